@@ -1,0 +1,36 @@
+# Each target sets up what it needs by itself and is quick when nothing changed.
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+STAMP := $(VENV)/.installed
+
+.PHONY: help run test check bench clean
+
+help: ## what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (PYTHON=python3.12 make ...)"; exit 2; }
+	@echo "installing into $(VENV) (once; torch and friends take a minute)"
+	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt torch==2.13.0 -e '.[train,dev]'
+	@touch $@
+
+run: $(STAMP) ## sample, grade, train and evaluate the default of config.toml, to the end
+	@$(BIN)/coterie run --until-idle
+
+test: $(STAMP) ## the test suite
+	@$(BIN)/python -m pytest
+
+check: $(STAMP) ## lint, format, strict types, import contracts: what CI runs
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(STAMP) ## measure; results go to bench/RESULTS.md
+	@$(BIN)/python -m bench
+
+clean: ## remove what was built; state.db, runs/ and report/ stay: they were paid for
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

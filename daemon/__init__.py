@@ -1,0 +1,1 @@
+"""When it is done: claims, limits, triggers, processes, life cycle, command line."""

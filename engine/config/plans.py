@@ -1,0 +1,54 @@
+"""`[[plans]]`: what to sample."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from engine.config.base import Money, Name, NonNegative, Positive, Section
+
+StrategyName = Literal["zero-shot-cot", "zero-shot-cot-chat"]
+
+
+class PlanConfig(Section):
+    """A plan: so many rationales for every question of some tasks, from some teachers."""
+
+    name: Name
+    """The plan's name. A changed prompt or parameter under the same name is a new plan, never a mixture."""
+
+    tasks: list[str] = Field(default_factory=lambda: ["*"], min_length=1)
+    """Names of tasks; `*` stands for all."""
+
+    teachers: list[str] = Field(default_factory=lambda: ["*"], min_length=1)
+    """Names of teachers that share the work by free capacity; `*` stands for all."""
+
+    strategy: StrategyName = "zero-shot-cot"
+    """zero-shot-cot (the paper's two steps) or zero-shot-cot-chat (one turn, last line "Answer: …")."""
+
+    split: Literal["train", "dev", "test"] = "train"
+    """Which questions."""
+
+    rationales: Positive = 1
+    """Rationales a question: the paper's D, the degree of reasoning diversity."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
+    """Sampling temperature; 0 is greedy."""
+
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Nucleus sampling; unset: the API's default."""
+
+    max_tokens: Positive = 256
+    """Longest rationale, in completion tokens."""
+
+    answer_max_tokens: Positive = 32
+    """Longest answer of the second step of zero-shot-cot."""
+
+    stop_after_correct: NonNegative = 0
+    """n > 0: stop a question once n of its rationales are correct."""
+
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    """Share of the work against other plans (weighted round robin)."""
+
+    budget_usd: Money | None = None
+    """Cap over all that this plan costs."""

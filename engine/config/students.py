@@ -1,0 +1,156 @@
+"""`[[students]]`: what to train, on what, and when."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from engine.config.base import Name, NonNegative, Positive, Section
+
+Trigger = NonNegative | Literal["complete"]
+
+
+class CurationConfig(Section):
+    """How accepted samples become a training set."""
+
+    keep: Literal["correct", "all"] = "correct"
+    """Which rationales: those with a correct answer, or all of them."""
+
+    drop_duplicates: bool = True
+    """Drop rationales of a question that are equal but for case and white space."""
+
+    drop_truncated: bool = True
+    """Drop rationales that were cut at max_tokens."""
+
+    max_characters: Positive = 8000
+    """Drop longer rationales."""
+
+    drop_test_overlap: bool = True
+    """Drop training questions that also stand in a test split, exactly or by 8-gram overlap."""
+
+
+class TrainingConfig(Section):
+    """How a student is trained."""
+
+    zero_stage: Literal[0, 1, 2] = 2
+    """DeepSpeed ZeRO stage."""
+
+    devices: Positive = 1
+    """Local ranks: GPUs, or processes on a CPU."""
+
+    epochs: Positive = 20
+    """Passes over the training set."""
+
+    steps: Positive | None = None
+    """Optimizer steps, in place of `epochs`."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-4
+    """Peak learning rate."""
+
+    warmup: Annotated[float, Field(ge=0, le=1)] = 0.02
+    """Share of the steps over which the learning rate rises."""
+
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """Course of the learning rate after warm-up."""
+
+    final_learning_rate: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Where the schedule ends, as a share of the peak."""
+
+    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    """AdamW weight decay, on matrices only."""
+
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """AdamW first moment."""
+
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.98
+    """AdamW second moment."""
+
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    """Gradient norm is clipped to this."""
+
+    batch_tokens: Positive = 512
+    """Tokens (padding included) of one micro-batch on one rank; batches are grouped by length."""
+
+    accumulation: Positive = 1
+    """Micro-batches an optimizer step."""
+
+    max_length: Positive = 1024
+    """Longest sequence in tokens; longer rows are dropped and counted."""
+
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto: bf16 on a GPU that has it, fp32 on a CPU."""
+
+    seed: int = 0
+    """Seed of initialisation and data order."""
+
+    checkpoint_steps: Positive = 200
+    """Steps between checkpoints."""
+
+    keep_checkpoints: Positive = 2
+    """How many complete checkpoints stay on disk."""
+
+
+class EvaluationConfig(Section):
+    """How a student is evaluated."""
+
+    every_epochs: NonNegative = 0
+    """Evaluate on dev every so many epochs during training; 0: `dev_evaluations` times, evenly."""
+
+    dev_evaluations: NonNegative = 4
+    """How often dev is evaluated over the training when `every_epochs` is 0."""
+
+    best: bool = True
+    """Export the weights of the best dev evaluation rather than the last ones."""
+
+    patience: NonNegative = 0
+    """Stop after so many dev evaluations without a better one; 0: never."""
+
+    max_new_tokens: Positive = 256
+    """Longest answer in tokens."""
+
+    batch_size: Positive = 64
+    """Questions generated at a time."""
+
+    grader: Literal["careful", "paper"] = "careful"
+    """Which grader reads the student's answers."""
+
+
+class StudentConfig(Section):
+    """A student: base model, method, data and trigger."""
+
+    name: Name
+    """The student's name."""
+
+    base: str = "builtin:nano"
+    """`builtin:NAME`, a local model directory, or a hub id."""
+
+    method: Literal["fine-tune", "fine-tune-cot"] = "fine-tune-cot"
+    """fine-tune (question to answer) or fine-tune-cot (question to rationale and answer)."""
+
+    tasks: list[str] = Field(default_factory=lambda: ["*"], min_length=1)
+    """Names of tasks; `*` stands for all."""
+
+    plans: list[str] = Field(default_factory=lambda: ["*"], min_length=1)
+    """Names of the train plans whose samples it reads; `*` stands for all."""
+
+    rationales: Positive = 8
+    """At most so many accepted rationales a question (1: the paper's plain Fine-tune-CoT)."""
+
+    scope: Literal["per-task", "joint"] = "per-task"
+    """One run for each task, or one over all its tasks."""
+
+    train_at: Annotated[list[Trigger], Field(min_length=1)] = ["complete"]
+    """Accepted samples of the task at which a run starts; "complete": all its plans are done; 0: at once."""
+
+    priority: int = 0
+    """Runs with a higher priority start first."""
+
+    curation: CurationConfig = Field(default_factory=CurationConfig)
+    """How samples are chosen."""
+
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    """How it is trained."""
+
+    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
+    """How it is evaluated."""

@@ -1,0 +1,1 @@
+"""Answer formats: extract, compare, verdict. Graders are pure and versioned."""

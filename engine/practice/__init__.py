@@ -1,0 +1,1 @@
+"""The built-in teacher: an OpenAI-compatible server that solves the builtin tasks, or replays recordings."""

@@ -1,0 +1,1 @@
+"""The requests that ask a teacher for a rationale, in one or several turns."""

@@ -1,0 +1,70 @@
+"""What a student run is told: `spec.json` and the row files beside it. Imports nothing heavy.
+
+runs/<id>/  spec.json        this Spec
+            manifest.jsonl   the training rows, frozen (TrainRow a line)
+            questions.jsonl  dev and test questions (EvalRow a line)
+            progress.jsonl   events, written by rank 0 (see `progress.py`)
+            log.txt          stdout and stderr of the ranks
+            checkpoints/<step>/…, COMPLETE
+            student/         safetensors, tokenizer, model card
+            predictions.jsonl, evaluation.json
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from engine.config.students import EvaluationConfig, TrainingConfig
+from engine.config.tasks import AnswerFormat
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TrainRow(_Frozen):
+    """One example as the student reads it; `rationale` is None for plain fine-tuning."""
+
+    sample_id: int | None  # null for rows made of a question and its gold answer
+    question_id: int
+    question: str
+    rationale: str | None
+    answer: str
+
+
+class EvalRow(_Frozen):
+    """One question to be answered; `task` names it where a run is joint."""
+
+    question_id: int
+    task: str
+    split: Literal["dev", "test"]
+    question: str
+    gold: str
+    answer_format: AnswerFormat
+
+
+class Spec(_Frozen):
+    """All that decides a run, but for the rows."""
+
+    run_id: int
+    student: str
+    scope: str  # the task's name, or "joint"
+    trigger: str
+    method: Literal["fine-tune", "fine-tune-cot"]
+    base: str  # builtin:NAME, or a directory (absolute), or a hub id
+    training: TrainingConfig
+    evaluation: EvaluationConfig
+    manifest_digest: str
+
+
+def write_rows(path: Path, rows: list[TrainRow] | list[EvalRow]) -> str:
+    """Writes one JSON object a line (UTF-8, keys in order) and returns the digest of the bytes."""
+    text = "".join(json.dumps(row.model_dump(), ensure_ascii=False) + "\n" for row in rows)
+    data = text.encode("utf-8", "surrogatepass")
+    path.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()

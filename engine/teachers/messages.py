@@ -1,0 +1,61 @@
+"""The words between a strategy and an API: a request, a completion, its usage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Role = Literal["system", "user", "assistant"]
+ReasoningKind = Literal["full", "summary", "hidden"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """One turn asked of a teacher, in no API's dialect yet.
+
+    `max_tokens` counts completion tokens; `stop` are strings that end the completion.
+    """
+
+    messages: tuple[Message, ...]
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int = 256
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    n: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usage:
+    """Tokens as billed. `estimated` is true where the answer carried no usable numbers."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    estimated: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Completion:
+    """One answer of a teacher.
+
+    `finish_reason` is one of `stop`, `length`, `content_filter`, `refusal`, or the API's own word.
+    """
+
+    text: str
+    usage: Usage
+    finish_reason: str = "stop"
+    reasoning: str | None = None
+    reasoning_kind: ReasoningKind | None = None
+    model: str = ""
+    provider_id: str | None = None
+    extra: dict[str, object] = field(default_factory=dict)

@@ -1,0 +1,409 @@
+"""The tables of `state.db`: the single definition, from which `schema.sql` is generated.
+
+Conventions: STRICT tables; integer keys; times are UTC milliseconds (`*_at`); money is integer
+micro-dollars (`*_micros`); anything nested is JSON text. Foreign keys are enforced.
+
+Nothing is written for work that has not begun: a plan has counters and a cursor, and a sample's row
+appears when it is claimed. Counters are kept by the writer in the transaction that changes what
+they count, and are reconciled when a daemon starts.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import REAL, Index, Integer, LargeBinary, Text, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+STRICT = {"sqlite_strict": True}
+STRICT_CLUSTERED = {"sqlite_strict": True, "sqlite_with_rowid": False}  # small rows found by their whole key
+
+
+def _key(target: str | None = None, *, null: bool = False, index: bool = False) -> Any:
+    """A foreign key, or the table's own integer key where `target` is None."""
+    if target is None:
+        return Field(default=None, sa_type=Integer, primary_key=True)
+    return Field(default=None, sa_type=Integer, foreign_key=target, nullable=null, index=index)
+
+
+def _text(default: str | None = "", *, null: bool = False, unique: bool = False) -> Any:
+    return Field(default=None if null else default, sa_type=Text, nullable=null, unique=unique)
+
+
+def _int(default: int | None = 0, *, null: bool = False) -> Any:
+    return Field(default=None if null else default, sa_type=Integer, nullable=null)
+
+
+def _real(default: float | None = 0.0, *, null: bool = False) -> Any:
+    return Field(default=None if null else default, sa_type=REAL, nullable=null)
+
+
+class SampleState(StrEnum):
+    """Where a sample is in its life."""
+
+    OPEN = "open"  # claimed: in flight, or waiting for its next try
+    STORED = "stored"  # its last turn was received and stored
+    FAILED = "failed"  # given up, with a reason
+
+
+class Outcome(StrEnum):
+    """How an attempt ended; an attempt without an outcome is in flight."""
+
+    OK = "ok"
+    LIMITED = "limited"  # 429: the key pauses, the sample loses no attempt
+    PARKED = "parked"  # refused for key, quota or billing: the key is parked
+    TRANSIENT = "transient"  # worth another try
+    MALFORMED = "malformed"  # a 200 that is no completion
+    UNKNOWN = "unknown"  # sent, and no answer was received: it may have been billed
+    PERMANENT = "permanent"  # the request itself is refused
+    RELEASED = "released"  # claimed, but never sent
+
+
+class RunState(StrEnum):
+    """Where a student run is in its life."""
+
+    QUEUED = "queued"
+    STARTING = "starting"
+    TRAINING = "training"
+    EVALUATING = "evaluating"
+    DONE = "done"
+    FAILED = "failed"
+    STOPPED = "stopped"  # by a person; `train` starts it again
+
+
+ACTIVE_RUN_STATES = (RunState.STARTING, RunState.TRAINING, RunState.EVALUATING)
+
+
+class Boot(SQLModel, table=True):
+    """One start of the daemon."""
+
+    __table_args__ = STRICT
+    id: int | None = _key()
+    pid: int = _int()
+    pid_started: float = _real()  # the process's start time, so a reused pid is recognised
+    host: str = _text()
+    version: str = _text()
+    started_at: int = _int()
+    ended_at: int | None = _int(null=True)
+    exit_reason: str | None = _text(null=True)
+    config: str = _text("{}")  # the resolved configuration, without secrets
+
+
+class Pulse(SQLModel, table=True):
+    """What is true only now; one row, rewritten once a second by the daemon."""
+
+    __table_args__ = STRICT
+    id: int | None = _key()
+    boot_id: int = _key("boot.id")
+    at: int = _int()
+    state: str = _text()  # starting | running | paused | draining | stopped
+    data: str = _text("{}")
+
+
+class Task(SQLModel, table=True):
+    """A task: questions with gold answers of one format."""
+
+    __table_args__ = STRICT
+    id: int | None = _key()
+    name: str = _text(unique=True)
+    source: str = _text()
+    answer_format: str = _text()
+    digest: str = _text()  # of all questions; a changed task is seen by it
+    train: int = _int()
+    dev: int = _int()
+    test: int = _int()
+    active: int = _int(1)  # 0: no longer in the configuration
+    paused: int = _int()
+    created_at: int = _int()
+
+
+class Question(SQLModel, table=True):
+    """A question and its gold answer; `position` counts within its task, split and generation."""
+
+    __table_args__ = (
+        UniqueConstraint("task_id", "key", "text_hash"),
+        Index("question_order", "task_id", "split", "active", "position"),
+        STRICT,
+    )
+    id: int | None = _key()
+    task_id: int = _key("task.id")
+    key: str = _text()
+    split: str = _text()
+    position: int = _int()
+    text: str = _text()
+    text_hash: str = _text()
+    gold: str = _text()
+    rationale: str | None = _text(null=True)
+    active: int = _int(1)
+
+
+class Teacher(SQLModel, table=True):
+    """A teacher API, with its counters."""
+
+    __table_args__ = STRICT
+    id: int | None = _key()
+    name: str = _text(unique=True)
+    dialect: str = _text()
+    model: str = _text()
+    base_url: str = _text()
+    state: str = _text("ready")  # ready | paused | parked
+    reason: str = _text()
+    active: int = _int(1)
+    requests: int = _int()
+    answered: int = _int()
+    status_429: int = _int()
+    retries: int = _int()
+    errors: int = _int()
+    unknown_attempts: int = _int()
+    prompt_tokens: int = _int()
+    completion_tokens: int = _int()
+    spent_micros: int = _int()
+    reserved_micros: int = _int()  # of attempts in flight or unknown
+
+
+class Plan(SQLModel, table=True):
+    """What to sample: one row for each plan of the configuration, task and recipe.
+
+    `recipe` is the hash of what the teacher would see but for the question: models, strategy,
+    prompts and parameters. A changed prompt under the same name is a new row.
+    """
+
+    __table_args__ = (UniqueConstraint("name", "task_id", "split", "recipe"), STRICT)
+    id: int | None = _key()
+    name: str = _text()
+    task_id: int = _key("task.id", index=True)
+    split: str = _text()
+    recipe: str = _text()
+    teachers: str = _text("[]")  # JSON list of names
+    strategy: str = _text()
+    settings: str = _text("{}")  # the plan's configuration, JSON
+    rationales: int = _int(1)
+    weight: float = _real(1.0)
+    active: int = _int(1)
+    cursor: int = _int()  # slots handed out so far: replicate = cursor // questions
+    wanted: int = _int()
+    claimed: int = _int()
+    stored: int = _int()
+    accepted: int = _int()
+    rejected: int = _int()
+    failed: int = _int()
+    skipped: int = _int()  # slots not needed (stop_after_correct)
+    spent_micros: int = _int()
+    reserved_micros: int = _int()
+    created_at: int = _int()
+
+
+class Sample(SQLModel, table=True):
+    """One rationale asked of a teacher: (question, recipe, replicate)."""
+
+    __table_args__ = (
+        UniqueConstraint("question_id", "recipe", "replicate"),
+        Index("sample_by_plan_state", "plan_id", "state", "verdict"),
+        Index("sample_by_task", "task_id", "split", "verdict"),
+        STRICT,
+    )
+    id: int | None = _key()
+    plan_id: int = _key("plan.id")
+    task_id: int = _key("task.id")
+    question_id: int = _key("question.id")
+    split: str = _text()
+    teacher_id: int = _key("teacher.id")
+    recipe: str = _text()
+    replicate: int = _int()
+    state: str = _text(SampleState.OPEN)
+    attempts: int = _int()  # attempts that count against the limit
+    unknowns: int = _int()  # attempts that ended without an answer
+    rationale: str | None = _text(null=True)
+    answer: str | None = _text(null=True)
+    verdict: int | None = _int(null=True)  # 1 correct, 0 wrong, null not graded
+    extracted: str | None = _text(null=True)
+    flags: str = _text("[]")  # JSON list: truncated, refused, …
+    finish_reason: str | None = _text(null=True)
+    prompt_tokens: int = _int()
+    completion_tokens: int = _int()
+    cost_micros: int = _int()
+    reason: str | None = _text(null=True)  # why it failed
+    created_at: int = _int()
+    stored_at: int | None = _int(null=True)
+
+
+class Attempt(SQLModel, table=True):
+    """One request to a teacher for one turn of a sample; written before a byte leaves."""
+
+    __table_args__ = (
+        Index("attempt_open", "boot_id", sqlite_where=text("outcome IS NULL")),
+        STRICT,
+    )
+    id: int | None = _key()
+    sample_id: int = _key("sample.id", index=True)
+    turn: int = _int()
+    teacher_id: int = _key("teacher.id")
+    boot_id: int = _key("boot.id")
+    request_id: str = _text()  # ours, sent along
+    choice: int = _int()  # which of the answers, where one request asked for several
+    provider_id: str | None = _text(null=True)  # the provider's own
+    outcome: str | None = _text(null=True)
+    status: int | None = _int(null=True)  # HTTP status, where there was one
+    reason: str | None = _text(null=True)
+    reserved_micros: int = _int()
+    cost_micros: int = _int()
+    prompt_tokens: int = _int()
+    completion_tokens: int = _int()
+    cached_tokens: int = _int()
+    reasoning_tokens: int = _int()
+    estimated: int = _int()  # 1: the answer carried no usable usage
+    latency_ms: int | None = _int(null=True)
+    claimed_at: int = _int()
+    ended_at: int | None = _int(null=True)
+
+
+class Completion(SQLModel, table=True):
+    """What came back for an attempt, as received; never changed."""
+
+    __table_args__ = STRICT
+    attempt_id: int | None = Field(default=None, sa_type=Integer, foreign_key="attempt.id", primary_key=True)
+    raw: bytes = Field(default=b"", sa_type=LargeBinary)  # the body, zlib
+    size: int = _int()  # of the body, uncompressed
+    finish_reason: str | None = _text(null=True)
+    received_at: int = _int()
+
+
+class Grade(SQLModel, table=True):
+    """A verdict on a sample, by one version of one grader."""
+
+    __table_args__ = (UniqueConstraint("sample_id", "grader"), STRICT)
+    id: int | None = _key()
+    sample_id: int = _key("sample.id")
+    grader: str = _text()  # name:version
+    correct: int = _int()
+    extracted: str | None = _text(null=True)
+    reason: str = _text()
+    flags: str = _text("[]")
+    graded_at: int = _int()
+
+
+class Run(SQLModel, table=True):
+    """One training of one student; UNIQUE(student, task, trigger, recipe), so it starts once."""
+
+    __table_args__ = (UniqueConstraint("student", "scope", "trigger", "recipe"), STRICT)
+    id: int | None = _key()
+    student: str = _text()
+    task_id: int | None = _key("task.id", null=True)  # null: joint
+    scope: str = _text()  # the task's name, or "joint"
+    trigger: str = _text()  # "400", "complete", "manual-1"
+    recipe: str = _text()  # hash of what decides the student: its settings and its plans' recipes
+    state: str = _text(RunState.QUEUED)
+    method: str = _text()
+    base: str = _text()
+    seed: int = _int()
+    zero_stage: int = _int()
+    spec: str = _text("{}")
+    digest: str = _text()  # of the manifest
+    samples: int = _int()
+    questions: int = _int()
+    drops: str = _text("{}")  # JSON: why rows were left out, counted
+    directory: str = _text()
+    device: str = _text()
+    pid: int | None = _int(null=True)
+    pid_started: float | None = _real(null=True)
+    boot_id: int | None = _key("boot.id", null=True)
+    tries: int = _int()
+    priority: int = _int()
+    phase: str = _text()
+    step: int = _int()
+    steps: int = _int()
+    loss: float | None = _real(null=True)
+    tokens_per_second: float | None = _real(null=True)
+    eta_s: float | None = _real(null=True)
+    accuracy: float | None = _real(null=True)  # on test, once it was evaluated
+    progress_offset: int = _int()  # bytes of progress.jsonl already read
+    error: str | None = _text(null=True)
+    created_at: int = _int()
+    started_at: int | None = _int(null=True)
+    ended_at: int | None = _int(null=True)
+
+
+class RunSample(SQLModel, table=True):
+    """Which samples a run's student reads."""
+
+    __tablename__ = "run_sample"
+    __table_args__ = STRICT_CLUSTERED
+    run_id: int | None = Field(default=None, sa_type=Integer, foreign_key="run.id", primary_key=True)
+    sample_id: int | None = Field(default=None, sa_type=Integer, foreign_key="sample.id", primary_key=True)
+
+
+class Metric(SQLModel, table=True):
+    """What a run reported at a step."""
+
+    __table_args__ = STRICT_CLUSTERED
+    run_id: int | None = Field(default=None, sa_type=Integer, foreign_key="run.id", primary_key=True)
+    step: int | None = Field(default=None, sa_type=Integer, primary_key=True)
+    at: int = _int()
+    epoch: float = _real()
+    loss: float = _real()
+    learning_rate: float = _real()
+    grad_norm: float | None = _real(null=True)
+    tokens_per_second: float | None = _real(null=True)
+    mfu: float | None = _real(null=True)
+    memory_mb: float | None = _real(null=True)
+
+
+class Evaluation(SQLModel, table=True):
+    """An accuracy with its interval: of a student (run_id), a teacher (plan_id) or chance."""
+
+    __table_args__ = (UniqueConstraint("run_id", "task_id", "split", "step"), STRICT)
+    id: int | None = _key()
+    run_id: int = _key("run.id")
+    task_id: int = _key("task.id")
+    split: str = _text()
+    step: int = _int()
+    epoch: float = _real()
+    n: int = _int()
+    correct: int = _int()
+    accuracy: float = _real()
+    low: float = _real()  # 95 % interval (Wilson)
+    high: float = _real()
+    seed: int = _int()
+    at: int = _int()
+
+
+class Prediction(SQLModel, table=True):
+    """A student's answer to a test or dev question."""
+
+    __table_args__ = STRICT
+    run_id: int | None = Field(default=None, sa_type=Integer, foreign_key="run.id", primary_key=True)
+    question_id: int | None = Field(
+        default=None, sa_type=Integer, foreign_key="question.id", primary_key=True
+    )
+    split: str = _text()
+    text: str = _text()
+    extracted: str | None = _text(null=True)
+    correct: int = _int()
+    reason: str = _text()
+
+
+class Event(SQLModel, table=True):
+    """Something a person may want to know later."""
+
+    __table_args__ = (Index("event_by_level", "level", "id"), STRICT)
+    id: int | None = _key()
+    at: int = _int()
+    level: str = _text("info")  # info | warning | error
+    kind: str = _text()  # the event's class name, e.g. TeacherParked
+    subject: str = _text()  # "teacher:gpt", "task:gsm8k", "run:7", …
+    message: str = _text()
+    data: str = _text("{}")
+
+
+class Command(SQLModel, table=True):
+    """What a person asked for; the daemon applies it and answers."""
+
+    __table_args__ = (Index("command_by_state", "state", "id"), STRICT)
+    id: int | None = _key()
+    kind: str = _text()  # pause | resume | train | stop | stop_run
+    args: str = _text("{}")
+    state: str = _text("pending")  # pending | done | refused
+    answer: str | None = _text(null=True)
+    created_at: int = _int()
+    answered_at: int | None = _int(null=True)

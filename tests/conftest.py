@@ -1,0 +1,23 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+DATA = Path(os.environ.get("COTERIE_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def recorded() -> Path:
+    """The folder of real teacher completions and task sets, kept beside the checkout."""
+    if not DATA.is_dir():
+        pytest.skip(f"recorded teacher data is not at {DATA}")
+    return DATA
