@@ -49,6 +49,7 @@ class ClaimedSample:
     sample_id: int
     attempt: OpenAttempt | None
     plan_id: int
+    teacher_id: int
     question_id: int
     question: str
     gold: str
@@ -177,6 +178,7 @@ def _write(
             sample_id=sample,
             attempt=attempt,
             plan_id=request.plan_id,
+            teacher_id=request.teacher_id,
             question_id=question,
             question=text,
             gold=gold,
@@ -233,7 +235,7 @@ def _attempts(connection: Connection, requests: Sequence[AttemptRequest], now: i
 def open_samples(connection: Connection, plan_id: int, after: int, limit: int) -> list[ClaimedSample]:
     """Open samples of a plan in order of id, from an earlier daemon: to be gone on with, turn by turn."""
     rows = connection.execute(
-        "SELECT s.id, s.question_id, q.text, q.gold, s.replicate, s.attempts, s.unknowns"
+        "SELECT s.id, s.teacher_id, s.question_id, q.text, q.gold, s.replicate, s.attempts, s.unknowns"
         " FROM sample s JOIN question q ON q.id = s.question_id"
         " WHERE s.plan_id = ? AND s.state = ? AND s.id > ? ORDER BY s.id LIMIT ?",
         (plan_id, SampleState.OPEN.value, after, limit),
@@ -243,6 +245,7 @@ def open_samples(connection: Connection, plan_id: int, after: int, limit: int) -
             sample_id=sample,
             attempt=None,
             plan_id=plan_id,
+            teacher_id=teacher,
             question_id=question,
             question=text,
             gold=gold,
@@ -250,7 +253,7 @@ def open_samples(connection: Connection, plan_id: int, after: int, limit: int) -
             attempts=attempts,
             unknowns=unknowns,
         )
-        for sample, question, text, gold, replicate, attempts, unknowns in rows
+        for sample, teacher, question, text, gold, replicate, attempts, unknowns in rows
     ]
 
 
