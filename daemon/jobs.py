@@ -29,7 +29,9 @@ class Job:
     @property
     def request(self) -> Request:
         """What to ask next."""
-        return self.conversation.request
+        request = self.conversation.request
+        assert request is not None, "a job whose conversation has finished is not queued"
+        return request
 
     @property
     def prompt_tokens(self) -> int:

@@ -24,6 +24,7 @@ class ActivePlan:
     recipe: str
     teachers: tuple[str, ...]
     wanted: int
+    longest: int  # characters of its longest question
     exhausted: bool = False  # the cursor is at its end
     open: int = 0  # samples claimed and not ended
     paused: bool = False
