@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -62,9 +63,18 @@ class Spec(_Frozen):
     manifest_digest: str
 
 
-def write_rows(path: Path, rows: list[TrainRow] | list[EvalRow]) -> str:
+def write_rows(path: Path, rows: Sequence[TrainRow] | Sequence[EvalRow]) -> str:
     """Writes one JSON object a line (UTF-8, keys in order) and returns the digest of the bytes."""
-    text = "".join(json.dumps(row.model_dump(), ensure_ascii=False) + "\n" for row in rows)
-    data = text.encode("utf-8", "surrogatepass")
+    data = _bytes(rows)
     path.write_bytes(data)
     return hashlib.sha256(data).hexdigest()
+
+
+def digest_of(rows: Sequence[TrainRow]) -> str:
+    """The digest that `write_rows` would return."""
+    return hashlib.sha256(_bytes(rows)).hexdigest()
+
+
+def _bytes(rows: Sequence[TrainRow] | Sequence[EvalRow]) -> bytes:
+    text = "".join(json.dumps(row.model_dump(), ensure_ascii=False) + "\n" for row in rows)
+    return text.encode("utf-8", "surrogatepass")

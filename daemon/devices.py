@@ -1,0 +1,57 @@
+"""Where students train: one run at a time on each device. Looks at the machine without importing torch."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from engine.errors import ConfigError
+
+NAME = re.compile(r"(cpu|cuda):(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A training device; `threads` is what its ranks share on a CPU."""
+
+    name: str
+    kind: Literal["cpu", "cuda"]
+    index: int
+    threads: int
+
+
+def find_devices(names: list[str]) -> list[Device]:
+    """The devices of the configuration; "auto" is every GPU, else two halves of the CPU.
+
+    Raises:
+        ConfigError: a name is none, or a GPU is not there.
+    """
+    gpus = gpu_count()
+    if names == ["auto"]:
+        halves = ["cpu:0", "cpu:1"] if cores() > 1 else ["cpu:0"]
+        names = [f"cuda:{index}" for index in range(gpus)] or halves
+    on_cpu = max(1, sum(name.startswith("cpu") for name in names))
+    devices = []
+    for name in names:
+        match = NAME.fullmatch(name)
+        if match is None:
+            raise ConfigError(f'daemon.devices: {name!r} is no device; expected ["auto"], or "cuda:0", "cpu:0", …')
+        index = int(match[2])
+        if match[1] == "cuda" and index >= gpus:
+            raise ConfigError(f"daemon.devices: {name} is not there: this machine has {gpus} GPU(s)")
+        kind: Literal["cpu", "cuda"] = "cuda" if match[1] == "cuda" else "cpu"
+        devices.append(Device(name, kind, index, max(1, cores() // on_cpu)))
+    return devices
+
+
+def cores() -> int:
+    """CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def gpu_count() -> int:
+    """NVIDIA GPUs of this machine, as the driver lists them."""
+    return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))

@@ -1,0 +1,120 @@
+"""Reads what a run's process reports, into what `state.db` remembers. Pure but for reading files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.students.progress import FILE, read_events
+from state.runs import Predictions, RunReport
+from state.tables import RunState
+
+STATES = {"training": RunState.TRAINING, "evaluating": RunState.EVALUATING, "exporting": RunState.EVALUATING}
+
+
+@dataclass(slots=True)
+class Ending:
+    """How the process said it ended: "done", "failed" (with the message), "stopped", or "" (not at all)."""
+
+    kind: str = ""
+    message: str = ""
+
+
+@dataclass(slots=True)
+class Followed:
+    """One reading of a run's progress."""
+
+    report: RunReport
+    ending: Ending = field(default_factory=Ending)
+
+
+def follow(run_id: int, directory: Path, offset: int, task_ids: Mapping[str, int]) -> Followed | None:
+    """What was reported after `offset`, None where nothing was."""
+    events, end = read_events(directory / FILE, offset)
+    if end == offset:
+        return None
+    values: dict[str, Any] = {"progress_offset": end}
+    metrics: list[tuple[Any, ...]] = []
+    evaluations: list[tuple[Any, ...]] = []
+    ending = Ending()
+    for event in events:
+        kind = event["event"]
+        ending = Ending()  # whatever follows an ending was written by a later process
+        if kind == "step":
+            metrics.append(_metric(event))
+            values |= {
+                name: event[name] for name in ("step", "steps", "loss", "tokens_per_second", "eta_s")
+            }
+        elif kind == "eval":
+            evaluations.append(_evaluation(event, task_ids))
+            if event["split"] == "test":
+                values["accuracy"] = event["accuracy"]
+        elif kind == "starting":
+            values |= {"state": RunState.STARTING.value, "phase": event["phase"]}
+        elif kind == "loaded":
+            values |= {"state": RunState.TRAINING.value, "phase": "training", "steps": event["steps"]}
+        elif kind == "phase":
+            values |= {"state": STATES[event["phase"]].value, "phase": event["phase"], "eta_s": None}
+        elif kind in ("done", "stopped"):
+            ending = Ending(kind)
+        elif kind == "failed":
+            ending = Ending(kind, str(event["message"]))
+    return Followed(
+        RunReport(run_id=run_id, values=values, metrics=tuple(metrics), evaluations=tuple(evaluations)), ending
+    )
+
+
+def read_predictions(run_id: int, directory: Path) -> Predictions:
+    """The answers of a finished run."""
+    rows = []
+    for line in (directory / "predictions.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        rows.append(
+            (row["question_id"], row["split"], row["text"], row["extracted"], int(row["correct"]), row["reason"])
+        )
+    return Predictions(run_id=run_id, rows=tuple(rows))
+
+
+def tail(path: Path, lines: int = 5) -> str:
+    """The last lines of a log, for the reason of a process that said nothing."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - 4096))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+    return " | ".join(line.strip() for line in text.splitlines()[-lines:] if line.strip())
+
+
+def _metric(event: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (
+        event["step"],
+        event["at"],
+        event["epoch"],
+        event["loss"],
+        event["learning_rate"],
+        event.get("grad_norm"),
+        event.get("tokens_per_second"),
+        event.get("mfu"),
+        event.get("memory_mb"),
+    )
+
+
+def _evaluation(event: Mapping[str, Any], task_ids: Mapping[str, int]) -> tuple[Any, ...]:
+    return (
+        task_ids[event["task"]],
+        event["split"],
+        event["step"],
+        event["epoch"],
+        event["n"],
+        event["correct"],
+        event["accuracy"],
+        event["low"],
+        event["high"],
+        event["seed"],
+        event["at"],
+    )

@@ -1,0 +1,42 @@
+"""A sample on its way: its plan, its conversation so far and its next attempt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from daemon.plans import ActivePlan
+from engine.strategies import Conversation
+from engine.teachers.messages import Request
+from engine.teachers.tokens import estimate_prompt
+from state.claims import OpenAttempt
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A claimed sample that has not ended."""
+
+    sample_id: int
+    plan: ActivePlan
+    question: str
+    gold: str
+    replicate: int
+    teacher: str
+    conversation: Conversation
+    attempt: OpenAttempt | None = None  # on disk, and not sent yet
+    attempts: int = 0  # used up, of the teacher's max_attempts
+    unknowns: int = 0  # sent without an answer
+
+    @property
+    def request(self) -> Request:
+        """What to ask next."""
+        return self.conversation.request
+
+    @property
+    def prompt_tokens(self) -> int:
+        """An estimate of the next request's prompt."""
+        return estimate_prompt(self.request)
+
+
+def bound_tokens(prompt_estimate: int) -> int:
+    """An upper bound of prompt tokens for reservations: the estimate is off by less than half on plain text."""
+    return 2 * prompt_estimate + 16

@@ -1,0 +1,89 @@
+"""Money: caps over everything, each teacher and each plan, held with requests in flight.
+
+All amounts are integer micro-dollars. A request's upper bound is reserved before it is sent and
+replaced by its true cost when it ends, so spent + reserved never passes a cap. Pure: it knows no
+database; the daemon fills it from the stored totals when it starts.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Micro-dollars a token (equal to dollars a million tokens)."""
+
+    input: float
+    output: float
+    cached: float
+
+    def cost(self, prompt: int, completion: int, cached: int = 0) -> int:
+        """The cost of an answer, to the nearest micro-dollar."""
+        return round((prompt - cached) * self.input + cached * self.cached + completion * self.output)
+
+    def bound(self, prompt: int, completion: int) -> int:
+        """An upper bound of the cost of a request that was not sent yet."""
+        return math.ceil(prompt * max(self.input, self.cached) + completion * self.output)
+
+
+@dataclass(slots=True)
+class Account:
+    """One cap and what counts against it; `cap` None is no cap."""
+
+    cap: int | None
+    used: int = 0  # spent and reserved
+
+    def room(self) -> float:
+        """What is left."""
+        return math.inf if self.cap is None else self.cap - self.used
+
+
+class Ledger:
+    """The accounts a request counts against: everything, its teacher's and its plan's."""
+
+    def __init__(self, total_cap: int | None) -> None:
+        self.total = Account(total_cap)
+        self._teachers: dict[int, Account] = {}
+        self._plans: dict[int, Account] = {}
+
+    def add_teacher(self, teacher_id: int, cap: int | None, used: int) -> None:
+        """A teacher with what it already used."""
+        self._teachers[teacher_id] = Account(cap, used)
+        self.total.used += used
+
+    def add_plan(self, plan_id: int, cap: int | None, used: int) -> None:
+        """A plan with what it already used."""
+        self._plans[plan_id] = Account(cap, used)
+
+    def room(self, plan_id: int, teacher_id: int) -> float:
+        """Micro-dollars that a request of this plan to this teacher may still cost."""
+        return min(account.room() for account in self._of(plan_id, teacher_id))
+
+    def reserve(self, plan_id: int, teacher_id: int, micros: int) -> bool:
+        """Takes `micros` from every account, or from none where one has too little."""
+        if micros > self.room(plan_id, teacher_id):
+            return False
+        for account in self._of(plan_id, teacher_id):
+            account.used += micros
+        return True
+
+    def settle(self, plan_id: int, teacher_id: int, reserved: int, cost: int) -> None:
+        """Replaces a reservation by what was billed."""
+        for account in self._of(plan_id, teacher_id):
+            account.used += cost - reserved
+
+    def binding(self, plan_id: int, teacher_id: int) -> str:
+        """Which cap leaves the least room, in a person's words."""
+        names = ("the budget ([daemon] budget_usd)", "the teacher's budget", "the plan's budget")
+        rooms = [account.room() for account in self._of(plan_id, teacher_id)]
+        return names[rooms.index(min(rooms))]
+
+    def _of(self, plan_id: int, teacher_id: int) -> tuple[Account, Account, Account]:
+        return self.total, self._teachers[teacher_id], self._plans[plan_id]
+
+
+def micros(usd: float | None) -> int | None:
+    """Dollars of the configuration as micro-dollars."""
+    return None if usd is None else round(usd * 1_000_000)

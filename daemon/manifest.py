@@ -1,0 +1,194 @@
+"""From what is remembered to what a student reads: chooses a due run's rows, and writes its directory.
+
+A run's rows are decided once, when it is created, and kept as sample ids and a digest of the manifest's
+bytes. Its directory is always written from those, so it can be rebuilt byte for byte; a manifest whose
+digest differs is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.config import Config, StudentConfig
+from engine.curation import curate, overlapping
+from engine.errors import JobFailed
+from engine.students.spec import EvalRow, Spec, TrainRow, digest_of, write_rows
+from state.accepted import StoredSample, samples_of_run, stored_questions, stored_samples
+from state.runs import NewRun
+from state.sqlite import Connection
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskInfo:
+    """A task as students see it."""
+
+    id: int
+    name: str
+    answer_format: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """A run that is due: who, on which tasks, with the samples of which plans."""
+
+    student: StudentConfig
+    scope: str
+    trigger: str
+    recipe: str
+    tasks: tuple[TaskInfo, ...]
+    plan_ids: tuple[int, ...]
+
+
+def prepare(connection: Connection, config: Config, order: Order) -> NewRun:
+    """Chooses the rows of a run (a few hundred milliseconds for 10,000 samples: call it in a thread)."""
+    student = order.student
+    drops: dict[str, int] = {}
+    ids: tuple[int, ...] = ()
+    if student.method == "fine-tune":
+        rows = _answer_rows(connection, order)
+    else:
+        curated = curate(
+            stored_samples(connection, order.plan_ids, _teachers(config)),
+            rationales=student.rationales,
+            settings=student.curation,
+            contaminated=_contaminated(connection, order),
+        )
+        drops, ids = curated.drops, tuple(sample.sample_id for sample in curated.samples)
+        rows = [_cot_row(sample) for sample in curated.samples]
+    return NewRun(
+        student=student.name,
+        task_id=order.tasks[0].id if len(order.tasks) == 1 and order.scope != "joint" else None,
+        scope=order.scope,
+        trigger=order.trigger,
+        recipe=order.recipe,
+        method=student.method,
+        base=student.base,
+        seed=student.training.seed,
+        zero_stage=student.training.zero_stage,
+        priority=student.priority,
+        digest=digest_of(rows),
+        questions=len({row.question_id for row in rows}),
+        rows=len(rows),
+        sample_ids=ids,
+        drops=drops,
+        settings={
+            "student": student.model_dump(mode="json"),
+            "tasks": [[task.id, task.name, task.answer_format] for task in order.tasks],
+            "plans": list(order.plan_ids),
+        },
+    )
+
+
+def materialise(connection: Connection, config: Config, run: dict[str, Any]) -> Path:
+    """Writes a run's directory, unless it is there, and returns it.
+
+    Raises:
+        JobFailed: the rows are not what they were when the run was created.
+    """
+    directory = config.runs / str(run["id"])
+    if (directory / "spec.json").exists():
+        return directory
+    directory.mkdir(parents=True, exist_ok=True)
+    settings = json.loads(run["spec"])
+    student = StudentConfig.model_validate(settings["student"])
+    tasks = [TaskInfo(id=key, name=name, answer_format=form) for key, name, form in settings["tasks"]]
+    if student.method == "fine-tune":
+        rows = [row for task in tasks for row in _task_answer_rows(connection, task)]
+    else:
+        rows = [_cot_row(sample) for sample in samples_of_run(connection, run["id"])]
+    if write_rows(directory / "manifest.jsonl", rows) != run["digest"]:
+        raise JobFailed(
+            "its questions or samples changed since it became due: start it anew with"
+            f" `coterie train {run['scope']} --student {run['student']}`"
+        )
+    write_rows(directory / "questions.jsonl", [row for task in tasks for row in _eval_rows(connection, task)])
+    spec = Spec(
+        run_id=run["id"],
+        student=student.name,
+        scope=run["scope"],
+        trigger=run["trigger"],
+        method=student.method,
+        base=_base(config, student.base),
+        training=student.training,
+        evaluation=student.evaluation,
+        manifest_digest=run["digest"],
+    )
+    scratch = directory / "spec.json.new"
+    scratch.write_text(spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    scratch.rename(directory / "spec.json")  # last and at once: a directory with a spec is whole
+    return directory
+
+
+def _base(config: Config, base: str) -> str:
+    """A base that names a directory becomes absolute."""
+    if base.startswith("builtin:"):
+        return base
+    path = (config.folder / Path(base).expanduser()).resolve()
+    return str(path) if path.is_dir() or base.startswith((".", "/", "~")) else base
+
+
+def _teachers(config: Config) -> list[str]:
+    return [name for name, teacher in config.teachers.items() if teacher.training_allowed]
+
+
+def _cot_row(sample: StoredSample) -> TrainRow:
+    """The rationale with the answer it led to: the gold one where it is correct, else the extracted one."""
+    answer = sample.gold if sample.correct else sample.extracted or ""
+    return TrainRow(
+        sample_id=sample.sample_id,
+        question_id=sample.question_id,
+        question=sample.question,
+        rationale=sample.rationale.strip(),
+        answer=answer,
+    )
+
+
+def _answer_rows(connection: Connection, order: Order) -> list[TrainRow]:
+    return [row for task in order.tasks for row in _task_answer_rows(connection, task)]
+
+
+def _task_answer_rows(connection: Connection, task: TaskInfo) -> list[TrainRow]:
+    return [
+        TrainRow(
+            sample_id=None,
+            question_id=question.question_id,
+            question=question.text,
+            rationale=None,
+            answer=question.gold,
+        )
+        for question in stored_questions(connection, task.id, "train")
+    ]
+
+
+def _eval_rows(connection: Connection, task: TaskInfo) -> list[EvalRow]:
+    return [
+        EvalRow.model_validate(
+            {
+                "question_id": question.question_id,
+                "task": task.name,
+                "split": split,
+                "question": question.text,
+                "gold": question.gold,
+                "answer_format": task.answer_format,
+            }
+        )
+        for split in ("dev", "test")
+        for question in stored_questions(connection, task.id, split)
+    ]
+
+
+def _contaminated(connection: Connection, order: Order) -> frozenset[int]:
+    train = {
+        question.question_id: question.text
+        for task in order.tasks
+        for question in stored_questions(connection, task.id, "train")
+    }
+    test = {
+        question.question_id: question.text
+        for task in order.tasks
+        for question in stored_questions(connection, task.id, "test")
+    }
+    return overlapping(train, test)

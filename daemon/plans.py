@@ -1,0 +1,48 @@
+"""The plans a daemon works on: configuration and rows of `state.db`, brought together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from engine.config import PlanConfig, TeacherConfig
+from engine.strategies import prompt_identity
+
+RECIPE_FIELDS = ("strategy", "temperature", "top_p", "max_tokens", "answer_max_tokens")
+
+
+@dataclass(slots=True, eq=False)
+class ActivePlan:
+    """A plan at work on one task. `passes` is its turn in the weighted round robin."""
+
+    id: int
+    config: PlanConfig
+    task: str
+    task_id: int
+    answer_format: str
+    recipe: str
+    teachers: tuple[str, ...]
+    wanted: int
+    exhausted: bool = False  # the cursor is at its end
+    open: int = 0  # samples claimed and not ended
+    paused: bool = False
+    completed: bool = False
+    passes: float = 0.0
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.exhausted and self.open == 0
+
+
+def recipe_of(plan: PlanConfig, teachers: list[TeacherConfig]) -> str:
+    """The identity of what the teacher would see, but for the question and the replicate."""
+    seen = {
+        "models": sorted({(teacher.dialect, teacher.model) for teacher in teachers}),
+        "extra": sorted(json.dumps(teacher.extra_body, sort_keys=True) for teacher in teachers),
+        "prompts": prompt_identity(plan.strategy),
+        **{name: getattr(plan, name) for name in RECIPE_FIELDS},
+    }
+    text = json.dumps(seen, sort_keys=True, ensure_ascii=True)
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

@@ -1,0 +1,26 @@
+"""A wake-up call between tasks: whoever waits is woken by the next `notify`, or by a time limit."""
+
+from __future__ import annotations
+
+import anyio
+
+
+class Signal:
+    """Wakes everyone who waits; forgets nothing that happened before a wait began but the wait itself."""
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+
+    def notify(self) -> None:
+        """Wakes all who wait now."""
+        self._event.set()
+        self._event = anyio.Event()
+
+    async def wait(self, timeout: float | None = None) -> None:
+        """Returns at the next `notify`, or after `timeout` seconds."""
+        event = self._event
+        if timeout is None:
+            await event.wait()
+        else:
+            with anyio.move_on_after(max(0.0, timeout)):
+                await event.wait()

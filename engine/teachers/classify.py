@@ -1,0 +1,168 @@
+"""Status, headers, body or exception to a `Failure`: the one place where errors get their class.
+
+Nothing is retried before it went through here. Reasons are one short safe line, made from the body's
+own message with every secret cut out first.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Mapping, Sequence
+
+import aiohttp
+from yarl import URL
+
+from engine.teachers.decode import decode_json
+from engine.teachers.failures import Failure, FailureKind, MalformedAnswer
+from engine.teachers.headers import rate_headers, retry_after
+from engine.teachers.keys import redact
+from state.safe import safe_line
+
+READ_BODY = 64 * 1024
+"""So much of an error's body is looked at."""
+
+_MONEY = re.compile(
+    r"insufficient[_ ]quota|exceeded your current quota|billing|spend[_ ]limit|credit balance|insufficient[_ ](?:credit|balance|funds)"
+    r"|payment[_ ]required|budget (?:has been )?exceeded|out of credits",
+    re.IGNORECASE,
+)
+_KEY = re.compile(
+    r"invalid[_ ]api[_ ]key|incorrect api key|api[_ ]key[_ ]invalid|api key not valid", re.IGNORECASE
+)
+_CONTENT = re.compile(r"content[_ ](?:filter|policy|management)|moderation|flagged", re.IGNORECASE)
+_CONTEXT = re.compile(
+    r"context[_ ](?:length|window)|maximum context|too many tokens|prompt is too long|string[_ ]above[_ ]max[_ ]length",
+    re.IGNORECASE,
+)
+_TRANSIENT = frozenset({408, 409, 425})
+_HINTS = {
+    401: "the key is refused (401)",
+    402: "payment is required (402)",
+    403: "access is refused (403)",
+    404: "no such model or address (404)",
+    405: "the address does not take requests (405): check base_url and dialect",
+    413: "the request is too large (413)",
+}
+
+
+def classify_status(
+    status: int, headers: Mapping[str, str], body: bytes, *, wall: float, secrets: Sequence[str] = ()
+) -> Failure:
+    """The failure that an HTTP status other than 2xx means.
+
+    Args:
+        status: the HTTP status.
+        headers: response headers, looked up without regard to case.
+        body: the body, or as much of it as was read.
+        wall: Unix time in seconds, for dates in headers.
+        secrets: values that must not appear in the reason.
+    """
+    message, words = _message(body, secrets)
+    wait = retry_after(headers, wall, message)
+    kind, what = _kind(status, words)
+    if 300 <= status < 400:
+        what = f"redirected ({status}) to {_host(headers.get('location', ''))}, which is not followed: set base_url to where the API is"
+        message = ""
+    reason = safe_line(f"{what}: {message}" if message else what)
+    return Failure(
+        kind=kind,
+        reason=redact(reason, secrets),
+        retry_after_s=wait if kind in ("limited", "transient") else None,
+        status=status,
+        headers=rate_headers(headers, wall),
+    )
+
+
+def _kind(status: int, words: str) -> tuple[FailureKind, str]:
+    """Class and first words of the reason."""
+    if status == 429:
+        if _MONEY.search(words):
+            return "parked", "quota or billing (429)"
+        return "limited", "rate limited (429)"
+    if status in _TRANSIENT or status >= 500:
+        return "transient", f"server error ({status})"
+    if 300 <= status < 400:
+        return "parked", ""
+    if status in (400, 403, 413, 422):
+        if _CONTEXT.search(words):
+            return "permanent", f"too long for the model's context ({status})"
+        if _CONTENT.search(words):
+            return "permanent", f"refused by a content filter ({status})"
+    if _MONEY.search(words) or _KEY.search(words):
+        return "parked", _HINTS.get(status, f"key or billing ({status})")
+    if status in (401, 402, 403, 404, 405):
+        return "parked", _HINTS[status]
+    return "permanent", _HINTS.get(status, f"the request is refused ({status})")
+
+
+def classify_exception(error: BaseException, *, secrets: Sequence[str] = ()) -> Failure:
+    """The failure that an exception of the transport means.
+
+    Before a connection stands nothing was sent: transient. After it, the request may have been
+    answered and billed: ambiguous.
+    """
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        detail = str(error.certificate_error)
+        return _of("parked", f"the server's TLS certificate is not trusted: {detail}", secrets, reached=False)
+    if isinstance(error, aiohttp.ClientSSLError):
+        return _of("transient", f"TLS could not be set up: {_os_error(error)}", secrets, reached=False)
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return _of("transient", f"the name {error.host!r} could not be looked up", secrets, reached=False)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return _of("transient", f"no connection: {_os_error(error)}", secrets, reached=False)
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return _of("transient", "no connection: timed out", secrets, reached=False)
+    if isinstance(error, aiohttp.InvalidURL):
+        return _of("parked", "base_url is no valid address", secrets, reached=False)
+    if isinstance(error, aiohttp.ClientResponseError):
+        return _of("malformed", f"the answer's HTTP cannot be read: {error.message}", secrets)
+    if isinstance(error, TimeoutError):
+        return _of("ambiguous", "sent, and timed out before the answer was complete", secrets)
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return _of("ambiguous", "the connection was cut in the middle of the answer", secrets)
+    if isinstance(error, aiohttp.ClientError | OSError):
+        return _of("ambiguous", "the connection was cut before the answer", secrets)
+    if isinstance(error, MalformedAnswer):
+        return _of("malformed", str(error), secrets)
+    raise error
+
+
+def _of(kind: FailureKind, reason: str, secrets: Sequence[str], *, reached: bool = True) -> Failure:
+    return Failure(kind=kind, reason=safe_line(redact(reason, secrets)), reached=reached)
+
+
+def _os_error(error: aiohttp.ClientConnectorError) -> str:
+    inner = error.os_error
+    if inner.errno in (errno.EMFILE, errno.ENFILE):
+        return "too many open files"
+    return inner.strerror or type(inner).__name__
+
+
+def _host(location: str) -> str:
+    try:
+        return URL(location).host or "another path"
+    except ValueError:
+        return "an unreadable address"
+
+
+def _message(body: bytes, secrets: Sequence[str]) -> tuple[str, str]:
+    """The body's error message for the reason, and all words that tell its class."""
+    if not body:
+        return "", ""
+    try:
+        payload = decode_json(body[:READ_BODY])
+    except MalformedAnswer:
+        text = redact(body[:READ_BODY].decode("utf-8", "replace"), secrets)
+        return ("" if text.lstrip().startswith("<") else text[:500]), text
+    if isinstance(payload, list) and payload:  # Google wraps errors in a list
+        payload = payload[0]
+    source = payload.get("error", payload) if isinstance(payload, dict) else payload
+    if isinstance(source, dict):
+        message = next((str(source[key]) for key in ("message", "detail", "error") if source.get(key)), "")
+        words = (
+            " ".join(str(source.get(key, "")) for key in ("type", "code", "status", "param")) + " " + message
+        )
+    else:
+        message = words = source if isinstance(source, str) else ""
+    return redact(message[:2000], secrets), words[:4000]

@@ -1,0 +1,201 @@
+"""One request to one teacher over HTTP: what is sent, how much is read back, what it means.
+
+Invariants: the key goes into the `Authorization` header of the configured address and nowhere else
+(redirects are not followed, proxies of the environment not used); TLS is always verified; a body is
+read in chunks up to a cap; `send` returns an `Answer` or a `Failure` and raises nothing but a
+cancellation. It knows no limits, no retries and no database.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+import anyio.to_thread
+from pydantic import SecretStr
+from yarl import URL
+
+from engine.config import TeacherConfig
+from engine.errors import ConfigError
+from engine.teachers.classify import classify_exception, classify_status
+from engine.teachers.decode import decode_json
+from engine.teachers.dialects import dialect
+from engine.teachers.failures import Failure, MalformedAnswer
+from engine.teachers.headers import RateHeaders, rate_headers
+from engine.teachers.keys import REDACTED
+from engine.teachers.messages import Completion, Request
+
+MAX_BODY = 32 * 1024 * 1024
+"""Bytes of a body, decompressed; a bigger one is malformed."""
+
+ON_LOOP = 1024 * 1024
+"""A body up to this size is parsed where it is; a bigger one in a thread, so that nobody waits for it."""
+
+SOCK_CONNECT_S = 15.0
+SOCK_READ_S = 600.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """A received answer: the body as it came, and the completions in it (one for each choice)."""
+
+    raw: bytes
+    completions: list[Completion]
+    status: int
+    headers: RateHeaders | None
+    latency_s: float
+    provider_id: str | None
+
+
+class TeacherClient:
+    """The connections to one teacher API; use as an async context manager, or `close` it."""
+
+    def __init__(
+        self,
+        config: TeacherConfig,
+        *,
+        base_url: str | None = None,
+        max_body: int = MAX_BODY,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """Opens no connection yet; needs a running event loop.
+
+        Args:
+            config: the teacher.
+            base_url: in place of the configuration's, for the built-in teacher.
+            max_body: bytes of a body that are read.
+            clock: monotonic seconds, for the latency.
+            wall: Unix time in seconds, for dates in headers.
+
+        Raises:
+            ConfigError: the dialect is not available, or the address is none.
+        """
+        self.config = config
+        self.dialect = dialect(config.dialect)
+        self._base = _address(base_url or config.base_url)
+        self._urls: dict[str, URL] = {}
+        self._max_body = max_body
+        self._clock, self._wall = clock, wall
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),
+            timeout=aiohttp.ClientTimeout(
+                total=config.timeout_seconds,
+                sock_connect=min(SOCK_CONNECT_S, config.timeout_seconds),
+                sock_read=min(SOCK_READ_S, config.timeout_seconds),
+            ),
+            headers={
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip, deflate",
+                "User-Agent": "coterie",
+                **config.headers,
+            },
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self._session.close()
+
+    async def send(self, request: Request, *, request_id: str, key: SecretStr | None) -> Answer | Failure:
+        """Sends one request and reads its answer.
+
+        Args:
+            request: what to ask.
+            request_id: ours; sent as `X-Request-Id` and `Idempotency-Key`.
+            key: goes into the `Authorization` header.
+        """
+        path, body = self.dialect.build(request, self.config.model, self.config.extra_body)
+        url = self._urls.get(path)
+        if url is None:
+            url = self._urls[path] = self._base.joinpath(path.lstrip("/"))
+        headers = {"X-Request-Id": request_id, "Idempotency-Key": request_id}
+        secret = key.get_secret_value() if key is not None else ""
+        if secret:
+            headers["Authorization"] = f"Bearer {secret}"
+        secrets = (secret,) if secret else ()
+        started = self._clock()
+        raw = b""
+        try:
+            async with self._session.post(
+                url, data=json.dumps(body).encode(), headers=headers, allow_redirects=False
+            ) as response:
+                raw = await self._read(response)
+                if secret and secret.encode() in raw:  # an echoed key is not stored
+                    raw = raw.replace(secret.encode(), REDACTED.encode())
+                status, received = response.status, response.headers
+            latency = self._clock() - started
+            provider_id = received.get("x-request-id") or received.get("request-id")
+            if not 200 <= status < 300:
+                failure = classify_status(status, received, raw, wall=self._wall(), secrets=secrets)
+                return replace(failure, latency_s=latency, provider_id=provider_id)
+            if len(raw) <= ON_LOOP:
+                completions = self.dialect.parse(decode_json(raw), request)
+            else:
+                completions = await anyio.to_thread.run_sync(self._parse, raw, request)
+        except MalformedAnswer as error:
+            failure = classify_exception(error, secrets=secrets)
+            return replace(failure, raw=raw, status=response.status, latency_s=self._clock() - started)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            failure = classify_exception(error, secrets=secrets)
+            return replace(failure, raw=raw, latency_s=self._clock() - started)
+        return Answer(
+            raw=raw,
+            completions=completions,
+            status=status,
+            headers=rate_headers(received, self._wall()),
+            latency_s=latency,
+            provider_id=completions[0].provider_id or provider_id,
+        )
+
+    def _parse(self, raw: bytes, request: Request) -> list[Completion]:
+        return self.dialect.parse(decode_json(raw), request)
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        """The body, decompressed; at most so much is ever held.
+
+        Raises:
+            MalformedAnswer: the body is larger than the cap; the connection is closed.
+        """
+        content = response.content
+        chunks: list[bytes] = []
+        size = 0
+        while chunk := await content.readany():
+            size += len(chunk)
+            if size > self._max_body:
+                response.close()
+                raise MalformedAnswer(f"the answer is larger than {self._max_body} bytes")
+            chunks.append(chunk)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _address(base_url: str) -> URL:
+    """The base URL, checked.
+
+    Raises:
+        ConfigError: it is no http or https address.
+    """
+    try:
+        url = URL(base_url)
+    except ValueError:
+        url = URL()
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ConfigError(
+            f"base_url {base_url!r} is no address; expected one such as https://api.openai.com/v1"
+        )
+    return url

@@ -1,0 +1,151 @@
+"""What OpenAI-like dialects share: sampling parameters, choices, finish reasons, `<think>`, usage.
+
+Numbers of a server are believed only where they can be: a usage that is missing, negative, not a
+number or absurd becomes an estimate that says so, so that a cap on spending still holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from engine.teachers.decode import clean
+from engine.teachers.failures import MalformedAnswer
+from engine.teachers.messages import Request, Usage
+from engine.teachers.tokens import estimate_prompt, estimate_tokens
+
+MAX_TOKENS = 10_000_000
+"""No single request has more; a usage beyond is a fault."""
+
+_FINISH = {
+    "stop": "stop",
+    "eos": "stop",
+    "eos_token": "stop",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "max_output_tokens": "length",
+    "model_length": "length",
+    "content_filter": "content_filter",
+    "safety": "content_filter",
+    "recitation": "content_filter",
+    "refusal": "refusal",
+}
+
+
+def sampling(body: dict[str, object], request: Request, extra_body: Mapping[str, object]) -> None:
+    """Adds the sampling parameters that are set, then `extra_body`, which wins."""
+    if "max_completion_tokens" not in extra_body:
+        body["max_tokens"] = request.max_tokens
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
+    if request.top_p is not None:
+        body["top_p"] = request.top_p
+    if request.stop:
+        body["stop"] = list(request.stop)
+    if request.seed is not None:
+        body["seed"] = request.seed
+    if request.n != 1:
+        body["n"] = request.n
+    body.update(extra_body)
+
+
+def choices_of(payload: object) -> tuple[dict[str, object], list[dict[str, object]]]:
+    """The answer as a dict, and its choices in the order of their index.
+
+    Raises:
+        MalformedAnswer: there are none.
+    """
+    if not isinstance(payload, dict):
+        kind = "null" if payload is None else type(payload).__name__
+        raise MalformedAnswer(f"the answer is {kind}, not an object")
+    choices = payload.get("choices")
+    if not isinstance(choices, list) or not choices:
+        raise MalformedAnswer(
+            "the answer reports an error" if payload.get("error") else "the answer has no choices"
+        )
+    good = [choice for choice in choices if isinstance(choice, dict)]
+    if len(good) != len(choices):
+        raise MalformedAnswer("a choice is no object")
+    if len(good) > 1:
+        good.sort(key=lambda choice: index if isinstance(index := choice.get("index"), int) else 0)
+    return payload, good
+
+
+def finish(reason: object) -> str:
+    """`stop`, `length`, `content_filter`, `refusal`, or the API's own word; `unknown` where it has none."""
+    if not isinstance(reason, str) or not reason:
+        return "unknown"
+    return _FINISH.get(reason.lower()) or clean(reason[:64])
+
+
+def split_think(text: str) -> tuple[str, str | None]:
+    """Text without a leading `<think>` block, and the block; an unclosed block takes all of the text."""
+    head, closed, tail = text.partition("</think>")
+    start = head.lstrip()
+    if start.startswith("<think>"):
+        thought = start.removeprefix("<think>").strip()
+        return (tail.lstrip() if closed else ""), thought or None
+    if closed and "<think>" not in head:  # the opening tag stood in the prompt
+        return tail.lstrip(), head.strip() or None
+    return text, None
+
+
+def usage_of(top: dict[str, object], request: Request, texts: list[str]) -> Usage:
+    """The usage of the whole answer, or an estimate from the texts."""
+    usage = top.get("usage")
+    if isinstance(usage, dict):
+        prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+        total = _count(usage.get("total_tokens"))
+        if completion is None and prompt is not None and total is not None and total >= prompt:
+            completion = total - prompt
+        if prompt is not None and completion is not None:
+            cached = _detail(usage, "prompt_tokens_details", "cached_tokens")
+            if cached is None:
+                cached = _count(usage.get("prompt_cache_hit_tokens"))
+            reasoning = _detail(usage, "completion_tokens_details", "reasoning_tokens")
+            return Usage(
+                prompt_tokens=prompt,
+                completion_tokens=completion,
+                cached_tokens=min(cached or 0, prompt),
+                reasoning_tokens=min(reasoning or 0, completion),
+            )
+    return Usage(
+        prompt_tokens=estimate_prompt(request),
+        completion_tokens=sum(estimate_tokens(text) for text in texts),
+        estimated=True,
+    )
+
+
+def share(usage: Usage, parts: int) -> list[Usage]:
+    """`usage` over the choices of one answer, so that the parts add up to what is billed."""
+    if parts == 1:
+        return [usage]
+
+    def piece(amount: int, index: int) -> int:
+        return amount // parts + (index < amount % parts)
+
+    return [
+        Usage(
+            prompt_tokens=piece(usage.prompt_tokens, index),
+            completion_tokens=piece(usage.completion_tokens, index),
+            cached_tokens=piece(usage.cached_tokens, index),
+            reasoning_tokens=piece(usage.reasoning_tokens, index),
+            estimated=usage.estimated,
+        )
+        for index in range(parts)
+    ]
+
+
+def _count(value: object) -> int | None:
+    """A believable number of tokens, else None."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_TOKENS:
+        return value
+    return None
+
+
+def _detail(usage: dict[str, object], group: str, name: str) -> int | None:
+    details = usage.get(group)
+    return _count(details.get(name)) if isinstance(details, dict) else None

@@ -1,0 +1,119 @@
+"""What response headers say about limits: `Retry-After` in its forms, `x-ratelimit-*`, `anthropic-ratelimit-*`.
+
+Headers come from outside: anything unreadable, negative, NaN or infinite is as if it were absent, and
+what is absurdly long is cut to `MAX_WAIT_S`. All results are durations; no clock is read here.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+MAX_WAIT_S = 3600.0
+"""No header makes us wait longer than this before we ask again."""
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_TRY_AGAIN = re.compile(
+    r"(?:try|retry) again (?:in|after) (\d{1,9}(?:\.\d{1,9})?) ?(ms|s|m|h)", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RateHeaders:
+    """Limits a minute as a server states them; None where it does not."""
+
+    requests_limit: float | None = None
+    requests_remaining: float | None = None
+    requests_reset_s: float | None = None
+    tokens_limit: float | None = None
+    tokens_remaining: float | None = None
+    tokens_reset_s: float | None = None
+
+
+def retry_after(headers: Mapping[str, str], wall: float, text: str = "") -> float | None:
+    """Seconds to wait, 0 to `MAX_WAIT_S`, or None where nothing usable is said.
+
+    Args:
+        headers: response headers, looked up without regard to case (a CIMultiDict).
+        wall: Unix time in seconds, for dates.
+        text: an error message; "Please try again in 1.2s" is read where no header helps.
+    """
+    milliseconds = number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return min(milliseconds / 1000, MAX_WAIT_S)
+    value = headers.get("retry-after")
+    if value is not None:
+        seconds = number(value)
+        if seconds is None and _is_date(value):
+            seconds = _until(value, wall)
+        if seconds is not None:
+            return min(seconds, MAX_WAIT_S)
+    if match := _TRY_AGAIN.search(text):
+        return min(float(match[1]) * _UNIT_S[match[2].lower()], MAX_WAIT_S)
+    return None
+
+
+def rate_headers(headers: Mapping[str, str], wall: float) -> RateHeaders | None:
+    """The limits in `headers`, or None where there are none."""
+    for prefix, order in (("x-ratelimit-", "{0}-{1}"), ("anthropic-ratelimit-", "{1}-{0}")):
+        found = {}
+        for what in ("requests", "tokens"):
+            for field in ("limit", "remaining", "reset"):
+                value = headers.get(prefix + order.format(field, what))
+                if value is not None:
+                    read = _reset(value, wall) if field == "reset" else number(value)
+                    found[f"{what}_{field}_s" if field == "reset" else f"{what}_{field}"] = read
+        if found:
+            return RateHeaders(**found)
+    return None
+
+
+def number(value: str | None) -> float | None:
+    """A finite number that is not negative, else None."""
+    if value is None or len(value) > 400:
+        return None
+    try:
+        result = float(value)
+    except ValueError:
+        return None
+    return result if math.isfinite(result) and result >= 0 else None
+
+
+def duration(value: str) -> float | None:
+    """Seconds of "6m0s", "1s", "20ms" or "1.5"; None where it is no duration."""
+    plain = number(value)
+    if plain is not None:
+        return plain
+    parts = _DURATION.findall(value[:64])
+    if not parts or "".join(amount + unit for amount, unit in parts) != value:
+        return None
+    return sum(float(amount) * _UNIT_S[unit] for amount, unit in parts)
+
+
+def _reset(value: str, wall: float) -> float | None:
+    seconds = duration(value)
+    if seconds is None:
+        seconds = _until(value, wall)
+    elif seconds > 1e9:  # a few servers send the Unix time of the reset
+        seconds = max(0.0, (seconds if seconds < 1e11 else seconds / 1000) - wall)
+    return None if seconds is None else min(seconds, MAX_WAIT_S)
+
+
+def _is_date(value: str) -> bool:
+    return any(character.isalpha() for character in value) and ":" in value
+
+
+def _until(value: str, wall: float) -> float | None:
+    """Seconds from `wall` to an HTTP date or an RFC 3339 time."""
+    try:
+        moment = datetime.fromisoformat(value) if "T" in value[:11] else parsedate_to_datetime(value)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return max(0.0, moment.timestamp() - wall)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None

@@ -1,0 +1,99 @@
+"""A teacher's API keys: from the environment or a private file, never from the configuration itself.
+
+Keys live in `SecretStr`, are given to the client alone, and are cut out of any text by exact value.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from engine.config import TeacherConfig
+from engine.errors import SecretError
+
+REDACTED = "[redacted]"
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherKey:
+    """A key and where it came from; `secret` is None for an API that needs none."""
+
+    label: str
+    secret: SecretStr | None
+
+
+def load_keys(
+    name: str, config: TeacherConfig, *, folder: Path, environ: Mapping[str, str] | None = None
+) -> tuple[TeacherKey, ...]:
+    """The keys of the teacher `name`, at least one; each has limits of its own.
+
+    Args:
+        name: the teacher's name, for messages.
+        config: its configuration.
+        folder: where a relative `api_key_file` starts: the configuration file's folder.
+        environ: the environment; the process's own by default.
+
+    Raises:
+        SecretError: a variable is not set, or the file is missing, empty or open to others.
+    """
+    environ = os.environ if environ is None else environ
+    if config.api_key_file:
+        path = (folder / Path(config.api_key_file).expanduser()).resolve()
+        return (TeacherKey(path.name, SecretStr(_file(name, path))),)
+    variables = [config.api_key_env] if config.api_key_env else config.api_key_envs
+    keys = tuple(
+        TeacherKey(variable, SecretStr(_variable(name, variable, environ))) for variable in variables
+    )
+    return keys or (TeacherKey("", None),)
+
+
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """`text` with each secret, by exact value, replaced."""
+    for secret in secrets:
+        if secret and secret in text:
+            text = text.replace(secret, REDACTED)
+    return text
+
+
+def _variable(name: str, variable: str, environ: Mapping[str, str]) -> str:
+    value = environ.get(variable, "").strip()
+    if not value:
+        raise SecretError(
+            f"teachers.{name}: the environment variable {variable} is not set; "
+            f"set it to the API key (export {variable}=…) or use api_key_file"
+        )
+    return _plain(value, f"teachers.{name}: the key in {variable}")
+
+
+def _file(name: str, path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if not stat.S_ISREG(mode):
+                raise SecretError(f"teachers.{name}: api_key_file {path} is not a plain file")
+            if stat.S_IMODE(mode) & 0o077:
+                raise SecretError(
+                    f"teachers.{name}: api_key_file {path} can be read by others "
+                    f"(mode {stat.S_IMODE(mode):04o}); run: chmod 600 {path}"
+                )
+            raw = file.read(64 * 1024)
+    except OSError as error:
+        raise SecretError(f"teachers.{name}: api_key_file {path} cannot be read: {error.strerror}") from None
+    value = raw.decode("utf-8", "replace").strip()
+    if not value:
+        raise SecretError(f"teachers.{name}: api_key_file {path} is empty; write the API key into it")
+    return _plain(value, f"teachers.{name}: the key in {path}")
+
+
+def _plain(value: str, what: str) -> str:
+    """A key goes into a header: one line of printable ASCII."""
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise SecretError(
+            f"{what} holds spaces, line breaks or special characters; give the key alone on one line"
+        )
+    return value

@@ -1,0 +1,87 @@
+"""What a student could read: stored rationales with their questions, and the questions themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from state.sqlite import Connection
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredSample:
+    """A graded sample of a train plan."""
+
+    sample_id: int
+    question_id: int
+    question: str
+    gold: str
+    rationale: str
+    extracted: str | None
+    correct: bool
+    truncated: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredQuestion:
+    """An active question."""
+
+    question_id: int
+    text: str
+    gold: str
+
+
+_SELECT = (
+    "SELECT DISTINCT s.id, s.question_id, q.text, q.gold, s.rationale, s.extracted, s.verdict, s.finish_reason,"
+    " s.flags, q.task_id, q.position, s.replicate FROM "
+)
+_ORDER = " ORDER BY q.task_id, q.position, s.replicate, s.id"
+
+
+def stored_samples(connection: Connection, plan_ids: Sequence[int], teachers: Sequence[str]) -> list[StoredSample]:
+    """Graded samples of some plans by teachers whose output may be trained on, by question and replicate."""
+    rows = connection.execute(
+        _SELECT + "plan p JOIN sample s ON s.task_id = p.task_id AND s.split = p.split"
+        " AND s.recipe = p.recipe AND s.replicate < p.rationales"
+        " JOIN question q ON q.id = s.question_id AND q.active = 1"
+        " JOIN teacher t ON t.id = s.teacher_id"
+        " WHERE p.id IN (SELECT value FROM json_each(?)) AND s.state = 'stored' AND s.verdict IS NOT NULL"
+        " AND t.name IN (SELECT value FROM json_each(?))" + _ORDER,
+        (json.dumps(list(plan_ids)), json.dumps(list(teachers))),
+    )
+    return [_sample(row) for row in rows]
+
+
+def samples_of_run(connection: Connection, run_id: int) -> list[StoredSample]:
+    """The samples a run's student reads, in the same order."""
+    rows = connection.execute(
+        _SELECT + "run_sample r JOIN sample s ON s.id = r.sample_id"
+        " JOIN question q ON q.id = s.question_id WHERE r.run_id = ?" + _ORDER,
+        (run_id,),
+    )
+    return [_sample(row) for row in rows]
+
+
+def _sample(row: tuple[Any, ...]) -> StoredSample:
+    sample, question, text, gold, rationale, extracted, verdict, finish, flags = row[:9]
+    return StoredSample(
+        sample_id=sample,
+        question_id=question,
+        question=text,
+        gold=gold,
+        rationale=rationale or "",
+        extracted=extracted,
+        correct=verdict == 1,
+        truncated=finish == "length" or "truncated" in flags,
+    )
+
+
+def stored_questions(connection: Connection, task_id: int, split: str) -> list[StoredQuestion]:
+    """Active questions of a split, in order."""
+    rows = connection.execute(
+        "SELECT id, text, gold FROM question WHERE task_id = ? AND split = ? AND active = 1 ORDER BY position",
+        (task_id, split),
+    )
+    return [StoredQuestion(question_id=key, text=text, gold=gold) for key, text, gold in rows]

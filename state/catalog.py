@@ -1,0 +1,161 @@
+"""Brings tasks, teachers and plans of `state.db` in line with the configuration, when a daemon starts.
+
+Nothing is deleted: what is no longer in the configuration becomes inactive, and comes back as it was.
+A changed question is a new row; a changed prompt, model or parameter makes a new plan.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlmodel import Session, col, select, update
+
+from state.database import now_ms
+from state.tables import Plan, Task, Teacher
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QuestionRow:
+    """A question as it is stored."""
+
+    key: str
+    split: str
+    text: str
+    text_hash: str
+    gold: str
+    rationale: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanRow:
+    """A plan of the configuration on one task; `recipe` is its identity."""
+
+    name: str
+    task_id: int
+    split: str
+    recipe: str
+    teachers: list[str]
+    strategy: str
+    settings: dict[str, Any]
+    rationales: int
+    weight: float
+
+
+def deactivate_all(opened: Session) -> None:
+    """Before a sync: only what the configuration names is active after it."""
+    opened.exec(update(Task).values(active=0))
+    opened.exec(update(Teacher).values(active=0))
+    opened.exec(update(Plan).values(active=0))
+
+
+def sync_task(
+    opened: Session,
+    *,
+    name: str,
+    source: str,
+    answer_format: str,
+    digest: str,
+    questions: Sequence[QuestionRow],
+) -> Task:
+    """The task's row; its questions are rewritten only when the digest of their texts changed."""
+    task = opened.exec(select(Task).where(Task.name == name)).first()
+    if task is None:
+        task = Task(name=name, created_at=now_ms())
+    same = task.digest == digest
+    task.source, task.answer_format, task.digest, task.active = source, answer_format, digest, 1
+    for split in ("train", "dev", "test"):
+        setattr(task, split, sum(1 for question in questions if question.split == split))
+    opened.add(task)
+    opened.flush()
+    assert task.id is not None
+    if not same:
+        _sync_questions(opened, task.id, questions)
+    return task
+
+
+def _sync_questions(opened: Session, task_id: int, questions: Iterable[QuestionRow]) -> None:
+    run = opened.connection().exec_driver_sql
+    run("UPDATE question SET active = 0 WHERE task_id = ?", (task_id,))
+    positions: dict[str, int] = {}
+    rows: list[tuple[Any, ...]] = []
+    for question in questions:
+        position = positions.get(question.split, 0)
+        positions[question.split] = position + 1
+        rows.append(
+            (task_id, question.key, question.split, position, question.text, question.text_hash)
+            + (question.gold, question.rationale)
+        )
+    if rows:
+        run(
+            "INSERT INTO question (task_id, key, split, position, text, text_hash, gold, rationale, active)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT (task_id, key, text_hash) DO UPDATE SET active = 1,"
+            " split = excluded.split, position = excluded.position, text = excluded.text, gold = excluded.gold,"
+            " rationale = excluded.rationale",
+            rows,
+        )
+
+
+def sync_teacher(opened: Session, *, name: str, dialect: str, model: str, base_url: str) -> Teacher:
+    """The teacher's row; a park of an earlier daemon is lifted, since its key may have changed."""
+    teacher = opened.exec(select(Teacher).where(Teacher.name == name)).first() or Teacher(name=name)
+    teacher.dialect, teacher.model, teacher.base_url, teacher.active = dialect, model, base_url, 1
+    if teacher.state == "parked":
+        teacher.state, teacher.reason = "ready", ""
+    opened.add(teacher)
+    opened.flush()
+    return teacher
+
+
+def sync_plan(opened: Session, row: PlanRow, questions: int) -> tuple[Plan, bool]:
+    """The plan's row, and whether its size changed (then its counters must be reconciled)."""
+    plan = opened.exec(
+        select(Plan).where(
+            Plan.name == row.name,
+            Plan.task_id == row.task_id,
+            Plan.split == row.split,
+            Plan.recipe == row.recipe,
+        )
+    ).first()
+    wanted = questions * row.rationales
+    if plan is None:
+        plan = Plan(
+            name=row.name, task_id=row.task_id, split=row.split, recipe=row.recipe, created_at=now_ms()
+        )
+    changed = plan.wanted != wanted or plan.rationales != row.rationales
+    plan.teachers, plan.strategy = json.dumps(row.teachers), row.strategy
+    plan.settings, plan.rationales, plan.weight = json.dumps(row.settings), row.rationales, row.weight
+    plan.wanted, plan.active = wanted, 1
+    opened.add(plan)
+    opened.flush()
+    return plan, changed
+
+
+def superseded(opened: Session, plan: Plan) -> list[Plan]:
+    """Inactive plans of the same name and task that hold samples: what a changed prompt left behind."""
+    statement = select(Plan).where(
+        Plan.name == plan.name, Plan.task_id == plan.task_id, Plan.active == 0, col(Plan.stored) > 0
+    )
+    return list(opened.exec(statement))
+
+
+def reconcile(opened: Session, plan: Plan) -> None:
+    """Counts a plan's samples anew and starts its cursor over; existing samples are passed over by claims."""
+    row = (
+        opened.connection()
+        .exec_driver_sql(
+            "SELECT count(*), coalesce(sum(s.state = 'stored'), 0), coalesce(sum(s.verdict = 1), 0),"
+            " coalesce(sum(s.verdict = 0), 0), coalesce(sum(s.state = 'failed'), 0)"
+            " FROM sample s JOIN question q ON q.id = s.question_id AND q.active = 1"
+            " WHERE s.task_id = ? AND s.split = ? AND s.recipe = ? AND s.replicate < ?",
+            (plan.task_id, plan.split, plan.recipe, plan.rationales),
+        )
+        .one()
+    )
+    plan.claimed, plan.stored, plan.accepted, plan.rejected, plan.failed = (int(value) for value in row)
+    plan.skipped = 0
+    plan.cursor = 0
+    opened.add(plan)
+    opened.flush()

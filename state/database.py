@@ -1,0 +1,177 @@
+"""Opens `state.db`: creating, migrating, writing and reading connections.
+
+Invariants: one writing connection for each daemon (`open_writer`), everything else opens read-only;
+WAL with synchronous FULL; a database of another program, of a newer version or a damaged one is
+refused untouched.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.pool import NullPool
+from sqlmodel import Session
+
+from state import sqlite
+from state.errors import StateDamaged, StateForeign, StateMissing, StateNewer, StateReadOnly
+from state.migrations import APPLICATION_ID, SCHEMA, VERSION, steps_from
+from state.sqlite import Connection
+
+BUSY_TIMEOUT_S = 5.0
+
+
+def now_ms() -> int:
+    """Wall clock, UTC milliseconds: for display and order, never for durations."""
+    return time.time_ns() // 1_000_000
+
+
+def open_writer(path: Path) -> Connection:
+    """The writing connection; creates the database or migrates it first.
+
+    Raises:
+        StateError: the file is foreign, damaged, newer than this program, or cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not os.access(path, os.W_OK):
+        raise StateReadOnly(f"{path} cannot be written. Check its owner and permissions.")
+    if not os.access(path.parent, os.W_OK):
+        raise StateReadOnly(f"{path.parent} cannot be written: SQLite keeps its journal beside {path.name}.")
+    connection = _connect(path, f"file:{_quoted(path)}?mode=rwc")
+    try:
+        _prepare(connection, path)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+    except sqlite.DatabaseError as error:
+        connection.close()
+        raise _explained(error, path) from None
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_reader(path: Path) -> Connection:
+    """A read-only connection; it can neither create nor change the database.
+
+    Raises:
+        StateMissing: there is no database yet.
+        StateError: it is foreign, damaged or newer than this program.
+    """
+    if not path.exists():
+        raise StateMissing(f"{path}: no state database yet. `coterie run` creates it.")
+    connection = _connect(path, f"file:{_quoted(path)}?mode=ro")
+    try:
+        connection.execute("PRAGMA query_only = ON")
+        _identify(connection, path)
+    except sqlite.DatabaseError as error:
+        connection.close()
+        raise _explained(error, path) from None
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def session(path: Path) -> Iterator[Session]:
+    """A short SQLModel session for cold paths: one IMMEDIATE transaction, committed at the end."""
+    engine = _engine(path)
+    try:
+        with Session(engine, expire_on_commit=False) as opened:
+            yield opened
+            opened.commit()
+    finally:
+        engine.dispose()
+
+
+def backup(connection: Connection, path: Path) -> Path:
+    """Copies the database beside itself (`backups/NAME-vVERSION-TIME.db`) and returns the copy's path."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    folder = path.parent / "backups"
+    folder.mkdir(exist_ok=True)
+    target = folder / f"{path.stem}-v{version}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.db"
+    with closing(sqlite.dbapi.connect(str(target))) as copy:
+        connection.backup(copy, pages=-1)
+    return target
+
+
+def _engine(path: Path) -> Engine:
+    def connect() -> Connection:
+        connection = _connect(path, f"file:{_quoted(path)}?mode=rw")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+    engine = create_engine("sqlite://", creator=connect, module=sqlite.dbapi, poolclass=NullPool)
+    # The driver's own transactions are off; a write must never start as a read, or it may fail with
+    # SQLITE_BUSY_SNAPSHOT whatever the busy timeout says.
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    return engine
+
+
+def _connect(path: Path, uri: str) -> Connection:
+    try:
+        connection: Connection = sqlite.dbapi.connect(
+            uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S, check_same_thread=False
+        )
+    except sqlite.OperationalError as error:
+        raise StateReadOnly(f"{path} cannot be opened: {error}.") from None
+    return connection
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+def _identify(connection: Connection, path: Path) -> int:
+    """The schema version of our own database."""
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if application != APPLICATION_ID:
+        raise StateForeign(
+            f"{path} is a SQLite database, but not one of Coterie's. It was left untouched; give another "
+            "in [state] url."
+        )
+    if version > VERSION:
+        raise StateNewer(
+            f"{path} has schema version {version}, this Coterie knows {VERSION}. It was left untouched; "
+            "use the newer Coterie that wrote it."
+        )
+    return version
+
+
+def _prepare(connection: Connection, path: Path) -> None:
+    empty = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
+    if empty and connection.execute("PRAGMA application_id").fetchone()[0] == 0:
+        _run(connection, SCHEMA, VERSION)
+        return
+    version = _identify(connection, path)
+    if version < VERSION:
+        backup(connection, path)
+        _run(connection, "\n".join(steps_from(version)), VERSION)
+
+
+def _run(connection: Connection, script: str, version: int) -> None:
+    """A script in one transaction, so a kill leaves one whole schema or the other."""
+    connection.executescript(
+        f"BEGIN IMMEDIATE;\n{script}\nPRAGMA application_id = {APPLICATION_ID};\n"
+        f"PRAGMA user_version = {version};\nCOMMIT;"
+    )
+
+
+def _explained(error: Exception, path: Path) -> Exception:
+    text = str(error)
+    if "readonly" in text or "unable to open" in text:
+        return StateReadOnly(f"{path} cannot be written: {text}.")
+    if isinstance(error, sqlite.OperationalError) and "malformed" not in text:
+        return StateDamaged(f"{path} cannot be used: {text}.")
+    backups = sorted((path.parent / "backups").glob(f"{path.stem}-*.db"))
+    hint = f"The newest backup is {backups[-1]}." if backups else "There is no backup beside it."
+    return StateDamaged(f"{path} is damaged or is no SQLite database ({text}). It was left untouched. {hint}")

@@ -1,0 +1,229 @@
+"""How attempts end: bodies, usage, cost, the sample's end and its verdict, with all counters, at once.
+
+One `Ending` is one attempt's end. Its raw body is stored before the slot that carried it is freed.
+A reservation is given back with every ending and replaced by what was billed; an attempt that ended
+`unknown` may have been billed, so its reservation counts as spent.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from state.bulk import insert
+from state.database import now_ms
+from state.sqlite import Connection
+from state.tables import Outcome, SampleState
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """A grader's verdict as it is stored; `grader` is name:version."""
+
+    grader: str
+    correct: bool
+    extracted: str | None
+    reason: str
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SampleEnd:
+    """The sample's end: stored with its texts and verdict, or failed with its reason."""
+
+    state: SampleState
+    rationale: str | None = None
+    answer: str | None = None
+    flags: tuple[str, ...] = ()
+    reason: str | None = None
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ending:
+    """The end of one attempt, and of its sample where that was its last."""
+
+    attempt_id: int
+    sample_id: int
+    plan_id: int
+    teacher_id: int
+    outcome: Outcome
+    reserved_micros: int
+    cost_micros: int = 0
+    status: int | None = None
+    reason: str | None = None
+    provider_id: str | None = None
+    raw: bytes | None = None
+    finish_reason: str | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    estimated: bool = False
+    latency_ms: int | None = None
+    counts: bool = False  # uses up one of the sample's attempts
+    end: SampleEnd | None = None
+
+
+def record(connection: Connection, endings: Sequence[Ending]) -> list[None]:
+    """Stores how attempts ended."""
+    now = now_ms()
+    _end_attempts(connection, endings, now)
+    insert(
+        connection,
+        "INSERT INTO completion (attempt_id, raw, size, finish_reason, received_at)",
+        [
+            (item.attempt_id, zlib.compress(item.raw, 1), len(item.raw), item.finish_reason, now)
+            for item in endings
+            if item.raw is not None
+        ],
+    )
+    _touch_samples(connection, endings)
+    _end_samples(connection, endings, now)
+    _count(connection, endings)
+    return [None] * len(endings)
+
+
+def _end_attempts(connection: Connection, endings: Sequence[Ending], now: int) -> None:
+    rows = [
+        [item.attempt_id, item.outcome.value, item.status, item.reason, item.provider_id, item.cost_micros]
+        + [item.prompt_tokens, item.completion_tokens, item.cached_tokens, item.reasoning_tokens]
+        + [int(item.estimated), item.latency_ms]
+        for item in endings
+    ]
+    connection.execute(
+        "UPDATE attempt SET outcome = j.value ->> 1, status = j.value ->> 2, reason = j.value ->> 3,"
+        " provider_id = j.value ->> 4, cost_micros = j.value ->> 5, prompt_tokens = j.value ->> 6,"
+        " completion_tokens = j.value ->> 7, cached_tokens = j.value ->> 8, reasoning_tokens = j.value ->> 9,"
+        " estimated = j.value ->> 10, latency_ms = j.value ->> 11, ended_at = ?2"
+        " FROM json_each(?1) j WHERE attempt.id = j.value ->> 0",
+        (json.dumps(rows), now),
+    )
+
+
+def _touch_samples(connection: Connection, endings: Sequence[Ending]) -> None:
+    """Tokens, cost and attempts of every sample an attempt of which ended."""
+    totals: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0, 0])
+    for item in endings:
+        total = totals[item.sample_id]
+        total[0] += item.prompt_tokens
+        total[1] += item.completion_tokens
+        total[2] += item.cost_micros
+        total[3] += item.counts
+        total[4] += item.outcome is Outcome.UNKNOWN
+        total[5] = item.teacher_id
+    connection.execute(
+        "UPDATE sample SET prompt_tokens = prompt_tokens + (j.value ->> 1),"
+        " completion_tokens = completion_tokens + (j.value ->> 2), cost_micros = cost_micros + (j.value ->> 3),"
+        " attempts = attempts + (j.value ->> 4), unknowns = unknowns + (j.value ->> 5), teacher_id = j.value ->> 6"
+        " FROM json_each(?) j WHERE sample.id = j.value ->> 0",
+        (json.dumps([[sample, *total] for sample, total in totals.items()]),),
+    )
+
+
+def _end_samples(connection: Connection, endings: Sequence[Ending], now: int) -> None:
+    ended = [(item, item.end) for item in endings if item.end is not None]
+    if not ended:
+        return
+    rows = [
+        [item.sample_id, end.state.value, end.rationale, end.answer, json.dumps(end.flags), end.reason]
+        + [item.finish_reason, *_judged(end.verdict)]
+        for item, end in ended
+    ]
+    replicates = connection.execute(
+        "UPDATE sample SET state = j.value ->> 1, rationale = j.value ->> 2, answer = j.value ->> 3,"
+        " flags = j.value ->> 4, reason = j.value ->> 5, finish_reason = j.value ->> 6, verdict = j.value ->> 7,"
+        " extracted = j.value ->> 8, stored_at = ?2"
+        " FROM json_each(?1) j WHERE sample.id = j.value ->> 0 AND sample.state = 'open'"
+        " RETURNING task_id, split, recipe, replicate, state, verdict",
+        (json.dumps(rows), now),
+    ).fetchall()
+    _grade(connection, [(item.sample_id, end.verdict) for item, end in ended if end.verdict], now)
+    count_ends(connection, replicates)
+
+
+def _judged(verdict: Verdict | None) -> list[int | str | None]:
+    return [None, None] if verdict is None else [int(verdict.correct), verdict.extracted]
+
+
+def _grade(connection: Connection, verdicts: Sequence[tuple[int, Verdict]], now: int) -> None:
+    insert(
+        connection,
+        "INSERT INTO grade (sample_id, grader, correct, extracted, reason, flags, graded_at)",
+        [
+            (sample, item.grader, int(item.correct), item.extracted, item.reason, json.dumps(item.flags), now)
+            for sample, item in verdicts
+        ],
+        "ON CONFLICT (sample_id, grader) DO UPDATE SET correct = excluded.correct,"
+        " extracted = excluded.extracted, reason = excluded.reason, flags = excluded.flags",
+    )
+
+
+def grade_stored(connection: Connection, verdicts: Sequence[tuple[int, Verdict]]) -> list[None]:
+    """Verdicts for samples that were stored without one (the daemon died, or the grader did)."""
+    _grade(connection, verdicts, now_ms())
+    for sample, verdict in verdicts:
+        ended = connection.execute(
+            "UPDATE sample SET verdict = ?, extracted = ? WHERE id = ? AND verdict IS NULL"
+            " RETURNING task_id, split, recipe, replicate",
+            (int(verdict.correct), verdict.extracted, sample),
+        ).fetchall()
+        for task, split, recipe, replicate in ended:
+            column = "accepted" if verdict.correct else "rejected"
+            connection.execute(
+                f"UPDATE plan SET {column} = {column} + 1"
+                " WHERE task_id = ? AND split = ? AND recipe = ? AND rationales > ?",
+                (task, split, recipe, replicate),
+            )
+    return [None] * len(verdicts)
+
+
+def count_ends(connection: Connection, rows: Sequence[tuple[int, str, str, int, str, int | None]]) -> None:
+    """Adds ended samples to every plan that asks for their replicate."""
+    groups: dict[tuple[int, str, str, int], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    for task, split, recipe, replicate, state, verdict in rows:
+        group = groups[task, split, recipe, replicate]
+        group[0] += state == SampleState.STORED
+        group[1] += verdict == 1
+        group[2] += verdict == 0
+        group[3] += state == SampleState.FAILED
+    for key, counts in groups.items():
+        connection.execute(
+            "UPDATE plan SET stored = stored + ?, accepted = accepted + ?, rejected = rejected + ?,"
+            " failed = failed + ? WHERE task_id = ? AND split = ? AND recipe = ? AND rationales > ?",
+            (*counts, *key),
+        )
+
+
+def _count(connection: Connection, endings: Sequence[Ending]) -> None:
+    teachers: dict[int, list[int]] = defaultdict(lambda: [0] * 9)
+    plans: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+    for item in endings:
+        row = teachers[item.teacher_id]
+        row[0] += item.outcome is Outcome.OK
+        row[1] += item.status == 429
+        row[2] += item.outcome in (Outcome.TRANSIENT, Outcome.MALFORMED, Outcome.UNKNOWN)
+        row[3] += item.outcome in (Outcome.TRANSIENT, Outcome.MALFORMED, Outcome.PERMANENT, Outcome.PARKED)
+        row[4] += item.outcome is Outcome.UNKNOWN
+        row[5] += item.prompt_tokens
+        row[6] += item.completion_tokens
+        row[7] += item.cost_micros
+        row[8] += item.reserved_micros
+        plans[item.plan_id][0] += item.cost_micros
+        plans[item.plan_id][1] += item.reserved_micros
+    for teacher, row in teachers.items():
+        connection.execute(
+            "UPDATE teacher SET answered = answered + ?, status_429 = status_429 + ?, retries = retries + ?,"
+            " errors = errors + ?, unknown_attempts = unknown_attempts + ?, prompt_tokens = prompt_tokens + ?,"
+            " completion_tokens = completion_tokens + ?, spent_micros = spent_micros + ?,"
+            " reserved_micros = reserved_micros - ? WHERE id = ?",
+            (*row, teacher),
+        )
+    for plan, (cost, reserved) in plans.items():
+        connection.execute(
+            "UPDATE plan SET spent_micros = spent_micros + ?, reserved_micros = reserved_micros - ? WHERE id = ?",
+            (cost, reserved, plan),
+        )

@@ -1,0 +1,37 @@
+"""The border to terminal, log and report: text that someone else wrote, made harmless.
+
+Model output and error bodies are hostile. `safe` replaces what a terminal would act on or a reader
+could be deceived by: control characters but tab and newline, DEL, the C1 range, bidirectional
+overrides and isolates, line separators and lone surrogates. Each becomes one visible character, so
+lengths stay and nothing vanishes. It knows nothing of markup: whoever renders passes plain text.
+"""
+
+from __future__ import annotations
+
+import re
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+_BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+_UNSAFE = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_BIDI}\u2028\u2029\ud800-\udfff]")
+_TABLE: dict[int, str] = {
+    **{code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n"},
+    0x7F: "\N{SYMBOL FOR DELETE}",
+    **{
+        code: REPLACEMENT
+        for low, high in ((0x80, 0x9F), (0x202A, 0x202E), (0x2066, 0x2069), (0xD800, 0xDFFF))
+        for code in range(low, high + 1)
+    },
+    **dict.fromkeys((0x061C, 0x200E, 0x200F, 0x2028, 0x2029), REPLACEMENT),
+}
+
+
+def safe(text: str) -> str:
+    """`text` with one visible character for each that a terminal or a reader must not meet."""
+    return text.translate(_TABLE) if _UNSAFE.search(text) else text
+
+
+def safe_line(text: str, limit: int = 200) -> str:
+    """`safe` on one line, white space squeezed, at most `limit` characters."""
+    line = " ".join(safe(text[: 4 * limit]).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"

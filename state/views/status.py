@@ -1,0 +1,301 @@
+"""The whole at a glance: what `coterie status`, the monitor and one-line displays show.
+
+Invariants: everything comes from counters that the writer keeps (plan, teacher, run rows) and from
+the pulse; nothing here counts samples, so it costs the same with a million of them. It is read in
+one short snapshot. It does not know how it is shown.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import ValidationError
+
+from state.pulse import PulseData
+from state.sqlite import Connection
+from state.views.contract import to_json
+from state.views.glance import (
+    DaemonStatus,
+    PendingCommand,
+    PlanStatus,
+    RunStatus,
+    Spend,
+    Status,
+    TaskStatus,
+    TeacherStatus,
+    share,
+)
+from state.views.rows import first, loaded, rows, snapshot
+from state.views.triggers import TrainPlan, Trigger, next_trigger, student_names, triggers
+
+__all__ = ["Status", "process_exists", "read_status", "to_json"]
+
+STALE_MS = 5_000
+"""A daemon whose pulse is older is not running any more, whatever its last pulse said."""
+
+RUNS = 1_000
+"""The newest runs that are read."""
+
+
+def process_exists(pid: int) -> bool:
+    """Whether a process of this machine has that id (another user's counts too)."""
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool] = process_exists) -> Status:
+    """Everything at a glance, from counters.
+
+    Args:
+        connection: an open reading connection.
+        now_ms: wall clock, UTC milliseconds.
+        alive: says whether a process id of this machine is in use.
+    """
+    with snapshot(connection):
+        boot = first(
+            connection,
+            "SELECT id, pid, host, started_at, ended_at, exit_reason, config FROM boot ORDER BY id DESC LIMIT 1",
+        )
+        beat = first(connection, "SELECT boot_id, at, state, data FROM pulse ORDER BY at DESC LIMIT 1")
+        plan_rows = rows(
+            connection,
+            "SELECT p.id, p.name, t.name, p.teachers, p.split, p.wanted, p.claimed, p.stored, p.accepted,"
+            " p.rejected, p.failed, p.skipped FROM plan p JOIN task t ON t.id = p.task_id"
+            " WHERE p.active = 1 ORDER BY p.id",
+        )
+        teacher_rows = rows(
+            connection,
+            "SELECT id, name, model, state, reason, active, requests, answered, status_429, retries, errors,"
+            " unknown_attempts, prompt_tokens, completion_tokens, spent_micros, reserved_micros"
+            " FROM teacher ORDER BY id",
+        )
+        task_rows = rows(
+            connection,
+            "SELECT id, name, source, answer_format, paused, train, dev, test FROM task WHERE active = 1 ORDER BY id",
+        )
+        run_rows = rows(
+            connection,
+            'SELECT id, student, scope, "trigger", state, method, samples, step, steps, loss,'
+            " tokens_per_second, eta_s, accuracy, directory, error FROM run ORDER BY id DESC LIMIT ?",
+            (RUNS,),
+        )
+        best: dict[int, float] = dict(
+            rows(
+                connection,
+                "SELECT task_id, max(accuracy) FROM evaluation WHERE split = 'test' GROUP BY task_id",
+            )
+        )
+        command_rows = rows(
+            connection,
+            "SELECT id, kind, args, created_at FROM command WHERE state = 'pending' ORDER BY id LIMIT 100",
+        )
+    daemon, config, pulse = _daemon(boot, beat, now_ms, alive)
+    teachers = tuple(_teacher(row, pulse if daemon.alive else None) for row in teacher_rows if row[5])
+    plans = tuple(_plan(row) for row in plan_rows)
+    runs = tuple(
+        RunStatus(**dict(zip(_RUN_FIELDS, (*row[:-1], row[-1] or ""), strict=True)))
+        for row in reversed(run_rows)
+    )
+    tasks = tuple(_task(row, plans, runs, config, pulse, best.get(row[0])) for row in task_rows)
+    return Status(
+        at=now_ms,
+        daemon=daemon,
+        spend=Spend(
+            usd=sum(row[14] + row[15] for row in teacher_rows) / 1e6,
+            cap_usd=_cap(config),
+            prompt_tokens=sum(row[12] for row in teacher_rows),
+            completion_tokens=sum(row[13] for row in teacher_rows),
+            unknown_attempts=sum(row[11] for row in teacher_rows),
+        ),
+        tasks=tasks,
+        plans=plans,
+        teachers=teachers,
+        runs=runs,
+        notices=_notices(daemon, pulse, teachers),
+        commands=tuple(
+            PendingCommand(id=row[0], kind=row[1], args=loaded(row[2], dict), created_at=row[3])
+            for row in command_rows
+        ),
+        pulse=pulse,
+    )
+
+
+_RUN_FIELDS = (
+    *("id", "student", "task", "trigger", "state", "method", "samples", "step", "steps", "loss"),
+    *("tokens_per_second", "eta_s", "accuracy", "directory", "error"),
+)
+
+
+def _daemon(
+    boot: Any, beat: Any, now_ms: int, alive: Callable[[int], bool]
+) -> tuple[DaemonStatus, dict[str, Any], PulseData]:
+    if boot is None:
+        return DaemonStatus(state="stopped"), {}, PulseData()
+    boot_id, pid, host, started_at, ended_at, exit_reason, config_text = boot
+    config = loaded(config_text, dict)
+    pulse_at = beat[1] if beat is not None and beat[0] == boot_id else None
+    last = pulse_at if pulse_at is not None else started_at
+    gone = now_ms - last > STALE_MS or (host == socket.gethostname() and not alive(pid))
+    common = {"pid": pid, "boot_id": boot_id, "pulse_at": pulse_at, "ended_at": ended_at}
+    if ended_at is not None or gone:
+        state = "stopped" if ended_at is not None else "down"
+        uptime = (ended_at if ended_at is not None else last) - started_at
+        return (
+            DaemonStatus(state=state, uptime_s=uptime / 1000, exit_reason=exit_reason or "", **common),
+            config,
+            PulseData(),
+        )
+    pulse = _pulse(beat[3]) if pulse_at is not None else PulseData()
+    return (
+        DaemonStatus(
+            state=beat[2] if pulse_at is not None else "starting",
+            uptime_s=max(0, now_ms - started_at) / 1000,
+            loop_lag_ms=pulse.loop_lag_ms,
+            **common,
+        ),
+        config,
+        pulse,
+    )
+
+
+def _pulse(text: str) -> PulseData:
+    try:
+        return PulseData.model_validate_json(text)
+    except ValidationError:  # of another version: the counters still tell most of it
+        return PulseData()
+
+
+def _cap(config: dict[str, Any]) -> float | None:
+    section = config.get("daemon")
+    cap = section.get("budget_usd") if isinstance(section, dict) else None
+    return float(cap) if isinstance(cap, int | float) else None
+
+
+def _plan(row: Any) -> PlanStatus:
+    plan_id, name, task, teachers, split, wanted, claimed, stored, accepted, rejected, failed, skipped = row
+    return PlanStatus(
+        id=plan_id,
+        name=name,
+        task=task,
+        teacher=", ".join(str(item) for item in loaded(teachers, list)),
+        split=split,
+        wanted=wanted,
+        in_flight=max(0, claimed - stored - failed),
+        stored=stored,
+        accepted=accepted,
+        rejected=rejected,
+        failed=failed,
+        skipped=skipped,
+    )
+
+
+def _teacher(row: Any, pulse: PulseData | None) -> TeacherStatus:
+    now = pulse.teachers.get(row[1]) if pulse is not None else None
+    return TeacherStatus(
+        id=row[0],
+        name=row[1],
+        model=row[2],
+        state=now.state if now is not None and row[3] == "ready" else row[3],
+        reason=(now.reason if now is not None else "") or row[4],
+        in_flight=now.in_flight if now is not None else 0,
+        cap=now.cap if now is not None else 0,
+        requests_per_minute=now.requests_per_minute if now is not None else 0.0,
+        tokens_per_minute=now.tokens_per_minute if now is not None else 0.0,
+        requests=row[6],
+        answered=row[7],
+        status_429=row[8],
+        retries=row[9],
+        errors=row[10],
+        unknown_attempts=row[11],
+        prompt_tokens=row[12],
+        completion_tokens=row[13],
+        usd=(row[14] + row[15]) / 1e6,
+        p50_ms=now.p50_ms if now is not None else None,
+        p95_ms=now.p95_ms if now is not None else None,
+    )
+
+
+def _task(
+    row: Any,
+    plans: tuple[PlanStatus, ...],
+    runs: tuple[RunStatus, ...],
+    config: dict[str, Any],
+    pulse: PulseData,
+    best: float | None,
+) -> TaskStatus:
+    task_id, name, source, answer_format, paused, train, dev, test = row
+    own = [plan for plan in plans if plan.task == name and plan.split == "train"]
+    held_out = [plan for plan in plans if plan.task == name and plan.split == "test"]
+    accepted, rejected = sum(plan.accepted for plan in own), sum(plan.rejected for plan in own)
+    found = triggers(config, name, [_train_plan(plan) for plan in plans if plan.split == "train"])
+    waiting = next_trigger(found)
+    busy = [run for run in runs if run.task == name and (run.active or run.state == "queued")]
+    finished = [run.accuracy for run in runs if run.task == name and run.accuracy is not None]
+    return TaskStatus(
+        id=task_id,
+        name=name,
+        source=source,
+        answer_format=answer_format,
+        paused=bool(paused),
+        train=train,
+        dev=dev,
+        test=test,
+        wanted=sum(plan.wanted for plan in own),
+        stored=sum(plan.stored for plan in own),
+        accepted=accepted,
+        rejected=rejected,
+        trigger=waiting,
+        triggers=tuple(found),
+        students=student_names(config, name),
+        best_accuracy=max([*finished, *([best] if best is not None else [])], default=None),
+        teacher_accuracy=share(
+            sum(plan.accepted for plan in held_out),
+            sum(plan.accepted + plan.rejected for plan in held_out),
+        ),
+        eta_s=_eta(waiting, pulse.tasks.get(name, 0.0), share(accepted, accepted + rejected)),
+        run_id=next((run.id for run in sorted(busy, key=lambda run: not run.active)), None),
+    )
+
+
+def _train_plan(plan: PlanStatus) -> TrainPlan:
+    return TrainPlan(
+        name=plan.name,
+        task=plan.task,
+        wanted=plan.wanted,
+        stored=plan.stored,
+        accepted=plan.accepted,
+        failed=plan.failed,
+        skipped=plan.skipped,
+    )
+
+
+def _eta(trigger: Trigger | None, accepted_a_minute: float, correct: float | None) -> float | None:
+    """Seconds to the trigger at the rate of the last minutes; None where there is no rate."""
+    if trigger is None or accepted_a_minute <= 0:
+        return None
+    rate = accepted_a_minute
+    if trigger.complete:  # counts every stored sample, of which the accepted are a share
+        if not correct:
+            return None
+        rate /= correct
+    return trigger.remaining / rate * 60
+
+
+def _notices(daemon: DaemonStatus, pulse: PulseData, teachers: tuple[TeacherStatus, ...]) -> tuple[str, ...]:
+    found = []
+    if daemon.state == "down":
+        found.append("the daemon is not running any more, and did not end by itself; `coterie run` goes on")
+    if pulse.notice:
+        found.append(pulse.notice)
+    found += [f"teacher {item.name} is parked: {item.reason}" for item in teachers if item.state == "parked"]
+    return tuple(found)

@@ -1,0 +1,170 @@
+"""The one writer: a bounded queue in front of a thread that commits groups of operations.
+
+An operation is a batch function `(connection, items) -> results` and one item for it. Items of the
+same function that arrive together are handed to it together, so a group of 500 costs a few
+statements, not 500. `do` returns when its group is on disk (WAL, synchronous FULL).
+
+Invariants: groups commit in order of arrival; an item's result is delivered exactly once; an item
+that fails takes no other down (the group is tried again item by item); a full or locked disk is
+waited for, with what was received held in the bounded queue, so a slow disk slows sending.
+
+Batch functions use one statement for many rows (`state/bulk.py`): with a saturated event loop,
+`executemany` in this thread has stalled for seconds on hand-offs of the interpreter lock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskStatus
+
+from state import sqlite
+from state.sqlite import Connection
+
+T = TypeVar("T")
+R = TypeVar("R")
+Batch = Callable[[Connection, Sequence[T]], Sequence[R]]
+
+LINGER_S = 0.02
+GROUP_ROWS = 500
+CAPACITY = 4000
+RETRY_S = 1.0
+
+
+class _Ticket:
+    __slots__ = ("batch", "done", "error", "item", "result")
+
+    def __init__(self, batch: Batch[Any, Any], item: Any) -> None:
+        self.batch = batch
+        self.item = item
+        self.done = anyio.Event()
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+class Writer:
+    """Group commit on a writing connection; `serve` must run for `do` to return."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        linger_s: float = LINGER_S,
+        group_rows: int = GROUP_ROWS,
+        capacity: int = CAPACITY,
+    ) -> None:
+        self._connection = connection
+        self._linger_s = linger_s
+        self._group_rows = group_rows
+        self._room = anyio.Semaphore(capacity)
+        self._pending: list[_Ticket] = []
+        self._arrived = anyio.Event()
+        self._full = anyio.Event()
+        self._closing = False
+        self._thread = anyio.CapacityLimiter(1)
+        self.trouble = ""
+        """Why commits wait (disk full, database locked); empty when all is well."""
+        self.lag_ms = 0.0
+        """Time from arrival of the oldest item of the last group to its commit."""
+        self.commits = 0
+
+    async def do(self, batch: Batch[T, R], item: T) -> R:
+        """The result of `batch` for `item`, once its transaction is on disk."""
+        async with self._room:
+            ticket = _Ticket(batch, item)
+            self._pending.append(ticket)
+            self._arrived.set()
+            if len(self._pending) >= self._group_rows:
+                self._full.set()
+            await ticket.done.wait()
+        if ticket.error is not None:
+            raise ticket.error
+        return cast(R, ticket.result)
+
+    async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Commits groups until `close` was called and nothing is left."""
+        task_status.started()
+        while not (self._closing and not self._pending):
+            await self._arrived.wait()
+            if not self._pending:
+                continue  # woken by close
+            arrived = time.monotonic()
+            if not self._closing:
+                with anyio.move_on_after(self._linger_s):
+                    await self._full.wait()
+            group, self._pending = self._pending, []
+            if not self._closing:
+                self._arrived = anyio.Event()
+            self._full = anyio.Event()
+            with anyio.CancelScope(shield=True):  # what was received is stored, whatever ends
+                await self._commit(group)
+            self.lag_ms = (time.monotonic() - arrived) * 1000
+
+    def close(self) -> None:
+        """Lets `serve` end once everything is committed."""
+        self._closing = True
+        self._arrived.set()
+        self._full.set()
+
+    async def _commit(self, group: list[_Ticket]) -> None:
+        while True:
+            try:
+                await anyio.to_thread.run_sync(self._transact, group, limiter=self._thread)
+            except sqlite.OperationalError as error:
+                if not _passing(error):
+                    raise
+                self.trouble = f"state.db: {error}; waiting, nothing received is lost"
+                await anyio.sleep(RETRY_S)
+            else:
+                self.trouble = ""
+                break
+        for ticket in group:
+            ticket.done.set()
+
+    def _transact(self, group: list[_Ticket]) -> None:
+        by_batch: dict[Batch[Any, Any], list[_Ticket]] = {}
+        for ticket in group:
+            by_batch.setdefault(ticket.batch, []).append(ticket)
+        try:
+            self._apply(by_batch)
+        except sqlite.OperationalError as error:
+            if _passing(error):
+                raise
+            self._one_by_one(group)
+        except Exception:
+            self._one_by_one(group)
+
+    def _apply(self, by_batch: dict[Batch[Any, Any], list[_Ticket]]) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            for batch, tickets in by_batch.items():
+                results = batch(self._connection, [ticket.item for ticket in tickets])
+                for ticket, result in zip(tickets, results, strict=True):
+                    ticket.result = result
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        self.commits += 1
+
+    def _one_by_one(self, group: list[_Ticket]) -> None:
+        for ticket in group:
+            try:
+                self._apply({ticket.batch: [ticket]})
+            except sqlite.OperationalError as error:
+                if _passing(error):
+                    raise
+                ticket.error = error
+            except Exception as error:
+                ticket.error = error
+
+
+def _passing(error: Exception) -> bool:
+    """Whether waiting may help: the disk is full, or another process holds the database."""
+    text = str(error)
+    return "full" in text or "locked" in text or "busy" in text

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from state.database import open_reader, open_writer
+from state.sqlite import Connection
+from state.views.line import count, duration, money, percent, plain_line, short
+from state.views.status import read_status, to_json
+from tests.tui.seeded import HOUR, MINUTE, NOW, PID, SECOND, seed
+
+
+def here(pid: int) -> bool:
+    return pid == PID
+
+
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("seeded") / "state.db"
+    seed(path)
+    return path
+
+
+@pytest.fixture
+def reader(seeded: Path) -> Iterator[Connection]:
+    connection = open_reader(seeded)
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[Connection]:
+    seed(tmp_path / "state.db")
+    connection = open_writer(tmp_path / "state.db")
+    yield connection
+    connection.close()
+
+
+def test_the_json_has_the_contracts_names_and_is_json(reader: Connection) -> None:
+    found = json.loads(json.dumps(to_json(read_status(reader, NOW, here))))
+    assert list(found["daemon"]) == ["state", "pid", "boot_id", "uptime_s", "loop_lag_ms"]
+    assert list(found["spend"]) == [
+        *("usd", "cap_usd", "prompt_tokens", "completion_tokens", "unknown_attempts")
+    ]
+    assert list(found["plans"][0]) == [
+        *("name", "task", "teacher", "split", "wanted", "in_flight", "stored", "accepted", "rejected"),
+        "failed",
+    ]
+    assert list(found["teachers"][0]) == [
+        *("name", "state", "in_flight", "cap", "requests_per_minute", "tokens_per_minute", "status_429"),
+        *("retries", "p50_ms", "p95_ms", "reason"),
+    ]
+    assert list(found["runs"][0]) == [
+        *("id", "student", "task", "state", "samples", "step", "steps", "loss", "tokens_per_second"),
+        *("eta_s", "accuracy", "directory"),
+    ]
+
+
+def test_a_running_daemon(reader: Connection) -> None:
+    status = read_status(reader, NOW, here)
+    assert (status.daemon.state, status.daemon.pid, status.daemon.boot_id) == ("running", PID, 1)
+    assert status.daemon.uptime_s == (2 * HOUR + 14 * MINUTE) / 1000
+    assert status.daemon.loop_lag_ms == 3.2
+    assert status.spend.usd == pytest.approx(3.122)  # settled and reserved
+    assert status.spend.cap_usd == 5.0
+    assert status.plans[0].in_flight == 3
+    assert [run.id for run in status.active_runs] == [3]
+    assert status.teachers[0].requests_per_minute == 1884
+    assert not reader.in_transaction
+
+
+@pytest.mark.parametrize(
+    ("late", "exists", "state"), [(0, True, "running"), (5_000, True, "down"), (0, False, "down")]
+)
+def test_a_daemon_is_down_when_its_pulse_or_its_process_is_gone(
+    reader: Connection, late: int, exists: bool, state: str
+) -> None:
+    status = read_status(reader, NOW + late, lambda pid: exists)
+    assert status.daemon.state == state
+    if state == "down":
+        assert status.daemon.loop_lag_ms is None
+        assert status.teachers[0].in_flight == 0  # the pulse is no longer true
+        assert status.daemon.uptime_s == (2 * HOUR + 14 * MINUTE - SECOND) / 1000
+        assert "coterie run" in status.notices[0]
+
+
+def test_a_process_id_on_another_machine_says_nothing(writer: Connection) -> None:
+    writer.execute("UPDATE boot SET host = 'elsewhere'")
+    assert read_status(writer, NOW, lambda pid: False).daemon.state == "running"
+
+
+def test_a_daemon_that_ended_is_stopped(writer: Connection) -> None:
+    writer.execute("UPDATE boot SET ended_at = ?, exit_reason = 'idle'", (NOW,))
+    status = read_status(writer, NOW + HOUR, lambda pid: False)
+    assert status.daemon.state == "stopped"
+    assert status.daemon.exit_reason == "idle"
+    assert status.notices == tuple(notice for notice in status.notices if "parked" in notice)
+
+
+def test_a_boot_without_a_pulse_is_starting_and_then_down(writer: Connection) -> None:
+    writer.execute(
+        "INSERT INTO boot (id, pid, pid_started, host, version, started_at, config)"
+        " VALUES (2, ?, 1.0, 'elsewhere', '', ?, '{}')",
+        (PID, NOW - SECOND),
+    )
+    assert read_status(writer, NOW, here).daemon.state == "starting"
+    assert read_status(writer, NOW + 5 * SECOND, here).daemon.state == "down"
+
+
+def test_an_empty_database(tmp_path: Path) -> None:
+    connection = open_writer(tmp_path / "state.db")
+    status = read_status(connection, NOW)
+    connection.close()
+    assert status.daemon.state == "stopped"
+    assert plain_line(status) == "stopped | $0.00"
+    json.dumps(to_json(status))
+
+
+def test_tasks_and_their_next_trigger(reader: Connection) -> None:
+    tasks = {task.name: task for task in read_status(reader, NOW, here).tasks}
+    coin = tasks["coin_flip"]
+    assert coin.trigger is not None
+    assert (coin.trigger.name, coin.trigger.have, coin.trigger.goal) == ("400", 145, 400)
+    assert coin.eta_s == pytest.approx((400 - 145) / 30 * 60)
+    assert coin.students == ("fine-tune-cot", "fine-tune")
+    assert coin.best_accuracy == 0.82
+    assert coin.teacher_accuracy == 0.85
+    assert coin.run_id == 5  # queued
+    assert tasks["gsm8k"].run_id == 3
+    assert tasks["letters"].paused
+
+
+def test_what_another_version_wrote_is_not_fatal(writer: Connection) -> None:
+    writer.execute("UPDATE pulse SET data = '[1, 2'")
+    writer.execute("UPDATE boot SET config = 'null'")
+    status = read_status(writer, NOW, here)
+    assert status.daemon.state == "running"
+    assert status.spend.cap_usd is None
+
+
+def test_the_plain_line_is_one_printable_line(reader: Connection) -> None:
+    line = plain_line(read_status(reader, NOW, here))
+    assert line.isprintable()
+    assert line.startswith(
+        "running 2h14 | $3.12 / 5.00 | 31.4 req/s 429 0.2% | coin_flip 145/400 91% correct"
+    )
+    assert "run 3 fine-tune-cot/gsm8k training 412/900 loss 0.810 ETA 6m10" in line
+    assert "teacher gpt is parked: key refused (401)" in line
+
+
+def test_words_for_numbers() -> None:
+    assert [duration(s) for s in (None, 0.4, 59.6, 365, 8040, 273_600)] == [
+        *("–", "0s", "1m00", "6m05", "2h14", "3d04h")
+    ]
+    assert (count(3812), short(812), short(3812), short(1_250_000), short(31.44)) == (
+        *("3 812", "812", "3.8k", "1.2M", "31.4"),
+    )
+    assert (percent(None), percent(0.613), percent(0.002, 1)) == ("–", "61%", "0.2%")
+    assert (money(3.117, 5.0), money(0.0012, None), money(0, None)) == ("$3.12 / 5.00", "$0.0012", "$0.00")
