@@ -69,7 +69,9 @@ def model_card(
     base = spec.base if spec.base.startswith("builtin:") else Path(spec.base).name
     training = spec.training
     batch = f"{training.batch_tokens} tokens a batch x {training.devices} ranks x {training.accumulation}"
-    recipe = f"learning rate {training.learning_rate:g}, {batch}, ZeRO {training.zero_stage}, seed {training.seed}"
+    recipe = (
+        f"learning rate {training.learning_rate:g}, {batch}, ZeRO {training.zero_stage}, seed {training.seed}"
+    )
     lines = [
         "---",
         "library_name: transformers",
