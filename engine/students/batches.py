@@ -1,0 +1,65 @@
+"""Which rows make which batch: a pure function of (lengths, seed, batch size, number). Needs numpy only.
+
+Rows are sorted by length (equal ones in a new random order each epoch), cut into micro-batches of at most
+`batch_tokens` padded tokens, and the micro-batches are shuffled. The sorted lengths are the same in each
+epoch, so are the cuts: every epoch has the same number of micro-batches, and micro-batch number n of the
+endless stream is found without looking at those before it.
+
+Step s, of world size W and accumulation A, takes micro-batches s*W*A … (s+1)*W*A - 1; rank r takes every
+W-th of them from the r-th. So the data of a step depends on W*A alone (two ranks without accumulation see
+what one rank with accumulation 2 sees), and a resumed run needs only its step number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+
+class BatchPlan:
+    """The order of all rows of a training, epoch after epoch."""
+
+    def __init__(self, lengths: Sequence[int], *, batch_tokens: int, seed: int) -> None:
+        self._lengths = np.asarray(lengths, dtype=np.int64)
+        self._seed = seed
+        self._cuts = _cuts(np.sort(self._lengths), batch_tokens)
+        self.micro_batches = len(self._cuts) + 1
+        """Micro-batches in an epoch."""
+        self._epoch = lru_cache(maxsize=2)(self._order)
+
+    def micro_batch(self, number: int) -> np.ndarray:
+        """The row indices of micro-batch `number` of the stream."""
+        epoch, index = divmod(number, self.micro_batches)
+        return self._epoch(epoch)[index]
+
+    def step(self, step: int, *, world: int, accumulation: int) -> list[list[np.ndarray]]:
+        """The micro-batches of optimizer step `step` (from 0): for each rank, one a pass."""
+        first = step * world * accumulation
+        return [
+            [self.micro_batch(first + turn * world + rank) for turn in range(accumulation)]
+            for rank in range(world)
+        ]
+
+    def epochs(self, steps: int, *, world: int, accumulation: int) -> float:
+        """How many passes over the rows `steps` optimizer steps are."""
+        return steps * world * accumulation / self.micro_batches
+
+    def _order(self, epoch: int) -> list[np.ndarray]:
+        random = np.random.default_rng((self._seed, epoch))
+        rows = random.permutation(len(self._lengths))
+        rows = rows[np.argsort(self._lengths[rows], kind="stable")]
+        groups = np.split(rows, self._cuts)
+        return [groups[index] for index in random.permutation(len(groups))]
+
+
+def _cuts(lengths: np.ndarray, batch_tokens: int) -> list[int]:
+    """Where to cut ascending `lengths` so that rows x longest <= batch_tokens (or a row stands alone)."""
+    cuts: list[int] = []
+    start = 0
+    for index, length in enumerate(lengths.tolist()):
+        if index > start and (index - start + 1) * length > batch_tokens:
+            cuts.append(index)
+            start = index
+    return cuts

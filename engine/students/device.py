@@ -1,0 +1,71 @@
+"""What a rank computes on: device, precision, memory, and the peak it is measured against."""
+
+from __future__ import annotations
+
+import resource
+import sys
+
+import torch
+
+from engine.config.students import TrainingConfig
+from engine.errors import JobFailed
+
+# Dense bf16 peaks in TFLOP/s, from the makers' data sheets; the first name that fits counts.
+_PEAKS = {
+    "B200": 2250.0,
+    "H200": 989.0,
+    "H100 PCIe": 756.0,
+    "H100": 989.0,
+    "A100": 312.0,
+    "L40S": 362.0,
+    "A6000": 155.0,
+    "A10": 125.0,
+    "L4": 121.0,
+    "4090": 165.0,
+    "3090": 71.0,
+}
+
+
+def choose_device(kind: str, local_rank: int) -> torch.device:
+    """The rank's device.
+
+    Raises:
+        JobFailed: the machine has fewer GPUs than the run has ranks.
+    """
+    if kind == "cpu":
+        return torch.device("cpu")
+    count = torch.cuda.device_count()
+    if local_rank >= count:
+        raise JobFailed(
+            f"training.devices asks for GPU number {local_rank}, but this process sees {count} GPUs"
+        )
+    torch.cuda.set_device(local_rank)
+    return torch.device("cuda", local_rank)
+
+
+def uses_bf16(training: TrainingConfig, device: torch.device) -> bool:
+    """Whether to compute in bf16; "auto" does on a GPU that has it."""
+    if training.precision == "auto":
+        return device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return training.precision == "bf16"
+
+
+def peak_flops(device: torch.device, *, bf16: bool) -> float | None:
+    """Peak FLOP/s of the device in this precision; None where it is not known (CPUs, float32)."""
+    if device.type != "cuda" or not bf16:
+        return None
+    name = torch.cuda.get_device_name(device)
+    return next((peak * 1e12 for known, peak in _PEAKS.items() if known in name), None)
+
+
+def memory_mb(device: torch.device) -> float:
+    """The most memory used so far, in MB: the GPU's, or the process's on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+def device_name(device: torch.device) -> str:
+    """What a person calls it."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

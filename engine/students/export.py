@@ -1,0 +1,128 @@
+"""The finished student: safetensors, tokenizer and model card, as a directory anyone can load.
+
+It is written under another name, evaluated from there, and renamed when the card holds its results: a
+directory `student/` is always whole.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from engine.students.checkpoints import sync
+from engine.students.spec import Spec
+
+DIRECTORY = "student"
+PARTIAL = "student.partial"
+
+
+def save_student(run_dir: Path, model: Any, tokenizer: Any) -> Path:
+    """Writes weights, configuration and tokenizer to the unfinished copy, and returns its path."""
+    partial = run_dir / PARTIAL
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    model.save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    return partial
+
+
+def load_student(run_dir: Path, device: Any) -> Any:
+    """The unfinished copy's model, loaded as its users will."""
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(
+        run_dir / PARTIAL, dtype="auto", trust_remote_code=False, use_safetensors=True, local_files_only=True
+    )
+    return model.to(device).eval()
+
+
+def finish_student(run_dir: Path, card: str) -> Path:
+    """Adds the card and gives the copy its name."""
+    partial, final = run_dir / PARTIAL, run_dir / DIRECTORY
+    (partial / "README.md").write_text(card, encoding="utf-8")
+    for path in partial.rglob("*"):
+        if path.is_file():
+            sync(path)
+    shutil.rmtree(final, ignore_errors=True)
+    os.rename(partial, final)
+    sync(run_dir)
+    return final
+
+
+def model_card(
+    spec: Spec,
+    *,
+    rows: int,
+    questions: int,
+    parameters: int,
+    step: int,
+    steps: int,
+    selected_by: str,
+    results: Sequence[dict[str, Any]],
+) -> str:
+    """The README of an exported student, in Markdown."""
+    kind = "rationales and answers" if spec.method == "fine-tune-cot" else "answers"
+    how = "best dev accuracy" if selected_by == "dev" else "last step"
+    base = spec.base if spec.base.startswith("builtin:") else Path(spec.base).name
+    training = spec.training
+    batch = f"{training.batch_tokens} tokens a batch x {training.devices} ranks x {training.accumulation}"
+    recipe = (
+        f"learning rate {training.learning_rate:g}, {batch}, ZeRO {training.zero_stage}, seed {training.seed}"
+    )
+    lines = [
+        "---",
+        "library_name: transformers",
+        "pipeline_tag: text-generation",
+        "tags: [fine-tune-cot, distillation]",
+        "---",
+        "",
+        f"# {spec.student} on {spec.scope}",
+        "",
+        f"A student of {parameters:,} parameters, trained with Fine-tune-CoT (Ho et al. 2023) by Coterie.",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| base | {base} |",
+        f"| method | {spec.method} |",
+        f"| task | {spec.scope} |",
+        f"| training data | {rows} rows ({kind}) of {questions} questions, trigger {spec.trigger} |",
+        f"| manifest digest | `{spec.manifest_digest}` |",
+        f"| weights | step {step} of {steps} ({how}) |",
+        f"| recipe | {recipe} |",
+        "",
+        "## Results",
+        "",
+        "Greedy decoding; accuracy with its 95 % Wilson interval; one seed.",
+        "",
+        "| split | task | n | correct | accuracy | 95 % interval | seed |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['split']} | {row['task']} | {row['n']} | {row['correct']} | {row['accuracy']:.3f} "
+        f"| {row['low']:.3f} to {row['high']:.3f} | {training.seed} |"
+        for row in results
+    ]
+    if not results:
+        lines.append("| none | | 0 | | | | |")
+    lines += [
+        "",
+        "## Use",
+        "",
+        "The prompt is `{question} ###`. The student writes "
+        + ("` {rationale} --> {answer} END`." if spec.method == "fine-tune-cot" else "` {answer} END`."),
+        "",
+        "```python",
+        "from transformers import AutoModelForCausalLM, AutoTokenizer",
+        "",
+        'model = AutoModelForCausalLM.from_pretrained(".")',
+        'tokenizer = AutoTokenizer.from_pretrained(".")',
+        'prompt = tokenizer("A question? ###", return_tensors="pt", return_token_type_ids=False)',
+        "output = model.generate(**prompt, max_new_tokens=" + f"{spec.evaluation.max_new_tokens})",
+        "print(tokenizer.decode(output[0], skip_special_tokens=True))",
+        "```",
+        "",
+    ]
+    return "\n".join(lines)

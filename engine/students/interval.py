@@ -1,0 +1,30 @@
+"""How sure a share is: the Wilson score interval. Imports nothing; knows nothing of students."""
+
+from __future__ import annotations
+
+import math
+
+Z_95 = 1.959963984540054
+
+
+def wilson(correct: int, n: int, z: float = Z_95) -> tuple[float, float]:
+    """The interval of a share of `correct` in `n` trials (95 % unless `z` says otherwise).
+
+    Unlike the normal approximation it stays within [0, 1] and is right for small n and for shares
+    near 0 and 1 (Wilson 1927; Brown, Cai and DasGupta 2001). Without trials nothing is known: (0, 1).
+
+    Raises:
+        ValueError: `correct` is not between 0 and `n`.
+    """
+    if not 0 <= correct <= n:
+        raise ValueError(f"correct must be between 0 and n = {n}, got {correct}")
+    if n == 0:
+        return 0.0, 1.0
+    share = correct / n
+    scale = 1 + z * z / n
+    centre = (share + z * z / (2 * n)) / scale
+    half = z / scale * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    # At the ends the bound is exactly 0 or 1; rounding would leave 1e-17 there.
+    low = 0.0 if correct == 0 else max(0.0, centre - half)
+    high = 1.0 if correct == n else min(1.0, centre + half)
+    return low, high

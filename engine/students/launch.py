@@ -1,0 +1,102 @@
+"""How a run's ranks are started: one command and environment each. Starts nothing; imports nothing heavy.
+
+Ranks are started directly with RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set; the
+`deepspeed` launcher would import everything twice more. The environment is an allow-list: keys and tokens
+of the daemon never reach a training process.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from engine.config.students import TrainingConfig
+
+Device = Literal["cpu", "cuda"]
+
+_ALLOWED = re.compile(
+    r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|TEMP|TMP|VIRTUAL_ENV|XDG_CACHE_HOME|LD_LIBRARY_PATH"
+    r"|DYLD_LIBRARY_PATH|SSL_CERT_FILE|SSL_CERT_DIR|REQUESTS_CA_BUNDLE|NO_PROXY|no_proxy"
+    r"|HF_HOME|HF_HUB_\w+|HF_ENDPOINT|TRANSFORMERS_\w+|SYSTEMROOT"
+    r"|(?:CUDA|NVIDIA|NCCL|GLOO|TORCH|PYTORCH|HIP|ROCR)_\w+"
+)
+_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH", re.IGNORECASE)
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RankLaunch:
+    """What to start for one rank: `argv` and its whole environment (nothing is inherited)."""
+
+    rank: int
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+
+
+def rank_commands(
+    run_dir: Path,
+    training: TrainingConfig,
+    *,
+    device: Device,
+    threads: int,
+    python: str = sys.executable,
+    environ: Mapping[str, str] | None = None,
+    port: int | None = None,
+) -> list[RankLaunch]:
+    """The commands of a run's local ranks, `training.devices` of them.
+
+    Args:
+        run_dir: the run directory (made absolute).
+        training: how many ranks.
+        device: what the ranks compute on.
+        threads: CPU threads a rank may use.
+        python: the interpreter.
+        environ: the environment to choose from; the process's own by default.
+        port: where the ranks meet on this machine; a free one by default.
+    """
+    shared = training_environment(os.environ if environ is None else environ)
+    shared |= {
+        "WORLD_SIZE": str(training.devices),
+        "LOCAL_WORLD_SIZE": str(training.devices),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port or free_port()),
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "DS_ACCELERATOR": device,
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONPATH": str(_ROOT),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONWARNINGS": "ignore",
+    }
+    if device == "cpu":
+        shared["CUDA_VISIBLE_DEVICES"] = ""
+        if sys.platform == "linux":
+            shared["GLOO_SOCKET_IFNAME"] = "lo"  # else gloo looks the host's name up, which may fail
+    # -P: a folder named `state` or `engine` where the daemon was started must not be imported.
+    argv = (python, "-P", "-m", "engine.students.train", str(run_dir.resolve()))
+    return [
+        RankLaunch(rank=rank, argv=argv, env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank in range(training.devices)
+    ]
+
+
+def training_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What of an environment a training process may see: known names, and never a secret."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if _ALLOWED.fullmatch(name) and not _SECRET.search(name)
+    }
+
+
+def free_port() -> int:
+    """A TCP port of this machine that nobody listened on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

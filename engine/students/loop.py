@@ -1,0 +1,164 @@
+"""Optimizer steps, and the news of them. Knows batches, engine and ranks; not evaluation or checkpoints.
+
+Nothing leaves the device on an ordinary step: losses wait in a window that is read about twice a second
+(a *meeting*), when ranks also agree whether to stop. When the next meeting is, the first rank decides from
+its clock; what a step's event says depends on the step alone, so a resumed run reports the same numbers.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from engine.config.students import TrainingConfig
+from engine.errors import JobFailed
+from engine.students.batches import BatchPlan
+from engine.students.device import memory_mb
+from engine.students.progress import ProgressWriter
+from engine.students.ranks import Ranks, StopFlag
+from engine.students.rows import TokenRow, collate
+from engine.students.schedule import learning_rate
+from engine.students.zero import clips_itself
+
+MEETING_SECONDS = 0.5
+EVENTS = 400  # about so many step events a run
+
+
+@dataclass(kw_only=True)
+class Loop:
+    """The training of one engine on one plan of batches."""
+
+    engine: Any
+    optimizer: Any
+    training: TrainingConfig
+    bf16: bool
+    rows: Sequence[TokenRow]
+    plan: BatchPlan
+    steps: int
+    pad: int
+    device: torch.device
+    ranks: Ranks
+    stop: StopFlag
+    progress: ProgressWriter | None
+    peak: float | None
+    parameters: int
+    attention: float
+    """FLOPs of attention a token and position, 12 x layers x width (PaLM, appendix B)."""
+    _window: list[tuple[int, torch.Tensor, Any, int, int]] = field(default_factory=list)
+    _since: float = 0.0
+    _next: int = 0
+    _rate: float | None = None
+
+    def begin(self, step: int) -> bool:
+        """Starts the clock before the first step after `step`; true where a rank was asked to stop."""
+        self.rest()
+        return self._meet(step)
+
+    def rest(self) -> None:
+        """Leaves out of the speed what was no training."""
+        self._since = time.monotonic()
+
+    def run_step(self, step: int, *, meet: bool) -> bool:
+        """Optimizer step `step` (from 1); true where the ranks agreed to stop after it.
+
+        Raises:
+            JobFailed: the loss is no longer a finite number.
+        """
+        share = self.plan.step(step - 1, world=self.ranks.world, accumulation=self.training.accumulation)
+        taken = [self.rows[index] for turns in share for batch in turns for index in batch]
+        supervised = sum(row.supervised for row in taken)
+        weight = self.ranks.world * self.training.accumulation / supervised
+        rate = learning_rate(self.training, step, self.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        total = norm = None
+        for turn, indices in enumerate(share[self.ranks.rank]):
+            self._seed(step, turn)
+            batch = collate([self.rows[index] for index in indices], self.pad)
+            ids, keep, targets = (
+                torch.from_numpy(array).to(self.device, non_blocking=True)
+                for array in (batch.ids, batch.keep, batch.targets)
+            )
+            loss = self.engine(ids, keep, targets, weight)
+            self.engine.backward(loss)
+            if turn + 1 == self.training.accumulation:
+                norm = self._clip()
+            self.engine.step()
+            total = loss.detach() if total is None else total + loss.detach()
+        if norm is None:
+            norm = self.engine.get_global_grad_norm()
+        lengths = [len(row.ids) for row in taken]
+        square = sum(length * length for length in lengths)
+        self._window.append((step, total, norm, sum(lengths), square))
+        return self._meet(step) if meet or step >= self._next else False
+
+    def _seed(self, step: int, turn: int) -> None:
+        """Dropout is a function of seed and micro-batch: there is no random state to save or to share."""
+        number = ((step - 1) * self.training.accumulation + turn) * self.ranks.world + self.ranks.rank
+        torch.manual_seed((self.training.seed * 1_000_003 + number) % 2**63)
+
+    def _clip(self) -> Any:
+        if not clips_itself(self.training, self.bf16):
+            return None
+        return torch.nn.utils.clip_grad_norm_(self.engine.module.parameters(), self.training.clip)
+
+    def _meet(self, step: int) -> bool:
+        """Reads the window, tells of it, and has all ranks agree on stopping and on the next meeting."""
+        losses = [total for _, total, _, _, _ in self._window]
+        found = torch.stack(losses).double() if losses else torch.zeros(0, device=self.device).double()
+        seconds = time.monotonic() - self._since
+        pace = 1 if not losses else max(1, min(100, int(MEETING_SECONDS * len(losses) / max(seconds, 1e-6))))
+        # One collective for all: who wants to stop, the first rank's pace, the sums of the losses.
+        head = torch.tensor(
+            [float(self.stop.set), float(pace if self.ranks.first else 0)], device=self.device
+        )
+        packet = self.ranks.add(torch.cat([head.double(), found])).tolist()
+        self._next = step + int(packet[1])
+        scale = self.ranks.world * self.training.accumulation
+        self._report([loss / scale for loss in packet[2:]], seconds)
+        self._window.clear()
+        self._since = time.monotonic()
+        return packet[0] > 0
+
+    def _report(self, losses: list[float], seconds: float) -> None:
+        for (step, *_), loss in zip(self._window, losses, strict=True):
+            if not math.isfinite(loss):
+                raise JobFailed(
+                    f"the loss is {loss} at step {step}: training has diverged (a lower learning_rate or a "
+                    "longer warmup helps)"
+                )
+        if self.progress is None or not losses:
+            return
+        tokens = sum(entry[3] for entry in self._window)
+        squares = sum(entry[4] for entry in self._window)
+        pace = len(losses) / max(seconds, 1e-6)
+        self._rate = pace if self._rate is None else 0.7 * self._rate + 0.3 * pace
+        flops = 6 * self.parameters * tokens + self.attention * squares
+        mfu = None if self.peak is None else flops / seconds / (self.peak * self.ranks.world)
+        every = max(1, self.steps // EVENTS)
+        memory = round(memory_mb(self.device), 1)
+        world, accumulation = self.ranks.world, self.training.accumulation
+        self.progress.write_all(
+            [
+                {
+                    "event": "step",
+                    "step": step,
+                    "steps": self.steps,
+                    "epoch": round(self.plan.epochs(step, world=world, accumulation=accumulation), 4),
+                    "loss": loss,
+                    "learning_rate": learning_rate(self.training, step, self.steps),
+                    "grad_norm": None if norm is None else float(norm),
+                    "tokens_per_second": round(tokens / max(seconds, 1e-6), 1),
+                    "mfu": mfu,
+                    "memory_mb": memory,
+                    "eta_s": round((self.steps - step) / self._rate, 1),
+                }
+                for (step, _, norm, _, _), loss in zip(self._window, losses, strict=True)
+                if step % every == 0 or step in (1, self.steps)
+            ]
+        )

@@ -1,0 +1,91 @@
+"""The student's model: built in, or loaded from safetensors.
+
+`builtin:nano` is a Llama of 33 thousand parameters, made from a configuration with random weights. Its
+initial standard deviation is 0.1, about 1/sqrt(width): the usual 0.02 learned far worse. Everything
+else is loaded by `AutoModelForCausalLM`; code that comes with a model is never run and pickled weights
+are never read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from engine.errors import JobFailed
+
+BUILTIN = "builtin:"
+BUILTINS = ("nano",)
+
+
+def is_builtin(base: str) -> bool:
+    """Whether the base is made here rather than loaded.
+
+    Raises:
+        JobFailed: there is no built-in model of that name, or no such directory.
+    """
+    if base.startswith(BUILTIN):
+        name = base.removeprefix(BUILTIN)
+        if name not in BUILTINS:
+            known = ", ".join(BUILTIN + each for each in BUILTINS)
+            raise JobFailed(f"there is no built-in model {base!r}; there is {known}")
+        return True
+    if Path(base).is_absolute() and not Path(base).is_dir():
+        raise JobFailed(f"the base model directory {base} does not exist (students.base)")
+    return False
+
+
+def nano(vocabulary: int, *, end: int, pad: int, positions: int, seed: int) -> Any:
+    """A fresh nano student for a vocabulary of that size."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=32,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=positions,
+        tie_word_embeddings=True,
+        initializer_range=0.1,
+        bos_token_id=None,
+        eos_token_id=end,
+        pad_token_id=pad,
+    )
+    torch.manual_seed(seed)
+    return LlamaForCausalLM(config)
+
+
+def load_model(base: str) -> Any:
+    """A decoder from a directory or a hub id, in float32.
+
+    Raises:
+        JobFailed: it is not there, is no decoder, or has no safetensors.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        config = AutoConfig.from_pretrained(base, trust_remote_code=False)
+        if getattr(config, "is_encoder_decoder", False):
+            raise JobFailed(
+                f"the base model {base} ({config.model_type}) is an encoder-decoder; students are decoders "
+                "such as GPT-2, Llama or Qwen"
+            )
+        return AutoModelForCausalLM.from_pretrained(
+            base, config=config, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+        )
+    except (OSError, ValueError) as error:
+        raise JobFailed(_why(base, error)) from error
+
+
+def _why(base: str, error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = lines[0] if lines else type(error).__name__
+    if Path(base).is_dir():
+        return f"the base model in {base} cannot be loaded (config.json and safetensors are needed): {reason}"
+    return (
+        f"the base model {base!r} cannot be loaded from the model hub: {reason} "
+        "(without a network, download it and name its directory in students.base)"
+    )

@@ -1,0 +1,125 @@
+"""Rows as token ids. Knows a tokenizer by its call only; needs numpy, not torch.
+
+A row is prompt and completion in one sequence; the loss counts on the completion alone. Rows longer than
+the limit are dropped and counted, never cut: a cut rationale would teach to stop without an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ValidationError
+
+from engine.errors import JobFailed
+from engine.students import template
+from engine.students.spec import TrainRow
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """`ids` of prompt and completion (int64); the first `prompt` of them are not learned."""
+
+    ids: np.ndarray
+    prompt: int
+
+    @property
+    def supervised(self) -> int:
+        """Number of tokens the loss counts on."""
+        return len(self.ids) - self.prompt
+
+
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """One forward pass: padded on the right, so causal attention needs no mask.
+
+    ids      [rows, longest - 1]: inputs (the last token of the longest row predicts nothing)
+    keep     [supervised]: flat positions in `ids` whose successor is learned
+    targets  [supervised]: those successors
+    """
+
+    ids: np.ndarray
+    keep: np.ndarray
+    targets: np.ndarray
+
+
+def read_rows(path: Path, kind: type[Model]) -> list[Model]:
+    """The rows of a JSON-lines file.
+
+    Raises:
+        JobFailed: the file is missing, or a line is no such row.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        raise JobFailed(
+            f"{path} is missing: a run directory has spec.json, manifest.jsonl and questions.jsonl"
+        ) from None
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(kind.model_validate_json(line))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the line"
+            raise JobFailed(f"{path.name}:{number}: {where}: {first['msg']}") from None
+    return rows
+
+
+def prompt_ids(tokenizer: Any, question: str) -> list[int]:
+    """Ids of a prompt, with the start token where the tokenizer has one, and without an end token."""
+    ids: list[int] = tokenizer(template.prompt(question))["input_ids"]
+    while ids and ids[-1] == tokenizer.eos_token_id:
+        ids = ids[:-1]
+    return ids
+
+
+def completion_ids(tokenizer: Any, rationale: str | None, answer: str) -> list[int]:
+    """Ids of a completion, closed by the tokenizer's end token where it has one."""
+    text = template.completion(rationale, answer)
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    end = tokenizer.eos_token_id
+    return ids if end is None else [*ids, end]
+
+
+def tokenize(tokenizer: Any, rows: Sequence[TrainRow], *, max_length: int) -> tuple[list[TokenRow], int]:
+    """The rows that fit into `max_length` tokens, in order, and how many did not.
+
+    Raises:
+        JobFailed: none of them fits.
+    """
+    prompts: dict[str, list[int]] = {}  # a question comes with several rationales
+    fitting = []
+    shortest = None
+    for row in rows:
+        if row.question not in prompts:
+            prompts[row.question] = prompt_ids(tokenizer, row.question)
+        start = prompts[row.question]
+        ids = np.asarray(start + completion_ids(tokenizer, row.rationale, row.answer), dtype=np.int64)
+        shortest = len(ids) if shortest is None else min(shortest, len(ids))
+        if len(ids) <= max_length:
+            fitting.append(TokenRow(ids, len(start)))
+    if not fitting:
+        raise JobFailed(
+            f"all {len(rows)} training rows are longer than training.max_length = {max_length} tokens "
+            f"(the shortest has {shortest}): raise max_length"
+        )
+    return fitting, len(rows) - len(fitting)
+
+
+def collate(rows: Sequence[TokenRow], pad: int) -> MicroBatch:
+    """One micro-batch of rows."""
+    width = max(len(row.ids) for row in rows)
+    ids = np.full((len(rows), width), pad, dtype=np.int64)
+    keep = []
+    for index, row in enumerate(rows):
+        ids[index, : len(row.ids)] = row.ids
+        base = index * (width - 1)
+        keep.append(np.arange(base + row.prompt - 1, base + len(row.ids) - 1))
+    targets = [row.ids[row.prompt :] for row in rows]
+    return MicroBatch(np.ascontiguousarray(ids[:, :-1]), np.concatenate(keep), np.concatenate(targets))

@@ -1,0 +1,79 @@
+"""The tokenizer: the base model's own, or for `builtin:nano` one made from the training rows.
+
+The made one is a BPE of about 500 word pieces over the characters that occur (a 256-byte alphabet would
+eat half of so small a vocabulary), with digits one by one. It is made once by rank 0 and kept in the run
+directory, so every rank and every resume reads the same one. What it has never seen is `<unk>`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from engine.students import template
+from engine.students.spec import TrainRow
+
+VOCABULARY = 500
+_PIECES = r" ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s"
+
+
+def make_tokenizer(texts: Iterable[str], vocabulary: int = VOCABULARY) -> Any:
+    """A `PreTrainedTokenizerFast` learned from texts; the same texts in any order give the same one."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(_PIECES), behavior="isolated")
+    tokenizer.decoder = decoders.Fuse()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        min_frequency=2,
+        special_tokens=["<pad>", "<end>", "<unk>"],
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(sorted(texts), trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="<end>",
+        unk_token="<unk>",
+        clean_up_tokenization_spaces=False,
+        padding_side="left",
+    )
+
+
+def row_texts(rows: Iterable[TrainRow]) -> set[str]:
+    """The texts a tokenizer is made from."""
+    texts = set()
+    for row in rows:
+        texts.add(template.prompt(row.question))
+        texts.add(template.completion(row.rationale, row.answer))
+    return texts
+
+
+def keep_tokenizer(directory: Path, rows: Iterable[TrainRow]) -> None:
+    """Makes the tokenizer of a run and saves it at `directory`, unless it is there already."""
+    if directory.exists():
+        return
+    partial = directory.with_name(f"{directory.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    make_tokenizer(row_texts(rows)).save_pretrained(partial)
+    os.rename(partial, directory)
+
+
+def load_tokenizer(source: str) -> Any:
+    """The tokenizer of a directory or hub id. Code that comes with a model is never run."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+
+
+def pad_id(tokenizer: Any) -> int:
+    """What fills a batch; any id will do, since padding is masked or never looked at."""
+    for token in (tokenizer.pad_token_id, tokenizer.eos_token_id):
+        if token is not None:
+            return int(token)
+    return 0
