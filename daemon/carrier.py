@@ -18,7 +18,7 @@ from daemon import events
 from daemon.clock import Clock
 from daemon.delays import Delays
 from daemon.desk import Desk
-from daemon.jobs import Job, bound_tokens
+from daemon.jobs import Job
 from daemon.lane import Lane
 from daemon.ledger import Ledger
 from daemon.limits import Reservation
@@ -116,7 +116,7 @@ class Carrier:
         """The job's attempt on disk; None where the money does not reach."""
         if job.attempt is not None:
             return job.attempt
-        bound = desk.price.bound(bound_tokens(job.prompt_tokens), job.request.max_tokens)
+        bound = job.bound(desk.price)
         if not self._ledger.reserve(job.plan.id, desk.id, bound):
             return None
         return await self._writer.do(

@@ -47,11 +47,13 @@ class Claimer:
         self._bus = bus
         self.desks = desks
         self.plans = plans
-        self.paused = False
         self.closed = False
         self.changed = Signal()
         self.short: dict[int, str] = {}
-        """Plans whose next sample a cap leaves no room for: plan id to the cap, in a person's words."""
+        """Plans whose next request a cap leaves no room for: plan id to the cap, in a person's words."""
+        self._by_name = {desk.name: desk for desk in desks}
+        self._held: list[Job] = []  # of paused plans
+        self._waiting_for_money: list[Job] = []
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Claims until `close` was called."""
@@ -60,6 +62,44 @@ class Claimer:
             if not await self._round():
                 await self.changed.wait(0.25)
 
+    def deliver(self, job: Job) -> None:
+        """Queues a job at its desk; one of a paused plan is held."""
+        if job.plan.paused:
+            self._held.append(job)
+        else:
+            self._by_name[job.teacher].push(job)
+
+    def hold_or_return(self) -> None:
+        """After a pause or its end: jobs of paused plans leave the queues, others come back."""
+        for desk in self.desks:
+            self._held += desk.take_out(lambda job: job.plan.paused)
+        back = [job for job in self._held if not job.plan.paused]
+        self._held = [job for job in self._held if job.plan.paused]
+        for job in back:
+            self.deliver(job)
+
+    def hold_for_money(self, job: Job) -> None:
+        """Keeps a begun job for which the money does not reach, until it does."""
+        self._waiting_for_money.append(job)
+        self._note_money(job.plan, self._by_name[job.teacher], True)
+
+    def hand_over(self, parked: Desk) -> list[tuple[Job, Desk]]:
+        """Fresh jobs of a parked teacher that another teacher of their plan can take, and which one."""
+        moved = []
+        for job in parked.take_out(lambda job: job.conversation.turn == 0 and self._other(job) is not None):
+            other = self._other(job)
+            assert other is not None
+            moved.append((job, other))
+        return moved
+
+    def _other(self, job: Job) -> Desk | None:
+        free = [desk for desk in self.desks if desk.name in job.plan.teachers and desk.available]
+        return min(free, key=lambda desk: desk.queued, default=None)
+
+    def held_back(self) -> list[Job]:
+        """Jobs that are in no queue: of paused plans, or waiting for money."""
+        return self._held + self._waiting_for_money
+
     def close(self) -> None:
         """No further claim is made."""
         self.closed = True
@@ -67,8 +107,7 @@ class Claimer:
 
     async def _round(self) -> bool:
         """One claim for every hungry desk; whether any brought samples."""
-        if self.paused:
-            return False
+        self._retry_for_money()
         got = False
         for desk in self.desks:
             count = min(BATCH, desk.appetite)
@@ -78,6 +117,15 @@ class Claimer:
             if plan is not None and not self.closed:
                 got |= await self._claim(plan, desk, count)
         return got
+
+    def _retry_for_money(self) -> None:
+        waiting, self._waiting_for_money = self._waiting_for_money, []
+        for job in waiting:
+            desk = self._by_name[job.teacher]
+            if job.bound(desk.price) <= self._ledger.room(job.plan.id, desk.id):
+                self.deliver(job)
+            else:
+                self._waiting_for_money.append(job)
 
     def _next_plan(self, desk: Desk) -> ActivePlan | None:
         open_plans = [
@@ -91,7 +139,9 @@ class Claimer:
         output = plan.config.max_tokens
 
         def reserve(question: str) -> int:
-            return desk.price.bound(bound_tokens(estimate_prompt(start(plan, question, "").request)), output)
+            request = start(plan, question, "").request
+            assert request is not None
+            return desk.price.bound(bound_tokens(estimate_prompt(request)), output)
 
         most = desk.price.bound(bound_tokens(plan.longest + FRAME), output)
         room = self._ledger.room(plan.id, desk.id)

@@ -106,7 +106,7 @@ class Control:
                     if was:
                         self._bus.emit(events.TeacherResumed(teacher=desk.name))
             await self._writer.do(switch, SwitchRequest(table="teacher", name=teacher, paused=paused))
-        self._claimer.hold_or_return(paused)
+        self._claimer.hold_or_return()
         self._claimer.changed.notify()
         what = f"task {task}" if task else f"teacher {teacher}" if teacher else "all sampling"
         return f"{what} is paused" if paused else f"{what} goes on"

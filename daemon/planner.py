@@ -19,7 +19,7 @@ from daemon.trigger import Due, Stock, due
 from engine.config import Config, StudentConfig
 from engine.config.root import expand
 from state.database import now_ms, open_reader
-from state.runs import RunChange, change_run, create_run, existing_triggers
+from state.runs import NewRun, RunChange, change_run, create_run, existing_triggers
 from state.tables import RunState
 from state.writer import Writer
 
@@ -191,7 +191,7 @@ class Planner:
         self._trainer.changed.notify()
         return run_id
 
-    def _prepare(self, order: Order):  # type: ignore[no-untyped-def]
+    def _prepare(self, order: Order) -> NewRun:
         with closing(open_reader(self._config.database)) as connection:
             return prepare(connection, self._config, order)
 
