@@ -115,8 +115,8 @@ def _words(text: str) -> list[str]:
 
 def _field(path: Path, line: int, row: dict[str, object], name: str) -> str:
     value = row.get(name)
-    if name in row and isinstance(value, str):
-        return str(value)
+    if type(value) is str:
+        return value
     fail(
         path,
         str(line),

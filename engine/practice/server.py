@@ -234,7 +234,7 @@ class TeacherServer:
 
     def _count(self, body: Body) -> None:
         """Remember that these prompts were answered: the next completions of them are others."""
-        if body.seed is not None:
+        if body.seed is not None or body.temperature == 0:
             return
         for prompt in body.prompts:
             key = body.model, prompt
