@@ -66,7 +66,9 @@ def together(tmp_path_factory, bases) -> SimpleNamespace:
         )
         for stage in (0, 1, 2)
     }
-    runs["stopped"] = make_run(folder / "stopped", training={"devices": 2, "steps": 3000, "checkpoint_steps": 900})
+    runs["stopped"] = make_run(
+        folder / "stopped", training={"devices": 2, "steps": 3000, "checkpoint_steps": 900}
+    )
     # Step 100 exists in the last run alone.
     ranks = run_ranks(*runs.values(), world=2, strike="100:1:SIGTERM")
     return SimpleNamespace(runs=runs, ranks=ranks)

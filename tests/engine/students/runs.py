@@ -25,11 +25,18 @@ def rows() -> tuple[list[TrainRow], list[EvalRow]]:
         flips = [(chance.choice(PEOPLE), chance.random() < 0.5) for _ in range(chance.randint(1, 5))]
         question = " ".join(f"{name} {'flips' if flip else 'waits'}." for name, flip in flips) + " Heads?"
         sides = itertools.accumulate((flip for _, flip in flips), lambda up, flip: up ^ flip, initial=True)
-        steps = [f"{name}: {'heads' if up else 'tails'}." for (name, _), up in zip(flips, [*sides][1:], strict=True)]
+        steps = [
+            f"{name}: {'heads' if up else 'tails'}."
+            for (name, _), up in zip(flips, [*sides][1:], strict=True)
+        ]
         answer = "yes" if sum(flip for _, flip in flips) % 2 == 0 else "no"
         if number < 60:
             row = TrainRow(
-                sample_id=number, question_id=number, question=question, rationale=" ".join(steps), answer=answer
+                sample_id=number,
+                question_id=number,
+                question=question,
+                rationale=" ".join(steps),
+                answer=answer,
             )
             train.append(row)
         else:
@@ -67,7 +74,8 @@ def make_run(
         method="fine-tune-cot",
         base=base,
         training=TrainingConfig(
-            **{"steps": 12, "learning_rate": 3e-3, "batch_tokens": 160, "checkpoint_steps": 5} | (training or {})
+            **{"steps": 12, "learning_rate": 3e-3, "batch_tokens": 160, "checkpoint_steps": 5}
+            | (training or {})
         ),
         evaluation=EvaluationConfig(**{"dev_evaluations": 2, "max_new_tokens": 12} | (evaluation or {})),
         manifest_digest=digest,

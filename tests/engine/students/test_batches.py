@@ -16,7 +16,10 @@ def plan(**changes) -> BatchPlan:
 
 def taken(batches: BatchPlan, steps: int, world: int = 1, accumulation: int = 1) -> list:
     return [
-        [[index.tolist() for index in rank] for rank in batches.step(step, world=world, accumulation=accumulation)]
+        [
+            [index.tolist() for index in rank]
+            for rank in batches.step(step, world=world, accumulation=accumulation)
+        ]
         for step in range(steps)
     ]
 
@@ -24,7 +27,9 @@ def taken(batches: BatchPlan, steps: int, world: int = 1, accumulation: int = 1)
 def test_an_epoch_has_every_row_once_within_the_budget() -> None:
     batches = plan()
     for epoch in range(3):
-        groups = [batches.micro_batch(epoch * batches.micro_batches + i) for i in range(batches.micro_batches)]
+        groups = [
+            batches.micro_batch(epoch * batches.micro_batches + i) for i in range(batches.micro_batches)
+        ]
         assert sorted(np.concatenate(groups).tolist()) == list(range(len(LENGTHS)))
         for group in groups:
             assert len(group) * max(LENGTHS[index] for index in group) <= 160
@@ -64,7 +69,7 @@ def test_the_order_is_a_function_of_seed_and_step_alone() -> None:
 
 @pytest.mark.parametrize(("world", "accumulation"), [(1, 4), (2, 2), (4, 1)])
 def test_a_step_has_the_same_rows_on_any_number_of_ranks(world, accumulation) -> None:
-    alone = [sorted(sum(step[0], [])) for step in taken(plan(), 30, 1, 4)]
+    alone = [sorted(index for batch in step[0] for index in batch) for step in taken(plan(), 30, 1, 4)]
     spread = [
         sorted(index for rank in step for batch in rank for index in batch)
         for step in taken(plan(), 30, world, accumulation)

@@ -6,7 +6,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from engine.config.students import EvaluationConfig
 from engine.students import evaluate
-from engine.students.ranks import Ranks, Stopped, StopFlag
+from engine.students.ranks import Ranks, StopFlag, Stopped
 from engine.students.rows import prompt_ids
 from tests.engine.students.rank import judge
 from tests.engine.students.runs import rows

@@ -15,7 +15,9 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_each_rank_knows_its_place(tmp_path) -> None:
-    ranks = rank_commands(tmp_path, TrainingConfig(devices=3), device="cpu", threads=2, python="/py", environ={})
+    ranks = rank_commands(
+        tmp_path, TrainingConfig(devices=3), device="cpu", threads=2, python="/py", environ={}
+    )
     assert [rank.argv for rank in ranks] == [("/py", "-P", "-m", "engine.students.train", str(tmp_path))] * 3
     assert [(rank.rank, rank.env["RANK"], rank.env["LOCAL_RANK"]) for rank in ranks] == [
         (number, str(number), str(number)) for number in range(3)
@@ -36,7 +38,13 @@ def test_ranks_on_gpus_keep_the_visible_ones(tmp_path) -> None:
 
 def test_secrets_stay_behind() -> None:
     kept = {"PATH": "/bin", "LANG": "C", "LC_ALL": "C", "NCCL_DEBUG": "INFO", "HF_HOME": "/models"}
-    secret = {"OPENAI_API_KEY": "k", "MY_CANARY": "k", "HF_TOKEN": "k", "HF_HUB_TOKEN": "k", "TORCH_SECRET": "k"}
+    secret = {
+        "OPENAI_API_KEY": "k",
+        "MY_CANARY": "k",
+        "HF_TOKEN": "k",
+        "HF_HUB_TOKEN": "k",
+        "TORCH_SECRET": "k",
+    }
     assert training_environment(kept | secret) == kept
 
 
@@ -59,7 +67,9 @@ def test_a_folder_where_the_daemon_was_started_is_not_imported(tmp_path) -> None
     assert Path(found.stdout.strip()).is_relative_to(ROOT), found.stderr
 
 
-@pytest.mark.parametrize("module", ["progress", "launch", "interval", "spec", "template", "schedule", "checkpoints"])
+@pytest.mark.parametrize(
+    "module", ["progress", "launch", "interval", "spec", "template", "schedule", "checkpoints"]
+)
 def test_what_the_daemon_imports_is_light(module) -> None:
     code = f"import engine.students.{module}, sys, json; print(json.dumps([*sys.modules]))"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

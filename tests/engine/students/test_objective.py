@@ -33,7 +33,9 @@ def test_the_loss_is_that_of_each_row_alone_on_its_completion(bases, batch, kind
     expected = torch.zeros(())
     for row in taught:
         ids = torch.from_numpy(row.ids)[None]
-        logits = student.model(input_ids=ids, use_cache=False).logits[0]  # unpadded, the head on all positions
+        logits = student.model(input_ids=ids, use_cache=False).logits[
+            0
+        ]  # unpadded, the head on all positions
         labels = ids[0].clone()
         labels[: row.prompt] = -100
         expected = expected + F.cross_entropy(logits[:-1], labels[1:], ignore_index=-100, reduction="sum")

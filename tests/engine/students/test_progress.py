@@ -13,7 +13,11 @@ def test_events_are_read_once_and_in_order(tmp_path) -> None:
     writer.write("starting", phase="importing")
     writer.write_all([{"event": "step", "step": 1}, {"event": "step", "step": 2}])
     events, offset = read_events(path)
-    assert [(event["event"], event.get("step")) for event in events] == [("starting", None), ("step", 1), ("step", 2)]
+    assert [(event["event"], event.get("step")) for event in events] == [
+        ("starting", None),
+        ("step", 1),
+        ("step", 2),
+    ]
     assert all(event["at"] > 1_600_000_000_000 for event in events)
     assert read_events(path, offset) == ([], offset)
     writer.write("done", step=2)

@@ -34,7 +34,9 @@ def test_a_row_is_prompt_and_completion_and_one_end() -> None:
 def test_long_rows_are_dropped_and_counted() -> None:
     rows, dropped = tokenize(Letters(), [row(), row(rationale="So " * 40), row()], max_length=30)
     assert len(rows) == 2 and dropped == 1
-    with pytest.raises(JobFailed, match=r"all 1 training rows are longer than training.max_length = 9 .*shortest has 23"):
+    with pytest.raises(
+        JobFailed, match=r"all 1 training rows are longer than training.max_length = 9 .*shortest has 23"
+    ):
         tokenize(Letters(), [row()], max_length=9)
 
 

@@ -31,14 +31,19 @@ def test_digits_stand_alone_and_words_are_pieces(tokenizer) -> None:
 def test_the_unseen_is_unknown_and_special_tokens_are_not_shown(tokenizer) -> None:
     ids = tokenizer("§")["input_ids"]
     assert ids == [tokenizer.unk_token_id]
-    assert tokenizer.decode([*tokenizer("yes")["input_ids"], tokenizer.eos_token_id], skip_special_tokens=True) == "yes"
+    assert (
+        tokenizer.decode([*tokenizer("yes")["input_ids"], tokenizer.eos_token_id], skip_special_tokens=True)
+        == "yes"
+    )
 
 
 def test_the_same_rows_give_the_same_tokenizer_and_it_is_made_once(tmp_path) -> None:
     taught = rows()[0]
     keep_tokenizer(tmp_path / "one", taught)
     keep_tokenizer(tmp_path / "two", taught[::-1])
-    assert (tmp_path / "one" / "tokenizer.json").read_bytes() == (tmp_path / "two" / "tokenizer.json").read_bytes()
+    assert (tmp_path / "one" / "tokenizer.json").read_bytes() == (
+        tmp_path / "two" / "tokenizer.json"
+    ).read_bytes()
     keep_tokenizer(tmp_path / "one", taught[:2])
     kept = load_tokenizer(str(tmp_path / "one"))
     assert len(kept) == len(AutoTokenizer.from_pretrained(tmp_path / "two"))
