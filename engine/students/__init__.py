@@ -1,5 +1,6 @@
 """The training process: model, objective, DeepSpeed loop, checkpoints, evaluation, export.
 
-Only `spec` and `progress` may be imported by the daemon; every other module here may import torch,
-transformers and deepspeed, and is imported by the training process alone.
+`spec`, `progress`, `launch` and `interval` are for everyone (they import nothing heavy, as do `template`,
+`schedule`, `checkpoints`, `ranks` and `run`); every other module here may import torch, transformers and
+deepspeed, and is imported by the training process alone.
 """

@@ -9,6 +9,7 @@ looks at its parent: a daemon may die, and the next one follows this run.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 import traceback
@@ -43,9 +44,9 @@ def main(argv: Sequence[str], make_judge: MakeJudge | None = None) -> int:
         return 2
     stop, ranks, directory = StopFlag(), Ranks.from_environment(), Path(argv[0]).resolve()
     stop.install()
-    writer = None
+    writer, lock = None, -1
     try:
-        lock_run(directory, ranks)
+        lock = lock_run(directory, ranks)
         writer = ProgressWriter(directory / progress.FILE)
         train(
             Run(
@@ -67,6 +68,11 @@ def main(argv: Sequence[str], make_judge: MakeJudge | None = None) -> int:
                 message = told_by_peer(directory) or message
             writer.write("failed", message=message, rank=ranks.rank)
         return 1
+    finally:
+        if writer is not None:
+            writer.close()
+        if lock >= 0:
+            os.close(lock)
     return 0
 
 

@@ -1,0 +1,87 @@
+"""The training processes of this room's tests: each starts once, and many tests read what it left."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from engine.students.spec import TrainRow
+from tests.engine.students.runs import make_base, make_run, run_ranks
+
+
+@pytest.fixture(scope="session")
+def bases(tmp_path_factory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("bases")
+    return {kind: make_base(folder / kind, kind) for kind in ("gpt2", "llama", "qwen")}
+
+
+@pytest.fixture(scope="session")
+def alone(tmp_path_factory, bases) -> SimpleNamespace:
+    """One process that trains one run after another: good ones and bad ones."""
+    folder = tmp_path_factory.mktemp("alone")
+    two = {"accumulation": 2}
+    long = TrainRow(sample_id=1, question_id=1, question="Heads? " * 60, rationale="x " * 60, answer="yes")
+    runs = {
+        "nano": make_run(folder / "nano", training={"zero_stage": 2}),
+        "gpt2": make_run(folder / "gpt2", base=str(bases["gpt2"])),
+        "llama": make_run(folder / "llama", base=str(bases["llama"]), training={"precision": "bf16"}),
+        "qwen": make_run(folder / "qwen", base=str(bases["qwen"]), evaluation={"dev_evaluations": 0}),
+        **{
+            f"stage{stage}": make_run(
+                folder / f"stage{stage}", base=str(bases["gpt2"]), training={"zero_stage": stage, **two}
+            )
+            for stage in (0, 1, 2)
+        },
+        "patient": make_run(
+            folder / "patient",
+            training={"learning_rate": 1e-9, "steps": None, "epochs": 9},
+            evaluation={"every_epochs": 1, "patience": 1, "best": False},
+        ),
+    }
+    bad = {
+        "no rows": make_run(folder / "bad1", train=[]),
+        "too long": make_run(folder / "bad2", train=[long], training={"max_length": 30}),
+        "no base": make_run(folder / "bad3", base="/no/such/model"),
+        "no builtin": make_run(folder / "bad4", base="builtin:giant"),
+        "diverged": make_run(folder / "bad5", training={"learning_rate": 1e38, "warmup": 0.0}),
+        "pickled": make_run(folder / "bad6", base=str(pickled(bases["gpt2"], folder / "pickled"))),
+        "encoder-decoder": make_run(folder / "bad7", base=str(encoder_decoder(folder / "t5"))),
+    }
+    [(code, codes, log)] = run_ranks(*runs.values(), *bad.values())
+    by_name = dict(zip([*runs, *bad], codes, strict=True)) if codes else {}
+    return SimpleNamespace(runs=runs, bad=bad, code=code, codes=by_name, log=log)
+
+
+@pytest.fixture(scope="session")
+def together(tmp_path_factory, bases) -> SimpleNamespace:
+    """Two ranks that train the runs of `alone` at each ZeRO stage, and one run whose second rank is told to stop."""
+    folder = tmp_path_factory.mktemp("together")
+    runs = {
+        f"stage{stage}": make_run(
+            folder / f"stage{stage}", base=str(bases["gpt2"]), training={"zero_stage": stage, "devices": 2}
+        )
+        for stage in (0, 1, 2)
+    }
+    runs["stopped"] = make_run(
+        folder / "stopped", training={"devices": 2, "steps": 3000, "checkpoint_steps": 900}
+    )
+    # Step 100 exists in the last run alone.
+    ranks = run_ranks(*runs.values(), world=2, strike="100:1:SIGTERM")
+    return SimpleNamespace(runs=runs, ranks=ranks)
+
+
+def pickled(base: Path, directory: Path) -> Path:
+    """A copy of a base model whose weights are a pickle."""
+    shutil.copytree(base, directory)
+    (directory / "model.safetensors").rename(directory / "pytorch_model.bin")
+    return directory
+
+
+def encoder_decoder(directory: Path) -> Path:
+    directory.mkdir()
+    (directory / "config.json").write_text(json.dumps({"model_type": "t5", "is_encoder_decoder": True}))
+    return directory

@@ -1,0 +1,161 @@
+"""Run directories, tiny base models, and real training processes for the tests of this room."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+from engine.config.students import EvaluationConfig, TrainingConfig
+from engine.students.launch import rank_commands
+from engine.students.progress import FILE, read_events
+from engine.students.spec import EvalRow, Spec, TrainRow, write_rows
+
+PEOPLE = ("Ann", "Bob", "Carla", "Dan", "Eve", "Finn")
+
+
+def rows() -> tuple[list[TrainRow], list[EvalRow]]:
+    """60 training rows of different lengths, 8 dev and 9 test questions of two tasks."""
+    chance = random.Random(5)
+    train, held = [], []
+    for number in range(77):
+        flips = [(chance.choice(PEOPLE), chance.random() < 0.5) for _ in range(chance.randint(1, 5))]
+        question = " ".join(f"{name} {'flips' if flip else 'waits'}." for name, flip in flips) + " Heads?"
+        sides = itertools.accumulate((flip for _, flip in flips), lambda up, flip: up ^ flip, initial=True)
+        steps = [
+            f"{name}: {'heads' if up else 'tails'}."
+            for (name, _), up in zip(flips, [*sides][1:], strict=True)
+        ]
+        answer = "yes" if sum(flip for _, flip in flips) % 2 == 0 else "no"
+        if number < 60:
+            row = TrainRow(
+                sample_id=number,
+                question_id=number,
+                question=question,
+                rationale=" ".join(steps),
+                answer=answer,
+            )
+            train.append(row)
+        else:
+            held.append(
+                EvalRow(
+                    question_id=number,
+                    task=("coin", "flip")[number % 2],
+                    split="dev" if number < 68 else "test",
+                    question=question,
+                    gold=answer,
+                    answer_format="yes_no",
+                )
+            )
+    return train, held
+
+
+def make_run(
+    directory: Path,
+    *,
+    base: str = "builtin:nano",
+    training: dict | None = None,
+    evaluation: dict | None = None,
+    train: list[TrainRow] | None = None,
+) -> Path:
+    """A run directory of 12 steps, with two dev evaluations and a checkpoint every 5 steps."""
+    directory.mkdir(parents=True)
+    taught, held = rows()
+    digest = write_rows(directory / "manifest.jsonl", taught if train is None else train)
+    write_rows(directory / "questions.jsonl", held)
+    spec = Spec(
+        run_id=7,
+        student="small",
+        scope="joint",
+        trigger="complete",
+        method="fine-tune-cot",
+        base=base,
+        training=TrainingConfig(
+            **{"steps": 12, "learning_rate": 3e-3, "batch_tokens": 160, "checkpoint_steps": 5}
+            | (training or {})
+        ),
+        evaluation=EvaluationConfig(**{"dev_evaluations": 2, "max_new_tokens": 12} | (evaluation or {})),
+        manifest_digest=digest,
+    )
+    (directory / "spec.json").write_text(spec.model_dump_json())
+    return directory
+
+
+def run_ranks(*directories: Path, world: int = 1, strike: str = "") -> list[tuple[int, list[int], str]]:
+    """Trains the directories in turn in `world` processes: exit code, codes by directory and log of each rank."""
+    launches = rank_commands(directories[0], TrainingConfig(devices=world), device="cpu", threads=1)
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-P", "-m", "tests.engine.students.rank", *map(str, directories)],
+            env={**launch.env, "TEST_STRIKE": strike},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        for launch in launches
+    ]
+    try:
+        logs = [rank.communicate(timeout=240)[0] for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
+            rank.wait()
+    last = [log.rstrip().rpartition("\n")[2] for log in logs]
+    codes = [json.loads(line) if line.startswith("[") else [] for line in last]
+    return [(rank.returncode, code, log) for rank, code, log in zip(ranks, codes, logs, strict=True)]
+
+
+def events(directory: Path, *kinds: str) -> list[dict]:
+    """The events of a run, of these kinds or of all."""
+    found, _ = read_events(directory / FILE)
+    return [event for event in found if not kinds or event["event"] in kinds]
+
+
+def numbers(directory: Path) -> dict[int, tuple]:
+    """What must be the same however a run was interrupted: by step, the numbers of the last event of it."""
+    fields = ("loss", "learning_rate", "grad_norm", "epoch")
+    return {event["step"]: tuple(event[field] for field in fields) for event in events(directory, "step")}
+
+
+def results(directory: Path) -> list[tuple]:
+    """The evaluations of a run, without repetitions."""
+    found = {
+        tuple(event[field] for field in ("split", "task", "step", "n", "correct"))
+        for event in events(directory, "eval")
+    }
+    return sorted(found)
+
+
+def make_base(directory: Path, kind: str) -> Path:
+    """A tiny random decoder of that kind with a tokenizer, as a user would have it in a directory."""
+    import torch
+    import transformers
+
+    from engine.students.tokenizer import make_tokenizer, row_texts
+
+    tokenizer = make_tokenizer(row_texts(rows()[0]), 150)
+    size = len(tokenizer)
+    end = tokenizer.eos_token_id
+    common = {"vocab_size": size, "bos_token_id": None, "eos_token_id": end}
+    layers = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    configs = {
+        "gpt2": lambda: transformers.GPT2Config(n_embd=16, n_layer=2, n_head=2, n_positions=64, **common),
+        "llama": lambda: transformers.LlamaConfig(**common, **layers, num_key_value_heads=1),
+        "qwen": lambda: transformers.Qwen2Config(
+            **common, **layers, num_key_value_heads=2, tie_word_embeddings=True
+        ),
+    }
+    torch.manual_seed(0)
+    model = transformers.AutoModelForCausalLM.from_config(configs[kind]())
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.2)  # so that greedy choices differ
+    model.generation_config.do_sample = True  # as many published models have it; students decode greedily
+    model.generation_config.temperature = 0.7
+    model.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    return directory

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from engine.students.batches import BatchPlan
+
+LENGTHS = [random.Random(3).randint(5, 60) for _ in range(97)]
+
+
+def plan(**changes) -> BatchPlan:
+    return BatchPlan(**{"lengths": LENGTHS, "batch_tokens": 160, "seed": 1} | changes)
+
+
+def taken(batches: BatchPlan, steps: int, world: int = 1, accumulation: int = 1) -> list:
+    return [
+        [
+            [index.tolist() for index in rank]
+            for rank in batches.step(step, world=world, accumulation=accumulation)
+        ]
+        for step in range(steps)
+    ]
+
+
+def test_an_epoch_has_every_row_once_within_the_budget() -> None:
+    batches = plan()
+    for epoch in range(3):
+        groups = [
+            batches.micro_batch(epoch * batches.micro_batches + i) for i in range(batches.micro_batches)
+        ]
+        assert sorted(np.concatenate(groups).tolist()) == list(range(len(LENGTHS)))
+        for group in groups:
+            assert len(group) * max(LENGTHS[index] for index in group) <= 160
+
+
+def test_rows_of_like_length_go_together() -> None:
+    batches = plan()
+    padded = sum(
+        len(group) * max(LENGTHS[index] for index in group)
+        for group in (batches.micro_batch(number) for number in range(batches.micro_batches))
+    )
+    assert padded < 1.1 * sum(LENGTHS)
+
+
+def test_a_row_longer_than_the_budget_stands_alone() -> None:
+    batches = plan(lengths=[500, 3, 400], batch_tokens=100)
+    assert sorted(batches.micro_batch(number).tolist() for number in range(3)) == [[0], [1], [2]]
+
+
+def test_the_order_is_a_function_of_seed_and_step_alone() -> None:
+    whole = taken(plan(), 80)
+    fresh = plan()
+    assert [taken_again for step in (70, 3, 41) for taken_again in taken(fresh, 80)[step : step + 1]] == [
+        whole[70],
+        whole[3],
+        whole[41],
+    ]
+    backwards = plan()
+    assert [
+        [[index.tolist() for index in rank] for rank in backwards.step(step, world=1, accumulation=1)]
+        for step in reversed(range(80))
+    ] == whole[::-1]
+    assert taken(plan(seed=2), 80) != whole
+    epoch = plan().micro_batches
+    assert sorted(map(str, whole[:epoch])) != sorted(map(str, whole[epoch : 2 * epoch]))
+
+
+@pytest.mark.parametrize(("world", "accumulation"), [(1, 4), (2, 2), (4, 1)])
+def test_a_step_has_the_same_rows_on_any_number_of_ranks(world, accumulation) -> None:
+    alone = [sorted(index for batch in step[0] for index in batch) for step in taken(plan(), 30, 1, 4)]
+    spread = [
+        sorted(index for rank in step for batch in rank for index in batch)
+        for step in taken(plan(), 30, world, accumulation)
+    ]
+    assert spread == alone
+
+
+def test_epochs_are_counted_in_micro_batches() -> None:
+    batches = plan()
+    assert batches.epochs(batches.micro_batches, world=2, accumulation=3) == 6.0

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from engine.config.students import EvaluationConfig
+from engine.students import evaluate
+from engine.students.ranks import Ranks, StopFlag, Stopped
+from engine.students.rows import prompt_ids
+from tests.engine.students.rank import judge
+from tests.engine.students.runs import rows
+
+QUESTIONS = [row.question for row in rows()[1]]
+
+
+@pytest.fixture(params=["gpt2", "llama", "qwen"])
+def student(request, bases):
+    model = AutoModelForCausalLM.from_pretrained(bases[request.param]).eval()
+    tokenizer = AutoTokenizer.from_pretrained(bases[request.param])
+    evaluate.prepare_generation(model, tokenizer)
+    return model, tokenizer
+
+
+def by_hand(model, tokenizer, question: str, count: int) -> str:
+    """The greedy continuation, one full forward pass a token."""
+    ids = prompt_ids(tokenizer, question)
+    written: list[int] = []
+    with torch.inference_mode():
+        while len(written) < count and (not written or written[-1] != tokenizer.eos_token_id):
+            logits = model(input_ids=torch.tensor([ids + written]), use_cache=False).logits
+            written.append(int(logits[0, -1].argmax()))
+    return tokenizer.decode(written, skip_special_tokens=True)
+
+
+def test_a_batch_answers_as_each_question_alone(student) -> None:
+    model, tokenizer = student
+    assert len({len(prompt_ids(tokenizer, question)) for question in QUESTIONS}) > 4
+    expected = [by_hand(model, tokenizer, question, 10) for question in QUESTIONS]
+    for size in (1, 5, 64):
+        found = evaluate.generate(model, tokenizer, QUESTIONS, max_new_tokens=10, batch_size=size)
+        assert found == expected
+    assert len(set(expected)) > 4
+
+
+def test_a_prompt_without_room_gets_no_answer_and_others_what_fits(bases) -> None:
+    model = AutoModelForCausalLM.from_pretrained(bases["gpt2"])  # 64 positions
+    tokenizer = AutoTokenizer.from_pretrained(bases["gpt2"])
+    evaluate.prepare_generation(model, tokenizer)
+    model.generation_config.eos_token_id = None
+    long, short = "Ann flips. " * 40, QUESTIONS[0]
+    texts = evaluate.generate(model, tokenizer, [long, short], max_new_tokens=200, batch_size=1)
+    room = 64 - len(prompt_ids(tokenizer, short))
+    assert texts[0] == "" and texts[1] == by_hand_no_end(model, tokenizer, short, room)
+
+
+def by_hand_no_end(model, tokenizer, question: str, count: int) -> str:
+    ids = prompt_ids(tokenizer, question)
+    start = len(ids)
+    with torch.inference_mode():
+        while len(ids) < start + count:
+            ids.append(int(model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1].argmax()))
+    return tokenizer.decode(ids[start:], skip_special_tokens=True)
+
+
+def test_rows_are_graded_by_the_part_after_the_arrow() -> None:
+    row = rows()[1][0].model_copy(update={"gold": "yes"})
+    same = judge("careful")
+    right = evaluate.predict(row, " So no. --> yes END", rationale=True, judge=same)
+    assert (right.correct, right.extracted, right.question_id) == (True, "yes", row.question_id)
+    without = evaluate.predict(row, " So it is yes", rationale=True, judge=same)
+    assert (without.correct, without.extracted) == (False, None) and "-->" in without.reason
+    assert evaluate.predict(row, " yes END", rationale=False, judge=same).correct
+    assert not evaluate.predict(row, " END", rationale=False, judge=same).correct
+
+
+def test_results_are_counted_by_split_and_task(student) -> None:
+    model, tokenizer = student
+    stop = StopFlag()
+    ask = {"rationale": True, "judge": judge("careful"), "ranks": Ranks(0, 0, 1), "stop": stop}
+    config = EvaluationConfig(max_new_tokens=4)
+    found = evaluate.evaluate(model, tokenizer, rows()[1], config, **ask)
+    assert [prediction.question_id for prediction in found] == [row.question_id for row in rows()[1]]
+    table = evaluate.results(found)
+    assert [(row["split"], row["task"], row["n"]) for row in table] == [
+        ("dev", "coin", 4),
+        ("dev", "flip", 4),
+        ("test", "coin", 5),
+        ("test", "flip", 4),
+    ]
+    stop.set = True
+    with pytest.raises(Stopped):
+        evaluate.evaluate(model, tokenizer, rows()[1], config, **ask)

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from engine.errors import JobFailed
+from engine.students.objective import Student
+from engine.students.rows import collate, tokenize
+from tests.engine.students.runs import rows
+
+
+@pytest.fixture(scope="module")
+def batch(bases):
+    tokenizer = AutoTokenizer.from_pretrained(bases["gpt2"])
+    taught, _ = tokenize(tokenizer, rows()[0][:6], max_length=100)
+    return taught, collate(taught, tokenizer.pad_token_id)
+
+
+def load(bases, kind: str) -> Student:
+    return Student(AutoModelForCausalLM.from_pretrained(bases[kind]).eval())
+
+
+def loss_of(student: Student, batch, weight: float = 1.0) -> torch.Tensor:
+    return student(*(torch.from_numpy(array) for array in (batch.ids, batch.keep, batch.targets)), weight)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "qwen"])
+def test_the_loss_is_that_of_each_row_alone_on_its_completion(bases, batch, kind) -> None:
+    taught, together = batch
+    student = load(bases, kind)
+    expected = torch.zeros(())
+    for row in taught:
+        ids = torch.from_numpy(row.ids)[None]
+        logits = student.model(input_ids=ids, use_cache=False).logits[
+            0
+        ]  # unpadded, the head on all positions
+        labels = ids[0].clone()
+        labels[: row.prompt] = -100
+        expected = expected + F.cross_entropy(logits[:-1], labels[1:], ignore_index=-100, reduction="sum")
+    found = loss_of(student, together, 0.25)
+    assert found.item() == pytest.approx(0.25 * expected.item(), rel=1e-5)
+    found.backward()
+    gradient = student.model.get_input_embeddings().weight.grad.clone()
+    student.zero_grad()
+    (0.25 * expected).backward()
+    torch.testing.assert_close(gradient, student.model.get_input_embeddings().weight.grad)
+
+
+def test_prompt_targets_and_padding_have_no_gradient(bases, batch) -> None:
+    taught, together = batch
+    student = load(bases, "gpt2")
+    seen = {}
+
+    def keep_gradient(_module, inputs):
+        inputs[0].retain_grad()
+        seen["hidden"] = inputs[0]
+
+    # Registered after the student's own hook would see the picked positions only; this one comes first.
+    student.model.transformer.ln_f.register_forward_hook(lambda _m, _i, out: keep_gradient(None, (out,)))
+    loss_of(student, together).backward()
+    rows_of_hidden = seen["hidden"].grad.abs().sum(-1)
+    for line, row in enumerate(taught):
+        assert rows_of_hidden[line, : row.prompt - 1].max() == 0
+        assert rows_of_hidden[line, row.prompt - 1 : len(row.ids) - 1].min() > 0
+        assert rows_of_hidden[line, len(row.ids) - 1 :].sum() == 0
+
+
+def test_the_head_sees_supervised_positions_only_and_everything_afterwards(bases, batch) -> None:
+    _, together = batch
+    student = load(bases, "llama")
+    sizes = []
+    student.model.lm_head.register_forward_hook(lambda _m, _i, out: sizes.append(tuple(out.shape[:-1])))
+    loss_of(student, together)
+    student.model(input_ids=torch.from_numpy(together.ids))
+    assert sizes == [together.targets.shape, together.ids.shape]
+
+
+def test_a_model_whose_head_is_elsewhere_is_refused(bases, batch) -> None:
+    _, together = batch
+    student = load(bases, "llama")
+    student.model.lm_head._forward_pre_hooks.clear()
+    with pytest.raises(JobFailed, match="LlamaForCausalLM does not pass its hidden states"):
+        loss_of(student, together)
