@@ -40,6 +40,8 @@ class Cap:
         "_hold_until",
         "_ramp_at",
         "_ramp_base",
+        "_saved",
+        "_trial",
         "ceiling",
         "in_flight",
         "maximum",
@@ -58,6 +60,8 @@ class Cap:
         self._done_since = 0  # answers since the cut began
         self._hold_s = HOLD_S
         self._hold_until = now
+        self._trial = False  # one above the ceiling is being tried
+        self._saved: tuple[int, int | None] = (self.value, None)  # value and ceiling before the burst
         self._ramp_at = now
         self._ramp_base = START
 
@@ -91,12 +95,13 @@ class Cap:
         if self.ceiling is None:
             if saturated:
                 self.value = min(self.maximum, self.value + 1)
-        elif level > self.ceiling:  # the try above the ceiling was admitted
-            self.ceiling = level
+        elif level > self.ceiling and sent_at > self._burst_at:  # the try above the ceiling was admitted
+            self.ceiling, self._trial = level, False
             self._hold_s, self._hold_until = HOLD_S, now
             self.value = min(self.maximum, level + max(1, level // 10))
         elif saturated and now >= self._hold_until:
             self.value = min(self.maximum, self.ceiling + 1)
+            self._trial = True
 
     def left(self) -> None:
         """A request ended without telling anything about limits."""
@@ -109,10 +114,10 @@ class Cap:
 
     def refused_at_ceiling(self, now: float, level: int, wait_s: float) -> bool:
         """Whether the refusal of the `level`-th is the expected end of a try above the ceiling; if so, it is taken in."""
-        if self.ceiling is None or level <= self.ceiling:
+        if not self._trial or level != (self.ceiling or 0) + 1:
             return False
         self.in_flight -= 1
-        self.value = self.ceiling
+        self.value, self._trial = level - 1, False
         self._hold_s = min(HOLD_MAX_S, self._hold_s * 2)
         self._hold_until = now + max(self._hold_s, wait_s)
         return True
@@ -121,28 +126,27 @@ class Cap:
         """Whether the server once admitted so much more that the number at once cannot be what it refuses."""
         return self.ceiling is not None and level < SHRINK * self.ceiling
 
-    def first_find(self, level: int) -> bool:
-        """Whether a refusal of the `level`-th would be the first sign of a limit on the number at once."""
-        return self.ceiling is None and level > self._best and self.in_flight > ADMITTED
+    def first_find(self, level: int, sent_at: float) -> bool:
+        """Whether a refusal of the `level`-th is, or belongs to, the first sign of a limit on the number at once."""
+        if self.ceiling is None:
+            return level > self._best and self.in_flight > ADMITTED
+        return self._saved[1] is None and sent_at <= self._burst_at + SETTLE_S
 
-    def refused(self, now: float, sent_at: float, *, certain: bool) -> None:
-        """A request was refused.
-
-        Args:
-            now: the time.
-            sent_at: when it was sent.
-            certain: False where a rate limit may be the reason: then the cap only comes down to what was
-                admitted, and only where that is plain.
-        """
+    def refused(self, now: float, sent_at: float) -> None:
+        """A request was refused for the number at once, or nothing tells otherwise."""
         self.in_flight -= 1
         burst = sent_at <= self._burst_at + SETTLE_S
         again = not burst and not self._answered
         if not burst:
             self._burst_at, self._answered, self._done_since = now, False, 0
+            self._saved = (self.value, self.ceiling)
         admitted = self.in_flight + self._done_since
-        value = min(self.value, max(1, admitted))
-        if certain and again:
+        if admitted < 1:  # all of the burst was refused: that tells nothing of a number at once
+            self.value, self.ceiling = self._saved
+            return
+        value = min(self.value, admitted)
+        if again:
             value = min(value, max(1, int(self.value * SHRINK)))
-        if certain or admitted >= ADMITTED:
-            self.value = self.ceiling = value
-            self._hold_until = now + self._hold_s
+        self.value = self.ceiling = value
+        self._trial = False
+        self._hold_until = now + self._hold_s
