@@ -16,7 +16,8 @@ MINUTE_S = 60.0
 BIN_S = 0.2
 MARGIN_S = 0.15
 """Requests reach the server at unequal delays; this much older ones still count."""
-BURST_S = 0.5
+BURST_S, BURST_MIN_S = 0.5, 0.02
+"""What can be saved up, in seconds of the rate; a refusal halves it."""
 START = 0.4
 """Share of the burst that a new bucket holds."""
 HOLD_S = 5.0
@@ -34,6 +35,7 @@ class Bucket:
     __slots__ = (
         "_bins",
         "_born",
+        "_burst_s",
         "_cut_at",
         "_failed_at",
         "_grown_at",
@@ -52,6 +54,7 @@ class Bucket:
             None if per_minute is None else per_minute / MINUTE_S
         )  # configured, or stated by headers
         self.rate = self.ceiling
+        self._burst_s = BURST_S
         self._born = self._stamp = self._cut_at = self._grown_at = now
         self._level = 0.0 if self.rate is None else max(1.0, START * self.capacity)
         self._bins: deque[list[float]] = deque()  # [number of the bin, amount]
@@ -64,7 +67,7 @@ class Bucket:
     @property
     def capacity(self) -> float:
         """What can be saved up."""
-        return math.inf if self.rate is None else max(1.0, self.rate * BURST_S)
+        return math.inf if self.rate is None else max(1.0, self.rate * self._burst_s)
 
     @property
     def learned(self) -> bool:
@@ -158,6 +161,7 @@ class Bucket:
                 hold = min(HOLD_MAX_S, self._hold_s * 2)
             self._failed_at = current
         self._hold_s = hold
+        self._burst_s = max(BURST_MIN_S, self._burst_s / 2)
         new = max(new, 1 / MINUTE_S)
         if self.rate is None or new < self.rate:
             self._refill(now)
@@ -180,6 +184,7 @@ class Bucket:
             self.rate *= 1 + min(GROWTH_MAX, GROWTH * 2 ** (free / HOLD_S)) * step
             if self.ceiling is not None:
                 self.rate = min(self.rate, self.ceiling)
+            self._burst_s = min(BURST_S, self._burst_s + 0.01 * step)
             self._grown_at = now
 
     def _refill(self, now: float) -> None:

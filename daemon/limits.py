@@ -179,7 +179,9 @@ class KeyLimits:
             or scope is not None
         )
         cap = self.concurrency
-        if exhausted is None and cap.refused_at_ceiling(now, reservation.level, wait or 0.0):
+        if exhausted is None and cap.refused_at_ceiling(
+            now, reservation.sent_at, reservation.level, wait or 0.0
+        ):
             return
         at_once = scope == "concurrency" or (
             exhausted is None and scope is None and cap.first_find(reservation.level, reservation.sent_at)
