@@ -1,6 +1,6 @@
 """A limit a minute as a state machine: a continuous bucket, and what was used in the trailing minute.
 
-The bucket paces; it holds about a second's worth, so that a stalled process catches up without a wave.
+The bucket paces; it holds half a second's worth, so that a stalled process catches up without a wave.
 The trailing minute is a second bound: a server that counts strictly over any 60 seconds never sees more
 than the limit. The rate is believed until the server refuses: then it is learned (`cut`), and grows
 again slowly (`grow`) up to the configured one. Time is passed in, in monotonic seconds; amounts are
@@ -16,11 +16,14 @@ MINUTE_S = 60.0
 BIN_S = 0.2
 MARGIN_S = 0.15
 """Requests reach the server at unequal delays; this much older ones still count."""
-BURST_S = 1.0
-START = 0.2
+BURST_S, BURST_MIN_S = 0.5, 0.02
+"""What can be saved up, in seconds of the rate; a refusal halves it."""
+START = 0.4
 """Share of the burst that a new bucket holds."""
 HOLD_S = 5.0
 HOLD_MAX_S = 120.0
+SHRINK, HALF, STEP_BACK = 0.9, 0.5, 0.95
+"""A first refusal lowers the rate to between a half and 0.9; one while it grew, by a step."""
 GROWTH = 0.01
 GROWTH_MAX = 0.2
 """A learned rate grows by so much a second, once its hold is over and while it binds; twice as fast every 5 s."""
@@ -32,13 +35,16 @@ class Bucket:
     __slots__ = (
         "_bins",
         "_born",
+        "_burst_s",
         "_cut_at",
+        "_failed_at",
         "_grown_at",
         "_hold_s",
         "_level",
         "_since_cut",
         "_stamp",
         "_total",
+        "_waited_s",
         "ceiling",
         "rate",
     )
@@ -48,17 +54,20 @@ class Bucket:
             None if per_minute is None else per_minute / MINUTE_S
         )  # configured, or stated by headers
         self.rate = self.ceiling
+        self._burst_s = BURST_S
         self._born = self._stamp = self._cut_at = self._grown_at = now
         self._level = 0.0 if self.rate is None else max(1.0, START * self.capacity)
         self._bins: deque[list[float]] = deque()  # [number of the bin, amount]
         self._total = 0.0
         self._hold_s = HOLD_S
-        self._since_cut = 0.0
+        self._since_cut = 0.0  # accepted since the last cut
+        self._waited_s = 0.0  # the pause that followed it
+        self._failed_at = 0.0  # the rate at which growth was last refused
 
     @property
     def capacity(self) -> float:
         """What can be saved up."""
-        return math.inf if self.rate is None else max(1.0, self.rate * BURST_S)
+        return math.inf if self.rate is None else max(1.0, self.rate * self._burst_s)
 
     @property
     def learned(self) -> bool:
@@ -137,26 +146,29 @@ class Bucket:
         age = max(now - self._born, 1e-3)
         since = now - self._cut_at
         current = self.rate if self.rate is not None else used / min(MINUTE_S, age)
-        floor = used / MINUTE_S
-        estimate = used / min(MINUTE_S, age + wait_s)
-        if (
-            self._cut_at > self._born and since < 3 * HOLD_S
-        ):  # again so soon: what was accepted since is the truth
-            estimate = self._since_cut / max(since, 1.0)
-            floor = min(floor, estimate)
-        new = max(floor, min(0.9 * current, max(estimate, 0.5 * current)), 1 / MINUTE_S)
-        if (
-            self.learned and self.rate is not None and new > 0.9 * self.rate
-        ):  # the same limit again: look less often
-            self._hold_s = min(HOLD_MAX_S, self._hold_s * 2)
+        floor, hold = used / MINUTE_S, HOLD_S
+        if not self.learned:
+            estimate = used / min(MINUTE_S, age + wait_s)
+            new = max(floor, min(SHRINK * current, max(estimate, HALF * current)))
+        elif since < self._hold_s:  # not grown since: what was accepted since then is the truth
+            estimate = self._since_cut / max(since - self._waited_s, 0.2)
+            new = max(min(floor, estimate), min(SHRINK * current, max(estimate, HALF * current)))
         else:
-            self._hold_s = HOLD_S
+            new = STEP_BACK * current
+            if (
+                0.9 * self._failed_at < current < 1.1 * self._failed_at
+            ):  # the same limit again: look less often
+                hold = min(HOLD_MAX_S, self._hold_s * 2)
+            self._failed_at = current
+        self._hold_s = hold
+        self._burst_s = max(BURST_MIN_S, self._burst_s / 2)
+        new = max(new, 1 / MINUTE_S)
         if self.rate is None or new < self.rate:
             self._refill(now)
             self.rate = new
         self._level = min(self._level, 1.0)
         self._cut_at = self._grown_at = now
-        self._since_cut = 0.0
+        self._since_cut, self._waited_s = 0.0, wait_s
 
     def grow(self, now: float) -> None:
         """Tries a little more where the rate was learned; to be called when the bucket binds."""
@@ -172,6 +184,7 @@ class Bucket:
             self.rate *= 1 + min(GROWTH_MAX, GROWTH * 2 ** (free / HOLD_S)) * step
             if self.ceiling is not None:
                 self.rate = min(self.rate, self.ceiling)
+            self._burst_s = min(BURST_S, self._burst_s + 0.01 * step)
             self._grown_at = now
 
     def _refill(self, now: float) -> None:

@@ -17,7 +17,7 @@ START = 16
 UNSET_MAX = 1024
 """Bound where none is configured."""
 DOUBLING_S = 0.03
-"""The ramp doubles in this time."""
+"""The number sent doubles in this time while the ramp opens."""
 SETTLE_S = 0.1
 """Refusals of requests sent so soon after a cut still belong to its burst."""
 HOLD_S = 1.0
@@ -36,10 +36,14 @@ class Cap:
         "_bound_at",
         "_burst_at",
         "_done_since",
+        "_excuse_again",
+        "_excused_at",
         "_hold_s",
         "_hold_until",
         "_ramp_at",
         "_ramp_base",
+        "_ramp_sent",
+        "_saved",
         "ceiling",
         "in_flight",
         "maximum",
@@ -58,26 +62,31 @@ class Cap:
         self._done_since = 0  # answers since the cut began
         self._hold_s = HOLD_S
         self._hold_until = now
+        self._excused_at = -math.inf  # when a refusal at the ceiling was last taken for granted
+        self._excuse_again = -math.inf
+        self._saved: tuple[int, int | None] = (self.value, None)  # value and ceiling before the burst
         self._ramp_at = now
         self._ramp_base = START
+        self._ramp_sent = 0
 
     def ready_at(self, now: float) -> float:
         """When one more may be in flight: `now`, a time while the ramp opens, or inf until an answer comes."""
         if self.in_flight >= self.value:
             self._bound_at = now
             return math.inf
-        if self.in_flight < self._ramp_base:
-            return now
-        at = self._ramp_at + DOUBLING_S * math.log2((self.in_flight + 1) / self._ramp_base)
+        if self._ramp_sent < self._ramp_base:
+            return max(now, self._ramp_at)
+        at = self._ramp_at + DOUBLING_S * math.log2((self._ramp_sent + 1) / self._ramp_base)
         return max(now, at)
 
     def restart_ramp(self, at: float, base: int = 1) -> None:
         """Opens again from `base` at the time `at`."""
-        self._ramp_at, self._ramp_base = at, base
+        self._ramp_at, self._ramp_base, self._ramp_sent = at, base, 0
 
     def sent(self) -> int:
         """One more is in flight; returns how many are."""
         self.in_flight += 1
+        self._ramp_sent += 1
         return self.in_flight
 
     def answered(self, now: float, sent_at: float, level: int) -> None:
@@ -91,9 +100,9 @@ class Cap:
         if self.ceiling is None:
             if saturated:
                 self.value = min(self.maximum, self.value + 1)
-        elif level > self.ceiling:  # the try above the ceiling was admitted
+        elif level > self.ceiling and sent_at > self._burst_at:  # the try above the ceiling was admitted
             self.ceiling = level
-            self._hold_s, self._hold_until = HOLD_S, now
+            self._hold_until = now
             self.value = min(self.maximum, level + max(1, level // 10))
         elif saturated and now >= self._hold_until:
             self.value = min(self.maximum, self.ceiling + 1)
@@ -107,42 +116,49 @@ class Cap:
         """No growth for a while: the server has troubles of its own."""
         self._hold_until = max(self._hold_until, now + 5 * HOLD_S)
 
-    def refused_at_ceiling(self, now: float, level: int, wait_s: float) -> bool:
-        """Whether the refusal of the `level`-th is the expected end of a try above the ceiling; if so, it is taken in."""
-        if self.ceiling is None or level <= self.ceiling:
+    def refused_at_ceiling(self, now: float, sent_at: float, level: int, wait_s: float) -> bool:
+        """Whether the refusal of the `level`-th is the expected end of a look above the ceiling; if so, it is taken in.
+
+        That is believed once in a hold (and not before `wait_s` is over): what refuses more often at the ceiling
+        is no limit on the number at once.
+        """
+        if self.ceiling is None or level < self.ceiling or sent_at <= self._burst_at + SETTLE_S:
             return False
+        if sent_at > self._excused_at:
+            if now < self._excuse_again:
+                return False
+            self._hold_s = min(HOLD_MAX_S, self._hold_s * 2)
+            self._excused_at = now
+            self._excuse_again = self._hold_until = now + max(self._hold_s, wait_s)
         self.in_flight -= 1
-        self.value = self.ceiling
-        self._hold_s = min(HOLD_MAX_S, self._hold_s * 2)
-        self._hold_until = now + max(self._hold_s, wait_s)
+        self.ceiling = max(1, min(self.ceiling, level - 1))
+        self.value = min(self.value, self.ceiling)
         return True
 
     def far_below(self, level: int) -> bool:
         """Whether the server once admitted so much more that the number at once cannot be what it refuses."""
         return self.ceiling is not None and level < SHRINK * self.ceiling
 
-    def first_find(self, level: int) -> bool:
-        """Whether a refusal of the `level`-th would be the first sign of a limit on the number at once."""
-        return self.ceiling is None and level > self._best and self.in_flight > ADMITTED
+    def first_find(self, level: int, sent_at: float) -> bool:
+        """Whether a refusal of the `level`-th is, or belongs to, the first sign of a limit on the number at once."""
+        if self.ceiling is None:
+            return level > self._best and self.in_flight > ADMITTED
+        return self._saved[1] is None and sent_at <= self._burst_at + SETTLE_S
 
-    def refused(self, now: float, sent_at: float, *, certain: bool) -> None:
-        """A request was refused.
-
-        Args:
-            now: the time.
-            sent_at: when it was sent.
-            certain: False where a rate limit may be the reason: then the cap only comes down to what was
-                admitted, and only where that is plain.
-        """
+    def refused(self, now: float, sent_at: float) -> None:
+        """A request was refused for the number at once, or nothing tells otherwise."""
         self.in_flight -= 1
         burst = sent_at <= self._burst_at + SETTLE_S
         again = not burst and not self._answered
         if not burst:
             self._burst_at, self._answered, self._done_since = now, False, 0
+            self._saved = (self.value, self.ceiling)
         admitted = self.in_flight + self._done_since
-        value = min(self.value, max(1, admitted))
-        if certain and again:
+        if admitted < 1:  # all of the burst was refused: that tells nothing of a number at once
+            self.value, self.ceiling = self._saved
+            return
+        value = min(self.value, admitted)
+        if again:
             value = min(value, max(1, int(self.value * SHRINK)))
-        if certain or admitted >= ADMITTED:
-            self.value = self.ceiling = value
-            self._hold_until = now + self._hold_s
+        self.value = self.ceiling = value
+        self._hold_until = now + self._hold_s

@@ -25,11 +25,13 @@ from engine.teachers.headers import RateHeaders
 Binds = Literal["", "parked", "pause", "concurrency", "requests/min", "tokens/min"]
 LimitScope = Literal["requests", "tokens", "concurrency"]
 
-PAUSE_S = 1.0
+PAUSE_S = 0.1
 PAUSE_MAX_S = 30.0
 """A pause that nobody told the length of doubles up to this."""
+FIRST_S = 0.02
+"""Requests sent so soon after the first that follows a pause share its fate."""
 PROBE_S = 0.5
-PROBE_SHARE = 8
+PROBE_SHARE = 10
 """While a kept pause proved too short, one request looks after so much of the time told."""
 
 
@@ -62,7 +64,8 @@ class KeyLimits:
         self.limited_count = 0
         self._pause_until = -math.inf
         self._paused_at = -math.inf
-        self._strikes = 0  # pauses since the last success
+        self._first_at = now  # when the first request after the last pause was sent
+        self._strikes = 0  # pauses in a row whose first request was refused again
 
     @property
     def cap(self) -> int:
@@ -118,6 +121,8 @@ class KeyLimits:
 
     def take(self, now: float, tokens: int) -> Reservation:
         """Reserves a request of about `tokens` tokens; to be called when `ready_at` says so."""
+        if self._first_at < self._pause_until:
+            self._first_at = now
         return Reservation(
             tokens,
             now,
@@ -173,22 +178,30 @@ class KeyLimits:
             or (retry_after is not None and not _remaining(headers))
             or scope is not None
         )
-        at_ceiling = self.concurrency.refused_at_ceiling
-        if exhausted is None and at_ceiling(now, reservation.level, wait or 0.0):
+        cap = self.concurrency
+        if exhausted is None and cap.refused_at_ceiling(
+            now, reservation.sent_at, reservation.level, wait or 0.0
+        ):
             return
-        if not rate and scope is None and self.concurrency.far_below(reservation.level):
-            self.concurrency.left()
-            self._rate_refusal(reservation, now, wait, "requests", learn=True)
-            return
-        learn = (
-            exhausted is not None or scope is not None or not self.concurrency.first_find(reservation.level)
+        at_once = scope == "concurrency" or (
+            exhausted is None and scope is None and cap.first_find(reservation.level, reservation.sent_at)
         )
-        self.concurrency.refused(now, reservation.sent_at, certain=not rate)
-        if rate:
-            about = exhausted or ("tokens" if scope == "tokens" else "requests")
-            self._rate_refusal(reservation, now, wait, about, learn=learn)
-        elif self.in_flight == 0:  # nothing in flight whose end could tell when to ask again
-            self._pause(reservation, now, None)
+        if not rate and scope is None and cap.far_below(reservation.level):
+            rate = True
+        if at_once or not rate:
+            cap.refused(now, reservation.sent_at)
+        else:
+            cap.left()
+        if reservation.sent_at < self._paused_at:  # of a burst that is already paused for
+            if wait is not None and self._strikes <= 1:
+                self._until(max(self._pause_until, now + wait))
+            return
+        again = self._strikes > 0 and reservation.sent_at <= self._first_at + FIRST_S
+        self._strikes = self._strikes if again else 0
+        if rate and not at_once and not again:
+            bucket = self.tokens if (exhausted or scope) == "tokens" else self.requests
+            bucket.cut(now, wait or 0.0)
+        self._pause(now, wait)
 
     def failed(
         self,
@@ -233,27 +246,7 @@ class KeyLimits:
         if pause and headers.requests_remaining == 0 and headers.requests_reset_s:
             self._pause_until = max(self._pause_until, now + headers.requests_reset_s)
 
-    def _rate_refusal(
-        self,
-        reservation: Reservation,
-        now: float,
-        wait: float | None,
-        about: Literal["requests", "tokens"],
-        *,
-        learn: bool,
-    ) -> None:
-        first = reservation.sent_at >= self._paused_at and reservation.sent_at >= self._pause_until
-        if learn and first and self._strikes == 0:
-            bucket = self.tokens if about == "tokens" else self.requests
-            bucket.cut(now, wait if wait is not None else PAUSE_S)
-        self._pause(reservation, now, wait)
-
-    def _pause(self, reservation: Reservation, now: float, wait: float | None) -> None:
-        """Pauses, once for all requests that were sent before the pause began."""
-        if reservation.sent_at < self._paused_at:  # of the same burst: as told, but no new strike
-            if wait is not None and self._strikes <= 1:
-                self._until(max(self._pause_until, now + wait))
-            return
+    def _pause(self, now: float, wait: float | None) -> None:
         told = wait if wait is not None else min(PAUSE_MAX_S, PAUSE_S * 2**self._strikes)
         if wait is not None and self._strikes > 0:  # the time told was kept, and it was not enough
             told = min(told, max(PROBE_S, told / PROBE_SHARE))

@@ -11,6 +11,13 @@ from engine.report.methods import Cell, method_table, text_table
 from state.results import Results
 from state.safe import safe
 
+READING = (
+    "Accuracy is the share of test questions answered correctly, with its 95 % Wilson interval over questions (not"
+    " over seeds). `random` is the expected accuracy of guessing where there is something to choose from. The teacher"
+    " is asked greedily, once a question; a sample that failed counts as wrong. A student's epoch is chosen on dev;"
+    " test is read once."
+)
+
 
 def summary(results: Results) -> str:
     """The method table alone: what a run prints at its end."""
@@ -38,10 +45,7 @@ def render(results: Results) -> str:
         "# Coterie: report",
         "## Accuracy on test",
         summary(results),
-        "Accuracy is the share of test questions answered correctly, with its 95 % Wilson interval over questions"
-        " (not over seeds). `random` is the expected accuracy of guessing where there is something to choose from."
-        " The teacher is asked greedily, once a question; a sample that failed counts as wrong. A student's epoch is"
-        " chosen on dev; test is read once.",
+        READING,
         "## Sampling",
         _sampling(results),
         _money(results),
