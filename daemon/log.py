@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -43,6 +44,7 @@ def open_log(path: Path | None, *, loud: bool) -> Callable[[EventRow], None]:
             }
             log.info(json.dumps({**fields, **row.data}, ensure_ascii=True, default=str))
         if loud:
-            sys.stderr.write(f"{now.astimezone():%H:%M:%S} {row.level:7} {safe(row.message)}\n")
+            with suppress(OSError):  # a closed terminal or pipe must not end the daemon
+                sys.stderr.write(f"{now.astimezone():%H:%M:%S} {row.level:7} {safe(row.message)}\n")
 
     return tell
