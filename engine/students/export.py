@@ -66,7 +66,7 @@ def model_card(
     """The README of an exported student, in Markdown."""
     kind = "rationales and answers" if spec.method == "fine-tune-cot" else "answers"
     how = "best dev accuracy" if selected_by == "dev" else "last step"
-    base = spec.base if spec.base.startswith("builtin:") else Path(spec.base).name
+    base = Path(spec.base).name if Path(spec.base).is_absolute() else spec.base
     training = spec.training
     batch = f"{training.batch_tokens} tokens a batch x {training.devices} ranks x {training.accumulation}"
     recipe = (

@@ -56,6 +56,7 @@ class Loop:
 
     def begin(self, step: int) -> bool:
         """Starts the clock before the first step after `step`; true where a rank was asked to stop."""
+        self.engine.train()  # what transformers loads is in evaluation mode, without dropout
         self.rest()
         return self._meet(step)
 

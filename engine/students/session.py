@@ -123,6 +123,11 @@ def build(run: Run) -> Session:
             positions=room,
             seed=training.seed,
         )
+    highest, known = max(int(row.ids.max()) for row in rows), model.get_input_embeddings().num_embeddings
+    if highest >= known:
+        raise JobFailed(
+            f"the tokenizer of {spec.base} gives token {highest}, but the model knows {known}: they do not belong together"
+        )
     prepare_generation(model, tokenizer)
     engine, optimizer = zero.make_engine(Student(model), training, bf16=bf16)
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from engine.errors import JobFailed
 from engine.students import template
 from engine.students.spec import TrainRow
 
@@ -65,10 +66,20 @@ def keep_tokenizer(directory: Path, rows: Iterable[TrainRow]) -> None:
 
 
 def load_tokenizer(source: str) -> Any:
-    """The tokenizer of a directory or hub id. Code that comes with a model is never run."""
+    """The tokenizer of a directory or hub id. Code that comes with a model is never run.
+
+    Raises:
+        JobFailed: there is none, or it cannot be read.
+    """
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    try:
+        return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except Exception as error:  # the library raises whatever its parsers raise
+        reason = next(
+            (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
+        )
+        raise JobFailed(f"the tokenizer of {source} cannot be loaded: {reason}") from error
 
 
 def pad_id(tokenizer: Any) -> int:

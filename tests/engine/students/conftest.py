@@ -47,6 +47,13 @@ def alone(tmp_path_factory, bases) -> SimpleNamespace:
         "too long": make_run(folder / "bad2", train=[long], training={"max_length": 30}),
         "no base": make_run(folder / "bad3", base="/no/such/model"),
         "no builtin": make_run(folder / "bad4", base="builtin:giant"),
+        "hub": make_run(folder / "bad8", base="nobody/nothing"),
+        "no tokenizer": make_run(
+            folder / "bad9", base=str(untokenized(bases["llama"], folder / "untokenized"))
+        ),
+        "another tokenizer": make_run(
+            folder / "bad10", base=str(smaller(bases["llama"], folder / "smaller"))
+        ),
         "diverged": make_run(folder / "bad5", training={"learning_rate": 1e38, "warmup": 0.0}),
         "pickled": make_run(folder / "bad6", base=str(pickled(bases["gpt2"], folder / "pickled"))),
         "encoder-decoder": make_run(folder / "bad7", base=str(encoder_decoder(folder / "t5"))),
@@ -84,4 +91,20 @@ def pickled(base: Path, directory: Path) -> Path:
 def encoder_decoder(directory: Path) -> Path:
     directory.mkdir()
     (directory / "config.json").write_text(json.dumps({"model_type": "t5", "is_encoder_decoder": True}))
+    return directory
+
+
+def untokenized(base: Path, directory: Path) -> Path:
+    """A copy of a base model without its tokenizer."""
+    return Path(shutil.copytree(base, directory, ignore=shutil.ignore_patterns("tokenizer*")))
+
+
+def smaller(base: Path, directory: Path) -> Path:
+    """A base model with fewer tokens than its tokenizer has."""
+    from transformers import AutoModelForCausalLM
+
+    shutil.copytree(base, directory)
+    model = AutoModelForCausalLM.from_pretrained(base)
+    model.resize_token_embeddings(40)
+    model.save_pretrained(directory)
     return directory

@@ -90,7 +90,7 @@ def run_ranks(*directories: Path, world: int = 1, strike: str = "") -> list[tupl
     ranks = [
         subprocess.Popen(
             [sys.executable, "-P", "-m", "tests.engine.students.rank", *map(str, directories)],
-            env={**launch.env, "TEST_STRIKE": strike},
+            env={**launch.env, "TEST_STRIKE": strike, "HF_HUB_OFFLINE": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

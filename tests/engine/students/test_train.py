@@ -141,6 +141,8 @@ def test_an_interrupted_run_ends_in_the_same_numbers(alone, bases, tmp_path) -> 
     assert len(events(run, "step")) == steps, "a finished training is not repeated"
     assert [event["event"] for event in events(run)][-3:] == ["exported", "done", "done"]
     assert results(run) == results(whole)
+    final = read_state(run / "checkpoints", 12)
+    assert [result.step for result in final.dev] == [6, 12], "an evaluation that is in a checkpoint is not repeated"
     assert (run / "predictions.jsonl").read_bytes() == (whole / "predictions.jsonl").read_bytes()
     weights = "student/model.safetensors"
     assert (run / weights).read_bytes() == (whole / weights).read_bytes()
@@ -153,6 +155,9 @@ def test_an_interrupted_run_ends_in_the_same_numbers(alone, bases, tmp_path) -> 
         ("too long", "all 1 training rows are longer than training.max_length = 30"),
         ("no base", "the base model directory /no/such/model does not exist"),
         ("no builtin", "there is no built-in model 'builtin:giant'; there is builtin:nano"),
+        ("hub", "'nobody/nothing' cannot be loaded from the model hub"),
+        ("no tokenizer", "the tokenizer of "),
+        ("another tokenizer", "but the model knows 40: they do not belong together"),
         ("diverged", "training has diverged"),
         ("pickled", "safetensors are needed"),
         ("encoder-decoder", "is an encoder-decoder; students are decoders"),
