@@ -28,6 +28,7 @@ from state.boots import BootInfo, start_boot
 from state.catalog import (
     PlanRow,
     QuestionRow,
+    adopt_open,
     deactivate_all,
     reconcile,
     superseded,
@@ -104,14 +105,15 @@ def synchronise(config: Config, given: Input) -> Catalog:
     )
     with session(config.database) as opened:
         deactivate_all(opened)
-        task_ids, paused = _sync_tasks(opened, config, given)
+        task_ids, paused, other = _sync_tasks(opened, config, given)
         teachers = {
             name: sync_teacher(
                 opened, name=name, dialect=teacher.dialect, model=teacher.model, base_url=teacher.base_url
             )
             for name, teacher in config.teachers.items()
         }
-        plans, gone = _sync_plans(opened, config, given, task_ids, recount=not boot.previous_ended)
+        recount = set(config.tasks) if not boot.previous_ended else other
+        plans, gone = _sync_plans(opened, config, given, task_ids, recount=recount)
     for plan in plans:
         plan.paused = plan.task in paused
     return Catalog(
@@ -119,11 +121,13 @@ def synchronise(config: Config, given: Input) -> Catalog:
     )
 
 
-def _sync_tasks(opened: Session, config: Config, given: Input) -> tuple[dict[str, int], set[str]]:
+def _sync_tasks(opened: Session, config: Config, given: Input) -> tuple[dict[str, int], set[str], set[str]]:
+    """Ids of the tasks, which of them are paused, and which have other questions than before."""
     ids: dict[str, int] = {}
     paused: set[str] = set()
+    changed: set[str] = set()
     for name, loaded in given.tasks.items():
-        row = sync_task(
+        row, other = sync_task(
             opened,
             name=name,
             source=config.tasks[name].source,
@@ -145,11 +149,13 @@ def _sync_tasks(opened: Session, config: Config, given: Input) -> tuple[dict[str
         ids[name] = row.id
         if row.paused:
             paused.add(name)
-    return ids, paused
+        if other:
+            changed.add(name)
+    return ids, paused, changed
 
 
 def _sync_plans(
-    opened: Session, config: Config, given: Input, task_ids: dict[str, int], *, recount: bool
+    opened: Session, config: Config, given: Input, task_ids: dict[str, int], *, recount: set[str]
 ) -> tuple[list[ActivePlan], list[PlanSuperseded]]:
     active: list[ActivePlan] = []
     gone: list[PlanSuperseded] = []
@@ -170,7 +176,7 @@ def _sync_plans(
                 weight=plan.weight,
             )
             row, changed = sync_plan(opened, wanted, len(questions))
-            if changed or recount:
+            if changed or task in recount:
                 reconcile(opened, row)
             assert row.id is not None
             active.append(
@@ -192,6 +198,8 @@ def _sync_plans(
                 for old in superseded(opened, row)
                 if row.stored == 0
             ]
+    for each in active:
+        adopt_open(opened, each.id)
     return active, gone
 
 
