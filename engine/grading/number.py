@@ -13,11 +13,14 @@ import re
 from fractions import Fraction
 
 from engine.grading.numerals import Number, numbers, tidy
-from engine.grading.spans import normalise, spans
+from engine.grading.spans import normalise, spans, terse
 from engine.grading.verdict import Verdict
 
 TOLERANCE = Fraction(1, 10**6)
 _BARE = re.compile(r"\s*:?\s*\$?(-?(?:\d{1,3}(?:,\d{3}){1,6}|\d{1,18})(?:\.\d{1,18})?|\.\d{1,18})\.?\s*")
+_START = re.compile(
+    r"\W{0,8}(?:(?:about|approximately|around|only|exactly|roughly)\W{1,3})?[-+$]{0,2}\.?\d", re.IGNORECASE
+)
 _JOINED = re.compile(r"[\s,;&/~-]*(?:or|and|to|between|through)?[\s,;&/~-]*", re.IGNORECASE)
 
 
@@ -40,13 +43,20 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
         return _verdict(number, wanted, [])
     text = normalise(completion)
     hedge: list[Number] = []
-    for span, is_marked in spans(text):
+    for span, is_marked in spans(text, _begins):
         chosen, flags = _choose(span, question)
         if chosen is not None:
             return _verdict(chosen, wanted, flags + ([] if is_marked else ["unmarked"]))
         if "hedged" in flags:
             hedge = numbers(tidy(span))
             break
+        if "cut-off" in flags and not is_marked:
+            return Verdict(
+                correct=False,
+                extracted=None,
+                reason="the text ends in the middle of a calculation",
+                flags=("no-answer", "cut-off"),
+            )
     if hedge:
         listed = ", ".join(show(number.value) for number in hedge[:5])
         return Verdict(
@@ -55,13 +65,18 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
     return Verdict(correct=False, extracted=None, reason="no number was found", flags=("no-answer",))
 
 
+def _begins(span: str) -> bool:
+    """Whether a first sentence is a number with at most its unit: "18.", "$3.50 each", but not "Tom had 5 books"."""
+    return terse(span) and (_START.match(span) is not None or not any(c.isdigit() for c in span))
+
+
 def _choose(span: str, question: str | None) -> tuple[Number | None, list[str]]:
     """The number a span answers, or None with the flag `hedged` where it does not choose."""
     span = tidy(span)
     _, sign, tail = span.replace("≈", "=").rpartition("=")
     if sign:
         result = numbers(tail)
-        return (result[0] if result else None), []
+        return (result[0] if result else None), ([] if result else ["cut-off"])
     found = numbers(span)
     if not found:
         return None, []

@@ -40,7 +40,9 @@ _PARTS = {
     "tenth": 10, "tenths": 10, "hundredth": 100, "hundredths": 100, "thousandth": 1000, "thousandths": 1000,
 }  # fmt: skip
 _WORD = re.compile(r"[a-z]+")
-MAX_EXPONENT = 300
+MAX_EXPONENT = 200
+MAX_WORDS = 20
+"""No number that is meant is larger or longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,8 @@ def in_words(text: str) -> list[Number]:
             run.append(word)
         elif run and word in ("and", "point", *_PARTS):
             run.append(word)
+        elif word == "a" and run and run[-1] == "and":  # "two and a half"
+            pass
         elif word in ("half",):
             start, run = match.start(), ["one", word]
         elif run:
@@ -141,7 +145,7 @@ def _close(run: list[str], start: int, end: int, text: str, found: list[Number])
 
 def _value(run: list[str]) -> Fraction | None:
     """The value of a run of number words, None where they make none."""
-    if not run:
+    if not run or len(run) > MAX_WORDS:
         return None
     if "point" in run:
         at = run.index("point")

@@ -2,19 +2,20 @@ r"""Where in a completion the answer stands: normalised text, marked spans, sent
 
 A marked answer is preferred to any other: the last of "Answer: X", "the answer is X", `\boxed{X}`, the
 student's `--> X` and GSM8K's `#### X`; where its span holds nothing of the format, the one before it. Without
-a mark a short text is an answer and is read from its beginning, a long one is reasoning and is read from
-its end. All patterns have bounded repeats, and no more than `TAIL` characters are read: time is linear.
+a mark, a short text that begins with a few words is an answer and is read from its beginning ("18. I hope this
+helps!"); any other is reasoning and is read from its end. What follows a new "Q:" belongs to another question. All patterns have bounded repeats, and no more than `TAIL` characters are read: time is linear.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 TAIL = 8000
 """An answer stands at the end; what comes before is not read."""
 SHORT = 200
-"""Up to this length a text without a mark is an answer rather than a reasoning."""
+TERSE = 4
+"""A text up to this length whose first sentence has at most so many words may begin with its answer."""
 MARKS = 3
 """So many marks are tried, from the last."""
 
@@ -41,6 +42,9 @@ _SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]{0,2}[ \t]+|\n+")
 def normalise(completion: str) -> str:
     """The tail of a completion in plain typography, simple LaTeX undone."""
     text = completion[-TAIL:]
+    if "\nQ:" in text:
+        head = text.partition("\nQ:")[0]
+        text = head if head.strip() else text
     if not text.isascii():
         text = text.translate(_SPACES)
     if "\\" in text:
@@ -69,16 +73,22 @@ def sentences(text: str) -> list[str]:
     return [piece for piece in _SENTENCE.split(text) if any(character.isalnum() for character in piece)]
 
 
-def spans(text: str) -> Iterator[tuple[str, bool]]:
+def terse(sentence: str) -> bool:
+    """Whether a sentence is short enough to be an answer alone."""
+    return len(sentence.split()) <= TERSE
+
+
+def spans(text: str, begins: Callable[[str], bool] = terse) -> Iterator[tuple[str, bool]]:
     """Candidate spans in order of preference, and whether each is marked.
 
-    A span is one sentence or line; a format takes the first in which it finds anything.
+    A span is one sentence or line; a format takes the first in which it finds anything. `begins` says whether
+    the first sentence of a short text is the answer.
     """
     for span in marked(text):
         for sentence in sentences(span)[:1]:
             yield sentence, True
-    pieces = sentences(text)
-    if len(text.strip()) > SHORT:
+    pieces = [piece for piece in sentences(text) if "words)" not in piece]
+    if pieces and not (len(text.strip()) <= SHORT and begins(pieces[0])):
         pieces.reverse()
     for piece in pieces:
         yield piece[:2000], False

@@ -47,7 +47,7 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
     bare = _BARE.fullmatch(completion[:20]) if len(completion) <= 20 else None
     if bare:
         return _verdict(bare[1].lower(), wanted, [])
-    for span, is_marked in spans(normalise(completion)):
+    for span, is_marked in spans(normalise(completion), _begins):
         if _BOTH.search(span):
             return Verdict(
                 correct=False, extracted=None, reason="both yes and no are given", flags=("hedged",)
@@ -63,6 +63,10 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
             return _verdict(_VALUE[found[0][1].lower()], wanted, [] if is_marked else ["unmarked"])
         return Verdict(correct=False, extracted=None, reason="both yes and no are given", flags=("hedged",))
     return Verdict(correct=False, extracted=None, reason="neither yes nor no was found", flags=("no-answer",))
+
+
+def _begins(span: str) -> bool:
+    return re.match(r"[\s:\"'*(]{0,8}(?:yes|no)\b", span, re.IGNORECASE) is not None
 
 
 def _speaks(span: str, match: re.Match[str]) -> bool:
