@@ -21,6 +21,7 @@ _BARE = re.compile(r"\s*:?\s*\$?(-?(?:\d{1,3}(?:,\d{3}){1,6}|\d{1,18})(?:\.\d{1,
 _START = re.compile(
     r"\W{0,8}(?:(?:about|approximately|around|only|exactly|roughly)\W{1,3})?[-+$]{0,2}\.?\d", re.IGNORECASE
 )
+_OPERATOR = re.compile(r"\s*[-+*×÷x]\s*[($]*")
 _JOINED = re.compile(r"[\s,;&/~-]*(?:or|and|to|between|through)?[\s,;&/~-]*", re.IGNORECASE)
 
 
@@ -76,6 +77,11 @@ def _choose(span: str, question: str | None) -> tuple[Number | None, list[str]]:
     _, sign, tail = span.replace("≈", "=").rpartition("=")
     if sign:
         result = numbers(tail)
+        if len({number.value for number in result}) > 1:
+            if _listed(tail, result):
+                return None, ["hedged"]
+            if _OPERATOR.fullmatch(tail[result[0].end : result[1].start]):  # nobody worked it out
+                return None, []
         return (result[0] if result else None), ([] if result else ["cut-off"])
     found = numbers(span)
     if not found:

@@ -18,7 +18,7 @@ _NUMBER = re.compile(
     rf"(?<![\w.^/])(?P<sign>(?<![\w)%.])[-+]\s?\$?|\$\s?-)?\$?\s?(?P<value>{_PLAIN})"
     r"(?:(?:\s|-|\sand\s)(?P<top>\d{1,6})\s?/\s?(?P<bottom>\d{1,6})(?![\d/])"
     r"|\s?/\s?(?P<over>\d{1,12})(?![\d/.]\d)"
-    r"|[eE](?P<exponent>[+-]?\d{1,3})(?!\w)"
+    r"|[eE](?P<exponent>[+-]?\d{1,9})(?!\w)"
     r"|\s?[×x*]\s?10\s?\^\s?\{?(?P<power>[+-]?\d{1,3})\}?)?"
     r"(?P<ordinal>st|nd|rd|th)?(?P<scale>\s?(?:thousand|million|billion|trillion)\b|[kK]\b)?(?P<percent>\s?(?:%|percent\b|per cent\b))?"
 )
