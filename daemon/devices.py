@@ -38,7 +38,9 @@ def find_devices(names: list[str]) -> list[Device]:
     for name in names:
         match = NAME.fullmatch(name)
         if match is None:
-            raise ConfigError(f'daemon.devices: {name!r} is no device; expected ["auto"], or "cuda:0", "cpu:0", …')
+            raise ConfigError(
+                f'daemon.devices: {name!r} is no device; expected ["auto"], or "cuda:0", "cpu:0", …'
+            )
         index = int(match[2])
         if match[1] == "cuda" and index >= gpus:
             raise ConfigError(f"daemon.devices: {name} is not there: this machine has {gpus} GPU(s)")

@@ -45,9 +45,7 @@ def follow(run_id: int, directory: Path, offset: int, task_ids: Mapping[str, int
         ending = Ending()  # whatever follows an ending was written by a later process
         if kind == "step":
             metrics.append(_metric(event))
-            values |= {
-                name: event[name] for name in ("step", "steps", "loss", "tokens_per_second", "eta_s")
-            }
+            values |= {name: event[name] for name in ("step", "steps", "loss", "tokens_per_second", "eta_s")}
         elif kind == "eval":
             evaluations.append(_evaluation(event, task_ids))
             if event["split"] == "test":
@@ -63,7 +61,8 @@ def follow(run_id: int, directory: Path, offset: int, task_ids: Mapping[str, int
         elif kind == "failed":
             ending = Ending(kind, str(event["message"]))
     return Followed(
-        RunReport(run_id=run_id, values=values, metrics=tuple(metrics), evaluations=tuple(evaluations)), ending
+        RunReport(run_id=run_id, values=values, metrics=tuple(metrics), evaluations=tuple(evaluations)),
+        ending,
     )
 
 
@@ -73,7 +72,14 @@ def read_predictions(run_id: int, directory: Path) -> Predictions:
     for line in (directory / "predictions.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         rows.append(
-            (row["question_id"], row["split"], row["text"], row["extracted"], int(row["correct"]), row["reason"])
+            (
+                row["question_id"],
+                row["split"],
+                row["text"],
+                row["extracted"],
+                int(row["correct"]),
+                row["reason"],
+            )
         )
     return Predictions(run_id=run_id, rows=tuple(rows))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from daemon.ledger import Price
 from daemon.plans import ActivePlan
 from engine.strategies import Conversation
 from engine.teachers.messages import Request
@@ -29,12 +30,18 @@ class Job:
     @property
     def request(self) -> Request:
         """What to ask next."""
-        return self.conversation.request
+        request = self.conversation.request
+        assert request is not None, "a job whose conversation has finished is not queued"
+        return request
 
     @property
     def prompt_tokens(self) -> int:
         """An estimate of the next request's prompt."""
         return estimate_prompt(self.request)
+
+    def bound(self, price: Price) -> int:
+        """The most that the next request can cost, in micro-dollars."""
+        return price.bound(bound_tokens(self.prompt_tokens), self.request.max_tokens)
 
 
 def bound_tokens(prompt_estimate: int) -> int:

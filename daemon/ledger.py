@@ -43,15 +43,14 @@ class Account:
 class Ledger:
     """The accounts a request counts against: everything, its teacher's and its plan's."""
 
-    def __init__(self, total_cap: int | None) -> None:
-        self.total = Account(total_cap)
+    def __init__(self, total_cap: int | None, used: int = 0) -> None:
+        self.total = Account(total_cap, used)
         self._teachers: dict[int, Account] = {}
         self._plans: dict[int, Account] = {}
 
     def add_teacher(self, teacher_id: int, cap: int | None, used: int) -> None:
         """A teacher with what it already used."""
         self._teachers[teacher_id] = Account(cap, used)
-        self.total.used += used
 
     def add_plan(self, plan_id: int, cap: int | None, used: int) -> None:
         """A plan with what it already used."""

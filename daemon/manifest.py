@@ -42,22 +42,27 @@ class Order:
     plan_ids: tuple[int, ...]
 
 
+def training_rows(
+    connection: Connection, config: Config, order: Order
+) -> tuple[list[TrainRow], tuple[int, ...], dict[str, int]]:
+    """What the student would read now: its rows, the samples they are made of, and what was dropped, counted."""
+    student = order.student
+    if student.method == "fine-tune":
+        return [row for task in order.tasks for row in _answer_rows(connection, task)], (), {}
+    curated = curate(
+        stored_samples(connection, order.plan_ids, _teachers(config)),
+        rationales=student.rationales,
+        settings=student.curation,
+        contaminated=_contaminated(connection, order),
+    )
+    ids = tuple(sample.sample_id for sample in curated.samples)
+    return [_cot_row(sample) for sample in curated.samples], ids, curated.drops
+
+
 def prepare(connection: Connection, config: Config, order: Order) -> NewRun:
     """Chooses the rows of a run (a few hundred milliseconds for 10,000 samples: call it in a thread)."""
     student = order.student
-    drops: dict[str, int] = {}
-    ids: tuple[int, ...] = ()
-    if student.method == "fine-tune":
-        rows = _answer_rows(connection, order)
-    else:
-        curated = curate(
-            stored_samples(connection, order.plan_ids, _teachers(config)),
-            rationales=student.rationales,
-            settings=student.curation,
-            contaminated=_contaminated(connection, order),
-        )
-        drops, ids = curated.drops, tuple(sample.sample_id for sample in curated.samples)
-        rows = [_cot_row(sample) for sample in curated.samples]
+    rows, ids, drops = training_rows(connection, config, order)
     return NewRun(
         student=student.name,
         task_id=order.tasks[0].id if len(order.tasks) == 1 and order.scope != "joint" else None,
@@ -96,7 +101,7 @@ def materialise(connection: Connection, config: Config, run: dict[str, Any]) -> 
     student = StudentConfig.model_validate(settings["student"])
     tasks = [TaskInfo(id=key, name=name, answer_format=form) for key, name, form in settings["tasks"]]
     if student.method == "fine-tune":
-        rows = [row for task in tasks for row in _task_answer_rows(connection, task)]
+        rows = [row for task in tasks for row in _answer_rows(connection, task)]
     else:
         rows = [_cot_row(sample) for sample in samples_of_run(connection, run["id"])]
     if write_rows(directory / "manifest.jsonl", rows) != run["digest"]:
@@ -146,11 +151,7 @@ def _cot_row(sample: StoredSample) -> TrainRow:
     )
 
 
-def _answer_rows(connection: Connection, order: Order) -> list[TrainRow]:
-    return [row for task in order.tasks for row in _task_answer_rows(connection, task)]
-
-
-def _task_answer_rows(connection: Connection, task: TaskInfo) -> list[TrainRow]:
+def _answer_rows(connection: Connection, task: TaskInfo) -> list[TrainRow]:
     return [
         TrainRow(
             sample_id=None,

@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from engine.config import PlanConfig, TeacherConfig
+from engine.config import AnswerFormat, PlanConfig, TeacherConfig
 from engine.strategies import prompt_identity
 
 RECIPE_FIELDS = ("strategy", "temperature", "top_p", "max_tokens", "answer_max_tokens")
@@ -20,10 +20,11 @@ class ActivePlan:
     config: PlanConfig
     task: str
     task_id: int
-    answer_format: str
+    answer_format: AnswerFormat
     recipe: str
     teachers: tuple[str, ...]
     wanted: int
+    longest: int  # characters of its longest question
     exhausted: bool = False  # the cursor is at its end
     open: int = 0  # samples claimed and not ended
     paused: bool = False

@@ -182,10 +182,14 @@ class Trainer:
             return unfinished(connection)
 
     async def _start_queued(self) -> None:
-        rows = [row for row in await anyio.to_thread.run_sync(self._unfinished) if row["state"] == RunState.QUEUED]
+        rows = [
+            row for row in await anyio.to_thread.run_sync(self._unfinished) if row["state"] == RunState.QUEUED
+        ]
         self.queued = len(rows)
         for row in rows:
-            devices = self._free(TrainingConfig.model_validate(json.loads(row["spec"])["student"]["training"]))
+            devices = self._free(
+                TrainingConfig.model_validate(json.loads(row["spec"])["student"]["training"])
+            )
             if not devices:
                 return  # in order: a later, smaller run does not overtake
             await self._start(row, devices)
@@ -195,12 +199,16 @@ class Trainer:
         """Devices for a run: a GPU a rank; on a CPU one device, whose threads its ranks share."""
         busy = {device.name for run in self._underway.values() for device in run.devices}
         free = [device for device in self._devices if device.name not in busy]
-        wanted = training.devices if self._devices[0].kind == "cuda" else min(training.devices, len(self._devices))
+        wanted = (
+            training.devices if self._devices[0].kind == "cuda" else min(training.devices, len(self._devices))
+        )
         return tuple(free[:wanted]) if len(free) >= min(wanted, len(self._devices)) else ()
 
     def _named(self, names: str, wanted: int) -> tuple[Device, ...]:
         known = {device.name: device for device in self._devices}
-        return tuple(known[name] for name in names.split(",") if name in known) or tuple(self._devices[:wanted])
+        return tuple(known[name] for name in names.split(",") if name in known) or tuple(
+            self._devices[:wanted]
+        )
 
     async def _start(self, row: dict[str, Any], devices: tuple[Device, ...]) -> None:
         spec = json.loads(row["spec"])
@@ -292,7 +300,9 @@ class Trainer:
             await self._fail(row, run.ending.message)
         elif run.ending.kind == "stopped" or run.stop == "daemon":
             # A stop in order does not use up a try.
-            await self._change(row["id"], state=RunState.QUEUED.value, pid=None, tries=max(0, row["tries"] - 1))
+            await self._change(
+                row["id"], state=RunState.QUEUED.value, pid=None, tries=max(0, row["tries"] - 1)
+            )
             self._bus.emit(events.RunStopped(run_id=row["id"], student=row["student"], scope=row["scope"]))
         elif row["tries"] < self._config.daemon.max_run_tries:
             await self._change(row["id"], state=RunState.QUEUED.value, pid=None)
@@ -349,4 +359,3 @@ class Trainer:
 
 def _task_ids(spec: dict[str, Any]) -> dict[str, int]:
     return {name: key for key, name, _ in spec["tasks"]}
-

@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from state.errors import CoterieError
 
+__all__ = [
+    "ConfigError",
+    "CoterieError",
+    "InstanceRunning",
+    "JobFailed",
+    "SecretError",
+    "TaskDataError",
+    "UsageError",
+]
+
 
 class UsageError(CoterieError):
     """A wrong argument."""

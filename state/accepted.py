@@ -40,7 +40,9 @@ _SELECT = (
 _ORDER = " ORDER BY q.task_id, q.position, s.replicate, s.id"
 
 
-def stored_samples(connection: Connection, plan_ids: Sequence[int], teachers: Sequence[str]) -> list[StoredSample]:
+def stored_samples(
+    connection: Connection, plan_ids: Sequence[int], teachers: Sequence[str]
+) -> list[StoredSample]:
     """Graded samples of some plans by teachers whose output may be trained on, by question and replicate."""
     rows = connection.execute(
         _SELECT + "plan p JOIN sample s ON s.task_id = p.task_id AND s.split = p.split"

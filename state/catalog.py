@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from sqlmodel import Session, col, select, update
 
 from state.database import now_ms
+from state.sqlite import Connection
 from state.tables import Plan, Task, Teacher
 
 
@@ -159,3 +160,34 @@ def reconcile(opened: Session, plan: Plan) -> None:
     plan.cursor = 0
     opened.add(plan)
     opened.flush()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SwitchRequest:
+    """Pauses or resumes a task or a teacher, or all of them where `name` is None."""
+
+    table: Literal["task", "teacher"]
+    name: str | None
+    paused: bool
+
+
+def switch(connection: Connection, requests: Sequence[SwitchRequest]) -> list[None]:
+    """Remembers what is paused, so it survives a restart; resuming a teacher lifts its park."""
+    for request in requests:
+        where = "active = 1" if request.name is None else "name = ?"
+        names = () if request.name is None else (request.name,)
+        if request.table == "task":
+            connection.execute(f"UPDATE task SET paused = ? WHERE {where}", (int(request.paused), *names))
+        else:
+            state = "paused" if request.paused else "ready"
+            connection.execute(f"UPDATE teacher SET state = ?, reason = '' WHERE {where}", (state, *names))
+    return [None] * len(requests)
+
+
+def park_teacher(connection: Connection, parked: Sequence[tuple[int, str]]) -> list[None]:
+    """Remembers why teachers are parked."""
+    for teacher_id, reason in parked:
+        connection.execute(
+            "UPDATE teacher SET state = 'parked', reason = ? WHERE id = ?", (reason, teacher_id)
+        )
+    return [None] * len(parked)

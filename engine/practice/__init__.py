@@ -1,1 +1,1 @@
-"""The built-in teacher: an OpenAI-compatible server that solves the builtin tasks, or replays recordings."""
+"""The built-in teacher: an OpenAI-compatible server that reasons about the builtin tasks, with faults on request."""

@@ -1,1 +1,6 @@
-"""Tables and figures of what was sampled, trained and evaluated."""
+"""Tables of what was sampled, trained and evaluated."""
+
+from engine.report.markdown import render, summary
+from engine.report.methods import Cell, method_table, text_table
+
+__all__ = ["Cell", "method_table", "render", "summary", "text_table"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import math
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -188,6 +189,10 @@ def _parquet(path: Path) -> Iterator[tuple[int, Row]]:
                     )
     except (pa.ArrowException, UnicodeDecodeError) as error:
         fail(path, "", f"not a Parquet file that can be read: {str(error).splitlines()[0]}")
+
+
+def _present(value: object) -> bool:
+    return value is not None and not (isinstance(value, float) and math.isnan(value))
 
 
 def _plain(value: object) -> object:

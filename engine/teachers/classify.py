@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import aiohttp
 from yarl import URL
@@ -34,6 +35,14 @@ _CONTENT = re.compile(r"content[_ ](?:filter|policy|management)|moderation|flagg
 _CONTEXT = re.compile(
     r"context[_ ](?:length|window)|maximum context|too many tokens|prompt is too long|string[_ ]above[_ ]max[_ ]length",
     re.IGNORECASE,
+)
+_SCOPES: tuple[tuple[Literal["requests", "tokens", "concurrency"], re.Pattern[str]], ...] = (
+    (
+        "concurrency",
+        re.compile(r"concurren|simultaneous|too many requests in (?:flight|parallel)", re.IGNORECASE),
+    ),
+    ("tokens", re.compile(r"tokens[ _-]?(?:per|/)|\bTPM\b|token rate", re.IGNORECASE)),
+    ("requests", re.compile(r"requests[ _-]?(?:per|/)|\bRPM\b|request rate", re.IGNORECASE)),
 )
 _TRANSIENT = frozenset({408, 409, 425})
 _HINTS = {
@@ -70,8 +79,13 @@ def classify_status(
         reason=redact(reason, secrets),
         retry_after_s=wait if kind in ("limited", "transient") else None,
         status=status,
+        scope=_scope(words) if kind == "limited" else None,
         headers=rate_headers(headers, wall),
     )
+
+
+def _scope(words: str) -> Literal["requests", "tokens", "concurrency"] | None:
+    return next((scope for scope, pattern in _SCOPES if pattern.search(words)), None)
 
 
 def _kind(status: int, words: str) -> tuple[FailureKind, str]:

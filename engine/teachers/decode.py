@@ -36,7 +36,8 @@ def decode_json(raw: bytes) -> object:
     except json.JSONDecodeError as error:
         if text.lstrip()[:1] == "<":
             raise MalformedAnswer("the answer is HTML, not JSON") from None
-        what = "cut off" if error.pos >= len(text.rstrip()) else "not valid"
+        cut = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated")
+        what = "cut off" if cut else "not valid"
         raise MalformedAnswer(f"the answer's JSON is {what} at character {error.pos}") from None
     except ValueError:
         raise MalformedAnswer("the answer holds a number too long to read") from None

@@ -30,7 +30,8 @@ class Failure:
 
     `reason` is one short line, safe to show, without the key. `retry_after_s` is what the server asked
     for, bounded. `reached` is false where no connection was made: nothing was sent, and no attempt
-    needs to be burned. `raw` holds the body of a malformed answer.
+    needs to be burned. `scope` is the limit that was met, where a refusal says so in words. `raw` holds the body
+    of a malformed answer.
     """
 
     kind: FailureKind
@@ -38,6 +39,7 @@ class Failure:
     retry_after_s: float | None = None
     status: int | None = None
     reached: bool = True
+    scope: Literal["requests", "tokens", "concurrency"] | None = None
     raw: bytes = b""
     headers: RateHeaders | None = None
     latency_s: float = 0.0

@@ -111,7 +111,7 @@ def _is_date(value: str) -> bool:
 def _until(value: str, wall: float) -> float | None:
     """Seconds from `wall` to an HTTP date or an RFC 3339 time."""
     try:
-        moment = datetime.fromisoformat(value) if "T" in value[:11] else parsedate_to_datetime(value)
+        moment = datetime.fromisoformat(value) if value[:1].isdigit() else parsedate_to_datetime(value)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
         return max(0.0, moment.timestamp() - wall)

@@ -6,10 +6,10 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from state.safe import safe
+from state.safe import safe, safe_line
 
 FORBIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
 
@@ -47,3 +47,8 @@ def test_what_comes_out_can_be_written_and_is_stable(text: str) -> None:
     assert not FORBIDDEN.search(shown)
     assert safe(shown) == shown
     assert len(shown) == len(text)
+
+
+def test_lines_are_single_and_short() -> None:
+    assert safe_line("a\n\tb  c") == "a b c"
+    assert len(safe_line("x" * 999)) == 200

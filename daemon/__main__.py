@@ -1,0 +1,27 @@
+"""The command line: `coterie COMMAND`. Parses first, then imports what the command needs."""
+
+from __future__ import annotations
+
+import sys
+
+from daemon.cli.parser import parse
+from state.errors import CoterieError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    arguments = parse(sys.argv[1:] if argv is None else argv)
+    try:
+        return int(arguments.command(arguments))
+    except CoterieError as error:
+        sys.stderr.write(f"coterie: {error.message}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `coterie export … | head`
+        sys.stderr.close()
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,200 @@
+"""A limit a minute as a state machine: a continuous bucket, and what was used in the trailing minute.
+
+The bucket paces; it holds half a second's worth, so that a stalled process catches up without a wave.
+The trailing minute is a second bound: a server that counts strictly over any 60 seconds never sees more
+than the limit. The rate is believed until the server refuses: then it is learned (`cut`), and grows
+again slowly (`grow`) up to the configured one. Time is passed in, in monotonic seconds; amounts are
+requests or tokens. It does not know which, nor who takes them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+MINUTE_S = 60.0
+BIN_S = 0.2
+MARGIN_S = 0.15
+"""Requests reach the server at unequal delays; this much older ones still count."""
+BURST_S, BURST_MIN_S = 0.5, 0.02
+"""What can be saved up, in seconds of the rate; a refusal halves it."""
+START = 0.4
+"""Share of the burst that a new bucket holds."""
+HOLD_S = 5.0
+HOLD_MAX_S = 120.0
+SHRINK, HALF, STEP_BACK = 0.9, 0.5, 0.95
+"""A first refusal lowers the rate to between a half and 0.9; one while it grew, by a step."""
+GROWTH = 0.01
+GROWTH_MAX = 0.2
+"""A learned rate grows by so much a second, once its hold is over and while it binds; twice as fast every 5 s."""
+
+
+class Bucket:
+    """Paces amounts at `rate` a second; None: nothing is limited, but use is still counted."""
+
+    __slots__ = (
+        "_bins",
+        "_born",
+        "_burst_s",
+        "_cut_at",
+        "_failed_at",
+        "_grown_at",
+        "_hold_s",
+        "_level",
+        "_since_cut",
+        "_stamp",
+        "_total",
+        "_waited_s",
+        "ceiling",
+        "rate",
+    )
+
+    def __init__(self, per_minute: float | None, now: float) -> None:
+        self.ceiling = (
+            None if per_minute is None else per_minute / MINUTE_S
+        )  # configured, or stated by headers
+        self.rate = self.ceiling
+        self._burst_s = BURST_S
+        self._born = self._stamp = self._cut_at = self._grown_at = now
+        self._level = 0.0 if self.rate is None else max(1.0, START * self.capacity)
+        self._bins: deque[list[float]] = deque()  # [number of the bin, amount]
+        self._total = 0.0
+        self._hold_s = HOLD_S
+        self._since_cut = 0.0  # accepted since the last cut
+        self._waited_s = 0.0  # the pause that followed it
+        self._failed_at = 0.0  # the rate at which growth was last refused
+
+    @property
+    def capacity(self) -> float:
+        """What can be saved up."""
+        return math.inf if self.rate is None else max(1.0, self.rate * self._burst_s)
+
+    @property
+    def learned(self) -> bool:
+        """Whether the rate was lowered by refusals."""
+        return self.rate is not None and self.rate != self.ceiling
+
+    def used(self, now: float) -> float:
+        """The amount of the last minute."""
+        self._expire(now)
+        return self._total
+
+    def ready_at(self, now: float, amount: float) -> float:
+        """When `amount` may be taken; `now` or earlier: at once. More than a minute's worth waits for an empty minute."""
+        if self.rate is None:
+            return now
+        self._refill(now)
+        missing = min(amount, self.capacity) - self._level
+        at = now + missing / self.rate if missing > 1e-9 else now
+        self._expire(now)
+        excess = self._total + amount - max(amount, self.rate * MINUTE_S)
+        if excess > 1e-6:
+            for number, size in self._bins:
+                excess -= size
+                if excess <= 1e-6:
+                    at = max(at, (number + 1) * BIN_S + MINUTE_S + MARGIN_S)
+                    break
+        return at
+
+    def take(self, now: float, amount: float) -> int:
+        """Takes `amount`, going into debt if need be; returns the bin, for `adjust`."""
+        if self.rate is not None:
+            self._refill(now)
+            self._level -= amount
+        number = int(now // BIN_S)
+        if self._bins and self._bins[-1][0] == number:
+            self._bins[-1][1] += amount
+        else:
+            self._expire(now)
+            self._bins.append([number, amount])
+        self._total += amount
+        self._since_cut += amount
+        return number
+
+    def adjust(self, number: int, more: float) -> None:
+        """Corrects what was taken in bin `number` by `more` (negative: given back)."""
+        if not more:
+            return
+        if self.rate is not None:
+            self._level = min(self.capacity, self._level - more)
+        self._since_cut += more
+        for item in reversed(self._bins):
+            if item[0] <= number:
+                if item[0] == number:
+                    item[1] += more
+                    self._total += more
+                break
+
+    def state_limit(self, now: float, limit: float, remaining: float | None) -> None:
+        """What the server's headers say: they can only lower what is known, never raise it."""
+        if limit >= 1 and (self.rate is None or limit / MINUTE_S < self.rate):
+            self._refill(now)
+            if self.rate is None:
+                self._level = 0.0
+            self.rate = limit / MINUTE_S
+            self.ceiling = self.rate if self.ceiling is None else min(self.ceiling, self.rate)
+        if remaining is not None and self.rate is not None:
+            self._level = min(self._level, remaining, self.capacity)
+
+    def cut(self, now: float, wait_s: float) -> None:
+        """Learns from a refusal that says to wait `wait_s`: the rate was too high.
+
+        The server has just accepted what the trailing minute holds, so its limit a minute is at least
+        that; and it says that nothing more is accepted for `wait_s`.
+        """
+        used = self.used(now)
+        age = max(now - self._born, 1e-3)
+        since = now - self._cut_at
+        current = self.rate if self.rate is not None else used / min(MINUTE_S, age)
+        floor, hold = used / MINUTE_S, HOLD_S
+        if not self.learned:
+            estimate = used / min(MINUTE_S, age + wait_s)
+            new = max(floor, min(SHRINK * current, max(estimate, HALF * current)))
+        elif since < self._hold_s:  # not grown since: what was accepted since then is the truth
+            estimate = self._since_cut / max(since - self._waited_s, 0.2)
+            new = max(min(floor, estimate), min(SHRINK * current, max(estimate, HALF * current)))
+        else:
+            new = STEP_BACK * current
+            if (
+                0.9 * self._failed_at < current < 1.1 * self._failed_at
+            ):  # the same limit again: look less often
+                hold = min(HOLD_MAX_S, self._hold_s * 2)
+            self._failed_at = current
+        self._hold_s = hold
+        self._burst_s = max(BURST_MIN_S, self._burst_s / 2)
+        new = max(new, 1 / MINUTE_S)
+        if self.rate is None or new < self.rate:
+            self._refill(now)
+            self.rate = new
+        self._level = min(self._level, 1.0)
+        self._cut_at = self._grown_at = now
+        self._since_cut, self._waited_s = 0.0, wait_s
+
+    def grow(self, now: float) -> None:
+        """Tries a little more where the rate was learned; to be called when the bucket binds."""
+        if not self.learned or self.rate is None:
+            return
+        if now - self._cut_at < self._hold_s:
+            self._grown_at = now
+            return
+        step = min(now - self._grown_at, 1.0)
+        if step > 0:
+            self._refill(now)
+            free = now - self._cut_at - self._hold_s
+            self.rate *= 1 + min(GROWTH_MAX, GROWTH * 2 ** (free / HOLD_S)) * step
+            if self.ceiling is not None:
+                self.rate = min(self.rate, self.ceiling)
+            self._burst_s = min(BURST_S, self._burst_s + 0.01 * step)
+            self._grown_at = now
+
+    def _refill(self, now: float) -> None:
+        if self.rate is not None and now > self._stamp:
+            self._level = min(self.capacity, self._level + (now - self._stamp) * self.rate)
+        self._stamp = max(self._stamp, now)
+
+    def _expire(self, now: float) -> None:
+        bins = self._bins
+        while bins and (bins[0][0] + 1) * BIN_S + MINUTE_S + MARGIN_S <= now:
+            self._total -= bins.popleft()[1]
+        if not bins:
+            self._total = 0.0

@@ -1,0 +1,205 @@
+"""Claims samples for desks that have room: fair between plans, within the money, never more than is sent soon.
+
+Weighted round robin: of the plans a desk may serve, the one that had least for its weight is next; none
+starves. A claim is one item of a group commit, so claims for several plans share a transaction.
+"""
+
+from __future__ import annotations
+
+import math
+
+import anyio
+from anyio.abc import TaskStatus
+
+from daemon import events
+from daemon.desk import Desk
+from daemon.jobs import Job, bound_tokens
+from daemon.ledger import Ledger
+from daemon.plans import ActivePlan
+from daemon.signals import Signal
+from engine.strategies import Conversation, Settings, strategy
+from engine.tasks.question import Question
+from engine.teachers.tokens import estimate_prompt
+from state.claims import ClaimedSample, ClaimRequest, claim
+from state.writer import Writer
+
+BATCH = 64
+NO_CAP = 2**62
+FRAME = 1024  # tokens around a question that no prompt of ours reaches
+
+
+class Claimer:
+    """Keeps the queues of all desks filled."""
+
+    def __init__(
+        self,
+        *,
+        boot_id: int,
+        writer: Writer,
+        ledger: Ledger,
+        bus: events.Bus,
+        desks: list[Desk],
+        plans: list[ActivePlan],
+    ) -> None:
+        self._boot_id = boot_id
+        self._writer = writer
+        self._ledger = ledger
+        self._bus = bus
+        self.desks = desks
+        self.plans = plans
+        self.closed = False
+        self.changed = Signal()
+        self.short: dict[int, str] = {}
+        """Plans whose next request a cap leaves no room for: plan id to the cap, in a person's words."""
+        self._by_name = {desk.name: desk for desk in desks}
+        self._held: list[Job] = []  # of paused plans
+        self._waiting_for_money: list[Job] = []
+
+    async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Claims until `close` was called."""
+        task_status.started()
+        while not self.closed:
+            if not await self._round():
+                await self.changed.wait(0.25)
+
+    def deliver(self, job: Job) -> None:
+        """Queues a job at its desk; one of a paused plan is held."""
+        if job.plan.paused:
+            self._held.append(job)
+        else:
+            self._by_name[job.teacher].push(job)
+
+    def hold_or_return(self) -> None:
+        """After a pause or its end: jobs of paused plans leave the queues, others come back."""
+        for desk in self.desks:
+            self._held += desk.take_out(lambda job: job.plan.paused)
+        back = [job for job in self._held if not job.plan.paused]
+        self._held = [job for job in self._held if job.plan.paused]
+        for job in back:
+            self.deliver(job)
+
+    def hold_for_money(self, job: Job) -> None:
+        """Keeps a begun job for which the money does not reach, until it does."""
+        self._waiting_for_money.append(job)
+        self._note_money(job.plan, self._by_name[job.teacher], True)
+
+    def hand_over(self, parked: Desk) -> list[tuple[Job, Desk]]:
+        """Fresh jobs of a parked teacher that another teacher of their plan can take, and which one."""
+        moved = []
+        for job in parked.take_out(lambda job: job.conversation.turn == 0 and self._other(job) is not None):
+            other = self._other(job)
+            assert other is not None
+            moved.append((job, other))
+        return moved
+
+    def _other(self, job: Job) -> Desk | None:
+        free = [desk for desk in self.desks if desk.name in job.plan.teachers and desk.available]
+        return min(free, key=lambda desk: desk.queued, default=None)
+
+    def held_back(self) -> list[Job]:
+        """Jobs that are in no queue: of paused plans, or waiting for money."""
+        return self._held + self._waiting_for_money
+
+    def close(self) -> None:
+        """No further claim is made."""
+        self.closed = True
+        self.changed.notify()
+
+    async def _round(self) -> bool:
+        """One claim for every hungry desk; whether any brought samples."""
+        self._retry_for_money()
+        got = False
+        for desk in self.desks:
+            count = min(BATCH, desk.appetite)
+            if count <= 0:
+                continue
+            plan = self._next_plan(desk)
+            if plan is not None and not self.closed:
+                got |= await self._claim(plan, desk, count)
+        return got
+
+    def _retry_for_money(self) -> None:
+        waiting, self._waiting_for_money = self._waiting_for_money, []
+        for job in waiting:
+            desk = self._by_name[job.teacher]
+            if job.bound(desk.price) <= self._ledger.room(job.plan.id, desk.id):
+                self.deliver(job)
+            else:
+                self._waiting_for_money.append(job)
+
+    def _next_plan(self, desk: Desk) -> ActivePlan | None:
+        open_plans = [
+            plan
+            for plan in self.plans
+            if not plan.exhausted and not plan.paused and desk.name in plan.teachers
+        ]
+        return min(open_plans, key=lambda plan: plan.passes, default=None)
+
+    async def _claim(self, plan: ActivePlan, desk: Desk, count: int) -> bool:
+        output = plan.config.max_tokens
+
+        def reserve(question: str) -> int:
+            request = start(plan, question, "").request
+            assert request is not None
+            return desk.price.bound(bound_tokens(estimate_prompt(request)), output)
+
+        most = desk.price.bound(bound_tokens(plan.longest + FRAME), output)
+        room = self._ledger.room(plan.id, desk.id)
+        allowance = NO_CAP if math.isinf(room) else max(0, min(int(room), count * most))
+        held = 0 if allowance == NO_CAP else allowance
+        self._ledger.reserve(plan.id, desk.id, held)
+        got = await self._writer.do(
+            claim,
+            ClaimRequest(
+                plan_id=plan.id,
+                teacher_id=desk.id,
+                boot_id=self._boot_id,
+                count=count,
+                allowance=allowance,
+                reserve=reserve,
+                stop_after_correct=plan.config.stop_after_correct,
+            ),
+        )
+        reserved = sum(sample.attempt.reserved_micros for sample in got.samples if sample.attempt)
+        self._ledger.settle(plan.id, desk.id, held, reserved)
+        plan.exhausted = got.exhausted
+        plan.open += len(got.samples)
+        plan.passes += max(1, len(got.samples)) / plan.config.weight
+        for sample in got.samples:
+            desk.push(job_of(sample, plan))
+        self._note_money(plan, desk, got.short_of_money)
+        return bool(got.samples)
+
+    def _note_money(self, plan: ActivePlan, desk: Desk, short: bool) -> None:
+        if not short:
+            self.short.pop(plan.id, None)
+            return
+        which = self._ledger.binding(plan.id, desk.id)
+        if which not in self.short.values():
+            self._bus.emit(events.BudgetReached(which=which))
+        self.short[plan.id] = which
+
+
+def job_of(sample: ClaimedSample, plan: ActivePlan) -> Job:
+    """A claimed sample as a job, before its first turn."""
+    return Job(
+        sample_id=sample.sample_id,
+        plan=plan,
+        question=sample.question,
+        gold=sample.gold,
+        replicate=sample.replicate,
+        teacher="",
+        conversation=start(plan, sample.question, sample.gold),
+        attempt=sample.attempt,
+        attempts=sample.attempts,
+        unknowns=sample.unknowns,
+    )
+
+
+def start(plan: ActivePlan, question: str, gold: str) -> Conversation:
+    """A plan's conversation about a question, at its first turn."""
+    return Conversation(
+        strategy(plan.config.strategy),
+        Question(key="", text=question, answer=gold, split=plan.config.split),
+        Settings.of(plan.config, plan.answer_format),
+    )

@@ -1,0 +1,106 @@
+"""`coterie check`: is everything a run needs there, before anything is paid for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import anyio
+
+from daemon.devices import find_devices
+from daemon.setup import Input, read_input
+from engine.config import Config, TeacherConfig, load_config
+from engine.errors import JobFailed
+from engine.teachers.client import Answer, TeacherClient
+from engine.teachers.keys import TeacherKey
+from engine.teachers.messages import Message, Request
+from state import sqlite
+from state.database import open_reader
+from state.errors import StateMissing
+from state.safe import safe
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Prints what was found; what is wrong ends it with a message."""
+    config = load_config(arguments.config)
+    _say(f"{arguments.config}: fits")
+    given = read_input(config)
+    for name, task in given.tasks.items():
+        sizes = {
+            split: sum(question.split == split for question in task.questions)
+            for split in ("train", "dev", "test")
+        }
+        _say(f"task {name}: " + ", ".join(f"{count} {split}" for split, count in sizes.items()))
+        for note in task.notes:
+            _say(f"  {note}")
+    for name, teacher in config.teachers.items():
+        _say(f"teacher {name}: {teacher.model} by {teacher.dialect}, {_keys(teacher, given.keys[name])}")
+        if not teacher.training_allowed:
+            _say("  its samples are left out of training (training_allowed = false)")
+    _say(sqlite.describe())
+    _database(config)
+    if config.students:
+        _training(config)
+    if arguments.ping and not anyio.run(_ping_all, config, given):
+        raise JobFailed("a teacher did not answer; see above")
+    return 0
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(safe(text) + "\n")
+
+
+def _keys(teacher: TeacherConfig, keys: tuple[TeacherKey, ...]) -> str:
+    if teacher.builtin:
+        return "built in"
+    known = [key for key in keys if key.secret is not None]
+    return f"{len(known)} key(s)" if known else "no key"
+
+
+def _database(config: Config) -> None:
+    try:
+        with closing(open_reader(config.database)) as connection:
+            samples = connection.execute("SELECT count(*) FROM sample").fetchone()[0]
+        _say(f"{config.database}: {samples} samples")
+    except StateMissing:
+        _say(f"{config.database}: not there yet; `coterie run` creates it")
+
+
+def _training(config: Config) -> None:
+    names = ", ".join(device.name for device in find_devices(config.daemon.devices))
+    _say(f"devices: {names}")
+    missing = [
+        name for name in ("torch", "transformers", "deepspeed") if importlib.util.find_spec(name) is None
+    ]
+    if missing:
+        raise JobFailed(
+            f"students cannot be trained: {', '.join(missing)} not installed; pip install '.[train]'"
+        )
+    for student in config.students:
+        if student.base.startswith((".", "/", "~")):
+            path = (config.folder / Path(student.base).expanduser()).resolve()
+            if not (path / "config.json").exists():
+                raise JobFailed(
+                    f"students.{student.name}.base: {path} is no model directory (no config.json)"
+                )
+
+
+async def _ping_all(config: Config, given: Input) -> bool:
+    good = True
+    for name, teacher in config.teachers.items():
+        if teacher.builtin:
+            continue
+        async with TeacherClient(teacher) as client:
+            for key in given.keys[name]:
+                request = Request(messages=(Message("user", "Say OK."),), max_tokens=16)
+                answer = await client.send(request, request_id=f"ping-{name}", key=key.secret)
+                label = f" ({key.label})" if key.label else ""
+                if isinstance(answer, Answer):
+                    _say(f"teacher {name}{label}: answered in {answer.latency_s * 1000:.0f} ms")
+                else:
+                    good = False
+                    _say(f"teacher {name}{label}: {answer.kind}: {answer.reason}")
+    return good

@@ -1,0 +1,190 @@
+"""What a user may type. A command's module is imported only when that command was typed."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+
+EXIT_CODES = (
+    "exit codes: 0 done, 1 a job failed, 2 usage or configuration, 3 another instance, 130 interrupted"
+)
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """The arguments; `command` is what to call with them."""
+    arguments = build().parse_args(argv)
+    if arguments.name == "teacher":
+        arguments.config = None
+    return arguments
+
+
+def build() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="coterie",
+        description="Turns large language models into reasoning teachers (Fine-tune-CoT).",
+        epilog=EXIT_CODES,
+    )
+    parser.add_argument("--version", action="version", version=f"coterie {version('coterie')}")
+    commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
+    _run(commands)
+    _watch(commands)
+    _control(commands)
+    _look(commands)
+    _teacher(commands)
+    return parser
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    help_text: str,
+    example: str,
+    *,
+    module: str | None = None,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=help_text,
+        description=help_text[0].upper() + help_text[1:] + ".",
+        epilog=f"example: {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "-c", "--config", type=Path, default=Path("config.toml"), help="configuration file (config.toml)"
+    )
+    parser.set_defaults(command=_later(module or name))
+    return parser
+
+
+def _later(module: str) -> Command:
+    def command(arguments: argparse.Namespace) -> int:
+        return int(import_module(f"daemon.cli.{module}").command(arguments))
+
+    return command
+
+
+def _run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands,
+        "run",
+        "run the daemon in the foreground: sample, grade, train, evaluate",
+        "coterie run --until-idle",
+    )
+    parser.add_argument(
+        "--until-idle", action="store_true", help="end when no plan has work and no run is due"
+    )
+    parser.add_argument(
+        "--tui",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="show the terminal UI (default: on a terminal); without it one line a second",
+    )
+
+
+def _watch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands, "tui", "watch in the terminal, whether a daemon runs or not", "coterie tui --readonly"
+    )
+    parser.add_argument(
+        "--db", help="database to watch, a path or sqlite:///PATH (default: the configuration's)"
+    )
+    parser.add_argument(
+        "--readonly", action="store_true", help="without the keys that ask the daemon for something"
+    )
+    parser.add_argument("--plain", action="store_true", help="one line an interval instead of the UI")
+    parser = _add(commands, "status", "say in one screen what is going on", "coterie status --json")
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+
+
+def _control(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    for name, verb in (("pause", "pause sampling"), ("resume", "go on with what was paused or parked")):
+        parser = _add(commands, name, verb, f"coterie {name} --task coin_flip", module="control")
+        parser.add_argument("--task", help="only this task")
+        parser.add_argument("--teacher", help="only this teacher")
+        _wait(parser)
+    parser = _add(
+        commands,
+        "train",
+        "train now, with the samples there are",
+        "coterie train coin_flip",
+        module="control",
+    )
+    parser.add_argument("task", help="task to train on (or joint)")
+    parser.add_argument("--student", help="only this student")
+    _wait(parser)
+    parser = _add(commands, "stop", "stop the daemon in order, or one run", "coterie stop", module="control")
+    parser.add_argument("--now", action="store_true", help="do not wait for answers in flight")
+    parser.add_argument(
+        "--run", type=int, metavar="ID", help="stop this run at its next step, not the daemon"
+    )
+    _wait(parser)
+
+
+def _wait(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--wait", type=float, default=10.0, metavar="S", help="seconds to wait for the answer (10)"
+    )
+
+
+def _look(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(
+        commands, "check", "check configuration, data, keys, devices and database", "coterie check --ping"
+    )
+    parser.add_argument(
+        "--ping", action="store_true", help="send one tiny request to each teacher (may cost a little)"
+    )
+    parser = _add(
+        commands, "grade", "grade completions of a file offline", "coterie grade answers.jsonl --json"
+    )
+    parser.add_argument(
+        "file", type=Path, help='rows with "completion", "gold", "answer_format" and perhaps "question"'
+    )
+    parser.add_argument(
+        "--grader", choices=("careful", "paper"), default="careful", help="which grader (careful)"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object a row, in order")
+    parser = _add(
+        commands,
+        "export",
+        "write out what was paid for: samples, training sets or predictions",
+        "coterie export samples --format parquet -o samples.parquet",
+    )
+    parser.add_argument("what", choices=("samples", "dataset", "predictions"))
+    parser.add_argument("--format", choices=("jsonl", "parquet", "openai-chat"), default="jsonl")
+    parser.add_argument("--task", help="only this task")
+    parser.add_argument("--student", help="dataset, predictions: only this student")
+    parser.add_argument(
+        "-o", "--output", type=Path, help="file to write (default: standard output; not for parquet)"
+    )
+    parser = _add(
+        commands,
+        "report",
+        "write the tables of what was sampled, trained and evaluated",
+        "coterie report -o report",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=None,
+        help="folder to write to (report/ beside the configuration)",
+    )
+
+
+def _teacher(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "teacher",
+        help="serve the built-in teacher, OpenAI-compatible",
+        description="Serves the built-in teacher: it solves the builtin tasks, or replays recorded completions.",
+        epilog="example: coterie teacher --port 8000 --fault 500=0.02,reset=0.01",
+    )
+    from engine.practice.options import add_arguments
+
+    add_arguments(parser)
+    parser.set_defaults(command=_later("teacher"))

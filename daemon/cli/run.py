@@ -1,0 +1,144 @@
+"""`coterie run`: the daemon in the foreground, with the terminal UI or one line a second beside it."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import closing, suppress
+from importlib.util import find_spec
+
+import anyio
+
+from daemon.cli.report import results_of, write
+from daemon.lock import hold
+from daemon.log import open_log
+from daemon.service import Ended, Service
+from engine.config import Config, load_config
+from engine.errors import CoterieError, JobFailed
+from engine.report import summary
+from state.database import now_ms, open_reader
+from state.views.line import plain_line
+from state.views.status import Status, read_status
+
+LINE_S = 1.0
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Runs to the end; the last lines are the results and where they are."""
+    config = load_config(arguments.config)
+    on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    if on_terminal if arguments.tui is None else arguments.tui:
+        return _with_tui(arguments, config)
+    with hold(config.database):
+        ended = _run(config, arguments.until_idle)
+    return _conclude(config, ended)
+
+
+def _run(config: Config, until_idle: bool) -> Ended:
+    log = config.folder / config.daemon.log_file if config.daemon.log_file else None
+    service = Service(config, until_idle=until_idle, tell=open_log(log, loud=True))
+    lines = Lines(config)
+    lines.start()
+    try:
+        uvloop = find_spec("uvloop") is not None
+        return anyio.run(service.run, backend="asyncio", backend_options={"use_uvloop": uvloop})
+    except BaseExceptionGroup as group:
+        raise _first(group) from None
+    finally:
+        lines.stop()
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What went wrong first: one of ours with its message, else the error itself with where it was."""
+    leaves: list[BaseException] = []
+    stack: list[BaseException] = [group]
+    while stack:
+        error = stack.pop(0)
+        if isinstance(error, BaseExceptionGroup):
+            stack = [*error.exceptions, *stack]
+        else:
+            leaves.append(error)
+    ours = [leaf for leaf in leaves if isinstance(leaf, CoterieError)]
+    return ours[0] if ours else leaves[0]
+
+
+class Lines(threading.Thread):
+    """Prints the status once a second, from `state.db` like any other reader."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(name="progress lines", daemon=True)
+        self._database = config.database
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        """Prints until stopped; a database that is not there yet, or locked, is looked at again."""
+        said = ""
+        while not self._ended.wait(LINE_S):
+            with suppress(CoterieError, OSError):
+                line = plain_line(self._status())
+                if line != said:
+                    sys.stdout.write(line + "\n")
+                    sys.stdout.flush()
+                said = line
+
+    def stop(self) -> None:
+        """Ends the lines."""
+        self._ended.set()
+        self.join()
+
+    def _status(self) -> Status:
+        with closing(open_reader(self._database)) as connection:
+            return read_status(connection, now_ms())
+
+
+def _with_tui(arguments: argparse.Namespace, config: Config) -> int:
+    """The daemon in a process of its own and the UI here; leaving the UI leaves the daemon at work."""
+    from tui.__main__ import watch
+
+    argv = [sys.executable, "-m", "daemon", "run", "-c", str(arguments.config), "--no-tui"]
+    argv += ["--until-idle"] if arguments.until_idle else []
+    output = config.folder / "logs" / "run.txt"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with output.open("wb") as sink:
+        daemon = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True
+        )
+    try:
+        watch(config, until=lambda: daemon.poll() is not None)
+        if daemon.poll() is None:
+            sys.stdout.write(f"the daemon (pid {daemon.pid}) goes on; Ctrl-C stops it in order\n")
+        daemon.wait()
+    except KeyboardInterrupt:
+        daemon.send_signal(signal.SIGINT)
+        daemon.wait()
+    text = output.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
+    sys.stdout.write("\n".join(_last_words(text)) + "\n")
+    return daemon.returncode
+
+
+def _last_words(lines: list[str]) -> list[str]:
+    """What the daemon said at its end: from the table on, or its last lines."""
+    start = next(
+        (index for index, line in enumerate(lines) if line.startswith("| task")), max(0, len(lines) - 3)
+    )
+    return lines[start:]
+
+
+def _conclude(config: Config, ended: Ended) -> int:
+    """The table, where things are, and the exit code."""
+    results = results_of(config)
+    path = write(results, config.folder / "report")
+    sys.stdout.write(f"\n{summary(results)}\n\nreport: {path}\nstudents: {config.runs}/<run>/student\n")
+    if ended.interrupted:
+        sys.stdout.write("interrupted; the same command goes on\n")
+        return 130
+    sys.stdout.flush()
+    failed = [
+        f"run {key} ({student} on {scope}) failed: {reason}" for key, student, scope, reason in results.failed
+    ]
+    if failed or ended.troubles:
+        raise JobFailed("; ".join([*ended.troubles, *failed]))
+    return 0

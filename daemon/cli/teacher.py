@@ -1,0 +1,12 @@
+"""`coterie teacher`: the built-in teacher as a server of its own."""
+
+from __future__ import annotations
+
+import argparse
+
+from engine.practice.run import run
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Serves until interrupted."""
+    return run(arguments)

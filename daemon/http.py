@@ -1,0 +1,87 @@
+"""`/healthz` and Prometheus `/metrics`, read-only, off unless `[daemon] http` names an address.
+
+It reads `state.db` like any other reader, so a scrape never touches the pipeline.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+from aiohttp import web
+from anyio.abc import TaskStatus
+
+from engine.errors import ConfigError
+from state.database import now_ms, open_reader
+from state.views.status import Status, read_status
+
+
+async def serve_http(
+    address: str, database: Path, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+) -> None:
+    """Serves until cancelled.
+
+    Raises:
+        ConfigError: the address is none, or taken.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ConfigError(f'daemon.http: {address!r} is no address; expected "HOST:PORT"')
+
+    async def healthz(request: web.Request) -> web.Response:
+        status = await anyio.to_thread.run_sync(_status, database)
+        return web.json_response({"state": status.daemon.state}, status=200 if status.daemon.alive else 503)
+
+    async def metrics(request: web.Request) -> web.Response:
+        status = await anyio.to_thread.run_sync(_status, database)
+        return web.Response(text=exposition(status), content_type="text/plain")
+
+    app = web.Application(client_max_size=1024)
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/metrics", metrics)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, int(port)).start()
+        except OSError as error:
+            raise ConfigError(f"daemon.http: {address}: {error.strerror}") from None
+        task_status.started()
+        await anyio.sleep_forever()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await runner.cleanup()
+
+
+def _status(database: Path) -> Status:
+    with closing(open_reader(database)) as connection:
+        return read_status(connection, now_ms())
+
+
+def exposition(status: Status) -> str:
+    """The status in Prometheus' text form."""
+    lines = [
+        "# TYPE coterie_spend_usd gauge",
+        f"coterie_spend_usd {status.spend.usd}",
+        "# TYPE coterie_unknown_attempts counter",
+        f"coterie_unknown_attempts {status.spend.unknown_attempts}",
+        "# TYPE coterie_tokens counter",
+        f'coterie_tokens{{kind="prompt"}} {status.spend.prompt_tokens}',
+        f'coterie_tokens{{kind="completion"}} {status.spend.completion_tokens}',
+        "# TYPE coterie_loop_lag_seconds gauge",
+        f"coterie_loop_lag_seconds {(status.daemon.loop_lag_ms or 0) / 1000}",
+        "# TYPE coterie_samples gauge",
+    ]
+    for plan in status.plans:
+        for what in ("wanted", "stored", "accepted", "rejected", "failed"):
+            labels = f'plan="{plan.name}",task="{plan.task}",what="{what}"'
+            lines.append(f"coterie_samples{{{labels}}} {getattr(plan, what)}")
+    lines.append("# TYPE coterie_teacher_in_flight gauge")
+    lines += [
+        f'coterie_teacher_in_flight{{teacher="{each.name}"}} {each.in_flight}' for each in status.teachers
+    ]
+    lines.append("# TYPE coterie_teacher_429 counter")
+    lines += [f'coterie_teacher_429{{teacher="{each.name}"}} {each.status_429}' for each in status.teachers]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,50 @@
+"""The structured log: one JSON object a line, in files that are rotated by size."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from state.events import EventRow
+from state.safe import safe
+
+BYTES = 10_000_000
+FILES = 5
+
+
+def open_log(path: Path | None, *, loud: bool) -> Callable[[EventRow], None]:
+    """A listener that writes events to a file and, when `loud`, for a person to standard error."""
+    log = logging.getLogger("coterie.events")
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    for handler in list(log.handlers):
+        log.removeHandler(handler)
+        handler.close()
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        log.addHandler(
+            RotatingFileHandler(path, maxBytes=BYTES, backupCount=FILES, encoding="utf-8", delay=True)
+        )
+
+    def tell(row: EventRow) -> None:
+        now = datetime.now(UTC)
+        if path is not None:
+            fields = {
+                "at": now.isoformat(timespec="milliseconds"),
+                "level": row.level,
+                "kind": row.kind,
+                "subject": row.subject,
+                "message": safe(row.message),
+            }
+            log.info(json.dumps({**fields, **row.data}, ensure_ascii=True, default=str))
+        if loud:
+            with suppress(OSError):  # a closed terminal or pipe must not end the daemon
+                sys.stderr.write(f"{now.astimezone():%H:%M:%S} {row.level:7} {safe(row.message)}\n")
+
+    return tell

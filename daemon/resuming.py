@@ -1,0 +1,62 @@
+"""Work an earlier daemon left: samples between two turns, and samples without a verdict."""
+
+from __future__ import annotations
+
+import zlib
+from contextlib import closing
+from pathlib import Path
+
+from daemon.carrier import judge
+from daemon.claimer import job_of
+from daemon.jobs import Job
+from daemon.plans import ActivePlan
+from engine.teachers.decode import decode_json
+from engine.teachers.dialects import dialect
+from state.claims import ClaimedSample, open_samples, received_turns
+from state.database import open_reader
+from state.outcomes import grade_stored
+from state.writer import Writer
+
+PAGE = 1000
+
+
+def open_jobs(database: Path, plan: ActivePlan, dialects: dict[int, str]) -> list[tuple[Job, int]]:
+    """Open samples of a plan as jobs, with their teacher's id; answered turns are replayed, not paid again.
+
+    `dialects` gives each teacher's dialect by id.
+    """
+    jobs: list[tuple[Job, int]] = []
+    with closing(open_reader(database)) as connection:
+        after = 0
+        while page := open_samples(connection, plan.id, after, PAGE):
+            after = page[-1].sample_id
+            for sample in page:
+                job = job_of(sample, plan)
+                turns = received_turns(connection, sample.sample_id)
+                _replay(job, sample, turns, dialects)
+                jobs.append((job, sample.teacher_id))
+    return jobs
+
+
+def _replay(job: Job, sample: ClaimedSample, turns: list[bytes], dialects: dict[int, str]) -> None:
+    form = dialect(dialects.get(sample.teacher_id, "openai-chat"))
+    for raw in turns:
+        completions = form.parse(decode_json(zlib.decompress(raw)), job.request)
+        job.conversation.answer(completions[0])
+
+
+async def grade_missing(database: Path, writer: Writer, plans: list[ActivePlan]) -> int:
+    """Grades stored samples that have no verdict; returns how many there were."""
+    graded = 0
+    for plan in plans:
+        with closing(open_reader(database)) as connection:
+            rows = connection.execute(
+                "SELECT s.id, s.answer, q.gold, q.text FROM sample s JOIN question q ON q.id = s.question_id"
+                " WHERE s.plan_id = ? AND s.state = 'stored' AND s.verdict IS NULL",
+                (plan.id,),
+            ).fetchall()
+        for sample, answer, gold, question in rows:
+            verdict = await judge(answer or "", gold, plan.answer_format, question)
+            await writer.do(grade_stored, (sample, verdict))
+            graded += 1
+    return graded

@@ -1,0 +1,119 @@
+"""How long a request waits before its next try, how many retries a teacher may have, and when to stop asking.
+
+Three pure machines, with time and random numbers passed in; none of them sleeps. Waits are tenacity's
+exponential strategy with full jitter (uniform between a floor and the exponential bound), drawn from the
+given generator, so that a seeded run is repeatable. A request that waits holds no slot: its owner puts it
+back into the queue. Rate limits never come here (`limits.py`).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any, cast
+
+from tenacity import RetryCallState, wait_exponential
+
+FIRST_S = 1.0
+MAX_S = 60.0
+
+_BOUND = wait_exponential(multiplier=FIRST_S, max=MAX_S)
+
+
+def backoff(attempt: int, rng: random.Random, *, first_s: float = FIRST_S, max_s: float = MAX_S) -> float:
+    """Seconds before try `attempt + 1`, after `attempt` (from 1) failed: full jitter under 1, 2, 4 … 60 s.
+
+    A tenth of the bound is the least, so that no try follows at once.
+    """
+    state = RetryCallState(cast(Any, None), None, (), {})
+    state.attempt_number = max(1, min(attempt, 64))
+    standard = first_s == FIRST_S and max_s == MAX_S
+    bound = float((_BOUND if standard else wait_exponential(multiplier=first_s, max=max_s))(state))
+    return rng.uniform(bound / 10, bound)
+
+
+class RetryBudget:
+    """Bounds a teacher's retries to a share of its successes and a trickle: a storm is not answered by a storm.
+
+    Nothing is dropped: a retry beyond the budget only waits longer.
+    """
+
+    __slots__ = ("_capacity", "_level", "_per_second", "_refund", "_stamp")
+
+    def __init__(
+        self, now: float, *, capacity: float = 50.0, refund: float = 0.2, per_second: float = 1.0
+    ) -> None:
+        """Starts full.
+
+        Args:
+            now: the time.
+            capacity: retries that may be saved up.
+            refund: retries earned by each success.
+            per_second: retries earned by time.
+        """
+        self._capacity, self._refund, self._per_second = capacity, refund, per_second
+        self._level, self._stamp = capacity, now
+
+    def succeeded(self) -> None:
+        """A request was answered."""
+        self._level = min(self._capacity, self._level + self._refund)
+
+    def spend(self, now: float) -> float:
+        """Takes one retry; returns the seconds it has to wait for the budget, 0 where there was some left."""
+        self._level = min(self._capacity, self._level + (now - self._stamp) * self._per_second)
+        self._stamp = now
+        self._level -= 1
+        return max(0.0, -self._level / self._per_second)
+
+
+class Breaker:
+    """Stops asking a teacher that fails again and again, and looks with one request at a time.
+
+    Only structural errors count (5xx, no connection, malformed answers), never rate limits. Closed: all
+    may go. Open: nothing until `ready_at`. Then one probe; its success closes, its failure opens for twice
+    as long.
+    """
+
+    __slots__ = ("_failures", "_probe_at", "_probing", "_threshold", "_wait_s", "open")
+
+    def __init__(self, *, threshold: int = 10) -> None:
+        self.open = False
+        self._threshold = threshold
+        self._failures = 0
+        self._wait_s = FIRST_S
+        self._probe_at = -math.inf
+        self._probing = False
+
+    def ready_at(self, now: float) -> float:
+        """When a request may go: `now`, the time of the next probe, or inf while a probe is out."""
+        if not self.open:
+            return now
+        return math.inf if self._probing else max(now, self._probe_at)
+
+    def sent(self) -> None:
+        """A request goes; while open it is the probe."""
+        self._probing = self.open
+
+    def succeeded(self) -> None:
+        """A request was answered, or refused by a server that works."""
+        self.open = self._probing = False
+        self._failures, self._wait_s = 0, FIRST_S
+
+    def failed(self, now: float) -> bool:
+        """A structural error; returns whether the breaker opened by it."""
+        self._failures += 1
+        if self.open:
+            if self._probing:
+                self._probing = False
+                self._wait_s = min(MAX_S, self._wait_s * 2)
+                self._probe_at = now + self._wait_s
+            return False
+        if self._failures < self._threshold:
+            return False
+        self.open = True
+        self._probe_at = now + self._wait_s
+        return True
+
+    def withdrawn(self) -> None:
+        """The probe was never sent, or its end tells nothing."""
+        self._probing = False

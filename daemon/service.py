@@ -1,0 +1,323 @@
+"""The daemon's life: sets everything up, runs it under one task group, and ends it in order.
+
+Order of ending: no new claims and jobs; what is in flight is awaited up to `drain_seconds`; the rest is
+cancelled (and stored as unknown); the last events, pulse and commit. A child that dies ends the daemon,
+which says which one it was. The components do not know the service; it wires them.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from functools import partial
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup, TaskStatus
+
+from daemon import events
+from daemon.carrier import Carrier
+from daemon.claimer import Claimer
+from daemon.clock import Clock, SystemClock
+from daemon.control import Control
+from daemon.delays import Delays
+from daemon.desk import Desk
+from daemon.devices import Device, find_devices
+from daemon.heartbeat import EventLog, Heartbeat, LagMeter
+from daemon.http import serve_http
+from daemon.lane import Lane
+from daemon.limits import KeyLimits
+from daemon.planner import Planner
+from daemon.practice import serve_practice
+from daemon.resuming import grade_missing, open_jobs
+from daemon.setup import Catalog, Input, make_ledger, read_input, synchronise
+from daemon.trainer import Trainer
+from daemon.work import Work
+from engine.config import Config
+from engine.errors import CoterieError
+from engine.teachers.client import TeacherClient
+from engine.teachers.keys import TeacherKey
+from state.boots import end_boot
+from state.catalog import park_teacher
+from state.database import open_writer
+from state.events import EventRow
+from state.writer import Writer
+
+Child = Callable[..., Awaitable[None]]
+"""Something that serves until it is cancelled, and says when it is ready."""
+
+
+@dataclass(slots=True)
+class Ended:
+    """How a daemon ended: why, and what keeps it from being called done."""
+
+    reason: str = ""
+    interrupted: bool = False
+    troubles: list[str] = field(default_factory=list)
+
+
+class Service:
+    """One daemon, from start to end."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        until_idle: bool,
+        tell: Callable[[EventRow], None],
+        clock: Clock | None = None,
+    ) -> None:
+        self._config = config
+        self._until_idle = until_idle
+        self._tell = tell
+        self._clock = clock or SystemClock()
+        self._bus = events.Bus()
+        self._ended = Ended()
+        self._stop_asked = anyio.Event()
+        self._stop_now = anyio.Event()
+        self._state = "starting"
+
+    async def run(self) -> Ended:
+        """Runs to the end; the caller holds the lock.
+
+        Raises:
+            CoterieError: the input is wrong, or a part of the daemon died.
+        """
+        given = await anyio.to_thread.run_sync(read_input, self._config)
+        devices = find_devices(self._config.daemon.devices) if self._config.students else []
+        connection = await anyio.to_thread.run_sync(open_writer, self._config.database)
+        catalog = await anyio.to_thread.run_sync(synchronise, self._config, given)
+        writer = Writer(connection)
+        try:
+            async with anyio.create_task_group() as outer:
+                await outer.start(writer.serve, name="writer")
+                log = EventLog(writer, self._bus, self._tell)
+                await outer.start(log.serve, name="event log")
+                self._bus.emit(
+                    events.DaemonStarted(
+                        boot_id=catalog.boot.id,
+                        pid=os.getpid(),
+                        unknown_attempts=catalog.boot.unknown_attempts,
+                    )
+                )
+                for event in catalog.superseded:
+                    self._bus.emit(event)
+                try:
+                    await self._work(catalog, given, writer, devices)
+                finally:
+                    log.close()
+                    writer.close()
+            end_boot(connection, catalog.boot.id, self._ended.reason)
+        finally:
+            connection.close()
+        return self._ended
+
+    def stop(self, reason: str, now: bool = False) -> None:
+        """Asks for the end: first a drain; a second time, or with `now`, at once."""
+        if not self._stop_asked.is_set():
+            self._ended.reason = reason
+            self._bus.emit(events.DaemonStopping(reason=reason))
+            self._stop_asked.set()
+            if now:
+                self._stop_now.set()
+        else:
+            self._stop_now.set()
+
+    async def _work(self, catalog: Catalog, given: Input, writer: Writer, devices: list[Device]) -> None:
+        config, clock = self._config, self._clock
+        ledger = make_ledger(config, catalog)
+        async with AsyncExitStack() as stack, anyio.create_task_group() as group:
+            desks = await self._desks(stack, group, catalog, given)
+            claimer = Claimer(
+                boot_id=catalog.boot.id,
+                writer=writer,
+                ledger=ledger,
+                bus=self._bus,
+                desks=desks,
+                plans=catalog.plans,
+            )
+            delays = Delays(clock, claimer.deliver)
+
+            def on_park(desk: Desk) -> None:
+                group.start_soon(self._desk_parked, desk, claimer, carrier, writer)
+
+            carrier = Carrier(
+                boot_id=catalog.boot.id,
+                writer=writer,
+                ledger=ledger,
+                bus=self._bus,
+                clock=clock,
+                rng=random.Random(),
+                delays=delays,
+                out_of_money=claimer.hold_for_money,
+                parked=on_park,
+            )
+            for desk in desks:
+                keys = given.keys[desk.name] or (TeacherKey("", None),)
+                desk.lanes = [self._lane(desk, key, carrier) for key in keys]
+            trainer = Trainer(
+                config, boot_id=catalog.boot.id, writer=writer, bus=self._bus, clock=clock, devices=devices
+            )
+            planner = Planner(
+                config,
+                writer=writer,
+                bus=self._bus,
+                trainer=trainer,
+                plans=catalog.plans,
+                task_ids=catalog.task_ids,
+            )
+            lag = LagMeter(clock)
+            heartbeat = Heartbeat(
+                boot_id=catalog.boot.id,
+                writer=writer,
+                clock=clock,
+                desks=desks,
+                lag=lag,
+                bus=self._bus,
+                state=lambda: self._shown_state(claimer),
+                notice=lambda: writer.trouble or "; ".join(sorted(set(claimer.short.values()))),
+                waiting=lambda: len(delays),
+            )
+            control = Control(
+                config.database,
+                writer=writer,
+                clock=clock,
+                bus=self._bus,
+                claimer=claimer,
+                planner=planner,
+                trainer=trainer,
+                stop=self.stop,
+            )
+            self._state = "running"
+            await grade_missing(config.database, writer, catalog.plans)
+            await self._take_up(claimer, catalog)
+            for name, serve in (
+                ("lag meter", lag.serve),
+                ("heartbeat", heartbeat.serve),
+                ("trainer", trainer.serve),
+                ("planner", planner.serve),
+                ("delays", delays.serve),
+                ("control", control.serve),
+                ("claimer", claimer.serve),
+                ("signals", self._signals),
+                *((f"{desk.name} lane", lane.serve) for desk in desks for lane in desk.lanes),
+            ):
+                await group.start(partial(_named, name, serve), name=name)
+            if config.daemon.http:
+                await group.start(serve_http, config.daemon.http, config.database, name="http")
+            work = Work(
+                config, bus=self._bus, claimer=claimer, delays=delays, planner=planner, trainer=trainer
+            )
+            group.start_soon(work.tell_completions, name="completions")
+            if self._until_idle:
+                group.start_soon(self._watch_idle, work, name="idle watch")
+            await self._stop_asked.wait()
+            await self._drain(claimer, carrier, delays, trainer)
+            await heartbeat.beat()
+            group.cancel_scope.cancel()
+
+    async def _desks(
+        self, stack: AsyncExitStack, group: TaskGroup, catalog: Catalog, given: Input
+    ) -> list[Desk]:
+        desks = []
+        for name, teacher in self._config.teachers.items():
+            url = await group.start(serve_practice, name, teacher, name=name) if teacher.builtin else None
+            client = await stack.enter_async_context(TeacherClient(teacher, base_url=url))
+            row = catalog.teachers[name]
+            assert row.id is not None
+            desk = Desk(row.id, name, teacher, client, self._clock.monotonic())
+            desk.paused = row.state == "paused"
+            desks.append(desk)
+        return desks
+
+    def _lane(self, desk: Desk, key: TeacherKey, carrier: Carrier) -> Lane:
+        limits = KeyLimits(
+            self._clock.monotonic(),
+            requests_per_minute=desk.config.requests_per_minute,
+            tokens_per_minute=desk.config.tokens_per_minute,
+            concurrency=desk.config.concurrency,
+        )
+        return Lane(desk, key, limits, self._clock, carrier.carry)
+
+    async def _take_up(self, claimer: Claimer, catalog: Catalog) -> None:
+        """Open samples of an earlier daemon come first."""
+        dialects: dict[int, str] = {desk.id: desk.config.dialect for desk in claimer.desks}
+        names = {desk.id: desk.name for desk in claimer.desks}
+        for plan in catalog.plans:
+            jobs = await anyio.to_thread.run_sync(open_jobs, self._config.database, plan, dialects)
+            plan.open += len(jobs)
+            for job, teacher_id in jobs:
+                name = names.get(teacher_id, "")
+                job.teacher = name if name in plan.teachers else plan.teachers[0]
+                claimer.deliver(job)
+
+    async def _desk_parked(self, desk: Desk, claimer: Claimer, carrier: Carrier, writer: Writer) -> None:
+        await writer.do(park_teacher, (desk.id, desk.parked))
+        self._bus.emit(events.TeacherParked(teacher=desk.name, reason=desk.parked))
+        for job, other in claimer.hand_over(desk):
+            await carrier.release(job, desk)
+            other.push(job)
+
+    async def _watch_idle(self, work: Work) -> None:
+        """Ends the daemon when nothing is left to do, or nothing that can be done without a person."""
+        await work.idle()
+        self._ended.troubles = work.troubles()
+        self.stop("nothing can go on without a person" if self._ended.troubles else "nothing is left to do")
+
+    def _shown_state(self, claimer: Claimer) -> str:
+        if self._stop_asked.is_set():
+            return "draining"
+        if claimer.plans and all(plan.paused for plan in claimer.plans):
+            return "paused"
+        return self._state
+
+    async def _signals(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+            task_status.started()
+            async for number in received:
+                self._ended.interrupted = True
+                self.stop(f"signal {number.name}")
+
+    async def _drain(self, claimer: Claimer, carrier: Carrier, delays: Delays, trainer: Trainer) -> None:
+        """No new request; those in flight are awaited, runs are asked for a checkpoint."""
+        claimer.close()
+        for desk in claimer.desks:
+            for lane in desk.lanes:
+                lane.close()
+        if self._stop_now.is_set():
+            return
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._cut_short, group)
+            with anyio.move_on_after(self._config.daemon.drain_seconds):
+                async with anyio.create_task_group() as both:
+                    both.start_soon(trainer.drain, self._config.daemon.drain_seconds)
+                    both.start_soon(self._await_flight, claimer.desks)
+            for desk in claimer.desks:
+                for job in desk.take_out(lambda job: True):
+                    await carrier.release(job, desk)
+            group.cancel_scope.cancel()
+
+    async def _await_flight(self, desks: list[Desk]) -> None:
+        while any(desk.in_flight for desk in desks):
+            await self._clock.sleep(0.02)
+
+    async def _cut_short(self, group: TaskGroup) -> None:
+        await self._stop_now.wait()
+        group.cancel_scope.cancel()
+
+
+async def _named(
+    name: str, serve: Child, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+) -> None:
+    """Runs a child; what it dies of carries its name."""
+    try:
+        await serve(task_status=task_status)
+    except CoterieError:
+        raise
+    except Exception as error:
+        error.add_note(f"(in the daemon's {name})")
+        raise

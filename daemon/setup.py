@@ -1,0 +1,214 @@
+"""What a daemon is made of: reads the tasks, brings `state.db` in line, and builds plans and desks.
+
+Everything that can be wrong with a person's input is found here, before anything is sent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from sqlmodel import Session
+
+from daemon.events import PlanSuperseded
+from daemon.ledger import Ledger, micros
+from daemon.plans import ActivePlan, recipe_of
+from daemon.processes import start_time
+from engine.config import Config, resolved
+from engine.config.root import expand
+from engine.errors import ConfigError
+from engine.strategies import strategy
+from engine.tasks import LoadedTask, load_task
+from engine.teachers.dialects import dialect
+from engine.teachers.keys import TeacherKey, load_keys
+from state.boots import BootInfo, start_boot
+from state.catalog import (
+    PlanRow,
+    QuestionRow,
+    deactivate_all,
+    reconcile,
+    superseded,
+    sync_plan,
+    sync_task,
+    sync_teacher,
+)
+from state.database import open_reader, session
+from state.tables import Teacher
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Input:
+    """A person's input, read and found good."""
+
+    tasks: dict[str, LoadedTask]
+    keys: dict[str, tuple[TeacherKey, ...]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Catalog:
+    """What `state.db` knows of the configuration, after the sync."""
+
+    boot: BootInfo
+    teachers: dict[str, Teacher]
+    plans: list[ActivePlan]
+    task_ids: dict[str, int]
+    paused_tasks: set[str]
+    superseded: list[PlanSuperseded]
+
+
+def read_input(config: Config) -> Input:
+    """Reads every task and key.
+
+    Raises:
+        UsageError: whatever is wrong with them.
+    """
+    for name, teacher in config.teachers.items():
+        with _named(f"teachers.{name}.dialect"):
+            dialect(teacher.dialect)
+    for plan in config.plans:
+        with _named(f"plans.{plan.name}.strategy"):
+            strategy(plan.strategy)
+        if not expand(plan.teachers, list(config.teachers)):
+            raise ConfigError(f"plans.{plan.name}: there is no teacher; add a [teachers.NAME] table")
+        if not expand(plan.tasks, list(config.tasks)):
+            raise ConfigError(f"plans.{plan.name}: there is no task; add a [tasks.NAME] table")
+    keys = {
+        name: () if teacher.builtin else load_keys(name, teacher, folder=config.folder)
+        for name, teacher in config.teachers.items()
+    }
+    tasks = {name: load_task(name, task, config.folder) for name, task in config.tasks.items()}
+    return Input(tasks=tasks, keys=keys)
+
+
+@contextlib.contextmanager
+def _named(where: str):  # type: ignore[no-untyped-def]
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error.message}") from None
+
+
+def synchronise(config: Config, given: Input) -> Catalog:
+    """Records this start and brings tasks, teachers and plans in line, in one transaction each."""
+    pid = os.getpid()
+    boot = start_boot(
+        config.database,
+        pid=pid,
+        pid_started=start_time(pid) or 0.0,
+        host=socket.gethostname(),
+        version=version("coterie"),
+        config=resolved(config),
+    )
+    with session(config.database) as opened:
+        deactivate_all(opened)
+        task_ids, paused = _sync_tasks(opened, config, given)
+        teachers = {
+            name: sync_teacher(
+                opened, name=name, dialect=teacher.dialect, model=teacher.model, base_url=teacher.base_url
+            )
+            for name, teacher in config.teachers.items()
+        }
+        plans, gone = _sync_plans(opened, config, given, task_ids, recount=not boot.previous_ended)
+    for plan in plans:
+        plan.paused = plan.task in paused
+    return Catalog(
+        boot=boot, teachers=teachers, plans=plans, task_ids=task_ids, paused_tasks=paused, superseded=gone
+    )
+
+
+def _sync_tasks(opened: Session, config: Config, given: Input) -> tuple[dict[str, int], set[str]]:
+    ids: dict[str, int] = {}
+    paused: set[str] = set()
+    for name, loaded in given.tasks.items():
+        row = sync_task(
+            opened,
+            name=name,
+            source=config.tasks[name].source,
+            answer_format=config.tasks[name].answer,
+            digest=loaded.digest,
+            questions=[
+                QuestionRow(
+                    key=question.key,
+                    split=question.split,
+                    text=question.text,
+                    text_hash=question.text_hash,
+                    gold=question.answer,
+                    rationale=question.rationale,
+                )
+                for question in loaded.questions
+            ],
+        )
+        assert row.id is not None
+        ids[name] = row.id
+        if row.paused:
+            paused.add(name)
+    return ids, paused
+
+
+def _sync_plans(
+    opened: Session, config: Config, given: Input, task_ids: dict[str, int], *, recount: bool
+) -> tuple[list[ActivePlan], list[PlanSuperseded]]:
+    active: list[ActivePlan] = []
+    gone: list[PlanSuperseded] = []
+    for plan in config.plans:
+        names = expand(plan.teachers, list(config.teachers))
+        recipe = recipe_of(plan, [config.teachers[name] for name in names])
+        for task in expand(plan.tasks, list(config.tasks)):
+            questions = [question for question in given.tasks[task].questions if question.split == plan.split]
+            wanted = PlanRow(
+                name=plan.name,
+                task_id=task_ids[task],
+                split=plan.split,
+                recipe=recipe,
+                teachers=names,
+                strategy=plan.strategy,
+                settings=plan.model_dump(mode="json"),
+                rationales=plan.rationales,
+                weight=plan.weight,
+            )
+            row, changed = sync_plan(opened, wanted, len(questions))
+            if changed or recount:
+                reconcile(opened, row)
+            assert row.id is not None
+            active.append(
+                ActivePlan(
+                    id=row.id,
+                    config=plan,
+                    task=task,
+                    task_id=task_ids[task],
+                    answer_format=config.tasks[task].answer,
+                    recipe=recipe,
+                    teachers=tuple(names),
+                    wanted=row.wanted,
+                    longest=max((len(question.text) for question in questions), default=0),
+                    exhausted=row.cursor >= row.wanted,
+                )
+            )
+            gone += [
+                PlanSuperseded(plan=plan.name, task=task, stored=old.stored)
+                for old in superseded(opened, row)
+                if row.stored == 0
+            ]
+    return active, gone
+
+
+def make_ledger(config: Config, catalog: Catalog) -> Ledger:
+    """The caps with what was spent and reserved so far, as stored."""
+    ledger = Ledger(micros(config.daemon.budget_usd))
+    for name, teacher in catalog.teachers.items():
+        assert teacher.id is not None
+        ledger.add_teacher(
+            teacher.id,
+            micros(config.teachers[name].budget_usd),
+            teacher.spent_micros + teacher.reserved_micros,
+        )
+    with contextlib.closing(open_reader(config.database)) as connection:
+        used = dict(connection.execute("SELECT id, spent_micros + reserved_micros FROM plan").fetchall())
+        everything = "SELECT coalesce(sum(spent_micros + reserved_micros), 0) FROM teacher"
+        ledger.total.used = connection.execute(everything).fetchone()[0]  # former teachers count too
+    for plan in catalog.plans:
+        ledger.add_plan(plan.id, micros(plan.config.budget_usd), used.get(plan.id, 0))
+    return ledger

@@ -1,0 +1,105 @@
+"""Whether anything is left to do, and what keeps the rest from being done."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import anyio
+import anyio.to_thread
+
+from daemon import events
+from daemon.claimer import Claimer
+from daemon.delays import Delays
+from daemon.planner import Planner
+from daemon.plans import ActivePlan
+from daemon.trainer import Trainer
+from engine.config import Config
+from state.database import open_reader
+
+LOOK_S = 0.25
+QUIET_LOOKS = 3
+"""Looks in a row without work before the daemon counts as idle: a stored sample may just make a run due."""
+
+
+class Work:
+    """Looks over all parts; owns none."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        bus: events.Bus,
+        claimer: Claimer,
+        delays: Delays,
+        planner: Planner,
+        trainer: Trainer,
+    ) -> None:
+        self._config = config
+        self._bus = bus
+        self._claimer = claimer
+        self._delays = delays
+        self._planner = planner
+        self._trainer = trainer
+
+    async def tell_completions(self) -> None:
+        """Says when a plan is complete: its last sample ended, or was not needed."""
+        plans = self._claimer.plans
+        for plan in plans:
+            plan.completed = plan.done  # told at an earlier start
+        while True:
+            for plan in plans:
+                if plan.done and not plan.completed:
+                    accepted, rejected, failed = await anyio.to_thread.run_sync(self._counts, plan.id)
+                    plan.completed = True
+                    self._bus.emit(
+                        events.PlanCompleted(
+                            plan=plan.config.name,
+                            task=plan.task,
+                            accepted=accepted,
+                            rejected=rejected,
+                            failed=failed,
+                        )
+                    )
+            await anyio.sleep(LOOK_S)
+
+    async def idle(self) -> None:
+        """Returns when nothing is left to do, or nothing that can be done without a person."""
+        quiet = 0
+        while quiet < QUIET_LOOKS:
+            await anyio.sleep(LOOK_S)
+            quiet = 0 if self._busy() else quiet + 1
+
+    def troubles(self) -> list[str]:
+        """What keeps samples from being taken, in a person's words; empty when all was sampled."""
+        claimer = self._claimer
+        rest = [plan for plan in claimer.plans if not plan.done]
+        names = {name for plan in rest for name in plan.teachers}
+        return [
+            *(f"teacher {desk.name} is parked: {desk.parked}" for desk in claimer.desks if desk.parked),
+            *sorted({f"{claimer.short[plan.id]} is used up" for plan in rest if plan.id in claimer.short}),
+            *sorted({f"task {plan.task} is paused" for plan in rest if plan.paused}),
+            *(
+                f"teacher {desk.name} is paused"
+                for desk in claimer.desks
+                if desk.paused and desk.name in names
+            ),
+        ]
+
+    def _busy(self) -> bool:
+        rest = [plan for plan in self._claimer.plans if not plan.done or not plan.completed]
+        if any(desk.in_flight for desk in self._claimer.desks) or len(self._delays):
+            return True
+        if any(not self._blocked(plan) for plan in rest):
+            return True
+        return not (self._planner.idle and self._trainer.idle)
+
+    def _blocked(self, plan: ActivePlan) -> bool:
+        desks = [desk for desk in self._claimer.desks if desk.name in plan.teachers]
+        return plan.paused or plan.id in self._claimer.short or not any(desk.available for desk in desks)
+
+    def _counts(self, plan_id: int) -> tuple[int, int, int]:
+        with closing(open_reader(self._config.database)) as connection:
+            row = connection.execute(
+                "SELECT accepted, rejected, failed FROM plan WHERE id = ?", (plan_id,)
+            ).fetchone()
+        return int(row[0]), int(row[1]), int(row[2])

@@ -1,0 +1,73 @@
+"""Rows to files: JSON lines, Parquet, or OpenAI's fine-tuning form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+PAGE = 5000
+
+Row = Mapping[str, Any]
+
+
+def write_jsonl(rows: Iterable[Row], output: TextIO) -> int:
+    """One JSON object a line; returns how many."""
+    count = 0
+    for count, row in enumerate(rows, start=1):  # noqa: B007 - the last number is the count
+        output.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return count
+
+
+def write_parquet(rows: Iterable[Row], path: Path) -> int:
+    """A Parquet file, written in groups of rows; returns how many."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    count = 0
+    writer = None
+    iterator = iter(rows)
+    schema = None
+    try:
+        while page := list(islice(iterator, PAGE)):
+            table = pa.Table.from_pylist([dict(row) for row in page], schema=schema)
+            if writer is None:
+                schema = _without_nulls(pa, table.schema)
+                writer = pq.ParquetWriter(path, schema)
+            writer.write_table(table.cast(schema))
+            count += len(page)
+    finally:
+        if writer is not None:
+            writer.close()
+    if writer is None:
+        pq.write_table(pa.table({}), path)
+    return count
+
+
+def _without_nulls(pa: Any, schema: Any) -> Any:
+    """A column that is empty in the first group of rows may hold text later."""
+    return pa.schema(
+        [
+            pa.field(field.name, pa.list_(pa.string()))
+            if field.type == pa.list_(pa.null())
+            else pa.field(field.name, pa.string())
+            if field.type == pa.null()
+            else field
+            for field in schema
+        ]
+    )
+
+
+def openai_chat(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
+    """Training rows as OpenAI's fine-tuning form: a question, and its rationale with the answer."""
+    for row in rows:
+        rationale = row.get("rationale")
+        reply = f"{rationale}\n\nAnswer: {row['answer']}" if rationale else f"Answer: {row['answer']}"
+        yield {
+            "messages": [
+                {"role": "user", "content": row["question"]},
+                {"role": "assistant", "content": reply},
+            ]
+        }

@@ -1,0 +1,330 @@
+"""The teacher server: OpenAI's chat and text completions over HTTP, with limits, delays, faults and a ledger.
+
+    POST /v1/chat/completions, /v1/completions    GET /v1/models, /healthz, /ledger[?since=N]
+
+A request takes from the limits, then the answer is made, then the delay passes, then it is billed and sent. Every
+request to a POST path is an entry of the ledger, refused ones too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import math
+import random
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from aiohttp import web
+
+from engine.errors import UsageError
+from engine.practice import faults
+from engine.practice.bodies import Body, Choice, Refusal, read_body, write_answer
+from engine.practice.ledger import Ledger
+from engine.practice.limits import Limits, Refused
+from engine.practice.mind import MODELS, Asked, Mind, Reasoner, UnknownQuestion
+from engine.practice.options import PracticeOptions
+from engine.practice.replay import Replay
+from engine.practice.tokens import count_tokens, cut
+
+LARGEST_BODY = 4 * 1024 * 1024
+PROMPTS_COUNTED = 1_000_000
+MOST = 10**9
+SPREAD = 0.35
+"""Standard deviation of the logarithm of the delay."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One request under way: what its entry in the ledger will say."""
+
+    number: int
+    request_id: str
+    received_at: int
+    path: str
+    model: str = ""
+    fault: str = ""
+
+
+class TeacherServer:
+    """The handlers and what they share. One event loop."""
+
+    def __init__(self, options: PracticeOptions) -> None:
+        """Prepare a server.
+
+        Raises:
+            UsageError: the ledger cannot be written, or the replay file is no JSON lines file.
+            TaskDataError: a line of the replay file is wrong.
+        """
+        self.options = options
+        self.mind: Mind = (
+            Replay(options.replay).reply
+            if options.replay
+            else Reasoner(options.seed, options.error_rate).reply
+        )
+        self.ledger = Ledger(options.ledger)
+        self.limits = Limits(options)
+        self.fault_plan = faults.FaultPlan(options.faults, options.seed)
+        self.started = 0
+        self.in_flight = 0
+        self._asked: OrderedDict[tuple[str, str], int] = OrderedDict()
+
+    async def complete(self, request: web.Request) -> web.StreamResponse:
+        """POST: completions."""
+        call = Call(
+            number=self.started,
+            request_id=request.headers.get("X-Request-Id", "")[:200] or uuid.uuid4().hex,
+            received_at=time.time_ns() // 1_000_000,
+            path=request.path,
+        )
+        self.started += 1
+        try:
+            key = self._authorize(request)
+            body = read_body(await request.read(), chat=request.path.endswith("/chat/completions"))
+            call.model = body.model
+            if self.options.replay is None and body.model not in MODELS:
+                message = f"The model '{body.model[:100]}' does not exist; there are {' and '.join(MODELS)}."
+                raise Refusal(404, message, "model_not_found", "model")
+            choices, prompt_tokens = self._answer(body)
+        except Refusal as refusal:
+            return await self._refuse(request, call, refusal.status, refusal.body, {})
+        except web.HTTPRequestEntityTooLarge:
+            large = Refusal(413, f"The body is larger than {LARGEST_BODY} bytes.")
+            return await self._refuse(request, call, 413, large.body, {"Connection": "close"})
+        if self.options.concurrency is not None and self.in_flight >= self.options.concurrency:
+            message = f"Too many requests at a time: the limit is {self.options.concurrency}."
+            full = Refusal(429, message, "concurrency_limit_exceeded")
+            return await self._refuse(request, call, 429, full.body, {})
+        now = time.monotonic()
+        tokens = prompt_tokens, sum(choice.tokens for choice in choices)
+        refused = self.limits.take(key, sum(tokens), now)
+        headers = {**self.limits.headers(key, now), "x-request-id": _header(call.request_id)}
+        if refused is not None:
+            headers |= faults.retry_after(refused.wait)
+            return await self._refuse(request, call, 429, _too_many(body, refused), headers)
+        self._count(body)
+        self.in_flight += 1
+        try:
+            return await self._deliver(request, call, body, choices, tokens, headers)
+        finally:
+            self.in_flight -= 1
+
+    async def _deliver(
+        self,
+        request: web.Request,
+        call: Call,
+        body: Body,
+        choices: list[Choice],
+        tokens: tuple[int, int],
+        headers: dict[str, str],
+    ) -> web.StreamResponse:
+        """Wait, bill and send; or do what the fault says."""
+        call.fault, rng = self.fault_plan.draw(call.number)
+        error = faults.status_fault(call.fault, rng)
+        if error is not None:
+            status, text, more = error
+            return await self._refuse(request, call, status, text, headers | more)
+        if call.fault == "reset" and rng.random() < 0.5:
+            response = faults.reset(request)
+            self._enter(call, 0, answered=False)
+            return response
+        try:
+            await asyncio.sleep(self._delay(call.number))
+        except asyncio.CancelledError:
+            self._enter(call, 0, answered=False)
+            raise
+        answer = write_answer(body, choices, tokens[0], call.number)
+        raw = json.dumps(answer).encode()
+        response, answered, content_type = web.StreamResponse(), False, faults.JSON
+        if call.fault == "malformed":
+            raw, content_type = faults.malformed(answer, raw, rng)
+        try:
+            if call.fault == "reset":
+                response = faults.reset(request)
+            elif call.fault == "truncate":
+                response = await faults.truncate(request, raw, headers)
+            elif call.fault == "slow":
+                response, answered = await faults.trickle(request, raw, headers, self.options.slow_seconds)
+            else:
+                response, answered = await faults.send(request, 200, raw, headers, content_type)
+        finally:  # it was made, so it is billed, even where the server is stopped while it sends
+            digest = hashlib.sha256(raw).hexdigest()
+            self._enter(call, 200, answered=answered, billed=True, tokens=tokens, sha256=digest)
+        return response
+
+    async def _refuse(
+        self, request: web.Request, call: Call, status: int, body: bytes, headers: dict[str, str]
+    ) -> web.StreamResponse:
+        headers = {**headers, "x-request-id": _header(call.request_id)}
+        response, answered = await faults.send(request, status, body, headers)
+        self._enter(call, status, answered=answered, sha256=hashlib.sha256(body).hexdigest())
+        return response
+
+    def _enter(
+        self,
+        call: Call,
+        status: int,
+        *,
+        answered: bool,
+        billed: bool = False,
+        tokens: tuple[int, int] = (0, 0),
+        sha256: str = "",
+    ) -> None:
+        self.ledger.add(
+            request_id=call.request_id,
+            received_at=call.received_at,
+            model=call.model,
+            path=call.path,
+            status=status,
+            answered=answered,
+            billed=billed,
+            tokens=tokens,
+            sha256=sha256,
+            fault=call.fault,
+        )
+
+    def _authorize(self, request: web.Request) -> str:
+        """The request's key, if it is a right one (or none is asked for)."""
+        key = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
+        if self.options.keys and not any(
+            hmac.compare_digest(key.encode("utf-8", "surrogateescape"), known.encode())
+            for known in self.options.keys
+        ):
+            raise Refusal(401, "Incorrect API key provided.", "invalid_api_key")
+        return key
+
+    def _answer(self, body: Body) -> tuple[list[Choice], int]:
+        """The completions, cut, and the prompts' tokens."""
+        choices: list[Choice] = []
+        for prompt in body.prompts:
+            seen = self._asked.get((body.model, prompt), 0)
+            for index in range(body.n):
+                if body.seed is None:
+                    replicate, turn = f"count {seen + index}", seen + index
+                else:
+                    replicate, turn = f"seed {body.seed} {index}", body.seed + index
+                asked = Asked(
+                    prompt=prompt,
+                    model=body.model,
+                    temperature=body.temperature,
+                    replicate=replicate,
+                    turn=turn,
+                    chat=body.chat,
+                )
+                try:
+                    reply = self.mind(asked)
+                except UnknownQuestion:
+                    known = "recorded questions" if self.options.replay else "the builtin tasks' questions"
+                    message = (
+                        f"No question that this teacher knows is in the prompt: it answers only {known}."
+                    )
+                    raise Refusal(
+                        404, message, "unknown_question", "messages" if body.chat else "prompt"
+                    ) from None
+                text, tokens, reason = cut(reply.text, MOST if reply.whole else body.max_tokens, body.stop)
+                if reason == "stop" and text == reply.text:
+                    reason = reply.finish_reason
+                choices.append(Choice(text, tokens, reason))
+        return choices, sum(map(count_tokens, body.prompts))
+
+    def _count(self, body: Body) -> None:
+        """Remember that these prompts were answered: the next completions of them are others."""
+        if body.seed is not None or body.temperature == 0:
+            return
+        for prompt in body.prompts:
+            key = body.model, prompt
+            self._asked[key] = self._asked.get(key, 0) + body.n
+            self._asked.move_to_end(key)
+        while len(self._asked) > PROMPTS_COUNTED:
+            self._asked.popitem(last=False)
+
+    def _delay(self, number: int) -> float:
+        """Seconds: log-normal with the mean that is asked for."""
+        if not self.options.latency_ms:
+            return 0.0
+        rng = random.Random(f"{self.options.seed}|delay|{number}")
+        return self.options.latency_ms / 1000 * math.exp(rng.gauss(-SPREAD * SPREAD / 2, SPREAD))
+
+    async def models(self, request: web.Request) -> web.Response:
+        """GET: the models there are."""
+        rows = [{"id": name, "object": "model", "created": 0, "owned_by": "coterie"} for name in MODELS]
+        return web.json_response({"object": "list", "data": rows})
+
+    async def health(self, request: web.Request) -> web.Response:
+        """GET: that the server runs, and how much it did."""
+        return web.json_response({"status": "ok", "requests": self.started, "in_flight": self.in_flight})
+
+    async def show_ledger(self, request: web.Request) -> web.Response:
+        """GET: the entries, from number `since` on."""
+        since = request.query.get("since", "0")
+        if not since.isascii() or not since.isdigit():
+            body = Refusal(400, "'since' must be a whole number from 0.", param="since").body
+            return web.Response(status=400, body=body, content_type=faults.JSON)
+        return web.json_response([asdict(entry) for entry in self.ledger.since(int(since[:18]))])
+
+    async def close(self, app: web.Application) -> None:
+        """Close the ledger's file."""
+        self.ledger.close()
+
+
+def _too_many(body: Body, refused: Refused) -> bytes:
+    short = "RPM" if refused.kind == "requests" else "TPM"
+    message = (
+        f"Rate limit reached for {body.model} on {refused.kind} per min ({short}): Limit {refused.per_minute}. "
+        f"Please try again in {refused.wait:.3f}s."
+    )
+    return Refusal(429, message, "rate_limit_exceeded").body
+
+
+def _header(text: str) -> str:
+    """A client's id as it can stand in a header."""
+    return "".join(char for char in text if char.isascii() and char.isprintable())
+
+
+SERVER = web.AppKey("server", TeacherServer)
+
+
+def make_app(options: PracticeOptions) -> web.Application:
+    """The server as an application.
+
+    Raises:
+        UsageError: the ledger cannot be written, or the replay file cannot be used.
+    """
+    server = TeacherServer(options)
+    app = web.Application(client_max_size=LARGEST_BODY)
+    app[SERVER] = server
+    app.router.add_post("/v1/chat/completions", server.complete)
+    app.router.add_post("/v1/completions", server.complete)
+    app.router.add_get("/v1/models", server.models)
+    app.router.add_get("/healthz", server.health)
+    app.router.add_get("/ledger", server.show_ledger)
+    app.on_cleanup.append(server.close)
+    return app
+
+
+async def serve(options: PracticeOptions, *, ready: Callable[[str], None]) -> None:
+    """Serve until cancelled; `ready` is called once with the base URL (`http://127.0.0.1:PORT/v1`).
+
+    Raises:
+        UsageError: the address cannot be used, or what `make_app` raises.
+    """
+    runner = web.AppRunner(make_app(options), access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, options.host, options.port, backlog=4096)
+        try:
+            await site.start()
+        except OSError as error:
+            raise UsageError(
+                f"cannot listen on {options.host}:{options.port}: {error.strerror or error}"
+            ) from None
+        host, port = runner.addresses[0][:2]
+        ready(f"http://[{host}]:{port}/v1" if ":" in host else f"http://{host}:{port}/v1")
+        await asyncio.Event().wait()
+    finally:
+        await runner.cleanup()

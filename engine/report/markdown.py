@@ -1,0 +1,163 @@
+"""The report as Markdown: results first, then what they rest on. Pure: results in, text out.
+
+Text that others wrote (names, reasons) goes through `safe`.
+"""
+
+from __future__ import annotations
+
+import json
+
+from engine.report.methods import Cell, method_table, text_table
+from state.results import Results
+from state.safe import safe
+
+READING = (
+    "Accuracy is the share of test questions answered correctly, with its 95 % Wilson interval over questions (not"
+    " over seeds). `random` is the expected accuracy of guessing where there is something to choose from. The teacher"
+    " is asked greedily, once a question; a sample that failed counts as wrong. A student's epoch is chosen on dev;"
+    " test is read once."
+)
+
+
+def summary(results: Results) -> str:
+    """The method table alone: what a run prints at its end."""
+    table = method_table(results)
+    body = [
+        [
+            task,
+            cell.method,
+            cell.text(),
+            str(cell.n) if cell.n else "–",
+            "–" if cell.seed is None else str(cell.seed),
+            "–" if cell.rows is None else str(cell.rows),
+            cell.where or "–",
+        ]
+        for task, cells in table.items()
+        for cell in cells
+    ]
+    head = ("task", "method", "accuracy % (95 % interval)", "n", "seed", "training rows", "where")
+    return safe(text_table(head, body, left=2))
+
+
+def render(results: Results) -> str:
+    """The whole report."""
+    parts = [
+        "# Coterie: report",
+        "## Accuracy on test",
+        summary(results),
+        READING,
+        "## Sampling",
+        _sampling(results),
+        _money(results),
+        "## Training sets",
+        _training(results),
+        _coverage(results),
+    ]
+    if results.failed:
+        parts += ["## Failed runs", _failed(results)]
+    parts += ["## Configuration", "```json\n" + safe(json.dumps(results.config, indent=2)) + "\n```"]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _sampling(results: Results) -> str:
+    head = (
+        "plan",
+        "task",
+        "split",
+        "teachers",
+        "D",
+        "T",
+        "wanted",
+        "stored",
+        "correct",
+        "wrong",
+        "failed",
+        "correct %",
+        "USD",
+        "USD a correct one",
+    )
+    body = []
+    for plan in results.plans:
+        graded = plan.accepted + plan.rejected
+        body.append(
+            [
+                plan.name,
+                plan.task,
+                plan.split,
+                ", ".join(plan.teachers),
+                str(plan.rationales),
+                str(plan.settings.get("temperature", "")),
+                *(
+                    str(value)
+                    for value in (plan.wanted, plan.stored, plan.accepted, plan.rejected, plan.failed)
+                ),
+                f"{100 * plan.accepted / graded:.1f}" if graded else "–",
+                f"{plan.spent_usd:.4f}",
+                f"{plan.spent_usd / plan.accepted:.6f}" if plan.accepted else "–",
+            ]
+        )
+    return safe(text_table(head, body, left=4)) if body else "No plan."
+
+
+def _money(results: Results) -> str:
+    return (
+        f"Spent in all: ${results.spent_usd:.4f} for {results.prompt_tokens} prompt and"
+        f" {results.completion_tokens} completion tokens, over {results.boots} start(s) of the daemon;"
+        f" {results.unknown_attempts} attempts ended without an answer and count at their upper bound."
+    )
+
+
+def _training(results: Results) -> str:
+    head = (
+        "run",
+        "student",
+        "task",
+        "trigger",
+        "rows",
+        "questions",
+        "left out",
+        "dev %",
+        "test %",
+        "seconds",
+        "directory",
+    )
+    body = [
+        [
+            str(run.run_id),
+            run.student,
+            run.task,
+            run.trigger,
+            str(run.rows),
+            str(run.questions),
+            ", ".join(f"{count} {reason}" for reason, count in run.drops.items()) or "none",
+            "–" if run.dev_accuracy is None else f"{100 * run.dev_accuracy:.1f}",
+            Cell(method="", accuracy=run.accuracy, low=run.low, high=run.high).text(),
+            "–" if run.seconds is None else f"{run.seconds:.0f}",
+            run.directory,
+        ]
+        for run in results.runs
+    ]
+    return safe(text_table(head, body, left=4)) if body else "No finished run."
+
+
+def _coverage(results: Results) -> str:
+    """Part of what D buys is coverage, not variety: both are shown."""
+    said = [
+        f"{plan.name} on {plan.task} has a correct rationale for {plan.covered} of {plan.questions} questions"
+        f" ({100 * plan.covered / plan.questions:.0f} %)"
+        for plan in results.plans
+        if plan.split == "train" and plan.questions
+    ]
+    if not said:
+        return ""
+    return safe(
+        "Coverage: "
+        + "; ".join(said)
+        + ". A student with one rationale a question also sees fewer questions, so"
+        " what it lacks against one with D is partly coverage and partly variety."
+    )
+
+
+def _failed(results: Results) -> str:
+    body = [[str(key), student, scope, reason] for key, student, scope, reason in results.failed]
+    return safe(text_table(("run", "student", "scope", "reason"), body, left=4))

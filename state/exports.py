@@ -1,0 +1,71 @@
+"""What was paid for, out again: samples and predictions as plain rows, a page at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from state.sqlite import Connection
+
+PAGE = 2000
+
+_SAMPLES = (
+    "SELECT s.id, p.name, t.name, q.key, s.split, te.name, p.strategy, s.replicate, q.text, q.gold, s.rationale,"
+    " s.answer, s.extracted, s.verdict, s.flags, s.finish_reason, s.prompt_tokens, s.completion_tokens,"
+    " s.cost_micros, (SELECT count(*) FROM attempt a WHERE a.sample_id = s.id AND a.outcome <> 'released'),"
+    " s.created_at, te.model FROM sample s JOIN plan p ON p.id = s.plan_id JOIN task t ON t.id = s.task_id"
+    " JOIN question q ON q.id = s.question_id JOIN teacher te ON te.id = s.teacher_id"
+    " WHERE s.state = 'stored' AND s.id > ? AND (?2 IS NULL OR t.name = ?2) ORDER BY s.id LIMIT ?3"
+)
+
+
+def samples(connection: Connection, task: str | None = None) -> Iterator[dict[str, Any]]:
+    """Stored samples in order of id, in short reads."""
+    after = 0
+    while page := connection.execute(_SAMPLES, (after, task, PAGE)).fetchall():
+        for row in page:
+            yield {
+                "sample_id": row[0],
+                "plan": row[1],
+                "task": row[2],
+                "question_id": row[3],
+                "split": row[4],
+                "teacher": row[5],
+                "model": row[21],
+                "strategy": row[6],
+                "replicate": row[7],
+                "question": row[8],
+                "gold": row[9],
+                "rationale": row[10],
+                "answer": row[11],
+                "extracted": row[12],
+                "correct": None if row[13] is None else bool(row[13]),
+                "flags": json.loads(row[14]),
+                "finish_reason": row[15],
+                "prompt_tokens": row[16],
+                "completion_tokens": row[17],
+                "cost_usd": row[18] / 1e6,
+                "attempts": row[19],
+                "created_at": row[20],
+            }
+        after = page[-1][0]
+
+
+def predictions(
+    connection: Connection, task: str | None = None, student: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """Students' answers, run by run."""
+    rows = connection.execute(
+        "SELECT r.id, r.student, t.name, q.key, p.split, q.text, q.gold, p.text, p.extracted, p.correct, p.reason"
+        " FROM prediction p JOIN run r ON r.id = p.run_id JOIN question q ON q.id = p.question_id"
+        " JOIN task t ON t.id = q.task_id WHERE (?1 IS NULL OR t.name = ?1) AND (?2 IS NULL OR r.student = ?2)"
+        " ORDER BY r.id, q.task_id, p.split, q.position",
+        (task, student),
+    ).fetchall()
+    names = (
+        *("run", "student", "task", "question_id", "split", "question", "gold", "completion", "extracted"),
+        *("correct", "reason"),
+    )
+    for row in rows:
+        yield dict(zip(names, row, strict=True)) | {"correct": bool(row[9])}

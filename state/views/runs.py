@@ -1,0 +1,193 @@
+"""Student runs: one whole, its course by step, its evaluations beside the baselines, its predictions.
+
+The list of runs is part of the status. A run's log and configuration are shown as they were written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from state.sqlite import Connection
+from state.views.glance import share
+from state.views.rows import first, loaded, rows, snapshot
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetricRow:
+    """What a run reported at a step."""
+
+    step: int
+    epoch: float
+    loss: float
+    learning_rate: float
+    grad_norm: float | None
+    tokens_per_second: float | None
+    mfu: float | None
+    memory_mb: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluationRow:
+    """Accuracy of a run on a split of a task, with its 95 % interval."""
+
+    task: str
+    split: str
+    step: int
+    epoch: float
+    n: int
+    accuracy: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Baseline:
+    """Another accuracy on the same test questions: of a teacher's plan, or of another student's run."""
+
+    name: str
+    n: int
+    accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunDetail:
+    """A run whole."""
+
+    id: int
+    student: str
+    task: str
+    task_id: int | None
+    trigger: str
+    state: str
+    phase: str
+    method: str
+    base: str
+    seed: int
+    zero_stage: int
+    device: str
+    samples: int
+    questions: int
+    drops: dict[str, Any]
+    digest: str
+    directory: str
+    spec: dict[str, Any]
+    step: int
+    steps: int
+    loss: float | None
+    tokens_per_second: float | None
+    eta_s: float | None
+    accuracy: float | None
+    error: str
+    tries: int
+    created_at: int
+    started_at: int | None
+    ended_at: int | None
+    evaluations: tuple[EvaluationRow, ...]
+    baselines: tuple[Baseline, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PredictionRow:
+    """A student's answer to a question."""
+
+    question_id: int
+    key: str
+    split: str
+    question: str
+    gold: str
+    text: str
+    extracted: str | None
+    correct: bool
+    reason: str
+
+
+_COLUMNS = (
+    *("id", "student", "scope", "task_id", "trigger", "state", "phase", "method", "base", "seed"),
+    *("zero_stage", "device", "samples", "questions", "drops", "digest", "directory", "spec", "step"),
+    *("steps", "loss", "tokens_per_second", "eta_s", "accuracy", "error", "tries", "created_at"),
+    *("started_at", "ended_at"),
+)
+
+
+def run_detail(connection: Connection, run: int) -> RunDetail | None:
+    """A run with its evaluations and what to compare them with; None where there is none."""
+    with snapshot(connection):
+        columns = ", ".join(f'"{name}"' for name in _COLUMNS)
+        found = first(connection, f"SELECT {columns} FROM run WHERE id = ?", (run,))
+        if found is None:
+            return None
+        values = dict(zip(_COLUMNS, found, strict=True))
+        evaluations = rows(
+            connection,
+            "SELECT t.name, e.split, e.step, e.epoch, e.n, e.accuracy, e.low, e.high FROM evaluation e"
+            " JOIN task t ON t.id = e.task_id WHERE e.run_id = ? ORDER BY e.step, e.id LIMIT 2000",
+            (run,),
+        )
+        baselines = _baselines(connection, run, values["task_id"])
+    values["task"] = values.pop("scope")
+    values["drops"] = loaded(values["drops"], dict)
+    values["spec"] = loaded(values["spec"], dict)
+    values["error"] = values["error"] or ""
+    names = ("task", "split", "step", "epoch", "n", "accuracy", "low", "high")
+    return RunDetail(
+        **values,
+        evaluations=tuple(EvaluationRow(**dict(zip(names, row, strict=True))) for row in evaluations),
+        baselines=baselines,
+    )
+
+
+def run_metrics(connection: Connection, run: int, after: int = -1, limit: int = 20_000) -> list[MetricRow]:
+    """What a run reported after step `after`, in order."""
+    names = ("step", "epoch", "loss", "learning_rate", "grad_norm", "tokens_per_second", "mfu", "memory_mb")
+    found = rows(
+        connection,
+        f"SELECT {', '.join(names)} FROM metric WHERE run_id = ? AND step > ? ORDER BY step LIMIT ?",
+        (run, after, limit),
+    )
+    return [MetricRow(**dict(zip(names, row, strict=True))) for row in found]
+
+
+def predictions(
+    connection: Connection, run: int, *, after: int = -1, wrong_only: bool = False, limit: int = 200
+) -> list[PredictionRow]:
+    """A page of a run's predictions, by question id."""
+    names = ("question_id", "key", "split", "question", "gold", "text", "extracted", "correct", "reason")
+    found = rows(
+        connection,
+        "SELECT p.question_id, q.key, p.split, q.text, q.gold, p.text, p.extracted, p.correct, p.reason"
+        " FROM prediction p JOIN question q ON q.id = p.question_id"
+        f" WHERE p.run_id = ? AND p.question_id > ?{' AND p.correct = 0' if wrong_only else ''}"
+        " ORDER BY p.question_id LIMIT ?",
+        (run, after, limit),
+    )
+    return [PredictionRow(**dict(zip(names, (*row[:7], bool(row[7]), row[8]), strict=True))) for row in found]
+
+
+def _baselines(connection: Connection, run: int, task_id: int | None) -> tuple[Baseline, ...]:
+    if task_id is None:
+        return ()
+    teachers = rows(
+        connection,
+        "SELECT name, strategy, accepted, rejected FROM plan"
+        " WHERE task_id = ? AND split = 'test' AND active = 1 ORDER BY id",
+        (task_id,),
+    )
+    students = rows(
+        connection,
+        'SELECT r.id, r.student, r."trigger", e.n, e.accuracy FROM evaluation e JOIN run r ON r.id = e.run_id'
+        " WHERE e.task_id = ? AND e.split = 'test' AND r.id <> ? ORDER BY e.accuracy DESC LIMIT 20",
+        (task_id, run),
+    )
+    found = [
+        Baseline(name=f"teacher ({name})", n=accepted + rejected, accuracy=accuracy)
+        for name, _, accepted, rejected in teachers
+        if (accuracy := share(accepted, accepted + rejected)) is not None
+    ]
+    return (
+        *found,
+        *(
+            Baseline(name=f"run {number} {student} @{trigger}", n=n, accuracy=accuracy)
+            for number, student, trigger, n, accuracy in students
+        ),
+    )

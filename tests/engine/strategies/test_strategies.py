@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import pytest
+
+from engine.config import PlanConfig
+from engine.errors import ConfigError
+from engine.strategies import STRATEGIES, Conversation, Settings, prompt_identity, strategy
+from engine.tasks.question import Question
+from engine.teachers.messages import Completion, Usage
+
+USAGE = Usage(prompt_tokens=1, completion_tokens=1)
+CHOICES = "Where? Answer Choices: (A) home (B) work (C) sea"
+
+
+def question(text: str = "How many?") -> Question:
+    return Question(key="q", text=text, answer="4", split="train")
+
+
+def completion(text: str, finish_reason: str = "stop", **more) -> Completion:
+    return Completion(text=text, usage=USAGE, finish_reason=finish_reason, **more)
+
+
+def talk(name: str, *answers: Completion, text: str = "How many?", answer="number") -> Conversation:
+    settings = Settings(answer_format=answer, max_tokens=128, answer_max_tokens=32)
+    return Conversation.resume(strategy(name), question(text), settings, answers)
+
+
+def test_two_steps_as_the_paper_asks() -> None:
+    first = talk("zero-shot-cot")
+    assert first.request is not None
+    assert first.request.messages[0].content == "Q: How many?\nA: Let's think step by step."
+    assert first.request.max_tokens == 128
+    second = talk("zero-shot-cot", completion("\n\n2 + 2 = 4. \n"))
+    assert second.request is not None
+    assert second.request.messages[0].content == (
+        "Q: How many?\nA: Let's think step by step.\n\n2 + 2 = 4.\nTherefore, the answer (arabic numerals) is"
+    )
+    assert second.request.max_tokens == 32
+    done = talk("zero-shot-cot", completion("\n\n2 + 2 = 4. \n"), completion(" 4."))
+    assert done.request is None
+    assert done.finished is not None
+    assert (done.finished.rationale, done.finished.answer, done.finished.flags) == ("2 + 2 = 4.", "4.", ())
+
+
+@pytest.mark.parametrize(
+    ("answer", "text", "phrase"),
+    [
+        ("choice", CHOICES, "Therefore, among A through C, the answer is"),
+        ("choice", "No options here", "Therefore, the answer is"),
+        ("yes_no", "Is it?", "Therefore, the answer (Yes or No) is"),
+        ("text", "Which?", "Therefore, the answer is"),
+        ("date", "When?", "Therefore, the answer (MM/DD/YYYY) is"),
+    ],
+)
+def test_the_second_phrase_names_the_form(answer, text, phrase) -> None:
+    turn = talk("zero-shot-cot", completion(" So."), text=text, answer=answer)
+    assert turn.request is not None
+    assert turn.request.messages[0].content.endswith(f"So.\n{phrase}")
+
+
+@pytest.mark.parametrize(
+    ("first", "flags"),
+    [
+        (completion("  "), ("empty-rationale",)),
+        (completion("", "length"), ("truncated", "empty-rationale")),
+        (completion("", "content_filter"), ("content_filter", "empty-rationale")),
+        (completion("I cannot.", "refusal"), ("refusal",)),
+    ],
+)
+def test_no_second_turn_is_paid_without_a_rationale(first, flags) -> None:
+    done = talk("zero-shot-cot", first)
+    assert done.finished is not None
+    assert done.finished.flags == flags
+    assert done.finished.answer == ""
+
+
+def test_cut_off_turns_are_flagged() -> None:
+    done = talk("zero-shot-cot", completion("so far", "length"), completion("4", "length"))
+    assert done.finished is not None
+    assert done.finished.flags == ("truncated", "answer-truncated")
+    assert done.finished.finish_reason == "length"
+
+
+@pytest.mark.parametrize(
+    ("text", "rationale", "answer", "flags"),
+    [
+        ("2 + 2 = 4.\nAnswer: 4", "2 + 2 = 4.", "4", ()),
+        ("So.\n\n**Answer:** 4", "So.", "4", ()),
+        ("So.\n**Final answer: 4**", "So.", "4", ()),
+        ("Answer: 3? No.\nAnswer: 4\n", "Answer: 3? No.", "4", ()),
+        ("It is 4.", "It is 4.", "It is 4.", ("no-answer-line",)),
+        ("Answer: 4", "", "4", ("empty-rationale",)),
+    ],
+)
+def test_one_turn(text, rationale, answer, flags) -> None:
+    done = talk("zero-shot-cot-chat", completion(text))
+    assert done.finished is not None
+    assert (done.finished.rationale, done.finished.answer, done.finished.flags) == (rationale, answer, flags)
+
+
+def test_full_reasoning_stands_in_for_an_empty_rationale() -> None:
+    done = talk("zero-shot-cot-chat", completion("Answer: 4", reasoning="2 and 2", reasoning_kind="full"))
+    assert done.finished is not None
+    assert (done.finished.rationale, done.finished.flags) == ("2 and 2", ())
+
+
+def test_an_answer_too_many_is_an_error() -> None:
+    with pytest.raises(ValueError, match="finished"):
+        talk("zero-shot-cot-chat", completion("Answer: 4"), completion("x"))
+
+
+def test_settings_come_from_the_plan() -> None:
+    plan = PlanConfig(name="p", temperature=0.3, top_p=0.9, max_tokens=10, answer_max_tokens=5)
+    settings = Settings.of(plan, "number")
+    request = Conversation(STRATEGIES["zero-shot-cot"], question(), settings).request
+    assert request is not None
+    assert (request.temperature, request.top_p, request.max_tokens) == (0.3, 0.9, 10)
+
+
+def test_identities_differ_and_hold_the_templates() -> None:
+    assert "Let's think step by step." in prompt_identity("zero-shot-cot")
+    assert prompt_identity("zero-shot-cot") != prompt_identity("zero-shot-cot-chat")
+    with pytest.raises(ConfigError, match="zero-shot-cot-chat"):
+        strategy("few-shot")

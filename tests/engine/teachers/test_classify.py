@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from multidict import CIMultiDict
+
+from engine.teachers.classify import classify_status
+
+WALL = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
+
+
+def classify(status, body=b"", secrets=(), **headers):
+    raw = json.dumps(body).encode() if isinstance(body, dict | list) else body
+    named = CIMultiDict({name.replace("_", "-"): value for name, value in headers.items()})
+    return classify_status(status, named, raw, wall=WALL, secrets=secrets)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"Retry_After": "5"}, 5.0),
+        ({"Retry_After": "0.25"}, 0.25),
+        ({"retry_after_ms": "1500"}, 1.5),
+        ({"retry_after_ms": "1500", "Retry_After": "9"}, 1.5),
+        ({"retry_after_ms": "nan", "Retry_After": "9"}, 9.0),
+        ({"Retry_After": "Tue, 14 Nov 2023 22:13:50 GMT"}, 30.0),
+        ({"Retry_After": "Tue, 14 Nov 2023 22:00:00 GMT"}, 0.0),
+        ({"Retry_After": "Fri, 31 Dec 9999 23:59:59 GMT"}, 3600.0),
+        ({"Retry_After": "-3"}, None),
+        ({"Retry_After": "NaN"}, None),
+        ({"Retry_After": "inf"}, None),
+        ({"Retry_After": "1e308"}, 3600.0),
+        ({"Retry_After": "1e999"}, None),
+        ({"Retry_After": "soon"}, None),
+        ({"Retry_After": ""}, None),
+        ({"Retry_After": "9" * 5000}, None),
+        ({"Retry_After": "Mon, 99 Zzz 2023 99:99:99 GMT"}, None),
+    ],
+)
+def test_retry_after_in_all_its_forms(headers, seconds) -> None:
+    failure = classify(429, **headers)
+    assert failure.kind == "limited"
+    assert failure.retry_after_s == seconds
+
+
+def test_a_wait_in_words_is_read_where_no_header_helps() -> None:
+    body = {"error": {"message": "Rate limit reached. Please try again in 350ms."}}
+    assert classify(429, body).retry_after_s == pytest.approx(0.35)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (401, b"", "parked"),
+        (402, b"", "parked"),
+        (403, b"", "parked"),
+        (404, b"", "parked"),
+        (
+            429,
+            {"error": {"code": "insufficient_quota", "message": "You exceeded your current quota"}},
+            "parked",
+        ),
+        (429, {"error": {"type": "billing_not_active", "message": "inactive"}}, "parked"),
+        (429, {"error": {"type": "enforced_spend_limit_reached"}}, "parked"),
+        (429, {"error": "slow down"}, "limited"),
+        (429, b"<html>Too Many Requests</html>", "limited"),
+        (400, {"error": {"message": "Your credit balance is too low"}}, "parked"),
+        (400, [{"error": {"status": "INVALID_ARGUMENT", "message": "API key not valid."}}], "parked"),
+        (400, {"error": {"code": "context_length_exceeded", "message": "maximum context"}}, "permanent"),
+        (400, {"error": {"code": "content_filter", "message": "policy"}}, "permanent"),
+        (403, {"error": {"message": "Your input was flagged by moderation"}}, "permanent"),
+        (400, b"", "permanent"),
+        (413, b"", "permanent"),
+        (422, {"detail": [{"msg": "field required"}]}, "permanent"),
+        (408, b"", "transient"),
+        (409, b"", "transient"),
+        (500, b"<html>", "transient"),
+        (503, {"error": {"message": "overloaded"}}, "transient"),
+        (529, b"", "transient"),
+        (302, b"", "parked"),
+    ],
+)
+def test_the_table_of_classes(status, body, kind) -> None:
+    failure = classify(status, body)
+    assert failure.kind == kind
+    assert failure.status == status
+    assert str(status) in failure.reason
+
+
+@pytest.mark.parametrize(
+    ("message", "scope"),
+    [
+        ("Rate limit reached for gpt on tokens per min (TPM): Limit 30000", "tokens"),
+        ("Rate limit reached for requests per min (RPM)", "requests"),
+        ("Too many concurrent requests", "concurrency"),
+        ("slow down", None),
+    ],
+)
+def test_which_limit_was_met_is_read_from_the_words(message, scope) -> None:
+    assert classify(429, {"error": {"message": message}}).scope == scope
+
+
+def test_reasons_are_one_safe_short_line_without_secrets() -> None:
+    body = {"error": {"message": "bad\x1b]0;owned\x07 \u202e key sk-secret-1 \n" + "x" * 5000}}
+    failure = classify(400, body, secrets=("sk-secret-1",))
+    assert "\x1b" not in failure.reason
+    assert "\u202e" not in failure.reason
+    assert "\n" not in failure.reason
+    assert "sk-secret-1" not in failure.reason
+    assert len(failure.reason) <= 200
+
+
+def test_headers_of_both_kinds_are_read() -> None:
+    openai = classify(
+        429,
+        x_ratelimit_limit_requests="60",
+        x_ratelimit_remaining_requests="0",
+        x_ratelimit_reset_requests="6m0s",
+    ).headers
+    assert openai is not None
+    assert (openai.requests_limit, openai.requests_remaining, openai.requests_reset_s) == (60, 0, 360)
+    anthropic = classify(
+        429,
+        anthropic_ratelimit_tokens_limit="40000",
+        anthropic_ratelimit_tokens_remaining="-1",
+        anthropic_ratelimit_tokens_reset="2023-11-14T22:13:30Z",
+    ).headers
+    assert anthropic is not None
+    assert (anthropic.tokens_limit, anthropic.tokens_remaining, anthropic.tokens_reset_s) == (40000, None, 10)

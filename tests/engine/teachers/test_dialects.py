@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import pytest
+
+from engine.errors import ConfigError
+from engine.teachers.dialects import dialect
+from engine.teachers.dialects.shared import split_think
+from engine.teachers.failures import MalformedAnswer
+from engine.teachers.messages import Message, Request
+from engine.teachers.tokens import Correction, estimate_tokens
+
+ASK = Request(
+    messages=(Message("system", "Be brief."), Message("user", "2 + 2?")), n=2, stop=("END",), seed=3
+)
+
+
+def chat(*choices, **top):
+    return dialect("openai-chat").parse({"choices": list(choices), **top}, ASK)
+
+
+def test_an_unknown_dialect_names_those_there_are() -> None:
+    with pytest.raises(ConfigError, match="openai-chat, openai-completions"):
+        dialect("anthropic-messages")
+
+
+def test_chat_bodies() -> None:
+    path, body = dialect("openai-chat").build(ASK, "m", {"reasoning_effort": "low"})
+    assert path == "/chat/completions"
+    assert body == {
+        "model": "m",
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 2?"}],
+        "max_tokens": 256,
+        "stop": ["END"],
+        "seed": 3,
+        "n": 2,
+        "reasoning_effort": "low",
+    }
+    _, body = dialect("openai-chat").build(ASK, "m", {"max_completion_tokens": 900})
+    assert "max_tokens" not in body
+
+
+def test_completion_bodies_join_messages() -> None:
+    path, body = dialect("openai-completions").build(ASK, "m", {})
+    assert path == "/completions"
+    assert body["prompt"] == "Be brief.\n\n2 + 2?"
+    assert "messages" not in body
+
+
+def test_plain_completions() -> None:
+    payload = {"id": "c", "choices": [{"text": " 4", "finish_reason": "length"}]}
+    (completion,) = dialect("openai-completions").parse(payload, ASK)
+    assert (completion.text, completion.finish_reason) == (" 4", "length")
+    with pytest.raises(MalformedAnswer):
+        dialect("openai-completions").parse({"choices": [{"text": None}]}, ASK)
+
+
+def test_choices_come_in_the_order_of_their_index_and_share_the_bill() -> None:
+    one = {"index": 1, "message": {"content": "b"}, "finish_reason": "stop"}
+    nought = {"index": 0, "message": {"content": "a"}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 11, "completion_tokens": 7, "prompt_tokens_details": {"cached_tokens": 4}}
+    first, second = chat(one, nought, usage=usage)
+    assert (first.text, second.text) == ("a", "b")
+    assert first.usage.prompt_tokens + second.usage.prompt_tokens == 11
+    assert first.usage.completion_tokens + second.usage.completion_tokens == 7
+    assert first.usage.cached_tokens == 2
+
+
+@pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
+def test_reasoning_is_read_apart(field) -> None:
+    (completion,) = chat({"message": {"content": "4", field: "2 and 2"}, "finish_reason": "stop"})
+    assert (completion.text, completion.reasoning, completion.reasoning_kind) == ("4", "2 and 2", "full")
+
+
+def test_thinking_parts() -> None:
+    parts = [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+        {"type": "text", "text": "4"},
+    ]
+    (completion,) = chat({"message": {"content": parts}})
+    assert (completion.text, completion.reasoning) == ("4", "hm")
+
+
+@pytest.mark.parametrize(
+    ("text", "rest", "thought"),
+    [
+        ("<think>a</think>\n\n4", "4", "a"),
+        ("\n<think>\na\n</think>4", "4", "a"),
+        ("a\n</think>\n4", "4", "a"),
+        ("<think>never closed", "", "never closed"),
+        ("<think></think>4", "4", None),
+        ("plain <think>late</think> text", "plain <think>late</think> text", None),
+    ],
+)
+def test_think_blocks_are_split_off(text, rest, thought) -> None:
+    assert split_think(text) == (rest, thought)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ("eos", "stop"),
+        ("max_tokens", "length"),
+        ("SAFETY", "content_filter"),
+        (None, "unknown"),
+        ("tool_calls", "tool_calls"),
+    ],
+)
+def test_finish_reasons_are_normalised(given, reason) -> None:
+    (completion,) = chat({"message": {"content": "x"}, "finish_reason": given})
+    assert completion.finish_reason == reason
+
+
+def test_refusals_and_withheld_answers_are_answers() -> None:
+    (refused,) = chat({"message": {"content": None, "refusal": "No."}, "finish_reason": "stop"})
+    assert (refused.text, refused.finish_reason) == ("No.", "refusal")
+    (withheld,) = chat({"message": {"content": None}, "finish_reason": "content_filter"})
+    assert (withheld.text, withheld.finish_reason) == ("", "content_filter")
+
+
+def test_completion_tokens_from_the_total() -> None:
+    (completion,) = chat({"message": {"content": "x"}}, usage={"prompt_tokens": 5, "total_tokens": 9})
+    assert (completion.usage.completion_tokens, completion.usage.estimated) == (4, False)
+
+
+def test_estimates_are_near_and_learn() -> None:
+    assert estimate_tokens("") == 0
+    assert estimate_tokens("a" * 400) == 100
+    assert estimate_tokens("\ud800") == 1
+    correction = Correction()
+    for _ in range(50):
+        correction.observe(100, 150)
+    assert correction.apply(200) == pytest.approx(300, abs=6)
+    correction.observe(1, 10**9)
+    assert correction.ratio <= 4

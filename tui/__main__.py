@@ -1,0 +1,120 @@
+"""`coterie tui`: the monitor of a `state.db`, on a terminal or as one line an interval."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.config import TuiConfig, load_config
+from engine.errors import UsageError
+from state.errors import CoterieError
+
+EXAMPLE = """example:
+  coterie tui                          the database of ./config.toml
+  coterie tui --db /srv/run/state.db --readonly
+  ssh gpu-server 'cd coterie && .venv/bin/python -m tui --plain --interval 10'
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the monitor; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        path, settings = _source(arguments)
+        if arguments.plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
+            return plain(path, arguments.interval)
+        from tui.app import make_app  # heavy, and not needed for --plain
+
+        app = make_app(
+            path,
+            readonly=arguments.readonly,
+            keys=settings.keys,
+            theme=settings.theme,
+            interval=arguments.interval,
+        )
+    except CoterieError as error:
+        sys.stderr.write(f"{error.message}\n")
+        return error.exit_code
+    app.run()
+    return app.return_code or 0
+
+
+def plain(path: Path, interval: float) -> int:
+    """One line of status an interval, until it is interrupted or nobody reads any more."""
+    from state.database import now_ms
+    from state.safe import safe
+    from state.views.line import plain_line
+    from tui.feed import Feed, FeedError
+
+    feed = Feed(path)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        while True:
+            try:
+                line = plain_line(feed.read(now_ms(), None).status)
+            except FeedError as error:
+                line = safe(f"waiting: {error}")
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+            time.sleep(interval)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit
+        return 0
+    finally:
+        feed.close()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="coterie tui",
+        description="Watch a daemon through its state database; works while it is down, too.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "-c", "--config", type=Path, default=None, metavar="FILE", help="default: config.toml"
+    )
+    parser.add_argument("--db", metavar="URL|PATH", help="the database itself: sqlite:///PATH or PATH")
+    parser.add_argument(
+        "--readonly", action="store_true", help="without the keys that ask the daemon for something"
+    )
+    parser.add_argument("--plain", action="store_true", help="one line an interval; also without a terminal")
+    parser.add_argument("--interval", type=_seconds, default=1.0, metavar="S", help="seconds (default 1)")
+    return parser
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.1 <= value <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0.1 to 3600")
+    return value
+
+
+def _source(arguments: argparse.Namespace) -> tuple[Path, TuiConfig]:
+    """The database, and the monitor's settings; with --db a configuration is not needed."""
+    file = arguments.config or Path("config.toml")
+    config = load_config(file) if arguments.config or not arguments.db or file.exists() else None
+    settings = config.tui if config is not None else TuiConfig()
+    if not arguments.db:
+        assert config is not None
+        return config.database, settings
+    given = arguments.db
+    if "://" in given:
+        if not given.startswith("sqlite:///") or given == "sqlite:///":
+            raise UsageError(f"--db {given}: expected sqlite:///PATH, or a path")
+        given = given.removeprefix("sqlite:///")
+    return Path(given).resolve(), settings
+
+
+if __name__ == "__main__":
+    sys.exit(main())

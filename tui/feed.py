@@ -1,0 +1,109 @@
+"""Reads the database for the screens: one connection, one reader at a time, in a worker thread.
+
+Invariants: nothing is kept open across a failure or a replaced file; a screen's own reading is left
+out when neither the database nor what it asks for has changed. It knows nothing of widgets: what it
+read goes to the screen as a message.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from state import sqlite
+from state.database import open_reader
+from state.errors import StateError, StateMissing
+from state.sqlite import Connection
+from state.views.commands import Answer, answers
+from state.views.glance import Status
+from state.views.status import process_exists, read_status
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a screen wants read beside the status; equal keys mean equal wishes."""
+
+    key: Hashable
+    read: Callable[[Connection], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """What was read; `payload` is None where there was no wish or nothing has changed."""
+
+    status: Status
+    payload: Any
+    answers: list[Answer]
+    generation: int  # counts the database files that were opened
+
+
+class FeedError(Exception):
+    """The database cannot be read now; the message is for the banner."""
+
+
+class Feed:
+    """A read-only connection that comes back when the database does."""
+
+    def __init__(self, path: Path, alive: Callable[[int], bool] = process_exists) -> None:
+        self._path = path
+        self._alive = alive
+        self._lock = threading.Lock()
+        self._connection: Connection | None = None
+        self._file: tuple[int, int] | None = None
+        self._seen: tuple[int, Hashable] | None = None
+        self._generation = 0
+
+    def read(self, now_ms: int, wish: Wish | None, asked: Sequence[int] = ()) -> Fresh:
+        """The status, what `wish` asks for, and the answers to the commands `asked`.
+
+        Raises:
+            FeedError: there is no database, or it cannot be read.
+        """
+        with self._lock:
+            try:
+                connection = self._open()
+                version = connection.execute("PRAGMA data_version").fetchone()[0]
+                status = read_status(connection, now_ms, self._alive)
+                payload = None
+                if wish is not None and self._seen != (version, wish.key):
+                    payload = wish.read(connection)
+                    self._seen = (version, wish.key)
+                return Fresh(status, payload, answers(connection, asked), self._generation)
+            except StateMissing:
+                self._close()
+                raise FeedError(f"{self._path}: no state database yet; `coterie run` makes it") from None
+            except StateError as error:
+                self._close()
+                raise FeedError(error.message) from None
+            except (sqlite.Error, OSError) as error:
+                self._close()
+                raise FeedError(f"{self._path}: {error}; trying again") from None
+
+    def close(self) -> None:
+        """Lets the database go."""
+        with self._lock:
+            self._close()
+
+    def _open(self) -> Connection:
+        try:
+            found = os.stat(self._path)
+        except FileNotFoundError:
+            raise StateMissing from None
+        file = (found.st_dev, found.st_ino)
+        if self._connection is not None and file != self._file:
+            self._close()
+        if self._connection is None:
+            self._connection = open_reader(self._path)
+            self._file = file
+            self._generation += 1
+        return self._connection
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+        self._seen = None

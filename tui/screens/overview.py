@@ -1,0 +1,221 @@
+"""1 Overview: is it running, what does it cost, how far is it, what happened last."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import Vertical, VerticalScroll
+
+from state.sqlite import Connection
+from state.views.events import EventRow, newest_events
+from state.views.glance import RunStatus, Status, TaskStatus, TeacherStatus
+from state.views.line import count, duration, percent, short
+from tui.feed import Wish
+from tui.meter import bar, spark
+from tui.screens.view import View
+from tui.text import level_word, lines, one_line, say, state_word, title
+from tui.widgets.block import Block
+
+EVENTS = 20
+
+
+class Overview(View):
+    """The first screen."""
+
+    number = "1"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[EventRow] = []
+
+    def body(self) -> ComposeResult:
+        """Three groups, one, two or three columns by the width."""
+        with VerticalScroll(id="overview", classes="detail", can_focus=False):
+            with Vertical(id="left"):
+                yield Block(id="tasks")
+                yield Block(id="runs")
+            with Vertical(id="middle"):
+                yield Block(id="rates")
+                yield Block(id="teachers")
+            with Vertical(id="right"):
+                yield Block(id="events")
+
+    def wish(self) -> Wish:
+        """The last events."""
+        return Wish("overview", _events)
+
+    def learn(self, payload: Any) -> None:
+        """Takes the events."""
+        self.events = payload
+
+    def new_database(self) -> None:
+        """Other events."""
+        self.events = []
+
+    def show(self, status: Status) -> None:
+        """Every block."""
+        fitting = max(6, self.size.height - 6) if self.has_class("-three") else 8
+        self.query_one("#tasks", Block).paint(lambda width: paint_tasks(status, width))
+        self.query_one("#runs", Block).paint(lambda width: paint_runs(status, width))
+        self.query_one("#rates", Block).paint(lambda width: paint_rates(status, width))
+        self.query_one("#teachers", Block).paint(lambda width: paint_teachers(status, width))
+        self.query_one("#events", Block).paint(
+            lambda width: paint_events(self.events[:fitting], status.at, width)
+        )
+
+    def subject_task(self) -> str | None:
+        """The only task, where there is only one."""
+        tasks = self.status.tasks if self.status else ()
+        return tasks[0].name if len(tasks) == 1 else None
+
+    def subject_run(self) -> RunStatus | None:
+        """The only run under way."""
+        runs = self.status.active_runs if self.status else ()
+        return runs[0] if len(runs) == 1 else None
+
+
+def _events(connection: Connection) -> list[EventRow]:
+    return newest_events(connection, limit=EVENTS)
+
+
+def cut(text: Text, width: int) -> Text:
+    """One line at most `width` cells long."""
+    text.truncate(max(4, width), overflow="ellipsis")
+    return text
+
+
+def paint_tasks(status: Status, width: int) -> Text:
+    """A bar for each task: accepted samples against what its next student waits for."""
+    if not status.tasks:
+        hint = "No task yet. Write [tasks.NAME] in config.toml, then `coterie run`."
+        return lines([title("tasks"), say((hint, "dim"))])
+    parts: list[Text | str] = [title("tasks")]
+    for task in status.tasks:
+        parts += _task(status, task, width)
+    return lines(parts)
+
+
+def _task(status: Status, task: TaskStatus, width: int) -> list[Text]:
+    trigger = task.trigger
+    run = next((run for run in status.runs if run.id == task.run_id), None)
+    if trigger is not None:
+        slash = " / " if width >= 48 else "/"
+        numbers = f"{count(trigger.have)}{slash}{count(trigger.goal)}" + (
+            " sampled" if trigger.complete else ""
+        )
+        share = trigger.have / trigger.goal if trigger.goal else 1.0
+    else:
+        share = 1.0
+        numbers = f"{count(task.accepted)} accepted" if task.triggers or task.accepted else "no student"
+    correct = "correct" if width >= 48 else "✓"
+    notes = f"  {correct} {percent(task.correct_share)}" if task.accepted else ""
+    if task.paused:
+        notes += "  paused"
+    elif task.eta_s is not None:
+        notes += f"  ETA {duration(task.eta_s)}"
+    ready = ""
+    if run is not None:
+        ready = f"  → run {run.id}" + (f" {run.step}/{run.steps}" if run.active else " queued")
+    name = one_line(task.name)
+    if width >= 80:
+        room = max(8, min(30, width - 64))
+        head = say((f"{name[:14]:<14} ", "bold"), (bar(share, room), "green"), f" {numbers:<15}")
+        return [cut(say(head, (notes + ready, "dim")), width)]
+    head = say((f"{name[:18]}  ", "bold"), numbers, (notes, "dim"))
+    room = max(6, width - 2 - (20 if ready else 0))
+    return [cut(head, width), cut(say((bar(share, room), "green"), (ready, "cyan")), width)]
+
+
+def paint_runs(status: Status, width: int) -> Text:
+    """The runs that are under way, or the last that ended."""
+    active = list(status.active_runs)
+    heading = "running now"
+    if not active:
+        heading = "last run"
+        active = [run for run in status.runs if run.state in ("done", "failed", "stopped")][-1:]
+    if not active:
+        if status.tasks and not any(task.students for task in status.tasks):
+            hint = "No student: write [[students]] in config.toml to train on what is sampled."
+        else:
+            hint = (
+                "No run yet: one starts when a task has enough accepted samples; t on 2 Tasks starts it now."
+            )
+        return lines([title("runs"), say((hint, "dim"))])
+    parts: list[Text | str] = [title(heading)]
+    for run in active:
+        parts += [cut(text, width) for text in _run(run, width)]
+    return lines(parts)
+
+
+def _run(run: RunStatus, width: int) -> list[Text]:
+    head = say((f"run {run.id} ", "bold"), one_line(f"{run.student} on {run.task}  "), state_word(run.state))
+    if not run.active:
+        tail = say(f"  test accuracy {percent(run.accuracy)}" if run.accuracy is not None else "")
+        return [head, say(("  " + one_line(run.error), "red")) if run.error else tail]
+    share = run.step / run.steps if run.steps else 0.0
+    progress = say(
+        (bar(share, max(6, width // 4)), "green"),
+        f" {run.step}/{run.steps}",
+        f"  loss {run.loss:.3f}" if run.loss is not None else "",
+        f"  ETA {duration(run.eta_s)}" if run.eta_s is not None else "",
+    )
+    return [head, progress]
+
+
+def paint_rates(status: Status, width: int) -> Text:
+    """The last minute as sparklines."""
+    pulse = status.pulse
+    if not status.daemon.alive:
+        hint = "No daemon is running. `coterie run` starts it, and goes on where it stopped."
+        return lines([title("rates"), say((hint, "dim"))])
+    room = max(8, width - 22)
+    rows = (
+        ("requests/s", f"{pulse.requests_per_second:.1f}", pulse.requests, "green"),
+        ("tokens/s", short(pulse.tokens_per_second), pulse.tokens, "cyan"),
+        ("429s", percent(pulse.share_429, 1), pulse.limited, "yellow"),
+        ("retries/s", f"{pulse.retries_per_second:.1f}", pulse.retries, "magenta"),
+    )
+    parts: list[Text | str] = [title("rates, the last minute")]
+    parts += [
+        cut(say(f"{name:<11}", (f"{now:>7}  ", "bold"), (spark(values, room), style)), width)
+        for name, now, values, style in rows
+    ]
+    return lines(parts)
+
+
+def paint_teachers(status: Status, width: int) -> Text:
+    """Each teacher in a line, and why it waits."""
+    if not status.teachers:
+        return lines([title("teachers"), say(("No teacher yet: [teachers.NAME] in config.toml.", "dim"))])
+    parts: list[Text | str] = [title("teachers")]
+    parts += [cut(_teacher(status, teacher), width) for teacher in status.teachers]
+    return lines(parts)
+
+
+def _teacher(status: Status, teacher: TeacherStatus) -> Text:
+    head = say((f"{one_line(teacher.name)[:16]} ", "bold"), state_word(teacher.state))
+    if teacher.reason:
+        return say(head, "  ", one_line(teacher.reason))
+    if not status.daemon.alive:
+        return say(head, (f"  {count(teacher.answered)} answered", "dim"))
+    return say(
+        head,
+        f"  {teacher.requests_per_minute / 60:.1f}/s",
+        f"  {teacher.in_flight}/{teacher.cap}",
+        f"  p50 {teacher.p50_ms:.0f}ms" if teacher.p50_ms is not None else "",
+        (f"  429 {teacher.status_429}", "dim"),
+    )
+
+
+def paint_events(events: list[EventRow], now: int, width: int) -> Text:
+    """The last events, newest first."""
+    if not events:
+        return lines([title("events"), say(("Nothing has happened yet.", "dim"))])
+    parts: list[Text | str] = [title("last events")]
+    for event in events:
+        age = duration((now - event.at) / 1000)
+        words = one_line(f"{event.subject}  {event.message}")
+        parts.append(cut(say((f"{age:>7} ", "dim"), level_word(event.level), f"  {words}"), width))
+    return lines(parts)

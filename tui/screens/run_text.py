@@ -1,0 +1,140 @@
+"""What the tabs of the runs screen say of a run. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from state.views.line import count, duration, percent, short
+from state.views.runs import MetricRow, PredictionRow, RunDetail
+from tui.meter import bar, spark
+from tui.screens.view import sections
+from tui.text import one_line, say, state_word, title, verdict
+
+TABS = ("course", "config", "log", "predictions")
+
+
+def paint_head(run: RunDetail, tab: str) -> Text:
+    """The run's name and the tabs."""
+    names: list[tuple[str, str]] = []
+    for name in TABS:
+        names += [(f" {name} ", "reverse bold" if name == tab else "dim"), (" ", "")]
+    head = say(
+        (f"run {run.id} ", "bold"),
+        one_line(f"{run.student} on {run.task} @{run.trigger}  "),
+        state_word(run.state),
+    )
+    return sections((head, [say(*names)]))
+
+
+def paint_course(run: RunDetail, metrics: Sequence[MetricRow], width: int) -> Text:
+    """Progress, speed and memory; then accuracy by epoch, and what it is compared with."""
+    room = max(8, min(40, width - 24))
+    last = metrics[-1] if metrics else None
+    progress = [
+        say(
+            ("step      ", "dim"),
+            f"{run.step}/{run.steps} ",
+            (bar(run.step / max(1, run.steps), room // 2), "green"),
+        ),
+        say(("loss      ", "dim"), f"{run.loss:.4f}" if run.loss is not None else "–"),
+    ]
+    if last is not None:
+        progress += [
+            say(
+                ("rate      ", "dim"),
+                f"{last.learning_rate:.2e} ",
+                (spark([item.learning_rate for item in metrics], room), "cyan"),
+            ),
+            say(
+                ("tokens/s  ", "dim"),
+                f"{short(last.tokens_per_second):>8} ",
+                (spark([item.tokens_per_second or 0.0 for item in metrics], room), "cyan"),
+            ),
+            say(
+                ("memory    ", "dim"),
+                f"{short(last.memory_mb)} MB" if last.memory_mb is not None else "–",
+                f"   MFU {percent(last.mfu)}" if last.mfu is not None else "",
+            ),
+        ]
+    about = f"ZeRO {run.zero_stage} on {run.device or 'no device yet'}"
+    progress.append(
+        say(("train     ", "dim"), f"{about}; {count(run.samples)} samples, {count(run.questions)} questions")
+    )
+    if run.eta_s is not None:
+        progress.append(say(("ETA       ", "dim"), duration(run.eta_s)))
+    if run.error:
+        progress.append(say(("✗ " + run.error[:2_000], "red")))
+    elif run.state == "queued":
+        progress.append(say(("it waits for a free device", "dim")))
+    elif run.state == "stopped":
+        progress.append(say(("stopped by a person; t starts it again", "dim")))
+    room = max(6, min(24, width - 46))
+    by_epoch = [
+        say(
+            f"{item.split:<5} epoch {item.epoch:<5.1f}",
+            (bar(item.accuracy, room), "green"),
+            f" {percent(item.accuracy):>4} ",
+            (f"[{percent(item.low)}, {percent(item.high)}] n={item.n}", "dim"),
+            f"  {one_line(item.task)}" if item.task != run.task else "",
+        )
+        for item in run.evaluations
+    ]
+    beside = [
+        say(f"{one_line(item.name)[:30]:<30} {percent(item.accuracy):>4}  ", (f"n={item.n}", "dim"))
+        for item in run.baselines
+    ]
+    return sections(
+        (say(), progress),
+        (title("accuracy by epoch, 95 % interval"), by_epoch or [say(("not evaluated yet", "dim"))]),
+        (title("on the same test questions"), beside or [say(("nothing to compare with yet", "dim"))]),
+    )
+
+
+def paint_config(run: RunDetail) -> Text:
+    """What decided the run."""
+    drops = [
+        say((f"{one_line(str(why))[:20]:<20} ", "dim"), one_line(str(n))) for why, n in run.drops.items()
+    ]
+    return sections(
+        (
+            say(),
+            [
+                say(("method     ", "dim"), run.method),
+                say(("base       ", "dim"), one_line(run.base)),
+                say(("seed       ", "dim"), str(run.seed)),
+                say(("directory  ", "dim"), one_line(run.directory)),
+                say(("manifest   ", "dim"), one_line(run.digest)),
+                say(("tries      ", "dim"), str(run.tries)),
+            ],
+        ),
+        (title("left out by curation"), drops or [say(("nothing", "dim"))]),
+        (title("spec"), [say(json.dumps(run.spec, indent=2, ensure_ascii=False)[:20_000])]),
+    )
+
+
+def paint_predictions(found: Sequence[PredictionRow], wrong_only: bool, more: bool) -> Text:
+    """The student's answers, one below the other."""
+    if not found:
+        hint = (
+            "no wrong answer" if wrong_only else "No prediction yet: they come with the evaluation on test."
+        )
+        return sections((say(), [say((hint, "dim"))]))
+    parts = [
+        (
+            say(
+                verdict("correct" if item.correct else "wrong"),
+                (f"  {one_line(item.key)} ({item.split})  ", "dim"),
+                f"{one_line(item.extracted or 'nothing')[:60]} ",
+                (f"against {one_line(item.gold)[:60]}", "dim"),
+            ),
+            [say(one_line(item.question)[:500], style) for style in ("",)]
+            + [say((item.text[:2_000], "dim"))],
+        )
+        for item in found
+    ]
+    if more:
+        parts.append((say(), [say(("more below: go in (enter) and to the bottom (G)", "dim"))]))
+    return sections(*parts)
