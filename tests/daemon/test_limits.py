@@ -200,3 +200,15 @@ def test_a_burst_of_refusals_counts_once() -> None:
         rates.add(key.requests.rate)
     assert len(rates) == 1
     assert key.limited_count == 12
+
+
+def test_no_minute_ever_holds_more_than_the_limit() -> None:
+    result = simulate(
+        limits(requests_per_minute=600),
+        Server(latency=0.1),
+        seconds=200,
+        stalls=((30.0, 3.0), (61.0, 0.6), (90.0, 9.0)),
+    )
+    sends = result.sends
+    assert len(sends) > 1700
+    assert all(late - early > 60 for early, late in zip(sends, sends[600:], strict=False))
