@@ -79,7 +79,7 @@ def terse(sentence: str) -> bool:
 
 
 def spans(text: str, begins: Callable[[str], bool] = terse) -> Iterator[tuple[str, bool]]:
-    """Candidate spans in order of preference, and whether each is marked.
+    """Candidate spans in order of preference, and whether each is marked, or stands where an answer stands.
 
     A span is one sentence or line; a format takes the first in which it finds anything. `begins` says whether
     the first sentence of a short text is the answer.
@@ -88,10 +88,11 @@ def spans(text: str, begins: Callable[[str], bool] = terse) -> Iterator[tuple[st
         for sentence in sentences(span)[:1]:
             yield sentence, True
     pieces = [piece for piece in sentences(text) if "words)" not in piece]
-    if pieces and not (len(text.strip()) <= SHORT and begins(pieces[0])):
+    answers = bool(pieces) and len(text.strip()) <= SHORT and begins(pieces[0])
+    if not answers:
         pieces.reverse()
-    for piece in pieces:
-        yield piece[:2000], False
+    for index, piece in enumerate(pieces):
+        yield piece[:2000], answers and index == 0
 
 
 def _braced(text: str, start: int) -> str:
