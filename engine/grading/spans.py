@@ -39,12 +39,22 @@ _MARK = re.compile(
 _SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]{0,2}[ \t]+|\n+")
 
 
+_DENIED = re.compile(r",?\s(?:but |and )?not\s[^.,;\n]{1,60}", re.IGNORECASE)
+_THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,3})((?:[ \u00a0\u202f\u2009]\d{3}){1,6})(?![\d.]?\d)")
+
+
+def affirmed(span: str) -> str:
+    """A span without what it denies: "5, not 6" affirms 5."""
+    return _DENIED.sub("", span) if "not" in span else span
+
+
 def normalise(completion: str) -> str:
     """The tail of a completion in plain typography, simple LaTeX undone."""
     text = completion[-TAIL:]
     if "\nQ:" in text:
         head = text.partition("\nQ:")[0]
         text = head if head.strip() else text
+    text = _THOUSANDS.sub(lambda match: match[1] + re.sub(r"\D", "", match[2]), text)
     if not text.isascii():
         text = text.translate(_SPACES)
     if "\\" in text:
