@@ -60,8 +60,8 @@ def sync_task(
     answer_format: str,
     digest: str,
     questions: Sequence[QuestionRow],
-) -> Task:
-    """The task's row; its questions are rewritten only when the digest of their texts changed."""
+) -> tuple[Task, bool]:
+    """The task's row, and whether its questions changed: only then they are rewritten."""
     task = opened.exec(select(Task).where(Task.name == name)).first()
     if task is None:
         task = Task(name=name, created_at=now_ms())
@@ -74,7 +74,7 @@ def sync_task(
     assert task.id is not None
     if not same:
         _sync_questions(opened, task.id, questions)
-    return task
+    return task, not same
 
 
 def _sync_questions(opened: Session, task_id: int, questions: Iterable[QuestionRow]) -> None:
