@@ -24,7 +24,7 @@ def student(request, bases):
 
 def by_hand(model, tokenizer, question: str, count: int) -> str:
     """The greedy continuation, one full forward pass a token."""
-    ids = prompt_ids(tokenizer, question)
+    [ids] = prompt_ids(tokenizer, [question])
     written: list[int] = []
     with torch.inference_mode():
         while len(written) < count and (not written or written[-1] != tokenizer.eos_token_id):
@@ -35,7 +35,7 @@ def by_hand(model, tokenizer, question: str, count: int) -> str:
 
 def test_a_batch_answers_as_each_question_alone(student) -> None:
     model, tokenizer = student
-    assert len({len(prompt_ids(tokenizer, question)) for question in QUESTIONS}) > 4
+    assert len({len(ids) for ids in prompt_ids(tokenizer, QUESTIONS)}) > 4
     expected = [by_hand(model, tokenizer, question, 10) for question in QUESTIONS]
     for size in (1, 5, 64):
         found = evaluate.generate(model, tokenizer, QUESTIONS, max_new_tokens=10, batch_size=size)
@@ -50,12 +50,12 @@ def test_a_prompt_without_room_gets_no_answer_and_others_what_fits(bases) -> Non
     model.generation_config.eos_token_id = None
     long, short = "Ann flips. " * 40, QUESTIONS[0]
     texts = evaluate.generate(model, tokenizer, [long, short], max_new_tokens=200, batch_size=1)
-    room = 64 - len(prompt_ids(tokenizer, short))
+    room = 64 - len(prompt_ids(tokenizer, [short])[0])
     assert texts[0] == "" and texts[1] == by_hand_no_end(model, tokenizer, short, room)
 
 
 def by_hand_no_end(model, tokenizer, question: str, count: int) -> str:
-    ids = prompt_ids(tokenizer, question)
+    [ids] = prompt_ids(tokenizer, [question])
     start = len(ids)
     with torch.inference_mode():
         while len(ids) < start + count:
