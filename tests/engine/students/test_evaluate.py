@@ -8,7 +8,6 @@ from engine.config.students import EvaluationConfig
 from engine.students import evaluate
 from engine.students.ranks import Ranks, StopFlag, Stopped
 from engine.students.rows import prompt_ids
-from tests.engine.students.rank import judge
 from tests.engine.students.runs import rows
 
 QUESTIONS = [row.question for row in rows()[1]]
@@ -65,7 +64,7 @@ def by_hand_no_end(model, tokenizer, question: str, count: int) -> str:
 
 def test_rows_are_graded_by_the_part_after_the_arrow() -> None:
     row = rows()[1][0].model_copy(update={"gold": "yes"})
-    same = judge("careful")
+    same = evaluate.judge_with("careful")
     right = evaluate.predict(row, " So no. --> yes END", rationale=True, judge=same)
     assert (right.correct, right.extracted, right.question_id) == (True, "yes", row.question_id)
     without = evaluate.predict(row, " So it is yes", rationale=True, judge=same)
@@ -77,7 +76,7 @@ def test_rows_are_graded_by_the_part_after_the_arrow() -> None:
 def test_results_are_counted_by_split_and_task(student) -> None:
     model, tokenizer = student
     stop = StopFlag()
-    ask = {"rationale": True, "judge": judge("careful"), "ranks": Ranks(0, 0, 1), "stop": stop}
+    ask = {"rationale": True, "judge": evaluate.judge_with("careful"), "ranks": Ranks(0, 0, 1), "stop": stop}
     config = EvaluationConfig(max_new_tokens=4)
     found = evaluate.evaluate(model, tokenizer, rows()[1], config, **ask)
     assert [prediction.question_id for prediction in found] == [row.question_id for row in rows()[1]]
