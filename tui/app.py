@@ -106,6 +106,7 @@ class Monitor(App[None]):
         self._again = False
         self._asked: dict[int, str] = {}  # commands whose answer is not here yet
         self._chosen_theme = theme if theme in self.available_themes else "textual-dark"
+        self.animation_level = "none"
         self.set_keymap(self.remapped)
 
     # Life
@@ -126,6 +127,11 @@ class Monitor(App[None]):
         """The screen that is shown, below a question or help."""
         return next((screen for screen in reversed(self.screen_stack) if isinstance(screen, View)), None)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a reading is under way, or wanted."""
+        return self._reading or self._again
+
     # Reading
 
     def tick(self) -> None:
@@ -136,7 +142,7 @@ class Monitor(App[None]):
     def ask(self) -> None:
         """Reads for the screen that is shown: now, or as soon as the reading under way is done."""
         view = self.view
-        if view is None or not view.is_mounted:
+        if view is None or not view.ready:
             return
         if self._reading:
             self._again = True
@@ -158,6 +164,8 @@ class Monitor(App[None]):
         """Gives what was read to its screen, and draws the one that is shown."""
         self._reading = False
         fresh, view = message.fresh, message.view
+        if not view.ready:
+            return
         self.status, self.problem = fresh.status, ""
         if self.generation != fresh.generation:
             if self.generation:
@@ -266,7 +274,7 @@ class Monitor(App[None]):
     def action_faults(self) -> None:
         """Only what went wrong."""
         if self.view:
-            self.view.faults = not self.view.faults
+            self.view.toggle_faults()
             self.view.draw()
             self.ask()
 
@@ -326,13 +334,13 @@ class Monitor(App[None]):
 
     def action_bottom(self) -> None:
         """The last row."""
-        rows: RowList | None = self.view.rows if self.view else None
-        self._move(0, to=rows.total() - 1 if rows is not None and not self.view_inside else 1_000_000)
-
-    @property
-    def view_inside(self) -> bool:
-        """Whether j and k move in the detail."""
-        return self.view is not None and self.view.inside
+        view = self.view
+        if view is None:
+            return
+        rows: RowList | None = None if view.inside else view.rows
+        self._move(0, to=rows.total() - 1 if rows is not None else 1_000_000)
+        if view.inside:
+            view.at_bottom()
 
     def action_detail_down(self) -> None:
         """Scrolls the detail."""

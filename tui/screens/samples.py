@@ -206,10 +206,12 @@ def _read(connection: Connection, asked: tuple[int, ...], selected: int | None, 
             newer = matching_ids(connection, search.wanted, max(kept_from, kept_to + 1), high)
         reached = kept_from
         deadline = time.monotonic() + SEARCH_S
-        while reached > low and time.monotonic() < deadline:
+        while reached > low:  # at least one window, however slow the disk is
             start = max(low, reached - WINDOW)
             older += matching_ids(connection, search.wanted, start, reached - 1)
             reached = start
+            if time.monotonic() >= deadline:
+                break
         search = Search(search.wanted, reached, high)
     return Found(
         span=span,
