@@ -150,7 +150,9 @@ class Monitor(App[None]):
         self._reading, self._again = True, False
         self._read(view, view.wish(), self.clock(), tuple(self._asked))
 
-    @work(thread=True, exclusive=True, group="feed")
+    # Not `exclusive=True`: that would cancel a reading whose message is already on its way. `_reading`
+    # keeps it to one at a time.
+    @work(thread=True, group="feed")
     def _read(self, view: View, wish: Wish | None, now: int, asked: tuple[int, ...]) -> None:
         try:
             fresh = self._feed.read(now, wish, asked)

@@ -33,7 +33,7 @@ from tui.screens.view import View, sections
 from tui.text import one_line, say, title, verdict, verdict_of
 from tui.widgets.block import Block
 from tui.widgets.row_list import RowList
-from tui.widgets.sample_list import SampleList
+from tui.widgets.sample_list import SampleList, place
 
 WINDOW = 5_000  # ids looked at in one statement
 SEARCH_S = 0.05  # of searching in one reading
@@ -115,8 +115,8 @@ class Samples(View):
         samples.span(*found.span)
         if not found.search.wanted.everything and found.search.wanted == self.search.wanted:
             before = samples.found if samples.found is not None else array("q")
-            kept = [sample for sample in before if found.kept_from <= sample <= found.kept_to]
-            samples.restrict(array("q", [*found.newer, *kept, *found.older]))
+            kept = before[place(before, found.kept_to) : place(before, found.kept_from - 1)]
+            samples.restrict(array("q", found.newer) + kept + array("q", found.older))
             self.search = found.search
         samples.learn(found.rows, found.asked)
         if found.detail is not None and found.detail.row.id == samples.selected:
