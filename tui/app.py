@@ -169,32 +169,27 @@ class Monitor(App[None]):
         if not view.ready:
             return
         self.status, self.problem = fresh.status, ""
-        if self.generation != fresh.generation:
-            if self.generation:
-                for mode in self.MODES:
-                    for screen in self._screen_stacks.get(mode, []):
-                        if isinstance(screen, View):
-                            screen.new_database()
-                fresh_payload = None
-            else:
-                fresh_payload = fresh.payload
-            self.generation = fresh.generation
-        else:
-            fresh_payload = fresh.payload
+        replaced = self.generation not in (0, fresh.generation)
+        self.generation = fresh.generation
+        if replaced:
+            for stack in self._screen_stacks.values():
+                for screen in stack:
+                    if isinstance(screen, View):
+                        screen.new_database()
         for answer in fresh.answers:
             words = self._asked.pop(answer.id, answer.kind)
             severity = "information" if answer.state == "done" else "error"
             self.tell(f"{words}: {answer.state}. {answer.text}".strip(), severity)
         view.status = fresh.status
-        if fresh_payload is not None:
-            view.learn(fresh_payload)
+        if fresh.payload is not None:
+            view.learn(fresh.payload)
         current = self.view
         if current is not None:
             current.status = fresh.status
             current.draw()
             wish = current.wish()
             key = message.wish.key if message.wish is not None and current is view else None
-            if self._again or (wish is not None and wish.key != key):
+            if self._again or replaced or (wish is not None and wish.key != key):
                 self.ask()
 
     @on(Lost)

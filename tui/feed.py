@@ -65,11 +65,14 @@ class Feed:
         """
         with self._lock:
             try:
+                before = self._generation
                 connection = self._open()
+                # What was asked of another file may not fit this one: its screens begin anew first.
+                replaced = before not in (0, self._generation)
                 version = connection.execute("PRAGMA data_version").fetchone()[0]
                 status = read_status(connection, now_ms, self._alive)
                 payload = None
-                if wish is not None and self._seen != (version, wish.key):
+                if wish is not None and not replaced and self._seen != (version, wish.key):
                     payload = wish.read(connection)
                     self._seen = (version, wish.key)
                 return Fresh(status, payload, answers(connection, asked), self._generation)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,19 @@ def test_a_wish_is_read_again_only_when_something_changed(own: Path) -> None:
     writer.execute("UPDATE pulse SET at = at + 1")
     writer.close()
     assert feed.read(NOW, Wish("b", wish.read)).payload == 3
+    feed.close()
+
+
+def test_of_a_replaced_file_the_status_is_read_first(own: Path, tmp_path: Path) -> None:
+    feed = Feed(own, lambda pid: True)
+    wish = Wish("a", lambda connection: "read")
+    assert feed.read(NOW, wish).payload == "read"
+    other = tmp_path / "other.db"
+    seed(other)
+    os.replace(other, own)
+    first, second = feed.read(NOW, wish), feed.read(NOW, wish)
+    assert (first.payload, first.generation) == (None, 2)  # screens forget what they know, then ask
+    assert second.payload == "read"
     feed.close()
 
 
@@ -77,6 +91,12 @@ async def test_a_database_that_goes_and_comes_back_is_another_one(own: Path, tmp
         os.replace(hidden, own)
         await driver.read()
         assert "▸      510" in driver.text
+        await driver.press("1")
+        assert "last events" in driver.text
+        os.rename(own, hidden)
+        os.replace(shutil.copy(hidden, tmp_path / "copy.db"), own)
+        await driver.read()
+        assert "last events" in driver.text  # read again, though nothing was written since
 
 
 async def test_a_locked_database_is_a_banner_and_no_traceback(
