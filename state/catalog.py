@@ -85,7 +85,8 @@ def sync_task(
 def _sync_questions(opened: Session, task_id: int, questions: Iterable[QuestionRow]) -> None:
     run = opened.connection().exec_driver_sql
     run("UPDATE question SET active = 0 WHERE task_id = ?", (task_id,))
-    gold = dict(run("SELECT id, gold FROM question WHERE task_id = ?", (task_id,)).fetchall())
+    before = run("SELECT id, gold FROM question WHERE task_id = ?", (task_id,)).fetchall()
+    gold: dict[int, str] = {row[0]: row[1] for row in before}
     positions: dict[str, int] = {}
     rows: list[tuple[Any, ...]] = []
     for question in questions:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
@@ -35,6 +35,9 @@ MAX_BODY = 32 * 1024 * 1024
 
 ON_LOOP = 1024 * 1024
 """A body up to this size is parsed where it is; a bigger one in a thread, so that nobody waits for it."""
+
+KEEP_ALIVE_S = 4.0
+"""An idle connection is closed by us before the usual server does (5 s), or a request could meet the closing."""
 
 SOCK_CONNECT_S = 15.0
 SOCK_READ_S = 600.0
@@ -74,16 +77,17 @@ class TeacherClient:
             wall: Unix time in seconds, for dates in headers.
 
         Raises:
-            ConfigError: the dialect is not available, or the address is none.
+            ConfigError: the dialect is not available, the address is none, or a header holds a line break.
         """
         self.config = config
         self.dialect = dialect(config.dialect)
         self._base = _address(base_url or config.base_url)
+        _plain_headers(config.headers)
         self._urls: dict[str, URL] = {}
         self._max_body = max_body
         self._clock, self._wall = clock, wall
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, keepalive_timeout=KEEP_ALIVE_S),
             timeout=aiohttp.ClientTimeout(
                 total=config.timeout_seconds,
                 sock_connect=min(SOCK_CONNECT_S, config.timeout_seconds),
@@ -151,7 +155,7 @@ class TeacherClient:
         except MalformedAnswer as error:
             failure = classify_exception(error, secrets=secrets)
             return replace(failure, raw=raw, status=response.status, latency_s=self._clock() - started)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:
             failure = classify_exception(error, secrets=secrets)
             return replace(failure, raw=raw, latency_s=self._clock() - started)
         return Answer(
@@ -199,3 +203,16 @@ def _address(base_url: str) -> URL:
             f"base_url {base_url!r} is no address; expected one such as https://api.openai.com/v1"
         )
     return url
+
+
+def _plain_headers(headers: Mapping[str, str]) -> None:
+    """Refuses headers that could not be sent.
+
+    Raises:
+        ConfigError: a name or value holds control characters.
+    """
+    for name, value in headers.items():
+        if not name.isascii() or not name.isprintable() or not value.isprintable():
+            raise ConfigError(
+                f"headers: {name!r} holds line breaks or control characters; write it on one line"
+            )

@@ -81,7 +81,7 @@ async def all_of(writer: Writer, items: Sequence[str]) -> list[Any]:
 
 async def until(condition: Any) -> None:
     with anyio.fail_after(20):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - another thread's work, not an event of ours
             await anyio.sleep(0.002)
 
 
@@ -206,7 +206,7 @@ async def test_a_database_that_another_process_holds_is_waited_for(
 ) -> None:
     monkeypatch.setattr(module, "RETRY_S", 0.005)
     async with serving(tmp_path) as (writer, connection):
-        with subprocess.Popen(
+        with subprocess.Popen(  # noqa: ASYNC220 - a short start
             [sys.executable, "-c", HOLDER, str(tmp_path / "state.db")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
