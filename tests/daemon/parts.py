@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import anyio
+import anyio.lowlevel
 
 from daemon.desk import Desk
 from daemon.events import Bus, Happened
@@ -32,7 +33,7 @@ class Clock:
 
     async def sleep(self, seconds: float) -> None:
         self.now += seconds
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
 
 
 class Heard:
@@ -117,6 +118,6 @@ async def writing(world: World) -> AsyncIterator[Writer]:
 async def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
     """Lets the loop run until the condition holds."""
     deadline = time.monotonic() + seconds
-    while not condition():  # noqa: ASYNC110 - whatever it waits for has no event
+    while not condition():
         assert time.monotonic() < deadline, "not within the time"
         await anyio.sleep(0.001)
