@@ -47,7 +47,7 @@ class BatchPlan:
         return steps * world * accumulation / self.micro_batches
 
     def _order(self, epoch: int) -> list[np.ndarray]:
-        random = np.random.default_rng((self._seed, epoch))
+        random = np.random.default_rng((self._seed % 2**63, epoch))
         rows = random.permutation(len(self._lengths))
         rows = rows[np.argsort(self._lengths[rows], kind="stable")]
         groups = np.split(rows, self._cuts)

@@ -53,7 +53,7 @@ def nano(vocabulary: int, *, end: int, pad: int, positions: int, seed: int) -> A
         eos_token_id=end,
         pad_token_id=pad,
     )
-    torch.manual_seed(seed)
+    torch.manual_seed(seed % 2**63)
     return LlamaForCausalLM(config)
 
 

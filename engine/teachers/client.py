@@ -36,6 +36,9 @@ MAX_BODY = 32 * 1024 * 1024
 ON_LOOP = 1024 * 1024
 """A body up to this size is parsed where it is; a bigger one in a thread, so that nobody waits for it."""
 
+KEEP_ALIVE_S = 4.0
+"""An idle connection is closed by us before the usual server does (5 s), or a request could meet the closing."""
+
 SOCK_CONNECT_S = 15.0
 SOCK_READ_S = 600.0
 
@@ -83,7 +86,7 @@ class TeacherClient:
         self._max_body = max_body
         self._clock, self._wall = clock, wall
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, keepalive_timeout=KEEP_ALIVE_S),
             timeout=aiohttp.ClientTimeout(
                 total=config.timeout_seconds,
                 sock_connect=min(SOCK_CONNECT_S, config.timeout_seconds),

@@ -142,7 +142,9 @@ def test_an_interrupted_run_ends_in_the_same_numbers(alone, bases, tmp_path) -> 
     assert [event["event"] for event in events(run)][-3:] == ["exported", "done", "done"]
     assert results(run) == results(whole)
     final = read_state(run / "checkpoints", 12)
-    assert [result.step for result in final.dev] == [6, 12], "an evaluation that is in a checkpoint is not repeated"
+    assert [result.step for result in final.dev] == [6, 12], (
+        "an evaluation that is in a checkpoint is not repeated"
+    )
     assert (run / "predictions.jsonl").read_bytes() == (whole / "predictions.jsonl").read_bytes()
     weights = "student/model.safetensors"
     assert (run / weights).read_bytes() == (whole / weights).read_bytes()

@@ -1,0 +1,120 @@
+"""The format `choice`: one of the options, named by its letter or by its text.
+
+Several letters ("A, B, C or D") are a hedge and wrong, whatever the gold is. A letter whose text is another
+option's contradicts itself and is wrong too. "A" at the beginning of a sentence is an article unless
+something shows that it is a letter.
+"""
+
+from __future__ import annotations
+
+import re
+
+from engine.grading.options import options_of
+from engine.grading.spans import normalise, spans
+from engine.grading.verdict import Verdict
+
+DEFAULT = "ABCDE"
+_BARE = re.compile(r"\s*\(?([A-Z])\)?\s*\.?\s*")
+_LETTER = re.compile(
+    r"\(([A-Za-z])\)"  # (B)
+    r"|(?<![\w'&.-])([A-Z])(?=[.,:;)\]\"'*]|\s*$|\s+(?:or|and|is|was|because|since|as|-)\b|\s*[-/&(])"  # B. or B, or B and
+    r"|(?<![\w'])(?:option|choice|answer|is)\s+[\"'*(]{0,3}([A-Z])(?![\w'])"  # option B
+    r"|^\W{0,6}([A-Za-z])(?=[).:]|\W*$)"  # b) or b.
+)
+_NOT_WORD = re.compile(r"[^\w.%/]+")
+
+
+def judge(completion: str, gold: str, question: str | None) -> Verdict:
+    """Whether the option a completion names is the gold one."""
+    options = options_of(question) if question else {}
+    letters = "".join(options) or DEFAULT
+    wanted = _gold(gold, options)
+    bare = _BARE.fullmatch(completion[:12]) if len(completion) <= 12 else None
+    if bare and bare[1] in letters:
+        return _verdict(bare[1], wanted, [])
+    texts = {letter: plain(text) for letter, text in options.items() if plain(text)}
+    for span, is_marked in spans(normalise(completion)):
+        flags = [] if is_marked else ["unmarked"]
+        named = _letters(span, letters)
+        if not is_marked and len(named) != 1 and not _is_answer(span, named):
+            named = []
+        if len(set(named)) > 1:
+            listed = ", ".join(dict.fromkeys(named))
+            return Verdict(
+                correct=False,
+                extracted=None,
+                reason=f"several choices are named: {listed}",
+                flags=("hedged",),
+            )
+        spoken = _by_text(span, texts)
+        if named:
+            if len(spoken) == 1 and spoken[0] != named[0]:
+                reason = f"the letter {named[0]} stands with the text of {spoken[0]}"
+                return Verdict(correct=False, extracted=named[0], reason=reason, flags=("conflict",))
+            return _verdict(named[0], wanted, flags)
+        if len(spoken) == 1:
+            return _verdict(spoken[0], wanted, [*flags, "by-text"])
+        if len(spoken) > 1 and is_marked:
+            listed = ", ".join(spoken)
+            return Verdict(
+                correct=False,
+                extracted=None,
+                reason=f"several choices are named: {listed}",
+                flags=("hedged",),
+            )
+    return Verdict(correct=False, extracted=None, reason="no choice was found", flags=("no-answer",))
+
+
+def _letters(span: str, letters: str) -> list[str]:
+    """The letters of options that a span names, in order."""
+    found = []
+    for match in _LETTER.finditer(span):
+        letter = next(group for group in match.groups() if group).upper()
+        if letter in letters:
+            found.append(letter)
+    return found
+
+
+def _is_answer(span: str, named: list[str]) -> bool:
+    """Whether a span without a mark that names several letters is an answer and not a comparison."""
+    return len(span.split()) <= 3 * len(named) + 4
+
+
+def _by_text(span: str, texts: dict[str, str]) -> list[str]:
+    """Letters of the options whose text a span holds; a text within another one that is held does not count."""
+    flat = f" {plain(span)} "
+    held = [letter for letter, text in texts.items() if f" {text} " in flat]
+    return [
+        letter
+        for letter in held
+        if not any(
+            other != letter and f" {texts[letter]} " in f" {texts[other]} " and texts[other] != texts[letter]
+            for other in held
+        )
+    ]
+
+
+def plain(text: str) -> str:
+    """Lower case words without punctuation and leading articles."""
+    words = [word.strip(".") for word in _NOT_WORD.sub(" ", text.lower()).split()]
+    words = [word for word in words if word]
+    return " ".join(words[1:] if len(words) > 1 and words[0] in ("a", "an", "the") else words)
+
+
+def _gold(gold: str, options: dict[str, str]) -> str:
+    letter = gold.strip().strip("().").upper()
+    if len(letter) == 1:
+        return letter
+    match = [key for key, text in options.items() if plain(text) == plain(gold)]
+    return match[0] if len(match) == 1 else gold.strip()
+
+
+def _verdict(letter: str, wanted: str, flags: list[str]) -> Verdict:
+    correct = letter == wanted
+    relation = "is" if correct else "is not"
+    return Verdict(
+        correct=correct,
+        extracted=letter,
+        reason=f"the choice {letter} {relation} the gold {wanted}",
+        flags=tuple(flags),
+    )

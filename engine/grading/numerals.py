@@ -1,0 +1,188 @@
+"""Numbers in digits and in words, as exact fractions.
+
+Digits: "1,234.50", ".25", "-3", "3/8", "2 1/2", "3 and 1/4", "5e3", "1.5 × 10^6", "2.5 million", "20%". Words:
+"two hundred ninety-six", "nine point eight", "three-tenths", "minus five", "one half". Digits that belong
+to a word or a unit ("CO2", "m^2", "1st") are not numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+_CURRENCY = re.compile(r"(?i)(?<![a-z])(?:rs|usd|eur|gbp|inr|us|cad|aud)\.?[ ]?\$?[ ]?(?=\.?\d)")
+_POWER_OF_UNIT = re.compile(r"(?<=[A-Za-z)])\^\{?-?\d{1,3}\}?")
+_PLAIN = r"(?:\d{1,3}(?:,\d{3}){1,8}(?!\d)|\d{1,40})(?:\.\d{1,40})?|\.\d{1,40}"
+_NUMBER = re.compile(
+    rf"(?<![\w.^/])(?P<sign>(?<![\w)%.])[-+]\s?\$?|\$\s?-)?\$?\s?(?P<value>{_PLAIN})"
+    r"(?:(?:\s|-|\sand\s)(?P<top>\d{1,6})\s?/\s?(?P<bottom>\d{1,6})(?![\d/])"
+    r"|\s?/\s?(?P<over>\d{1,12})(?![\d/.]\d)"
+    r"|[eE](?P<exponent>[+-]?\d{1,9})(?!\w)"
+    r"|\s?[×x*]\s?10\s?\^\s?\{?(?P<power>[+-]?\d{1,3})\}?)?"
+    r"(?P<ordinal>st|nd|rd|th)?(?P<scale>\s?(?:thousand|million|billion|trillion)\b|[kK]\b)?(?P<percent>\s?(?:%|percent\b|per cent\b))?"
+)
+_SCALES = {"thousand": 10**3, "k": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_UNITS = {
+    word: value
+    for value, word in enumerate(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+        "seventeen eighteen nineteen".split()
+    )
+}
+_TENS = {
+    word: 10 * value
+    for value, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), start=2)
+}
+_PARTS = {
+    "half": 2, "halves": 2, "third": 3, "thirds": 3, "quarter": 4, "quarters": 4, "fourth": 4, "fourths": 4, "fifth": 5,
+    "fifths": 5, "sixth": 6, "sixths": 6, "seventh": 7, "sevenths": 7, "eighth": 8, "eighths": 8, "ninth": 9, "ninths": 9,
+    "tenth": 10, "tenths": 10, "hundredth": 100, "hundredths": 100, "thousandth": 1000, "thousandths": 1000,
+}  # fmt: skip
+_WORD = re.compile(r"[a-z]+")
+MAX_EXPONENT = 200
+MAX_WORDS = 20
+"""No number that is meant is larger or longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number in a text: its value, where it stands, how it was written."""
+
+    value: Fraction
+    start: int
+    end: int
+    decimals: int = 0
+    percent: bool = False
+    currency: bool = False
+
+
+def tidy(text: str) -> str:
+    """`text` with currency words as "$" and without powers of units; positions of `numbers` refer to it."""
+    return _POWER_OF_UNIT.sub("", _CURRENCY.sub("$", text))
+
+
+def numbers(text: str) -> list[Number]:
+    """The numbers of a text in digits, or where there is none in words."""
+    text = tidy(text)
+    found = [number for match in _NUMBER.finditer(text) if (number := _read(match, text)) is not None]
+    return found or in_words(text)
+
+
+def _read(match: re.Match[str], text: str) -> Number | None:
+    if match["ordinal"]:
+        return None
+    plain = match["value"].replace(",", "")
+    value = Fraction(plain if not plain.startswith(".") else "0" + plain)
+    if match["top"]:
+        if match["bottom"].strip("0") == "":
+            return None
+        value += Fraction(int(match["top"]), int(match["bottom"]))
+    elif match["over"]:
+        if match["over"].strip("0") == "":
+            return None
+        value /= int(match["over"])
+    exponent = match["exponent"] or match["power"]
+    if exponent:
+        if abs(int(exponent)) > MAX_EXPONENT:
+            return None
+        value *= Fraction(10) ** int(exponent)
+    if match["scale"]:
+        value *= _SCALES[match["scale"].strip().lower()]
+    sign = match["sign"]
+    negative = (sign is not None and "-" in sign) or text[: match.start()].rstrip().lower().endswith(
+        ("minus", "negative")
+    )
+    return Number(
+        value=-value if negative else value,
+        start=match.start(),
+        end=match.end(),
+        decimals=len(plain.partition(".")[2]),
+        percent=match["percent"] is not None,
+        currency="$" in match[0],
+    )
+
+
+def in_words(text: str) -> list[Number]:
+    """Numbers written in words; runs of number words, joined by "and" and hyphens."""
+    found: list[Number] = []
+    run: list[str] = []
+    start = end = 0
+    lowered = text.lower()
+    for match in _WORD.finditer(lowered):
+        word = match[0]
+        gap = lowered[end : match.start()]
+        joined = bool(run) and gap.strip(" -") == ""
+        if run and not joined:
+            _close(run, start, end, lowered, found)
+            run = []
+        numeral = word in _UNITS or word in _TENS or word in _SCALES or word == "hundred"
+        if numeral and word != "k":
+            start = start if run else match.start()
+            run.append(word)
+        elif run and word in ("and", "point", *_PARTS):
+            run.append(word)
+        elif word == "a" and run and run[-1] == "and":  # "two and a half"
+            pass
+        elif word in ("half",):
+            start, run = match.start(), ["one", word]
+        elif run:
+            _close(run, start, end, lowered, found)
+            run = []
+        end = match.end()
+    _close(run, start, end, lowered, found)
+    return found
+
+
+def _close(run: list[str], start: int, end: int, text: str, found: list[Number]) -> None:
+    while run and run[-1] in ("and", "point"):
+        run = run[:-1]
+    value = _value(run)
+    if value is not None:
+        negative = text[:start].rstrip().endswith(("minus", "negative"))
+        found.append(Number(-value if negative else value, start, end))
+
+
+def _value(run: list[str]) -> Fraction | None:
+    """The value of a run of number words, None where they make none."""
+    if not run or len(run) > MAX_WORDS:
+        return None
+    if "point" in run:
+        at = run.index("point")
+        whole = _value(run[:at])
+        digits = _decimals(run[at + 1 :])
+        return (whole or Fraction(0)) + Fraction(int(digits), 10 ** len(digits)) if digits else None
+    if run[-1] in _PARTS:
+        if "and" in run:
+            at = len(run) - 1 - run[::-1].index("and")
+            left, part = _value(run[:at]), _value([*(run[at + 1 : -1] or ["one"]), run[-1]])
+            return left + part if left is not None and part is not None else None
+        top = _value(run[:-1] or ["one"])
+        return top / _PARTS[run[-1]] if top is not None else None
+    total, current = 0, 0
+    for word in run:
+        if word in _UNITS:
+            current += _UNITS[word]
+        elif word in _TENS:
+            current += _TENS[word]
+        elif word == "hundred":
+            current = max(1, current) * 100
+        elif word in _SCALES:
+            total, current = total + max(1, current) * _SCALES[word], 0
+        elif word != "and":
+            return None
+    return Fraction(total + current)
+
+
+def _decimals(words: list[str]) -> str:
+    """The digits after "point": "eight", "two five" and "eighty-seven" are 8, 25 and 87."""
+    digits = ""
+    after_tens = False
+    for word in words:
+        if word in _UNITS:
+            digits = (digits[:-1] if after_tens else digits) + str(_UNITS[word])
+            after_tens = False
+        elif word in _TENS:
+            digits += str(_TENS[word])
+            after_tens = True
+    return digits

@@ -1,0 +1,87 @@
+"""The format `yes_no`: yes or no, also as true or false.
+
+A span that begins with the word is decided by it ("No, a spider would …"); else it must hold one of the two and
+not the other. "Yes and no", "yes or no" and "it depends" do not decide.
+"""
+
+from __future__ import annotations
+
+import re
+
+from engine.grading.spans import normalise, spans
+from engine.grading.verdict import Verdict
+
+_WORD = re.compile(r"(?<![\w'-])(yes|no|true|false|yeah|yep|nope|nah)(?![\w'-])(?!\.\s?\d)", re.IGNORECASE)
+_BARE = re.compile(r"[\s:\"'*(]*(yes|no)[\s.!\"'*)]*", re.IGNORECASE)
+_LEAD = re.compile(
+    r"\W{0,8}(?:(?:so|then|therefore|thus|hence|most likely|probably|likely|well)\W{1,3}){0,2}$",
+    re.IGNORECASE,
+)
+_BOTH = re.compile(
+    r"\b(?:yes|true)\W{1,3}(?:and|or|/)\W{0,3}(?:no|false)\b|\b(?:no|false)\W{1,3}(?:and|or|/)\W{0,3}(?:yes|true)\b",
+    re.IGNORECASE,
+)
+_VALUE = {
+    "yes": "yes",
+    "true": "yes",
+    "yeah": "yes",
+    "yep": "yes",
+    "no": "no",
+    "false": "no",
+    "nope": "no",
+    "nah": "no",
+}
+_GOLD = {**_VALUE, "1": "yes", "0": "no"}
+
+
+def judge(completion: str, gold: str, question: str | None) -> Verdict:
+    """Whether a completion says yes or no as the gold does."""
+    wanted = _GOLD.get(gold.strip().strip(".").lower())
+    if wanted is None:
+        return Verdict(
+            correct=False,
+            extracted=None,
+            reason=f"the gold answer {gold[:40]!r} is neither yes nor no",
+            flags=("bad-gold",),
+        )
+    bare = _BARE.fullmatch(completion[:20]) if len(completion) <= 20 else None
+    if bare:
+        return _verdict(bare[1].lower(), wanted, [])
+    for span, is_marked in spans(normalise(completion), _begins):
+        if _BOTH.search(span):
+            return Verdict(
+                correct=False, extracted=None, reason="both yes and no are given", flags=("hedged",)
+            )
+        found = list(_WORD.finditer(span))
+        if not found:
+            continue
+        leads = _LEAD.fullmatch(span[: found[0].start()][-60:]) is not None
+        said = {_VALUE[match[1].lower()] for match in found}
+        if leads or len(said) == 1:
+            if not leads and not _speaks(span, found[0]):
+                continue
+            return _verdict(_VALUE[found[0][1].lower()], wanted, [] if is_marked else ["unmarked"])
+        return Verdict(correct=False, extracted=None, reason="both yes and no are given", flags=("hedged",))
+    return Verdict(correct=False, extracted=None, reason="neither yes nor no was found", flags=("no-answer",))
+
+
+def _begins(span: str) -> bool:
+    return re.match(r"[\s:\"'*(]{0,8}(?:yes|no)\b", span, re.IGNORECASE) is not None
+
+
+def _speaks(span: str, match: re.Match[str]) -> bool:
+    """Whether a word within a sentence is an answer: "no" before a noun ("has no wings") is none."""
+    if match[1].lower() not in ("no", "true", "false"):
+        return True
+    after = span[match.end() :].lstrip("\"'*)")
+    return not after or not after.lstrip()[:1].isalnum() or not after[:1].isspace()
+
+
+def _verdict(said: str, wanted: str, flags: list[str]) -> Verdict:
+    correct = said == wanted
+    return Verdict(
+        correct=correct,
+        extracted=said,
+        reason=f"the answer {said} {'is' if correct else 'is not'} the gold {wanted}",
+        flags=tuple(flags),
+    )

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+
+from engine.grading import grade
+
+
+@pytest.mark.parametrize(
+    ("completion", "gold", "answer_format", "correct", "extracted"),
+    [
+        ("180 * 7 = 1260", "1260", "number", False, "180"),
+        (" 1,260.", "1260", "number", True, "1260"),
+        (" 1260.0000001", "1260", "number", True, "1260.0000001"),
+        ("A, B, C or D", "A", "choice", True, "A"),
+        ("yes!", "yes", "yes_no", False, None),
+        (": Yes", "yes", "yes_no", True, "yes"),
+        (' "n a o i".', "naoi", "text", True, "naoi"),
+        ("12 hats and 3 --> 15 END", "15", "number", True, "15"),
+        ("nothing", "5", "number", False, None),
+        ("05/01/2021", "05/01/2021", "date", True, "05/01/2021"),
+        ("1", "one", "number", False, "1"),
+    ],
+)
+def test_the_published_expressions_with_their_faults(
+    completion, gold, answer_format, correct, extracted
+) -> None:
+    verdict = grade(completion, gold, answer_format, grader="paper")
+    assert (verdict.correct, verdict.extracted) == (correct, extracted)
+
+
+def test_letters_are_those_of_the_question() -> None:
+    question = "Who? Answer Choices: (A) Ann (B) Bob (C) Claire"
+    assert grade("E or B", "B", "choice", question=question, grader="paper").correct
+    assert not grade("E or B", "B", "choice", grader="paper").correct
