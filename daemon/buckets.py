@@ -181,7 +181,7 @@ class Bucket:
         if step > 0:
             self._refill(now)
             free = now - self._cut_at - self._hold_s
-            self.rate *= 1 + min(GROWTH_MAX, GROWTH * 2 ** (free / HOLD_S)) * step
+            self.rate *= 1 + min(GROWTH_MAX, GROWTH * 2 ** min(free / HOLD_S, 10.0)) * step
             if self.ceiling is not None:
                 self.rate = min(self.rate, self.ceiling)
             self._burst_s = min(BURST_S, self._burst_s + 0.01 * step)

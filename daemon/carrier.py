@@ -82,7 +82,8 @@ class Carrier:
     async def carry(self, job: Job, lane: Lane, reservation: Reservation) -> None:
         """One attempt of `job` on `lane`."""
         desk = lane.desk
-        attempt = await self._opened(job, desk)
+        with anyio.CancelScope(shield=True):
+            attempt = await self._opened(job, desk)
         if attempt is None:
             lane.limits.released(reservation)
             desk.breaker.withdrawn()
@@ -243,7 +244,7 @@ class Carrier:
         desk, limits = lane.desk, lane.limits
         if failure.kind == "limited":
             desk.figures.limited.add(now)
-            limits.limited(reservation, now, failure.retry_after_s, failure.headers)
+            limits.limited(reservation, now, failure.retry_after_s, failure.headers, failure.scope)
             desk.breaker.succeeded()  # a server that refuses for a limit works
             return
         billed = failure.kind in ("ambiguous", "malformed")

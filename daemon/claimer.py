@@ -48,6 +48,8 @@ class Claimer:
         self.desks = desks
         self.plans = plans
         self.closed = False
+        self.closed_for_good = anyio.Event()
+        """Set once no claim is under way any more."""
         self.changed = Signal()
         self.short: dict[int, str] = {}
         """Plans whose next request a cap leaves no room for: plan id to the cap, in a person's words."""
@@ -59,8 +61,11 @@ class Claimer:
         """Claims until `close` was called."""
         task_status.started()
         while not self.closed:
-            if not await self._round():
+            with anyio.CancelScope(shield=True):  # what a claim wrote down is known to us, whatever ends
+                got = await self._round()
+            if not got and not self.closed:
                 await self.changed.wait(0.25)
+        self.closed_for_good.set()
 
     def deliver(self, job: Job) -> None:
         """Queues a job at its desk; one of a paused plan is held."""
@@ -95,6 +100,10 @@ class Claimer:
     def _other(self, job: Job) -> Desk | None:
         free = [desk for desk in self.desks if desk.name in job.plan.teachers and desk.available]
         return min(free, key=lambda desk: desk.queued, default=None)
+
+    def desk_of(self, job: Job) -> Desk:
+        """The desk of a job's teacher."""
+        return self._by_name[job.teacher]
 
     def held_back(self) -> list[Job]:
         """Jobs that are in no queue: of paused plans, or waiting for money."""

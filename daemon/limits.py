@@ -28,6 +28,8 @@ LimitScope = Literal["requests", "tokens", "concurrency"]
 PAUSE_S = 0.1
 PAUSE_MAX_S = 30.0
 """A pause that nobody told the length of doubles up to this."""
+RESET_S = 1.0
+"""A reset in headers is of the whole limit, part of which is free much earlier: waits begin here and double."""
 FIRST_S = 0.02
 """Requests sent so soon after the first that follows a pause share its fate."""
 PROBE_S = 0.5
@@ -172,7 +174,8 @@ class KeyLimits:
             self.observe(now, headers, pause=False)
         wait = retry_after
         if wait is None and exhausted and headers is not None:
-            wait = headers.tokens_reset_s if exhausted == "tokens" else headers.requests_reset_s
+            reset = headers.tokens_reset_s if exhausted == "tokens" else headers.requests_reset_s
+            wait = None if reset is None else min(reset, RESET_S * 2 ** min(self._strikes, 10))
         rate = scope != "concurrency" and (
             exhausted is not None
             or (retry_after is not None and not _remaining(headers))
@@ -243,13 +246,17 @@ class KeyLimits:
             self.requests.state_limit(now, headers.requests_limit, headers.requests_remaining)
         if headers.tokens_limit is not None:
             self.tokens.state_limit(now, headers.tokens_limit, headers.tokens_remaining)
-        if pause and headers.requests_remaining == 0 and headers.requests_reset_s:
-            self._pause_until = max(self._pause_until, now + headers.requests_reset_s)
+        unknown = (
+            headers.requests_limit is None
+        )  # a stated limit paces by itself, and its reset is of all of it
+        if pause and unknown and headers.requests_remaining == 0 and headers.requests_reset_s:
+            self._until(max(self._pause_until, now + headers.requests_reset_s))
 
     def _pause(self, now: float, wait: float | None) -> None:
-        told = wait if wait is not None else min(PAUSE_MAX_S, PAUSE_S * 2**self._strikes)
+        untold = min(PAUSE_MAX_S, PAUSE_S * 2 ** min(self._strikes, 10))
+        told = untold if wait is None else wait
         if wait is not None and self._strikes > 0:  # the time told was kept, and it was not enough
-            told = min(told, max(PROBE_S, told / PROBE_SHARE))
+            told = max(min(told, max(PROBE_S, told / PROBE_SHARE)), min(PROBE_S, untold))
         self._strikes += 1
         self._paused_at = now
         self._until(now + told)

@@ -216,7 +216,7 @@ class Service:
             if self._until_idle:
                 group.start_soon(self._watch_idle, work, name="idle watch")
             await self._stop_asked.wait()
-            await self._drain(claimer, carrier, delays, trainer)
+            await self._drain(claimer, carrier, trainer)
             await heartbeat.beat()
             group.cancel_scope.cancel()
 
@@ -282,24 +282,26 @@ class Service:
                 self._ended.interrupted = True
                 self.stop(f"signal {number.name}")
 
-    async def _drain(self, claimer: Claimer, carrier: Carrier, delays: Delays, trainer: Trainer) -> None:
+    async def _drain(self, claimer: Claimer, carrier: Carrier, trainer: Trainer) -> None:
         """No new request; those in flight are awaited, runs are asked for a checkpoint."""
         claimer.close()
         for desk in claimer.desks:
             for lane in desk.lanes:
                 lane.close()
-        if self._stop_now.is_set():
-            return
         async with anyio.create_task_group() as group:
             group.start_soon(self._cut_short, group)
             with anyio.move_on_after(self._config.daemon.drain_seconds):
                 async with anyio.create_task_group() as both:
                     both.start_soon(trainer.drain, self._config.daemon.drain_seconds)
                     both.start_soon(self._await_flight, claimer.desks)
+            group.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await claimer.closed_for_good.wait()
             for desk in claimer.desks:
                 for job in desk.take_out(lambda job: True):
                     await carrier.release(job, desk)
-            group.cancel_scope.cancel()
+            for job in claimer.held_back():
+                await carrier.release(job, claimer.desk_of(job))
 
     async def _await_flight(self, desks: list[Desk]) -> None:
         while any(desk.in_flight for desk in desks):

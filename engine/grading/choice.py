@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from engine.grading.options import options_of
-from engine.grading.spans import normalise, spans
+from engine.grading.spans import affirmed, normalise, spans
 from engine.grading.verdict import Verdict
 
 DEFAULT = "ABCDE"
@@ -34,7 +34,7 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
         return _verdict(bare[1], wanted, [])
     texts = {letter: plain(text) for letter, text in options.items() if plain(text)}
     for span, is_marked in spans(normalise(completion)):
-        flags = [] if is_marked else ["unmarked"]
+        span, flags = affirmed(span), [] if is_marked else ["unmarked"]
         named = _letters(span, letters)
         if not is_marked and len(named) != 1 and not _is_answer(span, named):
             named = []

@@ -1,7 +1,7 @@
 """The format `number`: one number, whatever it is dressed in.
 
 In a span with "=" the number after the last one counts ("180 * 7 = 1260" answers 1260). Of several different
-numbers the only one that is not in the question counts, then the only one with a currency sign; a bare list or
+numbers the one with which a marked answer begins counts, then the only one that is not in the question counts, then the only one with a currency sign; a bare list or
 range ("5, 4, 9", "30 and 35") is a hedge. Values compare as exact fractions; a gold of six or more
 decimals also accepts itself rounded to two or more; "20%" equals both 20 and 0.2.
 """
@@ -13,7 +13,7 @@ import re
 from fractions import Fraction
 
 from engine.grading.numerals import Number, numbers, tidy
-from engine.grading.spans import normalise, spans, terse
+from engine.grading.spans import affirmed, normalise, spans, terse
 from engine.grading.verdict import Verdict
 
 TOLERANCE = Fraction(1, 10**6)
@@ -45,7 +45,7 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
     text = normalise(completion)
     hedge: list[Number] = []
     for span, is_marked in spans(text, _begins):
-        chosen, flags = _choose(span, question)
+        chosen, flags = _choose(affirmed(span), question, is_marked)
         if chosen is not None:
             return _verdict(chosen, wanted, flags + ([] if is_marked else ["unmarked"]))
         if "hedged" in flags:
@@ -71,7 +71,7 @@ def _begins(span: str) -> bool:
     return terse(span) and (_START.match(span) is not None or not any(c.isdigit() for c in span))
 
 
-def _choose(span: str, question: str | None) -> tuple[Number | None, list[str]]:
+def _choose(span: str, question: str | None, is_marked: bool) -> tuple[Number | None, list[str]]:
     """The number a span answers, or None with the flag `hedged` where it does not choose."""
     span = tidy(span)
     _, sign, tail = span.replace("≈", "=").rpartition("=")
@@ -90,6 +90,8 @@ def _choose(span: str, question: str | None) -> tuple[Number | None, list[str]]:
         return found[0], []
     if _listed(span, found):
         return None, ["hedged"]
+    if is_marked and _START.match(span):
+        return found[0], ["ambiguous"]
     if question:
         known = {number.value for number in numbers(question)}
         new = [number for number in found if number.value not in known]
@@ -98,7 +100,7 @@ def _choose(span: str, question: str | None) -> tuple[Number | None, list[str]]:
     priced = [number for number in found if number.currency]
     if len({number.value for number in priced}) == 1:
         return priced[0], ["ambiguous"]
-    return found[-1], ["ambiguous"]
+    return found[0 if is_marked else -1], ["ambiguous"]
 
 
 def _listed(span: str, found: list[Number]) -> bool:

@@ -39,12 +39,22 @@ _MARK = re.compile(
 _SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]{0,2}[ \t]+|\n+")
 
 
+_DENIED = re.compile(r",?\s(?:but |and )?not\s[^.,;\n]{1,60}", re.IGNORECASE)
+_THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,3})((?:[ \u00a0\u202f\u2009]\d{3}){1,6})(?![\d.]?\d)")
+
+
+def affirmed(span: str) -> str:
+    """A span without what it denies: "5, not 6" affirms 5."""
+    return _DENIED.sub("", span) if "not" in span else span
+
+
 def normalise(completion: str) -> str:
     """The tail of a completion in plain typography, simple LaTeX undone."""
     text = completion[-TAIL:]
     if "\nQ:" in text:
         head = text.partition("\nQ:")[0]
         text = head if head.strip() else text
+    text = _THOUSANDS.sub(lambda match: match[1] + re.sub(r"\D", "", match[2]), text)
     if not text.isascii():
         text = text.translate(_SPACES)
     if "\\" in text:
@@ -79,7 +89,7 @@ def terse(sentence: str) -> bool:
 
 
 def spans(text: str, begins: Callable[[str], bool] = terse) -> Iterator[tuple[str, bool]]:
-    """Candidate spans in order of preference, and whether each is marked.
+    """Candidate spans in order of preference, and whether each is marked, or stands where an answer stands.
 
     A span is one sentence or line; a format takes the first in which it finds anything. `begins` says whether
     the first sentence of a short text is the answer.
@@ -88,10 +98,11 @@ def spans(text: str, begins: Callable[[str], bool] = terse) -> Iterator[tuple[st
         for sentence in sentences(span)[:1]:
             yield sentence, True
     pieces = [piece for piece in sentences(text) if "words)" not in piece]
-    if pieces and not (len(text.strip()) <= SHORT and begins(pieces[0])):
+    answers = bool(pieces) and len(text.strip()) <= SHORT and begins(pieces[0])
+    if not answers:
         pieces.reverse()
-    for piece in pieces:
-        yield piece[:2000], False
+    for index, piece in enumerate(pieces):
+        yield piece[:2000], answers and index == 0
 
 
 def _braced(text: str, start: int) -> str:

@@ -21,6 +21,7 @@ _BOTH = re.compile(
     r"\b(?:yes|true)\W{1,3}(?:and|or|/)\W{0,3}(?:no|false)\b|\b(?:no|false)\W{1,3}(?:and|or|/)\W{0,3}(?:yes|true)\b",
     re.IGNORECASE,
 )
+_NOT = re.compile(r"\bnot\s{1,3}$", re.IGNORECASE)
 _VALUE = {
     "yes": "yes",
     "true": "yes",
@@ -60,7 +61,10 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
         if leads or len(said) == 1:
             if not leads and not _speaks(span, found[0]):
                 continue
-            return _verdict(_VALUE[found[0][1].lower()], wanted, [] if is_marked else ["unmarked"])
+            answer = _VALUE[found[0][1].lower()]
+            if _NOT.search(span[: found[0].start()][-12:]):
+                answer = "no" if answer == "yes" else "yes"
+            return _verdict(answer, wanted, [] if is_marked else ["unmarked"])
         return Verdict(correct=False, extracted=None, reason="both yes and no are given", flags=("hedged",))
     return Verdict(correct=False, extracted=None, reason="neither yes nor no was found", flags=("no-answer",))
 

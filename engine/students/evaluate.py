@@ -42,7 +42,7 @@ class Prediction(BaseModel):
 
 def judge_with(grader: str) -> Judge:
     """The grader of that name, as the teachers' completions are graded."""
-    from engine.grading import grade  # type: ignore[attr-defined]  # lands with the graders
+    from engine.grading import grade
 
     def judge(answer: str, row: EvalRow) -> Verdict:
         return grade(answer, row.gold, row.answer_format, question=row.question, grader=grader)

@@ -127,7 +127,7 @@ def classify_exception(error: BaseException, *, secrets: Sequence[str] = ()) -> 
         return _of("transient", f"no connection: {_os_error(error)}", secrets, reached=False)
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return _of("transient", "no connection: timed out", secrets, reached=False)
-    if isinstance(error, aiohttp.InvalidURL):
+    if isinstance(error, aiohttp.InvalidURL | UnicodeError):
         return _of("parked", "base_url is no valid address", secrets, reached=False)
     if isinstance(error, aiohttp.ClientResponseError):
         return _of("malformed", f"the answer's HTTP cannot be read: {error.message}", secrets)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
@@ -77,11 +77,12 @@ class TeacherClient:
             wall: Unix time in seconds, for dates in headers.
 
         Raises:
-            ConfigError: the dialect is not available, or the address is none.
+            ConfigError: the dialect is not available, the address is none, or a header holds a line break.
         """
         self.config = config
         self.dialect = dialect(config.dialect)
         self._base = _address(base_url or config.base_url)
+        _plain_headers(config.headers)
         self._urls: dict[str, URL] = {}
         self._max_body = max_body
         self._clock, self._wall = clock, wall
@@ -154,7 +155,7 @@ class TeacherClient:
         except MalformedAnswer as error:
             failure = classify_exception(error, secrets=secrets)
             return replace(failure, raw=raw, status=response.status, latency_s=self._clock() - started)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:
             failure = classify_exception(error, secrets=secrets)
             return replace(failure, raw=raw, latency_s=self._clock() - started)
         return Answer(
@@ -202,3 +203,16 @@ def _address(base_url: str) -> URL:
             f"base_url {base_url!r} is no address; expected one such as https://api.openai.com/v1"
         )
     return url
+
+
+def _plain_headers(headers: Mapping[str, str]) -> None:
+    """Refuses headers that could not be sent.
+
+    Raises:
+        ConfigError: a name or value holds control characters.
+    """
+    for name, value in headers.items():
+        if not name.isascii() or not name.isprintable() or not value.isprintable():
+            raise ConfigError(
+                f"headers: {name!r} holds line breaks or control characters; write it on one line"
+            )

@@ -3,6 +3,8 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from daemon.limits import KeyLimits
 from engine.teachers.headers import RateHeaders
@@ -170,13 +172,81 @@ def test_headers_lower_a_configured_limit_and_never_raise_it() -> None:
     assert key.requests.rate == 50
 
 
-def test_headers_that_show_nothing_left_pause_until_their_reset() -> None:
-    key = KeyLimits(0.0)
-    headers = RateHeaders(requests_limit=60, requests_remaining=0, requests_reset_s=4.0)
-    key.succeeded(key.take(0.0, 1), 1.0, 1, headers)
-    assert key.ready_at(1.0, 1) == pytest.approx(5.0)
-    assert key.binds(1.0) == "pause"
-    assert key.pause_left(2.0) == pytest.approx(3.0)
+def test_headers_that_show_nothing_left_are_kept() -> None:
+    stated = KeyLimits(0.0)
+    headers = RateHeaders(requests_limit=60, requests_remaining=0, requests_reset_s=40.0)
+    stated.succeeded(stated.take(0.0, 1), 1.0, 1, headers)
+    assert stated.ready_at(1.0, 1) == pytest.approx(2.0), "one a second becomes free, long before all of it"
+    silent = KeyLimits(0.0)
+    silent.succeeded(silent.take(0.0, 1), 1.0, 1, RateHeaders(requests_remaining=0, requests_reset_s=4.0))
+    assert silent.ready_at(1.0, 1) == pytest.approx(5.0)
+    assert silent.binds(1.0) == "pause"
+    assert silent.pause_left(2.0) == pytest.approx(3.0)
+
+
+def test_a_retry_after_of_nothing_is_no_invitation_to_hammer() -> None:
+    result = simulate(limits(), ClosedUntil(latency=0.05, until=1030.0, retry_after=0.0), requests=50)
+    assert result.refused < 120
+
+
+def test_a_day_of_refusals_and_a_day_of_rest_break_nothing() -> None:
+    key = KeyLimits(0.0, requests_per_minute=6000)
+    now = 0.0
+    for _ in range(3000):
+        now = max(now, key.ready_at(now, 10))
+        key.limited(key.take(now, 10), now + 0.01, None, scope="requests")
+        now += 0.01
+    assert key.ready_at(now, 10) - now <= 31
+    now += 86_400
+    key.succeeded(key.take(now, 10), now + 0.1, 10)
+    for step in range(1000):
+        key.ready_at(now + step / 10, 10)
+        key.take(now + step / 10, 10)
+    assert key.requests.rate <= 100
+
+
+outcomes = st.sampled_from(
+    ["ok", "limited", "told", "failed", "released", "headers", "park", "unpark", "sleep", "day"]
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(outcomes, max_size=200), st.sampled_from([None, 1, 600]), st.sampled_from([None, 1, 40]))
+def test_whatever_happens_the_state_stays_sane(happens, rate, concurrency) -> None:
+    key = KeyLimits(0.0, requests_per_minute=rate, tokens_per_minute=rate, concurrency=concurrency)
+    now, flying = 0.0, []
+    for what in happens:
+        now += {"sleep": 1.0, "day": 86_400.0}.get(what, 0.01)
+        at = key.ready_at(now, 50)
+        assert at == at
+        if at < now + 60:
+            now = max(now, at)
+            flying.append(key.take(now, 50))
+        if what == "park":
+            key.park("billing")
+        elif what == "unpark":
+            key.unpark(now)
+        elif flying and what not in ("sleep", "day"):
+            one = flying.pop(0)
+            if what == "ok":
+                key.succeeded(one, now, 40)
+            elif what == "headers":
+                key.succeeded(
+                    one, now, 40, RateHeaders(requests_limit=30, requests_remaining=0, tokens_limit=0)
+                )
+            elif what == "failed":
+                key.failed(one, now, used_tokens=None)
+            elif what == "released":
+                key.released(one)
+            else:
+                key.limited(one, now, 2.0 if what == "told" else None)
+        assert key.in_flight == len(flying)
+        assert 1 <= key.cap <= key.concurrency.maximum
+        assert key.free(now) >= 0
+    key.unpark(now)
+    for one in flying:
+        key.succeeded(one, now, None)
+    assert key.ready_at(now, 50) < now + 86_400 * 2, "it always goes on"
 
 
 def test_a_refusal_for_tokens_lowers_tokens_alone() -> None:
@@ -200,3 +270,15 @@ def test_a_burst_of_refusals_counts_once() -> None:
         rates.add(key.requests.rate)
     assert len(rates) == 1
     assert key.limited_count == 12
+
+
+def test_no_minute_ever_holds_more_than_the_limit() -> None:
+    result = simulate(
+        limits(requests_per_minute=600),
+        Server(latency=0.1),
+        seconds=200,
+        stalls=((30.0, 3.0), (61.0, 0.6), (90.0, 9.0)),
+    )
+    sends = result.sends
+    assert len(sends) > 1700
+    assert all(late - early > 60 for early, late in zip(sends, sends[600:], strict=False))

@@ -45,7 +45,7 @@ def test_one_turn_with_the_chat_strategy_over_the_completions_dialect(tmp_path: 
 def test_faults_cost_tries_but_no_answer(tmp_path: Path) -> None:
     faults = "500=0.06,429=0.05,reset=0.04,truncate=0.04,malformed=0.05"
     with teacher(tmp_path, *FAST, "--fault", faults) as school:
-        configure(tmp_path, school.url, train=25)
+        configure(tmp_path, school.url, train=14)
         code, output = run_to_end(tmp_path)
         assert code == 0, output
         told = check_promise(tmp_path, school.ledger())

@@ -282,11 +282,20 @@ async def test_a_wrong_certificate_is_refused(certificate) -> None:
     assert seen == []
 
 
+async def test_a_host_that_can_be_no_name_is_parked() -> None:
+    async with make_client(f"http://{'a' * 100}.example/v1") as client:
+        failure = await ask(client)
+    assert isinstance(failure, Failure)
+    assert (failure.kind, failure.reached) == ("parked", False)
+
+
 def test_unavailable_dialects_and_wrong_addresses_are_configuration_errors() -> None:
     with pytest.raises(ConfigError, match="openai-chat, openai-completions"):
         make_client("http://localhost/v1", dialect="openai-batch")
     with pytest.raises(ConfigError, match="no address"):
         make_client("localhost:8000")
+    with pytest.raises(ConfigError, match="line breaks"):
+        make_client("http://localhost/v1", headers={"X-Org": "a\r\nX-Evil: b"})
 
 
 async def test_the_environment_s_proxy_is_not_used(faults, client, monkeypatch) -> None:
