@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from daemon.ledger import Price
 from daemon.plans import ActivePlan
@@ -32,7 +32,8 @@ class Job:
         """What to ask next."""
         request = self.conversation.request
         assert request is not None, "a job whose conversation has finished is not queued"
-        return request
+        seed = self.plan.config.seed
+        return request if seed is None else replace(request, seed=seed + self.replicate)
 
     @property
     def prompt_tokens(self) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from engine.config import AnswerFormat, PlanConfig, TeacherConfig
 from engine.strategies import prompt_identity
 
-RECIPE_FIELDS = ("strategy", "temperature", "top_p", "max_tokens", "answer_max_tokens")
+RECIPE_FIELDS = ("strategy", "temperature", "top_p", "seed", "max_tokens", "answer_max_tokens")
 
 
 @dataclass(slots=True, eq=False)

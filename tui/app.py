@@ -16,14 +16,14 @@ from typing import Any, ClassVar
 from textual import on, work
 from textual.app import App
 from textual.binding import BindingType
-from textual.message import Message
 
 from state.database import now_ms
 from state.safe import safe
 from state.views.glance import Status
 from state.views.status import process_exists
-from tui.feed import Feed, FeedError, Fresh, Wish
+from tui.feed import Feed, FeedError, Wish
 from tui.keys import BINDINGS, KEYS, checked, offered
+from tui.messages import Lost, Ordered, Read
 from tui.orders import OrderError, order
 from tui.palette import Palette
 from tui.screens.events import Events
@@ -37,30 +37,6 @@ from tui.screens.view import View
 from tui.widgets.row_list import RowList, Table
 
 WRITES = {key.action for key in KEYS if key.writes}
-
-
-class Read(Message):
-    """Something was read for a screen."""
-
-    def __init__(self, view: View, wish: Wish | None, fresh: Fresh) -> None:
-        super().__init__()
-        self.view, self.wish, self.fresh = view, wish, fresh
-
-
-class Lost(Message):
-    """The database cannot be read."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__()
-        self.reason = reason
-
-
-class Ordered(Message):
-    """A command was written, or could not be (`number` None)."""
-
-    def __init__(self, number: int | None, words: str) -> None:
-        super().__init__()
-        self.number, self.words = number, words
 
 
 class Monitor(App[None]):

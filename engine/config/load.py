@@ -1,18 +1,24 @@
-"""Reads `config.toml`; every error names file, line, key, what was expected and the nearest valid key."""
+"""Reads `config.toml`; every error names file, line, key, what was expected and the nearest valid key.
+
+All faults are reported at once, one line each, in the order of the file.
+"""
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
-from engine.config.root import Config
+from engine.config import faults
+from engine.config.lines import Lines
+from engine.config.root import Config, wrong_references
 from engine.errors import ConfigError
+
+BARE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""A key, or a name, that is shown as it is."""
 
 
 def load_config(path: Path) -> Config:
@@ -22,20 +28,19 @@ def load_config(path: Path) -> Config:
         ConfigError: the file is missing, is no TOML, or does not fit the models; all faults at once.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file. Give another with -c, or start from config.toml.") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits, or deep nesting
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
-        lines = [_explain(path, text, detail) for detail in _useful(error.errors())]
-        raise ConfigError("\n".join(lines)) from None
+        raise ConfigError("\n".join(_messages(path, text, data, error))) from None
     config._folder = path.resolve().parent
     return config
 
@@ -45,72 +50,33 @@ def resolved(config: Config) -> dict[str, Any]:
     return config.model_dump(mode="json")
 
 
-def _useful(errors: list[ErrorDetails]) -> list[ErrorDetails]:
-    """One error a place: a union reports each of its members."""
-    seen: set[tuple[Any, ...]] = set()
-    result = []
-    for error in errors:
-        place = tuple(part for part in error["loc"] if isinstance(part, int) or not _member(part))
-        if place not in seen:
-            seen.add(place)
-            result.append(error)
-    return result
+def _messages(path: Path, text: str, data: dict[str, Any], error: ValidationError) -> list[str]:
+    found = faults.explain(Config, error.errors())
+    if all(detail["type"] != "reference" for detail in error.errors()):
+        found += wrong_references(data)  # checked only when the fields are right
+    lines = Lines(text)
+    placed = sorted(((lines.of(place) or 0, place, message) for place, message in found), key=lambda f: f[0])
+    return [
+        ": ".join(
+            part for part in (f"{path}:{line}" if line else str(path), _shown(place, data), message) if part
+        )
+        for line, place, message in placed
+    ]
 
 
-def _member(part: str) -> bool:
-    return "[" in part or part in {"int", "str", "float", "bool"}
-
-
-def _explain(path: Path, text: str, error: ErrorDetails) -> str:
-    loc = tuple(part for part in error["loc"] if isinstance(part, int) or not _member(part))
-    key = ".".join(str(part) for part in loc)
-    where = f"{path}:{line_of(text, loc)}" if loc else str(path)
-    if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(loc[-1]), fields_at(Config, loc[:-1]), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        if not near:
-            hint = f"; known here: {', '.join(fields_at(Config, loc[:-1]))}"
-        return f"{where}: {key}: unknown key{hint}"
-    message = error["msg"].removeprefix("Value error, ")
-    got = error.get("input")
-    shown = f" (got {got!r})" if isinstance(got, str | int | float | bool) else ""
-    if error["type"] == "string_pattern_mismatch":
-        message = f"must match {error.get('ctx', {}).get('pattern', '')}"
-    return f"{where}: {key}: {message}{shown}" if key else f"{where}: {message}{shown}"
-
-
-def fields_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
-    """Names of the fields of the section at `loc`."""
-    current: Any = model
-    for part in loc:
-        if isinstance(current, type) and issubclass(current, BaseModel):
-            field = current.model_fields.get(str(part))
-            current = field.annotation if field else None
-        else:  # an item of a list, a value of a mapping
-            current = get_args(current)[-1] if get_args(current) else None
-    return list(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []
-
-
-def line_of(text: str, loc: tuple[int | str, ...]) -> int:
-    """The line (from 1) of a key in a TOML text: best effort, the nearest table where the key has none."""
-    header = re.compile(r"^\s*(\[\[?)\s*([^\]]+?)\s*\]\]?\s*(?:#.*)?$")
-    found = 1
-    counts: dict[tuple[int | str, ...], int] = {}
-    current: tuple[int | str, ...] = ()
-    for number, line in enumerate(text.splitlines(), start=1):
-        if match := header.match(line):
-            parts: list[int | str] = []
-            for name in match[2].split("."):
-                parts.append(name.strip().strip("\"'"))
-                dotted = tuple(parts)
-                if match[1] == "[[" and len(parts) == len(match[2].split(".")):
-                    counts[dotted] = counts.get(dotted, -1) + 1
-                if dotted in counts:
-                    parts.append(counts[dotted])
-            current = tuple(parts)
-            if loc[: len(current)] == current:
-                found = number
-        elif loc[: len(current)] == current and len(loc) > len(current):
-            if re.match(rf"^\s*[\"']?{re.escape(str(loc[len(current)]))}[\"']?\s*[.=]", line):
-                return number
-    return found
+def _shown(place: faults.Path, data: dict[str, Any]) -> str:
+    """A path as a person writes it; an item of `[[plans]]` goes by its name."""
+    shown = ""
+    value: Any = data
+    for part in place:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            value = None
+        if isinstance(part, int):
+            name = value.get("name") if isinstance(value, dict) else None
+            shown += f".{name}" if isinstance(name, str) and BARE.fullmatch(name) else f"[{part}]"
+        else:
+            key = part if BARE.fullmatch(part) else faults.quoted(part)
+            shown += f".{key}" if shown else key
+    return shown

@@ -21,15 +21,15 @@ class PlanConfig(Section):
     """Names of tasks; `*` stands for all."""
 
     teachers: list[str] = Field(default_factory=lambda: ["*"], min_length=1)
-    """Names of teachers that share the work by free capacity; `*` stands for all."""
+    """Names of teachers that share the work by free capacity; `*` stands for all, and then a new teacher changes the plan."""
 
     strategy: StrategyName = "zero-shot-cot"
     """zero-shot-cot (the paper's two steps) or zero-shot-cot-chat (one turn, last line "Answer: …")."""
 
     split: Literal["train", "dev", "test"] = "train"
-    """Which questions."""
+    """Which questions. Students learn from train; dev and test measure the teacher."""
 
-    rationales: Positive = 1
+    rationales: Annotated[int, Field(ge=1, le=100_000)] = 1
     """Rationales a question: the paper's D, the degree of reasoning diversity."""
 
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
@@ -38,6 +38,9 @@ class PlanConfig(Section):
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     """Nucleus sampling; unset: the API's default."""
 
+    seed: NonNegative | None = None
+    """Sent with each request as seed + replicate, to APIs that know a seed; unset: none is sent."""
+
     max_tokens: Positive = 256
     """Longest rationale, in completion tokens."""
 
@@ -45,10 +48,10 @@ class PlanConfig(Section):
     """Longest answer of the second step of zero-shot-cot."""
 
     stop_after_correct: NonNegative = 0
-    """n > 0: stop a question once n of its rationales are correct."""
+    """n > 0: ask no more about a question once n of its rationales are correct."""
 
     weight: Annotated[float, Field(gt=0)] = 1.0
     """Share of the work against other plans (weighted round robin)."""
 
     budget_usd: Money | None = None
-    """Cap over all that this plan costs."""
+    """Cap in dollars over all that this plan costs on each task, over all starts."""

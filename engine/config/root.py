@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from engine.config.base import NAME_PATTERN, Money, Section
+from engine.config.faults import quoted
 from engine.config.plans import PlanConfig
 from engine.config.students import StudentConfig
 from engine.config.tasks import TaskConfig
@@ -23,23 +26,23 @@ class StateConfig(Section):
     """The database, `sqlite:///PATH`; a relative path is relative to the configuration file."""
 
     runs: str = "runs"
-    """The folder of the run directories."""
+    """The folder of the run directories, one a run: checkpoints, log, student."""
 
 
 class DaemonConfig(Section):
     """`[daemon]`: budget and life cycle."""
 
     budget_usd: Money | None = None
-    """Hard cap over all teachers; reserved when a request is claimed, so never exceeded."""
+    """Hard cap in dollars over all teachers and all starts; reserved when a request is claimed, so never exceeded. Unset: no cap."""
 
     drain_seconds: Annotated[float, Field(ge=0)] = 30.0
-    """How long a stopping daemon waits for answers in flight."""
+    """How long a stopping daemon waits for answers in flight, and for running students to write a checkpoint."""
 
     http: str = ""
-    """"HOST:PORT" serves /healthz and Prometheus /metrics; empty: off."""
+    """`HOST:PORT`, such as `127.0.0.1:9187`, serves `/healthz` and Prometheus `/metrics`, without a password; empty: off."""
 
     devices: list[str] = Field(default_factory=lambda: ["auto"], min_length=1)
-    """Training devices, one run at a time each: "auto", or names such as "cuda:0", "cpu:0"."""
+    """Training devices, one run at a time each: `auto` (every GPU, else two halves of the CPU), or names such as `cuda:0`, `cpu:0`."""
 
     max_run_tries: Annotated[int, Field(ge=1)] = 3
     """How often a run that died is resumed before it counts as failed."""
@@ -52,10 +55,10 @@ class TuiConfig(Section):
     """`[tui]`: the monitor."""
 
     theme: str = "textual-dark"
-    """A Textual theme."""
+    """A theme of Textual, such as `textual-dark`, `textual-light`, `nord`."""
 
     keys: dict[str, str] = Field(default_factory=dict)
-    """Other keys for bindings: id of the binding to key."""
+    """Other keys: id of a binding (`?` in the monitor shows them) to key."""
 
 
 class Config(Section):
@@ -83,32 +86,57 @@ class Config(Section):
 
     @property
     def runs(self) -> Path:
-        """The folder of the run directories."""
+        """The folder of the run directories, one a run: checkpoints, log, student."""
         return (self.folder / self.state.runs).resolve()
 
     @model_validator(mode="after")
     def _references(self) -> Self:
-        for kind, items in (("plans", self.plans), ("students", self.students)):
-            seen: set[str] = set()
-            for item in items:
-                if item.name in seen:
-                    raise ValueError(f"{kind}: the name {item.name!r} is used twice")
-                seen.add(item.name)
-        plan_names = {plan.name for plan in self.plans}
-        for plan in self.plans:
-            _known(f"plans.{plan.name}.tasks", plan.tasks, set(self.tasks))
-            _known(f"plans.{plan.name}.teachers", plan.teachers, set(self.teachers))
-        for student in self.students:
-            _known(f"students.{student.name}.tasks", student.tasks, set(self.tasks))
-            _known(f"students.{student.name}.plans", student.plans, plan_names)
+        if found := wrong_references(self.model_dump(include={"teachers", "tasks", "plans", "students"})):
+            raise ValidationError.from_exception_data(
+                "Config",
+                [
+                    InitErrorDetails(
+                        type=PydanticCustomError("reference", "{text}", {"text": text}), loc=place, input=None
+                    )
+                    for place, text in found
+                ],
+            )
         return self
 
 
-def _known(where: str, names: list[str], known: set[str]) -> None:
-    for name in names:
-        if name != "*" and name not in known:
-            have = ", ".join(sorted(known)) or "none"
-            raise ValueError(f"{where}: there is no {name!r} (there are: {have})")
+def wrong_references(data: Mapping[str, Any]) -> list[tuple[tuple[int | str, ...], str]]:
+    """Names used twice and names of nothing, as (path, message).
+
+    `data` is a configuration as plain values; what does not fit the models is passed over.
+    """
+    found: list[tuple[tuple[int | str, ...], str]] = []
+    known = {kind: list(_table(data.get(kind))) for kind in ("tasks", "teachers")}
+    known["plans"] = [item["name"] for _, item in _items(data.get("plans"))]
+    for kind in ("plans", "students"):
+        first: dict[str, int] = {}
+        for index, item in _items(data.get(kind)):
+            if first.setdefault(item["name"], index) != index:
+                found.append(((kind, index, "name"), f"the name {quoted(item['name'])} is used twice"))
+            for what, names in known.items():
+                if what not in item or (kind == "plans" and what == "plans"):
+                    continue
+                given = item[what]
+                for position, name in enumerate(given if isinstance(given, list) else []):
+                    if isinstance(name, str) and name != "*" and name not in names:
+                        have = ", ".join(sorted(names)) or "none"
+                        text = f"there is no {what[:-1]} {quoted(name)} (there are: {have})"
+                        found.append(((kind, index, what, position), text))
+    return found
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _items(value: object) -> list[tuple[int, dict[str, Any]]]:
+    """The items of an array of tables that have a name."""
+    items = enumerate(value if isinstance(value, list) else [])
+    return [(i, item) for i, item in items if isinstance(item, dict) and isinstance(item.get("name"), str)]
 
 
 def expand(names: list[str], known: list[str]) -> list[str]:

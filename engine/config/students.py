@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from engine.config.base import Name, NonNegative, Positive, Section
+from engine.config.base import Name, NonNegative, Positive, Section, Seed
 
 Trigger = NonNegative | Literal["complete"]
 
@@ -34,10 +34,10 @@ class TrainingConfig(Section):
     """How a student is trained."""
 
     zero_stage: Literal[0, 1, 2] = 2
-    """DeepSpeed ZeRO stage."""
+    """DeepSpeed ZeRO stage: 0 nothing, 1 optimizer states, 2 gradients as well are shared out over the ranks."""
 
     devices: Positive = 1
-    """Local ranks: GPUs, or processes on a CPU."""
+    """Local ranks of a run: GPUs, or processes on a CPU."""
 
     epochs: Positive = 20
     """Passes over the training set."""
@@ -81,7 +81,7 @@ class TrainingConfig(Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 on a GPU that has it, fp32 on a CPU."""
 
-    seed: int = 0
+    seed: Seed = 0
     """Seed of initialisation and data order."""
 
     checkpoint_steps: Positive = 200
@@ -143,7 +143,7 @@ class StudentConfig(Section):
     train_at: Annotated[list[Trigger], Field(min_length=1)] = ["complete"]
     """Accepted samples of the task at which a run starts; "complete": all its plans are done; 0: at once."""
 
-    priority: int = 0
+    priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
     """Runs with a higher priority start first."""
 
     curation: CurationConfig = Field(default_factory=CurationConfig)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from engine.config.base import NonNegative, Section
+from engine.config.base import NonNegative, Section, Seed
 
 AnswerFormat = Literal["number", "choice", "yes_no", "text", "date", "math"]
 
@@ -18,7 +18,7 @@ class TaskConfig(Section):
     """`builtin:NAME`, a file (`.jsonl`, `.jsonl.gz`, `.csv`, `.parquet`), or `hf:DATASET[:CONFIG]`."""
 
     answer: AnswerFormat
-    """How an answer is read and compared: number, choice, yes_no, text, date or math."""
+    """How an answer is read and compared."""
 
     train: NonNegative | None = None
     """Number of training questions (builtin tasks), or at most so many (files)."""
@@ -29,8 +29,8 @@ class TaskConfig(Section):
     test: NonNegative | None = None
     """Number of test questions, read once for each run."""
 
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the questions (builtin tasks), or of the 70/30 split of a file whose rows carry none."""
 
     options: dict[str, int | float | str | bool] = Field(default_factory=dict)
-    """Settings of a builtin task, such as `people_min` of coin_flip."""
+    """Settings of a builtin task, such as `people_min`; an unknown one is refused with those there are."""

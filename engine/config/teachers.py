@@ -20,34 +20,34 @@ class TeacherConfig(Section):
     """Start the built-in teacher server on a free loopback port and use it."""
 
     dialect: DialectName = "openai-chat"
-    """The API's form."""
+    """The form of the API's requests and answers."""
 
     base_url: str = ""
     """Where the API is, up to and without `/chat/completions`, such as `https://api.openai.com/v1`."""
 
     model: str
-    """The model's name in the API."""
+    """The model, as the API names it."""
 
     api_key_env: str = ""
-    """Environment variable that holds the key."""
+    """Environment variable that holds the API key. Give a key one way, or none for an API without."""
 
     api_key_file: str = ""
-    """File that holds the key; refused when others can read it."""
+    """File that holds the API key alone; refused when others can read it (`chmod 600`)."""
 
     api_key_envs: list[str] = Field(default_factory=list)
-    """Several keys, each with limits of its own; the work is shared by free capacity."""
+    """Environment variables of several keys, each with limits of its own; the work is shared by free capacity."""
 
     concurrency: Positive | None = None
     """At most so many requests in flight for each key; unset: discovered."""
 
     requests_per_minute: Positive | None = None
-    """Limit of each key; unset: discovered from the answers."""
+    """Limit of each key; unset: discovered from the answers. One that is set too high is found out."""
 
     tokens_per_minute: Positive | None = None
     """Limit of each key over prompt and completion tokens; unset: discovered."""
 
     usd_per_million_input: Money = 0.0
-    """Price of a million prompt tokens."""
+    """Price of a million prompt tokens. Without prices nothing counts against a budget."""
 
     usd_per_million_output: Money = 0.0
     """Price of a million completion tokens."""
@@ -56,7 +56,7 @@ class TeacherConfig(Section):
     """Price of a million cached prompt tokens; unset: as other prompt tokens."""
 
     budget_usd: Money | None = None
-    """Cap over all that this teacher costs."""
+    """Cap in dollars over all that this teacher costs, over all starts."""
 
     training_allowed: bool = True
     """Whether the provider's terms allow training on its output; false leaves its samples out of training."""
@@ -71,7 +71,7 @@ class TeacherConfig(Section):
     """Further HTTP headers, such as `OpenAI-Organization`."""
 
     extra_body: dict[str, str | int | float | bool] = Field(default_factory=dict)
-    """Further fields of the request body."""
+    """Further fields of the request body, such as `reasoning_effort`; part of what makes a plan itself."""
 
     step_error_rate: Annotated[float, Field(ge=0, le=1)] = 0.10
     """Built-in teacher: how often a step of its reasoning goes wrong."""

@@ -3,9 +3,11 @@
 `builtin:nano` is a Llama of some 45 thousand parameters, made from a configuration with random weights. Its
 initial standard deviation is 0.1, about 1/sqrt(width): the usual 0.02 learned far worse. Copying the next
 name out of a question is what it learns last: three layers, and positions that turn faster (heads of eight
-numbers see nothing of a base of 10,000), took coin flips with eight rationales from .63 and .69 on dev to .92
-and .94 in as many steps (two seeds each, 200 questions, learning rate 3e-3 and 4e-3). Everything else is loaded by `AutoModelForCausalLM`; code that comes with a model is never run and pickled weights
-are never read.
+numbers see nothing of a base of 10,000), took coin flips with eight rationales from .63 and .69 on 200 dev
+questions (learning rate 3e-3, two seeds) to .92, .94 and .83 (4e-3, three seeds) in as many steps.
+
+Everything else is loaded by `AutoModelForCausalLM`; code that comes with a model is never run and pickled
+weights are never read.
 """
 
 from __future__ import annotations

@@ -1,0 +1,48 @@
+"""Runs the benches and writes `bench/RESULTS.md`: `python -m bench [--quick] [NAME …]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from bench import latency, limits, sampling, startup
+from bench.tables import results
+
+BENCHES = {"sampling": sampling, "latency": latency, "limits": limits, "startup": startup}
+TARGET = Path(__file__).with_name("RESULTS.md")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    found = argparse.ArgumentParser(
+        prog="python -m bench",
+        description="Measures Coterie against a bare loop in the same run.",
+        epilog="example: python -m bench --quick sampling",
+    )
+    found.add_argument("names", nargs="*", metavar="NAME", help=f"only these: {', '.join(BENCHES)}")
+    found.add_argument("--quick", action="store_true", help="fewer requests")
+    found.add_argument("-o", "--output", type=Path, default=TARGET, help="file to write (bench/RESULTS.md)")
+    return found
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs what was asked for; only a run of all benches writes RESULTS.md."""
+    arguments = parser().parse_args(argv)
+    if unknown := [name for name in arguments.names if name not in BENCHES]:
+        parser().error(f"there is no bench {', '.join(unknown)}; there are: {', '.join(BENCHES)}")
+    tables = []
+    for name in arguments.names or BENCHES:
+        started = time.monotonic()
+        tables.append(BENCHES[name].bench(arguments.quick))
+        print(tables[-1].markdown(), flush=True)
+        print(f"({name}: {time.monotonic() - started:.0f} s)\n", flush=True)
+    if not arguments.names or arguments.output != TARGET:
+        arguments.output.write_text(results(tables, quick=arguments.quick), encoding="utf-8")
+        print(f"written: {arguments.output}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

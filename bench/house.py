@@ -1,0 +1,183 @@
+"""A house to run the daemon in, and processes of which the CPU is known exactly (`wait4`)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from state import sqlite
+from state.database import open_reader
+from state.errors import StateError
+
+ROOT = Path(__file__).resolve().parents[1]
+DEADLINE_S = 120.0
+
+CONFIG = """\
+[teachers.bench]
+base_url = "{url}"
+model = "bench"
+{limits}
+
+[tasks.sums]
+source = "sums.jsonl"
+answer = "number"
+
+[[plans]]
+name = "bench"
+strategy = "zero-shot-cot-chat"
+rationales = {rationales}
+"""
+
+
+@dataclass
+class Ran:
+    """A process that ended: wall seconds, CPU seconds (user and system) and what it printed."""
+
+    code: int
+    wall_s: float
+    cpu_s: float
+    output: str
+    memory_mb: float
+    loop_lag_ms: float = 0.0
+    commit_lag_ms: float = 0.0
+
+
+@dataclass
+class Daemon:
+    """`coterie run` as a process, with the worst lags of its pulses."""
+
+    process: subprocess.Popen[bytes]
+    sink: IO[bytes]
+    database: Path
+    started: float
+    pulses: dict[int, tuple[float, float]] = field(default_factory=dict)
+
+    def ended(self, each: Callable[[], bool] = lambda: False, look_s: float = 0.25) -> Ran:
+        """Waits for its end; kills it when `each`, called every `look_s`, says so."""
+        while True:
+            pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
+            if pid:
+                break
+            if each() or time.monotonic() - self.started > DEADLINE_S:
+                self.process.kill()
+            self._look()
+            time.sleep(look_s)
+        wall = time.monotonic() - self.started
+        self.process.returncode = os.waitstatus_to_exitcode(status)
+        self.sink.seek(0)
+        output = self.sink.read().decode("utf-8", "replace")
+        self.sink.close()
+        return Ran(
+            code=self.process.returncode,
+            wall_s=wall,
+            cpu_s=usage.ru_utime + usage.ru_stime,
+            output=output,
+            memory_mb=usage.ru_maxrss / 1e3,
+            loop_lag_ms=max((lag for lag, _ in self.pulses.values()), default=0.0),
+            commit_lag_ms=max((lag for _, lag in self.pulses.values()), default=0.0),
+        )
+
+    def _look(self) -> None:
+        with (
+            contextlib.suppress(StateError, sqlite.DatabaseError),
+            contextlib.closing(open_reader(self.database)) as connection,
+        ):
+            for at, data in connection.execute("SELECT at, data FROM pulse").fetchall():
+                pulse = json.loads(data)
+                self.pulses[at] = (pulse["loop_lag_ms"], pulse["commit_lag_ms"])
+
+
+class House:
+    """A folder with a configuration and a task of so many questions."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.database = folder / "state.db"
+
+    def furnish(self, url: str, *, questions: int, rationales: int = 1, **limits: int) -> None:
+        """Writes configuration and task file; `limits` are keys of the teacher."""
+        lines = "\n".join(f"{name} = {value}" for name, value in limits.items())
+        (self.folder / "config.toml").write_text(
+            CONFIG.format(url=url, limits=lines, rationales=rationales), encoding="utf-8"
+        )
+        with (self.folder / "sums.jsonl").open("w", encoding="utf-8") as file:
+            for number in range(questions):
+                text = f"Question {number}: how much is 40 and {number} less {number} and 2?"
+                row = {"id": str(number), "question": text, "answer": "42", "split": "train"}
+                file.write(json.dumps(row) + "\n")
+
+    def start(self) -> Daemon:
+        """Starts the daemon; it ends when nothing is left to do."""
+        return self._launch("run", "--until-idle", "--no-tui")
+
+    def command(self, *arguments: str) -> Ran:
+        """Runs a command to its end."""
+        return self._launch(*arguments).ended(look_s=0.01)
+
+    def _launch(self, *arguments: str) -> Daemon:
+        sink = tempfile.TemporaryFile()
+        config = [] if "--help" in arguments else ["-c", str(self.folder / "config.toml")]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "daemon", *arguments, *config],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+        )
+        return Daemon(process, sink, self.database, time.monotonic())
+
+    def counts(self) -> dict[str, int]:
+        """What was stored: samples, those that were accepted, and attempts by outcome."""
+        with contextlib.closing(open_reader(self.database)) as connection:
+            stored, accepted = connection.execute(
+                "SELECT count(*) FILTER (WHERE state = 'stored'), count(*) FILTER (WHERE verdict = 1) FROM sample"
+            ).fetchone()
+            outcomes = connection.execute(
+                "SELECT coalesce(outcome, 'open'), count(*) FROM attempt GROUP BY 1"
+            ).fetchall()
+        return {"stored": stored, "accepted": accepted, **dict(outcomes)}
+
+
+@contextlib.contextmanager
+def house() -> Iterator[House]:
+    """A new house, gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="coterie-bench-") as folder:
+        yield House(Path(folder))
+
+
+def measured(*command: str) -> Ran:
+    """A module's run, such as `bench.bare`, to its end."""
+    with tempfile.TemporaryFile() as sink:
+        started = time.monotonic()
+        process = subprocess.Popen([sys.executable, "-m", *command], cwd=ROOT, stdout=sink)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        wall = time.monotonic() - started
+        sink.seek(0)
+        output = sink.read().decode("utf-8", "replace")
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed with {process.returncode}")
+    return Ran(process.returncode, wall, usage.ru_utime + usage.ru_stime, output, usage.ru_maxrss / 1e3)
+
+
+def bare(url: str, requests: int, workers: int) -> tuple[Ran, float]:
+    """The reference loop; its process and the seconds of its requests alone."""
+    ran = measured("bench.bare", url, f"--requests={requests}", f"--workers={workers}")
+    found = json.loads(ran.output)
+    if found["good"] != requests:
+        raise RuntimeError(f"the reference got {found['good']} of {requests} answers")
+    return ran, float(found["seconds"])
+
+
+def span_s(times: list[float]) -> float:
+    """Seconds between the first and the last of some moments."""
+    return max(times) - min(times)

@@ -1,0 +1,197 @@
+"""The benches' teacher: a process that answers chat completions at once, after a time, or within limits.
+
+A bare asyncio protocol: its own CPU has to stay small beside the client's, which shares the machine.
+Its limits are the strict kind, and it counts what it accepted and refused: `GET /stats`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+TEXT = (
+    "Let us go through it step by step. "
+    + "The first number is added to the second, which gives a third. " * 8
+).strip() + "\nAnswer: 42"
+
+
+class Rules:
+    """What the server does with a request, and what it counted."""
+
+    def __init__(self, options: argparse.Namespace, now: float) -> None:
+        self.delay_s = options.delay_ms / 1000
+        self.concurrency: int | None = options.concurrency
+        self.requests_per_minute: int | None = options.requests_per_minute
+        self.refuse_s: float = options.refuse_s
+        self.retry_after: float | None = options.retry_after
+        self.started: float | None = None
+        self._level, self._stamp = 0.0, now
+        self.in_flight = 0
+        self.accepted: list[float] = []  # when
+        self.seen: list[float] = []
+        self.refused = 0
+
+    def refuses(self, now: float) -> bool:
+        """Whether a request that arrives now is answered with a 429."""
+        self.seen.append(now)
+        if self.started is None:
+            self.started = now
+        refused = (
+            now < self.started + self.refuse_s
+            or (self.concurrency is not None and self.in_flight >= self.concurrency)
+            or not self._within_rate(now)
+        )
+        if refused:
+            self.refused += 1
+        else:
+            self.accepted.append(now)
+        return refused
+
+    def _within_rate(self, now: float) -> bool:
+        """A bucket that holds one second's worth: with it, 30 s show what a minute would."""
+        if self.requests_per_minute is None:
+            return True
+        rate = self.requests_per_minute / 60
+        self._level = min(rate, self._level + (now - self._stamp) * rate)
+        self._stamp = now
+        if self._level < 1:
+            return False
+        self._level -= 1
+        return True
+
+
+class Connection(asyncio.Protocol):
+    """One client connection, HTTP/1.1 with keep-alive."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._loop = asyncio.get_running_loop()
+        self._buffer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keeps the transport."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Takes whole requests out of what arrived."""
+        self._buffer += data
+        while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
+            head = self._buffer[:end].lower()
+            at = head.find(b"content-length:")
+            length = (
+                int(head[at + 15 : head.find(b"\r\n", at) if b"\r\n" in head[at:] else None])
+                if at >= 0
+                else 0
+            )
+            if len(self._buffer) < end + 4 + length:
+                return
+            self._buffer = self._buffer[end + 4 + length :]
+            if head.startswith(b"get /stats"):
+                self._send(200, _stats(self._rules))
+            else:
+                self._answer()
+
+    def _answer(self) -> None:
+        rules = self._rules
+        if rules.refuses(self._loop.time()):
+            extra = b"" if rules.retry_after is None else b"retry-after: %d\r\n" % rules.retry_after
+            self._send(429, b'{"error": {"message": "rate limit"}}', extra)
+        elif rules.delay_s:
+            rules.in_flight += 1
+            self._loop.call_later(rules.delay_s, self._late)
+        else:
+            self._send(200, BODY)
+
+    def _late(self) -> None:
+        self._rules.in_flight -= 1
+        self._send(200, BODY)
+
+    def _send(self, status: int, body: bytes, extra: bytes = b"") -> None:
+        if not self._transport.is_closing():
+            self._transport.write(
+                b"HTTP/1.1 %d X\r\ncontent-type: application/json\r\n%bcontent-length: %d\r\n\r\n%b"
+                % (status, extra, len(body), body)
+            )
+
+
+BODY = json.dumps(
+    {
+        "id": "chatcmpl-bench",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "bench",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": TEXT}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 60, "completion_tokens": 130, "total_tokens": 190},
+    }
+).encode()
+
+
+def _stats(rules: Rules) -> bytes:
+    return json.dumps({"accepted": rules.accepted, "seen": rules.seen, "refused": rules.refused}).encode()
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    loop = asyncio.get_running_loop()
+    rules = Rules(options, loop.time())
+    server = await loop.create_server(lambda: Connection(rules), "127.0.0.1", 0, backlog=4096)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+def main() -> None:
+    """Serves until killed; the first line printed is the port."""
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m bench.server")
+    parser.add_argument("--delay-ms", type=float, default=0.0, help="time to answer")
+    parser.add_argument("--concurrency", type=int, help="more at once are refused")
+    parser.add_argument("--requests-per-minute", type=int, help="more are refused")
+    parser.add_argument(
+        "--refuse-s", type=float, default=0.0, help="refuse everything so long after the first request"
+    )
+    parser.add_argument("--retry-after", type=float, help="seconds that refusals tell")
+    options = parser.parse_args()
+    try:
+        import uvloop
+
+        uvloop.run(_serve(options))
+    except ImportError:
+        asyncio.run(_serve(options))
+
+
+class Server:
+    """A running server."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}/v1"
+        self._stats = f"http://127.0.0.1:{port}/stats"
+
+    def stats(self) -> dict[str, Any]:
+        """What it counted: times of the accepted and of all requests, in seconds, and the refused ones."""
+        with urllib.request.urlopen(self._stats, timeout=30) as response:
+            found: dict[str, Any] = json.loads(response.read())
+            return found
+
+
+@contextmanager
+def running(**options: float) -> Iterator[Server]:
+    """A server process with these options."""
+    flags = [f"--{name.replace('_', '-')}={value:g}" for name, value in options.items()]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.server", *flags], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        yield Server(int(process.stdout.readline()))
+    finally:
+        process.kill()
+        process.wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""What a bench found, and how it is written down."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+from state import sqlite
+
+LIBRARIES = ("aiohttp", "uvloop", "anyio", "pydantic", "sqlmodel")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure: what, as measured, the reference in the same run, their ratio, what is wanted."""
+
+    what: str
+    measured: str
+    reference: str = ""
+    ratio: str = ""
+    wanted: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A bench's figures; `about` says how they came about."""
+
+    title: str
+    about: str
+    rows: Sequence[Row]
+
+    def markdown(self) -> str:
+        """The table as Markdown."""
+        lines = [f"## {self.title}", "", self.about, ""]
+        lines += ["| what | measured | reference | ratio | wanted |", "|---|---|---|---|---|"]
+        lines += [
+            f"| {row.what} | {row.measured} | {row.reference} | {row.ratio} | {row.wanted} |"
+            for row in self.rows
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def results(tables: Sequence[Table], *, quick: bool) -> str:
+    """The whole of RESULTS.md."""
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end"
+    libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+    head = [
+        "# Results of the benches",
+        "",
+        "<!-- Written by `python -m bench`; do not edit. -->",
+        "",
+        f"- Date: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC" + (", quick (fewer requests)" if quick else ""),
+        f"- Machine: {machine}",
+        f"- Versions: Python {sys.version.split()[0]}, {libraries}, {sqlite.describe().split(',')[0]}",
+        "",
+        "Client, server and whatever else runs share the machine: read the ratios, not the seconds. The reference is",
+        "a bare aiohttp loop (`bench/bare.py`) that stores nothing, run right beside the daemon.",
+        "",
+    ]
+    return "\n".join(head) + "\n" + "\n".join(table.markdown() for table in tables)
+
+
+def ratio(measured: float, reference: float) -> str:
+    """`measured` over `reference`."""
+    return f"{measured / reference:.2f}" if reference else ""

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.config import Config, document, load_config
+
+
+def test_the_configuration_page_is_what_the_models_say() -> None:
+    written = document.TARGET.read_text(encoding="utf-8")
+    assert written == document.document(), "run: python -m engine.config.document"
+
+
+def test_its_example_loads(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(document.EXAMPLE, encoding="utf-8")
+    assert load_config(file).plans[0].name == "diverse"
+
+
+def test_every_section_is_described_and_every_key_has_a_meaning() -> None:
+    described = {model for _, model, _ in document.SECTIONS}
+    for _, model, _ in document.SECTIONS:
+        for name, field in model.model_fields.items():
+            assert field.description, f"{model.__name__}.{name} has no docstring"
+            if hasattr(field.annotation, "model_fields"):
+                assert field.annotation in described, f"{field.annotation.__name__} has no section"
+    assert len(Config.model_fields) == len(
+        {title.strip("[]").split(".")[0] for title, _, _ in document.SECTIONS}
+    )

@@ -1,0 +1,321 @@
+from __future__ import annotations
+
+import string
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from engine.config import Config, load_config
+from engine.errors import ConfigError
+
+GOOD = """
+[teachers.practice]
+builtin = true
+model = "m"
+
+[tasks.coin_flip]
+source = "builtin:coin_flip"
+answer = "yes_no"
+"""
+
+
+def messages(tmp_path: Path, text: str) -> list[str]:
+    """What is wrong with `text`, one line a fault, without the file's folder."""
+    file = tmp_path / "config.toml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_config(file)
+    assert caught.value.exit_code == 2
+    return caught.value.message.replace(f"{tmp_path}/", "").splitlines()
+
+
+def test_the_embedded_default_loads() -> None:
+    config = load_config(Path(__file__).parents[3] / "config.toml")
+    assert {"fine-tune", "fine-tune-cot"} <= {student.name for student in config.students}
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text('[state]\nurl = "sqlite:///data/s.db"\n', encoding="utf-8")
+    config = load_config(file)
+    assert config.database == tmp_path / "data" / "s.db"
+    assert config.runs == tmp_path / "runs"
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_bytes(b"\xef\xbb\xbf[daemon]\r\nbudget_usd = 1.0\r\n")
+    assert load_config(file).daemon.budget_usd == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        pytest.param(
+            "[daemon]\nbudget_us = 1.0\n",
+            'config.toml:2: daemon.budget_us: unknown key; did you mean "budget_usd"?',
+            id="unknown key",
+        ),
+        pytest.param(
+            "[state]\nzzz = 1\n",
+            "config.toml:2: state.zzz: unknown key; there are: url, runs",
+            id="unknown key, nothing near",
+        ),
+        pytest.param(
+            "[deamon]\nbudget_usd = 1.0\n",
+            'config.toml:1: deamon: unknown key; did you mean "daemon"?',
+            id="unknown table",
+        ),
+        pytest.param(
+            GOOD + "concurrency = 1\n",
+            "config.toml:9: tasks.coin_flip.concurrency: unknown key; there are: source, answer, train, dev, test, seed, options",
+            id="key of another section",
+        ),
+        pytest.param(
+            '[daemon]\n\nbudget_usd = "5"\n',
+            'config.toml:3: daemon.budget_usd: expected a number (got "5")',
+            id="text for a number",
+        ),
+        pytest.param(
+            GOOD + "train = 1.5\n",
+            "config.toml:9: tasks.coin_flip.train: expected a whole number (got 1.5)",
+            id="fraction for a count",
+        ),
+        pytest.param(
+            GOOD + "train = -1\n",
+            "config.toml:9: tasks.coin_flip.train: expected a number of at least 0 (got -1)",
+            id="negative count",
+        ),
+        pytest.param(
+            '[teachers.a]\nmodel = "m"\nbuiltin = true\nrequests_per_minute = -5\n',
+            "config.toml:4: teachers.a.requests_per_minute: expected a number above 0 (got -5)",
+            id="negative limit",
+        ),
+        pytest.param(
+            "[daemon]\ndrain_seconds = inf\n",
+            "config.toml:2: daemon.drain_seconds: expected a finite number (got inf)",
+            id="not finite",
+        ),
+        pytest.param(
+            "daemon = 3\n", "config.toml:1: daemon: expected a table (got 3)", id="value for a table"
+        ),
+        pytest.param(
+            "[daemon]\ndevices = []\n",
+            "config.toml:2: daemon.devices: expected at least 1 item(s)",
+            id="empty list",
+        ),
+        pytest.param(
+            '[tasks.t]\nsource = "builtin:coin_flip"\n',
+            "config.toml:1: tasks.t.answer: is missing",
+            id="missing key",
+        ),
+        pytest.param(
+            '[tasks.t]\nsource = "x"\nanswer = "yesno"\n',
+            "config.toml:3: tasks.t.answer: expected"
+            ' "number", "choice", "yes_no", "text", "date" or "math" (got "yesno"); did you mean "yes_no"?',
+            id="wrong word",
+        ),
+        pytest.param(
+            '[tasks.T]\nsource = "x"\nanswer = "text"\n',
+            "config.toml:1: tasks.T: expected a name of 1 to 64 lower-case letters, digits, '.', '_' and '-',"
+            ' starting with a letter or digit (got "T")',
+            id="wrong name",
+        ),
+        pytest.param(
+            '[state]\nurl = "postgres://x"\n',
+            'config.toml:2: state.url: expected "sqlite:///PATH" (got "postgres://x")',
+            id="wrong url",
+        ),
+        pytest.param(
+            '[teachers.a]\nmodel = "m"\n',
+            "config.toml:1: teachers.a: base_url is missing (or set builtin = true for the built-in teacher)",
+            id="fault of a section",
+        ),
+        pytest.param(
+            GOOD + '[[students]]\nname = "s"\ntrain_at = [400, "complet"]\n',
+            "config.toml:11: students.s.train_at[1]:"
+            ' expected a count or "complete" (got "complet"); did you mean "complete"?',
+            id="union, a word",
+        ),
+        pytest.param(
+            GOOD + '[[students]]\nname = "s"\ntrain_at = [\n  400,\n  -1,\n]\n',
+            'config.toml:13: students.s.train_at[1]: expected a count or "complete" (got -1)',
+            id="union, a number, several lines",
+        ),
+        pytest.param(
+            GOOD + "[tasks.coin_flip.options]\nint = [1]\n",
+            "config.toml:10: tasks.coin_flip.options.int: expected a number or text in quotes or true or false",
+            id="union under a key that is named like a type",
+        ),
+        pytest.param(
+            GOOD + '[[students]]\nname = "s"\ntraining = { epochs = 3, stepz = 1 }\n',
+            'config.toml:11: students.s.training.stepz: unknown key; did you mean "steps"?',
+            id="inline table",
+        ),
+        pytest.param(
+            GOOD + '[[students]]\nname = "s"\ntraining.zero_stage = 9\n',
+            "config.toml:11: students.s.training.zero_stage: expected 0, 1 or 2 (got 9)",
+            id="dotted key",
+        ),
+        pytest.param(
+            GOOD + '[[students]]\nname = "s"\n[students.training]\nstepz = 1\n',
+            'config.toml:12: students.s.training.stepz: unknown key; did you mean "steps"?',
+            id="table of an array's item",
+        ),
+        pytest.param(
+            GOOD + '[[plans]]\nname = "one"\n[[plans]]\nname = "two"\nrationales = 0\n',
+            "config.toml:13: plans.two.rationales: expected a number of at least 1 (got 0)",
+            id="second plan",
+        ),
+        pytest.param(
+            "[[plans]]\nrationales = 1\n",
+            "config.toml:1: plans[0].name: is missing",
+            id="plan without a name",
+        ),
+        pytest.param(
+            GOOD + '[[plans]]\nname = "p"\n\n[[plans]]\nname = "p"\n',
+            'config.toml:13: plans.p.name: the name "p" is used twice',
+            id="name used twice",
+        ),
+        pytest.param(
+            GOOD + '[[plans]]\nname = "p"\ntasks = ["coin_flip", "gsm8k"]\n',
+            'config.toml:11: plans.p.tasks[1]: there is no task "gsm8k" (there are: coin_flip)',
+            id="unknown task",
+        ),
+        pytest.param(
+            GOOD + '[[plans]]\nname = "p"\nteachers = ["gpt"]\n',
+            'config.toml:11: plans.p.teachers[0]: there is no teacher "gpt" (there are: practice)',
+            id="unknown teacher",
+        ),
+        pytest.param(
+            GOOD + '[[students]]\nname = "s"\nplans = ["p"]\n',
+            'config.toml:11: students.s.plans[0]: there is no plan "p" (there are: none)',
+            id="unknown plan",
+        ),
+        pytest.param(
+            '[daemon]\nlog_file = """\n[daemon]\nhttp = 3\n"""\nhttp = 4\n',
+            "config.toml:6: daemon.http: expected text in quotes (got 4)",
+            id="a text that looks like keys",
+        ),
+        pytest.param(
+            '[teachers."a"]\nmodel = "m" # "[x]\nbuiltin = "yes"\n',
+            'config.toml:3: teachers.a.builtin: expected true or false (got "yes")',
+            id="quoted name, comment",
+        ),
+    ],
+)
+def test_a_fault_is_one_message(tmp_path: Path, text: str, wanted: str) -> None:
+    assert messages(tmp_path, text) == [wanted]
+
+
+def test_all_faults_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    found = messages(
+        tmp_path,
+        '[[plans]]\nname = "p"\ntasks = ["nothing"]\nrationales = "8"\n[daemon]\nhtpp = ""\n'
+        '[[students]]\nname = "s"\ntrain_at = ["x", -1]\n',
+    )
+    assert found == [
+        'config.toml:3: plans.p.tasks[0]: there is no task "nothing" (there are: none)',
+        'config.toml:4: plans.p.rationales: expected a whole number (got "8")',
+        'config.toml:6: daemon.htpp: unknown key; did you mean "http"?',
+        'config.toml:9: students.s.train_at[0]: expected a count or "complete" (got "x")',
+        'config.toml:9: students.s.train_at[1]: expected a count or "complete" (got -1)',
+    ]
+
+
+def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere.toml: no such file. Give another with -c"):
+        load_config(tmp_path / "nowhere.toml")
+
+
+def test_a_folder_or_bytes_that_are_no_text_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path)
+    (tmp_path / "c.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path / "c.toml")
+
+
+@pytest.mark.parametrize(
+    "text", ["budget = \n", "a = 1\na = 2\n", f"a = {'9' * 5000}\n", "a = " + "[" * 5000, "\0"]
+)
+def test_what_is_no_toml_is_said_to_be_none(tmp_path: Path, text: str) -> None:
+    assert messages(tmp_path, text)[0].startswith("config.toml: not valid TOML: ")
+
+
+def test_no_message_holds_control_characters(tmp_path: Path) -> None:
+    found = messages(tmp_path, '[tasks."\\u001b[31m"]\nsource = 1\nanswer = "\\u0007"\n')
+    assert len(found) == 3
+    assert not any(character < " " or character == "\x7f" for line in found for character in line)
+
+
+BARE = st.text(string.ascii_lowercase + "_-1", min_size=1, max_size=6)
+KNOWN = st.sampled_from(
+    [
+        "state",
+        "daemon",
+        "teachers",
+        "tasks",
+        "plans",
+        "students",
+        "tui",
+        "name",
+        "training",
+        "train_at",
+        "options",
+    ]
+    + ["url", "devices", "curation", "headers", "seed", "model", "builtin", "source", "answer", "tasks", "*"]
+)
+TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8)
+KEY = KNOWN | BARE | TEXT
+
+
+def quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+SCALAR = st.one_of(
+    st.integers().map(str),
+    st.floats().map(str),
+    st.booleans().map(lambda value: str(value).lower()),
+    (TEXT | KNOWN).map(quoted),
+    TEXT.filter(lambda text: "'" not in text).map(lambda text: f"'{text}'"),
+    st.sampled_from(
+        ["1979-05-27", "07:32:00", "1979-05-27T07:32:00Z", "inf", "0x1F", '"""\n[a]\n"""', "''''x'''"]
+    ),
+)
+VALUE = st.recursive(
+    SCALAR,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(lambda items: "[\n" + ", # ]\n".join(items) + "]"),
+        st.dictionaries(KEY.map(quoted), inner, max_size=3).map(
+            lambda items: "{" + ", ".join(f"{key} = {value}" for key, value in items.items()) + "}"
+        ),
+    ),
+    max_leaves=6,
+)
+LINE = st.one_of(
+    st.lists(KEY.map(quoted) | BARE, min_size=1, max_size=3).map(lambda keys: f"[{'.'.join(keys)}]"),
+    st.lists(KNOWN.filter(lambda key: key != "*"), min_size=1, max_size=2).map(
+        lambda keys: f"[[{'.'.join(keys)}]]"
+    ),
+    st.tuples(KEY.map(quoted) | BARE, VALUE).map(lambda pair: f"{pair[0]} = {pair[1]}"),
+    st.text(max_size=12),
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(LINE, max_size=8).map("\n".join))
+@example('[[plans]]\nname = "p"\n[plans.tasks]\n')
+@example("[tasks.'[key]']\n")
+@example('plans = [{ name = "p", tasks = [1] }]\n')
+def test_any_text_gives_a_configuration_or_a_configuration_error(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "any.toml"
+    file.write_text(text, encoding="utf-8", errors="replace")
+    try:
+        assert isinstance(load_config(file), Config)
+    except ConfigError as error:
+        assert all(line.startswith(str(file)) for line in error.message.splitlines())
