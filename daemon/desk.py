@@ -22,6 +22,7 @@ from state.pulse import TeacherPulse
 
 if TYPE_CHECKING:
     from daemon.lane import Lane
+    from daemon.plans import ActivePlan
 
 
 class Figures:
@@ -106,6 +107,10 @@ class Desk:
     def pop(self) -> Job:
         """Takes the next job."""
         return self._queue.popleft()
+
+    def waiting(self, plan: ActivePlan) -> int:
+        """Ready jobs of a plan."""
+        return sum(job.plan is plan for job in self._queue)
 
     def take_out(self, which: Callable[[Job], bool]) -> list[Job]:
         """Removes and returns the queued jobs that fit."""
