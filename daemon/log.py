@@ -34,9 +34,8 @@ def open_log(path: Path | None, *, loud: bool) -> Callable[[EventRow], None]:
 
     def tell(row: EventRow) -> None:
         now = datetime.now(UTC)
-        message = " ".join(
-            safe(row.message).split()
-        )  # one line: what others wrote must not look like another event
+        # One line: what others wrote must not look like another event.
+        message = " ".join(safe(row.message).split())
         if path is not None:
             fields = {
                 "at": now.isoformat(timespec="milliseconds"),

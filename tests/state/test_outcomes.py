@@ -51,7 +51,7 @@ def test_a_stored_sample_has_its_texts_usage_and_verdict(world: World) -> None:
     check_counts(world)
 
 
-@pytest.mark.parametrize("raw", [b"", b"{}", bytes(range(256)) * 50, b"\xff\xfe not utf-8 \x00"], ids=len)
+@pytest.mark.parametrize("raw", [b"", b" {} \n", bytes(range(256)) * 50, b"\xff\xfe not utf-8 \x00"], ids=len)
 def test_bodies_are_kept_byte_for_byte(world: World, raw: bytes) -> None:
     (sample,) = world.claim(world.plan(), 1).samples
     world.record(stored(sample, raw=raw))
@@ -224,3 +224,14 @@ def test_counters_are_right_after_any_sequence_of_events(tmp_path_factory, seed:
     states = dict(world.rows("SELECT state, count(*) FROM sample GROUP BY 1"))
     assert states.get("open", 0) == len(in_flight) + len(idle)
     world.connection.close()
+
+
+def test_a_sample_ends_once(world: World) -> None:
+    """Whatever comes after its end is kept as an attempt and changes neither its texts nor what was counted."""
+    (sample,) = world.claim(world.plan(), 1).samples
+    world.record(stored(sample))
+    late = SampleEnd(state=SampleState.FAILED, reason="too late")
+    world.record(ending(sample, Outcome.PERMANENT, attempt=world.open_again(sample), end=late))
+    assert world.row("SELECT state, rationale, reason FROM sample") == ("stored", "because", None)
+    assert world.row("SELECT stored, failed FROM plan") == (1, 0)
+    check_counts(world)

@@ -5,7 +5,6 @@ import random
 from engine.curation import overlapping
 
 WORDS = "river market window orange carpet silver garden letter winter castle button forest pencil".split()
-TEMPLATE = "A coin is heads up. {} flips the coin. {} does not flip the coin. Is the coin still heads up?"
 
 
 def story(seed: int, length: int = 40) -> str:
@@ -31,10 +30,11 @@ def test_a_question_that_differs_in_a_word_or_two_is_found() -> None:
     assert overlapping(train, {1: changed, 2: story(99)}) == {7}
 
 
-def test_half_of_a_question_is_not_the_question() -> None:
+def test_a_part_of_a_question_is_not_the_question() -> None:
     train = {number: story(number) for number in range(30)}
-    half = " ".join(train[7].split()[:20]) + " " + story(98, 20)
-    assert overlapping(train, {1: half}) == frozenset()
+    words = train[7].split()
+    assert overlapping(train, {1: " ".join(words[:30]) + " " + story(98, 10)}) == frozenset()
+    assert overlapping(train, {1: " ".join(words[:36]) + " " + story(98, 4)}) == {7}
 
 
 def test_a_question_within_a_longer_one_is_found() -> None:
@@ -43,14 +43,10 @@ def test_a_question_within_a_longer_one_is_found() -> None:
 
 
 def test_the_words_of_a_template_tell_nothing() -> None:
-    names = [f"Name{number}" for number in range(120)]
-    train = {
-        number: TEMPLATE.format(names[number % 10], names[10 + number % 7])
-        + " Think about it step by step please."
-        for number in range(50)
-    }
-    test = {1: TEMPLATE.format("Zoe", "Yara") + " Think about it step by step please."}
-    assert overlapping(train, test) == frozenset()
+    template = " tells a long tale that is the same in every question of this task: " + story(95)
+    train = {number: f"Name{number}" + template for number in range(50)}
+    assert overlapping(train, {1: "Zoe" + template}) == frozenset()
+    assert overlapping(train, {1: "NAME7" + template}) == {7}
 
 
 def test_short_questions_are_compared_exactly_only() -> None:

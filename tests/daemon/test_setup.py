@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.events import PlanSuperseded
+from daemon.setup import Catalog, make_ledger, read_input, synchronise
+from engine.config import Config
+from engine.errors import ConfigError, TaskDataError
+from state.boots import end_boot
+from state.catalog import SwitchRequest, switch
+from state.database import open_writer
+from state.sqlite import Connection
+from tests.daemon.parts import config_of
+from tests.state.world import World, check_counts
+
+ROWS = [
+    *(
+        {"id": f"q{number}", "question": f"is it {number}?", "answer": "yes", "split": "train"}
+        for number in range(3)
+    ),
+    {"id": "d", "question": "is it dev?", "answer": "yes", "split": "dev"},
+]
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[Connection]:
+    with closing(open_writer(tmp_path / "state.db")) as found:
+        yield found
+
+
+def config(folder: Path, rows: list[dict[str, Any]] | None = None, **plan: Any) -> Config:
+    """Three questions in a file, a teacher with a price, a plan."""
+    lines = [json.dumps(row) for row in (ROWS if rows is None else rows)]
+    (folder / "t.jsonl").write_text("\n".join(lines) + "\n")
+    return config_of(
+        folder,
+        daemon={"budget_usd": 1.0},
+        teachers={"a": {"builtin": True, "model": "m", "budget_usd": 0.5}},
+        tasks={"t": {"source": "t.jsonl", "answer": "yes_no"}},
+        plans=[{"name": "p", "budget_usd": 0.25, **plan}],
+    )
+
+
+def start(made: Config) -> Catalog:
+    return synchronise(made, read_input(made))
+
+
+def world_of(connection: Connection, catalog: Catalog, folder: Path) -> World:
+    teachers = {name: row.id or 0 for name, row in catalog.teachers.items()}
+    return World(folder / "state.db", connection, catalog.boot.id, catalog.task_ids, teachers)
+
+
+def test_a_first_start_makes_everything(tmp_path: Path, connection: Connection) -> None:
+    catalog = start(config(tmp_path, rationales=2))
+    (plan,) = catalog.plans
+    assert (plan.task, plan.wanted, plan.longest, plan.exhausted, plan.teachers) == ("t", 6, 8, False, ("a",))
+    assert catalog.boot.previous_ended
+    assert catalog.news == []
+    assert connection.execute("SELECT count(*) FROM question WHERE active = 1").fetchone() == (4,)
+
+
+def test_an_edited_question_is_sampled_though_there_are_as_many_as_before(
+    tmp_path: Path, connection: Connection
+) -> None:
+    catalog = start(config(tmp_path))
+    world = world_of(connection, catalog, tmp_path)
+    world.store(world.claim(catalog.plans[0].id, 3))
+    end_boot(connection, catalog.boot.id, "done")
+    assert start(config(tmp_path)).plans[0].exhausted
+    edited = [ROWS[0], {**ROWS[1], "question": "is it another?"}, *ROWS[2:]]
+    again = start(config(tmp_path, edited))
+    assert not again.plans[0].exhausted
+    (sample,) = world.claim(again.plans[0].id, 10).samples
+    assert sample.question == "is it another?"
+
+
+def test_a_start_after_a_crash_counts_everything_anew(tmp_path: Path, connection: Connection) -> None:
+    catalog = start(config(tmp_path, rationales=2))
+    world = world_of(connection, catalog, tmp_path)
+    world.store(world.claim(catalog.plans[0].id, 2))
+    world.claim(catalog.plans[0].id, 2, cost=10)
+    connection.execute("UPDATE plan SET stored = 99, accepted = 99, claimed = 1")
+    again = start(config(tmp_path, rationales=2))
+    assert (again.boot.previous_ended, again.boot.unknown_attempts) == (False, 2)
+    assert connection.execute("SELECT stored, accepted, claimed FROM plan").fetchone() == (2, 2, 4)
+    check_counts(world)
+
+
+def test_a_changed_parameter_is_told_with_what_it_leaves_behind(
+    tmp_path: Path, connection: Connection
+) -> None:
+    catalog = start(config(tmp_path))
+    world = world_of(connection, catalog, tmp_path)
+    world.store(world.claim(catalog.plans[0].id, 2))
+    again = start(config(tmp_path, temperature=0.1))
+    assert [event for event in again.news if isinstance(event, PlanSuperseded)] == [
+        PlanSuperseded(plan="p", task="t", stored=2)
+    ]
+    assert not again.plans[0].exhausted
+
+
+def test_a_renamed_plan_pays_for_nothing_twice(tmp_path: Path, connection: Connection) -> None:
+    catalog = start(config(tmp_path, rationales=2))
+    world = world_of(connection, catalog, tmp_path)
+    world.store(world.claim(catalog.plans[0].id, 4))
+    world.claim(catalog.plans[0].id, 2)
+    again = start(config(tmp_path, rationales=2, name="renamed"))
+    (plan,) = again.plans
+    assert connection.execute("SELECT stored, claimed FROM plan WHERE id = ?", (plan.id,)).fetchone() == (
+        4,
+        6,
+    )
+    assert connection.execute(
+        "SELECT count(*) FROM sample WHERE plan_id = ? AND state = 'open'", (plan.id,)
+    ).fetchone() == (2,)
+    assert world.claim(plan.id, 10).samples == ()
+
+
+def test_a_paused_task_stays_paused(tmp_path: Path, connection: Connection) -> None:
+    start(config(tmp_path))
+    switch(connection, [SwitchRequest(table="task", name="t", paused=True)])
+    assert [plan.paused for plan in start(config(tmp_path)).plans] == [True]
+
+
+def test_money_that_was_spent_counts_against_every_cap_former_teachers_too(
+    tmp_path: Path, connection: Connection
+) -> None:
+    made = config(tmp_path)
+    catalog = start(made)
+    world = world_of(connection, catalog, tmp_path)
+    plan = catalog.plans[0].id
+    world.store(world.claim(plan, 1, cost=100), cost=70)
+    world.claim(plan, 1, cost=100)
+    gone = world.teacher("gone")
+    connection.execute("UPDATE teacher SET spent_micros = 1000 WHERE id = ?", (gone,))
+    catalog = start(made)
+    ledger = make_ledger(made, catalog)
+    assert ledger.total.used == 1170
+    assert ledger.room(plan, catalog.teachers["a"].id or 0) == 250_000 - 170
+    ledger.add_plan(plan, None, 0)
+    assert ledger.room(plan, catalog.teachers["a"].id or 0) == 500_000 - 170
+
+
+@pytest.mark.parametrize(
+    ("sections", "error", "words"),
+    [
+        ({"teachers": {}}, ConfigError, "plans.p: there is no teacher"),
+        ({"tasks": {}}, ConfigError, "plans.p: there is no task"),
+        ({"tasks": {"t": {"source": "none.jsonl", "answer": "yes_no"}}}, TaskDataError, "none.jsonl"),
+    ],
+)
+def test_wrong_input_is_found_before_anything_starts(
+    tmp_path: Path, sections: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    made = {
+        "teachers": {"a": {"builtin": True, "model": "m"}},
+        "tasks": {"t": {"source": "builtin:coin_flip", "answer": "yes_no", "train": 2, "dev": 0, "test": 0}},
+        "plans": [{"name": "p"}],
+        **sections,
+    }
+    with pytest.raises(error) as caught:
+        read_input(config_of(tmp_path, **made))
+    assert words in str(caught.value)
+    assert not (tmp_path / "state.db").exists()
