@@ -13,8 +13,8 @@ from pathlib import Path
 from tui.app import make_app
 
 
-async def draw(database: Path, target: Path) -> None:
-    """Opens the UI without a terminal, lets it read once, and writes what it shows."""
+async def draw(database: Path) -> str:
+    """Opens the UI without a terminal, lets it read once, and returns what it shows."""
     app = make_app(database)
     async with app.run_test(size=(120, 30)) as pilot:
         while app.status is None or app.busy:
@@ -22,8 +22,9 @@ async def draw(database: Path, target: Path) -> None:
         await pilot.pause()
         drawing = app.export_screenshot(title="coterie tui")
     # Textual names a web font; a file of ours fetches nothing.
-    target.write_text(re.sub(r"@font-face \{.*?\}\s*", "", drawing, flags=re.DOTALL), encoding="utf-8")
+    return re.sub(r"@font-face \{.*?\}\s*", "", drawing, flags=re.DOTALL)
 
 
 if __name__ == "__main__":
-    asyncio.run(draw(Path(sys.argv[1]), Path(sys.argv[2])))
+    picture = asyncio.run(draw(Path(sys.argv[1])))
+    Path(sys.argv[2]).write_text(picture, encoding="utf-8")
