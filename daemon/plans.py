@@ -40,8 +40,12 @@ class ActivePlan:
 def recipe_of(plan: PlanConfig, teachers: list[TeacherConfig]) -> str:
     """The identity of what the teacher would see, but for the question and the replicate."""
     seen = {
-        "models": sorted({(teacher.dialect, teacher.model) for teacher in teachers}),
-        "extra": sorted(json.dumps(teacher.extra_body, sort_keys=True) for teacher in teachers),
+        "models": sorted(
+            {
+                (teacher.dialect, teacher.model, json.dumps(teacher.extra_body, sort_keys=True))
+                for teacher in teachers
+            }
+        ),
         "prompts": prompt_identity(plan.strategy),
         **{name: getattr(plan, name) for name in RECIPE_FIELDS},
     }

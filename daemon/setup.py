@@ -30,6 +30,7 @@ from state.boots import BootInfo, start_boot
 from state.catalog import (
     PlanRow,
     QuestionRow,
+    adopt_open,
     deactivate_all,
     reconcile,
     superseded,
@@ -109,14 +110,15 @@ def synchronise(config: Config, given: Input) -> Catalog:
     )
     with session(config.database) as opened:
         deactivate_all(opened)
-        task_ids, paused, news = _sync_tasks(opened, config, given)
+        task_ids, paused, other, news = _sync_tasks(opened, config, given)
         teachers = {
             name: sync_teacher(
                 opened, name=name, dialect=teacher.dialect, model=teacher.model, base_url=teacher.base_url
             )
             for name, teacher in config.teachers.items()
         }
-        plans, gone = _sync_plans(opened, config, given, task_ids, recount=not boot.previous_ended)
+        recount = set(config.tasks) if not boot.previous_ended else other
+        plans, gone = _sync_plans(opened, config, given, task_ids, recount=recount)
     for plan in plans:
         plan.paused = plan.task in paused
     return Catalog(boot=boot, teachers=teachers, plans=plans, task_ids=task_ids, news=[*news, *gone])
@@ -124,12 +126,14 @@ def synchronise(config: Config, given: Input) -> Catalog:
 
 def _sync_tasks(
     opened: Session, config: Config, given: Input
-) -> tuple[dict[str, int], set[str], list[TaskRead]]:
+) -> tuple[dict[str, int], set[str], set[str], list[TaskRead]]:
+    """Ids of the tasks, which of them are paused, which have other questions than before, and what to tell."""
     ids: dict[str, int] = {}
     news: list[TaskRead] = []
     paused: set[str] = set()
+    changed: set[str] = set()
     for name, loaded in given.tasks.items():
-        row, changed = sync_task(
+        row, other = sync_task(
             opened,
             name=name,
             source=config.tasks[name].source,
@@ -151,13 +155,14 @@ def _sync_tasks(
         ids[name] = row.id
         if row.paused:
             paused.add(name)
-        if changed:
+        if other:
+            changed.add(name)
             news += [TaskRead(task=name, note=note) for note in loaded.notes]
-    return ids, paused, news
+    return ids, paused, changed, news
 
 
 def _sync_plans(
-    opened: Session, config: Config, given: Input, task_ids: dict[str, int], *, recount: bool
+    opened: Session, config: Config, given: Input, task_ids: dict[str, int], *, recount: set[str]
 ) -> tuple[list[ActivePlan], list[PlanSuperseded]]:
     active: list[ActivePlan] = []
     gone: list[PlanSuperseded] = []
@@ -178,7 +183,7 @@ def _sync_plans(
                 weight=plan.weight,
             )
             row, changed = sync_plan(opened, wanted, len(questions))
-            if changed or recount:
+            if changed or task in recount:
                 reconcile(opened, row)
             assert row.id is not None
             active.append(
@@ -200,6 +205,8 @@ def _sync_plans(
                 for old in superseded(opened, row)
                 if row.stored == 0
             ]
+    for each in active:
+        adopt_open(opened, each.id)
     return active, gone
 
 
