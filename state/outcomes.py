@@ -129,7 +129,7 @@ def _end_samples(connection: Connection, endings: Sequence[Ending], now: int) ->
     if not ended:
         return
     rows = [
-        [item.sample_id, end.state.value, end.rationale, end.answer, json.dumps(end.flags), end.reason]
+        [item.sample_id, end.state.value, end.rationale, end.answer, _listed(end.flags), end.reason]
         + [item.finish_reason, *_judged(end.verdict)]
         for item, end in ended
     ]
@@ -145,6 +145,10 @@ def _end_samples(connection: Connection, endings: Sequence[Ending], now: int) ->
     count_ends(connection, replicates)
 
 
+def _listed(flags: tuple[str, ...]) -> str:
+    return json.dumps(flags) if flags else "[]"
+
+
 def _judged(verdict: Verdict | None) -> list[int | str | None]:
     return [None, None] if verdict is None else [int(verdict.correct), verdict.extracted]
 
@@ -154,7 +158,7 @@ def _grade(connection: Connection, verdicts: Sequence[tuple[int, Verdict]], now:
         connection,
         "INSERT INTO grade (sample_id, grader, correct, extracted, reason, flags, graded_at)",
         [
-            (sample, item.grader, int(item.correct), item.extracted, item.reason, json.dumps(item.flags), now)
+            (sample, item.grader, int(item.correct), item.extracted, item.reason, _listed(item.flags), now)
             for sample, item in verdicts
         ],
         "ON CONFLICT (sample_id, grader) DO UPDATE SET correct = excluded.correct,"

@@ -60,7 +60,7 @@ class Writer:
         self._connection = connection
         self._linger_s = linger_s
         self._group_rows = group_rows
-        self._room = anyio.Semaphore(capacity)
+        self._room = anyio.Semaphore(capacity, fast_acquire=True)
         self._pending: list[_Ticket] = []
         self._arrived = anyio.Event()
         self._full = anyio.Event()
