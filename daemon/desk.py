@@ -68,6 +68,7 @@ class Desk:
         self.parked = ""  # why, for every key; empty when at least one key works
         self.permanent_in_a_row = 0
         self.popped = 0
+        self._low = 0  # so few ready jobs are too few; of the last look
         self._need: float | None = None  # jobs taken while a claim was written, of late
         self.on_hunger: Callable[[], None] = lambda: None
         """Called when a claim is due."""
@@ -107,7 +108,8 @@ class Desk:
     def appetite(self) -> int:
         """Samples to claim: nothing until half of the stock is gone, then the rest of it, so claims come in groups."""
         stock = self.stock
-        return stock - self.queued if self.available and self.queued <= stock // 2 else 0
+        self._low = stock // 2
+        return stock - self.queued if self.available and self.queued <= self._low else 0
 
     def push(self, job: Job, *, first: bool = False) -> None:
         """Queues a job; `first` for a next turn, so that begun samples are finished early."""
@@ -126,7 +128,7 @@ class Desk:
         """Takes the next job, and tells when little is left."""
         job = self._queue.popleft()
         self.popped += 1
-        if len(self._queue) <= self.stock // 2:
+        if len(self._queue) <= self._low:
             self.on_hunger()
         return job
 

@@ -19,7 +19,7 @@ from state.sqlite import Connection
 from state.tables import Outcome, SampleState
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)  # not frozen, as the two below: that triples the cost of making one
 class Verdict:
     """A grader's verdict as it is stored; `grader` is name:version."""
 
@@ -30,7 +30,7 @@ class Verdict:
     flags: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class SampleEnd:
     """The sample's end: stored with its texts and verdict, or failed with its reason."""
 
@@ -42,7 +42,7 @@ class SampleEnd:
     verdict: Verdict | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class Ending:
     """The end of one attempt, and of its sample where that was its last."""
 

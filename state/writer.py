@@ -77,8 +77,9 @@ class Writer:
         async with self._room:
             ticket = _Ticket(batch, item)
             self._pending.append(ticket)
-            self._arrived.set()
-            if len(self._pending) >= self._group_rows:
+            if len(self._pending) == 1:
+                self._arrived.set()
+            if len(self._pending) == self._group_rows:
                 self._full.set()
             await ticket.done.wait()
         if ticket.error is not None:
