@@ -9,7 +9,9 @@ class Signal:
     """Wakes everyone who waits; forgets nothing that happened before a wait began but the wait itself."""
 
     def __init__(self) -> None:
-        self._event: anyio.Event | None = None  # there while someone waits: a call that nobody hears costs nothing
+        self._event: anyio.Event | None = (
+            None  # there while someone waits: a call that nobody hears costs nothing
+        )
 
     def notify(self) -> None:
         """Wakes all who wait now."""
