@@ -199,7 +199,7 @@ class Carrier:
         counts = failure.kind in ("transient", "malformed") and failure.reached
         job.attempts += counts
         job.unknowns += failure.kind == "ambiguous"
-        reason = self._given_up(job, desk, failure)
+        reason = self._given_up(job, desk, failure, counts)
         end = SampleEnd(state=SampleState.FAILED, reason=reason) if reason else None
         limited = failure.kind == "limited"
         if limited:  # at once: while the refusal is written down, the next request must not run into the same
@@ -241,13 +241,13 @@ class Carrier:
         elif end is None:
             desk.push(job, first=True)
 
-    def _given_up(self, job: Job, desk: Desk, failure: Failure) -> str:
-        """Why the sample is given up; empty when it is tried again."""
+    def _given_up(self, job: Job, desk: Desk, failure: Failure, counts: bool) -> str:
+        """Why the sample is given up; empty when it is tried again, as after every failure that is not its own."""
         if failure.kind == "permanent":
             return failure.reason
-        if job.attempts >= desk.config.max_attempts:
+        if counts and job.attempts >= desk.config.max_attempts:
             return f"{job.attempts} attempts failed; the last: {failure.reason}"
-        if job.unknowns >= MOST_UNKNOWN:
+        if failure.kind == "ambiguous" and job.unknowns >= MOST_UNKNOWN:
             return f"{job.unknowns} attempts were sent and brought no answer; the last: {failure.reason}"
         return ""
 

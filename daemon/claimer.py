@@ -1,7 +1,10 @@
 """Claims samples for desks that have room: fair between plans, within the money, never more than is sent soon.
 
 Weighted round robin: of the plans a desk may serve, the one that had least for its weight is next; none
-starves. A claim is one item of a group commit, so claims for several plans share a transaction.
+starves. One that had nothing to do for a while (paused, or short of money) takes its place beside the
+others: it does not catch up at their cost. A plan for which the money does not reach holds no other
+up, and is asked again once there is more. A claim is one item of a group commit, so claims for several
+plans share a transaction.
 """
 
 from __future__ import annotations
@@ -57,6 +60,8 @@ class Claimer:
         """Plans whose next request a cap leaves no room for: plan id to the cap, in a person's words."""
         self._woken = False
         self._by_name = {desk.name: desk for desk in desks}
+        self._turn = dict.fromkeys(self._by_name, 0.0)  # the place of the plan that each desk served last
+        self._too_little: dict[tuple[int, str], float] = {}  # money left when it last was too little
         self._held: list[Job] = []  # of paused plans
         self._waiting_for_money: list[Job] = []
 
@@ -133,9 +138,12 @@ class Claimer:
             count = min(BATCH, desk.appetite)
             if count <= 0:
                 continue
-            plan = self._next_plan(desk)
-            if plan is not None and not self.closed:
-                got |= await self._claim(plan, desk, count)
+            for plan in self._in_turn(desk):
+                if self.closed:
+                    return got
+                if await self._claim(plan, desk, count):
+                    got = True
+                    break
         return got
 
     def _retry_for_money(self) -> None:
@@ -143,17 +151,22 @@ class Claimer:
         for job in waiting:
             desk = self._by_name[job.teacher]
             if job.bound(desk.price) <= self._ledger.room(job.plan.id, desk.id):
+                self.short.pop(job.plan.id, None)
                 self.deliver(job)
             else:
                 self._waiting_for_money.append(job)
 
-    def _next_plan(self, desk: Desk) -> ActivePlan | None:
-        open_plans = [
+    def _in_turn(self, desk: Desk) -> list[ActivePlan]:
+        """The plans that this desk may serve, the next one first."""
+        able = [
             plan
             for plan in self.plans
-            if not plan.exhausted and not plan.paused and desk.name in plan.teachers
+            if not plan.exhausted
+            and not plan.paused
+            and desk.name in plan.teachers
+            and self._ledger.room(plan.id, desk.id) > self._too_little.get((plan.id, desk.name), -math.inf)
         ]
-        return min(open_plans, key=lambda plan: plan.passes, default=None)
+        return sorted(able, key=lambda plan: plan.passes)
 
     async def _claim(self, plan: ActivePlan, desk: Desk, count: int) -> bool:
         output = plan.config.max_tokens
@@ -188,10 +201,16 @@ class Claimer:
         self._ledger.settle(plan.id, desk.id, held, reserved)
         plan.exhausted = got.exhausted
         plan.open += len(got.samples)
-        plan.passes += max(1, len(got.samples)) / plan.config.weight
+        if got.samples:
+            self._turn[desk.name] = max(plan.passes, self._turn[desk.name])
+            plan.passes = self._turn[desk.name] + len(got.samples) / plan.config.weight
         for sample in got.samples:
             desk.push(job_of(sample, plan))
         self._note_money(plan, desk, got.short_of_money)
+        if got.short_of_money:
+            self._too_little[plan.id, desk.name] = self._ledger.room(plan.id, desk.id)
+        else:
+            self._too_little.pop((plan.id, desk.name), None)
         return bool(got.samples)
 
     def _note_money(self, plan: ActivePlan, desk: Desk, short: bool) -> None:

@@ -99,6 +99,22 @@ class DaemonStopping(Happened):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TaskRead(Happened):
+    """A task's questions were read for the first time, or changed; something about them is worth knowing."""
+
+    task: str
+    note: str
+
+    def subject(self) -> str:
+        """The task."""
+        return f"task:{self.task}"
+
+    def message(self) -> str:
+        """The note."""
+        return f"task {self.task}: {self.note}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PlanSuperseded(Happened):
     """A plan's prompt, model or parameters changed; its samples stay, apart."""
 

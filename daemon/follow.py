@@ -48,8 +48,6 @@ def follow(run_id: int, directory: Path, offset: int, task_ids: Mapping[str, int
             values |= {name: event[name] for name in ("step", "steps", "loss", "tokens_per_second", "eta_s")}
         elif kind == "eval":
             evaluations.append(_evaluation(event, task_ids))
-            if event["split"] == "test":
-                values["accuracy"] = event["accuracy"]
         elif kind == "starting":
             values |= {"state": RunState.STARTING.value, "phase": event["phase"]}
         elif kind == "loaded":
@@ -69,7 +67,9 @@ def follow(run_id: int, directory: Path, offset: int, task_ids: Mapping[str, int
 def read_predictions(run_id: int, directory: Path) -> Predictions:
     """The answers of a finished run."""
     rows = []
-    for line in (directory / "predictions.jsonl").read_text(encoding="utf-8").splitlines():
+    for line in (directory / "predictions.jsonl").read_text(encoding="utf-8").split("\n"):
+        if not line:
+            continue  # only "\n" ends a line: a text may hold what str.splitlines takes for one
         row = json.loads(line)
         rows.append(
             (

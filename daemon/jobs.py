@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from daemon.ledger import Price
 from daemon.plans import ActivePlan
@@ -26,21 +26,22 @@ class Job:
     attempt: OpenAttempt | None = None  # on disk, and not sent yet
     attempts: int = 0  # used up, of the teacher's max_attempts
     unknowns: int = 0  # sent without an answer
-    _estimated: tuple[Request, int] | None = None
+    _estimated: tuple[int, int] | None = None  # turn, tokens
 
     @property
     def request(self) -> Request:
         """What to ask next."""
         request = self.conversation.request
         assert request is not None, "a job whose conversation has finished is not queued"
-        return request
+        seed = self.plan.config.seed
+        return request if seed is None else replace(request, seed=seed + self.replicate)
 
     @property
     def prompt_tokens(self) -> int:
         """An estimate of the next request's prompt."""
-        request = self.request
-        if self._estimated is None or self._estimated[0] is not request:
-            self._estimated = request, estimate_prompt(request)
+        turn = self.conversation.turn
+        if self._estimated is None or self._estimated[0] != turn:
+            self._estimated = turn, estimate_prompt(self.request)
         return self._estimated[1]
 
     def bound(self, price: Price) -> int:

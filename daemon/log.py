@@ -34,17 +34,20 @@ def open_log(path: Path | None, *, loud: bool) -> Callable[[EventRow], None]:
 
     def tell(row: EventRow) -> None:
         now = datetime.now(UTC)
+        message = " ".join(
+            safe(row.message).split()
+        )  # one line: what others wrote must not look like another event
         if path is not None:
             fields = {
                 "at": now.isoformat(timespec="milliseconds"),
                 "level": row.level,
                 "kind": row.kind,
                 "subject": row.subject,
-                "message": safe(row.message),
+                "message": message,
             }
-            log.info(json.dumps({**fields, **row.data}, ensure_ascii=True, default=str))
+            log.info(json.dumps({**row.data, **fields}, ensure_ascii=True, default=str))
         if loud:
             with suppress(OSError):  # a closed terminal or pipe must not end the daemon
-                sys.stderr.write(f"{now.astimezone():%H:%M:%S} {row.level:7} {safe(row.message)}\n")
+                sys.stderr.write(f"{now.astimezone():%H:%M:%S} {row.level:7} {message}\n")
 
     return tell

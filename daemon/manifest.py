@@ -160,7 +160,9 @@ def _answer_rows(connection: Connection, task: TaskInfo) -> list[TrainRow]:
             rationale=None,
             answer=question.gold,
         )
-        for question in stored_questions(connection, task.id, "train")
+        for question in sorted(
+            stored_questions(connection, task.id, "train"), key=lambda each: each.question_id
+        )
     ]
 
 

@@ -28,9 +28,10 @@ class Meter:
         return list(self._past)
 
     def total(self, now: float) -> float:
-        """Sum over the last minute."""
+        """Sum over the last minute; the second that is leaving it counts by what is left of it."""
         self._roll(now)
-        return sum(self._past) + self._current
+        leaving = self._past[0] * (now % 1) if len(self._past) == SECONDS else 0.0
+        return sum(self._past) + self._current - leaving
 
     def per_second(self, now: float, window: int = 10) -> float:
         """Mean of the last `window` seconds."""

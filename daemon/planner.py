@@ -83,6 +83,8 @@ class Planner:
     async def train_now(self, task: str, student: str | None) -> str:
         """A run at once, with what there is; a stopped or failed one of the same data settings goes on.
 
+        One that failed because it had nothing to read is made anew.
+
         Raises:
             ValueError: there is nothing to train; the message says why.
         """
@@ -110,7 +112,8 @@ class Planner:
     def _ended_run(self, stock: Stock) -> int | None:
         with closing(open_reader(self._config.database)) as connection:
             row = connection.execute(
-                "SELECT id, state FROM run WHERE student = ? AND scope = ? AND recipe = ? ORDER BY id DESC LIMIT 1",
+                "SELECT id, state FROM run WHERE student = ? AND scope = ? AND recipe = ? AND samples > 0"
+                " ORDER BY id DESC LIMIT 1",
                 (stock.student, stock.scope, stock.recipe),
             ).fetchone()
         return row[0] if row is not None and row[1] in (RunState.STOPPED, RunState.FAILED) else None
@@ -144,7 +147,7 @@ class Planner:
                     student=scope.student.name,
                     scope=scope.name,
                     recipe=run_recipe(scope, plans, digests),
-                    accepted=sum(accepted.get(plan.id, 0) for plan in plans),
+                    accepted=_accepted(plans, accepted),
                     complete=all(plan.done for plan in plans),
                 )
             )
@@ -194,6 +197,15 @@ class Planner:
     def _prepare(self, order: Order) -> NewRun:
         with closing(open_reader(self._config.database)) as connection:
             return prepare(connection, self._config, order)
+
+
+def _accepted(plans: list[ActivePlan], counts: dict[int, int]) -> int:
+    """Accepted samples of some plans; plans of one recipe share theirs, which count once."""
+    most: dict[tuple[int, str], int] = {}
+    for plan in plans:
+        key = plan.task_id, plan.recipe
+        most[key] = max(most.get(key, 0), counts.get(plan.id, 0))
+    return sum(most.values())
 
 
 def scopes_of(student: StudentConfig, config: Config) -> list[Scope]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from engine.config import AnswerFormat, PlanConfig, TeacherConfig
 from engine.strategies import prompt_identity
 
-RECIPE_FIELDS = ("strategy", "temperature", "top_p", "max_tokens", "answer_max_tokens")
+RECIPE_FIELDS = ("strategy", "temperature", "top_p", "seed", "max_tokens", "answer_max_tokens")
 
 
 @dataclass(slots=True, eq=False)
@@ -40,8 +40,12 @@ class ActivePlan:
 def recipe_of(plan: PlanConfig, teachers: list[TeacherConfig]) -> str:
     """The identity of what the teacher would see, but for the question and the replicate."""
     seen = {
-        "models": sorted({(teacher.dialect, teacher.model) for teacher in teachers}),
-        "extra": sorted(json.dumps(teacher.extra_body, sort_keys=True) for teacher in teachers),
+        "models": sorted(
+            {
+                (teacher.dialect, teacher.model, json.dumps(teacher.extra_body, sort_keys=True))
+                for teacher in teachers
+            }
+        ),
         "prompts": prompt_identity(plan.strategy),
         **{name: getattr(plan, name) for name in RECIPE_FIELDS},
     }

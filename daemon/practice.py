@@ -16,25 +16,24 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from engine.config import TeacherConfig
 from engine.errors import JobFailed
+from engine.practice.options import PracticeOptions, arguments, parse_faults
 from engine.students.launch import training_environment
 
 READY_S = 30.0
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def arguments(config: TeacherConfig) -> list[str]:
+def command(config: TeacherConfig) -> list[str]:
     """The command of a built-in teacher on a free port of the loopback interface."""
-    argv = [sys.executable, "-P", "-m", "engine.practice", "--port", "0", "--exit-with-parent"]
-    argv += ["--error-rate", str(config.step_error_rate), "--latency-ms", str(config.latency_ms)]
-    if config.requests_per_minute is not None:
-        argv += ["--requests-per-minute", str(config.requests_per_minute)]
-    if config.tokens_per_minute is not None:
-        argv += ["--tokens-per-minute", str(config.tokens_per_minute)]
-    if config.concurrency is not None:
-        argv += ["--concurrency", str(config.concurrency)]
-    if config.fault:
-        argv += ["--fault", config.fault]
-    return argv
+    options = PracticeOptions(
+        error_rate=config.step_error_rate,
+        latency_ms=config.latency_ms,
+        requests_per_minute=config.requests_per_minute,
+        tokens_per_minute=config.tokens_per_minute,
+        concurrency=config.concurrency,
+        faults=parse_faults(config.fault),
+    )
+    return [sys.executable, "-P", "-m", "engine.practice", "--exit-with-parent", *arguments(options)]
 
 
 async def serve_practice(
@@ -46,7 +45,7 @@ async def serve_practice(
         JobFailed: it did not start, or it ended.
     """
     env = training_environment(os.environ) | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    process = await anyio.open_process(arguments(config), env=env, stderr=None, start_new_session=True)
+    process = await anyio.open_process(command(config), env=env, stderr=None, start_new_session=True)
     try:
         task_status.started(await _address(name, process))
         code = await process.wait()

@@ -104,7 +104,7 @@ class Service:
                         unknown_attempts=catalog.boot.unknown_attempts,
                     )
                 )
-                for event in catalog.superseded:
+                for event in catalog.news:
                     self._bus.emit(event)
                 try:
                     await self._work(catalog, given, writer, devices)

@@ -8,18 +8,20 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 
 from sqlmodel import Session
 
-from daemon.events import PlanSuperseded
+from daemon.events import Happened, PlanSuperseded, TaskRead
 from daemon.ledger import Ledger, micros
 from daemon.plans import ActivePlan, recipe_of
 from daemon.processes import start_time
 from engine.config import Config, resolved
 from engine.config.root import expand
 from engine.errors import ConfigError
+from engine.grading import check_format
 from engine.strategies import strategy
 from engine.tasks import LoadedTask, load_task
 from engine.teachers.dialects import dialect
@@ -28,6 +30,7 @@ from state.boots import BootInfo, start_boot
 from state.catalog import (
     PlanRow,
     QuestionRow,
+    adopt_open,
     deactivate_all,
     reconcile,
     superseded,
@@ -55,8 +58,8 @@ class Catalog:
     teachers: dict[str, Teacher]
     plans: list[ActivePlan]
     task_ids: dict[str, int]
-    paused_tasks: set[str]
-    superseded: list[PlanSuperseded]
+    news: list[Happened]
+    """What a person should hear of: notes on newly read tasks, plans that start anew."""
 
 
 def read_input(config: Config) -> Input:
@@ -68,6 +71,9 @@ def read_input(config: Config) -> Input:
     for name, teacher in config.teachers.items():
         with _named(f"teachers.{name}.dialect"):
             dialect(teacher.dialect)
+    for name, task in config.tasks.items():
+        with _named(f"tasks.{name}.answer"):
+            check_format(task.answer)
     for plan in config.plans:
         with _named(f"plans.{plan.name}.strategy"):
             strategy(plan.strategy)
@@ -79,12 +85,12 @@ def read_input(config: Config) -> Input:
         name: () if teacher.builtin else load_keys(name, teacher, folder=config.folder)
         for name, teacher in config.teachers.items()
     }
-    tasks = {name: load_task(name, task, config.folder) for name, task in config.tasks.items()}
-    return Input(tasks=tasks, keys=keys)
+    loaded = {name: load_task(name, task, config.folder) for name, task in config.tasks.items()}
+    return Input(tasks=loaded, keys=keys)
 
 
 @contextlib.contextmanager
-def _named(where: str):  # type: ignore[no-untyped-def]
+def _named(where: str) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
@@ -104,26 +110,30 @@ def synchronise(config: Config, given: Input) -> Catalog:
     )
     with session(config.database) as opened:
         deactivate_all(opened)
-        task_ids, paused = _sync_tasks(opened, config, given)
+        task_ids, paused, other, news = _sync_tasks(opened, config, given)
         teachers = {
             name: sync_teacher(
                 opened, name=name, dialect=teacher.dialect, model=teacher.model, base_url=teacher.base_url
             )
             for name, teacher in config.teachers.items()
         }
-        plans, gone = _sync_plans(opened, config, given, task_ids, recount=not boot.previous_ended)
+        recount = set(config.tasks) if not boot.previous_ended else other
+        plans, gone = _sync_plans(opened, config, given, task_ids, recount=recount)
     for plan in plans:
         plan.paused = plan.task in paused
-    return Catalog(
-        boot=boot, teachers=teachers, plans=plans, task_ids=task_ids, paused_tasks=paused, superseded=gone
-    )
+    return Catalog(boot=boot, teachers=teachers, plans=plans, task_ids=task_ids, news=[*news, *gone])
 
 
-def _sync_tasks(opened: Session, config: Config, given: Input) -> tuple[dict[str, int], set[str]]:
+def _sync_tasks(
+    opened: Session, config: Config, given: Input
+) -> tuple[dict[str, int], set[str], set[str], list[TaskRead]]:
+    """Ids of the tasks, which of them are paused, which have other questions than before, and what to tell."""
     ids: dict[str, int] = {}
+    news: list[TaskRead] = []
     paused: set[str] = set()
+    changed: set[str] = set()
     for name, loaded in given.tasks.items():
-        row = sync_task(
+        row, other = sync_task(
             opened,
             name=name,
             source=config.tasks[name].source,
@@ -145,11 +155,14 @@ def _sync_tasks(opened: Session, config: Config, given: Input) -> tuple[dict[str
         ids[name] = row.id
         if row.paused:
             paused.add(name)
-    return ids, paused
+        if other:
+            changed.add(name)
+            news += [TaskRead(task=name, note=note) for note in loaded.notes]
+    return ids, paused, changed, news
 
 
 def _sync_plans(
-    opened: Session, config: Config, given: Input, task_ids: dict[str, int], *, recount: bool
+    opened: Session, config: Config, given: Input, task_ids: dict[str, int], *, recount: set[str]
 ) -> tuple[list[ActivePlan], list[PlanSuperseded]]:
     active: list[ActivePlan] = []
     gone: list[PlanSuperseded] = []
@@ -170,7 +183,7 @@ def _sync_plans(
                 weight=plan.weight,
             )
             row, changed = sync_plan(opened, wanted, len(questions))
-            if changed or recount:
+            if changed or task in recount:
                 reconcile(opened, row)
             assert row.id is not None
             active.append(
@@ -192,6 +205,8 @@ def _sync_plans(
                 for old in superseded(opened, row)
                 if row.stored == 0
             ]
+    for each in active:
+        adopt_open(opened, each.id)
     return active, gone
 
 

@@ -112,7 +112,7 @@ class Trainer:
                 await self._start_queued()
             for run in list(self._underway.values()):
                 await self._follow(run)
-            await self.changed.wait(TICK_S if self._underway else 2.0)
+            await self.changed.wait(TICK_S if self._underway or self.queued else 2.0)
 
     async def stop_run(self, run_id: int) -> bool:
         """Stops a run at its next step, for good; False where it is not under way or queued."""
@@ -234,9 +234,7 @@ class Trainer:
             row["id"],
             state=RunState.STARTING.value,
             phase="starting",
-            directory=str(directory.relative_to(self._config.folder))
-            if directory.is_relative_to(self._config.folder)
-            else str(directory),
+            directory=self._shown(directory),
             device=",".join(device.name for device in devices),
             pid=leader,
             pid_started=run.pid_started,
@@ -247,6 +245,11 @@ class Trainer:
         )
         row["tries"] += 1
         self._tell_started(run, "started" if row["tries"] == 1 else "goes on")
+
+    def _shown(self, directory: Path) -> str:
+        """A path relative to the database where it is below its folder, so both can be moved together."""
+        folder = self._config.database.parent
+        return str(directory.relative_to(folder) if directory.is_relative_to(folder) else directory)
 
     def _spawn(
         self, row: dict[str, Any], training: TrainingConfig, devices: tuple[Device, ...]

@@ -47,17 +47,17 @@ def write_parquet(rows: Iterable[Row], path: Path) -> int:
 
 
 def _without_nulls(pa: Any, schema: Any) -> Any:
-    """A column that is empty in the first group of rows may hold text later."""
-    return pa.schema(
-        [
-            pa.field(field.name, pa.list_(pa.string()))
-            if field.type == pa.list_(pa.null())
-            else pa.field(field.name, pa.string())
-            if field.type == pa.null()
-            else field
-            for field in schema
-        ]
-    )
+    """A column that is empty in the first group of rows may hold something later: text, but for the known ones."""
+    known = {"sample_id": pa.int64(), "correct": pa.bool_()}
+
+    def typed(field: Any) -> Any:
+        if field.type == pa.list_(pa.null()):
+            return pa.field(field.name, pa.list_(pa.string()))
+        if field.type == pa.null():
+            return pa.field(field.name, known.get(field.name, pa.string()))
+        return field
+
+    return pa.schema([typed(field) for field in schema])
 
 
 def openai_chat(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:

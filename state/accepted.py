@@ -35,9 +35,9 @@ class StoredQuestion:
 
 _SELECT = (
     "SELECT DISTINCT s.id, s.question_id, q.text, q.gold, s.rationale, s.extracted, s.verdict, s.finish_reason,"
-    " s.flags, q.task_id, q.position, s.replicate FROM "
+    " s.flags, q.task_id, s.replicate FROM "
 )
-_ORDER = " ORDER BY q.task_id, q.position, s.replicate, s.id"
+_ORDER = " ORDER BY q.task_id, s.question_id, s.replicate, s.id"  # not by position: a file may be sorted anew
 
 
 def stored_samples(

@@ -56,8 +56,8 @@ def _forget_unanswered(opened: Session, boot_id: int) -> int:
     if count == 0:
         return 0
     run(
-        "UPDATE teacher SET unknown_attempts = unknown_attempts + t.n, spent_micros = spent_micros + t.micros,"
-        " reserved_micros = reserved_micros - t.micros FROM (SELECT a.teacher_id, count(*) n,"
+        "UPDATE teacher SET unknown_attempts = unknown_attempts + t.n, retries = retries + t.n,"
+        " spent_micros = spent_micros + t.micros, reserved_micros = reserved_micros - t.micros FROM (SELECT a.teacher_id, count(*) n,"
         f" sum(a.reserved_micros) micros FROM attempt a WHERE {where} GROUP BY 1) t WHERE teacher.id = t.teacher_id"
     )
     run(
@@ -66,7 +66,8 @@ def _forget_unanswered(opened: Session, boot_id: int) -> int:
         f" WHERE {where} GROUP BY 1) t WHERE plan.id = t.plan_id"
     )
     run(
-        "UPDATE sample SET cost_micros = cost_micros + t.micros FROM (SELECT a.sample_id, sum(a.reserved_micros)"
+        "UPDATE sample SET cost_micros = cost_micros + t.micros, unknowns = unknowns + t.n"
+        " FROM (SELECT a.sample_id, count(*) n, sum(a.reserved_micros)"
         f" micros FROM attempt a WHERE {where} GROUP BY 1) t WHERE sample.id = t.sample_id"
     )
     run(

@@ -1,8 +1,14 @@
-"""Many rows in one statement: multi-row INSERT with parameters (blobs pass as they are)."""
+"""Many rows in one statement: multi-row INSERT with parameters (blobs pass as they are), or rows as JSON.
+
+What others wrote may hold lone surrogates, which UTF-8 has no form for: SQLite refuses them as parameters, and from
+JSON would store bytes that no reader can decode. They become U+FFFD here; that costs nothing where there are none.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -29,8 +35,31 @@ def insert(connection: Connection, head: str, rows: Sequence[tuple[Any, ...]], t
     returned: list[Any] = []
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
-        cursor = connection.execute(
-            _values(head, tail, width, len(part)), [value for row in part for value in row]
-        )
+        statement = _values(head, tail, width, len(part))
+        values = [value for row in part for value in row]
+        try:
+            cursor = connection.execute(statement, values)
+        except UnicodeEncodeError:
+            cursor = connection.execute(statement, storable(values))
         returned += cursor.fetchall()
     return returned
+
+
+def rows_json(rows: Iterable[Sequence[Any]]) -> str:
+    """Rows as a JSON array of arrays, for `json_each`."""
+    rows = list(rows)
+    text = json.dumps(rows)
+    return json.dumps([storable(row) for row in rows]) if _SURROGATE.search(text) else text
+
+
+_SURROGATE = re.compile(r"\\ud[89a-f]")  # as `json.dumps` writes one; half of a pair or not
+
+
+def storable(row: Iterable[Any]) -> list[Any]:
+    """A row in whose texts lone surrogates are replaced; two that make a pair become their character."""
+    return [
+        value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        if isinstance(value, str)
+        else value
+        for value in row
+    ]

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from sqlmodel import Session, col, select, update
 
+from state.bulk import storable
 from state.database import now_ms
 from state.sqlite import Connection
 from state.tables import Plan, Task, Teacher
@@ -60,8 +61,12 @@ def sync_task(
     answer_format: str,
     digest: str,
     questions: Sequence[QuestionRow],
-) -> Task:
-    """The task's row; its questions are rewritten only when the digest of their texts changed."""
+) -> tuple[Task, bool]:
+    """The task's row, and whether its questions changed (then its plans' counters must be reconciled).
+
+    Questions are rewritten only when their digest changed. A sample keeps its question: it moves with it to another
+    split, and loses its verdict when the gold answer is another.
+    """
     task = opened.exec(select(Task).where(Task.name == name)).first()
     if task is None:
         task = Task(name=name, created_at=now_ms())
@@ -74,12 +79,14 @@ def sync_task(
     assert task.id is not None
     if not same:
         _sync_questions(opened, task.id, questions)
-    return task
+    return task, not same
 
 
 def _sync_questions(opened: Session, task_id: int, questions: Iterable[QuestionRow]) -> None:
     run = opened.connection().exec_driver_sql
     run("UPDATE question SET active = 0 WHERE task_id = ?", (task_id,))
+    before = run("SELECT id, gold FROM question WHERE task_id = ?", (task_id,)).fetchall()
+    gold: dict[int, str] = {row[0]: row[1] for row in before}
     positions: dict[str, int] = {}
     rows: list[tuple[Any, ...]] = []
     for question in questions:
@@ -97,6 +104,15 @@ def _sync_questions(opened: Session, task_id: int, questions: Iterable[QuestionR
             " rationale = excluded.rationale",
             rows,
         )
+    run(
+        "UPDATE sample SET split = q.split FROM question q"
+        " WHERE q.task_id = ? AND q.active = 1 AND sample.question_id = q.id AND sample.split <> q.split",
+        (task_id,),
+    )
+    now = run("SELECT id, gold FROM question WHERE task_id = ? AND active = 1", (task_id,)).fetchall()
+    changed = [(key,) for key, answer in now if gold.get(key, answer) != answer]
+    if changed:
+        run("UPDATE sample SET verdict = NULL, extracted = NULL WHERE question_id = ?", changed)
 
 
 def sync_teacher(opened: Session, *, name: str, dialect: str, model: str, base_url: str) -> Teacher:
@@ -162,6 +178,19 @@ def reconcile(opened: Session, plan: Plan) -> None:
     opened.flush()
 
 
+def adopt_open(opened: Session, plan_id: int) -> None:
+    """Open samples of inactive plans that this one asks for too (it was renamed) become its own, to be gone on with.
+
+    Call it when every plan is synced.
+    """
+    opened.connection().exec_driver_sql(
+        "UPDATE sample SET plan_id = p.id FROM plan p JOIN plan old ON old.active = 0 AND old.task_id = p.task_id"
+        " AND old.split = p.split AND old.recipe = p.recipe"
+        " WHERE p.id = ? AND sample.plan_id = old.id AND sample.state = 'open' AND sample.replicate < p.rationales",
+        (plan_id,),
+    )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SwitchRequest:
     """Pauses or resumes a task or a teacher, or all of them where `name` is None."""
@@ -188,6 +217,6 @@ def park_teacher(connection: Connection, parked: Sequence[tuple[int, str]]) -> l
     """Remembers why teachers are parked."""
     for teacher_id, reason in parked:
         connection.execute(
-            "UPDATE teacher SET state = 'parked', reason = ? WHERE id = ?", (reason, teacher_id)
+            "UPDATE teacher SET state = 'parked', reason = ? WHERE id = ?", storable((reason, teacher_id))
         )
     return [None] * len(parked)

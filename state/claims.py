@@ -233,11 +233,14 @@ def _attempts(connection: Connection, requests: Sequence[AttemptRequest], now: i
 
 
 def open_samples(connection: Connection, plan_id: int, after: int, limit: int) -> list[ClaimedSample]:
-    """Open samples of a plan in order of id, from an earlier daemon: to be gone on with, turn by turn."""
+    """Open samples of a plan in order of id, from an earlier daemon: to be gone on with, turn by turn.
+
+    Those of a question that was changed or withdrawn stay as they are.
+    """
     rows = connection.execute(
         "SELECT s.id, s.teacher_id, s.question_id, q.text, q.gold, s.replicate, s.attempts, s.unknowns"
         " FROM sample s JOIN question q ON q.id = s.question_id"
-        " WHERE s.plan_id = ? AND s.state = ? AND s.id > ? ORDER BY s.id LIMIT ?",
+        " WHERE s.plan_id = ? AND s.state = ? AND s.id > ? AND q.active = 1 ORDER BY s.id LIMIT ?",
         (plan_id, SampleState.OPEN.value, after, limit),
     ).fetchall()
     return [

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from state.bulk import storable
 from state.database import now_ms, open_reader, session
 from state.sqlite import Connection
 from state.tables import Command
@@ -67,6 +68,6 @@ def answer(connection: Connection, replies: Sequence[Reply]) -> list[None]:
     for reply in replies:
         connection.execute(
             "UPDATE command SET state = ?, answer = ?, answered_at = ? WHERE id = ?",
-            ("done" if reply.done else "refused", reply.answer, now_ms(), reply.id),
+            storable(("done" if reply.done else "refused", reply.answer, now_ms(), reply.id)),
         )
     return [None] * len(replies)

@@ -131,7 +131,8 @@ def _quoted(path: Path) -> str:
 
 
 def _identify(connection: Connection, path: Path) -> int:
-    """The schema version of our own database."""
+    """The schema version of our own database; reading the schema shows damage that the header does not."""
+    connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if application != APPLICATION_ID:

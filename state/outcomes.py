@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from state.bulk import insert
+from state.bulk import insert, rows_json, storable
 from state.database import now_ms
 from state.sqlite import Connection
 from state.tables import Outcome, SampleState
@@ -100,7 +100,7 @@ def _end_attempts(connection: Connection, endings: Sequence[Ending], now: int) -
         " completion_tokens = j.value ->> 7, cached_tokens = j.value ->> 8, reasoning_tokens = j.value ->> 9,"
         " estimated = j.value ->> 10, latency_ms = j.value ->> 11, ended_at = ?2"
         " FROM json_each(?1) j WHERE attempt.id = j.value ->> 0",
-        (json.dumps(rows), now),
+        (rows_json(rows), now),
     )
 
 
@@ -139,7 +139,7 @@ def _end_samples(connection: Connection, endings: Sequence[Ending], now: int) ->
         " extracted = j.value ->> 8, stored_at = ?2"
         " FROM json_each(?1) j WHERE sample.id = j.value ->> 0 AND sample.state = 'open'"
         " RETURNING task_id, split, recipe, replicate, state, verdict",
-        (json.dumps(rows), now),
+        (rows_json(rows), now),
     ).fetchall()
     _grade(connection, [(item.sample_id, end.verdict) for item, end in ended if end.verdict], now)
     count_ends(connection, replicates)
@@ -173,7 +173,7 @@ def grade_stored(connection: Connection, verdicts: Sequence[tuple[int, Verdict]]
         ended = connection.execute(
             "UPDATE sample SET verdict = ?, extracted = ? WHERE id = ? AND verdict IS NULL"
             " RETURNING task_id, split, recipe, replicate",
-            (int(verdict.correct), verdict.extracted, sample),
+            storable((int(verdict.correct), verdict.extracted, sample)),
         ).fetchall()
         for task, split, recipe, replicate in ended:
             column = "accepted" if verdict.correct else "rejected"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from state.bulk import insert
+from state.bulk import insert, storable
 from state.database import now_ms
 from state.sqlite import Connection
 from state.tables import RunState
@@ -67,6 +67,7 @@ METRIC_COLUMNS = (
 EVALUATION_COLUMNS = (
     ("task_id", "split", "step", "epoch", "n", "correct", "accuracy", "low", "high", "seed", "at")
 )  # fmt: skip
+SPLIT = EVALUATION_COLUMNS.index("split")
 
 
 def create_run(connection: Connection, runs: Sequence[NewRun]) -> list[int | None]:
@@ -101,8 +102,12 @@ def change_run(connection: Connection, changes: Sequence[RunChange]) -> list[Non
 
 
 def report_run(connection: Connection, reports: Sequence[RunReport]) -> list[None]:
-    """Stores what runs reported; a step or an evaluation that comes again (after a resume) replaces itself."""
+    """Stores what runs reported; a step or an evaluation that comes again (after a resume) replaces itself.
+
+    A run's accuracy is that on test, over the questions of all its tasks.
+    """
     for report in reports:
+        tested = any(evaluation[SPLIT] == "test" for evaluation in report.evaluations)
         insert(
             connection,
             f"INSERT OR REPLACE INTO metric (run_id, {', '.join(METRIC_COLUMNS)})",
@@ -114,13 +119,19 @@ def report_run(connection: Connection, reports: Sequence[RunReport]) -> list[Non
             [(report.run_id, *evaluation) for evaluation in report.evaluations],
         )
         _set(connection, report.run_id, report.values)
+        if tested:  # over all questions of all its tasks
+            connection.execute(
+                "UPDATE run SET accuracy = (SELECT sum(correct) * 1.0 / sum(n) FROM evaluation"
+                " WHERE run_id = ?1 AND split = 'test') WHERE id = ?1",
+                (report.run_id,),
+            )
     return [None] * len(reports)
 
 
 def _set(connection: Connection, run_id: int, values: dict[str, Any]) -> None:
     if values:
         columns = ", ".join(f"{name} = ?" for name in values)
-        connection.execute(f"UPDATE run SET {columns} WHERE id = ?", (*values.values(), run_id))
+        connection.execute(f"UPDATE run SET {columns} WHERE id = ?", storable((*values.values(), run_id)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,6 +14,7 @@ Batch functions use one statement for many rows (`state/bulk.py`): with a satura
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
@@ -36,7 +37,7 @@ RETRY_S = 1.0
 
 
 class _Ticket:
-    __slots__ = ("batch", "done", "error", "item", "result")
+    __slots__ = ("batch", "done", "error", "item", "result", "settled")
 
     def __init__(self, batch: Batch[Any, Any], item: Any) -> None:
         self.batch = batch
@@ -44,6 +45,7 @@ class _Ticket:
         self.done = anyio.Event()
         self.result: Any = None
         self.error: BaseException | None = None
+        self.settled = False  # committed, or failed for good: never applied again
 
 
 class Writer:
@@ -65,6 +67,7 @@ class Writer:
         self._arrived = anyio.Event()
         self._full = anyio.Event()
         self._closing = False
+        self._ended = False
         self._thread = anyio.CapacityLimiter(1)
         self.trouble = ""
         """Why commits wait (disk full, database locked); empty when all is well."""
@@ -73,8 +76,15 @@ class Writer:
         self.commits = 0
 
     async def do(self, batch: Batch[T, R], item: T) -> R:
-        """The result of `batch` for `item`, once its transaction is on disk."""
+        """The result of `batch` for `item`, once its transaction is on disk.
+
+        Raises:
+            RuntimeError: `serve` has ended.
+            Exception: whatever the batch raised for this item.
+        """
         async with self._room:
+            if self._ended:
+                raise RuntimeError("the writer has ended: nothing is written any more")
             ticket = _Ticket(batch, item)
             self._pending.append(ticket)
             if len(self._pending) == 1:
@@ -87,23 +97,32 @@ class Writer:
         return cast(R, ticket.result)
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Commits groups until `close` was called and nothing is left."""
+        """Commits groups until `close` was called and nothing is left; when cancelled, what has arrived."""
         task_status.started()
-        while not (self._closing and not self._pending):
-            await self._arrived.wait()
-            if not self._pending:
-                continue  # woken by close
-            arrived = time.monotonic()
-            if not self._closing:
-                with anyio.move_on_after(self._linger_s):
-                    await self._full.wait()
-            group, self._pending = self._pending, []
-            if not self._closing:
-                self._arrived = anyio.Event()
-            self._full = anyio.Event()
-            with anyio.CancelScope(shield=True):  # what was received is stored, whatever ends
-                await self._commit(group)
-            self.lag_ms = (time.monotonic() - arrived) * 1000
+        try:
+            while not (self._closing and not self._pending):
+                await self._arrived.wait()
+                if not self._pending:
+                    continue  # woken by close
+                arrived = time.monotonic()
+                if not self._closing:
+                    with anyio.move_on_after(self._linger_s):
+                        await self._full.wait()
+                await self._flush()
+                self.lag_ms = (time.monotonic() - arrived) * 1000
+        finally:
+            while self._pending:
+                await self._flush()
+            self._ended = True
+
+    async def _flush(self) -> None:
+        """Commits what has arrived: it is stored, whatever ends."""
+        group, self._pending = self._pending, []
+        if not self._closing:
+            self._arrived = anyio.Event()
+        self._full = anyio.Event()
+        with anyio.CancelScope(shield=True):
+            await self._commit(group)
 
     def close(self) -> None:
         """Lets `serve` end once everything is committed."""
@@ -126,7 +145,8 @@ class Writer:
         for ticket in group:
             ticket.done.set()
 
-    def _transact(self, group: list[_Ticket]) -> None:
+    def _transact(self, tickets: list[_Ticket]) -> None:
+        group = [ticket for ticket in tickets if not ticket.settled]
         by_batch: dict[Batch[Any, Any], list[_Ticket]] = {}
         for ticket in group:
             by_batch.setdefault(ticket.batch, []).append(ticket)
@@ -151,6 +171,9 @@ class Writer:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
+        for tickets in by_batch.values():
+            for ticket in tickets:
+                ticket.settled = True
         self.commits += 1
 
     def _one_by_one(self, group: list[_Ticket]) -> None:
@@ -160,12 +183,15 @@ class Writer:
             except sqlite.OperationalError as error:
                 if _passing(error):
                     raise
-                ticket.error = error
+                ticket.error, ticket.settled = error, True
             except Exception as error:
-                ticket.error = error
+                ticket.error, ticket.settled = error, True
 
 
 def _passing(error: Exception) -> bool:
     """Whether waiting may help: the disk is full, or another process holds the database."""
-    text = str(error)
-    return "full" in text or "locked" in text or "busy" in text
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_FULL,
+    )

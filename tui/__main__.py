@@ -7,10 +7,10 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from engine.config import TuiConfig, load_config
+from engine.config import Config, TuiConfig, load_config
 from engine.errors import UsageError
 from state.errors import CoterieError
 
@@ -42,6 +42,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     app.run()
     return app.return_code or 0
+
+
+def watch(config: Config, until: Callable[[], bool]) -> None:
+    """Runs the UI on a configuration's database until it is left, or `until` says so (looked at twice a second)."""
+    from tui.app import make_app
+
+    app = make_app(config.database, keys=config.tui.keys, theme=config.tui.theme)
+
+    def look() -> None:
+        if until():
+            app.exit()
+
+    app.call_later(app.set_interval, 0.5, look)
+    app.run()
 
 
 def plain(path: Path, interval: float) -> int:

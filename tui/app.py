@@ -16,14 +16,14 @@ from typing import Any, ClassVar
 from textual import on, work
 from textual.app import App
 from textual.binding import BindingType
-from textual.message import Message
 
 from state.database import now_ms
 from state.safe import safe
 from state.views.glance import Status
 from state.views.status import process_exists
-from tui.feed import Feed, FeedError, Fresh, Wish
+from tui.feed import Feed, FeedError, Wish
 from tui.keys import BINDINGS, KEYS, checked, offered
+from tui.messages import Lost, Ordered, Read
 from tui.orders import OrderError, order
 from tui.palette import Palette
 from tui.screens.events import Events
@@ -37,30 +37,6 @@ from tui.screens.view import View
 from tui.widgets.row_list import RowList, Table
 
 WRITES = {key.action for key in KEYS if key.writes}
-
-
-class Read(Message):
-    """Something was read for a screen."""
-
-    def __init__(self, view: View, wish: Wish | None, fresh: Fresh) -> None:
-        super().__init__()
-        self.view, self.wish, self.fresh = view, wish, fresh
-
-
-class Lost(Message):
-    """The database cannot be read."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__()
-        self.reason = reason
-
-
-class Ordered(Message):
-    """A command was written, or could not be (`number` None)."""
-
-    def __init__(self, number: int | None, words: str) -> None:
-        super().__init__()
-        self.number, self.words = number, words
 
 
 class Monitor(App[None]):
@@ -106,6 +82,7 @@ class Monitor(App[None]):
         self._again = False
         self._asked: dict[int, str] = {}  # commands whose answer is not here yet
         self._chosen_theme = theme if theme in self.available_themes else "textual-dark"
+        self.animation_level = "none"
         self.set_keymap(self.remapped)
 
     # Life
@@ -126,6 +103,11 @@ class Monitor(App[None]):
         """The screen that is shown, below a question or help."""
         return next((screen for screen in reversed(self.screen_stack) if isinstance(screen, View)), None)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a reading is under way, or wanted."""
+        return self._reading or self._again
+
     # Reading
 
     def tick(self) -> None:
@@ -136,7 +118,7 @@ class Monitor(App[None]):
     def ask(self) -> None:
         """Reads for the screen that is shown: now, or as soon as the reading under way is done."""
         view = self.view
-        if view is None or not view.is_mounted:
+        if view is None or not view.ready:
             return
         if self._reading:
             self._again = True
@@ -144,7 +126,9 @@ class Monitor(App[None]):
         self._reading, self._again = True, False
         self._read(view, view.wish(), self.clock(), tuple(self._asked))
 
-    @work(thread=True, exclusive=True, group="feed")
+    # Not `exclusive=True`: that would cancel a reading whose message is already on its way. `_reading`
+    # keeps it to one at a time.
+    @work(thread=True, group="feed")
     def _read(self, view: View, wish: Wish | None, now: int, asked: tuple[int, ...]) -> None:
         try:
             fresh = self._feed.read(now, wish, asked)
@@ -158,33 +142,30 @@ class Monitor(App[None]):
         """Gives what was read to its screen, and draws the one that is shown."""
         self._reading = False
         fresh, view = message.fresh, message.view
+        if not view.ready:
+            return
         self.status, self.problem = fresh.status, ""
-        if self.generation != fresh.generation:
-            if self.generation:
-                for mode in self.MODES:
-                    for screen in self._screen_stacks.get(mode, []):
-                        if isinstance(screen, View):
-                            screen.new_database()
-                fresh_payload = None
-            else:
-                fresh_payload = fresh.payload
-            self.generation = fresh.generation
-        else:
-            fresh_payload = fresh.payload
+        replaced = self.generation not in (0, fresh.generation)
+        self.generation = fresh.generation
+        if replaced:
+            for stack in self._screen_stacks.values():
+                for screen in stack:
+                    if isinstance(screen, View):
+                        screen.new_database()
         for answer in fresh.answers:
             words = self._asked.pop(answer.id, answer.kind)
             severity = "information" if answer.state == "done" else "error"
             self.tell(f"{words}: {answer.state}. {answer.text}".strip(), severity)
         view.status = fresh.status
-        if fresh_payload is not None:
-            view.learn(fresh_payload)
+        if fresh.payload is not None:
+            view.learn(fresh.payload)
         current = self.view
         if current is not None:
             current.status = fresh.status
             current.draw()
             wish = current.wish()
             key = message.wish.key if message.wish is not None and current is view else None
-            if self._again or (wish is not None and wish.key != key):
+            if self._again or replaced or (wish is not None and wish.key != key):
                 self.ask()
 
     @on(Lost)
@@ -266,7 +247,7 @@ class Monitor(App[None]):
     def action_faults(self) -> None:
         """Only what went wrong."""
         if self.view:
-            self.view.faults = not self.view.faults
+            self.view.toggle_faults()
             self.view.draw()
             self.ask()
 
@@ -326,13 +307,13 @@ class Monitor(App[None]):
 
     def action_bottom(self) -> None:
         """The last row."""
-        rows: RowList | None = self.view.rows if self.view else None
-        self._move(0, to=rows.total() - 1 if rows is not None and not self.view_inside else 1_000_000)
-
-    @property
-    def view_inside(self) -> bool:
-        """Whether j and k move in the detail."""
-        return self.view is not None and self.view.inside
+        view = self.view
+        if view is None:
+            return
+        rows: RowList | None = None if view.inside else view.rows
+        self._move(0, to=rows.total() - 1 if rows is not None else 1_000_000)
+        if view.inside:
+            view.at_bottom()
 
     def action_detail_down(self) -> None:
         """Scrolls the detail."""

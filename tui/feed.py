@@ -65,23 +65,26 @@ class Feed:
         """
         with self._lock:
             try:
+                before = self._generation
                 connection = self._open()
+                # What was asked of another file may not fit this one: its screens begin anew first.
+                replaced = before not in (0, self._generation)
                 version = connection.execute("PRAGMA data_version").fetchone()[0]
                 status = read_status(connection, now_ms, self._alive)
                 payload = None
-                if wish is not None and self._seen != (version, wish.key):
+                if wish is not None and not replaced and self._seen != (version, wish.key):
                     payload = wish.read(connection)
                     self._seen = (version, wish.key)
                 return Fresh(status, payload, answers(connection, asked), self._generation)
             except StateMissing:
                 self._close()
-                raise FeedError(f"{self._path}: no state database yet; `coterie run` makes it") from None
+                raise FeedError(f"no state database yet; `coterie run` makes {self._path}") from None
             except StateError as error:
                 self._close()
-                raise FeedError(error.message) from None
+                raise FeedError(self._short(error.message)) from None
             except (sqlite.Error, OSError) as error:
                 self._close()
-                raise FeedError(f"{self._path}: {error}; trying again") from None
+                raise FeedError(self._short(f"{error}; trying again ({self._path})")) from None
 
     def close(self) -> None:
         """Lets the database go."""
@@ -101,6 +104,10 @@ class Feed:
             self._file = file
             self._generation += 1
         return self._connection
+
+    def _short(self, message: str) -> str:
+        """A banner has one line: the name of the file must do."""
+        return message.replace(str(self._path), self._path.name)
 
     def _close(self) -> None:
         if self._connection is not None:

@@ -25,6 +25,6 @@ def tail(base: Path, directory: str) -> str:
         return f"no log at {path}"
     except OSError as error:
         return f"{path}: {error.strerror}"
-    lines = data.decode("utf-8", "replace").replace("\r\n", "\n").splitlines()
+    lines = data.decode("utf-8", "replace").split("\n")
     # A progress bar rewrites its line with carriage returns: its last state is what counts.
-    return "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines[-LINES:])
+    return "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines[-LINES:]).rstrip("\n")

@@ -7,11 +7,10 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from engine.config import AnswerFormat
 from engine.errors import UsageError
-from engine.grading import Verdict, grade
+from engine.grading import FORMATS, Verdict, grade
 from state.safe import safe
 
 FIELDS = ("completion", "gold", "answer_format")
@@ -87,9 +86,8 @@ def _row(where: str, line: str) -> dict[str, Any]:
             row[name] = str(row[name])
         if not isinstance(row[name], str):
             raise UsageError(f"{where}: {name!r} must be text, got {row[name]!r}")
-    if row["answer_format"] not in get_args(AnswerFormat):
-        known = ", ".join(get_args(AnswerFormat))
-        raise UsageError(f"{where}: answer_format {row['answer_format']!r} is none of {known}")
+    if row["answer_format"] not in FORMATS:
+        raise UsageError(f"{where}: answer_format {row['answer_format']!r} is none of {', '.join(FORMATS)}")
     if not isinstance(row.get("question"), str | None):
         raise UsageError(f"{where}: 'question' must be text, got {row['question']!r}")
     return row

@@ -38,6 +38,9 @@ class PlanConfig(Section):
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     """Nucleus sampling; unset: the API's default."""
 
+    seed: NonNegative | None = None
+    """Sent with each request as seed + replicate, to APIs that know a seed; unset: none is sent."""
+
     max_tokens: Positive = 256
     """Longest rationale, in completion tokens."""
 

@@ -152,7 +152,7 @@ def _coverage(results: Results) -> str:
         return ""
     return safe(
         "Coverage: "
-        + "; ".join(said)
+        + " ".join("; ".join(said).split())
         + ". A student with one rationale a question also sees fewer questions, so"
         " what it lacks against one with D is partly coverage and partly variety."
     )

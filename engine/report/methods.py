@@ -89,8 +89,11 @@ def _students(task: TaskResult, results: Results) -> list[Cell]:
 
 
 def text_table(head: Sequence[str], body: Sequence[Sequence[str]], *, left: int = 1) -> str:
-    """A Markdown table that is aligned as plain text too; the first `left` columns to the left."""
-    rows = [list(head), *[[cell.replace("|", "\\|") for cell in row] for row in body]]
+    """A Markdown table that is aligned as plain text too; the first `left` columns to the left.
+
+    A cell is one line, whatever stands in it.
+    """
+    rows = [list(head), *[[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in body]]
     widths = [max(len(row[index]) for row in rows) for index in range(len(head))]
 
     def line(row: Sequence[str]) -> str:

@@ -86,7 +86,7 @@ def generate(
     Raises:
         Stopped: `stopping` said so between two batches.
     """
-    prompts = [prompt_ids(tokenizer, question) for question in questions]
+    prompts = prompt_ids(tokenizer, questions)
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     limit = positions(model)
     texts = [""] * len(prompts)

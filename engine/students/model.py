@@ -1,9 +1,13 @@
 """The student's model: built in, or loaded from safetensors.
 
-`builtin:nano` is a Llama of 33 thousand parameters, made from a configuration with random weights. Its
-initial standard deviation is 0.1, about 1/sqrt(width): the usual 0.02 learned far worse. Everything
-else is loaded by `AutoModelForCausalLM`; code that comes with a model is never run and pickled weights
-are never read.
+`builtin:nano` is a Llama of some 45 thousand parameters, made from a configuration with random weights. Its
+initial standard deviation is 0.1, about 1/sqrt(width): the usual 0.02 learned far worse. Copying the next
+name out of a question is what it learns last: three layers, and positions that turn faster (heads of eight
+numbers see nothing of a base of 10,000), took coin flips with eight rationales from .63 and .69 on 200 dev
+questions (learning rate 3e-3, two seeds) to .92, .94 and .83 (4e-3, three seeds) in as many steps.
+
+Everything else is loaded by `AutoModelForCausalLM`; code that comes with a model is never run and pickled
+weights are never read.
 """
 
 from __future__ import annotations
@@ -43,10 +47,11 @@ def nano(vocabulary: int, *, end: int, pad: int, positions: int, seed: int) -> A
         vocab_size=vocabulary,
         hidden_size=32,
         intermediate_size=96,
-        num_hidden_layers=2,
+        num_hidden_layers=3,
         num_attention_heads=4,
         num_key_value_heads=4,
         max_position_embeddings=positions,
+        rope_parameters={"rope_type": "default", "rope_theta": 100.0},
         tie_word_embeddings=True,
         initializer_range=0.1,
         bos_token_id=None,

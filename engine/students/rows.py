@@ -6,6 +6,7 @@ the limit are dropped and counted, never cut: a cut rationale would teach to sto
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,20 +72,23 @@ def read_rows(path: Path, kind: type[Model]) -> list[Model]:
     return rows
 
 
-def prompt_ids(tokenizer: Any, question: str) -> list[int]:
-    """Ids of a prompt, with the start token where the tokenizer has one, and without an end token."""
-    ids: list[int] = tokenizer(template.prompt(question))["input_ids"]
-    while ids and ids[-1] == tokenizer.eos_token_id:
-        ids = ids[:-1]
-    return ids
+def prompt_ids(tokenizer: Any, questions: Sequence[str]) -> list[list[int]]:
+    """Ids of prompts, with the start token where the tokenizer has one, and without an end token."""
+    if not questions:
+        return []
+    found: list[list[int]] = tokenizer([template.prompt(question) for question in questions])["input_ids"]
+    for ids in found:
+        while ids and ids[-1] == tokenizer.eos_token_id:
+            ids.pop()
+    return found
 
 
-def completion_ids(tokenizer: Any, rationale: str | None, answer: str) -> list[int]:
-    """Ids of a completion, closed by the tokenizer's end token where it has one."""
-    text = template.completion(rationale, answer)
-    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+def completion_ids(tokenizer: Any, rows: Sequence[TrainRow]) -> list[list[int]]:
+    """Ids of the rows' completions, closed by the tokenizer's end token where it has one."""
+    texts = [template.completion(row.rationale, row.answer) for row in rows]
+    found: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
     end = tokenizer.eos_token_id
-    return ids if end is None else [*ids, end]
+    return found if end is None else [[*ids, end] for ids in found]
 
 
 def tokenize(tokenizer: Any, rows: Sequence[TrainRow], *, max_length: int) -> tuple[list[TokenRow], int]:
@@ -93,17 +97,15 @@ def tokenize(tokenizer: Any, rows: Sequence[TrainRow], *, max_length: int) -> tu
     Raises:
         JobFailed: none of them fits.
     """
-    prompts: dict[str, list[int]] = {}  # a question comes with several rationales
-    fitting = []
-    shortest = None
-    for row in rows:
-        if row.question not in prompts:
-            prompts[row.question] = prompt_ids(tokenizer, row.question)
+    questions = list(dict.fromkeys(row.question for row in rows))  # each comes with several rationales
+    prompts = dict(zip(questions, prompt_ids(tokenizer, questions), strict=True))
+    fitting, shortest = [], math.inf
+    for row, completion in zip(rows, completion_ids(tokenizer, rows), strict=True):
         start = prompts[row.question]
-        ids = np.asarray(start + completion_ids(tokenizer, row.rationale, row.answer), dtype=np.int64)
-        shortest = len(ids) if shortest is None else min(shortest, len(ids))
-        if len(ids) <= max_length:
-            fitting.append(TokenRow(ids, len(start)))
+        length = len(start) + len(completion)
+        shortest = min(shortest, length)
+        if length <= max_length:
+            fitting.append(TokenRow(np.asarray(start + completion, dtype=np.int64), len(start)))
     if not fitting:
         raise JobFailed(
             f"all {len(rows)} training rows are longer than training.max_length = {max_length} tokens "

@@ -64,6 +64,8 @@ class Events(View):
 
     def on_row_list_moved(self) -> None:
         """Another event; older ones are read before the end is reached."""
+        if not self.ready:
+            return
         if self.query_one(Table).cursor >= len(self.events) - 20 and len(self.events) >= self.limit < MOST:
             self.limit += STEP
             self.monitor.ask()

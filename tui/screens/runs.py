@@ -59,6 +59,7 @@ class Runs(View):
         self.log_text = ""
         self.answers: list[PredictionRow] = []
         self.limit = PAGE
+        self.wrong_only = False
 
     def body(self) -> ComposeResult:
         """List, plot and tabs."""
@@ -81,7 +82,7 @@ class Runs(View):
         number = key if isinstance(key, int) else -1
         same = self.run_shown is not None and self.run_shown.id == number
         after = self.metrics[-1].step if same and self.metrics else -1
-        tab, base, wrong_only, limit = self.tab, self.monitor.path.parent, self.faults, self.limit
+        tab, base, wrong_only, limit = self.tab, self.monitor.path.parent, self.wrong_only, self.limit
 
         def read(connection: Connection) -> Found:
             run = run_detail(connection, number)
@@ -119,7 +120,7 @@ class Runs(View):
     def show(self, status: Status) -> None:
         """List, then the tab of the run under the cursor."""
         found = [run for run in status.runs if _fits(run, self.words)]
-        if self.faults and self.tab != "predictions":
+        if self.faults:
             found = [run for run in found if run.state == "failed" or run.error]
         found.sort(key=lambda run: _order(run, ORDERS[self.order]))
         self.table.empty = say(_hint(status, bool(self.words or self.faults)))
@@ -149,7 +150,7 @@ class Runs(View):
             return lambda width: say(log)
         if tab == "predictions":
             more = len(answers) >= self.limit
-            return lambda width: paint_predictions(answers, self.faults, more)
+            return lambda width: paint_predictions(answers, self.wrong_only, more)
         return lambda width: paint_course(run, metrics, width)
 
     def on_row_list_moved(self) -> None:
@@ -170,7 +171,14 @@ class Runs(View):
         if self.detail is not None:
             self.detail.scroll_to(y=0, animate=False)
 
-    def scrolled_to_end(self) -> None:
+    def toggle_faults(self) -> None:
+        """Failed runs only; on the predictions tab, wrong answers only."""
+        if self.tab == "predictions":
+            self.wrong_only = not self.wrong_only
+        else:
+            super().toggle_faults()
+
+    def at_bottom(self) -> None:
         """More predictions, where there are."""
         if self.tab == "predictions" and len(self.answers) >= self.limit:
             self.limit += PAGE

@@ -33,7 +33,7 @@ from tui.screens.view import View, sections
 from tui.text import one_line, say, title, verdict, verdict_of
 from tui.widgets.block import Block
 from tui.widgets.row_list import RowList
-from tui.widgets.sample_list import SampleList
+from tui.widgets.sample_list import SampleList, place
 
 WINDOW = 5_000  # ids looked at in one statement
 SEARCH_S = 0.05  # of searching in one reading
@@ -115,8 +115,8 @@ class Samples(View):
         samples.span(*found.span)
         if not found.search.wanted.everything and found.search.wanted == self.search.wanted:
             before = samples.found if samples.found is not None else array("q")
-            kept = [sample for sample in before if found.kept_from <= sample <= found.kept_to]
-            samples.restrict(array("q", [*found.newer, *kept, *found.older]))
+            kept = before[place(before, found.kept_to) : place(before, found.kept_from - 1)]
+            samples.restrict(array("q", found.newer) + kept + array("q", found.older))
             self.search = found.search
         samples.learn(found.rows, found.asked)
         if found.detail is not None and found.detail.row.id == samples.selected:
@@ -206,10 +206,12 @@ def _read(connection: Connection, asked: tuple[int, ...], selected: int | None, 
             newer = matching_ids(connection, search.wanted, max(kept_from, kept_to + 1), high)
         reached = kept_from
         deadline = time.monotonic() + SEARCH_S
-        while reached > low and time.monotonic() < deadline:
+        while reached > low:  # at least one window, however slow the disk is
             start = max(low, reached - WINDOW)
             older += matching_ids(connection, search.wanted, start, reached - 1)
             reached = start
+            if time.monotonic() >= deadline:
+                break
         search = Search(search.wanted, reached, high)
     return Found(
         span=span,

@@ -56,6 +56,11 @@ class View(Screen[None]):
         app: Any = self.app
         return app  # type: ignore[no-any-return]
 
+    @property
+    def ready(self) -> bool:
+        """Whether its widgets are there: not before it is mounted, nor while the monitor ends."""
+        return self.is_mounted and self.is_attached and self.app.is_running
+
     # For subclasses
 
     def body(self) -> ComposeResult:
@@ -83,6 +88,13 @@ class View(Screen[None]):
 
     def sorted_next(self) -> None:
         """`s`."""
+
+    def toggle_faults(self) -> None:
+        """`f`."""
+        self.faults = not self.faults
+
+    def at_bottom(self) -> None:
+        """`G` in the detail."""
 
     def next_tab(self, step: int) -> None:
         """`[` and `]`."""
@@ -140,7 +152,7 @@ class View(Screen[None]):
 
     def draw(self) -> None:
         """Draws everything that is known."""
-        if not self.is_mounted or not self.is_current:
+        if not self.ready or not self.is_current:
             return
         self.query_one("#header", Block).paint(self._header)
         self.query_one("#footer", Block).paint(self._footer)

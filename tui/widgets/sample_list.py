@@ -9,8 +9,10 @@ ids, `learn` takes their rows.
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from operator import neg
 
 from rich.text import Text
 
@@ -30,6 +32,11 @@ COLUMNS = (
     Column("teacher", 12, least=60),
     Column("tokens", 6, "right", least=52),
 )
+
+
+def place(falling: Sequence[int], sample: int) -> int:
+    """Where `sample` stands in falling ids, or would stand: how many are higher."""
+    return bisect_left(falling, -sample, key=neg)
 
 
 class SampleList(RowList):
@@ -58,11 +65,7 @@ class SampleList(RowList):
         if self.found is None:
             index = self.high - sample
         else:
-            low, high = 0, len(self.found)
-            while low < high:  # ids fall
-                middle = (low + high) // 2
-                low, high = (middle + 1, high) if self.found[middle] > sample else (low, middle)
-            index = low
+            index = place(self.found, sample)
         index = max(0, min(index, self.total() - 1))
         return index if self.newest_first else self.total() - 1 - index
 

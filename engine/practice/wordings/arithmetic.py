@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from engine.practice.wordings.teller import Teller
-from engine.tasks.builtin import Walk
+from engine.tasks.builtin import Step, Walk
 from engine.tasks.builtin.arithmetic import Arithmetic, Change
 
 NumberWalk = Walk[Change, int]
@@ -13,42 +13,37 @@ NumberWalk = Walk[Change, int]
 _SIGN = {"add": "+", "take": "-", "double": "*"}
 
 
+def _sum(step: Step[Change, int]) -> str:
+    return f"{step.before} {_SIGN[step.move.kind]} {step.move.amount}"
+
+
 def _sums(walk: NumberWalk) -> str:
     told = [f"We start at {walk.problem.start}."]
-    for step in walk.steps:
-        move = step.move
-        told.append(
-            f"{move.who} {move.words}: {step.before} {_SIGN[move.kind]} {move.amount} = {step.after}."
-        )
+    told += [f"{step.move.ordinal}, {_sum(step)} = {step.after}." for step in walk.steps]
     return " ".join(told)
 
 
-def _after(walk: NumberWalk) -> str:
-    told = [f"At first the number is {walk.problem.start}."]
-    told += [f"After {step.move.who} {step.move.words} it is {step.after}." for step in walk.steps]
+def _so(walk: NumberWalk) -> str:
+    told = [f"The number is {walk.problem.start}."]
+    told += [f"{step.move.ordinal}, {step.move.words}, so it is {step.after}." for step in walk.steps]
     return " ".join(told)
 
 
 def _turns(walk: NumberWalk) -> str:
-    told = [f"The number is {walk.problem.start}."]
-    told += [
-        f"{step.move.who} {step.move.words} and turns {step.before} into {step.after}." for step in walk.steps
-    ]
+    told = [f"We begin with {walk.problem.start}."]
+    told += [f"{s.move.ordinal}, {s.move.words}: {s.before} turns into {s.after}." for s in walk.steps]
     return " ".join(told)
 
 
 def _makes(walk: NumberWalk) -> str:
-    told = [f"Start: {walk.problem.start}."]
-    sign = {"add": "plus", "take": "minus", "double": "times"}
-    for step in walk.steps:
-        move = step.move
-        told.append(f"{move.who}: {step.before} {sign[move.kind]} {move.amount} makes {step.after}.")
+    told = [f"At first there is {walk.problem.start}."]
+    told += [f"{step.move.ordinal}, {_sum(step)} makes {step.after}." for step in walk.steps]
     return " ".join(told)
 
 
-def _from_to(walk: NumberWalk) -> str:
+def _after(walk: NumberWalk) -> str:
     told = [f"The first number is {walk.problem.start}."]
-    told += [f"{step.move.who} goes from {step.before} to {step.after}." for step in walk.steps]
+    told += [f"{s.move.ordinal}, we {s.move.words} and get {s.after}." for s in walk.steps]
     return " ".join(told)
 
 
@@ -59,12 +54,8 @@ def read(problem: Arithmetic, text: str) -> str | None:
 
 
 TELLER = Teller(
-    openings=(
-        "",
-        "We keep the number in mind and go on step by step.",
-        "Let us look at each person in turn.",
-    ),
-    wordings=(_sums, _after, _turns, _makes, _from_to),
+    openings=("",),
+    wordings=(_sums, _so, _turns, _makes, _after),
     closings=(
         lambda walk: f"So the number is {walk.end}.",
         lambda walk: f"At the end the number is {walk.end}.",

@@ -14,35 +14,30 @@ CoinWalk = Walk[Turn, Side]
 def _so_it_is(walk: CoinWalk) -> str:
     told = [f"The coin starts {walk.problem.start} up."]
     for step in walk.steps:
-        if step.move.flips:
-            told.append(f"{step.move.who} flips it, so it is {step.after} up.")
-        else:
-            told.append(f"{step.move.who} does not flip it, so it is {step.after} up.")
+        verb = "flips it" if step.move.flips else "does not flip it"
+        told.append(f"{step.move.who} {verb}, so it is {step.after}.")
     return " ".join(told)
 
 
 def _after(walk: CoinWalk) -> str:
-    told = [f"At first it is {walk.problem.start}."]
-    for step in walk.steps:
-        verb = "flips" if step.move.flips else "does not flip"
-        told.append(f"After {step.move.who} {verb} it is {step.after}.")
+    told = [f"At first the coin is {walk.problem.start}."]
+    told += [f"After {step.move.who} it is {step.after}." for step in walk.steps]
     return " ".join(told)
 
 
 def _turns(walk: CoinWalk) -> str:
     told = [f"The coin shows {walk.problem.start}."]
     for step in walk.steps:
-        verb = "turns" if step.before != step.after else "leaves"
-        way = "to" if verb == "turns" else "at"
-        told.append(f"{step.move.who} {verb} the coin {way} {step.after}.")
+        verb = "turns it to" if step.before != step.after else "leaves it at"
+        told.append(f"{step.move.who} {verb} {step.after}.")
     return " ".join(told)
 
 
 def _from_to(walk: CoinWalk) -> str:
-    told = [f"Start: {walk.problem.start}."]
+    told = [f"We begin with {walk.problem.start}."]
     for step in walk.steps:
         verb = "flips" if step.move.flips else "does not flip"
-        told.append(f"{step.move.who} {verb}: from {step.before} to {step.after}.")
+        told.append(f"{step.move.who} {verb}: {step.before} to {step.after}.")
     return " ".join(told)
 
 
@@ -54,7 +49,7 @@ def _counting(walk: CoinWalk) -> str:
         verb = "flips" if step.move.flips else "does not flip"
         told.append(f"{step.move.who} {verb}: {count}.")
     kind = "even" if count % 2 == 0 else "odd"
-    told.append(f"The number {count} is {kind}, which gives {walk.end}.")
+    told.append(f"The count {count} is {kind}, so we have {walk.end}.")
     return " ".join(told)
 
 
@@ -67,7 +62,7 @@ def read(problem: CoinFlip, text: str) -> str | None:
 
 
 TELLER = Teller(
-    openings=("", "We follow the coin from one person to the next.", "Let us look at each person in turn."),
+    openings=("",),
     wordings=(_so_it_is, _after, _turns, _from_to, _counting),
     closings=(
         lambda walk: f"So the coin is {walk.end} up.",

@@ -1,4 +1,4 @@
-"""Multi-step arithmetic: a small number that people change one after the other. Answer: a number.
+"""Multi-step arithmetic: a small number, changed step by step. Answer: a number.
 
 Every true running value lies between 0 and `maximum`, so a very small student can learn it.
 """
@@ -13,23 +13,26 @@ from typing import ClassVar, Literal
 
 from engine.config.tasks import AnswerFormat
 from engine.tasks.builtin.interface import BuiltinTask, Draft, Found, Problem, last_match, walk
-from engine.tasks.builtin.names import PLAIN
 from engine.tasks.builtin.options import Option, Value, number
 
 Kind = Literal["add", "take", "double"]
 
-_TURN = re.compile(r"\s+(\w{1,40}) (?:(adds|takes away) (\d{1,6})|(doubles) it)\.")
+ORDINALS: tuple[str, ...] = (
+    "First", "Second", "Third", "Fourth", "Fifth", "Sixth", "Seventh", "Eighth", "Ninth", "Tenth", "Eleventh", "Twelfth",
+)  # fmt: skip
+
+_TURN = re.compile(r"\s+(\w{1,20}), (?:(add|take away) (\d{1,6})|(double) it)\.")
 _QUESTION = re.compile(
-    r"The number is (\d{1,9})\.((?:\s+\w{1,40} (?:(?:adds|takes away) \d{1,6}|doubles it)\.)+)"
+    r"The number is (\d{1,9})\.((?:\s+\w{1,20}, (?:(?:add|take away) \d{1,6}|double it)\.){1,64})"
     r"\s+What is the number now\?"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one person does to the number; `amount` is 2 for a doubling."""
+    """One step; `amount` is 2 for a doubling, `ordinal` says which step it is (`First`)."""
 
-    who: str
+    ordinal: str
     kind: Kind
     amount: int
 
@@ -37,8 +40,8 @@ class Change:
     def words(self) -> str:
         """As the question says it."""
         if self.kind == "double":
-            return "doubles it"
-        return f"{'adds' if self.kind == 'add' else 'takes away'} {self.amount}"
+            return "double it"
+        return f"{'add' if self.kind == 'add' else 'take away'} {self.amount}"
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,10 @@ class ArithmeticTask(BuiltinTask):
 
     name: ClassVar[str] = "multi_step_arithmetic"
     options: ClassVar[Mapping[str, Option]] = {
-        "steps_min": Option(3, "fewest steps in a question", 1, 24),
-        "steps_max": Option(4, "most steps in a question", 1, 24),
-        "maximum": Option(20, "greatest running value", 2, 9999),
+        "steps_min": Option(3, "fewest steps in a question", 1, 12),
+        "steps_max": Option(4, "most steps in a question", 1, 12),
+        "maximum": Option(10, "greatest running value", 2, 9999),
+        "amount_max": Option(3, "most that one step adds or takes away", 1, 999),
     }
     span: ClassVar[str | None] = "steps"
 
@@ -82,11 +86,11 @@ class ArithmeticTask(BuiltinTask):
         return ("number", "math")
 
     def draw(self, rng: random.Random, options: Mapping[str, Value]) -> Draft:
-        """Sums and differences of up to 9 and, one time in five, a doubling."""
+        """Sums and differences and, where there is room, one time in five a doubling."""
         maximum = number(options, "maximum")
         start = value = rng.randint(1, min(9, maximum))
         moves: list[Change] = []
-        for who in rng.sample(PLAIN, rng.randint(number(options, "steps_min"), number(options, "steps_max"))):
+        for ordinal in ORDINALS[: rng.randint(number(options, "steps_min"), number(options, "steps_max"))]:
             kinds: list[Kind] = []
             if value < maximum:
                 kinds += ["add", "add"]
@@ -96,12 +100,16 @@ class ArithmeticTask(BuiltinTask):
                 kinds.append("double")
             kind = rng.choice(kinds)
             room = maximum - value if kind == "add" else value
-            move = Change(who, kind, 2 if kind == "double" else rng.randint(1, min(9, room)))
+            move = Change(
+                ordinal,
+                kind,
+                2 if kind == "double" else rng.randint(1, min(number(options, "amount_max"), room)),
+            )
             value = (
                 value + move.amount if kind == "add" else value - move.amount if kind == "take" else value * 2
             )
             moves.append(move)
-        told = " ".join(f"{move.who} {move.words}." for move in moves)
+        told = " ".join(f"{move.ordinal}, {move.words}." for move in moves)
         text = f"The number is {start}. {told} What is the number now?"
         return Draft(text, walk(Arithmetic(start, tuple(moves))).answer)
 
@@ -115,7 +123,7 @@ class ArithmeticTask(BuiltinTask):
 
 def _moves(text: str) -> tuple[Change, ...]:
     moves = []
-    for who, verb, amount, doubles in _TURN.findall(text):
-        kind: Kind = "double" if doubles else "add" if verb == "adds" else "take"
-        moves.append(Change(who, kind, 2 if doubles else int(amount)))
+    for ordinal, verb, amount, doubles in _TURN.findall(text):
+        kind: Kind = "double" if doubles else "add" if verb == "add" else "take"
+        moves.append(Change(ordinal, kind, 2 if doubles else int(amount)))
     return tuple(moves)

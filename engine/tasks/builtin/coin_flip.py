@@ -64,8 +64,8 @@ class CoinFlipTask(BuiltinTask):
 
     name: ClassVar[str] = "coin_flip"
     options: ClassVar[Mapping[str, Option]] = {
-        "people_min": Option(4, "fewest people in a question", 1, 24),
-        "people_max": Option(6, "most people in a question", 1, 24),
+        "people_min": Option(4, "fewest people in a question", 1, len(PLAIN)),
+        "people_max": Option(6, "most people in a question", 1, len(PLAIN)),
     }
     span: ClassVar[str | None] = "people"
 

@@ -12,7 +12,7 @@ NAMES: tuple[str, ...] = tuple(
         "Gloria Hassan Isaac Jamal Kofi Liang Miguel Naomi Omar Priya Rebecca Stefan Tomoko Ulf Valerie Yosef"
     ).split()
 )
-"""All names; the first 48 are the plainest."""
+"""All names."""
 
-PLAIN: tuple[str, ...] = NAMES[:48]
-"""For tasks in which a name is only a name: few of them are learnt sooner."""
+PLAIN: tuple[str, ...] = NAMES[:16]
+"""For tasks in which a name is only a name: a very small student learns to copy a few of them far sooner."""

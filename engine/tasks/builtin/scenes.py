@@ -41,7 +41,7 @@ class Scene:
         """Matches a question of this scene: groups held, swaps, asked, choices."""
         ending = re.escape(self.ending).replace(r"\{who\}", r"(?P<asked>\w+)")
         return re.compile(
-            rf"\w+(?:, \w+){{0,25}},? and \w+ {re.escape(self.setting)} (?P<held>[^.\n]{{1,1000}})\.\s+"
+            rf"\b\w{{1,40}}(?:, \w{{1,40}}){{0,25}},? and \w{{1,40}} {re.escape(self.setting)} (?P<held>[^.\n]{{1,1000}})\.\s+"
             rf"{re.escape(self.before)} (?P<swaps>(?:\w+, \w+ and \w+ {re.escape(self.swap)}\.\s+){{1,64}})"
             rf"{ending}\s+Which choice is true ?\? Answer [Cc]hoices: (?P<choices>\(A\)[^\n]{{1,1000}})"
         )

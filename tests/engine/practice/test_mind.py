@@ -151,7 +151,7 @@ def test_the_papers_prompt_for_choices_is_understood() -> None:
 
 def test_a_cut_rationale_leads_where_it_stands() -> None:
     (question,) = questions("multi_step_arithmetic", 1)
-    prompt = f"Q: {question.text}\nA: Let's think step by step. At first the number is 7. After Sam adds 6 it is 13. After\nTherefore, the answer is"
+    prompt = f"Q: {question.text}\nA: Let's think step by step. We start at 7. First, 7 + 6 = 13. Second,\nTherefore, the answer is"
     assert Reasoner(0, 0.1).reply(Asked(prompt=prompt)).text == "13."
 
 

@@ -8,7 +8,6 @@ from engine.config.students import EvaluationConfig
 from engine.students import evaluate
 from engine.students.ranks import Ranks, StopFlag, Stopped
 from engine.students.rows import prompt_ids
-from tests.engine.students.rank import judge
 from tests.engine.students.runs import rows
 
 QUESTIONS = [row.question for row in rows()[1]]
@@ -24,7 +23,7 @@ def student(request, bases):
 
 def by_hand(model, tokenizer, question: str, count: int) -> str:
     """The greedy continuation, one full forward pass a token."""
-    ids = prompt_ids(tokenizer, question)
+    [ids] = prompt_ids(tokenizer, [question])
     written: list[int] = []
     with torch.inference_mode():
         while len(written) < count and (not written or written[-1] != tokenizer.eos_token_id):
@@ -35,7 +34,7 @@ def by_hand(model, tokenizer, question: str, count: int) -> str:
 
 def test_a_batch_answers_as_each_question_alone(student) -> None:
     model, tokenizer = student
-    assert len({len(prompt_ids(tokenizer, question)) for question in QUESTIONS}) > 4
+    assert len({len(ids) for ids in prompt_ids(tokenizer, QUESTIONS)}) > 4
     expected = [by_hand(model, tokenizer, question, 10) for question in QUESTIONS]
     for size in (1, 5, 64):
         found = evaluate.generate(model, tokenizer, QUESTIONS, max_new_tokens=10, batch_size=size)
@@ -50,12 +49,12 @@ def test_a_prompt_without_room_gets_no_answer_and_others_what_fits(bases) -> Non
     model.generation_config.eos_token_id = None
     long, short = "Ann flips. " * 40, QUESTIONS[0]
     texts = evaluate.generate(model, tokenizer, [long, short], max_new_tokens=200, batch_size=1)
-    room = 64 - len(prompt_ids(tokenizer, short))
+    room = 64 - len(prompt_ids(tokenizer, [short])[0])
     assert texts[0] == "" and texts[1] == by_hand_no_end(model, tokenizer, short, room)
 
 
 def by_hand_no_end(model, tokenizer, question: str, count: int) -> str:
-    ids = prompt_ids(tokenizer, question)
+    [ids] = prompt_ids(tokenizer, [question])
     start = len(ids)
     with torch.inference_mode():
         while len(ids) < start + count:
@@ -65,7 +64,7 @@ def by_hand_no_end(model, tokenizer, question: str, count: int) -> str:
 
 def test_rows_are_graded_by_the_part_after_the_arrow() -> None:
     row = rows()[1][0].model_copy(update={"gold": "yes"})
-    same = judge("careful")
+    same = evaluate.judge_with("careful")
     right = evaluate.predict(row, " So no. --> yes END", rationale=True, judge=same)
     assert (right.correct, right.extracted, right.question_id) == (True, "yes", row.question_id)
     without = evaluate.predict(row, " So it is yes", rationale=True, judge=same)
@@ -77,7 +76,7 @@ def test_rows_are_graded_by_the_part_after_the_arrow() -> None:
 def test_results_are_counted_by_split_and_task(student) -> None:
     model, tokenizer = student
     stop = StopFlag()
-    ask = {"rationale": True, "judge": judge("careful"), "ranks": Ranks(0, 0, 1), "stop": stop}
+    ask = {"rationale": True, "judge": evaluate.judge_with("careful"), "ranks": Ranks(0, 0, 1), "stop": stop}
     config = EvaluationConfig(max_new_tokens=4)
     found = evaluate.evaluate(model, tokenizer, rows()[1], config, **ask)
     assert [prediction.question_id for prediction in found] == [row.question_id for row in rows()[1]]

@@ -13,9 +13,9 @@ class Letters:
 
     eos_token_id = 2
 
-    def __call__(self, text, add_special_tokens=True):
-        ids = [ord(letter) for letter in text]
-        return {"input_ids": [1, *ids, 2] if add_special_tokens else ids}
+    def __call__(self, texts, add_special_tokens=True):
+        found = [[ord(letter) for letter in text] for text in texts]
+        return {"input_ids": [[1, *ids, 2] for ids in found] if add_special_tokens else found}
 
 
 def row(question="Why", rationale="So", answer="no") -> TrainRow:
@@ -28,7 +28,7 @@ def test_a_row_is_prompt_and_completion_and_one_end() -> None:
     assert "".join(map(chr, tokens.ids[1:-1])) == "Why ### So --> no END"
     assert tokens.ids[0] == 1 and tokens.ids[-1] == 2 and list(tokens.ids).count(2) == 1
     assert tokens.prompt == 1 + len("Why ###") and tokens.supervised == len(" So --> no END") + 1
-    assert list(tokens.ids[: tokens.prompt]) == prompt_ids(Letters(), "Why")
+    assert list(tokens.ids[: tokens.prompt]) == prompt_ids(Letters(), ["Why"])[0]
 
 
 def test_long_rows_are_dropped_and_counted() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from state.database import open_reader, open_writer
+from state.database import open_writer
 from state.sqlite import Connection
 from state.views.line import count, duration, money, percent, plain_line, short
 from state.views.status import read_status, to_json
@@ -15,20 +15,6 @@ from tests.tui.seeded import HOUR, MINUTE, NOW, PID, SECOND, seed
 
 def here(pid: int) -> bool:
     return pid == PID
-
-
-@pytest.fixture(scope="module")
-def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("seeded") / "state.db"
-    seed(path)
-    return path
-
-
-@pytest.fixture
-def reader(seeded: Path) -> Iterator[Connection]:
-    connection = open_reader(seeded)
-    yield connection
-    connection.close()
 
 
 @pytest.fixture

@@ -1,0 +1,123 @@
+"""Parts of a daemon, made by hand around a real database."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import anyio
+import anyio.lowlevel
+
+from daemon.desk import Desk
+from daemon.events import Bus, Happened
+from daemon.plans import ActivePlan, recipe_of
+from engine.config import Config, PlanConfig, TeacherConfig
+from engine.teachers.client import TeacherClient
+from state.catalog import PlanRow, reconcile, sync_plan
+from state.database import open_writer, session
+from state.writer import Writer
+from tests.state.world import World
+
+
+class Clock:
+    """A clock that a test sets; sleeping lets it go on."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def monotonic(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        await anyio.lowlevel.checkpoint()
+
+
+class Heard:
+    """All events of a bus, in order."""
+
+    def __init__(self) -> None:
+        self.bus = Bus()
+        self.events: list[Happened] = []
+        self.bus.listen(self.events.append)
+
+    def of(self, kind: type[Happened]) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def config_of(folder: Path, **sections: Any) -> Config:
+    """A configuration as if it stood in `folder`."""
+    config = Config.model_validate(sections)
+    config._folder = folder
+    return config
+
+
+def teacher_config(**settings: Any) -> TeacherConfig:
+    return TeacherConfig.model_validate({"builtin": True, "model": "m", **settings})
+
+
+def desk_of(world: World, name: str = "a", **settings: Any) -> Desk:
+    """A desk without lanes, so without a client: it wants four jobs in its queue."""
+    config = teacher_config(**settings)
+    return Desk(world.teachers[name], name, config, cast(TeacherClient, None), 0.0)
+
+
+def active_plan(
+    world: World, name: str = "p", *, task: str = "t", teachers: tuple[str, ...] = ("a",), **settings: Any
+) -> ActivePlan:
+    """A plan of the configuration, synced."""
+    config = PlanConfig.model_validate({"name": name, "rationales": 2, **settings})
+    recipe = settings.get("recipe") or recipe_of(config, [teacher_config()])
+    row = PlanRow(
+        name=name,
+        task_id=world.tasks[task],
+        split=config.split,
+        recipe=recipe,
+        teachers=list(teachers),
+        strategy=config.strategy,
+        settings=config.model_dump(mode="json"),
+        rationales=config.rationales,
+        weight=config.weight,
+    )
+    with session(world.path) as opened:
+        plan, changed = sync_plan(opened, row, world.sizes[task, config.split])
+        if changed:
+            reconcile(opened, plan)
+        assert plan.id is not None
+        return ActivePlan(
+            id=plan.id,
+            config=config,
+            task=task,
+            task_id=world.tasks[task],
+            answer_format="yes_no",
+            recipe=recipe,
+            teachers=teachers,
+            wanted=plan.wanted,
+            longest=20,
+            exhausted=plan.cursor >= plan.wanted,
+        )
+
+
+@asynccontextmanager
+async def writing(world: World) -> AsyncIterator[Writer]:
+    """A writer of its own on the world's database."""
+    connection = open_writer(world.path)
+    writer = Writer(connection, linger_s=0)
+    async with anyio.create_task_group() as group:
+        await group.start(writer.serve)
+        try:
+            yield writer
+        finally:
+            writer.close()
+    connection.close()
+
+
+async def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
+    """Lets the loop run until the condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "not within the time"
+        await anyio.sleep(0.001)

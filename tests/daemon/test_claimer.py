@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.claimer import FRAME, Claimer, start
+from daemon.desk import Desk
+from daemon.events import BudgetReached
+from daemon.jobs import Job, bound_tokens
+from daemon.ledger import Ledger
+from daemon.plans import ActivePlan
+from engine.config import PlanConfig
+from engine.strategies import STRATEGIES
+from engine.teachers.tokens import estimate_prompt
+from tests.daemon.parts import Heard, active_plan, desk_of, until, writing
+from tests.state.world import World, check_counts, make
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    found = make(tmp_path / "state.db", questions=200)
+    yield found
+    found.connection.close()
+
+
+class Bench:
+    """A claimer at work; its desks are emptied by the test."""
+
+    def __init__(self, claimer: Claimer, ledger: Ledger, heard: Heard) -> None:
+        self.claimer = claimer
+        self.ledger = ledger
+        self.heard = heard
+
+    async def take(self, desk: Desk, count: int) -> list[Job]:
+        """The next jobs of a desk, as they come."""
+        jobs: list[Job] = []
+        while len(jobs) < count:
+            self.claimer.changed.notify()
+            await until(lambda: desk.queued)
+            while desk.queued and len(jobs) < count:
+                jobs.append(desk.pop())
+        return jobs
+
+    def end(self, job: Job, cost: int) -> None:
+        """Settles a job's first attempt, as the carrier does."""
+        assert job.attempt is not None
+        desk = self.claimer.desk_of(job)
+        self.ledger.settle(job.plan.id, desk.id, job.attempt.reserved_micros, cost)
+
+
+@asynccontextmanager
+async def claiming(
+    world: World,
+    plans: list[ActivePlan],
+    desks: list[Desk],
+    *,
+    cap: int | None = None,
+    plan_caps: dict[int, int] | None = None,
+) -> AsyncIterator[Bench]:
+    heard, ledger = Heard(), Ledger(cap)
+    for desk in desks:
+        ledger.add_teacher(desk.id, None, 0)
+    for plan in plans:
+        ledger.add_plan(plan.id, (plan_caps or {}).get(plan.id), 0)
+    async with writing(world) as writer:
+        claimer = Claimer(
+            boot_id=world.boot, writer=writer, ledger=ledger, bus=heard.bus, desks=desks, plans=plans
+        )
+        async with anyio.create_task_group() as group:
+            await group.start(claimer.serve)
+            yield Bench(claimer, ledger, heard)
+            claimer.close()
+            await claimer.closed_for_good.wait()
+    check_counts(world)
+
+
+def shares(jobs: list[Job]) -> Counter[str]:
+    return Counter(job.plan.config.name for job in jobs)
+
+
+async def test_plans_get_work_by_their_weight(world: World) -> None:
+    plans = [active_plan(world, "one", weight=1), active_plan(world, "three", weight=3, temperature=0.5)]
+    desk = desk_of(world)
+    async with claiming(world, plans, [desk]) as bench:
+        assert shares(await bench.take(desk, 160)) == pytest.approx({"one": 40, "three": 120}, abs=8)
+
+
+async def test_a_plan_that_was_paused_does_not_catch_up_at_the_cost_of_others(world: World) -> None:
+    plans = [active_plan(world, "one"), active_plan(world, "two", temperature=0.5)]
+    desk = desk_of(world)
+    plans[0].paused = True
+    async with claiming(world, plans, [desk]) as bench:
+        assert set(shares(await bench.take(desk, 100))) == {"two"}
+        plans[0].paused = False
+        await bench.take(desk, 4)  # claimed before
+        assert shares(await bench.take(desk, 80)) == pytest.approx({"one": 40, "two": 40}, abs=8)
+
+
+async def test_a_plan_without_money_holds_no_other_up(world: World) -> None:
+    plans = [active_plan(world, "poor"), active_plan(world, "rich", temperature=0.5)]
+    desk = desk_of(world, usd_per_million_input=1.0, usd_per_million_output=1.0)
+    async with claiming(world, plans, [desk], plan_caps={plans[0].id: 1000}) as bench:
+        with anyio.fail_after(10):  # a second of waiting a round is too long by far
+            found = shares(await bench.take(desk, 120))
+        assert 1 <= found["poor"] <= 3
+        assert bench.claimer.short == {plans[0].id: "the plan's budget"}
+        assert [event.which for event in bench.heard.of(BudgetReached)] == ["the plan's budget"]
+
+
+async def test_the_cap_is_never_passed_and_used_up(world: World) -> None:
+    plan = active_plan(world)
+    desk = desk_of(world, usd_per_million_input=1.0, usd_per_million_output=1.0)
+    async with claiming(world, [plan], [desk], cap=5000) as bench:
+        jobs = await bench.take(desk, 4)
+        while True:
+            assert bench.ledger.total.used <= 5000
+            for job in jobs:
+                bench.end(job, 200)
+            bench.claimer.changed.notify()
+            with anyio.move_on_after(0.3):
+                await until(lambda: desk.queued)
+            if not desk.queued:
+                break
+            jobs = [desk.pop() for _ in range(desk.queued)]
+        assert 5000 - bench.ledger.total.used < 500, "money for a further request was left over"
+        assert plan.id in bench.claimer.short
+    reserved = world.row("SELECT sum(reserved_micros) FROM attempt")[0]
+    assert reserved == world.row("SELECT sum(reserved_micros) FROM teacher")[0]
+
+
+async def test_a_begun_job_waits_for_money_and_comes_back(world: World) -> None:
+    plan = active_plan(world)
+    desk = desk_of(world, usd_per_million_input=1.0, usd_per_million_output=1.0)
+    async with claiming(world, [plan], [desk], cap=2000) as bench:
+        (job, other) = await bench.take(desk, 2)
+        bench.ledger.reserve(plan.id, desk.id, int(bench.ledger.room(plan.id, desk.id)))
+        bench.claimer.hold_for_money(job)
+        assert bench.claimer.held_back() == [job]
+        assert bench.claimer.short
+        plan.exhausted = True  # no claim will say that there is money again
+        bench.end(other, 0)
+        bench.claimer.changed.notify()
+        await until(lambda: not bench.claimer.held_back())
+        assert desk.take_out(lambda each: each is job) == [job]
+        assert bench.claimer.short == {}
+
+
+async def test_a_desk_claims_no_more_than_it_sends_soon(world: World) -> None:
+    plan = active_plan(world)
+    desk = desk_of(world)
+    async with claiming(world, [plan], [desk]):
+        await until(lambda: desk.queued >= 4)
+        await anyio.sleep(0.02)
+        assert desk.queued == 4
+
+
+async def test_a_plan_ends_at_its_last_slot(world: World) -> None:
+    world.task("small", [])
+    plans = [active_plan(world, "p", rationales=1), active_plan(world, "q", task="small")]
+    desk = desk_of(world)
+    async with claiming(world, plans, [desk]) as bench:
+        assert len(await bench.take(desk, 200)) == 200
+        await until(lambda: plans[0].exhausted)
+        assert (plans[0].open, plans[0].done, desk.queued) == (200, False, 0)
+        assert plans[1].done
+
+
+async def test_parked_and_foreign_desks_get_nothing(world: World) -> None:
+    plan = active_plan(world)
+    mine, foreign = desk_of(world, "a"), desk_of(world, "b")
+    mine.parked = "key refused"
+    async with claiming(world, [plan], [mine, foreign]) as bench:
+        bench.claimer.changed.notify()
+        await anyio.sleep(0.02)
+        assert (mine.queued, foreign.queued) == (0, 0)
+        mine.parked = ""
+        await bench.take(mine, 4)
+        assert foreign.queued == 0
+
+
+async def test_a_pause_takes_jobs_out_of_the_queues_and_its_end_brings_them_back(world: World) -> None:
+    plan = active_plan(world)
+    desk = desk_of(world)
+    async with claiming(world, [plan], [desk]) as bench:
+        await until(lambda: desk.queued == 4)
+        waiting = desk.pop()  # for its next try
+        plan.paused = True
+        bench.claimer.hold_or_return()
+        bench.claimer.deliver(waiting)
+        assert (desk.queued, len(bench.claimer.held_back())) == (0, 4)
+        plan.paused = False
+        bench.claimer.hold_or_return()
+        assert bench.claimer.held_back() == []
+        assert desk.queued >= 4
+
+
+async def test_a_parked_teachers_fresh_jobs_go_to_another_one(world: World) -> None:
+    shared = active_plan(world, "shared", teachers=("a", "b"))
+    own = active_plan(world, "own", temperature=0.5)
+    desks = [desk_of(world, "a"), desk_of(world, "b")]
+    async with claiming(world, [shared, own], desks) as bench:
+        await until(lambda: desks[0].queued == 4 and desks[1].queued == 4)
+        bench.claimer.close()
+        await bench.claimer.closed_for_good.wait()
+        begun = Job(
+            sample_id=0,
+            plan=shared,
+            question="",
+            gold="",
+            replicate=0,
+            teacher="a",
+            conversation=start(shared, "q?", "yes"),
+        )
+        begun.conversation.turn = 1
+        desks[0].push(begun)
+        desks[0].parked = "key refused"
+        moved = bench.claimer.hand_over(desks[0])
+        assert all(job.plan is shared and other is desks[1] for job, other in moved)
+        left = desks[0].take_out(lambda job: True)
+        assert begun in left
+        assert all(job.plan is own or job is begun for job in left)
+
+
+@given(
+    question=st.text(max_size=400),
+    strategy=st.sampled_from(sorted(STRATEGIES)),
+    form=st.sampled_from(["yes_no", "number", "choice", "text", "date", "math"]),
+)
+def test_the_bound_by_the_longest_question_bounds_every_question(question, strategy, form) -> None:
+    config = PlanConfig.model_validate({"name": "p", "strategy": strategy})
+    plan = ActivePlan(
+        id=1,
+        config=config,
+        task="t",
+        task_id=1,
+        answer_format=form,
+        recipe="",
+        teachers=("a",),
+        wanted=1,
+        longest=len(question),
+    )
+    request = start(plan, question, "").request
+    assert request is not None
+    assert estimate_prompt(request) <= len(question) + FRAME
+    assert bound_tokens(estimate_prompt(request)) <= bound_tokens(plan.longest + FRAME)

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+
+from daemon import devices
+from daemon.devices import Device, cores, find_devices, gpu_count
+from engine.errors import ConfigError
+
+
+def on(monkeypatch: pytest.MonkeyPatch, *, gpus: int, cpus: int) -> None:
+    monkeypatch.setattr(devices, "gpu_count", lambda: gpus)
+    monkeypatch.setattr(devices, "cores", lambda: cpus)
+
+
+def test_auto_is_every_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    on(monkeypatch, gpus=2, cpus=16)
+    assert [device.name for device in find_devices(["auto"])] == ["cuda:0", "cuda:1"]
+
+
+@pytest.mark.parametrize(("cpus", "names", "threads"), [(1, ["cpu:0"], 1), (8, ["cpu:0", "cpu:1"], 4)])
+def test_auto_without_a_gpu_is_halves_of_the_cpu(
+    monkeypatch, cpus: int, names: list[str], threads: int
+) -> None:
+    on(monkeypatch, gpus=0, cpus=cpus)
+    found = find_devices(["auto"])
+    assert [device.name for device in found] == names
+    assert {device.threads for device in found} == {threads}
+
+
+def test_named_devices_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    on(monkeypatch, gpus=1, cpus=6)
+    assert find_devices(["cuda:0", "cpu:0", "cpu:1", "cpu:2"]) == [
+        Device("cuda:0", "cuda", 0, 2),
+        *(Device(f"cpu:{index}", "cpu", index, 2) for index in range(3)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["gpu"], "'gpu' is no device"),
+        (["auto", "cpu:0"], "'auto' is no device"),
+        (["cuda:1"], "cuda:1 is not there: this machine has 1 GPU"),
+        (["cuda:-1"], "is no device"),
+        ([""], "is no device"),
+    ],
+)
+def test_a_device_that_is_none_is_refused(monkeypatch, names: list[str], words: str) -> None:
+    on(monkeypatch, gpus=1, cpus=2)
+    with pytest.raises(ConfigError, match=r"daemon\.devices") as caught:
+        find_devices(names)
+    assert words in caught.value.message
+
+
+def test_this_machine_has_a_core() -> None:
+    assert cores() >= 1
+    assert gpu_count() >= 0

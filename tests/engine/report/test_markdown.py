@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from engine.report import method_table, render, summary, text_table
+from engine.students.interval import wilson
+from state.results import PlanResult, Results, RunResult, TaskResult
+
+HOSTILE = "evil | name\n| forged | row |\r\x1b[2J\u202e <script>alert(1)</script> `x` \\"
+
+TASK = TaskResult(
+    id=1,
+    name="coin_flip",
+    answer_format="yes_no",
+    train=10,
+    dev=2,
+    test=4,
+    questions=(("q1?", "yes"), ("q2?", "no")),
+)
+PLAN = PlanResult(
+    name="diverse",
+    task="coin_flip",
+    split="train",
+    teachers=("practice", "gpt"),
+    rationales=8,
+    wanted=80,
+    stored=79,
+    accepted=60,
+    rejected=19,
+    failed=1,
+    covered=9,
+    questions=10,
+    spent_usd=0.0123,
+    settings={"temperature": 0.7},
+)
+EXAM = replace(
+    PLAN, name="exam", split="test", wanted=4, stored=3, accepted=2, rejected=1, failed=1, rationales=1
+)
+RUN = RunResult(
+    run_id=7,
+    student="cot",
+    method="fine-tune-cot",
+    task="coin_flip",
+    trigger="complete",
+    rows=58,
+    questions=9,
+    seed=3,
+    n=150,
+    correct=120,
+    accuracy=0.8,
+    low=0.729,
+    high=0.856,
+    dev_accuracy=0.78,
+    directory="runs/7",
+    drops={"wrong answer": 19, "duplicate rationale": 2},
+    seconds=12.4,
+)
+EMPTY = Results(
+    tasks=(),
+    plans=(),
+    runs=(),
+    failed=(),
+    config={},
+    boots=1,
+    spent_usd=0.0,
+    unknown_attempts=0,
+    prompt_tokens=0,
+    completion_tokens=0,
+)
+FULL = replace(
+    EMPTY,
+    tasks=(TASK,),
+    plans=(PLAN, EXAM),
+    runs=(replace(RUN, run_id=5, accuracy=0.5), RUN, replace(RUN, run_id=8, student="plain", accuracy=0.6)),
+    failed=((9, "plain", "coin_flip", "out of memory"),),
+    config={"students": [{"name": "plain"}, {"name": "cot"}]},
+    boots=2,
+    spent_usd=0.0125,
+    unknown_attempts=3,
+    prompt_tokens=1000,
+    completion_tokens=500,
+)
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.replace("\\|", "¦").strip("|").split("|")]
+
+
+def test_a_table_reads_as_plain_text_and_as_markdown() -> None:
+    assert text_table(("name", "n"), [["a", "1"], ["longer", "1000"]]) == (
+        "| name   |    n |\n| ------ | ---: |\n| a      |    1 |\n| longer | 1000 |"
+    )
+    assert text_table(("a",), []).count("\n") == 1
+
+
+@pytest.mark.parametrize("bad", ["a | b", "a\nb", "\n| x |\n", "a\r\nb\x0bc\u2028d\x85e"])
+def test_a_cell_stays_one_cell(bad: str) -> None:
+    lines = text_table(("name", "n"), [[bad, "1"], ["b", "2"]]).splitlines()
+    assert len(lines) == 4
+    assert [len(cells(line)) for line in lines] == [2, 2, 2, 2]
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_methods_stand_side_by_side_in_the_order_of_the_configuration() -> None:
+    table = method_table(FULL)
+    assert [cell.method for cell in table["coin_flip"]] == [
+        "random",
+        "teacher (practice, gpt)",
+        "plain",
+        "cot",
+    ]
+    random, teacher, plain, cot = table["coin_flip"]
+    assert (random.accuracy, random.low, random.n) == (0.5, None, 0)
+    assert (plain.accuracy, cot.accuracy, cot.where) == (0.6, 0.8, "runs/7")
+    assert random.text() == "50.0"
+    assert cot.text() == "80.0 (72.9–85.6)"
+    assert teacher.where == "plan exam"
+
+
+def test_a_teachers_failed_sample_is_a_wrong_one() -> None:
+    teacher = method_table(FULL)["coin_flip"][1]
+    assert (teacher.accuracy, teacher.n) == (0.5, 4)
+    assert (teacher.low, teacher.high) == wilson(2, 4)
+
+
+def test_only_what_there_is_is_shown() -> None:
+    only = replace(EMPTY, tasks=(TASK,), plans=(PLAN, replace(EXAM, accepted=0, rejected=0, failed=0)))
+    assert [cell.method for cell in method_table(only)["coin_flip"]] == ["random"]
+    assert "| coin_flip | random" in summary(only)
+    text = render(EMPTY)
+    assert "No plan." in text and "No finished run." in text and "## Failed runs" not in text
+
+
+def test_the_report_has_its_results_first_and_all_of_its_numbers() -> None:
+    text = render(FULL)
+    assert text.index("## Accuracy on test") < text.index("## Sampling") < text.index("## Training sets")
+    for said in (
+        "80.0 (72.9–85.6)",
+        "95 % Wilson interval",
+        "practice, gpt",
+        "75.9",
+        "0.0123",
+        "19 wrong answer, 2 duplicate rationale",
+        "9 of 10 questions (90 %)",
+        "out of memory",
+        "$0.0125 for 1000 prompt and 500 completion tokens, over 2 start(s)",
+        "3 attempts ended without an answer",
+    ):
+        assert said in text, said
+    assert json.loads(text.split("```json\n")[1].split("\n```")[0]) == FULL.config
+
+
+def test_hostile_names_and_reasons_stay_in_their_cell_and_do_nothing() -> None:
+    results = replace(
+        FULL,
+        runs=(replace(RUN, student=HOSTILE, directory=HOSTILE, drops={HOSTILE: 1}),),
+        failed=((9, HOSTILE, HOSTILE, HOSTILE),),
+        plans=(replace(PLAN, name=HOSTILE, teachers=(HOSTILE,)), EXAM),
+        config={"x": "```\n# forged\n" + HOSTILE},
+    )
+    text = render(results)
+    assert not set(text) & set("\x1b\r\u202e\x00")
+    assert "\n| forged | row |" not in text
+    assert "\n# forged" not in text
+    headings = [line for line in text.splitlines() if line.startswith("#")]
+    assert headings == [line for line in render(FULL).splitlines() if line.startswith("#")]
+    for block in text.split("\n\n"):
+        if block.startswith("| "):
+            assert len({len(cells(line)) for line in block.splitlines()}) == 1

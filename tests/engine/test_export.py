@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from engine import export
+from engine.export import openai_chat, write_jsonl, write_parquet
+
+HOSTILE = 'two\nlines, "quoted" \u2028 \x1b[2J \x00 ü 😀'
+
+
+def row(number: int, **more: Any) -> dict[str, Any]:
+    return {
+        **{"sample_id": number, "question": f"q{number}?", "rationale": HOSTILE, "answer": "yes"},
+        **{"correct": True, "flags": [], "cost_usd": 0.0, **more},
+    }
+
+
+def test_json_lines_come_back_as_they_were() -> None:
+    output = io.StringIO()
+    rows = [row(1), row(2, flags=["truncated"], correct=None)]
+    assert write_jsonl(rows, output) == 2
+    assert [json.loads(line) for line in output.getvalue().split("\n")[:-1]] == rows
+    assert "ü 😀" in output.getvalue()
+    assert write_jsonl([], output) == 0
+
+
+@pytest.mark.parametrize("page", [1, 2, 5000])
+def test_parquet_comes_back_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: int) -> None:
+    monkeypatch.setattr(export, "PAGE", page)
+    rows = [
+        row(1, extracted=None, correct=None),
+        row(2, extracted="yes", flags=["truncated"], cost_usd=0.25),
+        row(3, extracted=None, correct=False),
+    ]
+    assert write_parquet(iter(rows), tmp_path / "rows.parquet") == 3
+    assert pq.read_table(tmp_path / "rows.parquet").to_pylist() == rows
+
+
+@pytest.mark.parametrize("page", [1, 5000])
+def test_a_training_set_of_several_students_fits_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    monkeypatch.setattr(export, "PAGE", page)
+    plain = {"student": "plain", "sample_id": None, "question_id": 1, "rationale": None, "answer": "yes"}
+    rows = [plain, {**plain, "student": "cot", "sample_id": 5, "rationale": "because"}]
+    assert write_parquet(rows, tmp_path / "rows.parquet") == 2
+    assert pq.read_table(tmp_path / "rows.parquet").to_pylist() == rows
+
+
+def test_no_row_is_an_empty_file_that_can_be_read(tmp_path: Path) -> None:
+    assert write_parquet([], tmp_path / "rows.parquet") == 0
+    assert pq.read_table(tmp_path / "rows.parquet").num_rows == 0
+
+
+def test_the_form_for_fine_tuning_elsewhere() -> None:
+    found = list(openai_chat([row(1, rationale="because"), row(2, rationale=None)]))
+    assert found == [
+        {
+            "messages": [
+                {"role": "user", "content": "q1?"},
+                {"role": "assistant", "content": "because\n\nAnswer: yes"},
+            ]
+        },
+        {"messages": [{"role": "user", "content": "q2?"}, {"role": "assistant", "content": "Answer: yes"}]},
+    ]

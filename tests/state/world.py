@@ -1,0 +1,246 @@
+"""A small real database to work on, and a recount of everything that it counts."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from state.boots import start_boot
+from state.catalog import PlanRow, QuestionRow, reconcile, sync_plan, sync_task, sync_teacher
+from state.claims import AttemptRequest, Claim, ClaimRequest, OpenAttempt, claim, open_attempts
+from state.database import open_writer, session
+from state.outcomes import Ending, SampleEnd, Verdict, record
+from state.sqlite import Connection
+from state.tables import Outcome, SampleState
+
+RECIPE = "recipe-1"
+MONEY = 2**62
+
+
+def question_rows(
+    count: int, *, split: str = "train", start: int = 0, gold: str = "yes"
+) -> list[QuestionRow]:
+    return [question_row(f"q{start + index}", split=split, gold=gold) for index in range(count)]
+
+
+def question_row(key: str, text: str = "", *, split: str = "train", gold: str = "yes") -> QuestionRow:
+    text = text or f"question {key}?"
+    return QuestionRow(
+        key=key,
+        split=split,
+        text=text,
+        text_hash=hashlib.sha256(" ".join(text.casefold().split()).encode()).hexdigest()[:24],
+        gold=gold,
+        rationale=None,
+    )
+
+
+@dataclass
+class World:
+    """A task with questions, teachers and plans, in a real file."""
+
+    path: Path
+    connection: Connection
+    boot: int = 0
+    tasks: dict[str, int] = field(default_factory=dict)
+    teachers: dict[str, int] = field(default_factory=dict)
+    sizes: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def reboot(self) -> int:
+        """A further start of the daemon; returns how many attempts became unknown."""
+        info = start_boot(self.path, pid=1, pid_started=1.0, host="here", version="0", config={})
+        self.boot = info.id
+        return info.unknown_attempts
+
+    def task(self, name: str, questions: list[QuestionRow]) -> bool:
+        """Syncs a task; whether its questions changed."""
+        with session(self.path) as opened:
+            digest = hashlib.sha256(repr(questions).encode()).hexdigest()
+            row, changed = sync_task(
+                opened,
+                name=name,
+                source="x.jsonl",
+                answer_format="yes_no",
+                digest=digest,
+                questions=questions,
+            )
+            self.tasks[name] = row.id or 0
+        for split in ("train", "dev", "test"):
+            self.sizes[name, split] = sum(1 for question in questions if question.split == split)
+        return changed
+
+    def teacher(self, name: str) -> int:
+        with session(self.path) as opened:
+            row = sync_teacher(opened, name=name, dialect="openai-chat", model="m", base_url="")
+            self.teachers[name] = row.id or 0
+        return self.teachers[name]
+
+    def plan(
+        self,
+        name: str = "p",
+        *,
+        task: str = "t",
+        split: str = "train",
+        recipe: str = RECIPE,
+        rationales: int = 2,
+        recount: bool = False,
+    ) -> int:
+        row = PlanRow(
+            name=name,
+            task_id=self.tasks[task],
+            split=split,
+            recipe=recipe,
+            teachers=list(self.teachers),
+            strategy="zero-shot-cot",
+            settings={},
+            rationales=rationales,
+            weight=1.0,
+        )
+        with session(self.path) as opened:
+            plan, changed = sync_plan(opened, row, self.sizes[task, split])
+            if changed or recount:
+                reconcile(opened, plan)
+            return plan.id or 0
+
+    def claim(
+        self,
+        plan: int,
+        count: int = 1,
+        *,
+        allowance: int = MONEY,
+        cost: int = 10,
+        stop_after_correct: int = 0,
+        teacher: str = "a",
+    ) -> Claim:
+        request = ClaimRequest(
+            plan_id=plan,
+            teacher_id=self.teachers[teacher],
+            boot_id=self.boot,
+            count=count,
+            allowance=allowance,
+            reserve=lambda text: cost,
+            stop_after_correct=stop_after_correct,
+        )
+        self.connection.execute("BEGIN IMMEDIATE")
+        found = claim(self.connection, [request])[0]
+        self.connection.execute("COMMIT")
+        return found
+
+    def open_again(self, sample: Any, *, turn: int = 0, reserved: int = 4, teacher: str = "a") -> OpenAttempt:
+        request = AttemptRequest(
+            sample_id=sample.sample_id,
+            plan_id=sample.plan_id,
+            turn=turn,
+            teacher_id=self.teachers[teacher],
+            boot_id=self.boot,
+            reserved_micros=reserved,
+        )
+        self.connection.execute("BEGIN IMMEDIATE")
+        (found,) = open_attempts(self.connection, [request])
+        self.connection.execute("COMMIT")
+        return found
+
+    def record(self, *endings: Ending) -> None:
+        self.connection.execute("BEGIN IMMEDIATE")
+        record(self.connection, endings)
+        self.connection.execute("COMMIT")
+
+    def store(self, found: Claim, *, correct: bool | None = True, cost: int = 7) -> None:
+        """Ends every claimed sample of `found` with an answer."""
+        self.record(*(stored(sample, correct=correct, cost=cost) for sample in found.samples))
+
+    def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        return self.connection.execute(sql, values).fetchall()
+
+    def row(self, sql: str, *values: Any) -> tuple[Any, ...]:
+        (found,) = self.rows(sql, *values)
+        return found
+
+
+def stored(sample: Any, *, correct: bool | None = True, cost: int = 7, **more: Any) -> Ending:
+    """The ending of a claimed sample's first attempt, with its rationale."""
+    verdict = (
+        None
+        if correct is None
+        else Verdict(grader="g:1", correct=correct, extracted="yes" if correct else "no", reason="")
+    )
+    end = SampleEnd(state=SampleState.STORED, rationale="because", answer="yes", verdict=verdict)
+    return ending(sample, Outcome.OK, cost=cost, **{"raw": b"{}", "status": 200, "end": end, **more})
+
+
+def ending(sample: Any, outcome: Outcome, *, cost: int = 0, **more: Any) -> Ending:
+    attempt = more.pop("attempt", sample.attempt)
+    return Ending(
+        attempt_id=attempt.id,
+        sample_id=sample.sample_id,
+        plan_id=sample.plan_id,
+        teacher_id=more.pop("teacher_id", sample.teacher_id),
+        outcome=outcome,
+        reserved_micros=attempt.reserved_micros,
+        cost_micros=cost,
+        **more,
+    )
+
+
+def make(path: Path, *, questions: int = 3) -> World:
+    """A world with task `t`, teachers `a` and `b`, and a first boot."""
+    world = World(path, open_writer(path))
+    world.reboot()
+    world.task("t", question_rows(questions))
+    world.teacher("a")
+    world.teacher("b")
+    return world
+
+
+def check_counts(world: World) -> None:
+    """Every counter equals what a full recount of attempts and samples gives."""
+    names = (
+        *("requests", "answered", "status_429", "retries", "errors", "unknown_attempts", "prompt_tokens"),
+        *("completion_tokens", "spent_micros", "reserved_micros"),
+    )
+    for teacher in world.teachers.values():
+        kept = world.row(f"SELECT {', '.join(names)} FROM teacher WHERE id = ?", teacher)
+        counted = world.row(
+            "SELECT count(*), coalesce(sum(outcome = 'ok'), 0), coalesce(sum(status = 429), 0),"
+            " coalesce(sum(outcome IN ('transient', 'malformed', 'unknown')), 0),"
+            " coalesce(sum(outcome IN ('transient', 'malformed', 'permanent', 'parked')), 0),"
+            " coalesce(sum(outcome = 'unknown'), 0), coalesce(sum(prompt_tokens), 0),"
+            " coalesce(sum(completion_tokens), 0), coalesce(sum(cost_micros), 0),"
+            " coalesce(sum(CASE WHEN outcome IS NULL THEN reserved_micros END), 0)"
+            " FROM attempt WHERE teacher_id = ?",
+            teacher,
+        )
+        assert dict(zip(names, kept, strict=True)) == dict(zip(names, counted, strict=True))
+    names = ("claimed", "stored", "accepted", "rejected", "failed", "spent_micros", "reserved_micros")
+    for plan, wanted, cursor, skipped, *kept in world.rows(
+        f"SELECT id, wanted, cursor, skipped, {', '.join(names)} FROM plan"
+    ):
+        counted = world.row(
+            "SELECT count(*), coalesce(sum(s.state = 'stored'), 0), coalesce(sum(s.verdict = 1), 0),"
+            " coalesce(sum(s.verdict = 0), 0), coalesce(sum(s.state = 'failed'), 0)"
+            " FROM plan p JOIN sample s ON s.task_id = p.task_id AND s.split = p.split AND s.recipe = p.recipe"
+            " AND s.replicate < p.rationales WHERE p.id = ?",
+            plan,
+        ) + world.row(
+            "SELECT coalesce(sum(a.cost_micros), 0),"
+            " coalesce(sum(CASE WHEN a.outcome IS NULL THEN a.reserved_micros END), 0)"
+            " FROM sample s JOIN attempt a ON a.sample_id = s.id WHERE s.plan_id = ?",
+            plan,
+        )
+        assert dict(zip(names, kept, strict=True)) == dict(zip(names, counted, strict=True))
+        claimed, done, accepted, rejected, failed = kept[:5]
+        assert done + failed <= claimed <= wanted
+        assert accepted + rejected <= done
+        assert 0 <= cursor <= wanted
+        assert skipped + claimed <= wanted or skipped <= cursor
+    names = ("prompt_tokens", "completion_tokens", "cost_micros", "unknowns")
+    for sample, *kept in world.rows(f"SELECT id, {', '.join(names)} FROM sample"):
+        counted = world.row(
+            "SELECT coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0),"
+            " coalesce(sum(cost_micros), 0), coalesce(sum(outcome = 'unknown'), 0)"
+            " FROM attempt WHERE sample_id = ?",
+            sample,
+        )
+        assert dict(zip(names, kept, strict=True)) == dict(zip(names, counted, strict=True))

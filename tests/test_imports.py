@@ -1,0 +1,110 @@
+"""What each room may import, and what a command must not: seen from outside, in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAVY = ("torch", "transformers", "deepspeed", "peft")
+
+LOADED = """
+import json, runpy, sys
+target, *arguments = sys.argv[1:]
+try:
+    if arguments:
+        sys.argv = [target, *arguments]
+        runpy.run_module(target, run_name="__main__")
+    else:
+        import importlib, pkgutil
+        package = importlib.import_module(target)
+        for found in pkgutil.walk_packages(package.__path__, target + "."):
+            if not found.name.endswith("__main__") and not found.name.startswith("engine.students"):
+                importlib.import_module(found.name)
+except SystemExit as end:
+    code = end.code or 0
+else:
+    code = 0
+print("\\n" + json.dumps([code, sorted(sys.modules)]))
+"""
+
+
+def loaded(folder: Path, *argv: str) -> tuple[int, set[str]]:
+    """The exit code and the modules of a process that imports all of a room, or runs a command."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, *argv],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    code, modules = json.loads(done.stdout.splitlines()[-1])
+    return code, set(modules)
+
+
+def of(modules: set[str], *names: str) -> set[str]:
+    return {
+        module for module in modules if any(module == name or module.startswith(name + ".") for name in names)
+    }
+
+
+@pytest.mark.parametrize("room", ["state", "engine", "daemon", "tui"])
+def test_a_room_imports_only_what_it_may(room: str) -> None:
+    code, modules = loaded(ROOT, room)
+    assert code == 0
+    assert len(of(modules, room)) > 5
+    assert of(modules, *HEAVY) == set()
+    if room == "state":
+        assert of(modules, "engine", "daemon", "tui") == set()
+    elif room == "engine":
+        assert of(modules, "daemon", "tui") == set()
+    elif room == "daemon":
+        assert of(modules, "tui") <= {"tui", "tui.__main__"}  # `coterie tui` hands over to the monitor
+    else:
+        assert of(modules, "daemon") == set()
+        theirs = of(modules, "engine") - of(modules, "engine.config") - {"engine", "engine.errors"}
+        assert theirs == set()
+
+
+@pytest.mark.parametrize(
+    ("argv", "code"),
+    [
+        (("daemon", "--help"), 0),
+        (("daemon", "status"), 2),
+        (("daemon", "tui", "--help"), 0),
+        (("tui", "--help"), 0),
+    ],
+    ids=str,
+)
+def test_a_command_does_without_the_training_libraries(
+    tmp_path: Path, argv: tuple[str, ...], code: int
+) -> None:
+    (tmp_path / "config.toml").write_text("")
+    ended, modules = loaded(tmp_path, *argv)
+    assert ended == code
+    assert of(modules, *HEAVY) == set()
+    assert of(modules, "textual") == set() or argv[0] == "tui"
+    assert of(modules, "aiohttp") == set(), "parsing comes first, then what the command needs"
+
+
+def test_the_import_contracts_hold() -> None:
+    tool = Path(sys.executable).with_name("lint-imports")
+    if not tool.exists():
+        pytest.skip("import-linter is not installed beside this Python")
+    done = subprocess.run(
+        [tool, "--no-cache"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "0 broken" in done.stdout

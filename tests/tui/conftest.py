@@ -1,0 +1,86 @@
+"""A seeded database, a frozen clock, and a pilot that waits until everything read is drawn."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from tests.tui.seeded import NOW, PID, seed
+from tui.app import Monitor, make_app
+
+
+@pytest.fixture(scope="session")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database that is only read."""
+    path = tmp_path_factory.mktemp("seeded") / "state.db"
+    seed(path)
+    log = path.parent / "runs" / "3" / "log.txt"
+    log.parent.mkdir(parents=True)
+    log.write_text("loading\rloaded\nstep 1 \x1b]0;owned\x07 [/foo]\nstep 2\n")
+    return path
+
+
+@pytest.fixture
+def own(seeded: Path, tmp_path: Path) -> Path:
+    """A database of the test's own."""
+    return Path(shutil.copy(seeded, tmp_path / "state.db"))
+
+
+def monitor(path: Path, **more: Any) -> Monitor:
+    return make_app(path, clock=lambda: NOW, alive=lambda pid: pid == PID, **more)
+
+
+async def settled(pilot: Pilot[Any]) -> None:
+    """Until nothing is read any more and what was read is drawn."""
+    app: Any = pilot.app
+    for _ in range(200):
+        await pilot.pause()
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        if not app.busy:
+            return
+    raise AssertionError("the monitor never comes to rest")
+
+
+@asynccontextmanager
+async def running(path: Path, size: tuple[int, int] = (80, 24), **more: Any) -> AsyncIterator[Driver]:
+    app = monitor(path, **more)
+    async with app.run_test(size=size) as pilot:
+        driver = Driver(app, pilot)
+        await settled(pilot)
+        yield driver
+
+
+class Driver:
+    """Presses keys and says what the screen shows."""
+
+    def __init__(self, app: Monitor, pilot: Pilot[Any]) -> None:
+        self.app, self.pilot = app, pilot
+
+    async def press(self, *keys: str) -> Driver:
+        for key in keys:
+            await self.pilot.press(key)
+            await settled(self.pilot)
+        return self
+
+    async def read(self) -> Driver:
+        """As a tick does."""
+        self.app.ask()
+        await settled(self.pilot)
+        return self
+
+    @property
+    def text(self) -> str:
+        """The screen, line by line."""
+        strips = self.app.screen._compositor.render_strips()
+        return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
+
+    @property
+    def notices(self) -> list[str]:
+        return [notice.message for notice in self.app._notifications]

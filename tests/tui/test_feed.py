@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from state import sqlite
+from state.database import open_writer
+from tests.tui.conftest import running
+from tests.tui.seeded import NOW, seed
+from tui.feed import Feed, FeedError, Wish
+
+pytestmark = pytest.mark.anyio
+
+
+def test_a_wish_is_read_again_only_when_something_changed(own: Path) -> None:
+    feed = Feed(own, lambda pid: True)
+    reads = []
+    wish = Wish("a", lambda connection: reads.append(1) or len(reads))
+    assert [feed.read(NOW, wish).payload for _ in range(3)] == [1, None, None]
+    assert feed.read(NOW, Wish("b", wish.read)).payload == 2
+    writer = open_writer(own)
+    writer.execute("UPDATE pulse SET at = at + 1")
+    writer.close()
+    assert feed.read(NOW, Wish("b", wish.read)).payload == 3
+    feed.close()
+
+
+def test_of_a_replaced_file_the_status_is_read_first(own: Path, tmp_path: Path) -> None:
+    feed = Feed(own, lambda pid: True)
+    wish = Wish("a", lambda connection: "read")
+    assert feed.read(NOW, wish).payload == "read"
+    other = tmp_path / "other.db"
+    seed(other)
+    os.replace(other, own)
+    first, second = feed.read(NOW, wish), feed.read(NOW, wish)
+    assert (first.payload, first.generation) == (None, 2)  # screens forget what they know, then ask
+    assert second.payload == "read"
+    feed.close()
+
+
+def test_no_transaction_stays_open(own: Path) -> None:
+    feed = Feed(own, lambda pid: True)
+    feed.read(NOW, None)
+    assert feed._connection is not None
+    assert not feed._connection.in_transaction
+    feed.close()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "no state database yet"), (b"garbage" * 500, "damaged"), (b"", "not one of Coterie's")],
+)
+def test_what_cannot_be_read_is_said(tmp_path: Path, content: bytes | None, reason: str) -> None:
+    path = tmp_path / "state.db"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(FeedError, match=reason):
+        Feed(path).read(NOW, None)
+
+
+async def test_a_missing_database_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    async with running(path) as driver:
+        assert "no state database yet" in driver.text
+        for key in "234561":
+            await driver.press(key, "j", "enter", "G", "escape")
+        seed(path)
+        await driver.read()
+        assert "no state database yet" not in driver.text
+        assert "coin_flip  145/400" in driver.text
+
+
+async def test_a_database_that_goes_and_comes_back_is_another_one(own: Path, tmp_path: Path) -> None:
+    async with running(own) as driver:
+        await driver.press("4", "j", "j")
+        hidden = own.with_suffix(".gone")
+        os.rename(own, hidden)
+        await driver.read()
+        assert "no state database yet" in driver.text
+        assert "507" in driver.text  # what was read stays on the screen
+        empty = tmp_path / "empty.db"
+        open_writer(empty).close()
+        os.replace(empty, own)
+        await driver.read()
+        assert "No sample yet" in driver.text
+        assert "507" not in driver.text
+        os.replace(hidden, own)
+        await driver.read()
+        assert "▸      510" in driver.text
+        await driver.press("1")
+        assert "last events" in driver.text
+        os.rename(own, hidden)
+        os.replace(shutil.copy(hidden, tmp_path / "copy.db"), own)
+        await driver.read()
+        assert "last events" in driver.text  # read again, though nothing was written since
+
+
+async def test_a_locked_database_is_a_banner_and_no_traceback(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("state.database.BUSY_TIMEOUT_S", 0.01)
+    connection = sqlite.dbapi.connect(
+        str(own), isolation_level=None
+    )  # of the same library: locks are its own
+    connection.execute("PRAGMA journal_mode = DELETE")  # where readers do wait for writers
+    async with running(own) as driver:
+        connection.execute("BEGIN EXCLUSIVE")
+        await driver.read()
+        assert "database is locked; trying again" in driver.text
+        await driver.press("P")
+        assert "not written" in driver.notices[-1]
+        connection.execute("COMMIT")
+        await driver.read()
+        assert "locked" not in driver.text
+    connection.close()
+
+
+async def test_nothing_is_drawn_for_hidden_screens(own: Path) -> None:
+    async with running(own) as driver:
+        await driver.press("2", "1")
+        tasks: Any = driver.app._screen_stacks["tasks"][0]
+        drawn = []
+        tasks.show = lambda status: drawn.append(status)
+        await driver.read()
+        await driver.read()
+        assert drawn == []
+        await driver.press("2")
+        assert drawn

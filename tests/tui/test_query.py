@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from state.database import open_reader
+from state.views.glance import Status
+from state.views.samples import SampleFilter
+from state.views.status import read_status
+from tests.tui.seeded import NOW
+from tui.query import QueryError, parse
+
+
+@pytest.fixture(scope="module")
+def status(seeded: Path) -> Iterator[Status]:
+    connection = open_reader(seeded)
+    yield read_status(connection, NOW, lambda pid: True)
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("", SampleFilter()),
+        ("task:gsm8k", SampleFilter(task_id=2)),
+        ("t:coin", SampleFilter(task_id=1)),
+        ("te:gpt p:held v:wrong", SampleFilter(teacher_id=2, plan_id=11, verdict=0)),
+        ("v:correct split:test", SampleFilter(verdict=1, split="test")),
+        ("v:ungraded", SampleFilter(ungraded=True)),
+        ("v:failed", SampleFilter(state="failed")),
+        ("flag:truncated the last  letters", SampleFilter(flag="truncated", text="the last letters")),
+        ("12:30 :", SampleFilter(text="12:30 :")),
+    ],
+)
+def test_filters(text: str, wanted: SampleFilter, status: Status) -> None:
+    assert parse(text, status) == wanted
+
+
+def test_faults_is_part_of_the_filter(status: Status) -> None:
+    assert parse("", status, faults=True) == SampleFilter(faults=True)
+
+
+@pytest.mark.parametrize("text", ["task:nope", "v:maybe", "colour:red"])
+def test_what_is_not_there_is_said(text: str, status: Status) -> None:
+    with pytest.raises(QueryError, match="there are"):
+        parse(text, status)

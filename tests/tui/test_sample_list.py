@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from state.database import open_writer
+from tests.tui.conftest import running
+from tests.tui.seeded import NOW
+from tui.screens import samples as screen
+
+pytestmark = pytest.mark.anyio
+
+
+def add(path: Path, first: int, number: int, *, verdict: int = 1) -> None:
+    """More samples, as the daemon would store them."""
+    connection = open_writer(path)
+    connection.execute("BEGIN")
+    connection.executemany(
+        "INSERT INTO sample SELECT ?, plan_id, task_id, question_id, split, teacher_id, 'more', ?, 'stored', attempts,"
+        " unknowns, 'words', answer, ?, extracted, '[]', finish_reason, 1, 1, 1, NULL, created_at, stored_at"
+        " FROM sample WHERE id = 1",
+        [(first + n, first + n, verdict) for n in range(number)],
+    )
+    connection.execute("UPDATE pulse SET at = ?", (NOW - 1_000,))
+    connection.execute("COMMIT")
+    connection.close()
+
+
+def listed(text: str) -> list[str]:
+    """Cursor and id of each row."""
+    return re.findall(r"^([▸ ] +\d+) [✓✗◌!]", text, re.MULTILINE)
+
+
+async def test_at_the_top_it_follows_the_newest(own: Path) -> None:
+    async with running(own) as driver:
+        await driver.press("4")
+        add(own, 511, 40)
+        await driver.read()
+        assert "▸      550 ✓ correct" in driver.text
+
+
+async def test_elsewhere_the_screen_stands_still_when_samples_come_in(own: Path) -> None:
+    async with running(own) as driver:
+        await driver.press("4", *("pagedown",) * 3)
+        before = listed(driver.text)
+        assert len(before) == 20
+        add(own, 511, 1_000)
+        await driver.read()
+        assert listed(driver.text) == before
+        await driver.press("g")
+        assert "▸     1510" in driver.text
+
+
+async def test_an_open_sample_is_seen_to_be_stored(own: Path) -> None:
+    async with running(own) as driver:
+        await driver.press("4")
+        assert "510 ◌ open" in driver.text
+        connection = open_writer(own)
+        connection.execute("UPDATE sample SET state = 'stored', verdict = 0 WHERE id = 510")
+        connection.close()
+        await driver.read()
+        assert "510 ✗ wrong" in driver.text
+
+
+async def test_a_filter_goes_on_where_it_stopped_and_takes_in_what_comes(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(screen, "SEARCH_S", 0.0)
+    monkeypatch.setattr(screen, "WINDOW", 100)
+    monkeypatch.setattr(screen, "YOUNG", 50)
+    async with running(own) as driver:
+        await driver.press("4", "slash", *"v:wrong", "enter")
+        view: Any = driver.app.view
+        expected = list(view.samples.found)
+        connection = open_writer(own)
+        found = connection.execute("SELECT id FROM sample WHERE verdict = 0 ORDER BY id DESC").fetchall()
+        assert expected == [row[0] for row in found]
+        connection.execute("UPDATE sample SET verdict = 0 WHERE id = 506")  # graded anew, among the young
+        connection.close()
+        add(own, 511, 70, verdict=0)
+        await driver.read()
+        assert list(view.samples.found) == [*range(580, 510, -1), *sorted({*expected, 506}, reverse=True)]
+
+
+async def test_a_filter_begins_anew_when_very_much_came_in(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(screen, "FAR", 100)
+    async with running(own) as driver:
+        await driver.press("4", "slash", *"v:wrong", "enter")
+        view: Any = driver.app.view
+        before = list(view.samples.found)
+        add(own, 511, 300, verdict=0)
+        await driver.read()
+        assert list(view.samples.found) == [*range(810, 510, -1), *before]
+
+
+async def test_gaps_in_the_ids_are_shown_as_such(own: Path) -> None:
+    connection = open_writer(own)
+    connection.execute("PRAGMA foreign_keys = OFF")
+    connection.execute("DELETE FROM sample WHERE id = 509")
+    connection.close()
+    async with running(own) as driver:
+        await driver.press("4", "j")
+        assert "▸      509 – none" in driver.text
+        assert "510 ◌ open" in driver.text

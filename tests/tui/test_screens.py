@@ -1,0 +1,53 @@
+"""How each screen looks. After a wanted change: `pytest tests/tui/test_screens.py --snapshot-update`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from state.database import open_writer
+from tests.tui.conftest import monitor, settled
+
+SIZES = [(80, 24), (140, 40)]
+MOVES = {
+    "overview": (),
+    "tasks": ("2",),
+    "teachers": ("3", "j"),
+    "samples": ("4", *("j",) * 9),
+    "runs": ("5", *("j",) * 5),
+    "events": ("6", "j"),
+}
+
+
+def pressing(*keys: str) -> Callable[[Pilot[Any]], Awaitable[None]]:
+    async def run(pilot: Pilot[Any]) -> None:
+        await settled(pilot)
+        for key in keys:
+            await pilot.press(key)
+            await settled(pilot)
+
+    return run
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("screen", MOVES)
+def test_screen(screen: str, size: tuple[int, int], seeded: Path, snap_compare: Any) -> None:
+    assert snap_compare(monitor(seeded), terminal_size=size, run_before=pressing(*MOVES[screen]))
+
+
+def test_without_colour(seeded: Path, snap_compare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert snap_compare(monitor(seeded), run_before=pressing("4", "j", "j"))
+
+
+def test_empty_database(tmp_path: Path, snap_compare: Any) -> None:
+    open_writer(tmp_path / "state.db").close()
+    assert snap_compare(monitor(tmp_path / "state.db"), run_before=pressing())
+
+
+def test_narrow(seeded: Path, snap_compare: Any) -> None:
+    assert snap_compare(monitor(seeded), terminal_size=(60, 20), run_before=pressing("4", "j", "enter"))
