@@ -201,6 +201,9 @@ class Carrier:
         job.unknowns += failure.kind == "ambiguous"
         reason = self._given_up(job, desk, failure, counts)
         end = SampleEnd(state=SampleState.FAILED, reason=reason) if reason else None
+        limited = failure.kind == "limited"
+        if limited:  # at once: while the refusal is written down, the next request must not run into the same
+            self._react(lane, reservation, failure, now)
         # An answer that may have been billed counts as billed: its reservation is spent.
         billed = failure.kind in ("ambiguous", "malformed")
         await self._store(
@@ -229,7 +232,8 @@ class Carrier:
                     plan=job.plan.config.name, task=job.plan.task, sample_id=job.sample_id, reason=reason
                 )
             )
-        self._react(lane, reservation, failure, now)
+        if not limited:
+            self._react(lane, reservation, failure, now)
         if end is None and failure.kind not in ("limited", "parked"):
             desk.figures.retries.add(now)
             wait = max(backoff(max(1, job.attempts + job.unknowns), self._rng), failure.retry_after_s or 0.0)
