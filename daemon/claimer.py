@@ -133,6 +133,7 @@ class Claimer:
     async def _round(self) -> bool:
         """One claim for every hungry desk; whether any brought samples."""
         self._retry_for_money()
+        self._move_stranded()
         got = False
         for desk in self.desks:
             count = min(BATCH, desk.appetite)
@@ -145,6 +146,17 @@ class Claimer:
                     got = True
                     break
         return got
+
+    def _move_stranded(self) -> None:
+        """Fresh jobs that came back to a teacher after it was parked go to another one of their plan."""
+        for desk in self.desks:
+            if desk.parked:
+                for job in desk.take_out(
+                    lambda job: job.attempt is None and job.conversation.turn == 0 and bool(self._other(job))
+                ):
+                    other = self._other(job)
+                    assert other is not None
+                    other.push(job)
 
     def _retry_for_money(self) -> None:
         waiting, self._waiting_for_money = self._waiting_for_money, []

@@ -23,6 +23,7 @@ from state.pulse import TeacherPulse
 
 if TYPE_CHECKING:
     from daemon.lane import Lane
+    from daemon.plans import ActivePlan
 
 FORGET = 0.9
 """Share of the need for ready jobs that is kept from one claim to the next."""
@@ -138,6 +139,10 @@ class Desk:
         if not self._queue:
             taken *= 2  # it was too little, by how much is not known
         self._need = max(taken, FORGET * (self.cap / 6 if self._need is None else self._need))
+
+    def waiting(self, plan: ActivePlan) -> int:
+        """Ready jobs of a plan."""
+        return sum(job.plan is plan for job in self._queue)
 
     def take_out(self, which: Callable[[Job], bool]) -> list[Job]:
         """Removes and returns the queued jobs that fit."""

@@ -6,6 +6,8 @@ import zlib
 from contextlib import closing
 from pathlib import Path
 
+import anyio
+
 from daemon.carrier import judge
 from daemon.claimer import job_of
 from daemon.jobs import Job
@@ -46,17 +48,25 @@ def _replay(job: Job, sample: ClaimedSample, turns: list[bytes], dialects: dict[
 
 
 async def grade_missing(database: Path, writer: Writer, plans: list[ActivePlan]) -> int:
-    """Grades stored samples that have no verdict; returns how many there were."""
+    """Grades stored samples that have no verdict (or none any more); returns how many there were."""
     graded = 0
     for plan in plans:
-        with closing(open_reader(database)) as connection:
-            rows = connection.execute(
-                "SELECT s.id, s.answer, q.gold, q.text FROM sample s JOIN question q ON q.id = s.question_id"
-                " WHERE s.plan_id = ? AND s.state = 'stored' AND s.verdict IS NULL",
-                (plan.id,),
-            ).fetchall()
-        for sample, answer, gold, question in rows:
-            verdict = await judge(answer or "", gold, plan.answer_format, question)
-            await writer.do(grade_stored, (sample, verdict))
-            graded += 1
+        after = 0
+        while page := _ungraded(database, plan, after):
+            after = page[-1][0]
+            async with anyio.create_task_group() as group:  # one commit for many
+                for sample, answer, gold, question in page:
+                    verdict = await judge(answer or "", gold, plan.answer_format, question)
+                    group.start_soon(writer.do, grade_stored, (sample, verdict))
+            graded += len(page)
     return graded
+
+
+def _ungraded(database: Path, plan: ActivePlan, after: int) -> list[tuple[int, str | None, str, str]]:
+    with closing(open_reader(database)) as connection:
+        return connection.execute(
+            "SELECT s.id, s.answer, q.gold, q.text FROM sample s JOIN question q ON q.id = s.question_id"
+            " WHERE s.task_id = ? AND s.split = ? AND s.verdict IS NULL AND s.recipe = ? AND s.state = 'stored'"
+            " AND s.id > ? ORDER BY s.id LIMIT ?",
+            (plan.task_id, plan.config.split, plan.recipe, after, PAGE),
+        ).fetchall()

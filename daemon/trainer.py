@@ -317,7 +317,11 @@ class Trainer:
 
     async def _finish(self, run: Underway) -> None:
         row = run.row
-        predictions = await anyio.to_thread.run_sync(read_predictions, row["id"], run.directory)
+        try:
+            predictions = await anyio.to_thread.run_sync(read_predictions, row["id"], run.directory)
+        except (OSError, ValueError, KeyError) as error:  # one run's trouble, not the daemon's
+            await self._fail(row, f"its predictions.jsonl cannot be read: {error}")
+            return
         await self._writer.do(store_predictions, predictions)
         await self._change(
             row["id"], state=RunState.DONE.value, phase="", pid=None, eta_s=0.0, ended_at=now_ms()

@@ -94,8 +94,14 @@ class Work:
         return not (self._planner.idle and self._trainer.idle)
 
     def _blocked(self, plan: ActivePlan) -> bool:
+        if plan.paused or plan.id in self._claimer.short:
+            return True
         desks = [desk for desk in self._claimer.desks if desk.name in plan.teachers]
-        return plan.paused or plan.id in self._claimer.short or not any(desk.available for desk in desks)
+        if not any(desk.available for desk in desks):
+            return True
+        # A begun sample waits for its own teacher, even where another one of the plan works.
+        stuck = sum(desk.waiting(plan) for desk in self._claimer.desks if not desk.available)
+        return plan.exhausted and 0 < plan.open <= stuck
 
     def _counts(self, plan_id: int) -> tuple[int, int, int]:
         with closing(open_reader(self._config.database)) as connection:

@@ -41,11 +41,21 @@ def start_boot(
         opened.flush()
         assert boot.id is not None
         unknown = _forget_unanswered(opened, boot.id)
+        _lapse_stops(opened, boot.started_at)
         return BootInfo(
             id=boot.id,
             previous_ended=previous is None or previous.ended_at is not None,
             unknown_attempts=unknown,
         )
+
+
+def _lapse_stops(opened: Session, started_at: int) -> None:
+    """What asked an earlier daemon to stop, and found none that answered, does not end this one."""
+    opened.connection().exec_driver_sql(
+        "UPDATE command SET state = 'refused', answer = 'the daemon it was for has ended', answered_at = ?1"
+        " WHERE state = 'pending' AND kind = 'stop' AND created_at < ?1",
+        (started_at,),
+    )
 
 
 def _forget_unanswered(opened: Session, boot_id: int) -> int:

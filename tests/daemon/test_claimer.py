@@ -303,3 +303,21 @@ def test_the_bound_by_the_longest_question_bounds_every_question(question, strat
     assert request is not None
     assert estimate_prompt(request) <= len(question) + FRAME
     assert bound_tokens(estimate_prompt(request)) <= bound_tokens(plan.longest + FRAME)
+
+
+async def test_fresh_jobs_that_come_back_to_a_parked_teacher_go_to_another(world: World) -> None:
+    plan = active_plan(world, teachers=("a", "b"))
+    desks = [desk_of(world, "a"), desk_of(world, "b")]
+    async with claiming(world, [plan], desks) as bench:
+        jobs = await bench.take(desks[0], 3)
+        desks[0].parked = "key refused"
+        for job in jobs:
+            job.attempt = None  # it was sent, and the key refused
+        begun, *fresh = jobs
+        begun.conversation.turn = 1
+        for job in jobs:
+            bench.claimer.deliver(job)
+        bench.claimer.changed.notify()
+        await until(lambda: all(job.teacher == "b" for job in fresh))
+        assert begun.teacher == "a"
+        assert desks[0].take_out(lambda job: job in jobs) == [begun]

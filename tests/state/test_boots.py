@@ -4,6 +4,7 @@ import pytest
 
 from state.boots import end_boot, start_boot
 from state.claims import open_samples
+from state.commands import pending, send, wait_for
 from state.database import session
 from state.events import PulseRow, write_pulse
 from state.outcomes import SampleEnd
@@ -98,3 +99,12 @@ def test_a_start_that_fails_half_way_changes_nothing(world: World) -> None:
         opened.connection().exec_driver_sql("UPDATE attempt SET outcome = 'unknown'")
         raise ZeroDivisionError
     assert (world.rows("SELECT * FROM attempt"), world.rows("SELECT * FROM teacher")) == before
+
+
+def test_a_stop_that_an_earlier_daemon_did_not_answer_lapses(world: World) -> None:
+    stop, pause = send(world.path, "stop", {}), send(world.path, "pause", {})
+    world.connection.execute("UPDATE command SET created_at = created_at - 10")
+    start(world)
+    assert [each.id for each in pending(world.connection)] == [pause]
+    found = wait_for(world.path, stop, 0)
+    assert found is not None and not found.done and "has ended" in found.answer

@@ -241,7 +241,7 @@ def test_a_slot_cannot_be_claimed_twice_whatever_happens(world: World) -> None:
         )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     steps=st.lists(st.tuples(st.integers(0, 1), st.integers(1, 5), st.integers(0, 60)), max_size=12),
     questions=st.integers(0, 4),

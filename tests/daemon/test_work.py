@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import anyio
+import pytest
+
+from daemon import work as module
+from daemon.claimer import Claimer, job_of
+from daemon.delays import Delays
+from daemon.desk import Desk
+from daemon.events import PlanCompleted
+from daemon.ledger import Ledger
+from daemon.planner import Planner
+from daemon.plans import ActivePlan
+from daemon.trainer import Trainer
+from daemon.work import Work
+from tests.daemon.parts import Clock, Heard, active_plan, config_of, desk_of, until, writing
+from tests.state.world import World, make
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    found = make(tmp_path / "state.db", questions=4)
+    yield found
+    found.connection.close()
+
+
+class Part:
+    """The planner or the trainer, as far as it is asked: is there anything to do?"""
+
+    idle = True
+
+
+class Bench:
+    def __init__(self, work: Work, claimer: Claimer, delays: Delays, heard: Heard, part: Part) -> None:
+        self.work, self.claimer, self.delays, self.heard, self.part = work, claimer, delays, heard, part
+
+    async def idle(self) -> bool:
+        """Whether the daemon would end by itself."""
+        with anyio.move_on_after(0.1) as scope:
+            await self.work.idle()
+        return not scope.cancelled_caught
+
+
+@asynccontextmanager
+async def working(
+    world: World, plans: list[ActivePlan], desks: list[Desk], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Bench]:
+    monkeypatch.setattr(module, "LOOK_S", 0.002)
+    heard, part = Heard(), Part()
+    async with writing(world) as writer:
+        claimer = Claimer(
+            boot_id=world.boot, writer=writer, ledger=Ledger(None), bus=heard.bus, desks=desks, plans=plans
+        )
+        delays = Delays(Clock(), claimer.deliver)
+        work = Work(
+            config_of(world.path.parent),
+            bus=heard.bus,
+            claimer=claimer,
+            delays=delays,
+            planner=cast(Planner, part),
+            trainer=cast(Trainer, part),
+        )
+        yield Bench(work, claimer, delays, heard, part)
+
+
+def job(world: World, plan: ActivePlan) -> Any:
+    (sample,) = world.claim(plan.id, 1).samples
+    plan.open += 1
+    return job_of(sample, plan)
+
+
+def finish(*plans: ActivePlan) -> None:
+    for plan in plans:
+        plan.exhausted, plan.open, plan.completed = True, 0, True
+
+
+async def test_it_is_idle_when_every_part_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = active_plan(world)
+    async with working(world, [plan], [desk_of(world)], monkeypatch) as bench:
+        assert not await bench.idle()
+        finish(plan)
+        assert await bench.idle()
+        bench.part.idle = False
+        assert not await bench.idle()
+        bench.part.idle = True
+        bench.delays.put(job(world, plan), 1000.0)
+        assert not await bench.idle()
+
+
+async def test_what_only_a_person_can_mend_is_said(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = active_plan(world)
+    desk = desk_of(world)
+    async with working(world, [plan], [desk], monkeypatch) as bench:
+        assert bench.work.troubles() == []
+        desk.parked = "key refused (401)"
+        assert await bench.idle()
+        assert bench.work.troubles() == ["teacher a is parked: key refused (401)"]
+        desk.parked, desk.paused = "", True
+        assert await bench.idle()
+        assert bench.work.troubles() == ["teacher a is paused"]
+        desk.paused, plan.paused = False, True
+        assert await bench.idle()
+        assert bench.work.troubles() == ["task t is paused"]
+        plan.paused = False
+        bench.claimer.short[plan.id] = "the plan's budget"
+        assert await bench.idle()
+        assert bench.work.troubles() == ["the plan's budget is used up"]
+        finish(plan)
+        assert bench.work.troubles() == []
+
+
+async def test_a_plan_whose_rest_waits_for_a_parked_teacher_keeps_nobody_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = active_plan(world, teachers=("a", "b"))
+    desks = [desk_of(world, "a"), desk_of(world, "b")]
+    async with working(world, [plan], desks, monkeypatch) as bench:
+        begun, other = job(world, plan), job(world, plan)
+        desks[0].push(begun)
+        desks[0].parked = "key refused"
+        plan.exhausted = True
+        desks[1].push(other)
+        assert not await bench.idle()  # the other teacher has one to send
+        desks[1].pop()
+        plan.open -= 1
+        assert await bench.idle()
+        assert bench.work.troubles() == ["teacher a is parked: key refused"]
+
+
+async def test_a_plan_is_told_complete_once_and_with_its_counts(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done, open_ = active_plan(world, "done"), active_plan(world, "open", rationales=1, temperature=0.1)
+    finish(done)
+    async with working(world, [done, open_], [desk_of(world)], monkeypatch) as bench:
+        async with anyio.create_task_group() as group:
+            group.start_soon(bench.work.tell_completions)
+            await anyio.wait_all_tasks_blocked()
+            found = world.claim(open_.id, 4)
+            world.store(found, correct=False)
+            open_.exhausted = True
+            await until(lambda: bench.heard.of(PlanCompleted))
+            group.cancel_scope.cancel()
+    (event,) = bench.heard.of(PlanCompleted)
+    assert (event.plan, event.accepted, event.rejected, event.failed) == ("open", 0, 4, 0)
