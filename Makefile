@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test check bench clean
+.PHONY: help run test check bench picture clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,9 @@ check: $(STAMP) ## lint, format, strict types, import contracts: what CI runs
 
 bench: $(STAMP) ## measure; results go to bench/RESULTS.md
 	@$(BIN)/python -m bench
+
+picture: $(STAMP) ## draw the README's picture of the UI from state.db
+	@PYTHONPATH=. $(BIN)/python docs/picture.py state.db docs/overview.svg
 
 clean: ## remove what was built; state.db, runs/ and report/ stay: they were paid for
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

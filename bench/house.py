@@ -30,6 +30,7 @@ model = "bench"
 [tasks.sums]
 source = "sums.jsonl"
 answer = "number"
+dev = 0
 
 [[plans]]
 name = "bench"

@@ -27,7 +27,7 @@ def bench(quick: bool) -> Table:
         )
         ran = home.start().ended()
         counts = home.counts()
-        if counts["accepted"] != samples or ran.code:
+        if counts["accepted"] != samples or ran.code:  # a figure of failed work is none
             raise RuntimeError(f"exit {ran.code}, {counts}: {ran.output[-2000:]}")
         times = server.stats()["accepted"]
         again = home.start().ended(look_s=0.02)  # finished work: what a start costs

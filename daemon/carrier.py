@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import replace
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -82,8 +82,10 @@ class Carrier:
     async def carry(self, job: Job, lane: Lane, reservation: Reservation) -> None:
         """One attempt of `job` on `lane`."""
         desk = lane.desk
-        with anyio.CancelScope(shield=True):
-            attempt = await self._opened(job, desk)
+        attempt = job.attempt
+        if attempt is None:
+            with anyio.CancelScope(shield=True):
+                attempt = await self._opened(job, desk)
         if attempt is None:
             lane.limits.released(reservation)
             desk.breaker.withdrawn()
@@ -95,9 +97,10 @@ class Carrier:
             result = await desk.client.send(job.request, request_id=attempt.request_id, key=lane.key.secret)
         except BaseException:
             # Cancelled at the end of a drain: the request may have been answered and billed.
-            ending = self._ending(job, desk, attempt, Outcome.UNKNOWN, "the daemon stopped before an answer")
+            why, spent = "the daemon stopped before an answer", attempt.reserved_micros
+            ending = self._ending(job, desk, attempt, Outcome.UNKNOWN, why, cost_micros=spent)
             with anyio.CancelScope(shield=True):
-                await self._writer.do(record, replace(ending, cost_micros=attempt.reserved_micros))
+                await self._writer.do(record, ending)
             raise
         with anyio.CancelScope(shield=True):
             if isinstance(result, Answer):
@@ -114,9 +117,7 @@ class Carrier:
         self._ledger.settle(job.plan.id, desk.id, attempt.reserved_micros, 0)
 
     async def _opened(self, job: Job, desk: Desk) -> OpenAttempt | None:
-        """The job's attempt on disk; None where the money does not reach."""
-        if job.attempt is not None:
-            return job.attempt
+        """A further attempt of the job on disk; None where the money does not reach."""
         bound = job.bound(desk.price)
         if not self._ledger.reserve(job.plan.id, desk.id, bound):
             return None
@@ -143,12 +144,15 @@ class Carrier:
         finished = job.conversation.finished
         cost = desk.price.cost(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
         end = await self._end(job, finished) if finished is not None else None
-        ending = self._ending(job, desk, attempt, Outcome.OK, None)
         await self._store(
             job,
             desk,
-            replace(
-                ending,
+            self._ending(
+                job,
+                desk,
+                attempt,
+                Outcome.OK,
+                None,
                 cost_micros=cost,
                 status=answer.status,
                 provider_id=answer.provider_id,
@@ -197,13 +201,20 @@ class Carrier:
         job.unknowns += failure.kind == "ambiguous"
         reason = self._given_up(job, desk, failure, counts)
         end = SampleEnd(state=SampleState.FAILED, reason=reason) if reason else None
+        limited = failure.kind == "limited"
+        if limited:  # at once: while the refusal is written down, the next request must not run into the same
+            self._react(lane, reservation, failure, now)
         # An answer that may have been billed counts as billed: its reservation is spent.
         billed = failure.kind in ("ambiguous", "malformed")
         await self._store(
             job,
             desk,
-            replace(
-                self._ending(job, desk, attempt, outcome, failure.reason),
+            self._ending(
+                job,
+                desk,
+                attempt,
+                outcome,
+                failure.reason,
                 cost_micros=attempt.reserved_micros if billed else 0,
                 status=failure.status,
                 provider_id=failure.provider_id,
@@ -221,7 +232,8 @@ class Carrier:
                     plan=job.plan.config.name, task=job.plan.task, sample_id=job.sample_id, reason=reason
                 )
             )
-        self._react(lane, reservation, failure, now)
+        if not limited:
+            self._react(lane, reservation, failure, now)
         if end is None and failure.kind not in ("limited", "parked"):
             desk.figures.retries.add(now)
             wait = max(backoff(max(1, job.attempts + job.unknowns), self._rng), failure.retry_after_s or 0.0)
@@ -276,7 +288,13 @@ class Carrier:
         self._bus.emit(events.SampleStored(plan=job.plan.config.name, task=job.plan.task, correct=correct))
 
     def _ending(
-        self, job: Job, desk: Desk, attempt: OpenAttempt, outcome: Outcome, reason: str | None
+        self,
+        job: Job,
+        desk: Desk,
+        attempt: OpenAttempt,
+        outcome: Outcome,
+        reason: str | None,
+        **more: Any,
     ) -> Ending:
         return Ending(
             attempt_id=attempt.id,
@@ -286,6 +304,7 @@ class Carrier:
             outcome=outcome,
             reserved_micros=attempt.reserved_micros,
             reason=reason,
+            **more,
         )
 
 

@@ -22,11 +22,13 @@ from daemon.plans import ActivePlan
 from daemon.signals import Signal
 from engine.strategies import Conversation, Settings, strategy
 from engine.tasks.question import Question
-from engine.teachers.tokens import estimate_prompt
+from engine.teachers.tokens import estimate_prompt, estimate_tokens
 from state.claims import ClaimedSample, ClaimRequest, claim
 from state.writer import Writer
 
-BATCH = 64
+BATCH = 256
+LOOK_S = 0.25
+"""What is not told of (a cap that grew, money given back) is seen so late."""
 NO_CAP = 2**62
 FRAME = 1024  # tokens around a question that no prompt of ours reaches
 
@@ -56,6 +58,7 @@ class Claimer:
         self.changed = Signal()
         self.short: dict[int, str] = {}
         """Plans whose next request a cap leaves no room for: plan id to the cap, in a person's words."""
+        self._woken = False
         self._by_name = {desk.name: desk for desk in desks}
         self._turn = dict.fromkeys(self._by_name, 0.0)  # the place of the plan that each desk served last
         self._too_little: dict[tuple[int, str], float] = {}  # money left when it last was too little
@@ -65,11 +68,14 @@ class Claimer:
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Claims until `close` was called."""
         task_status.started()
+        for desk in self.desks:
+            desk.on_hunger = self._wake
         while not self.closed:
+            self._woken = False
             with anyio.CancelScope(shield=True):  # what a claim wrote down is known to us, whatever ends
                 got = await self._round()
-            if not got and not self.closed:
-                await self.changed.wait(0.25)
+            if not got and not self._woken and not self.closed:
+                await self.changed.wait(LOOK_S)
         self.closed_for_good.set()
 
     def deliver(self, job: Job) -> None:
@@ -118,6 +124,11 @@ class Claimer:
         """No further claim is made."""
         self.closed = True
         self.changed.notify()
+
+    def _wake(self) -> None:
+        if not self._woken:
+            self._woken = True
+            self.changed.notify()
 
     async def _round(self) -> bool:
         """One claim for every hungry desk; whether any brought samples."""
@@ -172,16 +183,19 @@ class Claimer:
     async def _claim(self, plan: ActivePlan, desk: Desk, count: int) -> bool:
         output = plan.config.max_tokens
 
+        request = start(plan, "", "").request
+        assert request is not None
+        frame = estimate_prompt(request) + 1  # what stands around a question; one more for what is rounded
+
         def reserve(question: str) -> int:
-            request = start(plan, question, "").request
-            assert request is not None
-            return desk.price.bound(bound_tokens(estimate_prompt(request)), output)
+            return desk.price.bound(bound_tokens(frame + estimate_tokens(question)), output)
 
         most = desk.price.bound(bound_tokens(plan.longest + FRAME), output)
         room = self._ledger.room(plan.id, desk.id)
         allowance = NO_CAP if math.isinf(room) else max(0, min(int(room), count * most))
         held = 0 if allowance == NO_CAP else allowance
         self._ledger.reserve(plan.id, desk.id, held)
+        popped = desk.popped
         got = await self._writer.do(
             claim,
             ClaimRequest(
@@ -194,6 +208,7 @@ class Claimer:
                 stop_after_correct=plan.config.stop_after_correct,
             ),
         )
+        desk.claimed(popped)
         reserved = sum(sample.attempt.reserved_micros for sample in got.samples if sample.attempt)
         self._ledger.settle(plan.id, desk.id, held, reserved)
         plan.exhausted = got.exhausted

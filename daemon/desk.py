@@ -6,6 +6,7 @@ its next try is in the queue too, once it is due, and holds no slot.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -23,6 +24,9 @@ from state.pulse import TeacherPulse
 if TYPE_CHECKING:
     from daemon.lane import Lane
     from daemon.plans import ActivePlan
+
+FORGET = 0.9
+"""Share of the need for ready jobs that is kept from one claim to the next."""
 
 
 class Figures:
@@ -64,6 +68,11 @@ class Desk:
         self.paused = False
         self.parked = ""  # why, for every key; empty when at least one key works
         self.permanent_in_a_row = 0
+        self.popped = 0
+        self._low = 0  # so few ready jobs are too few; of the last look
+        self._need: float | None = None  # jobs taken while a claim was written, of late
+        self.on_hunger: Callable[[], None] = lambda: None
+        """Called when a claim is due."""
         self._queue: deque[Job] = deque()
 
     @property
@@ -87,9 +96,21 @@ class Desk:
         return len(self._queue)
 
     @property
+    def stock(self) -> int:
+        """Jobs that should be ready: three times what is taken while a claim is written, at most two waves.
+
+        No more, because each is on disk as an attempt, and one that was not sent when the daemon is killed is
+        taken for unknown.
+        """
+        cap = self.cap
+        return max(4, min(2 * cap, cap // 2 if self._need is None else math.ceil(3 * self._need)))
+
+    @property
     def appetite(self) -> int:
-        """Samples to claim: enough ready jobs for half a wave, so little is claimed that is not sent."""
-        return max(4, self.cap // 2) - self.queued if self.available else 0
+        """Samples to claim: nothing until half of the stock is gone, then the rest of it, so claims come in groups."""
+        stock = self.stock
+        self._low = stock // 2
+        return stock - self.queued if self.available and self.queued <= self._low else 0
 
     def push(self, job: Job, *, first: bool = False) -> None:
         """Queues a job; `first` for a next turn, so that begun samples are finished early."""
@@ -105,8 +126,19 @@ class Desk:
         return self._queue[0] if self._queue else None
 
     def pop(self) -> Job:
-        """Takes the next job."""
-        return self._queue.popleft()
+        """Takes the next job, and tells when little is left."""
+        job = self._queue.popleft()
+        self.popped += 1
+        if len(self._queue) <= self._low:
+            self.on_hunger()
+        return job
+
+    def claimed(self, popped_before: int) -> None:
+        """A claim came back, begun when `popped` was so many: learns how much is needed meanwhile."""
+        taken = self.popped - popped_before
+        if not self._queue:
+            taken *= 2  # it was too little, by how much is not known
+        self._need = max(taken, FORGET * (self.cap / 6 if self._need is None else self._need))
 
     def waiting(self, plan: ActivePlan) -> int:
         """Ready jobs of a plan."""

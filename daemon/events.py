@@ -171,7 +171,7 @@ class TeacherParked(Happened):
 
     def message(self) -> str:
         """Why, and what to do."""
-        return f"{self.teacher} is parked: {self.reason}. Mend it, then `coterie resume --teacher {self.teacher}`."
+        return f"{self.teacher} is parked: {self.reason.rstrip('.')}. Mend it, then `coterie resume --teacher {self.teacher}`."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

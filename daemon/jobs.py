@@ -26,6 +26,7 @@ class Job:
     attempt: OpenAttempt | None = None  # on disk, and not sent yet
     attempts: int = 0  # used up, of the teacher's max_attempts
     unknowns: int = 0  # sent without an answer
+    _estimated: tuple[int, int] | None = None  # turn, tokens
 
     @property
     def request(self) -> Request:
@@ -38,7 +39,10 @@ class Job:
     @property
     def prompt_tokens(self) -> int:
         """An estimate of the next request's prompt."""
-        return estimate_prompt(self.request)
+        turn = self.conversation.turn
+        if self._estimated is None or self._estimated[0] != turn:
+            self._estimated = turn, estimate_prompt(self.request)
+        return self._estimated[1]
 
     def bound(self, price: Price) -> int:
         """The most that the next request can cost, in micro-dollars."""

@@ -35,7 +35,7 @@ class Lane:
         self._clock = clock
         self._carry = carry
         self._closed = False
-        self._turnstile = anyio.Lock()
+        self._turnstile = anyio.Lock(fast_acquire=True)
         self._waiting = 0
         self._workers = 0
 

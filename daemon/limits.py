@@ -64,6 +64,7 @@ class KeyLimits:
         self.concurrency = Cap(concurrency, now)
         self.parked = ""
         self.limited_count = 0
+        self._accepted = False  # a request was answered
         self._pause_until = -math.inf
         self._paused_at = -math.inf
         self._first_at = now  # when the first request after the last pause was sent
@@ -141,6 +142,7 @@ class KeyLimits:
         headers: RateHeaders | None = None,
     ) -> None:
         """It was answered; `used_tokens` settles what was reserved (None: as reserved)."""
+        self._accepted = True
         self.concurrency.answered(now, reservation.sent_at, reservation.level)
         if used_tokens is not None:
             self.tokens.adjust(reservation.token_bin, used_tokens - reservation.tokens)
@@ -203,7 +205,8 @@ class KeyLimits:
         self._strikes = self._strikes if again else 0
         if rate and not at_once and not again:
             bucket = self.tokens if (exhausted or scope) == "tokens" else self.requests
-            bucket.cut(now, wait or 0.0)
+            if self._accepted or bucket.rate is not None:  # of a key that took nothing yet no rate is known
+                bucket.cut(now, wait or 0.0)
         self._pause(now, wait)
 
     def failed(

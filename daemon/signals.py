@@ -9,15 +9,20 @@ class Signal:
     """Wakes everyone who waits; forgets nothing that happened before a wait began but the wait itself."""
 
     def __init__(self) -> None:
-        self._event = anyio.Event()
+        self._event: anyio.Event | None = (
+            None  # there while someone waits: a call that nobody hears costs nothing
+        )
 
     def notify(self) -> None:
         """Wakes all who wait now."""
-        self._event.set()
-        self._event = anyio.Event()
+        if self._event is not None:
+            self._event.set()
+            self._event = None
 
     async def wait(self, timeout: float | None = None) -> None:
         """Returns at the next `notify`, or after `timeout` seconds."""
+        if self._event is None:
+            self._event = anyio.Event()
         event = self._event
         if timeout is None:
             await event.wait()

@@ -19,7 +19,7 @@ from state.sqlite import Connection
 from state.tables import Outcome, SampleState
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)  # not frozen, as the two below: that triples the cost of making one
 class Verdict:
     """A grader's verdict as it is stored; `grader` is name:version."""
 
@@ -30,7 +30,7 @@ class Verdict:
     flags: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class SampleEnd:
     """The sample's end: stored with its texts and verdict, or failed with its reason."""
 
@@ -42,7 +42,7 @@ class SampleEnd:
     verdict: Verdict | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class Ending:
     """The end of one attempt, and of its sample where that was its last."""
 
@@ -129,7 +129,7 @@ def _end_samples(connection: Connection, endings: Sequence[Ending], now: int) ->
     if not ended:
         return
     rows = [
-        [item.sample_id, end.state.value, end.rationale, end.answer, json.dumps(end.flags), end.reason]
+        [item.sample_id, end.state.value, end.rationale, end.answer, _listed(end.flags), end.reason]
         + [item.finish_reason, *_judged(end.verdict)]
         for item, end in ended
     ]
@@ -145,6 +145,10 @@ def _end_samples(connection: Connection, endings: Sequence[Ending], now: int) ->
     count_ends(connection, replicates)
 
 
+def _listed(flags: tuple[str, ...]) -> str:
+    return json.dumps(flags) if flags else "[]"
+
+
 def _judged(verdict: Verdict | None) -> list[int | str | None]:
     return [None, None] if verdict is None else [int(verdict.correct), verdict.extracted]
 
@@ -154,7 +158,7 @@ def _grade(connection: Connection, verdicts: Sequence[tuple[int, Verdict]], now:
         connection,
         "INSERT INTO grade (sample_id, grader, correct, extracted, reason, flags, graded_at)",
         [
-            (sample, item.grader, int(item.correct), item.extracted, item.reason, json.dumps(item.flags), now)
+            (sample, item.grader, int(item.correct), item.extracted, item.reason, _listed(item.flags), now)
             for sample, item in verdicts
         ],
         "ON CONFLICT (sample_id, grader) DO UPDATE SET correct = excluded.correct,"

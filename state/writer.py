@@ -62,7 +62,7 @@ class Writer:
         self._connection = connection
         self._linger_s = linger_s
         self._group_rows = group_rows
-        self._room = anyio.Semaphore(capacity)
+        self._room = anyio.Semaphore(capacity, fast_acquire=True)
         self._pending: list[_Ticket] = []
         self._arrived = anyio.Event()
         self._full = anyio.Event()
@@ -87,8 +87,9 @@ class Writer:
                 raise RuntimeError("the writer has ended: nothing is written any more")
             ticket = _Ticket(batch, item)
             self._pending.append(ticket)
-            self._arrived.set()
-            if len(self._pending) >= self._group_rows:
+            if len(self._pending) == 1:
+                self._arrived.set()
+            if len(self._pending) == self._group_rows:
                 self._full.set()
             await ticket.done.wait()
         if ticket.error is not None:

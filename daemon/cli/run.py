@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import signal
 import subprocess
 import sys
@@ -42,6 +43,7 @@ def _run(config: Config, until_idle: bool) -> Ended:
     service = Service(config, until_idle=until_idle, tell=open_log(log, loud=True))
     lines = Lines(config)
     lines.start()
+    gc.set_threshold(50_000, 20, 50)  # a wave of answers is no reason to look through everything
     try:
         uvloop = find_spec("uvloop") is not None
         return anyio.run(service.run, backend="asyncio", backend_options={"use_uvloop": uvloop})

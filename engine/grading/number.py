@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 from engine.grading.numerals import Number, numbers, tidy
 from engine.grading.spans import affirmed, normalise, spans, terse
@@ -111,6 +112,7 @@ def _listed(span: str, found: list[Number]) -> bool:
     )
 
 
+@lru_cache(maxsize=4096)  # a question's gold answer is read once for each of its rationales
 def _gold(gold: str) -> Number | None:
     found = numbers(normalise(gold.rpartition("####")[2]))
     return found[-1] if found else None
@@ -132,6 +134,8 @@ def _verdict(number: Number, gold: Number, flags: list[str]) -> Verdict:
 
 
 def _same(number: Number, gold: Number) -> bool:
+    if number.value == gold.value and number.percent == gold.percent:
+        return True
     scale = max(Fraction(1), abs(gold.value))
     values = [number.value]
     if number.percent != gold.percent:

@@ -103,6 +103,8 @@ def _kind(status: int, words: str) -> tuple[FailureKind, str]:
             return "permanent", f"too long for the model's context ({status})"
         if _CONTENT.search(words):
             return "permanent", f"refused by a content filter ({status})"
+    if status == 404 and "unknown_question" in words:  # the built-in teacher, replaying
+        return "permanent", "the teacher does not know this question (404)"
     if _MONEY.search(words) or _KEY.search(words):
         return "parked", _HINTS.get(status, f"key or billing ({status})")
     if status in (401, 402, 403, 404, 405):

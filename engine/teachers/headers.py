@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from multidict import istr
+
 MAX_WAIT_S = 3600.0
 """No header makes us wait longer than this before we ask again."""
 
@@ -21,6 +23,15 @@ _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _TRY_AGAIN = re.compile(
     r"(?:try|retry) again (?:in|after) (\d{1,9}(?:\.\d{1,9})?) ?(ms|s|m|h)", re.IGNORECASE
 )
+
+_RATE_NAMES = [  # header and field, one list for each way of naming
+    [
+        (istr(form.format(what, field)), f"{what}_{field}" + ("_s" if field == "reset" else ""))
+        for what in ("requests", "tokens")
+        for field in ("limit", "remaining", "reset")
+    ]
+    for form in ("x-ratelimit-{1}-{0}", "anthropic-ratelimit-{0}-{1}")
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,14 +71,12 @@ def retry_after(headers: Mapping[str, str], wall: float, text: str = "") -> floa
 
 def rate_headers(headers: Mapping[str, str], wall: float) -> RateHeaders | None:
     """The limits in `headers`, or None where there are none."""
-    for prefix, order in (("x-ratelimit-", "{0}-{1}"), ("anthropic-ratelimit-", "{1}-{0}")):
+    for names in _RATE_NAMES:
         found = {}
-        for what in ("requests", "tokens"):
-            for field in ("limit", "remaining", "reset"):
-                value = headers.get(prefix + order.format(field, what))
-                if value is not None:
-                    read = _reset(value, wall) if field == "reset" else number(value)
-                    found[f"{what}_{field}_s" if field == "reset" else f"{what}_{field}"] = read
+        for name, field in names:
+            value = headers.get(name)
+            if value is not None:
+                found[field] = _reset(value, wall) if field.endswith("reset_s") else number(value)
         if found:
             return RateHeaders(**found)
     return None

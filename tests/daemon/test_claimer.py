@@ -10,15 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.claimer import FRAME, Claimer, start
+from daemon.claimer import FRAME, Claimer, job_of, start
+from daemon.clock import SystemClock
 from daemon.desk import Desk
 from daemon.events import BudgetReached
 from daemon.jobs import Job, bound_tokens
+from daemon.lane import Lane
 from daemon.ledger import Ledger
+from daemon.limits import KeyLimits, Reservation
 from daemon.plans import ActivePlan
 from engine.config import PlanConfig
 from engine.strategies import STRATEGIES
+from engine.teachers.keys import TeacherKey
 from engine.teachers.tokens import estimate_prompt
+from state.claims import ClaimedSample
 from tests.daemon.parts import Heard, active_plan, desk_of, until, writing
 from tests.state.world import World, check_counts, make
 
@@ -92,6 +97,52 @@ async def test_plans_get_work_by_their_weight(world: World) -> None:
     desk = desk_of(world)
     async with claiming(world, plans, [desk]) as bench:
         assert shares(await bench.take(desk, 160)) == pytest.approx({"one": 40, "three": 120}, abs=8)
+
+
+async def test_a_desk_that_runs_low_is_served_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.claimer.LOOK_S", 60.0)
+    desk = desk_of(world)
+    async with claiming(world, [active_plan(world)], [desk]):
+        taken = 0
+        with anyio.fail_after(10):
+            while taken < 100:
+                await until(lambda: desk.queued)
+                desk.pop()
+                taken += 1
+
+
+async def test_a_desk_asks_for_as_much_as_is_taken_while_a_claim_is_written(world: World) -> None:
+    desk = desk_of(world)
+    desk.lanes = [Lane(desk, TeacherKey("", None), KeyLimits(0.0, concurrency=100), SystemClock(), nothing)]
+    plan = active_plan(world)
+    for count, left in ((30, 5), (0, 30)):
+        for _ in range(count + left):
+            desk.push(job_of(a_sample(plan), plan))
+        before = desk.popped
+        for _ in range(count):
+            desk.pop()
+        desk.claimed(before)
+    assert desk.stock == 3 * 27  # what was taken lately is forgotten slowly
+    for _ in range(100):
+        desk.claimed(desk.popped)
+    assert desk.stock == 4
+
+
+async def nothing(job: Job, lane: Lane, reservation: Reservation) -> None:
+    raise AssertionError("no job is carried here")
+
+
+def a_sample(plan: ActivePlan) -> ClaimedSample:
+    return ClaimedSample(
+        sample_id=1,
+        attempt=None,
+        plan_id=plan.id,
+        teacher_id=1,
+        question_id=1,
+        question="?",
+        gold="",
+        replicate=0,
+    )
 
 
 async def test_a_plan_that_was_paused_does_not_catch_up_at_the_cost_of_others(world: World) -> None:

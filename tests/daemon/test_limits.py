@@ -69,6 +69,15 @@ def test_a_server_that_takes_twenty_at_once(retry_after, concurrency) -> None:
     assert result.refused <= 40
 
 
+def test_refusals_before_the_first_answer_teach_no_rate() -> None:
+    key = KeyLimits(0.0)
+    for at in (0.0, 5.0, 5.5):
+        assert key.ready_at(at, 100) <= at
+        key.limited(key.take(at, 100), at, retry_after=5.0 if at < 5.5 else 0.5)
+    assert key.requests.rate is None
+    assert key.ready_at(6.0, 100) <= 6.0
+
+
 @pytest.mark.parametrize("concurrency", [None, 64])
 def test_a_server_that_refuses_everything_for_eight_seconds(concurrency) -> None:
     server = ClosedUntil(latency=0.05, until=1008.0, retry_after=5.0)

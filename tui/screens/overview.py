@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 from rich.text import Text
@@ -19,6 +20,8 @@ from tui.text import level_word, lines, one_line, say, state_word, title
 from tui.widgets.block import Block
 
 EVENTS = 20
+AGE = 8
+"""Cells before the mark of an event's level, and the one behind it."""
 
 
 class Overview(View):
@@ -210,12 +213,16 @@ def _teacher(status: Status, teacher: TeacherStatus) -> Text:
 
 
 def paint_events(events: list[EventRow], now: int, width: int) -> Text:
-    """The last events, newest first."""
+    """The last events, newest first, in at most two lines each; a message names its subject itself."""
     if not events:
         return lines([title("events"), say(("Nothing has happened yet.", "dim"))])
     parts: list[Text | str] = [title("last events")]
     for event in events:
         age = duration((now - event.at) / 1000)
-        words = one_line(f"{event.subject}  {event.message}")
-        parts.append(cut(say((f"{age:>7} ", "dim"), level_word(event.level), f"  {words}"), width))
+        mark = level_word(event.level) if event.level != "info" else say("·")
+        room = max(16, width - AGE - len(mark.plain))
+        said = textwrap.wrap(one_line(event.message), room, max_lines=2, placeholder="…") or [""]
+        parts.append(cut(say((f"{age:>6} ", "dim"), mark, f" {said[0]}"), width))
+        indent = " " * (AGE + len(mark.plain))
+        parts += [cut(say(indent, more), width) for more in said[1:]]
     return lines(parts)

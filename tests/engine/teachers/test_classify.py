@@ -57,6 +57,7 @@ def test_a_wait_in_words_is_read_where_no_header_helps() -> None:
         (402, b"", "parked"),
         (403, b"", "parked"),
         (404, b"", "parked"),
+        (404, b'{"error": {"message": "No question", "code": "unknown_question"}}', "permanent"),
         (
             429,
             {"error": {"code": "insufficient_quota", "message": "You exceeded your current quota"}},
