@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import zlib
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from state import sqlite
 from state.claims import AttemptRequest, ClaimRequest, claim, open_attempts, open_samples, received_turns
-from state.outcomes import zlib
 from state.tables import Outcome
 from tests.state.world import RECIPE, World, check_counts, ending, make, question_row, question_rows, stored
 

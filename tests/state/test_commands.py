@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from state.commands import Reply, answer, pending, send, wait_for
+from state.database import open_writer
 from tests.state.world import World
 
 
@@ -48,8 +49,6 @@ def test_half_a_character_from_the_command_line_is_taken(world: World) -> None:
 def test_commands_survive_the_daemon(tmp_path: Path, world: World) -> None:
     send(world.path, "pause", {})
     world.connection.close()
-    from state.database import open_writer
-
     world.connection = open_writer(world.path)
     assert [each.kind for each in pending(world.connection)] == ["pause"]
 
