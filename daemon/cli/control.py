@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
 from contextlib import closing
 from typing import Any
 
-from engine.config import load_config
-from engine.errors import JobFailed
+from engine.config import Config, load_config
+from engine.errors import JobFailed, UsageError
 from state.commands import send, wait_for
 from state.database import now_ms, open_reader
 from state.views.status import read_status
@@ -16,7 +17,9 @@ from state.views.status import read_status
 
 def command(arguments: argparse.Namespace) -> int:
     """Sends the command and prints its answer."""
-    database = load_config(arguments.config).database
+    config = load_config(arguments.config)
+    _known(config, arguments)
+    database = config.database
     with closing(open_reader(database)) as connection:
         alive = read_status(connection, now_ms()).daemon.alive
     if arguments.name == "stop" and not alive:
@@ -37,6 +40,25 @@ def command(arguments: argparse.Namespace) -> int:
         raise JobFailed(reply.answer)
     sys.stdout.write(reply.answer + "\n")
     return 0
+
+
+def _known(config: Config, arguments: argparse.Namespace) -> None:
+    """Refuses a name that the configuration does not have: a daemon that starts later would only refuse it then.
+
+    Raises:
+        UsageError: with the names there are.
+    """
+    names = {
+        "task": [*config.tasks, "joint"] if arguments.name == "train" else list(config.tasks),
+        "teacher": list(config.teachers),
+        "student": [student.name for student in config.students],
+    }
+    for kind, there in names.items():
+        given = getattr(arguments, kind, None)
+        if given is not None and given not in there:
+            near = difflib.get_close_matches(given, there, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(there) or 'none'}"
+            raise UsageError(f"{arguments.config} has no {kind} {given!r}; {hint}")
 
 
 def _row(arguments: argparse.Namespace) -> tuple[str, dict[str, Any]]:

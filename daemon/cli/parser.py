@@ -98,6 +98,7 @@ def _watch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--readonly", action="store_true", help="without the keys that ask the daemon for something"
     )
     parser.add_argument("--plain", action="store_true", help="one line an interval instead of the UI")
+    parser.add_argument("--interval", default="1", metavar="S", help="seconds between two looks (1)")
     parser = _add(commands, "status", "say in one screen what is going on", "coterie status --json")
     parser.add_argument("--json", action="store_true", help="as one JSON object")
 

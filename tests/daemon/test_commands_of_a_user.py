@@ -1,0 +1,124 @@
+"""What a user may type wrong: one clear message and the documented exit code, never a traceback."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.site import configure, coterie
+
+CASES = [
+    (["nonsense"], 2, "invalid choice: 'nonsense'"),
+    (["run", "-c", "nope.toml"], 2, "nope.toml: no such file"),
+    (["run", "-c", "typo.toml"], 2, 'typo.toml:2: daemon.budgetusd: unknown key; did you mean "budget_usd"?'),
+    (["run", "-c", "task.toml"], 2, "did you mean 'coin_flip'?"),
+    (["run", "-c", "hub.toml"], 2, "are not read directly"),
+    (["run", "-c", "key.toml"], 2, "NO_SUCH_KEY is not set"),
+    (["run", "-c", "format.toml"], 2, "tasks.sums.answer: the answer format 'math' is not available"),
+    (
+        ["run", "-c", "dialect.toml"],
+        2,
+        "teachers.a.dialect: the dialect 'anthropic-messages' is not available",
+    ),
+    (["run", "-c", "line.toml"], 2, "bad.jsonl:2: "),
+    (["status"], 2, "no state database yet. `coterie run` creates it"),
+    (["report"], 2, "no state database yet"),
+    (["grade", "nope.jsonl"], 2, "nope.jsonl: cannot be read"),
+    (["grade", "bad.jsonl"], 2, "bad.jsonl:1: 'completion' is missing"),
+    (["export", "samples", "--format", "parquet"], 2, "parquet needs a file"),
+    (["export", "predictions", "--format", "openai-chat"], 2, "use it with samples or dataset"),
+    (["train", "coin_flop"], 2, "has no task 'coin_flop'; did you mean 'coin_flip'?"),
+    (["pause", "--teacher", "x"], 2, "has no teacher 'x'; there are: school"),
+    (["teacher", "--fault", "5000=0.1"], 2, "did you mean '500'?"),
+    (["teacher", "--replay", "nope.jsonl"], 2, "nope.jsonl"),
+    (["tui", "--db", "redis://x", "--plain"], 2, "expected sqlite:///PATH"),
+]
+TASK = '[tasks.coin]\nsource = "{source}"\nanswer = "{answer}"\n'
+TEACHER = '[teachers.a]\nbase_url = "http://127.0.0.1:9/v1"\nmodel = "m"\n'
+PLAN = '[[plans]]\nname = "p"\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    configure(tmp_path, "http://127.0.0.1:9/v1")
+    files = {
+        "typo.toml": "[daemon]\nbudgetusd = 3\n",
+        "task.toml": TASK.format(source="builtin:coin_flop", answer="yes_no"),
+        "hub.toml": TASK.format(source="hf:gsm8k:main", answer="number"),
+        "key.toml": TEACHER + 'api_key_env = "NO_SUCH_KEY"\n',
+        "format.toml": TASK.format(source="builtin:coin_flip", answer="math").replace("coin]", "sums]"),
+        "dialect.toml": TEACHER + 'dialect = "anthropic-messages"\n',
+        "line.toml": TASK.format(source="bad.jsonl", answer="number"),
+        "bad.jsonl": '{"question": "1 + 1?", "answer": "2"}\n{"question": \n',
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_a_mistake_gets_one_message_and_its_exit_code(folder: Path) -> None:
+    for argv, code, message in CASES:
+        done = coterie(folder, *argv, *(["--no-tui"] if argv[0] == "run" else []))
+        said = done.stdout + done.stderr
+        assert (done.returncode, "Traceback" in said) == (code, False), (argv, said)
+        assert message in said, (argv, said)
+
+
+def test_a_damaged_or_foreign_database_is_refused_untouched(folder: Path) -> None:
+    (folder / "state.db").write_bytes(b"this is no database" * 400)
+    before = (folder / "state.db").read_bytes()
+    for argv in (["run", "--no-tui"], ["status"], ["export", "samples"]):
+        done = coterie(folder, *argv)
+        assert done.returncode == 2 and "is damaged or is no SQLite database" in done.stderr, done.stderr
+    assert (folder / "state.db").read_bytes() == before
+
+
+def test_commands_wait_for_a_daemon_that_is_not_there(folder: Path) -> None:
+    (folder / "config.toml").write_text("")  # nothing to do: the daemon makes its database and ends
+    assert coterie(folder, "run", "--until-idle", "--no-tui").returncode == 0
+    assert coterie(folder, "stop").stdout == "no daemon is running\n"
+    assert "it will be done when one starts" in coterie(folder, "pause").stdout
+
+
+def test_grade_prints_a_verdict_for_each_row(tmp_path: Path) -> None:
+    rows = [
+        {"completion": "180 * 7 = 1260", "gold": "1260", "answer_format": "number"},
+        {"completion": "It is \x1b[2J (B).", "gold": "B", "answer_format": "choice"},
+        {"completion": "no", "gold": "yes", "answer_format": "yes_no", "expected_correct": True},
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    plain = coterie(tmp_path, "grade", "rows.jsonl")
+    assert plain.returncode == 1 and "1 row(s) disagree" in plain.stderr
+    assert "\x1b" not in plain.stdout and len(plain.stdout.splitlines()) == 3
+    told = [
+        json.loads(line) for line in coterie(tmp_path, "grade", "rows.jsonl", "--json").stdout.splitlines()
+    ]
+    assert [set(row) for row in told] == [{"correct", "extracted", "reason", "flags"}] * 3
+    assert [row["correct"] for row in told] == [True, True, False]
+
+
+def test_http_serves_health_and_metrics(folder: Path) -> None:
+    import socket
+    import urllib.request
+
+    from tests.daemon.site import daemon, wait_until
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    text = (folder / "config.toml").read_text().replace("[daemon]", f'[daemon]\nhttp = "{address}"')
+    (folder / "config.toml").write_text(text)
+
+    def fetch(path: str) -> str:
+        try:
+            with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
+                return answer.read().decode()
+        except OSError:
+            return ""
+
+    with daemon(folder):
+        wait_until("health", lambda: '"running"' in fetch("/healthz"))
+        metrics = fetch("/metrics")
+    assert "coterie_spend_usd" in metrics and 'coterie_samples{plan="diverse",task="coin_flip"' in metrics
