@@ -142,7 +142,10 @@ class Claimer:
             for plan in self._in_turn(desk):
                 if self.closed:
                     return got
-                if await self._claim(plan, desk, count):
+                few = count
+                if plan.config.stop_after_correct:  # what is claimed ahead may prove not to be needed
+                    few = min(count, max(4, desk.cap - desk.in_flight - desk.queued))
+                if await self._claim(plan, desk, few):
                     got = True
                     break
         return got
@@ -195,7 +198,7 @@ class Claimer:
         allowance = NO_CAP if math.isinf(room) else max(0, min(int(room), count * most))
         held = 0 if allowance == NO_CAP else allowance
         self._ledger.reserve(plan.id, desk.id, held)
-        popped = desk.popped
+        started = anyio.current_time()
         got = await self._writer.do(
             claim,
             ClaimRequest(
@@ -208,7 +211,7 @@ class Claimer:
                 stop_after_correct=plan.config.stop_after_correct,
             ),
         )
-        desk.claimed(popped)
+        desk.claimed(now := anyio.current_time(), now - started)
         reserved = sum(sample.attempt.reserved_micros for sample in got.samples if sample.attempt)
         self._ledger.settle(plan.id, desk.id, held, reserved)
         plan.exhausted = got.exhausted

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from daemon.lane import Lane
     from daemon.plans import ActivePlan
 
-FORGET = 0.9
-"""Share of the need for ready jobs that is kept from one claim to the next."""
+LEARN = 0.3
+"""Weight of the latest claim in what is known of the need for ready jobs."""
 
 
 class Figures:
@@ -70,7 +70,8 @@ class Desk:
         self.permanent_in_a_row = 0
         self.popped = 0
         self._low = 0  # so few ready jobs are too few; of the last look
-        self._need: float | None = None  # jobs taken while a claim was written, of late
+        self._need: float | None = None  # jobs taken while a claim is written, of late
+        self._counted = (0, now)  # `popped` and the time, at the end of the last claim
         self.on_hunger: Callable[[], None] = lambda: None
         """Called when a claim is due."""
         self._queue: deque[Job] = deque()
@@ -133,12 +134,15 @@ class Desk:
             self.on_hunger()
         return job
 
-    def claimed(self, popped_before: int) -> None:
-        """A claim came back, begun when `popped` was so many: learns how much is needed meanwhile."""
-        taken = self.popped - popped_before
+    def claimed(self, now: float, seconds: float) -> None:
+        """A claim came back that took `seconds`: learns how many jobs are taken in such a time."""
+        popped, since = self._counted
+        need = seconds * (self.popped - popped) / max(now - since, seconds, 1e-3)
+        self._counted = self.popped, now
         if not self._queue:
-            taken *= 2  # it was too little, by how much is not known
-        self._need = max(taken, FORGET * (self.cap / 6 if self._need is None else self._need))
+            need *= 2  # it was too little, by how much is not known
+        before = self.cap / 6 if self._need is None else self._need
+        self._need = before + LEARN * (need - before)
 
     def waiting(self, plan: ActivePlan) -> int:
         """Ready jobs of a plan."""

@@ -115,17 +115,28 @@ async def test_a_desk_asks_for_as_much_as_is_taken_while_a_claim_is_written(worl
     desk = desk_of(world)
     desk.lanes = [Lane(desk, TeacherKey("", None), KeyLimits(0.0, concurrency=100), SystemClock(), nothing)]
     plan = active_plan(world)
-    for count, left in ((30, 5), (0, 30)):
-        for _ in range(count + left):
-            desk.push(job_of(a_sample(plan), plan))
-        before = desk.popped
-        for _ in range(count):
+    for _ in range(1000):
+        desk.push(job_of(a_sample(plan), plan))
+    assert desk.stock == 50  # nothing is known: half a wave
+    now = 0.0
+    for _ in range(40):  # 200 a second, and a claim takes 50 ms: ten meanwhile
+        now += 0.1
+        for _ in range(20):
             desk.pop()
-        desk.claimed(before)
-    assert desk.stock == 3 * 27  # what was taken lately is forgotten slowly
-    for _ in range(100):
-        desk.claimed(desk.popped)
+        desk.claimed(now, 0.05)
+    assert desk.stock == pytest.approx(30, abs=1)
+    for _ in range(40):
+        now += 0.1
+        desk.claimed(now, 0.05)
     assert desk.stock == 4
+    desk.take_out(lambda job: True)
+    for _ in range(40):  # what runs out is too little, up to two waves
+        for _ in range(50):
+            desk.push(job_of(a_sample(plan), plan))
+            desk.pop()
+        now += 0.05
+        desk.claimed(now, 0.05)
+    assert desk.stock == 200
 
 
 async def nothing(job: Job, lane: Lane, reservation: Reservation) -> None:
