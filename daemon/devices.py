@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from engine.config import StudentConfig
 from engine.errors import ConfigError
 
 NAME = re.compile(r"(cpu|cuda):(\d+)")
@@ -47,6 +48,22 @@ def find_devices(names: list[str]) -> list[Device]:
         kind: Literal["cpu", "cuda"] = "cuda" if match[1] == "cuda" else "cpu"
         devices.append(Device(name, kind, index, max(1, cores() // on_cpu)))
     return devices
+
+
+def check_ranks(devices: list[Device], students: list[StudentConfig]) -> None:
+    """Refuses a student that wants more GPUs than there are; on a CPU ranks share the cores.
+
+    Raises:
+        ConfigError: which student, and how many there are.
+    """
+    if not devices or devices[0].kind == "cpu":
+        return
+    for student in students:
+        if student.training.devices > len(devices):
+            raise ConfigError(
+                f"students.{student.name}.training.devices: {student.training.devices} ranks need as many GPUs;"
+                f" daemon.devices has {len(devices)}"
+            )
 
 
 def cores() -> int:

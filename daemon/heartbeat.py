@@ -132,8 +132,11 @@ class EventLog:
             if not self._closing:
                 self._arrived = anyio.Event()
             rows, self._pending = self._pending, []
-            for row in rows:
-                await self._writer.do(add_events, row)
+            async with (
+                anyio.create_task_group() as group
+            ):  # together, in order: a storm of events is one commit
+                for row in rows:
+                    group.start_soon(self._writer.do, add_events, row)
 
     def close(self) -> None:
         """Lets `serve` end."""

@@ -26,7 +26,7 @@ from daemon.clock import Clock, SystemClock
 from daemon.control import Control
 from daemon.delays import Delays
 from daemon.desk import Desk
-from daemon.devices import Device, find_devices
+from daemon.devices import Device, check_ranks, find_devices
 from daemon.heartbeat import EventLog, Heartbeat, LagMeter
 from daemon.http import serve_http
 from daemon.lane import Lane
@@ -89,6 +89,7 @@ class Service:
         """
         given = await anyio.to_thread.run_sync(read_input, self._config)
         devices = find_devices(self._config.daemon.devices) if self._config.students else []
+        check_ranks(devices, self._config.students)
         connection = await anyio.to_thread.run_sync(open_writer, self._config.database)
         catalog = await anyio.to_thread.run_sync(synchronise, self._config, given)
         writer = Writer(connection)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import anyio
 
-from daemon.devices import find_devices
+from daemon.devices import check_ranks, find_devices
 from daemon.setup import Input, read_input
 from engine.config import Config, TeacherConfig, load_config
 from engine.errors import JobFailed
@@ -70,8 +70,9 @@ def _database(config: Config) -> None:
 
 
 def _training(config: Config) -> None:
-    names = ", ".join(device.name for device in find_devices(config.daemon.devices))
-    _say(f"devices: {names}")
+    devices = find_devices(config.daemon.devices)
+    check_ranks(devices, config.students)
+    _say("devices: " + ", ".join(device.name for device in devices))
     missing = [
         name for name in ("torch", "transformers", "deepspeed") if importlib.util.find_spec(name) is None
     ]

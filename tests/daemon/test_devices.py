@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from daemon import devices
-from daemon.devices import Device, cores, find_devices, gpu_count
+from daemon.devices import Device, check_ranks, cores, find_devices, gpu_count
+from engine.config import StudentConfig, TrainingConfig
 from engine.errors import ConfigError
 
 
@@ -55,3 +56,12 @@ def test_a_device_that_is_none_is_refused(monkeypatch, names: list[str], words: 
 def test_this_machine_has_a_core() -> None:
     assert cores() >= 1
     assert gpu_count() >= 0
+
+
+def test_more_ranks_than_gpus_are_refused_and_a_cpu_shares_its_cores() -> None:
+    wide = StudentConfig(name="wide", training=TrainingConfig(devices=2))
+    gpu = Device("cuda:0", "cuda", 0, 1)
+    with pytest.raises(ConfigError, match=r"students.wide.training.devices: 2 ranks .* has 1"):
+        check_ranks([gpu], [wide])
+    check_ranks([gpu, Device("cuda:1", "cuda", 1, 1)], [wide])
+    check_ranks([Device("cpu:0", "cpu", 0, 1)], [wide])
