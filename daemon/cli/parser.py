@@ -166,7 +166,7 @@ def _look(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser = _add(
         commands,
         "report",
-        "write the tables of what was sampled, trained and evaluated",
+        "write the tables of what was sampled, trained and evaluated, as Markdown and HTML",
         "coterie report -o report",
     )
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""`coterie report`: the tables, as Markdown in a folder and on standard output."""
+"""`coterie report`: the tables, as Markdown and HTML in a folder; the first one on standard output."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from engine.config import Config, load_config
 from engine.errors import UsageError
-from engine.report import render, summary
+from engine.report import page, render, summary
 from state.database import open_reader
 from state.results import Results, read_results
 
@@ -30,17 +30,19 @@ def results_of(config: Config) -> Results:
 
 
 def write(results: Results, folder: Path) -> Path:
-    """Writes `report.md` into the folder and returns its path.
+    """Writes `report.md` and `report.html` into the folder and returns the first one's path.
 
     Raises:
         UsageError: the folder cannot be written.
     """
+    text = render(results)
     path = folder / "report.md"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        scratch = folder / "report.md.new"
-        scratch.write_text(render(results), encoding="utf-8")
-        scratch.replace(path)
+        for target, content in ((folder / "report.html", page(text, "Coterie: report")), (path, text)):
+            scratch = target.with_name(target.name + ".new")
+            scratch.write_text(content, encoding="utf-8")
+            scratch.replace(target)
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
     return path

@@ -94,7 +94,7 @@ def text_table(head: Sequence[str], body: Sequence[Sequence[str]], *, left: int 
     A cell is one line, whatever stands in it.
     """
     rows = [list(head), *[[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in body]]
-    widths = [max(len(row[index]) for row in rows) for index in range(len(head))]
+    widths = [max(3, *(len(row[index]) for row in rows)) for index in range(len(head))]  # a rule is 3 wide
 
     def line(row: Sequence[str]) -> str:
         cells = [

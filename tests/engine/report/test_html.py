@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import re
+
+from engine.report import page, text_table
+
+
+def test_a_table_becomes_a_table_and_the_page_loads_nothing() -> None:
+    text = page("# T\n\n| a | b |\n|---|--:|\n| 1 | 2 |\n", "report")
+    assert "<td>1</td>" in text and "<h1>T</h1>" in text
+    assert "default-src &#x27;none&#x27;" in text
+    assert not re.search(r"src=|href=|@import|url\(", text)
+
+
+def test_what_others_wrote_stays_text() -> None:
+    text = page("<script>alert(1)</script> [x](javascript:alert(1)) <img src=x onerror=y>", "a <b> & c")
+    assert "<script" not in text and "<img" not in text and 'href="javascript' not in text
+    assert "<title>a &lt;b&gt; &amp; c</title>" in text
+
+
+def test_a_column_of_one_letter_is_a_column_too() -> None:
+    assert "<th" in page(text_table(("plan", "D"), [("diverse", "8")]), "report")
