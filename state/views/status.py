@@ -101,7 +101,7 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
         )
     daemon, config, pulse = _daemon(boot, beat, now_ms, alive)
     teachers = tuple(_teacher(row, pulse if daemon.alive else None) for row in teacher_rows if row[5])
-    plans = tuple(_plan(row) for row in plan_rows)
+    plans = tuple(_plan(row, daemon.alive) for row in plan_rows)
     runs = tuple(
         RunStatus(**dict(zip(_RUN_FIELDS, (*row[:-1], row[-1] or ""), strict=True)))
         for row in reversed(run_rows)
@@ -181,7 +181,7 @@ def _cap(config: dict[str, Any]) -> float | None:
     return float(cap) if isinstance(cap, int | float) else None
 
 
-def _plan(row: Any) -> PlanStatus:
+def _plan(row: Any, alive: bool) -> PlanStatus:
     plan_id, name, task, teachers, split, wanted, claimed, stored, accepted, rejected, failed, skipped = row
     return PlanStatus(
         id=plan_id,
@@ -190,7 +190,7 @@ def _plan(row: Any) -> PlanStatus:
         teacher=", ".join(str(item) for item in loaded(teachers, list)),
         split=split,
         wanted=wanted,
-        in_flight=max(0, claimed - stored - failed),
+        in_flight=max(0, claimed - stored - failed) if alive else 0,  # begun ones wait, without a daemon
         stored=stored,
         accepted=accepted,
         rejected=rejected,

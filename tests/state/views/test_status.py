@@ -69,6 +69,7 @@ def test_a_daemon_is_down_when_its_pulse_or_its_process_is_gone(
     if state == "down":
         assert status.daemon.loop_lag_ms is None
         assert status.teachers[0].in_flight == 0  # the pulse is no longer true
+        assert status.plans[0].in_flight == 0
         assert status.daemon.uptime_s == (2 * HOUR + 14 * MINUTE - SECOND) / 1000
         assert "coterie run" in status.notices[0]
 
