@@ -20,6 +20,9 @@ KEY_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key", "a
 UNREADABLE = ("stream", "background")
 """Ways to answer that are not one JSON body."""
 
+PLANNED = ("model", "messages", "input", "prompt", "n", "max_tokens", "max_output_tokens")
+"""Fields that the teacher's `model` and the plan decide: what is reserved and paid for hangs on them."""
+
 
 class TeacherConfig(Section):
     """A teacher API."""
@@ -144,7 +147,11 @@ class TeacherConfig(Section):
 
     @field_validator("extra_body")
     @classmethod
-    def _one_answer(cls, value: dict[str, object]) -> dict[str, object]:
+    def _further(cls, value: dict[str, object]) -> dict[str, object]:
         if found := [name for name in UNREADABLE if value.get(name)]:
             raise ValueError(f"{found[0]} cannot be used: an answer is read in one piece; remove it")
+        if found := [name for name in PLANNED if name in value]:
+            raise ValueError(
+                f"{found[0]} has no place here: it comes from the teacher's model or from the plan"
+            )
         return value

@@ -46,6 +46,7 @@ DEEP = "{a=" * 20 + "1" + "}" * 20
         (f"extra_body = {DEEP}", "nested too deep: expected at most 16"),
         ("extra_body = { stream = true }", "stream cannot be used"),
         ("extra_body = { background = true }", "background cannot be used"),
+        ("extra_body = { max_tokens = 9 }", "max_tokens has no place here"),
         ('omit = ["model"]', 'expected "temperature", "top_p" or "seed" (got "model")'),
         ('omit = ["seed"]\nextra_body = { seed = 3 }', "seed stands in both extra_body and omit"),
         ('api_key_header = "api key"', "expected a header's name of letters, digits and '-'"),
