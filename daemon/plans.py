@@ -42,7 +42,12 @@ def recipe_of(plan: PlanConfig, teachers: list[TeacherConfig]) -> str:
     seen = {
         "models": sorted(
             {
-                (teacher.dialect, teacher.model, json.dumps(teacher.extra_body, sort_keys=True))
+                (
+                    teacher.dialect,
+                    teacher.model,
+                    json.dumps(teacher.extra_body, sort_keys=True),
+                    *sorted(set(teacher.omit)),
+                )
                 for teacher in teachers
             }
         ),

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+HEADER_PATTERN = r"^[A-Za-z0-9-]{0,64}$"
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 """A name of a teacher, task, plan or student."""

@@ -80,7 +80,7 @@ One TOML file, `config.toml` in the working directory or the one given with `-c`
 - Names of teachers, tasks, plans and students match `{pattern}`.
 - Keys of an API never stand in the file, only where they are found.
 - The file is read when the daemon starts. Its resolved form is stored with each start and each run.
-- Changing what a teacher would see (the models of its teachers and their `extra_body`, strategy, `temperature`,
+- Changing what a teacher would see (the models of its teachers, their `extra_body` and `omit`, strategy, `temperature`,
   `top_p`, `max_tokens`, `answer_max_tokens`) makes a plan begin anew; its former samples stay stored, apart.
   All else may be changed between two starts.
 
@@ -158,6 +158,8 @@ def words(annotation: Any, metadata: Sequence[Any] = ()) -> str:
         return f"table: {words(arguments[1])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "table"
+    if annotation is object:
+        return "any value"
     return {int: "whole number", float: "number", str: "text", bool: "`true` or `false`"}[annotation] + limits
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from engine.config.base import NAME_PATTERN
+from engine.config.base import HEADER_PATTERN, NAME_PATTERN
 
 Path = tuple[int | str, ...]
 
@@ -43,6 +43,7 @@ _EXPECTED = {
 
 _PATTERNS = {
     NAME_PATTERN: "a name of 1 to 64 lower-case letters, digits, '.', '_' and '-', starting with a letter or digit",
+    HEADER_PATTERN: "a header's name of letters, digits and '-'",
     r"^sqlite:///.+": '"sqlite:///PATH"',
 }
 

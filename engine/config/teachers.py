@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from engine.config.base import Money, Positive, Section
+from engine.config.base import HEADER_PATTERN, Money, Positive, Section
+from engine.config.json_values import json_table
 
 DialectName = Literal[
     "openai-chat", "openai-completions", "openai-responses", "anthropic-messages", "openai-batch"
 ]
+
+KEY_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"})
+"""Headers whose value is a secret: the configuration is stored, so they have no place in `headers`."""
+
+UNREADABLE = ("stream", "background")
+"""Ways to answer that are not one JSON body."""
+
+PLANNED = ("model", "messages", "input", "prompt", "n", "max_tokens", "max_output_tokens")
+"""Fields that the teacher's `model` and the plan decide: what is reserved and paid for hangs on them."""
 
 
 class TeacherConfig(Section):
@@ -23,7 +34,7 @@ class TeacherConfig(Section):
     """The form of the API's requests and answers."""
 
     base_url: str = ""
-    """Where the API is, up to and without `/chat/completions`, such as `https://api.openai.com/v1`."""
+    """Where the API is, up to and without `/chat/completions`, `/responses` or `/messages`, such as `https://api.openai.com/v1` or `https://api.anthropic.com/v1`. A query, such as Azure's `?api-version=2024-10-21`, is kept."""
 
     model: str
     """The model, as the API names it."""
@@ -36,6 +47,12 @@ class TeacherConfig(Section):
 
     api_key_envs: list[str] = Field(default_factory=list)
     """Environment variables of several keys, each with limits of its own; the work is shared by free capacity."""
+
+    api_key_header: Annotated[str, Field(pattern=HEADER_PATTERN)] = ""
+    """Header that the key is sent in, such as Azure's `api-key`; `Authorization` takes it as a bearer token. Unset: the dialect's own."""
+
+    proxy: str = ""
+    """HTTP proxy, such as `http://proxy.example:3128`; those of the environment are not used."""
 
     concurrency: Positive | None = None
     """At most so many requests in flight for each key; unset: discovered."""
@@ -70,8 +87,11 @@ class TeacherConfig(Section):
     headers: dict[str, str] = Field(default_factory=dict)
     """Further HTTP headers, such as `OpenAI-Organization`."""
 
-    extra_body: dict[str, str | int | float | bool] = Field(default_factory=dict)
-    """Further fields of the request body, such as `reasoning_effort`; part of what makes a plan itself."""
+    extra_body: Annotated[dict[str, object], AfterValidator(json_table)] = Field(default_factory=dict)
+    """Further fields of the request body, such as `reasoning_effort` or `thinking = { type = "enabled", budget_tokens = 2000 }`; part of what makes a plan itself."""
+
+    omit: list[Literal["temperature", "top_p", "seed"]] = Field(default_factory=list)
+    """Fields that are not sent, for models that refuse them, as many reasoning models do `temperature`; part of what makes a plan itself."""
 
     step_error_rate: Annotated[float, Field(ge=0, le=1)] = 0.10
     """Built-in teacher: how often a step of its reasoning goes wrong."""
@@ -91,4 +111,47 @@ class TeacherConfig(Section):
         keys = [bool(self.api_key_env), bool(self.api_key_file), bool(self.api_key_envs)]
         if sum(keys) > 1:
             raise ValueError("give the key one way: api_key_env, api_key_file or api_key_envs")
+        if self.builtin and self.dialect not in ("openai-chat", "openai-completions"):
+            raise ValueError("the builtin teacher speaks openai-chat and openai-completions")
+        if self.builtin and self.proxy:
+            raise ValueError("a builtin teacher is reached without a proxy: remove one of the two")
+        if both := [name for name in self.omit if name in self.extra_body]:
+            raise ValueError(f"{both[0]} stands in both extra_body and omit: remove one of the two")
         return self
+
+    @field_validator("proxy")
+    @classmethod
+    def _proxy(cls, value: str) -> str:
+        if not value:
+            return value
+        try:
+            parts = urlsplit(value)
+            good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # no port, or brackets that do not close
+            good = False
+        if not good or not value.isprintable() or " " in value:
+            raise ValueError("expected an address such as http://proxy.example:3128")
+        if "@" in parts.netloc:
+            raise ValueError("a user name or password would be stored: use a proxy that needs none")
+        return value
+
+    @field_validator("headers")
+    @classmethod
+    def _no_keys(cls, value: dict[str, str]) -> dict[str, str]:
+        if found := [name for name in value if name.lower() in KEY_HEADERS]:
+            raise ValueError(
+                f"{found[0]} holds a secret, and the configuration is stored: give the key by api_key_env or "
+                "api_key_file, and its header's name by api_key_header"
+            )
+        return value
+
+    @field_validator("extra_body")
+    @classmethod
+    def _further(cls, value: dict[str, object]) -> dict[str, object]:
+        if found := [name for name in UNREADABLE if value.get(name)]:
+            raise ValueError(f"{found[0]} cannot be used: an answer is read in one piece; remove it")
+        if found := [name for name in PLANNED if name in value]:
+            raise ValueError(
+                f"{found[0]} has no place here: it comes from the teacher's model or from the plan"
+            )
+        return value

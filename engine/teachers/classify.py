@@ -25,15 +25,25 @@ READ_BODY = 64 * 1024
 
 _MONEY = re.compile(
     r"insufficient[_ ]quota|exceeded your current quota|billing|spend[_ ]limit|credit balance|insufficient[_ ](?:credit|balance|funds)"
-    r"|payment[_ ]required|budget (?:has been )?exceeded|out of credits",
+    r"|payment[_ ]required|budget (?:has been )?exceeded|out of credits|api usage limits",
     re.IGNORECASE,
 )
 _KEY = re.compile(
-    r"invalid[_ ]api[_ ]key|incorrect api key|api[_ ]key[_ ]invalid|api key not valid", re.IGNORECASE
+    r"invalid[_ ]api[_ ]key|incorrect api key|api[_ ]key[_ ]invalid|api key not valid"
+    r"|organization (?:has been|is) disabled|organization[_ ]on[_ ]hold",
+    re.IGNORECASE,
 )
+_FIELD = re.compile(
+    r"\b(temperature|top_p|seed)['\"`]?:? (?:is deprecated|is not supported|does not support|may only be set"
+    r"|and `?top_p`? cannot|extra inputs)",
+    re.IGNORECASE,
+)
+"""A sampling parameter that the model refuses; every request would fail, so a person is told at once."""
+_LINK = re.compile(r"https?://\S+")
+"""Left out of the words: OpenAI's plain rate limits point at a page called billing."""
 _CONTENT = re.compile(r"content[_ ](?:filter|policy|management)|moderation|flagged", re.IGNORECASE)
 _CONTEXT = re.compile(
-    r"context[_ ](?:length|window)|maximum context|too many tokens|prompt is too long|string[_ ]above[_ ]max[_ ]length",
+    r"context[_ ](?:length|window|limit)|maximum context|too many tokens|prompt is too long|string[_ ]above[_ ]max[_ ]length",
     re.IGNORECASE,
 )
 _SCOPES: tuple[tuple[Literal["requests", "tokens", "concurrency"], re.Pattern[str]], ...] = (
@@ -41,7 +51,7 @@ _SCOPES: tuple[tuple[Literal["requests", "tokens", "concurrency"], re.Pattern[st
         "concurrency",
         re.compile(r"concurren|simultaneous|too many requests in (?:flight|parallel)", re.IGNORECASE),
     ),
-    ("tokens", re.compile(r"tokens[ _-]?(?:per|/)|\bTPM\b|token rate", re.IGNORECASE)),
+    ("tokens", re.compile(r"tokens[ _-]?(?:per|/)|\bTPM\b|token rate|tokens has exceeded", re.IGNORECASE)),
     ("requests", re.compile(r"requests[ _-]?(?:per|/)|\bRPM\b|request rate", re.IGNORECASE)),
 )
 _TRANSIENT = frozenset({408, 409, 425})
@@ -51,6 +61,7 @@ _HINTS = {
     403: "access is refused (403)",
     404: "no such model or address (404)",
     405: "the address does not take requests (405): check base_url and dialect",
+    407: "the proxy wants a password (407)",
     413: "the request is too large (413)",
 }
 
@@ -98,6 +109,8 @@ def _kind(status: int, words: str) -> tuple[FailureKind, str]:
         return "transient", f"server error ({status})"
     if 300 <= status < 400:
         return "parked", ""
+    if status in (400, 422) and (field := _FIELD.search(words)):
+        return "parked", f'the model refuses {field[1]} ({status}); set omit = ["{field[1].lower()}"]'
     if status in (400, 403, 413, 422):
         if _CONTEXT.search(words):
             return "permanent", f"too long for the model's context ({status})"
@@ -107,7 +120,7 @@ def _kind(status: int, words: str) -> tuple[FailureKind, str]:
         return "permanent", "the teacher does not know this question (404)"
     if _MONEY.search(words) or _KEY.search(words):
         return "parked", _HINTS.get(status, f"key or billing ({status})")
-    if status in (401, 402, 403, 404, 405):
+    if status in (401, 402, 403, 404, 405, 407):
         return "parked", _HINTS[status]
     return "permanent", _HINTS.get(status, f"the request is refused ({status})")
 
@@ -123,6 +136,11 @@ def classify_exception(error: BaseException, *, secrets: Sequence[str] = ()) -> 
         return _of("parked", f"the server's TLS certificate is not trusted: {detail}", secrets, reached=False)
     if isinstance(error, aiohttp.ClientSSLError):
         return _of("transient", f"TLS could not be set up: {_os_error(error)}", secrets, reached=False)
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        kind: FailureKind = "transient" if error.status == 429 or error.status >= 500 else "parked"
+        return _of(kind, f"the proxy does not connect ({error.status})", secrets, reached=False)
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return _of("transient", f"no connection to the proxy: {_os_error(error)}", secrets, reached=False)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return _of("transient", f"the name {error.host!r} could not be looked up", secrets, reached=False)
     if isinstance(error, aiohttp.ClientConnectorError):
@@ -176,9 +194,10 @@ def _message(body: bytes, secrets: Sequence[str]) -> tuple[str, str]:
     source = payload.get("error", payload) if isinstance(payload, dict) else payload
     if isinstance(source, dict):
         message = next((str(source[key]) for key in ("message", "detail", "error") if source.get(key)), "")
-        words = (
-            " ".join(str(source.get(key, "")) for key in ("type", "code", "status", "param")) + " " + message
-        )
+        details = source.get("details")
+        code = details.get("error_code", "") if isinstance(details, dict) else ""
+        named = [str(source.get(key, "")) for key in ("type", "code", "status", "param")]
+        words = " ".join((*named, str(code), message))
     else:
         message = words = source if isinstance(source, str) else ""
-    return redact(message[:2000], secrets), words[:4000]
+    return redact(message[:2000], secrets), _LINK.sub("", words[:4000])

@@ -1,7 +1,7 @@
 """One request to one teacher over HTTP: what is sent, how much is read back, what it means.
 
-Invariants: the key goes into the `Authorization` header of the configured address and nowhere else
-(redirects are not followed, proxies of the environment not used); TLS is always verified; a body is
+Invariants: the key goes into the dialect's header (or `api_key_header`) of a request to the configured
+address and nowhere else (redirects are not followed, proxies of the environment not used, only one that is configured); TLS is always verified; a body is
 read in chunks up to a cap; `send` returns an `Answer` or a `Failure` and raises nothing but a
 cancellation. It knows no limits, no retries and no database.
 """
@@ -17,6 +17,7 @@ from typing import Self
 
 import aiohttp
 import anyio.to_thread
+from multidict import CIMultiDict
 from pydantic import SecretStr
 from yarl import URL
 
@@ -83,6 +84,7 @@ class TeacherClient:
         self.dialect = dialect(config.dialect)
         self._base = _address(base_url or config.base_url)
         _plain_headers(config.headers)
+        self._key_header = config.api_key_header or self.dialect.key_header
         self._urls: dict[str, URL] = {}
         self._max_body = max_body
         self._clock, self._wall = clock, wall
@@ -93,13 +95,8 @@ class TeacherClient:
                 sock_connect=min(SOCK_CONNECT_S, config.timeout_seconds),
                 sock_read=min(SOCK_READ_S, config.timeout_seconds),
             ),
-            headers={
-                "Content-Type": "application/json",
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip, deflate",
-                "User-Agent": "coterie",
-                **config.headers,
-            },
+            headers=_headers(self.dialect.headers, config.headers),
+            proxy=config.proxy or None,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
         )
@@ -122,16 +119,20 @@ class TeacherClient:
         Args:
             request: what to ask.
             request_id: ours; sent as `X-Request-Id` and `Idempotency-Key`.
-            key: goes into the `Authorization` header.
+            key: goes into the key's header.
         """
         path, body = self.dialect.build(request, self.config.model, self.config.extra_body)
+        for name in self.config.omit:
+            body.pop(name, None)
         url = self._urls.get(path)
         if url is None:
-            url = self._urls[path] = self._base.joinpath(path.lstrip("/"))
+            joined = self._base.joinpath(path.lstrip("/"))
+            url = self._urls[path] = joined.with_query(self._base.query)  # such as ?api-version=
         headers = {"X-Request-Id": request_id, "Idempotency-Key": request_id}
         secret = key.get_secret_value() if key is not None else ""
         if secret:
-            headers["Authorization"] = f"Bearer {secret}"
+            bearer = self._key_header.lower() == "authorization"
+            headers[self._key_header] = f"Bearer {secret}" if bearer else secret
         secrets = (secret,) if secret else ()
         started = self._clock()
         raw = b""
@@ -188,11 +189,26 @@ class TeacherClient:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
+def _headers(*given: Mapping[str, str]) -> CIMultiDict[str]:
+    """Headers of every request; of two with one name, in whatever case, the later one."""
+    headers = CIMultiDict(
+        {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip, deflate",
+            "User-Agent": "coterie",
+        }
+    )
+    for each in given:
+        headers.update(each)
+    return headers
+
+
 def _address(base_url: str) -> URL:
     """The base URL, checked.
 
     Raises:
-        ConfigError: it is no http or https address.
+        ConfigError: it is no http or https address, or holds a password.
     """
     try:
         url = URL(base_url)
@@ -201,6 +217,10 @@ def _address(base_url: str) -> URL:
     if url.scheme not in ("http", "https") or not url.host:
         raise ConfigError(
             f"base_url {base_url!r} is no address; expected one such as https://api.openai.com/v1"
+        )
+    if url.user is not None or url.password is not None:
+        raise ConfigError(
+            "base_url holds a user name or a password, which would be stored; give a key by api_key_env or api_key_file"
         )
     return url
 

@@ -19,9 +19,9 @@ MAX_WAIT_S = 3600.0
 """No header makes us wait longer than this before we ask again."""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_UNIT_S = {"milli": 0.001, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _TRY_AGAIN = re.compile(
-    r"(?:try|retry) again (?:in|after) (\d{1,9}(?:\.\d{1,9})?) ?(ms|s|m|h)", re.IGNORECASE
+    r"(?:try again|retry(?: again)?) (?:in|after) (\d{1,9}(?:\.\d{1,9})?) ?(milli|ms|s|m|h)", re.IGNORECASE
 )
 
 _RATE_NAMES = [  # header and field, one list for each way of naming
@@ -31,6 +31,10 @@ _RATE_NAMES = [  # header and field, one list for each way of naming
         for field in ("limit", "remaining", "reset")
     ]
     for form in ("x-ratelimit-{1}-{0}", "anthropic-ratelimit-{0}-{1}")
+]
+_PARTS = [  # Anthropic's limits of prompt and completion tokens
+    {field: istr(f"anthropic-ratelimit-{what}-tokens-{field}") for field in ("limit", "remaining", "reset")}
+    for what in ("input", "output")
 ]
 
 
@@ -71,15 +75,41 @@ def retry_after(headers: Mapping[str, str], wall: float, text: str = "") -> floa
 
 def rate_headers(headers: Mapping[str, str], wall: float) -> RateHeaders | None:
     """The limits in `headers`, or None where there are none."""
-    for names in _RATE_NAMES:
-        found = {}
+    for form, names in enumerate(_RATE_NAMES):
+        found: dict[str, float | None] = {}
         for name, field in names:
             value = headers.get(name)
             if value is not None:
                 found[field] = _reset(value, wall) if field.endswith("reset_s") else number(value)
+        if form == 1:
+            _add_parts(found, headers, wall)
         if found:
             return RateHeaders(**found)
     return None
+
+
+def _add_parts(found: dict[str, float | None], headers: Mapping[str, str], wall: float) -> None:
+    """Adds what is said of prompt and completion tokens apart: their sum is Anthropic's limit of tokens.
+
+    Where one of the two is used up there is nothing left, until that one's reset.
+    """
+    parts = [
+        (
+            number(headers.get(part["limit"])),
+            number(headers.get(part["remaining"])),
+            headers.get(part["reset"]),
+        )
+        for part in _PARTS
+    ]
+    if all(limit is not None for limit, _, _ in parts):
+        found.setdefault("tokens_limit", sum(limit or 0.0 for limit, _, _ in parts))
+    if all(remaining is not None for _, remaining, _ in parts):
+        found.setdefault("tokens_remaining", sum(remaining or 0.0 for _, remaining, _ in parts))
+    used_up = [_reset(reset, wall) if reset else None for _, remaining, reset in parts if remaining == 0]
+    if used_up:
+        found["tokens_remaining"] = 0.0
+        if waits := [wait for wait in used_up if wait is not None]:
+            found["tokens_reset_s"] = max(waits)
 
 
 def number(value: str | None) -> float | None:

@@ -20,7 +20,7 @@ CASES = [
     (
         ["run", "-c", "dialect.toml"],
         2,
-        "teachers.a.dialect: the dialect 'anthropic-messages' is not available",
+        "teachers.a.dialect: the dialect 'openai-batch' is not available",
     ),
     (["run", "-c", "line.toml"], 2, "bad.jsonl:2: "),
     (["status"], 2, "no state database yet. `coterie run` creates it"),
@@ -49,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
         "hub.toml": TASK.format(source="hf:gsm8k:main", answer="number"),
         "key.toml": TEACHER + 'api_key_env = "NO_SUCH_KEY"\n',
         "format.toml": TASK.format(source="builtin:coin_flip", answer="math").replace("coin]", "sums]"),
-        "dialect.toml": TEACHER + 'dialect = "anthropic-messages"\n',
+        "dialect.toml": TEACHER + 'dialect = "openai-batch"\n',
         "line.toml": TASK.format(source="bad.jsonl", answer="number"),
         "bad.jsonl": '{"question": "1 + 1?", "answer": "2"}\n{"question": \n',
     }

@@ -252,11 +252,18 @@ def test_what_makes_another_teacher() -> None:
                 of({}),
                 of({"model": "x"}),
                 of({"extra_body": {"seed": 1}}),
+                of({"extra_body": {"thinking": {"type": "enabled", "budget_tokens": 1024}}}),
+                of({"extra_body": {"thinking": {"type": "enabled", "budget_tokens": 2048}}}),
+                of({"omit": ["temperature"]}),
                 of({"dialect": "openai-completions"}),
             }
         )
-        == 4
+        == 7
     )
+    one = {"thinking": {"type": "enabled", "budget_tokens": 1024}, "a": [1, {"b": 2, "c": 3}]}
+    other = {"a": [1, {"c": 3, "b": 2}], "thinking": {"budget_tokens": 1024, "type": "enabled"}}
+    assert of({"extra_body": one}) == of({"extra_body": other})  # the order in the file is no matter
+    assert of({"omit": ["seed", "top_p"]}) == of({"omit": ["top_p", "seed"]})
 
 
 def test_a_student_without_tasks_to_share_has_a_scope_each(world: World) -> None:

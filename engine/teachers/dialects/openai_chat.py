@@ -48,7 +48,7 @@ def parse(payload: object, request: Request) -> list[Completion]:
             usage=part,
             finish_reason=reason,
             reasoning=reasoning,
-            reasoning_kind="full" if reasoning else None,
+            reasoning_kind="full" if reasoning else "hidden" if usage.reasoning_tokens else None,
             model=clean(model) if isinstance(model, str) else "",
             provider_id=clean(provider_id) if isinstance(provider_id, str) else None,
         )

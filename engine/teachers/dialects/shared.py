@@ -1,4 +1,4 @@
-"""What OpenAI-like dialects share: sampling parameters, choices, finish reasons, `<think>`, usage.
+"""What dialects share: sampling parameters, choices, finish reasons, `<think>`, stop strings, usage.
 
 Numbers of a server are believed only where they can be: a usage that is missing, negative, not a
 number or absurd becomes an estimate that says so, so that a cap on spending still holds.
@@ -6,7 +6,7 @@ number or absurd becomes an estimate that says so, so that a cap on spending sti
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from engine.teachers.decode import clean
 from engine.teachers.failures import MalformedAnswer
@@ -26,6 +26,7 @@ _FINISH = {
     "max_tokens": "length",
     "max_output_tokens": "length",
     "model_length": "length",
+    "model_context_window_exceeded": "length",
     "content_filter": "content_filter",
     "safety": "content_filter",
     "recitation": "content_filter",
@@ -50,15 +51,38 @@ def sampling(body: dict[str, object], request: Request, extra_body: Mapping[str,
     body.update(extra_body)
 
 
+def top_of(payload: object) -> dict[str, object]:
+    """The answer as a dict.
+
+    Raises:
+        MalformedAnswer: it is something else.
+    """
+    if not isinstance(payload, dict):
+        kind = "null" if payload is None else type(payload).__name__
+        raise MalformedAnswer(f"the answer is {kind}, not an object")
+    return payload
+
+
+def objects(value: object, what: str) -> list[dict[str, object]]:
+    """A list of objects, such as the blocks of a message; null is an empty one.
+
+    Raises:
+        MalformedAnswer: it is no such list; `what` says of what.
+    """
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise MalformedAnswer(f"{what} is no list of objects")
+    return value
+
+
 def choices_of(payload: object) -> tuple[dict[str, object], list[dict[str, object]]]:
     """The answer as a dict, and its choices in the order of their index.
 
     Raises:
         MalformedAnswer: there are none.
     """
-    if not isinstance(payload, dict):
-        kind = "null" if payload is None else type(payload).__name__
-        raise MalformedAnswer(f"the answer is {kind}, not an object")
+    payload = top_of(payload)
     choices = payload.get("choices")
     if not isinstance(choices, list) or not choices:
         raise MalformedAnswer(
@@ -91,30 +115,71 @@ def split_think(text: str) -> tuple[str, str | None]:
     return text, None
 
 
+def cut_at(text: str, stops: Iterable[str]) -> tuple[str, bool]:
+    """Text before the first of `stops`, for an API that takes none, and whether there was one."""
+    at = min((found for stop in stops if stop and (found := text.find(stop)) >= 0), default=-1)
+    return (text, False) if at < 0 else (text[:at], True)
+
+
+def plain(value: object) -> str | None:
+    """A string that can be stored; None where it is none or empty."""
+    return clean(value) if isinstance(value, str) and value else None
+
+
 def usage_of(top: dict[str, object], request: Request, texts: list[str]) -> Usage:
     """The usage of the whole answer, or an estimate from the texts."""
     usage = top.get("usage")
-    if isinstance(usage, dict):
-        prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-        total = _count(usage.get("total_tokens"))
-        if completion is None and prompt is not None and total is not None and total >= prompt:
-            completion = total - prompt
-        if prompt is not None and completion is not None:
-            cached = _detail(usage, "prompt_tokens_details", "cached_tokens")
-            if cached is None:
-                cached = _count(usage.get("prompt_cache_hit_tokens"))
-            reasoning = _detail(usage, "completion_tokens_details", "reasoning_tokens")
-            return Usage(
-                prompt_tokens=prompt,
-                completion_tokens=completion,
-                cached_tokens=min(cached or 0, prompt),
-                reasoning_tokens=min(reasoning or 0, completion),
-            )
+    if not isinstance(usage, dict):
+        return settled(request, texts)
+    prompt, completion = count(usage, "prompt_tokens"), count(usage, "completion_tokens")
+    total = count(usage, "total_tokens")
+    if completion is None and prompt is not None and total is not None and total >= prompt:
+        completion = total - prompt
+    cached = count(usage, "prompt_tokens_details", "cached_tokens")
+    return settled(
+        request,
+        texts,
+        prompt=prompt,
+        completion=completion,
+        cached=count(usage, "prompt_cache_hit_tokens") if cached is None else cached,
+        reasoning=count(usage, "completion_tokens_details", "reasoning_tokens"),
+    )
+
+
+def settled(
+    request: Request,
+    texts: list[str],
+    *,
+    prompt: int | None = None,
+    completion: int | None = None,
+    cached: int | None = None,
+    reasoning: int | None = None,
+) -> Usage:
+    """The usage where both sides are known, else an estimate from the texts."""
+    if prompt is not None and completion is not None:
+        return Usage(
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            cached_tokens=min(cached or 0, prompt),
+            reasoning_tokens=min(reasoning or 0, completion),
+        )
     return Usage(
         prompt_tokens=estimate_prompt(request),
         completion_tokens=sum(estimate_tokens(text) for text in texts),
         estimated=True,
     )
+
+
+def count(usage: Mapping[str, object], *path: str) -> int | None:
+    """A believable number of tokens at `path`, else None."""
+    value: object = usage
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_TOKENS:
+        return value
+    return None
 
 
 def share(usage: Usage, parts: int) -> list[Usage]:
@@ -135,17 +200,3 @@ def share(usage: Usage, parts: int) -> list[Usage]:
         )
         for index in range(parts)
     ]
-
-
-def _count(value: object) -> int | None:
-    """A believable number of tokens, else None."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_TOKENS:
-        return value
-    return None
-
-
-def _detail(usage: dict[str, object], group: str, name: str) -> int | None:
-    details = usage.get(group)
-    return _count(details.get(name)) if isinstance(details, dict) else None

@@ -22,8 +22,10 @@ class FaultServer:
     url: str = ""
     handler: Handler | None = None
     seen: list[tuple[Mapping[str, str], bytes]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.paths.append(str(request.rel_url))
         self.seen.append((request.headers, await request.read()))
         assert self.handler is not None
         return await self.handler(request)

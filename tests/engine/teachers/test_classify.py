@@ -130,3 +130,102 @@ def test_headers_of_both_kinds_are_read() -> None:
     ).headers
     assert anthropic is not None
     assert (anthropic.tokens_limit, anthropic.tokens_remaining, anthropic.tokens_reset_s) == (40000, None, 10)
+
+
+def anthropic(kind: str, message: str, **details: str) -> dict[str, object]:
+    error = {"type": kind, "message": message, **({"details": details} if details else {})}
+    return {"type": "error", "error": error, "request_id": "req_1"}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "scope"),
+    [
+        (401, anthropic("authentication_error", "invalid x-api-key"), "parked", None),
+        (402, anthropic("billing_error", "There is an issue with your billing."), "parked", None),
+        (403, anthropic("permission_error", "Your API key does not have permission."), "parked", None),
+        (404, anthropic("not_found_error", "model: claude-9"), "parked", None),
+        (400, anthropic("invalid_request_error", "Your credit balance is too low to access"), "parked", None),
+        (400, anthropic("invalid_request_error", "You have reached your specified API usage limits. You will "
+         "regain access on 2026-12-01 at 00:00 UTC."), "parked", None),
+        (400, anthropic("invalid_request_error", "This organization has been disabled."), "parked", None),
+        (400, anthropic("invalid_request_error", "prompt is too long: 208310 tokens > 200000 maximum"),
+         "permanent", None),
+        (400, anthropic("invalid_request_error", "input length and `max_tokens` exceed context limit: 9 + 9 > 10"),
+         "permanent", None),
+        (400, anthropic("invalid_request_error", "Output blocked by content filtering policy"), "permanent", None),
+        (400, anthropic("invalid_request_error", "messages: at least one message is required"), "permanent", None),
+        (413, anthropic("request_too_large", "Request exceeds the maximum size"), "permanent", None),
+        (429, anthropic("rate_limit_error", "This request would exceed your organization's rate limit of 40,000 "
+         "input tokens per minute"), "limited", "tokens"),
+        (429, anthropic("rate_limit_error", "Number of request tokens has exceeded your per-minute rate limit"),
+         "limited", "tokens"),
+        (429, anthropic("rate_limit_error", "Number of concurrent connections has exceeded your rate limit"),
+         "limited", "concurrency"),
+        (429, anthropic("rate_limit_error", "Limit reached.", error_code="enforced_spend_limit_reached"),
+         "parked", None),
+        (429, anthropic("rate_limit_error", "Slow down.", error_code="ramp_limit_exceeded"), "limited", None),
+        (500, anthropic("api_error", "Internal server error"), "transient", None),
+        (504, anthropic("timeout_error", "Timed out"), "transient", None),
+        (529, anthropic("overloaded_error", "Overloaded"), "transient", None),
+    ],
+)  # fmt: skip
+def test_errors_of_anthropic(status, body, kind, scope) -> None:
+    failure = classify(status, body)
+    assert (failure.kind, failure.scope) == (kind, scope), failure.reason
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "wait"),
+    [
+        (429, {"error": {"code": "429", "message": "Requests to the ChatCompletions_Create Operation have exceeded "
+         "token rate limit of your current pricing tier. Please retry after 7 seconds."}}, "limited", 7),
+        (429, {"error": {"message": "Rate limit reached on requests per min. Please try again in 200 milliseconds. "
+         "Visit https://platform.openai.com/account/billing to raise it."}}, "limited", 0.2),
+        (401, {"error": {"code": "401", "message": "Access denied due to invalid subscription key"}}, "parked", None),
+        (404, {"error": {"code": "DeploymentNotFound", "message": "no such deployment"}}, "parked", None),
+        (400, {"error": {"code": "invalid_prompt", "message": "Invalid prompt: your prompt was flagged"}},
+         "permanent", None),
+        (400, {"error": {"code": "content_filter", "message": "The response was filtered"}}, "permanent", None),
+        (407, b"", "parked", None),
+    ],
+)  # fmt: skip
+def test_errors_of_azure_and_of_responses(status, body, kind, wait) -> None:
+    failure = classify(status, body)
+    assert (failure.kind, failure.retry_after_s) == (kind, wait)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "`temperature` is deprecated for this model.",
+        "temperature: Extra inputs are not permitted",
+        "`temperature` and `top_p` cannot both be specified for this model.",
+        "Unsupported parameter: 'temperature' is not supported with this model.",
+        "Unsupported value: 'temperature' does not support 0.7 with this model.",
+    ],
+)
+def test_a_refused_parameter_is_told_before_every_sample_fails(message) -> None:
+    failure = classify(400, {"error": {"type": "invalid_request_error", "message": message}})
+    assert failure.kind == "parked"
+    assert 'omit = ["temperature"]' in failure.reason
+
+
+def limits(**headers):
+    read = classify(429, **{f"anthropic_ratelimit_{name}": value for name, value in headers.items()}).headers
+    assert read is not None
+    return read.tokens_limit, read.tokens_remaining, read.tokens_reset_s
+
+
+def test_anthropic_s_limits_of_prompt_and_completion_tokens() -> None:
+    apart = {
+        "input_tokens_limit": "40000", "input_tokens_remaining": "12000",
+        "input_tokens_reset": "2023-11-14T22:13:40Z",
+        "output_tokens_limit": "8000", "output_tokens_remaining": "5000",
+        "output_tokens_reset": "2023-11-14T22:13:30Z",
+    }  # fmt: skip
+    assert limits(**apart) == (48000, 17000, None)
+    total = {"tokens_limit": "48000", "tokens_remaining": "17000", "tokens_reset": "2023-11-14T22:13:40Z"}
+    assert limits(**apart, **total) == (48000, 17000, 20)
+    apart["output_tokens_remaining"] = "0"
+    assert limits(**apart, **total) == (48000, 0, 10)
+    assert limits(output_tokens_remaining="0", output_tokens_reset="soon") == (None, 0, None)

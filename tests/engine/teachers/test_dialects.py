@@ -20,7 +20,7 @@ def chat(*choices, **top):
 
 def test_an_unknown_dialect_names_those_there_are() -> None:
     with pytest.raises(ConfigError, match="openai-chat, openai-completions"):
-        dialect("anthropic-messages")
+        dialect("openai-batch")
 
 
 def test_chat_bodies() -> None:
@@ -132,3 +132,91 @@ def test_estimates_are_near_and_learn() -> None:
     assert correction.apply(200) == pytest.approx(300, abs=6)
     correction.observe(1, 10**9)
     assert correction.ratio <= 4
+
+
+FULL = Request(
+    messages=(Message("system", "Be brief."), Message("user", "2 + 2?"), Message("assistant", "It is")),
+    temperature=0.7,
+    max_tokens=64,
+    stop=("END", "\n"),
+    seed=3,
+)
+
+
+def test_response_bodies() -> None:
+    path, body = dialect("openai-responses").build(FULL, "m", {"reasoning": {"effort": "low"}})
+    assert path == "/responses"
+    assert body == {
+        "model": "m",
+        "input": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "2 + 2?"},
+            {"role": "assistant", "content": "It is"},
+        ],
+        "max_output_tokens": 64,
+        "store": False,
+        "temperature": 0.7,
+        "reasoning": {"effort": "low"},
+    }
+
+
+def test_message_bodies() -> None:
+    path, body = dialect("anthropic-messages").build(FULL, "m", {"metadata": {"user_id": "u"}})
+    assert path == "/messages"
+    assert body == {
+        "model": "m",
+        "max_tokens": 64,
+        "messages": [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "It is"}],
+        "system": "Be brief.",
+        "temperature": 0.7,
+        "stop_sequences": ["END"],  # white space alone is refused there
+        "metadata": {"user_id": "u"},
+    }
+
+
+def test_stop_strings_that_an_api_does_not_take_end_the_text_here() -> None:
+    part = {"type": "output_text", "text": "4 END 5\n6"}
+    payload = {"status": "incomplete", "output": [{"type": "message", "content": [part]}]}
+    (completion,) = dialect("openai-responses").parse(payload, FULL)
+    assert (completion.text, completion.finish_reason) == ("4 ", "stop")
+    payload = {"content": [{"type": "text", "text": "4\n5"}], "stop_reason": "max_tokens"}
+    (completion,) = dialect("anthropic-messages").parse(payload, FULL)
+    assert (completion.text, completion.finish_reason) == ("4", "stop")
+    assert completion.usage.completion_tokens == 1  # all of it was billed
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "usage"),
+    [
+        (
+            "openai-chat",
+            {"choices": [{"message": {"content": "4"}}]},
+            {
+                "prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 60},
+                "completion_tokens": 7, "completion_tokens_details": {"reasoning_tokens": 60},
+            },
+        ),
+        (
+            "openai-responses",
+            {"output": [{"type": "message", "content": [{"type": "output_text", "text": "4"}]}]},
+            {
+                "input_tokens": 5, "input_tokens_details": {"cached_tokens": 60},
+                "output_tokens": 7, "output_tokens_details": {"reasoning_tokens": 60},
+            },
+        ),
+        (
+            "anthropic-messages",
+            {"content": [{"type": "text", "text": "4"}]},
+            {
+                "input_tokens": 5, "cache_read_input_tokens": -60,
+                "output_tokens": 7, "output_tokens_details": {"thinking_tokens": 60},
+            },
+        ),
+    ],
+)  # fmt: skip
+def test_details_of_a_usage_are_never_more_than_their_whole(name, payload, usage) -> None:
+    (completion,) = dialect(name).parse({**payload, "usage": usage}, ASK)
+    used = completion.usage
+    assert (used.prompt_tokens, used.completion_tokens, used.estimated) == (5, 7, False)
+    assert used.cached_tokens == (0 if name == "anthropic-messages" else 5)
+    assert used.reasoning_tokens == 7

@@ -1,0 +1,138 @@
+"""OpenAI's responses: reasoning models, with their reasoning as text, as a summary or hidden.
+
+Nothing is left on the server (`store` is false unless `extra_body` says otherwise). The API has no
+`seed`, no `n` (one completion comes, whatever the request says) and no stop strings: the text is cut at
+the first of them here. Ask for summaries with `extra_body.reasoning = { summary = "auto" }`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from engine.teachers.dialects.shared import (
+    count,
+    cut_at,
+    finish,
+    objects,
+    plain,
+    settled,
+    split_think,
+    top_of,
+)
+from engine.teachers.failures import MalformedAnswer
+from engine.teachers.messages import Completion, ReasoningKind, Request, Usage
+
+PATH = "/responses"
+
+_CODE = re.compile(r"[a-z_]{1,64}")
+_UNFINISHED = ("queued", "in_progress", "cancelled")
+
+
+def build(request: Request, model: str, extra_body: Mapping[str, object]) -> tuple[str, dict[str, object]]:
+    """Path and body of a request."""
+    body: dict[str, object] = {
+        "model": model,
+        "input": [{"role": message.role, "content": message.content} for message in request.messages],
+        "max_output_tokens": request.max_tokens,
+        "store": False,
+    }
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
+    if request.top_p is not None:
+        body["top_p"] = request.top_p
+    body.update(extra_body)
+    return PATH, body
+
+
+def parse(payload: object, request: Request) -> list[Completion]:
+    """The one completion.
+
+    Raises:
+        MalformedAnswer: the payload is no response, reports an error, or is not finished.
+    """
+    top = top_of(payload)
+    reason = _reason(top)
+    items = objects(top.get("output"), "the output")
+    text, refusal = _said(items)
+    if refusal and not text:
+        text, reason = refusal, "refusal"
+    if text is None:
+        if not items and reason not in ("length", "content_filter"):
+            raise MalformedAnswer("the answer has no output")
+        text = ""  # cut off while it reasoned, or withheld: an answer, though not a good one
+    reasoning, kind = _reasoning(items)
+    text, thought = split_think(text)
+    if reasoning is None and thought:
+        reasoning, kind = thought, "full"
+    usage = _usage(top, request, text + (reasoning or ""))
+    text, stopped = cut_at(text, request.stop)
+    return [
+        Completion(
+            text=text,
+            usage=usage,
+            finish_reason="stop" if stopped else reason,
+            reasoning=reasoning,
+            reasoning_kind=kind or ("hidden" if usage.reasoning_tokens else None),
+            model=plain(top.get("model")) or "",
+            provider_id=plain(top.get("id")),
+        )
+    ]
+
+
+def _reason(top: dict[str, object]) -> str:
+    """The finish reason by status, error and incomplete details."""
+    status, error = top.get("status"), top.get("error")
+    if error or status == "failed":
+        code = error.get("code") if isinstance(error, dict) else None
+        code = code if isinstance(code, str) and _CODE.fullmatch(code) else ""
+        if code == "invalid_prompt" or "policy" in code:
+            return "content_filter"  # asking again would be refused again
+        raise MalformedAnswer("the answer reports an error" + (f": {code}" if code else ""))
+    if status in _UNFINISHED:
+        raise MalformedAnswer(f"the answer is not finished: {status}")
+    if status == "incomplete":
+        details = top.get("incomplete_details")
+        return finish(details.get("reason") if isinstance(details, dict) else None)
+    return finish("stop" if status == "completed" else status)
+
+
+def _said(items: list[dict[str, object]]) -> tuple[str | None, str | None]:
+    """Text and refusal of the messages; where a final answer is marked, commentary is left out."""
+    messages = [item for item in items if item.get("type") == "message"]
+    final = [item for item in messages if item.get("phase") == "final_answer"]
+    texts: list[str] = []
+    refusals: list[str] = []
+    for message in final or messages:
+        content = message.get("content")
+        for part in objects(content, "a message's content"):
+            if part.get("type") == "output_text" and isinstance(part.get("text"), str):
+                texts.append(plain(part["text"]) or "")
+            elif part.get("type") == "refusal":
+                refusals.append(plain(part.get("refusal")) or "")
+    return "".join(texts) if texts else None, "".join(refusals) or None
+
+
+def _reasoning(items: list[dict[str, object]]) -> tuple[str | None, ReasoningKind | None]:
+    """Reasoning and its kind; hidden where only its place is shown."""
+    found = [item for item in items if item.get("type") == "reasoning"]
+    kinds: tuple[tuple[str, ReasoningKind], ...] = (("content", "full"), ("summary", "summary"))
+    for field, kind in kinds:
+        parts = [part for item in found for part in objects(item.get(field), "reasoning")]
+        texts = [text for part in parts if (text := plain(part.get("text")))]
+        if texts:
+            return "\n\n".join(texts), kind
+    return None, "hidden" if found else None
+
+
+def _usage(top: dict[str, object], request: Request, text: str) -> Usage:
+    usage = top.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    return settled(
+        request,
+        [text],
+        prompt=count(usage, "input_tokens"),
+        completion=count(usage, "output_tokens"),
+        cached=count(usage, "input_tokens_details", "cached_tokens"),
+        reasoning=count(usage, "output_tokens_details", "reasoning_tokens"),
+    )
