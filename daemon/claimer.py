@@ -15,6 +15,7 @@ import anyio
 from anyio.abc import TaskStatus
 
 from daemon import events
+from daemon.clock import Clock
 from daemon.desk import Desk
 from daemon.jobs import Job, bound_tokens
 from daemon.ledger import Ledger
@@ -43,6 +44,7 @@ class Claimer:
         writer: Writer,
         ledger: Ledger,
         bus: events.Bus,
+        clock: Clock,
         desks: list[Desk],
         plans: list[ActivePlan],
     ) -> None:
@@ -50,6 +52,7 @@ class Claimer:
         self._writer = writer
         self._ledger = ledger
         self._bus = bus
+        self._clock = clock
         self.desks = desks
         self.plans = plans
         self.closed = False
@@ -198,7 +201,7 @@ class Claimer:
         allowance = NO_CAP if math.isinf(room) else max(0, min(int(room), count * most))
         held = 0 if allowance == NO_CAP else allowance
         self._ledger.reserve(plan.id, desk.id, held)
-        started = anyio.current_time()
+        started = self._clock.monotonic()
         got = await self._writer.do(
             claim,
             ClaimRequest(
@@ -211,7 +214,7 @@ class Claimer:
                 stop_after_correct=plan.config.stop_after_correct,
             ),
         )
-        desk.claimed(now := anyio.current_time(), now - started)
+        desk.claimed(now := self._clock.monotonic(), now - started)
         reserved = sum(sample.attempt.reserved_micros for sample in got.samples if sample.attempt)
         self._ledger.settle(plan.id, desk.id, held, reserved)
         plan.exhausted = got.exhausted
