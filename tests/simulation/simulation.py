@@ -259,6 +259,8 @@ class Simulation:
                 return
             if all(trouble.endswith("is used up") for trouble in troubles):
                 assert self.capped, "short of money without a budget"
+                ready = sum(desk.queued for desk in pipeline.desks if desk.available)
+                assert ready == 0, f"{ready} jobs are paid for and ready, and the daemon stops for money"
                 self.capped = False
                 return
             await anyio.sleep(self.rng.uniform(1, PERSON_S))
