@@ -15,6 +15,7 @@ import anyio
 from anyio.abc import TaskStatus
 
 from daemon import events
+from daemon.clock import Clock
 from daemon.desk import Desk
 from daemon.jobs import Job, bound_tokens
 from daemon.ledger import Ledger
@@ -43,6 +44,7 @@ class Claimer:
         writer: Writer,
         ledger: Ledger,
         bus: events.Bus,
+        clock: Clock,
         desks: list[Desk],
         plans: list[ActivePlan],
     ) -> None:
@@ -50,6 +52,7 @@ class Claimer:
         self._writer = writer
         self._ledger = ledger
         self._bus = bus
+        self._clock = clock
         self.desks = desks
         self.plans = plans
         self.closed = False
@@ -97,7 +100,7 @@ class Claimer:
     def hold_for_money(self, job: Job) -> None:
         """Keeps a begun job for which the money does not reach, until it does."""
         self._waiting_for_money.append(job)
-        self._note_money(job.plan, self._by_name[job.teacher], True)
+        self._note_money(job.plan)
 
     def hand_over(self, parked: Desk) -> list[tuple[Job, Desk]]:
         """Fresh jobs of a parked teacher that another teacher of their plan can take, and which one."""
@@ -166,10 +169,12 @@ class Claimer:
         for job in waiting:
             desk = self._by_name[job.teacher]
             if job.bound(desk.price) <= self._ledger.room(job.plan.id, desk.id):
-                self.short.pop(job.plan.id, None)
                 self.deliver(job)
             else:
                 self._waiting_for_money.append(job)
+        for plan in self.plans:
+            if waiting or plan.id in self.short:
+                self._note_money(plan)
 
     def _in_turn(self, desk: Desk) -> list[ActivePlan]:
         """The plans that this desk may serve, the next one first."""
@@ -179,7 +184,7 @@ class Claimer:
             if not plan.exhausted
             and not plan.paused
             and desk.name in plan.teachers
-            and self._ledger.room(plan.id, desk.id) > self._too_little.get((plan.id, desk.name), -math.inf)
+            and self._affords(plan, desk)
         ]
         return sorted(able, key=lambda plan: plan.passes)
 
@@ -198,7 +203,7 @@ class Claimer:
         allowance = NO_CAP if math.isinf(room) else max(0, min(int(room), count * most))
         held = 0 if allowance == NO_CAP else allowance
         self._ledger.reserve(plan.id, desk.id, held)
-        started = anyio.current_time()
+        started = self._clock.monotonic()
         got = await self._writer.do(
             claim,
             ClaimRequest(
@@ -211,7 +216,7 @@ class Claimer:
                 stop_after_correct=plan.config.stop_after_correct,
             ),
         )
-        desk.claimed(now := anyio.current_time(), now - started)
+        desk.claimed(now := self._clock.monotonic(), now - started)
         reserved = sum(sample.attempt.reserved_micros for sample in got.samples if sample.attempt)
         self._ledger.settle(plan.id, desk.id, held, reserved)
         plan.exhausted = got.exhausted
@@ -221,18 +226,28 @@ class Claimer:
             plan.passes = self._turn[desk.name] + len(got.samples) / plan.config.weight
         for sample in got.samples:
             desk.push(job_of(sample, plan))
-        self._note_money(plan, desk, got.short_of_money)
         if got.short_of_money:
             self._too_little[plan.id, desk.name] = self._ledger.room(plan.id, desk.id)
         else:
             self._too_little.pop((plan.id, desk.name), None)
+        self._note_money(plan)
         return bool(got.samples)
 
-    def _note_money(self, plan: ActivePlan, desk: Desk, short: bool) -> None:
-        if not short:
+    def _affords(self, plan: ActivePlan, desk: Desk) -> bool:
+        """Whether the next claim may fit: there is more money than when it last did not."""
+        return self._ledger.room(plan.id, desk.id) > self._too_little.get((plan.id, desk.name), -math.inf)
+
+    def _note_money(self, plan: ActivePlan) -> None:
+        """Whether a plan is short: one of its begun samples waits for money, or no teacher's claim can be paid."""
+        at = next((self._by_name[job.teacher] for job in self._waiting_for_money if job.plan is plan), None)
+        if at is None and not plan.exhausted:
+            desks = [desk for desk in self.desks if desk.name in plan.teachers and desk.available]
+            if desks and not any(self._affords(plan, desk) for desk in desks):
+                at = desks[0]
+        if at is None:
             self.short.pop(plan.id, None)
             return
-        which = self._ledger.binding(plan.id, desk.id)
+        which = self._ledger.binding(plan.id, at.id)
         if which not in self.short.values():
             self._bus.emit(events.BudgetReached(which=which))
         self.short[plan.id] = which

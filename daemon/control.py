@@ -11,12 +11,10 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskStatus
 
-from daemon import events
-from daemon.claimer import Claimer
 from daemon.clock import Clock
+from daemon.pipeline import Pipeline
 from daemon.planner import Planner
 from daemon.trainer import Trainer
-from state.catalog import SwitchRequest, switch
 from state.commands import Pending, Reply, answer, pending
 from state.database import open_reader
 from state.writer import Writer
@@ -33,8 +31,7 @@ class Control:
         *,
         writer: Writer,
         clock: Clock,
-        bus: events.Bus,
-        claimer: Claimer,
+        pipeline: Pipeline,
         planner: Planner,
         trainer: Trainer,
         stop: Callable[[str, bool], None],
@@ -42,8 +39,7 @@ class Control:
         self._database = database
         self._writer = writer
         self._clock = clock
-        self._bus = bus
-        self._claimer = claimer
+        self._pipeline = pipeline
         self._planner = planner
         self._trainer = trainer
         self._stop = stop
@@ -86,35 +82,9 @@ class Control:
 
     async def _switch(self, args: dict[str, Any], paused: bool) -> str:
         task, teacher = args.get("task"), args.get("teacher")
-        plans = [plan for plan in self._claimer.plans if task in (None, plan.task)]
-        desks = [desk for desk in self._claimer.desks if teacher in (None, desk.name)]
-        if task is not None and not plans:
-            raise ValueError(f"no plan samples a task {task!r}; there are: {self._names('task')}")
-        if teacher is not None and not desks:
-            raise ValueError(f"there is no teacher {teacher!r}; there are: {self._names('teacher')}")
-        now = self._clock.monotonic()
-        if teacher is None:
-            for plan in plans:
-                plan.paused = paused
-            await self._writer.do(switch, SwitchRequest(table="task", name=task, paused=paused))
-        if teacher is not None or (task is None and not paused):
-            for desk in desks:
-                desk.paused = paused
-                if not paused:
-                    was = desk.parked
-                    desk.unpark(now)
-                    if was:
-                        self._bus.emit(events.TeacherResumed(teacher=desk.name))
-            await self._writer.do(switch, SwitchRequest(table="teacher", name=teacher, paused=paused))
-        self._claimer.hold_or_return()
-        self._claimer.changed.notify()
+        await self._pipeline.switch(task=task, teacher=teacher, paused=paused)
         what = f"task {task}" if task else f"teacher {teacher}" if teacher else "all sampling"
         return f"{what} is paused" if paused else f"{what} goes on"
-
-    def _names(self, kind: str) -> str:
-        if kind == "task":
-            return ", ".join(sorted({plan.task for plan in self._claimer.plans})) or "none"
-        return ", ".join(desk.name for desk in self._claimer.desks) or "none"
 
     async def _train(self, args: dict[str, Any]) -> str:
         return await self._planner.train_now(str(args.get("task", "")), args.get("student"))

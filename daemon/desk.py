@@ -17,7 +17,7 @@ from daemon.meters import Latencies, Meter
 from daemon.retries import Breaker, RetryBudget
 from daemon.signals import Signal
 from engine.config import TeacherConfig
-from engine.teachers.client import TeacherClient
+from engine.teachers.client import Client
 from engine.teachers.tokens import Correction
 from state.pulse import TeacherPulse
 
@@ -46,9 +46,7 @@ class Figures:
 class Desk:
     """A teacher, its queue and its lanes (one a key)."""
 
-    def __init__(
-        self, teacher_id: int, name: str, config: TeacherConfig, client: TeacherClient, now: float
-    ) -> None:
+    def __init__(self, teacher_id: int, name: str, config: TeacherConfig, client: Client, now: float) -> None:
         self.id = teacher_id
         self.name = name
         self.config = config

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,35 +20,25 @@ import anyio.to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
 from daemon import events
-from daemon.carrier import Carrier
 from daemon.claimer import Claimer
 from daemon.clock import Clock, SystemClock
 from daemon.control import Control
-from daemon.delays import Delays
-from daemon.desk import Desk
 from daemon.devices import Device, check_ranks, find_devices
 from daemon.heartbeat import EventLog, Heartbeat, LagMeter
 from daemon.http import serve_http
-from daemon.lane import Lane
-from daemon.limits import KeyLimits
+from daemon.pipeline import Child, Pipeline, make_desks
 from daemon.planner import Planner
 from daemon.practice import serve_practice
-from daemon.resuming import grade_missing, open_jobs
 from daemon.setup import Catalog, Input, make_ledger, read_input, synchronise
 from daemon.trainer import Trainer
 from daemon.work import Work
 from engine.config import Config
 from engine.errors import CoterieError
 from engine.teachers.client import TeacherClient
-from engine.teachers.keys import TeacherKey
 from state.boots import end_boot
-from state.catalog import park_teacher
 from state.database import open_writer
 from state.events import EventRow
 from state.writer import Writer
-
-Child = Callable[..., Awaitable[None]]
-"""Something that serves until it is cancelled, and says when it is ready."""
 
 
 @dataclass(slots=True)
@@ -70,11 +60,13 @@ class Service:
         until_idle: bool,
         tell: Callable[[EventRow], None],
         clock: Clock | None = None,
+        rng: random.Random | None = None,
     ) -> None:
         self._config = config
         self._until_idle = until_idle
         self._tell = tell
         self._clock = clock or SystemClock()
+        self._rng = rng or random.Random()
         self._bus = events.Bus()
         self._ended = Ended()
         self._stop_asked = anyio.Event()
@@ -130,36 +122,21 @@ class Service:
 
     async def _work(self, catalog: Catalog, given: Input, writer: Writer, devices: list[Device]) -> None:
         config, clock = self._config, self._clock
-        ledger = make_ledger(config, catalog)
         async with AsyncExitStack() as stack, anyio.create_task_group() as group:
-            desks = await self._desks(stack, group, catalog, given)
-            claimer = Claimer(
+            clients = await self._clients(stack, group)
+            desks = make_desks(config, catalog, clients, clock.monotonic())
+            pipeline = Pipeline(
                 boot_id=catalog.boot.id,
                 writer=writer,
-                ledger=ledger,
-                bus=self._bus,
-                desks=desks,
-                plans=catalog.plans,
-            )
-            delays = Delays(clock, claimer.deliver)
-
-            def on_park(desk: Desk) -> None:
-                group.start_soon(self._desk_parked, desk, claimer, carrier, writer)
-
-            carrier = Carrier(
-                boot_id=catalog.boot.id,
-                writer=writer,
-                ledger=ledger,
+                ledger=make_ledger(config, catalog),
                 bus=self._bus,
                 clock=clock,
-                rng=random.Random(),
-                delays=delays,
-                out_of_money=claimer.hold_for_money,
-                parked=on_park,
+                rng=self._rng,
+                desks=desks,
+                plans=catalog.plans,
+                keys=given.keys,
             )
-            for desk in desks:
-                keys = given.keys[desk.name] or (TeacherKey("", None),)
-                desk.lanes = [self._lane(desk, key, carrier) for key in keys]
+            claimer, delays = pipeline.claimer, pipeline.delays
             trainer = Trainer(
                 config, boot_id=catalog.boot.id, writer=writer, bus=self._bus, clock=clock, devices=devices
             )
@@ -187,81 +164,48 @@ class Service:
                 config.database,
                 writer=writer,
                 clock=clock,
-                bus=self._bus,
-                claimer=claimer,
+                pipeline=pipeline,
                 planner=planner,
                 trainer=trainer,
                 stop=self.stop,
             )
             self._state = "running"
-            await grade_missing(config.database, writer, catalog.plans)
-            await self._take_up(claimer, catalog)
+            await pipeline.take_up(config.database)
             for name, serve in (
                 ("lag meter", lag.serve),
                 ("heartbeat", heartbeat.serve),
                 ("trainer", trainer.serve),
                 ("planner", planner.serve),
-                ("delays", delays.serve),
                 ("control", control.serve),
-                ("claimer", claimer.serve),
                 ("signals", self._signals),
-                *((f"{desk.name} lane", lane.serve) for desk in desks for lane in desk.lanes),
+                *pipeline.parts(),
             ):
                 await group.start(partial(_named, name, serve), name=name)
             if config.daemon.http:
                 await group.start(serve_http, config.daemon.http, config.database, name="http")
             work = Work(
-                config, bus=self._bus, claimer=claimer, delays=delays, planner=planner, trainer=trainer
+                config,
+                bus=self._bus,
+                clock=clock,
+                claimer=claimer,
+                delays=delays,
+                planner=planner,
+                trainer=trainer,
             )
             group.start_soon(work.tell_completions, name="completions")
             if self._until_idle:
                 group.start_soon(self._watch_idle, work, name="idle watch")
             await self._stop_asked.wait()
-            await self._drain(claimer, carrier, trainer)
+            await self._drain(pipeline, trainer)
             await heartbeat.beat()
             group.cancel_scope.cancel()
 
-    async def _desks(
-        self, stack: AsyncExitStack, group: TaskGroup, catalog: Catalog, given: Input
-    ) -> list[Desk]:
-        desks = []
+    async def _clients(self, stack: AsyncExitStack, group: TaskGroup) -> dict[str, TeacherClient]:
+        clients = {}
         for name, teacher in self._config.teachers.items():
             url = await group.start(serve_practice, name, teacher, name=name) if teacher.builtin else None
-            client = await stack.enter_async_context(TeacherClient(teacher, base_url=url))
-            row = catalog.teachers[name]
-            assert row.id is not None
-            desk = Desk(row.id, name, teacher, client, self._clock.monotonic())
-            desk.paused = row.state == "paused"
-            desks.append(desk)
-        return desks
-
-    def _lane(self, desk: Desk, key: TeacherKey, carrier: Carrier) -> Lane:
-        limits = KeyLimits(
-            self._clock.monotonic(),
-            requests_per_minute=desk.config.requests_per_minute,
-            tokens_per_minute=desk.config.tokens_per_minute,
-            concurrency=desk.config.concurrency,
-        )
-        return Lane(desk, key, limits, self._clock, carrier.carry)
-
-    async def _take_up(self, claimer: Claimer, catalog: Catalog) -> None:
-        """Open samples of an earlier daemon come first."""
-        dialects: dict[int, str] = {desk.id: desk.config.dialect for desk in claimer.desks}
-        names = {desk.id: desk.name for desk in claimer.desks}
-        for plan in catalog.plans:
-            jobs = await anyio.to_thread.run_sync(open_jobs, self._config.database, plan, dialects)
-            plan.open += len(jobs)
-            for job, teacher_id in jobs:
-                name = names.get(teacher_id, "")
-                job.teacher = name if name in plan.teachers else plan.teachers[0]
-                claimer.deliver(job)
-
-    async def _desk_parked(self, desk: Desk, claimer: Claimer, carrier: Carrier, writer: Writer) -> None:
-        await writer.do(park_teacher, (desk.id, desk.parked))
-        self._bus.emit(events.TeacherParked(teacher=desk.name, reason=desk.parked))
-        for job, other in claimer.hand_over(desk):
-            await carrier.release(job, desk)
-            other.push(job)
+            clients[name] = await stack.enter_async_context(TeacherClient(teacher, base_url=url))
+        return clients
 
     async def _watch_idle(self, work: Work) -> None:
         """Ends the daemon when nothing is left to do, or nothing that can be done without a person."""
@@ -283,30 +227,18 @@ class Service:
                 self._ended.interrupted = True
                 self.stop(f"signal {number.name}")
 
-    async def _drain(self, claimer: Claimer, carrier: Carrier, trainer: Trainer) -> None:
+    async def _drain(self, pipeline: Pipeline, trainer: Trainer) -> None:
         """No new request; those in flight are awaited, runs are asked for a checkpoint."""
-        claimer.close()
-        for desk in claimer.desks:
-            for lane in desk.lanes:
-                lane.close()
+        pipeline.close()
         async with anyio.create_task_group() as group:
             group.start_soon(self._cut_short, group)
             with anyio.move_on_after(self._config.daemon.drain_seconds):
                 async with anyio.create_task_group() as both:
                     both.start_soon(trainer.drain, self._config.daemon.drain_seconds)
-                    both.start_soon(self._await_flight, claimer.desks)
+                    both.start_soon(pipeline.flight_ended)
             group.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
-            await claimer.closed_for_good.wait()
-            for desk in claimer.desks:
-                for job in desk.take_out(lambda job: True):
-                    await carrier.release(job, desk)
-            for job in claimer.held_back():
-                await carrier.release(job, claimer.desk_of(job))
-
-    async def _await_flight(self, desks: list[Desk]) -> None:
-        while any(desk.in_flight for desk in desks):
-            await self._clock.sleep(0.02)
+            await pipeline.put_back()
 
     async def _cut_short(self, group: TaskGroup) -> None:
         await self._stop_now.wait()

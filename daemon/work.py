@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from contextlib import closing
+from typing import Protocol
 
-import anyio
 import anyio.to_thread
 
 from daemon import events
 from daemon.claimer import Claimer
+from daemon.clock import Clock
 from daemon.delays import Delays
-from daemon.planner import Planner
+from daemon.pipeline import Aside
 from daemon.plans import ActivePlan
-from daemon.trainer import Trainer
 from engine.config import Config
 from state.database import open_reader
 
 LOOK_S = 0.25
 QUIET_LOOKS = 3
 """Looks in a row without work before the daemon counts as idle: a stored sample may just make a run due."""
+
+
+class Busy(Protocol):
+    """A part that may have something to do."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether it has nothing to do."""
+        ...
 
 
 class Work:
@@ -31,8 +40,10 @@ class Work:
         bus: events.Bus,
         claimer: Claimer,
         delays: Delays,
-        planner: Planner,
-        trainer: Trainer,
+        clock: Clock,
+        planner: Busy,
+        trainer: Busy,
+        aside: Aside = anyio.to_thread.run_sync,
     ) -> None:
         self._config = config
         self._bus = bus
@@ -40,6 +51,8 @@ class Work:
         self._delays = delays
         self._planner = planner
         self._trainer = trainer
+        self._clock = clock
+        self._aside = aside
 
     async def tell_completions(self) -> None:
         """Says when a plan is complete: its last sample ended, or was not needed."""
@@ -49,7 +62,7 @@ class Work:
         while True:
             for plan in plans:
                 if plan.done and not plan.completed:
-                    accepted, rejected, failed = await anyio.to_thread.run_sync(self._counts, plan.id)
+                    accepted, rejected, failed = await self._aside(self._counts, plan.id)
                     plan.completed = True
                     self._bus.emit(
                         events.PlanCompleted(
@@ -60,13 +73,13 @@ class Work:
                             failed=failed,
                         )
                     )
-            await anyio.sleep(LOOK_S)
+            await self._clock.sleep(LOOK_S)
 
     async def idle(self) -> None:
         """Returns when nothing is left to do, or nothing that can be done without a person."""
         quiet = 0
         while quiet < QUIET_LOOKS:
-            await anyio.sleep(LOOK_S)
+            await self._clock.sleep(LOOK_S)
             quiet = 0 if self._busy() else quiet + 1
 
     def troubles(self) -> list[str]:
@@ -91,7 +104,8 @@ class Work:
 
     def _busy(self) -> bool:
         rest = [plan for plan in self._claimer.plans if not plan.done or not plan.completed]
-        if any(desk.in_flight for desk in self._claimer.desks) or len(self._delays):
+        desks = self._claimer.desks
+        if any(desk.in_flight or (desk.available and desk.queued) for desk in desks) or len(self._delays):
             return True
         if any(not self._blocked(plan) for plan in rest):
             return True

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import anyio
@@ -29,6 +30,8 @@ from state.sqlite import Connection
 T = TypeVar("T")
 R = TypeVar("R")
 Batch = Callable[[Connection, Sequence[T]], Sequence[R]]
+Run = Callable[[Callable[[], None]], Awaitable[None]]
+"""Runs a transaction where it holds nobody up; one at a time is asked for."""
 
 LINGER_S = 0.02
 GROUP_ROWS = 500
@@ -58,6 +61,7 @@ class Writer:
         linger_s: float = LINGER_S,
         group_rows: int = GROUP_ROWS,
         capacity: int = CAPACITY,
+        run: Run | None = None,
     ) -> None:
         self._connection = connection
         self._linger_s = linger_s
@@ -69,6 +73,7 @@ class Writer:
         self._closing = False
         self._ended = False
         self._thread = anyio.CapacityLimiter(1)
+        self._run = run or partial(anyio.to_thread.run_sync, limiter=self._thread)
         self.trouble = ""
         """Why commits wait (disk full, database locked); empty when all is well."""
         self.lag_ms = 0.0
@@ -111,9 +116,12 @@ class Writer:
                 await self._flush()
                 self.lag_ms = (time.monotonic() - arrived) * 1000
         finally:
-            while self._pending:
-                await self._flush()
-            self._ended = True
+            try:
+                while self._pending:
+                    await self._flush()
+            finally:
+                self._ended = True
+                self._give_up(self._pending)
 
     async def _flush(self) -> None:
         """Commits what has arrived: it is stored, whatever ends."""
@@ -131,18 +139,27 @@ class Writer:
         self._full.set()
 
     async def _commit(self, group: list[_Ticket]) -> None:
-        while True:
-            try:
-                await anyio.to_thread.run_sync(self._transact, group, limiter=self._thread)
-            except sqlite.OperationalError as error:
-                if not _passing(error):
-                    raise
-                self.trouble = f"state.db: {error}; waiting, nothing received is lost"
-                await anyio.sleep(RETRY_S)
-            else:
-                self.trouble = ""
-                break
-        for ticket in group:
+        committed = False
+        try:
+            while not committed:
+                try:
+                    await self._run(partial(self._transact, group))
+                except sqlite.OperationalError as error:
+                    if not _passing(error):
+                        raise
+                    self.trouble = f"state.db: {error}; waiting, nothing received is lost"
+                    await anyio.sleep(RETRY_S)
+                else:
+                    self.trouble, committed = "", True
+        finally:
+            self._give_up([ticket for ticket in group if not ticket.settled])
+            for ticket in group:
+                ticket.done.set()
+
+    def _give_up(self, tickets: list[_Ticket]) -> None:
+        """The writer dies: whoever waits, even shielded, is told, or the daemon would never end."""
+        for ticket in tickets:
+            ticket.error = RuntimeError("the writer died before this was written")
             ticket.done.set()
 
     def _transact(self, tickets: list[_Ticket]) -> None:

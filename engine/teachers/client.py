@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import aiohttp
 import anyio.to_thread
@@ -54,6 +54,14 @@ class Answer:
     headers: RateHeaders | None
     latency_s: float
     provider_id: str | None
+
+
+class Client(Protocol):
+    """What the daemon knows of a way to a teacher."""
+
+    async def send(self, request: Request, *, request_id: str, key: SecretStr | None) -> Answer | Failure:
+        """Sends one request and reads its answer; raises nothing but a cancellation."""
+        ...
 
 
 class TeacherClient:

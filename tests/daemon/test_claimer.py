@@ -78,7 +78,13 @@ async def claiming(
         ledger.add_plan(plan.id, (plan_caps or {}).get(plan.id), 0)
     async with writing(world) as writer:
         claimer = Claimer(
-            boot_id=world.boot, writer=writer, ledger=ledger, bus=heard.bus, desks=desks, plans=plans
+            boot_id=world.boot,
+            writer=writer,
+            ledger=ledger,
+            bus=heard.bus,
+            clock=SystemClock(),
+            desks=desks,
+            plans=plans,
         )
         async with anyio.create_task_group() as group:
             await group.start(claimer.serve)

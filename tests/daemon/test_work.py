@@ -3,20 +3,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import pytest
 
 from daemon import work as module
 from daemon.claimer import Claimer, job_of
+from daemon.clock import SystemClock
 from daemon.delays import Delays
 from daemon.desk import Desk
 from daemon.events import PlanCompleted
 from daemon.ledger import Ledger
-from daemon.planner import Planner
 from daemon.plans import ActivePlan
-from daemon.trainer import Trainer
 from daemon.work import Work
 from tests.daemon.parts import Clock, Heard, active_plan, config_of, desk_of, until, writing
 from tests.state.world import World, make
@@ -56,7 +55,13 @@ async def working(
     heard, part = Heard(), Part()
     async with writing(world) as writer:
         claimer = Claimer(
-            boot_id=world.boot, writer=writer, ledger=Ledger(None), bus=heard.bus, desks=desks, plans=plans
+            boot_id=world.boot,
+            writer=writer,
+            ledger=Ledger(None),
+            bus=heard.bus,
+            clock=SystemClock(),
+            desks=desks,
+            plans=plans,
         )
         delays = Delays(Clock(), claimer.deliver)
         work = Work(
@@ -64,8 +69,9 @@ async def working(
             bus=heard.bus,
             claimer=claimer,
             delays=delays,
-            planner=cast(Planner, part),
-            trainer=cast(Trainer, part),
+            clock=SystemClock(),
+            planner=part,
+            trainer=part,
         )
         yield Bench(work, claimer, delays, heard, part)
 

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from state import sqlite
@@ -274,3 +275,28 @@ async def test_a_caller_that_is_cancelled_does_not_take_its_item_along(tmp_path:
         writer.close()
     assert kinds(connection) == ["a", "b"]
     connection.close()
+
+
+async def test_a_writer_that_dies_tells_those_who_wait_though_they_are_shielded(tmp_path: Path) -> None:
+    async def broken(transact: Callable[[], None]) -> None:
+        await anyio.lowlevel.checkpoint()
+        raise MemoryError("no thread can be started")
+
+    connection = open_writer(tmp_path / "state.db")
+    writer = Writer(connection, linger_s=0, run=broken)
+    told: list[str] = []
+
+    async def store(item: str) -> None:
+        with anyio.CancelScope(shield=True):
+            try:
+                await writer.do(add, item)
+            except RuntimeError as error:
+                told.append(str(error))
+
+    with anyio.fail_after(5), pytest.raises(ExceptionGroup):
+        async with anyio.create_task_group() as group:
+            group.start_soon(store, "a")
+            group.start_soon(store, "b")
+            await group.start(writer.serve)
+    connection.close()
+    assert len(told) == 2

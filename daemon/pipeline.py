@@ -1,0 +1,225 @@
+"""Sampling, wired: claimer, lanes, carrier and delays around one writer, with time, chance and transport given.
+
+The service builds one around real connections and the machine's clock, the simulation around a teacher and a
+clock of its own; neither wires anything else. The order of an end is the owner's: `close`, `flight_ended` for
+as long as it likes, then `put_back`, and only then the parts are cancelled.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskStatus
+
+from daemon import events
+from daemon.carrier import Carrier
+from daemon.claimer import Claimer
+from daemon.clock import Clock
+from daemon.delays import Delays
+from daemon.desk import Desk
+from daemon.lane import Lane
+from daemon.ledger import Ledger
+from daemon.limits import KeyLimits
+from daemon.plans import ActivePlan
+from daemon.resuming import grade_missing, open_jobs
+from daemon.setup import Catalog
+from daemon.signals import Signal
+from engine.config import Config
+from engine.teachers.client import Client
+from engine.teachers.keys import TeacherKey
+from state.catalog import SwitchRequest, park_teacher, switch
+from state.writer import Writer
+
+Child = Callable[..., Awaitable[None]]
+"""Something that serves until it is cancelled, and says when it is ready."""
+
+Aside = Callable[..., Awaitable[Any]]
+"""Runs a function that blocks, with its arguments, where it holds nobody up."""
+
+FLIGHT_LOOK_S = 0.02
+
+
+class Pipeline:
+    """The way of all samples, from claim to verdict."""
+
+    def __init__(
+        self,
+        *,
+        boot_id: int,
+        writer: Writer,
+        ledger: Ledger,
+        bus: events.Bus,
+        clock: Clock,
+        rng: random.Random,
+        desks: list[Desk],
+        plans: list[ActivePlan],
+        keys: Mapping[str, Sequence[TeacherKey]],
+        aside: Aside = anyio.to_thread.run_sync,
+    ) -> None:
+        """Starts nothing.
+
+        Args:
+            boot_id: this start of the daemon.
+            writer: stores everything; served by the owner.
+            ledger: money, with what was spent before.
+            bus: hears what happens.
+            clock: the one clock.
+            rng: the one source of chance.
+            desks: the teachers; they get their lanes here.
+            plans: what to sample.
+            keys: each teacher's keys by its name; one without any has one lane without a key.
+            aside: runs reads that block.
+        """
+        self._writer = writer
+        self._bus = bus
+        self._clock = clock
+        self._aside = aside
+        self._parked: list[Desk] = []
+        self._parking = Signal()
+        self.claimer = Claimer(
+            boot_id=boot_id, writer=writer, ledger=ledger, bus=bus, clock=clock, desks=desks, plans=plans
+        )
+        self.delays = Delays(clock, self.claimer.deliver)
+        self._carrier = Carrier(
+            boot_id=boot_id,
+            writer=writer,
+            ledger=ledger,
+            bus=bus,
+            clock=clock,
+            rng=rng,
+            delays=self.delays,
+            out_of_money=self.claimer.hold_for_money,
+            parked=self._on_park,
+        )
+        for desk in desks:
+            desk.lanes = [self._lane(desk, key) for key in keys.get(desk.name) or (TeacherKey("", None),)]
+
+    @property
+    def desks(self) -> list[Desk]:
+        """The teachers at work."""
+        return self.claimer.desks
+
+    @property
+    def plans(self) -> list[ActivePlan]:
+        """What is sampled."""
+        return self.claimer.plans
+
+    def parts(self) -> list[tuple[str, Child]]:
+        """What must be served, with names, in the order of starting."""
+        return [
+            ("delays", self.delays.serve),
+            ("parking", self._park),
+            ("claimer", self.claimer.serve),
+            *((f"{desk.name} lane", lane.serve) for desk in self.desks for lane in desk.lanes),
+        ]
+
+    async def take_up(self, database: Path) -> None:
+        """What an earlier daemon left comes first: verdicts that are missing, then samples that are open."""
+        await grade_missing(database, self._writer, self.plans)
+        dialects: dict[int, str] = {desk.id: desk.config.dialect for desk in self.desks}
+        names = {desk.id: desk.name for desk in self.desks}
+        for plan in self.plans:
+            jobs = await self._aside(open_jobs, database, plan, dialects)
+            plan.open += len(jobs)
+            for job, teacher_id in jobs:
+                name = names.get(teacher_id, "")
+                job.teacher = name if name in plan.teachers else plan.teachers[0]
+                self.claimer.deliver(job)
+
+    async def switch(self, *, task: str | None, teacher: str | None, paused: bool) -> None:
+        """Pauses or resumes a task or a teacher, or all of either; resuming tries parked teachers again.
+
+        Without a name, pausing pauses every task, and resuming resumes every task and every teacher.
+
+        Raises:
+            ValueError: there is none of that name; the message names those there are.
+        """
+        plans = [plan for plan in self.plans if task in (None, plan.task)]
+        desks = [desk for desk in self.desks if teacher in (None, desk.name)]
+        if task is not None and not plans:
+            known = sorted({plan.task for plan in self.plans})
+            raise ValueError(f"no plan samples a task {task!r}; there are: {', '.join(known) or 'none'}")
+        if teacher is not None and not desks:
+            known = [desk.name for desk in self.desks]
+            raise ValueError(f"there is no teacher {teacher!r}; there are: {', '.join(known) or 'none'}")
+        now = self._clock.monotonic()
+        if teacher is None:
+            for plan in plans:
+                plan.paused = paused
+            await self._writer.do(switch, SwitchRequest(table="task", name=task, paused=paused))
+        if teacher is not None or (task is None and not paused):
+            for desk in desks:
+                desk.paused = paused
+                if not paused:
+                    was = desk.parked
+                    desk.unpark(now)
+                    if was:
+                        self._bus.emit(events.TeacherResumed(teacher=desk.name))
+            await self._writer.do(switch, SwitchRequest(table="teacher", name=teacher, paused=paused))
+        self.claimer.hold_or_return()
+        self.claimer.changed.notify()
+
+    def close(self) -> None:
+        """No new claim, no new request."""
+        self.claimer.close()
+        for desk in self.desks:
+            for lane in desk.lanes:
+                lane.close()
+
+    async def flight_ended(self) -> None:
+        """Returns when nothing is in flight."""
+        while any(desk.in_flight for desk in self.desks):
+            await self._clock.sleep(FLIGHT_LOOK_S)
+
+    async def put_back(self) -> None:
+        """After `close`: attempts that were written down and are not going to be sent are released."""
+        await self.claimer.closed_for_good.wait()
+        for desk in self.desks:
+            for job in desk.take_out(lambda job: True):
+                await self._carrier.release(job, desk)
+        for job in self.claimer.held_back():
+            await self._carrier.release(job, self.claimer.desk_of(job))
+
+    def _lane(self, desk: Desk, key: TeacherKey) -> Lane:
+        limits = KeyLimits(
+            self._clock.monotonic(),
+            requests_per_minute=desk.config.requests_per_minute,
+            tokens_per_minute=desk.config.tokens_per_minute,
+            concurrency=desk.config.concurrency,
+        )
+        return Lane(desk, key, limits, self._clock, self._carrier.carry)
+
+    def _on_park(self, desk: Desk) -> None:
+        self._parked.append(desk)
+        self._parking.notify()
+
+    async def _park(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Tells of teachers that were parked, and hands their work on, until cancelled."""
+        task_status.started()
+        while True:
+            if not self._parked:
+                await self._parking.wait()
+                continue
+            desk = self._parked.pop(0)
+            await self._writer.do(park_teacher, (desk.id, desk.parked))
+            self._bus.emit(events.TeacherParked(teacher=desk.name, reason=desk.parked))
+            for job, other in self.claimer.hand_over(desk):
+                await self._carrier.release(job, desk)
+                other.push(job)
+
+
+def make_desks(config: Config, catalog: Catalog, clients: Mapping[str, Client], now: float) -> list[Desk]:
+    """A desk for each teacher, paused where it was left so."""
+    desks = []
+    for name, teacher in config.teachers.items():
+        row = catalog.teachers[name]
+        assert row.id is not None
+        desk = Desk(row.id, name, teacher, clients[name], now)
+        desk.paused = row.state == "paused"
+        desks.append(desk)
+    return desks

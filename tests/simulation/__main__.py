@@ -1,0 +1,85 @@
+"""Many seeds of the simulation: `python -m tests.simulation --seeds 1000 [--from 0] [--jobs 2]`.
+
+Ends with 1 when an invariant did not hold, and says how that seed is run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from tests.simulation.simulation import Simulation, Told
+
+MEMORY = Path("/dev/shm")
+
+
+def run_seed(seed: int) -> Told | str:
+    """What one seed was, or the traceback of what did not hold."""
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        try:
+            return Simulation(seed, Path(folder)).run()
+        except BaseException as error:
+            return "".join(traceback.format_exception(cause(error)))
+        finally:
+            gc.collect()
+
+
+def cause(error: BaseException) -> BaseException:
+    """What did not hold, out of the groups of tasks that fell with it."""
+    leaves = [error]
+    while groups := [each for each in leaves if isinstance(each, BaseExceptionGroup)]:
+        leaves = [each for each in leaves if each not in groups] + [
+            inner for group in groups for inner in group.exceptions
+        ]
+    return next((each for each in leaves if isinstance(each, AssertionError)), leaves[0])
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the seeds."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation")
+    parser.add_argument("--seeds", type=int, default=1000, help="how many")
+    parser.add_argument("--from", type=int, default=0, dest="first", help="the first one")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--trace", action="store_true", help="print the digest of each run")
+    options = parser.parse_args(argv)
+    started = time.monotonic()
+    failed: list[tuple[int, str]] = []
+    told: list[Told] = []
+    seeds = range(options.first, options.first + options.seeds)
+    with ProcessPoolExecutor(max_workers=min(options.jobs, len(seeds))) as pool:
+        for seed, found in zip(seeds, pool.map(run_seed, seeds, chunksize=1), strict=True):
+            if isinstance(found, str):
+                failed.append((seed, found))
+                print(f"seed {seed}:\n{found}", file=sys.stderr)
+            else:
+                told.append(found)
+                if options.trace:
+                    print(found.seed, found.trace)
+    wall = time.monotonic() - started
+    virtual = sum(each.virtual_s for each in told) / 3600
+    faults: Counter[str] = Counter()
+    for each in told:
+        faults.update(each.faults)
+    print(
+        f"{len(seeds)} seeds in {wall:.0f} s ({len(seeds) / wall:.1f} a second), {virtual:.0f} virtual hours,"
+        f" {sum(each.boots for each in told)} starts, {sum(each.kills for each in told)} kills\n"
+        f"{sum(each.requests for each in told)} requests, {sum(each.billed for each in told)} billed,"
+        f" {sum(each.stored for each in told)} of them stored,"
+        f" {sum(each.unknown for each in told)} attempts unknown\n"
+        + ", ".join(f"{name} {count}" for name, count in sorted(faults.items()))
+    )
+    for seed, _ in failed:
+        print(f"failed: python -m tests.simulation --from {seed} --seeds 1")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

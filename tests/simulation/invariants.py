@@ -1,0 +1,218 @@
+"""What must hold: at every commit, after every death, and at the end."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from daemon.ledger import Ledger, micros
+from daemon.pipeline import Pipeline
+from engine.config import Config
+from state.database import open_reader
+from state.sqlite import Connection
+from tests.simulation.scenario import Scenario
+from tests.simulation.school import AMBIGUOUS, BURNS, PERMANENT, WINDOW_S, School
+from tests.state.world import World, check_counts
+
+FAIR = 2.0
+"""Two plans at work may differ by so many claims of the largest size, weighed."""
+OVER_KNOWN = 3
+OVER_UNKNOWN = 80
+"""In any minute a life asks at most so many times more than the true limit, refusals counted: where the
+configuration has it, and where it has none or a wrong one, and it is found out by being refused."""
+
+
+class Watch:
+    """Looks on at every commit of one life: money, fairness."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        config: Config,
+        pipeline: Pipeline,
+        ledger: Ledger,
+        schools: Mapping[str, School],
+    ) -> None:
+        self._connection = connection
+        self._total = micros(config.daemon.budget_usd)
+        self._caps = {plan.id: micros(plan.config.budget_usd) for plan in pipeline.plans}
+        self._pipeline = pipeline
+        self._ledger = ledger
+        self._schools = schools
+        self._base: dict[int, int] = {}
+        self._largest: dict[int, int] = {}
+        self._last = self._claimed()
+
+    def committed(self, now: float) -> str:
+        """Checks what is on disk now; returns a summary for the trace."""
+        rows = self._connection.execute(
+            "SELECT id, claimed, stored, failed, spent_micros, reserved_micros FROM plan ORDER BY id"
+        ).fetchall()
+        spent, reserved = self._connection.execute(
+            "SELECT sum(spent_micros), sum(reserved_micros) FROM teacher"
+        ).fetchone()
+        if self._total is not None:
+            assert spent + reserved <= self._total, f"{spent} + {reserved} is over the budget {self._total}"
+            billed = sum(entry.cost for school in self._schools.values() for entry in school.entries)
+            assert billed <= self._total, f"the teachers billed {billed} of {self._total}"
+        for plan, _, _, _, plan_spent, plan_reserved in rows:
+            cap = self._caps.get(plan)
+            assert cap is None or plan_spent + plan_reserved <= cap, f"plan {plan} is over its budget {cap}"
+            assert plan_spent >= 0 and plan_reserved >= 0
+        self._fair({row[0]: row[1] for row in rows})
+        return f"{rows} {spent} {reserved}"
+
+    def _claimed(self) -> dict[int, int]:
+        return dict(self._connection.execute("SELECT id, claimed FROM plan").fetchall())
+
+    def _fair(self, claimed: dict[int, int]) -> None:
+        """Of plans that all can go on, none is far ahead of its weight."""
+        plans = [plan for plan in self._pipeline.plans if plan.id in claimed]
+        recipes = Counter((plan.task, plan.recipe) for plan in plans)
+        going = [
+            plan
+            for plan in plans
+            if not plan.exhausted
+            and not plan.paused
+            and not plan.config.stop_after_correct
+            and plan.id not in self._pipeline.claimer.short
+            and recipes[plan.task, plan.recipe] == 1
+        ]
+        for plan in plans:
+            grown = claimed[plan.id] - self._last.get(plan.id, 0)
+            self._largest[plan.id] = max(self._largest.get(plan.id, 0), grown)
+        self._last = claimed
+        if set(self._base) != {plan.id for plan in going}:
+            self._base = {plan.id: claimed[plan.id] for plan in going}
+            return
+        had = {plan.id: (claimed[plan.id] - self._base[plan.id]) / plan.config.weight for plan in going}
+        room = FAIR * sum(self._largest[plan.id] / plan.config.weight for plan in going)
+        if had:
+            assert max(had.values()) - min(had.values()) <= room, f"unfair: {had}, largest {self._largest}"
+
+
+def check_rest(folder: Path) -> None:
+    """After a death: every counter is what a recount gives."""
+    with closing(open_reader(folder / "state.db")) as connection:
+        check_counts(_world(folder, connection))
+
+
+def check_end(
+    folder: Path, scenario: Scenario, schools: Mapping[str, School], cut: set[int]
+) -> dict[str, int]:
+    """When all work is done: the promise, from the teachers' own accounts."""
+    with closing(open_reader(folder / "state.db")) as connection:
+        check_counts(_world(folder, connection))
+        left = connection.execute("SELECT count(*) FROM sample WHERE state = 'open'").fetchone()[0]
+        assert left == 0, f"{left} samples neither stored nor failed"
+        for name, wanted, cursor, claimed, skipped in connection.execute(
+            "SELECT name, wanted, cursor, claimed, skipped FROM plan"
+        ):
+            assert cursor == wanted, f"plan {name} stands at {cursor} of {wanted}"
+            stops = any(p["name"] == name and p["stop_after_correct"] for p in scenario.tables["plans"])
+            if not stops and not scenario.shares:
+                assert claimed == wanted and skipped == 0, f"plan {name} claimed {claimed} of {wanted}"
+        twice = connection.execute(
+            "SELECT sample_id, turn FROM attempt WHERE outcome = 'ok' GROUP BY 1, 2 HAVING count(*) > 1"
+        ).fetchall()
+        assert not twice, f"paid again after the answer was stored: {twice}"
+        ungraded = connection.execute(
+            "SELECT count(*) FROM sample WHERE state = 'stored' AND verdict IS NULL"
+        ).fetchone()[0]
+        assert ungraded == 0, f"{ungraded} answers without a verdict"
+        found = _check_bills(connection, schools, cut)
+        _check_tries(connection, scenario, schools)
+    for name, school in schools.items():
+        _check_pace(name, school)
+    return found
+
+
+def _check_bills(connection: Connection, schools: Mapping[str, School], cut: set[int]) -> dict[str, int]:
+    """No answer is lost; every payment is stored, or explained by an attempt marked unknown."""
+    attempts = {
+        request: (outcome, raw, boot)
+        for request, outcome, raw, boot in connection.execute(
+            "SELECT a.request_id, a.outcome, c.raw, a.boot_id"
+            " FROM attempt a LEFT JOIN completion c ON c.attempt_id = a.id"
+        )
+    }
+    entries = {entry.request_id: entry for school in schools.values() for entry in school.entries}
+    assert len(entries) == sum(len(school.entries) for school in schools.values()), "a request id came twice"
+    stored = unexplained = 0
+    for request, entry in entries.items():
+        assert request in attempts, "a request left before it was written down"
+        outcome, raw, boot = attempts[request]
+        assert boot == entry.boot, "an attempt of a dead daemon was sent by the next one"
+        if raw is not None:
+            assert hashlib.sha256(zlib.decompress(raw)).hexdigest() == entry.digest, "another body was stored"
+        if not entry.billed:
+            assert raw is None or entry.fault == "malformed", f"{entry.fault}: a body was stored"
+        elif raw is not None:
+            stored += 1
+        else:
+            unexplained += 1
+            assert outcome == "unknown", f"a payment ended as {outcome} without its body"
+            whole = entry.fault in ("ok", "slow", "malformed")
+            assert not (whole and entry.delivered and entry.boot not in cut), "a received answer is lost"
+        if outcome == "ok":
+            assert entry.delivered and entry.fault in ("ok", "slow"), f"{entry.fault} counts as an answer"
+    unknown = 0
+    for request, (outcome, _, boot) in attempts.items():
+        assert outcome is not None, "an attempt has no outcome"
+        assert request in entries or outcome in ("unknown", "released"), f"{outcome}, but never sent"
+        if outcome == "unknown":
+            unknown += 1
+            entry = entries.get(request)
+            assert boot in cut or (entry is not None and entry.fault in AMBIGUOUS), "unknown without a cause"
+    billed = sum(entry.billed for entry in entries.values())
+    assert billed - stored == unexplained <= unknown
+    return {"billed": billed, "stored": stored, "unknown": unknown}
+
+
+def _check_tries(connection: Connection, scenario: Scenario, schools: Mapping[str, School]) -> None:
+    """Attempts are used up by faults of the teacher alone; a sample fails for cause."""
+    fault = {entry.request_id: entry.fault for school in schools.values() for entry in school.entries}
+    burned: dict[int, int] = defaultdict(int)
+    refused: set[int] = set()
+    for sample, request, outcome in connection.execute("SELECT sample_id, request_id, outcome FROM attempt"):
+        burned[sample] += fault.get(request) in BURNS and outcome in ("transient", "malformed")
+        if fault.get(request) in PERMANENT and outcome == "permanent":
+            refused.add(sample)
+    most = min(teacher["max_attempts"] for teacher in scenario.tables["teachers"].values())
+    rows: list[tuple[Any, ...]] = connection.execute(
+        "SELECT id, state, attempts, unknowns, reason FROM sample"
+    ).fetchall()
+    for sample, state, attempts, unknowns, reason in rows:
+        assert attempts == burned[sample], (
+            f"sample {sample}: {attempts} attempts used, {burned[sample]} faults"
+        )
+        if state == "failed":
+            assert sample in refused or attempts >= most or unknowns >= 3, f"given up for nothing: {reason}"
+
+
+def _check_pace(name: str, school: School) -> None:
+    """No life of the daemon asks much more in a minute than the teacher takes."""
+    limit = school.habits.requests_per_minute
+    if limit is None:
+        return
+    over = OVER_KNOWN if school.config.requests_per_minute == limit else OVER_UNKNOWN
+    lanes: dict[tuple[int, str], list[float]] = defaultdict(list)
+    for entry in school.entries:
+        lanes[entry.boot, entry.key].append(entry.at)
+    for times in lanes.values():
+        first = 0
+        for last, at in enumerate(times):
+            while times[first] <= at - WINDOW_S:
+                first += 1
+            asked = last - first + 1
+            assert asked <= limit + over, f"{name} was asked {asked} times in a minute, takes {limit}"
+
+
+def _world(folder: Path, connection: Connection) -> World:
+    teachers = dict(connection.execute("SELECT name, id FROM teacher").fetchall())
+    return World(folder / "state.db", connection, teachers=teachers)

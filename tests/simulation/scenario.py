@@ -1,0 +1,188 @@
+"""What one seed stands for: tasks, plans, teachers, weather, deaths, and what a person does meanwhile."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from daemon.setup import Input
+from engine.config import Config
+from engine.tasks import LoadedTask
+from engine.tasks.question import Question
+from engine.teachers.keys import TeacherKey
+from tests.simulation.school import FAULTS, Habits, Weather
+
+MOMENTS = ("sent", "arrived", "answered", "commit due", "commit done")
+
+
+@dataclass(frozen=True)
+class Death:
+    """How a life of the daemon ends: killed at the n-th of some moments, or stopped after so many seconds."""
+
+    moment: str = ""
+    count: int = 0
+    seconds: float = 0.0
+    drain_s: float = 0.0
+
+
+@dataclass
+class Scenario:
+    """All that is drawn from the seed before anything runs."""
+
+    seed: int
+    tables: dict[str, Any]
+    given: Input
+    habits: dict[str, Habits]
+    deaths: list[Death]
+    acts: list[tuple[float, str, str]]  # when, what, whom
+    disk_s: float  # mean time of a commit
+    locked: list[tuple[float, float]]  # another process holds the database: when, how long
+    shares: bool  # two plans ask for the same samples
+    rng: random.Random = field(repr=False, default_factory=random.Random)
+
+    def config(self, folder: Path, *, capped: bool = True) -> Config:
+        """The configuration; without its caps once they were raised."""
+        tables = dict(self.tables)
+        if not capped:
+            tables["daemon"] = {}
+            tables["plans"] = [
+                {k: v for k, v in plan.items() if k != "budget_usd"} for plan in tables["plans"]
+            ]
+        config = Config.model_validate(tables)
+        config._folder = folder
+        return config
+
+    @classmethod
+    def of(cls, seed: int) -> Scenario:
+        """The scenario of a seed."""
+        rng = random.Random(seed)
+        names = ["ada", "bo"][: rng.choice((1, 1, 2))]
+        tasks = ["sums", "more"][: rng.choice((1, 1, 2))]
+        questions = {name: rng.randint(3, 30) for name in tasks}
+        plans: list[dict[str, Any]] = [
+            {
+                "name": name,
+                "strategy": rng.choice(("zero-shot-cot", "zero-shot-cot-chat")),
+                "rationales": rng.randint(1, 3),
+                "weight": float(rng.choice((1, 1, 2, 5))),
+                "max_tokens": rng.choice((32, 64)) + index,
+                "answer_max_tokens": 8,
+                "stop_after_correct": rng.choice((0, 0, 0, 1, 2)),
+            }
+            for index, name in enumerate(["one", "two"][: rng.choice((1, 2, 2))])
+        ]
+        shares = len(plans) == 2 and rng.random() < 0.2
+        if shares:
+            plans[1].update(strategy=plans[0]["strategy"], max_tokens=plans[0]["max_tokens"])
+        daemon: dict[str, Any] = {}
+        work = sum(questions.values()) * sum(plan["rationales"] for plan in plans)
+        if rng.random() < 0.3:
+            daemon["budget_usd"] = work * rng.uniform(0.3, 3) * 150 / 1e6
+        if rng.random() < 0.2:
+            plans[0]["budget_usd"] = work * rng.uniform(0.3, 2) * 100 / 1e6
+        habits = {name: _habits(rng) for name in names}
+        teachers = {name: _teacher(rng, habits[name]) for name in names}
+        return cls(
+            seed=seed,
+            tables={
+                "daemon": daemon,
+                "teachers": teachers,
+                "tasks": {name: {"source": f"{name}.jsonl", "answer": "number"} for name in tasks},
+                "plans": plans,
+            },
+            given=Input(
+                tasks={name: _task(name, questions[name]) for name in tasks},
+                keys={
+                    name: tuple(
+                        TeacherKey(f"{name}-{i}", SecretStr(f"{name}-{i}"))
+                        for i in range(rng.choice((1, 1, 2)))
+                    )
+                    for name in names
+                },
+            ),
+            habits=habits,
+            deaths=[_death(rng) for _ in range(rng.choice((0, 1, 2, 3, 5)))],
+            acts=_acts(rng, tasks, names),
+            disk_s=rng.choice((0.001, 0.005, 0.05, 0.5)),
+            locked=[(rng.uniform(0, 60), rng.uniform(1, 40))] if rng.random() < 0.1 else [],
+            shares=shares,
+            rng=rng,
+        )
+
+
+def _task(name: str, count: int) -> LoadedTask:
+    questions = tuple(
+        Question(
+            key=f"{name}-{index}",
+            text=f"What is {index} plus {len(name) + index % 7}?",
+            answer=str(index + len(name) + index % 7),
+            split="train",
+        )
+        for index in range(count)
+    )
+    return LoadedTask(questions=questions, digest=f"{name}-{count}")
+
+
+def _habits(rng: random.Random) -> Habits:
+    weather = [
+        Weather(0.0, 1e9, fault, rng.choice((0.005, 0.02, 0.05)))
+        for fault in FAULTS
+        if fault not in ("401", "quota", "402", "slow", "timeout") and rng.random() < 0.25
+    ]
+    weather += [Weather(0.0, 1e9, fault, 0.01) for fault in ("slow", "timeout") if rng.random() < 0.15]
+    for _ in range(rng.choice((0, 1, 2, 3))):
+        start = rng.uniform(0, 60)
+        fault = rng.choice(FAULTS)
+        length = rng.choice((1.0, 10.0, 60.0, 600.0))
+        if fault in ("refused", "dns", "5xx") and rng.random() < 0.3:
+            length = 7200.0
+        weather.insert(0, Weather(start, start + length, fault, rng.choice((0.3, 0.9, 1.0, 1.0))))
+    return Habits(
+        requests_per_minute=rng.choice((None, 60, 240, 1200)),
+        concurrency=rng.choice((None, None, 2, 8, 32)),
+        tells=rng.choice(("", "seconds", "ms", "date", "headers")),
+        latency_s=rng.choice((0.05, 0.5, 3.0)),
+        token_ratio=rng.uniform(0.6, 1.5),
+        right=rng.choice((0.3, 0.7, 0.95)),
+        no_usage=rng.choice((0.0, 0.0, 0.1)),
+        weather=weather,
+    )
+
+
+def _teacher(rng: random.Random, habits: Habits) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "base_url": "http://teacher.invalid/v1",
+        "model": "m",
+        "dialect": rng.choice(("openai-chat", "openai-completions")),
+        "usd_per_million_input": rng.choice((0.0, 0.5, 2.0)),
+        "usd_per_million_output": rng.choice((0.6, 8.0)),
+        "max_attempts": rng.choice((2, 4, 8)),
+        "timeout_seconds": rng.choice((60.0, 1800.0)),
+    }
+    limit = habits.requests_per_minute
+    if limit is not None and rng.random() < 0.6:  # known, or thought to be higher than it is
+        settings["requests_per_minute"] = limit * rng.choice((1, 1, 3))
+    if rng.random() < 0.4:
+        settings["concurrency"] = rng.choice((1, 4, 16))
+    return settings
+
+
+def _death(rng: random.Random) -> Death:
+    if rng.random() < 0.25:
+        return Death(seconds=rng.choice((0.05, 1.0, 20.0, 200.0)), drain_s=rng.choice((0.0, 0.3, 30.0)))
+    return Death(moment=rng.choice(MOMENTS), count=int(rng.choice((3, 20, 100)) * rng.random()) + 1)
+
+
+def _acts(rng: random.Random, tasks: list[str], names: list[str]) -> list[tuple[float, str, str]]:
+    acts = [(rng.uniform(60, 3000), "resume", "") for _ in range(rng.choice((0, 1, 3)))]
+    if rng.random() < 0.25:
+        at, (kind, whom) = (
+            rng.uniform(0, 30),
+            rng.choice([*(("task", task) for task in tasks), *(("teacher", name) for name in names)]),
+        )
+        acts += [(at, f"pause {kind}", whom), (at + rng.uniform(1, 100), f"resume {kind}", whom)]
+    return sorted(acts)

@@ -1,0 +1,325 @@
+"""One seed, from its first start to its last answer: the daemon's own sampling, killed and started again.
+
+Real: the sync of the configuration, the pipeline, the writer, the database file, the restart. Simulated: time,
+chance, the teacher, and death. A killed daemon reaches neither disk nor teacher from that moment on; its tasks
+are only then taken apart, so no `finally` of theirs leaves a trace. Commits run with `synchronous = OFF`: a
+power cut is not what dies here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from daemon.events import Bus
+from daemon.pipeline import Pipeline, make_desks
+from daemon.setup import make_ledger, synchronise
+from daemon.work import Work
+from state.boots import end_boot
+from state.database import open_writer
+from state.sqlite import Connection
+from state.writer import Writer
+from tests.simulation.invariants import Watch, check_end, check_rest
+from tests.simulation.loop import Deadlock, VirtualLoop
+from tests.simulation.scenario import Death, Scenario
+from tests.simulation.school import School
+
+START = 1000.0
+LONGEST_S = 20 * 3600.0
+"""No life of any scenario needs longer; the longest outage lasts two hours."""
+PERSON_S = 1800.0
+"""A person looks after at most so long what keeps the daemon from going on."""
+MOST_BOOTS = 40
+
+
+class LoopClock:
+    """The daemon's clock: the loop's time."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+
+    def monotonic(self) -> float:
+        return self._loop.time()
+
+    async def sleep(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+
+
+class Nothing:
+    """A planner and a trainer without students."""
+
+    idle = True
+
+
+@dataclass
+class Told:
+    """What a run was."""
+
+    seed: int
+    virtual_s: float
+    boots: int
+    kills: int
+    requests: int
+    billed: int
+    stored: int
+    unknown: int
+    refused: int
+    trace: str
+    faults: dict[str, int] = field(default_factory=dict)
+
+
+class Simulation:
+    """One scenario in a folder of its own."""
+
+    def __init__(self, seed: int, folder: Path) -> None:
+        self.scenario = scenario = Scenario.of(seed)
+        self.folder = folder
+        self.rng = random.Random(scenario.rng.random())
+        self.boot_id = 0
+        self.cut: set[int] = set()  # boots that did not wait for all their answers
+        self.capped = True
+        self._now = START
+        self._loop: VirtualLoop | None = None
+        self._death: Death | None = None
+        self._count = 0
+        self._dead = False
+        self._kills = 0
+        self._trace = hashlib.sha256()
+        self._connection: Connection | None = None
+        self.watch: Watch | None = None
+        config = scenario.config(folder)
+        self.schools = {
+            name: School(
+                name=name,
+                config=teacher,
+                habits=scenario.habits[name],
+                rng=random.Random(self.rng.random()),
+                now=lambda: self.now() - START,
+                boot=lambda: self.boot_id,
+                moment=self._moment,
+            )
+            for name, teacher in config.teachers.items()
+        }
+
+    def now(self) -> float:
+        """Virtual time, over all lives."""
+        return self._loop.time() if self._loop is not None else self._now
+
+    def run(self) -> Told:
+        """To the end of all work; every invariant is checked on the way.
+
+        Raises:
+            AssertionError: one did not hold.
+        """
+        deaths = iter(self.scenario.deaths)
+        boots = 0
+        while not self._life(next(deaths, None)):
+            boots += 1
+            assert boots < MOST_BOOTS, "the daemon is started again and again and does not end its work"
+            check_rest(self.folder)
+            self._now += self.rng.choice((0.1, 5.0, 600.0))
+        found = check_end(self.folder, self.scenario, self.schools, self.cut)
+        entries = [entry for school in self.schools.values() for entry in school.entries]
+        faults: dict[str, int] = {}
+        for entry in entries:
+            faults[entry.fault] = faults.get(entry.fault, 0) + 1
+        return Told(
+            seed=self.scenario.seed,
+            virtual_s=self._now - START,
+            boots=boots + 1,
+            kills=self._kills,
+            requests=len(entries),
+            billed=found["billed"],
+            stored=found["stored"],
+            unknown=found["unknown"],
+            refused=faults.get("limit", 0),
+            trace=self._trace.hexdigest(),
+            faults=faults,
+        )
+
+    def _life(self, death: Death | None) -> bool:
+        """From a start to an end or a kill; whether all work was done."""
+        loop = self._loop = VirtualLoop(self._now)
+        self._death, self._count, self._dead = death, 0, False
+        life = loop.create_task(self._live(death))
+        life.add_done_callback(lambda _: None if self._dead else loop.stop())
+        killer = loop.call_later(LONGEST_S, loop.stop)
+        try:
+            loop.run_forever()
+            self._now = loop.time()
+            if life.done():
+                return life.result()
+            assert self._dead, f"the work did not end within {LONGEST_S / 3600:.0f} hours"
+            self._kills += 1
+            self.cut.add(self.boot_id)
+            self._note("killed")
+            return False
+        finally:
+            killer.cancel()
+            self._bury(loop)
+
+    def _bury(self, loop: VirtualLoop) -> None:
+        """Takes a dead daemon apart: its disk is gone already."""
+        self._dead = True
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        loop.set_exception_handler(lambda *_: None)
+        with suppress(Deadlock):  # what was just spawned begins, or it would be told of as never awaited
+            loop.run_until_complete(asyncio.sleep(0.001))
+        for _ in range(100):
+            tasks = asyncio.all_tasks(loop)
+            if not tasks:
+                break
+            for task in tasks:
+                task.cancel()
+            with suppress(Deadlock):
+                loop.run_until_complete(asyncio.wait(tasks, timeout=0.1))
+        self._loop = None
+        loop.close()
+
+    async def _live(self, death: Death | None) -> bool:
+        scenario, loop = self.scenario, self._loop
+        assert loop is not None
+        config = scenario.config(self.folder, capped=self.capped)
+        connection = self._connection = open_writer(config.database)
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("PRAGMA busy_timeout = 0")
+        catalog = synchronise(config, scenario.given)
+        self.boot_id = catalog.boot.id
+        self._note(f"boot {catalog.boot.id} {catalog.boot.unknown_attempts}")
+        clock, bus = LoopClock(loop), Bus()
+        writer = Writer(connection, run=self._disk)
+        ledger = make_ledger(config, catalog)
+        async with anyio.create_task_group() as outer:
+            await outer.start(writer.serve)
+            async with anyio.create_task_group() as group:
+                pipeline = Pipeline(
+                    boot_id=catalog.boot.id,
+                    writer=writer,
+                    ledger=ledger,
+                    bus=bus,
+                    clock=clock,
+                    rng=random.Random(self.rng.random()),
+                    desks=make_desks(config, catalog, self.schools, clock.monotonic()),
+                    plans=catalog.plans,
+                    keys=scenario.given.keys,
+                    aside=_inline,
+                )
+                self.watch = Watch(connection, config, pipeline, ledger, self.schools)
+                await pipeline.take_up(config.database)
+                for name, serve in pipeline.parts():
+                    await group.start(serve, name=name)
+                work = Work(
+                    config,
+                    bus=bus,
+                    clock=clock,
+                    claimer=pipeline.claimer,
+                    delays=pipeline.delays,
+                    planner=Nothing(),
+                    trainer=Nothing(),
+                    aside=_inline,
+                )
+                group.start_soon(work.tell_completions)
+                group.start_soon(self._act, pipeline)
+                for at, length in scenario.locked:
+                    group.start_soon(self._lock, config.database, START + at - loop.time(), length)
+                with anyio.move_on_after(death.seconds if death is not None and death.seconds else None):
+                    await self._until_done(work, pipeline)
+                done = all(plan.done for plan in pipeline.plans)
+                pipeline.close()
+                drain_s = 30.0 if death is None or not death.seconds else death.drain_s
+                with anyio.move_on_after(drain_s) as drain:
+                    await pipeline.flight_ended()
+                if drain.cancelled_caught:
+                    self.cut.add(self.boot_id)
+                with anyio.CancelScope(shield=True):
+                    await pipeline.put_back()
+                group.cancel_scope.cancel()
+            writer.close()
+        end_boot(connection, catalog.boot.id, "done" if done else "stopped")
+        self._note(f"end {done}")
+        return done
+
+    async def _until_done(self, work: Work, pipeline: Pipeline) -> None:
+        """Until nothing is left to do; a person resumes what waits for one, or raises a budget and starts anew."""
+        while True:
+            await work.idle()
+            troubles = work.troubles()
+            if not troubles:
+                assert all(plan.done for plan in pipeline.plans), "idle, with work left and nothing to tell"
+                return
+            if all(trouble.endswith("is used up") for trouble in troubles):
+                assert self.capped, "short of money without a budget"
+                ready = sum(desk.queued for desk in pipeline.desks if desk.available)
+                assert ready == 0, f"{ready} jobs are paid for and ready, and the daemon stops for money"
+                self.capped = False
+                return
+            await anyio.sleep(self.rng.uniform(1, PERSON_S))
+            await pipeline.switch(task=None, teacher=None, paused=False)
+
+    async def _act(self, pipeline: Pipeline) -> None:
+        """What a person does at set times."""
+        for at, what, whom in self.scenario.acts:
+            if START + at >= self.now():
+                await anyio.sleep(START + at - self.now())
+                kind = what.removeprefix("pause").removeprefix("resume").strip()
+                await pipeline.switch(
+                    task=whom if kind == "task" else None,
+                    teacher=whom if kind == "teacher" else None,
+                    paused=what.startswith("pause"),
+                )
+
+    async def _lock(self, database: Path, delay: float, length: float) -> None:
+        """Another process holds the database for a while."""
+        if delay < 0:
+            return
+        await anyio.sleep(delay)
+        other = open_writer(database)
+        try:
+            other.execute("BEGIN IMMEDIATE")
+            await anyio.sleep(length)
+            other.execute("ROLLBACK")
+        finally:
+            other.close()
+
+    async def _disk(self, transact: Callable[[], None]) -> None:
+        """Where the writer's transactions run: a disk that takes its time, and may be gone."""
+        await self._moment("commit due")
+        await anyio.sleep(self.rng.expovariate(1 / self.scenario.disk_s))
+        if self._dead:
+            await anyio.sleep_forever()
+        transact()
+        assert self.watch is not None
+        self._note(f"commit {self.watch.committed(self.now())}")
+        await self._moment("commit done")
+        await anyio.sleep(self.rng.uniform(0, 0.002))
+
+    async def _moment(self, name: str) -> None:
+        """A moment at which the daemon may be killed; a dead one gets no further."""
+        death = self._death
+        if death is not None and death.moment == name and not self._dead:
+            self._count += 1
+            if self._count == death.count:
+                self._dead = True
+                assert self._loop is not None
+                self._loop.stop()
+        if self._dead:
+            await anyio.sleep_forever()
+        if name != "commit due":
+            self._note(name)
+
+    def _note(self, what: str) -> None:
+        self._trace.update(f"{self.now():.9f} {what}\n".encode())
+
+
+async def _inline(work: Callable[..., Any], *args: Any) -> Any:
+    return work(*args)
