@@ -69,6 +69,17 @@ class Cap:
         self._ramp_base = START
         self._ramp_sent = 0
 
+    def configure(self, now: float, configured: int | None) -> None:
+        """Another configured bound; a lower one lets what is above it end, a higher one is opened as at the start."""
+        self.maximum = configured or UNSET_MAX
+        if configured:
+            if configured > self.value:
+                self.ceiling = None
+                self.restart_ramp(now, max(START, self.in_flight))
+            self.value = configured
+        else:
+            self.value = max(1, min(self.value, UNSET_MAX))
+
     def ready_at(self, now: float) -> float:
         """When one more may be in flight: `now`, a time while the ramp opens, or inf until an answer comes."""
         if self.in_flight >= self.value:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 
 from daemon.carrier import judge
-from daemon.claimer import job_of
+from daemon.claimer import Claimer, job_of
 from daemon.jobs import Job
 from daemon.plans import ActivePlan
 from engine.teachers.decode import decode_json
@@ -38,6 +40,19 @@ def open_jobs(database: Path, plan: ActivePlan, dialects: dict[int, str]) -> lis
                 _replay(job, sample, turns, dialects)
                 jobs.append((job, sample.teacher_id))
     return jobs
+
+
+async def take_up(database: Path, claimer: Claimer, plans: Iterable[ActivePlan]) -> None:
+    """Open samples of an earlier daemon come first."""
+    dialects: dict[int, str] = {desk.id: desk.config.dialect for desk in claimer.desks}
+    names = {desk.id: desk.name for desk in claimer.desks}
+    for plan in plans:
+        jobs = await anyio.to_thread.run_sync(open_jobs, database, plan, dialects)
+        plan.open += len(jobs)
+        for job, teacher_id in jobs:
+            name = names.get(teacher_id, "")
+            job.teacher = name if name in plan.teachers else plan.teachers[0]
+            claimer.deliver(job)
 
 
 def _replay(job: Job, sample: ClaimedSample, turns: list[bytes], dialects: dict[int, str]) -> None:

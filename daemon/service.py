@@ -33,11 +33,12 @@ from daemon.lane import Lane
 from daemon.limits import KeyLimits
 from daemon.planner import Planner
 from daemon.practice import serve_practice
-from daemon.resuming import grade_missing, open_jobs
+from daemon.reload import Opening, Reload
+from daemon.resuming import grade_missing, take_up
 from daemon.setup import Catalog, Input, make_ledger, read_input, synchronise
 from daemon.trainer import Trainer
 from daemon.work import Work
-from engine.config import Config
+from engine.config import Config, TeacherConfig
 from engine.errors import CoterieError
 from engine.teachers.client import TeacherClient
 from engine.teachers.keys import TeacherKey
@@ -45,6 +46,7 @@ from state.boots import end_boot
 from state.catalog import park_teacher
 from state.database import open_writer
 from state.events import EventRow
+from state.tables import Teacher
 from state.writer import Writer
 
 Child = Callable[..., Awaitable[None]]
@@ -69,11 +71,14 @@ class Service:
         *,
         until_idle: bool,
         tell: Callable[[EventRow], None],
+        reread: Callable[[], Config],
         clock: Clock | None = None,
     ) -> None:
         self._config = config
         self._until_idle = until_idle
         self._tell = tell
+        self._reread = reread
+        self._reload: Reload | None = None
         self._clock = clock or SystemClock()
         self._bus = events.Bus()
         self._ended = Ended()
@@ -87,6 +92,7 @@ class Service:
         Raises:
             CoterieError: the input is wrong, or a part of the daemon died.
         """
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read anew for
         given = await anyio.to_thread.run_sync(read_input, self._config)
         devices = find_devices(self._config.daemon.devices) if self._config.students else []
         connection = await anyio.to_thread.run_sync(open_writer, self._config.database)
@@ -131,7 +137,11 @@ class Service:
         config, clock = self._config, self._clock
         ledger = make_ledger(config, catalog)
         async with AsyncExitStack() as stack, anyio.create_task_group() as group:
-            desks = await self._desks(stack, group, catalog, given)
+            open_client = partial(self._client, stack, group)
+            desks = [
+                self._desk(catalog.teachers[name], teacher, *await open_client(name, teacher))
+                for name, teacher in config.teachers.items()
+            ]
             claimer = Claimer(
                 boot_id=catalog.boot.id,
                 writer=writer,
@@ -192,10 +202,33 @@ class Service:
                 trainer=trainer,
                 stop=self.stop,
             )
+
+            async def open_lane(desk: Desk, key: TeacherKey) -> None:
+                lane = self._lane(desk, key, carrier)
+                desk.lanes.append(lane)
+                await group.start(partial(_named, f"{desk.name} lane", lane.serve), name=f"{desk.name} lane")
+
+            self._reload = reload = Reload(
+                config,
+                reread=self._reread,
+                catalog=catalog,
+                given=given,
+                writer=writer,
+                clock=clock,
+                bus=self._bus,
+                ledger=ledger,
+                claimer=claimer,
+                carrier=carrier,
+                planner=planner,
+                trainer=trainer,
+                opening=Opening(client=open_client, desk=self._desk, lane=open_lane),
+            )
             self._state = "running"
             await grade_missing(config.database, writer, catalog.plans)
-            await self._take_up(claimer, catalog)
+            await take_up(config.database, claimer, catalog.plans)
             for name, serve in (
+                ("signals", self._signals),
+                ("reload", reload.serve),
                 ("lag meter", lag.serve),
                 ("heartbeat", heartbeat.serve),
                 ("trainer", trainer.serve),
@@ -203,7 +236,6 @@ class Service:
                 ("delays", delays.serve),
                 ("control", control.serve),
                 ("claimer", claimer.serve),
-                ("signals", self._signals),
                 *((f"{desk.name} lane", lane.serve) for desk in desks for lane in desk.lanes),
             ):
                 await group.start(partial(_named, name, serve), name=name)
@@ -220,19 +252,25 @@ class Service:
             await heartbeat.beat()
             group.cancel_scope.cancel()
 
-    async def _desks(
-        self, stack: AsyncExitStack, group: TaskGroup, catalog: Catalog, given: Input
-    ) -> list[Desk]:
-        desks = []
-        for name, teacher in self._config.teachers.items():
-            url = await group.start(serve_practice, name, teacher, name=name) if teacher.builtin else None
-            client = await stack.enter_async_context(TeacherClient(teacher, base_url=url))
-            row = catalog.teachers[name]
-            assert row.id is not None
-            desk = Desk(row.id, name, teacher, client, self._clock.monotonic())
-            desk.paused = row.state == "paused"
-            desks.append(desk)
-        return desks
+    async def _client(
+        self,
+        stack: AsyncExitStack,
+        group: TaskGroup,
+        name: str,
+        teacher: TeacherConfig,
+        url: str | None = None,
+    ) -> tuple[TeacherClient, str | None]:
+        """A teacher's client, and the address of its process where it is built in and has none yet."""
+        if teacher.builtin and url is None:
+            url = await group.start(serve_practice, name, teacher, name=name)
+        return await stack.enter_async_context(TeacherClient(teacher, base_url=url)), url
+
+    def _desk(self, row: Teacher, config: TeacherConfig, client: TeacherClient, url: str | None) -> Desk:
+        assert row.id is not None
+        desk = Desk(row.id, row.name, config, client, self._clock.monotonic())
+        desk.url = url
+        desk.paused = row.state == "paused"
+        return desk
 
     def _lane(self, desk: Desk, key: TeacherKey, carrier: Carrier) -> Lane:
         limits = KeyLimits(
@@ -243,23 +281,12 @@ class Service:
         )
         return Lane(desk, key, limits, self._clock, carrier.carry)
 
-    async def _take_up(self, claimer: Claimer, catalog: Catalog) -> None:
-        """Open samples of an earlier daemon come first."""
-        dialects: dict[int, str] = {desk.id: desk.config.dialect for desk in claimer.desks}
-        names = {desk.id: desk.name for desk in claimer.desks}
-        for plan in catalog.plans:
-            jobs = await anyio.to_thread.run_sync(open_jobs, self._config.database, plan, dialects)
-            plan.open += len(jobs)
-            for job, teacher_id in jobs:
-                name = names.get(teacher_id, "")
-                job.teacher = name if name in plan.teachers else plan.teachers[0]
-                claimer.deliver(job)
-
     async def _desk_parked(self, desk: Desk, claimer: Claimer, carrier: Carrier, writer: Writer) -> None:
         await writer.do(park_teacher, (desk.id, desk.parked))
         self._bus.emit(events.TeacherParked(teacher=desk.name, reason=desk.parked))
-        for job, other in claimer.hand_over(desk):
-            await carrier.release(job, desk)
+        moved = claimer.hand_over(desk)
+        await carrier.release_all([job for job, _ in moved], desk)
+        for job, other in moved:
             other.push(job)
 
     async def _watch_idle(self, work: Work) -> None:
@@ -276,9 +303,15 @@ class Service:
         return self._state
 
     async def _signals(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+        on_terminal = os.isatty(0)
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as received:
             task_status.started()
             async for number in received:
+                # A terminal that was closed sends the same signal as `kill -HUP`: then nobody asked to read anew.
+                if number == signal.SIGHUP and not (on_terminal and not os.isatty(0)):
+                    if self._reload is not None:
+                        self._reload.ask()
+                    continue
                 self._ended.interrupted = True
                 self.stop(f"signal {number.name}")
 
@@ -290,16 +323,16 @@ class Service:
                 lane.close()
         async with anyio.create_task_group() as group:
             group.start_soon(self._cut_short, group)
-            with anyio.move_on_after(self._config.daemon.drain_seconds):
+            seconds = (self._reload.config if self._reload else self._config).daemon.drain_seconds
+            with anyio.move_on_after(seconds):
                 async with anyio.create_task_group() as both:
-                    both.start_soon(trainer.drain, self._config.daemon.drain_seconds)
+                    both.start_soon(trainer.drain, seconds)
                     both.start_soon(self._await_flight, claimer.desks)
             group.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
             await claimer.closed_for_good.wait()
             for desk in claimer.desks:
-                for job in desk.take_out(lambda job: True):
-                    await carrier.release(job, desk)
+                await carrier.release_all(desk.take_out(lambda job: True), desk)
             for job in claimer.held_back():
                 await carrier.release(job, claimer.desk_of(job))
 

@@ -75,7 +75,11 @@ class Work:
         rest = [plan for plan in claimer.plans if not plan.done]
         names = {name for plan in rest for name in plan.teachers}
         return [
-            *(f"teacher {desk.name} is parked: {desk.parked}" for desk in claimer.desks if desk.parked),
+            *(
+                f"teacher {desk.name} is parked: {desk.parked}"
+                for desk in claimer.desks
+                if desk.parked and not desk.retired
+            ),
             *sorted({f"{claimer.short[plan.id]} is used up" for plan in rest if plan.id in claimer.short}),
             *sorted({f"task {plan.task} is paused" for plan in rest if plan.paused}),
             *(

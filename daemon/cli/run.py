@@ -9,7 +9,9 @@ import subprocess
 import sys
 import threading
 from contextlib import closing, suppress
+from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 
 import anyio
 
@@ -34,13 +36,15 @@ def command(arguments: argparse.Namespace) -> int:
     if on_terminal if arguments.tui is None else arguments.tui:
         return _with_tui(arguments, config)
     with hold(config.database):
-        ended = _run(config, arguments.until_idle)
+        ended = _run(config, arguments.config, arguments.until_idle)
     return _conclude(config, ended)
 
 
-def _run(config: Config, until_idle: bool) -> Ended:
+def _run(config: Config, file: Path, until_idle: bool) -> Ended:
     log = config.folder / config.daemon.log_file if config.daemon.log_file else None
-    service = Service(config, until_idle=until_idle, tell=open_log(log, loud=True))
+    service = Service(
+        config, until_idle=until_idle, tell=open_log(log, loud=True), reread=partial(load_config, file)
+    )
     lines = Lines(config)
     lines.start()
     gc.set_threshold(50_000, 20, 50)  # a wave of answers is no reason to look through everything
