@@ -102,6 +102,18 @@ class DaemonStopping(Happened):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Noted(Happened):
+    """Something about this daemon, its machine or its database that a person should know."""
+
+    level: ClassVar[str] = "warning"
+    what: str
+
+    def message(self) -> str:
+        """What."""
+        return self.what
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TaskRead(Happened):
     """A task's questions were read for the first time, or changed; something about them is worth knowing."""
 

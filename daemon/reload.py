@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import anyio
 import anyio.to_thread
 from anyio.abc import TaskStatus
-from sqlalchemy.exc import OperationalError
 
 from daemon import events
 from daemon.carrier import Carrier
@@ -35,6 +34,7 @@ from engine.errors import CoterieError, SecretError
 from engine.tasks import LoadedTask
 from engine.teachers.client import TeacherClient
 from engine.teachers.keys import TeacherKey
+from state.errors import StateLocked
 from state.tables import Teacher
 from state.writer import Writer
 
@@ -182,9 +182,8 @@ class Reload:
         async with self._claimer.still:
             try:
                 catalog = await anyio.to_thread.run_sync(self._synchronise, new, mended)
-            except OperationalError as error:
-                reason = f"state.db could not be changed ({error.orig}); send SIGHUP again"
-                self._bus.emit(events.ConfigRefused(reason=reason))
+            except StateLocked as error:
+                self._bus.emit(events.ConfigRefused(reason=error.message))
                 return
             changes = differences(self.config, config)
             self.config = config

@@ -46,6 +46,7 @@ from state.boots import end_boot
 from state.catalog import park_teacher
 from state.database import open_writer
 from state.events import EventRow
+from state.health import examine_after_crash
 from state.tables import Teacher
 from state.writer import Writer
 
@@ -94,6 +95,7 @@ class Service:
         """
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read anew for
         given = await anyio.to_thread.run_sync(read_input, self._config)
+        note = await anyio.to_thread.run_sync(examine_after_crash, self._config.database)
         devices = find_devices(self._config.daemon.devices) if self._config.students else []
         connection = await anyio.to_thread.run_sync(open_writer, self._config.database)
         catalog = await anyio.to_thread.run_sync(synchronise, self._config, given)
@@ -110,6 +112,8 @@ class Service:
                         unknown_attempts=catalog.boot.unknown_attempts,
                     )
                 )
+                if note:
+                    self._bus.emit(events.Noted(what=note))
                 for event in catalog.news:
                     self._bus.emit(event)
                 try:

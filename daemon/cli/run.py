@@ -22,7 +22,8 @@ from daemon.service import Ended, Service
 from engine.config import Config, load_config
 from engine.errors import CoterieError, JobFailed
 from engine.report import summary
-from state.database import now_ms, open_reader
+from state import sqlite
+from state.database import now_ms, open_reader, told
 from state.views.line import plain_line
 from state.views.status import Status, read_status
 
@@ -52,7 +53,8 @@ def _run(config: Config, file: Path, until_idle: bool) -> Ended:
         uvloop = find_spec("uvloop") is not None
         return anyio.run(service.run, backend="asyncio", backend_options={"use_uvloop": uvloop})
     except BaseExceptionGroup as group:
-        raise _first(group) from None
+        error = _first(group)
+        raise told(error, config.database) or error from None
     finally:
         lines.stop()
 
@@ -83,7 +85,7 @@ class Lines(threading.Thread):
         """Prints until stopped; a database that is not there yet, or locked, is looked at again."""
         said = ""
         while not self._ended.wait(LINE_S):
-            with suppress(CoterieError, OSError):
+            with suppress(CoterieError, OSError, sqlite.Error):
                 line = plain_line(self._status())
                 if line != said:
                     sys.stdout.write(line + "\n")
