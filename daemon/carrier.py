@@ -272,6 +272,11 @@ class Carrier:
             limits.limited(reservation, now, failure.retry_after_s, failure.headers, failure.scope)
             desk.breaker.succeeded()  # a server that refuses for a limit works
             return
+        if failure.kind == "transient" and failure.scope == "concurrency":
+            # Too many open files here: fewer at once, as if the server had said so; it is not at fault.
+            limits.limited(reservation, now, None, None, "concurrency")
+            desk.breaker.withdrawn()
+            return
         billed = failure.kind in ("ambiguous", "malformed")
         limits.failed(reservation, now, failure.retry_after_s, None if billed else 0)
         if failure.kind == "parked":

@@ -114,6 +114,18 @@ class Noted(Happened):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StoodStill(Happened):
+    """The process did not run for a while: it was stopped, or the machine slept or was overloaded."""
+
+    level: ClassVar[str] = "warning"
+    seconds: float
+
+    def message(self) -> str:
+        """For how long."""
+        return f"nothing ran for {self.seconds:.0f} s: the process was stopped, or the machine slept or was overloaded"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TaskRead(Happened):
     """A task's questions were read for the first time, or changed; something about them is worth knowing."""
 

@@ -27,6 +27,7 @@ from daemon.control import Control
 from daemon.delays import Delays
 from daemon.desk import Desk
 from daemon.devices import Device, find_devices
+from daemon.files import raise_limit, share
 from daemon.heartbeat import EventLog, Heartbeat, LagMeter
 from daemon.http import serve_http
 from daemon.lane import Lane
@@ -86,6 +87,7 @@ class Service:
         self._stop_asked = anyio.Event()
         self._stop_now = anyio.Event()
         self._state = "starting"
+        self._files = 0
 
     async def run(self) -> Ended:
         """Runs to the end; the caller holds the lock.
@@ -100,6 +102,8 @@ class Service:
         connection = await anyio.to_thread.run_sync(open_writer, self._config.database)
         catalog = await anyio.to_thread.run_sync(synchronise, self._config, given)
         writer = Writer(connection)
+        writer.on_trouble = lambda said: self._bus.emit(events.Noted(what=said))
+        self._files = raise_limit()
         try:
             async with anyio.create_task_group() as outer:
                 await outer.start(writer.serve, name="writer")
@@ -173,6 +177,7 @@ class Service:
             for desk in desks:
                 keys = given.keys[desk.name] or (TeacherKey("", None),)
                 desk.lanes = [self._lane(desk, key, carrier) for key in keys]
+            self._share_files(desks)
             trainer = Trainer(
                 config, boot_id=catalog.boot.id, writer=writer, bus=self._bus, clock=clock, devices=devices
             )
@@ -184,7 +189,7 @@ class Service:
                 plans=catalog.plans,
                 task_ids=catalog.task_ids,
             )
-            lag = LagMeter(clock)
+            lag = LagMeter(clock, self._bus)
             heartbeat = Heartbeat(
                 boot_id=catalog.boot.id,
                 writer=writer,
@@ -210,6 +215,7 @@ class Service:
             async def open_lane(desk: Desk, key: TeacherKey) -> None:
                 lane = self._lane(desk, key, carrier)
                 desk.lanes.append(lane)
+                self._share_files(claimer.desks)
                 await group.start(partial(_named, f"{desk.name} lane", lane.serve), name=f"{desk.name} lane")
 
             self._reload = reload = Reload(
@@ -284,6 +290,20 @@ class Service:
             concurrency=desk.config.concurrency,
         )
         return Lane(desk, key, limits, self._clock, carrier.carry)
+
+    def _share_files(self, desks: list[Desk]) -> None:
+        """Bounds the connections of each key, so that open files are left for everything else."""
+        each = share(self._files, sum(len(desk.lanes) for desk in desks))
+        for desk in desks:
+            for lane in desk.lanes:
+                lane.limits.concurrency.bound(each)
+            if (desk.config.concurrency or 0) > each:
+                self._bus.emit(
+                    events.Noted(
+                        what=f"teachers.{desk.name}.concurrency = {desk.config.concurrency} is cut to {each}: this process"
+                        f" may have {self._files} open files (ulimit -n; LimitNOFILE under systemd)"
+                    )
+                )
 
     async def _desk_parked(self, desk: Desk, claimer: Claimer, carrier: Carrier, writer: Writer) -> None:
         await writer.do(park_teacher, (desk.id, desk.parked))
