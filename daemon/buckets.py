@@ -74,6 +74,14 @@ class Bucket:
         """Whether the rate was lowered by refusals."""
         return self.rate is not None and self.rate != self.ceiling
 
+    def configure(self, now: float, per_minute: float | None) -> None:
+        """Another configured limit: what was learned before no longer counts, what was used does."""
+        self._refill(now)
+        self.ceiling = self.rate = None if per_minute is None else per_minute / MINUTE_S
+        if self.rate is not None:
+            self._level = min(self._level, START * self.capacity)
+        self._stamp = now
+
     def used(self, now: float) -> float:
         """The amount of the last minute."""
         self._expire(now)

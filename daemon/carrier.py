@@ -8,7 +8,7 @@ means is decided in `engine.teachers.classify`; what follows from it is decided 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import anyio
@@ -82,6 +82,13 @@ class Carrier:
     async def carry(self, job: Job, lane: Lane, reservation: Reservation) -> None:
         """One attempt of `job` on `lane`."""
         desk = lane.desk
+        if job.plan.retired:  # since it was queued: nothing more is sent for it
+            with anyio.CancelScope(shield=True):
+                await self.release(job, desk)
+            lane.limits.released(reservation)
+            desk.breaker.withdrawn()
+            self._delays.put(job, 0.0)
+            return
         attempt = job.attempt
         if attempt is None:
             with anyio.CancelScope(shield=True):
@@ -115,6 +122,12 @@ class Carrier:
         attempt, job.attempt = job.attempt, None
         await self._writer.do(record, self._ending(job, desk, attempt, Outcome.RELEASED, "not sent"))
         self._ledger.settle(job.plan.id, desk.id, attempt.reserved_micros, 0)
+
+    async def release_all(self, jobs: Iterable[Job], desk: Desk) -> None:
+        """Takes back the attempts of many jobs, in few commits."""
+        async with anyio.create_task_group() as group:
+            for job in jobs:
+                group.start_soon(self.release, job, desk)
 
     async def _opened(self, job: Job, desk: Desk) -> OpenAttempt | None:
         """A further attempt of the job on disk; None where the money does not reach."""
@@ -258,6 +271,11 @@ class Carrier:
             desk.figures.limited.add(now)
             limits.limited(reservation, now, failure.retry_after_s, failure.headers, failure.scope)
             desk.breaker.succeeded()  # a server that refuses for a limit works
+            return
+        if failure.kind == "transient" and failure.scope == "concurrency":
+            # Too many open files here: fewer at once, as if the server had said so; it is not at fault.
+            limits.limited(reservation, now, None, None, "concurrency")
+            desk.breaker.withdrawn()
             return
         billed = failure.kind in ("ambiguous", "malformed")
         limits.failed(reservation, now, failure.retry_after_s, None if billed else 0)

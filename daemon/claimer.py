@@ -24,6 +24,7 @@ from daemon.signals import Signal
 from engine.strategies import Conversation, Settings, strategy
 from engine.tasks.question import Question
 from engine.teachers.tokens import estimate_prompt, estimate_tokens
+from state.catalog import adopt_samples
 from state.claims import ClaimedSample, ClaimRequest, claim
 from state.writer import Writer
 
@@ -61,6 +62,8 @@ class Claimer:
         self.changed = Signal()
         self.short: dict[int, str] = {}
         """Plans whose next request a cap leaves no room for: plan id to the cap, in a person's words."""
+        self.still = anyio.Lock(fast_acquire=True)
+        """Held while claims are made: who holds it may change desks and plans."""
         self._woken = False
         self._by_name = {desk.name: desk for desk in desks}
         self._turn = dict.fromkeys(self._by_name, 0.0)  # the place of the plan that each desk served last
@@ -76,24 +79,44 @@ class Claimer:
         while not self.closed:
             self._woken = False
             with anyio.CancelScope(shield=True):  # what a claim wrote down is known to us, whatever ends
-                got = await self._round()
+                async with self.still:
+                    await self._adopt()
+                    got = await self._round()
             if not got and not self._woken and not self.closed:
                 await self.changed.wait(LOOK_S)
         self.closed_for_good.set()
 
+    def add_desk(self, desk: Desk) -> None:
+        """A teacher that came later."""
+        self.desks.append(desk)
+        self._by_name[desk.name] = desk
+        self._turn[desk.name] = 0.0
+        desk.on_hunger = self._wake
+
+    def look_again(self) -> None:
+        """After other caps or plans: everyone is asked anew for what the money did not reach before."""
+        self._too_little.clear()
+        ids = {plan.id for plan in self.plans}
+        self.short = {key: which for key, which in self.short.items() if key in ids}
+        self.hold_or_return()
+        self.changed.notify()
+
     def deliver(self, job: Job) -> None:
-        """Queues a job at its desk; one of a paused plan is held."""
-        if job.plan.paused:
+        """Queues a job at its desk; one of a paused plan is held, one of a teacher that is gone goes to another."""
+        if job.plan.held:
             self._held.append(job)
-        else:
-            self._by_name[job.teacher].push(job)
+            return
+        desk = self._by_name[job.teacher]
+        if desk.retired:
+            desk = self._other(job) or self._by_name[job.plan.teachers[0]]
+        desk.push(job)
 
     def hold_or_return(self) -> None:
         """After a pause or its end: jobs of paused plans leave the queues, others come back."""
         for desk in self.desks:
-            self._held += desk.take_out(lambda job: job.plan.paused)
-        back = [job for job in self._held if not job.plan.paused]
-        self._held = [job for job in self._held if job.plan.paused]
+            self._held += desk.take_out(lambda job: job.plan.held)
+        back = [job for job in self._held if not job.plan.held]
+        self._held = [job for job in self._held if job.plan.held]
         for job in back:
             self.deliver(job)
 
@@ -153,9 +176,35 @@ class Claimer:
                     break
         return got
 
+    async def _adopt(self) -> None:
+        """Held jobs of a plan that is gone go on with one that asks for the same (it was renamed)."""
+        if not any(job.plan.retired for job in self._held):
+            return
+        heirs = {(plan.task_id, plan.config.split, plan.recipe): plan for plan in self.plans}
+        moved: list[tuple[Job, ActivePlan]] = []
+        for job in self._held:
+            plan = job.plan
+            heir = heirs.get((plan.task_id, plan.config.split, plan.recipe)) if plan.retired else None
+            if heir is not None and job.attempt is None and job.replicate < heir.config.rationales:
+                moved.append((job, heir))
+        gone = {job for job, _ in moved}
+        self._held = [job for job in self._held if job not in gone]
+        async with anyio.create_task_group() as group:
+            for job, heir in moved:
+                group.start_soon(self._writer.do, adopt_samples, (heir.id, job.sample_id))
+        for job, heir in moved:
+            job.plan.open -= 1
+            heir.open += 1
+            job.plan = heir
+            self.deliver(job)
+
     def _move_stranded(self) -> None:
         """Fresh jobs that came back to a teacher after it was parked go to another one of their plan."""
         for desk in self.desks:
+            if desk.retired:
+                for job in desk.take_out(lambda job: job.attempt is None):
+                    self.deliver(job)
+                continue
             if desk.parked:
                 for job in desk.take_out(
                     lambda job: job.attempt is None and job.conversation.turn == 0 and bool(self._other(job))

@@ -40,6 +40,7 @@ class Cap:
         "_excused_at",
         "_hold_s",
         "_hold_until",
+        "_most",
         "_ramp_at",
         "_ramp_base",
         "_ramp_sent",
@@ -51,6 +52,7 @@ class Cap:
     )
 
     def __init__(self, configured: int | None, now: float) -> None:
+        self._most = 2**31  # what this machine has room for
         self.maximum = configured or UNSET_MAX
         self.value = self.maximum if configured else START
         self.ceiling: int | None = None
@@ -68,6 +70,23 @@ class Cap:
         self._ramp_at = now
         self._ramp_base = START
         self._ramp_sent = 0
+
+    def configure(self, now: float, configured: int | None) -> None:
+        """Another configured bound; a lower one lets what is above it end, a higher one is opened as at the start."""
+        self.maximum = min(configured or UNSET_MAX, self._most)
+        if configured:
+            if self.maximum > self.value:
+                self.ceiling = None
+                self.restart_ramp(now, max(START, self.in_flight))
+            self.value = self.maximum
+        else:
+            self.value = min(self.value, self.maximum)
+
+    def bound(self, most: int) -> None:
+        """This machine has room for so many at once, whatever is configured."""
+        self._most = most
+        self.maximum = min(self.maximum, most)
+        self.value = min(self.value, self.maximum)
 
     def ready_at(self, now: float) -> float:
         """When one more may be in flight: `now`, a time while the ramp opens, or inf until an answer comes."""

@@ -51,19 +51,18 @@ class Desk:
         self.name = name
         self.config = config
         self.client = client
-        cached = config.usd_per_million_cached
-        self.price = Price(
-            config.usd_per_million_input,
-            config.usd_per_million_output,
-            config.usd_per_million_input if cached is None else cached,
-        )
+        self.url: str | None = None  # in place of the configuration's: a built-in teacher's
+        self.price = price_of(config)
         self.lanes: list[Lane] = []
+        self.leaving: list[Lane] = []
+        """Lanes of keys that are no longer configured, whose last requests are in flight."""
         self.figures = Figures(now)
         self.correction = Correction()
         self.breaker = Breaker()
         self.budget = RetryBudget(now)
         self.changed = Signal()
         self.paused = False
+        self.retired = False  # no longer in the configuration
         self.parked = ""  # why, for every key; empty when at least one key works
         self.permanent_in_a_row = 0
         self.popped = 0
@@ -77,12 +76,12 @@ class Desk:
     @property
     def available(self) -> bool:
         """Whether it takes work."""
-        return not self.paused and not self.parked
+        return not self.paused and not self.parked and not self.retired
 
     @property
     def in_flight(self) -> int:
         """Requests that were sent, or are being written down to be."""
-        return sum(lane.limits.in_flight for lane in self.lanes)
+        return sum(lane.limits.in_flight for lane in (*self.lanes, *self.leaving))
 
     @property
     def cap(self) -> int:
@@ -146,11 +145,35 @@ class Desk:
         """Ready jobs of a plan."""
         return sum(job.plan is plan for job in self._queue)
 
+    def ready(self) -> list[Job]:
+        """The jobs in the queue."""
+        return list(self._queue)
+
     def take_out(self, which: Callable[[Job], bool]) -> list[Job]:
         """Removes and returns the queued jobs that fit."""
         out = [job for job in self._queue if which(job)]
         self._queue = deque(job for job in self._queue if not which(job))
         return out
+
+    def configure(self, now: float, config: TeacherConfig) -> None:
+        """Other prices and limits from now on; what is in the queue keeps its place."""
+        before, self.config = self.config, config
+        self.price = price_of(config)
+        for lane in self.lanes:
+            lane.limits.configure(
+                now,
+                requests_per_minute=config.requests_per_minute,
+                tokens_per_minute=config.tokens_per_minute,
+                concurrency=config.concurrency,
+                was=(before.requests_per_minute, before.tokens_per_minute, before.concurrency),
+            )
+        self.changed.notify()
+
+    def drop_lane(self, lane: Lane) -> None:
+        """A key that is no longer used: its lane takes nothing more, what is in flight ends."""
+        lane.close()
+        self.lanes.remove(lane)
+        self.leaving = [each for each in self.leaving if each.limits.in_flight] + [lane]
 
     def park_if_all_are(self) -> bool:
         """Marks the teacher as parked when each of its keys is; True when that is new."""
@@ -200,3 +223,13 @@ class Desk:
             errors=dict(figures.errors),
             caps=list(figures.caps),
         )
+
+
+def price_of(config: TeacherConfig) -> Price:
+    """A teacher's prices; cached prompt tokens cost as others where nothing else is said."""
+    cached = config.usd_per_million_cached
+    return Price(
+        config.usd_per_million_input,
+        config.usd_per_million_output,
+        config.usd_per_million_input if cached is None else cached,
+    )

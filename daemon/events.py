@@ -12,6 +12,9 @@ from typing import Any, ClassVar
 
 from state.events import EventRow
 
+MOST_CHANGES = 10
+"""So many changed settings are named in one message."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Happened:
@@ -96,6 +99,30 @@ class DaemonStopping(Happened):
     def message(self) -> str:
         """Why."""
         return f"stopping: {self.reason}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Noted(Happened):
+    """Something about this daemon, its machine or its database that a person should know."""
+
+    level: ClassVar[str] = "warning"
+    what: str
+
+    def message(self) -> str:
+        """What."""
+        return self.what
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoodStill(Happened):
+    """The process did not run for a while: it was stopped, or the machine slept or was overloaded."""
+
+    level: ClassVar[str] = "warning"
+    seconds: float
+
+    def message(self) -> str:
+        """For how long."""
+        return f"nothing ran for {self.seconds:.0f} s: the process was stopped, or the machine slept or was overloaded"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -198,7 +225,45 @@ class BudgetReached(Happened):
 
     def message(self) -> str:
         """Which cap, and what to do."""
-        return f"{self.which} is used up: no new request is sent. Raise it in config.toml and start again."
+        return f"{self.which} is used up: no new request is sent. Raise it in config.toml, then SIGHUP or start again."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConfigReloaded(Happened):
+    """The configuration was read again and is in force."""
+
+    changes: tuple[str, ...]
+
+    def message(self) -> str:
+        """What is other than before."""
+        said = ", ".join(self.changes[:MOST_CHANGES])
+        more = len(self.changes) - MOST_CHANGES
+        said += f" and {more} more" if more > 0 else ""
+        return f"configuration read again: {said or 'nothing changed'}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RestartNeeded(Happened):
+    """Some of a new configuration takes effect at the next start."""
+
+    level: ClassVar[str] = "warning"
+    what: tuple[str, ...]
+
+    def message(self) -> str:
+        """Which part."""
+        return f"takes effect at the next start: {', '.join(self.what)}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConfigRefused(Happened):
+    """A new configuration is wrong; the old one stays in force."""
+
+    level: ClassVar[str] = "error"
+    reason: str
+
+    def message(self) -> str:
+        """What is wrong with it."""
+        return f"the configuration was read again and refused, the old one stays in force: {self.reason}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

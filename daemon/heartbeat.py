@@ -13,20 +13,23 @@ from anyio.abc import TaskStatus
 
 from daemon.clock import Clock
 from daemon.desk import Desk
-from daemon.events import Bus, Happened, SampleStored
+from daemon.events import Bus, Happened, SampleStored, StoodStill
 from daemon.meters import Meter
 from state.events import EventRow, PulseRow, add_events, write_pulse
 from state.pulse import PulseData
 from state.writer import Writer
 
 SECOND = 1.0
+STILL_S = 3.0
+"""So late that a person should know."""
 
 
 class LagMeter:
     """How late the event loop runs what is due: the worst of the last seconds."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, bus: Bus) -> None:
         self._clock = clock
+        self._bus = bus
         self._worst: deque[float] = deque(maxlen=50)
 
     @property
@@ -40,7 +43,10 @@ class LagMeter:
         while True:
             before = self._clock.monotonic()
             await self._clock.sleep(0.1)
-            self._worst.append(max(0.0, (self._clock.monotonic() - before - 0.1) * 1000))
+            late = max(0.0, self._clock.monotonic() - before - 0.1)
+            self._worst.append(late * 1000)
+            if late > STILL_S:
+                self._bus.emit(StoodStill(seconds=late))
 
 
 class Heartbeat:

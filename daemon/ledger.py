@@ -56,6 +56,14 @@ class Ledger:
         """A plan with what it already used."""
         self._plans[plan_id] = Account(cap, used)
 
+    def cap_teacher(self, teacher_id: int, cap: int | None) -> None:
+        """Another cap for a teacher; what it used stays."""
+        self._teachers[teacher_id].cap = cap
+
+    def cap_plan(self, plan_id: int, cap: int | None) -> None:
+        """Another cap for a plan; what it used stays."""
+        self._plans[plan_id].cap = cap
+
     def room(self, plan_id: int, teacher_id: int) -> float:
         """Micro-dollars that a request of this plan to this teacher may still cost."""
         return min(account.room() for account in self._of(plan_id, teacher_id))

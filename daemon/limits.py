@@ -80,6 +80,23 @@ class KeyLimits:
         """Requests in flight."""
         return self.concurrency.in_flight
 
+    def configure(
+        self,
+        now: float,
+        *,
+        requests_per_minute: int | None,
+        tokens_per_minute: int | None,
+        concurrency: int | None,
+        was: tuple[int | None, int | None, int | None],
+    ) -> None:
+        """Other limits; one that is as it `was` (in this order) keeps what was learned of it."""
+        if requests_per_minute != was[0]:
+            self.requests.configure(now, requests_per_minute)
+        if tokens_per_minute != was[1]:
+            self.tokens.configure(now, tokens_per_minute)
+        if concurrency != was[2]:
+            self.concurrency.configure(now, concurrency)
+
     def free(self, now: float) -> int:
         """Requests that could be put in flight now as far as the cap is concerned; 0 while paused or parked."""
         return 0 if self.parked or now < self._pause_until else max(0, self.cap - self.in_flight)

@@ -18,6 +18,13 @@ BYTES = 10_000_000
 FILES = 5
 
 
+class _Quiet(RotatingFileHandler):
+    """A full disk must not fill the terminal with tracebacks: the event is told there, and stored later."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Nothing: there is nowhere to tell it."""
+
+
 def open_log(path: Path | None, *, loud: bool) -> Callable[[EventRow], None]:
     """A listener that writes events to a file and, when `loud`, for a person to standard error."""
     log = logging.getLogger("coterie.events")
@@ -28,9 +35,7 @@ def open_log(path: Path | None, *, loud: bool) -> Callable[[EventRow], None]:
         handler.close()
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        log.addHandler(
-            RotatingFileHandler(path, maxBytes=BYTES, backupCount=FILES, encoding="utf-8", delay=True)
-        )
+        log.addHandler(_Quiet(path, maxBytes=BYTES, backupCount=FILES, encoding="utf-8", delay=True))
 
     def tell(row: EventRow) -> None:
         now = datetime.now(UTC)

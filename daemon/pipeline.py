@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -26,20 +25,17 @@ from daemon.lane import Lane
 from daemon.ledger import Ledger
 from daemon.limits import KeyLimits
 from daemon.plans import ActivePlan
-from daemon.resuming import grade_missing, open_jobs
-from daemon.setup import Catalog
+from daemon.resuming import Aside, grade_missing, take_up
 from daemon.signals import Signal
-from engine.config import Config
+from engine.config import TeacherConfig
 from engine.teachers.client import Client
 from engine.teachers.keys import TeacherKey
 from state.catalog import SwitchRequest, park_teacher, switch
+from state.tables import Teacher
 from state.writer import Writer
 
 Child = Callable[..., Awaitable[None]]
 """Something that serves until it is cancelled, and says when it is ready."""
-
-Aside = Callable[..., Awaitable[Any]]
-"""Runs a function that blocks, with its arguments, where it holds nobody up."""
 
 FLIGHT_LOOK_S = 0.02
 
@@ -85,7 +81,7 @@ class Pipeline:
             boot_id=boot_id, writer=writer, ledger=ledger, bus=bus, clock=clock, desks=desks, plans=plans
         )
         self.delays = Delays(clock, self.claimer.deliver)
-        self._carrier = Carrier(
+        self.carrier = Carrier(
             boot_id=boot_id,
             writer=writer,
             ledger=ledger,
@@ -97,7 +93,8 @@ class Pipeline:
             parked=self._on_park,
         )
         for desk in desks:
-            desk.lanes = [self._lane(desk, key) for key in keys.get(desk.name) or (TeacherKey("", None),)]
+            for key in keys.get(desk.name) or (TeacherKey("", None),):
+                self.add_lane(desk, key)
 
     @property
     def desks(self) -> list[Desk]:
@@ -121,15 +118,19 @@ class Pipeline:
     async def take_up(self, database: Path) -> None:
         """What an earlier daemon left comes first: verdicts that are missing, then samples that are open."""
         await grade_missing(database, self._writer, self.plans)
-        dialects: dict[int, str] = {desk.id: desk.config.dialect for desk in self.desks}
-        names = {desk.id: desk.name for desk in self.desks}
-        for plan in self.plans:
-            jobs = await self._aside(open_jobs, database, plan, dialects)
-            plan.open += len(jobs)
-            for job, teacher_id in jobs:
-                name = names.get(teacher_id, "")
-                job.teacher = name if name in plan.teachers else plan.teachers[0]
-                self.claimer.deliver(job)
+        await take_up(database, self.claimer, self.plans, self._aside)
+
+    def add_lane(self, desk: Desk, key: TeacherKey) -> Lane:
+        """A lane for one more key; the owner serves it."""
+        limits = KeyLimits(
+            self._clock.monotonic(),
+            requests_per_minute=desk.config.requests_per_minute,
+            tokens_per_minute=desk.config.tokens_per_minute,
+            concurrency=desk.config.concurrency,
+        )
+        lane = Lane(desk, key, limits, self._clock, self.carrier.carry)
+        desk.lanes.append(lane)
+        return lane
 
     async def switch(self, *, task: str | None, teacher: str | None, paused: bool) -> None:
         """Pauses or resumes a task or a teacher, or all of either; resuming tries parked teachers again.
@@ -180,19 +181,9 @@ class Pipeline:
         """After `close`: attempts that were written down and are not going to be sent are released."""
         await self.claimer.closed_for_good.wait()
         for desk in self.desks:
-            for job in desk.take_out(lambda job: True):
-                await self._carrier.release(job, desk)
+            await self.carrier.release_all(desk.take_out(lambda job: True), desk)
         for job in self.claimer.held_back():
-            await self._carrier.release(job, self.claimer.desk_of(job))
-
-    def _lane(self, desk: Desk, key: TeacherKey) -> Lane:
-        limits = KeyLimits(
-            self._clock.monotonic(),
-            requests_per_minute=desk.config.requests_per_minute,
-            tokens_per_minute=desk.config.tokens_per_minute,
-            concurrency=desk.config.concurrency,
-        )
-        return Lane(desk, key, limits, self._clock, self._carrier.carry)
+            await self.carrier.release(job, self.claimer.desk_of(job))
 
     def _on_park(self, desk: Desk) -> None:
         self._parked.append(desk)
@@ -208,18 +199,15 @@ class Pipeline:
             desk = self._parked.pop(0)
             await self._writer.do(park_teacher, (desk.id, desk.parked))
             self._bus.emit(events.TeacherParked(teacher=desk.name, reason=desk.parked))
-            for job, other in self.claimer.hand_over(desk):
-                await self._carrier.release(job, desk)
+            moved = self.claimer.hand_over(desk)
+            await self.carrier.release_all([job for job, _ in moved], desk)
+            for job, other in moved:
                 other.push(job)
 
 
-def make_desks(config: Config, catalog: Catalog, clients: Mapping[str, Client], now: float) -> list[Desk]:
-    """A desk for each teacher, paused where it was left so."""
-    desks = []
-    for name, teacher in config.teachers.items():
-        row = catalog.teachers[name]
-        assert row.id is not None
-        desk = Desk(row.id, name, teacher, clients[name], now)
-        desk.paused = row.state == "paused"
-        desks.append(desk)
-    return desks
+def make_desk(row: Teacher, config: TeacherConfig, client: Client, now: float) -> Desk:
+    """A teacher's desk, paused where it was left so."""
+    assert row.id is not None
+    desk = Desk(row.id, row.name, config, client, now)
+    desk.paused = row.state == "paused"
+    return desk

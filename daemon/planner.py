@@ -65,6 +65,13 @@ class Planner:
         self.scopes = [scope for student in config.students for scope in scopes_of(student, config)]
         bus.listen(self._heard)
 
+    def configure(self, config: Config, task_ids: dict[str, int]) -> None:
+        """Other students, tasks or plans: looks at all of them at once."""
+        self._config, self._task_ids = config, {**self._task_ids, **task_ids}
+        self.scopes = [scope for student in config.students for scope in scopes_of(student, config)]
+        self._dirty = True
+        self.changed.notify()
+
     @property
     def idle(self) -> bool:
         """Whether everything stored so far was looked at."""
@@ -125,9 +132,14 @@ class Planner:
                 self.changed.notify()
 
     async def _look(self) -> None:
+        config = self._config
         stocks, existing = await anyio.to_thread.run_sync(self._read)
+        if self._config is not config:
+            return  # read again meanwhile: what was read may name what is gone
         by_key = {(scope.student.name, scope.name): scope for scope in self.scopes}
-        for item in due(self._config.students, stocks, existing):
+        for item in due(config.students, stocks, existing):
+            if self._config is not config:
+                return
             await self._create(by_key[item.stock.student, item.stock.scope], item)
 
     def _read(self) -> tuple[list[Stock], set[tuple[str, str, str, str]]]:

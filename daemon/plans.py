@@ -28,8 +28,21 @@ class ActivePlan:
     exhausted: bool = False  # the cursor is at its end
     open: int = 0  # samples claimed and not ended
     paused: bool = False
+    retired: bool = False  # no longer in the configuration: what is in flight ends, nothing more is sent
     completed: bool = False
     passes: float = 0.0
+
+    @property
+    def held(self) -> bool:
+        """Whether its jobs wait outside the queues."""
+        return self.paused or self.retired
+
+    def renew(self, now: ActivePlan) -> None:
+        """Takes over what a new reading of the configuration says of the same plan."""
+        self.config, self.teachers = now.config, now.teachers
+        self.wanted, self.longest, self.exhausted = now.wanted, now.longest, now.exhausted
+        self.paused, self.retired = now.paused, False
+        self.completed = self.completed and self.done
 
     @property
     def done(self) -> bool:

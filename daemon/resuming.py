@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import anyio
+import anyio.to_thread
 
 from daemon.carrier import judge
-from daemon.claimer import job_of
+from daemon.claimer import Claimer, job_of
 from daemon.jobs import Job
 from daemon.plans import ActivePlan
 from engine.teachers.decode import decode_json
@@ -20,6 +23,9 @@ from state.outcomes import grade_stored
 from state.writer import Writer
 
 PAGE = 1000
+
+Aside = Callable[..., Awaitable[Any]]
+"""Runs a function that blocks, with its arguments, where it holds nobody up."""
 
 
 def open_jobs(database: Path, plan: ActivePlan, dialects: dict[int, str]) -> list[tuple[Job, int]]:
@@ -38,6 +44,21 @@ def open_jobs(database: Path, plan: ActivePlan, dialects: dict[int, str]) -> lis
                 _replay(job, sample, turns, dialects)
                 jobs.append((job, sample.teacher_id))
     return jobs
+
+
+async def take_up(
+    database: Path, claimer: Claimer, plans: Iterable[ActivePlan], aside: Aside = anyio.to_thread.run_sync
+) -> None:
+    """Open samples of an earlier daemon come first; `aside` runs the reads."""
+    dialects: dict[int, str] = {desk.id: desk.config.dialect for desk in claimer.desks}
+    names = {desk.id: desk.name for desk in claimer.desks}
+    for plan in plans:
+        jobs = await aside(open_jobs, database, plan, dialects)
+        plan.open += len(jobs)
+        for job, teacher_id in jobs:
+            name = names.get(teacher_id, "")
+            job.teacher = name if name in plan.teachers else plan.teachers[0]
+            claimer.deliver(job)
 
 
 def _replay(job: Job, sample: ClaimedSample, turns: list[bytes], dialects: dict[int, str]) -> None:

@@ -23,21 +23,27 @@ from daemon import events
 from daemon.claimer import Claimer
 from daemon.clock import Clock, SystemClock
 from daemon.control import Control
+from daemon.desk import Desk
 from daemon.devices import Device, check_ranks, find_devices
+from daemon.files import raise_limit, share
 from daemon.heartbeat import EventLog, Heartbeat, LagMeter
 from daemon.http import serve_http
-from daemon.pipeline import Child, Pipeline, make_desks
+from daemon.pipeline import Child, Pipeline, make_desk
 from daemon.planner import Planner
 from daemon.practice import serve_practice
+from daemon.reload import Opening, Reload
 from daemon.setup import Catalog, Input, make_ledger, read_input, synchronise
 from daemon.trainer import Trainer
 from daemon.work import Work
-from engine.config import Config
+from engine.config import Config, TeacherConfig
 from engine.errors import CoterieError
 from engine.teachers.client import TeacherClient
+from engine.teachers.keys import TeacherKey
 from state.boots import end_boot
 from state.database import open_writer
 from state.events import EventRow
+from state.health import examine_after_crash
+from state.tables import Teacher
 from state.writer import Writer
 
 
@@ -59,12 +65,15 @@ class Service:
         *,
         until_idle: bool,
         tell: Callable[[EventRow], None],
+        reread: Callable[[], Config],
         clock: Clock | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self._config = config
         self._until_idle = until_idle
         self._tell = tell
+        self._reread = reread
+        self._reload: Reload | None = None
         self._clock = clock or SystemClock()
         self._rng = rng or random.Random()
         self._bus = events.Bus()
@@ -72,6 +81,7 @@ class Service:
         self._stop_asked = anyio.Event()
         self._stop_now = anyio.Event()
         self._state = "starting"
+        self._files = 0
 
     async def run(self) -> Ended:
         """Runs to the end; the caller holds the lock.
@@ -79,12 +89,16 @@ class Service:
         Raises:
             CoterieError: the input is wrong, or a part of the daemon died.
         """
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read anew for
         given = await anyio.to_thread.run_sync(read_input, self._config)
+        note = await anyio.to_thread.run_sync(examine_after_crash, self._config.database)
         devices = find_devices(self._config.daemon.devices) if self._config.students else []
         check_ranks(devices, self._config.students)
         connection = await anyio.to_thread.run_sync(open_writer, self._config.database)
         catalog = await anyio.to_thread.run_sync(synchronise, self._config, given)
         writer = Writer(connection)
+        writer.on_trouble = lambda said: self._bus.emit(events.Noted(what=said))
+        self._files = raise_limit()
         try:
             async with anyio.create_task_group() as outer:
                 await outer.start(writer.serve, name="writer")
@@ -97,6 +111,8 @@ class Service:
                         unknown_attempts=catalog.boot.unknown_attempts,
                     )
                 )
+                if note:
+                    self._bus.emit(events.Noted(what=note))
                 for event in catalog.news:
                     self._bus.emit(event)
                 try:
@@ -123,12 +139,16 @@ class Service:
     async def _work(self, catalog: Catalog, given: Input, writer: Writer, devices: list[Device]) -> None:
         config, clock = self._config, self._clock
         async with AsyncExitStack() as stack, anyio.create_task_group() as group:
-            clients = await self._clients(stack, group)
-            desks = make_desks(config, catalog, clients, clock.monotonic())
+            open_client = partial(self._client, stack, group)
+            desks = [
+                self._desk(catalog.teachers[name], teacher, *await open_client(name, teacher))
+                for name, teacher in config.teachers.items()
+            ]
+            ledger = make_ledger(config, catalog)
             pipeline = Pipeline(
                 boot_id=catalog.boot.id,
                 writer=writer,
-                ledger=make_ledger(config, catalog),
+                ledger=ledger,
                 bus=self._bus,
                 clock=clock,
                 rng=self._rng,
@@ -137,6 +157,7 @@ class Service:
                 keys=given.keys,
             )
             claimer, delays = pipeline.claimer, pipeline.delays
+            self._share_files(pipeline)
             trainer = Trainer(
                 config, boot_id=catalog.boot.id, writer=writer, bus=self._bus, clock=clock, devices=devices
             )
@@ -148,7 +169,7 @@ class Service:
                 plans=catalog.plans,
                 task_ids=catalog.task_ids,
             )
-            lag = LagMeter(clock)
+            lag = LagMeter(clock, self._bus)
             heartbeat = Heartbeat(
                 boot_id=catalog.boot.id,
                 writer=writer,
@@ -169,15 +190,37 @@ class Service:
                 trainer=trainer,
                 stop=self.stop,
             )
+
+            async def open_lane(desk: Desk, key: TeacherKey) -> None:
+                lane = pipeline.add_lane(desk, key)
+                self._share_files(pipeline)
+                await group.start(partial(_named, f"{desk.name} lane", lane.serve), name=f"{desk.name} lane")
+
+            self._reload = reload = Reload(
+                config,
+                reread=self._reread,
+                catalog=catalog,
+                given=given,
+                writer=writer,
+                clock=clock,
+                bus=self._bus,
+                ledger=ledger,
+                claimer=claimer,
+                carrier=pipeline.carrier,
+                planner=planner,
+                trainer=trainer,
+                opening=Opening(client=open_client, desk=self._desk, lane=open_lane),
+            )
             self._state = "running"
             await pipeline.take_up(config.database)
             for name, serve in (
+                ("signals", self._signals),
+                ("reload", reload.serve),
                 ("lag meter", lag.serve),
                 ("heartbeat", heartbeat.serve),
                 ("trainer", trainer.serve),
                 ("planner", planner.serve),
                 ("control", control.serve),
-                ("signals", self._signals),
                 *pipeline.parts(),
             ):
                 await group.start(partial(_named, name, serve), name=name)
@@ -200,12 +243,37 @@ class Service:
             await heartbeat.beat()
             group.cancel_scope.cancel()
 
-    async def _clients(self, stack: AsyncExitStack, group: TaskGroup) -> dict[str, TeacherClient]:
-        clients = {}
-        for name, teacher in self._config.teachers.items():
-            url = await group.start(serve_practice, name, teacher, name=name) if teacher.builtin else None
-            clients[name] = await stack.enter_async_context(TeacherClient(teacher, base_url=url))
-        return clients
+    async def _client(
+        self,
+        stack: AsyncExitStack,
+        group: TaskGroup,
+        name: str,
+        teacher: TeacherConfig,
+        url: str | None = None,
+    ) -> tuple[TeacherClient, str | None]:
+        """A teacher's client, and the address of its process where it is built in and has none yet."""
+        if teacher.builtin and url is None:
+            url = await group.start(serve_practice, name, teacher, name=name)
+        return await stack.enter_async_context(TeacherClient(teacher, base_url=url)), url
+
+    def _desk(self, row: Teacher, config: TeacherConfig, client: TeacherClient, url: str | None) -> Desk:
+        desk = make_desk(row, config, client, self._clock.monotonic())
+        desk.url = url
+        return desk
+
+    def _share_files(self, pipeline: Pipeline) -> None:
+        """Bounds the connections of each key, so that open files are left for everything else."""
+        each = share(self._files, sum(len(desk.lanes) for desk in pipeline.desks))
+        for desk in pipeline.desks:
+            for lane in desk.lanes:
+                lane.limits.concurrency.bound(each)
+            if (desk.config.concurrency or 0) > each:
+                self._bus.emit(
+                    events.Noted(
+                        what=f"teachers.{desk.name}.concurrency = {desk.config.concurrency} is cut to {each}: this process"
+                        f" may have {self._files} open files (ulimit -n; LimitNOFILE under systemd)"
+                    )
+                )
 
     async def _watch_idle(self, work: Work) -> None:
         """Ends the daemon when nothing is left to do, or nothing that can be done without a person."""
@@ -221,9 +289,15 @@ class Service:
         return self._state
 
     async def _signals(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+        on_terminal = os.isatty(0)
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as received:
             task_status.started()
             async for number in received:
+                # A terminal that was closed sends the same signal as `kill -HUP`: then nobody asked to read anew.
+                if number == signal.SIGHUP and not (on_terminal and not os.isatty(0)):
+                    if self._reload is not None:
+                        self._reload.ask()
+                    continue
                 self._ended.interrupted = True
                 self.stop(f"signal {number.name}")
 
@@ -232,9 +306,10 @@ class Service:
         pipeline.close()
         async with anyio.create_task_group() as group:
             group.start_soon(self._cut_short, group)
-            with anyio.move_on_after(self._config.daemon.drain_seconds):
+            seconds = (self._reload.config if self._reload else self._config).daemon.drain_seconds
+            with anyio.move_on_after(seconds):
                 async with anyio.create_task_group() as both:
-                    both.start_soon(trainer.drain, self._config.daemon.drain_seconds)
+                    both.start_soon(trainer.drain, seconds)
                     both.start_soon(pipeline.flight_ended)
             group.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):

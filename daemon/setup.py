@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -26,7 +26,7 @@ from engine.strategies import strategy
 from engine.tasks import LoadedTask, load_task
 from engine.teachers.dialects import dialect
 from engine.teachers.keys import TeacherKey, load_keys
-from state.boots import BootInfo, start_boot
+from state.boots import BootInfo, replace_config, start_boot
 from state.catalog import (
     PlanRow,
     QuestionRow,
@@ -109,16 +109,51 @@ def synchronise(config: Config, given: Input) -> Catalog:
         config=resolved(config),
     )
     with session(config.database) as opened:
-        deactivate_all(opened)
-        task_ids, paused, other, news = _sync_tasks(opened, config, given)
-        teachers = {
-            name: sync_teacher(
-                opened, name=name, dialect=teacher.dialect, model=teacher.model, base_url=teacher.base_url
-            )
-            for name, teacher in config.teachers.items()
-        }
-        recount = set(config.tasks) if not boot.previous_ended else other
-        plans, gone = _sync_plans(opened, config, given, task_ids, recount=recount)
+        return _sync(opened, config, given, boot, recount_all=not boot.previous_ended)
+
+
+def resynchronise(
+    config: Config, given: Input, boot: BootInfo, *, in_hand: Collection[int], mended: Collection[str]
+) -> Catalog:
+    """Brings `state.db` in line with a configuration that was read again, in one transaction.
+
+    Args:
+        config: what is in force from now on.
+        given: what belongs to it.
+        boot: this start.
+        in_hand: ids of the plans whose open samples this daemon has in memory.
+        mended: teachers whose key or address is another, so that their park is lifted.
+    """
+    with session(config.database) as opened:
+        replace_config(opened, boot.id, resolved(config))
+        return _sync(opened, config, given, boot, in_hand=in_hand, mended=mended)
+
+
+def _sync(
+    opened: Session,
+    config: Config,
+    given: Input,
+    boot: BootInfo,
+    *,
+    recount_all: bool = False,
+    in_hand: Collection[int] = (),
+    mended: Collection[str] | None = None,
+) -> Catalog:
+    deactivate_all(opened)
+    task_ids, paused, other, news = _sync_tasks(opened, config, given)
+    teachers = {
+        name: sync_teacher(
+            opened,
+            name=name,
+            dialect=teacher.dialect,
+            model=teacher.model,
+            base_url=teacher.base_url,
+            lift=mended is None or name in mended,
+        )
+        for name, teacher in config.teachers.items()
+    }
+    recount = set(config.tasks) if recount_all else other
+    plans, gone = _sync_plans(opened, config, given, task_ids, recount=recount, in_hand=in_hand)
     for plan in plans:
         plan.paused = plan.task in paused
     return Catalog(boot=boot, teachers=teachers, plans=plans, task_ids=task_ids, news=[*news, *gone])
@@ -162,7 +197,13 @@ def _sync_tasks(
 
 
 def _sync_plans(
-    opened: Session, config: Config, given: Input, task_ids: dict[str, int], *, recount: set[str]
+    opened: Session,
+    config: Config,
+    given: Input,
+    task_ids: dict[str, int],
+    *,
+    recount: set[str],
+    in_hand: Collection[int],
 ) -> tuple[list[ActivePlan], list[PlanSuperseded]]:
     active: list[ActivePlan] = []
     gone: list[PlanSuperseded] = []
@@ -206,7 +247,7 @@ def _sync_plans(
                 if row.stored == 0
             ]
     for each in active:
-        adopt_open(opened, each.id)
+        adopt_open(opened, each.id, but=in_hand)
     return active, gone
 
 
@@ -220,10 +261,16 @@ def make_ledger(config: Config, catalog: Catalog) -> Ledger:
             micros(config.teachers[name].budget_usd),
             teacher.spent_micros + teacher.reserved_micros,
         )
+    used = used_by_plans(config)
     with contextlib.closing(open_reader(config.database)) as connection:
-        used = dict(connection.execute("SELECT id, spent_micros + reserved_micros FROM plan").fetchall())
         everything = "SELECT coalesce(sum(spent_micros + reserved_micros), 0) FROM teacher"
         ledger.total.used = connection.execute(everything).fetchone()[0]  # former teachers count too
     for plan in catalog.plans:
         ledger.add_plan(plan.id, micros(plan.config.budget_usd), used.get(plan.id, 0))
     return ledger
+
+
+def used_by_plans(config: Config) -> dict[int, int]:
+    """Micro-dollars that each plan spent or has reserved, as stored."""
+    with contextlib.closing(open_reader(config.database)) as connection:
+        return dict(connection.execute("SELECT id, spent_micros + reserved_micros FROM plan").fetchall())

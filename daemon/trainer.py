@@ -103,6 +103,17 @@ class Trainer:
         """Ids of the runs under way."""
         return list(self._underway)
 
+    def configure(self, config: Config, devices: list[Device]) -> None:
+        """Another configuration; `devices` where there were none, since nobody was to be trained."""
+        self._config = config
+        self._devices = self._devices or devices
+        self.changed.notify()
+
+    @property
+    def has_devices(self) -> bool:
+        """Whether something can be trained."""
+        return bool(self._devices)
+
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Adopts what an earlier daemon left, then starts what is queued, until cancelled."""
         await self._adopt()

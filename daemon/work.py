@@ -11,8 +11,8 @@ from daemon import events
 from daemon.claimer import Claimer
 from daemon.clock import Clock
 from daemon.delays import Delays
-from daemon.pipeline import Aside
 from daemon.plans import ActivePlan
+from daemon.resuming import Aside
 from engine.config import Config
 from state.database import open_reader
 
@@ -91,7 +91,7 @@ class Work:
             *(
                 f"teacher {desk.name} is parked: {desk.parked}"
                 for desk in claimer.desks
-                if desk.parked and desk.name in names
+                if desk.parked and desk.name in names and not desk.retired
             ),
             *sorted({f"{claimer.short[plan.id]} is used up" for plan in rest if plan.id in claimer.short}),
             *sorted({f"task {plan.task} is paused" for plan in rest if plan.paused}),

@@ -49,6 +49,13 @@ def start_boot(
         )
 
 
+def replace_config(opened: Session, boot_id: int, config: dict[str, Any]) -> None:
+    """The resolved configuration that is in force from now on."""
+    boot = opened.exec(select(Boot).where(Boot.id == boot_id)).one()
+    boot.config = json.dumps(config)
+    opened.add(boot)
+
+
 def _lapse_stops(opened: Session, started_at: int) -> None:
     """What asked an earlier daemon to stop, and found none that answered, does not end this one."""
     opened.connection().exec_driver_sql(

@@ -7,7 +7,7 @@ A changed question is a new row; a changed prompt, model or parameter makes a ne
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -115,11 +115,13 @@ def _sync_questions(opened: Session, task_id: int, questions: Iterable[QuestionR
         run("UPDATE sample SET verdict = NULL, extracted = NULL WHERE question_id = ?", changed)
 
 
-def sync_teacher(opened: Session, *, name: str, dialect: str, model: str, base_url: str) -> Teacher:
-    """The teacher's row; a park of an earlier daemon is lifted, since its key may have changed."""
+def sync_teacher(
+    opened: Session, *, name: str, dialect: str, model: str, base_url: str, lift: bool = True
+) -> Teacher:
+    """The teacher's row; a park of an earlier daemon is lifted (`lift`), since its key may have changed."""
     teacher = opened.exec(select(Teacher).where(Teacher.name == name)).first() or Teacher(name=name)
     teacher.dialect, teacher.model, teacher.base_url, teacher.active = dialect, model, base_url, 1
-    if teacher.state == "parked":
+    if teacher.state == "parked" and lift:
         teacher.state, teacher.reason = "ready", ""
     opened.add(teacher)
     opened.flush()
@@ -178,16 +180,16 @@ def reconcile(opened: Session, plan: Plan) -> None:
     opened.flush()
 
 
-def adopt_open(opened: Session, plan_id: int) -> None:
+def adopt_open(opened: Session, plan_id: int, *, but: Collection[int] = ()) -> None:
     """Open samples of inactive plans that this one asks for too (it was renamed) become its own, to be gone on with.
 
-    Call it when every plan is synced.
+    Call it when every plan is synced. Those of the plans `but` are left: a running daemon has them in hand.
     """
     opened.connection().exec_driver_sql(
         "UPDATE sample SET plan_id = p.id FROM plan p JOIN plan old ON old.active = 0 AND old.task_id = p.task_id"
-        " AND old.split = p.split AND old.recipe = p.recipe"
+        " AND old.split = p.split AND old.recipe = p.recipe AND old.id NOT IN (SELECT value FROM json_each(?))"
         " WHERE p.id = ? AND sample.plan_id = old.id AND sample.state = 'open' AND sample.replicate < p.rationales",
-        (plan_id,),
+        (json.dumps(sorted(but)), plan_id),
     )
 
 
@@ -220,3 +222,10 @@ def park_teacher(connection: Connection, parked: Sequence[tuple[int, str]]) -> l
             "UPDATE teacher SET state = 'parked', reason = ? WHERE id = ?", storable((reason, teacher_id))
         )
     return [None] * len(parked)
+
+
+def adopt_samples(connection: Connection, adopted: Sequence[tuple[int, int]]) -> list[None]:
+    """Gives open samples to another plan that asks for them too, as (plan id, sample id)."""
+    for plan_id, sample_id in adopted:
+        connection.execute("UPDATE sample SET plan_id = ? WHERE id = ?", (plan_id, sample_id))
+    return [None] * len(adopted)

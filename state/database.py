@@ -8,17 +8,27 @@ refused untouched.
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 from sqlmodel import Session
 
 from state import sqlite
-from state.errors import StateDamaged, StateForeign, StateMissing, StateNewer, StateReadOnly
+from state.errors import (
+    StateDamaged,
+    StateError,
+    StateForeign,
+    StateLocked,
+    StateMissing,
+    StateNewer,
+    StateReadOnly,
+)
 from state.migrations import APPLICATION_ID, SCHEMA, VERSION, steps_from
 from state.sqlite import Connection
 
@@ -81,22 +91,36 @@ def open_reader(path: Path) -> Connection:
 
 @contextmanager
 def session(path: Path) -> Iterator[Session]:
-    """A short SQLModel session for cold paths: one IMMEDIATE transaction, committed at the end."""
+    """A short SQLModel session for cold paths: one IMMEDIATE transaction, committed at the end.
+
+    Raises:
+        StateLocked: another process held the database for longer than the busy timeout.
+        StateDamaged: it is damaged.
+    """
     engine = _engine(path)
     try:
         with Session(engine, expire_on_commit=False) as opened:
             yield opened
             opened.commit()
+    except DBAPIError as error:
+        if (known := told(error.orig, path)) is not None:
+            raise known from None
+        raise
     finally:
         engine.dispose()
+
+
+def backup_path(path: Path, mark: str = "") -> Path:
+    """Where a copy of `path` made now goes: `backups/NAME-TIME.db` beside it; `mark` stands before the time."""
+    folder = path.parent / "backups"
+    folder.mkdir(exist_ok=True)
+    return folder / f"{path.stem}-{mark}{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.db"
 
 
 def backup(connection: Connection, path: Path) -> Path:
     """Copies the database beside itself (`backups/NAME-vVERSION-TIME.db`) and returns the copy's path."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    folder = path.parent / "backups"
-    folder.mkdir(exist_ok=True)
-    target = folder / f"{path.stem}-v{version}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.db"
+    target = backup_path(path, f"v{version}-")
     with closing(sqlite.dbapi.connect(str(target))) as copy:
         connection.backup(copy, pages=-1)
     return target
@@ -167,12 +191,33 @@ def _run(connection: Connection, script: str, version: int) -> None:
     )
 
 
+def told(error: BaseException | None, path: Path) -> StateError | None:
+    """What an error of the driver means for a person: damaged or held by another process; None for all others."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return damaged(path, str(error))
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StateLocked(
+            f"{path} is locked by another process ({error}), for more than {BUSY_TIMEOUT_S:.0f} s. Close what holds"
+            " it (a `sqlite3` shell, a copy, a tool that writes), then try again."
+        )
+    return None
+
+
+def damaged(path: Path, text: str) -> StateDamaged:
+    """The refusal of a damaged database; it names the newest backup."""
+    copies = (path.parent / "backups").glob(f"{path.stem}-*.db")
+    newest = max(copies, key=lambda copy: copy.stat().st_mtime, default=None)
+    hint = f"The newest backup is {newest}." if newest else "There is no backup beside it."
+    return StateDamaged(f"{path} is damaged or is no SQLite database ({text}). It was left untouched. {hint}")
+
+
 def _explained(error: Exception, path: Path) -> Exception:
+    if (known := told(error, path)) is not None:
+        return known
     text = str(error)
     if "readonly" in text or "unable to open" in text:
         return StateReadOnly(f"{path} cannot be written: {text}.")
     if isinstance(error, sqlite.OperationalError) and "malformed" not in text:
         return StateDamaged(f"{path} cannot be used: {text}.")
-    backups = sorted((path.parent / "backups").glob(f"{path.stem}-*.db"))
-    hint = f"The newest backup is {backups[-1]}." if backups else "There is no backup beside it."
-    return StateDamaged(f"{path} is damaged or is no SQLite database ({text}). It was left untouched. {hint}")
+    return damaged(path, text)

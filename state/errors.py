@@ -12,7 +12,8 @@ The whole tree (`engine/errors.py` holds the other branch):
     │   ├── StateForeign            a SQLite file, but not ours
     │   ├── StateDamaged            not a SQLite file, or a damaged one
     │   ├── StateNewer              written by a newer Coterie
-    │   └── StateReadOnly           the file or its folder cannot be written
+    │   ├── StateReadOnly           the file or its folder cannot be written
+    │   └── StateLocked             another process holds it
     ├── InstanceRunning       (3)   another daemon holds this state.db
     └── JobFailed             (1)   a run, a plan or a check failed
 
@@ -61,3 +62,7 @@ class StateNewer(StateError):
 
 class StateReadOnly(StateError):
     """The database or its folder cannot be written."""
+
+
+class StateLocked(StateError):
+    """Another process holds the database."""

@@ -5,8 +5,8 @@ same function that arrive together are handed to it together, so a group of 500 
 statements, not 500. `do` returns when its group is on disk (WAL, synchronous FULL).
 
 Invariants: groups commit in order of arrival; an item's result is delivered exactly once; an item
-that fails takes no other down (the group is tried again item by item); a full or locked disk is
-waited for, with what was received held in the bounded queue, so a slow disk slows sending.
+that fails takes no other down (the group is tried again item by item); a full or failing disk, or a held
+database, is waited for, with what was received held in the bounded queue, so a slow disk slows sending.
 
 Batch functions use one statement for many rows (`state/bulk.py`): with a saturated event loop,
 `executemany` in this thread has stalled for seconds on hand-offs of the interpreter lock.
@@ -76,6 +76,8 @@ class Writer:
         self._run = run or partial(anyio.to_thread.run_sync, limiter=self._thread)
         self.trouble = ""
         """Why commits wait (disk full, database locked); empty when all is well."""
+        self.on_trouble: Callable[[str], None] = lambda _: None
+        """Called when commits begin to wait, and when they go on, with words for a person."""
         self.lag_ms = 0.0
         """Time from arrival of the oldest item of the last group to its commit."""
         self.commits = 0
@@ -140,6 +142,7 @@ class Writer:
 
     async def _commit(self, group: list[_Ticket]) -> None:
         committed = False
+        since = 0.0
         try:
             while not committed:
                 try:
@@ -147,10 +150,16 @@ class Writer:
                 except sqlite.OperationalError as error:
                     if not _passing(error):
                         raise
-                    self.trouble = f"state.db: {error}; waiting, nothing received is lost"
+                    if not self.trouble:
+                        since = time.monotonic()
+                        self.trouble = f"state.db: {error}; waiting, nothing received is lost"
+                        self.on_trouble(self.trouble)
                     await anyio.sleep(RETRY_S)
                 else:
-                    self.trouble, committed = "", True
+                    committed = True
+                    if self.trouble:
+                        self.trouble = ""
+                        self.on_trouble(f"state.db is written again, after {time.monotonic() - since:.0f} s")
         finally:
             self._give_up([ticket for ticket in group if not ticket.settled])
             for ticket in group:
@@ -206,9 +215,15 @@ class Writer:
 
 
 def _passing(error: Exception) -> bool:
-    """Whether waiting may help: the disk is full, or another process holds the database."""
+    """Whether waiting may help: the disk is full or fails, or another process holds the database.
+
+    SQLite tells a used-up quota, and a limit on a file's size, as an input/output error. A disk that fails in
+    earnest is waited for too: the transaction was rolled back and is written anew as a whole, so nothing is
+    acknowledged that is not on disk, and giving up would lose what was received.
+    """
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in (
         sqlite3.SQLITE_BUSY,
         sqlite3.SQLITE_LOCKED,
         sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
     )

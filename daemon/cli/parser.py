@@ -165,6 +165,15 @@ def _look(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     parser = _add(
         commands,
+        "backup",
+        "copy state.db, whole and checked, while a daemon may be at work",
+        "coterie backup -o /backups/state.db",
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, help="file to write (backups/NAME-TIME.db beside state.db)"
+    )
+    parser = _add(
+        commands,
         "report",
         "write the tables of what was sampled, trained and evaluated, as Markdown and HTML",
         "coterie report -o report",

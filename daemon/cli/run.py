@@ -9,7 +9,9 @@ import subprocess
 import sys
 import threading
 from contextlib import closing, suppress
+from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 
 import anyio
 
@@ -20,7 +22,8 @@ from daemon.service import Ended, Service
 from engine.config import Config, load_config
 from engine.errors import CoterieError, JobFailed
 from engine.report import summary
-from state.database import now_ms, open_reader
+from state import sqlite
+from state.database import now_ms, open_reader, told
 from state.views.line import plain_line
 from state.views.status import Status, read_status
 
@@ -34,13 +37,15 @@ def command(arguments: argparse.Namespace) -> int:
     if on_terminal if arguments.tui is None else arguments.tui:
         return _with_tui(arguments, config)
     with hold(config.database):
-        ended = _run(config, arguments.until_idle)
+        ended = _run(config, arguments.config, arguments.until_idle)
     return _conclude(config, ended)
 
 
-def _run(config: Config, until_idle: bool) -> Ended:
+def _run(config: Config, file: Path, until_idle: bool) -> Ended:
     log = config.folder / config.daemon.log_file if config.daemon.log_file else None
-    service = Service(config, until_idle=until_idle, tell=open_log(log, loud=True))
+    service = Service(
+        config, until_idle=until_idle, tell=open_log(log, loud=True), reread=partial(load_config, file)
+    )
     lines = Lines(config)
     lines.start()
     gc.set_threshold(50_000, 20, 50)  # a wave of answers is no reason to look through everything
@@ -48,7 +53,8 @@ def _run(config: Config, until_idle: bool) -> Ended:
         uvloop = find_spec("uvloop") is not None
         return anyio.run(service.run, backend="asyncio", backend_options={"use_uvloop": uvloop})
     except BaseExceptionGroup as group:
-        raise _first(group) from None
+        error = _first(group)
+        raise told(error, config.database) or error from None
     finally:
         lines.stop()
 
@@ -79,7 +85,7 @@ class Lines(threading.Thread):
         """Prints until stopped; a database that is not there yet, or locked, is looked at again."""
         said = ""
         while not self._ended.wait(LINE_S):
-            with suppress(CoterieError, OSError):
+            with suppress(CoterieError, OSError, sqlite.Error):
                 line = plain_line(self._status())
                 if line != said:
                     sys.stdout.write(line + "\n")

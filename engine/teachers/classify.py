@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import aiohttp
@@ -54,6 +55,7 @@ _SCOPES: tuple[tuple[Literal["requests", "tokens", "concurrency"], re.Pattern[st
     ("tokens", re.compile(r"tokens[ _-]?(?:per|/)|\bTPM\b|token rate|tokens has exceeded", re.IGNORECASE)),
     ("requests", re.compile(r"requests[ _-]?(?:per|/)|\bRPM\b|request rate", re.IGNORECASE)),
 )
+_NO_FILES = (errno.EMFILE, errno.ENFILE)
 _TRANSIENT = frozenset({408, 409, 425})
 _HINTS = {
     401: "the key is refused (401)",
@@ -136,6 +138,9 @@ def classify_exception(error: BaseException, *, secrets: Sequence[str] = ()) -> 
         return _of("parked", f"the server's TLS certificate is not trusted: {detail}", secrets, reached=False)
     if isinstance(error, aiohttp.ClientSSLError):
         return _of("transient", f"TLS could not be set up: {_os_error(error)}", secrets, reached=False)
+    if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno in _NO_FILES:
+        failure = _of("transient", "no connection: too many open files (ulimit -n)", secrets, reached=False)
+        return replace(failure, scope="concurrency")
     if isinstance(error, aiohttp.ClientHttpProxyError):
         kind: FailureKind = "transient" if error.status == 429 or error.status >= 500 else "parked"
         return _of(kind, f"the proxy does not connect ({error.status})", secrets, reached=False)
@@ -168,8 +173,6 @@ def _of(kind: FailureKind, reason: str, secrets: Sequence[str], *, reached: bool
 
 def _os_error(error: aiohttp.ClientConnectorError) -> str:
     inner = error.os_error
-    if inner.errno in (errno.EMFILE, errno.ENFILE):
-        return "too many open files"
     return inner.strerror or type(inner).__name__
 
 

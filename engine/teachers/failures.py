@@ -30,7 +30,8 @@ class Failure:
 
     `reason` is one short line, safe to show, without the key. `retry_after_s` is what the server asked
     for, bounded. `reached` is false where no connection was made: nothing was sent, and no attempt
-    needs to be burned. `scope` is the limit that was met, where a refusal says so in words. `raw` holds the body
+    needs to be burned. `scope` is the limit that was met, where a refusal says so in words; of a transient failure
+    "concurrency" means that this machine has no room for a further connection. `raw` holds the body
     of a malformed answer.
     """
 

@@ -22,6 +22,7 @@ class DaemonStatus:
     pulse_at: int | None = None
     ended_at: int | None = None
     exit_reason: str = ""
+    silent: bool = False  # down by its pulse, though its process is there: it cannot write, or was stopped
 
     @property
     def alive(self) -> bool:

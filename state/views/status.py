@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -53,6 +54,15 @@ def process_exists(pid: int) -> bool:
     return True
 
 
+def _is_same(pid: int, started: float) -> bool:
+    """Whether a process is the one that started then (clock ticks since the machine did), and no later one."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return fields[0] not in "ZX" and float(fields[19]) == started
+    except (OSError, ValueError, IndexError):
+        return False
+
+
 def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool] = process_exists) -> Status:
     """Everything at a glance, from counters.
 
@@ -64,7 +74,7 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
     with snapshot(connection):
         boot = first(
             connection,
-            "SELECT id, pid, host, started_at, ended_at, exit_reason, config FROM boot ORDER BY id DESC LIMIT 1",
+            "SELECT id, pid, host, started_at, ended_at, exit_reason, config, pid_started FROM boot ORDER BY id DESC LIMIT 1",
         )
         beat = first(connection, "SELECT boot_id, at, state, data FROM pulse ORDER BY at DESC LIMIT 1")
         plan_rows = rows(
@@ -141,17 +151,24 @@ def _daemon(
 ) -> tuple[DaemonStatus, dict[str, Any], PulseData]:
     if boot is None:
         return DaemonStatus(state="stopped"), {}, PulseData()
-    boot_id, pid, host, started_at, ended_at, exit_reason, config_text = boot
+    boot_id, pid, host, started_at, ended_at, exit_reason, config_text, pid_started = boot
     config = loaded(config_text, dict)
     pulse_at = beat[1] if beat is not None and beat[0] == boot_id else None
     last = pulse_at if pulse_at is not None else started_at
-    gone = now_ms - last > STALE_MS or (host == socket.gethostname() and not alive(pid))
+    here = host == socket.gethostname()
+    gone = now_ms - last > STALE_MS or (here and not alive(pid))
     common = {"pid": pid, "boot_id": boot_id, "pulse_at": pulse_at, "ended_at": ended_at}
     if ended_at is not None or gone:
         state = "stopped" if ended_at is not None else "down"
         uptime = (ended_at if ended_at is not None else last) - started_at
         return (
-            DaemonStatus(state=state, uptime_s=uptime / 1000, exit_reason=exit_reason or "", **common),
+            DaemonStatus(
+                state=state,
+                uptime_s=uptime / 1000,
+                exit_reason=exit_reason or "",
+                silent=state == "down" and here and alive(pid) and _is_same(pid, pid_started),
+                **common,
+            ),
             config,
             PulseData(),
         )
@@ -293,7 +310,12 @@ def _eta(trigger: Trigger | None, accepted_a_minute: float, correct: float | Non
 
 def _notices(daemon: DaemonStatus, pulse: PulseData, teachers: tuple[TeacherStatus, ...]) -> tuple[str, ...]:
     found = []
-    if daemon.state == "down":
+    if daemon.silent:
+        found.append(
+            f"the daemon's process (pid {daemon.pid}) is there, but writes nothing: its disk is full, another process"
+            " holds state.db, or it was stopped; what it received is in its memory, so do not kill it"
+        )
+    elif daemon.state == "down":
         found.append("the daemon is not running any more, and did not end by itself; `coterie run` goes on")
     if pulse.notice:
         found.append(pulse.notice)

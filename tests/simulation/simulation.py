@@ -20,7 +20,7 @@ from typing import Any
 import anyio
 
 from daemon.events import Bus
-from daemon.pipeline import Pipeline, make_desks
+from daemon.pipeline import Pipeline, make_desk
 from daemon.setup import make_ledger, synchronise
 from daemon.work import Work
 from state.boots import end_boot
@@ -209,7 +209,10 @@ class Simulation:
                     bus=bus,
                     clock=clock,
                     rng=random.Random(self.rng.random()),
-                    desks=make_desks(config, catalog, self.schools, clock.monotonic()),
+                    desks=[
+                        make_desk(catalog.teachers[name], teacher, self.schools[name], clock.monotonic())
+                        for name, teacher in config.teachers.items()
+                    ],
                     plans=catalog.plans,
                     keys=scenario.given.keys,
                     aside=_inline,

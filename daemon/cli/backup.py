@@ -1,0 +1,30 @@
+"""`coterie backup`: a whole, checked copy of `state.db`, at any time."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from engine.config import load_config
+from engine.errors import UsageError
+from state.database import backup_path
+from state.errors import StateMissing
+from state.health import copy_to
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Writes the copy; prints where it is and how large."""
+    config = load_config(arguments.config)
+    if not config.database.exists():
+        raise StateMissing(f"{config.database}: no state database yet. `coterie run` creates it.")
+    target = arguments.output or backup_path(config.database)
+    if not target.parent.is_dir():
+        raise UsageError(f"{target}: the folder {target.parent} is not there; make it first")
+    try:
+        size = copy_to(config.database, target)
+    except FileExistsError:
+        raise UsageError(f"{target} is there already and was left as it is; give another with -o") from None
+    except OSError as error:
+        raise UsageError(f"{target} cannot be written: {error.strerror}") from None
+    sys.stdout.write(f"{target}: {size} bytes, checked\n")
+    return 0

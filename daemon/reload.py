@@ -1,0 +1,321 @@
+"""Reads the configuration again while the daemon works, and puts in force what can be.
+
+Invariants: everything is read and checked before anything is touched, so a wrong configuration is
+refused whole; `state.db` is brought in line in one transaction, while no claim is made; plans and desks
+that stay are changed in place, those that are gone end what is in flight and send nothing more, and
+come back as they were when they are configured again. A task whose questions changed keeps the old
+ones until the next start: samples of both would share counters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskStatus
+
+from daemon import events
+from daemon.carrier import Carrier
+from daemon.changes import differences, readdressed, takeable
+from daemon.claimer import Claimer
+from daemon.clock import Clock
+from daemon.desk import Desk
+from daemon.devices import Device, find_devices
+from daemon.ledger import Ledger, micros
+from daemon.planner import Planner
+from daemon.plans import ActivePlan
+from daemon.resuming import grade_missing, take_up
+from daemon.setup import Catalog, Input, read_input, resynchronise, used_by_plans
+from daemon.trainer import Trainer
+from engine.config import Config, TaskConfig, TeacherConfig
+from engine.errors import CoterieError, SecretError
+from engine.tasks import LoadedTask
+from engine.teachers.client import TeacherClient
+from engine.teachers.keys import TeacherKey
+from state.errors import StateLocked
+from state.tables import Teacher
+from state.writer import Writer
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opening:
+    """How a teacher is opened: its client (and its process, where it is built in), its desk, a key's lane."""
+
+    client: Callable[[str, TeacherConfig, str | None], Awaitable[tuple[TeacherClient, str | None]]]
+    desk: Callable[[Teacher, TeacherConfig, TeacherClient, str | None], Desk]
+    lane: Callable[[Desk, TeacherKey], Awaitable[None]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _New:
+    """A configuration that was read and found good."""
+
+    config: Config
+    given: Input
+    later: tuple[str, ...]
+    devices: list[Device]
+    clients: dict[str, tuple[TeacherClient, str | None]]
+    """Of the teachers that are new or are asked elsewhere."""
+    rekeyed: set[str]
+    """Teachers whose keys are others."""
+
+
+class Reload:
+    """Keeps the configuration in force."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        reread: Callable[[], Config],
+        catalog: Catalog,
+        given: Input,
+        writer: Writer,
+        clock: Clock,
+        bus: events.Bus,
+        ledger: Ledger,
+        claimer: Claimer,
+        carrier: Carrier,
+        planner: Planner,
+        trainer: Trainer,
+        opening: Opening,
+    ) -> None:
+        self.config = config
+        self._reread = reread
+        self._asked = anyio.Event()
+        self._boot = catalog.boot
+        self._keys = dict(given.keys)
+        self._tasks: dict[str, tuple[TaskConfig, LoadedTask]] = {}
+        self._remember(config, given)
+        self._known = {plan.id: plan for plan in catalog.plans}
+        self._writer = writer
+        self._clock = clock
+        self._bus = bus
+        self._ledger = ledger
+        self._claimer = claimer
+        self._carrier = carrier
+        self._planner = planner
+        self._trainer = trainer
+        self._opening = opening
+
+    def ask(self) -> None:
+        """Wakes `serve`."""
+        self._asked.set()
+
+    async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Reads the configuration again whenever it was asked to, until cancelled."""
+        task_status.started()
+        while True:
+            await self._asked.wait()
+            self._asked = anyio.Event()
+            await self.reload()
+
+    async def reload(self) -> None:
+        """Reads the configuration again; tells what came of it."""
+        try:
+            new = await self._read()
+        except CoterieError as error:
+            self._bus.emit(events.ConfigRefused(reason=error.message))
+            return
+        if self._claimer.closed:
+            return  # the daemon stops
+        with anyio.CancelScope(shield=True):
+            await self._take_over(new)
+
+    async def _read(self) -> _New:
+        """Everything that can be wrong is found here.
+
+        Raises:
+            CoterieError: the configuration, a task, a key or an address is wrong.
+        """
+        wanted = await anyio.to_thread.run_sync(self._reread)
+        running = {desk.name: desk.config for desk in self._claimer.desks}
+        config, later = takeable(self.config, wanted, running)
+        try:
+            given = await anyio.to_thread.run_sync(read_input, config)
+        except SecretError as error:
+            raise SecretError(
+                f"{error.message.rstrip('.')}. The environment of a running daemon cannot change: use"
+                " api_key_file, or start again."
+            ) from None
+        config, given, kept = self._with_known_questions(config, given)
+        devices: list[Device] = []
+        if config.students and not self._trainer.has_devices:
+            devices = await anyio.to_thread.run_sync(find_devices, config.daemon.devices)
+        desks = {desk.name: desk for desk in self._claimer.desks}
+        clients = {}
+        for name, teacher in config.teachers.items():
+            if name not in desks or readdressed(desks[name].config, teacher):
+                url = desks[name].url if name in desks else None
+                clients[name] = await self._opening.client(name, teacher, url)
+        rekeyed = {
+            name
+            for name, keys in given.keys.items()
+            if name in desks and _differ(self._keys.get(name, ()), keys)
+        }
+        return _New(
+            config=config,
+            given=given,
+            later=(*later, *kept),
+            devices=devices,
+            clients=clients,
+            rekeyed=rekeyed,
+        )
+
+    def _with_known_questions(self, config: Config, given: Input) -> tuple[Config, Input, list[str]]:
+        """Tasks that this daemon has worked on keep their questions; which of them were to be others."""
+        tasks, loaded, kept = dict(config.tasks), dict(given.tasks), []
+        for name, task in given.tasks.items():
+            if name not in self._tasks:
+                continue
+            before, questions = self._tasks[name]
+            if (questions.digest, before.answer) != (task.digest, tasks[name].answer):
+                tasks[name], loaded[name] = before, questions
+                kept.append(f"tasks.{name} (other questions or answers)")
+        return config.model_copy(update={"tasks": tasks}), Input(tasks=loaded, keys=given.keys), kept
+
+    async def _take_over(self, new: _New) -> None:
+        config = new.config
+        mended = new.rekeyed | set(new.clients)
+        async with self._claimer.still:
+            try:
+                catalog = await anyio.to_thread.run_sync(self._synchronise, new, mended)
+            except StateLocked as error:
+                self._bus.emit(events.ConfigRefused(reason=error.message))
+                return
+            changes = differences(self.config, config)
+            self.config = config
+            self._remember(config, new.given)
+            self._ledger.total.cap = micros(config.daemon.budget_usd)
+            for name, teacher in config.teachers.items():
+                await self._teacher(name, teacher, catalog.teachers[name], new)
+            for desk in self._claimer.desks:
+                desk.retired = desk.name not in config.teachers
+            fresh = self._plans(catalog.plans, await anyio.to_thread.run_sync(used_by_plans, config))
+            await self._empty_queues()
+            self._planner.configure(config, catalog.task_ids)
+            self._trainer.configure(config, new.devices)
+            await grade_missing(config.database, self._writer, fresh)
+            await take_up(config.database, self._claimer, fresh)
+            for plan in fresh:
+                plan.completed = plan.done  # told at an earlier start
+            self._claimer.look_again()
+        for event in catalog.news:
+            self._bus.emit(event)
+        keys = tuple(f"the key of {name}" for name in sorted(new.rekeyed))
+        self._bus.emit(events.ConfigReloaded(changes=(*changes, *keys)))
+        if new.later:
+            self._bus.emit(events.RestartNeeded(what=new.later))
+        for desk in self._claimer.desks:
+            if desk.parked and not desk.retired:
+                self._bus.emit(events.TeacherParked(teacher=desk.name, reason=_still(desk)))
+
+    def _synchronise(self, new: _New, mended: set[str]) -> Catalog:
+        return resynchronise(new.config, new.given, self._boot, in_hand=set(self._known), mended=mended)
+
+    def _remember(self, config: Config, given: Input) -> None:
+        for name, loaded in given.tasks.items():
+            self._tasks[name] = config.tasks[name], loaded
+
+    async def _teacher(self, name: str, config: TeacherConfig, row: Teacher, new: _New) -> None:
+        """Opens a new teacher, or changes one in place; what it was parked for may be mended."""
+        keys = new.given.keys[name] or (TeacherKey("", None),)
+        desk = next((desk for desk in self._claimer.desks if desk.name == name), None)
+        if desk is None:
+            client, url = new.clients[name]
+            desk = self._opening.desk(row, config, client, url)
+            self._ledger.add_teacher(
+                desk.id, micros(config.budget_usd), row.spent_micros + row.reserved_micros
+            )
+            self._claimer.add_desk(desk)
+            for key in keys:
+                await self._opening.lane(desk, key)
+        else:
+            prices = (
+                config.usd_per_million_input,
+                config.usd_per_million_output,
+                config.usd_per_million_cached,
+            )
+            before = desk.config
+            desk.configure(self._clock.monotonic(), config)
+            self._ledger.cap_teacher(desk.id, micros(config.budget_usd))
+            if prices != (
+                before.usd_per_million_input,
+                before.usd_per_million_output,
+                before.usd_per_million_cached,
+            ):  # what is reserved for what was not sent yet is reserved anew
+                await self._carrier.release_all(desk.ready(), desk)
+            if name in new.clients:
+                desk.client, desk.url = new.clients[name]
+            if name in new.rekeyed:
+                await self._rekey(desk, keys)
+            if name in new.clients or name in new.rekeyed:
+                was = desk.parked
+                desk.unpark(self._clock.monotonic())
+                if was:
+                    self._bus.emit(events.TeacherResumed(teacher=name))
+        self._keys[name] = new.given.keys[name]
+
+    async def _rekey(self, desk: Desk, keys: tuple[TeacherKey, ...]) -> None:
+        """A lane for each key; one that goes by the same label keeps its lane and what was learned there."""
+        lanes = {lane.key.label: lane for lane in desk.lanes}
+        for key in keys:
+            if key.label in lanes:
+                lanes.pop(key.label).key = key
+            else:
+                await self._opening.lane(desk, key)
+        for lane in lanes.values():
+            desk.drop_lane(lane)
+
+    def _plans(self, plans: list[ActivePlan], used: dict[int, int]) -> list[ActivePlan]:
+        """Changes the plans in place and retires what is gone; returns those this daemon did not know."""
+        active, fresh = [], []
+        for plan in plans:
+            cap = micros(plan.config.budget_usd)
+            known = self._known.get(plan.id)
+            if known is not None:
+                known.renew(plan)
+                self._ledger.cap_plan(plan.id, cap)
+                active.append(known)
+            else:
+                self._known[plan.id] = plan
+                self._ledger.add_plan(plan.id, cap, used.get(plan.id, 0))
+                active.append(plan)
+                fresh.append(plan)
+        kept = {plan.id for plan in active}
+        for plan in self._known.values():
+            plan.retired = plan.id not in kept
+        self._claimer.plans[:] = active  # the planner and the idle watch look at the same list
+        return fresh
+
+    async def _empty_queues(self) -> None:
+        """Jobs of what is gone leave the queues; what was claimed for them and not sent is given back."""
+        for desk in self._claimer.desks:
+            jobs = desk.take_out(lambda job, gone=desk.retired: gone or job.plan.retired)  # type: ignore[misc]
+            await self._carrier.release_all(jobs, desk)
+            for job in jobs:
+                self._claimer.deliver(job)
+        for job in self._claimer.held_back():
+            if job.plan.retired and job.attempt is not None:
+                await self._carrier.release(job, self._claimer.desk_of(job))
+
+
+def _differ(old: tuple[TeacherKey, ...], new: tuple[TeacherKey, ...]) -> bool:
+    """Whether keys are others; their values are compared and go nowhere."""
+    return [_plain(key) for key in old] != [_plain(key) for key in new]
+
+
+def _plain(key: TeacherKey) -> tuple[str, str]:
+    return key.label, key.secret.get_secret_value() if key.secret is not None else ""
+
+
+def _still(desk: Desk) -> str:
+    """Why a teacher is parked after its configuration was read again."""
+    if desk.config.api_key_env or desk.config.api_key_envs:
+        return (
+            f"{desk.parked.rstrip('.')}; its key comes from the environment, which cannot change while the daemon"
+            " runs: use api_key_file, or start again"
+        )
+    return desk.parked

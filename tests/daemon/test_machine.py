@@ -1,0 +1,202 @@
+"""What a machine does to a daemon: a full disk, a held or damaged database, few open files, a stopped process."""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.ledgers import check_promise
+from tests.daemon.site import ENV, configure, coterie, count, daemon, query, run_to_end, teacher, wait_until
+
+HOLDER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)
+connection.execute("BEGIN EXCLUSIVE")
+print("held", flush=True)
+sys.stdin.readline()
+connection.execute("COMMIT")
+"""
+
+
+@contextmanager
+def held(database: Path) -> Iterator[None]:
+    """Another process holds the database."""
+    argv = [sys.executable, "-c", HOLDER, str(database)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None and holder.stdin is not None
+        assert holder.stdout.readline() == b"held\n"
+        try:
+            yield
+        finally:
+            holder.stdin.close()
+
+
+def stored(folder: Path) -> int:
+    return count(folder, "sample", "state = 'stored'")
+
+
+def all_stored(folder: Path) -> bool:
+    rows = query(folder, "SELECT wanted, stored + failed FROM plan WHERE active = 1")
+    return all(wanted == ended for wanted, ended in rows)
+
+
+def test_a_full_disk_holds_everything_and_goes_on_by_itself(tmp_path: Path) -> None:
+    with teacher(tmp_path, "--latency-ms", "40") as school:
+        configure(tmp_path, school.url, train=100, teacher="concurrency = 8")
+        with daemon(tmp_path, "--until-idle") as running:
+            wait_until("it samples", lambda: stored(tmp_path) > 10)
+            limits = resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE)
+            resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, (16_384, limits[1]))
+            wait_until("it tells", lambda: "waiting, nothing received is lost" in running.output(), 20)
+            at_once = len(school.ledger())
+
+            def noticed() -> bool:
+                status = json.loads(coterie(tmp_path, "status", "--json").stdout)
+                return any("writes nothing" in notice for notice in status["notices"])
+
+            wait_until("the status tells", noticed)
+            assert len(school.ledger()) <= at_once + 8, "it went on sending"
+            assert running.process.poll() is None
+            resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, limits)
+            assert running.wait() == 0, running.output()
+            assert "is written again" in running.output()
+        told = check_promise(tmp_path, school.ledger())
+        assert told == {"billed": 412, "stored": 412, "unknown": 0}
+
+
+def test_a_database_that_another_process_holds_is_waited_for_or_refused(tmp_path: Path) -> None:
+    with teacher(tmp_path, "--latency-ms", "40") as school:
+        configure(tmp_path, school.url, train=60, teacher="concurrency = 8")
+        with daemon(tmp_path, "--until-idle") as running:
+            wait_until("it samples", lambda: stored(tmp_path) > 10)
+            with held(tmp_path / "state.db"):
+                before = stored(tmp_path)
+                wait_until("it tells", lambda: "locked; waiting" in running.output())
+                assert stored(tmp_path) == before
+            assert running.wait() == 0, running.output()
+        told = check_promise(tmp_path, school.ledger())
+        assert told == {"billed": 252, "stored": 252, "unknown": 0}
+        with held(tmp_path / "state.db"):
+            refused = coterie(tmp_path, "run", "--no-tui")
+        assert refused.returncode == 2 and "is locked by another process" in refused.stderr, refused.stderr
+        assert run_to_end(tmp_path)[0] == 0
+
+
+def test_few_open_files_cut_the_connections_and_nothing_else(tmp_path: Path) -> None:
+    with teacher(tmp_path, "--latency-ms", "100") as school:
+        configure(tmp_path, school.url, train=150, teacher="concurrency = 300")
+        limit = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (88, 88));"
+        argv = [sys.executable, "-c", f"{limit} os.execv(sys.executable, sys.argv[1:])", sys.executable]
+        with (tmp_path / "output.txt").open("wb") as output:
+            process = subprocess.Popen(
+                [*argv, "-m", "daemon", "run", "--no-tui"],
+                cwd=tmp_path,
+                env=ENV,
+                stdout=output,
+                stderr=output,
+            )
+            try:
+                wait_until("it samples", lambda: stored(tmp_path) > 10)
+                assert coterie(tmp_path, "pause").stdout == "all sampling is paused\n"
+                assert coterie(tmp_path, "resume").returncode == 0
+                wait_until("all is stored", lambda: all_stored(tmp_path))
+                assert coterie(tmp_path, "stop").returncode == 0
+                assert process.wait(timeout=30) == 0, (tmp_path / "output.txt").read_text()
+            finally:
+                process.kill()
+                process.wait()
+        assert "concurrency = 300 is cut to 24" in (tmp_path / "output.txt").read_text()
+        assert count(tmp_path, "attempt", "outcome <> 'ok'") == 0
+        assert check_promise(tmp_path, school.ledger())["unknown"] == 0
+
+
+def test_a_stopped_process_goes_on_without_a_wave_and_without_paying_twice(tmp_path: Path) -> None:
+    with teacher(tmp_path, "--latency-ms", "300") as school:
+        limits = "concurrency = 60\nrequests_per_minute = 3000"
+        configure(tmp_path, school.url, train=150, teacher=limits)
+        with daemon(tmp_path, "--until-idle") as running:
+            wait_until("it samples", lambda: stored(tmp_path) > 20)
+            running.process.send_signal(signal.SIGSTOP)
+            time.sleep(4)  # longer than an answer may take
+            before = len(school.ledger())
+            running.process.send_signal(signal.SIGCONT)
+            time.sleep(0.5)
+            wave = len(school.ledger()) - before
+            assert wave <= 3000 / 60 + 10, f"{wave} requests in half a second at 50/s"
+            assert running.wait() == 0, running.output()
+            assert "nothing ran for" in running.output()
+        told = check_promise(tmp_path, school.ledger())
+        assert told == {"billed": 612, "stored": 612, "unknown": 0}
+
+
+def flip(data: bytes) -> bytes:
+    """Some bytes in the middle of a page of a table are others."""
+    with_other = bytearray(data)
+    for page in range(2, len(data) // 4096 - 1):
+        with_other[page * 4096 : page * 4096 + 60] = b"\xa5" * 60
+    return bytes(with_other)
+
+
+@pytest.mark.parametrize("damage", [flip, lambda data: data[: len(data) // 2]], ids=["flipped", "cut"])
+def test_a_database_that_was_damaged_in_a_crash_is_refused(tmp_path: Path, damage) -> None:
+    with teacher(tmp_path, "--latency-ms", "5") as school:
+        configure(tmp_path, school.url, train=60)
+        with daemon(tmp_path) as running:
+            wait_until("it samples", lambda: stored(tmp_path) > 30)
+            made = coterie(tmp_path, "backup")
+            assert made.returncode == 0, made.stderr
+            running.kill()
+        database = tmp_path / "state.db"
+        with sqlite3.connect(database) as connection:  # the log goes into the file
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.close()
+        whole = database.read_bytes()
+        database.write_bytes(damage(whole))
+        damaged = database.read_bytes()
+        asked = len(school.ledger())
+        refused = coterie(tmp_path, "run", "--no-tui")
+        (copy,) = (tmp_path / "backups").iterdir()
+        assert refused.returncode == 2, refused.stderr
+        assert "is damaged" in refused.stderr and f"The newest backup is {copy}" in refused.stderr
+        assert "Traceback" not in refused.stderr and len(school.ledger()) == asked
+        assert database.read_bytes() == damaged
+        # The copy is good: with it in its place the work goes on.
+        for name in ("state.db-wal", "state.db-shm"):
+            (tmp_path / name).unlink(missing_ok=True)
+        database.write_bytes(copy.read_bytes())
+        code, output = run_to_end(tmp_path)
+        assert code == 0 and all_stored(tmp_path), output
+
+
+def test_a_backup_of_a_daemon_at_work_is_whole_and_replaces_nothing(tmp_path: Path) -> None:
+    with teacher(tmp_path, "--latency-ms", "10") as school:
+        configure(tmp_path, school.url, train=200, teacher="concurrency = 32")
+        assert "no state database yet" in coterie(tmp_path, "backup").stderr
+        with daemon(tmp_path) as running:
+            wait_until("it samples", lambda: stored(tmp_path) > 30)
+            before = stored(tmp_path)
+            made = coterie(tmp_path, "backup", "-o", "copy.db")
+            after = stored(tmp_path)
+            assert made.returncode == 0, made.stderr
+            assert made.stdout == f"copy.db: {(tmp_path / 'copy.db').stat().st_size} bytes, checked\n"
+            again = coterie(tmp_path, "backup", "-o", "copy.db")
+            assert again.returncode == 2 and "is there already" in again.stderr
+            nowhere = coterie(tmp_path, "backup", "-o", "nowhere/copy.db")
+            assert nowhere.returncode == 2 and "make it first" in nowhere.stderr
+            assert running.process.poll() is None
+        with sqlite3.connect(tmp_path / "copy.db") as copy:
+            kept = copy.execute("SELECT count(*) FROM sample WHERE state = 'stored'").fetchone()[0]
+            assert before <= kept <= after
+            assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        copy.close()
+        assert not list(tmp_path.glob(".*part*"))
