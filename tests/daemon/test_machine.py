@@ -122,12 +122,12 @@ def test_few_open_files_cut_the_connections_and_nothing_else(tmp_path: Path) -> 
 
 def test_a_stopped_process_goes_on_without_a_wave_and_without_paying_twice(tmp_path: Path) -> None:
     with teacher(tmp_path, "--latency-ms", "300") as school:
-        limits = "concurrency = 60\nrequests_per_minute = 3000"
-        configure(tmp_path, school.url, train=150, teacher=limits)
+        limits = "concurrency = 60\nrequests_per_minute = 3000\ntimeout_seconds = 2"
+        configure(tmp_path, school.url, train=60, teacher=limits)
         with daemon(tmp_path, "--until-idle") as running:
             wait_until("it samples", lambda: stored(tmp_path) > 20)
             running.process.send_signal(signal.SIGSTOP)
-            time.sleep(4)  # longer than an answer may take
+            time.sleep(3.5)  # longer than an answer may take
             before = len(school.ledger())
             running.process.send_signal(signal.SIGCONT)
             time.sleep(0.5)
@@ -136,7 +136,7 @@ def test_a_stopped_process_goes_on_without_a_wave_and_without_paying_twice(tmp_p
             assert running.wait() == 0, running.output()
             assert "nothing ran for" in running.output()
         told = check_promise(tmp_path, school.ledger())
-        assert told == {"billed": 612, "stored": 612, "unknown": 0}
+        assert told == {"billed": 252, "stored": 252, "unknown": 0}
 
 
 def flip(data: bytes) -> bytes:
