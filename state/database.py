@@ -33,6 +33,8 @@ from state.migrations import APPLICATION_ID, SCHEMA, VERSION, steps_from
 from state.sqlite import Connection
 
 BUSY_TIMEOUT_S = 5.0
+WRITER_BUSY_MS = 2_000
+"""The writer tries again by itself, and tells a person in between."""
 
 
 def now_ms() -> int:
@@ -58,6 +60,7 @@ def open_writer(path: Path) -> Connection:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA journal_size_limit = 67108864")
+        connection.execute(f"PRAGMA busy_timeout = {WRITER_BUSY_MS}")
     except sqlite.DatabaseError as error:
         connection.close()
         raise _explained(error, path) from None

@@ -30,6 +30,7 @@ from engine.teachers.failures import Failure, MalformedAnswer
 from engine.teachers.headers import RateHeaders, rate_headers
 from engine.teachers.keys import REDACTED
 from engine.teachers.messages import Completion, Request
+from engine.teachers.patience import Patience, Wait
 
 MAX_BODY = 32 * 1024 * 1024
 """Bytes of a body, decompressed; a bigger one is malformed."""
@@ -41,7 +42,8 @@ KEEP_ALIVE_S = 4.0
 """An idle connection is closed by us before the usual server does (5 s), or a request could meet the closing."""
 
 SOCK_CONNECT_S = 15.0
-SOCK_READ_S = 600.0
+IDLE_S = 600.0
+"""Longest wait without a byte of the answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,12 +98,11 @@ class TeacherClient:
         self._urls: dict[str, URL] = {}
         self._max_body = max_body
         self._clock, self._wall = clock, wall
+        self._patience = Patience(config.timeout_seconds, min(IDLE_S, config.timeout_seconds))
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, keepalive_timeout=KEEP_ALIVE_S),
             timeout=aiohttp.ClientTimeout(
-                total=config.timeout_seconds,
-                sock_connect=min(SOCK_CONNECT_S, config.timeout_seconds),
-                sock_read=min(SOCK_READ_S, config.timeout_seconds),
+                total=None, sock_connect=min(SOCK_CONNECT_S, config.timeout_seconds), sock_read=None
             ),
             headers=_headers(self.dialect.headers, config.headers),
             proxy=config.proxy or None,
@@ -145,13 +146,16 @@ class TeacherClient:
         started = self._clock()
         raw = b""
         try:
-            async with self._session.post(
-                url, data=json.dumps(body).encode(), headers=headers, allow_redirects=False
-            ) as response:
-                raw = await self._read(response)
-                if secret and secret.encode() in raw:  # an echoed key is not stored
-                    raw = raw.replace(secret.encode(), REDACTED.encode())
-                status, received = response.status, response.headers
+            with self._patience.wait() as wait:
+                async with self._session.post(
+                    url, data=json.dumps(body).encode(), headers=headers, allow_redirects=False
+                ) as response:
+                    raw = await self._read(response, wait)
+                    if secret and secret.encode() in raw:  # an echoed key is not stored
+                        raw = raw.replace(secret.encode(), REDACTED.encode())
+                    status, received = response.status, response.headers
+            if wait.expired:
+                raise TimeoutError
             latency = self._clock() - started
             provider_id = received.get("x-request-id") or received.get("request-id")
             if not 200 <= status < 300:
@@ -179,7 +183,7 @@ class TeacherClient:
     def _parse(self, raw: bytes, request: Request) -> list[Completion]:
         return self.dialect.parse(decode_json(raw), request)
 
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+    async def _read(self, response: aiohttp.ClientResponse, wait: Wait) -> bytes:
         """The body, decompressed; at most so much is ever held.
 
         Raises:
@@ -190,6 +194,7 @@ class TeacherClient:
         size = 0
         while chunk := await content.readany():
             size += len(chunk)
+            wait.hear()
             if size > self._max_body:
                 response.close()
                 raise MalformedAnswer(f"the answer is larger than {self._max_body} bytes")

@@ -10,10 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-
-import pytest
 
 from tests.daemon.ledgers import check_promise
 from tests.daemon.site import ENV, configure, coterie, count, daemon, query, run_to_end, teacher, wait_until
@@ -122,12 +120,12 @@ def test_few_open_files_cut_the_connections_and_nothing_else(tmp_path: Path) -> 
 
 def test_a_stopped_process_goes_on_without_a_wave_and_without_paying_twice(tmp_path: Path) -> None:
     with teacher(tmp_path, "--latency-ms", "300") as school:
-        limits = "concurrency = 60\nrequests_per_minute = 3000"
-        configure(tmp_path, school.url, train=150, teacher=limits)
+        limits = "concurrency = 60\nrequests_per_minute = 3000\ntimeout_seconds = 2"
+        configure(tmp_path, school.url, train=30, teacher=limits)
         with daemon(tmp_path, "--until-idle") as running:
             wait_until("it samples", lambda: stored(tmp_path) > 20)
             running.process.send_signal(signal.SIGSTOP)
-            time.sleep(4)  # longer than an answer may take
+            time.sleep(3.5)  # longer than an answer may take
             before = len(school.ledger())
             running.process.send_signal(signal.SIGCONT)
             time.sleep(0.5)
@@ -136,7 +134,7 @@ def test_a_stopped_process_goes_on_without_a_wave_and_without_paying_twice(tmp_p
             assert running.wait() == 0, running.output()
             assert "nothing ran for" in running.output()
         told = check_promise(tmp_path, school.ledger())
-        assert told == {"billed": 612, "stored": 612, "unknown": 0}
+        assert told == {"billed": 132, "stored": 132, "unknown": 0}
 
 
 def flip(data: bytes) -> bytes:
@@ -147,56 +145,39 @@ def flip(data: bytes) -> bytes:
     return bytes(with_other)
 
 
-@pytest.mark.parametrize("damage", [flip, lambda data: data[: len(data) // 2]], ids=["flipped", "cut"])
-def test_a_database_that_was_damaged_in_a_crash_is_refused(tmp_path: Path, damage) -> None:
-    with teacher(tmp_path, "--latency-ms", "5") as school:
-        configure(tmp_path, school.url, train=60)
+def test_what_was_damaged_in_a_crash_is_refused_and_a_backup_takes_its_place(tmp_path: Path) -> None:
+    with teacher(tmp_path, "--latency-ms", "10") as school:
+        configure(tmp_path, school.url, train=100, teacher="concurrency = 32")
+        assert "no state database yet" in coterie(tmp_path, "backup").stderr
         with daemon(tmp_path) as running:
-            wait_until("it samples", lambda: stored(tmp_path) > 30)
+            wait_until("it samples", lambda: stored(tmp_path) > 20)
+            before = stored(tmp_path)
             made = coterie(tmp_path, "backup")
-            assert made.returncode == 0, made.stderr
+            after = stored(tmp_path)
+            assert running.process.poll() is None
             running.kill()
-        database = tmp_path / "state.db"
-        with sqlite3.connect(database) as connection:  # the log goes into the file
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        connection.close()
-        whole = database.read_bytes()
-        database.write_bytes(damage(whole))
-        damaged = database.read_bytes()
-        asked = len(school.ledger())
-        refused = coterie(tmp_path, "run", "--no-tui")
         (copy,) = (tmp_path / "backups").iterdir()
-        assert refused.returncode == 2, refused.stderr
-        assert "is damaged" in refused.stderr and f"The newest backup is {copy}" in refused.stderr
-        assert "Traceback" not in refused.stderr and len(school.ledger()) == asked
-        assert database.read_bytes() == damaged
-        # The copy is good: with it in its place the work goes on.
+        assert made.returncode == 0 and made.stdout == f"{copy}: {copy.stat().st_size} bytes, checked\n"
+        with closing(sqlite3.connect(copy)) as opened:
+            kept = opened.execute("SELECT count(*) FROM sample WHERE state = 'stored'").fetchone()[0]
+            assert opened.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert before <= kept <= after
+        again = coterie(tmp_path, "backup", "-o", str(copy))
+        assert again.returncode == 2 and "is there already" in again.stderr
+
+        database = tmp_path / "state.db"
+        with closing(sqlite3.connect(database)) as opened:  # the log goes into the file
+            opened.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        whole, asked = database.read_bytes(), len(school.ledger())
+        for damaged in (flip(whole), whole[: len(whole) // 2]):
+            database.write_bytes(damaged)
+            refused = coterie(tmp_path, "run", "--no-tui")
+            assert refused.returncode == 2, refused.stderr
+            assert "is damaged" in refused.stderr and f"The newest backup is {copy}" in refused.stderr
+            assert "Traceback" not in refused.stderr and len(school.ledger()) == asked
+            assert database.read_bytes() == damaged
         for name in ("state.db-wal", "state.db-shm"):
             (tmp_path / name).unlink(missing_ok=True)
         database.write_bytes(copy.read_bytes())
         code, output = run_to_end(tmp_path)
         assert code == 0 and all_stored(tmp_path), output
-
-
-def test_a_backup_of_a_daemon_at_work_is_whole_and_replaces_nothing(tmp_path: Path) -> None:
-    with teacher(tmp_path, "--latency-ms", "10") as school:
-        configure(tmp_path, school.url, train=200, teacher="concurrency = 32")
-        assert "no state database yet" in coterie(tmp_path, "backup").stderr
-        with daemon(tmp_path) as running:
-            wait_until("it samples", lambda: stored(tmp_path) > 30)
-            before = stored(tmp_path)
-            made = coterie(tmp_path, "backup", "-o", "copy.db")
-            after = stored(tmp_path)
-            assert made.returncode == 0, made.stderr
-            assert made.stdout == f"copy.db: {(tmp_path / 'copy.db').stat().st_size} bytes, checked\n"
-            again = coterie(tmp_path, "backup", "-o", "copy.db")
-            assert again.returncode == 2 and "is there already" in again.stderr
-            nowhere = coterie(tmp_path, "backup", "-o", "nowhere/copy.db")
-            assert nowhere.returncode == 2 and "make it first" in nowhere.stderr
-            assert running.process.poll() is None
-        with sqlite3.connect(tmp_path / "copy.db") as copy:
-            kept = copy.execute("SELECT count(*) FROM sample WHERE state = 'stored'").fetchone()[0]
-            assert before <= kept <= after
-            assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        copy.close()
-        assert not list(tmp_path.glob(".*part*"))
