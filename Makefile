@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test check bench picture clean
+.PHONY: help run test check simulate bench picture clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -22,6 +22,11 @@ run: $(STAMP) ## sample, grade, train and evaluate the default of config.toml, t
 
 test: $(STAMP) ## the test suite
 	@$(BIN)/python -m pytest
+
+SEEDS ?= 1000
+FROM ?= 0
+simulate: $(STAMP) ## the daemon in virtual time, killed and faulted: SEEDS=1000 FROM=0
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --from $(FROM)
 
 check: $(STAMP) ## lint, format, strict types, import contracts: what CI runs
 	@$(BIN)/ruff check .

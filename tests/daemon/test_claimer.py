@@ -22,6 +22,7 @@ from daemon.plans import ActivePlan
 from engine.config import PlanConfig
 from engine.strategies import STRATEGIES
 from engine.teachers.keys import TeacherKey
+from engine.teachers.messages import Completion, Usage
 from engine.teachers.tokens import estimate_prompt
 from state.claims import ClaimedSample
 from tests.daemon.parts import Heard, active_plan, desk_of, until, writing
@@ -220,6 +221,26 @@ async def test_a_begun_job_waits_for_money_and_comes_back(world: World) -> None:
         await until(lambda: not bench.claimer.held_back())
         assert desk.take_out(lambda each: each is job) == [job]
         assert bench.claimer.short == {}
+
+
+async def test_a_plan_stays_short_while_one_of_its_begun_jobs_waits(world: World) -> None:
+    plan = active_plan(world)
+    desk = desk_of(world, usd_per_million_input=1.0, usd_per_million_output=1.0)
+    async with claiming(world, [plan], [desk], cap=2000) as bench:
+        (first, second) = await bench.take(desk, 2)
+        plan.exhausted = True
+        second.conversation.answer(
+            Completion(text="So.", usage=Usage(prompt_tokens=9, completion_tokens=1))
+        )  # its last turn is cheaper than a first one
+        cheap, dear = second.bound(desk.price), first.bound(desk.price)
+        bench.ledger.reserve(plan.id, desk.id, int(bench.ledger.room(plan.id, desk.id)))
+        bench.claimer.hold_for_money(first)
+        bench.claimer.hold_for_money(second)
+        bench.ledger.settle(plan.id, desk.id, (cheap + dear) // 2, 0)
+        bench.claimer.changed.notify()
+        await until(lambda: second not in bench.claimer.held_back())
+        assert bench.claimer.held_back() == [first]
+        assert plan.id in bench.claimer.short, "the daemon would wait for ever and not say for what"
 
 
 async def test_a_desk_claims_no_more_than_it_sends_soon(world: World) -> None:

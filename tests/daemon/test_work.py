@@ -118,6 +118,9 @@ async def test_what_only_a_person_can_mend_is_said(world: World, monkeypatch: py
         bench.claimer.short[plan.id] = "the plan's budget"
         assert await bench.idle()
         assert bench.work.troubles() == ["the plan's budget is used up"]
+        desk.push(job(world, plan))
+        assert not await bench.idle()  # paid for and ready: only a pause of the teacher's holds it up
+        desk.pop()
         finish(plan)
         assert bench.work.troubles() == []
 

@@ -1,4 +1,4 @@
-"""Many seeds of the simulation: `python -m tests.simulation --seeds 1000 [--from 0] [--jobs 2]`.
+"""Many seeds of the simulation: `make simulate SEEDS=1000 FROM=0`.
 
 Ends with 1 when an invariant did not hold, and says how that seed is run again.
 """
@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
         + ", ".join(f"{name} {count}" for name, count in sorted(faults.items()))
     )
     for seed, _ in failed:
-        print(f"failed: python -m tests.simulation --from {seed} --seeds 1")
+        print(f"failed; again with: make simulate FROM={seed} SEEDS=1")
     return 1 if failed else 0
 
 

@@ -1,0 +1,117 @@
+"""A short night: what `make simulate` does at length, and that it would notice."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon import carrier, resuming
+from daemon.claimer import Claimer
+from daemon.ledger import Ledger
+from daemon.limits import KeyLimits
+from state import boots
+from tests.simulation.__main__ import cause
+from tests.simulation.simulation import Simulation
+
+ROOT = Path(__file__).resolve().parents[2]
+SEEDS = range(24)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_all_work_ends_and_all_money_is_accounted_for(seed: int, tmp_path: Path) -> None:
+    told = Simulation(seed, tmp_path).run()
+    assert told.stored and told.billed - told.stored <= told.unknown
+
+
+def test_a_seed_is_one_story_whatever_the_hash_seed(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.simulation", *"--from 1 --seeds 2 --jobs 1 --trace".split()]
+    running = [
+        subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed}, stdout=subprocess.PIPE, text=True
+        )
+        for seed in ("1", "2")
+    ]
+    told = [process.communicate()[0].splitlines()[:2] for process in running]
+    assert told[0] == told[1]
+    assert len(told[0]) == 2 and all(len(line.split()[1]) == 64 for line in told[0]), told[0]
+
+
+Break = Callable[[pytest.MonkeyPatch], None]
+
+
+def burns_on_429(patch: pytest.MonkeyPatch) -> None:
+    whole = carrier.record
+
+    def record(connection: Any, endings: Any) -> Any:
+        for ending in endings:
+            ending.counts = ending.counts or ending.status == 429
+        return whole(connection, endings)
+
+    patch.setattr(carrier, "record", record)
+
+
+def loses_answers(patch: pytest.MonkeyPatch) -> None:
+    whole, chance = carrier.record, random.Random(1)
+
+    def record(connection: Any, endings: Any) -> Any:
+        for ending in endings:
+            if ending.raw is not None and chance.random() < 0.05:
+                ending.raw = None
+        return whole(connection, endings)
+
+    patch.setattr(carrier, "record", record)
+
+
+def forgets_turns(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(resuming, "received_turns", lambda connection, sample: [])
+
+
+def forgets_the_dead(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(boots, "_forget_unanswered", lambda opened, boot: 0)
+
+
+def overspends(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Ledger, "room", lambda self, plan, teacher: 1e12)
+
+
+def favours_the_first(patch: pytest.MonkeyPatch) -> None:
+    whole = Claimer._in_turn
+    patch.setattr(Claimer, "_in_turn", lambda self, desk: sorted(whole(self, desk), key=lambda plan: plan.id))
+
+
+def keeps_no_pace(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(KeyLimits, "ready_at", lambda self, now, tokens: now)
+
+
+def leaves_the_open(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(resuming, "open_samples", lambda connection, plan, after, limit: [])
+
+
+@pytest.mark.parametrize(
+    ("broken", "seed", "told"),
+    [
+        (burns_on_429, 1, "attempts used"),
+        (loses_answers, 1, "without its body"),
+        (forgets_turns, 6, "paid again"),
+        (forgets_the_dead, 1, "ended as None"),
+        (overspends, 5, "over its budget"),
+        (favours_the_first, 17, "unfair"),
+        (keeps_no_pace, 13, "in a minute"),
+        (leaves_the_open, 1, "neither stored nor failed"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_daemon_that_breaks_a_promise_is_found_out(
+    broken: Break, seed: int, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken(monkeypatch)
+    with pytest.raises((AssertionError, BaseExceptionGroup)) as caught:
+        Simulation(seed, tmp_path).run()
+    assert told in str(cause(caught.value))
