@@ -65,6 +65,32 @@ train_at = [5_000, "complete"]
 training = { epochs = 3, devices = 2, learning_rate = 2e-5 }
 """
 
+APIS = """\
+[teachers.claude]
+dialect = "anthropic-messages"
+base_url = "https://api.anthropic.com/v1"
+model = "claude-haiku-4-5"
+api_key_env = "ANTHROPIC_API_KEY"
+
+[teachers.reasoner]               # a model that refuses temperature, with summaries of its reasoning
+dialect = "openai-responses"
+base_url = "https://api.openai.com/v1"
+model = "gpt-5-mini"
+api_key_env = "OPENAI_API_KEY"
+omit = ["temperature"]
+extra_body = { reasoning = { effort = "low", summary = "auto" } }
+
+[teachers.azure]
+base_url = "https://NAME.openai.azure.com/openai/deployments/DEPLOYMENT?api-version=2024-10-21"
+model = "DEPLOYMENT"
+api_key_env = "AZURE_OPENAI_API_KEY"
+api_key_header = "api-key"
+
+[teachers.vllm]                   # a server of your own, without a key
+base_url = "http://localhost:8000/v1"
+model = "Qwen/Qwen3-32B"
+"""
+
 INTRO = """\
 # Configuration
 
@@ -89,13 +115,18 @@ One TOML file, `config.toml` in the working directory or the one given with `-c`
 ```toml
 {example}```
 
+Teachers of other kinds:
+
+```toml
+{apis}```
+
 A task file has one object a line: `{{"id", "question", "answer", "rationale"?, "split"?}}`.
 """
 
 
 def document() -> str:
     """The whole text of docs/configuration.md."""
-    parts = [INTRO.format(pattern=NAME_PATTERN, example=EXAMPLE)]
+    parts = [INTRO.format(pattern=NAME_PATTERN, example=EXAMPLE, apis=APIS)]
     parts += [_section(*section) for section in SECTIONS]
     return "\n".join(parts)
 

@@ -16,6 +16,12 @@ def test_its_example_loads(tmp_path: Path) -> None:
     assert load_config(file).plans[0].name == "diverse"
 
 
+def test_its_teachers_load(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(document.APIS, encoding="utf-8")
+    assert list(load_config(file).teachers) == ["claude", "reasoner", "azure", "vllm"]
+
+
 def test_every_section_is_described_and_every_key_has_a_meaning() -> None:
     described = {model for _, model, _ in document.SECTIONS}
     for _, model, _ in document.SECTIONS:
