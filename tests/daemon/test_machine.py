@@ -137,12 +137,13 @@ def test_a_stopped_process_goes_on_without_a_wave_and_without_paying_twice(tmp_p
         assert told == {"billed": 132, "stored": 132, "unknown": 0}
 
 
-def flip(data: bytes) -> bytes:
-    """Some bytes in the middle of a page of a table are others."""
-    with_other = bytearray(data)
-    for page in range(2, len(data) // 4096 - 1):
-        with_other[page * 4096 : page * 4096 + 60] = b"\xa5" * 60
-    return bytes(with_other)
+def flip(database: Path, data: bytes) -> bytes:
+    """Some bytes of a table that a start does not read are others."""
+    with closing(sqlite3.connect(database)) as opened:
+        page = opened.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'prediction'").fetchone()[0]
+    other = bytearray(data)
+    other[(page - 1) * 4096 : (page - 1) * 4096 + 60] = b"\xa5" * 60
+    return bytes(other)
 
 
 def test_what_was_damaged_in_a_crash_is_refused_and_a_backup_takes_its_place(tmp_path: Path) -> None:
@@ -169,7 +170,7 @@ def test_what_was_damaged_in_a_crash_is_refused_and_a_backup_takes_its_place(tmp
         with closing(sqlite3.connect(database)) as opened:  # the log goes into the file
             opened.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         whole, asked = database.read_bytes(), len(school.ledger())
-        for damaged in (flip(whole), whole[: len(whole) // 2]):
+        for damaged in (flip(database, whole), whole[: len(whole) // 2]):
             database.write_bytes(damaged)
             refused = coterie(tmp_path, "run", "--no-tui")
             assert refused.returncode == 2, refused.stderr

@@ -189,6 +189,11 @@ def test_a_plan_that_is_gone_sends_nothing_more_and_goes_on_when_it_is_back(tmp_
             wait_until("nothing is out", lambda: count(tmp_path, "attempt", "outcome IS NULL") == 0)
             asked = len(school.ledger())
             assert count(tmp_path, "sample", "state = 'open'") > 0
+            since = "(SELECT max(at) FROM event WHERE kind = 'ConfigReloaded')"
+            of_it = (
+                "sample_id IN (SELECT s.id FROM sample s JOIN plan p ON p.id = s.plan_id WHERE p.active = 0)"
+            )
+            assert count(tmp_path, "attempt", f"claimed_at > {since} AND {of_it}") == 0, "it was asked on"
             assert query(tmp_path, "SELECT sum(reserved_micros) FROM plan") == [(0,)]
             (tmp_path / "config.toml").write_text(whole)
             hup(running)
