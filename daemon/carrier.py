@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
+from anyio.lowlevel import RunVar
 
 from daemon import events
 from daemon.clock import Clock
@@ -40,6 +41,9 @@ PERMANENT_PARKS = 20
 
 GRADE_ON_LOOP = 20_000
 """Characters up to which grading stays on the event loop."""
+
+MATH_THREADS = 4
+_MATH_THREADS: RunVar[anyio.CapacityLimiter] = RunVar("_MATH_THREADS")
 
 GRADER = "careful"
 
@@ -327,7 +331,7 @@ class Carrier:
 
 
 async def judge(answer: str, gold: str, answer_format: str, question: str) -> Verdict:
-    """The careful grader's verdict, off the event loop where the text is long."""
+    """The careful grader's verdict, off the event loop where the text is long or another process is asked."""
 
     def verdict() -> Verdict:
         found = grade(answer, gold, answer_format, question=question, grader=GRADER)
@@ -339,6 +343,18 @@ async def judge(answer: str, gold: str, answer_format: str, question: str) -> Ve
             flags=found.flags,
         )
 
+    if answer_format == "math":  # its threads wait for workers; they must not take those of others
+        return await anyio.to_thread.run_sync(verdict, limiter=_math_threads())
     if len(answer) + len(question) <= GRADE_ON_LOOP:
         return verdict()
     return await anyio.to_thread.run_sync(verdict)
+
+
+def _math_threads() -> anyio.CapacityLimiter:
+    """The threads of this event loop that may wait for a mathematical verdict."""
+    try:
+        return _MATH_THREADS.get()
+    except LookupError:
+        limiter = anyio.CapacityLimiter(MATH_THREADS)
+        _MATH_THREADS.set(limiter)
+        return limiter

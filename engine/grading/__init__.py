@@ -1,7 +1,8 @@
 """Answer formats: extract, compare, verdict. Graders are pure and versioned.
 
 A verdict depends on nothing but the completion, the gold answer, the format and the question. A change that can
-alter one raises the grader's version: stored verdicts name the version that made them.
+alter one raises the grader's version: stored verdicts name the version that made them. `math` is the one format that asks another
+process, and waits for it: an event loop calls it in a thread.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from collections.abc import Callable
 from typing import Literal
 
 from engine.errors import ConfigError
-from engine.grading import choice, date, number, paper, text, yes_no
+from engine.grading import choice, date, formula, number, paper, text, yes_no
 from engine.grading.verdict import Verdict
 
 GraderName = Literal["careful", "paper"]
-GRADER_VERSIONS: dict[str, str] = {"careful": "careful:1", "paper": "paper:1"}
+GRADER_VERSIONS: dict[str, str] = {"careful": "careful:2", "paper": "paper:1"}
 
 _CAREFUL: dict[str, Callable[[str, str, str | None], Verdict]] = {
     "number": number.judge,
@@ -22,6 +23,7 @@ _CAREFUL: dict[str, Callable[[str, str, str | None], Verdict]] = {
     "yes_no": yes_no.judge,
     "text": text.judge,
     "date": date.judge,
+    "math": formula.judge,
 }
 FORMATS: tuple[str, ...] = tuple(_CAREFUL)
 """The answer formats that can be graded."""
@@ -65,6 +67,7 @@ def grade(
 
     Raises:
         ConfigError: the format or grader is not available.
+        JobFailed: `math` needs a process, and none can be started.
     """
     check_format(answer_format)
     check_grader(grader)

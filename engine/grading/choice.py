@@ -1,7 +1,7 @@
 """The format `choice`: one of the options, named by its letter or by its text.
 
 Several letters ("A, B, C or D") are a hedge and wrong, whatever the gold is. A letter whose text is another
-option's contradicts itself and is wrong too. "A" at the beginning of a sentence is an article unless
+option's contradicts itself and is wrong too. "(B) is not …" rules B out. "A" at the beginning of a sentence is an article unless
 something shows that it is a letter.
 """
 
@@ -17,9 +17,13 @@ DEFAULT = "ABCDE"
 _BARE = re.compile(r"\s*\(?([A-Z])\)?\s*\.?\s*")
 _LETTER = re.compile(
     r"\(([A-Za-z])\)"  # (B)
-    r"|(?<![\w'&.-])([A-Z])(?=[.,:;)\]\"'*]|\s*$|\s+(?:or|and|is|was|because|since|as|-)\b|\s*[-/&(])"  # B. or B, or B and
+    r"|(?<![\w'&.-])(?<!among )(?<!between )(?<!than )([A-Z])(?=[.,:;)\]\"'*]|\s*$|\s+(?:or|and|is|was|because|since|as|-)\b|\s*[-/&(])"  # B. or B, or B and
     r"|(?<![\w'])(?:option|choice|answer|is)\s+[\"'*(]{0,3}([A-Z])(?![\w'])"  # option B
+    r"|(?<![\w'])(?:option|choice)\s+[\"'*(]{0,3}([b-z])(?![\w'])"  # option b
     r"|^\W{0,6}([A-Za-z])(?=[).:]|\W*$)"  # b) or b.
+)
+_DENIED = re.compile(
+    r"\W{0,4}\(?[A-Z]\)\s[^.;\n]{0,120}?\b(?:is|are|was|does|do|can|would|could)(?:\s?not\b|n't\b)(?!\s(?:only|just))"
 )
 _NOT_WORD = re.compile(r"[^\w.%/]+")
 
@@ -34,6 +38,8 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
         return _verdict(bare[1], wanted, [])
     texts = {letter: plain(text) for letter, text in options.items() if plain(text)}
     for span, is_marked in spans(normalise(completion)):
+        if not is_marked and _DENIED.match(span):
+            continue
         span, flags = affirmed(span), [] if is_marked else ["unmarked"]
         named = _letters(span, letters)
         if not is_marked and len(named) != 1 and not _is_answer(span, named):

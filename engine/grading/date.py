@@ -29,6 +29,9 @@ _DATE = re.compile(
     re.IGNORECASE,
 )
 
+_DOTTED = re.compile(r"\b(jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)\.(?=[ \t])", re.IGNORECASE)
+"""A shortened month ends no sentence."""
+
 
 def judge(completion: str, gold: str, question: str | None) -> Verdict:
     """Whether a completion's date is the gold one."""
@@ -41,7 +44,7 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
             flags=("bad-gold",),
         )
     wanted = golds[-1]
-    for span, is_marked in spans(normalise(completion)):
+    for span, is_marked in spans(_DOTTED.sub(r"\1", normalise(completion))):
         found = dates(span)
         if not found:
             continue

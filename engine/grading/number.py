@@ -1,9 +1,11 @@
 """The format `number`: one number, whatever it is dressed in.
 
 In a span with "=" the number after the last one counts ("180 * 7 = 1260" answers 1260). Of several different
-numbers the one with which a marked answer begins counts, then the only one that is not in the question counts, then the only one with a currency sign; a bare list or
-range ("5, 4, 9", "30 and 35") is a hedge. Values compare as exact fractions; a gold of six or more
-decimals also accepts itself rounded to two or more; "20%" equals both 20 and 0.2.
+numbers the one counts with which a marked answer begins, then the only one whose thing the question asks for ("How many alligators …"), the only one that is
+not in the question, the only one with a currency sign. A bare list or range ("5, 4, 9", "30 and 35", one number a line), two counts of two things
+do not choose; a sum that nobody worked out is no answer. "7 feet, 4 inches" is 88 and 7 1/3. Values compare as
+exact fractions; a gold of six or more decimals also accepts itself rounded to two or more; "20%" equals both 20 and
+0.2. A gold that is a time ("3:45") is compared as a time.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ import re
 from fractions import Fraction
 from functools import lru_cache
 
-from engine.grading.numerals import Number, numbers, tidy
-from engine.grading.spans import affirmed, normalise, spans, terse
+from engine.grading.numerals import Number, Time, clock, numbers, tidy, two_units
+from engine.grading.spans import SHORT, affirmed, normalise, spans, terse
 from engine.grading.verdict import Verdict
 
 TOLERANCE = Fraction(1, 10**6)
@@ -23,11 +25,21 @@ _START = re.compile(
     r"\W{0,8}(?:(?:about|approximately|around|only|exactly|roughly)\W{1,3})?[-+$]{0,2}\.?\d", re.IGNORECASE
 )
 _OPERATOR = re.compile(r"\s*[-+*×÷x]\s*[($]*")
+_TIMES = re.compile(r"(?<![\d:.])\d{1,2}:[0-5]\d(?::[0-5]\d)?(?![\d:])(?:\s?[ap]\.?m\b)?", re.IGNORECASE)
+_CONTINUED = re.compile(r"[ \t]{0,8}\n[ \t\n]{0,8}(?==)")
+_COLUMN = re.compile(r"[\s:]*(?:-?\$?[\d.,]{1,20}[ \t]*\n\s*){1,30}-?\$?[\d.,]{1,20}\s*")
+_THING = re.compile(r"\s+([A-Za-z]+(?:\s[A-Za-z]+){0,2}?)(?:,|,?\s+and\s+|\W*$)\s*")
+_ASKED = re.compile(r"\bhow many ((?:[A-Za-z]+ ){0,3}[A-Za-z]+)", re.IGNORECASE)
+_SYMBOLIC = re.compile(r"[A-Za-z)']\s{0,3}[-+*/×÷]\s{0,3}$")
+"""An expression in names, "age - 8", has no value yet."""
 _JOINED = re.compile(r"[\s,;&/~-]*(?:or|and|to|between|through)?[\s,;&/~-]*", re.IGNORECASE)
 
 
 def judge(completion: str, gold: str, question: str | None) -> Verdict:
     """Whether the number a completion answers is the gold one."""
+    time = clock(gold)
+    if time is not None:
+        return _time(completion, time)
     wanted = _gold(gold)
     if wanted is None:
         return Verdict(
@@ -43,8 +55,11 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
             Fraction(plain if plain[0] != "." else "0" + plain), 0, 0, len(plain.partition(".")[2])
         )
         return _verdict(number, wanted, [])
-    text = normalise(completion)
-    hedge: list[Number] = []
+    text = _CONTINUED.sub(" ", normalise(completion))
+    hedge: list[Number] = numbers(text) if len(text) <= SHORT and _COLUMN.fullmatch(text) else []
+    if len({number.value for number in hedge}) > 1:
+        return _hedged(hedge)
+    hedge = []
     for span, is_marked in spans(text, _begins):
         chosen, flags = _choose(affirmed(span), question, is_marked)
         if chosen is not None:
@@ -60,11 +75,48 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
                 flags=("no-answer", "cut-off"),
             )
     if hedge:
-        listed = ", ".join(show(number.value) for number in hedge[:5])
-        return Verdict(
-            correct=False, extracted=None, reason=f"several numbers are given: {listed}", flags=("hedged",)
-        )
+        return _hedged(hedge)
     return Verdict(correct=False, extracted=None, reason="no number was found", flags=("no-answer",))
+
+
+def _hedged(found: list[Number]) -> Verdict:
+    listed = ", ".join(show(number.value) for number in found[:5])
+    return Verdict(
+        correct=False, extracted=None, reason=f"several numbers are given: {listed}", flags=("hedged",)
+    )
+
+
+def _time(completion: str, wanted: Time) -> Verdict:
+    """Whether a completion's time is the gold one; 3:45 may be in the morning or the afternoon where one of them does not say."""
+    for span, is_marked in spans(normalise(completion)):
+        found = {time for match in _TIMES.finditer(span) if (time := clock(match[0])) is not None}
+        if not found:
+            continue
+        flags = () if is_marked else ("unmarked",)
+        listed = ", ".join(_clock(time) for time in sorted(found))
+        if len(found) > 1:
+            return Verdict(
+                correct=False, extracted=None, reason=f"several times are given: {listed}", flags=("hedged",)
+            )
+        (time,) = found
+        correct = _same_time(time, wanted)
+        relation = "is" if correct else "is not"
+        return Verdict(
+            correct=correct,
+            extracted=listed,
+            reason=f"the time {listed} {relation} the gold {_clock(wanted)}",
+            flags=flags,
+        )
+    return Verdict(correct=False, extracted=None, reason="no time was found", flags=("no-answer",))
+
+
+def _same_time(one: Time, two: Time) -> bool:
+    hours = 24 if one.is_of_24 and two.is_of_24 else 12
+    return one.hour % hours == two.hour % hours and (one.minute, one.second) == (two.minute, two.second)
+
+
+def _clock(time: Time) -> str:
+    return f"{time.hour}:{time.minute:02}" + (f":{time.second:02}" if time.second else "")
 
 
 def _begins(span: str) -> bool:
@@ -78,19 +130,29 @@ def _choose(span: str, question: str | None, is_marked: bool) -> tuple[Number | 
     _, sign, tail = span.replace("≈", "=").rpartition("=")
     if sign:
         result = numbers(tail)
+        if result and _SYMBOLIC.search(tail[: result[0].start]):
+            return None, []
         if len({number.value for number in result}) > 1:
             if _listed(tail, result):
                 return None, ["hedged"]
             if _OPERATOR.fullmatch(tail[result[0].end : result[1].start]):  # nobody worked it out
                 return None, []
         return (result[0] if result else None), ([] if result else ["cut-off"])
-    found = numbers(span)
+    found = _joined(span, numbers(span))
     if not found:
         return None, []
-    if len({number.value for number in found}) == 1:
-        return found[0], []
+    exact = _one(found)
+    if exact is not None:
+        return exact, []
     if _listed(span, found):
         return None, ["hedged"]
+    if _OPERATOR.fullmatch(span[found[0].end : found[1].start]) and _START.match(span):
+        return None, []  # nobody worked it out
+    things = _things(span, found)
+    if things:
+        asked = _ASKED.findall(question or "")
+        named = [n for n, thing in zip(found, things, strict=True) if asked and _asks(asked[-1], thing)]
+        return (named[0], ["ambiguous"]) if len(named) == 1 else (None, ["hedged"])
     if is_marked and _START.match(span):
         return found[0], ["ambiguous"]
     if question:
@@ -104,6 +166,47 @@ def _choose(span: str, question: str | None, is_marked: bool) -> tuple[Number | 
     return found[0 if is_marked else -1], ["ambiguous"]
 
 
+def _joined(span: str, found: list[Number]) -> list[Number]:
+    """Numbers of a span, those of one quantity in two units as one."""
+    pairs = two_units(span) if len(found) > 1 else []
+    single = [number for number in found if not any(pair.start <= number.start < pair.end for pair in pairs)]
+    return sorted([*single, *pairs], key=lambda number: number.start)
+
+
+def _one(found: list[Number]) -> Number | None:
+    """The number that all of them are, the most exact one: "1/6, or 0.1667" is 1/6."""
+    exact = max(
+        found, key=lambda number: (number.value.denominator > 1 and not number.decimals, number.decimals)
+    )
+    for number in found:
+        rounded = (
+            number.decimals >= 2
+            and abs(number.value - exact.value) <= Fraction(51, 100) / 10**number.decimals
+        )
+        if number.value != exact.value and not rounded:
+            return None
+    return exact if len({number.value for number in found}) > 1 else found[0]
+
+
+def _things(span: str, found: list[Number]) -> list[str]:
+    """What is counted, where a span is nothing but two or more counts: "3 snakes and 56 alligators"; else nothing."""
+    if len(found) > 6 or span[: found[0].start].strip(" :\n\t$") or "=" in span:
+        return []
+    things = []
+    for one, end in zip(found, [*(two.start for two in found[1:]), len(span)], strict=True):
+        match = _THING.fullmatch(span[one.end : end].rstrip("$"))
+        if match is None:
+            return []
+        things.append(match[1].lower())
+    return things if len(set(things)) > 1 else []
+
+
+def _asks(asked: str, thing: str) -> bool:
+    """Whether a question for so many of something asks for this thing and for no other beside it."""
+    words = asked.lower().split()
+    return thing.split()[-1] in words and "and" not in words
+
+
 def _listed(span: str, found: list[Number]) -> bool:
     """Whether a span is a list or range of numbers rather than a sentence about one."""
     return (
@@ -114,7 +217,8 @@ def _listed(span: str, found: list[Number]) -> bool:
 
 @lru_cache(maxsize=4096)  # a question's gold answer is read once for each of its rationales
 def _gold(gold: str) -> Number | None:
-    found = numbers(normalise(gold.rpartition("####")[2]))
+    text = tidy(normalise(gold.rpartition("####")[2]))
+    found = _joined(text, numbers(text))
     return found[-1] if found else None
 
 
@@ -138,6 +242,8 @@ def _same(number: Number, gold: Number) -> bool:
         return True
     scale = max(Fraction(1), abs(gold.value))
     values = [number.value]
+    if number.finer is not None or gold.finer is not None:
+        return bool({number.value, number.finer} & {gold.value, gold.finer} - {None})
     if number.percent != gold.percent:
         values.append(number.value / 100 if number.percent else number.value * 100)
     return any(abs(value - gold.value) <= TOLERANCE * scale for value in values)

@@ -1,8 +1,9 @@
 """Numbers in digits and in words, as exact fractions.
 
 Digits: "1,234.50", ".25", "-3", "3/8", "2 1/2", "3 and 1/4", "5e3", "1.5 × 10^6", "2.5 million", "20%". Words:
-"two hundred ninety-six", "nine point eight", "three-tenths", "minus five", "one half". Digits that belong
-to a word or a unit ("CO2", "m^2", "1st") are not numbers.
+"two hundred ninety-six", "nine point eight", "three-tenths", "minus five", "one half". A decimal comma is one only where it can be
+nothing else ("0,75", "1.234,56", "3,50 €", "12,5 %", "2,5 kg"): "4,2" may be a list. Digits that belong
+to a word or a unit ("CO2", "m^2", "1st") or to a time of day ("5:24", but "5:00" is 5) are not numbers.
 """
 
 from __future__ import annotations
@@ -10,12 +11,40 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 _CURRENCY = re.compile(r"(?i)(?<![a-z])(?:rs|usd|eur|gbp|inr|us|cad|aud)\.?[ ]?\$?[ ]?(?=\.?\d)")
+_FOREIGN = re.compile(r"[€£¥₹₽](?=\s?-?\.?\d)")
+_COINS = re.compile(
+    r"(?<![\w.,])(?:\$ ?)?(\d{1,9}) dollars?,? (?:and )?(\d{1,2}) cents?\b|(?<![\w.,])(\d{1,9}) euros?,? (?:and )?(\d{1,2}) cents?\b"
+)
+_DOTTED = re.compile(r"(?<![\w.,$])(\d{1,3}(?:\.\d{3}){1,6}),(\d{1,6})(?![\d,]|\.\d)")
+_DOTTED_WHOLE = re.compile(r"(?<![\w.,])(\d{1,3}(?:\.\d{3}){2,6})(?![\d,]|\.\d)")
+_COMMA = re.compile(
+    r"(?<![\w.,])(?:(0),(\d{1,9})(?![\d,]|\.\d)|(?:(?<=[$€£])|(?<=[$€£] ))(\d{1,9}),(\d{1,2})(?![\d,]|\.\d)"
+    r"|(\d{1,9}),(\d{1,2})(?=\s?(?:[€£%]|(?:euros?|EUR|percent|kg|km|cm|mm|ml|m²|°C)\b)))"
+)
+_CLOCK = re.compile(r"(?<![\d:.])(\d{1,2}):([0-5]\d)(:[0-5]\d)?(?![\d:])")
+_UNITS_WITHIN = (
+    ("hours?|hrs?", "minutes?|mins?", 60), ("minutes?|mins?", "seconds?|secs?", 60), ("feet|foot|ft", "inches|inch|in", 12),
+    ("pounds?|lbs?", "ounces?|oz", 16), ("years?", "months?", 12), ("weeks?", "days?", 7), ("days?", "hours?", 24),
+)  # fmt: skip
+_TWO_UNITS = tuple(
+    (
+        re.compile(
+            rf"(?i)(?<![\w.,/])(\d{{1,9}})[\s-]?(?:{larger}),?\s(?:and\s)?(\d{{1,9}}(?:\.\d{{1,9}})?)[\s-]?(?:{smaller})\b"
+        ),
+        scale,
+    )
+    for larger, smaller, scale in _UNITS_WITHIN
+)
+_TIME = re.compile(
+    r"\W*(?:at |it is )?(\d{1,2}):([0-5]\d)(?::([0-5]\d))?\s?(?:([ap])\.?m\b)?\W*", re.IGNORECASE
+)
 _POWER_OF_UNIT = re.compile(r"(?<=[A-Za-z)])\^\{?-?\d{1,3}\}?")
 _PLAIN = r"(?:\d{1,3}(?:,\d{3}){1,8}(?!\d)|\d{1,40})(?:\.\d{1,40})?|\.\d{1,40}"
 _NUMBER = re.compile(
-    rf"(?<![\w.^/])(?P<sign>(?<![\w)%.])[-+]\s?\$?|\$\s?-)?\$?\s?(?P<value>{_PLAIN})"
+    rf"(?<![\w.^/])(?P<sign>(?<![\w)%.])(?:[-+](?=\$?\s?\.?\d)(?!\s)\$?|(?<![\w)%.']\s)[-+]\s\$?|(?<=\b(?:is|be)\s)[-+]\s\$?)|\$\s?-)?\$?\s?(?P<value>{_PLAIN})"
     r"(?:(?:\s|-|\sand\s)(?P<top>\d{1,6})\s?/\s?(?P<bottom>\d{1,6})(?![\d/])"
     r"|\s?/\s?(?P<over>\d{1,12})(?![\d/.]\d)"
     r"|[eE](?P<exponent>[+-]?\d{1,9})(?!\w)"
@@ -47,7 +76,10 @@ MAX_WORDS = 20
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number in a text: its value, where it stands, how it was written."""
+    """A number in a text: its value, where it stands, how it was written.
+
+    `finer` is the same quantity in its smaller unit: 2 hours and 30 minutes have the value 2.5 and are 150.
+    """
 
     value: Fraction
     start: int
@@ -55,11 +87,64 @@ class Number:
     decimals: int = 0
     percent: bool = False
     currency: bool = False
+    finer: Fraction | None = None
+
+
+class Time(NamedTuple):
+    """A time of day; `is_of_24` says that the text told morning from afternoon."""
+
+    hour: int
+    minute: int
+    second: int
+    is_of_24: bool
 
 
 def tidy(text: str) -> str:
-    """`text` with currency words as "$" and without powers of units; positions of `numbers` refer to it."""
+    """`text` in the notation that is read: "$" for currency, no decimal comma, no time, no unit's power.
+
+    Positions of `numbers` refer to it.
+    """
+    if "," in text:
+        text = _DOTTED.sub(lambda match: match[1].replace(".", "") + "." + match[2], text)
+        text = _COMMA.sub(
+            lambda match: ".".join(group for group in match.groups() if group is not None), text
+        )
+    if "." in text:
+        text = _DOTTED_WHOLE.sub(lambda match: match[1].replace(".", ""), text)
+    if ":" in text:
+        text = _CLOCK.sub(_hour, text)
+    if "cent" in text:
+        text = _COINS.sub(lambda match: f"${match[1] or match[3]}.{int(match[2] or match[4]):02}", text)
+    if not text.isascii():
+        text = _FOREIGN.sub("$", text)
     return _POWER_OF_UNIT.sub("", _CURRENCY.sub("$", text))
+
+
+def two_units(text: str) -> list[Number]:
+    """Quantities in two units, "7 feet, 4 inches", of a text that `tidy` has gone over."""
+    found = []
+    for pattern, scale in _TWO_UNITS:
+        for match in pattern.finditer(text):
+            finer = int(match[1]) * scale + Fraction(match[2])
+            found.append(Number(finer / scale, match.start(), match.end(), finer=finer))
+    return found
+
+
+def clock(text: str) -> Time | None:
+    """The time of day that is all of a text ("3:45 pm")."""
+    match = _TIME.fullmatch(text[:40]) if len(text) <= 40 else None
+    if not match or int(match[1]) > 24:
+        return None
+    hour, half = int(match[1]), (match[4] or "").lower()
+    if half:
+        hour = hour % 12 + (12 if half == "p" else 0)
+    return Time(hour, int(match[2]), int(match[3] or 0), is_of_24=bool(half) or hour > 12 or hour == 0)
+
+
+def _hour(match: re.Match[str]) -> str:
+    """What a time leaves to be read: the full hour as a number, any other nothing."""
+    whole = match[2] == "00" and match[3] in (None, ":00") and int(match[1]) <= 24
+    return match[1] if whole else "~"
 
 
 def numbers(text: str) -> list[Number]:

@@ -3,7 +3,7 @@
 Kojima et al. (2022) clean an answer so, and Ho et al. (2023) kept it: the first candidate of the format counts,
 after the student's "-->" where there is one. Known faults are part of it: "A, B, C or D" answers A, "180 * 7 =
 1260" answers 180, "yes!" is no yes. As in Ho et al., numbers compare within 1e-6, not as strings.
-For dates nothing was published; they are compared as texts.
+For dates and mathematical expressions nothing was published; they are compared as texts.
 """
 
 from __future__ import annotations
@@ -53,4 +53,4 @@ def _same(answer: str, gold: str, answer_format: str) -> bool:
             return False
     if answer_format == "yes_no":
         return answer == gold.lower()
-    return answer == (_BLANK.sub("", gold) if answer_format in ("text", "date") else gold)
+    return answer == (_BLANK.sub("", gold) if answer_format in ("text", "date", "math") else gold)

@@ -39,7 +39,7 @@ _MARK = re.compile(
 _SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]{0,2}[ \t]+|\n+")
 
 
-_DENIED = re.compile(r",?\s(?:but |and )?not\s[^.,;\n]{1,60}", re.IGNORECASE)
+_DENIED = re.compile(r"(?:^|,?\s)(?:but |and )?not\s[^.,;\n]{1,60}", re.IGNORECASE)
 _THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,3})((?:[ \u00a0\u202f\u2009]\d{3}){1,6})(?![\d.]?\d)")
 
 

@@ -17,6 +17,7 @@ _QUOTED = re.compile(
     r"\"([^\"\n]{1,200})\"|(?<!\w)'([^'\n]{1,200})'(?!\w)|\*\*([^*\n]{1,200})\*\*|`([^`\n]{1,200})`"
 )
 _IS = re.compile(r"\b(?:is|are|was|be|gives?|get|becomes?|spells?|form)\b:?\s+", re.IGNORECASE)
+_IT = re.compile(r"\W{0,4}(?:it|this|that)(?: is|'s| was)\s+(?=\S)", re.IGNORECASE)
 _SPELLED = re.compile(r"\w(?:[\s,.·-]{1,3}\w){1,60}")
 _OUTER = " \t\n.,:;!?\"'`*_()[]{}<>"
 _ARTICLES = ("the ", "a ", "an ")
@@ -55,7 +56,7 @@ def _answer(span: str, is_marked: bool) -> str:
         parts = _IS.split(span)
         if len(parts) > 1 and parts[-1].strip(_OUTER):
             return parts[-1]
-    return span
+    return _IT.sub("", span, count=1) if _IT.match(span) else span
 
 
 def _same(answer: str, wanted: str) -> bool:

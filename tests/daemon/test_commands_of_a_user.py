@@ -16,7 +16,11 @@ CASES = [
     (["run", "-c", "task.toml"], 2, "did you mean 'coin_flip'?"),
     (["run", "-c", "hub.toml"], 2, "are not read directly"),
     (["run", "-c", "key.toml"], 2, "NO_SUCH_KEY is not set"),
-    (["run", "-c", "format.toml"], 2, "tasks.sums.answer: the answer format 'math' is not available"),
+    (
+        ["run", "-c", "format.toml"],
+        2,
+        "tasks.sums.answer: builtin:coin_flip is answered by yes_no (got 'math')",
+    ),
     (
         ["run", "-c", "dialect.toml"],
         2,
@@ -87,16 +91,17 @@ def test_grade_prints_a_verdict_for_each_row(tmp_path: Path) -> None:
         {"completion": "180 * 7 = 1260", "gold": "1260", "answer_format": "number"},
         {"completion": "It is \x1b[2J (B).", "gold": "B", "answer_format": "choice"},
         {"completion": "no", "gold": "yes", "answer_format": "yes_no", "expected_correct": True},
+        {"completion": "\\boxed{\\frac{2}{4}}", "gold": "0.5", "answer_format": "math"},
     ]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     plain = coterie(tmp_path, "grade", "rows.jsonl")
     assert plain.returncode == 1 and "1 row(s) disagree" in plain.stderr
-    assert "\x1b" not in plain.stdout and len(plain.stdout.splitlines()) == 3
+    assert "\x1b" not in plain.stdout and len(plain.stdout.splitlines()) == 4
     told = [
         json.loads(line) for line in coterie(tmp_path, "grade", "rows.jsonl", "--json").stdout.splitlines()
     ]
-    assert [set(row) for row in told] == [{"correct", "extracted", "reason", "flags"}] * 3
-    assert [row["correct"] for row in told] == [True, True, False]
+    assert [set(row) for row in told] == [{"correct", "extracted", "reason", "flags"}] * 4
+    assert [row["correct"] for row in told] == [True, True, False, True]
 
 
 def test_http_serves_health_and_metrics(folder: Path) -> None:

@@ -19,6 +19,8 @@ from engine.grading import grade
         ("nothing", "5", "number", False, None),
         ("05/01/2021", "05/01/2021", "date", True, "05/01/2021"),
         ("1", "one", "number", False, "1"),
+        (" \\frac{1}{2}.", "\\frac{1}{2}", "math", True, "\\frac{1}{2}"),
+        ("0.5", "1/2", "math", False, "05"),
     ],
 )
 def test_the_published_expressions_with_their_faults(
