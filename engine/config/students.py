@@ -76,7 +76,7 @@ class TrainingConfig(Section):
     """Micro-batches an optimizer step."""
 
     max_length: Positive = 1024
-    """Longest sequence in tokens; longer rows are dropped and counted."""
+    """Longest row in tokens, question and completion together; longer rows are dropped and counted."""
 
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 on a GPU that has it, fp32 on a CPU."""
@@ -123,7 +123,7 @@ class StudentConfig(Section):
     """The student's name."""
 
     base: str = "builtin:nano"
-    """`builtin:NAME`, a local model directory, or a hub id."""
+    """`builtin:NAME`, a local model directory, or a hub id: decoders and encoder-decoders (T5), told by their configuration."""
 
     method: Literal["fine-tune", "fine-tune-cot"] = "fine-tune-cot"
     """fine-tune (question to answer) or fine-tune-cot (question to rationale and answer)."""

@@ -17,6 +17,7 @@ from engine.students.batches import BatchPlan
 from engine.students.checkpoints import RunState, commit, complete_steps, partial_name, read_state
 from engine.students.device import choose_device, device_name, peak_flops, uses_bf16
 from engine.students.evaluate import Judge, Prediction, evaluate, positions, prepare_generation
+from engine.students.kind import DECODER, Kind, kind_of
 from engine.students.loop import Loop
 from engine.students.model import is_builtin, load_model, nano
 from engine.students.objective import Student
@@ -34,6 +35,7 @@ class Session:
     device: torch.device
     tokenizer: Any
     model: Any
+    kind: Kind
     engine: Any
     loop: Loop
     rows: Sequence[TokenRow]
@@ -91,10 +93,10 @@ def build(run: Run) -> Session:
     questions = read_rows(run.directory / "questions.jsonl", EvalRow)
     judge = run.make_judge(spec.evaluation.grader)
 
-    kind = os.environ.get("DS_ACCELERATOR") or ("cuda" if torch.cuda.is_available() else "cpu")
-    device = choose_device(kind, ranks.local_rank)
+    hardware = os.environ.get("DS_ACCELERATOR") or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device(hardware, ranks.local_rank)
     bf16 = uses_bf16(training, device)
-    zero.join_ranks(kind, world=ranks.world)
+    zero.join_ranks(hardware, world=ranks.world)
 
     run.tell("starting", phase="tokenizing")
     source = spec.base
@@ -111,7 +113,8 @@ def build(run: Run) -> Session:
         else min(training.max_length, positions(model) or training.max_length)
     )
     tokenizer = load_tokenizer(source)
-    rows, dropped = tokenize(tokenizer, train_rows, max_length=limit)
+    kind = DECODER if model is None else kind_of(model)
+    rows, dropped = tokenize(tokenizer, train_rows, max_length=limit, form=kind.form)
 
     run.tell("starting", phase="building")
     if model is None:
@@ -131,18 +134,21 @@ def build(run: Run) -> Session:
     prepare_generation(model, tokenizer)
     engine, optimizer = zero.make_engine(Student(model), training, bf16=bf16)
 
-    plan = BatchPlan([len(row.ids) for row in rows], batch_tokens=training.batch_tokens, seed=training.seed)
+    plan = BatchPlan(
+        [kind.parts(row) for row in rows], batch_tokens=training.batch_tokens, seed=training.seed
+    )
     together = ranks.world * training.accumulation
     steps = training.steps or math.ceil(training.epochs * plan.micro_batches / together)
     dev = [row for row in questions if row.split == "dev"]
-    text = model.config.get_text_config()
     parameters = sum(parameter.numel() for parameter in model.parameters())
     loop = Loop(
         engine=engine,
         optimizer=optimizer,
         training=training,
         bf16=bf16,
+        kind=kind,
         rows=rows,
+        flops=kind.flops(model, rows),
         plan=plan,
         steps=steps,
         pad=pad_id(tokenizer),
@@ -151,14 +157,13 @@ def build(run: Run) -> Session:
         stop=run.stop,
         progress=run.progress,
         peak=peak_flops(device, bf16=bf16),
-        parameters=parameters,
-        attention=12.0 * text.num_hidden_layers * text.hidden_size,
     )
     session = Session(
         run=run,
         device=device,
         tokenizer=tokenizer,
         model=model,
+        kind=kind,
         engine=engine,
         loop=loop,
         rows=rows,

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import JobFailed
-from engine.students import template
 from engine.students.spec import TrainRow
+from engine.students.template import CONTINUED
 
 VOCABULARY = 500
 _PIECES = r" ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s"
@@ -50,8 +50,8 @@ def row_texts(rows: Iterable[TrainRow]) -> set[str]:
     """The texts a tokenizer is made from."""
     texts = set()
     for row in rows:
-        texts.add(template.prompt(row.question))
-        texts.add(template.completion(row.rationale, row.answer))
+        texts.add(CONTINUED.prompt(row.question))
+        texts.add(CONTINUED.completion(row.rationale, row.answer))
     return texts
 
 

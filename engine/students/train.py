@@ -202,6 +202,7 @@ def finish(session: Session, state: RunState) -> None:
         replace(run.directory / "evaluation.json", json.dumps(outcome, indent=1).encode())
         card = model_card(
             spec,
+            session.kind,
             rows=len(session.rows),
             questions=len({row.question_id for row in session.train_rows}),
             parameters=session.parameters,
