@@ -69,6 +69,12 @@ class TrainingConfig(Section):
     clip: Annotated[float, Field(gt=0)] = 1.0
     """Gradient norm is clipped to this."""
 
+    lora_rank: NonNegative = 0
+    """Rank of LoRA adapters on all linear layers; only they are trained, and merged at export. 0: train all weights."""
+
+    lora_alpha: Positive = 16
+    """What adapters write is scaled by lora_alpha / lora_rank."""
+
     batch_tokens: Positive = 512
     """Tokens (padding included) of one micro-batch on one rank; batches are grouped by length."""
 

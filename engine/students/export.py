@@ -78,9 +78,8 @@ def model_card(
     base = Path(spec.base).name if Path(spec.base).is_absolute() else spec.base
     training = spec.training
     batch = f"{training.batch_tokens} tokens a batch x {training.devices} ranks x {training.accumulation}"
-    recipe = (
-        f"learning rate {training.learning_rate:g}, {batch}, ZeRO {training.zero_stage}, seed {training.seed}"
-    )
+    adapters = f"LoRA of rank {training.lora_rank} (merged), " if training.lora_rank else ""
+    recipe = f"{adapters}learning rate {training.learning_rate:g}, {batch}, ZeRO {training.zero_stage}, seed {training.seed}"
     lines = [
         "---",
         "library_name: transformers",

@@ -54,7 +54,7 @@ class Kind(ABC):
 
     @abstractmethod
     def flops(self, model: Any, rows: Sequence[TokenRow]) -> np.ndarray:
-        """FLOPs of training on each row once: 6 a weight and token, and attention (PaLM, appendix B)."""
+        """FLOPs of training on each row once: weights (see `_work`) and attention (PaLM, appendix B)."""
 
 
 class Decoder(Kind):
@@ -104,7 +104,7 @@ class Decoder(Kind):
         text = model.config.get_text_config()
         lengths = np.array([len(row.ids) for row in rows], dtype=np.float64)
         attention = 12.0 * text.num_hidden_layers * text.hidden_size
-        return 6.0 * _size(model) * lengths + attention * lengths**2
+        return _work(model) * lengths + attention * lengths**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +151,7 @@ class EncoderDecoder(Kind):
     def flops(self, model: Any, rows: Sequence[TokenRow]) -> np.ndarray:
         """A token passes its own side's weights; decoder tokens look at both sides."""
         config = model.config.get_text_config()
-        embeddings = model.get_input_embeddings().weight.numel()
-        reading = _size(model.get_encoder()) - embeddings
+        reading = _work(model.get_encoder()) - _work(model.get_input_embeddings())
         layers = config.num_hidden_layers
         writing_layers = next(
             (
@@ -165,8 +164,8 @@ class EncoderDecoder(Kind):
         read = np.array([row.prompt for row in rows], dtype=np.float64)
         written = np.array([row.supervised for row in rows], dtype=np.float64)
         attention = layers * read**2 + writing_layers * written * (read + written)
-        weights = reading * read + (_size(model) - reading) * written
-        return 6.0 * weights + 12.0 * config.hidden_size * attention
+        weights = reading * read + (_work(model) - reading) * written
+        return weights + 12.0 * config.hidden_size * attention
 
 
 DECODER = Decoder()
@@ -232,5 +231,8 @@ def _generate(model: Any, ids: np.ndarray, mask: np.ndarray, count: int) -> torc
     return output
 
 
-def _size(model: Any) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
+def _work(module: Any) -> float:
+    """FLOPs a token: 2 forward and 2 backward a weight, and 2 more for the gradient of one that is trained."""
+    return float(
+        sum(parameter.numel() * (6 if parameter.requires_grad else 4) for parameter in module.parameters())
+    )

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from engine.errors import JobFailed
-from engine.students import zero
+from engine.students import lora, zero
 from engine.students.batches import BatchPlan
 from engine.students.checkpoints import RunState, commit, complete_steps, partial_name, read_state
 from engine.students.device import choose_device, device_name, peak_flops, uses_bf16
@@ -24,7 +24,7 @@ from engine.students.objective import Student
 from engine.students.rows import TokenRow, read_rows, tokenize
 from engine.students.run import Run
 from engine.students.spec import EvalRow, TrainRow
-from engine.students.tokenizer import keep_tokenizer, load_tokenizer, pad_id
+from engine.students.tokenizer import check_arrow, keep_tokenizer, load_tokenizer, pad_id
 
 
 @dataclass(kw_only=True)
@@ -35,6 +35,8 @@ class Session:
     device: torch.device
     tokenizer: Any
     model: Any
+    adapted: Any | None
+    """The adapters in it, where LoRA is used."""
     kind: Kind
     engine: Any
     loop: Loop
@@ -58,7 +60,7 @@ class Session:
     def release(self) -> None:
         """Gives the memory of model and optimizer back before the exported copy is loaded."""
         self.engine.destroy()
-        self.engine = self.model = None
+        self.engine = self.model = self.adapted = None
         self.loop.engine = self.loop.optimizer = None
         gc.collect()
         if self.device.type == "cuda":
@@ -113,6 +115,8 @@ def build(run: Run) -> Session:
         else min(training.max_length, positions(model) or training.max_length)
     )
     tokenizer = load_tokenizer(source)
+    if run.rationale:
+        check_arrow(tokenizer)
     kind = DECODER if model is None else kind_of(model)
     rows, dropped = tokenize(tokenizer, train_rows, max_length=limit, form=kind.form)
 
@@ -132,6 +136,8 @@ def build(run: Run) -> Session:
             f"the tokenizer of {spec.base} gives token {highest}, but the model knows {known}: they do not belong together"
         )
     prepare_generation(model, tokenizer)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    adapted = lora.adapt(model, training)
     engine, optimizer = zero.make_engine(Student(model), training, bf16=bf16)
 
     plan = BatchPlan(
@@ -140,7 +146,6 @@ def build(run: Run) -> Session:
     together = ranks.world * training.accumulation
     steps = training.steps or math.ceil(training.epochs * plan.micro_batches / together)
     dev = [row for row in questions if row.split == "dev"]
-    parameters = sum(parameter.numel() for parameter in model.parameters())
     loop = Loop(
         engine=engine,
         optimizer=optimizer,
@@ -163,6 +168,7 @@ def build(run: Run) -> Session:
         device=device,
         tokenizer=tokenizer,
         model=model,
+        adapted=adapted,
         kind=kind,
         engine=engine,
         loop=loop,
@@ -205,7 +211,9 @@ def save(session: Session, state: RunState, files: dict[str, bytes]) -> None:
     """Makes a checkpoint of `state`, with extra files; on all ranks together."""
     run, directory = session.run, session.run.checkpoints
     name = partial_name(state.step)
-    session.engine.save_checkpoint(str(directory), tag=name, save_latest=False)
+    session.engine.save_checkpoint(
+        str(directory), tag=name, save_latest=False, exclude_frozen_parameters=session.adapted is not None
+    )
     run.ranks.barrier()
     if run.ranks.first:
         for file, data in files.items():
@@ -220,6 +228,7 @@ def load(session: Session, step: int, *, weights_only: bool) -> None:
     path, _ = session.engine.load_checkpoint(
         str(session.run.checkpoints),
         tag=str(step),
+        load_module_strict=session.adapted is None,  # frozen weights are not in it
         load_module_only=weights_only,
         load_lr_scheduler_states=False,
     )

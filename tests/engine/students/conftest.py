@@ -31,6 +31,7 @@ def alone(tmp_path_factory, bases) -> SimpleNamespace:
         "llama": make_run(folder / "llama", base=str(bases["llama"]), training={"precision": "bf16"}),
         "qwen": make_run(folder / "qwen", base=str(bases["qwen"]), evaluation={"dev_evaluations": 0}),
         "t5": make_run(folder / "t5", base=str(bases["t5"]), training=two),
+        "lora": make_run(folder / "lora", base=str(bases["gpt2"]), training={"lora_rank": 4, **two}),
         "bart": make_run(folder / "bart", base=str(bases["bart"]), training={"zero_stage": 0}),
         **{
             f"stage{stage}": make_run(
@@ -76,6 +77,7 @@ def together(tmp_path_factory, bases) -> SimpleNamespace:
         for stage in (0, 1, 2)
     }
     runs["t5"] = make_run(folder / "t5", base=str(bases["t5"]), training={"devices": 2})
+    runs["lora"] = make_run(folder / "lora", base=str(bases["gpt2"]), training={"devices": 2, "lora_rank": 4})
     runs["stopped"] = make_run(
         folder / "stopped", training={"devices": 2, "steps": 3000, "checkpoint_steps": 900}
     )

@@ -98,10 +98,10 @@ def test_the_stage_of_zero_does_not_change_the_numbers(alone) -> None:
             assert found[step] == pytest.approx(expected, rel=2e-5)
 
 
-@pytest.mark.parametrize("stage", ["stage0", "stage1", "stage2", "t5"])
+@pytest.mark.parametrize("stage", ["stage0", "stage1", "stage2", "t5", "lora"])
 def test_two_ranks_do_what_one_does_with_accumulation(alone, together, stage) -> None:
     # GPT-2 and T5 have dropout: it, too, depends on the micro-batch and not on the rank.
-    assert together.ranks[0][1] == together.ranks[1][1] == [0] * 5, together.ranks[0][2]
+    assert together.ranks[0][1] == together.ranks[1][1] == [0] * 6, together.ranks[0][2]
     expected, found = numbers(alone.runs[stage]), numbers(together.runs[stage])
     assert len(found) == 12
     for step in expected:
@@ -122,8 +122,10 @@ def test_an_interrupted_run_ends_in_the_same_numbers(alone, bases, tmp_path) -> 
     run = make_run(tmp_path / "run", base=str(bases["gpt2"]))
     whole = alone.runs["gpt2"]
 
-    [(code, _, log)] = run_ranks(run, strike="3:0:SIGTERM")
-    assert code == 0 and [event["event"] for event in events(run)][-2:] == ["checkpoint", "stopped"], log
+    lora = make_run(tmp_path / "lora", base=str(bases["gpt2"]), training={"lora_rank": 4, "accumulation": 2})
+    [(code, _, log)] = run_ranks(run, lora, strike="3:0:SIGTERM")
+    for each in (run, lora):
+        assert code == 0 and [event["event"] for event in events(each)][-2:] == ["checkpoint", "stopped"], log
     assert 3 <= events(run)[-1]["step"] < 12
 
     [(code, _, log)] = run_ranks(run, strike="9:0:SIGKILL")
@@ -146,10 +148,11 @@ def test_an_interrupted_run_ends_in_the_same_numbers(alone, bases, tmp_path) -> 
     [(code, _, log)] = run_ranks(other, strike="9:0:SIGKILL")
     assert code == -9, log
 
-    [(code, codes, log)] = run_ranks(run, run, other)
-    assert codes == [0, 0, 0], log
+    [(code, codes, log)] = run_ranks(run, run, other, lora)
+    assert codes == [0] * 4, log
     assert events(other, "loaded")[-1]["resumed_from"] == 6
     same(other, alone.runs["t5"])
+    same(lora, alone.runs["lora"])
     assert len(events(run, "step")) == steps, "a finished training is not repeated"
     assert [event["event"] for event in events(run)][-3:] == ["exported", "done", "done"]
     assert results(run) == results(whole)
@@ -158,6 +161,22 @@ def test_an_interrupted_run_ends_in_the_same_numbers(alone, bases, tmp_path) -> 
         "an evaluation that is in a checkpoint is not repeated"
     )
     same(run, whole)
+
+
+def test_adapters_alone_are_trained_and_kept_and_the_export_has_them_merged(alone, bases) -> None:
+    from safetensors.torch import load_file
+
+    run = alone.runs["lora"]
+    assert numbers(run)[12][0] < numbers(run)[1][0]
+    before = load_file(bases["gpt2"] / "model.safetensors")
+    after = load_file(run / "student" / "model.safetensors")
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not before[name].equal(after[name])}
+    assert changed == {name for name in before if ".c_" in name and name.endswith("weight")}
+    assert "LoRA of rank 4 (merged)" in (run / "student" / "README.md").read_text()
+    size = sum(file.stat().st_size for file in (run / "checkpoints" / "12").rglob("mp_rank*"))
+    whole = alone.runs["stage2"] / "checkpoints" / "12"
+    assert size < sum(file.stat().st_size for file in whole.rglob("mp_rank*"))
 
 
 def same(run: Path, whole: Path) -> None:
