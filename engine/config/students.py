@@ -69,6 +69,12 @@ class TrainingConfig(Section):
     clip: Annotated[float, Field(gt=0)] = 1.0
     """Gradient norm is clipped to this."""
 
+    lora_rank: NonNegative = 0
+    """Rank of LoRA adapters on all linear layers; only they are trained, and merged at export. 0: train all weights."""
+
+    lora_alpha: Positive = 16
+    """What adapters write is scaled by lora_alpha / lora_rank."""
+
     batch_tokens: Positive = 512
     """Tokens (padding included) of one micro-batch on one rank; batches are grouped by length."""
 
@@ -76,7 +82,7 @@ class TrainingConfig(Section):
     """Micro-batches an optimizer step."""
 
     max_length: Positive = 1024
-    """Longest sequence in tokens; longer rows are dropped and counted."""
+    """Longest row in tokens, question and completion together; longer rows are dropped and counted."""
 
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 on a GPU that has it, fp32 on a CPU."""
@@ -123,7 +129,7 @@ class StudentConfig(Section):
     """The student's name."""
 
     base: str = "builtin:nano"
-    """`builtin:NAME`, a local model directory, or a hub id."""
+    """`builtin:NAME`, a local model directory, or a hub id: decoders and encoder-decoders (T5), told by their configuration."""
 
     method: Literal["fine-tune", "fine-tune-cot"] = "fine-tune-cot"
     """fine-tune (question to answer) or fine-tune-cot (question to rationale and answer)."""

@@ -1,7 +1,8 @@
 """Which rows make which batch: a pure function of (lengths, seed, batch size, number). Needs numpy only.
 
 Rows are sorted by length (equal ones in a new random order each epoch), cut into micro-batches of at most
-`batch_tokens` padded tokens, and the micro-batches are shuffled. The sorted lengths are the same in each
+`batch_tokens` padded tokens, and the micro-batches are shuffled. A row may have several parts that are padded
+each for itself (encoder and decoder): it is sorted by its whole length, then by its first part. The sorted lengths are the same in each
 epoch, so are the cuts: every epoch has the same number of micro-batches, and micro-batch number n of the
 endless stream is found without looking at those before it.
 
@@ -19,12 +20,20 @@ import numpy as np
 
 
 class BatchPlan:
-    """The order of all rows of a training, epoch after epoch."""
+    """The order of all rows of a training, epoch after epoch.
 
-    def __init__(self, lengths: Sequence[int], *, batch_tokens: int, seed: int) -> None:
-        self._lengths = np.asarray(lengths, dtype=np.int64)
+    Args:
+        lengths: of each row its length, or the lengths of its parts.
+        batch_tokens: a micro-batch's padded tokens, at most.
+        seed: of the order.
+    """
+
+    def __init__(
+        self, lengths: Sequence[int] | Sequence[tuple[int, ...]], *, batch_tokens: int, seed: int
+    ) -> None:
+        self._parts = np.asarray(lengths, dtype=np.int64).reshape(len(lengths), -1)
         self._seed = seed
-        self._cuts = _cuts(np.sort(self._lengths), batch_tokens)
+        self._cuts = _cuts(self._parts[self._sorted(np.arange(len(lengths)))], batch_tokens)
         self.micro_batches = len(self._cuts) + 1
         """Micro-batches in an epoch."""
         self._epoch = lru_cache(maxsize=2)(self._order)
@@ -48,18 +57,23 @@ class BatchPlan:
 
     def _order(self, epoch: int) -> list[np.ndarray]:
         random = np.random.default_rng((self._seed % 2**63, epoch))
-        rows = random.permutation(len(self._lengths))
-        rows = rows[np.argsort(self._lengths[rows], kind="stable")]
+        rows = self._sorted(random.permutation(len(self._parts)))
         groups = np.split(rows, self._cuts)
         return [groups[index] for index in random.permutation(len(groups))]
 
+    def _sorted(self, rows: np.ndarray) -> np.ndarray:
+        parts = self._parts[rows]
+        order = np.lexsort((*parts.T[:-1][::-1], parts.sum(axis=1)))  # stable; the last key counts most
+        return rows[order]
 
-def _cuts(lengths: np.ndarray, batch_tokens: int) -> list[int]:
-    """Where to cut ascending `lengths` so that rows x longest <= batch_tokens (or a row stands alone)."""
+
+def _cuts(parts: np.ndarray, batch_tokens: int) -> list[int]:
+    """Where to cut rows of sorted `parts` so that rows x longest <= batch_tokens (or a row stands alone)."""
     cuts: list[int] = []
-    start = 0
-    for index, length in enumerate(lengths.tolist()):
-        if index > start and (index - start + 1) * length > batch_tokens:
+    start, longest = 0, [0] * parts.shape[1]
+    for index, row in enumerate(parts.tolist()):
+        longest = [max(pair) for pair in zip(longest, row, strict=True)]
+        if index > start and (index - start + 1) * sum(longest) > batch_tokens:
             cuts.append(index)
-            start = index
+            start, longest = index, row
     return cuts

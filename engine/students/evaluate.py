@@ -1,7 +1,7 @@
 """Answers of a student to questions, and what they are worth.
 
-Prompts are batched by length and padded on the left, with the attention mask (and the positions that
-follow from it) to match: a question's answer does not depend on its batch. Decoding is greedy. Ranks share
+Prompts are batched by length and padded, with the attention mask (and the positions that follow from it)
+to match: a question's answer does not depend on its batch. Decoding is greedy. Ranks share
 the questions and exchange their answers, so each knows the result. The graders are those of the teachers.
 """
 
@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import torch
 from pydantic import BaseModel, ConfigDict
 
 from engine.config.students import EvaluationConfig
 from engine.grading.verdict import Verdict
 from engine.students import template
 from engine.students.interval import wilson
+from engine.students.kind import kind_of
 from engine.students.ranks import Ranks, StopFlag, Stopped
 from engine.students.rows import prompt_ids
 from engine.students.spec import EvalRow
@@ -62,6 +62,7 @@ def prepare_generation(model: Any, tokenizer: Any) -> None:
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=pad_id(tokenizer),
+        **kind_of(model).generation(),
     )
 
 
@@ -86,11 +87,11 @@ def generate(
     Raises:
         Stopped: `stopping` said so between two batches.
     """
-    prompts = prompt_ids(tokenizer, questions)
+    kind = kind_of(model)
+    prompts = prompt_ids(tokenizer, questions, kind.form)
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     limit = positions(model)
     texts = [""] * len(prompts)
-    device = next(model.parameters()).device
     pad = pad_id(tokenizer)
     was_training = model.training
     model.eval()
@@ -99,20 +100,12 @@ def generate(
             if stopping():
                 raise Stopped
             chosen = order[start : start + batch_size]
-            width = len(prompts[chosen[-1]])
-            room = max_new_tokens if limit is None else min(max_new_tokens, limit - width)
+            longest = len(prompts[chosen[-1]])
+            room = max_new_tokens if limit is None else min(max_new_tokens, kind.room(longest, limit))
             if room <= 0:
                 continue
-            ids = torch.full((len(chosen), width), pad, dtype=torch.long)
-            mask = torch.zeros_like(ids)
-            for line, index in enumerate(chosen):
-                ids[line, width - len(prompts[index]) :] = torch.tensor(prompts[index])
-                mask[line, width - len(prompts[index]) :] = 1
-            with torch.inference_mode():
-                output = model.generate(
-                    input_ids=ids.to(device), attention_mask=mask.to(device), max_new_tokens=room
-                )
-            for index, tokens in zip(chosen, output[:, width:].tolist(), strict=True):
+            written = kind.continuations(model, [prompts[index] for index in chosen], pad=pad, count=room)
+            for index, tokens in zip(chosen, written, strict=True):
                 texts[index] = tokenizer.decode(tokens, skip_special_tokens=True)
     finally:
         model.train(was_training)

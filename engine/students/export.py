@@ -10,10 +10,13 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.students.checkpoints import sync
 from engine.students.spec import Spec
+
+if TYPE_CHECKING:  # it brings torch
+    from engine.students.kind import Kind
 
 DIRECTORY = "student"
 PARTIAL = "student.partial"
@@ -31,10 +34,14 @@ def save_student(run_dir: Path, model: Any, tokenizer: Any) -> Path:
 
 def load_student(run_dir: Path, device: Any) -> Any:
     """The unfinished copy's model, loaded as its users will."""
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig
 
-    model = AutoModelForCausalLM.from_pretrained(
-        run_dir / PARTIAL, dtype="auto", trust_remote_code=False, use_safetensors=True, local_files_only=True
+    from engine.students.kind import auto_class
+
+    partial = run_dir / PARTIAL
+    config = AutoConfig.from_pretrained(partial, trust_remote_code=False, local_files_only=True)
+    model = auto_class(config).from_pretrained(
+        partial, dtype="auto", trust_remote_code=False, use_safetensors=True, local_files_only=True
     )
     return model.to(device).eval()
 
@@ -54,6 +61,7 @@ def finish_student(run_dir: Path, card: str) -> Path:
 
 def model_card(
     spec: Spec,
+    kind: Kind,
     *,
     rows: int,
     questions: int,
@@ -64,18 +72,18 @@ def model_card(
     results: Sequence[dict[str, Any]],
 ) -> str:
     """The README of an exported student, in Markdown."""
-    kind = "rationales and answers" if spec.method == "fine-tune-cot" else "answers"
+    taught = "rationales and answers" if spec.method == "fine-tune-cot" else "answers"
+    writes = kind.form.completion("{rationale}" if spec.method == "fine-tune-cot" else None, "{answer}")
     how = "best dev accuracy" if selected_by == "dev" else "last step"
     base = Path(spec.base).name if Path(spec.base).is_absolute() else spec.base
     training = spec.training
     batch = f"{training.batch_tokens} tokens a batch x {training.devices} ranks x {training.accumulation}"
-    recipe = (
-        f"learning rate {training.learning_rate:g}, {batch}, ZeRO {training.zero_stage}, seed {training.seed}"
-    )
+    adapters = f"LoRA of rank {training.lora_rank} (merged), " if training.lora_rank else ""
+    recipe = f"{adapters}learning rate {training.learning_rate:g}, {batch}, ZeRO {training.zero_stage}, seed {training.seed}"
     lines = [
         "---",
         "library_name: transformers",
-        "pipeline_tag: text-generation",
+        f"pipeline_tag: {kind.tag}",
         "tags: [fine-tune-cot, distillation]",
         "---",
         "",
@@ -88,7 +96,7 @@ def model_card(
         f"| base | {base} |",
         f"| method | {spec.method} |",
         f"| task | {spec.scope} |",
-        f"| training data | {rows} rows ({kind}) of {questions} questions, trigger {spec.trigger} |",
+        f"| training data | {rows} rows ({taught}) of {questions} questions, trigger {spec.trigger} |",
         f"| manifest digest | `{spec.manifest_digest}` |",
         f"| weights | step {step} of {steps} ({how}) |",
         f"| recipe | {recipe} |",
@@ -111,15 +119,15 @@ def model_card(
         "",
         "## Use",
         "",
-        "The prompt is `{question} ###`. The student writes "
-        + ("` {rationale} --> {answer} END`." if spec.method == "fine-tune-cot" else "` {answer} END`."),
+        f"The prompt is `{kind.form.prompt('{question}')}`. The student writes `{writes}`.",
         "",
         "```python",
-        "from transformers import AutoModelForCausalLM, AutoTokenizer",
+        f"from transformers import {kind.auto}, AutoTokenizer",
         "",
-        'model = AutoModelForCausalLM.from_pretrained(".")',
+        f'model = {kind.auto}.from_pretrained(".")',
         'tokenizer = AutoTokenizer.from_pretrained(".")',
-        'prompt = tokenizer("A question? ###", return_tensors="pt", return_token_type_ids=False)',
+        f'text = "{kind.form.prompt("A question?")}"',
+        'prompt = tokenizer(text, return_tensors="pt", return_token_type_ids=False)',
         "output = model.generate(**prompt, max_new_tokens=" + f"{spec.evaluation.max_new_tokens})",
         "print(tokenizer.decode(output[0], skip_special_tokens=True))",
         "```",

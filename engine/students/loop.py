@@ -13,15 +13,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 
 from engine.config.students import TrainingConfig
 from engine.errors import JobFailed
 from engine.students.batches import BatchPlan
 from engine.students.device import memory_mb
+from engine.students.kind import Kind
 from engine.students.progress import ProgressWriter
 from engine.students.ranks import Ranks, StopFlag
-from engine.students.rows import TokenRow, collate
+from engine.students.rows import TokenRow
 from engine.students.schedule import learning_rate
 from engine.students.zero import clips_itself
 
@@ -37,7 +39,10 @@ class Loop:
     optimizer: Any
     training: TrainingConfig
     bf16: bool
+    kind: Kind
     rows: Sequence[TokenRow]
+    flops: np.ndarray
+    """What each row costs."""
     plan: BatchPlan
     steps: int
     pad: int
@@ -46,10 +51,7 @@ class Loop:
     stop: StopFlag
     progress: ProgressWriter | None
     peak: float | None
-    parameters: int
-    attention: float
-    """FLOPs of attention a token and position, 12 x layers x width (PaLM, appendix B)."""
-    _window: list[tuple[int, torch.Tensor, Any, int, int]] = field(default_factory=list)
+    _window: list[tuple[int, torch.Tensor, Any, int, float]] = field(default_factory=list)
     _since: float = 0.0
     _next: int = 0
     _rate: float | None = None
@@ -71,8 +73,8 @@ class Loop:
             JobFailed: the loss is no longer a finite number.
         """
         share = self.plan.step(step - 1, world=self.ranks.world, accumulation=self.training.accumulation)
-        taken = [self.rows[index] for turns in share for batch in turns for index in batch]
-        supervised = sum(row.supervised for row in taken)
+        taken = [index for turns in share for batch in turns for index in batch]
+        supervised = sum(self.rows[index].supervised for index in taken)
         weight = self.ranks.world * self.training.accumulation / supervised
         rate = learning_rate(self.training, step, self.steps)
         for group in self.optimizer.param_groups:
@@ -80,12 +82,9 @@ class Loop:
         total = norm = None
         for turn, indices in enumerate(share[self.ranks.rank]):
             self._seed(step, turn)
-            batch = collate([self.rows[index] for index in indices], self.pad)
-            ids, keep, targets = (
-                torch.from_numpy(array).to(self.device, non_blocking=True)
-                for array in (batch.ids, batch.keep, batch.targets)
-            )
-            loss = self.engine(ids, keep, targets, weight)
+            batch = self.kind.collate([self.rows[index] for index in indices], self.pad)
+            inputs = {name: self._move(array) for name, array in batch.inputs.items()}
+            loss = self.engine(inputs, self._move(batch.keep), self._move(batch.targets), weight)
             self.engine.backward(loss)
             if turn + 1 == self.training.accumulation:
                 norm = self._clip()
@@ -93,10 +92,12 @@ class Loop:
             total = loss.detach() if total is None else total + loss.detach()
         if norm is None:
             norm = self.engine.get_global_grad_norm()
-        lengths = [len(row.ids) for row in taken]
-        square = sum(length * length for length in lengths)
-        self._window.append((step, total, norm, sum(lengths), square))
+        tokens = sum(len(self.rows[index].ids) for index in taken)
+        self._window.append((step, total, norm, tokens, float(self.flops[taken].sum())))
         return self._meet(step) if meet or step >= self._next else False
+
+    def _move(self, array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(array).to(self.device, non_blocking=True)
 
     def _seed(self, step: int, turn: int) -> None:
         """Dropout is a function of seed and micro-batch: there is no random state to save or to share."""
@@ -136,10 +137,9 @@ class Loop:
         if self.progress is None or not losses:
             return
         tokens = sum(entry[3] for entry in self._window)
-        squares = sum(entry[4] for entry in self._window)
+        flops = sum(entry[4] for entry in self._window)
         pace = len(losses) / max(seconds, 1e-6)
         self._rate = pace if self._rate is None else 0.7 * self._rate + 0.3 * pace
-        flops = 6 * self.parameters * tokens + self.attention * squares
         mfu = None if self.peak is None else flops / seconds / (self.peak * self.ranks.world)
         every = max(1, self.steps // EVENTS)
         memory = round(memory_mb(self.device), 1)

@@ -6,7 +6,8 @@ name out of a question is what it learns last: three layers, and positions that 
 numbers see nothing of a base of 10,000), took coin flips with eight rationales from .63 and .69 on 200 dev
 questions (learning rate 3e-3, two seeds) to .92, .94 and .83 (4e-3, three seeds) in as many steps.
 
-Everything else is loaded by `AutoModelForCausalLM`; code that comes with a model is never run and pickled
+Everything else is loaded by `AutoModelForCausalLM`, or `AutoModelForSeq2SeqLM` where the model's configuration
+says that it is an encoder-decoder (T5, Flan-T5); code that comes with a model is never run and pickled
 weights are never read.
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import JobFailed
+from engine.students.kind import auto_class
 
 BUILTIN = "builtin:"
 BUILTINS = ("nano",)
@@ -63,22 +65,17 @@ def nano(vocabulary: int, *, end: int, pad: int, positions: int, seed: int) -> A
 
 
 def load_model(base: str) -> Any:
-    """A decoder from a directory or a hub id, in float32.
+    """A decoder or encoder-decoder from a directory or a hub id, in float32.
 
     Raises:
-        JobFailed: it is not there, is no decoder, or has no safetensors.
+        JobFailed: it is not there, is neither, or has no safetensors.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
 
     try:
         config = AutoConfig.from_pretrained(base, trust_remote_code=False)
-        if getattr(config, "is_encoder_decoder", False):
-            raise JobFailed(
-                f"the base model {base} ({config.model_type}) is an encoder-decoder; students are decoders "
-                "such as GPT-2, Llama or Qwen"
-            )
-        return AutoModelForCausalLM.from_pretrained(
+        return auto_class(config).from_pretrained(
             base, config=config, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
         )
     except (OSError, ValueError) as error:

@@ -21,7 +21,7 @@ from engine.errors import JobFailed
 
 
 class Student(nn.Module):
-    """A causal language model that returns its weighted loss."""
+    """A language model of either kind that returns its weighted loss."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -30,25 +30,25 @@ class Student(nn.Module):
         model.get_output_embeddings().register_forward_pre_hook(self._select)
 
     def forward(
-        self, ids: torch.Tensor, keep: torch.Tensor, targets: torch.Tensor, weight: float
+        self, inputs: dict[str, torch.Tensor], keep: torch.Tensor, targets: torch.Tensor, weight: float
     ) -> torch.Tensor:
         """The weighted sum of token losses.
 
         Args:
-            ids: [rows, length] token ids, padded on the right.
-            keep: [supervised] flat positions whose successor is learned.
-            targets: [supervised] those successors.
+            inputs: what the model is called with, [rows, length] each.
+            keep: [supervised] flat positions, of those the head sees, that predict a learned token.
+            targets: [supervised] those tokens.
             weight: what each token's loss is multiplied by.
         """
         self._keep = keep
         try:
-            logits = self.model(input_ids=ids, use_cache=False).logits
+            logits = self.model(**inputs, use_cache=False).logits
         finally:
             self._keep = None
         if logits.shape[:-1] != targets.shape:
             raise JobFailed(
                 f"{type(self.model).__name__} does not pass its hidden states through its output embedding as "
-                "decoders do; this architecture cannot be trained"
+                "decoders and T5 do; this architecture cannot be trained"
             )
         return F.cross_entropy(logits.float(), targets, reduction="sum") * weight
 

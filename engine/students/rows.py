@@ -1,7 +1,7 @@
 """Rows as token ids. Knows a tokenizer by its call only; needs numpy, not torch.
 
-A row is prompt and completion in one sequence; the loss counts on the completion alone. Rows longer than
-the limit are dropped and counted, never cut: a cut rationale would teach to stop without an answer.
+A row is prompt and completion in one sequence (`kind` knows what becomes of the two); the loss counts on the
+completion alone. Rows longer than the limit are dropped and counted, never cut: a cut rationale would teach to stop without an answer.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from engine.errors import JobFailed
-from engine.students import template
 from engine.students.spec import TrainRow
+from engine.students.template import CONTINUED, Form
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -37,14 +37,14 @@ class TokenRow:
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
-    """One forward pass: padded on the right, so causal attention needs no mask.
+    """One forward pass.
 
-    ids      [rows, longest - 1]: inputs (the last token of the longest row predicts nothing)
-    keep     [supervised]: flat positions in `ids` whose successor is learned
-    targets  [supervised]: those successors
+    inputs   what the model is called with, by name: token ids and masks, each [rows, length]
+    keep     [supervised]: flat positions, of those the head sees, that predict a learned token
+    targets  [supervised]: those tokens
     """
 
-    ids: np.ndarray
+    inputs: dict[str, np.ndarray]
     keep: np.ndarray
     targets: np.ndarray
 
@@ -72,35 +72,37 @@ def read_rows(path: Path, kind: type[Model]) -> list[Model]:
     return rows
 
 
-def prompt_ids(tokenizer: Any, questions: Sequence[str]) -> list[list[int]]:
-    """Ids of prompts, with the start token where the tokenizer has one, and without an end token."""
+def prompt_ids(tokenizer: Any, questions: Sequence[str], form: Form = CONTINUED) -> list[list[int]]:
+    """Ids of prompts with the tokenizer's special tokens; one that is to be continued is not closed."""
     if not questions:
         return []
-    found: list[list[int]] = tokenizer([template.prompt(question) for question in questions])["input_ids"]
-    for ids in found:
+    found: list[list[int]] = tokenizer([form.prompt(question) for question in questions])["input_ids"]
+    for ids in found if form == CONTINUED else ():
         while ids and ids[-1] == tokenizer.eos_token_id:
             ids.pop()
     return found
 
 
-def completion_ids(tokenizer: Any, rows: Sequence[TrainRow]) -> list[list[int]]:
+def completion_ids(tokenizer: Any, rows: Sequence[TrainRow], form: Form = CONTINUED) -> list[list[int]]:
     """Ids of the rows' completions, closed by the tokenizer's end token where it has one."""
-    texts = [template.completion(row.rationale, row.answer) for row in rows]
+    texts = [form.completion(row.rationale, row.answer) for row in rows]
     found: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
     end = tokenizer.eos_token_id
     return found if end is None else [[*ids, end] for ids in found]
 
 
-def tokenize(tokenizer: Any, rows: Sequence[TrainRow], *, max_length: int) -> tuple[list[TokenRow], int]:
+def tokenize(
+    tokenizer: Any, rows: Sequence[TrainRow], *, max_length: int, form: Form = CONTINUED
+) -> tuple[list[TokenRow], int]:
     """The rows that fit into `max_length` tokens, in order, and how many did not.
 
     Raises:
         JobFailed: none of them fits.
     """
     questions = list(dict.fromkeys(row.question for row in rows))  # each comes with several rationales
-    prompts = dict(zip(questions, prompt_ids(tokenizer, questions), strict=True))
+    prompts = dict(zip(questions, prompt_ids(tokenizer, questions, form), strict=True))
     fitting, shortest = [], math.inf
-    for row, completion in zip(rows, completion_ids(tokenizer, rows), strict=True):
+    for row, completion in zip(rows, completion_ids(tokenizer, rows, form), strict=True):
         start = prompts[row.question]
         length = len(start) + len(completion)
         shortest = min(shortest, length)
@@ -112,16 +114,3 @@ def tokenize(tokenizer: Any, rows: Sequence[TrainRow], *, max_length: int) -> tu
             f"(the shortest has {shortest}): raise max_length"
         )
     return fitting, len(rows) - len(fitting)
-
-
-def collate(rows: Sequence[TokenRow], pad: int) -> MicroBatch:
-    """One micro-batch of rows."""
-    width = max(len(row.ids) for row in rows)
-    ids = np.full((len(rows), width), pad, dtype=np.int64)
-    keep = []
-    for index, row in enumerate(rows):
-        ids[index, : len(row.ids)] = row.ids
-        base = index * (width - 1)
-        keep.append(np.arange(base + row.prompt - 1, base + len(row.ids) - 1))
-    targets = [row.ids[row.prompt :] for row in rows]
-    return MicroBatch(np.ascontiguousarray(ids[:, :-1]), np.concatenate(keep), np.concatenate(targets))

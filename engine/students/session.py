@@ -12,18 +12,19 @@ from typing import Any
 import torch
 
 from engine.errors import JobFailed
-from engine.students import zero
+from engine.students import lora, zero
 from engine.students.batches import BatchPlan
 from engine.students.checkpoints import RunState, commit, complete_steps, partial_name, read_state
 from engine.students.device import choose_device, device_name, peak_flops, uses_bf16
 from engine.students.evaluate import Judge, Prediction, evaluate, positions, prepare_generation
+from engine.students.kind import DECODER, Kind, kind_of
 from engine.students.loop import Loop
 from engine.students.model import is_builtin, load_model, nano
 from engine.students.objective import Student
 from engine.students.rows import TokenRow, read_rows, tokenize
 from engine.students.run import Run
 from engine.students.spec import EvalRow, TrainRow
-from engine.students.tokenizer import keep_tokenizer, load_tokenizer, pad_id
+from engine.students.tokenizer import check_arrow, keep_tokenizer, load_tokenizer, pad_id
 
 
 @dataclass(kw_only=True)
@@ -34,6 +35,9 @@ class Session:
     device: torch.device
     tokenizer: Any
     model: Any
+    adapted: Any | None
+    """The adapters in it, where LoRA is used."""
+    kind: Kind
     engine: Any
     loop: Loop
     rows: Sequence[TokenRow]
@@ -56,7 +60,7 @@ class Session:
     def release(self) -> None:
         """Gives the memory of model and optimizer back before the exported copy is loaded."""
         self.engine.destroy()
-        self.engine = self.model = None
+        self.engine = self.model = self.adapted = None
         self.loop.engine = self.loop.optimizer = None
         gc.collect()
         if self.device.type == "cuda":
@@ -91,10 +95,10 @@ def build(run: Run) -> Session:
     questions = read_rows(run.directory / "questions.jsonl", EvalRow)
     judge = run.make_judge(spec.evaluation.grader)
 
-    kind = os.environ.get("DS_ACCELERATOR") or ("cuda" if torch.cuda.is_available() else "cpu")
-    device = choose_device(kind, ranks.local_rank)
+    hardware = os.environ.get("DS_ACCELERATOR") or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device(hardware, ranks.local_rank)
     bf16 = uses_bf16(training, device)
-    zero.join_ranks(kind, world=ranks.world)
+    zero.join_ranks(hardware, world=ranks.world)
 
     run.tell("starting", phase="tokenizing")
     source = spec.base
@@ -111,7 +115,10 @@ def build(run: Run) -> Session:
         else min(training.max_length, positions(model) or training.max_length)
     )
     tokenizer = load_tokenizer(source)
-    rows, dropped = tokenize(tokenizer, train_rows, max_length=limit)
+    if run.rationale:
+        check_arrow(tokenizer)
+    kind = DECODER if model is None else kind_of(model)
+    rows, dropped = tokenize(tokenizer, train_rows, max_length=limit, form=kind.form)
 
     run.tell("starting", phase="building")
     if model is None:
@@ -129,20 +136,24 @@ def build(run: Run) -> Session:
             f"the tokenizer of {spec.base} gives token {highest}, but the model knows {known}: they do not belong together"
         )
     prepare_generation(model, tokenizer)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    adapted = lora.adapt(model, training)
     engine, optimizer = zero.make_engine(Student(model), training, bf16=bf16)
 
-    plan = BatchPlan([len(row.ids) for row in rows], batch_tokens=training.batch_tokens, seed=training.seed)
+    plan = BatchPlan(
+        [kind.parts(row) for row in rows], batch_tokens=training.batch_tokens, seed=training.seed
+    )
     together = ranks.world * training.accumulation
     steps = training.steps or math.ceil(training.epochs * plan.micro_batches / together)
     dev = [row for row in questions if row.split == "dev"]
-    text = model.config.get_text_config()
-    parameters = sum(parameter.numel() for parameter in model.parameters())
     loop = Loop(
         engine=engine,
         optimizer=optimizer,
         training=training,
         bf16=bf16,
+        kind=kind,
         rows=rows,
+        flops=kind.flops(model, rows),
         plan=plan,
         steps=steps,
         pad=pad_id(tokenizer),
@@ -151,14 +162,14 @@ def build(run: Run) -> Session:
         stop=run.stop,
         progress=run.progress,
         peak=peak_flops(device, bf16=bf16),
-        parameters=parameters,
-        attention=12.0 * text.num_hidden_layers * text.hidden_size,
     )
     session = Session(
         run=run,
         device=device,
         tokenizer=tokenizer,
         model=model,
+        adapted=adapted,
+        kind=kind,
         engine=engine,
         loop=loop,
         rows=rows,
@@ -200,7 +211,9 @@ def save(session: Session, state: RunState, files: dict[str, bytes]) -> None:
     """Makes a checkpoint of `state`, with extra files; on all ranks together."""
     run, directory = session.run, session.run.checkpoints
     name = partial_name(state.step)
-    session.engine.save_checkpoint(str(directory), tag=name, save_latest=False)
+    session.engine.save_checkpoint(
+        str(directory), tag=name, save_latest=False, exclude_frozen_parameters=session.adapted is not None
+    )
     run.ranks.barrier()
     if run.ranks.first:
         for file, data in files.items():
@@ -215,6 +228,7 @@ def load(session: Session, step: int, *, weights_only: bool) -> None:
     path, _ = session.engine.load_checkpoint(
         str(session.run.checkpoints),
         tag=str(step),
+        load_module_strict=session.adapted is None,  # frozen weights are not in it
         load_module_only=weights_only,
         load_lr_scheduler_states=False,
     )

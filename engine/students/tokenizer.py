@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import JobFailed
-from engine.students import template
 from engine.students.spec import TrainRow
+from engine.students.template import ARROW, CONTINUED
 
 VOCABULARY = 500
 _PIECES = r" ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s"
@@ -50,8 +50,8 @@ def row_texts(rows: Iterable[TrainRow]) -> set[str]:
     """The texts a tokenizer is made from."""
     texts = set()
     for row in rows:
-        texts.add(template.prompt(row.question))
-        texts.add(template.completion(row.rationale, row.answer))
+        texts.add(CONTINUED.prompt(row.question))
+        texts.add(CONTINUED.completion(row.rationale, row.answer))
     return texts
 
 
@@ -80,6 +80,20 @@ def load_tokenizer(source: str) -> Any:
             (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
         )
         raise JobFailed(f"the tokenizer of {source} cannot be loaded: {reason}") from error
+
+
+def check_arrow(tokenizer: Any) -> None:
+    """Makes sure that the answer of a completion can be found in what the student writes.
+
+    Raises:
+        JobFailed: the vocabulary lacks the arrow's characters, or puts spaces between them.
+    """
+    text = tokenizer.decode(tokenizer(f" {ARROW} ", add_special_tokens=False)["input_ids"])
+    if ARROW not in text:
+        raise JobFailed(
+            f"the tokenizer of the base model reads {ARROW!r} and writes {text.strip()!r}: the answer after a "
+            "rationale could not be found (choose another students.base)"
+        )
 
 
 def pad_id(tokenizer: Any) -> int:

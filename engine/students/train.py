@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from engine.students import progress
 from engine.students.checkpoints import DevResult, RunState, prune, replace
 from engine.students.export import DIRECTORY, finish_student, load_student, model_card, save_student
+from engine.students.lora import merge
 from engine.students.progress import ProgressWriter
 from engine.students.ranks import Ranks, StopFlag, Stopped
 from engine.students.run import MakeJudge, Run, lock_run, read_spec
@@ -172,6 +173,7 @@ def finish(session: Session, state: RunState) -> None:
     if step != state.step:
         load(session, step, weights_only=True)
     if run.ranks.first:
+        merge(session.adapted)
         save_student(run.directory, session.model, session.tokenizer)
     run.ranks.barrier()
 
@@ -202,6 +204,7 @@ def finish(session: Session, state: RunState) -> None:
         replace(run.directory / "evaluation.json", json.dumps(outcome, indent=1).encode())
         card = model_card(
             spec,
+            session.kind,
             rows=len(session.rows),
             questions=len({row.question_id for row in session.train_rows}),
             parameters=session.parameters,

@@ -10,13 +10,13 @@ from types import SimpleNamespace
 import pytest
 
 from engine.students.spec import TrainRow
-from tests.engine.students.runs import make_base, make_run, run_ranks
+from tests.engine.students.runs import BASES, make_base, make_run, run_ranks
 
 
 @pytest.fixture(scope="session")
 def bases(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("bases")
-    return {kind: make_base(folder / kind, kind) for kind in ("gpt2", "llama", "qwen")}
+    return {kind: make_base(folder / kind, kind) for kind in BASES}
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +30,9 @@ def alone(tmp_path_factory, bases) -> SimpleNamespace:
         "gpt2": make_run(folder / "gpt2", base=str(bases["gpt2"])),
         "llama": make_run(folder / "llama", base=str(bases["llama"]), training={"precision": "bf16"}),
         "qwen": make_run(folder / "qwen", base=str(bases["qwen"]), evaluation={"dev_evaluations": 0}),
+        "t5": make_run(folder / "t5", base=str(bases["t5"]), training=two),
+        "lora": make_run(folder / "lora", base=str(bases["gpt2"]), training={"lora_rank": 4, **two}),
+        "bart": make_run(folder / "bart", base=str(bases["bart"]), training={"zero_stage": 0}),
         **{
             f"stage{stage}": make_run(
                 folder / f"stage{stage}", base=str(bases["gpt2"]), training={"zero_stage": stage, **two}
@@ -56,7 +59,7 @@ def alone(tmp_path_factory, bases) -> SimpleNamespace:
         ),
         "diverged": make_run(folder / "bad5", training={"learning_rate": 1e38, "warmup": 0.0}),
         "pickled": make_run(folder / "bad6", base=str(pickled(bases["gpt2"], folder / "pickled"))),
-        "encoder-decoder": make_run(folder / "bad7", base=str(encoder_decoder(folder / "t5"))),
+        "no start": make_run(folder / "bad7", base=str(startless(bases["t5"], folder / "startless"))),
     }
     [(code, codes, log)] = run_ranks(*runs.values(), *bad.values())
     by_name = dict(zip([*runs, *bad], codes, strict=True)) if codes else {}
@@ -73,6 +76,8 @@ def together(tmp_path_factory, bases) -> SimpleNamespace:
         )
         for stage in (0, 1, 2)
     }
+    runs["t5"] = make_run(folder / "t5", base=str(bases["t5"]), training={"devices": 2})
+    runs["lora"] = make_run(folder / "lora", base=str(bases["gpt2"]), training={"devices": 2, "lora_rank": 4})
     runs["stopped"] = make_run(
         folder / "stopped", training={"devices": 2, "steps": 3000, "checkpoint_steps": 900}
     )
@@ -88,9 +93,13 @@ def pickled(base: Path, directory: Path) -> Path:
     return directory
 
 
-def encoder_decoder(directory: Path) -> Path:
-    directory.mkdir()
-    (directory / "config.json").write_text(json.dumps({"model_type": "t5", "is_encoder_decoder": True}))
+def startless(base: Path, directory: Path) -> Path:
+    """A copy of an encoder-decoder that does not say what its decoder begins with."""
+    shutil.copytree(base, directory)
+    for name in ("config.json", "generation_config.json"):
+        settings = json.loads((directory / name).read_text())
+        settings.pop("decoder_start_token_id", None)
+        (directory / name).write_text(json.dumps(settings))
     return directory
 
 

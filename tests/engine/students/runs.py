@@ -14,6 +14,8 @@ from engine.students.launch import rank_commands
 from engine.students.progress import FILE, read_events
 from engine.students.spec import EvalRow, Spec, TrainRow, write_rows
 
+ENCODER_DECODERS = ("t5", "bart")
+BASES = ("gpt2", "llama", "qwen", *ENCODER_DECODERS)
 PEOPLE = ("Ann", "Bob", "Carla", "Dan", "Eve", "Finn")
 
 
@@ -131,13 +133,20 @@ def results(directory: Path) -> list[tuple]:
 
 
 def make_base(directory: Path, kind: str) -> Path:
-    """A tiny random decoder of that kind with a tokenizer, as a user would have it in a directory."""
+    """A tiny random model of that family with a tokenizer, as a user would have it in a directory."""
     import torch
     import transformers
+    from tokenizers.processors import TemplateProcessing
 
+    from engine.students.kind import auto_class
     from engine.students.tokenizer import make_tokenizer, row_texts
 
     tokenizer = make_tokenizer(row_texts(rows()[0]), 150)
+    if kind in ENCODER_DECODERS:  # theirs close every text
+        end_token = tokenizer.eos_token
+        tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+            single=f"$A {end_token}", special_tokens=[(end_token, tokenizer.eos_token_id)]
+        )
     size = len(tokenizer)
     end = tokenizer.eos_token_id
     common = {"vocab_size": size, "bos_token_id": None, "eos_token_id": end}
@@ -148,9 +157,37 @@ def make_base(directory: Path, kind: str) -> Path:
         "qwen": lambda: transformers.Qwen2Config(
             **common, **layers, num_key_value_heads=2, tie_word_embeddings=True
         ),
+        "t5": lambda: transformers.T5Config(
+            vocab_size=size,
+            eos_token_id=end,
+            d_model=16,
+            d_kv=8,
+            d_ff=32,
+            num_heads=2,
+            num_layers=2,
+            num_decoder_layers=1,
+            decoder_start_token_id=tokenizer.pad_token_id,
+        ),
+        "bart": lambda: transformers.BartConfig(
+            vocab_size=size,
+            bos_token_id=None,
+            eos_token_id=end,
+            pad_token_id=tokenizer.pad_token_id,
+            forced_eos_token_id=end,
+            decoder_start_token_id=end,
+            d_model=16,
+            encoder_layers=1,
+            decoder_layers=2,
+            encoder_attention_heads=2,
+            decoder_attention_heads=2,
+            encoder_ffn_dim=32,
+            decoder_ffn_dim=32,
+            max_position_embeddings=64,
+        ),
     }
     torch.manual_seed(0)
-    model = transformers.AutoModelForCausalLM.from_config(configs[kind]())
+    config = configs[kind]()
+    model = auto_class(config).from_config(config)
     for parameter in model.parameters():
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=0.2)  # so that greedy choices differ

@@ -2,20 +2,22 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from engine.config.students import EvaluationConfig
 from engine.students import evaluate
+from engine.students.kind import EncoderDecoder, auto_class, kind_of
 from engine.students.ranks import Ranks, StopFlag, Stopped
 from engine.students.rows import prompt_ids
-from tests.engine.students.runs import rows
+from tests.engine.students.runs import BASES, rows
 
 QUESTIONS = [row.question for row in rows()[1]]
 
 
-@pytest.fixture(params=["gpt2", "llama", "qwen"])
+@pytest.fixture(params=BASES)
 def student(request, bases):
-    model = AutoModelForCausalLM.from_pretrained(bases[request.param]).eval()
+    base = bases[request.param]
+    model = auto_class(AutoConfig.from_pretrained(base)).from_pretrained(base).eval()
     tokenizer = AutoTokenizer.from_pretrained(bases[request.param])
     evaluate.prepare_generation(model, tokenizer)
     return model, tokenizer
@@ -23,11 +25,18 @@ def student(request, bases):
 
 def by_hand(model, tokenizer, question: str, count: int) -> str:
     """The greedy continuation, one full forward pass a token."""
-    [ids] = prompt_ids(tokenizer, [question])
+    kind = kind_of(model)
+    [ids] = prompt_ids(tokenizer, [question], kind.form)
     written: list[int] = []
     with torch.inference_mode():
         while len(written) < count and (not written or written[-1] != tokenizer.eos_token_id):
-            logits = model(input_ids=torch.tensor([ids + written]), use_cache=False).logits
+            if isinstance(kind, EncoderDecoder):
+                sides = {"input_ids": [ids], "decoder_input_ids": [[kind.start, *written]]}
+            else:
+                sides = {"input_ids": [ids + written]}
+            logits = model(
+                **{name: torch.tensor(side) for name, side in sides.items()}, use_cache=False
+            ).logits
             written.append(int(logits[0, -1].argmax()))
     return tokenizer.decode(written, skip_special_tokens=True)
 

@@ -3,19 +3,20 @@ from __future__ import annotations
 import pytest
 import torch
 from torch.nn import functional as F
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from engine.errors import JobFailed
+from engine.students.kind import DECODER, kind_of
 from engine.students.objective import Student
-from engine.students.rows import collate, tokenize
-from tests.engine.students.runs import rows
+from engine.students.rows import tokenize
+from tests.engine.students.runs import ENCODER_DECODERS, rows
 
 
 @pytest.fixture(scope="module")
 def batch(bases):
     tokenizer = AutoTokenizer.from_pretrained(bases["gpt2"])
     taught, _ = tokenize(tokenizer, rows()[0][:6], max_length=100)
-    return taught, collate(taught, tokenizer.pad_token_id)
+    return taught, DECODER.collate(taught, tokenizer.pad_token_id)
 
 
 def load(bases, kind: str) -> Student:
@@ -23,7 +24,8 @@ def load(bases, kind: str) -> Student:
 
 
 def loss_of(student: Student, batch, weight: float = 1.0) -> torch.Tensor:
-    return student(*(torch.from_numpy(array) for array in (batch.ids, batch.keep, batch.targets)), weight)
+    inputs = {name: torch.from_numpy(array) for name, array in batch.inputs.items()}
+    return student(inputs, torch.from_numpy(batch.keep), torch.from_numpy(batch.targets), weight)
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "qwen"])
@@ -46,6 +48,32 @@ def test_the_loss_is_that_of_each_row_alone_on_its_completion(bases, batch, kind
     student.zero_grad()
     (0.25 * expected).backward()
     torch.testing.assert_close(gradient, student.model.get_input_embeddings().weight.grad)
+
+
+@pytest.mark.parametrize("kind", ENCODER_DECODERS)
+def test_an_encoder_decoders_loss_is_that_of_each_row_alone_whatever_the_padding(bases, kind) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(bases[kind])
+    student = Student(AutoModelForSeq2SeqLM.from_pretrained(bases[kind]).eval())
+    side = kind_of(student.model)
+    taught, _ = tokenize(tokenizer, rows()[0][:6], max_length=100, form=side.form)
+    assert len({row.prompt for row in taught}) > 2 and len({row.supervised for row in taught}) > 2
+    expected = torch.zeros(())
+    for row in taught:
+        ids, labels = (
+            torch.from_numpy(part)[None] for part in (row.ids[: row.prompt], row.ids[row.prompt :])
+        )
+        # The library's own shift, mask and mean; nothing is padded.
+        loss = student.model(input_ids=ids, labels=labels, use_cache=False).loss
+        expected = expected + loss * row.supervised
+    embedding = student.model.get_input_embeddings().weight
+    (0.25 * expected).backward()
+    gradient = embedding.grad.clone()
+    for pad in (tokenizer.pad_token_id, 7):
+        student.zero_grad()
+        found = loss_of(student, side.collate(taught, pad), 0.25)
+        assert found.item() == pytest.approx(0.25 * expected.item(), rel=1e-5)
+        found.backward()
+        torch.testing.assert_close(embedding.grad, gradient, rtol=1e-4, atol=1e-5)
 
 
 def test_prompt_targets_and_padding_have_no_gradient(bases, batch) -> None:
@@ -73,8 +101,9 @@ def test_the_head_sees_supervised_positions_only_and_everything_afterwards(bases
     sizes = []
     student.model.lm_head.register_forward_hook(lambda _m, _i, out: sizes.append(tuple(out.shape[:-1])))
     loss_of(student, together)
-    student.model(input_ids=torch.from_numpy(together.ids))
-    assert sizes == [together.targets.shape, together.ids.shape]
+    ids = together.inputs["input_ids"]
+    student.model(input_ids=torch.from_numpy(ids))
+    assert sizes == [together.targets.shape, ids.shape]
 
 
 def test_a_model_whose_head_is_elsewhere_is_refused(bases, batch) -> None:

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from engine.errors import JobFailed
-from engine.students.rows import collate, prompt_ids, read_rows, tokenize
+from engine.students.rows import prompt_ids, read_rows, tokenize
 from engine.students.spec import TrainRow, write_rows
+from engine.students.template import TRANSLATED
 
 
 class Letters:
@@ -31,6 +31,12 @@ def test_a_row_is_prompt_and_completion_and_one_end() -> None:
     assert list(tokens.ids[: tokens.prompt]) == prompt_ids(Letters(), ["Why"])[0]
 
 
+def test_an_encoder_reads_a_closed_question_and_a_decoder_writes_a_closed_completion() -> None:
+    [tokens], _ = tokenize(Letters(), [row()], max_length=100, form=TRANSLATED)
+    assert "".join(map(chr, tokens.ids)) == "\1Why\2So --> no\2"
+    assert tokens.prompt == len("\1Why\2")
+
+
 def test_long_rows_are_dropped_and_counted() -> None:
     rows, dropped = tokenize(Letters(), [row(), row(rationale="So " * 40), row()], max_length=30)
     assert len(rows) == 2 and dropped == 1
@@ -38,18 +44,6 @@ def test_long_rows_are_dropped_and_counted() -> None:
         JobFailed, match=r"all 1 training rows are longer than training.max_length = 9 .*shortest has 23"
     ):
         tokenize(Letters(), [row()], max_length=9)
-
-
-def test_every_completion_token_is_learned_from_the_token_before_it() -> None:
-    rows, _ = tokenize(Letters(), [row(), row(question="Why not", rationale=None)], max_length=100)
-    batch = collate(rows, pad=0)
-    longest = max(len(each.ids) for each in rows)
-    assert batch.ids.shape == (2, longest - 1)
-    flat = batch.ids.reshape(-1)
-    expected = [(each.ids[i - 1], each.ids[i]) for each in rows for i in range(each.prompt, len(each.ids))]
-    assert list(zip(flat[batch.keep], batch.targets, strict=True)) == expected
-    padding = np.concatenate([batch.ids[i, len(each.ids) :] for i, each in enumerate(rows)])
-    assert set(padding) <= {0}
 
 
 def test_rows_come_back_from_their_file_whatever_is_in_them(tmp_path) -> None:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from transformers import AutoTokenizer
 
-from engine.students.tokenizer import keep_tokenizer, load_tokenizer, make_tokenizer, row_texts
+from engine.errors import JobFailed
+from engine.students.tokenizer import check_arrow, keep_tokenizer, load_tokenizer, make_tokenizer, row_texts
 from tests.engine.students.runs import rows
 
 TEXTS = row_texts(rows()[0]) | {"A sum: 1234 and 56 + 7 = 63.\nNew line, café!"}
@@ -35,6 +36,12 @@ def test_the_unseen_is_unknown_and_special_tokens_are_not_shown(tokenizer) -> No
         tokenizer.decode([*tokenizer("yes")["input_ids"], tokenizer.eos_token_id], skip_special_tokens=True)
         == "yes"
     )
+
+
+def test_a_tokenizer_that_cannot_write_the_arrow_is_refused(tokenizer) -> None:
+    check_arrow(tokenizer)
+    with pytest.raises(JobFailed, match=r"reads '-->' and writes '(<unk>)+'"):
+        check_arrow(make_tokenizer(["no arrows here"], 50))
 
 
 def test_the_same_rows_give_the_same_tokenizer_and_it_is_made_once(tmp_path) -> None:

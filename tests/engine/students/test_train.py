@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from engine.students.checkpoints import complete_steps, read_state
-from tests.engine.students.runs import events, make_run, numbers, results, run_ranks
+from tests.engine.students.runs import BASES, ENCODER_DECODERS, events, make_run, numbers, results, run_ranks
 
 
 def test_a_run_goes_from_a_directory_to_a_tested_student(alone) -> None:
@@ -48,15 +49,18 @@ def test_only_the_newest_checkpoints_and_the_best_one_stay(alone) -> None:
     assert state.finished == "complete"
 
 
-@pytest.mark.parametrize("name", ["gpt2", "llama", "qwen"])
-def test_a_local_decoder_trains_and_its_export_answers_the_same_in_plain_transformers(alone, name) -> None:
+@pytest.mark.parametrize("name", BASES)
+def test_a_local_base_trains_and_its_export_answers_the_same_in_plain_transformers(alone, name) -> None:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
     run = alone.runs[name]
+    two_sides = name in ENCODER_DECODERS
     assert alone.codes[name] == 0, alone.log
     assert numbers(run)[12][0] < numbers(run)[1][0]
-    model = AutoModelForCausalLM.from_pretrained(run / "student", dtype="auto")
+    auto = AutoModelForSeq2SeqLM if two_sides else AutoModelForCausalLM
+    assert f"import {auto.__name__}, AutoTokenizer" in (run / "student" / "README.md").read_text()
+    model = auto.from_pretrained(run / "student", dtype="auto")
     tokenizer = AutoTokenizer.from_pretrained(run / "student")
     assert model.dtype == (torch.bfloat16 if name == "llama" else torch.float32)
     if name == "llama":
@@ -65,9 +69,11 @@ def test_a_local_decoder_trains_and_its_export_answers_the_same_in_plain_transfo
     for line in (run / "predictions.jsonl").read_text().splitlines():
         prediction = json.loads(line)
         question = next(q["question"] for q in questions if q["question_id"] == prediction["question_id"])
-        inputs = tokenizer(f"{question} ###", return_tensors="pt", return_token_type_ids=False)
+        prompt = question if two_sides else f"{question} ###"
+        inputs = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False)
         output = model.generate(**inputs, max_new_tokens=12)
-        text = tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        start = 1 if two_sides else inputs["input_ids"].shape[1]
+        text = tokenizer.decode(output[0, start:], skip_special_tokens=True)
         assert text == prediction["text"]
 
 
@@ -92,10 +98,10 @@ def test_the_stage_of_zero_does_not_change_the_numbers(alone) -> None:
             assert found[step] == pytest.approx(expected, rel=2e-5)
 
 
-@pytest.mark.parametrize("stage", ["stage0", "stage1", "stage2"])
+@pytest.mark.parametrize("stage", ["stage0", "stage1", "stage2", "t5", "lora"])
 def test_two_ranks_do_what_one_does_with_accumulation(alone, together, stage) -> None:
-    # GPT-2 has dropout: it, too, depends on the micro-batch and not on the rank.
-    assert together.ranks[0][1] == together.ranks[1][1] == [0, 0, 0, 0], together.ranks[0][2]
+    # GPT-2 and T5 have dropout: it, too, depends on the micro-batch and not on the rank.
+    assert together.ranks[0][1] == together.ranks[1][1] == [0] * 6, together.ranks[0][2]
     expected, found = numbers(alone.runs[stage]), numbers(together.runs[stage])
     assert len(found) == 12
     for step in expected:
@@ -116,8 +122,10 @@ def test_an_interrupted_run_ends_in_the_same_numbers(alone, bases, tmp_path) -> 
     run = make_run(tmp_path / "run", base=str(bases["gpt2"]))
     whole = alone.runs["gpt2"]
 
-    [(code, _, log)] = run_ranks(run, strike="3:0:SIGTERM")
-    assert code == 0 and [event["event"] for event in events(run)][-2:] == ["checkpoint", "stopped"], log
+    lora = make_run(tmp_path / "lora", base=str(bases["gpt2"]), training={"lora_rank": 4, "accumulation": 2})
+    [(code, _, log)] = run_ranks(run, lora, strike="3:0:SIGTERM")
+    for each in (run, lora):
+        assert code == 0 and [event["event"] for event in events(each)][-2:] == ["checkpoint", "stopped"], log
     assert 3 <= events(run)[-1]["step"] < 12
 
     [(code, _, log)] = run_ranks(run, strike="9:0:SIGKILL")
@@ -136,8 +144,15 @@ def test_an_interrupted_run_ends_in_the_same_numbers(alone, bases, tmp_path) -> 
     assert not (run / "student").exists() and (run / "student.partial").is_dir()
     steps = len(events(run, "step"))
 
-    [(code, codes, log)] = run_ranks(run, run)
-    assert codes == [0, 0], log
+    other = make_run(tmp_path / "t5", base=str(bases["t5"]), training={"accumulation": 2})
+    [(code, _, log)] = run_ranks(other, strike="9:0:SIGKILL")
+    assert code == -9, log
+
+    [(code, codes, log)] = run_ranks(run, run, other, lora)
+    assert codes == [0] * 4, log
+    assert events(other, "loaded")[-1]["resumed_from"] == 6
+    same(other, alone.runs["t5"])
+    same(lora, alone.runs["lora"])
     assert len(events(run, "step")) == steps, "a finished training is not repeated"
     assert [event["event"] for event in events(run)][-3:] == ["exported", "done", "done"]
     assert results(run) == results(whole)
@@ -145,9 +160,30 @@ def test_an_interrupted_run_ends_in_the_same_numbers(alone, bases, tmp_path) -> 
     assert [result.step for result in final.dev] == [6, 12], (
         "an evaluation that is in a checkpoint is not repeated"
     )
-    assert (run / "predictions.jsonl").read_bytes() == (whole / "predictions.jsonl").read_bytes()
-    weights = "student/model.safetensors"
-    assert (run / weights).read_bytes() == (whole / weights).read_bytes()
+    same(run, whole)
+
+
+def test_adapters_alone_are_trained_and_kept_and_the_export_has_them_merged(alone, bases) -> None:
+    from safetensors.torch import load_file
+
+    run = alone.runs["lora"]
+    assert numbers(run)[12][0] < numbers(run)[1][0]
+    before = load_file(bases["gpt2"] / "model.safetensors")
+    after = load_file(run / "student" / "model.safetensors")
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not before[name].equal(after[name])}
+    assert changed == {name for name in before if ".c_" in name and name.endswith("weight")}
+    assert "LoRA of rank 4 (merged)" in (run / "student" / "README.md").read_text()
+    size = sum(file.stat().st_size for file in (run / "checkpoints" / "12").rglob("mp_rank*"))
+    whole = alone.runs["stage2"] / "checkpoints" / "12"
+    assert size < sum(file.stat().st_size for file in whole.rglob("mp_rank*"))
+
+
+def same(run: Path, whole: Path) -> None:
+    """Whether two runs reported and left the same."""
+    assert numbers(run) == numbers(whole)
+    for name in ("predictions.jsonl", "student/model.safetensors"):
+        assert (run / name).read_bytes() == (whole / name).read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -162,7 +198,7 @@ def test_an_interrupted_run_ends_in_the_same_numbers(alone, bases, tmp_path) -> 
         ("another tokenizer", "but the model knows 40: they do not belong together"),
         ("diverged", "training has diverged"),
         ("pickled", "safetensors are needed"),
-        ("encoder-decoder", "is an encoder-decoder; students are decoders"),
+        ("no start", "names no decoder_start_token_id"),
     ],
 )
 def test_a_run_that_cannot_go_on_says_why_in_one_line(alone, name, said) -> None:

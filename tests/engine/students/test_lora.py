@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import AutoConfig
+
+from engine.config.students import TrainingConfig
+from engine.errors import JobFailed
+from engine.students.kind import DECODER, auto_class
+from engine.students.lora import adapt, merge
+from tests.engine.students.runs import BASES
+
+
+def load(base):
+    return auto_class(AutoConfig.from_pretrained(base)).from_pretrained(base).eval()
+
+
+def logits(model) -> torch.Tensor:
+    ids = torch.arange(5, 25).reshape(2, 10)
+    sides = {"decoder_input_ids": ids} if model.config.is_encoder_decoder else {}
+    with torch.no_grad():
+        return model(input_ids=ids, **sides).logits
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_adapters_begin_as_nothing_and_leave_what_they_learned(bases, name) -> None:
+    model = load(bases[name])
+    names, plain = set(model.state_dict()), logits(model)
+    adapted = adapt(model, TrainingConfig(lora_rank=4, lora_alpha=8))
+    torch.testing.assert_close(logits(model), plain)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    assert trained and all(4 in parameter.shape for parameter in trained)
+    for parameter in trained:
+        torch.nn.init.normal_(parameter, std=0.2)
+    learned = logits(model)
+    assert (learned - plain).abs().max() > 0.01
+    merge(adapted)
+    torch.testing.assert_close(logits(model), learned, rtol=1e-4, atol=1e-4)
+    assert set(model.state_dict()) == names
+
+
+def test_the_seed_decides_where_adapters_begin(bases) -> None:
+    first, again, other = (load(bases["llama"]) for _ in range(3))
+    for model, seed in ((first, 1), (again, 1), (other, 2)):
+        torch.manual_seed(torch.seed())
+        adapt(model, TrainingConfig(lora_rank=2, seed=seed))
+    key = next(name for name in first.state_dict() if "lora_A" in name)
+    assert first.state_dict()[key].equal(again.state_dict()[key])
+    assert not first.state_dict()[key].equal(other.state_dict()[key])
+
+
+def test_without_a_rank_nothing_is_done(bases) -> None:
+    model = load(bases["gpt2"])
+    assert adapt(model, TrainingConfig()) is None
+    merge(None)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_a_model_without_linear_layers_is_refused(bases) -> None:
+    config = AutoConfig.from_pretrained(bases["gpt2"])
+    config.n_layer = 0
+    with pytest.raises(JobFailed, match="cannot be trained with LoRA"):
+        adapt(auto_class(config).from_config(config), TrainingConfig(lora_rank=2))
+
+
+def test_frozen_weights_cost_no_gradient(bases) -> None:
+    from engine.students.rows import TokenRow
+
+    model = load(bases["gpt2"])
+    row = TokenRow(torch.arange(9).numpy(), 3)
+    [whole] = DECODER.flops(model, [row])
+    adapt(model, TrainingConfig(lora_rank=1))
+    [adapters] = DECODER.flops(model, [row])
+    assert 0.66 * whole < adapters < whole
