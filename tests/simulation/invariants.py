@@ -203,7 +203,8 @@ def _check_pace(name: str, school: School) -> None:
     over = OVER_KNOWN if school.config.requests_per_minute == limit else OVER_UNKNOWN
     lanes: dict[tuple[int, str], list[float]] = defaultdict(list)
     for entry in school.entries:
-        lanes[entry.boot, entry.key].append(entry.at)
+        if entry.fault not in ("429", "429-told"):  # refused for no limit of its own: looked at again soon
+            lanes[entry.boot, entry.key].append(entry.at)
     for times in lanes.values():
         first = 0
         for last, at in enumerate(times):
