@@ -28,7 +28,7 @@ _OPERATOR = re.compile(r"\s*[-+*×÷x]\s*[($]*")
 _TIMES = re.compile(r"(?<![\d:.])\d{1,2}:[0-5]\d(?::[0-5]\d)?(?![\d:])(?:\s?[ap]\.?m\b)?", re.IGNORECASE)
 _CONTINUED = re.compile(r"[ \t]{0,8}\n[ \t\n]{0,8}(?==)")
 _COLUMN = re.compile(r"[\s:]*(?:-?\$?[\d.,]{1,20}[ \t]*\n\s*){1,30}-?\$?[\d.,]{1,20}\s*")
-_THING = re.compile(r"\s+([A-Za-z]+(?:\s[A-Za-z]+){0,2}?)(?:,|,?\s+and\s+|\W*$)\s*")
+_THING = re.compile(r"\s+([A-Za-z]+(?:\s[A-Za-z]+){0,2}?)(,|,?\s+and\s+|\W*$)\s*")
 _ASKED = re.compile(r"\bhow many ((?:[A-Za-z]+ ){0,3}[A-Za-z]+)", re.IGNORECASE)
 _SYMBOLIC = re.compile(r"[A-Za-z)']\s{0,3}[-+*/×÷]\s{0,3}$")
 """An expression in names, "age - 8", has no value yet."""
@@ -131,7 +131,7 @@ def _choose(span: str, question: str | None, is_marked: bool) -> tuple[Number | 
     if sign:
         result = numbers(tail)
         if result and _SYMBOLIC.search(tail[: result[0].start]):
-            return None, []
+            return None, ["cut-off"]
         if len({number.value for number in result}) > 1:
             if _listed(tail, result):
                 return None, ["hedged"]
@@ -146,8 +146,12 @@ def _choose(span: str, question: str | None, is_marked: bool) -> tuple[Number | 
         return exact, []
     if _listed(span, found):
         return None, ["hedged"]
-    if _OPERATOR.fullmatch(span[found[0].end : found[1].start]) and _START.match(span):
-        return None, []  # nobody worked it out
+    between = [span[one.end : two.start] for one, two in itertools.pairwise(found)]
+    if _START.match(span) and _OPERATOR.fullmatch(between[0]):
+        result_at = next((at for at, gap in enumerate(between, 1) if not _OPERATOR.fullmatch(gap)), None)
+        if result_at is None:  # nobody worked it out
+            return None, ["cut-off"]
+        return found[result_at], ["ambiguous"]  # "30 + 24 is 54"
     things = _things(span, found)
     if things:
         asked = _ASKED.findall(question or "")
@@ -195,7 +199,7 @@ def _things(span: str, found: list[Number]) -> list[str]:
     things = []
     for one, end in zip(found, [*(two.start for two in found[1:]), len(span)], strict=True):
         match = _THING.fullmatch(span[one.end : end].rstrip("$"))
-        if match is None:
+        if match is None or (end < len(span) and not match[2].strip()):
             return []
         things.append(match[1].lower())
     return things if len(set(things)) > 1 else []

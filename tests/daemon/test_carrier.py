@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import anyio
+import anyio.to_thread
 import pytest
 
-from daemon.carrier import MOST_UNKNOWN, PERMANENT_PARKS, Carrier
+from daemon.carrier import MATH_THREADS, MOST_UNKNOWN, PERMANENT_PARKS, Carrier, judge
 from daemon.claimer import job_of
 from daemon.delays import Delays
 from daemon.desk import Desk
@@ -19,6 +21,7 @@ from daemon.lane import Lane
 from daemon.ledger import Ledger
 from daemon.limits import KeyLimits
 from daemon.plans import ActivePlan
+from engine.grading import Verdict
 from engine.teachers.client import Answer, TeacherClient
 from engine.teachers.failures import Failure
 from engine.teachers.keys import TeacherKey
@@ -267,3 +270,23 @@ async def test_a_retry_waits_its_time_and_comes_back(world: World) -> None:
             await anyio.wait_all_tasks_blocked()
             assert bench.delayed == [job]
             group.cancel_scope.cancel()
+
+
+async def test_mathematical_answers_are_judged_off_the_loop_in_threads_of_their_own(monkeypatch) -> None:
+    released, verdicts = threading.Event(), []
+
+    def slow(*_: Any, **__: Any) -> Verdict:
+        return Verdict(correct=released.wait(3), extracted=None, reason="waited")
+
+    async def one() -> None:
+        verdicts.append((await judge("1", "2", "math", "")).correct)
+
+    monkeypatch.setattr("daemon.carrier.grade", slow)
+    threads = anyio.to_thread.current_default_thread_limiter()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(MATH_THREADS + 2):
+            tasks.start_soon(one)
+        await anyio.wait_all_tasks_blocked()
+        assert threads.borrowed_tokens == 0
+        released.set()
+    assert verdicts == [True] * (MATH_THREADS + 2)
