@@ -64,8 +64,8 @@ class View(Screen[None]):
     # For subclasses
 
     def body(self) -> ComposeResult:
-        """What stands between header and footer."""
-        raise NotImplementedError
+        """What stands between header and footer: nothing, unless a screen says so."""
+        yield from ()
 
     def wish(self) -> Wish | None:
         """What is to be read beside the status."""
@@ -76,7 +76,6 @@ class View(Screen[None]):
 
     def show(self, status: Status) -> None:
         """Draws what is known."""
-        raise NotImplementedError
 
     def opened(self) -> None:
         """`enter`: by default into the detail."""

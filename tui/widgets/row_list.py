@@ -58,11 +58,11 @@ class RowList(ScrollView, can_focus=False):
 
     def total(self) -> int:
         """How many rows there are."""
-        raise NotImplementedError
+        return 0
 
     def cells(self, index: int) -> Sequence[Text] | None:
         """One text for each column; None while the row is not known yet."""
-        raise NotImplementedError
+        return None
 
     # The cursor
 
