@@ -153,8 +153,9 @@ def _coverage(results: Results) -> str:
     return safe(
         "Coverage: "
         + " ".join("; ".join(said).split())
-        + ". A student with one rationale a question also sees fewer questions, so"
-        " what it lacks against one with D is partly coverage and partly variety."
+        + ". A student with one rationale a question reads the first accepted of all that were sampled; `questions`"
+        " above says how many questions that covers. What it lacks against one with D is coverage where that number is"
+        " smaller, and variety (and rows) where it is not."
     )
 
 
