@@ -1,8 +1,8 @@
 """Answer formats: extract, compare, verdict. Graders are pure and versioned.
 
 A verdict depends on nothing but the completion, the gold answer, the format and the question. A change that can
-alter one raises the grader's version: stored verdicts name the version that made them. `math` is the one format that asks another
-process, and waits for it: an event loop calls it in a thread.
+alter one raises the grader's version: stored verdicts name the version that made them. `math` is the one format
+that asks another process, and waits for it: an event loop calls it in a thread.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 r"""The format `math`: an expression, equal in value to the gold one however it is written.
 
-The last marked answer counts, of several "\boxed{…}" that stand together all of them; without a mark the last formula, else the end of the last
-sentence. "x = 3" answers 3 where the gold is no equation; "2 or 3" is the set {2, 3}. Units and words after a number do not
-matter; a gold of words is compared as text. Values are compared in a worker process (`workers`), under a deadline:
-what is not decided in time is wrong, and says so.
+The last marked answer counts, of several "\boxed{…}" that stand together all of them; without a mark the last
+formula, else the end of the last sentence. "x = 3" answers 3 where the gold is no equation; "2 or 3" is the set
+{2, 3}. Units and words after a number do not matter; a gold of words is compared as text. Values are compared in
+a worker process (`workers`), under a deadline: what is not decided in time is wrong, and says so.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """The format `number`: one number, whatever it is dressed in.
 
 In a span with "=" the number after the last one counts ("180 * 7 = 1260" answers 1260). Of several different
-numbers the one counts with which a marked answer begins, then the only one whose thing the question asks for ("How many alligators …"), the only one that is
-not in the question, the only one with a currency sign. A bare list or range ("5, 4, 9", "30 and 35", one number a line), two counts of two things
-do not choose; a sum that nobody worked out is no answer. "7 feet, 4 inches" is 88 and 7 1/3. Values compare as
-exact fractions; a gold of six or more decimals also accepts itself rounded to two or more; "20%" equals both 20 and
-0.2. A gold that is a time ("3:45") is compared as a time.
+numbers the one counts with which a marked answer begins, then the only one whose thing the question asks for
+("How many alligators …"), the only one that is not in the question, the only one with a currency sign. A bare
+list or range ("5, 4, 9", "30 and 35", one number a line), two counts of two things do not choose; a sum that
+nobody worked out is no answer. "7 feet, 4 inches" is 88 and 7 1/3. Values compare as exact fractions; a gold of
+six or more decimals also accepts itself rounded to two or more; "20%" equals both 20 and 0.2. A gold that is a
+time ("3:45") is compared as a time.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Numbers in digits and in words, as exact fractions.
 
 Digits: "1,234.50", ".25", "-3", "3/8", "2 1/2", "3 and 1/4", "5e3", "1.5 × 10^6", "2.5 million", "20%". Words:
-"two hundred ninety-six", "nine point eight", "three-tenths", "minus five", "one half". A decimal comma is one only where it can be
-nothing else ("0,75", "1.234,56", "3,50 €", "12,5 %", "2,5 kg"): "4,2" may be a list. Digits that belong
-to a word or a unit ("CO2", "m^2", "1st") or to a time of day ("5:24", but "5:00" is 5) are not numbers.
+"two hundred ninety-six", "nine point eight", "three-tenths", "minus five", "one half". A decimal comma is one
+only where it can be nothing else ("0,75", "1.234,56", "3,50 €", "12,5 %", "2,5 kg"): "4,2" may be a list. Digits
+that belong to a word or a unit ("CO2", "m^2", "1st") or to a time of day ("5:24", but "5:00" is 5) are not
+numbers.
 """
 
 from __future__ import annotations

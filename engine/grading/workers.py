@@ -2,8 +2,8 @@
 
 A pool starts a process when it first needs one, keeps it for the next question and replaces one that was killed
 or died. Any number of threads may ask; more than `size` wait for their turn, which no deadline counts, and
-neither does it count the start. Processes are started afresh, not forked: the daemon has threads. They end with their input, so
-with the process that started them, however that ends. The pool does not know what it compares.
+neither does it count the start. Processes are started afresh, not forked: the daemon has threads. They end with
+their input, so with the process that started them, however that ends. The pool does not know what it compares.
 """
 
 from __future__ import annotations
