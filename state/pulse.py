@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-HISTORY = 60
-"""Seconds of history the series carry, oldest first."""
-
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="ignore")  # a newer daemon may say more

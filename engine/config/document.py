@@ -105,10 +105,10 @@ One TOML file, `config.toml` in the working directory or the one given with `-c`
 - Relative paths start at the folder of the file.
 - Names of teachers, tasks, plans and students match `{pattern}`.
 - Keys of an API never stand in the file, only where they are found.
-- The file is read when the daemon starts. Its resolved form is stored with each start and each run.
+- The file is read when the daemon starts, and again on SIGHUP. Its resolved form is stored with each start and each run.
 - Changing what a teacher would see (the models of its teachers, their `extra_body` and `omit`, strategy, `temperature`,
   `top_p`, `max_tokens`, `answer_max_tokens`) makes a plan begin anew; its former samples stay stored, apart.
-  All else may be changed between two starts.
+  All else may be changed at any time; what needs a start of the daemon is named in its events.
 
 ## Example
 
