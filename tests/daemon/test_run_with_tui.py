@@ -42,6 +42,7 @@ def test_leaving_asks_and_the_daemon_goes_on_in_the_background_or_is_stopped(fol
         terminal.press("n")  # stay
         terminal.until("q leave")  # the question is gone: until then it takes the keys
         terminal.press("q")
+        terminal.until("What is to become of it")
         terminal.press("b")
         assert terminal.end() == 0
         left_clean(terminal)
