@@ -15,13 +15,11 @@ from pathlib import Path
 
 import anyio
 
-from daemon.cli.report import results_of, write
 from daemon.lock import hold
 from daemon.log import open_log
 from daemon.service import Ended, Service
 from engine.config import Config, load_config
 from engine.errors import CoterieError, JobFailed
-from engine.report import summary
 from state import sqlite
 from state.database import now_ms, open_reader, told
 from state.views.line import plain_line
@@ -160,6 +158,9 @@ def _last_words(lines: list[str]) -> list[str]:
 
 def _conclude(config: Config, ended: Ended) -> int:
     """The table, where things are, and the exit code."""
+    from daemon.cli.report import results_of, write  # with its libraries: a week's sampling does without
+    from engine.report import summary
+
     results, measures = results_of(config)
     path = write(results, measures, config.folder / "report")
     sys.stdout.write(f"\n{summary(results)}\n\nreport: {path}\nstudents: {config.runs}/<run>/student\n")

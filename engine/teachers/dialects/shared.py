@@ -198,11 +198,13 @@ def settled(
     )
 
 
-def count(usage: Mapping[str, object], *path: str) -> int | None:
+def count(usage: dict[str, object], *path: str) -> int | None:
     """A believable number of tokens at `path`, else None."""
     value: object = usage
     for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
+        value = value.get(name) if isinstance(value, dict) else None
+    if value is None:
+        return None
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_TOKENS:
