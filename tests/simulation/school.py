@@ -83,6 +83,7 @@ class Entry:
     boot: int
     key: str
     request_id: str
+    level: int  # so many of this key were at work when it came
     fault: str = "ok"
     billed: bool = False
     cost: int = 0
@@ -118,9 +119,9 @@ class School:
         await anyio.sleep(self.rng.uniform(0.001, 0.02))
         await self.moment("arrived")
         label = key.get_secret_value() if key is not None else ""
-        entry = Entry(self.now(), self.boot(), label, request_id)
+        place = self.boot(), label
+        entry = Entry(self.now(), *place, request_id, self._in_flight.get(place, 0))
         self.entries.append(entry)
-        place = entry.boot, label
         entry.fault, headers = self._fate(place)
         if entry.fault in BILLED:
             entry.billed = True
