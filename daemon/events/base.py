@@ -40,6 +40,39 @@ class Happened:
         return asdict(self)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OfTeacher(Happened):
+    """About a teacher."""
+
+    teacher: str
+
+    def subject(self) -> str:
+        """The teacher."""
+        return f"teacher:{self.teacher}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OfTask(Happened):
+    """About a task."""
+
+    task: str
+
+    def subject(self) -> str:
+        """The task."""
+        return f"task:{self.task}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OfRun(Happened):
+    """About a run."""
+
+    run_id: int
+
+    def subject(self) -> str:
+        """The run."""
+        return f"run:{self.run_id}"
+
+
 class Bus:
     """Hands every event to every listener, at once and in order."""
 

@@ -5,22 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from daemon.events.base import Happened
+from daemon.events.base import OfRun
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ThresholdReached(Happened):
+class ThresholdReached(OfRun):
     """A student's trigger fired."""
 
     student: str
     scope: str
     trigger: str
     samples: int
-    run_id: int
-
-    def subject(self) -> str:
-        """The run."""
-        return f"run:{self.run_id}"
 
     def message(self) -> str:
         """Which, with how much data."""
@@ -31,18 +26,13 @@ class ThresholdReached(Happened):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunStarted(Happened):
+class RunStarted(OfRun):
     """A run's process was started, or found alive by a new daemon."""
 
-    run_id: int
     student: str
     scope: str
     pid: int
     how: str
-
-    def subject(self) -> str:
-        """The run."""
-        return f"run:{self.run_id}"
 
     def message(self) -> str:
         """How, and as which process."""
@@ -50,17 +40,12 @@ class RunStarted(Happened):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunFinished(Happened):
+class RunFinished(OfRun):
     """A run is trained, evaluated and exported."""
 
-    run_id: int
     student: str
     scope: str
     result: str
-
-    def subject(self) -> str:
-        """The run."""
-        return f"run:{self.run_id}"
 
     def message(self) -> str:
         """Its result."""
@@ -68,16 +53,11 @@ class RunFinished(Happened):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunStopped(Happened):
+class RunStopped(OfRun):
     """A run wrote a checkpoint and ended, to be gone on with."""
 
-    run_id: int
     student: str
     scope: str
-
-    def subject(self) -> str:
-        """The run."""
-        return f"run:{self.run_id}"
 
     def message(self) -> str:
         """That it can go on."""
@@ -85,18 +65,13 @@ class RunStopped(Happened):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunNoted(Happened):
+class RunNoted(OfRun):
     """Something about how a run is done that a person should know."""
 
     level: ClassVar[str] = "warning"
-    run_id: int
     student: str
     scope: str
     note: str
-
-    def subject(self) -> str:
-        """The run."""
-        return f"run:{self.run_id}"
 
     def message(self) -> str:
         """The note."""
@@ -104,18 +79,13 @@ class RunNoted(Happened):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunFailed(Happened):
+class RunFailed(OfRun):
     """A run failed."""
 
     level: ClassVar[str] = "error"
-    run_id: int
     student: str
     scope: str
     reason: str
-
-    def subject(self) -> str:
-        """The run."""
-        return f"run:{self.run_id}"
 
     def message(self) -> str:
         """Why."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from daemon.events.base import Happened
+from daemon.events.base import Happened, OfTask, OfTeacher
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,18 +18,13 @@ class SampleStored(Happened):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SampleFailed(Happened):
+class SampleFailed(OfTask):
     """A sample was given up."""
 
     level: ClassVar[str] = "warning"
     plan: str
-    task: str
     sample_id: int
     reason: str
-
-    def subject(self) -> str:
-        """The task."""
-        return f"task:{self.task}"
 
     def message(self) -> str:
         """Which sample, and why."""
@@ -37,15 +32,10 @@ class SampleFailed(Happened):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TaskRead(Happened):
+class TaskRead(OfTask):
     """A task's questions were read for the first time, or changed; something about them is worth knowing."""
 
-    task: str
     note: str
-
-    def subject(self) -> str:
-        """The task."""
-        return f"task:{self.task}"
 
     def message(self) -> str:
         """The note."""
@@ -53,17 +43,12 @@ class TaskRead(Happened):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PlanSuperseded(Happened):
+class PlanSuperseded(OfTask):
     """A plan's prompt, model or parameters changed; its samples stay, apart."""
 
     level: ClassVar[str] = "warning"
     plan: str
-    task: str
     stored: int
-
-    def subject(self) -> str:
-        """The task."""
-        return f"task:{self.task}"
 
     def message(self) -> str:
         """What became of the old samples."""
@@ -74,18 +59,13 @@ class PlanSuperseded(Happened):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PlanCompleted(Happened):
+class PlanCompleted(OfTask):
     """Every sample of a plan is stored, failed or not needed."""
 
     plan: str
-    task: str
     accepted: int
     rejected: int
     failed: int
-
-    def subject(self) -> str:
-        """The task."""
-        return f"task:{self.task}"
 
     def message(self) -> str:
         """Its counts."""
@@ -96,19 +76,14 @@ class PlanCompleted(Happened):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TargetMissed(Happened):
+class TargetMissed(OfTask):
     """A plan asked for so many correct rationales of a task and took all it may without reaching them."""
 
     level: ClassVar[str] = "warning"
     plan: str
-    task: str
     accepted: int
     target: int
     most: int
-
-    def subject(self) -> str:
-        """The task."""
-        return f"task:{self.task}"
 
     def message(self) -> str:
         """What it came to, and what to do."""
@@ -119,17 +94,12 @@ class TargetMissed(Happened):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PlanFellBack(Happened):
+class PlanFellBack(OfTeacher):
     """A fallback teacher took over a plan."""
 
     level: ClassVar[str] = "warning"
     plan: str
-    teacher: str
     reasons: tuple[str, ...]
-
-    def subject(self) -> str:
-        """The teacher that took over."""
-        return f"teacher:{self.teacher}"
 
     def message(self) -> str:
         """Who, and why."""

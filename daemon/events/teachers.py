@@ -5,21 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from daemon.events.base import Happened
+from daemon.events.base import OfTeacher
 from state.views.line import duration
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TeacherParked(Happened):
+class TeacherParked(OfTeacher):
     """A teacher refuses all work until a person acts."""
 
     level: ClassVar[str] = "error"
-    teacher: str
     reason: str
-
-    def subject(self) -> str:
-        """The teacher."""
-        return f"teacher:{self.teacher}"
 
     def message(self) -> str:
         """Why, and what to do."""
@@ -27,16 +22,11 @@ class TeacherParked(Happened):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TeacherCooling(Happened):
+class TeacherCooling(OfTeacher):
     """A teacher fails again and again: it is asked again by one request at a time."""
 
     level: ClassVar[str] = "warning"
-    teacher: str
     reason: str
-
-    def subject(self) -> str:
-        """The teacher."""
-        return f"teacher:{self.teacher}"
 
     def message(self) -> str:
         """How it fails, and what is done."""
@@ -47,15 +37,10 @@ class TeacherCooling(Happened):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TeacherRecovered(Happened):
+class TeacherRecovered(OfTeacher):
     """A teacher that failed again and again answers."""
 
-    teacher: str
     seconds: float
-
-    def subject(self) -> str:
-        """The teacher."""
-        return f"teacher:{self.teacher}"
 
     def message(self) -> str:
         """After how long."""
@@ -63,14 +48,8 @@ class TeacherRecovered(Happened):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TeacherResumed(Happened):
+class TeacherResumed(OfTeacher):
     """A parked or paused teacher works again."""
-
-    teacher: str
-
-    def subject(self) -> str:
-        """The teacher."""
-        return f"teacher:{self.teacher}"
 
     def message(self) -> str:
         """That it does."""
@@ -78,16 +57,11 @@ class TeacherResumed(Happened):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AskedOneByOne(Happened):
+class AskedOneByOne(OfTeacher):
     """A teacher does not give several rationales for one request; it is asked for them one by one."""
 
     level: ClassVar[str] = "warning"
-    teacher: str
     reason: str
-
-    def subject(self) -> str:
-        """The teacher."""
-        return f"teacher:{self.teacher}"
 
     def message(self) -> str:
         """Why, and what it costs."""
