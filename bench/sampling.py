@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 from bench.cli import alone
-from bench.house import bare, house
+from bench.house import bare, house, measured
 from bench.server import running
 from bench.tables import Row, Table, ratio
 
@@ -32,6 +34,10 @@ def bench(quick: bool) -> Table:
         times = server.stats()["accepted"]
         again = home.start().ended(look_s=0.02)  # finished work: what a start costs
         reference, seconds = bare(server.url, samples, WORKERS)
+        client = _part("client", server.url, f"--requests={samples}", f"--workers={WORKERS}")
+        with house() as other:
+            other.furnish(server.url, questions=QUESTIONS, rationales=rationales)
+            storing = _part("storing", str(other.folder / "config.toml"))
     after = ran.cpu_s - again.cpu_s
     return Table(
         "CPU a sample",
@@ -44,7 +50,13 @@ def bench(quick: bool) -> Table:
                 ratio(ran.cpu_s, reference.cpu_s),
                 "≤ 200 µs",
             ),
-            Row("CPU a sample without the start", f"{_us(after, samples)} µs"),
+            Row("&nbsp; start, and the report at the end", f"{_us(again.cpu_s, samples)} µs"),
+            Row("&nbsp; requests and answers: the client by itself", f"{_us(client, samples)} µs"),
+            Row("&nbsp; claims and storing by themselves", f"{_us(storing, samples)} µs"),
+            Row(
+                "&nbsp; all else: limits, turns, grading, hand-overs",
+                f"{_us(after - client - storing, samples)} µs",
+            ),
             Row(
                 "samples a second, first to last",
                 f"{samples / (times[-1] - times[0]):,.0f}",
@@ -56,6 +68,11 @@ def bench(quick: bool) -> Table:
             Row("resident memory, at most", f"{ran.memory_mb:.0f} MB", f"{reference.memory_mb:.0f} MB"),
         ],
     )
+
+
+def _part(*arguments: str) -> float:
+    """CPU seconds of one part of the daemon's work, alone in a process of its own."""
+    return float(json.loads(measured("bench.parts", *arguments).output)["cpu_s"])
 
 
 def _us(seconds: float, samples: int) -> str:
