@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from state.runs import TOO_LONG
 from state.sqlite import Connection
 
 
@@ -73,7 +74,7 @@ class RunResult:
     method: str
     task: str
     trigger: str
-    rows: int
+    rows: int  # that it learned from: what was chosen, without those that its process found too long
     questions: int
     seed: int
     n: int
@@ -273,7 +274,7 @@ def _runs(connection: Connection) -> list[RunResult]:
             method=row[2],
             task=row[3],
             trigger=row[4],
-            rows=row[5],
+            rows=row[5] - json.loads(row[15]).get(TOO_LONG, 0),
             questions=row[6],
             seed=row[7],
             n=row[8],

@@ -109,6 +109,17 @@ def test_a_run_with_a_newer_one_of_another_recipe_is_superseded(world: World) ->
     assert [run.superseded for run in read_results(world.connection).runs] == [True, True]
 
 
+def test_rows_that_the_process_found_too_long_were_not_learned_from(world: World) -> None:
+    world.plan()
+    create_run(world.connection, [replace(NEW, sample_ids=())])
+    report = RunReport(
+        run_id=1, values={"state": "done"}, evaluations=(evaluation(1, "test", 1, 2, 1),), too_long=1
+    )
+    report_run(world.connection, [report])
+    (run,) = read_results(world.connection).runs
+    assert (run.rows, run.drops["longer than max_length tokens"]) == (NEW.rows - 1, 1)
+
+
 def test_what_left_the_configuration_is_not_shown(world: World) -> None:
     world.plan()
     create_run(world.connection, [replace(NEW, sample_ids=())])
