@@ -49,7 +49,7 @@ def estimate(runs: Sequence[Mapping[int, bool]]) -> Estimate | None:
     seeds, questions = table.shape
     mean = float(table.mean())
     if seeds == 1 or _next_to_all(table.sum(), table.size):
-        return Estimate(mean, *wilson(round(mean * questions), questions), questions, seeds)
+        return Estimate(mean, *wilson(min(mean * questions, questions), questions), questions, seeds)
     rng = np.random.default_rng(0)
     means = np.empty(DRAWS)
     for draw in range(DRAWS):
@@ -69,7 +69,7 @@ def estimate_answers(groups: Sequence[Sequence[bool]]) -> Estimate | None:
     shares = np.array([sum(group) / len(group) for group in asked])
     mean, questions = float(shares.mean()), len(asked)
     if max(map(len, asked)) == 1 or _next_to_all(sum(map(sum, asked)), sum(map(len, asked))):
-        return Estimate(mean, *wilson(round(mean * questions), questions), questions, 1)
+        return Estimate(mean, *wilson(min(mean * questions, questions), questions), questions, 1)
     rng = np.random.default_rng(0)
     means = np.array([shares[rng.integers(questions, size=questions)].mean() for _ in range(DRAWS)])
     return Estimate(mean, *_middle(means), questions, 1)

@@ -228,9 +228,9 @@ def _reading(found: list[Point], tasks: list[str], rows: _Rows) -> str:
     for label, method, values in rows:
         own = [_point(found, task, method, values) for task in tasks]
         if any(point is not None and point.rows is not None for point in own):
-            told = ["–" if p is None or p.rows is None else f"{p.rows:,} of {p.questions:,}" for p in own]
+            told = ["–" if p is None or p.rows is None else f"{p.rows:,} ({p.questions:,})" for p in own]
             body.append([label, *told])
-    return safe(text_table(("rows of how many questions", *tasks), body)) if body else ""
+    return safe(text_table(("rows (of so many questions)", *tasks), body)) if body else ""
 
 
 def _cell(point: Point | None, most: int) -> str:

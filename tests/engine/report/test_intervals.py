@@ -48,6 +48,9 @@ def test_next_to_all_an_interval_is_no_narrower_than_at_all_of_them() -> None:
     every = estimate([run(*[1] * 200)] * 3)
     assert nearly is not None and every is not None
     assert nearly.high - nearly.low >= every.high - every.low
+    half = estimate([run(1, *[0] * 59), run(*[0] * 60)])  # half a question on average
+    assert half is not None and half.low < half.accuracy < half.high
+    assert wilson(0, 60)[1] < half.high < wilson(1, 60)[1]
 
 
 def test_of_several_answers_to_a_question_whole_questions_are_drawn() -> None:

@@ -95,9 +95,9 @@ def test_what_each_cell_read_stands_beside_its_accuracy() -> None:
     runs = {run.student: run.rows for run in results.runs}
     mean = round((runs["x.fine-tune-cot.s0"] + runs["x.fine-tune-cot.s1"]) / 2)
     assert rows == [
-        ["fine-tune", f"{runs['x.fine-tune.s0']} of 9"],
-        ["fine-tune-cot, D = 1", f"{runs['x.fine-tune-cot.d1.s1']} of 9"],
-        ["fine-tune-cot, D = 8", f"{mean} of 9"],
+        ["fine-tune", f"{runs['x.fine-tune.s0']} (9)"],
+        ["fine-tune-cot, D = 1", f"{runs['x.fine-tune-cot.d1.s1']} (9)"],
+        ["fine-tune-cot, D = 8", f"{mean} (9)"],
     ]
 
 
