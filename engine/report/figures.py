@@ -34,6 +34,8 @@ WIDE = 10
 """Times the fewest epochs beyond which their axis is logarithmic."""
 LEGEND_WIDTH = 2.1
 """Inches of one entry of a legend."""
+LEGEND_LINE = 0.2
+"""Inches of a further line of it."""
 MOST_TASKS = 12
 
 
@@ -94,6 +96,7 @@ def _panels(
                     named.setdefault(label, handle)
             if named:  # outside, so that it hides nothing; at the left, where a narrow screen begins
                 entries = max(1, int(width * columns / LEGEND_WIDTH))
+                canvas.set_figheight(height * rows + LEGEND_LINE * (-(-len(named) // entries) - 1))
                 canvas.legend(named.values(), named.keys(), loc="outside lower left", ncols=entries)
             out = io.StringIO()
             canvas.savefig(out, format="svg", metadata={"Date": None, "Creator": "coterie"})

@@ -37,7 +37,8 @@ pre { overflow-x: auto; padding: 1rem; background: color-mix(in srgb, currentCol
 summary { cursor: pointer; }
 @media (max-width: 44rem) {
   body { margin-top: 1rem; }
-  th:first-child, td:first-child { white-space: normal; min-width: 7.5rem; max-width: 9rem; overflow-wrap: anywhere; }
+  table { font-size: .85em; } th, td { padding: .25rem .4rem; }
+  th:first-child, td:first-child { white-space: normal; min-width: 6.5rem; max-width: 9.5rem; overflow-wrap: anywhere; }
   figure svg { max-width: none; }
 }
 @media (prefers-color-scheme: dark) { figure div { background: #16181c; } figure svg { filter: invert(.9) hue-rotate(180deg); } }

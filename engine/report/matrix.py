@@ -193,7 +193,7 @@ def _table(
     body = []
     if random is not None:
         body.append(
-            ["random", "–", *(f"{100 * random[task]:.1f}" if task in random else "–" for task in tasks)]
+            ["random", *(f"{100 * random[task]:.1f}" if task in random else "–" for task in tasks), "–"]
         )
     for label, method, values in rows:
         own = [_point(found, task, method, values) for task in tasks]
@@ -201,12 +201,12 @@ def _table(
         body.append(
             [
                 label,
-                str(max(seeds)) if seeds else "–",
                 *(_cell(point, most[task]) for point, task in zip(own, tasks, strict=True)),
+                str(max(seeds)) if seeds else "–",
             ]
         )
     heads = [f"{task} (n = {most[task]})" if most[task] else task for task in tasks]
-    return safe(text_table(("", "seeds", *heads), body))
+    return safe(text_table(("", *heads, "seeds"), body))
 
 
 def _point(found: list[Point], task: str, method: str, values: Mapping[str, object]) -> Point | None:

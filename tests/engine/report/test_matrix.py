@@ -76,10 +76,10 @@ def test_tables_vary_one_axis_and_say_what_is_missing() -> None:
     one = next(line for line in told["Degree of reasoning diversity (D)"].splitlines() if "D = 1" in line)
     assert "0.0 (" in one and "[1 of 2 seeds]" in one
     head = told["Methods"].splitlines()[0]
-    assert [cell.strip() for cell in head.strip("|").split("|")] == ["", "seeds", "coin_flip (n = 4)"]
+    assert [cell.strip() for cell in head.strip("|").split("|")] == ["", "coin_flip (n = 4)", "seeds"]
     by_label = {line.split("|")[1].strip(): line.split("|") for line in told["Methods"].splitlines()[2:]}
-    assert by_label["fine-tune"][2].strip() == "2" and "[n = 2]" in by_label["fine-tune"][3]
-    assert by_label["zero-shot-cot (good)"][2].strip() == "–"
+    assert by_label["fine-tune"][3].strip() == "2" and "[n = 2]" in by_label["fine-tune"][2]
+    assert by_label["zero-shot-cot (good)"][3].strip() == "–"
 
 
 def test_what_each_cell_read_stands_beside_its_accuracy() -> None:
