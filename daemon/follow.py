@@ -46,6 +46,7 @@ def follow(run_id: int, directory: Path, offset: int, task_ids: Mapping[str, int
     metrics: list[tuple[Any, ...]] = []
     evaluations: list[tuple[Any, ...]] = []
     notes: list[str] = []
+    too_long: int | None = None
     ending = Ending()
     for event in events:
         kind = event["event"]
@@ -62,6 +63,7 @@ def follow(run_id: int, directory: Path, offset: int, task_ids: Mapping[str, int
             values |= {"state": RunState.STARTING.value, "phase": event["phase"]}
         elif kind == "loaded":
             values |= {"state": RunState.TRAINING.value, "phase": "training", "steps": event["steps"]}
+            too_long = event.get("dropped_long", too_long)
         elif kind == "phase":
             values |= {"state": STATES[event["phase"]].value, "phase": event["phase"], "eta_s": None}
         elif kind in ("done", "stopped"):
@@ -69,7 +71,13 @@ def follow(run_id: int, directory: Path, offset: int, task_ids: Mapping[str, int
         elif kind == "failed":
             ending = Ending(kind, str(event["message"]), bool(event.get("memory")), bool(event.get("peer")))
     return Followed(
-        RunReport(run_id=run_id, values=values, metrics=tuple(metrics), evaluations=tuple(evaluations)),
+        RunReport(
+            run_id=run_id,
+            values=values,
+            metrics=tuple(metrics),
+            evaluations=tuple(evaluations),
+            too_long=too_long,
+        ),
         ending,
         tuple(notes),
     )

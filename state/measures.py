@@ -21,7 +21,11 @@ class Course:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PassRates:
-    """How many training questions of a plan have which share of correct rationales: `counts[i]` of ten equal bins."""
+    """How many training questions of a plan have which share of correct rationales: `counts[i]` that of i / (len - 1).
+
+    As many shares as there can be: with D = 8 the nine from 0 to 8 of 8. A question that was asked more or less often
+    counts with the nearest one.
+    """
 
     plan: str
     task: str
@@ -41,7 +45,8 @@ class Measures:
     ]  # (run, task) -> question id -> whether it was answered correctly
 
 
-BINS = 10
+MOST_SHARES = 20
+"""Rationales a question beyond which shares are told in tenths."""
 
 
 def read_measures(connection: Connection) -> Measures:
@@ -76,18 +81,20 @@ def _courses(connection: Connection) -> list[Course]:
 
 def _pass_rates(connection: Connection) -> list[PassRates]:
     rows = connection.execute(
-        "SELECT plan, task, recipe, min(?1 - 1, rate * ?1 / asked), count(*) FROM (SELECT p.id, p.name plan, t.name task, p.recipe recipe,"
-        " sum(s.verdict = 1) rate, count(*) asked FROM plan p JOIN task t ON t.id = p.task_id"
+        "SELECT plan, task, recipe, parts, CAST(round(1.0 * good * parts / asked) AS INTEGER), count(*) FROM"
+        " (SELECT p.id, p.name plan, t.name task, p.recipe recipe,"
+        " CASE WHEN p.rationales <= ? THEN p.rationales ELSE 10 END parts, sum(s.verdict = 1) good, count(*) asked"
+        " FROM plan p JOIN task t ON t.id = p.task_id"
         " JOIN sample s ON s.task_id = p.task_id AND s.split = p.split AND s.recipe = p.recipe"
         " AND s.replicate < p.rationales AND s.verdict IS NOT NULL"
         " JOIN question q ON q.id = s.question_id AND q.active = 1"
         " WHERE p.active = 1 AND p.split = 'train' AND p.rationales > 1 GROUP BY p.id, s.question_id)"
-        " GROUP BY id, 4 ORDER BY id, 4",
-        (BINS,),
+        " GROUP BY id, 5 ORDER BY id, 5",
+        (MOST_SHARES,),
     ).fetchall()
-    found: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0] * BINS)
-    for plan, task, recipe, place, count in rows:
-        found[plan, task, recipe][place] = count
+    found: dict[tuple[str, str, str], list[int]] = {}
+    for plan, task, recipe, parts, place, count in rows:
+        found.setdefault((plan, task, recipe), [0] * (parts + 1))[place] = count
     return [
         PassRates(plan=plan, task=task, counts=tuple(counts), recipe=recipe)
         for (plan, task, recipe), counts in found.items()

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from state.runs import TOO_LONG
 from state.sqlite import Connection
 
 
@@ -20,6 +21,9 @@ class TaskResult:
     dev: int
     test: int
     questions: tuple[tuple[str, str], ...]
+    source: str = ""
+    notes: tuple[str, ...] = ()
+    """What was said of its rows when they were read: repeated ones, overlap between splits."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,10 +44,14 @@ class PlanResult:
     questions: int  # questions with at least one stored sample
     spent_usd: float
     settings: dict[str, Any]
+    sampled_usd: float | None = None
+    """What the samples that it counts cost, whichever of the plans that share them paid; None: what it spent."""
     votes: tuple[tuple[int, str | None, int | None], ...] = ()
     """Of plans on dev or test with several rationales: question, extracted answer, verdict, by replicate."""
     recipe: str = ""
     """Plans of one recipe on a task share their samples."""
+    failures: tuple[tuple[str, int], ...] = ()
+    """Why samples were given up, the commonest reason first, with how many."""
 
     @property
     def strategy(self) -> str:
@@ -53,7 +61,8 @@ class PlanResult:
     @property
     def usd_per_correct(self) -> float | None:
         """What a correct sample cost, wrong and failed ones paid for; None before there is one."""
-        return self.spent_usd / self.accepted if self.accepted else None
+        cost = self.spent_usd if self.sampled_usd is None else self.sampled_usd
+        return cost / self.accepted if self.accepted else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +74,7 @@ class RunResult:
     method: str
     task: str
     trigger: str
-    rows: int
+    rows: int  # that it learned from: what was chosen, without those that its process found too long
     questions: int
     seed: int
     n: int
@@ -77,6 +86,11 @@ class RunResult:
     directory: str
     drops: dict[str, int]
     seconds: float | None
+    majority_of: int | None = None
+    majority: float | None = None
+    """Where `majority_of` answers a question were sampled as well: the accuracy of their majority."""
+    superseded: bool = False
+    """Whether the student has a newer run with other settings or data."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,8 +152,9 @@ def _read(connection: Connection) -> Results:
 
 def _tasks(connection: Connection) -> list[TaskResult]:
     rows = connection.execute(
-        "SELECT id, name, answer_format, train, dev, test FROM task WHERE active = 1 ORDER BY id"
+        "SELECT id, name, answer_format, train, dev, test, source FROM task WHERE active = 1 ORDER BY id"
     ).fetchall()
+    notes = _notes(connection)
     return [
         TaskResult(
             id=key,
@@ -155,52 +170,88 @@ def _tasks(connection: Connection) -> list[TaskResult]:
                     (key,),
                 ).fetchall()
             ),
+            source=source,
+            notes=notes.get(name, ()),
         )
-        for key, name, form, train, dev, test in rows
+        for key, name, form, train, dev, test, source in rows
     ]
+
+
+def _notes(connection: Connection) -> dict[str, tuple[str, ...]]:
+    """What was said of each task at the last start that read it."""
+    found: dict[str, dict[int, list[str]]] = {}
+    for at, data in connection.execute("SELECT at, data FROM event WHERE kind = 'TaskRead' ORDER BY id"):
+        told = json.loads(data)
+        if "task" in told and "note" in told:
+            boot = connection.execute(
+                "SELECT coalesce(max(id), 0) FROM boot WHERE started_at <= ?", (at,)
+            ).fetchone()[0]
+            found.setdefault(told["task"], {}).setdefault(boot, []).append(told["note"])
+    return {name: tuple(dict.fromkeys(by_boot[max(by_boot)])) for name, by_boot in found.items()}
 
 
 def _plans(connection: Connection) -> list[PlanResult]:
     rows = connection.execute(
         "SELECT p.name, t.name, p.split, p.teachers, p.rationales, p.wanted, p.stored, p.accepted, p.rejected,"
-        " p.failed, p.spent_micros, p.settings,"
-        " (SELECT count(DISTINCT s.question_id) FROM sample s JOIN question q ON q.id = s.question_id"
-        "  WHERE s.task_id = p.task_id AND s.split = p.split AND s.recipe = p.recipe AND s.replicate < p.rationales"
-        "  AND s.verdict = 1 AND q.active = 1),"
-        " (SELECT count(DISTINCT s.question_id) FROM sample s JOIN question q ON q.id = s.question_id"
-        "  WHERE s.task_id = p.task_id AND s.split = p.split AND s.recipe = p.recipe AND s.replicate < p.rationales"
-        "  AND s.state = 'stored' AND q.active = 1), p.id, p.recipe"
+        " p.failed, p.spent_micros, p.settings, p.id, p.recipe"
         " FROM plan p JOIN task t ON t.id = p.task_id WHERE p.active = 1 ORDER BY p.id"
     ).fetchall()
-    return [
-        PlanResult(
-            name=row[0],
-            task=row[1],
-            split=row[2],
-            teachers=tuple(json.loads(row[3])),
-            rationales=row[4],
-            wanted=row[5],
-            stored=row[6],
-            accepted=row[7],
-            rejected=row[8],
-            failed=row[9],
-            spent_usd=row[10] / 1e6,
-            settings=json.loads(row[11]),
-            votes=_votes(connection, row[14]) if row[2] != "train" and row[4] > 1 else (),
-            covered=row[12],
-            questions=row[13],
-            recipe=row[15],
-        )
-        for row in rows
-    ]
+    found = []
+    for row in rows:
+        covered, questions, micros = connection.execute(
+            "SELECT count(DISTINCT CASE WHEN s.verdict = 1 THEN s.question_id END),"
+            " count(DISTINCT CASE WHEN s.state = 'stored' THEN s.question_id END), coalesce(sum(s.cost_micros), 0)"
+            + _COUNTED,
+            (row[12],),
+        ).fetchone()
+        found.append(_plan(connection, row, covered=covered, questions=questions, micros=micros))
+    return found
+
+
+_COUNTED = (
+    " FROM plan p JOIN sample s ON s.task_id = p.task_id AND s.split = p.split AND s.recipe = p.recipe"
+    " AND s.replicate < p.rationales JOIN question q ON q.id = s.question_id AND q.active = 1 WHERE p.id = ?"
+)
+"""The samples that a plan counts, whichever plan claimed them."""
+
+
+def _plan(
+    connection: Connection, row: tuple[Any, ...], *, covered: int, questions: int, micros: int
+) -> PlanResult:
+    return PlanResult(
+        name=row[0],
+        task=row[1],
+        split=row[2],
+        teachers=tuple(json.loads(row[3])),
+        rationales=row[4],
+        wanted=row[5],
+        stored=row[6],
+        accepted=row[7],
+        rejected=row[8],
+        failed=row[9],
+        spent_usd=row[10] / 1e6,
+        settings=json.loads(row[11]),
+        votes=_votes(connection, row[12]) if row[2] != "train" and row[4] > 1 else (),
+        covered=covered,
+        questions=questions,
+        sampled_usd=micros / 1e6,
+        recipe=row[13],
+        failures=_failures(connection, row[12]) if row[9] else (),
+    )
+
+
+def _failures(connection: Connection, plan: int) -> tuple[tuple[str, int], ...]:
+    rows = connection.execute(
+        f"SELECT coalesce(s.reason, ''), count(*) n{_COUNTED} AND s.state = 'failed' GROUP BY 1 ORDER BY n DESC, 1",
+        (plan,),
+    )
+    return tuple(rows.fetchall())
 
 
 def _votes(connection: Connection, plan: int) -> tuple[tuple[int, str | None, int | None], ...]:
     rows = connection.execute(
-        "SELECT s.question_id, s.extracted, s.verdict FROM plan p JOIN sample s ON s.task_id = p.task_id"
-        " AND s.split = p.split AND s.recipe = p.recipe AND s.replicate < p.rationales AND s.state <> 'open'"
-        " JOIN question q ON q.id = s.question_id AND q.active = 1"
-        " WHERE p.id = ? ORDER BY s.question_id, s.replicate",
+        f"SELECT s.question_id, s.extracted, s.verdict{_COUNTED} AND s.state <> 'open'"
+        " ORDER BY s.question_id, s.replicate",
         (plan,),
     )
     return tuple(rows.fetchall())
@@ -210,7 +261,9 @@ def _runs(connection: Connection) -> list[RunResult]:
     rows = connection.execute(
         "SELECT r.id, r.student, r.method, t.name, r.trigger, r.samples, r.questions, r.seed, e.n, e.correct,"
         " e.accuracy, e.low, e.high, (SELECT max(d.accuracy) FROM evaluation d WHERE d.run_id = r.id"
-        " AND d.task_id = e.task_id AND d.split = 'dev'), r.directory, r.drops, (r.ended_at - r.started_at) / 1000.0"
+        " AND d.task_id = e.task_id AND d.split = 'dev'), r.directory, r.drops, (r.ended_at - r.started_at) / 1000.0,"
+        " e.majority_of, e.majority, EXISTS (SELECT 1 FROM run n WHERE n.student = r.student AND n.scope = r.scope"
+        " AND n.id > r.id AND n.recipe <> r.recipe)"
         " FROM run r JOIN evaluation e ON e.run_id = r.id AND e.split = 'test' JOIN task t ON t.id = e.task_id"
         " WHERE r.state = 'done' AND t.active = 1 ORDER BY r.id, t.id"
     ).fetchall()
@@ -221,7 +274,7 @@ def _runs(connection: Connection) -> list[RunResult]:
             method=row[2],
             task=row[3],
             trigger=row[4],
-            rows=row[5],
+            rows=row[5] - json.loads(row[15]).get(TOO_LONG, 0),
             questions=row[6],
             seed=row[7],
             n=row[8],
@@ -233,6 +286,9 @@ def _runs(connection: Connection) -> list[RunResult]:
             directory=row[14],
             drops=json.loads(row[15]),
             seconds=row[16],
+            majority_of=row[17],
+            majority=row[18],
+            superseded=bool(row[19]),
         )
         for row in rows
     ]

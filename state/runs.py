@@ -52,7 +52,12 @@ class RunReport:
     values: dict[str, Any]
     metrics: tuple[tuple[Any, ...], ...] = ()
     evaluations: tuple[tuple[Any, ...], ...] = ()
+    too_long: int | None = None
+    """Rows that its process left out because they do not fit into the student's context; None: it said nothing of it."""
 
+
+TOO_LONG = "longer than max_length tokens"
+"""The reason under which those stand among a run's drops: known only once there is a tokenizer."""
 
 METRIC_COLUMNS = (
     "step",
@@ -126,6 +131,12 @@ def report_run(connection: Connection, reports: Sequence[RunReport]) -> list[Non
             [(report.run_id, *evaluation) for evaluation in report.evaluations],
         )
         _set(connection, report.run_id, report.values)
+        if report.too_long is not None:
+            found = "json_remove(drops, ?1)" if report.too_long == 0 else "json_set(drops, ?1, ?2)"
+            connection.execute(
+                f"UPDATE run SET drops = {found} WHERE id = ?3",
+                (f'$."{TOO_LONG}"', report.too_long, report.run_id),
+            )
         if tested:  # over all questions of all its tasks
             connection.execute(
                 "UPDATE run SET accuracy = (SELECT sum(correct) * 1.0 / sum(n) FROM evaluation"

@@ -59,6 +59,9 @@ class ExperimentConfig(Section):
     filters: Annotated[list[Filter], Field(min_length=1)] = ["correct"]
     """Axis: `correct` rationales, `all` of them, or as many at `random` as are correct."""
 
+    split_by: Annotated[list[Literal["question", "template"]], Field(min_length=1)] = ["question"]
+    """Axis: how its tasks are dealt. With `template` each has a twin, `NAME.template`, dealt by template, with samples of its own; the tables show them side by side."""
+
     seeds: list[Seed] = Field(default_factory=lambda: [0], min_length=1)
     """Every cell is trained once with each; it decides initialisation, data order and which questions a smaller set has."""
 

@@ -17,6 +17,7 @@ from engine.config.experiment import OWN, ExperimentConfig, plans_of, students_o
 from engine.config.lines import Lines
 from engine.config.plans import PlanConfig
 from engine.config.root import Config, wrong_plans, wrong_references
+from engine.config.splits import with_twins
 from engine.config.students import StudentConfig
 from engine.errors import ConfigError
 
@@ -58,9 +59,9 @@ def _with_experiment(path: Path, text: str, config: Config, experiment: Experime
         ConfigError: a setting does not fit a plan, or a name is taken or too long.
     """
     lines = Lines(text)
-    found: list[tuple[faults.Path, str]] = []
     plans: list[PlanConfig] = []
     students: list[StudentConfig] = []
+    config, experiment, found = with_twins(config, experiment)
     found += [
         (("experiment", "plan", name), "is decided by the experiment: leave it out")
         for name in OWN
@@ -92,7 +93,11 @@ def _with_experiment(path: Path, text: str, config: Config, experiment: Experime
             )
         )
     return config.model_copy(
-        update={"plans": [*config.plans, *plans], "students": [*config.students, *students]}
+        update={
+            "plans": [*config.plans, *plans],
+            "students": [*config.students, *students],
+            "experiment": experiment,
+        }
     )
 
 

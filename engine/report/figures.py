@@ -30,8 +30,12 @@ STUDENTS = ("fine-tune", "fine-tune-cot")
 NUMBERS = ("rationales", "questions")
 """Axes whose points are joined."""
 MOST_COURSES = 8
+WIDE = 10
+"""Times the fewest epochs beyond which their axis is logarithmic."""
 LEGEND_WIDTH = 2.1
 """Inches of one entry of a legend."""
+LEGEND_LINE = 0.2
+"""Inches of a further line of it."""
 MOST_TASKS = 12
 
 
@@ -79,7 +83,7 @@ def _panels(
     }
     with mpl.rc_context(style), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # the reader's fonts may have it
-        columns = min(3, count)
+        columns = 2 if count == 4 else min(3, count)
         rows = -(-count // columns)
         canvas = Canvas(figsize=(width * columns, height * rows), layout="constrained")
         FigureCanvasSVG(canvas)
@@ -90,9 +94,10 @@ def _panels(
             for panel in axes:
                 for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
                     named.setdefault(label, handle)
-            if named:  # outside, so that it hides nothing
-                columns = max(1, int(width * min(3, count) / LEGEND_WIDTH))
-                canvas.legend(named.values(), named.keys(), loc="outside lower center", ncols=columns)
+            if named:  # outside, so that it hides nothing; at the left, where a narrow screen begins
+                entries = max(1, int(width * columns / LEGEND_WIDTH))
+                canvas.set_figheight(height * rows + LEGEND_LINE * (-(-len(named) // entries) - 1))
+                canvas.legend(named.values(), named.keys(), loc="outside lower left", ncols=entries)
             out = io.StringIO()
             canvas.savefig(out, format="svg", metadata={"Date": None, "Creator": "coterie"})
             text = out.getvalue()
@@ -103,10 +108,12 @@ def _panels(
 
 def _axis(name: str, experiment: ExperimentConfig, found: list[Point]) -> Figure | None:
     """Accuracy along one axis of the experiment, a panel a task, a line a method."""
-    along = [point for point in axis(found, name, experiment) if point.estimate is not None]
-    values = sorted(dict.fromkeys(getattr(point.cell, name) for point in along), key=order)
-    if len(values) < 2:
+    every = axis(found, name, experiment)
+    along = [point for point in every if point.estimate is not None]
+    knowing = [point for point in along if knows(point.cell.method, name)]
+    if len({getattr(point.cell, name) for point in knowing}) < 2:
         return None
+    values = sorted(dict.fromkeys(getattr(point.cell, name) for point in every), key=order)
     tasks = list(dict.fromkeys(point.task for point in along))[:MOST_TASKS]
     with _panels(len(tasks)) as (axes, svg):
         for panel, task in zip(axes, tasks, strict=True):
@@ -122,7 +129,7 @@ def _axis(name: str, experiment: ExperimentConfig, found: list[Point]) -> Figure
                 )  # fmt: skip
             _teacher_level(panel, found, task, experiment)
             panel.set_xlim(-0.4, len(values) - 0.6)
-            panel.set_xticks(range(len(values)), [safe(str(value)) for value in values])
+            panel.set_xticks(range(len(values)), [safe(_tick(value)) for value in values])
             panel.set_xlabel(TITLES[name])
             _percent(panel, task)
         return Figure(
@@ -130,6 +137,10 @@ def _axis(name: str, experiment: ExperimentConfig, found: list[Point]) -> Figure
             caption=f"Accuracy on test by {TITLES[name][0].lower()}{TITLES[name][1:]}; bars are 95 % intervals over questions and seeds.",
             svg=svg(),
         )
+
+
+def _tick(value: object) -> str:
+    return str(value).removeprefix("builtin:")
 
 
 def _line(panel: Axes, own: list[tuple[float, Point]], method: str, *, joined: bool) -> None:
@@ -181,30 +192,53 @@ def _percent(panel: Axes, title: str) -> None:
 def _courses(measures: Measures, experiment: ExperimentConfig | None) -> Figure | None:
     """Dev accuracy by epoch; of an experiment with several seeds the first."""
     seed = f".s{experiment.seeds[0]}" if experiment and len(set(experiment.seeds)) > 1 else ""
-    shown = [each for each in measures.courses if len(each.epochs) > 1 and each.student.endswith(seed)]
+    own = f"{experiment.name}." if experiment else ""
+    shown = [
+        each
+        for each in measures.courses
+        if len(each.epochs) > 1 and (each.student.endswith(seed) or not each.student.startswith(own))
+    ]
     tasks = list(dict.fromkeys(each.task for each in shown))[:MOST_TASKS]
     if not tasks:
         return None
+    students = list(dict.fromkeys(each.student for each in shown))
     with _panels(len(tasks)) as (axes, svg):
         for panel, task in zip(axes, tasks, strict=True):
-            own = {each.student: each for each in shown if each.task == task}  # the newest run of each
-            for place, course in enumerate(list(own.values())[:MOST_COURSES]):
+            newest = {each.student: each for each in shown if each.task == task}
+            for place, student in enumerate(students[:MOST_COURSES]):
+                if student not in newest:
+                    continue
                 panel.plot(
-                    course.epochs,
-                    [100 * value for value in course.accuracy],
+                    newest[student].epochs,
+                    [100 * value for value in newest[student].accuracy],
                     color=COLOURS[place % len(COLOURS)],
                     marker=MARKERS[place % len(MARKERS)],
                     markersize=4,
                     linewidth=1.3,
-                    label=safe(course.student.removesuffix(seed)),
+                    label=safe(student.removesuffix(seed).removeprefix(own)),
                 )
-            panel.set_xlabel("epoch")
+            epochs = [
+                epoch
+                for student in students[:MOST_COURSES]
+                if student in newest
+                for epoch in newest[student].epochs
+            ]
+            wide = bool(epochs) and min(epochs) > 0 and max(epochs) > WIDE * min(epochs)
+            if wide:  # a small set is gone through far more often
+                panel.set_xscale("log")
+                panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+                panel.xaxis.set_minor_formatter(lambda _value, _: "")
+            panel.set_xlabel("epoch (logarithmic)" if wide else "epoch")
             _percent(panel, task)
-        return Figure(
-            name="accuracy-by-epoch",
-            caption="Accuracy on dev by epoch; the best epoch is chosen here, and test is read once.",
-            svg=svg(),
-        )
+        more = len(students) - MOST_COURSES
+        said = [
+            "Accuracy on dev by epoch; the best epoch is chosen here, and test is read once.",
+            f"Of {len(set(experiment.seeds))} seeds the first ({experiment.seeds[0]})."
+            if seed and experiment
+            else "",
+            f"The first {MOST_COURSES} students; {more} more are not drawn." if more > 0 else "",
+        ]
+        return Figure(name="accuracy-by-epoch", caption=" ".join(filter(None, said)), svg=svg())
 
 
 def _pass_rates(measures: Measures) -> Figure | None:
@@ -217,12 +251,13 @@ def _pass_rates(measures: Measures) -> Figure | None:
         return None
     with _panels(len(shown), height=2.6) as (axes, svg):
         for panel, rates in zip(axes, shown, strict=True):
-            bins = len(rates.counts)
+            parts = len(rates.counts) - 1
             panel.bar(
-                [(place + 0.5) * 100 / bins for place in range(bins)],
+                [100 * place / parts for place in range(parts + 1)],
                 rates.counts,
-                width=92 / bins,
+                width=88 / parts,
                 color=COLOURS[0],
+                zorder=2,
             )
             panel.set_title(safe(f"{rates.task} ({rates.plan})"), fontsize=10)
             panel.set_xlabel("correct rationales of a question, %")
@@ -236,22 +271,20 @@ def _pass_rates(measures: Measures) -> Figure | None:
 
 def _cost(results: Results) -> Figure | None:
     """What a correct rationale costs, by train plan and task; plans that share their samples are one."""
-    groups: dict[tuple[str, str], list[PlanResult]] = {}
+    widest: dict[tuple[str, str], PlanResult] = {}
     for plan in results.plans:
-        if plan.split == "train":
-            groups.setdefault((plan.task, plan.recipe or plan.name), []).append(plan)
-    paid = []
-    for group in groups.values():
-        widest = max(group, key=lambda plan: plan.accepted)
-        spent = sum(plan.spent_usd for plan in group)
-        if widest.accepted and spent:
-            paid.append((f"{widest.name} · {widest.task}", spent / widest.accepted))
+        key = plan.task, plan.recipe or plan.name
+        if plan.split == "train" and (key not in widest or plan.accepted > widest[key].accepted):
+            widest[key] = plan
+    paid = [
+        (f"{plan.name} · {plan.task}", cost) for plan in widest.values() if (cost := plan.usd_per_correct)
+    ]
     if not paid:
         return None
     with _panels(1, width=7.0, height=0.6 + 0.28 * len(paid)) as (axes, svg):
         (panel,) = axes
         places = range(len(paid))
-        panel.barh(places, [1e6 * value for _, value in paid], color=COLOURS[2], height=0.65)
+        panel.barh(places, [1e6 * value for _, value in paid], color=COLOURS[2], height=0.65, zorder=2)
         panel.set_yticks(places, [safe(label) for label, _ in paid])
         panel.invert_yaxis()
         panel.set_xlabel("micro-dollars a correct rationale")

@@ -14,12 +14,27 @@ from state.safe import safe
 from state.views.line import cost
 
 READING = (
-    "Accuracy is the share of test questions answered correctly, with its 95 % Wilson interval over questions (not"
-    " over seeds). `random` is the expected accuracy of guessing where there is something to choose from. A teacher's"
-    " accuracy is over all its samples of test, as often and as warm as its plan asks; `majority of D` counts, once a"
-    " question, the answer that most of D samples gave (of equally many, the first). A sample that failed counts as"
-    " wrong. `teacher` reasons before it answers (zero-shot-CoT); `zero-shot` does not. A student's epoch is chosen on dev;"
-    " test is read once."
+    "Accuracy is the share of test questions answered correctly; n is how many questions, and the interval (95 %,"
+    " Wilson's) is over questions, not over seeds. `random` is the expected accuracy of guessing where there is something"
+    " to choose from. A teacher that was asked a question several times counts with the share of its answers that are"
+    " correct, and whole questions are drawn anew for its interval; `majority of D` counts, once a question, the answer"
+    " that most of D samples gave (of equally many, the first). A sample that failed counts as wrong. `teacher` reasons"
+    " before it answers (zero-shot-CoT); `zero-shot` does not. A student's epoch is chosen on dev; test is read once."
+)
+
+SHARED = (
+    "Plans of one task and teacher that differ in D alone share their samples: the first of those of more are those of"
+    " fewer, and each plan counts all that it asks for. So USD is what the counted samples cost, whichever plan paid, and"
+    " the column does not add up to what was spent. Covered are the training questions with at least one correct rationale."
+)
+
+REASONS = 5
+"""Reasons that are told of a plan's failed samples."""
+
+COVERAGE = (
+    "Part of what D buys is coverage, not variety. A student with one rationale a question reads the first accepted of"
+    " those that were sampled; `questions` says how many questions that covers. What it lacks against one with D is"
+    " coverage where that number is smaller, and variety (and rows) where it is not."
 )
 
 
@@ -40,7 +55,7 @@ def summary(results: Results) -> str:
         for cell in cells
     ]
     head = ("task", "method", "accuracy % (95 % interval)", "n", "seed", "training rows", "where")
-    return safe(text_table(head, body, left=2))
+    return safe(text_table(head, body, left=2, words=("where",)))
 
 
 def render(
@@ -70,12 +85,15 @@ def render(
         *(["## Figures"] if figures else []),
         *(f"![{caption}]({address})" for caption, address in figures),
         *(runs if matrix else []),
+        "## Data",
+        _data(results),
         "## Sampling",
         _sampling(results),
+        _given_up(results),
         _money(results),
         "## Training sets",
         _training(results),
-        _coverage(results),
+        COVERAGE if any(run.method == "fine-tune-cot" for run in results.runs) else "",
     ]
     if results.failed:
         parts += ["## Failed runs", _failed(results)]
@@ -88,10 +106,13 @@ def render(
 
 def _short(results: Results) -> str:
     """How much there is, in one line."""
+    distinct: dict[tuple[str, str, str], int] = {}
+    for plan in results.plans:
+        key = plan.task, plan.split, plan.recipe or plan.name
+        distinct[key] = max(distinct.get(key, 0), plan.stored)
     return (
-        f"{len(results.tasks)} task(s), {sum(plan.stored for plan in results.plans)} samples counted by"
-        f" {len(results.plans)} plan(s), {len(results.runs)} finished and {len(results.failed)} failed run(s),"
-        f" ${results.spent_usd:.4f} spent."
+        f"{len(results.tasks)} task(s), {sum(distinct.values()):,} samples for {len(results.plans)} plan(s),"
+        f" {len(results.runs)} finished and {len(results.failed)} failed run(s), ${results.spent_usd:.4f} spent."
     )
 
 
@@ -99,10 +120,22 @@ def _matrix(matrix: Sequence[tuple[str, str]]) -> list[str]:
     if not matrix:
         return []
     said = (
-        "Accuracy in percent on test with its 95 % interval over questions and seeds (questions alone where there is one"
-        " seed). Each table varies one axis, the others are at their base."
+        "Accuracy in percent on the n test questions of a task, the mean over the seeds, with its 95 % interval over"
+        " questions and seeds (questions alone where there is one seed, or none). Each table varies one axis, the others are"
+        " at their base."
     )
     return ["## Experiment", said, *(part for title, table in matrix for part in (f"### {title}", table))]
+
+
+def _data(results: Results) -> str:
+    head = ("task", "source", "answer", "train", "dev", "test", "when it was read")
+    body = [
+        [task.name, task.source or "–", task.answer_format]
+        + [f"{count:,}" for count in (task.train, task.dev, task.test)]
+        + ["; ".join(task.notes) or "nothing repeated or shared between splits"]
+        for task in results.tasks
+    ]
+    return safe(text_table(head, body, left=3, words=head[-1:])) if body else "No task."
 
 
 def _sampling(results: Results) -> str:
@@ -119,6 +152,7 @@ def _sampling(results: Results) -> str:
         "wrong",
         "failed",
         "correct %",
+        "covered",
         "USD",
         "USD a correct one",
     )
@@ -138,11 +172,33 @@ def _sampling(results: Results) -> str:
                     for value in (plan.wanted, plan.stored, plan.accepted, plan.rejected, plan.failed)
                 ),
                 f"{100 * plan.accepted / graded:.1f}" if graded else "–",
-                f"{plan.spent_usd:.4f}",
+                f"{plan.covered} of {plan.questions}" if plan.split == "train" and plan.questions else "–",
+                f"{plan.spent_usd if plan.sampled_usd is None else plan.sampled_usd:.4f}",
                 cost(plan.usd_per_correct).removeprefix("$"),
             ]
         )
-    return safe(text_table(head, body, left=4)) if body else "No plan."
+    return safe(text_table(head, body, left=4)) + "\n\n" + SHARED if body else "No plan."
+
+
+def _given_up(results: Results) -> str:
+    """Why samples failed; plans that share them say it once."""
+    told: dict[tuple[str, str, str], PlanResult] = {}
+    for plan in results.plans:
+        key = plan.task, plan.split, plan.recipe or plan.name
+        if plan.failures and (key not in told or plan.failed > told[key].failed):
+            told[key] = plan
+    body = [
+        [plan.name, plan.task, reason or "no reason", str(count)]
+        for plan in told.values()
+        for reason, count in plan.failures[:REASONS]
+    ]
+    rest = sum(len(plan.failures[REASONS:]) for plan in told.values())
+    more = f"\n\n{rest} rarer reasons are not shown." if rest else ""
+    return (
+        safe(text_table(("plan", "task", "why samples were given up", "samples"), body, left=3)) + more
+        if body
+        else ""
+    )
 
 
 def _rationales(plan: PlanResult) -> str:
@@ -189,25 +245,8 @@ def _training(results: Results) -> str:
         ]
         for run in results.runs
     ]
-    return safe(text_table(head, body, left=4)) if body else "No finished run."
-
-
-def _coverage(results: Results) -> str:
-    """Part of what D buys is coverage, not variety: both are shown."""
-    said = [
-        f"{plan.name} on {plan.task} has a correct rationale for {plan.covered} of {plan.questions} questions"
-        f" ({100 * plan.covered / plan.questions:.0f} %)"
-        for plan in results.plans
-        if plan.split == "train" and plan.questions
-    ]
-    if not said:
-        return ""
-    return safe(
-        "Coverage: "
-        + " ".join("; ".join(said).split())
-        + ". A student with one rationale a question reads the first accepted of all that were sampled; `questions`"
-        " above says how many questions that covers. What it lacks against one with D is coverage where that number is"
-        " smaller, and variety (and rows) where it is not."
+    return (
+        safe(text_table(head, body, left=4, words=("left out", "directory"))) if body else "No finished run."
     )
 
 

@@ -1,7 +1,7 @@
 """The experiment's cells with what was measured: the axes of the paper as tables. Pure.
 
-Of several runs of a student the newest counts. A cell whose runs are not all done is shown with those that are, and says
-how many of its seeds they are.
+Of several runs of a student the newest counts, unless a newer one with other settings or data is on its way. A cell whose
+runs are not all done is shown with those that are, and says how many of its seeds they are.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 
 from engine.config.experiment import AXES, BASELINES, ExperimentCell, ExperimentConfig, cells
 from engine.report.intervals import Estimate, estimate
-from engine.report.methods import text_table
-from engine.students.interval import wilson
+from engine.report.methods import answered, text_table
 from state.measures import Measures
 from state.results import Results
 from state.safe import safe
@@ -28,7 +27,10 @@ TITLES = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Point:
-    """A cell over all its seeds on one task; `estimate` is None while nothing is measured."""
+    """A cell over all its seeds on one task; `estimate` is None while nothing is measured.
+
+    `done` of `wanted` are seeds, of a baseline questions; `rows` and `questions` are what was read, on average over the seeds.
+    """
 
     cell: ExperimentCell
     task: str
@@ -36,12 +38,13 @@ class Point:
     done: int
     wanted: int
     rows: int | None = None
+    questions: int | None = None
 
 
 def points(experiment: ExperimentConfig, results: Results, measures: Measures) -> list[Point]:
     """Every cell on every task, its seeds together."""
     tasks = [task.name for task in results.tasks if "*" in experiment.tasks or task.name in experiment.tasks]
-    newest = {(run.student, run.task): run for run in results.runs}
+    newest = {(run.student, run.task): run for run in results.runs if not run.superseded}
     groups: dict[ExperimentCell, list[ExperimentCell]] = {}
     for cell in cells(experiment):
         groups.setdefault(replace(cell, seed=0, student=""), []).append(cell)
@@ -60,6 +63,7 @@ def points(experiment: ExperimentConfig, results: Results, measures: Measures) -
                     done=len(runs),
                     wanted=len(group),
                     rows=round(sum(run.rows for run in runs) / len(runs)) if runs else None,
+                    questions=round(sum(run.questions for run in runs) / len(runs)) if runs else None,
                 )
             )
     return found
@@ -67,12 +71,9 @@ def points(experiment: ExperimentConfig, results: Results, measures: Measures) -
 
 def _baseline(cell: ExperimentCell, task: str, results: Results) -> Point:
     plan = next((plan for plan in results.plans if plan.name == cell.plan and plan.task == task), None)
-    judged = plan.accepted + plan.rejected + plan.failed if plan else 0
-    found = None
-    if plan is not None and judged:
-        found = Estimate(plan.accepted / judged, *wilson(plan.accepted, judged), judged, 1)
-    complete = plan is not None and judged >= plan.wanted
-    return Point(cell=cell, task=task, estimate=found, done=int(complete), wanted=1)
+    found = answered(plan) if plan is not None else None
+    ended = plan.accepted + plan.rejected + plan.failed if plan else 0
+    return Point(cell=cell, task=task, estimate=found, done=ended, wanted=max(1, plan.wanted if plan else 1))
 
 
 def axis(found: list[Point], name: str, experiment: ExperimentConfig) -> list[Point]:
@@ -112,7 +113,7 @@ def knows(method: str, name: str) -> bool:
 def tables(
     experiment: ExperimentConfig, found: list[Point], random: Mapping[str, float] | None = None
 ) -> list[tuple[str, str]]:
-    """(title, Markdown table) of the methods, then of each axis that has more than one value.
+    """(title, Markdown table) of the methods, of each axis that has more than one value, and of what students read.
 
     Args:
         experiment: the matrix.
@@ -121,35 +122,54 @@ def tables(
     """
     tasks = list(dict.fromkeys(point.task for point in found))
     parts = [("Methods", _table(found, tasks, _methods(found, experiment), random))]
+    rows: _Rows = []
     for name, title in TITLES.items():
         along = axis(found, name, experiment)
-        values = list(dict.fromkeys(getattr(point.cell, name) for point in along))
-        if len(values) < 2:
+        if len({getattr(point.cell, name) for point in along}) < 2:
             continue
-        there = {(point.cell.method, getattr(point.cell, name)) for point in along}
-        rows: _Rows = [
-            (f"{method}, {_said(name, value)}" if knows(method, name) else method, method, {name: value})
-            for method in dict.fromkeys(point.cell.method for point in along)
-            for value in sorted(values, key=order)
-            if (method, value) in there
-        ]
-        parts.append((title, _table(along, tasks, rows)))
-    return parts
+        own = _along(along, name, experiment)
+        known = [each[1:] for each in rows]
+        rows += [row for row in own if row[1:] not in known]
+        parts.append((title, _table(along, tasks, own)))
+    students: list[str] = list(dict.fromkeys(p.cell.method for p in found if p.cell.method not in BASELINES))
+    rows += [
+        (method, method, base)
+        for method in students
+        if (base := _base(experiment)) and not any(row[1:] == (method, base) for row in rows)
+    ]
+    read = _reading(found, tasks, sorted(rows, key=lambda row: students.index(row[1])))
+    return [*parts, ("What the students read", read)] if read else parts
 
 
 _Rows = list[tuple[str, str, dict[str, object]]]
+"""What a row is called, its method, and its values on all axes."""
+
+
+def _along(along: list[Point], name: str, experiment: ExperimentConfig) -> _Rows:
+    """A row for each method and value of an axis; a method that does not know the axis has one."""
+    base = _base(experiment)
+    found: _Rows = []
+    for method in dict.fromkeys(point.cell.method for point in along):
+        values = dict.fromkeys(getattr(p.cell, name) for p in along if p.cell.method == method)
+        for value in sorted(values, key=order):
+            label = f"{method}, {_said(name, value)}" if knows(method, name) else method
+            found.append((label, method, {**base, name: value}))
+    return found
 
 
 def _methods(found: list[Point], experiment: ExperimentConfig) -> _Rows:
+    """The methods at their base; Fine-tune-CoT as the paper has it too, with one rationale, beside that with several."""
     rows: _Rows = []
     base = _base(experiment)
     for method in experiment.methods:
         if method in BASELINES:
             teachers = dict.fromkeys(point.cell.teacher for point in found if point.cell.method == method)
-            rows += [(f"{method} ({teacher})", method, {"teacher": teacher}) for teacher in teachers]
+            rows += [(f"{method} ({teacher})", method, {**base, "teacher": teacher}) for teacher in teachers]
+        elif method == "fine-tune-cot":
+            several = dict.fromkeys(sorted({1, experiment.rationales[0]} & set(experiment.rationales)))
+            rows += [(f"{method}, D = {d}", method, {**base, "rationales": d}) for d in several]
         else:
-            said = f"{method} (D = {experiment.rationales[0]})" if method == "fine-tune-cot" else method
-            rows.append((said, method, base))
+            rows.append((method, method, base))
     return rows
 
 
@@ -166,32 +186,61 @@ def _base(experiment: ExperimentConfig) -> dict[str, object]:
 def _table(
     found: list[Point], tasks: list[str], rows: _Rows, random: Mapping[str, float] | None = None
 ) -> str:
+    most = {
+        task: max((p.estimate.questions for p in found if p.task == task and p.estimate), default=0)
+        for task in tasks
+    }
     body = []
     if random is not None:
-        body.append(["random", *(f"{100 * random[task]:.1f}" if task in random else "–" for task in tasks)])
+        body.append(
+            ["random", *(f"{100 * random[task]:.1f}" if task in random else "–" for task in tasks), "–"]
+        )
     for label, method, values in rows:
-        line = [label]
-        for task in tasks:
-            point = next(
-                (
-                    each
-                    for each in found
-                    if each.task == task
-                    and each.cell.method == method
-                    and all(getattr(each.cell, name) == value for name, value in values.items())
-                ),
-                None,
-            )
-            line.append(_cell(point))
-        body.append(line)
-    return safe(text_table(("", *tasks), body))
+        own = [_point(found, task, method, values) for task in tasks]
+        seeds = {point.wanted for point in own if point is not None and method not in BASELINES}
+        body.append(
+            [
+                label,
+                *(_cell(point, most[task]) for point, task in zip(own, tasks, strict=True)),
+                str(max(seeds)) if seeds else "–",
+            ]
+        )
+    heads = [f"{task} (n = {most[task]})" if most[task] else task for task in tasks]
+    return safe(text_table(("", *heads, "seeds"), body))
 
 
-def _cell(point: Point | None) -> str:
+def _point(found: list[Point], task: str, method: str, values: Mapping[str, object]) -> Point | None:
+    return next(
+        (
+            each
+            for each in found
+            if each.task == task
+            and each.cell.method == method
+            and all(getattr(each.cell, name) == value for name, value in values.items())
+        ),
+        None,
+    )
+
+
+def _reading(found: list[Point], tasks: list[str], rows: _Rows) -> str:
+    """Rows and questions of each student's training set; empty where nothing is trained."""
+    body = []
+    for label, method, values in rows:
+        own = [_point(found, task, method, values) for task in tasks]
+        if any(point is not None and point.rows is not None for point in own):
+            told = ["–" if p is None or p.rows is None else f"{p.rows:,} ({p.questions:,})" for p in own]
+            body.append([label, *told])
+    return safe(text_table(("rows (of so many questions)", *tasks), body)) if body else ""
+
+
+def _cell(point: Point | None, most: int) -> str:
     if point is None or point.estimate is None:
         return "–"
-    missing = f" [{point.done} of {point.wanted} seeds]" if point.done < point.wanted else ""
-    return point.estimate.text() + missing
+    said = point.estimate.text()
+    if point.done < point.wanted:
+        what = "questions" if point.cell.method in BASELINES else "seeds"
+        return f"{said} [{point.done} of {point.wanted} {what}]"
+    return said if point.estimate.questions == most else f"{said} [n = {point.estimate.questions}]"
 
 
 def _said(name: str, value: object) -> str:

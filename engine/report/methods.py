@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.grading.majority import majority
 from engine.report.chance import chance
+from engine.report.intervals import Estimate, estimate_answers
 from engine.students.interval import wilson
 from state.results import PlanResult, Results, RunResult, TaskResult
 
@@ -64,14 +65,26 @@ def baselines(task: TaskResult, results: Results) -> list[Cell]:
     ]
     cells = []
     for plan in sorted(plans, key=lambda plan: ORDER.index(plan.strategy)):
-        judged = plan.accepted + plan.rejected + plan.failed
-        if judged == 0:
+        found = answered(plan)
+        if found is None:
             continue
-        cells.append(_cell(plan, plan.strategy, plan.accepted, judged))
+        cells.append(_cell(plan, plan.strategy, found))
         if plan.votes:
             correct, n = self_consistency(plan, task.answer_format)
-            cells.append(_cell(plan, f"{plan.strategy} majority", correct, n))
+            most = Estimate(correct / n, *wilson(correct, n), n, 1)
+            cells.append(_cell(plan, f"{plan.strategy} majority", most))
     return cells
+
+
+def answered(plan: PlanResult) -> Estimate | None:
+    """How good a plan's answers are, over its questions; None before the first. A sample that failed counts as wrong."""
+    if plan.votes:
+        groups: dict[int, list[bool]] = {}
+        for question, _, verdict in plan.votes:
+            groups.setdefault(question, []).append(verdict == 1)
+        return estimate_answers(list(groups.values()))
+    judged = plan.accepted + plan.rejected + plan.failed
+    return Estimate(plan.accepted / judged, *wilson(plan.accepted, judged), judged, 1) if judged else None
 
 
 def self_consistency(plan: PlanResult, answer_format: str) -> tuple[int, int]:
@@ -90,20 +103,19 @@ def self_consistency(plan: PlanResult, answer_format: str) -> tuple[int, int]:
     return correct, len(groups)
 
 
-def _cell(plan: PlanResult, kind: str, correct: int, n: int) -> Cell:
-    """A sample that failed counts as wrong. Zero-shot-CoT, the paper's way, goes by the name of teacher alone."""
+def _cell(plan: PlanResult, kind: str, found: Estimate) -> Cell:
+    """Zero-shot-CoT, the paper's way, goes by the name of teacher alone."""
     strategy, _, voted = kind.partition(" ")
     name = "teacher" if strategy in ("zero-shot-cot", "zero-shot-cot-chat") else strategy
     if voted:
         name += f", majority of {plan.rationales}"
-    low, high = wilson(correct, n)
     return Cell(
         method=f"{name} ({', '.join(plan.teachers)})",
         kind=kind,
-        accuracy=correct / n,
-        low=low,
-        high=high,
-        n=n,
+        accuracy=found.accuracy,
+        low=found.low,
+        high=found.high,
+        n=found.questions,
         where=f"plan {plan.name}",
     )
 
@@ -115,36 +127,54 @@ def _students(task: TaskResult, results: Results) -> list[Cell]:
             newest[run.student] = run
     order = [student["name"] for student in results.config.get("students", [])]
     names = [name for name in order if name in newest] + [name for name in newest if name not in order]
-    return [
-        Cell(
-            method=name,
-            kind=newest[name].method,
-            accuracy=newest[name].accuracy,
-            low=newest[name].low,
-            high=newest[name].high,
-            n=newest[name].n,
-            seed=newest[name].seed,
-            rows=newest[name].rows,
-            where=newest[name].directory,
-        )
-        for name in names
-    ]
+    return [cell for name in names for cell in _of_run(newest[name])]
 
 
-def text_table(head: Sequence[str], body: Sequence[Sequence[str]], *, left: int = 1) -> str:
-    """A Markdown table that is aligned as plain text too; the first `left` columns to the left.
+def _of_run(run: RunResult) -> list[Cell]:
+    """A student's greedy answers, and the majority of sampled ones where there are any."""
+    name = f"{run.student} (earlier settings)" if run.superseded else run.student
+    greedy = Cell(
+        method=name,
+        kind=run.method,
+        accuracy=run.accuracy,
+        low=run.low,
+        high=run.high,
+        n=run.n,
+        seed=run.seed,
+        rows=run.rows,
+        where=run.directory,
+    )
+    if run.majority is None or run.majority_of is None:
+        return [greedy]
+    low, high = wilson(round(run.majority * run.n), run.n)
+    voted = replace(
+        greedy,
+        method=f"{name}, majority of {run.majority_of}",
+        kind=f"{run.method} majority",
+        accuracy=run.majority,
+        low=low,
+        high=high,
+    )
+    return [greedy, voted]
+
+
+def text_table(
+    head: Sequence[str], body: Sequence[Sequence[str]], *, left: int = 1, words: Sequence[str] = ()
+) -> str:
+    """A Markdown table that is aligned as plain text too; the first `left` columns and those named in `words` to the left.
 
     A cell is one line, whatever stands in it.
     """
+    to_left = [index < left or name in words for index, name in enumerate(head)]
     rows = [list(head), *[[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in body]]
     widths = [max(3, *(len(row[index]) for row in rows)) for index in range(len(head))]  # a rule is 3 wide
 
     def line(row: Sequence[str]) -> str:
         cells = [
-            cell.ljust(width) if index < left else cell.rjust(width)
+            cell.ljust(width) if to_left[index] else cell.rjust(width)
             for index, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         return "| " + " | ".join(cells) + " |"
 
-    rule = ["-" * width if index < left else "-" * (width - 1) + ":" for index, width in enumerate(widths)]
+    rule = ["-" * width if to_left[index] else "-" * (width - 1) + ":" for index, width in enumerate(widths)]
     return "\n".join([line(rows[0]), "| " + " | ".join(rule) + " |", *(line(row) for row in rows[1:])])

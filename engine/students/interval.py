@@ -7,8 +7,8 @@ import math
 Z_95 = 1.959963984540054
 
 
-def wilson(correct: int, n: int, z: float = Z_95) -> tuple[float, float]:
-    """The interval of a share of `correct` in `n` trials (95 % unless `z` says otherwise).
+def wilson(correct: float, n: int, z: float = Z_95) -> tuple[float, float]:
+    """The interval of a share of `correct` in `n` trials (95 % unless `z` says otherwise); a mean of several may be no whole number.
 
     Unlike the normal approximation it stays within [0, 1] and is right for small n and for shares
     near 0 and 1 (Wilson 1927; Brown, Cai and DasGupta 2001). Without trials nothing is known: (0, 1).

@@ -1,8 +1,9 @@
-"""What plans spent, and what one accepted sample came to."""
+"""What plans spent, and what one accepted sample came to; what plans share is counted once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from state.sqlite import Connection
 from state.views.glance import PlanStatus
@@ -18,7 +19,32 @@ def plan_costs(connection: Connection) -> dict[int, float]:
 
 
 def usd_per_correct(plans: Iterable[PlanStatus], costs: Mapping[int, float]) -> float | None:
-    """Dollars an accepted sample of these plans; None where there is none yet."""
-    plans = list(plans)
-    accepted = sum(plan.accepted for plan in plans)
-    return sum(costs.get(plan.id, 0.0) for plan in plans) / accepted if accepted else None
+    """Dollars an accepted sample of these plans; None where there is none yet. Samples that plans share count once."""
+    spent, accepted = 0.0, 0
+    for group in _groups(plans):
+        spent += sum(costs.get(plan.id, 0.0) for plan in group)
+        accepted += max(plan.accepted for plan in group)
+    return spent / accepted if accepted else None
+
+
+def with_shared(plans: Sequence[PlanStatus]) -> list[PlanStatus]:
+    """The plans, those that share their samples with what they all spent for them."""
+    totals = {
+        plan.id: (sum(each.usd for each in group), max(each.accepted for each in group))
+        for group in _groups(plans)
+        if len(group) > 1
+        for plan in group
+    }
+    return [replace(plan, shared=totals.get(plan.id)) for plan in plans]
+
+
+def widest(plans: Iterable[PlanStatus]) -> list[PlanStatus]:
+    """Of plans that share their samples the one that counts most: the others count some of the same."""
+    return [max(group, key=lambda plan: plan.wanted) for group in _groups(plans)]
+
+
+def _groups(plans: Iterable[PlanStatus]) -> list[list[PlanStatus]]:
+    groups: dict[str, list[PlanStatus]] = {}
+    for plan in plans:
+        groups.setdefault(plan.samples or str(plan.id), []).append(plan)
+    return list(groups.values())

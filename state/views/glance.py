@@ -58,11 +58,16 @@ class PlanStatus:
     failed: int
     skipped: int
     usd: float = 0.0  # settled; what is in flight is not in it
+    samples: str = ""  # equal for plans that share their samples: each counts them, one of them paid
+    shared: tuple[float, int] | None = (
+        None  # what those plans spent together, and the most that one of them accepted
+    )
 
     @property
     def usd_per_correct(self) -> float | None:
         """What a correct sample cost, wrong and failed ones paid for; None before there is one."""
-        return self.usd / self.accepted if self.accepted else None
+        usd, accepted = self.shared or (self.usd, self.accepted)
+        return usd / accepted if self.accepted else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,6 +19,7 @@ from state.budget import budget_in_force
 from state.pulse import PulseData
 from state.sqlite import Connection
 from state.views.contract import to_json
+from state.views.costs import widest, with_shared
 from state.views.glance import (
     DaemonStatus,
     PendingCommand,
@@ -82,7 +83,7 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
         plan_rows = rows(
             connection,
             "SELECT p.id, p.name, t.name, p.teachers, p.split, p.wanted, p.claimed, p.stored, p.accepted,"
-            " p.rejected, p.failed, p.skipped, p.spent_micros FROM plan p JOIN task t ON t.id = p.task_id"
+            " p.rejected, p.failed, p.skipped, p.spent_micros, p.recipe FROM plan p JOIN task t ON t.id = p.task_id"
             " WHERE p.active = 1 ORDER BY p.id",
         )
         teacher_rows = rows(
@@ -114,7 +115,7 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
     daemon, config, pulse = _daemon(boot, beat, now_ms, alive)
     cap_usd = budget_in_force(connection, _cap(config))
     teachers = tuple(_teacher(row, pulse if daemon.alive else None) for row in teacher_rows if row[5])
-    plans = tuple(_plan(row, daemon.alive) for row in plan_rows)
+    plans = tuple(with_shared([_plan(row, daemon.alive) for row in plan_rows]))
     runs = tuple(
         RunStatus(**dict(zip(_RUN_FIELDS, (*row[:-1], row[-1] or ""), strict=True)))
         for row in reversed(run_rows)
@@ -220,6 +221,7 @@ def _plan(row: Any, alive: bool) -> PlanStatus:
         failed,
         skipped,
         spent,
+        recipe,
     ) = row
     return PlanStatus(
         id=plan_id,
@@ -235,6 +237,7 @@ def _plan(row: Any, alive: bool) -> PlanStatus:
         failed=failed,
         skipped=skipped,
         usd=spent / 1e6,
+        samples=f"{task}|{split}|{recipe}",
     )
 
 
@@ -273,7 +276,7 @@ def _task(
     best: float | None,
 ) -> TaskStatus:
     task_id, name, source, answer_format, paused, train, dev, test = row
-    own = [plan for plan in plans if plan.task == name and plan.split == "train"]
+    own = widest(plan for plan in plans if plan.task == name and plan.split == "train")
     held_out = [plan for plan in plans if plan.task == name and plan.split == "test"]
     accepted, rejected = sum(plan.accepted for plan in own), sum(plan.rejected for plan in own)
     found = triggers(config, name, [_train_plan(plan) for plan in plans if plan.split == "train"])

@@ -152,3 +152,26 @@ def test_the_form_of_a_line_is_what_the_writer_writes(tmp_path: Path) -> None:
     write(tmp_path, step(1))
     line = json.loads((tmp_path / FILE).read_text())
     assert set(step(1)) <= set(line)
+
+
+def test_rows_that_are_too_long_for_the_student_are_counted_among_its_drops(tmp_path: Path) -> None:
+    world: World = make(tmp_path / "state.db")
+    create_run(world.connection, [replace(NEW, sample_ids=())])
+    offset = 0
+    told = []
+    loaded = {"event": "loaded", "steps": 10}
+    for event in (
+        {**loaded, "dropped_long": 3},
+        {**loaded, "dropped_long": 3},
+        step(2),
+        {**loaded, "dropped_long": 0},
+    ):
+        write(tmp_path, event)
+        found = follow(1, tmp_path, offset, TASKS)
+        assert found is not None
+        offset = found.report.values["progress_offset"]
+        report_run(world.connection, [found.report])
+        told.append(json.loads(world.row("SELECT drops FROM run WHERE id = 1")[0]))
+    with_them = {**NEW.drops, "longer than max_length tokens": 3}
+    assert told == [with_them, with_them, with_them, NEW.drops]  # a resume counts them once
+    world.connection.close()

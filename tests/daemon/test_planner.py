@@ -98,6 +98,22 @@ async def test_a_trigger_fires_once_and_the_highest_of_several(world: World) -> 
         assert len(await bench.look()) == 2
 
 
+async def test_a_plan_whose_samples_are_out_for_a_plan_that_shares_them_is_not_complete(world: World) -> None:
+    few, many = active_plan(world, "few", rationales=1), active_plan(world, "many", rationales=2)
+    made = config(world, {"train_at": ["complete"], "plans": ["few"]}, plans=("few", "many"))
+    async with planning(world, made, [few, many]) as bench:
+        accept(world, few, 6)
+        shared, further = world.claim(many.id, 4), world.claim(many.id, 3)  # of first and second rationales
+        many.open = 7
+        few.exhausted = world.claim(few.id, 1).exhausted  # passes over what the other plan has in hand
+        assert few.done
+        assert await bench.look() == []
+        world.store(shared)
+        assert await bench.look() == [("t", "complete", 10, "queued")]
+        world.store(further)
+        assert len(await bench.look()) == 1
+
+
 async def test_without_an_accepted_rationale_a_run_fails_and_says_why(world: World) -> None:
     plan = active_plan(world, rationales=1)
     async with planning(world, config(world, {}), [plan]) as bench:

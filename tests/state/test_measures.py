@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from state.measures import BINS, read_measures
+from state.measures import read_measures
 from tests.state.world import World
 
 
@@ -48,9 +48,19 @@ def test_pass_rates_are_shares_of_each_questions_rationales(world: World) -> Non
     third = world.row("SELECT id FROM question ORDER BY position DESC LIMIT 1")[0]
     world.connection.execute("UPDATE sample SET verdict = 1 WHERE question_id = ?", (third,))
     (rates,) = read_measures(world.connection).pass_rates
-    counts = [0] * BINS
-    counts[5], counts[9] = 2, 1  # a half; all of them count in the last bin
-    assert (rates.plan, rates.task, list(rates.counts)) == ("p", "t", counts)
+    assert (rates.plan, rates.task, rates.counts) == ("p", "t", (0, 2, 1))  # none, a half, all
+
+
+def test_pass_rates_have_as_many_shares_as_there_can_be(world: World) -> None:
+    world.store(world.claim(world.plan(rationales=8), 24))
+    (rates,) = read_measures(world.connection).pass_rates
+    assert rates.counts == (0,) * 8 + (3,)  # no share of eighths is without a place of its own
+    ids = [key for (key,) in world.rows("SELECT id FROM sample WHERE replicate < 3")]
+    world.connection.execute(f"UPDATE sample SET verdict = 0 WHERE id IN ({','.join(map(str, ids))})")
+    (rates,) = read_measures(world.connection).pass_rates
+    assert rates.counts[5] == 3
+    world.store(world.claim(world.plan("wide", rationales=30), 66))
+    assert [len(each.counts) for each in read_measures(world.connection).pass_rates] == [9, 11]
 
 
 def test_one_rationale_a_question_is_no_pass_rate(world: World) -> None:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
+from state.database import now_ms
+from state.outcomes import SampleEnd
 from state.results import read_results
 from state.runs import RunChange, RunReport, change_run, create_run, report_run
+from state.tables import Outcome, SampleState
 from tests.state.test_runs import NEW, evaluation
-from tests.state.world import World, question_rows, stored
+from tests.state.world import World, ending, question_rows, stored
 
 
 def test_nothing_yet_is_a_result_too(world: World) -> None:
@@ -47,6 +51,73 @@ def test_finished_runs_with_their_best_dev_and_failed_ones_with_their_reason(wor
     assert (run.run_id, run.n, run.correct, run.accuracy, run.dev_accuracy) == (1, 20, 11, 0.55, 0.6)
     assert (run.seconds, run.drops, run.directory) == (3.5, {"wrong answer": 1}, "runs/1")
     assert found.failed == ((3, "s", "t", ""),)
+
+
+def test_a_plan_that_shares_its_samples_says_what_they_cost_whoever_paid(world: World) -> None:
+    many = world.plan("many", rationales=2)
+    world.plan("few", rationales=1)
+    world.store(world.claim(many, 6), cost=7)
+    wide, narrow = read_results(world.connection).plans
+    assert (wide.spent_usd, wide.sampled_usd, wide.usd_per_correct) == (42e-6, 42e-6, 7e-6)
+    assert (narrow.accepted, narrow.spent_usd, narrow.sampled_usd) == (3, 0.0, 21e-6)
+    assert narrow.usd_per_correct == 7e-6
+
+
+def test_why_samples_were_given_up_the_commonest_first(world: World) -> None:
+    found = world.claim(world.plan(), 5).samples
+    reasons = ("too long", "refused", "too long")
+    ends = [SampleEnd(state=SampleState.FAILED, reason=reason) for reason in reasons]
+    world.record(
+        *(ending(each, Outcome.PERMANENT, end=end) for each, end in zip(found, ends, strict=False)),
+        *(stored(each) for each in found[3:]),
+    )
+    (plan,) = read_results(world.connection).plans
+    assert plan.failures == (("too long", 2), ("refused", 1))
+
+
+def test_what_was_said_of_a_task_is_that_of_its_last_reading(world: World) -> None:
+    def told(note: str) -> None:
+        data = json.dumps({"task": "t", "note": note})
+        world.connection.execute(
+            "INSERT INTO event (at, level, kind, subject, message, data) VALUES (?, 'info', 'TaskRead', 'task:t', '', ?)",
+            (now_ms(), data),
+        )
+
+    told("old")
+    world.connection.execute("UPDATE event SET at = at - 10000")
+    world.connection.execute("UPDATE boot SET started_at = started_at - 20000")
+    world.reboot()
+    told("3 rows repeat a question")
+    told("1 test question stands in train")
+    (task,) = read_results(world.connection).tasks
+    assert task.notes == ("3 rows repeat a question", "1 test question stands in train")
+    assert task.source == "x.jsonl"
+
+
+def test_a_run_with_a_newer_one_of_another_recipe_is_superseded(world: World) -> None:
+    world.plan()
+    rows = [replace(NEW, sample_ids=(), trigger="1"), replace(NEW, sample_ids=(), trigger="2")]
+    create_run(world.connection, rows)
+    values = {"state": "done"}
+    for key in (1, 2):
+        report_run(
+            world.connection,
+            [RunReport(run_id=key, values=values, evaluations=(evaluation(1, "test", 1, 2, 1),))],
+        )
+    assert [run.superseded for run in read_results(world.connection).runs] == [False, False]
+    create_run(world.connection, [replace(NEW, sample_ids=(), trigger="1", recipe="another")])
+    assert [run.superseded for run in read_results(world.connection).runs] == [True, True]
+
+
+def test_rows_that_the_process_found_too_long_were_not_learned_from(world: World) -> None:
+    world.plan()
+    create_run(world.connection, [replace(NEW, sample_ids=())])
+    report = RunReport(
+        run_id=1, values={"state": "done"}, evaluations=(evaluation(1, "test", 1, 2, 1),), too_long=1
+    )
+    report_run(world.connection, [report])
+    (run,) = read_results(world.connection).runs
+    assert (run.rows, run.drops["longer than max_length tokens"]) == (NEW.rows - 1, 1)
 
 
 def test_what_left_the_configuration_is_not_shown(world: World) -> None:

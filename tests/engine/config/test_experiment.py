@@ -106,9 +106,58 @@ def test_worked_examples_go_to_the_baseline_that_shows_them(tmp_path: Path) -> N
     assert plans == {"few-shot-cot": "mine.jsonl", "zero-shot-cot": None}
 
 
+FILES = """
+[[plans]]
+name = "own"
+tasks = ["*"]
+
+[[students]]
+name = "mine"
+tasks = ["*"]
+
+[tasks.sums]
+source = "sums.jsonl"
+answer = "number"
+seed = 3
+test = 9
+"""
+
+
+@pytest.mark.parametrize("way", ["both", "template"])
+def test_a_task_that_is_dealt_by_template_as_well_has_a_twin(tmp_path: Path, way: str) -> None:
+    ways = '["question", "template"]' if way == "both" else '["template"]'
+    body = f'teachers = ["good"]\ntasks = ["sums"]\nsplit_by = {ways}\n'
+    config = loaded(tmp_path, body + FILES)
+    assert list(config.tasks) == ["t", "sums", "sums.template"]
+    twin = config.tasks["sums.template"]
+    assert (twin.split_by, twin.source, twin.seed, twin.test) == ("template", "sums.jsonl", 3, 9)
+    assert config.tasks["sums"].split_by == "question"
+    asked = ["sums", "sums.template"] if way == "both" else ["sums.template"]
+    assert config.experiment is not None and config.experiment.tasks == asked
+    tasks = {plan.name: plan.tasks for plan in config.plans} | {s.name: s.tasks for s in config.students}
+    assert tasks.pop("own") == tasks.pop("mine") == ["t", "sums"]  # all tasks of the file
+    assert tasks and all(each == asked for each in tasks.values())
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
+        (
+            'teachers = ["good"]\nsplit_by = ["template"]',
+            r"config.toml:17: experiment.split_by: .*t is written",
+        ),
+        (
+            'teachers = ["good"]\ntasks = ["sums"]\nsplit_by = ["template"]\n'
+            + FILES
+            + 'split_by = "template"',
+            r"experiment.split_by: .*sums is dealt by template already",
+        ),
+        (
+            'teachers = ["good"]\ntasks = ["sums"]\nsplit_by = ["template"]\n'
+            + FILES
+            + '[tasks."sums.template"]\nsource = "x.jsonl"\nanswer = "text"',
+            r"experiment.split_by: .*sums.template, which is taken",
+        ),
         ('teachers = ["goud"]', r'config.toml:16: experiment.teachers\[0\]: there is no teacher "goud"'),
         ('teachers = ["*"]', r"there is no teacher"),
         (

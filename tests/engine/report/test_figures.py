@@ -76,7 +76,7 @@ def test_an_axis_of_which_one_value_is_measured_is_left_out() -> None:
 def test_plans_that_share_their_samples_have_one_cost_and_one_histogram() -> None:
     results, measures = measured(EXPERIMENT, {})
     (wide,) = [plan for plan in results.plans if plan.split == "train"]
-    wide = replace(wide, recipe="r", accepted=80, spent_usd=1e-3)
+    wide = replace(wide, recipe="r", accepted=80, spent_usd=1e-3, sampled_usd=4e-3)
     few = replace(wide, name="x.good.d1", accepted=10, spent_usd=3e-3)
     rates = replace(measures.pass_rates[0], recipe="r")
     measures = replace(measures, pass_rates=(replace(rates, plan="x.good.d1"), rates))
@@ -86,4 +86,29 @@ def test_plans_that_share_their_samples_have_one_cost_and_one_histogram() -> Non
     }
     for name in ("cost-per-correct", "pass-rates"):
         assert "x.good.d8" in told[name] and "x.good.d1" not in told[name]
-    assert "50" in told["cost-per-correct"]  # 4 milli-dollars for 80
+    assert "50" in told["cost-per-correct"]  # 4 milli-dollars for 80, of which it paid one itself
+
+
+def test_every_value_of_an_axis_has_its_place_also_before_it_is_measured() -> None:
+    experiment = EXPERIMENT.model_copy(update={"rationales": [8, 1, 4]})
+    results, measures = measured(experiment, HITS)
+    (figure,) = [
+        each
+        for each in figures(results, measures, experiment, points(experiment, results, measures))
+        if each.name == "accuracy-by-rationales"
+    ]
+    words = [each.strip() for each in ElementTree.fromstring(figure.svg).itertext() if each.strip()]
+    places = [word for word in words[: words.index("Degree of reasoning diversity (D)")] if word in "148"]
+    assert places == ["1", "4", "8"]
+
+
+def test_the_course_says_of_which_seed_it_is_and_leaves_other_students_in() -> None:
+    results, measures = measured(EXPERIMENT, HITS)
+    other = replace(measures.courses[0], student="beside", epochs=(0.5, 200.0))
+    measures = replace(measures, courses=(*measures.courses, other))
+    figure = figures(results, measures, EXPERIMENT, [])[0]
+    words = [each.strip() for each in ElementTree.fromstring(figure.svg).itertext()]
+    assert figure.name == "accuracy-by-epoch" and figure.caption.endswith("Of 2 seeds the first (0).")
+    assert {"beside", "fine-tune", "fine-tune-cot.d1"} <= set(words)
+    assert not [word for word in words if word.endswith(".s1")]
+    assert "epoch (logarithmic)" in words

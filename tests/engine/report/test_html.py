@@ -28,3 +28,16 @@ def test_images_become_the_figures_side_by_side_and_none_is_loaded() -> None:
     assert text.count('<div class="figures">') == 1 and text.count("<figure>") == 2
     assert "<figcaption>What &amp; why</figcaption>" in text
     assert "<p><figure>" not in text and "<p>gone</p>" in text and "<img" not in text
+
+
+def test_long_listings_are_folded_and_long_cells_may_break() -> None:
+    text = page("```json\n{\n<b>\n}\n```\n\n| a | b |\n|---|---|\n| 1 | " + "word " * 20 + "|\n", "x")
+    assert "<details><summary>3 lines</summary><pre><code>{\n&lt;b&gt;" in text
+    assert '<td class="long">word' in text and "<td>1</td>" in text
+    assert text.count('<div class="wide"><table>') == text.count("</table></div>") == 1
+
+
+def test_a_table_of_many_columns_is_set_smaller() -> None:
+    head = [f"column {number}" for number in range(12)]
+    assert '<table class="many">' in page(text_table(head, [["1"] * 12]), "x")
+    assert '<table class="many">' not in page(text_table(head[:4], [["1"] * 4]), "x")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.report.intervals import estimate
+from engine.report.intervals import estimate, estimate_answers
 from engine.students.interval import wilson
 
 
@@ -41,3 +41,25 @@ def test_seeds_are_compared_on_the_same_questions() -> None:
     assert found is not None and found.questions == 2
     assert estimate([run(1), run(1, start=5)]) is None
     assert estimate([]) is None and estimate([{}]) is None
+
+
+def test_next_to_all_an_interval_is_no_narrower_than_at_all_of_them() -> None:
+    nearly = estimate([run(*[1] * 199, 0), run(*[1] * 200), run(*[1] * 200)])
+    every = estimate([run(*[1] * 200)] * 3)
+    assert nearly is not None and every is not None
+    assert nearly.high - nearly.low >= every.high - every.low
+    half = estimate([run(1, *[0] * 59), run(*[0] * 60)])  # half a question on average
+    assert half is not None and half.low < half.accuracy < half.high
+    assert wilson(0, 60)[1] < half.high < wilson(1, 60)[1]
+
+
+def test_of_several_answers_to_a_question_whole_questions_are_drawn() -> None:
+    alike = estimate_answers([[bool(key % 2)] * 8 for key in range(100)])
+    mixed = estimate_answers([[True, False] * 4] * 100)
+    once = estimate_answers([[bool(key % 2)] for key in range(100)])
+    assert alike is not None and mixed is not None and once is not None
+    assert alike.questions == mixed.questions == once.questions == 100
+    assert (once.low, once.high) == wilson(50, 100)
+    assert alike.high - alike.low == pytest.approx(once.high - once.low, abs=0.02)
+    assert mixed.low == mixed.high == 0.5  # every question is half known, whichever are drawn
+    assert estimate_answers([]) is None and estimate_answers([[], []]) is None

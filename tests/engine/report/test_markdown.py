@@ -147,10 +147,61 @@ def test_baselines_by_strategy_and_by_majority() -> None:
         ("random", "random", 0, 0.5),
         ("zero-shot", "zero-shot (practice, gpt)", 4, 0.5),
         ("zero-shot-cot", "teacher (practice, gpt)", 4, 0.5),
-        ("few-shot-cot", "few-shot-cot (practice, gpt)", 7, 0.429),
+        ("few-shot-cot", "few-shot-cot (practice, gpt)", 3, 0.333),  # of a third, two thirds and none
         ("few-shot-cot majority", "few-shot-cot, majority of 3 (practice, gpt)", 3, 0.333),
     ]
     assert {cell.kind for cell in cells[5:]} == {"fine-tune-cot"}
+
+
+def test_several_answers_to_a_question_are_no_further_questions() -> None:
+    """Questions that are right or wrong altogether tell as much as with one answer each, not eight times as much."""
+    votes = tuple((key, "a", int(key % 2)) for key in range(40) for _ in range(8))
+    often = replace(EXAM, rationales=8, accepted=160, rejected=160, failed=0, votes=votes)
+    (cell,) = [
+        each
+        for each in method_table(replace(FULL, plans=(often,)))["coin_flip"]
+        if each.kind == "zero-shot-cot"
+    ]
+    assert (cell.n, cell.accuracy) == (40, 0.5)
+    assert cell.low is not None and cell.high is not None
+    low, high = wilson(20, 40)
+    assert cell.low == pytest.approx(low, abs=0.02) and cell.high == pytest.approx(high, abs=0.02)
+
+
+def test_a_students_majority_stands_below_its_greedy_answers() -> None:
+    voted = replace(RUN, majority_of=5, majority=0.9)
+    greedy, most = method_table(replace(FULL, runs=(voted,)))["coin_flip"][2:]
+    assert (greedy.method, greedy.accuracy) == ("cot", 0.8)
+    assert (most.method, most.kind, most.accuracy) == ("cot, majority of 5", "fine-tune-cot majority", 0.9)
+    assert (most.low, most.high) == wilson(135, 150)
+
+
+def test_a_result_of_earlier_settings_says_so() -> None:
+    old = replace(RUN, superseded=True)
+    assert method_table(replace(FULL, runs=(old,)))["coin_flip"][-1].method == "cot (earlier settings)"
+
+
+def test_samples_that_plans_share_count_and_cost_once() -> None:
+    wide = replace(PLAN, recipe="r", sampled_usd=0.03)
+    few = replace(PLAN, name="few", recipe="r", stored=10, accepted=6, spent_usd=0.0001, sampled_usd=0.003)
+    text = render(replace(FULL, plans=(few, wide, EXAM)))
+    assert "82 samples for 3 plan(s)" in text  # 79 and 3
+    (line,) = [line for line in text.splitlines() if line.startswith("| few ")]
+    assert cells(line)[-2:] == ["0.0030", "0.000500"]
+
+
+def test_what_was_read_and_given_up_is_told_with_its_reasons() -> None:
+    noted = replace(TASK, source="x.jsonl", notes=("3 rows repeat a question",))
+    given_up = replace(PLAN, failures=(("HTTP 400: too long | x", 3), ("", 1)), failed=4)
+    text = render(replace(FULL, tasks=(noted,), plans=(given_up,)))
+    assert "| coin_flip | x.jsonl | yes_no | 10 | 2 | 4 | 3 rows repeat a question |" in " ".join(
+        text.split()
+    )
+    said = [cells(line) for line in text.splitlines() if "HTTP 400" in line or "no reason" in line]
+    assert said == [
+        ["diverse", "coin_flip", "HTTP 400: too long ¦ x", "3"],
+        ["diverse", "coin_flip", "no reason", "1"],
+    ]
 
 
 def test_only_what_there_is_is_shown() -> None:
@@ -166,12 +217,12 @@ def test_the_report_has_its_results_first_and_all_of_its_numbers() -> None:
     assert text.index("## Accuracy on test") < text.index("## Sampling") < text.index("## Training sets")
     for said in (
         "80.0 (72.9–85.6)",
-        "95 % Wilson interval",
+        "(95 %, Wilson's)",
         "practice, gpt",
         "75.9",
         "0.0123",
         "19 wrong answer, 2 duplicate rationale",
-        "9 of 10 questions (90 %)",
+        "9 of 10",
         "out of memory",
         "$0.0125 for 1000 prompt and 500 completion tokens, over 2 start(s)",
         "3 attempts ended without an answer",

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from engine.config.experiment import ExperimentConfig
 from engine.report.matrix import Point, headline, points, tables
 from tests.engine.report.matrices import EXPERIMENT, measured
@@ -27,7 +29,7 @@ def test_a_cell_is_all_its_seeds_together() -> None:
     assert told["fine-tune-cot good 8 all"] == (0.75, 2, 2)
     assert told["fine-tune-cot good 1 all"] == (0.0, 1, 2)
     assert told["fine-tune-cot bad 8 all"] == (None, 0, 2)
-    assert told["zero-shot-cot good 8 all"] == (0.5, 1, 1)  # two of four: what failed is wrong
+    assert told["zero-shot-cot good 8 all"] == (0.5, 4, 4)  # two of four: what failed is wrong
     assert told["zero-shot-cot bad 8 all"] == (None, 0, 1)
 
 
@@ -49,7 +51,7 @@ def test_tables_vary_one_axis_and_say_what_is_missing() -> None:
     results, measures = measured(EXPERIMENT, hits)
     told = dict(tables(EXPERIMENT, points(EXPERIMENT, results, measures), {"coin_flip": 0.5}))
     titles = ["Methods", "Degree of reasoning diversity (D)", "Training questions", "Teacher"]
-    assert list(told) == titles  # bases and filters have one value each
+    assert list(told) == [*titles, "What the students read"]  # bases and filters have one value each
     rows = {
         title: [line.split("|")[1].strip() for line in table.splitlines()[2:]]
         for title, table in told.items()
@@ -59,7 +61,8 @@ def test_tables_vary_one_axis_and_say_what_is_missing() -> None:
         "zero-shot-cot (good)",
         "zero-shot-cot (bad)",
         "fine-tune",
-        "fine-tune-cot (D = 8)",
+        "fine-tune-cot, D = 1",
+        "fine-tune-cot, D = 8",
     ]
     assert rows["Degree of reasoning diversity (D)"] == [
         "fine-tune",
@@ -72,6 +75,46 @@ def test_tables_vary_one_axis_and_say_what_is_missing() -> None:
     ]
     one = next(line for line in told["Degree of reasoning diversity (D)"].splitlines() if "D = 1" in line)
     assert "0.0 (" in one and "[1 of 2 seeds]" in one
+    head = told["Methods"].splitlines()[0]
+    assert [cell.strip() for cell in head.strip("|").split("|")] == ["", "coin_flip (n = 4)", "seeds"]
+    by_label = {line.split("|")[1].strip(): line.split("|") for line in told["Methods"].splitlines()[2:]}
+    assert by_label["fine-tune"][3].strip() == "2" and "[n = 2]" in by_label["fine-tune"][2]
+    assert by_label["zero-shot-cot (good)"][3].strip() == "–"
+
+
+def test_what_each_cell_read_stands_beside_its_accuracy() -> None:
+    hits = {
+        "x.fine-tune-cot.s0": HALF,
+        "x.fine-tune-cot.s1": ALL,
+        "x.fine-tune-cot.d1.s1": NONE,
+        "x.fine-tune.s0": ALL,
+    }
+    results, measures = measured(EXPERIMENT, hits)
+    told = dict(tables(EXPERIMENT, points(EXPERIMENT, results, measures)))["What the students read"]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in told.splitlines()[2:]]
+    runs = {run.student: run.rows for run in results.runs}
+    mean = round((runs["x.fine-tune-cot.s0"] + runs["x.fine-tune-cot.s1"]) / 2)
+    assert rows == [
+        ["fine-tune", f"{runs['x.fine-tune.s0']} (9)"],
+        ["fine-tune-cot, D = 1", f"{runs['x.fine-tune-cot.d1.s1']} (9)"],
+        ["fine-tune-cot, D = 8", f"{mean} (9)"],
+    ]
+
+
+def test_a_run_that_another_one_with_new_settings_follows_is_no_result_of_the_cell() -> None:
+    results, measures = measured(EXPERIMENT, {"x.fine-tune.s0": HALF, "x.fine-tune.s1": HALF})
+    first, second = results.runs
+    results = replace(results, runs=(replace(first, superseded=True), second))
+    plain = next(p for p in points(EXPERIMENT, results, measures) if p.cell.method == "fine-tune")
+    assert found(plain) == (0.5, 1, 2)
+
+
+def test_a_baseline_that_is_not_through_says_how_far_it_is() -> None:
+    results, measures = measured(EXPERIMENT, {})
+    exam, rest = results.plans
+    results = replace(results, plans=(replace(exam, wanted=150), rest))
+    told = dict(tables(EXPERIMENT, points(EXPERIMENT, results, measures)))["Methods"]
+    assert "[4 of 150 questions]" in told
 
 
 def test_nothing_measured_is_a_table_of_dashes() -> None:

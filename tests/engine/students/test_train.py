@@ -51,6 +51,20 @@ def test_what_a_run_leaves_agrees_with_what_it_reported(alone) -> None:
     assert digest in card and "95 %" in card and "seed 0" in card and "60 rows" in card
 
 
+def test_the_test_split_is_read_once_after_dev_has_chosen(alone) -> None:
+    for name in ("nano", "patient", *BASES):
+        told = events(alone.runs[name])
+        tested = [
+            place for place, event in enumerate(told) if event["event"] == "eval" and event["split"] == "test"
+        ]
+        last = max(place for place, event in enumerate(told) if event["event"] in ("step", "checkpoint"))
+        assert tested and min(tested) > last
+        asked = [told[place]["task"] for place in tested]
+        assert len(asked) == len(set(asked))
+        evaluation = json.loads((alone.runs[name] / "evaluation.json").read_text())
+        assert {told[place]["step"] for place in tested} == {evaluation["step"]}
+
+
 def test_only_the_newest_checkpoints_and_the_best_one_stay(alone) -> None:
     run = alone.runs["nano"]
     steps = complete_steps(run / "checkpoints")

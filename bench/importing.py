@@ -1,0 +1,107 @@
+"""Reading a large task file into a new `state.db`: `python -m bench.importing [--quick]`.
+
+One million questions (a tenth where it has to be quick) as JSON lines, zipped JSON lines and Parquet, each read by a process of
+its own, from the start of Python to the last commit; and how large that process ever was. Needs neither teacher nor network.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.cli import alone
+from bench.house import House, Ran, house, measured
+from bench.tables import Row, Table
+
+SOURCES = ("sums.jsonl", "sums.jsonl.gz", "sums.parquet")
+
+
+def bench(quick: bool) -> Table:
+    """Time and memory for each kind of file; a tenth of the questions where it has to be quick."""
+    questions = 100_000 if quick else 1_000_000
+    rows = []
+    with house() as home:
+        home.furnish("http://127.0.0.1:9/v1", questions=questions)
+        empty = _of(home, "", 0)
+        for source in SOURCES:
+            _make(home.folder, source)
+            ran = _of(home, source, questions)
+            size = (home.folder / source).stat().st_size / 1e6
+            rows += [
+                Row(f"{source} ({size:,.0f} MB)", f"{ran.wall_s:.1f} s, CPU {ran.cpu_s:.1f} s"),
+                Row("  peak of resident memory", f"{ran.memory_mb:,.0f} MB"),
+                Row("  `state.db` then", f"{home.database.stat().st_size / 1e6:,.0f} MB"),
+            ]
+    rows.append(Row("the same process without a task", f"{empty.wall_s:.1f} s, {empty.memory_mb:,.0f} MB"))
+    return Table("Import", f"{questions:,} questions in one file, into a new state.db.", rows)
+
+
+def _of(home: House, source: str, questions: int) -> Ran:
+    """The import of one file, into a database that is new."""
+    for path in home.folder.glob("state.db*"):
+        path.unlink()
+    ran = measured("bench.importing", "--read", str(home.folder), source)
+    if int(ran.output) != questions:
+        raise RuntimeError(f"{source}: {ran.output} of {questions} questions were stored")
+    return ran
+
+
+def _make(folder: Path, source: str) -> None:
+    """The same questions in another kind of file."""
+    lines = folder / "sums.jsonl"
+    if source.endswith(".gz"):
+        with lines.open("rb") as file, gzip.open(folder / source, "wb", compresslevel=1) as packed:
+            shutil.copyfileobj(file, packed)
+    elif source.endswith(".parquet"):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        schema = pa.schema([(name, pa.string()) for name in ("id", "question", "answer", "split")])
+        with pq.ParquetWriter(folder / source, schema) as writer:
+            for rows in _parts(lines, 50_000):
+                writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+
+
+def _parts(lines: Path, size: int) -> Iterator[list[dict[str, str]]]:
+    with lines.open(encoding="utf-8") as file:
+        part: list[dict[str, str]] = []
+        for line in file:
+            part.append(json.loads(line))
+            if len(part) == size:
+                yield part
+                part = []
+        if part:
+            yield part
+
+
+def read(folder: Path, source: str) -> int:
+    """What a daemon does with its tasks at its first start; how many questions `state.db` has then."""
+    from contextlib import closing
+
+    from daemon.setup import read_input, synchronise
+    from engine.config import load_config
+    from state.database import open_reader, open_writer
+
+    path = folder / "config.toml"
+    text = path.read_text(encoding="utf-8")
+    if source:
+        config = load_config(path)
+        config.tasks["sums"] = config.tasks["sums"].model_copy(update={"source": source})
+    else:
+        (folder / "empty.toml").write_text(text.split("[tasks.")[0], encoding="utf-8")
+        config = load_config(folder / "empty.toml")
+    open_writer(config.database).close()
+    synchronise(config, read_input(config))
+    with closing(open_reader(config.database)) as connection:
+        return int(connection.execute("SELECT count(*) FROM question").fetchone()[0])
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--read"]:
+        print(read(Path(sys.argv[2]), sys.argv[3]))
+    else:
+        alone(bench)
