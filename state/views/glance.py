@@ -58,6 +58,7 @@ class PlanStatus:
     failed: int
     skipped: int
     usd: float = 0.0  # settled; what is in flight is not in it
+    strategy: str = ""
     samples: str = ""  # equal for plans that share their samples: each counts them, one of them paid
     shared: tuple[float, int] | None = (
         None  # what those plans spent together, and the most that one of them accepted
@@ -142,7 +143,7 @@ class TaskStatus:
     triggers: tuple[Trigger, ...]
     students: tuple[str, ...]
     best_accuracy: float | None  # of a student, on the test split
-    teacher_accuracy: float | None  # on the same questions
+    teacher_accuracy: float | None  # of the best of its teachers, on the same questions
     eta_s: float | None
     run_id: int | None  # a run of this task that is active or queued
 

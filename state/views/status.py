@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,7 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
         plan_rows = rows(
             connection,
             "SELECT p.id, p.name, t.name, p.teachers, p.split, p.wanted, p.claimed, p.stored, p.accepted,"
-            " p.rejected, p.failed, p.skipped, p.spent_micros, p.recipe FROM plan p JOIN task t ON t.id = p.task_id"
+            " p.rejected, p.failed, p.skipped, p.spent_micros, p.recipe, p.strategy FROM plan p JOIN task t ON t.id = p.task_id"
             " WHERE p.active = 1 ORDER BY p.id",
         )
         teacher_rows = rows(
@@ -222,6 +222,7 @@ def _plan(row: Any, alive: bool) -> PlanStatus:
         skipped,
         spent,
         recipe,
+        strategy,
     ) = row
     return PlanStatus(
         id=plan_id,
@@ -237,6 +238,7 @@ def _plan(row: Any, alive: bool) -> PlanStatus:
         failed=failed,
         skipped=skipped,
         usd=spent / 1e6,
+        strategy=strategy,
         samples=f"{task}|{split}|{recipe}",
     )
 
@@ -300,13 +302,17 @@ def _task(
         triggers=tuple(found),
         students=student_names(config, name),
         best_accuracy=max([*finished, *([best] if best is not None else [])], default=None),
-        teacher_accuracy=share(
-            sum(plan.accepted for plan in held_out),
-            sum(plan.accepted + plan.rejected for plan in held_out),
-        ),
+        teacher_accuracy=_teacher_accuracy(held_out),
         eta_s=_eta(waiting, 0.0 if paused else rates.get(name, 0.0), share(accepted, accepted + rejected)),
         run_id=next((run.id for run in sorted(busy, key=lambda run: not run.active)), None),
     )
+
+
+def _teacher_accuracy(plans: Sequence[PlanStatus]) -> float | None:
+    """What the best plan on test reaches, as the report has it: those that reason, a failed sample counts as wrong."""
+    reasoning = [plan for plan in plans if plan.strategy != "zero-shot"] or plans
+    shares = [share(plan.accepted, plan.accepted + plan.rejected + plan.failed) for plan in reasoning]
+    return max((found for found in shares if found is not None), default=None)
 
 
 def _train_plan(plan: PlanStatus) -> TrainPlan:

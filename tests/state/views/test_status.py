@@ -127,6 +127,29 @@ def test_tasks_and_their_next_trigger(reader: Connection) -> None:
     assert tasks["letters"].paused
 
 
+def test_the_teacher_beside_students_is_the_best_one_that_reasons(writer: Connection) -> None:
+    names = [name for _, name, *_ in writer.execute("PRAGMA table_info(plan)") if name != "id"]
+    for strategy, accepted, rejected, failed in (
+        ("zero-shot-cot", 90, 5, 5),
+        ("zero-shot", 99, 1, 0),
+        ("few-shot-cot", 88, 2, 10),
+    ):
+        new = {
+            "recipe": strategy,
+            "strategy": strategy,
+            "accepted": accepted,
+            "rejected": rejected,
+            "failed": failed,
+        }
+        writer.execute(
+            f"INSERT INTO plan ({', '.join(names)}) SELECT {', '.join(f':{name}' if name in new else name for name in names)}"
+            " FROM plan WHERE split = 'test' LIMIT 1",
+            new,
+        )
+    coin = next(task for task in read_status(writer, NOW, here).tasks if task.name == "coin_flip")
+    assert coin.teacher_accuracy == 0.9
+
+
 def test_what_another_version_wrote_is_not_fatal(writer: Connection) -> None:
     writer.execute("UPDATE pulse SET data = '[1, 2'")
     writer.execute("UPDATE boot SET config = 'null'")
