@@ -39,6 +39,7 @@ from daemon.setup import (
 )
 from daemon.trainer import Trainer
 from engine.config import Config, TaskConfig, TeacherConfig
+from engine.config.prices import unpriced
 from engine.errors import CoterieError, SecretError
 from engine.tasks import GivenTask
 from engine.teachers.client import TeacherClient
@@ -205,6 +206,7 @@ class Reload:
                 self._bus.emit(events.ConfigRefused(reason=error.message))
                 return
             changes = differences(self.config, config)
+            unbound = set(unpriced(self.config))
             self.config = config
             self._remember(config, new.given)
             self._ledger.total.cap = micros(await anyio.to_thread.run_sync(budget_of, config))
@@ -228,6 +230,8 @@ class Reload:
         self._bus.emit(events.ConfigReloaded(changes=(*changes, *keys)))
         if new.later:
             self._bus.emit(events.RestartNeeded(what=new.later))
+        for said in set(unpriced(config)) - unbound:
+            self._bus.emit(events.Noted(what=said))
         for desk in self._claimer.desks:
             if desk.parked and not desk.retired:
                 self._bus.emit(events.TeacherParked(teacher=desk.name, reason=_still(desk, config)))
