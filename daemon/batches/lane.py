@@ -205,7 +205,7 @@ class BatchLane(Lane):
         batch.input_file_id = got
         with anyio.CancelScope(shield=True):
             await self._write(batch, state=BatchState.CREATING, input_file_id=got)
-        if not self._closed:
+        if not self._closed and not self._unwanted(batch):  # else the next look takes it back
             await self._create(batch)
 
     async def _create(self, batch: OutBatch) -> None:
