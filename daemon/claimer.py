@@ -20,6 +20,7 @@ from anyio.abc import TaskStatus
 
 from daemon import events
 from daemon.clock import Clock
+from daemon.crossings import Crossings
 from daemon.desk import Desk
 from daemon.jobs import Job, bound_tokens, together
 from daemon.ledger import Ledger
@@ -74,6 +75,8 @@ class Claimer:
         self.tiers = Tiers(self._by_name, self._spent_out, bus)
         self._turn = dict.fromkeys(self._by_name, 0.0)  # the place of the plan that each desk served last
         self._too_little: dict[tuple[int, str], float] = {}  # money left when it last was too little
+        self._need: dict[tuple[int, str], int] = {}  # the most that a request may cost
+        self._crossings = Crossings(ledger, bus)
         self._held: list[Job] = []  # of paused plans
         self._by_need = [plan for plan in plans if plan.by_need]
         self._waiting_for_money: list[Job] = []
@@ -272,8 +275,9 @@ class Claimer:
             for desk in desks:
                 if desk.available and job.bound(desk.price) <= self._ledger.room(job.plan.id, desk.id):
                     return desk
+            binds = self._ledger.binds_teacher
             if not all(
-                desk.parked or desk.retired or self._ledger.binds_teacher(job.plan.id, desk.id)
+                desk.parked or desk.retired or binds(job.plan.id, desk.id, job.bound(desk.price))
                 for desk in desks
             ):
                 return None
@@ -311,6 +315,7 @@ class Claimer:
             return desk.price.bound(bound_tokens(frame + estimate_tokens(question)), output)
 
         most = desk.price.bound(bound_tokens(plan.longest + max(FRAME, frame)), output)
+        self._need[plan.id, desk.name] = most
         room = self._ledger.room(plan.id, desk.id)
         allowance = NO_CAP if math.isinf(room) else max(0, min(int(room), count * most))
         held = 0 if allowance == NO_CAP else allowance
@@ -332,7 +337,7 @@ class Claimer:
         )
         desk.claimed(now := self._clock.monotonic(), now - started)
         reserved = sum(sample.attempt.reserved_micros for sample in got.samples if sample.attempt)
-        self._ledger.settle(plan.id, desk.id, held, reserved)
+        self._ledger.settle(plan.id, desk.id, held - reserved, 0)
         plan.exhausted = got.exhausted
         plan.waiting = got.waiting and not plan.unsettled
         plan.open += len(got.samples)
@@ -355,22 +360,24 @@ class Claimer:
 
     def _spent_out(self, plan: ActivePlan, desk: Desk) -> bool:
         """Whether a teacher's own budget leaves no room for a further request of a plan."""
-        return not self._affords(plan, desk) and self._ledger.binds_teacher(plan.id, desk.id)
+        need = self._need.get((plan.id, desk.name), 0)
+        return not self._affords(plan, desk) and self._ledger.binds_teacher(plan.id, desk.id, need)
 
     def _note_money(self, plan: ActivePlan) -> None:
         """Whether a plan is short: one of its begun samples waits for money, or no teacher's claim can be paid."""
-        at = next((self._by_name[job.teacher] for job in self._waiting_for_money if job.plan is plan), None)
-        if at is None and not (plan.exhausted or plan.waiting or self.waits(plan)):
-            desks = [desk for desk in self.tiers.serving(plan) if desk.available]
-            if desks and not any(self._affords(plan, desk) for desk in desks):
-                at = desks[0]
-        if at is None:
-            self.short.pop(plan.id, None)
-            return
-        which = self._ledger.binding(plan.id, at.id)
-        if which not in self.short.values():
-            self._bus.emit(events.BudgetReached(which=which))
-        self.short[plan.id] = which
+        if job := next((job for job in self._waiting_for_money if job.plan is plan), None):
+            at = self._by_name[job.teacher]
+            need = job.bound(at.price)
+        else:
+            over = plan.exhausted or plan.waiting or self.waits(plan)
+            desks = [] if over else [desk for desk in self.tiers.serving(plan) if desk.available]
+            if not desks or any(self._affords(plan, desk) for desk in desks):
+                self.short.pop(plan.id, None)
+                return
+            at = desks[0]
+            need = self._need.get((plan.id, at.name), 0)
+        self.short[plan.id] = self._ledger.binding(plan.id, at.id)
+        self._crossings.note(plan.id, at.id, need)
 
 
 def job_of(sample: ClaimedSample, plan: ActivePlan) -> Job:

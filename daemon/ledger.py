@@ -86,27 +86,39 @@ class Account:
 
     cap: int | None
     used: int = 0  # spent and reserved
+    reserved: int = 0  # of it, for what has not ended
+    words: str = BUDGET
 
     def room(self) -> float:
         """What is left."""
         return math.inf if self.cap is None else self.cap - self.used
 
+    def left_over(self) -> float:
+        """What would be left if all that is reserved came back."""
+        return self.room() + self.reserved
+
 
 class Ledger:
     """The accounts a request counts against: everything, its teacher's and its plan's."""
 
-    def __init__(self, total_cap: int | None, used: int = 0) -> None:
-        self.total = Account(total_cap, used)
+    def __init__(self, total_cap: int | None, used: int = 0, reserved: int = 0) -> None:
+        self.total = Account(total_cap, used, reserved)
         self._teachers: dict[int, Account] = {}
         self._plans: dict[int, Account] = {}
 
-    def add_teacher(self, teacher_id: int, cap: int | None, used: int) -> None:
-        """A teacher with what it already used."""
-        self._teachers[teacher_id] = Account(cap, used)
+    def add_teacher(
+        self, teacher_id: int, cap: int | None, used: int, *, reserved: int = 0, name: str = ""
+    ) -> None:
+        """A teacher with what it already used, and how much of that is only reserved."""
+        key = f" (teachers.{name}.budget_usd)" if name else ""
+        self._teachers[teacher_id] = Account(cap, used, reserved, f"the teacher's budget{key}")
 
-    def add_plan(self, plan_id: int, cap: int | None, used: int) -> None:
-        """A plan with what it already used."""
-        self._plans[plan_id] = Account(cap, used)
+    def add_plan(
+        self, plan_id: int, cap: int | None, used: int, *, reserved: int = 0, name: str = "", task: str = ""
+    ) -> None:
+        """A plan with what it already used, and how much of that is only reserved."""
+        key = f" (budget_usd of plan {name}, task {task})" if name else ""
+        self._plans[plan_id] = Account(cap, used, reserved, f"the plan's budget{key}")
 
     def cap_teacher(self, teacher_id: int, cap: int | None) -> None:
         """Another cap for a teacher; what it used stays."""
@@ -126,23 +138,30 @@ class Ledger:
             return False
         for account in self._of(plan_id, teacher_id):
             account.used += micros
+            account.reserved += micros
         return True
 
     def settle(self, plan_id: int, teacher_id: int, reserved: int, cost: int) -> None:
         """Replaces a reservation by what was billed."""
         for account in self._of(plan_id, teacher_id):
             account.used += cost - reserved
+            account.reserved -= reserved
 
     def binding(self, plan_id: int, teacher_id: int) -> str:
         """Which cap leaves the least room, in a person's words."""
-        names = (BUDGET, "the teacher's budget", "the plan's budget")
-        rooms = [account.room() for account in self._of(plan_id, teacher_id)]
-        return names[rooms.index(min(rooms))]
+        return min(self._of(plan_id, teacher_id), key=Account.room).words
 
-    def binds_teacher(self, plan_id: int, teacher_id: int) -> bool:
-        """Whether the teacher's own cap leaves less room than the others, so that another teacher may have more."""
-        total, teacher, plan = self._of(plan_id, teacher_id)
-        return teacher.room() < min(total.room(), plan.room())
+    def used_up(self, plan_id: int, teacher_id: int, need: int) -> Account | None:
+        """The account that is too small for a request of `need` whatever the requests that are out will cost."""
+        least = min(self._of(plan_id, teacher_id), key=Account.left_over)
+        return least if least.left_over() < need else None
+
+    def binds_teacher(self, plan_id: int, teacher_id: int, need: int) -> bool:
+        """Whether the teacher's own cap is what is too small for a request of `need`, whatever those that are out cost.
+
+        Then another teacher may have more. Money that is only reserved comes back: until then the work waits.
+        """
+        return self.used_up(plan_id, teacher_id, need) is self._teachers[teacher_id]
 
     def _of(self, plan_id: int, teacher_id: int) -> tuple[Account, Account, Account]:
         return self.total, self._teachers[teacher_id], self._plans[plan_id]

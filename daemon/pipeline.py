@@ -139,7 +139,8 @@ class Pipeline:
     async def take_up(self, database: Path) -> None:
         """What an earlier daemon left comes first: verdicts that are missing, then samples that are open."""
         await grade_missing(database, self._writer, self.plans)
-        await take_up(database, self.claimer, self.plans, self._aside)
+        for note in await take_up(database, self.claimer, self.plans, self._aside):
+            self._bus.emit(events.Noted(what=note))
         desks = [desk for desk in self.desks if isinstance(desk, BatchDesk)]
         self.former, left = await take_up_batches(
             database, desks, self.plans, self._ledger, self._clock.monotonic(), self._aside

@@ -27,9 +27,19 @@ from daemon.ledger import Ledger, micros
 from daemon.planner import Planner
 from daemon.plans import ActivePlan
 from daemon.resuming import grade_missing, take_up
-from daemon.setup import Catalog, Input, budget_of, known_tasks, read_input, resynchronise, used_by_plans
+from daemon.setup import (
+    Catalog,
+    Input,
+    add_plan,
+    budget_of,
+    known_tasks,
+    read_input,
+    resynchronise,
+    used_by_plans,
+)
 from daemon.trainer import Trainer
 from engine.config import Config, TaskConfig, TeacherConfig
+from engine.config.prices import unpriced
 from engine.errors import CoterieError, SecretError
 from engine.tasks import GivenTask
 from engine.teachers.client import TeacherClient
@@ -196,6 +206,7 @@ class Reload:
                 self._bus.emit(events.ConfigRefused(reason=error.message))
                 return
             changes = differences(self.config, config)
+            unbound = set(unpriced(self.config))
             self.config = config
             self._remember(config, new.given)
             self._ledger.total.cap = micros(await anyio.to_thread.run_sync(budget_of, config))
@@ -208,7 +219,8 @@ class Reload:
             self._planner.configure(config, catalog.task_ids)
             self._trainer.configure(config, new.devices)
             await grade_missing(config.database, self._writer, fresh)
-            await take_up(config.database, self._claimer, fresh)
+            for note in await take_up(config.database, self._claimer, fresh):
+                self._bus.emit(events.Noted(what=note))
             for plan in fresh:
                 plan.completed = plan.done  # told at an earlier start
             self._claimer.look_again()
@@ -218,6 +230,8 @@ class Reload:
         self._bus.emit(events.ConfigReloaded(changes=(*changes, *keys)))
         if new.later:
             self._bus.emit(events.RestartNeeded(what=new.later))
+        for said in set(unpriced(config)) - unbound:
+            self._bus.emit(events.Noted(what=said))
         for desk in self._claimer.desks:
             if desk.parked and not desk.retired:
                 self._bus.emit(events.TeacherParked(teacher=desk.name, reason=_still(desk, config)))
@@ -239,7 +253,11 @@ class Reload:
             client, url = new.clients[name]
             desk = self._opening.desk(row, config, client, url)
             self._ledger.add_teacher(
-                desk.id, micros(config.budget_usd), row.spent_micros + row.reserved_micros
+                desk.id,
+                micros(config.budget_usd),
+                row.spent_micros + row.reserved_micros,
+                reserved=row.reserved_micros,
+                name=name,
             )
             self._claimer.add_desk(desk)
             for key in keys:
@@ -272,22 +290,21 @@ class Reload:
         for lane in lanes.values():
             desk.drop_lane(lane)
 
-    def _plans(self, plans: list[ActivePlan], used: dict[int, int]) -> list[ActivePlan]:
+    def _plans(self, plans: list[ActivePlan], used: dict[int, tuple[int, int]]) -> list[ActivePlan]:
         """Changes the plans in place and retires what is gone; returns those this daemon did not know."""
         active, fresh = [], []
         for plan in plans:
-            cap = micros(plan.config.budget_usd)
             known = self._known.get(plan.id)
             if known is not None:
                 known.renew(plan)
-                self._ledger.cap_plan(plan.id, cap)
+                self._ledger.cap_plan(plan.id, micros(plan.config.budget_usd))
                 active.append(known)
                 if plan.id in self._former:  # what of it is not out in a batch is in nobody's hands
                     self._former.discard(plan.id)
                     fresh.append(known)
             else:
                 self._known[plan.id] = plan
-                self._ledger.add_plan(plan.id, cap, used.get(plan.id, 0))
+                add_plan(self._ledger, plan, used)
                 active.append(plan)
                 fresh.append(plan)
         kept = {plan.id for plan in active}

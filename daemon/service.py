@@ -39,6 +39,7 @@ from daemon.sharing import Sharing
 from daemon.trainer import Trainer
 from daemon.work import Work
 from engine.config import Config, TeacherConfig
+from engine.config.prices import unpriced
 from engine.errors import CoterieError
 from engine.teachers.batch_client import BatchClient
 from engine.teachers.client import TeacherClient
@@ -117,8 +118,8 @@ class Service:
                         unknown_attempts=catalog.boot.unknown_attempts,
                     )
                 )
-                if note:
-                    self._bus.emit(events.Noted(what=note))
+                for said in ([note] if note else []) + list(unpriced(self._config)):
+                    self._bus.emit(events.Noted(what=said))
                 for event in catalog.news:
                     self._bus.emit(event)
                 try:

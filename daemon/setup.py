@@ -357,13 +357,16 @@ def make_ledger(config: Config, catalog: Catalog) -> Ledger:
             teacher.id,
             micros(config.teachers[name].budget_usd),
             teacher.spent_micros + teacher.reserved_micros,
+            reserved=teacher.reserved_micros,
+            name=name,
         )
     used = used_by_plans(config)
     with contextlib.closing(open_reader(config.database)) as connection:
-        everything = "SELECT coalesce(sum(spent_micros + reserved_micros), 0) FROM teacher"
-        ledger.total.used = connection.execute(everything).fetchone()[0]  # former teachers count too
+        everything = "SELECT coalesce(sum(spent_micros + reserved_micros), 0), coalesce(sum(reserved_micros), 0) FROM teacher"
+        # Former teachers count too.
+        ledger.total.used, ledger.total.reserved = connection.execute(everything).fetchone()
     for plan in catalog.plans:
-        ledger.add_plan(plan.id, micros(plan.config.budget_usd), used.get(plan.id, 0))
+        add_plan(ledger, plan, used)
     return ledger
 
 
@@ -373,7 +376,15 @@ def budget_of(config: Config) -> float | None:
         return budget_in_force(connection, config.daemon.budget_usd)
 
 
-def used_by_plans(config: Config) -> dict[int, int]:
-    """Micro-dollars that each plan spent or has reserved, as stored."""
+def used_by_plans(config: Config) -> dict[int, tuple[int, int]]:
+    """Micro-dollars that each plan spent or has reserved, and what of it is reserved, as stored."""
     with contextlib.closing(open_reader(config.database)) as connection:
-        return dict(connection.execute("SELECT id, spent_micros + reserved_micros FROM plan").fetchall())
+        rows = connection.execute("SELECT id, spent_micros + reserved_micros, reserved_micros FROM plan")
+        return {key: (used, reserved) for key, used, reserved in rows}
+
+
+def add_plan(ledger: Ledger, plan: ActivePlan, used: Mapping[int, tuple[int, int]]) -> None:
+    """A plan's account."""
+    spent, reserved = used.get(plan.id, (0, 0))
+    cap = micros(plan.config.budget_usd)
+    ledger.add_plan(plan.id, cap, spent, reserved=reserved, name=plan.config.name, task=plan.task)

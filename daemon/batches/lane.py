@@ -152,12 +152,25 @@ class BatchLane(Lane):
     async def _look(self, batch: OutBatch) -> None:
         """Whatever is next for a batch."""
         batch.look_at = self._clock.monotonic() + batch.wait_s  # whatever happens, not at once again
-        if batch.state is BatchState.NEW:
+        sent = batch.state is BatchState.LIVE or batch.unsure
+        if not sent and self._unwanted(batch):
+            await self._end(
+                batch, BatchState.FAILED, "not sent: a plan or the teacher is gone, or a cap was lowered"
+            )
+        elif not sent and self.desk.paused:
+            self._later(batch, None)
+        elif batch.state is BatchState.NEW:
             await self._upload(batch)
         elif batch.state is BatchState.CREATING:
             await (self._search(batch) if batch.unsure else self._create(batch))
         else:
             await self._poll(batch)
+
+    def _unwanted(self, batch: OutBatch) -> bool:
+        """Whether a batch that could not be sent so far is not to be sent any more as it is."""
+        room = self._shared.ledger.room
+        plans = {row.job.plan for row in batch.rows.values()}
+        return self.desk.retired or any(plan.retired or room(plan.id, self.desk.id) < 0 for plan in plans)
 
     # Making a batch
 
@@ -192,7 +205,7 @@ class BatchLane(Lane):
         batch.input_file_id = got
         with anyio.CancelScope(shield=True):
             await self._write(batch, state=BatchState.CREATING, input_file_id=got)
-        if not self._closed:
+        if not self._closed and not self._unwanted(batch):  # else the next look takes it back
             await self._create(batch)
 
     async def _create(self, batch: OutBatch) -> None:

@@ -1,6 +1,8 @@
 """Makes a batch of the requests that wait: their attempts and the batch on disk, and its file.
 
-Nothing is sent here. What is written down when this ends is a batch in the state `new`.
+Nothing is sent here. What is written down when this ends is a batch in the state `new`. As in `carrier.py`, this is
+the last place before requests are sent: what was claimed ahead for a plan that is gone, or what a cap that was
+passed or lowered no longer covers, is given back.
 """
 
 from __future__ import annotations
@@ -16,9 +18,12 @@ from daemon.batches.files import InputFile, spool
 from daemon.batches.out import CHUNK, OutBatch, Shared
 from daemon.batches.rows import OutRow
 from daemon.jobs import Job
+from daemon.sent import Sent
 from state.batches import NewBatch, add_batches
 from state.claims import AttemptRequest, OpenAttempt, open_attempts
 from state.database import now_ms
+from state.outcomes import record
+from state.tables import Outcome
 
 
 async def make_batch(desk: BatchDesk, label: str, shared: Shared) -> tuple[OutBatch, InputFile] | None:
@@ -86,10 +91,21 @@ async def _opened(jobs: list[Job], desk: BatchDesk, shared: Shared) -> list[OutR
             job.attempt = None
             rows[job] = OutRow(job, attempt)
 
+    async def give_back(job: Job, attempt: OpenAttempt) -> None:
+        await shared.writer.do(record, Sent(job, desk, [attempt]).ending(0, Outcome.RELEASED, "not sent"))
+        if job.plan.retired:
+            shared.deliver(job)
+        else:
+            shared.out_of_money(job)
+
     for start in range(0, len(jobs), CHUNK):
         async with anyio.create_task_group() as group:
             for job in jobs[start : start + CHUNK]:
-                if job.attempt is None and job.plan.retired:
+                short = shared.ledger.room(job.plan.id, desk.id) < 0
+                if job.attempt is not None and (job.plan.retired or short):
+                    shared.ledger.settle(job.plan.id, desk.id, job.attempt.reserved_micros, 0)
+                    group.start_soon(give_back, job, job.attempt)
+                elif job.plan.retired:
                     shared.deliver(job)
                 else:
                     group.start_soon(open_one, job)

@@ -19,6 +19,7 @@ from daemon.claimer import job_of
 from daemon.ledger import Ledger
 from daemon.plans import ActivePlan
 from daemon.resuming import Aside, replay
+from daemon.setup import add_plan
 from engine.config import PlanConfig
 from state.batches import StoredBatch, StoredRow, batches_out, open_rows, stranded
 from state.claims import ClaimedSample, OpenAttempt, received_turns
@@ -47,7 +48,7 @@ async def take_up_batches(
         for plan, used in found[1]:
             known[plan.id] = plan
             former.append(plan)
-            ledger.add_plan(plan.id, None, used)
+            add_plan(ledger, plan, {plan.id: used})
         for batch, label in found[0]:
             lanes = [lane for lane in desk.each_lane() if lane.key.label == label]
             lane = lanes[0] if lanes else desk.lanes[0]
@@ -63,10 +64,10 @@ async def take_up_batches(
 
 def _read(
     database: Path, desk: BatchDesk, known: dict[int, ActivePlan]
-) -> tuple[list[tuple[OutBatch, str]], list[tuple[ActivePlan, int]]]:
+) -> tuple[list[tuple[OutBatch, str]], list[tuple[ActivePlan, tuple[int, int]]]]:
     """A teacher's batches with the labels of their keys, and plans of theirs that are not `known`."""
     known = dict(known)
-    former: list[tuple[ActivePlan, int]] = []
+    former: list[tuple[ActivePlan, tuple[int, int]]] = []
     batches: list[tuple[OutBatch, str]] = []
     with closing(open_reader(database)) as connection:
         for stored in batches_out(connection, desk.id):
@@ -123,11 +124,11 @@ def _row(connection: Connection, row: StoredRow, plan: ActivePlan, desk: BatchDe
     return OutRow(job, OpenAttempt(row.attempt_id, row.request_id, row.reserved_micros))
 
 
-def _former(connection: Connection, plan_id: int) -> tuple[ActivePlan, int]:
+def _former(connection: Connection, plan_id: int) -> tuple[ActivePlan, tuple[int, int]]:
     """A plan as its row remembers it, and what it used."""
-    task_id, task, answer_format, settings, recipe, teachers, wanted, used = connection.execute(
+    task_id, task, answer_format, settings, recipe, teachers, wanted, used, reserved = connection.execute(
         "SELECT p.task_id, t.name, t.answer_format, p.settings, p.recipe, p.teachers, p.wanted,"
-        " p.spent_micros + p.reserved_micros FROM plan p JOIN task t ON t.id = p.task_id WHERE p.id = ?",
+        " p.spent_micros + p.reserved_micros, p.reserved_micros FROM plan p JOIN task t ON t.id = p.task_id WHERE p.id = ?",
         (plan_id,),
     ).fetchone()
     given = {name: value for name, value in json.loads(settings).items() if name in PlanConfig.model_fields}
@@ -145,4 +146,4 @@ def _former(connection: Connection, plan_id: int) -> tuple[ActivePlan, int]:
         retired=True,
         completed=True,
     )
-    return plan, used
+    return plan, (used, reserved)

@@ -13,6 +13,7 @@ import anyio
 from daemon.devices import check_ranks, find_devices
 from daemon.setup import Input, overlaps, read_input
 from engine.config import Config, TeacherConfig, load_config
+from engine.config.prices import unpriced
 from engine.errors import JobFailed
 from engine.teachers.batch_client import BatchClient
 from engine.teachers.client import Answer, TeacherClient
@@ -38,6 +39,8 @@ def command(arguments: argparse.Namespace) -> int:
         _say(f"teacher {name}: {teacher.model} by {teacher.dialect}, {_keys(teacher, given.keys[name])}")
         if not teacher.training_allowed:
             _say("  its samples are left out of training (training_allowed = false)")
+    for said in unpriced(config):
+        _say(f"warning: {said}")
     _say(sqlite.describe())
     _database(config)
     if config.students:

@@ -74,7 +74,8 @@ class BudgetReached(Happened):
 
     def message(self) -> str:
         """Which cap, and what to do."""
-        return f"{self.which} is used up: no new request is sent. Raise it: `coterie budget USD`, B in the monitor, or config.toml and SIGHUP."
+        how = "`coterie budget USD`, B in the monitor, or " if "[daemon]" in self.which else ""
+        return f"{self.which} is used up: no new request is sent. Raise it: {how}config.toml and SIGHUP."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -75,6 +75,15 @@ _SCOPES: tuple[tuple[LimitScope, re.Pattern[str]], ...] = (
 _DAILY = re.compile(r"(?:per|/|a)[ _-]?day\b|\b(?:RPD|TPD|ITPD|OTPD)\b|\bdaily\b", re.IGNORECASE)
 _NO_FILES = (errno.EMFILE, errno.ENFILE)
 _TRANSIENT = frozenset({408, 409, 425})
+_REPORTED = {
+    "insufficient_quota": 429,
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "invalid_api_key": 401,
+    "authentication_error": 401,
+    "context_length_exceeded": 400,
+}
+"""Statuses of errors that are told by name alone."""
 _HINTS = {
     401: "the key is refused (401)",
     402: "payment is required (402)",
@@ -115,6 +124,33 @@ def classify_status(
         daily=daily,
         headers=rate_headers(headers, wall),
     )
+
+
+def classify_reported(
+    headers: Mapping[str, str], body: bytes, *, wall: float, secrets: Sequence[str] = ()
+) -> Failure | None:
+    """The failure that a 2xx means whose body is an error, as gateways send what their upstream refused.
+
+    None where it does not say what it would be as a status, or where work may have been done and billed (a server's
+    own error): then it is a malformed answer. Takes what `classify_status` takes.
+    """
+    try:
+        payload = decode_json(body[:READ_BODY])
+    except MalformedAnswer:
+        return None
+    error = payload.get("error") if isinstance(payload, dict) else None
+    if not isinstance(error, dict):
+        return None
+    code = str(error.get("code", ""))
+    known = (
+        int(code)
+        if re.fullmatch(r"4\d\d", code)
+        else _REPORTED.get(code) or _REPORTED.get(str(error.get("type")))
+    )
+    if known is None:
+        return None
+    failure = classify_status(known, headers, body, wall=wall, secrets=secrets)
+    return failure if failure.kind in ("limited", "parked", "permanent") else None
 
 
 def _scope(words: str) -> LimitScope | None:

@@ -23,7 +23,7 @@ from yarl import URL
 
 from engine.config import TeacherConfig
 from engine.errors import ConfigError
-from engine.teachers.classify import classify_exception, classify_status
+from engine.teachers.classify import classify_exception, classify_reported, classify_status
 from engine.teachers.decode import decode_json
 from engine.teachers.dialects import dialect
 from engine.teachers.failures import Failure, MalformedAnswer
@@ -168,8 +168,12 @@ class TeacherClient:
             else:
                 completions = await anyio.to_thread.run_sync(self._parse, raw, request)
         except MalformedAnswer as error:
+            latency = self._clock() - started
+            said = classify_reported(response.headers, raw, wall=self._wall(), secrets=secrets)
+            if said is not None:
+                return replace(said, latency_s=latency)
             failure = classify_exception(error, secrets=secrets)
-            return replace(failure, raw=raw, status=response.status, latency_s=self._clock() - started)
+            return replace(failure, raw=raw, status=response.status, latency_s=latency)
         except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:
             failure = classify_exception(error, secrets=secrets)
             return replace(failure, raw=raw, latency_s=self._clock() - started)

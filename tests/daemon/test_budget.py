@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 from tests.daemon.site import configure, coterie, count, daemon, query, teacher, wait_until
@@ -50,3 +51,25 @@ def test_what_is_no_amount_is_refused(tmp_path: Path) -> None:
         said = coterie(tmp_path, "budget", "--", given)
         assert said.returncode == 2
         assert "is no number of dollars from 0 to 1e9" in said.stderr
+
+
+def test_a_budget_that_bounds_nothing_is_told_at_the_start_and_by_check(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("sk-right-0001")
+    (tmp_path / "key").chmod(0o600)
+    with teacher(tmp_path, "--key", "sk-right-0001") as school:
+        configure(tmp_path, school.url, train=2, teacher='api_key_file = "key"')
+        text = (tmp_path / "config.toml").read_text()
+        assert "cannot bound it" not in coterie(tmp_path, "check").stdout
+        with daemon(tmp_path) as running:
+            wait_until("it runs", lambda: count(tmp_path, "pulse", "state = 'running'"))
+            (tmp_path / "config.toml").write_text(text.replace("usd_per_million_output", "#"))
+            running.process.send_signal(signal.SIGHUP)
+            said = "teachers.school has a key but no usd_per_million_output: what it costs is not counted"
+            wait_until("it is told", lambda: said in running.output())
+            running.terminate()
+            running.wait()
+        with daemon(tmp_path) as running:
+            wait_until("it is told", lambda: said in running.output())
+        assert (
+            f"warning: {said}, and [daemon] budget_usd cannot bound it" in coterie(tmp_path, "check").stdout
+        )

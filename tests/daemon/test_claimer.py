@@ -225,6 +225,59 @@ async def test_a_plan_without_money_holds_no_other_up(world: World) -> None:
         assert [event.which for event in bench.heard.of(BudgetReached)] == ["the plan's budget"]
 
 
+WORDS = {"usd_per_million_input": 0.001, "usd_per_million_output": 1.0}
+"""Prices by which a request of 256 tokens may cost 257 micro-dollars."""
+
+
+async def test_a_person_is_told_once_that_a_cap_is_used_up_and_again_when_it_was_raised(world: World) -> None:
+    plan = active_plan(world)
+    desk = desk_of(world, **WORDS)
+    async with claiming(world, [plan], [desk], cap=700) as bench:
+
+        async def spend() -> int:
+            """Short of money again and again, since what was reserved comes back, until all is spent."""
+            times = 0
+            while True:
+                bench.claimer.changed.notify()
+                with anyio.move_on_after(0.5):
+                    await until(lambda: desk.queued)
+                if not desk.queued:
+                    return times
+                times += bool(bench.claimer.short)
+                for job in [desk.pop() for _ in range(desk.queued)]:
+                    bench.end(job, 30)
+
+        assert await spend() > 3
+        (told,) = bench.heard.of(BudgetReached)
+        assert told.which == "the budget ([daemon] budget_usd)"
+        assert bench.ledger.total.reserved == 0
+        bench.ledger.total.cap = 1200
+        bench.claimer.look_again()
+        await spend()
+        assert len(bench.heard.of(BudgetReached)) == 2
+
+
+async def test_no_fallback_is_paid_while_a_teachers_budget_is_only_reserved(world: World) -> None:
+    plan = active_plan(world, teachers=("a",), fallbacks=("b",))
+    desks = [desk_of(world, "a", **WORDS), desk_of(world, "b", **WORDS)]
+    async with claiming(world, [plan], desks) as bench:
+        first = await bench.take(desks[0], 4)
+        bench.ledger.cap_teacher(desks[0].id, 700)
+        for job in first:
+            bench.end(job, 30)
+        bench.claimer.changed.notify()
+        await until(lambda: plan.id in bench.claimer.short or desks[1].queued)
+        assert desks[1].queued == 0, "the fallback is paid although a teacher's money is all there"
+        while desks[1].queued == 0:
+            with anyio.fail_after(10):
+                await until(lambda: desks[0].queued or desks[1].queued)
+            for job in [desks[0].pop() for _ in range(desks[0].queued)]:
+                bench.end(job, 30)
+            bench.claimer.changed.notify()
+        account = bench.ledger._teachers[desks[0].id]
+        assert 700 - (account.used - account.reserved) < 260, "money of the teacher was left over"
+
+
 async def test_the_cap_is_never_passed_and_used_up(world: World) -> None:
     plan = active_plan(world)
     desk = desk_of(world, usd_per_million_input=1.0, usd_per_million_output=1.0)

@@ -13,6 +13,7 @@ import pytest
 
 from daemon.lock import hold
 from engine.errors import InstanceRunning
+from tests.daemon.site import configure, coterie, count, daemon, teacher, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLDER = """
@@ -80,3 +81,24 @@ def test_a_holder_that_cannot_be_read_is_another_process(tmp_path: Path, text: b
         (tmp_path / "state.db.lock").write_bytes(text)
         with pytest.raises(InstanceRunning, match="another process"), hold(tmp_path / "state.db"):
             raise AssertionError("held twice")
+
+
+def test_a_deleted_lock_file_or_another_name_lets_no_second_daemon_in(tmp_path: Path) -> None:
+    with teacher(tmp_path, "--latency-ms", "200") as school:
+        configure(tmp_path, school.url, train=200)
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        with daemon(tmp_path) as first:
+            wait_until("it samples", lambda: count(tmp_path, "sample", "state = 'stored'"))
+            (tmp_path / "state.db.lock").unlink()  # taken for a leftover
+            (elsewhere / "config.toml").write_text((tmp_path / "config.toml").read_text())
+            (elsewhere / "state.db").symlink_to(tmp_path / "state.db")
+            for folder in (tmp_path, elsewhere):
+                said = coterie(folder, "run", "--no-tui", "--until-idle")
+                assert said.returncode == 3, said.stdout + said.stderr
+                assert f"is held by a running daemon (pid {first.process.pid})" in said.stderr
+            assert count(tmp_path, "boot") == 1
+            assert count(tmp_path, "attempt", "outcome = 'unknown'") == 0
+            first.kill()
+        with hold(tmp_path / "state.db"):
+            pass

@@ -37,7 +37,7 @@ def test_a_sample_between_two_turns_goes_on_with_its_second(world: World) -> Non
     world.record(ending(first, Outcome.OK, raw=chat("Let me think: heads."), cost=5))
     world.record(ending(second, Outcome.TRANSIENT, counts=True))
     world.reboot()  # the third was in flight
-    jobs = [job for job, _ in open_jobs(world.path, plan, DIALECTS)]
+    jobs = [job for job, _ in open_jobs(world.path, plan, DIALECTS)[0]]
     assert [job.sample_id for job in jobs] == [first.sample_id, second.sample_id, third.sample_id]
     assert [job.conversation.turn for job in jobs] == [1, 0, 0]
     assert [(job.attempts, job.unknowns) for job in jobs] == [(0, 0), (1, 0), (0, 1)]
@@ -45,11 +45,60 @@ def test_a_sample_between_two_turns_goes_on_with_its_second(world: World) -> Non
     assert any("Let me think: heads." in message.content for message in jobs[0].request.messages)
 
 
+BODIES = {
+    "openai-chat": {"choices": [{"message": {"content": "Let me think: heads."}, "finish_reason": "stop"}]},
+    "openai-completions": {"choices": [{"text": "Let me think: heads.", "finish_reason": "stop"}]},
+    "openai-responses": {
+        "status": "completed",
+        "output": [{"type": "message", "content": [{"type": "output_text", "text": "Let me think: heads."}]}],
+    },
+    "anthropic-messages": {
+        "content": [{"type": "text", "text": "Let me think: heads."}],
+        "stop_reason": "end_turn",
+    },
+}
+
+
+@pytest.mark.parametrize("known", ["", *BODIES])
+@pytest.mark.parametrize("spoken", BODIES)
+def test_what_was_paid_for_is_read_whatever_its_teacher_is_called_or_speaks_now(
+    world: World, spoken: str, known: str
+) -> None:
+    plan = active_plan(world)
+    (sample,) = world.claim(plan.id, 1).samples
+    world.record(ending(sample, Outcome.OK, raw=json.dumps(BODIES[spoken]).encode(), cost=5))
+    world.reboot()
+    ((job, _),), unreadable = open_jobs(world.path, plan, {1: known} if known else {})
+    assert (job.conversation.turn, unreadable) == (1, 0)
+    assert any("Let me think: heads." in message.content for message in job.request.messages)
+
+
+async def test_a_stored_answer_that_nothing_reads_stops_no_daemon_and_is_not_paid_again(world: World) -> None:
+    plan = active_plan(world)
+    first, second = world.claim(plan.id, 2).samples
+    world.record(ending(first, Outcome.OK, raw=b'{"of": "another version"}', cost=5))
+    world.reboot()
+    desk = desk_of(world)
+    async with writing(world) as writer:
+        claimer = Claimer(
+            boot_id=world.boot,
+            writer=writer,
+            ledger=Ledger(None),
+            bus=Bus(),
+            clock=SystemClock(),
+            desks=[desk],
+            plans=[plan],
+        )
+        (note,) = await take_up(world.path, claimer, [plan])
+    assert note.startswith("plan p, task t: 1 begun samples are left as they are")
+    assert [job.sample_id for job in desk.ready()] == [second.sample_id]
+
+
 def test_each_sample_comes_with_its_teacher(world: World) -> None:
     plan = active_plan(world, teachers=("a", "b"))
     world.claim(plan.id, 1, teacher="a")
     world.claim(plan.id, 1, teacher="b")
-    assert [teacher for _, teacher in open_jobs(world.path, plan, DIALECTS)] == [1, 2]
+    assert [teacher for _, teacher in open_jobs(world.path, plan, DIALECTS)[0]] == [1, 2]
 
 
 async def test_what_has_no_verdict_is_graded_in_few_commits(world: World) -> None:
@@ -89,5 +138,5 @@ async def test_a_begun_sample_of_a_fallback_stays_with_it_and_a_fresh_one_goes_b
             desks=desks,
             plans=[plan],
         )
-        await take_up(world.path, claimer, [plan])
+        assert await take_up(world.path, claimer, [plan]) == []
     assert [[job.conversation.turn for job in desk.ready()] for desk in desks] == [[0], [1]]

@@ -356,8 +356,9 @@ def test_usage_that_cannot_be_is_estimated_and_one_that_is_large_ends_at_the_cap
     for name in ("usage-missing", "usage-negative", "usage-absurd"):
         assert of_plan(night, name, "a.estimated, a.prompt_tokens < 200") == [(1, 1)] * 4
     assert of_plan(night, "usage-large", "a.outcome") == [("ok",), *[("released",)] * 3]
-    assert "the teacher's budget is used up: no new request is sent" in night.output
-    assert "the teacher's budget is used up" not in night.teacher("good")["reason"]
+    used_up = "the teacher's budget (teachers.usage-large.budget_usd) is used up: no new request is sent"
+    assert used_up in night.output
+    assert "budget" not in night.teacher("good")["reason"]
 
 
 def test_faults_that_are_not_the_samples_use_up_no_attempt(night: Night) -> None:

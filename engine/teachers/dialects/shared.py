@@ -158,7 +158,9 @@ def usage_of(top: dict[str, object], request: Request, texts: list[str]) -> Usag
         return settled(request, texts)
     prompt, completion = count(usage, "prompt_tokens"), count(usage, "completion_tokens")
     total = count(usage, "total_tokens")
-    if completion is None and prompt is not None and total is not None and total >= prompt:
+    if prompt is not None and total is not None and total >= prompt + (completion or 0):
+        # Where completion tokens are missing; and where they leave out the reasoning, which is in the total and
+        # on the bill (xAI, Gemini).
         completion = total - prompt
     cached = count(usage, "prompt_tokens_details", "cached_tokens")
     return settled(

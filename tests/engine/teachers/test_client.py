@@ -5,7 +5,11 @@ import gzip
 import json
 import ssl
 import subprocess
+import threading
+from dataclasses import replace
 
+import anyio
+import anyio.to_thread
 import pytest
 from aiohttp import web
 from pydantic import SecretStr
@@ -13,6 +17,7 @@ from pydantic import SecretStr
 from engine.errors import ConfigError
 from engine.teachers.client import Answer
 from engine.teachers.failures import Failure
+from engine.teachers.messages import Completion, Request
 from tests.engine.teachers.conftest import ASK, FaultServer, make_client
 
 pytestmark = pytest.mark.anyio
@@ -312,3 +317,58 @@ async def test_the_environment_s_proxy_is_not_used(faults, client, monkeypatch) 
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     faults.says(json.dumps(GOOD))
     assert isinstance(await ask(client), Answer)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "reason"),
+    [
+        ({"code": 402, "message": "Insufficient credits."}, "parked", "payment is required (402)"),
+        ({"code": "401", "message": "No auth"}, "parked", "the key is refused (401): No auth"),
+        ({"code": 429, "message": "Slow down"}, "limited", "rate limited (429): Slow down"),
+        (
+            {"code": "insufficient_quota", "message": "You exceeded your current quota"},
+            "parked",
+            "quota or billing (429)",
+        ),
+        ({"type": "rate_limit_error", "message": "x"}, "limited", "rate limited (429)"),
+        ({"code": 400, "message": "This model's maximum context length is 9"}, "permanent", "too long"),
+        ({"code": 502, "message": "upstream"}, "malformed", "the answer reports an error"),
+        ({"message": "overloaded"}, "malformed", "the answer reports an error"),
+        ("overloaded", "malformed", "the answer reports an error"),
+        ({"code": 10**400}, "malformed", "the answer reports an error"),
+    ],
+)
+async def test_an_error_under_a_200_is_what_it_would_be_by_its_status(
+    faults, client, error, kind, reason
+) -> None:
+    faults.says(json.dumps({"error": error}), retry_after="7")
+    failure = await ask(client, KEY)
+    assert isinstance(failure, Failure)
+    assert failure.kind == kind and reason in failure.reason
+    assert failure.retry_after_s == (7.0 if kind == "limited" else None)
+    assert bool(failure.raw) == (kind == "malformed"), "what may have been billed is kept"
+
+
+async def test_a_large_answer_that_was_received_is_not_lost_to_an_end_of_the_daemon(faults) -> None:
+    faults.says(json.dumps({**GOOD, "padding": "x" * 2_000_000}))
+    parsing, go_on = threading.Event(), threading.Event()
+    received: list[Answer | Failure] = []
+    async with make_client(faults.url, max_body=4_000_000) as client, anyio.create_task_group() as group:
+        parse = client.dialect.parse
+
+        def slow(payload: object, request: Request) -> list[Completion]:
+            parsing.set()
+            assert go_on.wait(20)
+            return parse(payload, request)
+
+        client.dialect = replace(client.dialect, parse=slow)
+
+        async def send() -> None:
+            received.append(await ask(client))
+
+        group.start_soon(send)
+        await anyio.to_thread.run_sync(parsing.wait, 20)
+        group.cancel_scope.cancel()  # a second signal
+        go_on.set()
+    (answer,) = received
+    assert isinstance(answer, Answer) and answer.completions[0].text == "Four."

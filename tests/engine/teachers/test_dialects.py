@@ -122,6 +122,20 @@ def test_completion_tokens_from_the_total() -> None:
     assert (completion.usage.completion_tokens, completion.usage.estimated) == (4, False)
 
 
+def test_reasoning_that_is_billed_and_not_among_the_completion_tokens_counts() -> None:
+    usage = {  # as xAI and Gemini tell it
+        "prompt_tokens": 32,
+        "completion_tokens": 9,
+        "total_tokens": 135,
+        "completion_tokens_details": {"reasoning_tokens": 94},
+    }
+    (completion,) = chat({"message": {"content": "x"}}, usage=usage)
+    assert (completion.usage.prompt_tokens, completion.usage.completion_tokens) == (32, 103)
+    assert completion.usage.reasoning_tokens == 94
+    (whole,) = chat({"message": {"content": "x"}}, usage={**usage, "completion_tokens": 103})
+    assert whole.usage == completion.usage, "as OpenAI tells the same"
+
+
 def test_estimates_are_near_and_learn() -> None:
     assert estimate_tokens("") == 0
     assert estimate_tokens("a" * 400) == 100
