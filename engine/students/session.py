@@ -80,7 +80,7 @@ class Session:
         """Gives the memory of model and optimizer back before the exported copy is loaded."""
         self.engine.destroy()
         self.engine = self.whole = None
-        self.loop.engine = self.loop.optimizer = None
+        self.loop.release()
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
