@@ -59,6 +59,8 @@ class Trained:
     memory_mb: float
     tokens_per_cpu_second: float = float("nan")
     """Of the process itself, whatever else runs on the machine; of one rank."""
+    tokens: int = 0
+    """Of all rows."""
     losses: dict[int, float] = field(default_factory=dict)
     mfu: float | None = None
     said: str = ""
@@ -233,6 +235,7 @@ def measured(run: Path, begun: float, clocks: dict[int, float]) -> Trained:
         tokens_per_cpu_second=each * (seen[-1] - seen[0]) / spent if spent else float("nan"),
         save_s=saves[-1],
         memory_mb=max(step["memory_mb"] for step in steps),
+        tokens=loaded["tokens"],
         losses={step["step"]: step["loss"] for step in steps},
         mfu=sum(mfus) / len(mfus) if mfus else None,
         said=f"{loaded['attention']}, {'packed' if loaded['packed'] else 'padded'}",

@@ -77,6 +77,10 @@ class RunResult:
     directory: str
     drops: dict[str, int]
     seconds: float | None
+    majority_of: int | None = None
+    """Sampled answers a question, where there are any."""
+    majority: float | None = None
+    """The accuracy of what most of them say."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -210,7 +214,8 @@ def _runs(connection: Connection) -> list[RunResult]:
     rows = connection.execute(
         "SELECT r.id, r.student, r.method, t.name, r.trigger, r.samples, r.questions, r.seed, e.n, e.correct,"
         " e.accuracy, e.low, e.high, (SELECT max(d.accuracy) FROM evaluation d WHERE d.run_id = r.id"
-        " AND d.task_id = e.task_id AND d.split = 'dev'), r.directory, r.drops, (r.ended_at - r.started_at) / 1000.0"
+        " AND d.task_id = e.task_id AND d.split = 'dev'), r.directory, r.drops, (r.ended_at - r.started_at) / 1000.0,"
+        " e.majority_of, e.majority"
         " FROM run r JOIN evaluation e ON e.run_id = r.id AND e.split = 'test' JOIN task t ON t.id = e.task_id"
         " WHERE r.state = 'done' AND t.active = 1 ORDER BY r.id, t.id"
     ).fetchall()
@@ -233,6 +238,8 @@ def _runs(connection: Connection) -> list[RunResult]:
             directory=row[14],
             drops=json.loads(row[15]),
             seconds=row[16],
+            majority_of=row[17],
+            majority=row[18],
         )
         for row in rows
     ]

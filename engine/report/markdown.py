@@ -19,7 +19,7 @@ READING = (
     " accuracy is over all its samples of test, as often and as warm as its plan asks; `majority of D` counts, once a"
     " question, the answer that most of D samples gave (of equally many, the first). A sample that failed counts as"
     " wrong. `teacher` reasons before it answers (zero-shot-CoT); `zero-shot` does not. A student's epoch is chosen on dev;"
-    " test is read once."
+    " test is read once, greedily; a student's `majority of k` is that of k answers sampled to the same questions."
 )
 
 

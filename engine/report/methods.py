@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.grading.majority import majority
 from engine.report.chance import chance
@@ -15,8 +15,8 @@ from state.results import PlanResult, Results, RunResult, TaskResult
 class Cell:
     """One accuracy (0 to 1) with its 95 % interval; `n` is 0 for the expected accuracy of chance.
 
-    `kind` says what it is whatever it is called: `random`, `fine-tune`, `fine-tune-cot`, a strategy's name, or that
-    and ` majority` for self-consistency.
+    `kind` says what it is whatever it is called: `random`, `fine-tune`, `fine-tune-cot`, a strategy's name, or one of
+    the last three and ` majority` for self-consistency.
     """
 
     method: str
@@ -39,7 +39,7 @@ class Cell:
 def method_table(results: Results) -> dict[str, list[Cell]]:
     """The methods of each task: chance, what teachers reach on test by each strategy, then the students in order.
 
-    Of several runs of a student the newest counts; a student that has no finished run is left out.
+    A student whose answers were sampled as well has a second row, for their majority. Of several runs of a student the newest counts; a student that has no finished run is left out.
     """
     return {
         task.name: [_random(task), *baselines(task, results), *_students(task, results)]
@@ -115,20 +115,33 @@ def _students(task: TaskResult, results: Results) -> list[Cell]:
             newest[run.student] = run
     order = [student["name"] for student in results.config.get("students", [])]
     names = [name for name in order if name in newest] + [name for name in newest if name not in order]
-    return [
-        Cell(
-            method=name,
-            kind=newest[name].method,
-            accuracy=newest[name].accuracy,
-            low=newest[name].low,
-            high=newest[name].high,
-            n=newest[name].n,
-            seed=newest[name].seed,
-            rows=newest[name].rows,
-            where=newest[name].directory,
-        )
-        for name in names
-    ]
+    return [cell for name in names for cell in _reached(name, newest[name])]
+
+
+def _reached(name: str, run: RunResult) -> list[Cell]:
+    greedy = Cell(
+        method=name,
+        kind=run.method,
+        accuracy=run.accuracy,
+        low=run.low,
+        high=run.high,
+        n=run.n,
+        seed=run.seed,
+        rows=run.rows,
+        where=run.directory,
+    )
+    if run.majority is None or not run.majority_of:
+        return [greedy]
+    low, high = wilson(round(run.majority * run.n), run.n)
+    voted = replace(
+        greedy,
+        method=f"{name}, majority of {run.majority_of}",
+        kind=f"{run.method} majority",
+        accuracy=run.majority,
+        low=low,
+        high=high,
+    )
+    return [greedy, voted]
 
 
 def text_table(head: Sequence[str], body: Sequence[Sequence[str]], *, left: int = 1) -> str:

@@ -144,7 +144,9 @@ class Loop:
         if not self._clipped:
             return None
         for each in self._clipped:
-            if each.grad is None:  # a weight that the batch did not use decays like any other, on any number of ranks
+            if (
+                each.grad is None
+            ):  # a weight that the batch did not use decays like any other, on any number of ranks
                 each.grad = torch.zeros_like(each)
         return torch.nn.utils.clip_grad_norm_(self._clipped, self.training.clip)
 

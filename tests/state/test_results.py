@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from state.results import read_results
 from state.runs import RunChange, RunReport, change_run, create_run, report_run
+from state.views.runs import run_detail
 from tests.state.test_runs import NEW, evaluation
 from tests.state.world import World, question_rows, stored
 
@@ -36,7 +37,7 @@ def test_finished_runs_with_their_best_dev_and_failed_ones_with_their_reason(wor
     evaluations = (
         evaluation(1, "dev", 5, 10, 4),
         evaluation(1, "dev", 9, 10, 6),
-        evaluation(1, "test", 9, 20, 11),
+        (*evaluation(1, "test", 9, 20, 11)[:-2], 5, 0.65),
     )
     values = {"state": "done", "directory": "runs/1", "started_at": 1000, "ended_at": 4500}
     report_run(world.connection, [RunReport(run_id=1, values=values, evaluations=evaluations)])
@@ -45,6 +46,13 @@ def test_finished_runs_with_their_best_dev_and_failed_ones_with_their_reason(wor
     found = read_results(world.connection)
     (run,) = found.runs
     assert (run.run_id, run.n, run.correct, run.accuracy, run.dev_accuracy) == (1, 20, 11, 0.55, 0.6)
+    assert (run.majority_of, run.majority) == (5, 0.65)
+    detail = run_detail(world.connection, 1)
+    assert detail is not None
+    assert [(each.majority_of, each.majority) for each in detail.evaluations] == [
+        *[(None, None)] * 2,
+        (5, 0.65),
+    ]
     assert (run.seconds, run.drops, run.directory) == (3.5, {"wrong answer": 1}, "runs/1")
     assert found.failed == ((3, "s", "t", ""),)
 
