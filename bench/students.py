@@ -248,6 +248,7 @@ def packages() -> str | None:
         return ""
     if not (PACKAGES / "trl").is_dir():
         command = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"]
+        command += ["--retries", "1", "--timeout", "15"]  # without internet it is to be known soon
         done = subprocess.run([*command, "--target", str(PACKAGES), *PINS])
         if done.returncode:
             return None
