@@ -156,7 +156,7 @@ class Gpu:
                 "have TMPDIR name another folder"
             )
         ways: list[tuple[str, int, object]] = [("ZeRO 0", 0, "auto"), ("ZeRO 2", 2, "auto")]
-        if find_spec("flash_attn") is None:
+        if not any(map(find_spec, ("flash_attn", "flash_attn_interface"))):
             ways.append(("ZeRO 0, packed all the same", 0, True))  # auto does not, without flash attention
         mine: dict[str, Trained] = {}
         other = None
