@@ -1,6 +1,6 @@
 """How the model computes what it computes: attention, compilation, kernels. Nothing here changes a result.
 
-What a person asks for by name is there or refused; only "auto" looks for itself.
+Only compilation draws other numbers for dropout, from the same seeds. What a person asks for by name is there or refused; only "auto" looks for itself.
 """
 
 from __future__ import annotations
