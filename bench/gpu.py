@@ -1,9 +1,9 @@
-"""The training engine on a GPU machine: `make gpu`, or `python -m bench.gpu [--tiny] [-o FILE]`. Needs no internet.
+"""The training engine on a GPU machine: `make gpu`, or `python -m bench.gpu [PART …] [--tiny] [-o FILE]`. Needs no internet.
 
 Checks, which fail the command: packed rows get the logits that they get alone, in bf16 with every attention that is installed; ZeRO 0 to 3
 train the same losses on one device; a killed run goes on with the same losses. Then the bench: tokens a second, MFU and peak memory for
 Llama-style models of 0.5 and 1.5 billion random weights on packed rows of 100 to 400 tokens, beside TRL's SFTTrainer with
-packing. TRL is taken from the environment or `bench/.trl` (made by pip where it can be reached; may be copied). `--tiny` runs
+packing. Parts are `checks`, `0.5B` and `1.5B`; the file is written after each of them, and holds those that were asked for. TRL is taken from the environment or `bench/.trl` (made by pip where it can be reached; may be copied). `--tiny` runs
 all of it with toys on a CPU: it shows that the command works, and measures nothing.
 """
 
@@ -12,11 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 from bench.students import Size, Trained, make_base, make_run, ours, questions, rows, start, theirs
@@ -27,10 +29,13 @@ CHECK = Path(__file__).with_name("gpu_logits.py")
 TARGET = Path(__file__).with_name("RESULTS-gpu.md")
 TOY = Size(name="toy", layers=2, width=64, inner=128, heads=4, groups=2, vocabulary=1_000)
 SMALL = Size(name="0.1 B", layers=12, width=768, inner=2_048, heads=12, groups=4, vocabulary=32_000)
-MODELS = (
-    Size(name="0.5 B", layers=28, width=1_024, inner=4_096, heads=16, groups=8, vocabulary=32_000),
-    Size(name="1.5 B", layers=30, width=2_048, inner=5_632, heads=16, groups=8, vocabulary=32_000),
-)
+MODELS = {
+    "0.5B": Size(name="0.5 B", layers=28, width=1_024, inner=4_096, heads=16, groups=8, vocabulary=32_000),
+    "1.5B": Size(name="1.5 B", layers=30, width=2_048, inner=5_632, heads=16, groups=8, vocabulary=32_000),
+}
+PARTS = ("checks", *MODELS)
+BYTES = 24
+"""Of disk a weight: the base (4), and a checkpoint (14) with its export (2), or TRL's (16)."""
 ROUNDING = 0.02
 """Relative difference of losses in bf16 that different orders of adding make."""
 
@@ -90,6 +95,7 @@ class Gpu:
                 self._settings(20, zero_stage=stage),
             )
             runs[stage] = ours(run, device=self._device, threads=self._threads)
+            shutil.rmtree(run)
         found = []
         for stage, run in runs.items():
             worst = differ(run.losses, runs[0].losses)
@@ -108,6 +114,7 @@ class Gpu:
         settings = self._settings(40, zero_stage=2, checkpoint_steps=10)
         whole = make_run(self._scratch / "whole", str(base), self._taught, [], settings)
         reference = ours(whole, device=self._device, threads=self._threads)
+        shutil.rmtree(whole)
         run = make_run(self._scratch / "killed", str(base), self._taught, [], settings)
         process = start(run, self._device, self._threads)
         while process.poll() is None:
@@ -133,43 +140,62 @@ class Gpu:
             f"from step {resumed[-1]}" if killed else "it ended before it was killed",
         )
 
-    def bench(self) -> Table:
-        """How fast is it?"""
-        found: list[Row] = []
+    def bench(self, part: str) -> Table:
+        """How fast is it, with a model of that size?
+
+        Raises:
+            SystemExit: the disk is too small for its checkpoint.
+        """
         steps, length, lines = (12, 256, 1) if self._tiny else (40, 4_096, 4)
-        for size in (TOY,) if self._tiny else MODELS:
-            base = self._scratch / size.name
-            parameters = make_base(base, size, self._taught)
-            mine: dict[int, Trained] = {}
-            for stage in (0, 2):
-                run = make_run(
-                    self._scratch / f"{size.name} {stage}",
-                    str(base),
-                    self._taught,
-                    questions(self._taught, 1),
-                    self._settings(steps, zero_stage=stage),
-                    {"max_new_tokens": 8},
-                )
-                mine[stage] = ours(run, device=self._device, threads=self._threads)
-            other = theirs(
-                run,
-                base,
-                device=self._device,
-                threads=self._threads,
-                steps=steps,
-                batch=lines,
-                length=length,
-                packing=True,
+        size = TOY if self._tiny else MODELS[part]
+        base = self._scratch / size.name
+        parameters = make_base(base, size, self._taught)
+        if (free := shutil.disk_usage(self._scratch).free) < BYTES * parameters:
+            raise SystemExit(
+                f"{size.name} needs {BYTES * parameters / 1e9:.0f} GB of disk, and {self._scratch.parent} has {free / 1e9:.0f} GB free: "
+                "have TMPDIR name another folder"
             )
-            for stage, one in mine.items():
-                found += beside(f"{size.name} ({parameters / 1e9:.2f} B), ZeRO {stage}", one, other)
+        ways: list[tuple[str, int, object]] = [("ZeRO 0", 0, "auto"), ("ZeRO 2", 2, "auto")]
+        if not any(map(find_spec, ("flash_attn", "flash_attn_interface"))):
+            ways.append(("ZeRO 0, packed all the same", 0, True))  # auto does not, without flash attention
+        mine: dict[str, Trained] = {}
+        other = None
+        for name, stage, packing in ways:
+            run = make_run(
+                self._scratch / f"{size.name} {name}",
+                str(base),
+                self._taught,
+                questions(self._taught, 1),
+                self._settings(steps, zero_stage=stage, packing=packing),
+                {"max_new_tokens": 8},
+            )
+            if not mine:
+                other = theirs(
+                    run,
+                    base,
+                    device=self._device,
+                    threads=self._threads,
+                    steps=steps,
+                    batch=lines,
+                    length=length,
+                    packing=True,
+                )
+                shutil.rmtree(run / "trl", ignore_errors=True)
+            mine[name] = ours(run, device=self._device, threads=self._threads)
+            shutil.rmtree(run)
+        shutil.rmtree(base)
+        found: list[Row] = []
+        for name, one in mine.items():
+            found += beside(f"{size.name} ({parameters / 1e9:.2f} B), {name}", one, other)
         about = (
             f"Measured: Coterie on one device; reference: TRL's SFTTrainer, packing on, in the same run. {16_384 if not self._tiny else 256} "
             "tokens a step at most, rows of 100 to 400 tokens, weights in fp32 with bf16 computation on both sides, no activation checkpointing. MFU: "
             "6 x weights and attention over the maker's dense bf16 peak."
         )
         return Table(
-            "Training on a GPU" if not self._tiny else "Training (toys on a CPU: no measurement)",
+            f"Training on a GPU, {size.name}"
+            if not self._tiny
+            else "Training (toys on a CPU: no measurement)",
             about,
             found,
         )
@@ -225,6 +251,7 @@ def machine() -> str:
 def main() -> int:
     """Checks, measures, writes the file; 1 where a check failed, 2 where there is no GPU."""
     parser = argparse.ArgumentParser(prog="python -m bench.gpu", description=__doc__.partition("\n")[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"only these: {', '.join(PARTS)}")
     parser.add_argument(
         "--tiny", action="store_true", help="toys on a CPU: shows that the command works, measures nothing"
     )
@@ -232,20 +259,23 @@ def main() -> int:
         "-o", "--output", type=Path, help="file to write (bench/RESULTS-gpu.md; none with --tiny)"
     )
     options = parser.parse_args()
+    if unknown := [part for part in options.parts if part not in PARTS]:
+        parser.error(f"there is no part {', '.join(unknown)}; there are: {', '.join(PARTS)}")
     if not options.tiny and machine() == "no GPU":
         print(
             "there is no GPU here (nvidia-smi finds none); `python -m bench.gpu --tiny` runs the same steps with toys on a CPU"
         )
         return 2
+    target = options.output or (None if options.tiny else TARGET)
+    text = f"# Results on a GPU\n\n<!-- Written by `make gpu`; do not edit. -->\n\n- Machine: {machine()}\n"
     with tempfile.TemporaryDirectory() as scratch:
         gpu = Gpu(Path(scratch), tiny=options.tiny)
-        tables = [gpu.checks(), gpu.bench()]
-    head = f"# Results on a GPU\n\n<!-- Written by `make gpu`; do not edit. -->\n\n- Machine: {machine()}\n\n"
-    text = head + "\n".join(table.markdown() for table in tables)
-    print(text)
-    target = options.output or (None if options.tiny else TARGET)
-    if target:
-        target.write_text(text, encoding="utf-8")
+        for part in dict.fromkeys(options.parts or (PARTS[:2] if options.tiny else PARTS)):
+            table = (gpu.checks() if part == "checks" else gpu.bench(part)).markdown()
+            print(table, flush=True)
+            text += f"\n{table}"
+            if target:
+                target.write_text(text, encoding="utf-8")
     if gpu.failed:
         print(f"FAILED: {', '.join(gpu.failed)}")
     return 1 if gpu.failed else 0

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-from importlib.util import find_spec
 
 
 def main(base: str, kind: str) -> dict[str, str]:
@@ -16,15 +15,14 @@ def main(base: str, kind: str) -> dict[str, str]:
     import torch
     from transformers import AutoModelForCausalLM
 
+    from engine.students.kernels import flash_names
     from engine.students.kind import DECODER
     from engine.students.objective import Student
     from engine.students.packing import mixes
     from engine.students.rows import TokenRow
 
     device = torch.device(kind)
-    names = ["sdpa", "eager"]
-    if kind == "cuda" and find_spec("flash_attn"):
-        names.insert(0, "flash_attention_2")
+    names = [*(flash_names(device) if kind == "cuda" else ()), "sdpa", "eager"]
     chance = np.random.default_rng(0)
     found = {}
     for name in names:

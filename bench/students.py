@@ -54,8 +54,13 @@ class Trained:
 
     first_step_s: float
     tokens_per_second: float
+    tokens_per_step: float
     save_s: float
     memory_mb: float
+    tokens_per_cpu_second: float = float("nan")
+    """Of the process itself, whatever else runs on the machine; of one rank."""
+    tokens: int = 0
+    """Of all rows."""
     losses: dict[int, float] = field(default_factory=dict)
     mfu: float | None = None
     said: str = ""
@@ -172,17 +177,42 @@ def start(run: Path, device: Any, threads: int) -> subprocess.Popen[bytes]:
 def ours(run: Path, *, device: Any, threads: int) -> Trained:
     """Trains a run to its end."""
     begun = time.time()
-    code = start(run, device, threads).wait(DEADLINE_S)
+    process = start(run, device, threads)
+    clocks = watched(process, run)
     events, _ = read_events(run / FILE)
-    if code or events[-1]["event"] != "done":
+    if process.returncode or events[-1]["event"] != "done":
         raise SystemExit(
             f"the run failed: {events[-1] if events else ''}\n{(run / 'log.txt').read_text()[-3000:]}"
         )
-    return measured(run, begun)
+    return measured(run, begun, clocks)
 
 
-def measured(run: Path, begun: float) -> Trained:
-    """What a run's events say."""
+def watched(process: subprocess.Popen[bytes], run: Path) -> dict[int, float]:
+    """Waits for a run's end; CPU seconds of its process at the steps that it told of last."""
+    found: dict[int, float] = {}
+    offset, deadline = 0, time.monotonic() + DEADLINE_S
+    while process.poll() is None:
+        events, offset = read_events(run / FILE, offset)
+        told = [event["step"] for event in events if event["event"] == "step"]
+        if told and (spent := cpu_seconds(process.pid)) is not None:
+            found[told[-1]] = spent
+        if time.monotonic() > deadline:
+            process.kill()
+        time.sleep(0.002)
+    return found
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """What a process has used, by all its threads; None where it is gone, or the system does not say."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measured(run: Path, begun: float, clocks: dict[int, float]) -> Trained:
+    """What a run's events say, and the CPU time that was read beside them."""
     events, _ = read_events(run / FILE)
     steps = [event for event in events if event["event"] == "step"]
     [loaded] = [event for event in events if event["event"] == "loaded"]
@@ -194,12 +224,18 @@ def measured(run: Path, begun: float) -> Trained:
     ends = [end for end in ends if end["step"] >= 5] or ends
     one, two = ends[0], ends[-1]
     tokens = (two["epoch"] - one["epoch"]) * loaded["tokens"]
+    seen = sorted(step for step in clocks if step >= 5)
+    spent = clocks[seen[-1]] - clocks[seen[0]] if len(seen) > 1 else 0.0
+    each = tokens / max(1, two["step"] - one["step"])
     mfus = [step["mfu"] for step in steps if step["step"] > one["step"] and step["mfu"]]
     return Trained(
         first_step_s=steps[0]["at"] / 1000 - begun,
         tokens_per_second=tokens / max(1e-9, (two["at"] - one["at"]) / 1000),
+        tokens_per_step=each,
+        tokens_per_cpu_second=each * (seen[-1] - seen[0]) / spent if spent else float("nan"),
         save_s=saves[-1],
         memory_mb=max(step["memory_mb"] for step in steps),
+        tokens=loaded["tokens"],
         losses={step["step"]: step["loss"] for step in steps},
         mfu=sum(mfus) / len(mfus) if mfus else None,
         said=f"{loaded['attention']}, {'packed' if loaded['packed'] else 'padded'}",
@@ -212,6 +248,7 @@ def packages() -> str | None:
         return ""
     if not (PACKAGES / "trl").is_dir():
         command = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"]
+        command += ["--retries", "1", "--timeout", "15"]  # without internet it is to be known soon
         done = subprocess.run([*command, "--target", str(PACKAGES), *PINS])
         if done.returncode:
             return None
@@ -242,7 +279,9 @@ def theirs(
     )
     if done.returncode:
         return Trained(
-            **dict.fromkeys(("first_step_s", "tokens_per_second", "save_s", "memory_mb"), float("nan")),
+            **dict.fromkeys(
+                ("first_step_s", "tokens_per_second", "tokens_per_step", "save_s", "memory_mb"), float("nan")
+            ),
             said=f"failed: {done.stderr.strip().splitlines()[-1][:150] if done.stderr.strip() else done.returncode}",
         )
     return Trained(**json.loads(done.stdout.strip().splitlines()[-1]))

@@ -134,7 +134,7 @@ class TrainingConfig(Section):
     """Micro-batches an optimizer step."""
 
     packing: Literal["auto"] | bool = "auto"
-    """Whether rows of a batch stand in one line without padding, each seeing itself alone. auto: on a GPU, where the model is found to keep them apart; true: anywhere, and a model that mixes them is refused."""
+    """Whether rows of a batch stand in one line without padding, each seeing itself alone. auto: on a GPU with flash attention, where the model is found to keep them apart; true: anywhere, and a model that mixes them is refused."""
 
     activation_checkpointing: bool = False
     """Keep only each layer's input for the backward pass and compute the rest again: about a third slower, far less memory."""

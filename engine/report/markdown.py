@@ -19,7 +19,8 @@ READING = (
     " to choose from. A teacher that was asked a question several times counts with the share of its answers that are"
     " correct, and whole questions are drawn anew for its interval; `majority of D` counts, once a question, the answer"
     " that most of D samples gave (of equally many, the first). A sample that failed counts as wrong. `teacher` reasons"
-    " before it answers (zero-shot-CoT); `zero-shot` does not. A student's epoch is chosen on dev; test is read once."
+    " before it answers (zero-shot-CoT); `zero-shot` does not. A student's epoch is chosen on dev; test is read once,"
+    " greedily; a student's `majority of k` is that of k answers sampled to the same questions."
 )
 
 SHARED = (

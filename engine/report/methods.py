@@ -16,8 +16,8 @@ from state.results import PlanResult, Results, RunResult, TaskResult
 class Cell:
     """One accuracy (0 to 1) with its 95 % interval; `n` is 0 for the expected accuracy of chance.
 
-    `kind` says what it is whatever it is called: `random`, `fine-tune`, `fine-tune-cot`, a strategy's name, or that
-    and ` majority` for self-consistency.
+    `kind` says what it is whatever it is called: `random`, `fine-tune`, `fine-tune-cot`, a strategy's name, or one of
+    the last three and ` majority` for self-consistency.
     """
 
     method: str
@@ -40,7 +40,7 @@ class Cell:
 def method_table(results: Results) -> dict[str, list[Cell]]:
     """The methods of each task: chance, what teachers reach on test by each strategy, then the students in order.
 
-    Of several runs of a student the newest counts; a student that has no finished run is left out.
+    A student whose answers were sampled as well has a second row, for their majority. Of several runs of a student the newest counts; a student that has no finished run is left out.
     """
     return {
         task.name: [_random(task), *baselines(task, results), *_students(task, results)]

@@ -1,6 +1,6 @@
 """How the model computes what it computes: attention, compilation, kernels. Nothing here changes a result.
 
-What a person asks for by name is there or refused; only "auto" looks for itself.
+Only compilation draws other numbers for dropout, from the same seeds. What a person asks for by name is there or refused; only "auto" looks for itself.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from engine.config.students import TrainingConfig
 from engine.errors import JobFailed
 
-_NAMES = {"flash": "flash_attention_2", "sdpa": "sdpa", "eager": "eager"}
+_HOPPER = 9  # the oldest compute capability for which flash attention 3 is made
 
 
 def attentions(training: TrainingConfig, device: torch.device, *, bf16: bool) -> tuple[str | None, ...]:
@@ -25,14 +25,31 @@ def attentions(training: TrainingConfig, device: torch.device, *, bf16: bool) ->
     Raises:
         JobFailed: flash attention was asked for and cannot be used.
     """
+    if training.attention in ("sdpa", "eager"):
+        return (training.attention,)
     lacks = _lacks_flash(device, bf16=bf16)
+    flash = () if lacks else flash_names(device)
     if training.attention == "auto":
-        return (None,) if lacks else (_NAMES["flash"], None)
-    if training.attention == "flash" and lacks:
+        return (*flash, None)
+    if not flash:
+        lacks = (
+            lacks or "the package flash-attn is not installed (nor flash-attn 3, on a Hopper or newer GPU)"
+        )
         raise JobFailed(
             f'training.attention = "flash" cannot be used: {lacks} (attention = "auto" is always right)'
         )
-    return (_NAMES[training.attention],)
+    return flash
+
+
+def flash_names(device: torch.device) -> tuple[str, ...]:
+    """The flash attentions that are installed and made for this GPU, the newest first, in transformers' names."""
+    found = []
+    if importlib.util.find_spec("flash_attn_interface") is not None:  # what flash-attn 3 installs
+        if torch.cuda.get_device_capability(device)[0] >= _HOPPER:
+            found.append("flash_attention_3")
+    if importlib.util.find_spec("flash_attn") is not None:
+        found.append("flash_attention_2")
+    return tuple(found)
 
 
 def _lacks_flash(device: torch.device, *, bf16: bool) -> str:
@@ -40,8 +57,6 @@ def _lacks_flash(device: torch.device, *, bf16: bool) -> str:
         return "it needs a GPU"
     if not bf16:
         return "it needs bf16 (training.precision)"
-    if importlib.util.find_spec("flash_attn") is None:
-        return "the package flash-attn is not installed"
     return ""
 
 

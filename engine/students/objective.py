@@ -42,9 +42,12 @@ class Student(nn.Module):
         self._later: list[torch.Tensor] | None = None
         self._loss: tuple[torch.Tensor, int] | None = None
         head = model.get_output_embeddings()
-        head.register_forward_pre_hook(self._select)
         self._logits = head.forward
-        head.forward = self._head
+        # A compiled model ends before its head: how many positions are kept differs with each batch, and a graph with them
+        # in it would be compiled anew for each number, and given up after eight.
+        outside = torch.compiler.disable if compiled else _as_it_is
+        head.register_forward_pre_hook(outside(self._select))
+        head.forward = outside(self._head)
 
     def forward(
         self,
@@ -134,6 +137,10 @@ class Student(nn.Module):
         head = self.model.get_output_embeddings()
         found: torch.Tensor = _InParts.apply(hidden, head.weight, head.bias, targets, parts)
         return found
+
+
+def _as_it_is(function: Any) -> Any:
+    return function
 
 
 class _InParts(torch.autograd.Function):

@@ -24,9 +24,20 @@ ROWS = 3
 _ROUNDING = {torch.float32: 2e-3, torch.bfloat16: 6e-2, torch.float16: 1e-2}
 
 
-def wanted(training: TrainingConfig, device: torch.device) -> bool:
-    """Whether to pack where the model allows it; on a CPU, batches of like length are faster."""
-    return device.type == "cuda" if training.packing == "auto" else training.packing
+def wanted(training: TrainingConfig, device: torch.device, attention: str) -> bool:
+    """Whether to pack where the model allows it.
+
+    By itself only with flash attention, which costs a line of rows what it costs the rows. Any other needs a mask and costs
+    the square of the line, where batches of like length need none; on a CPU those are faster, too.
+
+    Args:
+        training: what a person configured.
+        device: what is computed on.
+        attention: the model's implementation, in transformers' name.
+    """
+    if training.packing != "auto":
+        return training.packing
+    return device.type == "cuda" and attention.startswith("flash")
 
 
 def sample(rows: Sequence[TokenRow]) -> list[TokenRow]:

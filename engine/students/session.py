@@ -80,7 +80,7 @@ class Session:
         """Gives the memory of model and optimizer back before the exported copy is loaded."""
         self.engine.destroy()
         self.engine = self.whole = None
-        self.loop.engine = self.loop.optimizer = None
+        self.loop.release()
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -231,7 +231,7 @@ def build(run: Run) -> Session:
         resumed=resume.how,
         packed=packed,
         pieces=spec.pieces,
-        attention=str(getattr(model.config, "_attn_implementation", "")),
+        attention=attention_of(model),
     )
     return session
 
@@ -262,6 +262,11 @@ def _base(
     return tokenizer, model
 
 
+def attention_of(model: Any) -> str:
+    """How a model attends, in transformers' name."""
+    return str(getattr(model.config, "_attn_implementation", "") or "")
+
+
 def _packs(
     run: Run,
     student: Student,
@@ -273,7 +278,7 @@ def _packs(
 ) -> bool:
     """Whether rows are packed: as before the resume, else as configured, where the model allows it."""
     training = run.spec.training
-    if not (state.packed if state else packing.wanted(training, device)):
+    if not (state.packed if state else packing.wanted(training, device, attention_of(student.model))):
         return False
     wrong = packing.mixes(student, packing.sample(rows), pad=pad, device=device)
     if not wrong:

@@ -39,6 +39,10 @@ class EvaluationRow:
     accuracy: float
     low: float
     high: float
+    majority_of: int | None = None
+    """Sampled answers a question, where there are any."""
+    majority: float | None = None
+    """The accuracy of what most of them say."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,8 +124,8 @@ def run_detail(connection: Connection, run: int) -> RunDetail | None:
         values = dict(zip(_COLUMNS, found, strict=True))
         evaluations = rows(
             connection,
-            "SELECT t.name, e.split, e.step, e.epoch, e.n, e.accuracy, e.low, e.high FROM evaluation e"
-            " JOIN task t ON t.id = e.task_id WHERE e.run_id = ? ORDER BY e.step, e.id LIMIT 2000",
+            "SELECT t.name, e.split, e.step, e.epoch, e.n, e.accuracy, e.low, e.high, e.majority_of, e.majority"
+            " FROM evaluation e JOIN task t ON t.id = e.task_id WHERE e.run_id = ? ORDER BY e.step, e.id LIMIT 2000",
             (run,),
         )
         baselines = _baselines(connection, run, values["task_id"])
@@ -129,7 +133,7 @@ def run_detail(connection: Connection, run: int) -> RunDetail | None:
     values["drops"] = loaded(values["drops"], dict)
     values["spec"] = loaded(values["spec"], dict)
     values["error"] = values["error"] or ""
-    names = ("task", "split", "step", "epoch", "n", "accuracy", "low", "high")
+    names = ("task", "split", "step", "epoch", "n", "accuracy", "low", "high", "majority_of", "majority")
     return RunDetail(
         **values,
         evaluations=tuple(EvaluationRow(**dict(zip(names, row, strict=True))) for row in evaluations),

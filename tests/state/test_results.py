@@ -8,6 +8,7 @@ from state.outcomes import SampleEnd
 from state.results import read_results
 from state.runs import RunChange, RunReport, change_run, create_run, report_run
 from state.tables import Outcome, SampleState
+from state.views.runs import run_detail
 from tests.state.test_runs import NEW, evaluation
 from tests.state.world import World, ending, question_rows, stored
 
@@ -40,7 +41,7 @@ def test_finished_runs_with_their_best_dev_and_failed_ones_with_their_reason(wor
     evaluations = (
         evaluation(1, "dev", 5, 10, 4),
         evaluation(1, "dev", 9, 10, 6),
-        evaluation(1, "test", 9, 20, 11),
+        (*evaluation(1, "test", 9, 20, 11)[:-2], 5, 0.65),
     )
     values = {"state": "done", "directory": "runs/1", "started_at": 1000, "ended_at": 4500}
     report_run(world.connection, [RunReport(run_id=1, values=values, evaluations=evaluations)])
@@ -49,6 +50,13 @@ def test_finished_runs_with_their_best_dev_and_failed_ones_with_their_reason(wor
     found = read_results(world.connection)
     (run,) = found.runs
     assert (run.run_id, run.n, run.correct, run.accuracy, run.dev_accuracy) == (1, 20, 11, 0.55, 0.6)
+    assert (run.majority_of, run.majority) == (5, 0.65)
+    detail = run_detail(world.connection, 1)
+    assert detail is not None
+    assert [(each.majority_of, each.majority) for each in detail.evaluations] == [
+        *[(None, None)] * 2,
+        (5, 0.65),
+    ]
     assert (run.seconds, run.drops, run.directory) == (3.5, {"wrong answer": 1}, "runs/1")
     assert found.failed == ((3, "s", "t", ""),)
 

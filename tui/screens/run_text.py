@@ -80,6 +80,7 @@ def paint_course(run: RunDetail, metrics: Sequence[MetricRow], width: int) -> Te
             (bar(item.accuracy, room), "green"),
             f" {percent(item.accuracy):>4} ",
             (f"[{percent(item.low)}, {percent(item.high)}] n={item.n}", "dim"),
+            f"  majority of {item.majority_of} {percent(item.majority)}" if item.majority_of else "",
             f"  {one_line(item.task)}" if item.task != run.task else "",
         )
         for item in run.evaluations
@@ -156,6 +157,7 @@ def paint_compare(run: RunDetail, other: RunDetail | None, key: str, width: int)
             ("student", run.student, other.student),
             ("task", run.task, other.task),
             ("test accuracy", percent(run.accuracy, 1), percent(other.accuracy, 1)),
+            *majorities(run, other),
             ("best dev accuracy", percent(_best(run), 1), percent(_best(other), 1)),
             ("loss", _number(run.loss), _number(other.loss)),
             ("steps", f"{run.step}/{run.steps}", f"{other.step}/{other.steps}"),
@@ -190,6 +192,17 @@ def _pair(name: str, one: str, two: str, room: int) -> Text:
         f"{one_line(one)[:room]:<{room}} ",
         (one_line(two)[:room], "dim" if same else ""),
     )
+
+
+def majorities(*runs: RunDetail) -> list[tuple[str, str, str]]:
+    """The line of two runs' majorities on test, where either has sampled answers."""
+    found = [next((each for each in run.evaluations if each.majority_of), None) for run in runs]
+    if not any(found):
+        return []
+    one, two = (
+        f"{percent(each.majority, 1)} of {each.majority_of}" if each is not None else "–" for each in found
+    )
+    return [("test majority", one, two)]
 
 
 def _best(run: RunDetail) -> float | None:

@@ -104,6 +104,18 @@ def test_a_cell_stays_one_cell(bad: str) -> None:
     assert len({len(line) for line in lines}) == 1
 
 
+def test_a_student_whose_answers_were_sampled_has_a_row_for_their_majority() -> None:
+    voted = replace(RUN, majority_of=5, majority=126 / 150)
+    first, second = method_table(replace(FULL, plans=(), runs=(voted,)))["coin_flip"][1:]
+    assert (first.method, first.kind, first.accuracy) == ("cot", "fine-tune-cot", 0.8)
+    assert (second.method, second.kind) == ("cot, majority of 5", "fine-tune-cot majority")
+    assert (second.accuracy, second.n, second.where) == (0.84, 150, "runs/7")
+    assert (second.low, second.high) == wilson(126, 150)
+    assert "| cot, majority of 5 | 84.0 (77.3–89.0) |" in " ".join(
+        summary(replace(FULL, runs=(voted,))).split()
+    )
+
+
 def test_methods_stand_side_by_side_in_the_order_of_the_configuration() -> None:
     table = method_table(FULL)
     assert [cell.method for cell in table["coin_flip"]] == [

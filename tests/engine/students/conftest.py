@@ -53,6 +53,9 @@ def alone(tmp_path_factory, bases) -> SimpleNamespace:
         "nano": make_run(folder / "nano", training={"zero_stage": 2}),
         "gpt2": make_run(folder / "gpt2", base=str(bases["gpt2"])),
         "llama": make_run(folder / "llama", base=str(bases["llama"]), training={"precision": "bf16"}),
+        "llama0": make_run(
+            folder / "llama0", base=str(bases["llama"]), training={"precision": "bf16", "zero_stage": 0}
+        ),
         "qwen": make_run(folder / "qwen", base=str(bases["qwen"]), evaluation={"dev_evaluations": 0}),
         **{name: make_run(folder / name, base=str(bases[name])) for name in ("qwen3", "gemma", "phi")},
         "t5": make_run(folder / "t5", base=str(bases["t5"]), training=two | {"zero_stage": 3}),

@@ -7,6 +7,7 @@ from the same run at stage 0 on one rank, over the losses and gradient norms of 
     killed 1, 2     SIGKILL at a step drawn by chance on as many ranks, started again: against the run itself
     1>2, 2>1        stopped, and gone on with another number of ranks
 
+Then students without dropout are compiled (where there is a compiler), at stages 0 and 2, and compared with themselves.
 It fails where a number is beyond rounding, or an interrupted run is not equal to itself to the last bit.
 """
 
@@ -19,9 +20,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from engine.students.kernels import compiler
 from tests.engine.students.runs import make_base, make_run, numbers, run_ranks
 
 KINDS = {"decoder": "gpt2", "encoder-decoder": "t5"}
+COMPILED = ("nano", "nano-t5")
 STAGES = (0, 1, 2, 3)
 ROUNDING = 3e-5
 STEPS = {"steps": 12, "checkpoint_steps": 4}
@@ -37,9 +40,9 @@ def difference(run: Path, reference: Path) -> float:
     return max(abs(one - other) / abs(other) for one, other in pairs)
 
 
-def train(runs: list[Path], world: int, strike: str = "") -> None:
+def train(runs: list[Path], world: int, strike: str = "", limit: float = 240) -> None:
     """Trains runs in turn in as many processes."""
-    for code, codes, log in run_ranks(*runs, world=world, strike=strike):
+    for code, codes, log in run_ranks(*runs, world=world, strike=strike, limit=limit):
         if (code or any(codes)) and "SIGKILL" not in strike:
             raise SystemExit(f"a run failed:\n{log}")
 
@@ -92,11 +95,30 @@ def matrix(folder: Path, draw: random.Random) -> dict[tuple, dict[str, float]]:
     return table
 
 
+def compiled(folder: Path) -> dict[str, float]:
+    """The difference that torch.compile makes, by student and stage; compiling takes a minute each."""
+    found = {}
+    for base, stage in itertools.product(COMPILED, (0, 2)):
+        one, other = (
+            make_run(
+                folder / f"{base} {stage} {compile}",
+                base=f"builtin:{base}",
+                training={**STEPS, "zero_stage": stage, "compile": compile},
+                evaluation={"dev_evaluations": 0},
+            )
+            for compile in (False, True)
+        )
+        train([one, other], 1, limit=900)
+        found[f"{base}, stage {stage}"] = difference(other, one)
+    return found
+
+
 def main(seed: int) -> int:
     """Prints the table; 1 where something is not exact."""
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         table = matrix(Path(folder), random.Random(seed))
+        ways = compiled(Path(folder)) if compiler() else {}
     say = sys.stdout.write
     say(f"| student | rows | stage | {' | '.join(COLUMNS)} |\n|---|---|---|{'---|' * len(COLUMNS)}\n")
     wrong = 0
@@ -106,8 +128,11 @@ def main(seed: int) -> int:
         )
         say(f"| {kind} | {'packed' if packed else 'padded'} | {stage} | {shown} |\n")
         wrong += sum(value > (0 if name.startswith("killed") else ROUNDING) for name, value in cells.items())
+    for name, value in ways.items():
+        say(f"compiled {name}: {value:.0e}\n")
+        wrong += value > ROUNDING
     say(
-        f"seed {seed}, {time.monotonic() - begun:.0f} s: {wrong or 'none'} of {sum(map(len, table.values()))} beyond rounding\n"
+        f"seed {seed}, {time.monotonic() - begun:.0f} s: {wrong or 'none'} of {sum(map(len, table.values())) + len(ways)} beyond rounding\n"
     )
     return 1 if wrong else 0
 

@@ -89,8 +89,10 @@ def make_run(
     return directory
 
 
-def run_ranks(*directories: Path, world: int = 1, strike: str = "") -> list[tuple[int, list[int], str]]:
-    """Trains the directories in turn in `world` processes: exit code, codes by directory and log of each rank."""
+def run_ranks(
+    *directories: Path, world: int = 1, strike: str = "", limit: float = 240
+) -> list[tuple[int, list[int], str]]:
+    """Trains the directories in turn in `world` processes, for `limit` seconds at most: exit code, codes by directory and log of each rank."""
     launches = rank_commands(directories[0], TrainingConfig(devices=world), device="cpu", threads=1)
     ranks = [
         subprocess.Popen(
@@ -104,7 +106,7 @@ def run_ranks(*directories: Path, world: int = 1, strike: str = "") -> list[tupl
         for launch in launches
     ]
     try:
-        logs = [rank.communicate(timeout=240)[0] for rank in ranks]
+        logs = [rank.communicate(timeout=limit)[0] for rank in ranks]
     finally:
         for rank in ranks:
             rank.kill()

@@ -37,6 +37,11 @@ def test_flash_attention_is_used_where_it_is_installed(tmp_path, monkeypatch) ->
     monkeypatch.syspath_prepend(str(tmp_path))
     assert attentions(TrainingConfig(), GPU, bf16=True) == ("flash_attention_2", None)
     assert attentions(TrainingConfig(attention="flash"), GPU, bf16=True) == ("flash_attention_2",)
+    (tmp_path / "flash_attn_interface.py").touch()
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (9, 0))
+    assert attentions(TrainingConfig(), GPU, bf16=True) == ("flash_attention_3", "flash_attention_2", None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (8, 0))
+    assert attentions(TrainingConfig(), GPU, bf16=True) == ("flash_attention_2", None)
 
 
 def test_a_model_without_an_attention_takes_the_next_or_says_so(bases) -> None:

@@ -171,3 +171,26 @@ def test_a_frozen_head_costs_no_gradient(bases, batch) -> None:
     head.requires_grad_(False)
     student(*on_device(together, torch.device("cpu")), 1.0, 3).backward()
     assert head.grad is None and student.model.get_input_embeddings().weight.grad is not None
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch's own, while it traces
+def test_a_compiled_student_is_not_compiled_anew_for_each_number_of_kept_positions(
+    bases, batch, monkeypatch
+) -> None:
+    graphs: list[int] = []
+
+    def count(graph, _inputs):
+        graphs.append(len(graph.graph.nodes))
+        return graph.forward
+
+    with_compiler = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda model, **how: with_compiler(model, backend=count, **how))
+    plain = load(bases, "llama")
+    student = Student(AutoModelForCausalLM.from_pretrained(bases["llama"]).eval(), compiled=True)
+    taught, _ = batch
+    made = []
+    for some in (taught[:2], taught[1:4], taught[:3], taught[2:], taught):
+        micro = DECODER.collate(some, 0)
+        assert loss_of(student, micro).item() == pytest.approx(loss_of(plain, micro).item(), rel=1e-5)
+        made.append(len(graphs))
+    assert made[0] > 0 and made[1:] == [made[1]] * 4, "compiled, and at most once more for shapes that vary"

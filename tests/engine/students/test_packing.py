@@ -121,7 +121,11 @@ def test_packing_is_for_gpus_unless_it_is_asked_for() -> None:
     gpu = SimpleNamespace(type="cuda")
     for packing, on_cpu, on_gpu in (("auto", False, True), (True, True, True), (False, False, False)):
         training = SimpleNamespace(packing=packing)
-        assert (wanted(training, CPU), wanted(training, gpu)) == (on_cpu, on_gpu)
+        assert wanted(training, CPU, "sdpa") == on_cpu
+        assert wanted(training, gpu, "flash_attention_2") == on_gpu
+        assert wanted(training, gpu, "sdpa") == (packing is True), (
+            "a line's square, where padding costs little"
+        )
 
 
 def test_logits_that_are_changed_after_the_head_are_not_cut(bases) -> None:
