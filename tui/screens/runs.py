@@ -73,7 +73,9 @@ class Runs(View):
     def body(self) -> ComposeResult:
         """List, plot and tabs."""
         with Horizontal(classes="split"):
-            yield Table(COLUMNS, id="list")
+            rows = Table(COLUMNS, id="list")
+            rows.leaving = self.monitor.hold
+            yield rows
             with Vertical(id="run"):
                 yield Block(id="head")
                 with VerticalScroll(classes="detail", can_focus=False):
@@ -134,7 +136,7 @@ class Runs(View):
         if self.faults:
             found = [run for run in found if run.state == "failed" or run.error]
         found.sort(key=lambda run: _order(run, ORDERS[self.order]))
-        self.table.empty = say(_hint(status, bool(self.words or self.faults)))
+        self.table.explain(_hint(status, bool(self.words or self.faults)))
         marked = self.monitor.marked
         self.table.show([(run.id, _cells(run, run.id == marked)) for run in found])
         known = self.course.run

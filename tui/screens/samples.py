@@ -48,7 +48,9 @@ class Samples(View):
     def body(self) -> ComposeResult:
         """List, text, verdict."""
         with Horizontal(classes="split"):
-            yield SampleList(id="list")
+            rows = SampleList(id="list")
+            rows.leaving = self.monitor.hold
+            yield rows
             with VerticalScroll(classes="detail", can_focus=False):
                 yield Block(id="tabs")
                 yield Block(id="text")
@@ -107,8 +109,7 @@ class Samples(View):
         """The filter, then the text."""
         samples = self.samples
         self._apply(status)
-        samples.empty = say(self._hint())
-        samples.refresh(layout=False)
+        samples.explain(self._hint())
         detail = self.chosen if samples.selected is not None else None
         if detail is not None and detail.row.id != samples.selected:
             return  # it is on its way; until then the last one stays

@@ -119,7 +119,7 @@ class Tasks(View):
                 if task.paused or task.name in failed or (task.correct_share or 1.0) < 0.5
             ]
         tasks.sort(key=lambda task: _order(task, ORDERS[self.order]))
-        self.table.empty = say(_hint(status, self.words, self.faults))
+        self.table.explain(_hint(status, self.words, self.faults))
         self.table.show([(task.name, _cells(task, _price(status, task, self.costs))) for task in tasks])
         chosen, costs = self.selected, self.costs
         self.query_one("#task", Block).paint(lambda width: paint_task(status, chosen, costs, width))

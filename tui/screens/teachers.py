@@ -102,7 +102,7 @@ class Teachers(View):
             if status.teachers
             else "No teacher yet: [teachers.NAME] in config.toml."
         )
-        table.empty = say(hint)
+        table.explain(hint)
         table.show([(item.name, _cells(item)) for item in found])
         chosen = next((item for item in found if item.name == table.key), None)
         self.query_one("#teacher", Block).paint(lambda width: paint_teacher(status, chosen, width))
