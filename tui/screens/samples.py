@@ -40,6 +40,7 @@ class Samples(View):
         self.wrong_words = ""
         self.search = Search(SampleFilter())
         self.known_span = False
+        self.here: tuple[tuple[int, ...], int | None] = ((), None)  # what was read last
         self.tab = TABS[0]
         self.upto = 0
         self.hopping: Hop | None = None
@@ -66,33 +67,34 @@ class Samples(View):
     def wish(self) -> Wish:
         """The rows on the screen, the sample under the cursor, and a stretch of the search."""
         samples, search = self.samples, self.search
-        asked, selected, hop = samples.wanted(), samples.selected, self.hopping
+        shown, asked, selected, hop = samples.shown(), samples.wanted(), samples.selected, self.hopping
+        # What the cursor came to is read first and alone; the search goes on after that.
+        on = search if (shown, selected) == self.here or not shown or search.wanted.everything else None
 
         def reading(connection: Connection) -> Found:
-            return read(connection, asked, selected, search, hop)
+            return read(connection, shown, asked, selected, on, hop)
 
         way = (hop.start, hop.step) if hop is not None else None
+        looked = (search.wanted, search.low, on is None)
         # Not `asked`: once a page is read fewer rows are, and that is no reason to read it again.
-        shown = samples.shown()
-        return Wish(
-            ("samples", shown, selected, search.wanted, search.low, self.known_span, way, self.hops), reading
-        )
+        return Wish(("samples", shown, selected, looked, self.known_span, way, self.hops), reading)
 
     def learn(self, payload: Any) -> None:
         """Takes the rows, and what the search has found."""
         found: Found = payload
         samples = self.samples
-        self.known_span, self.upto = True, found.upto
+        self.known_span, self.here = True, found.here
         if found.span is None:
             samples.forget()
             samples.resized()
             return
         samples.span(*found.span)
-        if not found.search.wanted.everything and found.search.wanted == self.search.wanted:
+        went_on = found.search
+        if went_on is not None and not went_on.wanted.everything and went_on.wanted == self.search.wanted:
             before = samples.found if samples.found is not None else array("q")
             kept = before[place(before, found.kept_to) : place(before, found.kept_from - 1)]
             samples.restrict(array("q", found.newer) + kept + array("q", found.older))
-            self.search = found.search
+            self.search, self.upto = went_on, found.upto
         samples.learn(found.rows, found.asked)
         if found.detail is not None and found.detail.row.id == samples.selected:
             self.chosen = found.detail
