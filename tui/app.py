@@ -36,7 +36,6 @@ from tui.screens.tasks import Tasks
 from tui.screens.teachers import Teachers
 from tui.screens.view import View
 
-
 HOLD_S = 0.05
 """So long a screen waits for what belongs to the row that the cursor came to; then it is drawn without."""
 

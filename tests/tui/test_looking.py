@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import pytest
 
 from state.database import open_reader, open_writer
 from state.search import index_words
+from state.views.costs import Tally
+from state.views.line import cost
 from state.views.status import read_status
 from tests.tui.conftest import Driver, running
 from tests.tui.test_keys import write
-from tui.screens import sample_search
+from tui.screens import sample_search, teachers
 
 pytestmark = pytest.mark.anyio
 
@@ -162,7 +165,7 @@ async def test_a_terminal_of_any_size_is_borne(seeded: Path, size: tuple[int, in
 
 async def test_the_state_and_its_age_are_there_on_the_smallest_terminal(seeded: Path) -> None:
     async with running(seeded, (20, 5)) as driver:
-        assert "● running  1s ago" in driver.text
+        assert "● running 1s ago" in driver.text
 
 
 async def test_a_failed_run_and_its_remedy_are_told_until_a_later_one(own: Path) -> None:
@@ -192,3 +195,68 @@ async def test_a_reading_that_hangs_does_not_hold_the_event_loop(
         finally:
             monkeypatch.undo()
             let_go.set()
+
+
+async def test_a_correct_sample_of_each_teacher_has_a_price(own: Path) -> None:
+    async with running(own, (160, 40)) as driver:
+        await driver.press("3")
+        connection = open_reader(own)
+        [(spent, correct)] = connection.execute(
+            "SELECT spent_micros, (SELECT count(*) FROM sample WHERE teacher_id = t.id AND verdict = 1)"
+            " FROM teacher t WHERE id = 1"
+        ).fetchall()
+        connection.close()
+        price = cost(spent / 1e6 / correct)
+        assert f"per correct  {price}  {correct} correct" in driver.text
+        assert "$/right" in driver.text
+        assert re.search(rf"▸ .*{re.escape(price)} ", driver.text)  # in its row
+        write(own, "UPDATE sample SET verdict = 0 WHERE teacher_id = 1")
+        await driver.press("1", "3")
+        assert "per correct  –  0 correct" in driver.text
+
+
+async def test_while_they_are_counted_it_says_how_far(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(teachers, "tally", lambda *given: Tally(upto=255, high=510 + 10_000))
+    async with running(own) as driver:
+        await driver.press("3")
+        assert "per correct  (2%)  samples counted" in driver.text
+
+
+async def test_the_verdict_stands_beside_the_tabs_where_its_panel_is_not(own: Path) -> None:
+    write(own, "UPDATE sample SET extracted = '7' WHERE verdict = 0")
+    write(own, "UPDATE question SET gold = '8'")
+    async with running(own) as driver:
+        await driver.press("4", "n")
+        assert " sample   sent  ✗ wrong 7, gold 8" in driver.text
+    async with running(own, (140, 40)) as driver:
+        await driver.press("4", "n")
+        assert "✗ wrong 7" not in driver.text  # the panel says it
+        assert re.search(r"extracted  7\n.*gold       8", driver.text)
+
+
+async def test_the_way_ends_where_one_is(seeded: Path) -> None:
+    async with running(seeded, (140, 40)) as driver:
+        await driver.press("5", "slash", *"task:gsm8k", "enter", "enter")
+        assert re.search(r"› / task:gsm8k › run \d+ › course › detail$", driver.text.splitlines()[-1])
+
+
+async def test_an_empty_log_says_so(own: Path) -> None:
+    async with running(own, (140, 40)) as driver:
+        (own.parent / "runs" / "3").mkdir(parents=True)
+        (own.parent / "runs" / "3" / "log.txt").write_text(" \n")
+        await driver.press("5", "j", "j", "j", "right_square_bracket", "right_square_bracket")
+        assert "nothing was printed yet (runs/" in driver.text
+
+
+async def test_a_daemon_with_nothing_to_do_says_so(own: Path) -> None:
+    async with running(own) as driver:
+        assert "rates, the last minute" in driver.text
+        write(own, "UPDATE plan SET stored = wanted")
+        write(own, "UPDATE run SET state = 'done'")
+        write(own, "UPDATE pulse SET data = '{}'")
+        await driver.read()
+        assert "nothing to do" in driver.text
+        assert "`coterie stop`" in driver.text
+        write(own, "UPDATE run SET state = 'queued' WHERE id = 6")
+        await driver.read()
+        assert "nothing to do" not in driver.text

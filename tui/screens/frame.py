@@ -54,7 +54,9 @@ def header(status: Status | None, width: int, *, now: int, frozen: bool, readonl
     if daemon.uptime_s is not None and daemon.alive:
         parts.append((5, say(f" {duration(daemon.uptime_s)}")))
     if age:
-        parts.append((1, say((f"  {age} ago", "bold yellow" if stale else "dim"))))
+        if daemon.alive:
+            parts.append((4, say(("  pulse", "dim"))))
+        parts.append((1, say((f" {age} ago", "bold yellow" if stale else "dim"))))
     if daemon.loop_lag_ms is not None:
         parts.append((7, say((f"  lag {daemon.loop_lag_ms:.0f}ms", "dim"))))
     parts.append((3, say("  spend ", (money(status.spend.usd, status.spend.cap_usd), "bold"))))

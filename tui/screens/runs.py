@@ -23,6 +23,7 @@ from tui.screens.run_text import (
     paint_config,
     paint_course,
     paint_head,
+    paint_log,
     paint_predictions,
 )
 from tui.screens.view import View
@@ -81,7 +82,7 @@ class Runs(View):
                 with VerticalScroll(classes="detail", can_focus=False):
                     with Container(id="plots"):
                         yield LinePlot(id="loss")
-                        yield LinePlot(id="accuracy", unit=True)
+                        yield LinePlot(id="accuracy", unit=True, over="epoch")
                     yield Block(id="tab")
 
     @property
@@ -148,7 +149,7 @@ class Runs(View):
                 self.query_one("#tab", Block).write(say())
             return
         tab = self.tab
-        self.query_one("#head", Block).paint(lambda width: paint_head(run, tab))
+        self.query_one("#head", Block).paint(lambda width: paint_head(run, tab, width))
         curves: list[Line] = []
         beside: list[Line] = []
         if tab == "course":
@@ -176,7 +177,7 @@ class Runs(View):
         if tab == "config":
             return lambda width: paint_config(run)
         if tab == "log":
-            return lambda width: say(log)
+            return lambda width: paint_log(log, run.directory)
         if tab == "predictions":
             more = len(answers) >= self.limit
             return lambda width: paint_predictions(answers, self.wrong_only, more)
@@ -249,13 +250,12 @@ class Runs(View):
 
     def crumbs(self) -> list[str]:
         """The run under the cursor, and its tab."""
-        found = super().crumbs()
+        here: list[str] = []
         if isinstance(self.table.key, int):
             here = [f"run {self.table.key}", self.tab]
             if self.tab == "compare" and self.monitor.marked is not None:
                 here[-1] += f" with run {self.monitor.marked}"
-            found += here
-        return found
+        return self.way(here)
 
     def subject_task(self) -> str | None:
         """The run's task."""

@@ -22,7 +22,6 @@ from tui.query import EXAMPLE, QueryError, parse
 from tui.screens.sample_search import Found, Hop, Search, read
 from tui.screens.sample_text import TABS, paint_sent, paint_tabs, paint_text, paint_verdict
 from tui.screens.view import View
-from tui.text import say
 from tui.widgets.block import Block
 from tui.widgets.row_list import RowList
 from tui.widgets.sample_list import SampleList, place
@@ -116,7 +115,9 @@ class Samples(View):
         if detail is not None and detail.row.id != samples.selected:
             return  # it is on its way; until then the last one stays
         tab = self.tab
-        self.query_one("#tabs", Block).paint(lambda width: paint_tabs(tab))
+        self.query_one("#tabs", Block).paint(
+            lambda width: paint_tabs(tab, None if self.has_class("-three") else detail, width)
+        )
         paint = paint_text if tab == TABS[0] else paint_sent
         self.query_one("#text", Block).paint(lambda width: paint(detail))
         below = detail if tab == TABS[0] else None
@@ -189,7 +190,7 @@ class Samples(View):
     def crumbs(self) -> list[str]:
         """The filter and how far it was looked for; the sample."""
         samples, search = self.samples, self.search
-        found = super().crumbs()
+        found: list[str] = []
         if not search.wanted.everything and self.known_span:
             all_of_them = max(1, samples.high - samples.low + 1)
             done = 1.0 if search.low is None else (search.high - search.low + 1) / all_of_them
@@ -199,8 +200,8 @@ class Samples(View):
             if search.wanted.text and self.upto < samples.high - 2_000:
                 found.append(f"index {percent(self.upto / max(1, samples.high))}")
         if samples.selected is not None:
-            found.insert(-1 if self.inside else len(found), f"sample {samples.selected}")
-        return found
+            found.append(f"sample {samples.selected}")
+        return self.way(found)
 
     def subject_task(self) -> str | None:
         """The sample's task."""

@@ -102,9 +102,13 @@ class View(Screen[None]):
 
     def crumbs(self) -> list[str]:
         """The way to what is shown, below the screen itself."""
+        return self.way([])
+
+    def way(self, subject: list[str]) -> list[str]:
+        """The filter, then what is under the cursor, then whether one is inside it."""
         found = [f"/ {self.words}"] if self.words else []
         found += ["faults only"] if self.faults else []
-        return found + (["detail"] if self.inside else [])
+        return [*found, *subject, *(["detail"] if self.inside else [])]
 
     def at_bottom(self) -> None:
         """`G` in the detail."""

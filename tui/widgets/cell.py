@@ -7,6 +7,7 @@ remembered, and the plain ones that are new (ids, answers) are cut without Rich'
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from itertools import pairwise
 from typing import Literal
 
 from rich.style import Style
@@ -53,7 +54,7 @@ def _pieces(plain: str, spans: Sequence[Span], base: Style) -> list[Piece]:
     """The text cut wherever a style begins or ends; later spans lie on top of earlier ones."""
     ends = sorted({0, len(plain), *(at for span in spans for at in span[:2] if 0 < at < len(plain))})
     found = []
-    for start, end in zip(ends, ends[1:], strict=False):
+    for start, end in pairwise(ends):
         style = base
         for span in spans:
             if span.start <= start and end <= span.end:
