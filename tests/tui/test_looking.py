@@ -13,11 +13,14 @@ import pytest
 from state.database import open_reader, open_writer
 from state.search import index_words
 from state.views.costs import Tally
+from state.views.glance import Trouble
 from state.views.line import cost
 from state.views.status import read_status
 from tests.tui.conftest import Driver, running
+from tests.tui.seeded import NOW
 from tests.tui.test_keys import write
 from tui.screens import sample_search, teachers
+from tui.screens.frame import trouble_lines
 
 pytestmark = pytest.mark.anyio
 
@@ -124,7 +127,7 @@ async def test_a_marked_run_of_a_database_that_was_replaced_is_forgotten(own: Pa
 async def test_accuracy_by_epoch_is_drawn_with_what_it_must_beat(seeded: Path) -> None:
     async with running(seeded, (140, 40)) as driver:
         await driver.press("5", "G")
-        assert "── dev   ── teacher (held-out)" in driver.text
+        assert "by epoch   ── dev   ── teacher   " in driver.text
         assert driver.text.count("●") >= 5  # four epochs, the test, and the running daemon
 
 
@@ -260,3 +263,32 @@ async def test_a_daemon_with_nothing_to_do_says_so(own: Path) -> None:
         write(own, "UPDATE run SET state = 'queued' WHERE id = 6")
         await driver.read()
         assert "nothing to do" not in driver.text
+
+
+def test_what_is_wrong_has_as_many_lines_as_are_free() -> None:
+    parked = Trouble(what="teacher gpt is parked", why="key refused " * 20, remedy="`coterie resume`")
+    failed = Trouble(what="run 6 failed", why="out of memory", remedy="t trains again")
+    [alone] = trouble_lines("", [parked], 60, 1)
+    assert alone.plain.startswith(" ! teacher gpt is parked: key refused")
+    assert alone.plain.endswith("… → `coterie resume`")
+    two = trouble_lines("", [parked], 60, 2)
+    assert len(two) == 2
+    assert two[1].plain.endswith("… → `coterie resume`")
+    assert sum(text.plain.count("key refused") for text in two) > alone.plain.count("key refused")
+    both = trouble_lines("", [parked, failed], 60, 2)
+    assert [text.plain[:15] for text in both] == [" ! teacher gpt ", " ! run 6 failed"]
+    assert trouble_lines("", [parked, failed], 60, 1)[0].plain.endswith("(+1 more)")
+    assert all(text.cell_len <= 60 for text in (alone, *two, *both))
+    assert len(trouble_lines("", [failed], 60, 3)) == 1
+    gone = trouble_lines("word " * 30, [parked, failed], 60, 3)
+    assert len(gone) == 3
+
+
+async def test_runs_of_a_daemon_that_is_gone_are_not_running_now(own: Path) -> None:
+    async with running(own) as driver:
+        assert "running now" in driver.text
+        write(own, f"UPDATE pulse SET at = {NOW - 60_000}")
+        await driver.read()
+        assert "under way when the daemon ended" in driver.text
+        assert "running now" not in driver.text
+        assert "→ `coterie run` goes on" in " ".join(driver.text.split())

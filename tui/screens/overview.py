@@ -149,7 +149,7 @@ def _task(status: Status, task: TaskStatus, width: int) -> list[Text]:
 def paint_runs(status: Status, width: int) -> Text:
     """The runs that are under way, or the last that ended."""
     active = list(status.active_runs)
-    heading = "running now"
+    heading = "running now" if status.daemon.alive else "under way when the daemon ended"
     if not active:
         heading = "last run"
         active = [run for run in status.runs if run.state in ("done", "failed", "stopped")][-1:]
@@ -231,7 +231,7 @@ def _teacher(status: Status, teacher: TeacherStatus, width: int) -> Text:
         return cut(say(head, (f"  {count(teacher.answered)} answered", "dim")), width)
     parts = [
         head,
-        say(f"  {teacher.requests_per_minute / 60:.1f} req/s"),
+        say(f"  {short(teacher.requests_per_minute)} req/min"),
         say(
             f"  {teacher.in_flight}/{teacher.cap} in flight"
             if width >= 60

@@ -112,7 +112,7 @@ class LinePlot(Vertical, can_focus=False):
             if line.label
             for piece in (("── ", colours[line.style]), (f"{one_line(line.label)}   ", "dim"))
         ]
-        self.query_one(Block).write(say(*legend, (f"by {self._over}", "dim")))
+        self.query_one(Block).write(say((f"by {self._over}   ", "dim"), *legend))
         plot = self.query_one(Plot)
         plot.clear()
         for line in sorted(lines, key=lambda line: line.dots or len(line.x) == 1):  # dots lie on top
