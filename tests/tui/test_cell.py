@@ -46,3 +46,12 @@ def test_styles_stay_where_they_are() -> None:
     piece, style = fitted(verdict("correct"), 10, "left")[0]
     assert piece == "✓ correct"
     assert style.color is not None and style.color.name == "green"
+
+
+def test_without_colour_words_keep_their_weight_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert say(("parked", "bold red")).spans[0].style == "bold red"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert say(("parked", "bold red")).spans[0].style == "bold"
+    assert say(("wrong", "red")).plain == "wrong"
+    assert all(not span.style for span in say(("wrong", "red")).spans)
+    assert say(("note", "dim")).spans[0].style == "dim"
