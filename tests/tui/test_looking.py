@@ -292,3 +292,17 @@ async def test_runs_of_a_daemon_that_is_gone_are_not_running_now(own: Path) -> N
         assert "under way when the daemon ended" in driver.text
         assert "running now" not in driver.text
         assert "→ `coterie run` goes on" in " ".join(driver.text.split())
+
+
+async def test_what_to_do_next_is_said_whole_where_nothing_is_yet(tmp_path: Path) -> None:
+    open_writer(tmp_path / "state.db").close()
+    async with running(tmp_path / "state.db") as driver:
+        for screen, words in (
+            ("2", "No task yet: write [tasks.NAME] in config.toml, then `coterie run`."),
+            ("3", "No teacher yet: [teachers.NAME] in config.toml."),
+            ("4", "No sample yet: they come when the daemon runs (`coterie run`)."),
+            ("5", "(2 Tasks shows how many)."),
+        ):
+            await driver.press(screen)
+            column = " ".join(line[:42].strip() for line in driver.text.splitlines()[2:8]).strip()
+            assert words in column, screen

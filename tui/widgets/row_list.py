@@ -6,6 +6,7 @@ stays on its row when others come or go; texts are shown as they stand, one line
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -162,10 +163,9 @@ class RowList(ScrollView, can_focus=False):
             return self._strip("  ", titles, width, style)
         index = self.top + y - 1
         if index >= self.total():
-            if y == 1 and not self.total():
-                return self._line(say("  ", self._empty), width)
-            if y == 2 and not self.total():
-                return Strip.blank(width, self.rich_style)
+            hint = textwrap.wrap(self._empty, max(8, width - 4)) if not self.total() else []
+            if y <= len(hint):
+                return self._line(say("  ", hint[y - 1]), width)
             return Strip.blank(width, self.rich_style)
         cells = self.cells(index)
         here = index == self.cursor
