@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,6 +22,7 @@ from state.views.glance import Status
 from state.views.status import process_exists
 from tui.asking import Asking
 from tui.feed import Feed, FeedError, Wish
+from tui.garbage import settle
 from tui.keys import BINDINGS, checked
 from tui.messages import Lost, Read
 from tui.moving import Moving
@@ -33,6 +35,9 @@ from tui.screens.samples import Samples
 from tui.screens.tasks import Tasks
 from tui.screens.teachers import Teachers
 from tui.screens.view import View
+
+HOLD_S = 0.05
+"""So long a screen waits for what belongs to the row that the cursor came to; then it is drawn without."""
 
 
 class Monitor(Moving, Asking):
@@ -79,6 +84,8 @@ class Monitor(Moving, Asking):
         self._feed = Feed(path, alive)
         self._reading = False
         self._again = False
+        self._held = ExitStack()
+        self._until: asyncio.TimerHandle | None = None
         self._asked: dict[int, str] = {}  # commands whose answer is not here yet
         self._chosen_theme = theme if theme in self.available_themes else "textual-dark"
         self.animation_level = "none"
@@ -93,6 +100,11 @@ class Monitor(Moving, Asking):
         if not self.is_headless:
             for number in (signal.SIGTERM, signal.SIGHUP):
                 asyncio.get_running_loop().add_signal_handler(number, self.exit)
+
+    def on_ready(self) -> None:
+        """The first frame is drawn; a test's process is more than a monitor."""
+        if not self.is_headless:
+            settle()
 
     def on_unmount(self) -> None:
         """Lets the database go."""
@@ -138,6 +150,7 @@ class Monitor(Moving, Asking):
         self._reading = False
         fresh, view = message.fresh, message.view
         if not view.ready:
+            self._release()
             return
         self.status, self.problem = fresh.status, ""
         replaced = self.generation not in (0, fresh.generation)
@@ -157,16 +170,40 @@ class Monitor(Moving, Asking):
             current.draw()
             wish = current.wish()
             key = message.wish.key if message.wish is not None and current is view else None
-            if self._again or replaced or (wish is not None and wish.key != key):
+            waited = self._again
+            if waited or replaced or (wish is not None and wish.key != key):
                 self.ask()
+            if not waited:
+                self._release()
 
     @on(Lost)
     def was_lost(self, message: Lost) -> None:
         """A banner; the next tick tries again."""
         self._reading = False
+        self._release()
         self.problem = message.reason
         if self.view is not None:
             self.view.draw()
+
+    # Drawing once, not twice
+
+    def hold(self) -> None:
+        """The cursor moves: its row and what belongs to it are drawn in one frame, where they are read in time.
+
+        A frame costs more than the reading, and one with rows that are on their way says nothing.
+        """
+        if self._until is None and self.is_running:
+            self._held.enter_context(self.batch_update())
+            self._until = asyncio.get_running_loop().call_later(HOLD_S, self._release)
+
+    def _release(self) -> None:
+        if self._until is not None:
+            self._until.cancel()
+            self._until = None
+            self._held.close()
+            if self.is_running:
+                for screen in self.screen_stack:
+                    screen.check_idle()
 
     # Leaving
 

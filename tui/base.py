@@ -42,6 +42,10 @@ class Base(App[str]):
         """Reads, unless the display is frozen."""
         raise AssertionError("of the application")
 
+    def hold(self) -> None:
+        """Draws nothing until what is about to be asked for is there, or a moment has passed."""
+        raise AssertionError("of the application")
+
     def tell(self, words: str, severity: Any = "information") -> None:
         """A short notice on the screen; never markup."""
         self.notify(safe(words), severity=severity, markup=False, timeout=6)

@@ -6,6 +6,7 @@ states are a glyph and a word, so they can be told apart without colour.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from rich.text import Text
@@ -25,8 +26,18 @@ def say(*parts: Part) -> Text:
         elif isinstance(part, str):
             whole.append(safe(part))
         else:
-            whole.append(safe(part[0]), style=part[1])
+            whole.append(safe(part[0]), style=_style(part[1]))
     return whole
+
+
+WEIGHTS = {"bold", "dim", "italic", "underline", "reverse"}
+
+
+def _style(style: str) -> str:
+    """The style; without its colours under NO_COLOR: as a grey, red on a dark ground cannot be read."""
+    if "NO_COLOR" not in os.environ:
+        return style
+    return " ".join(word for word in style.split() if word in WEIGHTS)
 
 
 def lines(parts: Sequence[Text | str]) -> Text:

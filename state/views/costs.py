@@ -1,28 +1,18 @@
-"""What plans spent, and what one accepted sample came to; what plans share is counted once."""
+"""What one accepted sample came to, by the plans' counters; what plans share is counted once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from state.sqlite import Connection
 from state.views.glance import PlanStatus
-from state.views.rows import rows
 
 
-def plan_costs(connection: Connection) -> dict[int, float]:
-    """Dollars spent by each active plan; what is reserved for requests in flight is not among them."""
-    return {
-        key: micros / 1e6
-        for key, micros in rows(connection, "SELECT id, spent_micros FROM plan WHERE active = 1")
-    }
-
-
-def usd_per_correct(plans: Iterable[PlanStatus], costs: Mapping[int, float]) -> float | None:
+def usd_per_correct(plans: Iterable[PlanStatus]) -> float | None:
     """Dollars an accepted sample of these plans; None where there is none yet. Samples that plans share count once."""
     spent, accepted = 0.0, 0
     for group in _groups(plans):
-        spent += sum(costs.get(plan.id, 0.0) for plan in group)
+        spent += sum(plan.usd for plan in group)
         accepted += max(plan.accepted for plan in group)
     return spent / accepted if accepted else None
 

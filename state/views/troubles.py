@@ -27,7 +27,7 @@ def general(daemon: DaemonStatus, pulse: PulseData) -> list[Trouble]:
     elif daemon.state == "down":
         found.append(
             Trouble(
-                what="the daemon is not running any more, and did not end by itself",
+                what="the daemon is gone, and did not end by itself",
                 remedy="`coterie run` goes on",
             )
         )

@@ -65,7 +65,7 @@ async def test_the_list_moves_by_j_k_g_and_capital_g(seeded: Path) -> None:
         await driver.press("g")
         assert "▸      510" in driver.text
         await driver.press("pagedown")
-        assert "▸      492" in driver.text
+        assert "▸      493" in driver.text
 
 
 async def test_samples_are_filtered_and_escape_shows_all(seeded: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,15 @@ import pytest
 
 from state.database import open_reader, open_writer
 from state.search import index_words
+from state.views.costs import Tally
+from state.views.glance import Trouble
+from state.views.line import cost
 from state.views.status import read_status
 from tests.tui.conftest import Driver, running
+from tests.tui.seeded import NOW
 from tests.tui.test_keys import write
-from tui.screens import sample_search
+from tui.screens import sample_search, teachers
+from tui.screens.frame import trouble_lines
 
 pytestmark = pytest.mark.anyio
 
@@ -121,7 +127,7 @@ async def test_a_marked_run_of_a_database_that_was_replaced_is_forgotten(own: Pa
 async def test_accuracy_by_epoch_is_drawn_with_what_it_must_beat(seeded: Path) -> None:
     async with running(seeded, (140, 40)) as driver:
         await driver.press("5", "G")
-        assert "── dev   ── teacher (held-out)" in driver.text
+        assert "by epoch   ── dev   ── teacher   " in driver.text
         assert driver.text.count("●") >= 5  # four epochs, the test, and the running daemon
 
 
@@ -162,7 +168,7 @@ async def test_a_terminal_of_any_size_is_borne(seeded: Path, size: tuple[int, in
 
 async def test_the_state_and_its_age_are_there_on_the_smallest_terminal(seeded: Path) -> None:
     async with running(seeded, (20, 5)) as driver:
-        assert "● running  1s ago" in driver.text
+        assert "● running 1s ago" in driver.text
 
 
 async def test_a_failed_run_and_its_remedy_are_told_until_a_later_one(own: Path) -> None:
@@ -192,3 +198,111 @@ async def test_a_reading_that_hangs_does_not_hold_the_event_loop(
         finally:
             monkeypatch.undo()
             let_go.set()
+
+
+async def test_a_correct_sample_of_each_teacher_has_a_price(own: Path) -> None:
+    async with running(own, (160, 40)) as driver:
+        await driver.press("3")
+        connection = open_reader(own)
+        [(spent, correct)] = connection.execute(
+            "SELECT spent_micros, (SELECT count(*) FROM sample WHERE teacher_id = t.id AND verdict = 1)"
+            " FROM teacher t WHERE id = 1"
+        ).fetchall()
+        connection.close()
+        price = cost(spent / 1e6 / correct)
+        assert f"per correct  {price}  {correct} correct" in driver.text
+        assert "$/right" in driver.text
+        assert re.search(rf"▸ .*{re.escape(price)} ", driver.text)  # in its row
+        write(own, "UPDATE sample SET verdict = 0 WHERE teacher_id = 1")
+        await driver.press("1", "3")
+        assert "per correct  –  0 correct" in driver.text
+
+
+async def test_while_they_are_counted_it_says_how_far(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(teachers, "tally", lambda *given: Tally(upto=255, high=510 + 10_000))
+    async with running(own) as driver:
+        await driver.press("3")
+        assert "per correct  (2%)  samples counted" in driver.text
+
+
+async def test_the_verdict_stands_beside_the_tabs_where_its_panel_is_not(own: Path) -> None:
+    write(own, "UPDATE sample SET extracted = '7' WHERE verdict = 0")
+    write(own, "UPDATE question SET gold = '8'")
+    async with running(own) as driver:
+        await driver.press("4", "n")
+        assert " sample   sent  ✗ wrong 7, gold 8" in driver.text
+    async with running(own, (140, 40)) as driver:
+        await driver.press("4", "n")
+        assert "✗ wrong 7" not in driver.text  # the panel says it
+        assert re.search(r"extracted  7\n.*gold       8", driver.text)
+
+
+async def test_the_way_ends_where_one_is(seeded: Path) -> None:
+    async with running(seeded, (140, 40)) as driver:
+        await driver.press("5", "slash", *"task:gsm8k", "enter", "enter")
+        assert re.search(r"› / task:gsm8k › run \d+ › course › detail$", driver.text.splitlines()[-1])
+
+
+async def test_an_empty_log_says_so(own: Path) -> None:
+    async with running(own, (140, 40)) as driver:
+        (own.parent / "runs" / "3").mkdir(parents=True)
+        (own.parent / "runs" / "3" / "log.txt").write_text(" \n")
+        await driver.press("5", "j", "j", "j", "right_square_bracket", "right_square_bracket")
+        assert "nothing was printed yet (runs/" in driver.text
+
+
+async def test_a_daemon_with_nothing_to_do_says_so(own: Path) -> None:
+    async with running(own) as driver:
+        assert "rates, the last minute" in driver.text
+        write(own, "UPDATE plan SET stored = wanted")
+        write(own, "UPDATE run SET state = 'done'")
+        write(own, "UPDATE pulse SET data = '{}'")
+        await driver.read()
+        assert "nothing to do" in driver.text
+        assert "`coterie stop`" in driver.text
+        write(own, "UPDATE run SET state = 'queued' WHERE id = 6")
+        await driver.read()
+        assert "nothing to do" not in driver.text
+
+
+def test_what_is_wrong_has_as_many_lines_as_are_free() -> None:
+    parked = Trouble(what="teacher gpt is parked", why="key refused " * 20, remedy="`coterie resume`")
+    failed = Trouble(what="run 6 failed", why="out of memory", remedy="t trains again")
+    [alone] = trouble_lines("", [parked], 60, 1)
+    assert alone.plain.startswith(" ! teacher gpt is parked: key refused")
+    assert alone.plain.endswith("… → `coterie resume`")
+    two = trouble_lines("", [parked], 60, 2)
+    assert len(two) == 2
+    assert two[1].plain.endswith("… → `coterie resume`")
+    assert sum(text.plain.count("key refused") for text in two) > alone.plain.count("key refused")
+    both = trouble_lines("", [parked, failed], 60, 2)
+    assert [text.plain[:15] for text in both] == [" ! teacher gpt ", " ! run 6 failed"]
+    assert trouble_lines("", [parked, failed], 60, 1)[0].plain.endswith("(+1 more)")
+    assert all(text.cell_len <= 60 for text in (alone, *two, *both))
+    assert len(trouble_lines("", [failed], 60, 3)) == 1
+    gone = trouble_lines("word " * 30, [parked, failed], 60, 3)
+    assert len(gone) == 3
+
+
+async def test_runs_of_a_daemon_that_is_gone_are_not_running_now(own: Path) -> None:
+    async with running(own) as driver:
+        assert "running now" in driver.text
+        write(own, f"UPDATE pulse SET at = {NOW - 60_000}")
+        await driver.read()
+        assert "under way when the daemon ended" in driver.text
+        assert "running now" not in driver.text
+        assert "→ `coterie run` goes on" in " ".join(driver.text.split())
+
+
+async def test_what_to_do_next_is_said_whole_where_nothing_is_yet(tmp_path: Path) -> None:
+    open_writer(tmp_path / "state.db").close()
+    async with running(tmp_path / "state.db") as driver:
+        for screen, words in (
+            ("2", "No task yet: write [tasks.NAME] in config.toml, then `coterie run`."),
+            ("3", "No teacher yet: [teachers.NAME] in config.toml."),
+            ("4", "No sample yet: they come when the daemon runs (`coterie run`)."),
+            ("5", "(2 Tasks shows how many)."),
+        ):
+            await driver.press(screen)
+            column = " ".join(line[:42].strip() for line in driver.text.splitlines()[2:8]).strip()
+            assert words in column, screen

@@ -71,8 +71,11 @@ def accuracies(run: RunDetail) -> list[Line]:
     teacher = next((item for item in run.baselines if item.name.startswith("teacher")), None)
     other = next((item for item in run.baselines if item.name.startswith("run ")), None)
     found = [
-        Line([0.0, last], [item.accuracy] * 2, style, item.name)
-        for item, style in ((teacher, "other"), (other, "raw"))
+        Line([0.0, last], [item.accuracy] * 2, style, label)  # in full they stand below the plot
+        for item, style, label in (
+            (teacher, "other", "teacher"),
+            (other, "raw", " ".join(other.name.split()[:2]) if other is not None else ""),
+        )
         if item is not None
     ]
     if dev:

@@ -98,7 +98,7 @@ class Events(View):
         """List and detail."""
         table = self.query_one(Table)
         filtered = self.words or self.faults
-        table.empty = say(
+        table.explain(
             "no event fits; esc shows all"
             if filtered
             else "No event yet: they come when the daemon runs (`coterie run`)."

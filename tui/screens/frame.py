@@ -6,6 +6,7 @@ the age of what is shown are never left out.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 from rich.text import Text
@@ -13,7 +14,7 @@ from rich.text import Text
 from state.views.glance import Status, Trouble
 from state.views.line import duration, money
 from tui.keys import KEYS, shown
-from tui.text import one_line, say, state_word
+from tui.text import one_line, say, shortened, state_word
 
 MODES = (
     ("1", "Overview"),
@@ -23,6 +24,8 @@ MODES = (
     ("5", "Runs"),
     ("6", "Events"),
 )
+WORD = 12
+"""Cells that a line loses to its last word, which stands on the next."""
 _BY_ID = {key.id: key for key in KEYS}
 Part = tuple[int, Text]
 """A text, and how much it is needed: parts of the highest number are left out first."""
@@ -54,7 +57,9 @@ def header(status: Status | None, width: int, *, now: int, frozen: bool, readonl
     if daemon.uptime_s is not None and daemon.alive:
         parts.append((5, say(f" {duration(daemon.uptime_s)}")))
     if age:
-        parts.append((1, say((f"  {age} ago", "bold yellow" if stale else "dim"))))
+        if daemon.alive:
+            parts.append((4, say(("  pulse", "dim"))))
+        parts.append((1, say((f" {age} ago", "bold yellow" if stale else "dim"))))
     if daemon.loop_lag_ms is not None:
         parts.append((7, say((f"  lag {daemon.loop_lag_ms:.0f}ms", "dim"))))
     parts.append((3, say("  spend ", (money(status.spend.usd, status.spend.cap_usd), "bold"))))
@@ -72,21 +77,34 @@ def header(status: Status | None, width: int, *, now: int, frozen: bool, readonl
 
 
 def trouble_lines(problem: str, troubles: Sequence[Trouble], width: int, most: int) -> list[Text]:
-    """What is wrong, a line each: what and what to do, and of the reason as much as there is room for."""
+    """What is wrong, in at most `most` lines: what and what to do, and of the reason as much as there is room for.
+
+    Each has a line; where some are left over, the first ones that need more have them.
+    """
     whole = ([Trouble(what=problem)] if problem else []) + list(troubles)
-    more = len(whole) - most
-    found = []
+    more, spare = len(whole) - most, most - len(whole)
+    found: list[Text] = []
     for at, trouble in enumerate(whole[:most]):
-        what = one_line(trouble.what)
-        remedy = f" → {one_line(trouble.remedy)}" if trouble.remedy else ""
         last = f"  (+{more} more)" if more > 0 and at == most - 1 else ""
-        room = width - len(what) - len(remedy) - len(last) - 6
-        why = one_line(trouble.why)
-        if why and room >= 12:
-            what += f": {why if len(why) <= room else why[: room - 1] + '…'}"
-        body = cut(say(f" ! {what}{remedy}"), width - len(last))
-        found.append(cut(say(body, last), width))
+        rows = 1 + max(0, spare)
+        wrapped = textwrap.wrap(
+            _trouble(trouble, rows * (width - 4) - len(last) - WORD * (rows - 1)),
+            max(1, width - 4 - len(last)),
+            max_lines=rows,
+            placeholder=" …",
+        ) or [""]
+        spare -= len(wrapped) - 1
+        found += [cut(say(" ! " if row == 0 else "   ", text), width) for row, text in enumerate(wrapped)]
+        found[-1].append(last)
     return found
+
+
+def _trouble(trouble: Trouble, room: int) -> str:
+    """What, why and the remedy, the reason cut so that all of it fits where it can."""
+    what, why = one_line(trouble.what), one_line(trouble.why)
+    remedy = f" → {one_line(trouble.remedy)}" if trouble.remedy else ""
+    room -= len(what) + len(remedy) + 2
+    return what + (f": {shortened(why, room)}" if why and room >= 12 else "") + remedy
 
 
 def hints(given: Sequence[tuple[str, str]], remapped: Mapping[str, str], width: int) -> Text:

@@ -149,7 +149,7 @@ def _task(status: Status, task: TaskStatus, width: int) -> list[Text]:
 def paint_runs(status: Status, width: int) -> Text:
     """The runs that are under way, or the last that ended."""
     active = list(status.active_runs)
-    heading = "running now"
+    heading = "running now" if status.daemon.alive else "under way when the daemon ended"
     if not active:
         heading = "last run"
         active = [run for run in status.runs if run.state in ("done", "failed", "stopped")][-1:]
@@ -195,12 +195,23 @@ def paint_rates(status: Status, width: int) -> Text:
         ("429s", percent(pulse.share_429, 1), pulse.limited, "yellow"),
         ("retries/s", f"{pulse.retries_per_second:.1f}", pulse.retries, "magenta"),
     )
+    if _idle(status):
+        done = "Everything is sampled, and no run is due: `coterie stop` ends the daemon, t on 2 Tasks trains again."
+        return lines([title("nothing to do"), say((done, "dim"))])
     parts: list[Text | str] = [title("rates, the last minute")]
     parts += [
         cut(say(f"{name:<11}", (f"{now:>7}  ", "bold"), (spark(values, room), style)), width)
         for name, now, values, style in rows
     ]
     return lines(parts)
+
+
+def _idle(status: Status) -> bool:
+    """Whether a daemon that runs waits for nothing but a person."""
+    sampled = all(plan.stored + plan.failed + plan.skipped >= plan.wanted for plan in status.plans)
+    busy = any(run.active or run.state == "queued" for run in status.runs)
+    still = status.pulse.requests_per_second == 0
+    return status.daemon.state == "running" and bool(status.plans) and sampled and still and not busy
 
 
 def paint_teachers(status: Status, width: int) -> Text:
@@ -220,8 +231,12 @@ def _teacher(status: Status, teacher: TeacherStatus, width: int) -> Text:
         return cut(say(head, (f"  {count(teacher.answered)} answered", "dim")), width)
     parts = [
         head,
-        say(f"  {teacher.requests_per_minute / 60:.1f}/s"),
-        say(f"  {teacher.in_flight}/{teacher.cap}"),
+        say(f"  {short(teacher.requests_per_minute)} req/min"),
+        say(
+            f"  {teacher.in_flight}/{teacher.cap} in flight"
+            if width >= 60
+            else f"  {teacher.in_flight}/{teacher.cap}"
+        ),
         say(f"  p50 {teacher.p50_ms:.0f}ms" if teacher.p50_ms is not None else ""),
         say((f"  429 {teacher.status_429}", "dim")),
     ]

@@ -12,22 +12,21 @@ from state.views.line import count, duration, percent, short
 from state.views.runs import MetricRow, PredictionRow, RunDetail
 from tui.meter import bar, spark
 from tui.screens.view import sections
-from tui.text import one_line, say, state_word, title, verdict
+from tui.text import one_line, say, shortened, state_word, title, verdict
 
 TABS = ("course", "config", "log", "predictions", "compare")
 
 
-def paint_head(run: RunDetail, tab: str) -> Text:
-    """The run's name and the tabs."""
+def paint_head(run: RunDetail, tab: str, width: int) -> Text:
+    """The run's name and the tabs, a line each."""
     names: list[tuple[str, str]] = []
+    edge = " " if width >= 52 else ""
     for name in TABS:
-        names += [(f" {name} ", "reverse bold" if name == tab else "dim"), (" ", "")]
-    head = say(
-        (f"run {run.id} ", "bold"),
-        one_line(f"{run.student} on {run.task} @{run.trigger}  "),
-        state_word(run.state),
-    )
-    return sections((head, [say(*names)]))
+        names += [(f"{edge}{name}{edge}", "reverse bold" if name == tab else "dim"), (" ", "")]
+    number, state = f"run {run.id} ", state_word(run.state)
+    room = max(8, width - len(number) - state.cell_len - 2)
+    about = shortened(f"{run.student} on {run.task} @{run.trigger}", room)
+    return sections((say((number, "bold"), f"{about}  ", state), [say(*names)]))
 
 
 def paint_course(run: RunDetail, metrics: Sequence[MetricRow], width: int) -> Text:
@@ -45,7 +44,7 @@ def paint_course(run: RunDetail, metrics: Sequence[MetricRow], width: int) -> Te
     if last is not None:
         progress += [
             say(
-                ("rate      ", "dim"),
+                ("lr        ", "dim"),
                 f"{last.learning_rate:.2e} ",
                 (spark([item.learning_rate for item in metrics], room), "cyan"),
             ),
@@ -116,6 +115,13 @@ def paint_config(run: RunDetail) -> Text:
         (title("left out by curation"), drops or [say(("nothing", "dim"))]),
         (title("spec"), [say(json.dumps(run.spec, indent=2, ensure_ascii=False)[:20_000])]),
     )
+
+
+def paint_log(log: str, directory: str) -> Text:
+    """The end of what the training process printed."""
+    if log.strip():
+        return say(log)
+    return sections((say(), [say((f"nothing was printed yet ({one_line(directory)}/log.txt)", "dim"))]))
 
 
 def paint_predictions(found: Sequence[PredictionRow], wrong_only: bool, more: bool) -> Text:
@@ -189,8 +195,8 @@ def _pair(name: str, one: str, two: str, room: int) -> Text:
         )
     return say(
         (f"{one_line(name)[:22]:<22} ", "dim"),
-        f"{one_line(one)[:room]:<{room}} ",
-        (one_line(two)[:room], "dim" if same else ""),
+        f"{shortened(one, room):<{room}} ",
+        (shortened(two, room), "dim" if same else ""),
     )
 
 

@@ -23,6 +23,7 @@ from tui.screens.run_text import (
     paint_config,
     paint_course,
     paint_head,
+    paint_log,
     paint_predictions,
 )
 from tui.screens.view import View
@@ -73,13 +74,15 @@ class Runs(View):
     def body(self) -> ComposeResult:
         """List, plot and tabs."""
         with Horizontal(classes="split"):
-            yield Table(COLUMNS, id="list")
+            rows = Table(COLUMNS, id="list")
+            rows.leaving = self.monitor.hold
+            yield rows
             with Vertical(id="run"):
                 yield Block(id="head")
                 with VerticalScroll(classes="detail", can_focus=False):
                     with Container(id="plots"):
                         yield LinePlot(id="loss")
-                        yield LinePlot(id="accuracy", unit=True)
+                        yield LinePlot(id="accuracy", unit=True, over="epoch")
                     yield Block(id="tab")
 
     @property
@@ -134,7 +137,7 @@ class Runs(View):
         if self.faults:
             found = [run for run in found if run.state == "failed" or run.error]
         found.sort(key=lambda run: _order(run, ORDERS[self.order]))
-        self.table.empty = say(_hint(status, bool(self.words or self.faults)))
+        self.table.explain(_hint(status, bool(self.words or self.faults)))
         marked = self.monitor.marked
         self.table.show([(run.id, _cells(run, run.id == marked)) for run in found])
         known = self.course.run
@@ -146,7 +149,7 @@ class Runs(View):
                 self.query_one("#tab", Block).write(say())
             return
         tab = self.tab
-        self.query_one("#head", Block).paint(lambda width: paint_head(run, tab))
+        self.query_one("#head", Block).paint(lambda width: paint_head(run, tab, width))
         curves: list[Line] = []
         beside: list[Line] = []
         if tab == "course":
@@ -174,7 +177,7 @@ class Runs(View):
         if tab == "config":
             return lambda width: paint_config(run)
         if tab == "log":
-            return lambda width: say(log)
+            return lambda width: paint_log(log, run.directory)
         if tab == "predictions":
             more = len(answers) >= self.limit
             return lambda width: paint_predictions(answers, self.wrong_only, more)
@@ -247,13 +250,12 @@ class Runs(View):
 
     def crumbs(self) -> list[str]:
         """The run under the cursor, and its tab."""
-        found = super().crumbs()
+        here: list[str] = []
         if isinstance(self.table.key, int):
             here = [f"run {self.table.key}", self.tab]
             if self.tab == "compare" and self.monitor.marked is not None:
                 here[-1] += f" with run {self.monitor.marked}"
-            found += here
-        return found
+        return self.way(here)
 
     def subject_task(self) -> str | None:
         """The run's task."""

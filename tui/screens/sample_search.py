@@ -43,6 +43,7 @@ class Search:
     low: int | None = None  # None: not begun
     high: int = 0
     window: int = field(default_factory=lambda: WINDOW)
+    before: tuple[int, float] | None = None  # the last statement: ids looked at, seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +78,11 @@ class Found:
     """What one reading brought."""
 
     span: tuple[int, int] | None
+    here: tuple[tuple[int, ...], int | None]  # what was on the screen, and under the cursor
     asked: tuple[int, ...]
     rows: dict[int, SampleRow]
     detail: SampleDetail | None
-    search: Search
+    search: Search | None  # None: it was not gone on with
     kept_from: int  # what was found before stays where its id is from here …
     kept_to: int  # … up to here
     newer: list[int]  # matches above that
@@ -89,16 +91,39 @@ class Found:
     upto: int  # the index of words has come so far
 
 
+def next_window(window: int, spent: float, before: tuple[int, float] | None) -> int:
+    """How many ids the next statement looks at, after one of `window` ids that took `spent` seconds.
+
+    A statement may have a price of its own, whatever it looks at (the beginning of a word that a million samples have):
+    then smaller ones only pay it more often. Two statements tell it from the price of an id.
+    """
+    if spent < QUICK_S:
+        return min(2 * window, MOST)
+    if spent <= SLOW_S:
+        return window
+    if before is not None and before[0] != window:
+        an_id = (spent - before[1]) / (window - before[0])
+        own = spent - an_id * window
+        if own > spent / 2:
+            return min(max(4 * window, round(own / an_id) if an_id > 0 else 0), MOST)
+    return max(window // 2, 1)
+
+
 def read(
-    connection: Connection, asked: tuple[int, ...], selected: int | None, search: Search, hop: Hop | None
+    connection: Connection,
+    shown: tuple[int, ...],
+    asked: tuple[int, ...],
+    selected: int | None,
+    search: Search | None,
+    hop: Hop | None,
 ) -> Found:
-    """One reading."""
+    """One reading; without a `search` only of what is on the screen, so that a key waits for nothing else."""
     span = id_range(connection)
-    upto = indexed_upto(connection) if search.wanted.text else 0
+    upto = indexed_upto(connection) if search is not None and search.wanted.text else 0
     newer: list[int] = []
     older: list[int] = []
     kept_from, kept_to = 0, -1
-    if span is not None and not search.wanted.everything:
+    if span is not None and search is not None and not search.wanted.everything:
         low, high = span
         wanted = search.wanted
         if search.low is None or high - search.high > FAR:
@@ -107,22 +132,22 @@ def read(
         else:
             kept_from, kept_to = search.low, search.high - YOUNG
             newer = matching_ids(connection, wanted, max(kept_from, kept_to + 1), high, upto)
-        reached, window = kept_from, search.window
+        reached, window, last = kept_from, search.window, search.before
         began = time.monotonic()
         while reached > low:  # at least one window, however slow the disk is
             before = time.monotonic()
             start = max(low, reached - window)
             older += matching_ids(connection, wanted, start, reached - 1, upto)
-            reached, now = start, time.monotonic()
-            if now - before < QUICK_S:
-                window = min(2 * window, MOST)
-            elif now - before > SLOW_S:
-                window = max(window // 2, 1)
+            now = time.monotonic()
+            if reached - start == window:  # the last ones of all say nothing
+                window, last = next_window(window, now - before, last), (window, now - before)
+            reached = start
             if now - began >= SEARCH_S:
                 break
-        search = replace(search, low=reached, high=high, window=window)
+        search = replace(search, low=reached, high=high, window=window, before=last)
     return Found(
         span=span,
+        here=(shown, selected),
         asked=asked,
         rows=sample_rows(connection, asked) if asked else {},
         detail=sample_detail(connection, selected) if selected is not None else None,

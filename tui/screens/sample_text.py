@@ -6,8 +6,9 @@ from rich.text import Text
 
 from state.views.line import dollars, duration
 from state.views.samples import SampleDetail
+from tui.screens.frame import cut
 from tui.screens.view import sections
-from tui.text import one_line, say, title, verdict, verdict_of
+from tui.text import one_line, say, shortened, title, verdict, verdict_of
 
 TABS = ("sample", "sent")
 
@@ -36,9 +37,10 @@ def paint_verdict(detail: SampleDetail | None) -> Text:
     if detail is None:
         return say()
     row = detail.row
+    nothing = "–" if row.state == "open" else "nothing"
     against = [
         verdict(verdict_of(row)),
-        say(("extracted  ", "dim"), one_line(row.extracted) if row.extracted is not None else "nothing"),
+        say(("extracted  ", "dim"), one_line(row.extracted) if row.extracted is not None else nothing),
         say(("gold       ", "dim"), one_line(detail.gold)),
     ]
     if detail.grade_reason:
@@ -72,12 +74,20 @@ def paint_verdict(detail: SampleDetail | None) -> Text:
     )
 
 
-def paint_tabs(tab: str) -> Text:
-    """The tabs."""
+def paint_tabs(tab: str, detail: SampleDetail | None, width: int) -> Text:
+    """The tabs; beside them the verdict and its two answers, as there is room: the whole of it may be far below."""
     names: list[tuple[str, str]] = []
     for name in TABS:
         names += [(f" {name} ", "reverse bold" if name == tab else "dim"), (" ", "")]
-    return say(*names)
+    if detail is None or detail.row.state == "open":
+        return say(*names)
+    row, gold = detail.row, one_line(detail.gold)
+    short = verdict(verdict_of(row))
+    if verdict_of(row) == "wrong":
+        short = say(
+            short, f" {shortened(row.extracted or 'nothing', max(6, width - 36))}", (f", gold {gold}", "dim")
+        )
+    return cut(say(*names, short), width)
 
 
 def paint_sent(detail: SampleDetail | None) -> Text:

@@ -22,7 +22,6 @@ from tui.query import EXAMPLE, QueryError, parse
 from tui.screens.sample_search import Found, Hop, Search, read
 from tui.screens.sample_text import TABS, paint_sent, paint_tabs, paint_text, paint_verdict
 from tui.screens.view import View
-from tui.text import say
 from tui.widgets.block import Block
 from tui.widgets.row_list import RowList
 from tui.widgets.sample_list import SampleList, place
@@ -40,6 +39,7 @@ class Samples(View):
         self.wrong_words = ""
         self.search = Search(SampleFilter())
         self.known_span = False
+        self.here: tuple[tuple[int, ...], int | None] = ((), None)  # what was read last
         self.tab = TABS[0]
         self.upto = 0
         self.hopping: Hop | None = None
@@ -48,7 +48,9 @@ class Samples(View):
     def body(self) -> ComposeResult:
         """List, text, verdict."""
         with Horizontal(classes="split"):
-            yield SampleList(id="list")
+            rows = SampleList(id="list")
+            rows.leaving = self.monitor.hold
+            yield rows
             with VerticalScroll(classes="detail", can_focus=False):
                 yield Block(id="tabs")
                 yield Block(id="text")
@@ -64,33 +66,34 @@ class Samples(View):
     def wish(self) -> Wish:
         """The rows on the screen, the sample under the cursor, and a stretch of the search."""
         samples, search = self.samples, self.search
-        asked, selected, hop = samples.wanted(), samples.selected, self.hopping
+        shown, asked, selected, hop = samples.shown(), samples.wanted(), samples.selected, self.hopping
+        # What the cursor came to is read first and alone; the search goes on after that.
+        on = search if (shown, selected) == self.here or not shown or search.wanted.everything else None
 
         def reading(connection: Connection) -> Found:
-            return read(connection, asked, selected, search, hop)
+            return read(connection, shown, asked, selected, on, hop)
 
         way = (hop.start, hop.step) if hop is not None else None
+        looked = (search.wanted, search.low, on is None)
         # Not `asked`: once a page is read fewer rows are, and that is no reason to read it again.
-        shown = samples.shown()
-        return Wish(
-            ("samples", shown, selected, search.wanted, search.low, self.known_span, way, self.hops), reading
-        )
+        return Wish(("samples", shown, selected, looked, self.known_span, way, self.hops), reading)
 
     def learn(self, payload: Any) -> None:
         """Takes the rows, and what the search has found."""
         found: Found = payload
         samples = self.samples
-        self.known_span, self.upto = True, found.upto
+        self.known_span, self.here = True, found.here
         if found.span is None:
             samples.forget()
             samples.resized()
             return
         samples.span(*found.span)
-        if not found.search.wanted.everything and found.search.wanted == self.search.wanted:
+        went_on = found.search
+        if went_on is not None and not went_on.wanted.everything and went_on.wanted == self.search.wanted:
             before = samples.found if samples.found is not None else array("q")
             kept = before[place(before, found.kept_to) : place(before, found.kept_from - 1)]
             samples.restrict(array("q", found.newer) + kept + array("q", found.older))
-            self.search = found.search
+            self.search, self.upto = went_on, found.upto
         samples.learn(found.rows, found.asked)
         if found.detail is not None and found.detail.row.id == samples.selected:
             self.chosen = found.detail
@@ -107,13 +110,14 @@ class Samples(View):
         """The filter, then the text."""
         samples = self.samples
         self._apply(status)
-        samples.empty = say(self._hint())
-        samples.refresh(layout=False)
+        samples.explain(self._hint())
         detail = self.chosen if samples.selected is not None else None
         if detail is not None and detail.row.id != samples.selected:
             return  # it is on its way; until then the last one stays
         tab = self.tab
-        self.query_one("#tabs", Block).paint(lambda width: paint_tabs(tab))
+        self.query_one("#tabs", Block).paint(
+            lambda width: paint_tabs(tab, None if self.has_class("-three") else detail, width)
+        )
         paint = paint_text if tab == TABS[0] else paint_sent
         self.query_one("#text", Block).paint(lambda width: paint(detail))
         below = detail if tab == TABS[0] else None
@@ -186,7 +190,7 @@ class Samples(View):
     def crumbs(self) -> list[str]:
         """The filter and how far it was looked for; the sample."""
         samples, search = self.samples, self.search
-        found = super().crumbs()
+        found: list[str] = []
         if not search.wanted.everything and self.known_span:
             all_of_them = max(1, samples.high - samples.low + 1)
             done = 1.0 if search.low is None else (search.high - search.low + 1) / all_of_them
@@ -196,8 +200,8 @@ class Samples(View):
             if search.wanted.text and self.upto < samples.high - 2_000:
                 found.append(f"index {percent(self.upto / max(1, samples.high))}")
         if samples.selected is not None:
-            found.insert(-1 if self.inside else len(found), f"sample {samples.selected}")
-        return found
+            found.append(f"sample {samples.selected}")
+        return self.way(found)
 
     def subject_task(self) -> str | None:
         """The sample's task."""

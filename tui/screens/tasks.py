@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 
-from state.views.costs import plan_costs, usd_per_correct
+from state.views.costs import usd_per_correct
 from state.views.glance import Status, TaskStatus
 from state.views.line import count, dollars, duration, percent, short
 from state.views.troubles import bound_by
-from tui.feed import Wish
 from tui.screens.view import View, sections
 from tui.text import one_line, say, shortened, state_word, title
 from tui.widgets.block import Block
@@ -26,7 +24,7 @@ COLUMNS = (
     Column("next", 11, "right"),
     Column("best", 5, "right", least=48),
     Column("teacher", 7, "right", least=56),
-    Column("$/right", 8, "right", least=72),
+    Column("$/right", 10, "right", least=72),
     Column("ETA", 6, "right", least=64),
 )
 
@@ -41,11 +39,10 @@ class Tasks(View):
     def __init__(self) -> None:
         super().__init__()
         self.order = 0
-        self.costs: dict[int, float] = {}
 
     def body(self) -> ComposeResult:
         """List and detail."""
-        with Horizontal(classes="split"):
+        with Horizontal(classes="split wide"):
             yield Table(COLUMNS, id="list")
             with VerticalScroll(classes="detail", can_focus=False):
                 yield Block(id="task")
@@ -63,18 +60,6 @@ class Tasks(View):
             if self.status
             else None
         )
-
-    def wish(self) -> Wish:
-        """What the plans spent."""
-        return Wish("tasks", plan_costs)
-
-    def learn(self, payload: Any) -> None:
-        """Takes it."""
-        self.costs = payload
-
-    def new_database(self) -> None:
-        """Other plans."""
-        self.costs = {}
 
     def hints(self) -> list[tuple[str, str]]:
         """What can be done with tasks."""
@@ -94,7 +79,7 @@ class Tasks(View):
 
     def crumbs(self) -> list[str]:
         """The task under the cursor."""
-        return super().crumbs() + ([f"task {self.selected.name}"] if self.selected else [])
+        return self.way([f"task {self.selected.name}"] if self.selected else [])
 
     def on_row_list_moved(self) -> None:
         """Another task."""
@@ -119,10 +104,10 @@ class Tasks(View):
                 if task.paused or task.name in failed or (task.correct_share or 1.0) < 0.5
             ]
         tasks.sort(key=lambda task: _order(task, ORDERS[self.order]))
-        self.table.empty = say(_hint(status, self.words, self.faults))
-        self.table.show([(task.name, _cells(task, _price(status, task, self.costs))) for task in tasks])
-        chosen, costs = self.selected, self.costs
-        self.query_one("#task", Block).paint(lambda width: paint_task(status, chosen, costs, width))
+        self.table.explain(_hint(status, self.words, self.faults))
+        self.table.show([(task.name, _cells(task, _price(status, task))) for task in tasks])
+        chosen = self.selected
+        self.query_one("#task", Block).paint(lambda width: paint_task(status, chosen, width))
 
     def sorted_next(self) -> None:
         """Another order."""
@@ -156,10 +141,10 @@ def _order(task: TaskStatus, by: str) -> Any:
     }[by]
 
 
-def _price(status: Status, task: TaskStatus, costs: Mapping[int, float]) -> float | None:
+def _price(status: Status, task: TaskStatus) -> float | None:
     """Dollars an accepted train sample of the task."""
     own = (plan for plan in status.plans if plan.task == task.name and plan.split == "train")
-    return usd_per_correct(own, costs)
+    return usd_per_correct(own)
 
 
 def _cells(task: TaskStatus, price: float | None) -> list[Text]:
@@ -176,7 +161,7 @@ def _cells(task: TaskStatus, price: float | None) -> list[Text]:
     ]
 
 
-def paint_task(status: Status, task: TaskStatus | None, costs: Mapping[int, float], width: int) -> Text:
+def paint_task(status: Status, task: TaskStatus | None, width: int) -> Text:
     """One task: questions, plans, triggers, students."""
     if task is None:
         return say()
@@ -191,7 +176,7 @@ def paint_task(status: Status, task: TaskStatus | None, costs: Mapping[int, floa
             f"{percent(task.best_accuracy)} on test; teacher {percent(task.teacher_accuracy)}",
         ),
     ]
-    price = _price(status, task, costs)
+    price = _price(status, task)
     if price is not None:
         about.append(say(("cost       ", "dim"), f"{dollars(price)} a correct sample"))
     if task.eta_s is not None:

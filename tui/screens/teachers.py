@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 
 from state.pulse import TeacherPulse
+from state.sqlite import Connection
 from state.views.glance import Status, TeacherStatus
-from state.views.line import count, duration, money, percent, short
+from state.views.line import cost, count, duration, money, percent, short
+from state.views.tally import Tally, tally
+from tui.feed import Wish
 from tui.meter import bar, spark
 from tui.screens.frame import cut
 from tui.screens.view import View, sections
@@ -21,10 +26,13 @@ COLUMNS = (
     Column("state", 10),
     Column("in flight", 9, "right"),
     Column("req/min", 7, "right", least=44),
-    Column("p50", 6, "right", least=52),
-    Column("429", 5, "right", least=60),
+    Column("p50", 6, "right", least=72),
+    Column("429", 5, "right", least=80),
     Column("cost", 8, "right", least=36),
+    Column("$/right", 10, "right", least=60),
 )
+COUNT_S = 0.04
+"""Of counting in one reading."""
 ORDERS = ("as configured", "name", "cost", "errors")
 
 
@@ -36,13 +44,35 @@ class Teachers(View):
     def __init__(self) -> None:
         super().__init__()
         self.order = 0
+        self.tally = Tally()
 
     def body(self) -> ComposeResult:
         """List and detail."""
-        with Horizontal(classes="split"):
+        with Horizontal(classes="split wide"):
             yield Table(COLUMNS, id="list")
             with VerticalScroll(classes="detail", can_focus=False):
                 yield Block(id="teacher")
+
+    def wish(self) -> Wish:
+        """What each spent, and its correct samples, as far as there is time to count them."""
+        before = self.tally
+
+        def read(connection: Connection) -> Tally:
+            return tally(connection, before, COUNT_S)
+
+        return Wish(("teachers", None if before.whole else before.upto, before.high > 0), read)
+
+    def learn(self, payload: Any) -> None:
+        """Takes it."""
+        self.tally = payload
+
+    def new_database(self) -> None:
+        """Other samples."""
+        self.tally = Tally()
+
+    def on_screen_resume(self) -> None:
+        """Counted anew: samples may have been graded anew."""
+        self.tally = Tally()
 
     def subject_teacher(self) -> str | None:
         """The teacher under the cursor."""
@@ -70,7 +100,7 @@ class Teachers(View):
     def crumbs(self) -> list[str]:
         """The teacher under the cursor."""
         name = self.subject_teacher()
-        return super().crumbs() + ([f"teacher {name}"] if name else [])
+        return self.way([f"teacher {name}"] if name else [])
 
     def on_row_list_moved(self) -> None:
         """Another teacher."""
@@ -102,13 +132,14 @@ class Teachers(View):
             if status.teachers
             else "No teacher yet: [teachers.NAME] in config.toml."
         )
-        table.empty = say(hint)
-        table.show([(item.name, _cells(item)) for item in found])
+        table.explain(hint)
+        counted = self.tally
+        table.show([(item.name, _cells(item, counted)) for item in found])
         chosen = next((item for item in found if item.name == table.key), None)
-        self.query_one("#teacher", Block).paint(lambda width: paint_teacher(status, chosen, width))
+        self.query_one("#teacher", Block).paint(lambda width: paint_teacher(status, chosen, counted, width))
 
 
-def _cells(teacher: TeacherStatus) -> list[Text]:
+def _cells(teacher: TeacherStatus, counted: Tally) -> list[Text]:
     return [
         say(one_line(teacher.name)),
         state_word(teacher.state),
@@ -117,14 +148,22 @@ def _cells(teacher: TeacherStatus) -> list[Text]:
         say(_ms(teacher.p50_ms)),
         say(short(teacher.status_429)),
         say(money(teacher.usd, None)),
+        say(_price(teacher, counted)),
     ]
+
+
+def _price(teacher: TeacherStatus, counted: Tally) -> str:
+    """Dollars a correct sample; how far they are counted, while they are."""
+    if counted.high and not counted.whole:
+        return f"({percent(counted.upto / counted.high)})"
+    return cost(counted.usd_per_correct(teacher.id))
 
 
 def _ms(value: float | None) -> str:
     return "–" if value is None else f"{value:.0f}ms" if value < 10_000 else f"{value / 1000:.0f}s"
 
 
-def paint_teacher(status: Status, teacher: TeacherStatus | None, width: int) -> Text:
+def paint_teacher(status: Status, teacher: TeacherStatus | None, counted: Tally, width: int) -> Text:
     """One teacher: why it waits, its limits, its answers, its cost."""
     if teacher is None:
         return say()
@@ -150,9 +189,10 @@ def paint_teacher(status: Status, teacher: TeacherStatus | None, width: int) -> 
         _gauge("tokens/min", teacher.tokens_per_minute, now.tokens_limit, room),
         say(("cap          ", "dim"), (spark(now.caps, max(8, width - 14)), "cyan")) if now.caps else say(),
     ]
+    shown = count if width >= 44 else short
     answered = [
         say(("time         ", "dim"), f"p50 {_ms(teacher.p50_ms)}  p95 {_ms(teacher.p95_ms)}"),
-        say(("requests     ", "dim"), f"{count(teacher.requests)}, {count(teacher.answered)} answered"),
+        say(("requests     ", "dim"), f"{shown(teacher.requests)}, {shown(teacher.answered)} answered"),
         say(
             ("429s         ", "dim"),
             f"{count(teacher.status_429)} ({percent(teacher.status_429 / max(1, teacher.requests), 1)})",
@@ -162,18 +202,20 @@ def paint_teacher(status: Status, teacher: TeacherStatus | None, width: int) -> 
         *(say((f"  {one_line(kind)[:20]:<11}", "dim"), count(number)) for kind, number in now.errors.items()),
         say(("unknown      ", "dim"), count(teacher.unknown_attempts), (" maybe billed", "dim")),
     ]
-    cost = [
+    each = f"{count(counted.correct(teacher.id))} correct" if counted.whole else "samples counted"
+    spent = [
         say(
             ("tokens       ", "dim"),
             f"{short(teacher.prompt_tokens)} in, {short(teacher.completion_tokens)} out",
         ),
         say(("cost         ", "dim"), money(teacher.usd, None)),
+        say(("per correct  ", "dim"), _price(teacher, counted), (f"  {each}", "dim")),
     ]
     return sections(
         (title(one_line(teacher.name)), head),
         (title("now"), [cut(line, max(20, width)) for line in load] if status.daemon.alive else []),
+        (title("cost"), spent),
         (title("answers"), answered),
-        (title("cost"), cost),
     )
 
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 ASKING = {key.id for key in KEYS if key.writes}
 FRAME = ("header", "banner", "hints", "footer")
-SHORT = 30
-"""Terminals with fewer rows have one line for what is wrong, others three."""
+TROUBLE_LINES = ((6, 0), (16, 1), (30, 2), (10_000, 3))
+"""Terminals with fewer rows than the first number have so many lines for what is wrong."""
 
 
 class View(Screen[None]):
@@ -102,9 +102,13 @@ class View(Screen[None]):
 
     def crumbs(self) -> list[str]:
         """The way to what is shown, below the screen itself."""
+        return self.way([])
+
+    def way(self, subject: list[str]) -> list[str]:
+        """The filter, then what is under the cursor, then whether one is inside it."""
         found = [f"/ {self.words}"] if self.words else []
         found += ["faults only"] if self.faults else []
-        return found + (["detail"] if self.inside else [])
+        return [*found, *subject, *(["detail"] if self.inside else [])]
 
     def at_bottom(self) -> None:
         """`G` in the detail."""
@@ -192,7 +196,7 @@ class View(Screen[None]):
         given = [item for item in self.hints() if not (monitor.readonly and item[0] in ASKING)]
         line.paint(lambda width: frame.hints(given, monitor.remapped, width))
         troubles = status.troubles if status is not None else ()
-        most = 0 if self.size.height < 6 else 1 if self.size.height < SHORT else 3
+        most = next(lines for rows, lines in TROUBLE_LINES if self.size.height < rows)
         banner = self.query_one("#banner", Block)
         banner.display = bool(monitor.problem or troubles) and most > 0
         banner.paint(lambda width: lines(frame.trouble_lines(monitor.problem, troubles, width, most)))

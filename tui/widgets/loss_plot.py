@@ -58,7 +58,7 @@ class Plot(PlotWidget, can_focus=False):  # type: ignore[misc, call-arg]
     """Without zoom, and with the room that labels of losses and steps need."""
 
     margin_top = reactive(0)
-    margin_bottom = reactive(2)
+    margin_bottom = reactive(1)
     margin_left = reactive(7)
 
     def __init__(self) -> None:
@@ -74,11 +74,12 @@ class LinePlot(Vertical, can_focus=False):
     LinePlot Block { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     """
 
-    def __init__(self, *, id: str | None = None, unit: bool = False) -> None:
+    def __init__(self, *, id: str | None = None, unit: bool = False, over: str = "step") -> None:
         super().__init__(id=id)
         self._drawn: tuple[Any, ...] | None = None
         self._wanted: tuple[object, Sequence[Line]] | None = None
         self._unit = unit  # y is a share, 0 to 1
+        self._over = over  # what x counts
 
     def compose(self) -> ComposeResult:
         """What the lines are, and the plot itself."""
@@ -111,7 +112,7 @@ class LinePlot(Vertical, can_focus=False):
             if line.label
             for piece in (("── ", colours[line.style]), (f"{one_line(line.label)}   ", "dim"))
         ]
-        self.query_one(Block).write(say(*legend))
+        self.query_one(Block).write(say((f"by {self._over}   ", "dim"), *legend))
         plot = self.query_one(Plot)
         plot.clear()
         for line in sorted(lines, key=lambda line: line.dots or len(line.x) == 1):  # dots lie on top

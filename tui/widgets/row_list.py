@@ -6,9 +6,10 @@ stays on its row when others come or go; texts are shown as they stand, one line
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import textwrap
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
@@ -19,6 +20,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui.text import guarded, say
+from tui.widgets.cell import Align, fitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class Column:
 
     title: str
     width: int
-    align: Literal["left", "right"] = "left"
+    align: Align = "left"
     least: int = 0
     most: int = 10_000
 
@@ -53,7 +55,9 @@ class RowList(ScrollView, can_focus=False):
         super().__init__(id=id)
         self.columns = columns
         self.cursor = 0
-        self.empty = say("nothing here yet")
+        self._empty = "nothing here yet"
+        self.leaving: Callable[[], None] = lambda: None
+        """Called before the cursor goes to another row: what belongs to that row is about to be read."""
         self._base = Style()  # of this drawing, as are the columns
         self._laid: list[tuple[int, Column, int]] = []
 
@@ -66,6 +70,12 @@ class RowList(ScrollView, can_focus=False):
     def cells(self, index: int) -> Sequence[Text] | None:
         """One text for each column; None while the row is not known yet."""
         return None
+
+    def explain(self, words: str) -> None:
+        """What stands there while there is no row."""
+        if words != self._empty:
+            self._empty = words
+            self.refresh()
 
     # The cursor
 
@@ -83,6 +93,8 @@ class RowList(ScrollView, can_focus=False):
         """Puts the cursor on a row (the nearest there is) and shows it."""
         index = max(0, min(index, self.total() - 1))
         moved = index != self.cursor
+        if moved:
+            self.leaving()
         self.cursor = index
         self.reveal()
         if moved:
@@ -151,10 +163,9 @@ class RowList(ScrollView, can_focus=False):
             return self._strip("  ", titles, width, style)
         index = self.top + y - 1
         if index >= self.total():
-            if y == 1 and not self.total():
-                return self._line(say("  ", self.empty), width)
-            if y == 2 and not self.total():
-                return Strip.blank(width, self.rich_style)
+            hint = textwrap.wrap(self._empty, max(8, width - 4)) if not self.total() else []
+            if y <= len(hint):
+                return self._line(say("  ", hint[y - 1]), width)
             return Strip.blank(width, self.rich_style)
         cells = self.cells(index)
         here = index == self.cursor
@@ -164,14 +175,13 @@ class RowList(ScrollView, can_focus=False):
         return self._strip("▸ " if here else "  ", cells, width, style)
 
     def _strip(self, mark: str, cells: Sequence[Text], width: int, style: Style) -> Strip:
-        line = say(mark)
+        base = self._base + style
+        segments, taken = [Segment(mark, base)], len(mark)
         for at, column, room in self._laid:
-            cell = cells[at].copy()
-            cell.truncate(room, overflow="ellipsis")
-            cell.align(column.align, room)
-            line.append_text(cell)
-            line.append(" ")
-        return self._line(line, width, style)
+            segments += [Segment(piece, base + own) for piece, own in fitted(cells[at], room, column.align)]
+            segments.append(Segment(" ", base))
+            taken += room + 1
+        return Strip(segments, taken).adjust_cell_length(width, base)
 
     def _line(self, text: Text, width: int, style: Style | None = None) -> Strip:
         text = guarded(text)
@@ -207,6 +217,8 @@ class Table(RowList):
 
     def show(self, rows: list[tuple[Hashable, Sequence[Text]]], *, follow: bool = False) -> None:
         """Replaces the rows. The cursor stays on its key; with `follow`, it stays at the top if it is there."""
+        if rows == self._rows:
+            return
         before, key = [row[0] for row in self._rows], self.key
         stay = follow and self.cursor == 0
         shift = 0

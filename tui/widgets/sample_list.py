@@ -27,7 +27,8 @@ KEPT = 4_000
 COLUMNS = (
     Column("id", 8, "right"),
     Column("verdict", 10),
-    Column("task", 14, least=30),
+    Column("task", 14, least=44),
+    Column("task", 0, least=30, most=43),
     Column("answer", 0, least=44),
     Column("teacher", 12, least=60),
     Column("tokens", 6, "right", least=52),
@@ -149,16 +150,17 @@ class SampleList(RowList):
 
     def _row(self, sample: int, row: SampleRow | None) -> Sequence[Text]:
         if row is None:
-            return [say(str(sample)), say(("– none", "dim")), say(), say(), say(), say()]
+            return [say(str(sample)), say(("– none", "dim")), say(), say(), say(), say(), say()]
         return [
             say(str(sample)),
             verdict(verdict_of(row)),
+            say(row.task),
             say(row.task),
             say(
                 one_line(row.extracted or "", 200), (" " + " ".join(row.flags) if row.flags else "", "yellow")
             ),
             say(row.teacher),
-            say(short(row.tokens)),
+            say(short(row.tokens) if row.tokens else ("–", "dim")),
         ]
 
     def _moved_by(self, rows: int, selected: int | None) -> None:

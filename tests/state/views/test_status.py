@@ -9,7 +9,7 @@ import pytest
 
 from state.database import open_writer
 from state.sqlite import Connection
-from state.views.costs import plan_costs, usd_per_correct
+from state.views.costs import usd_per_correct
 from state.views.line import cost, count, duration, money, percent, plain_line, short
 from state.views.screen import screen
 from state.views.status import read_status, to_json
@@ -196,17 +196,16 @@ def test_what_a_correct_sample_cost(reader: Connection) -> None:
 
 
 def test_plans_that_share_their_samples_cost_as_much_a_correct_one_whoever_paid(world: World) -> None:
-    many, few = world.plan("many", rationales=2), world.plan("few", rationales=1)
+    many = world.plan("many", rationales=2)
+    world.plan("few", rationales=1)
     world.store(world.claim(many, 3))
     world.store(world.claim(many, 3), correct=False)
     status = read_status(world.connection, NOW, here)
     wide, narrow = status.plans
     assert (wide.accepted, narrow.accepted, narrow.usd) == (3, 3, 0.0)
     assert wide.usd_per_correct == narrow.usd_per_correct == pytest.approx(6 * 7e-6 / 3)
-    costs = plan_costs(world.connection)
-    assert usd_per_correct(status.plans, costs) == pytest.approx(6 * 7e-6 / 3)  # three, not six
-    assert usd_per_correct([narrow], {few: 3e-6}) == pytest.approx(1e-6)
-    assert usd_per_correct([], costs) is None
+    assert usd_per_correct(status.plans) == pytest.approx(6 * 7e-6 / 3)  # three, not six
+    assert usd_per_correct([]) is None
     (task,) = status.tasks
     assert (task.wanted, task.stored, task.accepted, task.rejected) == (6, 6, 3, 3)  # not nine
 

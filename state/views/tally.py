@@ -1,0 +1,87 @@
+"""How many correct samples each teacher wrote, by counting: no counter says it, since plans may share their work among several.
+
+Counted in windows of ids, as long as the caller has time. A sample without a verdict is remembered and looked at again, since
+its answer may come days later (a batch). One that is graded anew later counts by its old verdict until the counting
+begins anew.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from state.sqlite import Connection
+from state.views.rows import rows
+from state.views.samples import id_range
+
+WINDOW = 20_000  # ids counted in one statement, and samples that are looked at again in one reading
+
+_OPEN = "(verdict IS NULL AND state <> 'failed')"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tally:
+    """Correct samples by teacher id, of all ids up to `upto`, the highest there is being `high`."""
+
+    spent: Mapping[int, float] = field(default_factory=dict)  # dollars by teacher id, settled
+    counted: Mapping[int, int] = field(default_factory=dict)
+    waiting: tuple[
+        int, ...
+    ] = ()  # samples without a verdict, those that were not looked at for longest first
+    upto: int = 0
+    high: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether every sample was counted."""
+        return self.upto >= self.high
+
+    def correct(self, teacher: int) -> int:
+        """Its correct samples, as far as they are counted."""
+        return self.counted.get(teacher, 0)
+
+    def usd_per_correct(self, teacher: int) -> float | None:
+        """Dollars for one of them, wrong and failed ones paid for; None before there is one, or all are counted."""
+        correct = self.correct(teacher)
+        return self.spent.get(teacher, 0.0) / correct if correct and self.whole else None
+
+
+def tally(connection: Connection, before: Tally, seconds: float) -> Tally:
+    """Goes on counting where `before` ended, for about so many seconds."""
+    deadline = time.monotonic() + seconds
+    high = (id_range(connection) or (0, 0))[1]
+    counted, upto = Counter(before.counted), min(before.upto, high)
+    again = before.waiting[:WINDOW]
+    found, open_still = _count(
+        connection, "id IN (SELECT value FROM json_each(?))", (json.dumps(again),), "sample"
+    )
+    counted.update(found)
+    waiting = [*before.waiting[WINDOW:], *open_still]
+    while upto < high:
+        end = min(upto + WINDOW, high)
+        found, fresh = _count(connection, "id > ? AND id <= ?", (upto, end), "sample NOT INDEXED")
+        counted.update(found)
+        waiting += fresh
+        upto = end
+        if time.monotonic() > deadline:
+            break
+    spent = {key: micros / 1e6 for key, micros in rows(connection, "SELECT id, spent_micros FROM teacher")}
+    return Tally(spent=spent, counted=counted, waiting=tuple(waiting), upto=upto, high=high)
+
+
+def _count(
+    connection: Connection, which: str, values: tuple[int | str, ...], table: str
+) -> tuple[dict[int, int], list[int]]:
+    """Correct samples by teacher, and the ids of those without a verdict."""
+    found = rows(
+        connection,
+        f"SELECT teacher_id, sum(verdict = 1), json_group_array(id) FILTER (WHERE {_OPEN})"
+        f" FROM {table} WHERE {which} GROUP BY teacher_id",
+        values,
+    )
+    return {key: good or 0 for key, good, _ in found}, [
+        each for *_, listed in found for each in json.loads(listed)
+    ]
