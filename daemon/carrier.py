@@ -85,6 +85,7 @@ class Carrier:
         if not attempts:
             with anyio.CancelScope(shield=True):
                 attempts = await self._opened(job, desk)
+            lane.limits.departed(reservation, self._clock.monotonic())
         if not attempts:
             lane.limits.released(reservation)
             desk.breaker.withdrawn()

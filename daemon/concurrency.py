@@ -193,7 +193,8 @@ class Cap:
             self._saved = (self.value, self.ceiling)
         admitted = self.in_flight + self._done_since
         if admitted < 1:  # all of the burst was refused: that tells nothing of a number at once
-            self.value, self.ceiling = self._saved
+            value, self.ceiling = self._saved
+            self.value = min(value, self.maximum)  # which may be lower since
             return
         value = min(self.value, admitted)
         if again:

@@ -183,6 +183,14 @@ class KeyLimits:
             self._first_at = now
         return Reservation(self.rates.take(now, tokens, output), now, self.concurrency.sent())
 
+    def departed(self, reservation: Reservation, now: float) -> None:
+        """It leaves only now, since it had to be written down first: that is when it counts."""
+        if now > reservation.sent_at:
+            taken = reservation.amounts
+            self.rates.give_back(taken)
+            reservation.amounts = self.rates.take(now, taken.tokens, taken.output)
+            reservation.sent_at = now
+
     def received(self, reservation: Reservation, now: float) -> None:
         """Its answer is here and not on disk yet: the server has room for another one. `succeeded` follows."""
         self.concurrency.answered(now, reservation.sent_at, reservation.level)

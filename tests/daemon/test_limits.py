@@ -112,6 +112,22 @@ def test_a_stalled_process_catches_up_without_a_wave() -> None:
     assert result.used(3000, end=60) >= 0.99
 
 
+def test_a_request_that_leaves_late_counts_when_it_leaves() -> None:
+    key = KeyLimits(0.0, requests_per_minute=60, concurrency=1000)
+    now, taken = 0.0, []
+    while len(taken) < 60:
+        now = max(now, key.ready_at(now, 1))
+        taken.append(key.take(now, 1))
+    key.departed(taken[0], 58.0)  # its attempt had to be written down first
+    assert taken[0].sent_at == 58.0
+    late = 0
+    while (at := max(now, key.ready_at(now, 1))) < 58.0 + 60.0:
+        now = at
+        key.take(now, 1)
+        late += now > 60.2
+    assert late <= 59  # with the one that left at 58: sixty in its minute
+
+
 def test_tokens_are_reserved_settled_and_given_back() -> None:
     key = KeyLimits(0.0, tokens_per_minute=60_000)
     first = key.take(0.0, 400)
@@ -271,6 +287,15 @@ def test_whatever_happens_the_state_stays_sane(happens, rate, concurrency) -> No
     for one in flying:
         key.succeeded(one, now, None)
     assert key.ready_at(now, 50) < now + 86_400 * 2, "it always goes on"
+
+
+def test_a_refused_burst_gives_back_no_more_than_the_share() -> None:
+    key = KeyLimits(0.0)
+    key.limited(key.take(0.01, 50), 0.01, None)
+    other = key.take(0.02, 50)
+    key.grant(0.02, {"concurrency": 1.0}, 0.0, 1)  # another daemon came
+    key.limited(other, 0.12, None)  # of the same burst, all of which was refused
+    assert key.cap == 1
 
 
 def test_a_refusal_for_tokens_lowers_tokens_alone() -> None:
