@@ -29,6 +29,7 @@ from daemon.signals import Signal
 from daemon.tiers import Tiers
 from engine.strategies import Conversation, Settings, strategy
 from engine.tasks.question import Question
+from engine.teachers.messages import Completion, Usage
 from engine.teachers.tokens import estimate_prompt, estimate_tokens
 from state.catalog import adopt_samples
 from state.claims import ClaimedSample, ClaimRequest, claim, settle
@@ -75,7 +76,8 @@ class Claimer:
         self.tiers = Tiers(self._by_name, self._spent_out, bus)
         self._turn = dict.fromkeys(self._by_name, 0.0)  # the place of the plan that each desk served last
         self._too_little: dict[tuple[int, str], float] = {}  # money left when it last was too little
-        self._need: dict[tuple[int, str], int] = {}  # the most that a request may cost
+        self._need: dict[tuple[int, str], int] = {}  # the most that a sample may cost
+        self._rest: dict[tuple[int, str], int] = {}  # of it, what follows the first turn
         self._crossings = Crossings(ledger, bus)
         self._held: list[Job] = []  # of paused plans
         self._by_need = [plan for plan in plans if plan.by_need]
@@ -315,9 +317,11 @@ class Claimer:
             return desk.price.bound(bound_tokens(frame + estimate_tokens(question)), output)
 
         most = desk.price.bound(bound_tokens(plan.longest + max(FRAME, frame)), output)
-        self._need[plan.id, desk.name] = most
-        room = self._ledger.room(plan.id, desk.id)
-        allowance = NO_CAP if math.isinf(room) else max(0, min(int(room), count * most))
+        rest = self._rest[plan.id, desk.name] = self._later(plan, desk)
+        self._need[plan.id, desk.name] = most + rest
+        room = self._free(plan, desk)
+        share = most / (most + rest) if rest else 1.0  # of the room, for first turns
+        allowance = NO_CAP if math.isinf(room) else max(0, min(int(room * share), count * most))
         held = 0 if allowance == NO_CAP else allowance
         self._ledger.reserve(plan.id, desk.id, held)
         started = self._clock.monotonic()
@@ -348,7 +352,7 @@ class Claimer:
         for _, samples in groupby(got.samples, lambda each: each.attempt and each.attempt.request_id):
             desk.push(together([job_of(sample, plan) for sample in samples]))
         if got.short_of_money:
-            self._too_little[plan.id, desk.name] = self._ledger.room(plan.id, desk.id)
+            self._too_little[plan.id, desk.name] = self._free(plan, desk)
         else:
             self._too_little.pop((plan.id, desk.name), None)
         self._note_money(plan)
@@ -356,12 +360,33 @@ class Claimer:
 
     def _affords(self, plan: ActivePlan, desk: Desk) -> bool:
         """Whether the next claim may fit: there is more money than when it last did not."""
-        return self._ledger.room(plan.id, desk.id) > self._too_little.get((plan.id, desk.name), -math.inf)
+        return self._free(plan, desk) > self._too_little.get((plan.id, desk.name), -math.inf)
 
     def _spent_out(self, plan: ActivePlan, desk: Desk) -> bool:
         """Whether a teacher's own budget leaves no room for a further request of a plan."""
-        need = self._need.get((plan.id, desk.name), 0)
-        return not self._affords(plan, desk) and self._ledger.binds_teacher(plan.id, desk.id, need)
+        return not self._affords(plan, desk) and self._ledger.binds_teacher(
+            plan.id, desk.id, self._needed(plan, desk)
+        )
+
+    def _free(self, plan: ActivePlan, desk: Desk) -> float:
+        """Room for new samples: begun ones have further turns, which must not want for money."""
+        return self._ledger.room(plan.id, desk.id) - plan.open * self._rest.get((plan.id, desk.name), 0)
+
+    def _needed(self, plan: ActivePlan, desk: Desk) -> int:
+        """The most that a further sample, and what is left of begun ones, may cost."""
+        key = plan.id, desk.name
+        return self._need.get(key, 0) + plan.open * self._rest.get(key, 0)
+
+    def _later(self, plan: ActivePlan, desk: Desk) -> int:
+        """The most that what follows the first turn of a sample may cost; nothing where a strategy has one turn."""
+        conversation = start(plan, "", plan.gold)
+        assert conversation.request is not None
+        said = conversation.request.max_tokens
+        conversation.answer(Completion(text="so", usage=Usage(prompt_tokens=0, completion_tokens=0)))
+        if conversation.request is None:
+            return 0
+        prompt = plan.longest + max(FRAME, estimate_prompt(conversation.request)) + said
+        return desk.price.bound(bound_tokens(prompt), conversation.request.max_tokens)
 
     def _note_money(self, plan: ActivePlan) -> None:
         """Whether a plan is short: one of its begun samples waits for money, or no teacher's claim can be paid."""
@@ -375,7 +400,7 @@ class Claimer:
                 self.short.pop(plan.id, None)
                 return
             at = desks[0]
-            need = self._need.get((plan.id, at.name), 0)
+            need = self._needed(plan, at)
         self.short[plan.id] = self._ledger.binding(plan.id, at.id)
         self._crossings.note(plan.id, at.id, need)
 
