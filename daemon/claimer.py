@@ -26,20 +26,17 @@ from daemon.jobs import Job, bound_tokens, together
 from daemon.ledger import Ledger
 from daemon.plans import ActivePlan
 from daemon.signals import Signal
+from daemon.starting import FRAME, further_turns, job_of, start
 from daemon.tiers import Tiers
-from engine.strategies import Conversation, Settings, strategy
-from engine.tasks.question import Question
-from engine.teachers.messages import Completion, Usage
 from engine.teachers.tokens import estimate_prompt, estimate_tokens
 from state.catalog import adopt_samples
-from state.claims import ClaimedSample, ClaimRequest, claim, settle
+from state.claims import ClaimRequest, claim, settle
 from state.writer import Writer
 
 BATCH = 256
 LOOK_S = 0.25
 """What is not told of (a cap that grew, money given back) is seen so late."""
 NO_CAP = 2**62
-FRAME = 1024  # tokens around a question that no prompt of ours reaches; one with examples may
 
 
 class Claimer:
@@ -317,7 +314,7 @@ class Claimer:
             return desk.price.bound(bound_tokens(frame + estimate_tokens(question)), output)
 
         most = desk.price.bound(bound_tokens(plan.longest + max(FRAME, frame)), output)
-        rest = self._rest[plan.id, desk.name] = self._later(plan, desk)
+        rest = self._rest[plan.id, desk.name] = further_turns(plan, desk.price)
         self._need[plan.id, desk.name] = most + rest
         room = self._free(plan, desk)
         share = most / (most + rest) if rest else 1.0  # of the room, for first turns
@@ -377,17 +374,6 @@ class Claimer:
         key = plan.id, desk.name
         return self._need.get(key, 0) + plan.open * self._rest.get(key, 0)
 
-    def _later(self, plan: ActivePlan, desk: Desk) -> int:
-        """The most that what follows the first turn of a sample may cost; nothing where a strategy has one turn."""
-        conversation = start(plan, "", plan.gold)
-        assert conversation.request is not None
-        said = conversation.request.max_tokens
-        conversation.answer(Completion(text="so", usage=Usage(prompt_tokens=0, completion_tokens=0)))
-        if conversation.request is None:
-            return 0
-        prompt = plan.longest + max(FRAME, estimate_prompt(conversation.request)) + said
-        return desk.price.bound(bound_tokens(prompt), conversation.request.max_tokens)
-
     def _note_money(self, plan: ActivePlan) -> None:
         """Whether a plan is short: one of its begun samples waits for money, or no teacher's claim can be paid."""
         if job := next((job for job in self._waiting_for_money if job.plan is plan), None):
@@ -403,28 +389,3 @@ class Claimer:
             need = self._needed(plan, at)
         self.short[plan.id] = self._ledger.binding(plan.id, at.id)
         self._crossings.note(plan.id, at.id, need)
-
-
-def job_of(sample: ClaimedSample, plan: ActivePlan) -> Job:
-    """A claimed sample as a job, before its first turn."""
-    return Job(
-        sample_id=sample.sample_id,
-        plan=plan,
-        question=sample.question,
-        gold=sample.gold,
-        replicate=sample.replicate,
-        teacher="",
-        conversation=start(plan, sample.question, sample.gold),
-        attempt=sample.attempt,
-        attempts=sample.attempts,
-        unknowns=sample.unknowns,
-    )
-
-
-def start(plan: ActivePlan, question: str, gold: str) -> Conversation:
-    """A plan's conversation about a question, at its first turn."""
-    return Conversation(
-        strategy(plan.config.strategy),
-        Question(key="", text=question, answer=gold, split=plan.config.split),
-        Settings.of(plan.config, plan.answer_format, plan.wording),
-    )

@@ -11,10 +11,11 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from daemon.claimer import Claimer, job_of
+from daemon.claimer import Claimer
 from daemon.endings import judge
 from daemon.jobs import Job, groups_of
 from daemon.plans import ActivePlan
+from daemon.starting import job_of
 from engine.teachers.decode import decode_json
 from engine.teachers.dialects import DIALECTS, dialect
 from engine.teachers.dialects.openai_batch import body_of

@@ -15,11 +15,11 @@ from daemon.batches.desk import BatchDesk
 from daemon.batches.lane import BatchLane
 from daemon.batches.out import OutBatch
 from daemon.batches.rows import OutRow
-from daemon.claimer import job_of
 from daemon.ledger import Ledger
 from daemon.plans import ActivePlan
 from daemon.resuming import Aside, replay
 from daemon.setup import add_plan
+from daemon.starting import job_of
 from engine.config import PlanConfig
 from state.batches import StoredBatch, StoredRow, batches_out, open_rows, stranded
 from state.claims import ClaimedSample, OpenAttempt, received_turns

@@ -12,7 +12,6 @@ import anyio.to_thread
 import pytest
 
 from daemon.carrier import PERMANENT_PARKS, Carrier
-from daemon.claimer import job_of
 from daemon.delays import Delays
 from daemon.desk import Desk
 from daemon.endings import MATH_THREADS, MOST_UNKNOWN, OUTAGE_S, judge
@@ -22,6 +21,7 @@ from daemon.lane import Lane
 from daemon.ledger import Ledger
 from daemon.limits import KeyLimits
 from daemon.plans import ActivePlan
+from daemon.starting import job_of
 from engine.grading import Verdict
 from engine.teachers.client import Answer, TeacherClient
 from engine.teachers.failures import Failure

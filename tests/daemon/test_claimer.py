@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.claimer import FRAME, Claimer, job_of, start
+from daemon.claimer import Claimer
 from daemon.clock import SystemClock
 from daemon.desk import Desk
 from daemon.events import BudgetReached, PlanFellBack, PlanReturned, SampleStored
@@ -20,6 +20,7 @@ from daemon.lane import Lane
 from daemon.ledger import Ledger
 from daemon.limits import KeyLimits, Reservation
 from daemon.plans import ActivePlan
+from daemon.starting import FRAME, job_of, start
 from engine.config import PlanConfig
 from engine.strategies import STRATEGIES
 from engine.teachers.keys import TeacherKey

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.carrier import PERMANENT_PARKS
-from daemon.claimer import job_of
 from daemon.desk import GROUPS_IN_VAIN
 from daemon.events import AskedOneByOne, SampleFailed, SampleStored
 from daemon.jobs import Job, groups_of, together
 from daemon.ledger import Price
 from daemon.resuming import open_jobs
+from daemon.starting import job_of
 from engine.teachers.client import Answer
 from engine.teachers.dialects import dialect
 from engine.teachers.messages import Completion, Usage

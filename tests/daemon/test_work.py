@@ -9,13 +9,14 @@ import anyio
 import pytest
 
 from daemon import work as module
-from daemon.claimer import Claimer, job_of
+from daemon.claimer import Claimer
 from daemon.clock import SystemClock
 from daemon.delays import Delays
 from daemon.desk import Desk
 from daemon.events import PlanCompleted, TargetMissed
 from daemon.ledger import Ledger
 from daemon.plans import ActivePlan
+from daemon.starting import job_of
 from daemon.work import Work
 from tests.daemon.parts import Clock, Heard, active_plan, config_of, desk_of, until, writing
 from tests.state.world import World, make

@@ -13,11 +13,11 @@ from daemon.batches.lane import BatchLane
 from daemon.batches.make import make_batch
 from daemon.batches.out import Shared
 from daemon.batches.rows import Settler
-from daemon.claimer import job_of
 from daemon.jobs import Job
 from daemon.ledger import Ledger
 from daemon.limits import KeyLimits
 from daemon.plans import ActivePlan
+from daemon.starting import job_of
 from engine.teachers.batch_client import BatchClient
 from engine.teachers.keys import TeacherKey
 from state.tables import BatchState
