@@ -60,7 +60,7 @@ gpu: $(STAMP) ## check and measure the training engine on a GPU, beside TRL; goe
 bench: $(STAMP) ## measure; results go to bench/RESULTS.md
 	@$(BIN)/python -m bench
 
-reproduce: $(STAMP) ## the paper's findings on procedural tasks, to reproduce/report (20 minutes on two quiet cores)
+reproduce: $(STAMP) ## the paper's findings on procedural tasks, to reproduce/report (20 to 45 minutes on two cores)
 	@mkdir -p reproduce && cp docs/reproduce.toml reproduce/config.toml
 	@$(BIN)/coterie run --until-idle --no-tui -c reproduce/config.toml
 
