@@ -184,12 +184,11 @@ class KeyLimits:
         return Reservation(self.rates.take(now, tokens, output), now, self.concurrency.sent())
 
     def departed(self, reservation: Reservation, now: float) -> None:
-        """It leaves only now, since it had to be written down first: that is when it counts."""
+        """It leaves only now, since it had to be written down first: that is when it counts against the rates."""
         if now > reservation.sent_at:
             taken = reservation.amounts
             self.rates.give_back(taken)
             reservation.amounts = self.rates.take(now, taken.tokens, taken.output)
-            reservation.sent_at = now
 
     def received(self, reservation: Reservation, now: float) -> None:
         """Its answer is here and not on disk yet: the server has room for another one. `succeeded` follows."""

@@ -119,13 +119,26 @@ def test_a_request_that_leaves_late_counts_when_it_leaves() -> None:
         now = max(now, key.ready_at(now, 1))
         taken.append(key.take(now, 1))
     key.departed(taken[0], 58.0)  # its attempt had to be written down first
-    assert taken[0].sent_at == 58.0
     late = 0
     while (at := max(now, key.ready_at(now, 1))) < 58.0 + 60.0:
         now = at
         key.take(now, 1)
         late += now > 60.2
     assert late <= 59  # with the one that left at 58: sixty in its minute
+
+
+def test_what_is_refused_again_and_again_waits_longer_each_time_however_late_it_leaves() -> None:
+    key = KeyLimits(0.0)
+    now, asked = 0.0, 0
+    while now < 60.0:
+        now = max(now, key.ready_at(now, 50))
+        one = key.take(now, 50)
+        now += 0.05  # it is written down
+        key.departed(one, now)
+        now += 0.05
+        key.limited(one, now, None)
+        asked += 1
+    assert asked < 20
 
 
 def test_tokens_are_reserved_settled_and_given_back() -> None:
