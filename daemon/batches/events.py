@@ -6,20 +6,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from daemon.batches.rows import Tally
-from daemon.events import Happened
+from daemon.events.base import OfTeacher
 from state.tables import BatchState
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BatchEvent(Happened):
+class BatchEvent(OfTeacher):
     """Something about one batch of a teacher."""
 
-    teacher: str
     batch_id: int
-
-    def subject(self) -> str:
-        """The teacher."""
-        return f"teacher:{self.teacher}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

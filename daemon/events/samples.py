@@ -9,11 +9,10 @@ from daemon.events.base import Happened, OfTask, OfTeacher
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SampleStored(Happened):
+class SampleStored(OfTask):
     """A sample's last turn was stored."""
 
     plan: str
-    task: str
     correct: bool
 
 
