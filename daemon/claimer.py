@@ -20,15 +20,14 @@ from anyio.abc import TaskStatus
 
 from daemon import events
 from daemon.clock import Clock
-from daemon.crossings import Crossings
 from daemon.desk import Desk
-from daemon.jobs import Job, bound_tokens, together
+from daemon.jobs import Job, together
 from daemon.ledger import Ledger
 from daemon.plans import ActivePlan
+from daemon.purse import Purse
 from daemon.signals import Signal
-from daemon.starting import FRAME, further_turns, job_of, start
+from daemon.starting import job_of
 from daemon.tiers import Tiers
-from engine.teachers.tokens import estimate_prompt, estimate_tokens
 from state.catalog import adopt_samples
 from state.claims import ClaimRequest, claim, settle
 from state.writer import Writer
@@ -64,21 +63,15 @@ class Claimer:
         self.closed_for_good = anyio.Event()
         """Set once no claim is under way any more."""
         self.changed = Signal()
-        self.short: dict[int, str] = {}
-        """Plans whose next request a cap leaves no room for: plan id to the cap, in a person's words."""
         self.still = anyio.Lock(fast_acquire=True)
         """Held while claims are made: who holds it may change desks and plans."""
         self._woken = False
         self._by_name = {desk.name: desk for desk in desks}
-        self.tiers = Tiers(self._by_name, self._spent_out, bus)
+        self.purse = Purse(ledger, self._by_name, plans, bus)
+        self.tiers = Tiers(self._by_name, self.purse.spent_out, bus)
         self._turn = dict.fromkeys(self._by_name, 0.0)  # the place of the plan that each desk served last
-        self._too_little: dict[tuple[int, str], float] = {}  # money left when it last was too little
-        self._need: dict[tuple[int, str], int] = {}  # the most that a sample may cost
-        self._rest: dict[tuple[int, str], int] = {}  # of it, what follows the first turn
-        self._crossings = Crossings(ledger, bus)
         self._held: list[Job] = []  # of paused plans
         self._by_need = [plan for plan in plans if plan.by_need]
-        self._waiting_for_money: list[Job] = []
         bus.listen(self._heard)
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -105,12 +98,10 @@ class Claimer:
 
     def look_again(self) -> None:
         """After other caps or plans: everyone is asked anew for what the money did not reach before."""
-        self._too_little.clear()
+        self.purse.look_again()
         self.tiers.look_again()
         for plan in self.plans:
             plan.waiting = False
-        ids = {plan.id for plan in self.plans}
-        self.short = {key: which for key, which in self.short.items() if key in ids}
         self.hold_or_return()
         self.changed.notify()
 
@@ -135,7 +126,7 @@ class Claimer:
 
     def hold_for_money(self, job: Job) -> None:
         """Keeps a begun job for which the money does not reach, until it does."""
-        self._waiting_for_money.append(job)
+        self.purse.waiting.append(job)
         self._note_money(job.plan)
 
     def hand_over(self, parked: Desk) -> list[tuple[Job, Desk]]:
@@ -161,7 +152,7 @@ class Claimer:
 
     def held_back(self) -> list[Job]:
         """Jobs that are in no queue: of paused plans, or waiting for money."""
-        return self._held + self._waiting_for_money
+        return self._held + self.purse.waiting
 
     def close(self) -> None:
         """No further claim is made."""
@@ -254,16 +245,16 @@ class Claimer:
                     other.push(job)
 
     def _retry_for_money(self) -> None:
-        waiting, self._waiting_for_money = self._waiting_for_money, []
+        waiting, self.purse.waiting = self.purse.waiting, []
         for job in waiting:
             desk = self._by_name[job.teacher]
-            if job.bound(desk.price) <= self._ledger.room(job.plan.id, desk.id):
+            if self.purse.pays(job, desk):
                 self.deliver(job)
             elif job.conversation.turn == 0 and (other := self._payer(job)) is not None:
                 other.push(job)
             else:
-                self._waiting_for_money.append(job)
-        if waiting or self.short or self._too_little:  # what one plan got, another one may be short of
+                self.purse.waiting.append(job)
+        if waiting or self.purse.any_short:  # what one plan got, another one may be short of
             for plan in self.plans:
                 self._note_money(plan)
 
@@ -272,13 +263,9 @@ class Claimer:
         for names in job.plan.tiers:
             desks = sorted((self._by_name[name] for name in names), key=lambda desk: desk.queued)
             for desk in desks:
-                if desk.available and job.bound(desk.price) <= self._ledger.room(job.plan.id, desk.id):
+                if desk.available and self.purse.pays(job, desk):
                     return desk
-            binds = self._ledger.binds_teacher
-            if not all(
-                desk.parked or desk.retired or binds(job.plan.id, desk.id, job.bound(desk.price))
-                for desk in desks
-            ):
+            if not all(desk.parked or desk.retired or self.purse.binds(job, desk) for desk in desks):
                 return None
         return None
 
@@ -293,7 +280,7 @@ class Claimer:
             and not self.waits(plan)
             and desk.name in plan.everyone
             and desk in self.tiers.serving(plan)
-            and self._affords(plan, desk)
+            and self.purse.affords(plan, desk)
         ]
         return sorted(able, key=lambda plan: plan.passes)
 
@@ -305,20 +292,10 @@ class Claimer:
         group = plan.config.per_request
         if not desk.one_by_one:
             count = min(count * group, max(BATCH, group))
-        request = start(plan, "", plan.gold).request
-        assert request is not None
-        output = request.max_tokens
-        frame = estimate_prompt(request) + 1  # what stands around a question; one more for what is rounded
-
-        def reserve(question: str) -> int:
-            return desk.price.bound(bound_tokens(frame + estimate_tokens(question)), output)
-
-        most = desk.price.bound(bound_tokens(plan.longest + max(FRAME, frame)), output)
-        rest = self._rest[plan.id, desk.name] = further_turns(plan, desk.price)
-        self._need[plan.id, desk.name] = most + rest
-        room = self._free(plan, desk)
-        share = most / (most + rest) if rest else 1.0  # of the room, for first turns
-        allowance = NO_CAP if math.isinf(room) else max(0, min(int(room * share), count * most))
+        cost = self.purse.bounds(plan, desk)
+        room = self.purse.free(plan, desk)
+        most = count * (cost.most + cost.rest)
+        allowance = NO_CAP if math.isinf(room) else max(0, min(int(room), most))
         held = 0 if allowance == NO_CAP else allowance
         self._ledger.reserve(plan.id, desk.id, held)
         started = self._clock.monotonic()
@@ -331,8 +308,9 @@ class Claimer:
                 boot_id=self._boot_id,
                 count=count,
                 allowance=allowance,
-                reserve=reserve,
-                further=desk.price.bound(0, output),
+                reserve=cost.first,
+                further=cost.further,
+                aside=cost.rest,
                 apart=desk.one_by_one,
             ),
         )
@@ -348,44 +326,10 @@ class Claimer:
             plan.passes = self._turn[desk.name] + len(got.samples) / plan.config.weight
         for _, samples in groupby(got.samples, lambda each: each.attempt and each.attempt.request_id):
             desk.push(together([job_of(sample, plan) for sample in samples]))
-        if got.short_of_money:
-            self._too_little[plan.id, desk.name] = self._free(plan, desk)
-        else:
-            self._too_little.pop((plan.id, desk.name), None)
+        self.purse.claimed(plan, desk, too_little=got.short_of_money)
         self._note_money(plan)
         return bool(got.samples)
 
-    def _affords(self, plan: ActivePlan, desk: Desk) -> bool:
-        """Whether the next claim may fit: there is more money than when it last did not."""
-        return self._free(plan, desk) > self._too_little.get((plan.id, desk.name), -math.inf)
-
-    def _spent_out(self, plan: ActivePlan, desk: Desk) -> bool:
-        """Whether a teacher's own budget leaves no room for a further request of a plan."""
-        return not self._affords(plan, desk) and self._ledger.binds_teacher(
-            plan.id, desk.id, self._needed(plan, desk)
-        )
-
-    def _free(self, plan: ActivePlan, desk: Desk) -> float:
-        """Room for new samples: begun ones have further turns, which must not want for money."""
-        return self._ledger.room(plan.id, desk.id) - plan.open * self._rest.get((plan.id, desk.name), 0)
-
-    def _needed(self, plan: ActivePlan, desk: Desk) -> int:
-        """The most that a further sample, and what is left of begun ones, may cost."""
-        key = plan.id, desk.name
-        return self._need.get(key, 0) + plan.open * self._rest.get(key, 0)
-
     def _note_money(self, plan: ActivePlan) -> None:
-        """Whether a plan is short: one of its begun samples waits for money, or no teacher's claim can be paid."""
-        if job := next((job for job in self._waiting_for_money if job.plan is plan), None):
-            at = self._by_name[job.teacher]
-            need = job.bound(at.price)
-        else:
-            over = plan.exhausted or plan.waiting or self.waits(plan)
-            desks = [] if over else [desk for desk in self.tiers.serving(plan) if desk.available]
-            if not desks or any(self._affords(plan, desk) for desk in desks):
-                self.short.pop(plan.id, None)
-                return
-            at = desks[0]
-            need = self._needed(plan, at)
-        self.short[plan.id] = self._ledger.binding(plan.id, at.id)
-        self._crossings.note(plan.id, at.id, need)
+        over = plan.exhausted or plan.waiting or self.waits(plan)
+        self.purse.note(plan, [] if over else [desk for desk in self.tiers.serving(plan) if desk.available])

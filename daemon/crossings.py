@@ -20,10 +20,16 @@ class Crossings:
         self._bus = bus
         self._told: dict[str, int | None] = {}  # the cap, by the account's words
 
-    def note(self, plan_id: int, teacher_id: int, need: int) -> None:
-        """A request of this plan to this teacher, of at most `need` micro-dollars, finds too little room."""
+    def note(self, plan_id: int, teacher_id: int, need: int) -> str:
+        """A request of this plan to this teacher, of at most `need` micro-dollars, finds too little room.
+
+        Returns:
+            The cap that is used up, in a person's words; empty while money that is only reserved may come back.
+        """
         account = self._ledger.used_up(plan_id, teacher_id, need)
-        if account is None or self._told.get(account.words) == account.cap:
-            return
-        self._told[account.words] = account.cap
-        self._bus.emit(events.BudgetReached(which=account.words))
+        if account is None:
+            return ""
+        if self._told.get(account.words) != account.cap:
+            self._told[account.words] = account.cap
+            self._bus.emit(events.BudgetReached(which=account.words))
+        return account.words

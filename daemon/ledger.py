@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from engine.teachers.apportion import apportion
 
@@ -98,6 +99,14 @@ class Account:
         return self.room() + self.reserved
 
 
+class Aside(NamedTuple):
+    """Micro-dollars of the three accounts that a request counts against which are for others."""
+
+    total: int
+    teacher: int
+    plan: int
+
+
 class Ledger:
     """The accounts a request counts against: everything, its teacher's and its plan's."""
 
@@ -131,6 +140,11 @@ class Ledger:
     def room(self, plan_id: int, teacher_id: int) -> float:
         """Micro-dollars that a request of this plan to this teacher may still cost."""
         return min(account.room() for account in self._of(plan_id, teacher_id))
+
+    def free(self, plan_id: int, teacher_id: int, aside: Aside) -> float:
+        """The same for something new, where some of the room is set aside for what was begun."""
+        total, teacher, plan = self._of(plan_id, teacher_id)
+        return min(total.room() - aside.total, teacher.room() - aside.teacher, plan.room() - aside.plan)
 
     def reserve(self, plan_id: int, teacher_id: int, micros: int) -> bool:
         """Takes `micros` from every account, or from none where one has too little."""

@@ -185,7 +185,7 @@ class Service:
                 lag=lag,
                 bus=self._bus,
                 state=lambda: self._shown_state(claimer),
-                notice=lambda: writer.trouble or used_up(claimer.short.values()),
+                notice=lambda: writer.trouble or used_up(claimer.purse.spent.values()),
                 waiting=lambda: len(delays),
             )
             control = Control(

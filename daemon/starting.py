@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from daemon.jobs import Job, bound_tokens
 from daemon.ledger import Price
 from daemon.plans import ActivePlan
 from engine.strategies import Conversation, Settings, strategy
 from engine.tasks.question import Question
 from engine.teachers.messages import Completion, Usage
-from engine.teachers.tokens import estimate_prompt
+from engine.teachers.tokens import estimate_prompt, estimate_tokens
 from state.claims import ClaimedSample
 
-FRAME = 1024
-"""Tokens around a question that no prompt of ours reaches; one with examples may."""
+LONG_TOKEN = 2
+"""An answer's tokens are estimated by its bytes, and prose does not reach twice the bytes that are taken for a token."""
 
 
 def job_of(sample: ClaimedSample, plan: ActivePlan) -> Job:
@@ -40,13 +42,38 @@ def start(plan: ActivePlan, question: str, gold: str) -> Conversation:
     )
 
 
-def further_turns(plan: ActivePlan, price: Price) -> int:
-    """The most micro-dollars that what follows a sample's first turn may cost; 0 where a strategy has one turn."""
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The most that one sample of a plan may cost at a teacher, in micro-dollars."""
+
+    price: Price
+    frame: int  # tokens of the first prompt around the question
+    output: int  # tokens of the first answer
+    most: int  # the first turn, whichever question it is
+    rest: int  # the turns after it; 0 where a strategy has one turn
+
+    def first(self, question: str) -> int:
+        """The first turn of this question."""
+        return self.price.bound(bound_tokens(self.frame + estimate_tokens(question)), self.output)
+
+    @property
+    def further(self) -> int:
+        """What each rationale but the first adds to a request for several."""
+        return self.price.bound(0, self.output)
+
+
+def bounds(plan: ActivePlan, price: Price) -> Bounds:
+    """What a plan's samples may cost: prompts by the plan's longest question, answers by their limits."""
     conversation = start(plan, "", plan.gold)
-    assert conversation.request is not None
-    said = conversation.request.max_tokens
+    request = conversation.request
+    assert request is not None
+    frame = estimate_prompt(request) + 1  # one more for what is rounded
+    output = request.max_tokens
     conversation.answer(Completion(text="so", usage=Usage(prompt_tokens=0, completion_tokens=0)))
-    if conversation.request is None:
-        return 0
-    prompt = plan.longest + max(FRAME, estimate_prompt(conversation.request)) + said
-    return price.bound(bound_tokens(prompt), conversation.request.max_tokens)
+    rest = 0
+    if (then := conversation.request) is not None:
+        said = LONG_TOKEN * output
+        prompt = estimate_prompt(then) + plan.longest + said
+        rest = price.bound(bound_tokens(prompt), then.max_tokens)
+    most = price.bound(bound_tokens(frame + plan.longest), output)
+    return Bounds(price=price, frame=frame, output=output, most=most, rest=rest)

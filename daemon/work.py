@@ -107,7 +107,13 @@ class Work:
                 for desk in claimer.desks
                 if desk.parked and desk.name in names and not desk.retired
             ),
-            *sorted({f"{claimer.short[plan.id]} is used up" for plan in rest if plan.id in claimer.short}),
+            *sorted(
+                {
+                    f"{claimer.purse.short[plan.id]} is used up"
+                    for plan in rest
+                    if plan.id in claimer.purse.short
+                }
+            ),
             *sorted({f"task {plan.task} is paused" for plan in rest if plan.paused}),
             *(
                 f"teacher {desk.name} is paused"
@@ -130,7 +136,7 @@ class Work:
             return True  # it goes on when the other is done, and then it is no longer waiting
         if plan.by_need and plan.unsettled and plan.open == 0 and not plan.exhausted:
             return False  # it may be done, which is seen at the claimer's next look
-        if plan.paused or plan.id in self._claimer.short:
+        if plan.paused or plan.id in self._claimer.purse.short:
             return True
         if plan.waiting and plan.open == 0:
             return True  # for verdicts of samples that another plan has in hand

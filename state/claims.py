@@ -26,7 +26,8 @@ class ClaimRequest:
     `reserve` gives the upper bound of the first turn's cost, in micro-dollars, from the question's text.
     Where a plan asks for several rationales of a question together, they share one request; `further` is the bound
     of what each but the first adds to it. A group is not split by `count`, so one that is larger is claimed when it
-    comes first. With `apart` the order is the same, and each slot has a request of its own.
+    comes first. With `apart` the order is the same, and each slot has a request of its own. Of the allowance each
+    sample also takes `aside`, which is not reserved: what the turns after its first may cost.
     """
 
     plan_id: int
@@ -36,6 +37,7 @@ class ClaimRequest:
     allowance: int
     reserve: Callable[[str], int]
     further: int = 0
+    aside: int = 0
     apart: bool = False
 
 
@@ -99,14 +101,15 @@ def claim(connection: Connection, requests: Sequence[ClaimRequest]) -> list[Clai
 
 
 def _claim(connection: Connection, request: ClaimRequest) -> Claim:
-    money = request.allowance
+    money, reserved = request.allowance, 0
 
     def pay(text: str, number: int) -> int | None:
-        nonlocal money
+        nonlocal money, reserved
         cost = request.further if number and not request.apart else request.reserve(text)
-        if cost > money:
+        if cost + request.aside > money:
             return None
-        money -= cost
+        money -= cost + request.aside
+        reserved += cost
         return cost
 
     plan = read(connection, request.plan_id)
@@ -114,7 +117,7 @@ def _claim(connection: Connection, request: ClaimRequest) -> Claim:
     samples = _write(connection, request, plan, chosen.slots, now_ms())
     connection.execute(
         "UPDATE plan SET cursor = ?, skipped = skipped + ?, reserved_micros = reserved_micros + ? WHERE id = ?",
-        (chosen.cursor, chosen.skipped, request.allowance - money, request.plan_id),
+        (chosen.cursor, chosen.skipped, reserved, request.plan_id),
     )
     exhausted = settle(connection, [request.plan_id])[0]
     return Claim(

@@ -15,17 +15,16 @@ from daemon.claimer import Claimer
 from daemon.clock import SystemClock
 from daemon.desk import Desk
 from daemon.events import BudgetReached, PlanFellBack, PlanReturned, SampleStored
-from daemon.jobs import Job, bound_tokens
+from daemon.jobs import Job
 from daemon.lane import Lane
-from daemon.ledger import Ledger
+from daemon.ledger import Ledger, Price
 from daemon.limits import KeyLimits, Reservation
 from daemon.plans import ActivePlan
-from daemon.starting import FRAME, job_of, start
+from daemon.starting import bounds, job_of, start
 from engine.config import PlanConfig
 from engine.strategies import STRATEGIES
 from engine.teachers.keys import TeacherKey
 from engine.teachers.messages import Completion, Usage
-from engine.teachers.tokens import estimate_prompt
 from state.claims import ClaimedSample
 from tests.daemon.parts import Heard, active_plan, desk_of, until, writing
 from tests.state.world import World, check_counts, make, question_rows, stored
@@ -192,14 +191,14 @@ async def nothing(job: Job, lane: Lane, reservation: Reservation) -> None:
     raise AssertionError("no job is carried here")
 
 
-def a_sample(plan: ActivePlan) -> ClaimedSample:
+def a_sample(plan: ActivePlan, question: str = "?") -> ClaimedSample:
     return ClaimedSample(
         sample_id=1,
         attempt=None,
         plan_id=plan.id,
         teacher_id=1,
         question_id=1,
-        question="?",
+        question=question,
         gold="",
         replicate=0,
     )
@@ -219,12 +218,20 @@ async def test_a_plan_that_was_paused_does_not_catch_up_at_the_cost_of_others(wo
 async def test_a_plan_without_money_holds_no_other_up(world: World) -> None:
     plans = [active_plan(world, "poor"), active_plan(world, "rich", temperature=0.5)]
     desk = desk_of(world, usd_per_million_input=1.0, usd_per_million_output=1.0)
-    async with claiming(world, plans, [desk], plan_caps={plans[0].id: 1000}) as bench:
+    async with claiming(world, plans, [desk], plan_caps={plans[0].id: 3500}) as bench:
         with anyio.fail_after(10):  # a second of waiting a round is too long by far
-            found = shares(await bench.take(desk, 120))
-        assert 1 <= found["poor"] <= 3
-        assert bench.claimer.short == {plans[0].id: "the plan's budget"}
+            jobs = await bench.take(desk, 120)
+        poor = [job for job in jobs if job.plan is plans[0]]
+        assert 1 <= len(poor) <= 3
+        assert bench.claimer.purse.short == {plans[0].id: "the plan's budget"}
+        assert bench.heard.of(BudgetReached) == [], "what is only reserved may come back"
+        for job in poor:
+            assert job.attempt is not None
+            bench.end(job, job.attempt.reserved_micros)
+        bench.ledger.settle(plans[0].id, desk.id, 0, 1500)  # their further turns
+        await until(lambda: bench.heard.of(BudgetReached))
         assert [event.which for event in bench.heard.of(BudgetReached)] == ["the plan's budget"]
+        assert bench.claimer.purse.spent == bench.claimer.purse.short
 
 
 WORDS = {"usd_per_million_input": 0.001, "usd_per_million_output": 1.0}
@@ -245,7 +252,7 @@ async def test_a_person_is_told_once_that_a_cap_is_used_up_and_again_when_it_was
                     await until(lambda: desk.queued)
                 if not desk.queued:
                     return times
-                times += bool(bench.claimer.short)
+                times += bool(bench.claimer.purse.short)
                 for job in [desk.pop() for _ in range(desk.queued)]:
                     bench.end(job, 30)
 
@@ -268,7 +275,7 @@ async def test_no_fallback_is_paid_while_a_teachers_budget_is_only_reserved(worl
         for job in first:
             bench.end(job, 30)
         bench.claimer.changed.notify()
-        await until(lambda: plan.id in bench.claimer.short or desks[1].queued)
+        await until(lambda: plan.id in bench.claimer.purse.short or desks[1].queued)
         assert desks[1].queued == 0, "the fallback is paid although a teacher's money is all there"
         while desks[1].queued == 0:
             with anyio.fail_after(10):
@@ -296,7 +303,7 @@ async def test_the_cap_is_never_passed_and_used_up(world: World) -> None:
                 break
             jobs = [desk.pop() for _ in range(desk.queued)]
         assert 5000 - bench.ledger.total.used < 500, "money for a further request was left over"
-        assert plan.id in bench.claimer.short
+        assert plan.id in bench.claimer.purse.short
     reserved = world.row("SELECT sum(reserved_micros) FROM attempt")[0]
     assert reserved == world.row("SELECT sum(reserved_micros) FROM teacher")[0]
 
@@ -304,24 +311,24 @@ async def test_the_cap_is_never_passed_and_used_up(world: World) -> None:
 async def test_a_begun_job_waits_for_money_and_comes_back(world: World) -> None:
     plan = active_plan(world)
     desk = desk_of(world, usd_per_million_input=1.0, usd_per_million_output=1.0)
-    async with claiming(world, [plan], [desk], cap=2000) as bench:
+    async with claiming(world, [plan], [desk], cap=5000) as bench:
         (job, other) = await bench.take(desk, 2)
         bench.ledger.reserve(plan.id, desk.id, int(bench.ledger.room(plan.id, desk.id)))
         bench.claimer.hold_for_money(job)
         assert bench.claimer.held_back() == [job]
-        assert bench.claimer.short
+        assert bench.claimer.purse.short
         plan.exhausted = True  # no claim will say that there is money again
         bench.end(other, 0)
         bench.claimer.changed.notify()
         await until(lambda: not bench.claimer.held_back())
         assert desk.take_out(lambda each: each is job) == [job]
-        assert bench.claimer.short == {}
+        assert bench.claimer.purse.short == {}
 
 
 async def test_a_plan_stays_short_while_one_of_its_begun_jobs_waits(world: World) -> None:
     plan = active_plan(world)
     desk = desk_of(world, usd_per_million_input=1.0, usd_per_million_output=1.0)
-    async with claiming(world, [plan], [desk], cap=2000) as bench:
+    async with claiming(world, [plan], [desk], cap=5000) as bench:
         (first, second) = await bench.take(desk, 2)
         plan.exhausted = True
         second.conversation.answer(
@@ -335,7 +342,7 @@ async def test_a_plan_stays_short_while_one_of_its_begun_jobs_waits(world: World
         bench.claimer.changed.notify()
         await until(lambda: second not in bench.claimer.held_back())
         assert bench.claimer.held_back() == [first]
-        assert plan.id in bench.claimer.short, "the daemon would wait for ever and not say for what"
+        assert plan.id in bench.claimer.purse.short, "the daemon would wait for ever and not say for what"
 
 
 async def test_a_desk_claims_no_more_than_it_sends_soon(world: World) -> None:
@@ -416,10 +423,13 @@ async def test_a_parked_teachers_fresh_jobs_go_to_another_one(world: World) -> N
 
 @given(
     question=st.text(max_size=400),
+    said=st.text(max_size=2048),
     strategy=st.sampled_from(sorted(STRATEGIES)),
     form=st.sampled_from(["yes_no", "number", "choice", "text", "date", "math"]),
 )
-def test_the_bound_by_the_longest_question_bounds_every_question(question, strategy, form) -> None:
+def test_the_bounds_by_the_longest_question_bound_every_question_and_turn(
+    question, said, strategy, form
+) -> None:
     config = PlanConfig.model_validate({"name": "p", "strategy": strategy, "needs": "before"})
     plan = ActivePlan(
         id=1,
@@ -432,10 +442,48 @@ def test_the_bound_by_the_longest_question_bounds_every_question(question, strat
         wanted=1,
         longest=len(question),
     )
-    request = start(plan, question, "").request
-    assert request is not None
-    assert estimate_prompt(request) <= len(question) + FRAME
-    assert bound_tokens(estimate_prompt(request)) <= bound_tokens(plan.longest + FRAME)
+    price = Price(input=3.0, output=15.0, cached=0.3)
+    cost, job = bounds(plan, price), job_of(a_sample(plan, question), plan)
+    assert job.bound(price) <= cost.first(question) <= cost.most
+    spoken = said.encode()[: config.max_tokens * 8].decode(errors="ignore")
+    job.conversation.answer(Completion(text=spoken, usage=Usage(prompt_tokens=9, completion_tokens=256)))
+    while job.conversation.finished is None:
+        assert 0 < job.bound(price) <= cost.rest
+        job.conversation.answer(Completion(text="4", usage=Usage(prompt_tokens=9, completion_tokens=1)))
+
+
+@pytest.mark.parametrize("cap", [2500, 3000, 5000, 9000])
+async def test_every_begun_sample_can_pay_its_further_turns(world: World, cap: int) -> None:
+    plan = active_plan(world, strategy="zero-shot-cot")
+    other = active_plan(world, "one-turn", strategy="zero-shot-cot-chat")
+    desk = desk_of(world, usd_per_million_input=1.0, usd_per_million_output=1.0)
+    async with claiming(world, [plan, other], [desk], cap=cap) as bench:
+        second: list[Job] = []
+        while True:
+            bench.claimer.changed.notify()
+            with anyio.move_on_after(0.3):
+                await until(lambda: desk.queued)
+            if not desk.queued:
+                break
+            for job in [desk.pop() for _ in range(desk.queued)]:
+                assert job.attempt is not None
+                whole = job.attempt.reserved_micros
+                bench.ledger.settle(
+                    job.plan.id, desk.id, whole, whole
+                )  # the first turn was as dear as can be
+                if job.plan is plan:
+                    said = "so " * (plan.config.max_tokens * 8 // 3)
+                    job.conversation.answer(
+                        Completion(text=said, usage=Usage(prompt_tokens=9, completion_tokens=256))
+                    )
+                    second.append(job)
+                else:
+                    other.open -= 1
+        assert second, "no sample of two turns was begun"
+        for job in second:
+            assert bench.ledger.reserve(plan.id, desk.id, job.bound(desk.price)), "half a sample was paid for"
+            plan.open -= 1
+    assert bench.ledger.total.used <= cap
 
 
 async def test_fresh_jobs_that_come_back_to_a_parked_teacher_go_to_another(world: World) -> None:
@@ -537,7 +585,7 @@ async def test_a_plan_is_done_though_no_teacher_can_be_asked_any_more(world: Wor
         for job in jobs:
             bench.answer(job, correct=True)
         await until(lambda: plan.done)
-        assert bench.claimer.short == {}
+        assert bench.claimer.purse.short == {}
 
 
 async def test_a_fallback_works_only_while_every_teacher_is_out(world: World) -> None:

@@ -116,7 +116,7 @@ async def test_what_only_a_person_can_mend_is_said(world: World, monkeypatch: py
         assert await bench.idle()
         assert bench.work.troubles() == ["task t is paused"]
         plan.paused = False
-        bench.claimer.short[plan.id] = "the plan's budget"
+        bench.claimer.purse.short[plan.id] = "the plan's budget"
         assert await bench.idle()
         assert bench.work.troubles() == ["the plan's budget is used up"]
         desk.push(job(world, plan))

@@ -109,7 +109,7 @@ class Watch:
             and not plan.by_need
             and not plan.fallbacks
             and plan.needs is None
-            and plan.id not in self._pipeline.claimer.short
+            and plan.id not in self._pipeline.claimer.purse.short
             and recipes[plan.task, plan.recipe] == 1
         ]
         for plan in plans:

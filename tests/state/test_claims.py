@@ -62,6 +62,20 @@ def test_a_claim_that_is_rolled_back_leaves_nothing(world: World) -> None:
     check_counts(world)
 
 
+def test_what_is_set_aside_takes_room_and_is_not_reserved(world: World) -> None:
+    plan = world.plan()
+    request = ClaimRequest(
+        plan_id=plan, teacher_id=1, boot_id=1, count=3, allowance=29, reserve=lambda text: 6, aside=4
+    )
+    world.connection.execute("BEGIN IMMEDIATE")
+    (found,) = claim(world.connection, [request])
+    world.connection.execute("COMMIT")
+    assert (len(found.samples), found.short_of_money) == (2, True)
+    assert world.row("SELECT reserved_micros FROM plan") == (12,)
+    assert world.row("SELECT sum(reserved_micros) FROM attempt") == (12,)
+    check_counts(world)
+
+
 def test_claims_of_several_plans_share_one_transaction(world: World) -> None:
     plans = [world.plan("p", recipe="r1"), world.plan("q", recipe="r2")]
     requests = [
