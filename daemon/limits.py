@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from daemon.concurrency import Cap
-from daemon.rates import RATES, Amounts, Rate, RateBinds, Rates
+from daemon.rates import RATES, Amounts, RateBinds, Rates, exhausted_by
 from daemon.shares import Need
 from engine.teachers.failures import LimitScope
 from engine.teachers.headers import RateHeaders
@@ -254,7 +254,7 @@ class KeyLimits:
             self._day_until = max(self._pause_until, at)
             self._until(self._day_until)
             return
-        exhausted = _exhausted(headers, reservation.amounts)
+        exhausted = exhausted_by(headers, reservation.amounts)
         if headers is not None:
             self.observe(now, headers, pause=False)
         wait = retry_after
@@ -307,6 +307,8 @@ class KeyLimits:
         """
         self.concurrency.left()
         self.concurrency.hold(now)
+        if self._strikes and self._paused_at < reservation.sent_at <= self._first_at + FIRST_S:
+            self._first_at = math.inf  # it told nothing of the limit: those after it do
         if used_tokens is not None:
             output = min(used_tokens, reservation.amounts.output)
             self.rates.settle(reservation.amounts, used_tokens, output)
@@ -381,25 +383,12 @@ class KeyLimits:
             told = max(min(told, max(PROBE_S, told / PROBE_SHARE)), min(PROBE_S, untold))
         self._strikes += 1
         self._paused_at = now
+        self._first_at = min(self._first_at, now)
         self._until(now + told)
 
     def _until(self, at: float) -> None:
         self._pause_until = at
         self.concurrency.restart_ramp(at)
-
-
-def _exhausted(headers: RateHeaders | None, want: Amounts) -> Rate | None:
-    """Which limit the headers show to be used up, for such a request."""
-    if headers is None:
-        return None
-    if headers.requests_remaining == 0:
-        return "requests"
-    parts: tuple[tuple[Rate, float | None, int], ...] = (
-        ("input", headers.input_remaining, want.tokens - want.output),
-        ("output", headers.output_remaining, want.output),
-        ("tokens", headers.tokens_remaining, want.tokens),
-    )
-    return next((name for name, left, most in parts if left is not None and left < max(most, 1)), None)
 
 
 def _remaining(headers: RateHeaders | None) -> bool:

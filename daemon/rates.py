@@ -114,3 +114,17 @@ class Rates:
         """What of each limit is this process's own part, a second, by name; absent: all of it."""
         for name in RATES:
             self.bucket(name).grant(now, granted.get(name))
+
+
+def exhausted_by(headers: RateHeaders | None, want: Amounts) -> Rate | None:
+    """Which limit the headers show to be used up, for such a request."""
+    if headers is None:
+        return None
+    if headers.requests_remaining == 0:
+        return "requests"
+    parts: tuple[tuple[Rate, float | None, int], ...] = (
+        ("input", headers.input_remaining, want.tokens - want.output),
+        ("output", headers.output_remaining, want.output),
+        ("tokens", headers.tokens_remaining, want.tokens),
+    )
+    return next((name for name, left, most in parts if left is not None and left < max(most, 1)), None)

@@ -141,6 +141,21 @@ def test_what_is_refused_again_and_again_waits_longer_each_time_however_late_it_
     assert asked < 20
 
 
+def test_refusals_wait_longer_each_time_though_what_comes_between_fails_otherwise() -> None:
+    key = KeyLimits(0.0)
+    now, asked = 0.0, 0
+    while now < 60.0:
+        now = max(now, key.ready_at(now, 50))
+        one = key.take(now, 50)
+        now += 0.1
+        if asked % 2:
+            key.limited(one, now, None)
+        else:
+            key.failed(one, now)
+        asked += 1
+    assert asked < 40
+
+
 def test_tokens_are_reserved_settled_and_given_back() -> None:
     key = KeyLimits(0.0, tokens_per_minute=60_000)
     first = key.take(0.0, 400)
