@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from types import FrameType
 
 import anyio
 import anyio.to_thread
@@ -87,6 +88,8 @@ class Service:
         self._stop_now = anyio.Event()
         self._state = "starting"
         self._files = 0
+        self._on_terminal = os.isatty(0)
+        self._early_hangup = False  # SIGHUP came while it started
 
     async def run(self) -> Ended:
         """Runs to the end; the caller holds the lock.
@@ -94,7 +97,7 @@ class Service:
         Raises:
             CoterieError: the input is wrong, or a part of the daemon died.
         """
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read anew for
+        signal.signal(signal.SIGHUP, self._hung_up)  # there is nothing to read anew for yet
         known = await anyio.to_thread.run_sync(known_tasks, self._config)
         given = await anyio.to_thread.run_sync(read_input, self._config, known)
         note = await anyio.to_thread.run_sync(examine_after_crash, self._config.database)
@@ -314,17 +317,25 @@ class Service:
         return self._state
 
     async def _signals(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        on_terminal = os.isatty(0)
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as received:
             task_status.started()
+            if self._early_hangup:
+                self._signalled(signal.SIGHUP)
             async for number in received:
-                # A terminal that was closed sends the same signal as `kill -HUP`: then nobody asked to read anew.
-                if number == signal.SIGHUP and not (on_terminal and not os.isatty(0)):
-                    if self._reload is not None:
-                        self._reload.ask()
-                    continue
-                self._ended.interrupted = True
-                self.stop(f"signal {number.name}")
+                self._signalled(number)
+
+    def _hung_up(self, number: int, frame: FrameType | None) -> None:
+        self._early_hangup = True
+
+    def _signalled(self, number: signal.Signals) -> None:
+        # A terminal that was closed sends the same signal as `kill -HUP`: then nobody asked to read anew.
+        closed = self._on_terminal and not os.isatty(0)
+        if number == signal.SIGHUP and not closed:
+            assert self._reload is not None, "signals are heard once there is something to read anew for"
+            self._reload.ask()
+            return
+        self._ended.interrupted = True
+        self.stop(f"signal {number.name}")
 
     async def _drain(self, pipeline: Pipeline, trainer: Trainer) -> None:
         """No new request; those in flight are awaited, runs are asked for a checkpoint."""
