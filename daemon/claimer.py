@@ -30,6 +30,7 @@ from daemon.starting import job_of
 from daemon.tiers import Tiers
 from state.catalog import adopt_samples
 from state.claims import ClaimRequest, claim, settle
+from state.slots import out_elsewhere
 from state.writer import Writer
 
 BATCH = 256
@@ -71,7 +72,7 @@ class Claimer:
         self.tiers = Tiers(self._by_name, self.purse.spent_out, bus)
         self._turn = dict.fromkeys(self._by_name, 0.0)  # the place of the plan that each desk served last
         self._held: list[Job] = []  # of paused plans
-        self._by_need = [plan for plan in plans if plan.by_need]
+        self._by_verdict = [plan for plan in plans if plan.by_need or plan.shared_out]
         bus.listen(self._heard)
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -183,10 +184,10 @@ class Claimer:
         return got
 
     def _heard(self, event: events.Happened) -> None:
-        """A sample ended: plans of its task that waited for verdicts are asked again."""
+        """A sample ended: plans of its task that waited for it are asked again."""
         if not isinstance(event, events.SampleStored | events.SampleFailed):
             return
-        for plan in self._by_need:
+        for plan in self._by_verdict:
             if plan.task == event.task:
                 plan.unsettled = True
                 if plan.waiting:
@@ -195,11 +196,16 @@ class Claimer:
 
     async def _settle(self) -> None:
         """Plans that need nothing more are done, also while no teacher can be asked or paid."""
-        self._by_need = [plan for plan in self.plans if plan.by_need and not plan.exhausted]
-        for plan in self._by_need:
+        self._by_verdict = [
+            plan for plan in self.plans if plan.shared_out or (plan.by_need and not plan.exhausted)
+        ]
+        for plan in self._by_verdict:
             if plan.unsettled and plan.open == 0 and not self.waits(plan):
                 plan.unsettled = False
-                plan.exhausted = await self._writer.do(settle, plan.id)
+                if plan.by_need and not plan.exhausted:
+                    plan.exhausted = await self._writer.do(settle, plan.id)
+                if plan.exhausted:
+                    plan.shared_out = await self._writer.do(out_elsewhere, plan.id)
                 self._note_money(plan)
 
     async def _adopt(self) -> None:
@@ -211,11 +217,10 @@ class Claimer:
             for job in self._held
             for each in (job.apart() if job.plan.retired and job.attempt is None else [job])
         ]
-        heirs = {(plan.task_id, plan.config.split, plan.recipe): plan for plan in self.plans}
         moved: list[tuple[Job, ActivePlan]] = []
         for job in self._held:
             plan = job.plan
-            heir = heirs.get((plan.task_id, plan.config.split, plan.recipe)) if plan.retired else None
+            heir = next((each for each in self.plans if each.shares(plan)), None) if plan.retired else None
             if heir is not None and job.attempt is None and job.replicate < heir.config.most:
                 moved.append((job, heir))
         gone = {job for job, _ in moved}
@@ -318,6 +323,9 @@ class Claimer:
         reserved = sum(sample.attempt.reserved_micros for sample in got.samples if sample.attempt)
         self._ledger.settle(plan.id, desk.id, held - reserved, 0)
         plan.exhausted = got.exhausted
+        if plan.exhausted:  # it is looked at again whether all that it asks for is in
+            plan.shared_out |= any(plan.shares(each) and each.open for each in self.plans)
+            plan.unsettled |= plan.shared_out
         plan.waiting = got.waiting and not plan.unsettled
         plan.open += len(got.samples)
         if got.samples:

@@ -143,14 +143,10 @@ class Planner:
 
     def _stocks(self, scopes: list[Scope]) -> list[Stock]:
         with closing(open_reader(self._config.database)) as connection:
-            rows = connection.execute(
-                "SELECT id, accepted, stored, claimed > stored + failed FROM plan WHERE active = 1"
-            ).fetchall()
+            rows = connection.execute("SELECT id, accepted, stored FROM plan WHERE active = 1").fetchall()
             digests = dict(connection.execute("SELECT name, digest FROM task").fetchall())
-        accepted = {key: correct for key, correct, _, _ in rows}
-        stored = {key: count for key, _, count, _ in rows}
-        # Plans of one recipe share samples: what one of them reads may still be out for another.
-        out = {key for key, _, _, some in rows if some}
+        accepted = {key: correct for key, correct, _ in rows}
+        stored = {key: count for key, _, count in rows}
         result = []
         for scope in scopes:
             blind = scope.student.curation.labels == "majority"  # then nobody knows which are correct
@@ -161,7 +157,7 @@ class Planner:
                     scope=scope.name,
                     recipe=run_recipe(scope.student, plans, [digests.get(task, "") for task in scope.tasks]),
                     accepted=_accepted(plans, stored if blind else accepted),
-                    complete=all(plan.done and plan.id not in out for plan in plans),
+                    complete=all(plan.done for plan in plans),
                 )
             )
         return result

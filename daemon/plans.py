@@ -38,6 +38,9 @@ class ActivePlan:
     waiting: bool = False  # nothing is to be claimed before a further verdict
     unsettled: bool = True  # verdicts came since it was last asked whether it is exhausted
     open: int = 0  # samples claimed and not ended
+    shared_out: bool = (
+        False  # samples that it asks for are perhaps in the hands of another plan, which claimed them
+    )
     paused: bool = False
     retired: bool = False  # no longer in the configuration: what is in flight ends, nothing more is sent
     completed: bool = False
@@ -58,6 +61,11 @@ class ActivePlan:
         """All teachers that may serve it."""
         return self.teachers + self.fallbacks
 
+    def shares(self, other: ActivePlan) -> bool:
+        """Whether both ask for the same samples, so that who claims one claims it for both."""
+        mine, its = ((plan.task_id, plan.config.split, plan.recipe) for plan in (self, other))
+        return self is not other and mine == its
+
     @property
     def by_need(self) -> bool:
         """Whether verdicts decide what is claimed next."""
@@ -69,13 +77,14 @@ class ActivePlan:
         self.waiting, self.unsettled = False, True
         self.wanted, self.longest, self.exhausted = now.wanted, now.longest, now.exhausted
         self.gold, self.wording, self.needs = now.gold, now.wording, now.needs
+        self.shared_out = now.shared_out
         self.paused, self.retired = now.paused, False
         self.completed = self.completed and self.done
 
     @property
     def done(self) -> bool:
         """Whether nothing is left to do."""
-        return self.exhausted and self.open == 0
+        return self.exhausted and self.open == 0 and not self.shared_out
 
 
 def recipe_of(plan: PlanConfig, teachers: list[TeacherConfig], wording: Wording = PLAIN) -> str:

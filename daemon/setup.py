@@ -41,6 +41,7 @@ from state.catalog import (
     over,
     read_known,
     reconcile,
+    shared_out,
     superseded,
     sync_plan,
     sync_task,
@@ -336,6 +337,7 @@ def _sync_plans(
                     wording=wording,
                     needs=first.id if first else None,
                     exhausted=exhausted,
+                    shared_out=shared_out(opened, row),
                 )
             )
             gone += [

@@ -134,11 +134,11 @@ class Work:
     def _blocked(self, plan: ActivePlan) -> bool:
         if self._claimer.waits(plan):
             return True  # it goes on when the other is done, and then it is no longer waiting
-        if plan.by_need and plan.unsettled and plan.open == 0 and not plan.exhausted:
+        if (plan.by_need or plan.shared_out) and plan.unsettled and plan.open == 0 and not plan.done:
             return False  # it may be done, which is seen at the claimer's next look
         if plan.paused or plan.id in self._claimer.purse.short:
             return True
-        if plan.waiting and plan.open == 0:
+        if (plan.waiting or (plan.exhausted and plan.shared_out)) and plan.open == 0:
             return True  # for verdicts of samples that another plan has in hand
         # A begun sample waits for its own teacher, even where another one of the plan works.
         stuck = sum(desk.waiting(plan) for desk in self._claimer.desks if not desk.available)

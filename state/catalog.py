@@ -18,7 +18,7 @@ from state.bulk import storable
 from state.database import now_ms
 from state.needs import rebuild
 from state.order import place_of
-from state.slots import is_over, read
+from state.slots import is_over, out_elsewhere, read
 from state.sqlite import Connection
 from state.tables import Plan, Task, Teacher
 
@@ -239,6 +239,12 @@ def over(opened: Session, plan: Plan) -> bool:
         opened.add(plan)
         opened.flush()
     return found
+
+
+def shared_out(opened: Session, plan: Plan) -> bool:
+    """Whether another plan claimed samples that this one asks for too, and they have not ended."""
+    assert plan.id is not None
+    return out_elsewhere(_driver(opened), [plan.id])[0]
 
 
 def _driver(opened: Session) -> Connection:

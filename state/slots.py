@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -166,6 +166,20 @@ def is_over(connection: Connection, plan: PlanSlots) -> bool:
         return True
     again = connection.execute("SELECT 1 FROM need WHERE plan_id = ? LIMIT 1", (plan.id,)).fetchone()
     return again is None and plan.pending == 0
+
+
+def out_elsewhere(connection: Connection, plan_ids: Sequence[int]) -> list[bool]:
+    """Whether samples that plans ask for have not ended, and were claimed by another plan of the same recipe."""
+    return [
+        bool(
+            connection.execute(
+                "SELECT p.claimed - p.stored - p.failed >"
+                " (SELECT count(*) FROM sample s WHERE s.plan_id = p.id AND s.state = 'open') FROM plan p WHERE p.id = ?",
+                (plan,),
+            ).fetchone()[0]
+        )
+        for plan in plan_ids
+    ]
 
 
 _OPEN_OR_CORRECT = (

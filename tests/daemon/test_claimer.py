@@ -575,6 +575,34 @@ async def test_a_plan_that_comes_after_another_waits_and_asks_what_that_failed(w
     assert world.row("SELECT claimed, wanted FROM plan WHERE id = ?", plan.id) == (1, 1)
 
 
+async def test_a_plan_is_done_once_what_another_plan_claimed_for_both_is_in(world: World) -> None:
+    world.task("t", question_rows(3))
+    many = active_plan(world, "many", rationales=2)
+    few = active_plan(world, "few", rationales=1)
+    later = active_plan(world, "later", temperature=0.1, rationales=1, unless=few.recipe, teachers=("b",))
+    later.needs = few.id
+    assert few.recipe == many.recipe
+    few.paused = later.paused = True
+    desks = [desk_of(world, "a"), desk_of(world, "b")]
+    async with claiming(world, [many, few, later], desks) as bench:
+        jobs = await bench.take(desks[0], 6)
+        few.paused = later.paused = False
+        bench.claimer.look_again()
+        await until(lambda: few.exhausted)
+        assert (few.open, few.done, bench.claimer.waits(later)) == (0, False, True)
+        firsts = [job for job in jobs if job.replicate == 0]
+        for job in firsts:
+            assert not few.done
+            bench.answer(job, correct=job is not firsts[1])
+        await until(lambda: few.done)
+        assert many.open == 3, "of the second rationales it asks for none"
+        (asked,) = await bench.take(
+            desks[1], 1
+        )  # what was in hand when it first looked is known to be right now
+        assert (asked.plan, asked.question) == (later, firsts[1].question)
+        assert bench.claimer.dry(desks[1]) or desks[1].queued == 0
+
+
 async def test_a_plan_is_done_though_no_teacher_can_be_asked_any_more(world: World) -> None:
     world.task("t", question_rows(2))
     plan = active_plan(world, rationales=4, stop_after_correct=1)
