@@ -1,5 +1,8 @@
 """What response headers say about limits: `Retry-After` in its forms, `x-ratelimit-*`, `anthropic-ratelimit-*`.
 
+Headers that name neither what they count nor over which time (`x-ratelimit-remaining`, the IETF draft's
+`ratelimit-remaining`) state no limit; but that nothing remains, and until when, is the same in any unit.
+
 Headers come from outside: anything unreadable, negative, NaN or infinite is as if it were absent, and
 what is absurdly long is cut to `MAX_WAIT_S`. All results are durations; no clock is read here.
 """
@@ -19,6 +22,9 @@ MAX_WAIT_S = 3600.0
 """No header makes us wait longer than this before we ask again."""
 DAY_S = 24 * 3600.0
 """But for a limit a day: it is waited for until it ends."""
+
+UNNAMED_WAIT_S = 60.0
+"""Nor a number of unknown unit longer than this."""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNIT_S = {"milli": 0.001, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -45,6 +51,14 @@ _RATE_NAMES[1] += [  # Anthropic counts prompt and completion tokens apart
     for what in ("input", "output")
     for field in ("limit", "remaining", "reset")
 ]
+_RATE_NAMES += [  # Mistral counts a minute's requests and tokens, and tells no reset
+    [
+        (istr(f"x-ratelimit-{field}-{short}-minute"), f"{what}_{field}")
+        for what, short in (("requests", "req"), ("tokens", "tokens"))
+        for field in ("limit", "remaining")
+    ]
+]
+_UNNAMED = [(istr(f"{form}-remaining"), istr(f"{form}-reset")) for form in ("x-ratelimit", "ratelimit")]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -103,6 +117,13 @@ def rate_headers(headers: Mapping[str, str], wall: float) -> RateHeaders | None:
                 found[field] = _reset(value, headers, wall) if field.endswith("reset_s") else number(value)
         if found:
             return RateHeaders(**found)
+    for remaining, reset in _UNNAMED:
+        if number(headers.get(remaining)) == 0 and (until := headers.get(reset)) is not None:
+            reset_s = _reset(until, headers, wall)
+            return RateHeaders(
+                requests_remaining=0.0,
+                requests_reset_s=None if reset_s is None else min(reset_s, UNNAMED_WAIT_S),
+            )
     return None
 
 

@@ -181,6 +181,31 @@ def test_headers_of_both_kinds_are_read() -> None:
     assert (anthropic.tokens_limit, anthropic.tokens_remaining, anthropic.tokens_reset_s) == (40000, None, 10)
 
 
+def test_headers_of_gateways_are_read_as_far_as_they_say_what_they_count() -> None:
+    mistral = classify(
+        429,
+        x_ratelimit_limit_req_minute="720",
+        x_ratelimit_remaining_req_minute="717",
+        x_ratelimit_limit_tokens_minute="500000",
+        x_ratelimit_remaining_tokens_minute="0",
+        x_ratelimit_tokens_query_cost="52",
+    ).headers
+    assert mistral is not None
+    assert (mistral.requests_limit, mistral.requests_remaining) == (720, 717)
+    assert (mistral.tokens_limit, mistral.tokens_remaining, mistral.tokens_reset_s) == (500000, 0, None)
+    day_later = "Wed, 15 Nov 2023 22:13:20 GMT"
+    for form in ("x_ratelimit", "ratelimit"):
+        for reset in ("1700086409000", "1700086409", "9"):
+            headers = {f"{form}_limit": "20", f"{form}_remaining": "0", f"{form}_reset": reset}
+            read = classify(429, Date=day_later, **headers).headers
+            assert read is not None
+            assert (read.requests_limit, read.requests_remaining, read.requests_reset_s) == (None, 0, 9)
+        assert (
+            classify(429, **{f"{form}_limit": "20", f"{form}_remaining": "7", f"{form}_reset": "9"}).headers
+            is None
+        )
+
+
 def anthropic(kind: str, message: str, **details: str) -> dict[str, object]:
     error = {"type": kind, "message": message, **({"details": details} if details else {})}
     return {"type": "error", "error": error, "request_id": "req_1"}
