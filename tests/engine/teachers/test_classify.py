@@ -200,6 +200,10 @@ def test_headers_of_gateways_are_read_as_far_as_they_say_what_they_count() -> No
             read = classify(429, Date=day_later, **headers).headers
             assert read is not None
             assert (read.requests_limit, read.requests_remaining, read.requests_reset_s) == (None, 0, 9)
+        lasting = classify(
+            429, **{f"{form}_remaining": "0", f"{form}_reset": "60000"}
+        ).headers  # milliseconds?
+        assert lasting is not None and lasting.requests_reset_s == 60
         assert (
             classify(429, **{f"{form}_limit": "20", f"{form}_remaining": "7", f"{form}_reset": "9"}).headers
             is None
