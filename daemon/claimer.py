@@ -64,6 +64,8 @@ class Claimer:
         self.closed_for_good = anyio.Event()
         """Set once no claim is under way any more."""
         self.changed = Signal()
+        self.settling = False
+        """Whether it is being looked at if plans are done: the database may take its time."""
         self.still = anyio.Lock(fast_acquire=True)
         """Held while claims are made: who holds it may change desks and plans."""
         self._woken = False
@@ -201,12 +203,13 @@ class Claimer:
         ]
         for plan in self._by_verdict:
             if plan.unsettled and plan.open == 0 and not self.waits(plan):
-                plan.unsettled = False
+                self.settling, plan.unsettled = True, False
                 if plan.by_need and not plan.exhausted:
                     plan.exhausted = await self._writer.do(settle, plan.id)
                 if plan.exhausted:
                     plan.shared_out = await self._writer.do(out_elsewhere, plan.id)
                 self._note_money(plan)
+        self.settling = False
 
     async def _adopt(self) -> None:
         """Held jobs of a plan that is gone go on with one that asks for the same (it was renamed)."""

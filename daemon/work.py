@@ -125,7 +125,7 @@ class Work:
     def _busy(self) -> bool:
         rest = [plan for plan in self._claimer.plans if not plan.done or not plan.completed]
         desks = self._claimer.desks
-        if any(desk.busy for desk in desks) or len(self._delays):
+        if any(desk.busy for desk in desks) or len(self._delays) or self._claimer.settling:
             return True
         if any(not self._blocked(plan) for plan in rest):
             return True
