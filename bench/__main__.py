@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench import latency, limits, sampling, startup, training
+from bench import latency, limits, million, peers, sampling, startup, training
 from bench.tables import results
 
 BENCHES = {
@@ -15,6 +15,8 @@ BENCHES = {
     "latency": latency,
     "limits": limits,
     "startup": startup,
+    "million": million,
+    "peers": peers,
     "training": training,
 }
 TARGET = Path(__file__).with_name("RESULTS.md")
@@ -24,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     found = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Measures Coterie against a bare loop in the same run.",
+        description="Measures Coterie against a bare loop, and other programs, in the same run (a quarter of an hour).",
         epilog="example: python -m bench --quick sampling",
     )
     found.add_argument("names", nargs="*", metavar="NAME", help=f"only these: {', '.join(BENCHES)}")

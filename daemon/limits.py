@@ -88,7 +88,10 @@ class KeyLimits:
         self._pause_until = -math.inf
         self._paused_at = -math.inf
         self._first_at = now  # when the first request after the last pause was sent
+        self._first_lost = False  # it told nothing of the limit: those after it do
+        self._first_told = True  # whether it was refused is known
         self._strikes = 0  # pauses in a row whose first request was refused again
+        self._struck_at = -math.inf  # the last of them
         self._day_until = -math.inf  # the pause is for a limit a day
         self._others_until = -math.inf  # a pause that others with this key were told
         self.others = 0  # keys of other processes with which limits are shared
@@ -180,7 +183,7 @@ class KeyLimits:
     def take(self, now: float, tokens: int, output: int = 0) -> Reservation:
         """Reserves a request of so many tokens, `output` of them completion tokens; to be called when `ready_at` says so."""
         if self._first_at < self._pause_until:
-            self._first_at = now
+            self._first_at, self._first_lost, self._first_told = now, False, False
         return Reservation(self.rates.take(now, tokens, output), now, self.concurrency.sent())
 
     def departed(self, reservation: Reservation, now: float) -> None:
@@ -221,8 +224,11 @@ class KeyLimits:
         if used_tokens is not None:
             output = reservation.amounts.output if used_output is None else used_output
             self.rates.settle(reservation.amounts, used_tokens, min(used_tokens, output))
+        self._first_told |= self._is_first(reservation)
         if reservation.sent_at > self._paused_at:
             self._strikes = 0
+        elif reservation.sent_at > self._struck_at:
+            self._strikes = min(self._strikes, 1)
         if headers is not None:
             self.observe(now, headers)
 
@@ -283,16 +289,22 @@ class KeyLimits:
         if reservation.sent_at < self._paused_at:  # of a burst that is already paused for
             if wait is not None and self._strikes <= 1:
                 self._until(max(self._pause_until, now + wait))
+            if self._is_first(reservation) and not self._first_told:
+                self._first_told = True
+                self._strikes, self._struck_at = self._strikes + 1, now
             return
-        again = self._strikes > 0 and reservation.sent_at <= self._first_at + FIRST_S
-        self._strikes = self._strikes if again else 0
+        first = self._is_first(reservation)
+        again = first and self._strikes > 0
+        unsure = not first and not self._first_told  # another one was refused before the first is known to be
+        self._strikes = self._strikes if again or unsure else 0
+        self._first_told |= first
         if rate and not at_once and not again:
             said = scope if scope != "concurrency" else None
             named = exhausted if said in (None, "tokens") else said  # "tokens" may mean one kind of them
             bucket = self.rates.bucket(named or said or "requests")
             if self._accepted or bucket.rate is not None:  # of a key that took nothing yet no rate is known
                 bucket.cut(now, wait or 0.0)
-        self._pause(now, wait)
+        self._pause(now, wait, unsure=unsure)
 
     def failed(
         self,
@@ -307,8 +319,7 @@ class KeyLimits:
         """
         self.concurrency.left()
         self.concurrency.hold(now)
-        if self._strikes and self._paused_at < reservation.sent_at <= self._first_at + FIRST_S:
-            self._first_at = math.inf  # it told nothing of the limit: those after it do
+        self._first_lost |= self._is_first(reservation) and not self._first_told
         if used_tokens is not None:
             output = min(used_tokens, reservation.amounts.output)
             self.rates.settle(reservation.amounts, used_tokens, output)
@@ -319,6 +330,7 @@ class KeyLimits:
         """It was never sent."""
         self.concurrency.left()
         self.rates.give_back(reservation.amounts)
+        self._first_lost |= self._is_first(reservation) and not self._first_told
 
     def park(self, reason: str) -> None:
         """Nothing goes until `unpark`."""
@@ -376,14 +388,21 @@ class KeyLimits:
         cap = self.concurrency
         return self.in_flight >= min(cap.maximum, cap.value + max(1, cap.value // STORING_SHARE))
 
-    def _pause(self, now: float, wait: float | None) -> None:
+    def _is_first(self, reservation: Reservation) -> bool:
+        """Whether it shows if the last pause was long enough."""
+        since = reservation.sent_at - self._first_at
+        return since >= 0 and (self._first_lost or since <= FIRST_S)
+
+    def _pause(self, now: float, wait: float | None, *, unsure: bool) -> None:
         untold = min(PAUSE_MAX_S, PAUSE_S * 2 ** min(self._strikes, 10))
         told = untold if wait is None else wait
-        if wait is not None and self._strikes > 0:  # the time told was kept, and it was not enough
+        if (
+            wait is not None and self._strikes > 0 and not unsure
+        ):  # the time told was kept, and it was not enough
             told = max(min(told, max(PROBE_S, told / PROBE_SHARE)), min(PROBE_S, untold))
-        self._strikes += 1
+        if not unsure or not self._strikes:
+            self._strikes, self._struck_at = self._strikes + 1, now
         self._paused_at = now
-        self._first_at = min(self._first_at, now)
         self._until(now + told)
 
     def _until(self, at: float) -> None:

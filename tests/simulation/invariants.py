@@ -98,7 +98,7 @@ class Watch:
         return dict(self._connection.execute("SELECT id, claimed FROM plan").fetchall())
 
     def _fair(self, claimed: dict[int, int]) -> None:
-        """Of plans that all can go on, none is far ahead of its weight."""
+        """Of plans that all can go on, wherever there is room, none is far ahead of its weight."""
         plans = [plan for plan in self._pipeline.plans if plan.id in claimed]
         recipes = Counter((plan.task, plan.recipe) for plan in plans)
         going = [
@@ -109,7 +109,7 @@ class Watch:
             and not plan.by_need
             and not plan.fallbacks
             and plan.needs is None
-            and plan.id not in self._pipeline.claimer.purse.short
+            and all(self._pipeline.claimer.purse.affords(plan, desk) for desk in self._pipeline.desks)
             and recipes[plan.task, plan.recipe] == 1
         ]
         for plan in plans:
@@ -272,7 +272,9 @@ def _check_pace(name: str, school: School, tally: Tally) -> None:
     known = school.config.requests_per_minute == limit
     lanes: dict[tuple[int, str], list[tuple[float, int]]] = defaultdict(list)
     for entry in school.entries:
-        if entry.fault not in ("429", "429-told"):  # refused for no limit of its own: looked at again soon
+        # A 429 of the weather is for no limit of its own: looked at again soon. Where nothing tells the limit, only what
+        # the teacher counts or refuses for it can teach it.
+        if entry.fault not in ("429", "429-told") if known else entry.fault in ("ok", "limit"):
             lanes[entry.boot, entry.key].append((entry.at, entry.level))
     for requests in lanes.values():
         first = most = 0
