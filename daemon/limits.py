@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from daemon.concurrency import Cap
+from daemon.pauses import Pauses
 from daemon.rates import RATES, Amounts, RateBinds, Rates, exhausted_by
 from daemon.shares import Need
 from engine.teachers.failures import LimitScope
@@ -31,16 +32,6 @@ from engine.teachers.headers import RateHeaders
 
 Binds = RateBinds | Literal["parked", "pause", "limit a day", "concurrency", "storing"]
 
-PAUSE_S = 0.1
-PAUSE_MAX_S = 30.0
-"""A pause that nobody told the length of doubles up to this."""
-RESET_S = 1.0
-"""A reset in headers is of the whole limit, part of which is free much earlier: waits begin here and double."""
-FIRST_S = 0.02
-"""Requests sent so soon after the first that follows a pause share its fate."""
-PROBE_S = 0.5
-PROBE_SHARE = 10
-"""While a kept pause proved too short, one request looks after so much of the time told."""
 DAY_LOOK_S = 900.0
 """A limit a day that does not say when it ends is looked at so often."""
 DAY_WAIT_S = 60.0
@@ -85,15 +76,7 @@ class KeyLimits:
         self.parked = ""
         self.limited_count = 0
         self._accepted = False  # a request was answered
-        self._pause_until = -math.inf
-        self._paused_at = -math.inf
-        self._first_at = now  # when the first request after the last pause was sent
-        self._first_lost = False  # it told nothing of the limit: those after it do
-        self._first_told = True  # whether it was refused is known
-        self._strikes = 0  # pauses in a row whose first request was refused again
-        self._struck_at = -math.inf  # the last of them
-        self._day_until = -math.inf  # the pause is for a limit a day
-        self._others_until = -math.inf  # a pause that others with this key were told
+        self._pauses = Pauses(now)
         self.others = 0  # keys of other processes with which limits are shared
         self._storing = 0  # answers that were received and are not on disk yet
 
@@ -120,7 +103,7 @@ class KeyLimits:
     @property
     def pause_until(self) -> float:
         """When this key's own pause ends, to be told to others; in the past where there is none."""
-        return self._pause_until
+        return self._pauses.until
 
     def configure(
         self,
@@ -151,14 +134,14 @@ class KeyLimits:
 
     def pause_left(self, now: float) -> float:
         """Seconds until the pause is over, 0 where there is none."""
-        return max(0.0, self._pause_until - now, self._others_until - now)
+        return self._pauses.left(now)
 
     def binds(self, now: float, tokens: int = 0, output: int = 0) -> Binds:
         """What keeps the next request waiting, or "" where nothing does."""
         if self.parked:
             return "parked"
         if self.pause_left(now):
-            return "limit a day" if self._day_until >= self._pause_until > now else "pause"
+            return "limit a day" if self._pauses.for_a_day(now) else "pause"
         if self._full():
             return "storing"
         if self.concurrency.ready_at(now) > now:
@@ -178,12 +161,13 @@ class KeyLimits:
         at = self.concurrency.ready_at(now)
         if at == math.inf:
             return at
-        return max(at, self.rates.ready_at(now, tokens, output), self._pause_until, self._others_until)
+        return max(
+            at, self.rates.ready_at(now, tokens, output), self._pauses.until, self._pauses.others_until
+        )
 
     def take(self, now: float, tokens: int, output: int = 0) -> Reservation:
         """Reserves a request of so many tokens, `output` of them completion tokens; to be called when `ready_at` says so."""
-        if self._first_at < self._pause_until:
-            self._first_at, self._first_lost, self._first_told = now, False, False
+        self._pauses.sent(now)
         return Reservation(self.rates.take(now, tokens, output), now, self.concurrency.sent())
 
     def departed(self, reservation: Reservation, now: float) -> None:
@@ -224,11 +208,7 @@ class KeyLimits:
         if used_tokens is not None:
             output = reservation.amounts.output if used_output is None else used_output
             self.rates.settle(reservation.amounts, used_tokens, min(used_tokens, output))
-        self._first_told |= self._is_first(reservation)
-        if reservation.sent_at > self._paused_at:
-            self._strikes = 0
-        elif reservation.sent_at > self._struck_at:
-            self._strikes = min(self._strikes, 1)
+        self._pauses.answered(reservation.sent_at)
         if headers is not None:
             self.observe(now, headers)
 
@@ -256,9 +236,7 @@ class KeyLimits:
         self.rates.give_back(reservation.amounts)
         if daily and (retry_after is None or retry_after >= DAY_WAIT_S):
             self.concurrency.left()
-            at = now + (DAY_LOOK_S if retry_after is None else retry_after)
-            self._day_until = max(self._pause_until, at)
-            self._until(self._day_until)
+            self._prolong(now + (DAY_LOOK_S if retry_after is None else retry_after), day=True)
             return
         exhausted = exhausted_by(headers, reservation.amounts)
         if headers is not None:
@@ -266,7 +244,7 @@ class KeyLimits:
         wait = retry_after
         if wait is None and exhausted and headers is not None:
             reset = getattr(headers, f"{exhausted}_reset_s")
-            wait = None if reset is None else min(reset, RESET_S * 2 ** min(self._strikes, 10))
+            wait = None if reset is None else self._pauses.believed(reset)
         rate = scope != "concurrency" and (
             exhausted is not None
             or (retry_after is not None and not _remaining(headers))
@@ -286,25 +264,21 @@ class KeyLimits:
             cap.refused(now, reservation.sent_at)
         else:
             cap.left()
-        if reservation.sent_at < self._paused_at:  # of a burst that is already paused for
-            if wait is not None and self._strikes <= 1:
-                self._until(max(self._pause_until, now + wait))
-            if self._is_first(reservation) and not self._first_told:
-                self._first_told = True
-                self._strikes, self._struck_at = self._strikes + 1, now
+        pauses = self._pauses
+        until = pauses.until
+        if pauses.covers(reservation.sent_at, now, wait):
+            if pauses.until > until:
+                cap.restart_ramp(pauses.until)
             return
-        first = self._is_first(reservation)
-        again = first and self._strikes > 0
-        unsure = not first and not self._first_told  # another one was refused before the first is known to be
-        self._strikes = self._strikes if again or unsure else 0
-        self._first_told |= first
-        if rate and not at_once and not again:
+        refusal = pauses.refused(reservation.sent_at)
+        if rate and not at_once and refusal != "again":
             said = scope if scope != "concurrency" else None
             named = exhausted if said in (None, "tokens") else said  # "tokens" may mean one kind of them
             bucket = self.rates.bucket(named or said or "requests")
             if self._accepted or bucket.rate is not None:  # of a key that took nothing yet no rate is known
                 bucket.cut(now, wait or 0.0)
-        self._pause(now, wait, unsure=unsure)
+        pauses.begin(now, wait, refusal)
+        cap.restart_ramp(pauses.until)
 
     def failed(
         self,
@@ -319,18 +293,18 @@ class KeyLimits:
         """
         self.concurrency.left()
         self.concurrency.hold(now)
-        self._first_lost |= self._is_first(reservation) and not self._first_told
+        self._pauses.lost(reservation.sent_at)
         if used_tokens is not None:
             output = min(used_tokens, reservation.amounts.output)
             self.rates.settle(reservation.amounts, used_tokens, output)
         if retry_after:
-            self._pause_until = max(self._pause_until, now + retry_after)
+            self._pauses.prolong(now + retry_after)
 
     def released(self, reservation: Reservation) -> None:
         """It was never sent."""
         self.concurrency.left()
         self.rates.give_back(reservation.amounts)
-        self._first_lost |= self._is_first(reservation) and not self._first_told
+        self._pauses.lost(reservation.sent_at)
 
     def park(self, reason: str) -> None:
         """Nothing goes until `unpark`."""
@@ -339,7 +313,7 @@ class KeyLimits:
     def unpark(self, now: float) -> None:
         """Opens again, from one request."""
         self.parked = ""
-        self._pause_until, self._strikes = now, 0
+        self._pauses.end(now)
         self.concurrency.restart_ramp(now)
 
     def observe(self, now: float, headers: RateHeaders, *, pause: bool = True) -> None:
@@ -349,7 +323,7 @@ class KeyLimits:
             headers.requests_limit is None
         )  # a stated limit paces by itself, and its reset is of all of it
         if pause and unknown and headers.requests_remaining == 0 and headers.requests_reset_s:
-            self._until(max(self._pause_until, now + headers.requests_reset_s))
+            self._prolong(now + headers.requests_reset_s)
 
     def needs(self, now: float) -> dict[str, Need]:
         """What this key wants of each of its limits, to share them with others."""
@@ -377,9 +351,10 @@ class KeyLimits:
         self.rates.grant(now, granted)
         part = granted.get("concurrency")
         self.concurrency.grant(now, None if part is None else int(part))
-        if max(now, others_until) != max(now, self._others_until):
-            self.concurrency.restart_ramp(max(now, others_until, self._pause_until))
-        self._others_until = others_until
+        pauses = self._pauses
+        if max(now, others_until) != max(now, pauses.others_until):
+            self.concurrency.restart_ramp(max(now, others_until, pauses.until))
+        pauses.others_until = others_until
 
     def _full(self) -> bool:
         """Whether so many answers wait for the disk that no further request may go."""
@@ -388,26 +363,9 @@ class KeyLimits:
         cap = self.concurrency
         return self.in_flight >= min(cap.maximum, cap.value + max(1, cap.value // STORING_SHARE))
 
-    def _is_first(self, reservation: Reservation) -> bool:
-        """Whether it shows if the last pause was long enough."""
-        since = reservation.sent_at - self._first_at
-        return since >= 0 and (self._first_lost or since <= FIRST_S)
-
-    def _pause(self, now: float, wait: float | None, *, unsure: bool) -> None:
-        untold = min(PAUSE_MAX_S, PAUSE_S * 2 ** min(self._strikes, 10))
-        told = untold if wait is None else wait
-        if (
-            wait is not None and self._strikes > 0 and not unsure
-        ):  # the time told was kept, and it was not enough
-            told = max(min(told, max(PROBE_S, told / PROBE_SHARE)), min(PROBE_S, untold))
-        if not unsure or not self._strikes:
-            self._strikes, self._struck_at = self._strikes + 1, now
-        self._paused_at = now
-        self._until(now + told)
-
-    def _until(self, at: float) -> None:
-        self._pause_until = at
-        self.concurrency.restart_ramp(at)
+    def _prolong(self, at: float, *, day: bool = False) -> None:
+        self._pauses.prolong(at, day=day)
+        self.concurrency.restart_ramp(self._pauses.until)
 
 
 def _remaining(headers: RateHeaders | None) -> bool:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import math
+import random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.limits import KeyLimits
+from daemon.limits import KeyLimits, Reservation
 from daemon.rates import RATES
 from engine.teachers.headers import RateHeaders
 from tests.daemon.simulation import (
@@ -154,6 +155,24 @@ def test_refusals_wait_longer_each_time_though_what_comes_between_fails_otherwis
             key.failed(one, now)
         asked += 1
     assert asked < 40
+
+
+def test_refusals_wait_longer_each_time_though_they_come_in_another_order() -> None:
+    key, rng = KeyLimits(0.0, concurrency=16), random.Random(1)
+    now, asked = 0.0, 0
+    out: list[tuple[float, Reservation]] = []  # when each is refused
+    while now < 60.0:
+        ready = key.ready_at(now, 50)
+        if out and out[0][0] <= max(now, ready):
+            at, one = out.pop(0)
+            now = max(now, at)
+            key.limited(one, now, None)
+            continue
+        now = max(now, ready) + 0.005  # they leave one after another
+        out.append((now + rng.uniform(0.02, 0.12), key.take(now, 50)))
+        out.sort(key=lambda each: each[0])
+        asked += 1
+    assert asked < 150
 
 
 def test_tokens_are_reserved_settled_and_given_back() -> None:
