@@ -15,6 +15,10 @@ from state.tables import RunState
 STATES = {"training": RunState.TRAINING, "evaluating": RunState.EVALUATING, "exporting": RunState.EVALUATING}
 
 
+LAST_BYTES = 64 * 1024
+"""The last event of a run is looked for in so much of its progress."""
+
+
 @dataclass(slots=True)
 class Ending:
     """How the process said it ended: "done", "failed" (with the message), "stopped", or "" (not at all)."""
@@ -66,10 +70,8 @@ def follow(run_id: int, directory: Path, offset: int, task_ids: Mapping[str, int
             too_long = event.get("dropped_long", too_long)
         elif kind == "phase":
             values |= {"state": STATES[event["phase"]].value, "phase": event["phase"], "eta_s": None}
-        elif kind in ("done", "stopped"):
-            ending = Ending(kind)
-        elif kind == "failed":
-            ending = Ending(kind, str(event["message"]), bool(event.get("memory")), bool(event.get("peer")))
+        else:
+            ending = _ending(event)
     return Followed(
         RunReport(
             run_id=run_id,
@@ -81,6 +83,17 @@ def follow(run_id: int, directory: Path, offset: int, task_ids: Mapping[str, int
         ending,
         tuple(notes),
     )
+
+
+def last_words(directory: Path) -> Ending:
+    """How a process that is gone said it ended, also where an earlier daemon read it and died before it acted."""
+    path = directory / FILE
+    try:
+        size = path.stat().st_size
+    except OSError:
+        return Ending()
+    events, _ = read_events(path, max(0, size - LAST_BYTES))
+    return _ending(events[-1]) if events else Ending()
 
 
 def read_predictions(run_id: int, directory: Path) -> Predictions:
@@ -113,6 +126,15 @@ def tail(path: Path, lines: int = 5) -> str:
     except OSError:
         return ""
     return " | ".join(line.strip() for line in text.splitlines()[-lines:] if line.strip())
+
+
+def _ending(event: Mapping[str, Any]) -> Ending:
+    kind = event["event"]
+    if kind in ("done", "stopped"):
+        return Ending(kind)
+    if kind == "failed":
+        return Ending(kind, str(event["message"]), bool(event.get("memory")), bool(event.get("peer")))
+    return Ending()
 
 
 def _metric(event: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -21,7 +21,7 @@ from anyio.abc import TaskStatus
 from daemon import events
 from daemon.clock import Clock
 from daemon.devices import Device
-from daemon.follow import follow, read_predictions, tail
+from daemon.follow import follow, last_words, read_predictions, tail
 from daemon.memory import killed_for_memory
 from daemon.placing import free_devices, named_devices, spawn, training_now
 from daemon.processes import is_alive, start_time
@@ -249,6 +249,10 @@ class Trainer:
             return
         if run.launched:
             await anyio.to_thread.run_sync(give_order, run.directory, "end")
+        if (
+            not run.ranks and not run.ending.kind
+        ):  # adopted: the daemon before may have read how it ended, and died
+            run.ending = await anyio.to_thread.run_sync(last_words, run.directory)
         del self._underway[run.row["id"]]
         self.changed.notify()
         await self._ended(run)

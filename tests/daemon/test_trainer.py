@@ -98,6 +98,40 @@ async def test_a_run_too_large_for_the_memory_is_tried_in_parts_and_the_next_one
     assert ended <= begun
 
 
+@pytest.mark.parametrize(
+    ("last", "state", "tries"), [("done", "done", 3), ("stopped", "queued", 2), ("step", "failed", 3)]
+)
+async def test_what_a_run_said_last_counts_though_the_daemon_that_read_it_was_killed(
+    world: World, last: str, state: str, tries: int
+) -> None:
+    made, plan, heard = config(world), active_plan(world), Heard()
+    async with writing(world) as writer:
+        trainer = Trainer(
+            made, boot_id=world.boot, writer=writer, bus=heard.bus, clock=SystemClock(), devices=[]
+        )
+        planner = Planner(
+            made, writer=writer, bus=heard.bus, trainer=trainer, plans=[plan], task_ids=world.tasks
+        )
+        async with anyio.create_task_group() as group:
+            await group.start(planner.serve)
+            world.store(world.claim(plan.id, 3))
+            heard.bus.emit(SampleStored(plan="p", task="t", correct=True))
+            planner.changed.notify()
+            await until(lambda: world.rows("SELECT id FROM run"))
+            directory = materialise(world.connection, made, unfinished(world.connection)[0])
+            (directory / "predictions.jsonl").write_text("")
+            said = ProgressWriter(directory / FILE)
+            said.write(last, step=1, steps=1, reason="complete")
+            said.close()
+            read = (directory / FILE).stat().st_size  # its process is gone, and all it said was read
+            gone = {"state": "evaluating", "pid": 2**22 + 1, "pid_started": 1.0, "tries": 3}
+            await writer.do(change_run, RunChange(run_id=1, values={**gone, "progress_offset": read}))
+            await group.start(trainer.serve)
+            await until(lambda: world.row("SELECT state FROM run") != ("evaluating",))
+            group.cancel_scope.cancel()
+    assert world.row("SELECT state, tries FROM run") == (state, tries)
+
+
 async def test_a_run_whose_hostfile_is_gone_fails_and_says_so(world: World) -> None:
     made, plan, heard = config(world), active_plan(world), Heard()
     world.store(world.claim(plan.id, 3))
