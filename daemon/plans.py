@@ -38,9 +38,7 @@ class ActivePlan:
     waiting: bool = False  # nothing is to be claimed before a further verdict
     unsettled: bool = True  # verdicts came since it was last asked whether it is exhausted
     open: int = 0  # samples claimed and not ended
-    shared_out: bool = (
-        False  # samples that it asks for are perhaps in the hands of another plan, which claimed them
-    )
+    shared_out: bool = False  # another plan perhaps has samples in hand that this one asks for too
     paused: bool = False
     retired: bool = False  # no longer in the configuration: what is in flight ends, nothing more is sent
     completed: bool = False

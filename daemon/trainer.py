@@ -249,9 +249,8 @@ class Trainer:
             return
         if run.launched:
             await anyio.to_thread.run_sync(give_order, run.directory, "end")
-        if (
-            not run.ranks and not run.ending.kind
-        ):  # adopted: the daemon before may have read how it ended, and died
+        if not run.ranks and not run.ending.kind:
+            # Adopted: the daemon before may have read how it ended, and died.
             run.ending = await anyio.to_thread.run_sync(last_words, run.directory)
         del self._underway[run.row["id"]]
         self.changed.notify()

@@ -225,6 +225,7 @@ async def test_a_plan_without_money_holds_no_other_up(world: World) -> None:
         assert 1 <= len(poor) <= 3
         assert bench.claimer.purse.short == {plans[0].id: "the plan's budget"}
         assert bench.heard.of(BudgetReached) == [], "what is only reserved may come back"
+        assert bench.claimer.purse.spent == {}
         for job in poor:
             assert job.attempt is not None
             bench.end(job, job.attempt.reserved_micros)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -128,33 +129,35 @@ def test_a_request_that_leaves_late_counts_when_it_leaves() -> None:
     assert late <= 59  # with the one that left at 58: sixty in its minute
 
 
-def test_what_is_refused_again_and_again_waits_longer_each_time_however_late_it_leaves() -> None:
+def asked_in_a_minute(end: Callable[[KeyLimits, Reservation, float, int], float]) -> int:
+    """Requests of a key one after another; `end` ends each, and says when."""
     key = KeyLimits(0.0)
     now, asked = 0.0, 0
     while now < 60.0:
         now = max(now, key.ready_at(now, 50))
-        one = key.take(now, 50)
-        now += 0.05  # it is written down
-        key.departed(one, now)
-        now += 0.05
-        key.limited(one, now, None)
+        now = end(key, key.take(now, 50), now, asked)
         asked += 1
-    assert asked < 20
+    return asked
+
+
+def test_what_is_refused_again_and_again_waits_longer_each_time_however_late_it_leaves() -> None:
+    def refused_late(key: KeyLimits, one: Reservation, now: float, asked: int) -> float:
+        key.departed(one, now + 0.05)  # it is written down
+        key.limited(one, now + 0.1, None)
+        return now + 0.1
+
+    assert asked_in_a_minute(refused_late) < 20
 
 
 def test_refusals_wait_longer_each_time_though_what_comes_between_fails_otherwise() -> None:
-    key = KeyLimits(0.0)
-    now, asked = 0.0, 0
-    while now < 60.0:
-        now = max(now, key.ready_at(now, 50))
-        one = key.take(now, 50)
-        now += 0.1
+    def by_turns(key: KeyLimits, one: Reservation, now: float, asked: int) -> float:
         if asked % 2:
-            key.limited(one, now, None)
+            key.limited(one, now + 0.1, None)
         else:
-            key.failed(one, now)
-        asked += 1
-    assert asked < 40
+            key.failed(one, now + 0.1)
+        return now + 0.1
+
+    assert asked_in_a_minute(by_turns) < 40
 
 
 def test_refusals_wait_longer_each_time_though_they_come_in_another_order() -> None:
