@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from daemon.jobs import bound_tokens
+from daemon.sampling.jobs import bound_tokens
 from engine.teachers.tokens import Correction, estimate_tokens
 
 PIECES = 30_000

@@ -16,9 +16,9 @@ def main(directory: str, manifest: str, count: int) -> dict[str, float]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from engine.config.students import EvaluationConfig
+    from engine.students.architecture import DECODER
     from engine.students.continuous import generate_continuously
     from engine.students.evaluate import generate
-    from engine.students.kind import DECODER
     from engine.students.rows import prompt_ids
     from engine.students.tokenizer import pad_id
 

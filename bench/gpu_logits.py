@@ -15,8 +15,8 @@ def main(base: str, kind: str) -> dict[str, str]:
     import torch
     from transformers import AutoModelForCausalLM
 
+    from engine.students.architecture import DECODER
     from engine.students.kernels import flash_names
-    from engine.students.kind import DECODER
     from engine.students.objective import Student
     from engine.students.packing import mixes
     from engine.students.rows import TokenRow

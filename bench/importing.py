@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.cli import alone
-from bench.house import House, Ran, house, measured
+from bench.daemon_fixture import House, Ran, house, measured
 from bench.tables import Row, Table
 
 SOURCES = ("sums.jsonl", "sums.jsonl.gz", "sums.parquet")
@@ -82,7 +82,7 @@ def read(folder: Path, source: str) -> int:
     """What a daemon does with its tasks at its first start; how many questions `state.db` has then."""
     from contextlib import closing
 
-    from daemon.setup import read_input, synchronise
+    from daemon.catalog.sync import read_input, synchronise
     from engine.config import load_config
     from state.database import open_reader, open_writer
 

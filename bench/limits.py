@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.cli import alone
-from bench.house import house
+from bench.daemon_fixture import house
 from bench.server import running
 from bench.tables import Row, Table
 

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from bench.cli import alone
-from bench.house import Daemon, house
+from bench.daemon_fixture import Daemon, house
 from bench.server import Server, running
 from bench.tables import Row, Table
 from engine.tasks.stamp import SETTLED_S

@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 from bench.bare import PROMPT
-from daemon.setup import read_input, synchronise
+from daemon.catalog.sync import read_input, synchronise
 from engine.config import TeacherConfig, load_config
 from engine.teachers.client import Answer, TeacherClient
 from engine.teachers.messages import Message, Request

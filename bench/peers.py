@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from bench.cli import alone
-from bench.house import DEADLINE_S, Ran, house
+from bench.daemon_fixture import DEADLINE_S, Ran, house
 from bench.server import Server, running
 from bench.tables import Row, Table, ratio
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from bench.cli import alone
-from bench.house import bare, house, measured
+from bench.daemon_fixture import bare, house, measured
 from bench.server import running
 from bench.tables import Row, Table, ratio
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from bench.cli import alone
-from bench.house import House, Ran, house
+from bench.daemon_fixture import House, Ran, house
 from bench.server import running
 from bench.tables import Row, Table
 

@@ -12,15 +12,15 @@ import anyio.to_thread
 from anyio.abc import TaskStatus
 
 from daemon import events
-from daemon.clock import Clock
-from daemon.ledger import Ledger, micros
+from daemon.host.clock import Clock
 from daemon.pipeline import Pipeline
-from daemon.planner import Planner
-from daemon.trainer import Trainer
+from daemon.sampling.budget import Ledger, micros
+from daemon.training.planner import Planner
+from daemon.training.trainer import Trainer
 from state.budget import amount, note_budget
 from state.commands import Pending, Reply, answer, pending
 from state.database import open_reader
-from state.views.line import money
+from state.views.format import money
 from state.writer import Writer
 
 POLL_S = 0.2

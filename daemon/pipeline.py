@@ -16,22 +16,22 @@ import anyio.to_thread
 from anyio.abc import TaskStatus
 
 from daemon import events
-from daemon.batches.desk import BatchDesk
-from daemon.batches.lane import BatchLane
-from daemon.batches.out import Shared
-from daemon.batches.resuming import take_up_batches
-from daemon.batches.rows import Settler
-from daemon.carrier import Carrier
-from daemon.claimer import Claimer
-from daemon.clock import Clock
-from daemon.delays import Delays
-from daemon.desk import Desk
-from daemon.lane import Lane
-from daemon.ledger import Ledger
-from daemon.limits import KeyLimits
-from daemon.plans import ActivePlan
-from daemon.resuming import Aside, grade_missing, take_up
-from daemon.signals import Signal
+from daemon.batches.batch_recovery import take_up_batches
+from daemon.batches.batch_rows import Settler
+from daemon.batches.batch_teacher import BatchDesk
+from daemon.batches.key_batches import BatchLane
+from daemon.batches.outstanding import Shared
+from daemon.host.clock import Clock
+from daemon.host.notify import Signal
+from daemon.limits.key_limits import KeyLimits
+from daemon.sampling.attempt_runner import Carrier
+from daemon.sampling.budget import Ledger
+from daemon.sampling.key_workers import Lane
+from daemon.sampling.plans import ActivePlan
+from daemon.sampling.recovery import Aside, grade_missing, take_up
+from daemon.sampling.retry_queue import Delays
+from daemon.sampling.scheduler import Claimer
+from daemon.sampling.teacher import Desk
 from engine.config import TeacherConfig
 from engine.teachers.batch_client import BatchClient
 from engine.teachers.client import Client

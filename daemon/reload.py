@@ -17,17 +17,8 @@ import anyio.to_thread
 from anyio.abc import TaskStatus
 
 from daemon import events
-from daemon.carrier import Carrier
-from daemon.changes import differences, readdressed, takeable
-from daemon.claimer import Claimer
-from daemon.clock import Clock
-from daemon.desk import Desk
-from daemon.devices import Device, find_devices
-from daemon.ledger import Ledger, micros
-from daemon.planner import Planner
-from daemon.plans import ActivePlan
-from daemon.resuming import grade_missing, take_up
-from daemon.setup import (
+from daemon.catalog.config_diff import differences, readdressed, takeable
+from daemon.catalog.sync import (
     Catalog,
     Input,
     add_plan,
@@ -37,7 +28,16 @@ from daemon.setup import (
     resynchronise,
     used_by_plans,
 )
-from daemon.trainer import Trainer
+from daemon.host.clock import Clock
+from daemon.sampling.attempt_runner import Carrier
+from daemon.sampling.budget import Ledger, micros
+from daemon.sampling.plans import ActivePlan
+from daemon.sampling.recovery import grade_missing, take_up
+from daemon.sampling.scheduler import Claimer
+from daemon.sampling.teacher import Desk
+from daemon.training.devices import Device, find_devices
+from daemon.training.planner import Planner
+from daemon.training.trainer import Trainer
 from engine.config import Config, TaskConfig, TeacherConfig
 from engine.config.prices import unpriced
 from engine.errors import CoterieError, SecretError

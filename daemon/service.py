@@ -21,23 +21,23 @@ import anyio.to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
 from daemon import events
-from daemon.claimer import Claimer
-from daemon.clock import Clock, SystemClock
+from daemon.catalog.sync import Catalog, Input, known_tasks, make_ledger, read_input, synchronise
 from daemon.control import Control
-from daemon.desk import Desk
-from daemon.devices import Device, check_ranks, find_devices
-from daemon.files import raise_limit, share
-from daemon.heartbeat import EventLog, Heartbeat, LagMeter
-from daemon.http import serve_http
-from daemon.indexer import Indexer
-from daemon.ledger import BUDGET
+from daemon.host.builtin_teacher import serve_practice
+from daemon.host.clock import Clock, SystemClock
+from daemon.host.file_limit import raise_limit, share
+from daemon.observe.heartbeat import EventLog, Heartbeat, LagMeter
+from daemon.observe.metrics import serve_http
+from daemon.observe.search_indexer import Indexer
 from daemon.pipeline import Child, Pipeline, make_desk
-from daemon.planner import Planner
-from daemon.practice import serve_practice
 from daemon.reload import Opening, Reload
-from daemon.setup import Catalog, Input, known_tasks, make_ledger, read_input, synchronise
-from daemon.sharing import Sharing
-from daemon.trainer import Trainer
+from daemon.sampling.budget import BUDGET
+from daemon.sampling.limit_leases import Sharing
+from daemon.sampling.scheduler import Claimer
+from daemon.sampling.teacher import Desk
+from daemon.training.devices import Device, check_ranks, find_devices
+from daemon.training.planner import Planner
+from daemon.training.trainer import Trainer
 from daemon.work import Work
 from engine.config import Config, TeacherConfig
 from engine.config.prices import unpriced

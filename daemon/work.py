@@ -8,11 +8,11 @@ from typing import Protocol
 import anyio.to_thread
 
 from daemon import events
-from daemon.claimer import Claimer
-from daemon.clock import Clock
-from daemon.delays import Delays
-from daemon.plans import ActivePlan
-from daemon.resuming import Aside
+from daemon.host.clock import Clock
+from daemon.sampling.plans import ActivePlan
+from daemon.sampling.recovery import Aside
+from daemon.sampling.retry_queue import Delays
+from daemon.sampling.scheduler import Claimer
 from engine.config import Config
 from state.database import open_reader
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from state.bulk import insert
 from state.database import now_ms
-from state.pulse import PulseData
+from state.heartbeat import PulseData
 from state.sqlite import Connection
 
 

@@ -80,7 +80,7 @@ def plain(path: Path, interval: float) -> int:
     """One line of status an interval, until it is interrupted or nobody reads any more."""
     from state.database import now_ms
     from state.safe import safe
-    from state.views.line import plain_line
+    from state.views.format import plain_line
     from tui.feed import Feed, FeedError
 
     feed = Feed(path)

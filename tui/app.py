@@ -18,14 +18,14 @@ from textual import on, work
 from textual.binding import BindingType
 
 from state.database import now_ms
-from state.views.glance import Status
 from state.views.status import process_exists
-from tui.asking import Asking
+from state.views.status_records import Status
+from tui.command_actions import Asking
 from tui.feed import Feed, FeedError, Wish
 from tui.garbage import settle
 from tui.keys import BINDINGS, checked
 from tui.messages import Lost, Read
-from tui.moving import Moving
+from tui.navigation_actions import Moving
 from tui.palette import Palette
 from tui.screens.events import Events
 from tui.screens.modals import Choice, Confirm

@@ -9,7 +9,7 @@ from typing import Any
 from textual.app import App
 
 from state.safe import safe
-from state.views.glance import Status
+from state.views.status_records import Status
 from tui.keys import KEYS
 from tui.screens.view import View
 

@@ -21,8 +21,8 @@ from state.errors import StateError, StateMissing
 from state.migrations import VERSION
 from state.sqlite import Connection
 from state.views.commands import Answer, answers
-from state.views.glance import Status
 from state.views.status import process_exists, read_status
+from state.views.status_records import Status
 
 STATUS_S = 0.5
 """So long a status holds for someone who moves about while nothing is written."""

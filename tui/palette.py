@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
-from state.views.glance import Status
-from tui.asking import pausing, training
+from state.views.status_records import Status
+from tui.command_actions import pausing, training
 from tui.keys import offered, shown
 from tui.text import one_line, say
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from state.views.glance import Status
 from state.views.samples import SampleFilter
+from state.views.status_records import Status
 
 KEYS = ("task", "teacher", "plan", "split", "verdict", "state", "flag")
 VERDICTS = ("correct", "wrong", "ungraded", "failed", "open")

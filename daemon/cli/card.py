@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from daemon.manifest import Chosen
+from daemon.training.manifest import Chosen
 from engine.card import MADE_BY, Card, CardPart, CardTask, CardTeacher, data_card
 from engine.config import Config, StudentConfig
 from engine.errors import UsageError

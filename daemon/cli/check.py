@@ -10,8 +10,8 @@ from pathlib import Path
 
 import anyio
 
-from daemon.devices import check_ranks, find_devices
-from daemon.setup import Input, overlaps, read_input
+from daemon.catalog.sync import Input, overlaps, read_input
+from daemon.training.devices import check_ranks, find_devices
 from engine.config import Config, TeacherConfig, load_config
 from engine.config.prices import unpriced
 from engine.errors import JobFailed

@@ -9,14 +9,14 @@ from contextlib import closing
 from typing import Any
 
 from daemon.cli.card import Part, write_card
-from daemon.manifest import Order, TaskInfo, training_rows
-from daemon.planner import reads, scopes_of
+from daemon.training.manifest import Order, TaskInfo, training_rows
+from daemon.training.planner import reads, scopes_of
 from engine.config import Config, load_config
 from engine.config.root import expand
 from engine.errors import UsageError
 from engine.export import chat, openai_chat, write_jsonl, write_parquet
-from engine.sent import sent
 from engine.strategies.rationalize import HINTED
+from engine.strategies.replay import sent
 from state.accepted import made_by
 from state.database import open_reader
 from state.exports import predictions, samples

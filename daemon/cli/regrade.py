@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
-from daemon.lock import hold
+from daemon.host.lock import hold
 from engine.config import load_config
 from engine.errors import UsageError
 from engine.grading import GRADER_VERSIONS, grade

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import anyio
 
-from daemon.lock import hold
-from daemon.log import open_log
+from daemon.host.lock import hold
+from daemon.observe.log import open_log
 from daemon.service import Ended, Service
 from engine.config import Config, load_config
 from engine.errors import CoterieError, JobFailed
 from state import sqlite
 from state.database import now_ms, open_reader, told
-from state.views.line import plain_line
+from state.views.format import plain_line
 from state.views.status import Status, read_status
 
 LINE_S = 1.0

@@ -11,8 +11,8 @@ from engine.config import load_config
 from state.database import now_ms, open_reader
 from state.safe import safe
 from state.views.matrix import Standing, read_standing
-from state.views.screen import screen
 from state.views.status import read_status, to_json
+from state.views.status_text import screen
 
 
 def command(arguments: argparse.Namespace) -> int:

@@ -3,8 +3,8 @@
 Events with a `message` are kept as rows of `event`; the others (`SampleStored` by the thousand) only wake their listeners.
 """
 
-from daemon.events.base import Bus, Happened
-from daemon.events.house import (
+from daemon.events.bus import Bus, Happened
+from daemon.events.daemon_events import (
     BudgetReached,
     BudgetSet,
     ConfigRefused,
@@ -15,8 +15,15 @@ from daemon.events.house import (
     RestartNeeded,
     StoodStill,
 )
-from daemon.events.runs import RunFailed, RunFinished, RunNoted, RunStarted, RunStopped, ThresholdReached
-from daemon.events.samples import (
+from daemon.events.run_events import (
+    RunFailed,
+    RunFinished,
+    RunNoted,
+    RunStarted,
+    RunStopped,
+    ThresholdReached,
+)
+from daemon.events.sample_events import (
     PlanCompleted,
     PlanFellBack,
     PlanReturned,
@@ -26,7 +33,7 @@ from daemon.events.samples import (
     TargetMissed,
     TaskRead,
 )
-from daemon.events.teachers import (
+from daemon.events.teacher_events import (
     AskedOneByOne,
     TeacherCooling,
     TeacherParked,

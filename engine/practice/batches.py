@@ -23,8 +23,8 @@ from engine.practice import faults
 from engine.practice.batch_objects import Batch, File, wrong_line
 from engine.practice.bodies import Body, Choice, Refusal, read_body, write_answer
 from engine.practice.ledger import Ledger
-from engine.practice.mind import MODELS
 from engine.practice.options import BATCH_BEHAVIOURS, PracticeOptions
+from engine.practice.simulated_model import MODELS
 
 MOST_REQUESTS = 50_000
 MOST_BYTES = 200 * 1000 * 1000

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import TaskDataError, UsageError
-from engine.practice.mind import Asked, Reply, UnknownQuestion
 from engine.practice.prompts import classify
+from engine.practice.simulated_model import Asked, Reply, UnknownQuestion
 from engine.tasks.files import fail, kind_of, read_rows, suffix_of
 
 _WORD = re.compile(r"\w+|[^\w\s]")

@@ -29,9 +29,9 @@ from engine.practice.batches import BatchServer
 from engine.practice.bodies import Body, Choice, Refusal, read_body, write_answer
 from engine.practice.ledger import Ledger
 from engine.practice.limits import Limits, Refused
-from engine.practice.mind import MODELS, Asked, Mind, Reasoner, UnknownQuestion
 from engine.practice.options import BATCH_BEHAVIOURS, PracticeOptions
 from engine.practice.replay import Replay
+from engine.practice.simulated_model import MODELS, Asked, Mind, Reasoner, UnknownQuestion
 from engine.practice.tokens import count_tokens, cut
 
 LARGEST_BODY = 4 * 1024 * 1024

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from engine.report.methods import Cell, method_table, text_table
 from state.results import PlanResult, Results
 from state.safe import safe
-from state.views.line import cost
+from state.views.format import cost
 
 READING = (
     "Accuracy is the share of test questions answered correctly; n is how many questions, and the interval (95 %,"

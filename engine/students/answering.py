@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from engine.students.architecture import DECODER, Kind
 from engine.students.evaluate import Write, config_positions, writer
 from engine.students.export import PARTIAL, load_student
-from engine.students.kind import DECODER, Kind
 from engine.students.rows import prompt_ids
 from engine.students.run import Run
 from engine.students.served import Asked, Served, ServerFailed, serving

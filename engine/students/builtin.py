@@ -76,7 +76,7 @@ def make(
     """A fresh student for a vocabulary of that size, a function of the seed."""
     import torch
 
-    from engine.students.kind import auto_class
+    from engine.students.architecture import auto_class
 
     config = (_t5 if size.encoder_decoder else _llama)(size, vocabulary, end, pad, positions)
     torch.manual_seed(seed % 2**63)

@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.config.students import EvaluationConfig
 from engine.errors import JobFailed
-from engine.students.kind import DECODER, kind_of
+from engine.students.architecture import DECODER, kind_of
 from engine.students.ranks import Stopped
 from engine.students.rows import prompt_ids
 

@@ -17,9 +17,9 @@ from engine.config.students import EvaluationConfig
 from engine.grading.majority import majority
 from engine.grading.verdict import Verdict
 from engine.students import template
+from engine.students.architecture import kind_of
 from engine.students.continuous import can_batch, generate_continuously
 from engine.students.interval import wilson
-from engine.students.kind import kind_of
 from engine.students.memory import is_out_of_memory
 from engine.students.ranks import Ranks, StopFlag, Stopped
 from engine.students.rows import prompt_ids

@@ -16,7 +16,7 @@ from engine.students.checkpoints import sync
 from engine.students.spec import Spec
 
 if TYPE_CHECKING:  # it brings torch
-    from engine.students.kind import Kind
+    from engine.students.architecture import Kind
 
 DIRECTORY = "student"
 PARTIAL = "student.partial"
@@ -36,7 +36,7 @@ def load_student(run_dir: Path, device: Any) -> Any:
     """The unfinished copy's model, loaded as its users will."""
     from transformers import AutoConfig
 
-    from engine.students.kind import auto_class
+    from engine.students.architecture import auto_class
 
     partial = run_dir / PARTIAL
     config = AutoConfig.from_pretrained(partial, trust_remote_code=False, local_files_only=True)

@@ -18,9 +18,9 @@ import torch
 
 from engine.config.students import TrainingConfig
 from engine.errors import JobFailed
+from engine.students.architecture import Kind
 from engine.students.batches import BatchPlan
 from engine.students.device import memory_mb
-from engine.students.kind import Kind
 from engine.students.packing import on_device
 from engine.students.progress import ProgressWriter
 from engine.students.ranks import Ranks, StopFlag

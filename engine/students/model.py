@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import JobFailed
-from engine.students.kind import auto_class
+from engine.students.architecture import auto_class
 
 
 def load_model(base: str, attentions: tuple[str | None, ...] = (None,)) -> Any:

@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from engine.errors import JobFailed
-from engine.students.kind import Kind, kind_of
+from engine.students.architecture import Kind, kind_of
 
 
 class Student(nn.Module):

@@ -14,6 +14,7 @@ import torch
 
 from engine.errors import JobFailed
 from engine.students import kernels, lora, packing, zero
+from engine.students.architecture import Kind, kind_of
 from engine.students.batches import BatchPlan
 from engine.students.builtin import Size, make, size_of
 from engine.students.checkpoints import RunState, commit, partial_name
@@ -27,7 +28,7 @@ from engine.students.evaluate import (
     prepare_generation,
     writer,
 )
-from engine.students.kind import Kind, kind_of
+from engine.students.gathered_model import make_whole, put_weights, read_weights
 from engine.students.loop import Loop
 from engine.students.model import load_model
 from engine.students.objective import Student
@@ -38,7 +39,6 @@ from engine.students.sharing import passes
 from engine.students.spec import EvalRow, TrainRow
 from engine.students.template import CONTINUED, TRANSLATED
 from engine.students.tokenizer import check_arrow, keep_tokenizer, load_tokenizer, pad_id
-from engine.students.whole import make_whole, put_weights, read_weights
 
 
 @dataclass(kw_only=True)

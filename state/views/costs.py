@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from state.views.glance import PlanStatus
+from state.views.status_records import PlanStatus
 
 
 def usd_per_correct(plans: Iterable[PlanStatus]) -> float | None:

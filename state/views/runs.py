@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from state.sqlite import Connection
-from state.views.glance import share
 from state.views.rows import first, loaded, rows, snapshot
+from state.views.status_records import share
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

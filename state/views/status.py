@@ -16,11 +16,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from state.budget import budget_in_force
-from state.pulse import PulseData
+from state.heartbeat import PulseData
 from state.sqlite import Connection
-from state.views.contract import to_json
+from state.views.alerts import failures, general, parked
 from state.views.costs import widest, with_shared
-from state.views.glance import (
+from state.views.rows import first, loaded, rows, snapshot
+from state.views.status_json import to_json
+from state.views.status_records import (
     DaemonStatus,
     PendingCommand,
     PlanStatus,
@@ -31,9 +33,7 @@ from state.views.glance import (
     TeacherStatus,
     share,
 )
-from state.views.rows import first, loaded, rows, snapshot
 from state.views.triggers import TrainPlan, Trigger, next_trigger, student_names, triggers
-from state.views.troubles import failures, general, parked
 
 __all__ = ["Status", "process_exists", "read_status", "to_json"]
 

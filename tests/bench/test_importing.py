@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench import importing
-from bench.house import House
+from bench.daemon_fixture import House
 
 
 @pytest.mark.parametrize("source", ["", *importing.SOURCES])

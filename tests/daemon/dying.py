@@ -8,9 +8,9 @@ import sys
 from typing import Any
 
 from daemon import __main__ as command
-from daemon.batches import fetch as batch_fetch
-from daemon.batches import lane as batches
-from daemon.batches.rows import Settler
+from daemon.batches import fetch_batch as batch_fetch
+from daemon.batches import key_batches as batches
+from daemon.batches.batch_rows import Settler
 from engine.teachers.batch_client import BatchClient
 
 MOMENTS = (

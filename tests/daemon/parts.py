@@ -11,9 +11,9 @@ from typing import Any, cast
 import anyio
 import anyio.lowlevel
 
-from daemon.desk import Desk
 from daemon.events import Bus, Happened
-from daemon.plans import ActivePlan, recipe_of
+from daemon.sampling.plans import ActivePlan, recipe_of
+from daemon.sampling.teacher import Desk
 from engine.config import Config, PlanConfig, TeacherConfig
 from engine.teachers.client import TeacherClient
 from state.catalog import PlanRow, over, reconcile, sync_plan

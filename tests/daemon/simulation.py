@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from daemon.limits import KeyLimits
+from daemon.limits.key_limits import KeyLimits
 from engine.teachers.failures import LimitScope
 from engine.teachers.headers import RateHeaders
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.lock import hold
+from daemon.host.lock import hold
 from engine.grading import GRADER_VERSIONS
 from tests.daemon.site import configure, coterie, query
 from tests.state.world import make

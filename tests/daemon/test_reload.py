@@ -25,7 +25,7 @@ from tests.daemon.site import (
     teacher,
     wait_until,
 )
-from tests.faults.school import Behaviour, body, says, school
+from tests.faults.fault_server import Behaviour, body, says, school
 
 
 def events(folder: Path, kind: str) -> list[str]:

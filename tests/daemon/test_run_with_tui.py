@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.processes import start_time
+from daemon.host.processes import start_time
 from tests.daemon.site import configure, coterie, count, query, teacher, wait_until
 from tests.tui.terminal import Terminal, left_clean, text_of
 

@@ -9,14 +9,14 @@ import anyio
 import pytest
 
 from daemon import work as module
-from daemon.claimer import Claimer
-from daemon.clock import SystemClock
-from daemon.delays import Delays
-from daemon.desk import Desk
 from daemon.events import PlanCompleted, TargetMissed
-from daemon.ledger import Ledger
-from daemon.plans import ActivePlan
-from daemon.starting import job_of
+from daemon.host.clock import SystemClock
+from daemon.sampling.budget import Ledger
+from daemon.sampling.cost_bounds import job_of
+from daemon.sampling.plans import ActivePlan
+from daemon.sampling.retry_queue import Delays
+from daemon.sampling.scheduler import Claimer
+from daemon.sampling.teacher import Desk
 from daemon.work import Work
 from tests.daemon.parts import Clock, Heard, active_plan, config_of, desk_of, until, writing
 from tests.state.world import World, make

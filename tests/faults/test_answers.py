@@ -23,7 +23,7 @@ from aiohttp import web
 
 from tests.daemon.site import Daemon, coterie, daemon, query, wait_until
 from tests.faults.certificates import self_signed
-from tests.faults.school import (
+from tests.faults.fault_server import (
     ANSWER,
     GOOD,
     Asked,

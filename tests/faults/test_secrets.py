@@ -10,7 +10,7 @@ import zlib
 from pathlib import Path
 
 from tests.daemon.site import ENV, ROOT, coterie, count, daemon, query, wait_until
-from tests.faults.school import Asked, body, refuses, says, school
+from tests.faults.fault_server import Asked, body, refuses, says, school
 
 KEYS = {"a": "sk-canary-environment-1", "b": "sk-canary-variables-2", "c": "sk-canary-file-3"}
 QUESTIONS = 8

@@ -10,14 +10,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from daemon.ledger import Ledger, micros
 from daemon.pipeline import Pipeline
+from daemon.sampling.budget import Ledger, micros
 from engine.config import Config
 from state.database import open_reader
 from state.sqlite import Connection
+from tests.simulation.fault_server import AMBIGUOUS, BURNS, PERMANENT, WINDOW_S, School
 from tests.simulation.rules import Rules, check_rules
 from tests.simulation.scenario import Scenario
-from tests.simulation.school import AMBIGUOUS, BURNS, PERMANENT, WINDOW_S, School
 from tests.state.world import World, check_counts
 
 FAIR = 2.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from daemon.pipeline import Pipeline
-from daemon.plans import ActivePlan
+from daemon.sampling.plans import ActivePlan
 from state.sqlite import Connection
 
 BEFORE = 8

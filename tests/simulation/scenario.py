@@ -9,12 +9,12 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from daemon.setup import Input
+from daemon.catalog.sync import Input
 from engine.config import Config
 from engine.tasks import GivenTask, LoadedTask
 from engine.tasks.question import Question
 from engine.teachers.keys import TeacherKey
-from tests.simulation.school import FAULTS, Habits, Weather
+from tests.simulation.fault_server import FAULTS, Habits, Weather
 
 MOMENTS = ("sent", "arrived", "answered", "commit due", "commit done")
 

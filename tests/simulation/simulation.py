@@ -20,18 +20,18 @@ from typing import Any
 
 import anyio
 
+from daemon.catalog.sync import make_ledger, synchronise
 from daemon.events import Bus
 from daemon.pipeline import Pipeline, make_desk
-from daemon.setup import make_ledger, synchronise
 from daemon.work import Work
 from state.boots import end_boot
 from state.database import open_writer
 from state.sqlite import Connection
 from state.writer import Writer
+from tests.simulation.fault_server import School
 from tests.simulation.invariants import Tally, Watch, check_end, check_rest
 from tests.simulation.loop import Deadlock, VirtualLoop
 from tests.simulation.scenario import Death, Scenario
-from tests.simulation.school import School
 
 START = 1000.0
 LONGEST_S = 20 * 3600.0

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from daemon.endings import OUTAGE_S
+from daemon.sampling.outcomes import OUTAGE_S
 from state.database import open_reader
+from tests.simulation.fault_server import Habits, Weather
 from tests.simulation.scenario import Scenario, task_of
-from tests.simulation.school import Habits, Weather
 from tests.simulation.simulation import Simulation, Told
 
 BEGINS = 0.6

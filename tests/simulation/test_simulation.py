@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from daemon import carrier, resuming
-from daemon.claimer import Claimer
-from daemon.ledger import Ledger
-from daemon.limits import KeyLimits
-from daemon.tiers import Tiers
+from daemon.limits.key_limits import KeyLimits
+from daemon.sampling import attempt_runner as carrier
+from daemon.sampling import recovery as resuming
+from daemon.sampling.budget import Ledger
+from daemon.sampling.fallback import Tiers
+from daemon.sampling.scheduler import Claimer
 from state import boots, needs, outcomes, slots
 from state.slots import PlanSlots
 from tests.simulation.__main__ import cause

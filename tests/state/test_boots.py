@@ -7,8 +7,8 @@ from state.claims import open_samples
 from state.commands import pending, send, wait_for
 from state.database import session
 from state.events import PulseRow, write_pulse
+from state.heartbeat import PulseData
 from state.outcomes import SampleEnd
-from state.pulse import PulseData
 from state.tables import Outcome, SampleState
 from tests.state.world import World, check_counts, ending, stored
 

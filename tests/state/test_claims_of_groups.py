@@ -156,7 +156,7 @@ def test_a_group_is_opened_again_under_one_new_id(world: World) -> None:
 
 
 def test_another_size_of_groups_starts_the_order_over_and_claims_nothing_twice(tmp_path) -> None:
-    from daemon.plans import ActivePlan
+    from daemon.sampling.plans import ActivePlan
     from tests.daemon.parts import active_plan
 
     world = make(tmp_path / "state.db", questions=3)

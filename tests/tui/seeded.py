@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from state.database import open_writer
-from state.pulse import PulseData, TeacherPulse
+from state.heartbeat import PulseData, TeacherPulse
 from state.sqlite import Connection
 
 NOW = 1_760_000_000_000  # 2025-10-09 08:53:20 UTC

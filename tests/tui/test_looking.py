@@ -12,10 +12,10 @@ import pytest
 
 from state.database import open_reader, open_writer
 from state.search import index_words
-from state.views.glance import Trouble
-from state.views.line import cost
+from state.views.format import cost
 from state.views.status import read_status
-from state.views.tally import Tally
+from state.views.status_records import Trouble
+from state.views.teacher_counts import Tally
 from tests.tui.conftest import Driver, running
 from tests.tui.seeded import NOW
 from tests.tui.test_keys import write

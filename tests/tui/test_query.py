@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from state.database import open_reader
-from state.views.glance import Status
 from state.views.samples import SampleFilter
 from state.views.status import read_status
+from state.views.status_records import Status
 from tests.tui.seeded import NOW
 from tui.query import QueryError, parse
 

@@ -10,8 +10,8 @@ from textual.containers import Horizontal, VerticalScroll
 
 from state.sqlite import Connection
 from state.views.events import EventRow, newest_events
-from state.views.glance import Status
-from state.views.line import duration
+from state.views.format import duration
+from state.views.status_records import Status
 from tui.feed import Wish
 from tui.screens.view import View, sections
 from tui.text import level_word, one_line, say, title

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 
 from rich.text import Text
 
-from state.views.glance import Status, Trouble
-from state.views.line import duration, money
+from state.views.format import duration, money
+from state.views.status_records import Status, Trouble
 from tui.keys import KEYS, shown
 from tui.text import one_line, say, shortened, state_word
 

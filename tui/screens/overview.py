@@ -10,10 +10,10 @@ from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 
 from state.sqlite import Connection
+from state.views.alerts import bound_by
 from state.views.events import EventRow, newest_events
-from state.views.glance import RunStatus, Status, TaskStatus, TeacherStatus
-from state.views.line import count, duration, percent, short
-from state.views.troubles import bound_by
+from state.views.format import count, duration, percent, short
+from state.views.status_records import RunStatus, Status, TaskStatus, TeacherStatus
 from tui.feed import Wish
 from tui.meter import bar, spark
 from tui.screens.frame import cut, fitted

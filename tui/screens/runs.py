@@ -10,9 +10,9 @@ from textual.app import ComposeResult
 from textual.containers import Container, Horizontal, Vertical, VerticalScroll
 
 from state.sqlite import Connection
-from state.views.glance import RunStatus, Status
-from state.views.line import percent
+from state.views.format import percent
 from state.views.runs import PredictionRow, RunDetail, predictions
+from state.views.status_records import RunStatus, Status
 from tui.feed import Wish
 from tui.keys import KEYS, shown
 from tui.run_log import tail

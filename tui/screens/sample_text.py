@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from state.views.line import dollars, duration
+from state.views.format import dollars, duration
 from state.views.samples import SampleDetail
 from tui.screens.frame import cut
 from tui.screens.view import sections

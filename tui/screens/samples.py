@@ -14,9 +14,9 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 
 from state.sqlite import Connection
-from state.views.glance import Status
-from state.views.line import count, percent
+from state.views.format import count, percent
 from state.views.samples import SampleDetail, SampleFilter
+from state.views.status_records import Status
 from tui.feed import Wish
 from tui.query import EXAMPLE, QueryError, parse
 from tui.screens.sample_search import Found, Hop, Search, read

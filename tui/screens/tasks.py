@@ -8,10 +8,10 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 
+from state.views.alerts import bound_by
 from state.views.costs import usd_per_correct
-from state.views.glance import Status, TaskStatus
-from state.views.line import count, dollars, duration, percent, short
-from state.views.troubles import bound_by
+from state.views.format import count, dollars, duration, percent, short
+from state.views.status_records import Status, TaskStatus
 from tui.screens.view import View, sections
 from tui.text import one_line, say, shortened, state_word, title
 from tui.widgets.block import Block

@@ -8,11 +8,11 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 
-from state.pulse import TeacherPulse
+from state.heartbeat import TeacherPulse
 from state.sqlite import Connection
-from state.views.glance import Status, TeacherStatus
-from state.views.line import cost, count, duration, money, percent, short
-from state.views.tally import Tally, tally
+from state.views.format import cost, count, duration, money, percent, short
+from state.views.status_records import Status, TeacherStatus
+from state.views.teacher_counts import Tally, tally
 from tui.feed import Wish
 from tui.meter import bar, spark
 from tui.screens.frame import cut

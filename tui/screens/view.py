@@ -15,7 +15,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Input
 
-from state.views.glance import RunStatus, Status
+from state.views.status_records import RunStatus, Status
 from tui.feed import Wish
 from tui.keys import KEYS
 from tui.screens import frame

@@ -16,7 +16,7 @@ from operator import neg
 
 from rich.text import Text
 
-from state.views.line import short
+from state.views.format import short
 from state.views.samples import SampleRow
 from tui.text import one_line, say, verdict, verdict_of
 from tui.widgets.row_list import Column, RowList

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import TaskDataError, UsageError
-from engine.practice.mind import Asked, UnknownQuestion
 from engine.practice.replay import Replay
+from engine.practice.simulated_model import Asked, UnknownQuestion
 from tests.engine.practice.serving import teacher
 
 

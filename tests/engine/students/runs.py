@@ -143,7 +143,7 @@ def make_base(directory: Path, kind: str) -> Path:
     import transformers
     from tokenizers.processors import TemplateProcessing
 
-    from engine.students.kind import auto_class
+    from engine.students.architecture import auto_class
     from engine.students.tokenizer import make_tokenizer, row_texts
 
     tokenizer = make_tokenizer(row_texts(rows()[0]), 150)

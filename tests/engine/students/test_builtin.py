@@ -7,8 +7,8 @@ import torch
 
 from engine.errors import JobFailed
 from engine.students import builtin
+from engine.students.architecture import is_encoder_decoder
 from engine.students.builtin import SIZES, make, size_of
-from engine.students.kind import is_encoder_decoder
 
 
 def test_each_name_is_a_size_and_the_docstring_tells_it() -> None:

@@ -6,7 +6,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from engine.config.students import EvaluationConfig
 from engine.students import evaluate
-from engine.students.kind import EncoderDecoder, auto_class, kind_of
+from engine.students.architecture import EncoderDecoder, auto_class, kind_of
 from engine.students.ranks import Ranks, StopFlag, Stopped
 from engine.students.rows import prompt_ids
 from tests.engine.students.runs import CORE, rows

@@ -6,6 +6,7 @@ from transformers import AutoConfig
 
 from engine.config.students import TrainingConfig
 from engine.errors import JobFailed
+from engine.students.architecture import auto_class
 from engine.students.kernels import (
     apply_liger,
     attentions,
@@ -13,7 +14,6 @@ from engine.students.kernels import (
     checkpoint_activations,
     compiler,
 )
-from engine.students.kind import auto_class
 from engine.students.model import load_model
 from engine.students.zero import zero_config
 

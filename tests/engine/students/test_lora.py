@@ -6,7 +6,7 @@ from transformers import AutoConfig
 
 from engine.config.students import TrainingConfig
 from engine.errors import JobFailed
-from engine.students.kind import DECODER, auto_class
+from engine.students.architecture import DECODER, auto_class
 from engine.students.lora import adapt, merge
 from tests.engine.students.runs import CORE
 

@@ -7,7 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from engine.errors import JobFailed
-from engine.students.kind import DECODER, kind_of
+from engine.students.architecture import DECODER, kind_of
 from engine.students.objective import Student
 from engine.students.packing import on_device
 from engine.students.rows import tokenize

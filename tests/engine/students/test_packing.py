@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoTokenizer
 
-from engine.students.kind import DECODER, READ, Decoder, auto_class, kind_of
+from engine.students.architecture import DECODER, READ, Decoder, auto_class, kind_of
 from engine.students.objective import Student
 from engine.students.packing import mixes, on_device, sample, splits, wanted
 from engine.students.rows import MicroBatch, tokenize

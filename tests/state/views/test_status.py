@@ -10,9 +10,9 @@ import pytest
 from state.database import open_writer
 from state.sqlite import Connection
 from state.views.costs import usd_per_correct
-from state.views.line import cost, count, duration, money, percent, plain_line, short
-from state.views.screen import screen
+from state.views.format import cost, count, duration, money, percent, plain_line, short
 from state.views.status import read_status, to_json
+from state.views.status_text import screen
 from tests.state.world import World
 from tests.tui.seeded import HOUR, MINUTE, NOW, PID, SECOND, seed
 

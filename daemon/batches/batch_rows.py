@@ -1,0 +1,196 @@
+"""What becomes of one row of a batch: stored with its verdict, tried again, given up, or unknown.
+
+Invariants: a row is stored in one transaction with its outcome, cost and verdict, and once; a row that was
+not executed costs nothing and uses up no attempt; one whose answer cannot be read may have been billed
+and counts as billed. It knows no HTTP and no batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from daemon import events
+from daemon.host.clock import Clock
+from daemon.sampling.attempt_runner import PERMANENT_PARKS
+from daemon.sampling.budget import Ledger
+from daemon.sampling.jobs import Job
+from daemon.sampling.outcomes import OUTCOMES, ended, given_up, packed_of
+from daemon.sampling.teacher import Desk
+from engine.teachers.dialects import openai_batch
+from engine.teachers.dialects.openai_batch import BatchInfo, Row
+from engine.teachers.failures import Failure, MalformedAnswer
+from state.claims import OpenAttempt
+from state.outcomes import Ending, SampleEnd, record
+from state.tables import Outcome, SampleState
+from state.writer import Writer
+
+
+@dataclass(slots=True, eq=False)
+class OutRow:
+    """A request that is out in a batch."""
+
+    job: Job
+    attempt: OpenAttempt
+
+
+@dataclass(slots=True)
+class Tally:
+    """What came of a batch's rows so far."""
+
+    answered: int = 0
+    failed: int = 0
+    missing: int = 0
+    returned: int = 0  # never executed
+    limited: int = 0
+    permanent: int = 0
+    parked: str = ""  # why the key or the model is refused, of the last row that said so
+    seen: set[str] = field(default_factory=set)
+    """Rows of the output file, stored now or at an earlier look."""
+
+    def lacks(self, info: BatchInfo) -> bool:
+        """Whether requests were executed, as the provider counts, that are not in its output file."""
+        counts_nothing = info.status == "completed" and info.total == 0
+        return counts_nothing or len(self.seen) < info.completed
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether so many were refused and none answered that not the rows are at fault."""
+        return not self.answered and self.permanent >= PERMANENT_PARKS
+
+
+class Settler:
+    """Stores rows."""
+
+    def __init__(
+        self,
+        *,
+        writer: Writer,
+        ledger: Ledger,
+        bus: events.Bus,
+        clock: Clock,
+        deliver: Callable[[Job], None],
+    ) -> None:
+        self._writer = writer
+        self._ledger = ledger
+        self._bus = bus
+        self._clock = clock
+        self._deliver = deliver
+
+    async def settle(
+        self, desk: Desk, out: OutRow, row: Row, raw: bytes, tally: Tally, secrets: tuple[str, ...]
+    ) -> None:
+        """Stores one row of an output or error file; what is to be asked next goes back to a queue."""
+        if not row.answered:
+            await self._failed(desk, out, row.failure(secrets), tally, row.request_id)
+            return
+        try:
+            completion = openai_batch.parse(row.body, out.job.request)[0]
+        except MalformedAnswer as error:
+            failure = Failure(kind="malformed", reason=str(error), raw=raw, status=row.status)
+            await self._failed(desk, out, failure, tally, row.request_id)
+            return
+        job, usage = out.job, completion.usage
+        job.conversation.answer(completion)
+        finished = job.conversation.finished
+        end = await ended(job, finished) if finished is not None else None
+        await self._store(
+            desk,
+            out,
+            Outcome.OK,
+            None,
+            cost_micros=desk.costs([usage])[0],
+            status=row.status,
+            provider_id=completion.provider_id or row.request_id,
+            raw=raw,
+            finish_reason=finished.finish_reason if finished else completion.finish_reason,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            cached_tokens=usage.cached_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            estimated=usage.estimated,
+            logprobs=await packed_of(completion),
+            end=end,
+        )
+        tally.answered += 1
+        now = self._clock.monotonic()
+        desk.figures.answers.add(now)
+        desk.figures.tokens.add(now, usage.prompt_tokens + usage.completion_tokens)
+        if end is None:
+            self._deliver(job)
+            return
+        correct = end.verdict is not None and end.verdict.correct
+        self._bus.emit(events.SampleStored(plan=job.plan.config.name, task=job.plan.task, correct=correct))
+
+    async def lost(self, desk: Desk, out: OutRow, reason: str, tally: Tally) -> None:
+        """A row that was perhaps executed, and whose answer is nowhere."""
+        tally.missing += 1
+        failure = Failure(kind="ambiguous", reason=reason)
+        await self._failed(desk, out, failure, tally, None)
+
+    def returned(self, desk: Desk, out: OutRow) -> None:
+        """A row that was never executed, and was released in the store already: it is asked again."""
+        self._ledger.settle(out.job.plan.id, desk.id, out.attempt.reserved_micros, 0)
+        self._deliver(out.job)
+
+    async def _failed(
+        self, desk: Desk, out: OutRow, failure: Failure, tally: Tally, provider_id: str | None
+    ) -> None:
+        job, kind = out.job, failure.kind
+        counts = kind in ("transient", "malformed") and failure.reached
+        job.attempts += counts
+        job.unknowns += kind == "ambiguous"
+        reason = "" if tally.hopeless else given_up(job, desk, failure, counts, self._clock.monotonic())
+        end = SampleEnd(state=SampleState.FAILED, reason=reason) if reason else None
+        billed = kind in ("ambiguous", "malformed")
+        await self._store(
+            desk,
+            out,
+            OUTCOMES[kind],
+            failure.reason,
+            cost_micros=out.attempt.reserved_micros if billed else 0,
+            status=failure.status,
+            provider_id=provider_id,
+            raw=failure.raw if kind == "malformed" else None,
+            estimated=billed,
+            counts=counts,
+            end=end,
+        )
+        if failure.reached:
+            desk.figures.errors[kind] += 1
+            tally.failed += kind != "ambiguous"
+        else:
+            tally.returned += 1
+        tally.limited += kind == "limited"
+        tally.permanent += kind == "permanent"
+        if kind == "parked":
+            tally.parked = failure.reason
+        if end is None:
+            self._deliver(job)
+            return
+        self._bus.emit(
+            events.SampleFailed(
+                plan=job.plan.config.name, task=job.plan.task, sample_id=job.sample_id, reason=reason
+            )
+        )
+
+    async def _store(
+        self, desk: Desk, out: OutRow, outcome: Outcome, reason: str | None, **more: Any
+    ) -> None:
+        job = out.job
+        ending = Ending(
+            attempt_id=out.attempt.id,
+            sample_id=job.sample_id,
+            plan_id=job.plan.id,
+            teacher_id=desk.id,
+            outcome=outcome,
+            reserved_micros=out.attempt.reserved_micros,
+            reason=reason,
+            **more,
+        )
+        await self._writer.do(record, ending)
+        self._ledger.settle(job.plan.id, desk.id, ending.reserved_micros, ending.cost_micros)
+        if ending.end is not None:
+            job.plan.open -= 1

@@ -1,0 +1,65 @@
+"""Reads the files of a batch that has ended: line by line to its rows, and what is in no file to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import anyio
+import anyio.to_thread
+
+from daemon.batches.batch_files import lines_of
+from daemon.batches.batch_rows import Settler, Tally
+from daemon.batches.batch_teacher import BatchDesk
+from daemon.batches.outstanding import CHUNK, OutBatch
+from engine.teachers.dialects.openai_batch import read_row
+from engine.teachers.failures import MalformedAnswer
+from engine.teachers.keys import REDACTED
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """One batch whose rows are being stored; `secret` is cut out of everything that is."""
+
+    batch: OutBatch
+    desk: BatchDesk
+    settler: Settler
+    tally: Tally
+    secret: str
+
+    async def store(self, file: BinaryIO, *, output: bool, going: Callable[[], bool]) -> None:
+        """Stores the rows of a file, some at a time, as long as `going`.
+
+        Args:
+            file: what was downloaded.
+            output: whether it is the file of executed requests.
+            going: false when the daemon ends; what is left is stored by the next one.
+        """
+        secrets = (self.secret,) if self.secret else ()
+        await anyio.to_thread.run_sync(file.seek, 0)
+        while going() and (lines := await anyio.to_thread.run_sync(lines_of, file, CHUNK)):
+            with anyio.CancelScope(shield=True):
+                async with anyio.create_task_group() as group:
+                    for raw in lines:
+                        if self.secret:  # an echoed key is not stored
+                            raw = raw.replace(self.secret.encode(), REDACTED.encode())
+                        try:
+                            row = read_row(raw)
+                        except MalformedAnswer:
+                            continue  # whose it is cannot be known: it will be missing
+                        if output:
+                            self.tally.seen.add(row.custom_id)
+                        out = self.batch.rows.pop(row.custom_id, None)
+                        if out is not None:  # else it is stored already
+                            group.start_soon(
+                                self.settler.settle, self.desk, out, row, raw, self.tally, secrets
+                            )
+
+    async def lose(self, reason: str) -> None:
+        """What is left was perhaps executed, and its answers are nowhere."""
+        rows, self.batch.rows = list(self.batch.rows.values()), {}
+        for start in range(0, len(rows), CHUNK):
+            async with anyio.create_task_group() as group:
+                for row in rows[start : start + CHUNK]:
+                    group.start_soon(self.settler.lost, self.desk, row, reason, self.tally)

@@ -1,0 +1,1 @@
+"""The configuration in force, and its rows in `state.db`."""

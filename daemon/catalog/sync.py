@@ -1,0 +1,392 @@
+"""What a daemon is made of: reads the tasks, brings `state.db` in line, and builds plans and desks.
+
+Everything that can be wrong with a person's input is found here, before anything is sent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+
+from sqlmodel import Session
+
+from daemon.catalog.prompt_preview import templates
+from daemon.catalog.prompt_templates import Wordings, read_wordings
+from daemon.events import Happened, PlanSuperseded, TaskRead
+from daemon.host.processes import start_time
+from daemon.sampling.budget import Ledger, micros
+from daemon.sampling.plans import ActivePlan, recipe_of
+from engine.config import Config, TaskConfig, resolved
+from engine.config.root import expand, teachers_of
+from engine.curation import between_tasks, contamination
+from engine.errors import ConfigError
+from engine.grading import check_format
+from engine.strategies import PLAIN, strategy
+from engine.tasks import GivenTask, load_task, source_stamp
+from engine.teachers.dialects import dialect
+from engine.teachers.keys import TeacherKey, environment, load_keys
+from state import sqlite
+from state.boots import BootInfo, replace_config, start_boot
+from state.budget import budget_in_force
+from state.catalog import (
+    KnownTask,
+    PlanRow,
+    QuestionRow,
+    adopt_open,
+    deactivate_all,
+    over,
+    read_known,
+    reconcile,
+    shared_out,
+    superseded,
+    sync_plan,
+    sync_task,
+    sync_teacher,
+)
+from state.database import open_reader, session
+from state.errors import StateError
+from state.tables import Teacher
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Input:
+    """A person's input, read and found good."""
+
+    tasks: dict[str, GivenTask]
+    keys: dict[str, tuple[TeacherKey, ...]]
+    wordings: Wordings = field(default_factory=dict)
+
+    def stored(self) -> Input:
+        """The same, once `state.db` has the questions."""
+        return replace(self, tasks={name: task.stored() for name, task in self.tasks.items()})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Catalog:
+    """What `state.db` knows of the configuration, after the sync."""
+
+    boot: BootInfo
+    teachers: dict[str, Teacher]
+    plans: list[ActivePlan]
+    task_ids: dict[str, int]
+    news: list[Happened]
+    """What a person should hear of: notes on newly read tasks, plans that start anew."""
+
+
+def read_input(config: Config, known: Mapping[str, KnownTask] | None = None) -> Input:
+    """Reads every task and key; a task whose file is as it was when `state.db` read it is not read again.
+
+    Args:
+        config: what a person wrote.
+        known: the tasks that `state.db` has, by name.
+
+    Raises:
+        UsageError: whatever is wrong with them.
+    """
+    for name, teacher in config.teachers.items():
+        with _named(f"teachers.{name}.dialect"):
+            dialect(teacher.dialect)
+    for name, task in config.tasks.items():
+        with _named(f"tasks.{name}.answer"):
+            check_format(task.answer)
+    for plan in config.plans:
+        with _named(f"plans.{plan.name}.strategy"):
+            strategy(plan.strategy)
+        if not teachers_of(plan, list(config.teachers)):
+            besides = " besides its fallbacks" if plan.fallback_teachers else ""
+            raise ConfigError(f"plans.{plan.name}: there is no teacher{besides}; add a [teachers.NAME] table")
+        if not expand(plan.tasks, list(config.tasks)):
+            raise ConfigError(f"plans.{plan.name}: there is no task; add a [tasks.NAME] table")
+    environ = environment(config.daemon.env_file, config.folder)
+    keys = {
+        name: () if teacher.builtin else load_keys(name, teacher, folder=config.folder, environ=environ)
+        for name, teacher in config.teachers.items()
+    }
+    whole = _asked_whole(config)
+    tasks = {
+        name: _read(name, task, config, (known or {}).get(name) if name not in whole else None)
+        for name, task in config.tasks.items()
+    }
+    return Input(tasks=tasks, keys=keys, wordings=read_wordings(config, tasks))
+
+
+def _asked_whole(config: Config) -> set[str]:
+    """Tasks of which a plan wants more than `state.db` tells in brief: examples that are not asked, golds as hints."""
+    names = list(config.tasks)
+    return {
+        task
+        for plan in config.plans
+        if plan.strategy in ("few-shot-cot", "rationalize")
+        for task in expand(plan.tasks, names)
+    }
+
+
+def _read(name: str, task: TaskConfig, config: Config, known: KnownTask | None) -> GivenTask:
+    seen = source_stamp(task, config.folder)
+    if known is not None and seen and seen == known.stamp:
+        return GivenTask(digest=known.digest, sizes=known.sizes, longest=known.longest, stamp=seen)
+    loaded = load_task(name, task, config.folder)
+    unchanged = seen == source_stamp(task, config.folder)  # while it was read
+    return GivenTask.of(loaded, seen if unchanged else "")
+
+
+def known_tasks(config: Config) -> dict[str, KnownTask]:
+    """What `state.db` knows of tasks, by name; nothing where there is none yet, or another version's."""
+    try:
+        with contextlib.closing(open_reader(config.database)) as connection:
+            return read_known(connection)
+    except (StateError, sqlite.DatabaseError):
+        return {}
+
+
+@contextlib.contextmanager
+def _named(where: str) -> Iterator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error.message}") from None
+
+
+def synchronise(config: Config, given: Input) -> Catalog:
+    """Records this start and brings tasks, teachers and plans in line, in one transaction each."""
+    pid = os.getpid()
+    boot = start_boot(
+        config.database,
+        pid=pid,
+        pid_started=start_time(pid) or 0.0,
+        host=socket.gethostname(),
+        version=version("coterie"),
+        config=resolved(config),
+    )
+    overlap = overlaps_of_new(config, given)
+    with session(config.database) as opened:
+        return _sync(opened, config, given, boot, overlap, recount_all=not boot.previous_ended)
+
+
+def overlaps(given: Input, names: Collection[str]) -> dict[str, list[str]]:
+    """What of some tasks' questions stands, nearly or wholly, in two splits: sentences by task."""
+    read = {name: task.questions for name, task in given.tasks.items() if task.questions is not None}
+    across = between_tasks(read) if names else {}
+    return {
+        name: [*contamination(questions), *across.get(name, ())]
+        for name, questions in read.items()
+        if name in names
+    }
+
+
+def overlaps_of_new(config: Config, given: Input) -> dict[str, list[str]]:
+    """The same of tasks that are new or other than before; it takes a second for ten thousand questions."""
+    with contextlib.closing(open_reader(config.database)) as connection:
+        before = dict(connection.execute("SELECT name, digest FROM task").fetchall())
+    return overlaps(given, {name for name, task in given.tasks.items() if before.get(name) != task.digest})
+
+
+def resynchronise(
+    config: Config, given: Input, boot: BootInfo, *, in_hand: Collection[int], mended: Collection[str]
+) -> Catalog:
+    """Brings `state.db` in line with a configuration that was read again, in one transaction.
+
+    Args:
+        config: what is in force from now on.
+        given: what belongs to it.
+        boot: this start.
+        in_hand: ids of the plans whose open samples this daemon has in memory.
+        mended: teachers whose key or address is another, so that their park is lifted.
+    """
+    overlap = overlaps_of_new(config, given)
+    with session(config.database) as opened:
+        replace_config(opened, boot.id, resolved(config))
+        return _sync(opened, config, given, boot, overlap, in_hand=in_hand, mended=mended)
+
+
+def _sync(
+    opened: Session,
+    config: Config,
+    given: Input,
+    boot: BootInfo,
+    overlap: Mapping[str, list[str]],
+    *,
+    recount_all: bool = False,
+    in_hand: Collection[int] = (),
+    mended: Collection[str] | None = None,
+) -> Catalog:
+    deactivate_all(opened)
+    task_ids, paused, other, news = _sync_tasks(opened, config, given, overlap)
+    teachers = {
+        name: sync_teacher(
+            opened,
+            name=name,
+            dialect=teacher.dialect,
+            model=teacher.model,
+            base_url=teacher.base_url,
+            lift=mended is None or name in mended,
+        )
+        for name, teacher in config.teachers.items()
+    }
+    recount = set(config.tasks) if recount_all else other
+    plans, gone = _sync_plans(opened, config, given, task_ids, recount=recount, in_hand=in_hand)
+    for plan in plans:
+        plan.paused = plan.task in paused
+    return Catalog(boot=boot, teachers=teachers, plans=plans, task_ids=task_ids, news=[*news, *gone])
+
+
+def _sync_tasks(
+    opened: Session, config: Config, given: Input, overlap: Mapping[str, list[str]]
+) -> tuple[dict[str, int], set[str], set[str], list[TaskRead]]:
+    """Ids of the tasks, which of them are paused, which have other questions than before, and what to tell."""
+    ids: dict[str, int] = {}
+    news: list[TaskRead] = []
+    paused: set[str] = set()
+    changed: set[str] = set()
+    for name, loaded in given.tasks.items():
+        row, other = sync_task(
+            opened,
+            name=name,
+            source=config.tasks[name].source,
+            answer_format=config.tasks[name].answer,
+            digest=loaded.digest,
+            stamp=loaded.stamp,
+            sizes=loaded.sizes,
+            longest=loaded.longest,
+            questions=None
+            if loaded.questions is None
+            else [
+                QuestionRow(
+                    key=question.key,
+                    split=question.split,
+                    text=question.text,
+                    text_hash=question.text_hash,
+                    gold=question.answer,
+                    rationale=question.rationale,
+                )
+                for question in loaded.questions
+            ],
+        )
+        assert row.id is not None
+        ids[name] = row.id
+        if row.paused:
+            paused.add(name)
+        if other:
+            changed.add(name)
+            news += [TaskRead(task=name, note=note) for note in (*loaded.notes, *overlap.get(name, ()))]
+    return ids, paused, changed, news
+
+
+def _sync_plans(
+    opened: Session,
+    config: Config,
+    given: Input,
+    task_ids: dict[str, int],
+    *,
+    recount: set[str],
+    in_hand: Collection[int],
+) -> tuple[list[ActivePlan], list[PlanSuperseded]]:
+    active: list[ActivePlan] = []
+    gone: list[PlanSuperseded] = []
+    for plan in config.plans:
+        names, fallbacks = teachers_of(plan, list(config.teachers)), plan.fallback_teachers
+        for task in expand(plan.tasks, list(config.tasks)):
+            brief = given.tasks[task]
+            wording = given.wordings.get((plan.name, task), PLAIN)
+            recipe = recipe_of(plan, [config.teachers[name] for name in [*names, *fallbacks]], wording)
+            first = next(
+                (each for each in active if (each.config.name, each.task) == (plan.needs, task)), None
+            )
+            wanted = PlanRow(
+                name=plan.name,
+                task_id=task_ids[task],
+                split=plan.split,
+                recipe=recipe,
+                teachers=[*names, *fallbacks],
+                strategy=plan.strategy,
+                settings={
+                    **plan.model_dump(mode="json"),
+                    **({"wording": wording.stored} if wording != PLAIN else {}),
+                    "templates": templates(plan, config.tasks[task].answer, wording),
+                },
+                rationales=plan.most,
+                weight=plan.weight,
+                base=plan.base,
+                want=plan.want,
+                target=plan.correct_per_task or 0,
+                together=plan.per_request,
+                unless=first.recipe if first else "",
+            )
+            row, changed = sync_plan(opened, wanted, brief.sizes[plan.split])
+            if changed or task in recount:
+                reconcile(opened, row)
+            assert row.id is not None
+            exhausted = over(opened, row)
+            active.append(
+                ActivePlan(
+                    id=row.id,
+                    config=plan,
+                    task=task,
+                    task_id=task_ids[task],
+                    answer_format=config.tasks[task].answer,
+                    recipe=recipe,
+                    teachers=tuple(names),
+                    fallbacks=tuple(fallbacks),
+                    wanted=row.wanted,
+                    longest=brief.longest[plan.split],
+                    gold=brief.golds.get(plan.split, ""),
+                    wording=wording,
+                    needs=first.id if first else None,
+                    exhausted=exhausted,
+                    shared_out=shared_out(opened, row),
+                )
+            )
+            gone += [
+                PlanSuperseded(plan=plan.name, task=task, stored=old.stored)
+                for old in superseded(opened, row)
+                if row.stored == 0
+            ]
+    for each in active:
+        adopt_open(opened, each.id, but=in_hand)
+    return active, gone
+
+
+def make_ledger(config: Config, catalog: Catalog) -> Ledger:
+    """The caps with what was spent and reserved so far, as stored."""
+    ledger = Ledger(micros(budget_of(config)))
+    for name, teacher in catalog.teachers.items():
+        assert teacher.id is not None
+        ledger.add_teacher(
+            teacher.id,
+            micros(config.teachers[name].budget_usd),
+            teacher.spent_micros + teacher.reserved_micros,
+            reserved=teacher.reserved_micros,
+            name=name,
+        )
+    used = used_by_plans(config)
+    with contextlib.closing(open_reader(config.database)) as connection:
+        everything = "SELECT coalesce(sum(spent_micros + reserved_micros), 0), coalesce(sum(reserved_micros), 0) FROM teacher"
+        # Former teachers count too.
+        ledger.total.used, ledger.total.reserved = connection.execute(everything).fetchone()
+    for plan in catalog.plans:
+        add_plan(ledger, plan, used)
+    return ledger
+
+
+def budget_of(config: Config) -> float | None:
+    """The budget in force, in dollars: the configured one, or the one a person asked for in its place."""
+    with contextlib.closing(open_reader(config.database)) as connection:
+        return budget_in_force(connection, config.daemon.budget_usd)
+
+
+def used_by_plans(config: Config) -> dict[int, tuple[int, int]]:
+    """Micro-dollars that each plan spent or has reserved, and what of it is reserved, as stored."""
+    with contextlib.closing(open_reader(config.database)) as connection:
+        rows = connection.execute("SELECT id, spent_micros + reserved_micros, reserved_micros FROM plan")
+        return {key: (used, reserved) for key, used, reserved in rows}
+
+
+def add_plan(ledger: Ledger, plan: ActivePlan, used: Mapping[int, tuple[int, int]]) -> None:
+    """A plan's account."""
+    spent, reserved = used.get(plan.id, (0, 0))
+    cap = micros(plan.config.budget_usd)
+    ledger.add_plan(plan.id, cap, spent, reserved=reserved, name=plan.config.name, task=plan.task)

@@ -1,0 +1,65 @@
+"""The built-in teacher as a process of its own, started for a teacher with `builtin = true`.
+
+It ends when its standard input does, so it goes when the daemon goes, even by SIGKILL.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import anyio
+from anyio.abc import Process, TaskStatus
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from engine.config import TeacherConfig
+from engine.errors import JobFailed
+from engine.practice.options import PracticeOptions, arguments, parse_faults
+from engine.students.launch import training_environment
+
+READY_S = 30.0
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def command(config: TeacherConfig) -> list[str]:
+    """The command of a built-in teacher on a free port of the loopback interface."""
+    options = PracticeOptions(
+        error_rate=config.step_error_rate,
+        latency_ms=config.latency_ms,
+        requests_per_minute=config.requests_per_minute,
+        tokens_per_minute=config.tokens_per_minute,
+        concurrency=None if config.dialect == "openai-batch" else config.concurrency,
+        faults=parse_faults(config.fault),
+    )
+    return [sys.executable, "-P", "-m", "engine.practice", "--exit-with-parent", *arguments(options)]
+
+
+async def serve_practice(
+    name: str, config: TeacherConfig, *, task_status: TaskStatus[str] = anyio.TASK_STATUS_IGNORED
+) -> None:
+    """Runs the built-in teacher until cancelled; reports its address when it is ready.
+
+    Raises:
+        JobFailed: it did not start, or it ended.
+    """
+    env = training_environment(os.environ) | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    process = await anyio.open_process(command(config), env=env, stderr=None, start_new_session=True)
+    try:
+        task_status.started(await _address(name, process))
+        code = await process.wait()
+        raise JobFailed(f"the built-in teacher of {name} ended (exit {code})")
+    finally:
+        with anyio.CancelScope(shield=True):
+            await process.aclose()
+
+
+async def _address(name: str, process: Process) -> str:
+    assert process.stdout is not None
+    try:
+        with anyio.fail_after(READY_S):
+            line = await BufferedByteReceiveStream(process.stdout).receive_until(b"\n", 4096)
+            return str(json.loads(line)["url"])
+    except (TimeoutError, anyio.IncompleteRead, anyio.EndOfStream, ValueError, KeyError):
+        raise JobFailed(f"the built-in teacher of {name} did not start; its message stands above") from None

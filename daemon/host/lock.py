@@ -1,0 +1,72 @@
+"""One daemon for each `state.db`: an flock on `state.db.lock`, which names its holder.
+
+The file may be deleted by someone who takes it for a leftover, and a database may be reached by two names. So the
+database itself is asked too: its last start tells which process it was, and whether that has ended.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from daemon.host.processes import is_alive
+from engine.errors import InstanceRunning
+from state import sqlite
+from state.database import open_reader
+from state.errors import StateError
+
+
+@contextmanager
+def hold(database: Path) -> Iterator[None]:
+    """Holds the lock; the kernel lets go of it when the process dies, whatever kills it.
+
+    Raises:
+        InstanceRunning: another daemon holds it.
+    """
+    path = database.with_name(database.name + ".lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InstanceRunning(_message(database, os.pread(descriptor, 4096, 0))) from None
+        if pid := _at_work(database):
+            raise InstanceRunning(_message(database, json.dumps({"pid": pid}).encode()))
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps({"pid": os.getpid()}).encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _at_work(database: Path) -> int | None:
+    """The process of the last start where it is on this machine, alive, not this one, and has not ended its work."""
+    try:
+        with closing(open_reader(database)) as connection:
+            last = connection.execute(
+                "SELECT pid, pid_started, host, ended_at FROM boot ORDER BY id DESC LIMIT 1"
+            ).fetchone()
+    except (StateError, sqlite.Error):
+        return None  # what is wrong with it is told by who opens it to work on it
+    if last is None:
+        return None
+    pid, started, host, ended = last
+    there = ended is None and host == socket.gethostname() and pid != os.getpid() and is_alive(pid, started)
+    return int(pid) if there else None
+
+
+def _message(database: Path, holder: bytes) -> str:
+    try:
+        who = f"pid {json.loads(holder)['pid']}"
+    except (ValueError, KeyError, TypeError):
+        who = "another process"
+    return (
+        f"{database} is held by a running daemon ({who}). Watch it with `coterie tui`, stop it with `coterie stop`,"
+        " or give this one another database in [state] url."
+    )

@@ -1,0 +1,1 @@
+"""When a request may leave: pure state machines, with the clock passed in."""

@@ -1,0 +1,373 @@
+"""When a request may go to one key of one teacher: rates, concurrency and pauses, as a pure state machine.
+
+The owner asks `ready_at`, calls `take` before it sends, and reports how each request ended by exactly one
+of `succeeded`, `limited`, `failed` and `released`. Time is passed in (monotonic seconds); nothing here
+sleeps, sends or knows what is asked.
+
+What a refusal (429) means is decided by what it carries: a `Retry-After`, or headers that show nothing
+remaining, speak of a rate; refused while the known number of others is in flight, or told so in words, it is
+concurrency; otherwise the cap alone reacts. A rate refusal pauses the key for the time told, once for a burst, and
+teaches the rate; it never lowers the cap below what the server admitted. When the told time was kept and the
+next request is refused again, the time told is not to be trusted: single requests then look at shorter
+intervals, so that no capacity lies idle. A limit a day is waited out.
+
+Four rates: requests, and tokens in three ways, since providers count them so: both kinds together, prompt tokens,
+completion tokens. A refusal that names one cuts that one alone. What several processes share is granted from
+outside (`needs`, `grant`); this module does not know who the others are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from daemon.limits.concurrency import Cap
+from daemon.limits.lease_table import Need
+from daemon.limits.pauses import Pauses
+from daemon.limits.rates import RATES, Amounts, RateBinds, Rates, exhausted_by
+from engine.teachers.failures import LimitScope
+from engine.teachers.headers import RateHeaders
+
+Binds = RateBinds | Literal["parked", "pause", "limit a day", "concurrency", "storing"]
+
+DAY_LOOK_S = 900.0
+"""A limit a day that does not say when it ends is looked at so often."""
+DAY_WAIT_S = 60.0
+"""Told less than this, a limit a day is paced like one a minute: a little of it becomes free all the time."""
+HUNGRY_S = 2.0
+"""What was in the way so long ago still is."""
+STORING_SHARE = 4
+"""Answers that are being stored beside a full cap: at most this part of it."""
+
+
+@dataclass(slots=True)
+class Reservation:
+    """A request that may be sent now: what it took."""
+
+    amounts: Amounts
+    sent_at: float
+    level: int
+    received: bool = False
+
+
+class KeyLimits:
+    """The limits of one (teacher, key)."""
+
+    def __init__(
+        self,
+        now: float,
+        *,
+        requests_per_minute: int | None = None,
+        tokens_per_minute: int | None = None,
+        input_tokens_per_minute: int | None = None,
+        output_tokens_per_minute: int | None = None,
+        concurrency: int | None = None,
+    ) -> None:
+        self.rates = Rates(
+            now,
+            requests=requests_per_minute,
+            tokens=tokens_per_minute,
+            input=input_tokens_per_minute,
+            output=output_tokens_per_minute,
+        )
+        self.concurrency = Cap(concurrency, now)
+        self.parked = ""
+        self.limited_count = 0
+        self._accepted = False  # a request was answered
+        self._pauses = Pauses(now)
+        self.others = 0  # keys of other processes with which limits are shared
+        self._storing = 0  # answers that were received and are not on disk yet
+
+    @property
+    def cap(self) -> int:
+        """Requests that may be out at once."""
+        return self.concurrency.value
+
+    @property
+    def out(self) -> int:
+        """Requests that are sent and not answered."""
+        return self.concurrency.in_flight
+
+    @property
+    def in_flight(self) -> int:
+        """Slots in use: requests that are out, and answers that are not on disk yet."""
+        return self.concurrency.in_flight + self._storing
+
+    @property
+    def counts_apart(self) -> bool:
+        """Whether a limit of completion tokens alone is known."""
+        return self.rates.output.rate is not None
+
+    @property
+    def pause_until(self) -> float:
+        """When this key's own pause ends, to be told to others; in the past where there is none."""
+        return self._pauses.until
+
+    def configure(
+        self,
+        now: float,
+        *,
+        requests_per_minute: int | None,
+        tokens_per_minute: int | None,
+        concurrency: int | None,
+        was: tuple[int | None, ...],
+        input_tokens_per_minute: int | None = None,
+        output_tokens_per_minute: int | None = None,
+    ) -> None:
+        """Other limits; one that is as it `was` keeps what was learned of it.
+
+        `was` holds the old ones: requests, tokens, concurrency, input tokens, output tokens (the last two may be absent).
+        """
+        rates = requests_per_minute, tokens_per_minute, input_tokens_per_minute, output_tokens_per_minute
+        before = [*was, None, None]
+        for name, rate, old in zip(RATES, rates, (*before[:2], *before[3:5]), strict=True):
+            if rate != old:
+                self.rates.bucket(name).configure(now, rate)
+        if concurrency != was[2]:
+            self.concurrency.configure(now, concurrency)
+
+    def free(self, now: float) -> int:
+        """Requests that could be put in flight now as far as the cap is concerned; 0 while paused or parked."""
+        return 0 if self.parked or self.pause_left(now) else max(0, self.cap - self.in_flight)
+
+    def pause_left(self, now: float) -> float:
+        """Seconds until the pause is over, 0 where there is none."""
+        return self._pauses.left(now)
+
+    def binds(self, now: float, tokens: int = 0, output: int = 0) -> Binds:
+        """What keeps the next request waiting, or "" where nothing does."""
+        if self.parked:
+            return "parked"
+        if self.pause_left(now):
+            return "limit a day" if self._pauses.for_a_day(now) else "pause"
+        if self._full():
+            return "storing"
+        if self.concurrency.ready_at(now) > now:
+            return "concurrency"
+        return self.rates.binds(now, tokens, output)
+
+    def ready_at(self, now: float, tokens: int, output: int = 0) -> float:
+        """When a request may go: at or before `now`, later, or inf until something ends.
+
+        Args:
+            now: the time.
+            tokens: about how many it takes, prompt and completion together.
+            output: how many of them are completion tokens.
+        """
+        if self.parked or self._full():
+            return math.inf
+        at = self.concurrency.ready_at(now)
+        if at == math.inf:
+            return at
+        return max(
+            at, self.rates.ready_at(now, tokens, output), self._pauses.until, self._pauses.others_until
+        )
+
+    def take(self, now: float, tokens: int, output: int = 0) -> Reservation:
+        """Reserves a request of so many tokens, `output` of them completion tokens; to be called when `ready_at` says so."""
+        self._pauses.sent(now)
+        return Reservation(self.rates.take(now, tokens, output), now, self.concurrency.sent())
+
+    def departed(self, reservation: Reservation, now: float) -> None:
+        """It leaves only now, since it had to be written down first: that is when it counts against the rates."""
+        if now > reservation.sent_at:
+            taken = reservation.amounts
+            self.rates.give_back(taken)
+            reservation.amounts = self.rates.take(now, taken.tokens, taken.output)
+
+    def received(self, reservation: Reservation, now: float) -> None:
+        """Its answer is here and not on disk yet: the server has room for another one. `succeeded` follows."""
+        self.concurrency.answered(now, reservation.sent_at, reservation.level)
+        reservation.received = True
+        self._storing += 1
+
+    def succeeded(
+        self,
+        reservation: Reservation,
+        now: float,
+        used_tokens: int | None,
+        headers: RateHeaders | None = None,
+        used_output: int | None = None,
+    ) -> None:
+        """It was answered.
+
+        Args:
+            reservation: what `take` gave.
+            now: the time.
+            used_tokens: what counts against the limits of tokens; settles what was reserved (None: as reserved).
+            headers: what the server says of its limits.
+            used_output: how many of them are completion tokens (None: as reserved).
+        """
+        self._accepted = True
+        if reservation.received:
+            self._storing -= 1
+        else:
+            self.concurrency.answered(now, reservation.sent_at, reservation.level)
+        if used_tokens is not None:
+            output = reservation.amounts.output if used_output is None else used_output
+            self.rates.settle(reservation.amounts, used_tokens, min(used_tokens, output))
+        self._pauses.answered(reservation.sent_at)
+        if headers is not None:
+            self.observe(now, headers)
+
+    def limited(
+        self,
+        reservation: Reservation,
+        now: float,
+        retry_after: float | None,
+        headers: RateHeaders | None = None,
+        scope: LimitScope | None = None,
+        *,
+        daily: bool = False,
+    ) -> None:
+        """It was refused for a limit (429): what it took is given back.
+
+        Args:
+            reservation: what `take` gave.
+            now: the time.
+            retry_after: seconds the server asked for, if it did.
+            headers: what the server says of its limits.
+            scope: which limit, where the error says so in words.
+            daily: it is a limit a day, where the error says so in words.
+        """
+        self.limited_count += 1
+        self.rates.give_back(reservation.amounts)
+        if daily and (retry_after is None or retry_after >= DAY_WAIT_S):
+            self.concurrency.left()
+            self._prolong(now + (DAY_LOOK_S if retry_after is None else retry_after), day=True)
+            return
+        exhausted = exhausted_by(headers, reservation.amounts)
+        if headers is not None:
+            self.observe(now, headers, pause=False)
+        wait = retry_after
+        if wait is None and exhausted and headers is not None:
+            reset = getattr(headers, f"{exhausted}_reset_s")
+            wait = None if reset is None else self._pauses.believed(reset)
+        rate = scope != "concurrency" and (
+            exhausted is not None
+            or (retry_after is not None and not _remaining(headers))
+            or scope is not None
+        )
+        cap = self.concurrency
+        if exhausted is None and cap.refused_at_ceiling(
+            now, reservation.sent_at, reservation.level, wait or 0.0
+        ):
+            return
+        at_once = scope == "concurrency" or (
+            exhausted is None and scope is None and cap.first_find(reservation.level, reservation.sent_at)
+        )
+        if not rate and scope is None and cap.far_below(reservation.level):
+            rate = True
+        if at_once or not rate:
+            cap.refused(now, reservation.sent_at)
+        else:
+            cap.left()
+        pauses = self._pauses
+        until = pauses.until
+        if pauses.covers(reservation.sent_at, now, wait):
+            if pauses.until > until:
+                cap.restart_ramp(pauses.until)
+            return
+        refusal = pauses.refused(reservation.sent_at)
+        if rate and not at_once and refusal != "again":
+            said = scope if scope != "concurrency" else None
+            named = exhausted if said in (None, "tokens") else said  # "tokens" may mean one kind of them
+            bucket = self.rates.bucket(named or said or "requests")
+            if self._accepted or bucket.rate is not None:  # of a key that took nothing yet no rate is known
+                bucket.cut(now, wait or 0.0)
+        pauses.begin(now, wait, refusal)
+        cap.restart_ramp(pauses.until)
+
+    def failed(
+        self,
+        reservation: Reservation,
+        now: float,
+        retry_after: float | None = None,
+        used_tokens: int | None = 0,
+    ) -> None:
+        """It ended otherwise than by an answer or a limit: growth waits; a told time is kept.
+
+        `used_tokens`: 0 gives the tokens back; None keeps what was reserved (it may have been billed).
+        """
+        self.concurrency.left()
+        self.concurrency.hold(now)
+        self._pauses.lost(reservation.sent_at)
+        if used_tokens is not None:
+            output = min(used_tokens, reservation.amounts.output)
+            self.rates.settle(reservation.amounts, used_tokens, output)
+        if retry_after:
+            self._pauses.prolong(now + retry_after)
+
+    def released(self, reservation: Reservation) -> None:
+        """It was never sent."""
+        self.concurrency.left()
+        self.rates.give_back(reservation.amounts)
+        self._pauses.lost(reservation.sent_at)
+
+    def park(self, reason: str) -> None:
+        """Nothing goes until `unpark`."""
+        self.parked = reason or "parked"
+
+    def unpark(self, now: float) -> None:
+        """Opens again, from one request."""
+        self.parked = ""
+        self._pauses.end(now)
+        self.concurrency.restart_ramp(now)
+
+    def observe(self, now: float, headers: RateHeaders, *, pause: bool = True) -> None:
+        """Corrects the buckets by what the server says of its limits."""
+        self.rates.observe(now, headers)
+        unknown = (
+            headers.requests_limit is None
+        )  # a stated limit paces by itself, and its reset is of all of it
+        if pause and unknown and headers.requests_remaining == 0 and headers.requests_reset_s:
+            self._prolong(now + headers.requests_reset_s)
+
+    def needs(self, now: float) -> dict[str, Need]:
+        """What this key wants of each of its limits, to share them with others."""
+        found: dict[str, Need] = {
+            name: Need(bucket.ceiling, bucket.recent(now), now - bucket.bound_at < HUNGRY_S)
+            for name in RATES
+            for bucket in (self.rates.bucket(name),)
+        }
+        cap = self.concurrency
+        found["concurrency"] = Need(cap.configured, cap.in_flight, now - cap.bound_at < HUNGRY_S)
+        return found
+
+    def grant(
+        self, now: float, granted: Mapping[str, float], others_until: float = 0.0, others: int = 0
+    ) -> None:
+        """What of the limits is this process's own part, and until when others with this key were told to wait.
+
+        Args:
+            now: the time.
+            granted: amounts a second by the name of a rate, and `concurrency`; absent: all of it.
+            others_until: when the last pause of the others ends.
+            others: how many they are.
+        """
+        self.others = others
+        self.rates.grant(now, granted)
+        part = granted.get("concurrency")
+        self.concurrency.grant(now, None if part is None else int(part))
+        pauses = self._pauses
+        if max(now, others_until) != max(now, pauses.others_until):
+            self.concurrency.restart_ramp(max(now, others_until, pauses.until))
+        pauses.others_until = others_until
+
+    def _full(self) -> bool:
+        """Whether so many answers wait for the disk that no further request may go."""
+        if not self._storing:
+            return False
+        cap = self.concurrency
+        return self.in_flight >= min(cap.maximum, cap.value + max(1, cap.value // STORING_SHARE))
+
+    def _prolong(self, at: float, *, day: bool = False) -> None:
+        self._pauses.prolong(at, day=day)
+        self.concurrency.restart_ramp(self._pauses.until)
+
+
+def _remaining(headers: RateHeaders | None) -> bool:
+    """Whether the headers show that requests remain: then it is not their rate that is exceeded."""
+    return headers is not None and (headers.requests_remaining or 0) > 0

@@ -1,0 +1,1 @@
+"""What the daemon tells others about itself: heartbeat, log, metrics, search index."""

@@ -1,0 +1,174 @@
+"""The pulse, once a second, and the event log: what the daemon tells `state.db` about itself."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+from anyio.abc import TaskStatus
+
+from daemon.events import Bus, Happened, SampleStored, StoodStill
+from daemon.host.clock import Clock
+from daemon.sampling.meters import Meter
+from daemon.sampling.teacher import Desk
+from state.events import EventRow, PulseRow, add_events, write_pulse
+from state.heartbeat import PulseData
+from state.writer import Writer
+
+SECOND = 1.0
+STILL_S = 3.0
+"""So late that a person should know."""
+
+
+class LagMeter:
+    """How late the event loop runs what is due: the worst of the last seconds."""
+
+    def __init__(self, clock: Clock, bus: Bus) -> None:
+        self._clock = clock
+        self._bus = bus
+        self._worst: deque[float] = deque(maxlen=50)
+
+    @property
+    def worst_ms(self) -> float:
+        """The worst of the last five seconds."""
+        return max(self._worst, default=0.0)
+
+    async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Measures ten times a second, until cancelled."""
+        task_status.started()
+        while True:
+            before = self._clock.monotonic()
+            await self._clock.sleep(0.1)
+            late = max(0.0, self._clock.monotonic() - before - 0.1)
+            self._worst.append(late * 1000)
+            if late > STILL_S:
+                self._bus.emit(StoodStill(seconds=late))
+
+
+class Heartbeat:
+    """Gathers what is true now and writes it."""
+
+    def __init__(
+        self,
+        *,
+        boot_id: int,
+        writer: Writer,
+        clock: Clock,
+        desks: list[Desk],
+        lag: LagMeter,
+        bus: Bus,
+        state: Callable[[], str],
+        notice: Callable[[], str],
+        waiting: Callable[[], int],
+    ) -> None:
+        self._boot_id = boot_id
+        self._writer = writer
+        self._clock = clock
+        self._desks = desks
+        self._lag = lag
+        self._state = state
+        self._notice = notice
+        self._waiting = waiting
+        self._accepted: dict[str, Meter] = {}
+        bus.listen(self._heard)
+
+    async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Beats until cancelled."""
+        await self.beat()
+        task_status.started()
+        while True:
+            await self._clock.sleep(SECOND)
+            await self.beat()
+
+    async def beat(self) -> None:
+        """Writes the pulse once."""
+        row = PulseRow(boot_id=self._boot_id, state=self._state(), data=self._data())
+        await self._writer.do(write_pulse, row)
+
+    def _heard(self, event: Happened) -> None:
+        if isinstance(event, SampleStored) and event.correct:
+            now = self._clock.monotonic()
+            self._accepted.setdefault(event.task, Meter(now)).add(now)
+
+    def _data(self) -> PulseData:
+        now = self._clock.monotonic()
+        figures = [desk.figures for desk in self._desks]
+        answers = sum(each.answers.total(now) for each in figures)
+        limited = sum(each.limited.total(now) for each in figures)
+        return PulseData(
+            loop_lag_ms=self._lag.worst_ms,
+            commit_lag_ms=self._writer.lag_ms,
+            in_flight=sum(desk.in_flight for desk in self._desks),
+            waiting_retry=self._waiting(),
+            requests_per_second=sum(each.requests.per_second(now) for each in figures),
+            tokens_per_second=sum(each.tokens.per_second(now) for each in figures),
+            retries_per_second=sum(each.retries.per_second(now) for each in figures),
+            share_429=limited / (limited + answers) if limited else 0.0,
+            memory_mb=memory_mb(),
+            notice=self._notice(),
+            teachers={desk.name: desk.pulse(now) for desk in self._desks},
+            tasks={task: meter.per_minute(now) for task, meter in self._accepted.items()},
+            requests=_sum([each.requests.series(now) for each in figures]),
+            tokens=_sum([each.tokens.series(now) for each in figures]),
+            limited=_sum([each.limited.series(now) for each in figures]),
+            retries=_sum([each.retries.series(now) for each in figures]),
+        )
+
+
+class EventLog:
+    """Keeps the events that are worth a row, in order; `tell` gets each as it happens."""
+
+    def __init__(self, writer: Writer, bus: Bus, tell: Callable[[EventRow], None]) -> None:
+        self._writer = writer
+        self._tell = tell
+        self._pending: list[EventRow] = []
+        self._arrived = anyio.Event()
+        self._closing = False
+        bus.listen(self._heard)
+
+    async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Writes events until `close` was called and none is left."""
+        task_status.started()
+        while not (self._closing and not self._pending):
+            await self._arrived.wait()
+            if not self._closing:
+                self._arrived = anyio.Event()
+            rows, self._pending = self._pending, []
+            async with (
+                anyio.create_task_group() as group
+            ):  # together, in order: a storm of events is one commit
+                for row in rows:
+                    group.start_soon(self._writer.do, add_events, row)
+
+    def close(self) -> None:
+        """Lets `serve` end."""
+        self._closing = True
+        self._arrived.set()
+
+    def _heard(self, event: Happened) -> None:
+        row = event.row()
+        if row is not None:
+            self._tell(row)
+            self._pending.append(row)
+            self._arrived.set()
+
+
+def memory_mb() -> float:
+    """Resident memory of this process."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * resource.getpagesize() / 1e6
+    except (OSError, ValueError, IndexError):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def _sum(series: list[list[float]]) -> list[float]:
+    """Adds series that end at the same second."""
+    longest = max((len(each) for each in series), default=0)
+    padded = [[0.0] * (longest - len(each)) + each for each in series]
+    return [sum(column) for column in zip(*padded, strict=True)]

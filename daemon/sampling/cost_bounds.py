@@ -1,0 +1,79 @@
+"""Samples before their first turn: as jobs, as conversations, and what they may cost from there on. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from daemon.sampling.budget import Price
+from daemon.sampling.jobs import Job, bound_tokens
+from daemon.sampling.plans import ActivePlan
+from engine.strategies import Conversation, Settings, strategy
+from engine.tasks.question import Question
+from engine.teachers.messages import Completion, Usage
+from engine.teachers.tokens import estimate_prompt, estimate_tokens
+from state.claims import ClaimedSample
+
+LONG_TOKEN = 2
+"""An answer's tokens are estimated by its bytes, and prose does not reach twice the bytes that are taken for a token."""
+
+
+def job_of(sample: ClaimedSample, plan: ActivePlan) -> Job:
+    """A claimed sample as a job, before its first turn."""
+    return Job(
+        sample_id=sample.sample_id,
+        plan=plan,
+        question=sample.question,
+        gold=sample.gold,
+        replicate=sample.replicate,
+        teacher="",
+        conversation=start(plan, sample.question, sample.gold),
+        attempt=sample.attempt,
+        attempts=sample.attempts,
+        unknowns=sample.unknowns,
+    )
+
+
+def start(plan: ActivePlan, question: str, gold: str) -> Conversation:
+    """A plan's conversation about a question, at its first turn."""
+    return Conversation(
+        strategy(plan.config.strategy),
+        Question(key="", text=question, answer=gold, split=plan.config.split),
+        Settings.of(plan.config, plan.answer_format, plan.wording),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The most that one sample of a plan may cost at a teacher, in micro-dollars."""
+
+    price: Price
+    frame: int  # tokens of the first prompt around the question
+    output: int  # tokens of the first answer
+    most: int  # the first turn, whichever question it is
+    rest: int  # the turns after it; 0 where a strategy has one turn
+
+    def first(self, question: str) -> int:
+        """The first turn of this question."""
+        return self.price.bound(bound_tokens(self.frame + estimate_tokens(question)), self.output)
+
+    @property
+    def further(self) -> int:
+        """What each rationale but the first adds to a request for several."""
+        return self.price.bound(0, self.output)
+
+
+def bounds(plan: ActivePlan, price: Price) -> Bounds:
+    """What a plan's samples may cost: prompts by the plan's longest question, answers by their limits."""
+    conversation = start(plan, "", plan.gold)
+    request = conversation.request
+    assert request is not None
+    frame = estimate_prompt(request) + 1  # one more for what is rounded
+    output = request.max_tokens
+    conversation.answer(Completion(text="so", usage=Usage(prompt_tokens=0, completion_tokens=0)))
+    rest = 0
+    if (then := conversation.request) is not None:
+        said = LONG_TOKEN * output
+        prompt = estimate_prompt(then) + plan.longest + said
+        rest = price.bound(bound_tokens(prompt), then.max_tokens)
+    most = price.bound(bound_tokens(frame + plan.longest), output)
+    return Bounds(price=price, frame=frame, output=output, most=most, rest=rest)

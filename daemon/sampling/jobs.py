@@ -1,0 +1,107 @@
+"""A sample on its way: its plan, its conversation so far and its next attempt.
+
+Several samples of one question whose first turn is one request (`per_request`) are a group: one job
+leads, the others are its `siblings`, and only the leader is queued. After the answer each goes its own way.
+Invariant: of a group all have an attempt, or none has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from daemon.sampling.budget import Price
+from daemon.sampling.plans import ActivePlan
+from engine.strategies import Conversation
+from engine.teachers.messages import Request
+from engine.teachers.tokens import estimate_prompt
+from state.claims import OpenAttempt
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A claimed sample that has not ended."""
+
+    sample_id: int
+    plan: ActivePlan
+    question: str
+    gold: str
+    replicate: int
+    teacher: str
+    conversation: Conversation
+    attempt: OpenAttempt | None = None  # on disk, and not sent yet
+    attempts: int = 0  # used up, of the teacher's max_attempts
+    unknowns: int = 0  # sent without an answer
+    siblings: list[Job] = field(default_factory=list)
+    """Samples of the same question that the next request is for too."""
+    _estimated: tuple[int, int] | None = None  # turn, tokens
+
+    @property
+    def members(self) -> list[Job]:
+        """All whose next turn is this request, the leader first."""
+        return [self, *self.siblings] if self.siblings else [self]
+
+    @property
+    def request(self) -> Request:
+        """What to ask next."""
+        request = self.conversation.request
+        assert request is not None, "a job whose conversation has finished is not queued"
+        seed = self.plan.config.seed
+        if seed is not None:
+            request = replace(request, seed=seed + self.replicate)
+        return replace(request, n=1 + len(self.siblings)) if self.siblings else request
+
+    @property
+    def output_tokens(self) -> int:
+        """The most completion tokens that the next request can bring."""
+        request = self.conversation.request
+        return request.max_tokens * (1 + len(self.siblings)) if request is not None else 0
+
+    @property
+    def prompt_tokens(self) -> int:
+        """An estimate of the next request's prompt."""
+        turn = self.conversation.turn
+        if self._estimated is None or self._estimated[0] != turn:
+            self._estimated = turn, estimate_prompt(self.request)
+        return self._estimated[1]
+
+    def bound(self, price: Price) -> int:
+        """The most that the next request can cost, in micro-dollars."""
+        return price.bound(bound_tokens(self.prompt_tokens), self.output_tokens)
+
+    def apart(self) -> list[Job]:
+        """The group's members, each by itself from now on."""
+        members = self.members
+        self.siblings = []
+        return members
+
+
+def together(jobs: Sequence[Job]) -> Job:
+    """One group of jobs that each stood by itself; returns its leader."""
+    leader, *leader.siblings = jobs
+    return leader
+
+
+def groups_of(jobs: Iterable[Job]) -> list[Job]:
+    """Jobs before their first turn, in groups of one question as large as their plan asks for; others as they are."""
+    found: list[Job] = []
+    for job in jobs:
+        last = found[-1] if found else None
+        if (
+            last is not None
+            and last.plan is job.plan
+            and last.question == job.question
+            and last.teacher == job.teacher
+            and last.conversation.turn == job.conversation.turn == 0
+            and (last.attempt is None) == (job.attempt is None)
+            and 1 + len(last.siblings) < job.plan.config.per_request
+        ):
+            last.siblings.append(job)
+        else:
+            found.append(job)
+    return found
+
+
+def bound_tokens(prompt_estimate: int) -> int:
+    """An upper bound of prompt tokens for reservations: the estimate is off by less than half on plain text."""
+    return 2 * prompt_estimate + 16

@@ -1,0 +1,62 @@
+"""A student run whose process is there, or was just now: alive or not, and how it is asked to stop."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from daemon.host.processes import is_alive, signal_group
+from daemon.training.devices import Device
+from daemon.training.progress_reader import Ending
+from engine.students.orders import give_order
+
+
+@dataclass(slots=True)
+class Underway:
+    """A run whose process is, or was just now, there."""
+
+    row: dict[str, Any]
+    devices: tuple[Device, ...]
+    directory: Path
+    pid: int
+    pid_started: float
+    task_ids: dict[str, int]
+    ranks: list[subprocess.Popen[bytes]] = field(default_factory=list)  # empty: adopted
+    offset: int = 0
+    kills: int | None = None
+    """Processes that the kernel had killed for want of memory when this one started."""
+    ending: Ending = field(default_factory=Ending)
+    launched: bool = False
+    """Whether a launcher started ranks on several machines: signals do not reach them, orders do."""
+    stop: str = ""  # "person": stopped for good; "daemon": to go on at the next start
+    stop_since: float = 0.0
+
+    def alive(self) -> bool:
+        """Whether rank 0 is there; a rank that died takes the others with it."""
+        if self.ranks:
+            codes = [rank.poll() for rank in self.ranks]
+            if any(code not in (None, 0) for code in codes) and None in codes:
+                signal_group(self.pid, signal.SIGKILL)
+                codes = [rank.wait() for rank in self.ranks]
+            return None in codes
+        return is_alive(self.pid, self.pid_started)
+
+    def ask_to_stop(self) -> None:
+        """Asks for a checkpoint at the next step."""
+        if self.launched:
+            give_order(self.directory, "stop")
+        else:
+            signal_group(self.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        if self.launched:
+            give_order(self.directory, "end")
+        signal_group(self.pid, signal.SIGKILL)
+
+    def codes(self) -> list[int]:
+        """Exit codes of the ranks that failed; empty for an adopted run."""
+        return [rank.returncode for rank in self.ranks if rank.returncode]

@@ -1,0 +1,57 @@
+"""The form of `coterie status --json`: names that other programs rely on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from state.views.status_records import Status
+
+_DAEMON = ("state", "pid", "boot_id", "uptime_s", "loop_lag_ms")
+_SPEND = ("usd", "cap_usd", "prompt_tokens", "completion_tokens", "unknown_attempts")
+_PLAN = (
+    *("name", "task", "teacher", "split", "wanted", "in_flight", "stored", "accepted", "rejected", "failed"),
+    *("usd", "usd_per_correct"),
+)
+_TEACHER = (
+    *("name", "state", "in_flight", "cap", "requests_per_minute", "tokens_per_minute", "status_429"),
+    *("retries", "p50_ms", "p95_ms", "reason"),
+)
+_RUN = (
+    *("id", "student", "task", "state", "samples", "step", "steps", "loss", "tokens_per_second", "eta_s"),
+    *("accuracy", "directory"),
+)
+
+
+def to_json(status: Status) -> dict[str, Any]:
+    """The status as plain values, ready for `json.dumps`."""
+    return {
+        "daemon": _picked(status.daemon, _DAEMON),
+        "spend": _picked(status.spend, _SPEND),
+        "plans": [_picked(plan, _PLAN) for plan in status.plans],
+        "teachers": [_picked(teacher, _TEACHER) for teacher in status.teachers],
+        "runs": [_picked(run, _RUN) for run in status.runs],
+        "tasks": [
+            {
+                "name": task.name,
+                "questions": task.questions,
+                "accepted": task.accepted,
+                "next_trigger": task.trigger.name if task.trigger is not None else None,
+                "have": task.trigger.have if task.trigger is not None else None,
+                "goal": task.trigger.goal if task.trigger is not None else None,
+                "students": list(task.students),
+                "best_accuracy": task.best_accuracy,
+                "teacher_accuracy": task.teacher_accuracy,
+                "eta_s": task.eta_s,
+            }
+            for task in status.tasks
+        ],
+        "notices": list(status.notices),
+        "commands_pending": [
+            {"id": command.id, "kind": command.kind, "args": command.args} for command in status.commands
+        ],
+    }
+
+
+def _picked(item: object, names: Iterable[str]) -> dict[str, Any]:
+    return {name: getattr(item, name) for name in names}

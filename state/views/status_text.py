@@ -1,0 +1,105 @@
+"""The status as one screen of plain text: what `coterie status` prints."""
+
+from __future__ import annotations
+
+from state.safe import safe
+from state.views.format import cost, count, duration, money, percent, short
+from state.views.status_records import Status
+
+
+def screen(status: Status) -> str:
+    """Sections for the daemon, tasks, plans, teachers and runs; safe for a terminal."""
+    daemon = status.daemon
+    head = f"daemon {daemon.state}"
+    if daemon.alive:
+        head += (
+            f" for {duration(daemon.uptime_s)}, pid {daemon.pid}, loop lag {daemon.loop_lag_ms or 0:.0f} ms"
+        )
+    spend = status.spend
+    tokens = f"{count(spend.prompt_tokens)} prompt and {count(spend.completion_tokens)} completion tokens"
+    unknown = f"{count(spend.unknown_attempts)} unknown attempts"
+    lines = [head, f"spent {money(spend.usd, spend.cap_usd)}, {tokens}, {unknown}"]
+    lines += [f"! {notice}" for notice in status.notices]
+    lines += _table(
+        (
+            "plan",
+            "task",
+            "teacher",
+            "split",
+            "wanted",
+            "in flight",
+            "stored",
+            "accepted",
+            "rejected",
+            "failed",
+            "$ a correct",
+        ),
+        [
+            (plan.name, plan.task, plan.teacher, plan.split)
+            + tuple(
+                count(value)
+                for value in (
+                    *(plan.wanted, plan.in_flight, plan.stored, plan.accepted, plan.rejected, plan.failed),
+                )
+            )
+            + (cost(plan.usd_per_correct),)
+            for plan in status.plans
+        ],
+        left=4,
+    )
+    lines += _table(
+        (
+            "teacher",
+            "state",
+            "in flight",
+            "cap",
+            "req/min",
+            "tok/min",
+            "429",
+            "retries",
+            "p50 ms",
+            "p95 ms",
+            "reason",
+        ),
+        [
+            (each.name, each.state, str(each.in_flight), str(each.cap), short(each.requests_per_minute))
+            + (short(each.tokens_per_minute), count(each.status_429), count(each.retries))
+            + (short(each.p50_ms), short(each.p95_ms), each.reason)
+            for each in status.teachers
+        ],
+        left=2,
+    )
+    lines += _table(
+        ("run", "student", "task", "state", "rows", "step", "loss", "tok/s", "ETA", "accuracy", "directory"),
+        [
+            (str(run.id), run.student, run.task, run.state, count(run.samples), f"{run.step}/{run.steps}")
+            + (
+                "–" if run.loss is None else f"{run.loss:.3f}",
+                short(run.tokens_per_second),
+                duration(run.eta_s),
+            )
+            + (percent(run.accuracy, 1), run.directory)
+            for run in status.runs
+        ],
+        left=4,
+    )
+    return "\n".join(safe(line) for line in lines)
+
+
+def _table(head: tuple[str, ...], body: list[tuple[str, ...]], left: int) -> list[str]:
+    """Columns as wide as they need; the first `left` and the last one to the left, numbers to the right."""
+    if not body:
+        return []
+    rows = [head, *body]
+    widths = [max(len(row[index]) for row in rows) for index in range(len(head))]
+    last = len(head) - 1
+    return [
+        "",
+        *(
+            "  ".join(
+                cell.ljust(width) if index < left or index == last else cell.rjust(width)
+                for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in rows
+        ),
+    ]

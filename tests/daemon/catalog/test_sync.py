@@ -1,0 +1,315 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.catalog.sync import Catalog, known_tasks, make_ledger, read_input, synchronise
+from daemon.events import PlanSuperseded
+from engine.config import Config
+from engine.errors import ConfigError, TaskDataError
+from engine.strategies import PLAIN, Wording
+from state.boots import end_boot
+from state.catalog import SwitchRequest, switch
+from state.database import open_writer
+from state.sqlite import Connection
+from tests.daemon.parts import config_of
+from tests.state.world import World, check_counts
+
+ROWS = [
+    *(
+        {"id": f"q{number}", "question": f"is it {number}?", "answer": "yes", "split": "train"}
+        for number in range(3)
+    ),
+    {"id": "d", "question": "is it dev?", "answer": "yes", "split": "dev"},
+]
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[Connection]:
+    with closing(open_writer(tmp_path / "state.db")) as found:
+        yield found
+
+
+def config(folder: Path, rows: list[dict[str, Any]] | None = None, **plan: Any) -> Config:
+    """Three questions in a file, a teacher with a price, a plan."""
+    lines = [json.dumps(row) for row in (ROWS if rows is None else rows)]
+    (folder / "t.jsonl").write_text("\n".join(lines) + "\n")
+    return config_of(
+        folder,
+        daemon={"budget_usd": 1.0},
+        teachers={"a": {"builtin": True, "model": "m", "budget_usd": 0.5}},
+        tasks={"t": {"source": "t.jsonl", "answer": "yes_no"}},
+        plans=[{"name": "p", "budget_usd": 0.25, **plan}],
+    )
+
+
+def start(made: Config) -> Catalog:
+    return synchronise(made, read_input(made))
+
+
+def world_of(connection: Connection, catalog: Catalog, folder: Path) -> World:
+    teachers = {name: row.id or 0 for name, row in catalog.teachers.items()}
+    return World(folder / "state.db", connection, catalog.boot.id, catalog.task_ids, teachers)
+
+
+def test_a_first_start_makes_everything(tmp_path: Path, connection: Connection) -> None:
+    catalog = start(config(tmp_path, rationales=2))
+    (plan,) = catalog.plans
+    assert (plan.task, plan.wanted, plan.longest, plan.exhausted, plan.teachers) == ("t", 6, 8, False, ("a",))
+    assert catalog.boot.previous_ended
+    assert catalog.news == []
+    assert connection.execute("SELECT count(*) FROM question WHERE active = 1").fetchone() == (4,)
+
+
+def test_an_edited_question_is_sampled_though_there_are_as_many_as_before(
+    tmp_path: Path, connection: Connection
+) -> None:
+    catalog = start(config(tmp_path))
+    world = world_of(connection, catalog, tmp_path)
+    world.store(world.claim(catalog.plans[0].id, 3))
+    end_boot(connection, catalog.boot.id, "done")
+    assert start(config(tmp_path)).plans[0].exhausted
+    edited = [ROWS[0], {**ROWS[1], "question": "is it another?"}, *ROWS[2:]]
+    again = start(config(tmp_path, edited))
+    assert not again.plans[0].exhausted
+    (sample,) = world.claim(again.plans[0].id, 10).samples
+    assert sample.question == "is it another?"
+
+
+def test_a_start_after_a_crash_counts_everything_anew(tmp_path: Path, connection: Connection) -> None:
+    catalog = start(config(tmp_path, rationales=2))
+    world = world_of(connection, catalog, tmp_path)
+    world.store(world.claim(catalog.plans[0].id, 2))
+    world.claim(catalog.plans[0].id, 2, cost=10)
+    connection.execute("UPDATE plan SET stored = 99, accepted = 99, claimed = 1")
+    again = start(config(tmp_path, rationales=2))
+    assert (again.boot.previous_ended, again.boot.unknown_attempts) == (False, 2)
+    assert connection.execute("SELECT stored, accepted, claimed FROM plan").fetchone() == (2, 2, 4)
+    check_counts(world)
+
+
+def test_a_changed_parameter_is_told_with_what_it_leaves_behind(
+    tmp_path: Path, connection: Connection
+) -> None:
+    catalog = start(config(tmp_path))
+    world = world_of(connection, catalog, tmp_path)
+    world.store(world.claim(catalog.plans[0].id, 2))
+    again = start(config(tmp_path, temperature=0.1))
+    assert [event for event in again.news if isinstance(event, PlanSuperseded)] == [
+        PlanSuperseded(plan="p", task="t", stored=2)
+    ]
+    assert not again.plans[0].exhausted
+
+
+def test_a_renamed_plan_pays_for_nothing_twice(tmp_path: Path, connection: Connection) -> None:
+    catalog = start(config(tmp_path, rationales=2))
+    world = world_of(connection, catalog, tmp_path)
+    world.store(world.claim(catalog.plans[0].id, 4))
+    world.claim(catalog.plans[0].id, 2)
+    again = start(config(tmp_path, rationales=2, name="renamed"))
+    (plan,) = again.plans
+    assert connection.execute("SELECT stored, claimed FROM plan WHERE id = ?", (plan.id,)).fetchone() == (
+        4,
+        6,
+    )
+    assert connection.execute(
+        "SELECT count(*) FROM sample WHERE plan_id = ? AND state = 'open'", (plan.id,)
+    ).fetchone() == (2,)
+    assert world.claim(plan.id, 10).samples == ()
+
+
+def test_a_paused_task_stays_paused(tmp_path: Path, connection: Connection) -> None:
+    start(config(tmp_path))
+    switch(connection, [SwitchRequest(table="task", name="t", paused=True)])
+    assert [plan.paused for plan in start(config(tmp_path)).plans] == [True]
+
+
+def test_money_that_was_spent_counts_against_every_cap_former_teachers_too(
+    tmp_path: Path, connection: Connection
+) -> None:
+    made = config(tmp_path)
+    catalog = start(made)
+    world = world_of(connection, catalog, tmp_path)
+    plan = catalog.plans[0].id
+    world.store(world.claim(plan, 1, cost=100), cost=70)
+    world.claim(plan, 1, cost=100)
+    gone = world.teacher("gone")
+    connection.execute("UPDATE teacher SET spent_micros = 1000 WHERE id = ?", (gone,))
+    catalog = start(made)
+    ledger = make_ledger(made, catalog)
+    assert ledger.total.used == 1170
+    assert ledger.room(plan, catalog.teachers["a"].id or 0) == 250_000 - 170
+    ledger.add_plan(plan, None, 0)
+    assert ledger.room(plan, catalog.teachers["a"].id or 0) == 500_000 - 170
+
+
+@pytest.mark.parametrize(
+    ("sections", "error", "words"),
+    [
+        ({"teachers": {}}, ConfigError, "plans.p: there is no teacher"),
+        ({"tasks": {}}, ConfigError, "plans.p: there is no task"),
+        ({"tasks": {"t": {"source": "none.jsonl", "answer": "yes_no"}}}, TaskDataError, "none.jsonl"),
+    ],
+)
+def test_wrong_input_is_found_before_anything_starts(
+    tmp_path: Path, sections: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    made = {
+        "teachers": {"a": {"builtin": True, "model": "m"}},
+        "tasks": {"t": {"source": "builtin:coin_flip", "answer": "yes_no", "train": 2, "dev": 0, "test": 0}},
+        "plans": [{"name": "p"}],
+        **sections,
+    }
+    with pytest.raises(error) as caught:
+        read_input(config_of(tmp_path, **made))
+    assert words in str(caught.value)
+    assert not (tmp_path / "state.db").exists()
+
+
+def with_spare(folder: Path, *, spare: str = "other", **plan: Any) -> Config:
+    """A second teacher beside the one of `config`."""
+    data = config(folder).model_dump(mode="json", include={"tasks", "teachers"})
+    data["teachers"]["spare"] = {"builtin": True, "model": spare}
+    return config_of(folder, **data, plans=[{"name": "p", **plan}])
+
+
+def test_a_fallback_of_another_model_makes_another_plan_and_one_of_the_same_does_not(
+    tmp_path: Path, connection: Connection
+) -> None:
+    def recipe(made: Config) -> str:
+        return start(made).plans[0].recipe
+
+    alone = recipe(with_spare(tmp_path, teachers=["a"]))
+    assert alone == recipe(config(tmp_path))
+    fallen = recipe(with_spare(tmp_path, teachers=["a"], fallback_teachers=["spare"]))
+    assert fallen != alone
+    assert fallen == recipe(
+        with_spare(tmp_path, teachers=["a", "spare"])
+    )  # who wrote it stands in the sample
+    assert alone == recipe(with_spare(tmp_path, spare="m", teachers=["a"], fallback_teachers=["spare"]))
+
+
+def test_a_star_stands_for_all_teachers_but_the_fallbacks(tmp_path: Path, connection: Connection) -> None:
+    (plan,) = start(with_spare(tmp_path, fallback_teachers=["spare"])).plans
+    assert (plan.teachers, plan.fallbacks) == (("a",), ("spare",))
+    assert connection.execute("SELECT teachers FROM plan").fetchone() == ('["a", "spare"]',)
+    with pytest.raises(ConfigError, match=r"plans\.p: there is no teacher besides its fallbacks"):
+        start(with_spare(tmp_path, fallback_teachers=["a", "spare"]))
+
+
+def test_how_much_is_asked_for_changes_the_plan_in_place(tmp_path: Path, connection: Connection) -> None:
+    catalog = start(config(tmp_path, rationales=2))
+    world = world_of(connection, catalog, tmp_path)
+    world.store(world.claim(catalog.plans[0].id, 6), correct=False)
+    end_boot(connection, catalog.boot.id, "done")
+    assert start(config(tmp_path, rationales=2)).plans[0].exhausted
+    (again,) = start(config(tmp_path, rationales=2, max_rationales=4)).plans
+    assert (again.id, again.exhausted, again.wanted) == (catalog.plans[0].id, False, 9)
+    assert len(world.claim(again.id, 9).samples) == 3
+    (few,) = start(config(tmp_path, rationales=2, correct_per_task=1)).plans
+    assert few.exhausted  # its two rationales of each question were taken
+    check_counts(world)
+
+
+def test_a_file_that_did_not_change_is_not_read_again(
+    tmp_path: Path, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.tasks.stamp.SETTLED_S", -60.0)
+    made = config(tmp_path, rationales=2)
+    first = start(made)
+    end_boot(connection, first.boot.id, "done")
+    given = read_input(made, known_tasks(made))
+    assert given.tasks["t"].questions is None
+    (plan,) = synchronise(made, given).plans
+    assert (plan.wanted, plan.longest) == (6, 8)
+    edited = config(tmp_path, [*ROWS, {**ROWS[0], "id": "new", "question": "is it a longer one?"}])
+    again = read_input(edited, known_tasks(edited))
+    assert again.tasks["t"].questions is not None
+    (plan,) = synchronise(edited, again).plans
+    assert (plan.wanted, plan.longest) == (4, 19)
+
+
+LONG = "A long winding story about a fox who crossed the river near the old mill and then slept"
+
+
+def test_what_stands_in_two_splits_is_told_when_a_task_is_new_and_not_again(
+    tmp_path: Path, connection: Connection
+) -> None:
+    rows = [
+        *ROWS,
+        {"id": "long", "question": f"{LONG} well?", "answer": "yes", "split": "train"},
+        {"id": "same", "question": f"{LONG} badly?", "answer": "yes", "split": "test"},
+    ]
+    made = config(tmp_path, rows)
+    said = [event.message() for event in start(made).news]
+    assert said == ["task t: 1 train questions (25.0 %) share most of their word 8-grams with one of test"]
+    assert start(made).news == []
+
+
+def test_plans_carry_their_words_and_what_comes_first(tmp_path: Path, connection: Connection) -> None:
+    shots = [{"question": f"is it {number}?", "rationale": "It is.", "answer": "yes"} for number in (0, 7)]
+    (tmp_path / "shots.jsonl").write_text("".join(json.dumps(shot) + "\n" for shot in shots))
+    config(tmp_path)  # writes the questions
+    made = config_of(
+        tmp_path,
+        teachers={"a": {"builtin": True, "model": "m"}},
+        tasks={"t": {"source": "t.jsonl", "answer": "yes_no"}},
+        prompts={"mine": {"prompt": "{exemplars}\n{question}"}},
+        plans=[
+            {"name": "p"},
+            {"name": "h", "strategy": "rationalize", "needs": "p"},
+            {"name": "f", "strategy": "few-shot-cot", "exemplars": "shots.jsonl", "prompts": "mine"},
+        ],
+    )
+    first, hints, shown = start(made).plans
+    assert (first.needs, first.wording) == (None, PLAIN)
+    assert (hints.needs, hints.gold) == (first.id, "yes")
+    assert connection.execute("SELECT name, unless FROM plan ORDER BY id").fetchall() == [
+        *(("p", ""), ("h", first.recipe), ("f", ""))
+    ]
+    assert [each.question for each in shown.wording.exemplars] == [
+        "is it 7?"
+    ]  # the other one is itself asked
+    (stored,) = connection.execute("SELECT settings FROM plan WHERE name = 'f'").fetchone()
+    assert Wording.restored(json.loads(stored)["wording"]) == shown.wording
+
+
+@pytest.mark.parametrize(
+    ("shots", "message"),
+    [
+        (None, r"shots.jsonl: no such file"),
+        ([{"question": "a?", "answer": "yes"}], r"shots.jsonl:1: rationale: missing"),
+        (
+            [{"question": "is it 1?", "rationale": "So.", "answer": "yes"}],
+            "every example is itself a question",
+        ),
+        (
+            [{"question": f"{n}?", "rationale": "So.", "answer": "yes"} for n in range(65)],
+            "65 examples; at most 64",
+        ),
+    ],
+)
+def test_examples_that_cannot_be_used_are_named(tmp_path: Path, shots: Any, message: str) -> None:
+    if shots is not None:
+        (tmp_path / "shots.jsonl").write_text("".join(json.dumps(shot) + "\n" for shot in shots))
+    made = config(tmp_path, strategy="few-shot-cot", exemplars="shots.jsonl")
+    with pytest.raises((ConfigError, TaskDataError), match=message):
+        read_input(made)
+
+
+def test_a_plan_that_can_take_no_more_wants_what_it_took_after_a_restart(
+    tmp_path: Path, connection: Connection
+) -> None:
+    settings = {"rationales": 1, "max_rationales": 4, "stop_after_correct": 1, "correct_per_task": 100}
+    catalog = start(config(tmp_path, **settings))
+    world = world_of(connection, catalog, tmp_path)
+    world.store(world.claim(catalog.plans[0].id, 3))  # each question has its one: a hundred cannot be reached
+    end_boot(connection, catalog.boot.id, "done")
+    (plan,) = start(config(tmp_path, **settings)).plans
+    assert (plan.exhausted, plan.wanted) == (True, 3)
+    assert connection.execute("SELECT wanted, claimed FROM plan").fetchone() == (3, 3)

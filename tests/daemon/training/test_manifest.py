@@ -1,0 +1,287 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from daemon.training.manifest import Order, TaskInfo, materialise, prepare, training_rows
+from engine.config import Config, StudentConfig
+from engine.errors import JobFailed
+from engine.students.spec import Spec
+from state.outcomes import SampleEnd, Verdict
+from state.runs import create_run, unfinished
+from state.tables import SampleState
+from tests.daemon.parts import config_of
+from tests.state.world import World, make, question_row, question_rows, stored
+
+LONG = "Anna takes the coin to the market and buys {} apples, then walks home along the river slowly."
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    found = make(tmp_path / "state.db", questions=0)
+    found.task(
+        "t",
+        [
+            *question_rows(3),
+            *question_rows(2, split="dev", start=3),
+            *question_rows(2, split="test", start=5),
+        ],
+    )
+    yield found
+    found.connection.close()
+
+
+def config(world: World, **teachers: bool) -> Config:
+    found = config_of(
+        world.path.parent,
+        teachers={
+            name: {"builtin": True, "model": "m", "training_allowed": teachers.get(name, True)}
+            for name in "ab"
+        },
+        tasks={"t": {"source": "x.jsonl", "answer": "yes_no"}},
+    )
+    return found
+
+
+def sample(
+    world: World, plan: int, *rationales: str | None, correct: bool = True, teacher: str = "a"
+) -> None:
+    """Claims as many samples and stores these rationales, wrong ones with an answer of their own."""
+    claimed = world.claim(plan, len(rationales), teacher=teacher).samples
+    verdict = Verdict(grader="g:1", correct=correct, extracted="yes" if correct else "perhaps", reason="")
+    world.record(
+        *(
+            stored(
+                each,
+                end=SampleEnd(state=SampleState.STORED, rationale=text, answer="x", verdict=verdict),
+            )
+            for each, text in zip(claimed, rationales, strict=True)
+        )
+    )
+
+
+def order(world: World, *plans: int, **settings: object) -> Order:
+    student = StudentConfig.model_validate({"name": "s", **settings})
+    return Order(
+        student=student,
+        scope="t",
+        trigger="complete",
+        recipe="r",
+        tasks=(TaskInfo(id=world.tasks["t"], name="t", answer_format="yes_no"),),
+        plan_ids=plans,
+    )
+
+
+def run(world: World, made: Config, asked: Order) -> dict[str, object]:
+    create_run(world.connection, [prepare(world.connection, made, asked)])
+    return unfinished(world.connection)[-1]
+
+
+def rows(directory: Path, name: str = "manifest.jsonl") -> list[dict[str, object]]:
+    return [json.loads(line) for line in (directory / name).read_text(encoding="utf-8").split("\n")[:-1]]
+
+
+def test_a_directory_is_written_from_what_was_decided(world: World) -> None:
+    plan, made = world.plan(), config(world)
+    sample(world, plan, " because \n", "since", None)
+    directory = materialise(world.connection, made, run(world, made, order(world, plan)))
+    assert directory == world.path.parent / "runs" / "1"
+    assert rows(directory) == [
+        {
+            "sample_id": 1,
+            "question_id": 1,
+            "question": "question q0?",
+            "rationale": "because",
+            "answer": "yes",
+        },
+        {"sample_id": 2, "question_id": 2, "question": "question q1?", "rationale": "since", "answer": "yes"},
+    ]
+    assert [(row["split"], row["question_id"]) for row in rows(directory, "questions.jsonl")] == [
+        *(("dev", 4), ("dev", 5), ("test", 6), ("test", 7)),
+    ]
+    spec = Spec.model_validate_json((directory / "spec.json").read_text())
+    assert (spec.run_id, spec.student, spec.scope, spec.trigger, spec.base) == (
+        1,
+        "s",
+        "t",
+        "complete",
+        "builtin:nano",
+    )
+    assert world.row("SELECT samples, questions, drops, digest FROM run") == (
+        *(2, 2, '{"empty rationale": 1}', spec.manifest_digest),
+    )
+
+
+def test_it_can_be_rebuilt_byte_for_byte_whatever_was_sampled_since(world: World) -> None:
+    plan, made = world.plan(rationales=3), config(world)
+    sample(world, plan, "because", "since \u2028 \U0001f600", "as")
+    row = run(world, made, order(world, plan))
+    directory = materialise(world.connection, made, row)
+    before = (directory / "manifest.jsonl").read_bytes()
+    sample(world, plan, "another", "one more")
+    world.task("t", [*reversed(question_rows(4)), *question_rows(2, split="test", start=5)])
+    for path in directory.iterdir():
+        path.unlink()
+    materialise(world.connection, made, row)
+    assert (directory / "manifest.jsonl").read_bytes() == before
+
+
+def test_pseudo_labels_are_kept_apart_and_rebuild_the_same_rows(world: World) -> None:
+    plan, made = world.plan(rationales=3), config(world)
+    sample(world, plan, "one", "two", "three", correct=False)  # all say "perhaps", and the gold answer is yes
+    sample(world, plan, "four", correct=False)
+    world.connection.execute("UPDATE sample SET extracted = 'Perhaps' WHERE id = 4")
+    asked = order(world, plan, curation={"labels": "majority"})
+    assert training_rows(world.connection, made, order(world, plan)).rows == []
+    row = run(world, made, asked)
+    assert world.rows("SELECT question_id, answer, votes, voters FROM run_label") == [(1, "perhaps", 2, 2)]
+    directory = materialise(world.connection, made, row)
+    assert [(each["sample_id"], each["answer"]) for each in rows(directory)] == [
+        (1, "perhaps"),
+        (4, "perhaps"),
+    ]
+    assert world.row("SELECT drops FROM run") == ('{"no majority": 2}',)
+
+
+def test_a_directory_that_is_whole_is_left_alone(world: World) -> None:
+    plan, made = world.plan(), config(world)
+    sample(world, plan, "because")
+    row = run(world, made, order(world, plan))
+    directory = materialise(world.connection, made, row)
+    (directory / "manifest.jsonl").write_text("kept")
+    assert materialise(world.connection, made, row) == directory
+    assert (directory / "manifest.jsonl").read_text() == "kept"
+
+
+@pytest.mark.parametrize("method", ["fine-tune", "fine-tune-cot"])
+def test_rows_that_changed_since_are_refused(world: World, method: str) -> None:
+    plan, made = world.plan(), config(world)
+    sample(world, plan, "because")
+    row = run(world, made, order(world, plan, method=method))
+    world.connection.execute("UPDATE question SET gold = 'no' WHERE id = 1")
+    with pytest.raises(JobFailed, match=r"start it anew with `coterie train t --student s`"):
+        materialise(world.connection, made, row)
+    assert not (world.path.parent / "runs" / "1" / "spec.json").exists()
+
+
+def test_plain_fine_tuning_reads_the_training_questions_and_their_answers(world: World) -> None:
+    made = config(world)
+    new = prepare(world.connection, made, order(world, method="fine-tune"))
+    assert (new.rows, new.questions, new.sample_ids, new.drops) == (3, 3, (), {})
+    directory = materialise(world.connection, made, run(world, made, order(world, method="fine-tune")))
+    assert rows(directory)[0] == {
+        **{
+            "sample_id": None,
+            "question_id": 1,
+            "question": "question q0?",
+            "rationale": None,
+            "answer": "yes",
+        }
+    }
+    assert len(rows(directory)) == 3
+
+
+def test_training_questions_that_stand_in_a_test_split_are_left_out(world: World) -> None:
+    questions = [question_row(f"q{number}", LONG.format(number)) for number in range(3)]
+    copy = question_row("copy", LONG.format(1).upper(), split="test")
+    world.task("t", [*questions, copy])
+    plan, made = world.plan(), config(world)
+    sample(world, plan, "a", "b", "c")
+    new = prepare(world.connection, made, order(world, plan))
+    assert new.sample_ids == (1, 3)
+    assert new.drops == {"question stands in a test split": 1}
+    kept = prepare(world.connection, made, order(world, plan, curation={"drop_test_overlap": False}))
+    assert kept.sample_ids == (1, 2, 3)
+    plain = prepare(
+        world.connection, made, order(world, method="fine-tune")
+    )  # compared fairly: the same rule
+    assert (plain.rows, plain.drops) == (2, {"question stands in a test split": 1})
+    directory = materialise(world.connection, made, run(world, made, order(world, method="fine-tune")))
+    assert len(rows(directory)) == 2
+
+
+def test_what_may_not_be_trained_on_is_not(world: World) -> None:
+    plan = world.plan(rationales=2)
+    sample(world, plan, "a1", "a2", teacher="a")
+    sample(world, plan, "b1", "b2", teacher="b")
+    assert prepare(world.connection, config(world), order(world, plan)).sample_ids == (1, 4, 2, 3)
+    assert prepare(world.connection, config(world, b=False), order(world, plan)).sample_ids == (1, 2)
+    assert prepare(world.connection, config(world, a=False, b=False), order(world, plan)).rows == 0
+
+
+def test_a_wrong_rationale_is_kept_only_on_request_and_with_its_own_answer(world: World) -> None:
+    plan, made = world.plan(), config(world)
+    sample(world, plan, "wrong", correct=False)
+    new = prepare(world.connection, made, order(world, plan))
+    assert (new.rows, new.drops) == (0, {"wrong answer": 1})
+    asked = order(world, plan, curation={"keep": "all"})
+    assert rows(materialise(world.connection, made, run(world, made, asked)))[0]["answer"] == "perhaps"
+
+
+def test_samples_that_two_plans_share_are_read_once(world: World) -> None:
+    plans = world.plan("p", rationales=1), world.plan("q", rationales=2)
+    sample(world, plans[1], "a", "b", "c", "d")
+    new = prepare(world.connection, config(world), order(world, *plans))
+    assert sorted(new.sample_ids) == [1, 2, 3, 4]
+    assert len(prepare(world.connection, config(world), order(world, plans[0])).sample_ids) == 3
+
+
+def test_a_local_base_becomes_an_absolute_path(world: World) -> None:
+    made = config(world)
+    (world.path.parent / "model").mkdir()
+    for number, (base, meant) in enumerate(
+        [
+            ("model", str(world.path.parent / "model")),
+            ("./none", str(world.path.parent / "none")),
+            ("google/flan-t5-small", "google/flan-t5-small"),
+            ("builtin:nano", "builtin:nano"),
+        ]
+    ):
+        asked = order(world, method="fine-tune", base=base, training={"seed": number})
+        create_run(world.connection, [prepare(world.connection, made, asked)])
+        world.connection.execute("UPDATE run SET trigger = ? WHERE trigger = 'complete'", (str(number),))
+        row = unfinished(world.connection)[-1]
+        spec = json.loads((materialise(world.connection, made, row) / "spec.json").read_text())
+        assert spec["base"] == meant
+
+
+def test_a_student_may_read_some_teachers_only(world: World) -> None:
+    plan, made = world.plan(rationales=2), config(world)
+    sample(world, plan, "of a", "of a too", "of a as well", teacher="a")
+    sample(world, plan, "of b", "of b too", "of b as well", teacher="b")
+
+    def read(made: Config, **settings: object) -> list[str | None]:
+        return [
+            row.rationale
+            for row in training_rows(world.connection, made, order(world, plan, **settings)).rows
+        ]
+
+    assert read(made, teachers=["b"]) == ["of b", "of b too", "of b as well"]
+    assert len(read(made)) == len(read(made, teachers=["b", "a"])) == 6
+    assert read(config(world, b=False), teachers=["b"]) == []  # its terms do not allow it
+
+
+def test_answers_alone_are_mixed_in_and_rebuilt(world: World) -> None:
+    plan, made = world.plan(rationales=2), config(world)
+    sample(world, plan, "because", "since", "as", "because of", "since then", "as if")
+    asked = order(world, plan, curation={"mix_answers": 0.25})
+    chosen = training_rows(world.connection, made, asked)
+    alone = [row for row in chosen.rows if row.rationale is None]
+    assert (len(chosen.rows), len(alone)) == (8, 2)  # a quarter of all
+    assert {row.question for row in alone} <= {f"question q{n}? (Answer only.)" for n in range(3)}
+    assert all(row.answer == "yes" and row.sample_id is None for row in alone)
+    for place, row in enumerate(chosen.rows):  # each after the rationales of its question
+        if row.rationale is None:
+            assert chosen.rows[place - 1].question_id == row.question_id
+    assert chosen.sample_ids == (1, 4, 2, 5, 3, 6)
+    made_run = run(world, made, asked)
+    assert made_run["samples"] == 8
+    directory = materialise(world.connection, made, made_run)
+    assert [each["rationale"] is None for each in rows(directory)] == [
+        row.rationale is None for row in chosen.rows
+    ]
+    most = training_rows(world.connection, made, order(world, plan, curation={"mix_answers": 0.9}))
+    assert len(most.rows) == 6 + 3  # each question at most once

@@ -1,0 +1,383 @@
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from daemon.events import PlanCompleted, RunFailed, SampleStored, ThresholdReached
+from daemon.host.clock import SystemClock
+from daemon.sampling.plans import ActivePlan, recipe_of
+from daemon.training.planner import Planner, scopes_of
+from daemon.training.run_fingerprint import run_recipe
+from daemon.training.trainer import Trainer
+from engine.config import Config, PlanConfig, StudentConfig, TeacherConfig
+from engine.strategies import Exemplar, Wording
+from state.runs import RunChange, change_run
+from state.slots import out_elsewhere
+from tests.daemon.parts import Heard, active_plan, config_of, teacher_config, until, writing
+from tests.state.world import World, make, question_rows
+
+pytestmark = pytest.mark.anyio
+
+FIRST_RUN = "88a7fe710e9129ddde9c1770"
+"""The recipe of a default student without plans."""
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    found = make(tmp_path / "state.db", questions=10)
+    found.task("u", question_rows(10))
+    yield found
+    found.connection.close()
+
+
+def config(world: World, *students: dict[str, Any], plans: tuple[str, ...] = ("p",)) -> Config:
+    return config_of(
+        world.path.parent,
+        teachers={"a": {"builtin": True, "model": "m"}},
+        tasks={name: {"source": "x.jsonl", "answer": "yes_no"} for name in ("t", "u")},
+        plans=[{"name": name} for name in plans],
+        students=[{"name": "s", "train_at": [3, 6, "complete"], "tasks": ["t"], **each} for each in students],
+    )
+
+
+class Bench:
+    def __init__(self, planner: Planner, trainer: Trainer, heard: Heard, world: World) -> None:
+        self.planner, self.trainer, self.heard, self.world = planner, trainer, heard, world
+
+    async def look(self) -> list[tuple[Any, ...]]:
+        """Lets the planner see what was stored, and gives the runs there are."""
+        await until(lambda: self.planner.idle)
+        self.heard.bus.emit(SampleStored(plan="p", task="t", correct=True))
+        self.planner.changed.notify()
+        await until(lambda: self.planner.idle)
+        return self.runs()
+
+    def runs(self) -> list[tuple[Any, ...]]:
+        return self.world.rows("SELECT scope, trigger, samples, state FROM run ORDER BY id")
+
+
+@asynccontextmanager
+async def planning(world: World, made: Config, plans: list[ActivePlan]) -> AsyncIterator[Bench]:
+    heard = Heard()
+    async with writing(world) as writer:
+        trainer = Trainer(
+            made, boot_id=world.boot, writer=writer, bus=heard.bus, clock=SystemClock(), devices=[]
+        )
+        planner = Planner(
+            made, writer=writer, bus=heard.bus, trainer=trainer, plans=plans, task_ids=world.tasks
+        )
+        async with anyio.create_task_group() as group:
+            await group.start(planner.serve)
+            yield Bench(planner, trainer, heard, world)
+            group.cancel_scope.cancel()
+
+
+def accept(world: World, plan: ActivePlan, count: int, *, correct: bool = True) -> None:
+    world.store(world.claim(plan.id, count), correct=correct)
+
+
+async def test_a_trigger_fires_once_and_the_highest_of_several(world: World) -> None:
+    plan = active_plan(world)
+    async with planning(world, config(world, {}), [plan]) as bench:
+        accept(world, plan, 2)
+        assert await bench.look() == []
+        accept(world, plan, 1)
+        assert await bench.look() == [("t", "3", 3, "queued")]
+        assert await bench.look() == [("t", "3", 3, "queued")]
+        assert bench.trainer.queued == 1
+        accept(world, plan, 7)
+        plan.exhausted = True
+        assert await bench.look() == [("t", "3", 3, "queued"), ("t", "complete", 10, "queued")]
+        assert [event.trigger for event in bench.heard.of(ThresholdReached)] == ["3", "complete"]
+    async with planning(world, config(world, {}), [plan]) as bench:  # another start
+        assert len(await bench.look()) == 2
+
+
+async def test_a_plan_whose_samples_are_out_for_a_plan_that_shares_them_is_not_complete(world: World) -> None:
+    few, many = active_plan(world, "few", rationales=1), active_plan(world, "many", rationales=2)
+    made = config(world, {"train_at": ["complete"], "plans": ["few"]}, plans=("few", "many"))
+    async with planning(world, made, [few, many]) as bench:
+        accept(world, few, 6)
+        shared, further = world.claim(many.id, 4), world.claim(many.id, 3)  # of first and second rationales
+        many.open = 7
+        few.exhausted = world.claim(few.id, 1).exhausted  # passes over what the other plan has in hand
+        few.shared_out = out_elsewhere(world.connection, [few.id])[0]
+        assert await bench.look() == []
+        world.store(shared)
+        few.shared_out = out_elsewhere(world.connection, [few.id])[0]
+        assert await bench.look() == [("t", "complete", 10, "queued")]
+        world.store(further)
+        assert len(await bench.look()) == 1
+
+
+async def test_without_an_accepted_rationale_a_run_fails_and_says_why(world: World) -> None:
+    plan = active_plan(world, rationales=1)
+    async with planning(world, config(world, {}), [plan]) as bench:
+        await until(lambda: bench.planner.idle)
+        accept(world, plan, 10, correct=False)
+        plan.exhausted = True
+        bench.heard.bus.emit(PlanCompleted(plan="p", task="t", accepted=0, rejected=10, failed=0))
+        await until(lambda: bench.planner.idle)
+        assert bench.runs() == [("t", "complete", 0, "failed")]
+        (event,) = bench.heard.of(RunFailed)
+        assert "no accepted rationale to train on" in event.reason
+        assert bench.trainer.queued == 0
+        assert json.loads(world.row("SELECT drops FROM run")[0]) == {"wrong answer": 10}
+
+
+async def test_after_an_empty_run_train_makes_a_new_one_with_what_there_is_now(world: World) -> None:
+    plan = active_plan(world, rationales=1)
+    async with planning(world, config(world, {}), [plan]) as bench:
+        accept(world, plan, 2, correct=False)
+        plan.exhausted = True
+        assert await bench.look() == [("t", "complete", 0, "failed")]
+        accept(world, plan, 2)
+        said = await bench.planner.train_now("t", None)
+        assert said == "run 2 (s on t) is queued"
+        assert bench.runs()[1][2:] == (2, "queued")
+
+
+async def test_train_goes_on_with_a_run_that_stopped_or_failed(world: World) -> None:
+    plan = active_plan(world)
+    async with planning(world, config(world, {}), [plan]) as bench:
+        accept(world, plan, 3)
+        await bench.look()
+        for state in ("stopped", "failed"):
+            values = {"state": state, "tries": 3, "error": "why", "ended_at": 5}
+            change_run(world.connection, [RunChange(run_id=1, values=values)])
+            assert await bench.planner.train_now("t", "s") == "run 1 (s on t) goes on"
+            assert world.row("SELECT state, tries, error, ended_at FROM run") == ("queued", 0, None, None)
+        change_run(world.connection, [RunChange(run_id=1, values={"state": "done"})])
+        assert (await bench.planner.train_now("t", "s")).endswith("is queued")
+        assert world.row("SELECT count(*) FROM run WHERE trigger LIKE 'manual-%'") == (1,)
+
+
+async def test_train_without_such_a_student_says_so(world: World) -> None:
+    async with planning(world, config(world, {}), []) as bench:
+        with pytest.raises(ValueError, match="no student trains on 'u'"):
+            await bench.planner.train_now("u", None)
+        with pytest.raises(ValueError, match="no student x trains on 't'"):
+            await bench.planner.train_now("t", "x")
+
+
+async def test_samples_that_plans_share_count_once(world: World) -> None:
+    plans = [active_plan(world, "p", rationales=1), active_plan(world, "q", rationales=2)]
+    assert plans[0].recipe == plans[1].recipe
+    async with planning(world, config(world, {}, plans=("p", "q")), plans) as bench:
+        accept(world, plans[1], 2)
+        assert await bench.look() == []
+        accept(world, plans[1], 1)
+        assert await bench.look() == [("t", "3", 3, "queued")]
+
+
+async def test_each_task_has_runs_of_its_own_and_a_joint_student_one_for_all(world: World) -> None:
+    plans = [active_plan(world, "p", task=task) for task in ("t", "u")]
+    made = config(
+        world,
+        {"tasks": ["*"], "train_at": [2]},
+        {"name": "joint", "tasks": ["*"], "scope": "joint", "train_at": [3]},
+    )
+    async with planning(world, made, plans) as bench:
+        accept(world, plans[0], 2)
+        accept(world, plans[1], 1)
+        assert sorted(await bench.look()) == [("joint", "3", 3, "queued"), ("t", "2", 2, "queued")]
+        assert world.rows("SELECT scope, task_id FROM run ORDER BY scope") == [("joint", None), ("t", 1)]
+
+
+async def test_only_the_plans_it_names_on_the_train_split_feed_a_student(world: World) -> None:
+    world.task("t", [*question_rows(10), *question_rows(5, split="test", start=10)])
+    plans = [
+        active_plan(world, "p"),
+        active_plan(world, "other", temperature=0.1),
+        active_plan(world, "exam", split="test", temperature=0),
+    ]
+    made = config(world, {"plans": ["p"], "train_at": [2]}, plans=("p", "other"))
+    async with planning(world, made, plans) as bench:
+        accept(world, plans[1], 9)
+        accept(world, plans[2], 5)
+        assert await bench.look() == []
+        accept(world, plans[0], 2)
+        assert await bench.look() == [("t", "2", 2, "queued")]
+
+
+async def test_hinted_rationales_count_only_for_those_who_read_them(world: World) -> None:
+    plans = [active_plan(world), active_plan(world, "h", strategy="rationalize", needs="p")]
+    students = ({"name": "s"}, {"name": "both", "curation": {"hinted": True}})
+    made = config(world, *students, plans=("p", "h"))
+    async with planning(world, made, plans) as bench:
+        accept(world, plans[0], 2)
+        accept(world, plans[1], 1)
+        await bench.look()
+        assert world.rows("SELECT student, trigger FROM run") == [("both", "3")]
+
+
+async def test_a_student_of_the_majority_counts_what_is_stored(world: World) -> None:
+    plan = active_plan(world)
+    students = ({"name": "s"}, {"name": "blind", "curation": {"labels": "majority"}})
+    async with planning(world, config(world, *students), [plan]) as bench:
+        world.store(world.claim(plan.id, 3), correct=False)
+        await bench.look()
+        assert world.rows("SELECT student, trigger FROM run") == [("blind", "3")]
+
+
+def recipe(world: World, settings: dict[str, Any], plans: list[ActivePlan], digest: str = "d") -> str:
+    made = config(world, settings)
+    (scope,) = scopes_of(made.students[0], made)
+    return run_recipe(scope.student, plans, [digest])
+
+
+def test_what_makes_another_student(world: World) -> None:
+    plan, other = active_plan(world), active_plan(world, "other", temperature=0.1)
+    base = recipe(world, {}, [plan])
+    assert len(base) == 24
+    # of the first release: a setting that came later must not train every student again
+    assert recipe(world, {}, []) == FIRST_RUN
+    for settings in (
+        {"name": "renamed"},
+        {"train_at": [1]},
+        {"priority": 5},
+        {"training": {"devices": 4, "checkpoint_steps": 7, "keep_checkpoints": 1}},
+    ):
+        assert recipe(world, settings, [plan]) == base, settings
+    for settings in (
+        {"training": {"seed": 1}},
+        {"training": {"learning_rate": 1e-4}},
+        {"rationales": 1},
+        {"base": "gpt2"},
+        {"method": "fine-tune"},
+        {"curation": {"keep": "all"}},
+        {"curation": {"hinted": True}},
+        {"curation": {"labels": "majority"}},
+        {"evaluation": {"best": False}},
+    ):
+        assert recipe(world, settings, [plan]) != base, settings
+    assert recipe(world, {}, [plan, other]) != base
+    assert recipe(world, {}, [plan], digest="changed") != base
+    answers = {"method": "fine-tune"}
+    assert recipe(world, answers, [plan]) == recipe(world, answers, [other])
+
+
+@pytest.mark.parametrize(
+    ("settings", "same"),
+    [
+        ({"name": "renamed"}, True),
+        ({"rationales": 16}, True),
+        ({"weight": 2.0}, True),
+        ({"budget_usd": 1.0}, True),
+        ({"stop_after_correct": 1}, True),
+        ({"max_rationales": 9}, True),
+        ({"correct_per_task": 100}, True),
+        ({"temperature": 0.6}, False),
+        ({"max_tokens": 100}, False),
+        ({"top_p": 0.9}, False),
+        ({"strategy": "zero-shot-cot-chat"}, False),
+        ({"answer_max_tokens": 8}, False),
+    ],
+)
+def test_what_makes_another_plan(settings: dict[str, Any], same: bool) -> None:
+    teachers = [teacher_config()]
+    plan = {"name": "p", "rationales": 2}
+    base = recipe_of(PlanConfig.model_validate(plan), teachers)
+    assert (recipe_of(PlanConfig.model_validate({**plan, **settings}), teachers) == base) is same
+
+
+def test_a_wording_makes_another_plan_and_the_default_the_same() -> None:
+    teachers, plan = [teacher_config()], PlanConfig.model_validate({"name": "p", "strategy": "few-shot-cot"})
+    example = Exemplar(question="q", rationale="r", answer="a")
+    recipes = [
+        recipe_of(plan, teachers, wording)
+        for wording in (Wording(), Wording(prompt="x"), Wording(trigger="x"), Wording(exemplars=(example,)))
+    ]
+    assert len(set(recipes)) == 4 and recipes[0] == recipe_of(plan, teachers)
+    # of the first release: a field that came later must not make what was paid for another plan
+    default = recipe_of(
+        PlanConfig.model_validate({"name": "p"}), [TeacherConfig(builtin=True, model="practice-large")]
+    )
+    assert default == "56a9ec7d094a5b41a9bce7a9"
+
+
+def test_what_makes_another_teacher() -> None:
+    plan = PlanConfig.model_validate({"name": "p"})
+
+    def of(*teachers: dict[str, Any]) -> str:
+        return recipe_of(plan, [teacher_config(**each) for each in teachers])
+
+    assert of({}) == of({}, {}) == of({"concurrency": 3, "usd_per_million_input": 1.0, "max_attempts": 2})
+    assert of({"model": "x"}, {"model": "y"}) == of({"model": "y"}, {"model": "x"})
+    assert (
+        len(
+            {
+                of({}),
+                of({"model": "x"}),
+                of({"extra_body": {"seed": 1}}),
+                of({"extra_body": {"thinking": {"type": "enabled", "budget_tokens": 1024}}}),
+                of({"extra_body": {"thinking": {"type": "enabled", "budget_tokens": 2048}}}),
+                of({"omit": ["temperature"]}),
+                of({"dialect": "openai-completions"}),
+            }
+        )
+        == 7
+    )
+    one = {"thinking": {"type": "enabled", "budget_tokens": 1024}, "a": [1, {"b": 2, "c": 3}]}
+    other = {"a": [1, {"c": 3, "b": 2}], "thinking": {"budget_tokens": 1024, "type": "enabled"}}
+    assert of({"extra_body": one}) == of({"extra_body": other})  # the order in the file is no matter
+    assert of({"omit": ["seed", "top_p"]}) == of({"omit": ["top_p", "seed"]})
+
+
+def test_a_student_without_tasks_to_share_has_a_scope_each(world: World) -> None:
+    made = config(world, {"tasks": ["*"]}, {"name": "joint", "tasks": ["*"], "scope": "joint"})
+    assert [
+        (scope.student.name, scope.name, scope.tasks) for s in made.students for scope in scopes_of(s, made)
+    ] == [
+        ("s", "t", ("t",)),
+        ("s", "u", ("u",)),
+        ("joint", "joint", ("t", "u")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "recipe"),
+    [
+        ({}, "781e64623a38997e07682bc9"),
+        (
+            {
+                "method": "fine-tune",
+                "base": "t5-small",
+                "training": {"zero_stage": 1, "lora_rank": 8, "epochs": 3},
+            },
+            "d55d97501fc53079fc04126e",
+        ),
+    ],
+)
+def test_the_recipe_of_a_run_is_what_it_was_before_settings_were_added(
+    settings: dict[str, Any], recipe: str
+) -> None:
+    student = StudentConfig.model_validate({"name": "s", **settings})
+    assert run_recipe(student, [], ["d"]) == recipe
+
+
+@pytest.mark.parametrize(
+    ("settings", "same"),
+    [
+        ({"training": {"loss_chunk": 5, "offload": "optimizer", "compile": True, "attention": "sdpa"}}, True),
+        (
+            {"training": {"hostfile": "hosts", "launcher": "slurm", "master_port": 1, "tracker": "wandb"}},
+            True,
+        ),
+        ({"evaluation": {"server_url": "http://127.0.0.1:1/v1", "batching": "continuous"}}, True),
+        ({"evaluation": {"temperature": 0.2}}, True),  # nothing is sampled
+        ({"evaluation": {"samples": 5}}, False),
+        ({"training": {"packing": True}}, False),
+        ({"start_from": "previous"}, False),
+    ],
+)
+def test_only_what_changes_a_student_changes_its_recipe(settings: dict[str, Any], same: bool) -> None:
+    plain, other = (StudentConfig.model_validate({"name": "s", **each}) for each in ({}, settings))
+    recipes = {run_recipe(student, [], ["d"]) for student in (plain, other)}
+    assert len(recipes) == (1 if same else 2)

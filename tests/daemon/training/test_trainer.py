@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from daemon.events import RunFailed, RunNoted, SampleStored
+from daemon.host.clock import SystemClock
+from daemon.host.oom import killed_for_memory
+from daemon.training.devices import Device
+from daemon.training.manifest import materialise
+from daemon.training.planner import Planner
+from daemon.training.run_process import Underway
+from daemon.training.trainer import Trainer
+from engine.config import Config
+from engine.students.orders import Launch, read_launch, write_launch
+from engine.students.progress import FILE, ProgressWriter
+from state.runs import RunChange, change_run, unfinished
+from tests.daemon.parts import Heard, active_plan, config_of, until, writing
+from tests.state.world import World, make
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    found = make(tmp_path / "state.db", questions=10)
+    yield found
+    found.connection.close()
+
+
+def config(world: World, **training: object) -> Config:
+    student = {
+        **{"name": "s", "tasks": ["t"], "train_at": [3, 6], "start_from": "previous"},
+        "training": {"steps": 2, "batch_tokens": 64, **training},
+        "evaluation": {"dev_evaluations": 0},
+    }
+    return config_of(
+        world.path.parent,
+        teachers={"a": {"builtin": True, "model": "m"}},
+        tasks={"t": {"source": "x.jsonl", "answer": "yes_no"}},
+        plans=[{"name": "p"}],
+        students=[student],
+    )
+
+
+async def test_a_run_too_large_for_the_memory_is_tried_in_parts_and_the_next_one_starts_from_it(
+    world: World,
+) -> None:
+    made, plan, heard = config(world), active_plan(world), Heard()
+    devices = [Device(f"cpu:{index}", "cpu", index, 1) for index in (0, 1)]
+    async with writing(world) as writer:
+        trainer = Trainer(
+            made, boot_id=world.boot, writer=writer, bus=heard.bus, clock=SystemClock(), devices=devices
+        )
+        planner = Planner(
+            made, writer=writer, bus=heard.bus, trainer=trainer, plans=[plan], task_ids=world.tasks
+        )
+        async with anyio.create_task_group() as group:
+            await group.start(planner.serve)
+            for wanted in (1, 2):
+                world.store(world.claim(plan.id, 3))
+                heard.bus.emit(SampleStored(plan="p", task="t", correct=True))
+                planner.changed.notify()
+                await until(lambda wanted=wanted: len(world.rows("SELECT id FROM run")) == wanted)
+            # The first run's process is gone; its last word was that the memory was too small.
+            directory = materialise(world.connection, made, unfinished(world.connection)[0])
+            said = ProgressWriter(directory / FILE)
+            said.write("failed", message="out of memory: lower training.batch_tokens", rank=0, memory=True)
+            said.close()
+            dead = {"state": "training", "pid": 2**22 + 1, "pid_started": 1.0, "tries": 1}
+            await writer.do(change_run, RunChange(run_id=1, values=dead))
+            await group.start(trainer.serve)
+            await until(
+                lambda: trainer.idle and not world.rows("SELECT id FROM run WHERE state <> 'done'"), 120
+            )
+            group.cancel_scope.cancel()
+    assert heard.of(RunFailed) == []
+    [note] = heard.of(RunNoted)
+    assert note.message() == (
+        "run 1 (s on t): out of memory: lower training.batch_tokens; it goes on with each micro-batch in 2 parts, "
+        "as with batch_tokens = 32 and accumulation = 2: a step's rows and tokens stay"
+    )
+    first, second = (json.loads((made.runs / run / "spec.json").read_text()) for run in "12")
+    assert first["pieces"] == 2 and first["base"] == "builtin:nano" and first["started_from"] is None
+    assert world.rows("SELECT tries, state FROM run") == [(1, "done"), (1, "done")]
+    # Two devices were free: the second run waited for the first, and is what that became, trained further.
+    assert second["base"] == str(made.runs / "1" / "student") and second["started_from"] == 1
+    assert (
+        "| started from | the student of run 1 |" in (made.runs / "2" / "student" / "README.md").read_text()
+    )
+    ended, begun = world.rows(
+        "SELECT ended_at FROM run WHERE id = 1 UNION SELECT started_at FROM run WHERE id = 2"
+    )
+    assert ended <= begun
+
+
+@pytest.mark.parametrize(
+    ("last", "state", "tries"), [("done", "done", 3), ("stopped", "queued", 2), ("step", "failed", 3)]
+)
+async def test_what_a_run_said_last_counts_though_the_daemon_that_read_it_was_killed(
+    world: World, last: str, state: str, tries: int
+) -> None:
+    made, plan, heard = config(world), active_plan(world), Heard()
+    async with writing(world) as writer:
+        trainer = Trainer(
+            made, boot_id=world.boot, writer=writer, bus=heard.bus, clock=SystemClock(), devices=[]
+        )
+        planner = Planner(
+            made, writer=writer, bus=heard.bus, trainer=trainer, plans=[plan], task_ids=world.tasks
+        )
+        async with anyio.create_task_group() as group:
+            await group.start(planner.serve)
+            world.store(world.claim(plan.id, 3))
+            heard.bus.emit(SampleStored(plan="p", task="t", correct=True))
+            planner.changed.notify()
+            await until(lambda: world.rows("SELECT id FROM run"))
+            directory = materialise(world.connection, made, unfinished(world.connection)[0])
+            (directory / "predictions.jsonl").write_text("")
+            said = ProgressWriter(directory / FILE)
+            said.write(last, step=1, steps=1, reason="complete")
+            said.close()
+            read = (directory / FILE).stat().st_size  # its process is gone, and all it said was read
+            gone = {"state": "evaluating", "pid": 2**22 + 1, "pid_started": 1.0, "tries": 3}
+            await writer.do(change_run, RunChange(run_id=1, values={**gone, "progress_offset": read}))
+            await group.start(trainer.serve)
+            await until(lambda: world.row("SELECT state FROM run") != ("evaluating",))
+            group.cancel_scope.cancel()
+    assert world.row("SELECT state, tries FROM run") == (state, tries)
+
+
+async def test_a_run_whose_hostfile_is_gone_fails_and_says_so(world: World) -> None:
+    made, plan, heard = config(world), active_plan(world), Heard()
+    world.store(world.claim(plan.id, 3))
+    gone = config(world, hostfile="hosts")
+    async with writing(world) as writer:
+        trainer = Trainer(
+            gone,
+            boot_id=world.boot,
+            writer=writer,
+            bus=heard.bus,
+            clock=SystemClock(),
+            devices=[Device("cpu:0", "cpu", 0, 1)],
+        )
+        planner = Planner(
+            made, writer=writer, bus=heard.bus, trainer=trainer, plans=[plan], task_ids=world.tasks
+        )
+        async with anyio.create_task_group() as group:
+            await group.start(planner.serve)
+            await until(lambda: world.rows("SELECT id FROM run"))
+            await group.start(trainer.serve)
+            await until(lambda: heard.of(RunFailed))
+            group.cancel_scope.cancel()
+    [failed] = heard.of(RunFailed)
+    assert "the hostfile" in failed.reason and "cannot be read" in failed.reason
+
+
+def test_a_run_of_several_machines_is_stopped_by_an_order(tmp_path: Path) -> None:
+    start = Launch(start="one", launcher="pdsh", hosts=(("a", 1),), address="a", port=1, env={})
+    write_launch(tmp_path, start)
+    run = Underway(
+        row={}, devices=(), directory=tmp_path, pid=2**22 + 1, pid_started=1.0, task_ids={}, launched=True
+    )
+    for what, order in ((run.ask_to_stop, "stop"), (run.kill, "end")):
+        what()
+        told = read_launch(tmp_path)
+        assert told is not None and told.order == order
+
+
+@pytest.mark.parametrize(
+    ("group", "file", "text"),
+    [
+        ("0::/a/b", "a/b/memory.events", "low 0\noom 4\noom_kill 3\n"),
+        ("9:x:/\n4:cpu,memory:/c", "memory/c/memory.oom_control", "oom_kill_disable 0\noom_kill 3\n"),
+    ],
+)
+def test_the_kernel_counts_processes_killed_for_memory(
+    tmp_path: Path, group: str, file: str, text: str
+) -> None:
+    own, root = tmp_path / "cgroup", tmp_path / "groups"
+    assert killed_for_memory(own, root) is None
+    own.write_text(f"{group}\n")
+    assert killed_for_memory(own, root) is None
+    (root / file).parent.mkdir(parents=True)
+    (root / file).write_text(text)
+    assert killed_for_memory(own, root) == 3

@@ -1,0 +1,272 @@
+"""A teacher that is no server: it stands in for the client, has limits and weather, and bills on its own account.
+
+What the daemon sees of it goes through the real dialects and the real classification of errors. Whether a
+request is billed is settled when it arrives, whatever becomes of the daemon that sent it.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import math
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from typing import Any
+
+import aiohttp
+import anyio
+from aiohttp.client_reqrep import ConnectionKey
+from multidict import CIMultiDict
+from pydantic import SecretStr
+
+from daemon.sampling.budget import Price
+from engine.config import TeacherConfig
+from engine.teachers.classify import classify_exception, classify_status
+from engine.teachers.client import Answer
+from engine.teachers.decode import decode_json
+from engine.teachers.dialects import dialect
+from engine.teachers.failures import Failure, MalformedAnswer
+from engine.teachers.headers import rate_headers
+from engine.teachers.messages import Request
+from engine.teachers.tokens import estimate_prompt, estimate_tokens
+
+WALL = 1_700_000_000.0
+WINDOW_S = 60.0
+
+BURNS = ("5xx", "503-told", "malformed")
+"""Faults that use up an attempt of a sample."""
+AMBIGUOUS = ("reset-before", "reset-after", "truncate", "timeout")
+PERMANENT = ("400", "filter")
+FAULTS = (
+    *("429", "429-told", "refused", "dns", "slow", "quota", "402", "401"),
+    *(BURNS + AMBIGUOUS + PERMANENT),
+)
+BILLED = ("ok", "slow", "reset-after", "truncate", "timeout", "malformed")
+
+_HOST = ConnectionKey("teacher.invalid", 443, True, True, None, None, None)
+_MALFORMED = (b"", b"<html>busy</html>", b'{"choices": []}', b"null", b'{"choices": [{"message"', b"\xff\xfe")
+
+
+@dataclass(frozen=True)
+class Weather:
+    """For a while, some share of the requests meets a fault."""
+
+    start: float
+    end: float
+    fault: str
+    share: float
+
+
+@dataclass
+class Habits:
+    """What a teacher is like."""
+
+    requests_per_minute: int | None
+    concurrency: int | None
+    tells: str  # how a refusal says when to come back: "", "seconds", "ms", "date", "headers"
+    latency_s: float
+    token_ratio: float  # billed prompt tokens to estimated ones
+    right: float  # share of right answers
+    no_usage: float  # share of answers without usage
+    weather: list[Weather]
+
+
+@dataclass
+class Entry:
+    """One request as the teacher saw it."""
+
+    at: float
+    boot: int
+    key: str
+    request_id: str
+    level: int  # so many of this key were at work when it came
+    fault: str = "ok"
+    billed: bool = False
+    cost: int = 0
+    digest: str = ""
+    delivered: bool = False
+
+
+@dataclass
+class School:
+    """One teacher; `send` is what `TeacherClient.send` is."""
+
+    name: str
+    config: TeacherConfig
+    habits: Habits
+    rng: random.Random
+    now: Callable[[], float]
+    boot: Callable[[], int]
+    moment: Callable[[str], Awaitable[None]]
+    entries: list[Entry] = field(default_factory=list)
+    _windows: dict[str, deque[float]] = field(default_factory=dict)
+    _in_flight: dict[tuple[int, str], int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.price = Price(
+            self.config.usd_per_million_input,
+            self.config.usd_per_million_output,
+            self.config.usd_per_million_input,
+        )
+
+    async def send(self, request: Request, *, request_id: str, key: SecretStr | None) -> Answer | Failure:
+        await self.moment("sent")
+        started = self.now()
+        await anyio.sleep(self.rng.uniform(0.001, 0.02))
+        await self.moment("arrived")
+        label = key.get_secret_value() if key is not None else ""
+        place = self.boot(), label
+        entry = Entry(self.now(), *place, request_id, self._in_flight.get(place, 0))
+        self.entries.append(entry)
+        entry.fault, headers = self._fate(place)
+        if entry.fault in BILLED:
+            entry.billed = True
+            raw, entry.cost = self._body(request)
+            if entry.fault == "malformed":
+                raw = self.rng.choice(_MALFORMED)
+            entry.digest = hashlib.sha256(raw).hexdigest()
+        else:
+            raw = b""
+        self._in_flight[place] = self._in_flight.get(place, 0) + 1
+        try:
+            await anyio.sleep(self._latency(entry.fault))
+        finally:
+            self._in_flight[place] -= 1
+        await self.moment("answered")
+        entry.delivered = True
+        return self._result(entry, request, raw, headers, self.now() - started)
+
+    def _fate(self, place: tuple[int, str]) -> tuple[str, CIMultiDict[str]]:
+        """What becomes of a request that arrives now, and the answer's headers."""
+        now, habits = self.now(), self.habits
+        headers: CIMultiDict[str] = CIMultiDict()
+        for weather in habits.weather:
+            if weather.start <= now < weather.end and self.rng.random() < weather.share:
+                if weather.fault in ("429-told", "503-told"):
+                    headers["retry-after"] = str(self.rng.choice((1, 2, 5, 20)))
+                return weather.fault, headers
+        window = self._windows.setdefault(place[1], deque())
+        while window and window[0] <= now - WINDOW_S:
+            window.popleft()
+        limit = habits.requests_per_minute
+        if limit is not None and len(window) >= limit:
+            self._tell(headers, window[0] + WINDOW_S - now)
+            return "limit", headers
+        if habits.concurrency is not None and self._in_flight.get(place, 0) >= habits.concurrency:
+            return "limit", headers
+        window.append(now)
+        if limit is not None and habits.tells == "headers":
+            headers["x-ratelimit-limit-requests"] = str(limit)
+            headers["x-ratelimit-remaining-requests"] = str(limit - len(window))
+        return "ok", headers
+
+    def _tell(self, headers: CIMultiDict[str], wait: float) -> None:
+        match self.habits.tells:
+            case "seconds":
+                headers["retry-after"] = str(math.ceil(wait))
+            case "ms":
+                headers["retry-after-ms"] = str(math.ceil(wait * 1000))
+            case "date":
+                headers["retry-after"] = formatdate(WALL + self.now() + wait + 1, usegmt=True)
+            case "headers":
+                headers["x-ratelimit-limit-requests"] = str(self.habits.requests_per_minute)
+                headers["x-ratelimit-remaining-requests"] = "0"
+                headers["x-ratelimit-reset-requests"] = f"{wait:.3f}s"
+
+    def _latency(self, fault: str) -> float:
+        if fault == "slow":
+            return self.rng.uniform(30, 600)
+        if fault == "timeout":
+            return self.config.timeout_seconds
+        if fault in ("ok", "malformed", "reset-after", "truncate"):
+            return self.habits.latency_s * self.rng.uniform(0.3, 3)
+        return self.rng.uniform(0.001, 0.1)
+
+    def _body(self, request: Request) -> tuple[bytes, int]:
+        """An answer and what it costs; now and then it has fewer choices than were asked for."""
+        if request.n > 1:
+            return self._several(request)
+        choice, completion = self._choice(request)
+        return self._written(request, [choice], completion)
+
+    def _several(self, request: Request) -> tuple[bytes, int]:
+        given = request.n if self.rng.random() < 0.8 else self.rng.randint(1, request.n)
+        made = [self._choice(request) for _ in range(given)]
+        choices = [{**choice, "index": index} for index, (choice, _) in enumerate(made)]
+        self.rng.shuffle(choices)
+        return self._written(request, choices, sum(tokens for _, tokens in made))
+
+    def _written(self, request: Request, choices: list[dict[str, Any]], completion: int) -> tuple[bytes, int]:
+        prompt = max(1, round(estimate_prompt(request) * self.habits.token_ratio))
+        body: dict[str, Any] = {"id": "x", "choices": choices}
+        if self.rng.random() >= self.habits.no_usage:
+            body["usage"] = {"prompt_tokens": prompt, "completion_tokens": completion}
+        return json.dumps(body).encode(), self.price.cost(prompt, completion)
+
+    def _choice(self, request: Request) -> tuple[dict[str, Any], int]:
+        """A choice and its tokens."""
+        text = request.messages[-1].content
+        first, second = (int(word) for word in text.split("What is ")[1].split("?")[0].split(" plus "))
+        total = first + second + (0 if self.rng.random() < self.habits.right else 1)
+        if "Therefore, the answer" in text:
+            answer = f" {total}."
+        else:
+            answer = f" {first} and {second} make {total}.\nAnswer: {total}"
+        reason = "length" if self.rng.random() < 0.02 else "stop"
+        completion = min(request.max_tokens, estimate_tokens(answer))
+        chat = self.config.dialect == "openai-chat"
+        said = {"message": {"role": "assistant", "content": answer}} if chat else {"text": answer}
+        return {"index": 0, "finish_reason": reason, **said}, completion
+
+    def _result(
+        self, entry: Entry, request: Request, raw: bytes, headers: CIMultiDict[str], latency: float
+    ) -> Answer | Failure:
+        """What the client makes of it."""
+        wall = WALL + self.now()
+        match entry.fault:
+            case "ok" | "slow" | "malformed":
+                try:
+                    completions = dialect(self.config.dialect).parse(decode_json(raw), request)
+                except MalformedAnswer as error:
+                    found = classify_exception(error)
+                    return Failure(kind=found.kind, reason=found.reason, raw=raw, status=200)
+                return Answer(
+                    raw=raw,
+                    completions=completions,
+                    status=200,
+                    headers=rate_headers(headers, wall),
+                    latency_s=latency,
+                    provider_id="x",
+                )
+            case "limit" | "429" | "429-told":
+                return classify_status(429, headers, b'{"error": {"message": "slow down"}}', wall=wall)
+            case "5xx":
+                return classify_status(self.rng.choice((500, 502, 503, 529)), headers, b"", wall=wall)
+            case "503-told":
+                return classify_status(503, headers, b"", wall=wall)
+            case "refused":
+                refused = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+                return classify_exception(aiohttp.ClientConnectorError(_HOST, refused))
+            case "dns":
+                return classify_exception(aiohttp.ClientConnectorDNSError(_HOST, OSError("no such host")))
+            case "reset-before" | "reset-after":
+                return classify_exception(aiohttp.ServerDisconnectedError())
+            case "truncate":
+                return classify_exception(aiohttp.ClientPayloadError())
+            case "timeout":
+                return classify_exception(TimeoutError())
+            case "quota":
+                return classify_status(
+                    429,
+                    headers,
+                    b'{"error": {"code": "insufficient_quota", "message": "no money"}}',
+                    wall=wall,
+                )
+            case "filter":
+                return classify_status(400, headers, b'{"error": {"code": "content_filter"}}', wall=wall)
+            case status:
+                return classify_status(int(status), headers, b'{"error": {"message": "no"}}', wall=wall)
