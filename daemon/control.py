@@ -112,7 +112,7 @@ class Control:
         await self._writer.do(note_budget, (command.id, usd, configured))
         total = self._ledger.total
         total.cap = micros(usd)
-        self._pipeline.claimer.look_again()
+        self._pipeline.scheduler.look_again()
         self._bus.emit(events.BudgetSet(usd=usd, used=total.used / 1e6))
         return BUDGET_SET.format(usd=money(usd, None), used=money(total.used / 1e6, None))
 

@@ -1,7 +1,7 @@
 """Reads the configuration again while the daemon works, and puts in force what can be.
 
 Invariants: everything is read and checked before anything is touched, so a wrong configuration is
-refused whole; `state.db` is brought in line in one transaction, while no claim is made; plans and desks
+refused whole; `state.db` is brought in line in one transaction, while no claim is made; plans and teachers
 that stay are changed in place, those that are gone end what is in flight and send nothing more, and
 come back as they were when they are configured again. A task whose questions changed keeps the old
 ones until the next start: samples of both would share counters.
@@ -29,12 +29,12 @@ from daemon.catalog.sync import (
     used_by_plans,
 )
 from daemon.host.clock import Clock
-from daemon.sampling.attempt_runner import Carrier
+from daemon.sampling.attempt_runner import AttemptRunner
 from daemon.sampling.budget import Ledger, micros
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.recovery import grade_missing, take_up
-from daemon.sampling.scheduler import Claimer
-from daemon.sampling.teacher import Desk
+from daemon.sampling.scheduler import Scheduler
+from daemon.sampling.teacher import Teacher
 from daemon.training.devices import Device, find_devices
 from daemon.training.planner import Planner
 from daemon.training.trainer import Trainer
@@ -45,17 +45,17 @@ from engine.tasks import GivenTask
 from engine.teachers.client import TeacherClient
 from engine.teachers.keys import TeacherKey
 from state.errors import StateLocked
-from state.tables import Teacher
+from state.tables import Teacher as TeacherRow
 from state.writer import Writer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Opening:
-    """How a teacher is opened: its client (and its process, where it is built in), its desk, a key's lane."""
+    """How a teacher is opened: its client (and its process, where it is built in), its teacher, a key's key."""
 
     client: Callable[[str, TeacherConfig, str | None], Awaitable[tuple[TeacherClient, str | None]]]
-    desk: Callable[[Teacher, TeacherConfig, TeacherClient, str | None], Desk]
-    lane: Callable[[Desk, TeacherKey], Awaitable[None]]
+    teacher: Callable[[TeacherRow, TeacherConfig, TeacherClient, str | None], Teacher]
+    workers: Callable[[Teacher, TeacherKey], Awaitable[None]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,8 +86,8 @@ class Reload:
         clock: Clock,
         bus: events.Bus,
         ledger: Ledger,
-        claimer: Claimer,
-        carrier: Carrier,
+        scheduler: Scheduler,
+        attempt_runner: AttemptRunner,
         planner: Planner,
         trainer: Trainer,
         opening: Opening,
@@ -105,8 +105,8 @@ class Reload:
         self._clock = clock
         self._bus = bus
         self._ledger = ledger
-        self._claimer = claimer
-        self._carrier = carrier
+        self._scheduler = scheduler
+        self._attempt_runner = attempt_runner
         self._planner = planner
         self._trainer = trainer
         self._opening = opening
@@ -136,7 +136,7 @@ class Reload:
         except CoterieError as error:
             self._bus.emit(events.ConfigRefused(reason=error.message))
             return
-        if self._claimer.closed:
+        if self._scheduler.closed:
             return  # the daemon stops
         with anyio.CancelScope(shield=True):
             await self._take_over(new)
@@ -148,7 +148,7 @@ class Reload:
             CoterieError: the configuration, a task, a key or an address is wrong.
         """
         wanted = await anyio.to_thread.run_sync(self._reread)
-        running = {desk.name: desk.config for desk in self._claimer.desks}
+        running = {teacher.name: teacher.config for teacher in self._scheduler.teachers}
         config, later = takeable(self.config, wanted, running)
         try:
             known = await anyio.to_thread.run_sync(known_tasks, config)
@@ -164,16 +164,16 @@ class Reload:
         devices: list[Device] = []
         if config.students and not self._trainer.has_devices:
             devices = await anyio.to_thread.run_sync(find_devices, config.daemon.devices)
-        desks = {desk.name: desk for desk in self._claimer.desks}
+        teachers = {teacher.name: teacher for teacher in self._scheduler.teachers}
         clients = {}
-        for name, teacher in config.teachers.items():
-            if name not in desks or readdressed(desks[name].config, teacher):
-                url = desks[name].url if name in desks else None
-                clients[name] = await self._opening.client(name, teacher, url)
+        for name, settings in config.teachers.items():
+            if name not in teachers or readdressed(teachers[name].config, settings):
+                url = teachers[name].url if name in teachers else None
+                clients[name] = await self._opening.client(name, settings, url)
         rekeyed = {
             name
             for name, keys in given.keys.items()
-            if name in desks and _differ(self._keys.get(name, ()), keys)
+            if name in teachers and _differ(self._keys.get(name, ()), keys)
         }
         return _New(
             config=config,
@@ -199,7 +199,7 @@ class Reload:
     async def _take_over(self, new: _New) -> None:
         config = new.config
         mended = new.rekeyed | set(new.clients)
-        async with self._claimer.still:
+        async with self._scheduler.still:
             try:
                 catalog = await anyio.to_thread.run_sync(self._synchronise, new, mended)
             except StateLocked as error:
@@ -210,20 +210,20 @@ class Reload:
             self.config = config
             self._remember(config, new.given)
             self._ledger.total.cap = micros(await anyio.to_thread.run_sync(budget_of, config))
-            for name, teacher in config.teachers.items():
-                await self._teacher(name, teacher, catalog.teachers[name], new)
-            for desk in self._claimer.desks:
-                desk.retired = desk.name not in config.teachers
+            for name, settings in config.teachers.items():
+                await self._teacher(name, settings, catalog.teachers[name], new)
+            for teacher in self._scheduler.teachers:
+                teacher.retired = teacher.name not in config.teachers
             fresh = self._plans(catalog.plans, await anyio.to_thread.run_sync(used_by_plans, config))
             await self._empty_queues()
             self._planner.configure(config, catalog.task_ids)
             self._trainer.configure(config, new.devices)
             await grade_missing(config.database, self._writer, fresh)
-            for note in await take_up(config.database, self._claimer, fresh):
+            for note in await take_up(config.database, self._scheduler, fresh):
                 self._bus.emit(events.Noted(what=note))
             for plan in fresh:
                 plan.completed = plan.done  # told at an earlier start
-            self._claimer.look_again()
+            self._scheduler.look_again()
         for event in catalog.news:
             self._bus.emit(event)
         keys = tuple(f"the key of {name}" for name in sorted(new.rekeyed))
@@ -232,9 +232,9 @@ class Reload:
             self._bus.emit(events.RestartNeeded(what=new.later))
         for said in set(unpriced(config)) - unbound:
             self._bus.emit(events.Noted(what=said))
-        for desk in self._claimer.desks:
-            if desk.parked and not desk.retired:
-                self._bus.emit(events.TeacherParked(teacher=desk.name, reason=_still(desk, config)))
+        for teacher in self._scheduler.teachers:
+            if teacher.parked and not teacher.retired:
+                self._bus.emit(events.TeacherParked(teacher=teacher.name, reason=_still(teacher, config)))
 
     def _synchronise(self, new: _New, mended: set[str]) -> Catalog:
         return resynchronise(
@@ -245,50 +245,50 @@ class Reload:
         for name, task in given.tasks.items():
             self._tasks[name] = config.tasks[name], task.stored()
 
-    async def _teacher(self, name: str, config: TeacherConfig, row: Teacher, new: _New) -> None:
+    async def _teacher(self, name: str, config: TeacherConfig, row: TeacherRow, new: _New) -> None:
         """Opens a new teacher, or changes one in place; what it was parked for may be mended."""
         keys = new.given.keys[name] or (TeacherKey("", None),)
-        desk = next((desk for desk in self._claimer.desks if desk.name == name), None)
-        if desk is None:
+        teacher = next((teacher for teacher in self._scheduler.teachers if teacher.name == name), None)
+        if teacher is None:
             client, url = new.clients[name]
-            desk = self._opening.desk(row, config, client, url)
+            teacher = self._opening.teacher(row, config, client, url)
             self._ledger.add_teacher(
-                desk.id,
+                teacher.id,
                 micros(config.budget_usd),
                 row.spent_micros + row.reserved_micros,
                 reserved=row.reserved_micros,
                 name=name,
             )
-            self._claimer.add_desk(desk)
+            self._scheduler.add_teacher(teacher)
             for key in keys:
-                await self._opening.lane(desk, key)
+                await self._opening.workers(teacher, key)
         else:
-            price = desk.price
-            desk.configure(self._clock.monotonic(), config)
-            self._ledger.cap_teacher(desk.id, micros(config.budget_usd))
-            if desk.price != price:  # what is reserved for what was not sent yet is reserved anew
-                await self._carrier.release_all(desk.ready(), desk)
+            price = teacher.price
+            teacher.configure(self._clock.monotonic(), config)
+            self._ledger.cap_teacher(teacher.id, micros(config.budget_usd))
+            if teacher.price != price:  # what is reserved for what was not sent yet is reserved anew
+                await self._attempt_runner.release_all(teacher.ready(), teacher)
             if name in new.clients:
-                desk.client, desk.url = new.clients[name]
+                teacher.client, teacher.url = new.clients[name]
             if name in new.rekeyed:
-                await self._rekey(desk, keys)
+                await self._rekey(teacher, keys)
             if name in new.clients or name in new.rekeyed:
-                was = desk.parked
-                desk.unpark(self._clock.monotonic())
+                was = teacher.parked
+                teacher.unpark(self._clock.monotonic())
                 if was:
                     self._bus.emit(events.TeacherResumed(teacher=name))
         self._keys[name] = new.given.keys[name]
 
-    async def _rekey(self, desk: Desk, keys: tuple[TeacherKey, ...]) -> None:
-        """A lane for each key; one that goes by the same label keeps its lane and what was learned there."""
-        lanes = {lane.key.label: lane for lane in desk.lanes}
+    async def _rekey(self, teacher: Teacher, keys: tuple[TeacherKey, ...]) -> None:
+        """A key for each key; one that goes by the same label keeps its key and what was learned there."""
+        key_workers = {workers.key.label: workers for workers in teacher.key_workers}
         for key in keys:
-            if key.label in lanes:
-                lanes.pop(key.label).key = key
+            if key.label in key_workers:
+                key_workers.pop(key.label).key = key
             else:
-                await self._opening.lane(desk, key)
-        for lane in lanes.values():
-            desk.drop_lane(lane)
+                await self._opening.workers(teacher, key)
+        for workers in key_workers.values():
+            teacher.drop_key(workers)
 
     def _plans(self, plans: list[ActivePlan], used: dict[int, tuple[int, int]]) -> list[ActivePlan]:
         """Changes the plans in place and retires what is gone; returns those this daemon did not know."""
@@ -310,19 +310,19 @@ class Reload:
         kept = {plan.id for plan in active}
         for plan in self._known.values():
             plan.retired = plan.id not in kept
-        self._claimer.plans[:] = active  # the planner and the idle watch look at the same list
+        self._scheduler.plans[:] = active  # the planner and the idle watch look at the same list
         return fresh
 
     async def _empty_queues(self) -> None:
         """Jobs of what is gone leave the queues; what was claimed for them and not sent is given back."""
-        for desk in self._claimer.desks:
-            jobs = desk.take_out(lambda job, gone=desk.retired: gone or job.plan.retired)  # type: ignore[misc]
-            await self._carrier.release_all(jobs, desk)
+        for teacher in self._scheduler.teachers:
+            jobs = teacher.take_out(lambda job, gone=teacher.retired: gone or job.plan.retired)  # type: ignore[misc]
+            await self._attempt_runner.release_all(jobs, teacher)
             for job in jobs:
-                self._claimer.deliver(job)
-        for job in self._claimer.held_back():
+                self._scheduler.deliver(job)
+        for job in self._scheduler.held_back():
             if job.plan.retired and job.attempt is not None:
-                await self._carrier.release(job, self._claimer.desk_of(job))
+                await self._attempt_runner.release(job, self._scheduler.teacher_of(job))
 
 
 def _differ(old: tuple[TeacherKey, ...], new: tuple[TeacherKey, ...]) -> bool:
@@ -334,11 +334,11 @@ def _plain(key: TeacherKey) -> tuple[str, str]:
     return key.label, key.secret.get_secret_value() if key.secret is not None else ""
 
 
-def _still(desk: Desk, config: Config) -> str:
+def _still(teacher: Teacher, config: Config) -> str:
     """Why a teacher is parked after its configuration was read again."""
-    if (desk.config.api_key_env or desk.config.api_key_envs) and not config.daemon.env_file:
+    if (teacher.config.api_key_env or teacher.config.api_key_envs) and not config.daemon.env_file:
         return (
-            f"{desk.parked.rstrip('.')}; its key comes from the environment, which cannot change while the daemon"
+            f"{teacher.parked.rstrip('.')}; its key comes from the environment, which cannot change while the daemon"
             " runs: use api_key_file or [daemon] env_file, or start again"
         )
-    return desk.parked
+    return teacher.parked

@@ -29,12 +29,12 @@ from daemon.host.file_limit import raise_limit, share
 from daemon.observe.heartbeat import EventLog, Heartbeat, LagMeter
 from daemon.observe.metrics import serve_http
 from daemon.observe.search_indexer import Indexer
-from daemon.pipeline import Child, Pipeline, make_desk
+from daemon.pipeline import Child, Pipeline, make_teacher
 from daemon.reload import Opening, Reload
 from daemon.sampling.budget import BUDGET
-from daemon.sampling.limit_leases import Sharing
-from daemon.sampling.scheduler import Claimer
-from daemon.sampling.teacher import Desk
+from daemon.sampling.limit_leases import LimitLeases
+from daemon.sampling.scheduler import Scheduler
+from daemon.sampling.teacher import Teacher
 from daemon.training.devices import Device, check_ranks, find_devices
 from daemon.training.planner import Planner
 from daemon.training.trainer import Trainer
@@ -49,7 +49,7 @@ from state.boots import end_boot
 from state.database import open_writer
 from state.events import EventRow
 from state.health import examine_after_crash
-from state.tables import Teacher
+from state.tables import Teacher as TeacherRow
 from state.writer import Writer
 
 
@@ -150,9 +150,9 @@ class Service:
         config, clock = self._config, self._clock
         async with AsyncExitStack() as stack, anyio.create_task_group() as group:
             open_client = partial(self._client, stack, group)
-            desks = [
-                self._desk(catalog.teachers[name], teacher, *await open_client(name, teacher))
-                for name, teacher in config.teachers.items()
+            teachers = [
+                self._teacher(catalog.teachers[name], settings, *await open_client(name, settings))
+                for name, settings in config.teachers.items()
             ]
             ledger = make_ledger(config, catalog)
             pipeline = Pipeline(
@@ -162,11 +162,11 @@ class Service:
                 bus=self._bus,
                 clock=clock,
                 rng=self._rng,
-                desks=desks,
+                teachers=teachers,
                 plans=catalog.plans,
                 keys=given.keys,
             )
-            claimer, delays = pipeline.claimer, pipeline.delays
+            scheduler, retry_queue = pipeline.scheduler, pipeline.retry_queue
             self._share_files(pipeline)
             trainer = Trainer(
                 config, boot_id=catalog.boot.id, writer=writer, bus=self._bus, clock=clock, devices=devices
@@ -184,12 +184,12 @@ class Service:
                 boot_id=catalog.boot.id,
                 writer=writer,
                 clock=clock,
-                desks=desks,
+                teachers=teachers,
                 lag=lag,
                 bus=self._bus,
-                state=lambda: self._shown_state(claimer),
-                notice=lambda: writer.trouble or used_up(claimer.purse.spent.values()),
-                waiting=lambda: len(delays),
+                state=lambda: self._shown_state(scheduler),
+                notice=lambda: writer.trouble or used_up(scheduler.budget_policy.spent.values()),
+                waiting=lambda: len(retry_queue),
             )
             control = Control(
                 config.database,
@@ -208,17 +208,19 @@ class Service:
                 writer=writer,
                 clock=clock,
                 bus=self._bus,
-                busy=lambda: any(desk.in_flight for desk in pipeline.desks),
+                busy=lambda: any(teacher.in_flight for teacher in pipeline.teachers),
             )
 
-            sharing = Sharing(
-                config.daemon.shared_limits, home=config.folder, desks=desks, clock=clock, bus=self._bus
+            sharing = LimitLeases(
+                config.daemon.shared_limits, home=config.folder, teachers=teachers, clock=clock, bus=self._bus
             )
 
-            async def open_lane(desk: Desk, key: TeacherKey) -> None:
-                lane = pipeline.add_lane(desk, key)
+            async def open_key(teacher: Teacher, key: TeacherKey) -> None:
+                workers = pipeline.add_key(teacher, key)
                 self._share_files(pipeline)
-                await group.start(partial(_named, f"{desk.name} lane", lane.serve), name=f"{desk.name} lane")
+                await group.start(
+                    partial(_named, f"{teacher.name} key", workers.serve), name=f"{teacher.name} key"
+                )
 
             self._reload = reload = Reload(
                 config,
@@ -229,11 +231,11 @@ class Service:
                 clock=clock,
                 bus=self._bus,
                 ledger=ledger,
-                claimer=claimer,
-                carrier=pipeline.carrier,
+                scheduler=scheduler,
+                attempt_runner=pipeline.attempt_runner,
                 planner=planner,
                 trainer=trainer,
-                opening=Opening(client=open_client, desk=self._desk, lane=open_lane),
+                opening=Opening(client=open_client, teacher=self._teacher, workers=open_key),
             )
             self._state = "running"
             await pipeline.take_up(config.database)
@@ -257,8 +259,8 @@ class Service:
                 config,
                 bus=self._bus,
                 clock=clock,
-                claimer=claimer,
-                delays=delays,
+                scheduler=scheduler,
+                retry_queue=retry_queue,
                 planner=planner,
                 trainer=trainer,
             )
@@ -275,30 +277,34 @@ class Service:
         stack: AsyncExitStack,
         group: TaskGroup,
         name: str,
-        teacher: TeacherConfig,
+        settings: TeacherConfig,
         url: str | None = None,
     ) -> tuple[TeacherClient, str | None]:
         """A teacher's client, and the address of its process where it is built in and has none yet."""
-        if teacher.builtin and url is None:
-            url = await group.start(serve_practice, name, teacher, name=name)
-        client = (BatchClient if teacher.dialect == "openai-batch" else TeacherClient)(teacher, base_url=url)
+        if settings.builtin and url is None:
+            url = await group.start(serve_practice, name, settings, name=name)
+        client = (BatchClient if settings.dialect == "openai-batch" else TeacherClient)(
+            settings, base_url=url
+        )
         return await stack.enter_async_context(client), url
 
-    def _desk(self, row: Teacher, config: TeacherConfig, client: TeacherClient, url: str | None) -> Desk:
-        desk = make_desk(row, config, client, self._clock.monotonic())
-        desk.url = url
-        return desk
+    def _teacher(
+        self, row: TeacherRow, config: TeacherConfig, client: TeacherClient, url: str | None
+    ) -> Teacher:
+        teacher = make_teacher(row, config, client, self._clock.monotonic())
+        teacher.url = url
+        return teacher
 
     def _share_files(self, pipeline: Pipeline) -> None:
         """Bounds the connections of each key, so that open files are left for everything else."""
-        each = share(self._files, sum(len(desk.lanes) for desk in pipeline.desks))
-        for desk in pipeline.desks:
-            for lane in desk.lanes:
-                lane.limits.concurrency.bound(each)
-            if (desk.config.concurrency or 0) > each:
+        each = share(self._files, sum(len(teacher.key_workers) for teacher in pipeline.teachers))
+        for teacher in pipeline.teachers:
+            for workers in teacher.key_workers:
+                workers.limits.concurrency.bound(each)
+            if (teacher.config.concurrency or 0) > each:
                 self._bus.emit(
                     events.Noted(
-                        what=f"teachers.{desk.name}.concurrency = {desk.config.concurrency} is cut to {each}: this process"
+                        what=f"teachers.{teacher.name}.concurrency = {teacher.config.concurrency} is cut to {each}: this process"
                         f" may have {self._files} open files (ulimit -n; LimitNOFILE under systemd)"
                     )
                 )
@@ -309,10 +315,10 @@ class Service:
         self._ended.troubles = work.troubles()
         self.stop("nothing can go on without a person" if self._ended.troubles else "nothing is left to do")
 
-    def _shown_state(self, claimer: Claimer) -> str:
+    def _shown_state(self, scheduler: Scheduler) -> str:
         if self._stop_asked.is_set():
             return "draining"
-        if claimer.plans and all(plan.paused for plan in claimer.plans):
+        if scheduler.plans and all(plan.paused for plan in scheduler.plans):
             return "paused"
         return self._state
 

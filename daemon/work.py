@@ -11,8 +11,8 @@ from daemon import events
 from daemon.host.clock import Clock
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.recovery import Aside
-from daemon.sampling.retry_queue import Delays
-from daemon.sampling.scheduler import Claimer
+from daemon.sampling.retry_queue import RetryQueue
+from daemon.sampling.scheduler import Scheduler
 from engine.config import Config
 from state.database import open_reader
 
@@ -38,8 +38,8 @@ class Work:
         config: Config,
         *,
         bus: events.Bus,
-        claimer: Claimer,
-        delays: Delays,
+        scheduler: Scheduler,
+        retry_queue: RetryQueue,
         clock: Clock,
         planner: Busy,
         trainer: Busy,
@@ -47,8 +47,8 @@ class Work:
     ) -> None:
         self._config = config
         self._bus = bus
-        self._claimer = claimer
-        self._delays = delays
+        self._scheduler = scheduler
+        self._retry_queue = retry_queue
         self._planner = planner
         self._trainer = trainer
         self._clock = clock
@@ -56,7 +56,7 @@ class Work:
 
     async def tell_completions(self) -> None:
         """Says when a plan is complete: its last sample ended, or was not needed."""
-        plans = self._claimer.plans
+        plans = self._scheduler.plans
         for plan in plans:
             plan.completed = plan.done  # told at an earlier start
         while True:
@@ -98,53 +98,53 @@ class Work:
 
     def troubles(self) -> list[str]:
         """What keeps samples from being taken, in a person's words; empty when all was sampled."""
-        claimer = self._claimer
-        rest = [plan for plan in claimer.plans if not plan.done]
+        scheduler = self._scheduler
+        rest = [plan for plan in scheduler.plans if not plan.done]
         names = {name for plan in rest for name in plan.everyone}
         return [
             *(
-                f"teacher {desk.name} is parked: {desk.parked}"
-                for desk in claimer.desks
-                if desk.parked and desk.name in names and not desk.retired
+                f"teacher {teacher.name} is parked: {teacher.parked}"
+                for teacher in scheduler.teachers
+                if teacher.parked and teacher.name in names and not teacher.retired
             ),
             *sorted(
                 {
-                    f"{claimer.purse.short[plan.id]} is used up"
+                    f"{scheduler.budget_policy.short[plan.id]} is used up"
                     for plan in rest
-                    if plan.id in claimer.purse.short
+                    if plan.id in scheduler.budget_policy.short
                 }
             ),
             *sorted({f"task {plan.task} is paused" for plan in rest if plan.paused}),
             *(
-                f"teacher {desk.name} is paused"
-                for desk in claimer.desks
-                if desk.paused and desk.name in names
+                f"teacher {teacher.name} is paused"
+                for teacher in scheduler.teachers
+                if teacher.paused and teacher.name in names
             ),
         ]
 
     def _busy(self) -> bool:
-        rest = [plan for plan in self._claimer.plans if not plan.done or not plan.completed]
-        desks = self._claimer.desks
-        if any(desk.busy for desk in desks) or len(self._delays) or self._claimer.settling:
+        rest = [plan for plan in self._scheduler.plans if not plan.done or not plan.completed]
+        teachers = self._scheduler.teachers
+        if any(teacher.busy for teacher in teachers) or len(self._retry_queue) or self._scheduler.settling:
             return True
         if any(not self._blocked(plan) for plan in rest):
             return True
         return not (self._planner.idle and self._trainer.idle)
 
     def _blocked(self, plan: ActivePlan) -> bool:
-        if self._claimer.waits(plan):
+        if self._scheduler.waits(plan):
             return True  # it goes on when the other is done, and then it is no longer waiting
         if (plan.by_need or plan.shared_out) and plan.unsettled and plan.open == 0 and not plan.done:
-            return False  # it may be done, which is seen at the claimer's next look
-        if plan.paused or plan.id in self._claimer.purse.short:
+            return False  # it may be done, which is seen at the scheduler's next look
+        if plan.paused or plan.id in self._scheduler.budget_policy.short:
             return True
         if (plan.waiting or (plan.exhausted and plan.shared_out)) and plan.open == 0:
             return True  # for verdicts of samples that another plan has in hand
         # A begun sample waits for its own teacher, even where another one of the plan works.
-        stuck = sum(desk.waiting(plan) for desk in self._claimer.desks if not desk.available)
+        stuck = sum(teacher.waiting(plan) for teacher in self._scheduler.teachers if not teacher.available)
         if 0 < plan.open <= stuck and (plan.exhausted or plan.waiting):
             return True
-        return not any(desk.available for desk in self._claimer.tiers.serving(plan))
+        return not any(teacher.available for teacher in self._scheduler.tiers.serving(plan))
 
     def _counts(self, plan_id: int) -> tuple[int, int, int]:
         with closing(open_reader(self._config.database)) as connection:

@@ -12,8 +12,8 @@ from contextlib import closing
 from pathlib import Path
 
 from daemon.batches.batch_rows import OutRow
-from daemon.batches.batch_teacher import BatchDesk
-from daemon.batches.key_batches import BatchLane
+from daemon.batches.batch_teacher import BatchTeacher
+from daemon.batches.key_batches import KeyBatches
 from daemon.batches.outstanding import OutBatch
 from daemon.catalog.sync import add_plan
 from daemon.sampling.budget import Ledger
@@ -30,54 +30,54 @@ from state.tables import BatchState
 
 async def take_up_batches(
     database: Path,
-    desks: Sequence[BatchDesk],
+    teachers: Sequence[BatchTeacher],
     plans: Sequence[ActivePlan],
     ledger: Ledger,
     now: float,
     aside: Aside,
 ) -> tuple[list[ActivePlan], list[tuple[str, int]]]:
-    """Hands each lane its batches, to be looked at at once.
+    """Hands each key its batches, to be looked at at once.
 
     Returns:
         Plans that are no longer configured and have rows out, and former teachers with batches out.
     """
     known = {plan.id: plan for plan in plans}
     former: list[ActivePlan] = []
-    for desk in desks:
-        found = await aside(_read, database, desk, known)
+    for teacher in teachers:
+        found = await aside(_read, database, teacher, known)
         for plan, used in found[1]:
             known[plan.id] = plan
             former.append(plan)
             add_plan(ledger, plan, {plan.id: used})
         for batch, label in found[0]:
-            lanes = [lane for lane in desk.each_lane() if lane.key.label == label]
-            lane = lanes[0] if lanes else desk.lanes[0]
-            assert isinstance(lane, BatchLane)
-            batch.look_at, batch.wait_s = now, desk.poll_s
-            lane.take_up(batch)
+            key_workers = [workers for workers in teacher.each_key() if workers.key.label == label]
+            workers = key_workers[0] if key_workers else teacher.key_workers[0]
+            assert isinstance(workers, KeyBatches)
+            batch.look_at, batch.wait_s = now, teacher.poll_s
+            workers.take_up(batch)
             for row in batch.rows.values():
-                row.job.teacher = desk.name
+                row.job.teacher = teacher.name
                 row.job.plan.open += 1
-    left = await aside(_stranded, database, [desk.id for desk in desks])
+    left = await aside(_stranded, database, [teacher.id for teacher in teachers])
     return former, left
 
 
 def _read(
-    database: Path, desk: BatchDesk, known: dict[int, ActivePlan]
+    database: Path, teacher: BatchTeacher, known: dict[int, ActivePlan]
 ) -> tuple[list[tuple[OutBatch, str]], list[tuple[ActivePlan, tuple[int, int]]]]:
     """A teacher's batches with the labels of their keys, and plans of theirs that are not `known`."""
     known = dict(known)
     former: list[tuple[ActivePlan, tuple[int, int]]] = []
     batches: list[tuple[OutBatch, str]] = []
     with closing(open_reader(database)) as connection:
-        for stored in batches_out(connection, desk.id):
+        for stored in batches_out(connection, teacher.id):
             rows = {}
             for row in open_rows(connection, stored.id):
                 if row.plan_id not in known:
                     plan, used = _former(connection, row.plan_id)
                     known[plan.id] = plan
                     former.append((plan, used))
-                out = _row(connection, row, known[row.plan_id], desk)
+                out = _row(connection, row, known[row.plan_id], teacher)
                 rows[row.request_id] = out
             batches.append((_batch(stored, rows), stored.key))
     return batches, former
@@ -106,12 +106,12 @@ def _batch(stored: StoredBatch, rows: dict[str, OutRow]) -> OutBatch:
     )
 
 
-def _row(connection: Connection, row: StoredRow, plan: ActivePlan, desk: BatchDesk) -> OutRow:
+def _row(connection: Connection, row: StoredRow, plan: ActivePlan, teacher: BatchTeacher) -> OutRow:
     sample = ClaimedSample(
         sample_id=row.sample_id,
         attempt=None,
         plan_id=row.plan_id,
-        teacher_id=desk.id,
+        teacher_id=teacher.id,
         question_id=0,
         question=row.question,
         gold=row.gold,
@@ -120,13 +120,13 @@ def _row(connection: Connection, row: StoredRow, plan: ActivePlan, desk: BatchDe
         unknowns=row.unknowns,
     )
     job = job_of(sample, plan)
-    replay(job, sample, received_turns(connection, row.sample_id), {desk.id: desk.config.dialect})
+    replay(job, sample, received_turns(connection, row.sample_id), {teacher.id: teacher.config.dialect})
     return OutRow(job, OpenAttempt(row.attempt_id, row.request_id, row.reserved_micros))
 
 
 def _former(connection: Connection, plan_id: int) -> tuple[ActivePlan, tuple[int, int]]:
     """A plan as its row remembers it, and what it used."""
-    task_id, task, answer_format, settings, recipe, teachers, wanted, used, reserved = connection.execute(
+    task_id, task, answer_format, settings, recipe, served_by, wanted, used, reserved = connection.execute(
         "SELECT p.task_id, t.name, t.answer_format, p.settings, p.recipe, p.teachers, p.wanted,"
         " p.spent_micros + p.reserved_micros, p.reserved_micros FROM plan p JOIN task t ON t.id = p.task_id WHERE p.id = ?",
         (plan_id,),
@@ -139,7 +139,7 @@ def _former(connection: Connection, plan_id: int) -> tuple[ActivePlan, tuple[int
         task_id=task_id,
         answer_format=answer_format,
         recipe=recipe,
-        teachers=tuple(json.loads(teachers)),
+        teachers=tuple(json.loads(served_by)),
         wanted=wanted,
         longest=0,
         exhausted=True,

@@ -17,7 +17,7 @@ from daemon.sampling.attempt_runner import PERMANENT_PARKS
 from daemon.sampling.budget import Ledger
 from daemon.sampling.jobs import Job
 from daemon.sampling.outcomes import OUTCOMES, ended, given_up, packed_of
-from daemon.sampling.teacher import Desk
+from daemon.sampling.teacher import Teacher
 from engine.teachers.dialects import openai_batch
 from engine.teachers.dialects.openai_batch import BatchInfo, Row
 from engine.teachers.failures import Failure, MalformedAnswer
@@ -79,28 +79,28 @@ class Settler:
         self._deliver = deliver
 
     async def settle(
-        self, desk: Desk, out: OutRow, row: Row, raw: bytes, tally: Tally, secrets: tuple[str, ...]
+        self, teacher: Teacher, out: OutRow, row: Row, raw: bytes, tally: Tally, secrets: tuple[str, ...]
     ) -> None:
         """Stores one row of an output or error file; what is to be asked next goes back to a queue."""
         if not row.answered:
-            await self._failed(desk, out, row.failure(secrets), tally, row.request_id)
+            await self._failed(teacher, out, row.failure(secrets), tally, row.request_id)
             return
         try:
             completion = openai_batch.parse(row.body, out.job.request)[0]
         except MalformedAnswer as error:
             failure = Failure(kind="malformed", reason=str(error), raw=raw, status=row.status)
-            await self._failed(desk, out, failure, tally, row.request_id)
+            await self._failed(teacher, out, failure, tally, row.request_id)
             return
         job, usage = out.job, completion.usage
         job.conversation.answer(completion)
         finished = job.conversation.finished
         end = await ended(job, finished) if finished is not None else None
         await self._store(
-            desk,
+            teacher,
             out,
             Outcome.OK,
             None,
-            cost_micros=desk.costs([usage])[0],
+            cost_micros=teacher.costs([usage])[0],
             status=row.status,
             provider_id=completion.provider_id or row.request_id,
             raw=raw,
@@ -116,37 +116,37 @@ class Settler:
         )
         tally.answered += 1
         now = self._clock.monotonic()
-        desk.figures.answers.add(now)
-        desk.figures.tokens.add(now, usage.prompt_tokens + usage.completion_tokens)
+        teacher.figures.answers.add(now)
+        teacher.figures.tokens.add(now, usage.prompt_tokens + usage.completion_tokens)
         if end is None:
             self._deliver(job)
             return
         correct = end.verdict is not None and end.verdict.correct
         self._bus.emit(events.SampleStored(plan=job.plan.config.name, task=job.plan.task, correct=correct))
 
-    async def lost(self, desk: Desk, out: OutRow, reason: str, tally: Tally) -> None:
+    async def lost(self, teacher: Teacher, out: OutRow, reason: str, tally: Tally) -> None:
         """A row that was perhaps executed, and whose answer is nowhere."""
         tally.missing += 1
         failure = Failure(kind="ambiguous", reason=reason)
-        await self._failed(desk, out, failure, tally, None)
+        await self._failed(teacher, out, failure, tally, None)
 
-    def returned(self, desk: Desk, out: OutRow) -> None:
+    def returned(self, teacher: Teacher, out: OutRow) -> None:
         """A row that was never executed, and was released in the store already: it is asked again."""
-        self._ledger.settle(out.job.plan.id, desk.id, out.attempt.reserved_micros, 0)
+        self._ledger.settle(out.job.plan.id, teacher.id, out.attempt.reserved_micros, 0)
         self._deliver(out.job)
 
     async def _failed(
-        self, desk: Desk, out: OutRow, failure: Failure, tally: Tally, provider_id: str | None
+        self, teacher: Teacher, out: OutRow, failure: Failure, tally: Tally, provider_id: str | None
     ) -> None:
         job, kind = out.job, failure.kind
         counts = kind in ("transient", "malformed") and failure.reached
         job.attempts += counts
         job.unknowns += kind == "ambiguous"
-        reason = "" if tally.hopeless else given_up(job, desk, failure, counts, self._clock.monotonic())
+        reason = "" if tally.hopeless else given_up(job, teacher, failure, counts, self._clock.monotonic())
         end = SampleEnd(state=SampleState.FAILED, reason=reason) if reason else None
         billed = kind in ("ambiguous", "malformed")
         await self._store(
-            desk,
+            teacher,
             out,
             OUTCOMES[kind],
             failure.reason,
@@ -159,7 +159,7 @@ class Settler:
             end=end,
         )
         if failure.reached:
-            desk.figures.errors[kind] += 1
+            teacher.figures.errors[kind] += 1
             tally.failed += kind != "ambiguous"
         else:
             tally.returned += 1
@@ -177,20 +177,20 @@ class Settler:
         )
 
     async def _store(
-        self, desk: Desk, out: OutRow, outcome: Outcome, reason: str | None, **more: Any
+        self, teacher: Teacher, out: OutRow, outcome: Outcome, reason: str | None, **more: Any
     ) -> None:
         job = out.job
         ending = Ending(
             attempt_id=out.attempt.id,
             sample_id=job.sample_id,
             plan_id=job.plan.id,
-            teacher_id=desk.id,
+            teacher_id=teacher.id,
             outcome=outcome,
             reserved_micros=out.attempt.reserved_micros,
             reason=reason,
             **more,
         )
         await self._writer.do(record, ending)
-        self._ledger.settle(job.plan.id, desk.id, ending.reserved_micros, ending.cost_micros)
+        self._ledger.settle(job.plan.id, teacher.id, ending.reserved_micros, ending.cost_micros)
         if ending.end is not None:
             job.plan.open -= 1

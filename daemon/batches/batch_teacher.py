@@ -1,4 +1,4 @@
-"""The desk of a teacher that speaks `openai-batch`: its queue is what the next batches are made of.
+"""The teacher of a teacher that speaks `openai-batch`: its queue is what the next batches are made of.
 
 In flight are the rows of batches that are out; they stay out over an end of the daemon, so an end
 waits for nothing but what is under way on the wire.
@@ -11,14 +11,14 @@ from itertools import islice
 from typing import TYPE_CHECKING, cast
 
 from daemon.sampling.jobs import Job
-from daemon.sampling.key_workers import Lane
-from daemon.sampling.teacher import Desk
+from daemon.sampling.key_workers import KeyWorkers
+from daemon.sampling.teacher import Teacher
 from engine.config import TeacherConfig
 from engine.teachers.batch_client import BatchClient
 from state.heartbeat import TeacherPulse
 
 if TYPE_CHECKING:
-    from daemon.batches.key_batches import BatchLane
+    from daemon.batches.key_batches import KeyBatches
     from daemon.sampling.plans import ActivePlan
 
 MOST_OUT = 8
@@ -27,8 +27,8 @@ POLL_S = 60.0
 POLL_BUILTIN_S = 1.0
 
 
-class BatchDesk(Desk):
-    """A teacher whose lanes send batches."""
+class BatchTeacher(Teacher):
+    """A teacher whose keys send batches."""
 
     def __init__(
         self, teacher_id: int, name: str, config: TeacherConfig, client: BatchClient, now: float
@@ -53,15 +53,15 @@ class BatchDesk(Desk):
         """Batches of one key that may be out at once."""
         return self.config.concurrency or MOST_OUT
 
-    def each_lane(self) -> Iterator[BatchLane]:
-        """Its lanes, those of former keys included."""
-        for lane in (*self.lanes, *self.leaving):
-            yield cast("BatchLane", lane)
+    def each_key(self) -> Iterator[KeyBatches]:
+        """Its keys, those of former keys included."""
+        for workers in (*self.key_workers, *self.leaving):
+            yield cast("KeyBatches", workers)
 
     @property
     def in_flight(self) -> int:
         """Rows of batches that are out."""
-        return sum(lane.rows_out for lane in self.each_lane())
+        return sum(workers.rows_out for workers in self.each_key())
 
     @property
     def out(self) -> int:
@@ -71,23 +71,25 @@ class BatchDesk(Desk):
     @property
     def landing(self) -> bool:
         """Whether a batch is being sent or its rows are being stored."""
-        return any(lane.under_way for lane in self.each_lane())
+        return any(workers.under_way for workers in self.each_key())
 
     @property
     def busy(self) -> bool:
         """Whether something goes on: batches whose end can be asked for, or requests that can be sent."""
-        asked = any(lane.under_way or (lane.rows_out and not lane.blind) for lane in self.each_lane())
+        asked = any(
+            workers.under_way or (workers.rows_out and not workers.blind) for workers in self.each_key()
+        )
         return asked or bool(self.available and self.queued)
 
     @property
     def cap(self) -> int:
         """Rows that may be out at once."""
-        return sum(self.most_out * self.size for lane in self.lanes if not lane.limits.parked)
+        return sum(self.most_out * self.size for workers in self.key_workers if not workers.limits.parked)
 
     @property
-    def appetite(self) -> int:
+    def demand(self) -> int:
         """Samples to claim: what is missing of a batch that could be sent."""
-        room = any(cast("BatchLane", lane).has_room for lane in self.lanes)
+        room = any(cast("KeyBatches", workers).has_room for workers in self.key_workers)
         return max(0, self.size - self.queued) if self.available and room else 0
 
     def take(self, count: int) -> list[Job]:
@@ -102,7 +104,9 @@ class BatchDesk(Desk):
 
     def waiting(self, plan: ActivePlan) -> int:
         """Jobs of a plan that nothing can be done for now but by a person: ready ones, and rows nobody can ask for."""
-        return super().waiting(plan) + sum(lane.rows_of(plan) for lane in self.each_lane() if lane.blind)
+        return super().waiting(plan) + sum(
+            workers.rows_of(plan) for workers in self.each_key() if workers.blind
+        )
 
     def configure(self, now: float, config: TeacherConfig) -> None:
         """Other prices, limits and sizes from now on."""
@@ -110,17 +114,17 @@ class BatchDesk(Desk):
             self.size = config.batch_requests
         super().configure(now, config)
 
-    def drop_lane(self, lane: Lane) -> None:
+    def drop_key(self, workers: KeyWorkers) -> None:
         """A key that is no longer used: its batches are asked for with another one."""
-        super().drop_lane(lane)
-        if self.lanes:
-            cast("BatchLane", lane).heir = cast("BatchLane", self.lanes[0])
+        super().drop_key(workers)
+        if self.key_workers:
+            cast("KeyBatches", workers).heir = cast("KeyBatches", self.key_workers[0])
 
     def unpark(self, now: float) -> None:
         """Tries every key again, and looks at every batch."""
         super().unpark(now)
-        for lane in self.each_lane():
-            lane.look_soon()
+        for workers in self.each_key():
+            workers.look_soon()
 
     def pulse(self, now: float) -> TeacherPulse:
         """What it does now; the reason tells of its batches."""
@@ -129,7 +133,7 @@ class BatchDesk(Desk):
 
     def _told(self, now: float) -> str:
         """Its batches, in words: "2 batches out, 1,200 of 3,000 rows done, next look in 40 s"."""
-        batches = [batch for lane in self.each_lane() for batch in lane.batches]
+        batches = [batch for workers in self.each_key() for batch in workers.batches]
         if not batches:
             return f"{self.queued:,} waiting for a batch" if self.queued else ""
         what = "1 batch" if len(batches) == 1 else f"{len(batches)} batches"

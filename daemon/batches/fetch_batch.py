@@ -11,7 +11,7 @@ import anyio.to_thread
 
 from daemon.batches.batch_files import lines_of
 from daemon.batches.batch_rows import Settler, Tally
-from daemon.batches.batch_teacher import BatchDesk
+from daemon.batches.batch_teacher import BatchTeacher
 from daemon.batches.outstanding import CHUNK, OutBatch
 from engine.teachers.dialects.openai_batch import read_row
 from engine.teachers.failures import MalformedAnswer
@@ -23,7 +23,7 @@ class Fetch:
     """One batch whose rows are being stored; `secret` is cut out of everything that is."""
 
     batch: OutBatch
-    desk: BatchDesk
+    teacher: BatchTeacher
     settler: Settler
     tally: Tally
     secret: str
@@ -53,7 +53,7 @@ class Fetch:
                         out = self.batch.rows.pop(row.custom_id, None)
                         if out is not None:  # else it is stored already
                             group.start_soon(
-                                self.settler.settle, self.desk, out, row, raw, self.tally, secrets
+                                self.settler.settle, self.teacher, out, row, raw, self.tally, secrets
                             )
 
     async def lose(self, reason: str) -> None:
@@ -62,4 +62,4 @@ class Fetch:
         for start in range(0, len(rows), CHUNK):
             async with anyio.create_task_group() as group:
                 for row in rows[start : start + CHUNK]:
-                    group.start_soon(self.settler.lost, self.desk, row, reason, self.tally)
+                    group.start_soon(self.settler.lost, self.teacher, row, reason, self.tally)

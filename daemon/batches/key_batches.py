@@ -3,7 +3,7 @@
 Invariants: a batch and whose attempts it holds are on disk before its file is uploaded, and that its
 creation was asked for before it is asked; a creation that brought no answer is looked for at the provider
 by its mark before it is asked again; a batch is over on disk only when every row of it is. One thing
-at a time: a lane looks, stores or sends. It outlives nothing: a batch that is out when the daemon ends is
+at a time: a key looks, stores or sends. It outlives nothing: a batch that is out when the daemon ends is
 taken up by the next one (`resuming.py`).
 """
 
@@ -20,7 +20,7 @@ from anyio.abc import TaskStatus
 from daemon import events
 from daemon.batches.batch_files import InputFile
 from daemon.batches.batch_rows import Tally
-from daemon.batches.batch_teacher import BatchDesk
+from daemon.batches.batch_teacher import BatchTeacher
 from daemon.batches.fetch_batch import Fetch
 from daemon.batches.make_batch import input_file, make_batch
 from daemon.batches.outstanding import Mood, OutBatch, Shared
@@ -28,7 +28,7 @@ from daemon.events import batch_events as batch_events
 from daemon.events.batch_events import ended
 from daemon.limits.key_limits import KeyLimits, Reservation
 from daemon.sampling.jobs import Job
-from daemon.sampling.key_workers import Lane
+from daemon.sampling.key_workers import KeyWorkers
 from daemon.sampling.plans import ActivePlan
 from engine.teachers.dialects.openai_batch import BatchError, BatchInfo, refusal
 from engine.teachers.failures import Failure
@@ -51,19 +51,19 @@ KEPT_MS = 30 * 86_400_000
 """How long a provider keeps a batch and its files: one that is not found later is gone."""
 
 
-class BatchLane(Lane):
+class KeyBatches(KeyWorkers):
     """A key and its batches."""
 
-    desk: BatchDesk
+    teacher: BatchTeacher
 
-    def __init__(self, desk: BatchDesk, key: TeacherKey, limits: KeyLimits, shared: Shared) -> None:
-        super().__init__(desk, key, limits, shared.clock, _single)
+    def __init__(self, teacher: BatchTeacher, key: TeacherKey, limits: KeyLimits, shared: Shared) -> None:
+        super().__init__(teacher, key, limits, shared.clock, _single)
         self.batches: list[OutBatch] = []
         self.under_way = False
         """Whether something is on the wire or being stored."""
         self.blind = False
         """Whether the last look was refused, so that only a person can help."""
-        self.heir: BatchLane | None = None
+        self.heir: KeyBatches | None = None
         """Takes over what is out when this key is no longer used."""
         self._shared = shared
         self._mood = Mood()
@@ -82,7 +82,7 @@ class BatchLane(Lane):
     @property
     def has_room(self) -> bool:
         """Whether a further batch could be sent."""
-        return not self._closed and not self.limits.parked and len(self.batches) < self.desk.most_out
+        return not self._closed and not self.limits.parked and len(self.batches) < self.teacher.most_out
 
     def take_up(self, batch: OutBatch) -> None:
         """A batch that is out, of an earlier daemon."""
@@ -95,7 +95,7 @@ class BatchLane(Lane):
             batch.look_at = now
         self._mood = Mood()
         self.blind = False
-        self.desk.changed.notify()
+        self.teacher.changed.notify()
 
     # The loop
 
@@ -111,11 +111,11 @@ class BatchLane(Lane):
                 finally:
                     self.under_way = False
                 continue
-            await self.desk.changed.wait(self._pause_s())
+            await self.teacher.changed.wait(self._pause_s())
         if self.heir is not None:
             self.heir.batches += self.batches
             self.batches = []
-            self.desk.changed.notify()
+            self.teacher.changed.notify()
 
     def _next_work(self) -> Callable[[], Awaitable[None]] | None:
         now = self._clock.monotonic()
@@ -127,24 +127,24 @@ class BatchLane(Lane):
     def _pause_s(self) -> float | None:
         now = self._clock.monotonic()
         times = [batch.look_at for batch in self.batches]
-        if self.desk.queued:
+        if self.teacher.queued:
             times.append(now + 0.1)  # claims and caps tell nobody that they have nothing to give
         return max(0.0, min(times) - now) if times else None
 
     def _ripe(self, now: float) -> bool:
         """Whether what is in the queue is to be sent now."""
-        desk, mood = self.desk, self._mood
-        if not desk.queued:
+        teacher, mood = self.teacher, self._mood
+        if not teacher.queued:
             mood.since = None
             return False
         mood.since = now if mood.since is None else mood.since
-        if not desk.available or not self.has_room or now < max(mood.not_before, self._paused_until(now)):
+        if not teacher.available or not self.has_room or now < max(mood.not_before, self._paused_until(now)):
             return False
-        if desk.queued >= desk.size:
+        if teacher.queued >= teacher.size:
             return True
-        if any(lane.under_way for lane in desk.each_lane()):
+        if any(workers.under_way for workers in teacher.each_key()):
             return False  # rows that are being stored bring further ones
-        return self._shared.dry(desk) or now - mood.since >= desk.config.batch_wait_seconds
+        return self._shared.dry(teacher) or now - mood.since >= teacher.config.batch_wait_seconds
 
     def _paused_until(self, now: float) -> float:
         return now + self.limits.pause_left(now) if self.limits.pause_left(now) > 0 else 0.0
@@ -157,7 +157,7 @@ class BatchLane(Lane):
             await self._end(
                 batch, BatchState.FAILED, "not sent: a plan or the teacher is gone, or a cap was lowered"
             )
-        elif not sent and self.desk.paused:
+        elif not sent and self.teacher.paused:
             self._later(batch, None)
         elif batch.state is BatchState.NEW:
             await self._upload(batch)
@@ -170,7 +170,9 @@ class BatchLane(Lane):
         """Whether a batch that could not be sent so far is not to be sent any more as it is."""
         room = self._shared.ledger.room
         plans = {row.job.plan for row in batch.rows.values()}
-        return self.desk.retired or any(plan.retired or room(plan.id, self.desk.id) < 0 for plan in plans)
+        return self.teacher.retired or any(
+            plan.retired or room(plan.id, self.teacher.id) < 0 for plan in plans
+        )
 
     # Making a batch
 
@@ -179,7 +181,7 @@ class BatchLane(Lane):
         self._mood.since = None
         try:
             with anyio.CancelScope(shield=True):  # what is written down is known to us, whatever ends
-                made = await make_batch(self.desk, self.key.label, self._shared)
+                made = await make_batch(self.teacher, self.key.label, self._shared)
                 if made is not None:
                     self.batches.append(made[0])
         except OSError as error:
@@ -192,13 +194,13 @@ class BatchLane(Lane):
     async def _upload(self, batch: OutBatch, made: InputFile | None = None) -> None:
         if made is None:
             try:
-                made = await input_file(self.desk, list(batch.rows.values()))
+                made = await input_file(self.teacher, list(batch.rows.values()))
             except OSError as error:
                 self._note_disk(error)
                 self._later(batch, None)
                 return
         with made.file as file:
-            got = await self.desk.batch_client.upload(file, f"{batch.mark}.jsonl", key=self.key.secret)
+            got = await self.teacher.batch_client.upload(file, f"{batch.mark}.jsonl", key=self.key.secret)
         if isinstance(got, Failure):
             await self._not_taken(batch, got)
             return
@@ -210,7 +212,7 @@ class BatchLane(Lane):
 
     async def _create(self, batch: OutBatch) -> None:
         batch.unsure = True  # until the provider has answered, whatever ends here
-        got = await self.desk.batch_client.create(batch.input_file_id, batch.mark, key=self.key.secret)
+        got = await self.teacher.batch_client.create(batch.input_file_id, batch.mark, key=self.key.secret)
         if isinstance(got, BatchInfo):
             await self._born(batch, got)
         elif got.kind in ("limited", "parked", "permanent") or not got.reached:
@@ -219,38 +221,42 @@ class BatchLane(Lane):
         else:  # it may have been made
             self._count(got)
             batch.absent = 0
-            batch.look_at = self._clock.monotonic() + max(self.desk.poll_s, got.retry_after_s or 0.0)
+            batch.look_at = self._clock.monotonic() + max(self.teacher.poll_s, got.retry_after_s or 0.0)
 
     async def _search(self, batch: OutBatch) -> None:
         """Looks for a batch whose creation brought no answer; asks for it again when it is surely not there."""
-        found = await self.desk.batch_client.find(batch.mark, batch.created_ms / 1000, key=self.key.secret)
+        found = await self.teacher.batch_client.find(batch.mark, batch.created_ms / 1000, key=self.key.secret)
         if isinstance(found, Failure):
             await self._unseen(batch, found)
             return
         if found is not None:
             self._shared.bus.emit(
-                batch_events.BatchFound(teacher=self.desk.name, batch_id=batch.id, provider_id=found.id)
+                batch_events.BatchFound(teacher=self.teacher.name, batch_id=batch.id, provider_id=found.id)
             )
             await self._born(batch, found)
             return
         batch.absent += 1
-        batch.look_at = self._clock.monotonic() + self.desk.poll_s
+        batch.look_at = self._clock.monotonic() + self.teacher.poll_s
         if batch.absent >= LOOKS_FOR_IT:
             batch.unsure, batch.absent, batch.look_at = False, 0, self._clock.monotonic()
 
     async def _born(self, batch: OutBatch, info: BatchInfo) -> None:
         now = self._clock.monotonic()
         batch.state, batch.provider_id, batch.unsure, batch.refused = BatchState.LIVE, info.id, False, 0
-        batch.status, batch.wait_s, batch.look_at = info.status, self.desk.poll_s, now + self.desk.poll_s
+        batch.status, batch.wait_s, batch.look_at = (
+            info.status,
+            self.teacher.poll_s,
+            now + self.teacher.poll_s,
+        )
         self.blind = False
         with anyio.CancelScope(shield=True):
             await self._write(
                 batch, state=BatchState.LIVE, provider_id=info.id, status=info.status, sent_at=now_ms()
             )
-        self.desk.figures.requests.add(now, batch.requests)
+        self.teacher.figures.requests.add(now, batch.requests)
         self._shared.bus.emit(
             batch_events.BatchCreated(
-                teacher=self.desk.name, batch_id=batch.id, provider_id=info.id, requests=batch.requests
+                teacher=self.teacher.name, batch_id=batch.id, provider_id=info.id, requests=batch.requests
             )
         )
 
@@ -274,7 +280,7 @@ class BatchLane(Lane):
     # Looking at a batch
 
     async def _poll(self, batch: OutBatch) -> None:
-        info = await self.desk.batch_client.look(batch.provider_id, key=self.key.secret)
+        info = await self.teacher.batch_client.look(batch.provider_id, key=self.key.secret)
         if isinstance(info, Failure):
             await self._unseen(batch, info)
             return
@@ -300,7 +306,7 @@ class BatchLane(Lane):
         """A look brought no answer: later again, or a person is asked."""
         self._count(failure)
         gone = failure.status == 404 and batch.state is BatchState.LIVE
-        if gone and (self.desk.config.builtin or now_ms() - batch.created_ms > KEPT_MS):
+        if gone and (self.teacher.config.builtin or now_ms() - batch.created_ms > KEPT_MS):
             why = "the provider does not have its batch any more"
             await self._finish(self._fetching(batch), BatchState.EXPIRED, why, lost=True)
         elif failure.kind in ("parked", "permanent"):
@@ -332,14 +338,14 @@ class BatchLane(Lane):
 
     def _fetching(self, batch: OutBatch) -> Fetch:
         secret = self.key.secret.get_secret_value() if self.key.secret is not None else ""
-        return Fetch(batch, self.desk, self._shared.settler, Tally(), secret)
+        return Fetch(batch, self.teacher, self._shared.settler, Tally(), secret)
 
     async def _download(self, fetch: Fetch, file_id: str, output: bool) -> bool:
         """Stores the rows of a file; False where it could not be read."""
         batch = fetch.batch
         try:
             with TemporaryFile() as file:
-                failure = await self.desk.batch_client.download(file_id, file, key=self.key.secret)
+                failure = await self.teacher.batch_client.download(file_id, file, key=self.key.secret)
                 if failure is None:
                     await fetch.store(file, output=output, going=lambda: not self._closed)
                     return True
@@ -362,7 +368,7 @@ class BatchLane(Lane):
                 await fetch.lose(reason or "the batch ended, and this row's answer was in none of its files")
             tally.returned += len(batch.rows)
             await self._end(batch, state, reason)
-        self._shared.bus.emit(ended(self.desk.name, batch.id, state, tally))
+        self._shared.bus.emit(ended(self.teacher.name, batch.id, state, tally))
         mood = self._mood
         mood.not_before = 0.0
         if tally.parked:
@@ -384,7 +390,7 @@ class BatchLane(Lane):
             rows, batch.rows = batch.rows, {}
             self.batches.remove(batch)
             for row in rows.values():
-                self._shared.settler.returned(self.desk, row)
+                self._shared.settler.returned(self.teacher, row)
 
     async def _refused(self, batch: OutBatch, errors: tuple[BatchError, ...]) -> None:
         """The provider refused the batch as a whole, after it had taken it."""
@@ -404,16 +410,20 @@ class BatchLane(Lane):
 
     async def _no_room(self, batch: OutBatch, reason: str) -> None:
         """The provider's queue is full: later again, and smaller where this batch was alone in it."""
-        mood, desk = self._mood, self.desk
+        mood, teacher = self._mood, self.teacher
         mood.strikes += 1
         seconds = self._grown(mood.strikes)
         mood.not_before = self._clock.monotonic() + seconds
         if len(self.batches) == 1:
-            desk.size = max(1, min(desk.size, batch.requests // 2))
+            teacher.size = max(1, min(teacher.size, batch.requests // 2))
         await self._end(batch, BatchState.FAILED, reason)
         self._shared.bus.emit(
             batch_events.BatchWaits(
-                teacher=desk.name, batch_id=batch.id, requests=batch.requests, seconds=seconds, reason=reason
+                teacher=teacher.name,
+                batch_id=batch.id,
+                requests=batch.requests,
+                seconds=seconds,
+                reason=reason,
             )
         )
 
@@ -421,22 +431,22 @@ class BatchLane(Lane):
         if self.limits.parked:
             return
         self.limits.park(reason)
-        if self.desk.park_if_all_are():
-            self._shared.parked(self.desk)
+        if self.teacher.park_if_all_are():
+            self._shared.parked(self.teacher)
 
     # Small things
 
     def _later(self, batch: OutBatch, told_s: float | None) -> None:
         batch.look_at = self._clock.monotonic() + max(batch.wait_s, told_s or 0.0)
-        batch.wait_s = min(batch.wait_s * GROW, self.desk.poll_s * MOST_GROWN)
+        batch.wait_s = min(batch.wait_s * GROW, self.teacher.poll_s * MOST_GROWN)
 
     def _grown(self, times: int) -> float:
-        return self.desk.poll_s * min(float(MOST_GROWN), 2.0 ** (times - 1))
+        return self.teacher.poll_s * min(float(MOST_GROWN), 2.0 ** (times - 1))
 
     def _count(self, failure: Failure) -> None:
-        self.desk.figures.errors[failure.kind] += 1
+        self.teacher.figures.errors[failure.kind] += 1
         if failure.kind == "limited":
-            self.desk.figures.limited.add(self._clock.monotonic())
+            self.teacher.figures.limited.add(self._clock.monotonic())
 
     async def _write(self, batch: OutBatch, *, state: BatchState | None = None, **values: Any) -> None:
         if state is not None:
@@ -445,7 +455,9 @@ class BatchLane(Lane):
         await self._shared.writer.do(change_batches, BatchChange(batch_id=batch.id, values=values))
 
     def _note_disk(self, error: OSError) -> None:
-        what = f"{self.desk.name}: a batch's temporary file cannot be written ({error.strerror}); tried again"
+        what = (
+            f"{self.teacher.name}: a batch's temporary file cannot be written ({error.strerror}); tried again"
+        )
         if what not in self._mood.told:
             self._mood.told.add(what)
             self._shared.bus.emit(events.Noted(what=what))
@@ -453,10 +465,10 @@ class BatchLane(Lane):
     def _tell_failed(self, batch: OutBatch, reason: str) -> None:
         self._shared.bus.emit(
             batch_events.BatchFailed(
-                teacher=self.desk.name, batch_id=batch.id, requests=batch.requests, reason=reason
+                teacher=self.teacher.name, batch_id=batch.id, requests=batch.requests, reason=reason
             )
         )
 
 
-async def _single(job: Job, lane: Lane, reservation: Reservation) -> None:
-    raise AssertionError("a lane of batches sends no single request")
+async def _single(job: Job, workers: KeyWorkers, reservation: Reservation) -> None:
+    raise AssertionError("a key of batches sends no single request")

@@ -1,6 +1,6 @@
 """Makes a batch of the requests that wait: their attempts and the batch on disk, and its file.
 
-Nothing is sent here. What is written down when this ends is a batch in the state `new`. As in `carrier.py`, this is
+Nothing is sent here. What is written down when this ends is a batch in the state `new`. As in `attempt_runner.py`, this is
 the last place before requests are sent: what was claimed ahead for a plan that is gone, or what a cap that was
 passed or lowered no longer covers, is given back.
 """
@@ -15,9 +15,9 @@ import anyio.to_thread
 
 from daemon.batches.batch_files import InputFile, spool
 from daemon.batches.batch_rows import OutRow
-from daemon.batches.batch_teacher import BatchDesk
+from daemon.batches.batch_teacher import BatchTeacher
 from daemon.batches.outstanding import CHUNK, OutBatch, Shared
-from daemon.sampling.in_flight import Sent
+from daemon.sampling.in_flight import InFlightRequest
 from daemon.sampling.jobs import Job
 from state.batches import NewBatch, add_batches
 from state.claims import AttemptRequest, OpenAttempt, open_attempts
@@ -26,32 +26,32 @@ from state.outcomes import record
 from state.tables import Outcome
 
 
-async def make_batch(desk: BatchDesk, label: str, shared: Shared) -> tuple[OutBatch, InputFile] | None:
-    """A batch of the head of the desk's queue, and its file; None where nothing of it can be paid.
+async def make_batch(teacher: BatchTeacher, label: str, shared: Shared) -> tuple[OutBatch, InputFile] | None:
+    """A batch of the head of the teacher's queue, and its file; None where nothing of it can be paid.
 
     Args:
-        desk: the teacher; what finds no room in the file goes back to its queue.
+        teacher: the teacher; what finds no room in the file goes back to its queue.
         label: of the key that the batch is sent with.
         shared: writer, ledger and the rest.
 
     Raises:
         OSError: the file cannot be written; everything is in the queue again.
     """
-    rows = await _opened(desk.take(desk.size), desk, shared)
+    rows = await _opened(teacher.take(teacher.size), teacher, shared)
     if not rows:
         return None
     try:
-        file = await input_file(desk, rows)
+        file = await input_file(teacher, rows)
     except OSError:
-        _unmake(desk, rows)
+        _unmake(teacher, rows)
         raise
-    _unmake(desk, rows[file.lines :])
+    _unmake(teacher, rows[file.lines :])
     rows = rows[: file.lines]
     mark = secrets.token_hex(12)
     key = await shared.writer.do(
         add_batches,
         NewBatch(
-            teacher_id=desk.id,
+            teacher_id=teacher.id,
             boot_id=shared.boot_id,
             key=label,
             mark=mark,
@@ -66,33 +66,35 @@ async def make_batch(desk: BatchDesk, label: str, shared: Shared) -> tuple[OutBa
         created_ms=now_ms(),
         rows={row.attempt.request_id: row for row in rows},
         look_at=0.0,
-        wait_s=desk.poll_s,
+        wait_s=teacher.poll_s,
     )
     return batch, file
 
 
-async def input_file(desk: BatchDesk, rows: list[OutRow]) -> InputFile:
+async def input_file(teacher: BatchTeacher, rows: list[OutRow]) -> InputFile:
     """The input file of these rows, or of as many of them as it holds.
 
     Raises:
         OSError: it cannot be written.
     """
     requests = [(row.attempt.request_id, row.job.request) for row in rows]
-    return await anyio.to_thread.run_sync(partial(spool, desk.batch_client, requests))
+    return await anyio.to_thread.run_sync(partial(spool, teacher.batch_client, requests))
 
 
-async def _opened(jobs: list[Job], desk: BatchDesk, shared: Shared) -> list[OutRow]:
+async def _opened(jobs: list[Job], teacher: BatchTeacher, shared: Shared) -> list[OutRow]:
     """The jobs with their attempts, those that have none yet opened; in the jobs' order."""
     rows: dict[Job, OutRow] = {}
 
     async def open_one(job: Job) -> None:
-        attempt = job.attempt or await _open(job, desk, shared)
+        attempt = job.attempt or await _open(job, teacher, shared)
         if attempt is not None:
             job.attempt = None
             rows[job] = OutRow(job, attempt)
 
     async def give_back(job: Job, attempt: OpenAttempt) -> None:
-        await shared.writer.do(record, Sent(job, desk, [attempt]).ending(0, Outcome.RELEASED, "not sent"))
+        await shared.writer.do(
+            record, InFlightRequest(job, teacher, [attempt]).ending(0, Outcome.RELEASED, "not sent")
+        )
         if job.plan.retired:
             shared.deliver(job)
         else:
@@ -101,9 +103,9 @@ async def _opened(jobs: list[Job], desk: BatchDesk, shared: Shared) -> list[OutR
     for start in range(0, len(jobs), CHUNK):
         async with anyio.create_task_group() as group:
             for job in jobs[start : start + CHUNK]:
-                short = shared.ledger.room(job.plan.id, desk.id) < 0
+                short = shared.ledger.room(job.plan.id, teacher.id) < 0
                 if job.attempt is not None and (job.plan.retired or short):
-                    shared.ledger.settle(job.plan.id, desk.id, job.attempt.reserved_micros, 0)
+                    shared.ledger.settle(job.plan.id, teacher.id, job.attempt.reserved_micros, 0)
                     group.start_soon(give_back, job, job.attempt)
                 elif job.plan.retired:
                     shared.deliver(job)
@@ -112,10 +114,10 @@ async def _opened(jobs: list[Job], desk: BatchDesk, shared: Shared) -> list[OutR
     return [rows[job] for job in jobs if job in rows]
 
 
-async def _open(job: Job, desk: BatchDesk, shared: Shared) -> OpenAttempt | None:
+async def _open(job: Job, teacher: BatchTeacher, shared: Shared) -> OpenAttempt | None:
     """A further attempt on disk; None where the money does not reach."""
-    bound = job.bound(desk.price)
-    if not shared.ledger.reserve(job.plan.id, desk.id, bound):
+    bound = job.bound(teacher.price)
+    if not shared.ledger.reserve(job.plan.id, teacher.id, bound):
         shared.out_of_money(job)
         return None
     return await shared.writer.do(
@@ -124,16 +126,16 @@ async def _open(job: Job, desk: BatchDesk, shared: Shared) -> OpenAttempt | None
             sample_id=job.sample_id,
             plan_id=job.plan.id,
             turn=job.conversation.turn,
-            teacher_id=desk.id,
+            teacher_id=teacher.id,
             boot_id=shared.boot_id,
             reserved_micros=bound,
         ),
     )
 
 
-def _unmake(desk: BatchDesk, rows: list[OutRow]) -> None:
+def _unmake(teacher: BatchTeacher, rows: list[OutRow]) -> None:
     """Rows that found no room wait for the next batch."""
     for row in rows:
         row.job.attempt = row.attempt
     if rows:
-        desk.give_back([row.job for row in rows])
+        teacher.give_back([row.job for row in rows])

@@ -1,4 +1,4 @@
-"""A batch that is being made or is out, and what all lanes of batches share."""
+"""A batch that is being made or is out, and what all keys of batches share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from daemon.batches.batch_rows import OutRow, Settler
 from daemon.host.clock import Clock
 from daemon.sampling.budget import Ledger
 from daemon.sampling.jobs import Job
-from daemon.sampling.teacher import Desk
+from daemon.sampling.teacher import Teacher
 from state.tables import BatchState
 from state.writer import Writer
 
@@ -48,7 +48,7 @@ class OutBatch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shared:
-    """What all lanes of batches share."""
+    """What all keys of batches share."""
 
     boot_id: int
     writer: Writer
@@ -58,13 +58,13 @@ class Shared:
     settler: Settler
     deliver: Callable[[Job], None]
     out_of_money: Callable[[Job], None]
-    parked: Callable[[Desk], None]
-    dry: Callable[[Desk], bool]
+    parked: Callable[[Teacher], None]
+    dry: Callable[[Teacher], bool]
 
 
 @dataclass(slots=True)
 class Mood:
-    """What makes a lane's next batch wait."""
+    """What makes a key's next batch wait."""
 
     not_before: float = 0.0
     strikes: int = 0  # batches in a row that were refused, or brought no answer

@@ -1,4 +1,4 @@
-"""What a daemon is made of: reads the tasks, brings `state.db` in line, and builds plans and desks.
+"""What a daemon is made of: reads the tasks, brings `state.db` in line, and builds plans and teachers.
 
 Everything that can be wrong with a person's input is found here, before anything is sent.
 """
@@ -19,7 +19,7 @@ from daemon.catalog.prompt_templates import Wordings, read_wordings
 from daemon.events import Happened, PlanSuperseded, TaskRead
 from daemon.host.processes import start_time
 from daemon.sampling.budget import Ledger, micros
-from daemon.sampling.plans import ActivePlan, recipe_of
+from daemon.sampling.plans import ActivePlan, plan_fingerprint
 from engine.config import Config, TaskConfig, resolved
 from engine.config.root import expand, teachers_of
 from engine.curation import between_tasks, contamination
@@ -49,7 +49,7 @@ from state.catalog import (
 )
 from state.database import open_reader, session
 from state.errors import StateError
-from state.tables import Teacher
+from state.tables import Teacher as TeacherRow
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +70,7 @@ class Catalog:
     """What `state.db` knows of the configuration, after the sync."""
 
     boot: BootInfo
-    teachers: dict[str, Teacher]
+    teachers: dict[str, TeacherRow]
     plans: list[ActivePlan]
     task_ids: dict[str, int]
     news: list[Happened]
@@ -292,7 +292,7 @@ def _sync_plans(
         for task in expand(plan.tasks, list(config.tasks)):
             brief = given.tasks[task]
             wording = given.wordings.get((plan.name, task), PLAIN)
-            recipe = recipe_of(plan, [config.teachers[name] for name in [*names, *fallbacks]], wording)
+            recipe = plan_fingerprint(plan, [config.teachers[name] for name in [*names, *fallbacks]], wording)
             first = next(
                 (each for each in active if (each.config.name, each.task) == (plan.needs, task)), None
             )

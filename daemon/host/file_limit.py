@@ -22,6 +22,6 @@ def raise_limit() -> int:
     return most
 
 
-def share(limit: int, lanes: int) -> int:
+def share(limit: int, key_workers: int) -> int:
     """Connections that each of so many keys may have at once, at least one."""
-    return max(1, (limit - SET_ASIDE) // max(1, lanes))
+    return max(1, (limit - SET_ASIDE) // max(1, key_workers))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 
 
-class Signal:
+class Notifier:
     """Wakes everyone who waits; forgets nothing that happened before a wait began but the wait itself."""
 
     def __init__(self) -> None:

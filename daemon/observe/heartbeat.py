@@ -14,7 +14,7 @@ from anyio.abc import TaskStatus
 from daemon.events import Bus, Happened, SampleStored, StoodStill
 from daemon.host.clock import Clock
 from daemon.sampling.meters import Meter
-from daemon.sampling.teacher import Desk
+from daemon.sampling.teacher import Teacher
 from state.events import EventRow, PulseRow, add_events, write_pulse
 from state.heartbeat import PulseData
 from state.writer import Writer
@@ -58,7 +58,7 @@ class Heartbeat:
         boot_id: int,
         writer: Writer,
         clock: Clock,
-        desks: list[Desk],
+        teachers: list[Teacher],
         lag: LagMeter,
         bus: Bus,
         state: Callable[[], str],
@@ -68,7 +68,7 @@ class Heartbeat:
         self._boot_id = boot_id
         self._writer = writer
         self._clock = clock
-        self._desks = desks
+        self._teachers = teachers
         self._lag = lag
         self._state = state
         self._notice = notice
@@ -96,13 +96,13 @@ class Heartbeat:
 
     def _data(self) -> PulseData:
         now = self._clock.monotonic()
-        figures = [desk.figures for desk in self._desks]
+        figures = [teacher.figures for teacher in self._teachers]
         answers = sum(each.answers.total(now) for each in figures)
         limited = sum(each.limited.total(now) for each in figures)
         return PulseData(
             loop_lag_ms=self._lag.worst_ms,
             commit_lag_ms=self._writer.lag_ms,
-            in_flight=sum(desk.in_flight for desk in self._desks),
+            in_flight=sum(teacher.in_flight for teacher in self._teachers),
             waiting_retry=self._waiting(),
             requests_per_second=sum(each.requests.per_second(now) for each in figures),
             tokens_per_second=sum(each.tokens.per_second(now) for each in figures),
@@ -110,7 +110,7 @@ class Heartbeat:
             share_429=limited / (limited + answers) if limited else 0.0,
             memory_mb=memory_mb(),
             notice=self._notice(),
-            teachers={desk.name: desk.pulse(now) for desk in self._desks},
+            teachers={teacher.name: teacher.pulse(now) for teacher in self._teachers},
             tasks={task: meter.per_minute(now) for task, meter in self._accepted.items()},
             requests=_sum([each.requests.series(now) for each in figures]),
             tokens=_sum([each.tokens.series(now) for each in figures]),

@@ -1,4 +1,4 @@
-"""The claimer's purse: whether a plan's next samples can be paid, and which cap a plan waits for.
+"""The scheduler's budget policy: whether a plan's next samples can be paid, and which cap a plan waits for.
 
 A new sample is begun only where there is money for all of its turns, beside what the further turns of those
 that were begun (of any plan under the same cap) may cost: nothing is paid for half a sample. What is set aside
@@ -13,24 +13,24 @@ from collections.abc import Mapping, Sequence
 
 from daemon import events
 from daemon.sampling.budget import Aside, Ledger
-from daemon.sampling.budget_alerts import Crossings
+from daemon.sampling.budget_alerts import BudgetAlerts
 from daemon.sampling.cost_bounds import Bounds, bounds
 from daemon.sampling.jobs import Job
 from daemon.sampling.plans import ActivePlan
-from daemon.sampling.teacher import Desk
+from daemon.sampling.teacher import Teacher
 
 
-class Purse:
+class BudgetPolicy:
     """Looks at the ledger; what is reserved and settled there is the business of who sends."""
 
     def __init__(
-        self, ledger: Ledger, desks: Mapping[str, Desk], plans: Sequence[ActivePlan], bus: events.Bus
+        self, ledger: Ledger, teachers: Mapping[str, Teacher], plans: Sequence[ActivePlan], bus: events.Bus
     ) -> None:
-        """Changes nothing; `desks` (by teacher) and `plans` are looked at again each time."""
+        """Changes nothing; `teachers` (by teacher) and `plans` are looked at again each time."""
         self._ledger = ledger
-        self._desks = desks
+        self._teachers = teachers
         self._plans = plans
-        self._crossings = Crossings(ledger, bus)
+        self._alerts = BudgetAlerts(ledger, bus)
         self._bounds: dict[tuple[int, str], Bounds] = {}  # by plan and teacher, as they are configured now
         self._too_little: dict[tuple[int, str], float] = {}  # what was free when it last was too little
         self.short: dict[int, str] = {}
@@ -53,63 +53,63 @@ class Purse:
         """Whether any plan is, or was at its last claim."""
         return bool(self.short or self._too_little)
 
-    def bounds(self, plan: ActivePlan, desk: Desk) -> Bounds:
+    def bounds(self, plan: ActivePlan, teacher: Teacher) -> Bounds:
         """What a sample of the plan may cost at this teacher."""
-        found = self._bounds.get((plan.id, desk.name))
+        found = self._bounds.get((plan.id, teacher.name))
         if found is None:
-            found = self._bounds[plan.id, desk.name] = bounds(plan, desk.price)
+            found = self._bounds[plan.id, teacher.name] = bounds(plan, teacher.price)
         return found
 
-    def free(self, plan: ActivePlan, desk: Desk) -> float:
+    def free(self, plan: ActivePlan, teacher: Teacher) -> float:
         """Room for new samples, in micro-dollars: without what is set aside for begun ones."""
-        room = self._ledger.room(plan.id, desk.id)
+        room = self._ledger.room(plan.id, teacher.id)
         if math.isinf(room):
             return room
         begun = [(each, self._aside(each)) for each in self._plans if each.open]
         total = sum(micros for _, micros in begun)
-        at_desk = sum(micros for each, micros in begun if desk.name in each.everyone)
+        at_desk = sum(micros for each, micros in begun if teacher.name in each.everyone)
         own = sum(micros for each, micros in begun if each is plan)
-        return self._ledger.free(plan.id, desk.id, Aside(total, at_desk, own))
+        return self._ledger.free(plan.id, teacher.id, Aside(total, at_desk, own))
 
-    def claimed(self, plan: ActivePlan, desk: Desk, *, too_little: bool) -> None:
+    def claimed(self, plan: ActivePlan, teacher: Teacher, *, too_little: bool) -> None:
         """A claim was made; `too_little`: the money did not reach for all of it."""
         if too_little:
-            self._too_little[plan.id, desk.name] = self.free(plan, desk)
+            self._too_little[plan.id, teacher.name] = self.free(plan, teacher)
         else:
-            self._too_little.pop((plan.id, desk.name), None)
+            self._too_little.pop((plan.id, teacher.name), None)
 
-    def affords(self, plan: ActivePlan, desk: Desk) -> bool:
+    def affords(self, plan: ActivePlan, teacher: Teacher) -> bool:
         """Whether the next claim may fit: there is more money than when it last did not."""
-        too_little = self._too_little.get((plan.id, desk.name))
-        return too_little is None or self.free(plan, desk) > too_little
+        too_little = self._too_little.get((plan.id, teacher.name))
+        return too_little is None or self.free(plan, teacher) > too_little
 
-    def spent_out(self, plan: ActivePlan, desk: Desk) -> bool:
+    def spent_out(self, plan: ActivePlan, teacher: Teacher) -> bool:
         """Whether a teacher's own budget leaves no room for a further sample, whatever those that are out cost."""
-        return not self.affords(plan, desk) and self._ledger.binds_teacher(
-            plan.id, desk.id, self._needed(plan, desk)
+        return not self.affords(plan, teacher) and self._ledger.binds_teacher(
+            plan.id, teacher.id, self._needed(plan, teacher)
         )
 
-    def pays(self, job: Job, desk: Desk) -> bool:
+    def pays(self, job: Job, teacher: Teacher) -> bool:
         """Whether there is room for a begun job's next request at this teacher."""
-        return job.bound(desk.price) <= self._ledger.room(job.plan.id, desk.id)
+        return job.bound(teacher.price) <= self._ledger.room(job.plan.id, teacher.id)
 
-    def binds(self, job: Job, desk: Desk) -> bool:
+    def binds(self, job: Job, teacher: Teacher) -> bool:
         """Whether it is the teacher's own budget that is too small for a job's next request."""
-        return self._ledger.binds_teacher(job.plan.id, desk.id, job.bound(desk.price))
+        return self._ledger.binds_teacher(job.plan.id, teacher.id, job.bound(teacher.price))
 
-    def note(self, plan: ActivePlan, desks: Sequence[Desk]) -> None:
-        """Whether a plan is short: one of its begun jobs waits, or none of the `desks` it would claim for can be paid."""
+    def note(self, plan: ActivePlan, teachers: Sequence[Teacher]) -> None:
+        """Whether a plan is short: one of its begun jobs waits, or none of the `teachers` it would claim for can be paid."""
         if job := next((job for job in self.waiting if job.plan is plan), None):
-            at = self._desks[job.teacher]
+            at = self._teachers[job.teacher]
             need = job.bound(at.price)
-        elif not desks or any(self.affords(plan, desk) for desk in desks):
+        elif not teachers or any(self.affords(plan, teacher) for teacher in teachers):
             self._has_money(plan.id)
             return
         else:
-            at = desks[0]
+            at = teachers[0]
             need = self._needed(plan, at)
         self.short[plan.id] = self._ledger.binding(plan.id, at.id)
-        if which := self._crossings.note(plan.id, at.id, need):
+        if which := self._alerts.note(plan.id, at.id, need):
             self.spent[plan.id] = which
         else:
             self.spent.pop(plan.id, None)
@@ -120,11 +120,11 @@ class Purse:
 
     def _aside(self, plan: ActivePlan) -> int:
         """What the further turns of a plan's open samples may cost, at the dearest of its teachers."""
-        desks = [self._desks[name] for name in plan.everyone if name in self._desks]
-        return plan.open * max((self.bounds(plan, desk).rest for desk in desks), default=0)
+        teachers = [self._teachers[name] for name in plan.everyone if name in self._teachers]
+        return plan.open * max((self.bounds(plan, teacher).rest for teacher in teachers), default=0)
 
-    def _needed(self, plan: ActivePlan, desk: Desk) -> int:
+    def _needed(self, plan: ActivePlan, teacher: Teacher) -> int:
         """The most that a further sample, and those that wait for money here, may cost."""
-        waiting = [job for job in self.waiting if job.plan is plan and job.teacher == desk.name]
-        cost = self.bounds(plan, desk)
-        return cost.most + cost.rest + sum(job.bound(desk.price) for job in waiting)
+        waiting = [job for job in self.waiting if job.plan is plan and job.teacher == teacher.name]
+        cost = self.bounds(plan, teacher)
+        return cost.most + cost.rest + sum(job.bound(teacher.price) for job in waiting)

@@ -20,12 +20,12 @@ from daemon.host.clock import Clock
 from daemon.limits.key_limits import Reservation
 from daemon.limits.retries import backoff
 from daemon.sampling.budget import Ledger
-from daemon.sampling.in_flight import Sent, total, usages_of
+from daemon.sampling.in_flight import InFlightRequest, total, usages_of
 from daemon.sampling.jobs import Job, together
-from daemon.sampling.key_workers import Lane
+from daemon.sampling.key_workers import KeyWorkers
 from daemon.sampling.outcomes import OUTCOMES, ended, given_up, packed_of
-from daemon.sampling.retry_queue import Delays
-from daemon.sampling.teacher import Desk
+from daemon.sampling.retry_queue import RetryQueue
+from daemon.sampling.teacher import Teacher
 from engine.teachers.client import Answer
 from engine.teachers.failures import Failure
 from state.claims import AttemptRequest, OpenAttempt, open_attempts, open_groups
@@ -37,8 +37,8 @@ PERMANENT_PARKS = 20
 """Requests refused in a row after which the teacher, not the samples, is taken to be at fault."""
 
 
-class Carrier:
-    """What all lanes share: the way of one attempt."""
+class AttemptRunner:
+    """What all keys share: the way of one attempt."""
 
     def __init__(
         self,
@@ -49,9 +49,9 @@ class Carrier:
         bus: events.Bus,
         clock: Clock,
         rng: random.Random,
-        delays: Delays,
+        retry_queue: RetryQueue,
         out_of_money: Callable[[Job], None],
-        parked: Callable[[Desk], None],
+        parked: Callable[[Teacher], None],
     ) -> None:
         self._boot_id = boot_id
         self._writer = writer
@@ -59,43 +59,43 @@ class Carrier:
         self._bus = bus
         self._clock = clock
         self._rng = rng
-        self._delays = delays
+        self._retry_queue = retry_queue
         self._out_of_money = out_of_money
         self._parked = parked
 
-    async def carry(self, job: Job, lane: Lane, reservation: Reservation) -> None:
-        """One attempt of `job` on `lane`."""
-        desk = lane.desk
+    async def run(self, job: Job, workers: KeyWorkers, reservation: Reservation) -> None:
+        """One attempt of `job` on `workers`."""
+        teacher = workers.teacher
         if job.plan.retired:  # since it was queued: nothing more is sent for it
             with anyio.CancelScope(shield=True):
-                await self.release(job, desk)
-            lane.limits.released(reservation)
-            desk.breaker.withdrawn()
-            self._delays.put(job, 0.0)
+                await self.release(job, teacher)
+            workers.limits.released(reservation)
+            teacher.breaker.withdrawn()
+            self._retry_queue.put(job, 0.0)
             return
         attempts = [member.attempt for member in job.members if member.attempt is not None]
-        if attempts and self._ledger.room(job.plan.id, desk.id) < 0:
+        if attempts and self._ledger.room(job.plan.id, teacher.id) < 0:
             # Answers cost more than could be foreseen, or a cap was lowered: what was claimed ahead is not sent.
             with anyio.CancelScope(shield=True):
-                await self.release(job, desk)
-            lane.limits.released(reservation)
-            desk.breaker.withdrawn()
+                await self.release(job, teacher)
+            workers.limits.released(reservation)
+            teacher.breaker.withdrawn()
             self._out_of_money(job)
             return
         if not attempts:
             with anyio.CancelScope(shield=True):
-                attempts = await self._opened(job, desk)
-            lane.limits.departed(reservation, self._clock.monotonic())
+                attempts = await self._opened(job, teacher)
+            workers.limits.departed(reservation, self._clock.monotonic())
         if not attempts:
-            lane.limits.released(reservation)
-            desk.breaker.withdrawn()
+            workers.limits.released(reservation)
+            teacher.breaker.withdrawn()
             self._out_of_money(job)
             return
-        sent = Sent(job, desk, attempts)
-        desk.figures.requests.add(self._clock.monotonic())
+        sent = InFlightRequest(job, teacher, attempts)
+        teacher.figures.requests.add(self._clock.monotonic())
         try:
-            result = await desk.client.send(
-                job.request, request_id=attempts[0].request_id, key=lane.key.secret
+            result = await teacher.client.send(
+                job.request, request_id=attempts[0].request_id, key=workers.key.secret
             )
         except BaseException:
             # Cancelled at the end of a drain: the request may have been answered and billed.
@@ -110,38 +110,40 @@ class Carrier:
         job.apart()
         with anyio.CancelScope(shield=True):
             if isinstance(result, Answer):
-                await self._answered(sent, lane, reservation, result)
+                await self._answered(sent, workers, reservation, result)
             else:
-                await self._failed(sent, lane, reservation, result)
+                await self._failed(sent, workers, reservation, result)
 
-    async def release(self, job: Job, desk: Desk) -> None:
+    async def release(self, job: Job, teacher: Teacher) -> None:
         """Takes back an attempt that was written down and is not going to be sent."""
         if job.attempt is None:
             return
-        sent = Sent(job, desk, [member.attempt for member in job.members if member.attempt is not None])
+        sent = InFlightRequest(
+            job, teacher, [member.attempt for member in job.members if member.attempt is not None]
+        )
         endings = [sent.ending(index, Outcome.RELEASED, "not sent") for index in range(len(sent.attempts))]
         await self._record(endings)
         self._settle(sent, endings)
 
-    async def release_all(self, jobs: Iterable[Job], desk: Desk) -> None:
+    async def release_all(self, jobs: Iterable[Job], teacher: Teacher) -> None:
         """Takes back the attempts of many jobs, in few commits."""
         async with anyio.create_task_group() as group:
             for job in jobs:
-                group.start_soon(self.release, job, desk)
+                group.start_soon(self.release, job, teacher)
 
-    async def _opened(self, job: Job, desk: Desk) -> list[OpenAttempt]:
+    async def _opened(self, job: Job, teacher: Teacher) -> list[OpenAttempt]:
         """A further attempt of each member on disk; none where the money does not reach."""
-        bound = job.bound(desk.price)
-        if not self._ledger.reserve(job.plan.id, desk.id, bound):
+        bound = job.bound(teacher.price)
+        if not self._ledger.reserve(job.plan.id, teacher.id, bound):
             return []
         members = job.members
-        further = min(desk.price.bound(0, job.output_tokens // len(members)), bound // len(members))
+        further = min(teacher.price.bound(0, job.output_tokens // len(members)), bound // len(members))
         requests = [
             AttemptRequest(
                 sample_id=member.sample_id,
                 plan_id=job.plan.id,
                 turn=job.conversation.turn,
-                teacher_id=desk.id,
+                teacher_id=teacher.id,
                 boot_id=self._boot_id,
                 reserved_micros=further if choice else bound - further * (len(members) - 1),
                 choice=choice,
@@ -152,15 +154,17 @@ class Carrier:
             return [await self._writer.do(open_attempts, requests[0])]
         return await self._writer.do(open_groups, requests)
 
-    async def _answered(self, sent: Sent, lane: Lane, reservation: Reservation, answer: Answer) -> None:
-        desk, now = lane.desk, self._clock.monotonic()
-        lane.limits.received(reservation, now)
-        desk.changed.notify()  # the teacher has room for the next one while this one is stored
+    async def _answered(
+        self, sent: InFlightRequest, workers: KeyWorkers, reservation: Reservation, answer: Answer
+    ) -> None:
+        teacher, now = workers.teacher, self._clock.monotonic()
+        workers.limits.received(reservation, now)
+        teacher.changed.notify()  # the teacher has room for the next one while this one is stored
         estimate, allowed = sent.job.prompt_tokens, sent.job.output_tokens
         got = list(zip(sent.members, answer.completions, strict=False))
         missing = sent.members[len(got) :]
         usages = usages_of(answer.completions, len(got))
-        costs = desk.costs(usages)
+        costs = teacher.costs(usages)
         endings: list[Ending] = []
         for index, (member, completion) in enumerate(got):
             member.conversation.answer(completion)
@@ -192,37 +196,39 @@ class Carrier:
         await self._store(sent, endings)
         usage = total(usages)
         tokens = usage.prompt_tokens + usage.completion_tokens
-        counted = None if usage.estimated else desk.counted_tokens(usage)
-        lane.limits.succeeded(reservation, now, counted, answer.headers, usage.completion_tokens)
-        self._works(desk, now)
-        desk.budget.succeeded()
-        desk.permanent_in_a_row = 0
-        desk.learn(estimate, allowed, usage)
-        desk.figures.answers.add(now)
-        desk.figures.tokens.add(now, tokens)
-        desk.figures.latencies.add(answer.latency_s * 1000)
+        counted = None if usage.estimated else teacher.counted_tokens(usage)
+        workers.limits.succeeded(reservation, now, counted, answer.headers, usage.completion_tokens)
+        self._works(teacher, now)
+        teacher.budget.succeeded()
+        teacher.permanent_in_a_row = 0
+        teacher.learn(estimate, allowed, usage)
+        teacher.figures.answers.add(now)
+        teacher.figures.tokens.add(now, tokens)
+        teacher.figures.latencies.add(answer.latency_s * 1000)
         if len(sent.members) > 1:
-            self._learn_groups(desk, why if len(got) == 1 else "")
+            self._learn_groups(teacher, why if len(got) == 1 else "")
         if missing:
-            self._again(missing, desk)
+            self._again(missing, teacher)
         for (member, _), ending in zip(reversed(got), reversed(endings[: len(got)]), strict=True):
             if ending.end is None:
-                desk.push(member, first=True)
+                teacher.push(member, first=True)
             else:
                 self._tell_stored(member, ending.end)
 
-    def _again(self, members: list[Job], desk: Desk) -> None:
+    def _again(self, members: list[Job], teacher: Teacher) -> None:
         """Members of a group that nothing came for are next, as a group where the teacher takes one."""
-        for job in reversed(members) if desk.one_by_one else (together(members),):
-            desk.push(job, first=True)
+        for job in reversed(members) if teacher.one_by_one else (together(members),):
+            teacher.push(job, first=True)
 
-    def _learn_groups(self, desk: Desk, in_vain: str) -> None:
+    def _learn_groups(self, teacher: Teacher, in_vain: str) -> None:
         """Whether a teacher gives several rationales for a request; `in_vain` says why this time it did not."""
-        if desk.group_ended(in_vain=bool(in_vain)):
-            self._bus.emit(events.AskedOneByOne(teacher=desk.name, reason=in_vain.rstrip(".")))
+        if teacher.group_ended(in_vain=bool(in_vain)):
+            self._bus.emit(events.AskedOneByOne(teacher=teacher.name, reason=in_vain.rstrip(".")))
 
-    async def _failed(self, sent: Sent, lane: Lane, reservation: Reservation, failure: Failure) -> None:
-        desk, now = lane.desk, self._clock.monotonic()
+    async def _failed(
+        self, sent: InFlightRequest, workers: KeyWorkers, reservation: Reservation, failure: Failure
+    ) -> None:
+        teacher, now = workers.teacher, self._clock.monotonic()
         outcome = OUTCOMES[failure.kind]
         counts = failure.kind in ("transient", "malformed") and failure.reached
         # A group may be refused for being one, or for one of its samples' luck: each is asked for by itself.
@@ -231,11 +237,11 @@ class Carrier:
         for member in sent.members:
             member.attempts += counts
             member.unknowns += failure.kind == "ambiguous"
-            reason = "" if split else given_up(member, desk, failure, counts, now)
+            reason = "" if split else given_up(member, teacher, failure, counts, now)
             ends.append(SampleEnd(state=SampleState.FAILED, reason=reason) if reason else None)
         limited = failure.kind == "limited"
         if limited:  # at once: while the refusal is written down, the next request must not run into the same
-            self._react(lane, reservation, failure, now)
+            self._react(workers, reservation, failure, now)
         # An answer that may have been billed counts as billed: its reservation is spent.
         billed = failure.kind in ("ambiguous", "malformed")
         endings = [
@@ -255,7 +261,7 @@ class Carrier:
             for index, attempt in enumerate(sent.attempts)
         ]
         await self._store(sent, endings)
-        desk.figures.errors[failure.kind] += 1
+        teacher.figures.errors[failure.kind] += 1
         for member, end in zip(sent.members, ends, strict=True):
             if end is not None:
                 self._bus.emit(
@@ -267,69 +273,75 @@ class Carrier:
                     )
                 )
         if split:
-            self._learn_groups(desk, failure.reason)
+            self._learn_groups(teacher, failure.reason)
         if not limited:
-            self._react(lane, reservation, failure, now, of_group=split)
+            self._react(workers, reservation, failure, now, of_group=split)
         rest = [member for member, end in zip(sent.members, ends, strict=True) if end is None]
         if not rest:
             return
         if split:
             for member in reversed(rest):
-                desk.push(member, first=True)
+                teacher.push(member, first=True)
             return
         job = together(rest)
         if failure.kind not in ("limited", "parked"):
-            desk.figures.retries.add(now)
+            teacher.figures.retries.add(now)
             wait = max(backoff(max(1, job.attempts + job.unknowns), self._rng), failure.retry_after_s or 0.0)
-            self._delays.put(job, wait + desk.budget.spend(now))
+            self._retry_queue.put(job, wait + teacher.budget.spend(now))
         else:
-            desk.push(job, first=True)
+            teacher.push(job, first=True)
 
     def _react(
-        self, lane: Lane, reservation: Reservation, failure: Failure, now: float, *, of_group: bool = False
+        self,
+        workers: KeyWorkers,
+        reservation: Reservation,
+        failure: Failure,
+        now: float,
+        *,
+        of_group: bool = False,
     ) -> None:
         """What a failure means for the key and the teacher; of a group's refusal its members will tell."""
-        desk, limits = lane.desk, lane.limits
+        teacher, limits = workers.teacher, workers.limits
         if failure.kind == "limited":
-            desk.figures.limited.add(now)
+            teacher.figures.limited.add(now)
             limits.limited(
                 *(reservation, now, failure.retry_after_s, failure.headers, failure.scope),
                 daily=failure.daily,
             )
-            self._works(desk, now)  # a server that refuses for a limit works
+            self._works(teacher, now)  # a server that refuses for a limit works
             return
         if failure.kind == "transient" and failure.scope == "concurrency":
             # Too many open files here: fewer at once, as if the server had said so; it is not at fault.
             limits.limited(reservation, now, None, None, "concurrency")
-            desk.breaker.withdrawn()
+            teacher.breaker.withdrawn()
             return
         billed = failure.kind in ("ambiguous", "malformed")
         limits.failed(reservation, now, failure.retry_after_s, None if billed else 0)
         if failure.kind == "parked":
             limits.park(failure.reason)
-            desk.breaker.withdrawn()
+            teacher.breaker.withdrawn()
         elif failure.kind == "permanent":
-            self._works(desk, now)
-            desk.permanent_in_a_row += not of_group
-            if desk.permanent_in_a_row >= PERMANENT_PARKS:
-                for each in desk.lanes:
+            self._works(teacher, now)
+            teacher.permanent_in_a_row += not of_group
+            if teacher.permanent_in_a_row >= PERMANENT_PARKS:
+                for each in teacher.key_workers:
                     each.limits.park(
-                        f"{desk.permanent_in_a_row} requests in a row were refused: {failure.reason}"
+                        f"{teacher.permanent_in_a_row} requests in a row were refused: {failure.reason}"
                     )
         else:
-            desk.failing = failure.reason
-            if desk.breaker.failed(now):
-                self._bus.emit(events.TeacherCooling(teacher=desk.name, reason=failure.reason))
-        if desk.park_if_all_are():
-            self._parked(desk)
+            teacher.failing = failure.reason
+            if teacher.breaker.failed(now):
+                self._bus.emit(events.TeacherCooling(teacher=teacher.name, reason=failure.reason))
+        if teacher.park_if_all_are():
+            self._parked(teacher)
 
-    def _works(self, desk: Desk, now: float) -> None:
+    def _works(self, teacher: Teacher, now: float) -> None:
         """The teacher answered, if only with a refusal that is its business."""
-        if desk.breaker.open:
-            self._bus.emit(events.TeacherRecovered(teacher=desk.name, seconds=now - desk.breaker.since))
-        desk.breaker.succeeded()
+        if teacher.breaker.open:
+            self._bus.emit(events.TeacherRecovered(teacher=teacher.name, seconds=now - teacher.breaker.since))
+        teacher.breaker.succeeded()
 
-    async def _store(self, sent: Sent, endings: list[Ending]) -> None:
+    async def _store(self, sent: InFlightRequest, endings: list[Ending]) -> None:
         await self._record(endings)
         self._settle(sent, endings)
         sent.job.plan.open -= sum(ending.end is not None for ending in endings)
@@ -340,10 +352,10 @@ class Carrier:
         else:
             await self._writer.do(record_groups, endings)
 
-    def _settle(self, sent: Sent, endings: list[Ending]) -> None:
+    def _settle(self, sent: InFlightRequest, endings: list[Ending]) -> None:
         reserved = sum(ending.reserved_micros for ending in endings)
         spent = sum(ending.cost_micros for ending in endings)
-        self._ledger.settle(sent.job.plan.id, sent.desk.id, reserved, spent)
+        self._ledger.settle(sent.job.plan.id, sent.teacher.id, reserved, spent)
 
     def _tell_stored(self, job: Job, end: SampleEnd) -> None:
         correct = end.verdict is not None and end.verdict.correct

@@ -12,7 +12,7 @@ from daemon import events
 from daemon.sampling.budget import Ledger
 
 
-class Crossings:
+class BudgetAlerts:
     """Which caps a person was told of."""
 
     def __init__(self, ledger: Ledger, bus: events.Bus) -> None:

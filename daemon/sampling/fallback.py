@@ -12,65 +12,68 @@ from collections.abc import Callable, Mapping
 
 from daemon import events
 from daemon.sampling.plans import ActivePlan
-from daemon.sampling.teacher import Desk
+from daemon.sampling.teacher import Teacher
 
 
-class Tiers:
-    """Looks at desks; owns none."""
+class FallbackPolicy:
+    """Looks at teachers; owns none."""
 
     def __init__(
-        self, desks: Mapping[str, Desk], spent_out: Callable[[ActivePlan, Desk], bool], bus: events.Bus
+        self,
+        teachers: Mapping[str, Teacher],
+        spent_out: Callable[[ActivePlan, Teacher], bool],
+        bus: events.Bus,
     ) -> None:
         """Changes nothing.
 
         Args:
-            desks: every desk by its teacher's name, also those that come later.
+            teachers: every teacher by its teacher's name, also those that come later.
             spent_out: whether a teacher's own budget leaves no room for a plan's next request.
             bus: hears who took over.
         """
-        self._desks = desks
+        self._teachers = teachers
         self._spent_out = spent_out
         self._bus = bus
         self._fell: dict[str, str] = {}  # plans by name that are with a fallback, and with which
         self._quiet: set[str] = set()  # of them, those that fell back for a budget: it may have a rest left
 
-    def serving(self, plan: ActivePlan) -> list[Desk]:
-        """The desks that may take a plan's fresh samples now; the last tier where all are out."""
+    def serving(self, plan: ActivePlan) -> list[Teacher]:
+        """The teachers that may take a plan's fresh samples now; the last tier where all are out."""
         *before, last = plan.tiers
         for names in before:
-            desks = self._desks_of(names)
-            if not all(self._out(plan, desk) for desk in desks):
-                return desks
+            teachers = self._desks_of(names)
+            if not all(self._out(plan, teacher) for teacher in teachers):
+                return teachers
         return self._desks_of(last)
 
-    def claimed(self, plan: ActivePlan, desk: Desk) -> None:
-        """Samples of a plan were claimed for a desk: tells when that is another tier than before."""
+    def claimed(self, plan: ActivePlan, teacher: Teacher) -> None:
+        """Samples of a plan were claimed for a teacher: tells when that is another tier than before."""
         if not plan.fallbacks and not self._fell:
             return
         name = plan.config.name
-        if desk.name in plan.teachers:
+        if teacher.name in plan.teachers:
             if name in self._fell and name not in self._quiet:
                 del self._fell[name]
                 self._bus.emit(events.PlanReturned(plan=name, teachers=plan.teachers))
-        elif self._fell.get(name) != desk.name:
-            self._fell[name] = desk.name
-            before = [self._desks[each] for each in plan.everyone[: plan.everyone.index(desk.name)]]
+        elif self._fell.get(name) != teacher.name:
+            self._fell[name] = teacher.name
+            before = [self._teachers[each] for each in plan.everyone[: plan.everyone.index(teacher.name)]]
             if any(not each.parked and not each.retired for each in before):
                 self._quiet.add(name)
             reasons = tuple(f"{each.name} {self._why(each)}" for each in before)
-            self._bus.emit(events.PlanFellBack(plan=name, teacher=desk.name, reasons=reasons))
+            self._bus.emit(events.PlanFellBack(plan=name, teacher=teacher.name, reasons=reasons))
 
     def look_again(self) -> None:
         """After other budgets: a return to the teachers is worth telling."""
         self._quiet.clear()
 
-    def _desks_of(self, names: tuple[str, ...]) -> list[Desk]:
-        return [self._desks[name] for name in names if name in self._desks]
+    def _desks_of(self, names: tuple[str, ...]) -> list[Teacher]:
+        return [self._teachers[name] for name in names if name in self._teachers]
 
-    def _out(self, plan: ActivePlan, desk: Desk) -> bool:
-        return bool(desk.parked) or desk.retired or self._spent_out(plan, desk)
+    def _out(self, plan: ActivePlan, teacher: Teacher) -> bool:
+        return bool(teacher.parked) or teacher.retired or self._spent_out(plan, teacher)
 
-    def _why(self, desk: Desk) -> str:
-        if desk.parked:
+    def _why(self, teacher: Teacher) -> str:
+        if teacher.parked:
             return "is parked"
-        return "is gone" if desk.retired else "has used up its budget"
+        return "is gone" if teacher.retired else "has used up its budget"

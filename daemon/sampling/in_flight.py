@@ -10,21 +10,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from daemon.sampling.jobs import Job
-from daemon.sampling.teacher import Desk
+from daemon.sampling.teacher import Teacher
 from engine.teachers.messages import Completion, Usage
 from state.claims import OpenAttempt
 from state.outcomes import Ending
 from state.tables import Outcome
 
 
-class Sent:
+class InFlightRequest:
     """A request: its leading job, all whose turn it is, and their attempts in the same order."""
 
-    __slots__ = ("attempts", "desk", "job", "members")
+    __slots__ = ("attempts", "teacher", "job", "members")
 
-    def __init__(self, job: Job, desk: Desk, attempts: list[OpenAttempt]) -> None:
+    def __init__(self, job: Job, teacher: Teacher, attempts: list[OpenAttempt]) -> None:
         self.job = job
-        self.desk = desk
+        self.teacher = teacher
         self.members = job.members
         self.attempts = attempts
         for member in self.members:
@@ -37,7 +37,7 @@ class Sent:
             attempt_id=attempt.id,
             sample_id=member.sample_id,
             plan_id=member.plan.id,
-            teacher_id=self.desk.id,
+            teacher_id=self.teacher.id,
             outcome=outcome,
             reserved_micros=attempt.reserved_micros,
             reason=reason,

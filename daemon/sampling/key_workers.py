@@ -1,4 +1,4 @@
-"""One key of a teacher: workers that take jobs from the desk's queue as its limits allow.
+"""One key of a teacher: workers that take jobs from the teacher's queue as its limits allow.
 
 A pool of workers, not a task a sample: it grows to what the key carries. One worker at a time stands
 at the turnstile, waits for the head of the queue and for the limits, and takes both; so requests
@@ -17,23 +17,25 @@ from anyio.abc import TaskGroup, TaskStatus
 from daemon.host.clock import Clock
 from daemon.limits.key_limits import KeyLimits, Reservation
 from daemon.sampling.jobs import Job
-from daemon.sampling.teacher import Desk
+from daemon.sampling.teacher import Teacher
 from engine.teachers.keys import TeacherKey
 
 MOST_WORKERS = 2048
 
-Carry = Callable[[Job, "Lane", Reservation], Awaitable[None]]
+RunAttempt = Callable[[Job, "KeyWorkers", Reservation], Awaitable[None]]
 
 
-class Lane:
+class KeyWorkers:
     """A key, its limits and its workers."""
 
-    def __init__(self, desk: Desk, key: TeacherKey, limits: KeyLimits, clock: Clock, carry: Carry) -> None:
-        self.desk = desk
+    def __init__(
+        self, teacher: Teacher, key: TeacherKey, limits: KeyLimits, clock: Clock, run: RunAttempt
+    ) -> None:
+        self.teacher = teacher
         self.key = key
         self.limits = limits
         self._clock = clock
-        self._carry = carry
+        self._run_attempt = run
         self._closed = False
         self._turnstile = anyio.Lock(fast_acquire=True)
         self._waiting = 0
@@ -48,11 +50,11 @@ class Lane:
     def close(self) -> None:
         """No further job is taken."""
         self._closed = True
-        self.desk.changed.notify()
+        self.teacher.changed.notify()
 
     def _spawn(self, group: TaskGroup) -> None:
         self._workers += 1
-        group.start_soon(self._work, group, name=f"{self.desk.name} worker")
+        group.start_soon(self._work, group, name=f"{self.teacher.name} worker")
 
     async def _work(self, group: TaskGroup) -> None:
         while True:
@@ -65,23 +67,23 @@ class Lane:
             if self._waiting == 0 and self._workers < MOST_WORKERS:
                 self._spawn(group)
             job, reservation = taken
-            await self._carry(job, self, reservation)
-            self.desk.changed.notify()  # a slot is free
+            await self._run_attempt(job, self, reservation)
+            self.teacher.changed.notify()  # a slot is free
 
     async def _next(self) -> tuple[Job, Reservation] | None:
-        """The head of the queue, once the limits let it go; None when the lane is closed."""
-        desk = self.desk
+        """The head of the queue, once the limits let it go; None when the key is closed."""
+        teacher = self.teacher
         while not self._closed:
-            job = desk.head()
-            if job is None or not desk.available:
-                await desk.changed.wait()
+            job = teacher.head()
+            if job is None or not teacher.available:
+                await teacher.changed.wait()
                 continue
             now = self._clock.monotonic()
-            tokens, output = desk.expected_tokens(job)
-            ready_at = max(self.limits.ready_at(now, tokens, output), desk.breaker.ready_at(now))
+            tokens, output = teacher.expected_tokens(job)
+            ready_at = max(self.limits.ready_at(now, tokens, output), teacher.breaker.ready_at(now))
             if ready_at <= now:
-                desk.pop()
-                desk.breaker.sent()
+                teacher.pop()
+                teacher.breaker.sent()
                 return job, self.limits.take(now, tokens, output)
-            await desk.changed.wait(None if math.isinf(ready_at) else ready_at - now)
+            await teacher.changed.wait(None if math.isinf(ready_at) else ready_at - now)
         return None

@@ -1,7 +1,7 @@
 """Shares each key's limits with the other daemons of this machine, through small files in a folder of the user's own.
 
 One file for each key, address and model, named by a salted hash: neither the file nor its name tells the key. Twice a
-second each lane takes its turn at the table in it (`shares.py`), under a lock, in a thread; between turns nothing is
+second each key takes its turn at the table in it (`shares.py`), under a lock, in a thread; between turns nothing is
 read, so a request costs nothing more. A process that is gone is seen at the next turn, by its process id and start
 time; the kernel lets go of its lock.
 
@@ -31,8 +31,8 @@ from daemon.events import Bus, Noted
 from daemon.host.clock import Clock
 from daemon.host.processes import is_alive, start_time
 from daemon.limits.lease_table import Member, Part, Table
-from daemon.sampling.key_workers import Lane
-from daemon.sampling.teacher import Desk
+from daemon.sampling.key_workers import KeyWorkers
+from daemon.sampling.teacher import Teacher
 
 T = TypeVar("T")
 
@@ -47,32 +47,32 @@ OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 @dataclass(slots=True)
 class Seat:
-    """A lane at its table."""
+    """A key at its table."""
 
-    lane: Lane
+    workers: KeyWorkers
     path: Path
     member: Member
     part: Part = field(default_factory=lambda: Part({}, 0.0, 0))
 
 
-class Sharing:
-    """Takes the turns of all lanes. It owns neither desks nor lanes."""
+class LimitLeases:
+    """Takes the turns of all keys. It owns neither teachers nor keys."""
 
     def __init__(
-        self, setting: bool | str, *, home: Path, desks: Sequence[Desk], clock: Clock, bus: Bus
+        self, setting: bool | str, *, home: Path, teachers: Sequence[Teacher], clock: Clock, bus: Bus
     ) -> None:
         """Touches nothing yet.
 
         Args:
             setting: `[daemon] shared_limits`.
             home: where a relative path starts.
-            desks: the teachers, as they come and go; built-in ones are this process's own.
+            teachers: the teachers, as they come and go; built-in ones are this process's own.
             clock: a monotonic clock that is one for all processes of the machine.
             bus: hears when limits are not shared.
         """
         self._setting = setting
         self._home = home
-        self._desks = desks
+        self._teachers = teachers
         self._clock = clock
         self._bus = bus
         self._folder: Folder | None = None
@@ -99,7 +99,7 @@ class Sharing:
                     self._leave(list(self._seats.values()))
 
     async def turn(self) -> None:
-        """One turn of every lane."""
+        """One turn of every key."""
         now = self._clock.monotonic()
         try:
             if self._folder is None:
@@ -124,23 +124,23 @@ class Sharing:
         raise TimeoutError(0, "it does not answer")
 
     def _seated(self, folder: Folder, now: float) -> tuple[list[Seat], list[Seat]]:
-        """The seats of all lanes with what they need now, and those of lanes that are gone or have another key."""
+        """The seats of all keys with what they need now, and those of keys that are gone or have another key."""
         before, self._seats = self._seats, {}
-        for desk in self._desks:
-            if desk.config.builtin:
+        for teacher in self._teachers:
+            if teacher.config.builtin:
                 continue
-            for lane in desk.lanes:
-                path = folder.file(desk, lane)
-                seat = before.get(id(lane))
-                if seat is None or seat.path != path or seat.lane is not lane:
+            for workers in teacher.key_workers:
+                path = folder.file(teacher, workers)
+                seat = before.get(id(workers))
+                if seat is None or seat.path != path or seat.workers is not workers:
                     pid, started, space = self._me
                     name = f"{pid}.{secrets.token_hex(6)}"
-                    seat = Seat(lane, path, Member(name, pid, started, space))
+                    seat = Seat(workers, path, Member(name, pid, started, space))
                 else:
-                    del before[id(lane)]
-                seat.member.needs = lane.limits.needs(now)
-                seat.member.pause_until = max(0.0, lane.limits.pause_until)
-                self._seats[id(lane)] = seat
+                    del before[id(workers)]
+                seat.member.needs = workers.limits.needs(now)
+                seat.member.pause_until = max(0.0, workers.limits.pause_until)
+                self._seats[id(workers)] = seat
         return list(self._seats.values()), list(before.values())
 
     def _take(self, seats: list[Seat], left: list[Seat], now: float) -> None:
@@ -154,7 +154,7 @@ class Sharing:
         self._leave(left)
 
     def _leave(self, seats: list[Seat]) -> None:
-        """Gives the parts of these lanes back; the last one at a table takes the file away."""
+        """Gives the parts of these keys back; the last one at a table takes the file away."""
         now = self._clock.monotonic()
         for seat in seats:
             with locked(seat.path) as file:
@@ -168,9 +168,9 @@ class Sharing:
                     seat.path.unlink(missing_ok=True)
 
     def _apply(self, seat: Seat, now: float) -> None:
-        limits, part = seat.lane.limits, seat.part
+        limits, part = seat.workers.limits, seat.part
         limits.grant(now, part.granted, part.others_until, part.others)
-        seat.lane.desk.changed.notify()
+        seat.workers.teacher.changed.notify()
 
     def _alone(self, now: float, error: OSError) -> None:
         for seat in self._seats.values():
@@ -214,11 +214,11 @@ class Folder:
                 os.pwrite(file, salt, 0)
         return cls(path, salt)
 
-    def file(self, desk: Desk, lane: Lane) -> Path:
-        """The table of a lane: of its key, its server and its model."""
-        url = urlsplit(desk.config.base_url)
-        secret = lane.key.secret.get_secret_value() if lane.key.secret is not None else ""
-        what = "\n".join((f"{url.scheme}://{url.netloc}".lower(), desk.config.model, secret))
+    def file(self, teacher: Teacher, workers: KeyWorkers) -> Path:
+        """The table of a key: of its key, its server and its model."""
+        url = urlsplit(teacher.config.base_url)
+        secret = workers.key.secret.get_secret_value() if workers.key.secret is not None else ""
+        what = "\n".join((f"{url.scheme}://{url.netloc}".lower(), teacher.config.model, secret))
         return self.path / hashlib.blake2b(what.encode(), key=self._salt, digest_size=16).hexdigest()
 
 

@@ -7,7 +7,7 @@ import anyio.to_thread
 from anyio.lowlevel import RunVar
 
 from daemon.sampling.jobs import Job
-from daemon.sampling.teacher import Desk
+from daemon.sampling.teacher import Teacher
 from engine.grading import GRADER_VERSIONS, grade
 from engine.strategies import Finished
 from engine.teachers.failures import Failure
@@ -52,13 +52,13 @@ async def ended(job: Job, finished: Finished) -> SampleEnd:
     )
 
 
-def given_up(job: Job, desk: Desk, failure: Failure, counts: bool, now: float) -> str:
+def given_up(job: Job, teacher: Teacher, failure: Failure, counts: bool, now: float) -> str:
     """Why a sample is given up; empty when it is tried again, as after every failure that is not its own."""
     if failure.kind == "permanent":
         return failure.reason
-    if failure.kind == "transient" and desk.breaker.open and now - desk.breaker.since < OUTAGE_S:
+    if failure.kind == "transient" and teacher.breaker.open and now - teacher.breaker.since < OUTAGE_S:
         return ""  # nobody is answered: that is not the sample's fault
-    if counts and job.attempts >= desk.config.max_attempts:
+    if counts and job.attempts >= teacher.config.max_attempts:
         return f"{job.attempts} attempts failed; the last: {failure.reason}"
     if failure.kind == "ambiguous" and job.unknowns >= MOST_UNKNOWN:
         return f"{job.unknowns} attempts were sent and brought no answer; the last: {failure.reason}"

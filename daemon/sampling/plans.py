@@ -85,7 +85,7 @@ class ActivePlan:
         return self.exhausted and self.open == 0 and not self.shared_out
 
 
-def recipe_of(plan: PlanConfig, teachers: list[TeacherConfig], wording: Wording = PLAIN) -> str:
+def plan_fingerprint(plan: PlanConfig, teachers: list[TeacherConfig], wording: Wording = PLAIN) -> str:
     """The identity of what the teacher would see, but for the question and the replicate."""
     seen = {
         "models": sorted(

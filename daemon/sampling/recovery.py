@@ -15,7 +15,7 @@ from daemon.sampling.cost_bounds import job_of
 from daemon.sampling.jobs import Job, groups_of
 from daemon.sampling.outcomes import judge
 from daemon.sampling.plans import ActivePlan
-from daemon.sampling.scheduler import Claimer
+from daemon.sampling.scheduler import Scheduler
 from engine.teachers.decode import decode_json
 from engine.teachers.dialects import DIALECTS, dialect
 from engine.teachers.dialects.openai_batch import body_of
@@ -61,7 +61,7 @@ def open_jobs(
 
 
 async def take_up(
-    database: Path, claimer: Claimer, plans: Iterable[ActivePlan], aside: Aside = anyio.to_thread.run_sync
+    database: Path, scheduler: Scheduler, plans: Iterable[ActivePlan], aside: Aside = anyio.to_thread.run_sync
 ) -> list[str]:
     """Open samples of an earlier daemon come first; `aside` runs the reads.
 
@@ -69,8 +69,8 @@ async def take_up(
         What a person must know: of which plan how many wait, because what was received cannot be read.
     """
     notes: list[str] = []
-    dialects: dict[int, str] = {desk.id: desk.config.dialect for desk in claimer.desks}
-    names = {desk.id: desk.name for desk in claimer.desks}
+    dialects: dict[int, str] = {teacher.id: teacher.config.dialect for teacher in scheduler.teachers}
+    names = {teacher.id: teacher.name for teacher in scheduler.teachers}
     for plan in plans:
         jobs, unreadable = await aside(open_jobs, database, plan, dialects)
         if unreadable:
@@ -85,7 +85,7 @@ async def take_up(
             stays = plan.everyone if job.conversation.turn else plan.teachers
             job.teacher = name if name in stays else plan.teachers[0]
         for job in groups_of(job for job, _ in jobs):
-            claimer.deliver(job)
+            scheduler.deliver(job)
     return notes
 
 

@@ -10,11 +10,11 @@ import anyio
 from anyio.abc import TaskStatus
 
 from daemon.host.clock import Clock
-from daemon.host.notify import Signal
+from daemon.host.notify import Notifier
 from daemon.sampling.jobs import Job
 
 
-class Delays:
+class RetryQueue:
     """A heap of jobs by the time they are due."""
 
     def __init__(self, clock: Clock, deliver: Callable[[Job], None]) -> None:
@@ -22,7 +22,7 @@ class Delays:
         self._deliver = deliver
         self._heap: list[tuple[float, int, Job]] = []
         self._order = itertools.count()
-        self._changed = Signal()
+        self._changed = Notifier()
 
     def __len__(self) -> int:
         return len(self._heap)

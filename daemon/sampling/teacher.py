@@ -1,6 +1,6 @@
-"""One teacher at work: its queue of ready jobs, its keys' lanes, its state and its figures.
+"""One teacher at work: its queue of ready jobs, its keys' keys, its state and its figures.
 
-A desk does not know plans or claims. Jobs in the queue are claimed and on disk; a job that waits for
+A teacher does not know plans or claims. Jobs in the queue are claimed and on disk; a job that waits for
 its next try is in the queue too, once it is due, and holds no slot.
 """
 
@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from daemon.host.notify import Signal
+from daemon.host.notify import Notifier
 from daemon.limits.retries import Breaker, RetryBudget
 from daemon.sampling.budget import Price
 from daemon.sampling.jobs import Job
@@ -24,7 +24,7 @@ from state.heartbeat import TeacherPulse
 from state.views.format import duration
 
 if TYPE_CHECKING:
-    from daemon.sampling.key_workers import Lane
+    from daemon.sampling.key_workers import KeyWorkers
     from daemon.sampling.plans import ActivePlan
 
 GROUPS_IN_VAIN = 3
@@ -35,7 +35,7 @@ LEARN = 0.3
 
 
 class Figures:
-    """What a desk shows: meters of the last minute."""
+    """What a teacher shows: meters of the last minute."""
 
     def __init__(self, now: float) -> None:
         self.requests = Meter(now)
@@ -48,8 +48,8 @@ class Figures:
         self.caps: deque[int] = deque(maxlen=60)
 
 
-class Desk:
-    """A teacher, its queue and its lanes (one a key)."""
+class Teacher:
+    """A teacher, its queue and its keys (one a key)."""
 
     def __init__(self, teacher_id: int, name: str, config: TeacherConfig, client: Client, now: float) -> None:
         self.id = teacher_id
@@ -58,8 +58,8 @@ class Desk:
         self.client = client
         self.url: str | None = None  # in place of the configuration's: a built-in teacher's
         self.price = price_of(config)
-        self.lanes: list[Lane] = []
-        self.leaving: list[Lane] = []
+        self.key_workers: list[KeyWorkers] = []
+        self.leaving: list[KeyWorkers] = []
         """Lanes of keys that are no longer configured, whose last requests are in flight."""
         self.figures = Figures(now)
         self.correction = Correction()
@@ -67,7 +67,7 @@ class Desk:
         """Completion tokens that came, to those that were allowed."""
         self.breaker = Breaker()
         self.budget = RetryBudget(now)
-        self.changed = Signal()
+        self.changed = Notifier()
         self.paused = False
         self.retired = False  # no longer in the configuration
         self.parked = ""  # why, for every key; empty when at least one key works
@@ -79,7 +79,7 @@ class Desk:
         self._low = 0  # so few ready jobs are too few; of the last look
         self._need: float | None = None  # jobs taken while a claim is written, of late
         self._counted = (0, now)  # `popped` and the time, at the end of the last claim
-        self.on_hunger: Callable[[], None] = lambda: None
+        self.on_low_water: Callable[[], None] = lambda: None
         """Called when a claim is due."""
         self._queue: deque[Job] = deque()
 
@@ -91,12 +91,12 @@ class Desk:
     @property
     def in_flight(self) -> int:
         """Requests that were sent, or are being written down to be, and answers that are not on disk yet."""
-        return sum(lane.limits.in_flight for lane in (*self.lanes, *self.leaving))
+        return sum(workers.limits.in_flight for workers in (*self.key_workers, *self.leaving))
 
     @property
     def out(self) -> int:
         """Requests that are with the teacher."""
-        return sum(lane.limits.out for lane in (*self.lanes, *self.leaving))
+        return sum(workers.limits.out for workers in (*self.key_workers, *self.leaving))
 
     @property
     def landing(self) -> bool:
@@ -111,7 +111,7 @@ class Desk:
     @property
     def cap(self) -> int:
         """Requests that may be in flight now, over the keys that work."""
-        return sum(lane.limits.cap for lane in self.lanes if not lane.limits.parked)
+        return sum(workers.limits.cap for workers in self.key_workers if not workers.limits.parked)
 
     @property
     def queued(self) -> int:
@@ -129,7 +129,7 @@ class Desk:
         return max(4, min(2 * cap, cap // 2 if self._need is None else math.ceil(3 * self._need)))
 
     @property
-    def appetite(self) -> int:
+    def demand(self) -> int:
         """Jobs to claim: nothing until half of the stock is gone, then the rest of it, so claims come in groups."""
         stock = self.stock
         self._low = stock // 2
@@ -154,7 +154,7 @@ class Desk:
         job = self._queue.popleft()
         self.popped += 1
         if len(self._queue) <= self._low:
-            self.on_hunger()
+            self.on_low_water()
         return job
 
     def expected_tokens(self, job: Job) -> tuple[int, int]:
@@ -165,7 +165,7 @@ class Desk:
         """
         request = job.request
         prompt, most = self.correction.apply(job.prompt_tokens), request.max_tokens * request.n
-        if self.lanes and self.lanes[0].limits.counts_apart:
+        if self.key_workers and self.key_workers[0].limits.counts_apart:
             most = min(most, self.spoken.apply(most))
         return prompt + most, most
 
@@ -225,8 +225,8 @@ class Desk:
         if (before.model, before.dialect) != (config.model, config.dialect):
             self.one_by_one, self._groups_in_vain = False, 0
         self.price = price_of(config)
-        for lane in self.lanes:
-            lane.limits.configure(
+        for workers in self.key_workers:
+            workers.limits.configure(
                 now,
                 requests_per_minute=config.requests_per_minute,
                 tokens_per_minute=config.tokens_per_minute,
@@ -248,33 +248,33 @@ class Desk:
         self.one_by_one = True
         return True
 
-    def drop_lane(self, lane: Lane) -> None:
-        """A key that is no longer used: its lane takes nothing more, what is in flight ends."""
-        lane.close()
-        self.lanes.remove(lane)
-        self.leaving = [each for each in self.leaving if each.limits.in_flight] + [lane]
+    def drop_key(self, workers: KeyWorkers) -> None:
+        """A key that is no longer used: its key takes nothing more, what is in flight ends."""
+        workers.close()
+        self.key_workers.remove(workers)
+        self.leaving = [each for each in self.leaving if each.limits.in_flight] + [workers]
 
     def park_if_all_are(self) -> bool:
         """Marks the teacher as parked when each of its keys is; True when that is new."""
-        if self.parked or not all(lane.limits.parked for lane in self.lanes):
+        if self.parked or not all(workers.limits.parked for workers in self.key_workers):
             return False
-        self.parked = self.lanes[-1].limits.parked
+        self.parked = self.key_workers[-1].limits.parked
         return True
 
     def unpark(self, now: float) -> None:
         """Tries every key again."""
         self.parked = ""
         self.permanent_in_a_row = 0
-        for lane in self.lanes:
-            if lane.limits.parked:
-                lane.limits.unpark(now)
+        for workers in self.key_workers:
+            if workers.limits.parked:
+                workers.limits.unpark(now)
         self.changed.notify()
 
     def pulse(self, now: float) -> TeacherPulse:
-        """What the desk does now."""
+        """What the teacher does now."""
         figures = self.figures
         figures.caps.append(self.cap)
-        pause = min((lane.limits.pause_left(now) for lane in self.lanes), default=0.0)
+        pause = min((workers.limits.pause_left(now) for workers in self.key_workers), default=0.0)
         state, reason = "ready", ""
         if self.parked:
             state, reason = "parked", self.parked
@@ -284,7 +284,7 @@ class Desk:
             state, reason = "cooling", self.failing
         elif pause > 0:
             state, reason = "limited", f"told to wait; asked again in {duration(pause)}"
-        lane = self.lanes[0].limits if self.lanes else None
+        workers = self.key_workers[0].limits if self.key_workers else None
         return TeacherPulse(
             state=state,
             reason=reason,
@@ -298,8 +298,8 @@ class Desk:
             p50_ms=figures.latencies.quantile(0.5),
             p95_ms=figures.latencies.quantile(0.95),
             resumes_in_s=pause or None,
-            shared_with=max((lane.limits.others for lane in self.lanes), default=0),
-            bound_by=lane.binds(now) if lane else "",
+            shared_with=max((workers.limits.others for workers in self.key_workers), default=0),
+            bound_by=workers.binds(now) if workers else "",
             errors=dict(figures.errors),
             caps=list(figures.caps),
         )

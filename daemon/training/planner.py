@@ -9,10 +9,10 @@ import anyio.to_thread
 from anyio.abc import TaskStatus
 
 from daemon import events
-from daemon.host.notify import Signal
+from daemon.host.notify import Notifier
 from daemon.sampling.plans import ActivePlan
 from daemon.training.manifest import Order, TaskInfo, prepare
-from daemon.training.run_fingerprint import run_recipe
+from daemon.training.run_fingerprint import run_fingerprint
 from daemon.training.trainer import Trainer
 from daemon.training.trigger import Due, Stock, due
 from engine.config import Config, StudentConfig
@@ -55,7 +55,7 @@ class Planner:
         self._task_ids = task_ids
         self._dirty = True
         self._busy = False
-        self.changed = Signal()
+        self.changed = Notifier()
         self.scopes = [scope for student in config.students for scope in scopes_of(student, config)]
         bus.listen(self._heard)
 
@@ -155,7 +155,9 @@ class Planner:
                 Stock(
                     student=scope.student.name,
                     scope=scope.name,
-                    recipe=run_recipe(scope.student, plans, [digests.get(task, "") for task in scope.tasks]),
+                    recipe=run_fingerprint(
+                        scope.student, plans, [digests.get(task, "") for task in scope.tasks]
+                    ),
                     accepted=_accepted(plans, stored if blind else accepted),
                     complete=all(plan.done for plan in plans),
                 )

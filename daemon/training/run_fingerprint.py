@@ -53,7 +53,7 @@ FIRST_SETTINGS: Mapping[str, frozenset[str]] = {
 train anew what an older one has trained."""
 
 
-def run_recipe(student: StudentConfig, plans: Sequence[ActivePlan], digests: Sequence[str]) -> str:
+def run_fingerprint(student: StudentConfig, plans: Sequence[ActivePlan], digests: Sequence[str]) -> str:
     """The recipe of a student's runs, but for how much data there was.
 
     Args:

@@ -15,7 +15,7 @@ from engine.students.orders import give_order
 
 
 @dataclass(slots=True)
-class Underway:
+class RunProcess:
     """A run whose process is, or was just now, there."""
 
     row: dict[str, Any]

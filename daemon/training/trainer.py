@@ -20,13 +20,13 @@ from anyio.abc import TaskStatus
 
 from daemon import events
 from daemon.host.clock import Clock
-from daemon.host.notify import Signal
+from daemon.host.notify import Notifier
 from daemon.host.oom import killed_for_memory
 from daemon.host.processes import is_alive, start_time
 from daemon.training.devices import Device
 from daemon.training.placement import free_devices, named_devices, spawn, training_now
 from daemon.training.progress_reader import follow, last_words, read_predictions, tail
-from daemon.training.run_process import Underway
+from daemon.training.run_process import RunProcess
 from engine.config import Config, TrainingConfig
 from engine.errors import ConfigError, JobFailed
 from engine.students.orders import give_order, read_launch
@@ -59,10 +59,10 @@ class Trainer:
         self._bus = bus
         self._clock = clock
         self._devices = devices
-        self._underway: dict[int, Underway] = {}
+        self._underway: dict[int, RunProcess] = {}
         self._stopping = False
         self.queued = 0
-        self.changed = Signal()
+        self.changed = Notifier()
 
     @property
     def idle(self) -> bool:
@@ -118,7 +118,7 @@ class Trainer:
             while self._underway:
                 await self._clock.sleep(0.1)
 
-    def _ask_to_stop(self, run: Underway, who: str) -> None:
+    def _ask_to_stop(self, run: RunProcess, who: str) -> None:
         run.stop = who
         run.stop_since = self._clock.monotonic()
         run.ask_to_stop()
@@ -130,7 +130,7 @@ class Trainer:
             if is_alive(row["pid"], row["pid_started"]):
                 spec = json.loads(row["spec"])
                 wanted = int(spec["student"]["training"]["devices"])
-                run = Underway(
+                run = RunProcess(
                     row=row,
                     devices=named_devices(row["device"], wanted, self._devices),
                     directory=self._config.runs / str(row["id"]),
@@ -147,8 +147,8 @@ class Trainer:
                 run = self._gone(row)
                 await self._follow(run)
 
-    def _gone(self, row: dict[str, Any]) -> Underway:
-        run = Underway(
+    def _gone(self, row: dict[str, Any]) -> RunProcess:
+        run = RunProcess(
             row=row,
             devices=(),
             directory=self._config.runs / str(row["id"]),
@@ -205,7 +205,7 @@ class Trainer:
             await self._fail(row, str(error))
             return
         leader = ranks[0].pid
-        run = Underway(
+        run = RunProcess(
             row=row,
             devices=devices,
             directory=directory,
@@ -239,7 +239,7 @@ class Trainer:
         folder = self._config.database.parent
         return str(directory.relative_to(folder) if directory.is_relative_to(folder) else directory)
 
-    async def _follow(self, run: Underway) -> None:
+    async def _follow(self, run: RunProcess) -> None:
         alive = run.alive()  # asked first: what it wrote before it ended is read below
         await self._read(run)
         if alive:
@@ -256,7 +256,7 @@ class Trainer:
         self.changed.notify()
         await self._ended(run)
 
-    async def _read(self, run: Underway) -> None:
+    async def _read(self, run: RunProcess) -> None:
         while True:
             followed = await anyio.to_thread.run_sync(
                 follow, run.row["id"], run.directory, run.offset, run.task_ids
@@ -269,7 +269,7 @@ class Trainer:
             for note in followed.notes:
                 self._note(run.row, note)
 
-    async def _ended(self, run: Underway) -> None:
+    async def _ended(self, run: RunProcess) -> None:
         row = run.row
         if run.ending.kind == "done":
             await self._finish(run)
@@ -294,7 +294,7 @@ class Trainer:
             codes = ", ".join(str(code) for code in run.codes()) or "unknown"
             await self._fail(row, f"its process died {row['tries']} times (exit {codes}); log: {said}")
 
-    async def _smaller(self, run: Underway) -> bool:
+    async def _smaller(self, run: RunProcess) -> bool:
         """Queues a run that did not fit into the memory, with smaller passes; false where that is not why it ended.
 
         It uses up no try: it ends when there is nothing left to divide.
@@ -330,7 +330,7 @@ class Trainer:
             events.RunNoted(run_id=row["id"], student=row["student"], scope=row["scope"], note=note)
         )
 
-    async def _finish(self, run: Underway) -> None:
+    async def _finish(self, run: RunProcess) -> None:
         row = run.row
         try:
             predictions = await anyio.to_thread.run_sync(read_predictions, row["id"], run.directory)
@@ -371,7 +371,7 @@ class Trainer:
     async def _change(self, run_id: int, **values: Any) -> None:
         await self._writer.do(change_run, RunChange(run_id=run_id, values=values))
 
-    def _tell_started(self, run: Underway, how: str) -> None:
+    def _tell_started(self, run: RunProcess, how: str) -> None:
         self._bus.emit(
             events.RunStarted(
                 run_id=run.row["id"], student=run.row["student"], scope=run.row["scope"], pid=run.pid, how=how

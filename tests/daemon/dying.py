@@ -67,7 +67,7 @@ def arm(moment: str) -> None:
         batch_fetch.CHUNK = 8  # type: ignore[misc]
         around(Settler, "settle", before=True, call=20)
     elif moment == "before the batch is over":
-        around(batches.BatchLane, "_end", before=True)
+        around(batches.KeyBatches, "_end", before=True)
     else:
         raise SystemExit(f"no such moment: {moment}")
 

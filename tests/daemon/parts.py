@@ -12,8 +12,8 @@ import anyio
 import anyio.lowlevel
 
 from daemon.events import Bus, Happened
-from daemon.sampling.plans import ActivePlan, recipe_of
-from daemon.sampling.teacher import Desk
+from daemon.sampling.plans import ActivePlan, plan_fingerprint
+from daemon.sampling.teacher import Teacher
 from engine.config import Config, PlanConfig, TeacherConfig
 from engine.teachers.client import TeacherClient
 from state.catalog import PlanRow, over, reconcile, sync_plan
@@ -59,10 +59,10 @@ def teacher_config(**settings: Any) -> TeacherConfig:
     return TeacherConfig.model_validate({"builtin": True, "model": "m", **settings})
 
 
-def desk_of(world: World, name: str = "a", **settings: Any) -> Desk:
-    """A desk without lanes, so without a client: it wants four jobs in its queue."""
+def teacher_of(world: World, name: str = "a", **settings: Any) -> Teacher:
+    """A teacher without keys, so without a client: it wants four jobs in its queue."""
     config = teacher_config(**settings)
-    return Desk(world.teachers[name], name, config, cast(TeacherClient, None), 0.0)
+    return Teacher(world.teachers[name], name, config, cast(TeacherClient, None), 0.0)
 
 
 def active_plan(
@@ -85,7 +85,7 @@ def active_plan(
             **settings,
         }
     )
-    recipe = settings.get("recipe") or recipe_of(config, [teacher_config()])
+    recipe = settings.get("recipe") or plan_fingerprint(config, [teacher_config()])
     row = PlanRow(
         name=name,
         task_id=world.tasks[task],

@@ -14,11 +14,11 @@ from daemon.host.clock import SystemClock
 from daemon.sampling.budget import Ledger
 from daemon.sampling.cost_bounds import job_of
 from daemon.sampling.plans import ActivePlan
-from daemon.sampling.retry_queue import Delays
-from daemon.sampling.scheduler import Claimer
-from daemon.sampling.teacher import Desk
+from daemon.sampling.retry_queue import RetryQueue
+from daemon.sampling.scheduler import Scheduler
+from daemon.sampling.teacher import Teacher
 from daemon.work import Work
-from tests.daemon.parts import Clock, Heard, active_plan, config_of, desk_of, until, writing
+from tests.daemon.parts import Clock, Heard, active_plan, config_of, teacher_of, until, writing
 from tests.state.world import World, make
 
 pytestmark = pytest.mark.anyio
@@ -38,8 +38,16 @@ class Part:
 
 
 class Bench:
-    def __init__(self, work: Work, claimer: Claimer, delays: Delays, heard: Heard, part: Part) -> None:
-        self.work, self.claimer, self.delays, self.heard, self.part = work, claimer, delays, heard, part
+    def __init__(
+        self, work: Work, scheduler: Scheduler, retry_queue: RetryQueue, heard: Heard, part: Part
+    ) -> None:
+        self.work, self.scheduler, self.retry_queue, self.heard, self.part = (
+            work,
+            scheduler,
+            retry_queue,
+            heard,
+            part,
+        )
 
     async def idle(self) -> bool:
         """Whether the daemon would end by itself."""
@@ -50,31 +58,31 @@ class Bench:
 
 @asynccontextmanager
 async def working(
-    world: World, plans: list[ActivePlan], desks: list[Desk], monkeypatch: pytest.MonkeyPatch
+    world: World, plans: list[ActivePlan], teachers: list[Teacher], monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Bench]:
     monkeypatch.setattr(module, "LOOK_S", 0.002)
     heard, part = Heard(), Part()
     async with writing(world) as writer:
-        claimer = Claimer(
+        scheduler = Scheduler(
             boot_id=world.boot,
             writer=writer,
             ledger=Ledger(None),
             bus=heard.bus,
             clock=SystemClock(),
-            desks=desks,
+            teachers=teachers,
             plans=plans,
         )
-        delays = Delays(Clock(), claimer.deliver)
+        retry_queue = RetryQueue(Clock(), scheduler.deliver)
         work = Work(
             config_of(world.path.parent),
             bus=heard.bus,
-            claimer=claimer,
-            delays=delays,
+            scheduler=scheduler,
+            retry_queue=retry_queue,
             clock=SystemClock(),
             planner=part,
             trainer=part,
         )
-        yield Bench(work, claimer, delays, heard, part)
+        yield Bench(work, scheduler, retry_queue, heard, part)
 
 
 def job(world: World, plan: ActivePlan) -> Any:
@@ -90,38 +98,38 @@ def finish(*plans: ActivePlan) -> None:
 
 async def test_it_is_idle_when_every_part_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = active_plan(world)
-    async with working(world, [plan], [desk_of(world)], monkeypatch) as bench:
+    async with working(world, [plan], [teacher_of(world)], monkeypatch) as bench:
         assert not await bench.idle()
         finish(plan)
         assert await bench.idle()
         bench.part.idle = False
         assert not await bench.idle()
         bench.part.idle = True
-        bench.delays.put(job(world, plan), 1000.0)
+        bench.retry_queue.put(job(world, plan), 1000.0)
         assert not await bench.idle()
 
 
 async def test_what_only_a_person_can_mend_is_said(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = active_plan(world)
-    desk = desk_of(world)
-    async with working(world, [plan], [desk], monkeypatch) as bench:
+    teacher = teacher_of(world)
+    async with working(world, [plan], [teacher], monkeypatch) as bench:
         assert bench.work.troubles() == []
-        desk.parked = "key refused (401)"
+        teacher.parked = "key refused (401)"
         assert await bench.idle()
         assert bench.work.troubles() == ["teacher a is parked: key refused (401)"]
-        desk.parked, desk.paused = "", True
+        teacher.parked, teacher.paused = "", True
         assert await bench.idle()
         assert bench.work.troubles() == ["teacher a is paused"]
-        desk.paused, plan.paused = False, True
+        teacher.paused, plan.paused = False, True
         assert await bench.idle()
         assert bench.work.troubles() == ["task t is paused"]
         plan.paused = False
-        bench.claimer.purse.short[plan.id] = "the plan's budget"
+        bench.scheduler.budget_policy.short[plan.id] = "the plan's budget"
         assert await bench.idle()
         assert bench.work.troubles() == ["the plan's budget is used up"]
-        desk.push(job(world, plan))
+        teacher.push(job(world, plan))
         assert not await bench.idle()  # paid for and ready: only a pause of the teacher's holds it up
-        desk.pop()
+        teacher.pop()
         finish(plan)
         assert bench.work.troubles() == []
 
@@ -130,15 +138,15 @@ async def test_a_plan_whose_rest_waits_for_a_parked_teacher_keeps_nobody_waiting
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = active_plan(world, teachers=("a", "b"))
-    desks = [desk_of(world, "a"), desk_of(world, "b")]
-    async with working(world, [plan], desks, monkeypatch) as bench:
+    teachers = [teacher_of(world, "a"), teacher_of(world, "b")]
+    async with working(world, [plan], teachers, monkeypatch) as bench:
         begun, other = job(world, plan), job(world, plan)
-        desks[0].push(begun)
-        desks[0].parked = "key refused"
+        teachers[0].push(begun)
+        teachers[0].parked = "key refused"
         plan.exhausted = True
-        desks[1].push(other)
+        teachers[1].push(other)
         assert not await bench.idle()  # the other teacher has one to send
-        desks[1].pop()
+        teachers[1].pop()
         plan.open -= 1
         assert await bench.idle()
         assert bench.work.troubles() == ["teacher a is parked: key refused"]
@@ -149,7 +157,7 @@ async def test_a_plan_is_told_complete_once_and_with_its_counts(
 ) -> None:
     done, open_ = active_plan(world, "done"), active_plan(world, "open", rationales=1, temperature=0.1)
     finish(done)
-    async with working(world, [done, open_], [desk_of(world)], monkeypatch) as bench:
+    async with working(world, [done, open_], [teacher_of(world)], monkeypatch) as bench:
         async with anyio.create_task_group() as group:
             group.start_soon(bench.work.tell_completions)
             await anyio.wait_all_tasks_blocked()
@@ -166,12 +174,12 @@ async def test_a_plan_that_waits_for_a_verdict_in_another_plans_hand_keeps_nobod
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = active_plan(world, stop_after_correct=1)
-    async with working(world, [plan], [desk_of(world)], monkeypatch) as bench:
+    async with working(world, [plan], [teacher_of(world)], monkeypatch) as bench:
         assert not await bench.idle()
         plan.unsettled = False
         plan.waiting = True
         assert await bench.idle()
-        plan.unsettled = True  # the verdict came: it may be done, which the claimer sees
+        plan.unsettled = True  # the verdict came: it may be done, which the scheduler sees
         assert not await bench.idle()
 
 
@@ -181,9 +189,9 @@ async def test_a_plan_by_need_that_comes_after_another_waits_for_it_and_keeps_no
     first = active_plan(world, "first", temperature=0.1)
     plan = active_plan(world, "second", teachers=("b",), stop_after_correct=1)
     plan.needs = first.id
-    desks = [desk_of(world, "a"), desk_of(world, "b")]
-    async with working(world, [first, plan], desks, monkeypatch) as bench:
-        desks[0].parked = "key refused"
+    teachers = [teacher_of(world, "a"), teacher_of(world, "b")]
+    async with working(world, [first, plan], teachers, monkeypatch) as bench:
+        teachers[0].parked = "key refused"
         assert plan.unsettled
         assert await bench.idle()  # its own teacher could work, and the first plan's cannot
         finish(first)
@@ -195,11 +203,11 @@ async def test_a_plan_with_a_fallback_goes_on_while_its_teacher_is_parked(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = active_plan(world, fallbacks=("b",))
-    desks = [desk_of(world, "a"), desk_of(world, "b")]
-    async with working(world, [plan], desks, monkeypatch) as bench:
-        desks[0].parked = "key refused"
+    teachers = [teacher_of(world, "a"), teacher_of(world, "b")]
+    async with working(world, [plan], teachers, monkeypatch) as bench:
+        teachers[0].parked = "key refused"
         assert not await bench.idle()
-        desks[1].parked = "no money"
+        teachers[1].parked = "no money"
         assert await bench.idle()
         assert bench.work.troubles() == [
             "teacher a is parked: key refused",

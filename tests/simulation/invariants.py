@@ -109,7 +109,10 @@ class Watch:
             and not plan.by_need
             and not plan.fallbacks
             and plan.needs is None
-            and all(self._pipeline.claimer.purse.affords(plan, desk) for desk in self._pipeline.desks)
+            and all(
+                self._pipeline.scheduler.budget_policy.affords(plan, teacher)
+                for teacher in self._pipeline.teachers
+            )
             and recipes[plan.task, plan.recipe] == 1
         ]
         for plan in plans:
@@ -270,13 +273,13 @@ def _check_pace(name: str, school: School, tally: Tally) -> None:
     if limit is None:
         return
     known = school.config.requests_per_minute == limit
-    lanes: dict[tuple[int, str], list[tuple[float, int]]] = defaultdict(list)
+    key_workers: dict[tuple[int, str], list[tuple[float, int]]] = defaultdict(list)
     for entry in school.entries:
         # A 429 of the weather is for no limit of its own: looked at again soon. Where nothing tells the limit, only what
         # the teacher counts or refuses for it can teach it.
         if entry.fault not in ("429", "429-told") if known else entry.fault in ("ok", "limit"):
-            lanes[entry.boot, entry.key].append((entry.at, entry.level))
-    for requests in lanes.values():
+            key_workers[entry.boot, entry.key].append((entry.at, entry.level))
+    for requests in key_workers.values():
         first = most = 0
         for last, (at, level) in enumerate(requests):
             while requests[first][0] <= at - WINDOW_S:

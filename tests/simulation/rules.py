@@ -56,8 +56,8 @@ class Rules:
         plans = {plan.id: plan for plan in self._pipeline.plans if plan.fallbacks}
         if not plans:
             return
-        names = {desk.id: desk.name for desk in self._pipeline.desks}
-        self._out.append({desk.name for desk in self._pipeline.desks if desk.parked})
+        names = {teacher.id: teacher.name for teacher in self._pipeline.teachers}
+        self._out.append({teacher.name for teacher in self._pipeline.teachers if teacher.parked})
         since, self._newest = self._newest, self._newest_sample()
         for plan_id, teacher in self._connection.execute(
             "SELECT s.plan_id, a.teacher_id FROM sample s JOIN attempt a ON a.sample_id = s.id WHERE s.id > ?",
@@ -84,7 +84,11 @@ class Rules:
 
     def _is_poor(self, plan: ActivePlan, before: tuple[str, ...]) -> bool:
         """Whether one of the teachers has a budget of its own, which may be used up."""
-        return any(desk.config.budget_usd is not None for desk in self._pipeline.desks if desk.name in before)
+        return any(
+            teacher.config.budget_usd is not None
+            for teacher in self._pipeline.teachers
+            if teacher.name in before
+        )
 
 
 def _open_at_most(target: int, accepted: int, graded: int) -> int:

@@ -22,7 +22,7 @@ import anyio
 
 from daemon.catalog.sync import make_ledger, synchronise
 from daemon.events import Bus
-from daemon.pipeline import Pipeline, make_desk
+from daemon.pipeline import Pipeline, make_teacher
 from daemon.work import Work
 from state.boots import end_boot
 from state.database import open_writer
@@ -104,14 +104,14 @@ class Simulation:
         self.schools = {
             name: School(
                 name=name,
-                config=teacher,
+                config=settings,
                 habits=scenario.habits[name],
                 rng=random.Random(self.rng.random()),
                 now=lambda: self.now() - START,
                 boot=lambda: self.boot_id,
                 moment=self._moment,
             )
-            for name, teacher in config.teachers.items()
+            for name, settings in config.teachers.items()
         }
 
     def now(self) -> float:
@@ -215,9 +215,9 @@ class Simulation:
                     bus=bus,
                     clock=clock,
                     rng=random.Random(self.rng.random()),
-                    desks=[
-                        make_desk(catalog.teachers[name], teacher, self.schools[name], clock.monotonic())
-                        for name, teacher in config.teachers.items()
+                    teachers=[
+                        make_teacher(catalog.teachers[name], settings, self.schools[name], clock.monotonic())
+                        for name, settings in config.teachers.items()
                     ],
                     plans=catalog.plans,
                     keys=scenario.given.keys,
@@ -231,8 +231,8 @@ class Simulation:
                     config,
                     bus=bus,
                     clock=clock,
-                    claimer=pipeline.claimer,
-                    delays=pipeline.delays,
+                    scheduler=pipeline.scheduler,
+                    retry_queue=pipeline.retry_queue,
                     planner=Nothing(),
                     trainer=Nothing(),
                     aside=_inline,
@@ -268,7 +268,7 @@ class Simulation:
                 return
             if all(trouble.endswith("is used up") for trouble in troubles):
                 assert self.capped, "short of money without a budget"
-                ready = sum(desk.queued for desk in pipeline.desks if desk.available)
+                ready = sum(teacher.queued for teacher in pipeline.teachers if teacher.available)
                 assert ready == 0, f"{ready} jobs are paid for and ready, and the daemon stops for money"
                 self.capped = False
                 return

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from daemon.limits.key_limits import KeyLimits
-from daemon.sampling import attempt_runner as carrier
+from daemon.sampling import attempt_runner as attempt_runner
 from daemon.sampling import recovery as resuming
 from daemon.sampling.budget import Ledger
-from daemon.sampling.fallback import Tiers
-from daemon.sampling.scheduler import Claimer
+from daemon.sampling.fallback import FallbackPolicy
+from daemon.sampling.scheduler import Scheduler
 from state import boots, needs, outcomes, slots
 from state.slots import PlanSlots
 from tests.simulation.__main__ import cause
@@ -52,18 +52,18 @@ Break = Callable[[pytest.MonkeyPatch], None]
 
 
 def burns_on_429(patch: pytest.MonkeyPatch) -> None:
-    whole = carrier.record
+    whole = attempt_runner.record
 
     def record(connection: Any, endings: Any) -> Any:
         for ending in endings:
             ending.counts = ending.counts or ending.status == 429
         return whole(connection, endings)
 
-    patch.setattr(carrier, "record", record)
+    patch.setattr(attempt_runner, "record", record)
 
 
 def loses_answers(patch: pytest.MonkeyPatch) -> None:
-    whole, chance = carrier.record, random.Random(1)
+    whole, chance = attempt_runner.record, random.Random(1)
 
     def record(connection: Any, endings: Any) -> Any:
         for ending in endings:
@@ -71,13 +71,13 @@ def loses_answers(patch: pytest.MonkeyPatch) -> None:
                 ending.raw = None
         return whole(connection, endings)
 
-    patch.setattr(carrier, "record", record)
+    patch.setattr(attempt_runner, "record", record)
 
 
 def loses_siblings(patch: pytest.MonkeyPatch) -> None:
-    whole = carrier.record_groups
+    whole = attempt_runner.record_groups
     patch.setattr(
-        carrier,
+        attempt_runner,
         "record_groups",
         lambda connection, groups: whole(connection, [group[:-1] for group in groups]),
     )
@@ -96,8 +96,10 @@ def overspends(patch: pytest.MonkeyPatch) -> None:
 
 
 def favours_the_first(patch: pytest.MonkeyPatch) -> None:
-    whole = Claimer._in_turn
-    patch.setattr(Claimer, "_in_turn", lambda self, desk: sorted(whole(self, desk), key=lambda plan: plan.id))
+    whole = Scheduler._in_turn
+    patch.setattr(
+        Scheduler, "_in_turn", lambda self, teacher: sorted(whole(self, teacher), key=lambda plan: plan.id)
+    )
 
 
 def keeps_no_pace(patch: pytest.MonkeyPatch) -> None:
@@ -121,7 +123,7 @@ def overshoots(patch: pytest.MonkeyPatch) -> None:
 
 
 def falls_back_for_nothing(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Tiers, "_out", lambda self, plan, desk: True)
+    patch.setattr(FallbackPolicy, "_out", lambda self, plan, teacher: True)
 
 
 def asks_for_whole_groups(patch: pytest.MonkeyPatch) -> None:
@@ -133,7 +135,7 @@ def asks_what_was_solved(patch: pytest.MonkeyPatch) -> None:
 
 
 def does_not_wait(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Claimer, "waits", lambda self, plan: False)
+    patch.setattr(Scheduler, "waits", lambda self, plan: False)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from typing import Any, cast
 
 import pytest
 
-from daemon.batches.batch_teacher import BatchDesk
-from daemon.batches.key_batches import BatchLane
+from daemon.batches.batch_teacher import BatchTeacher
+from daemon.batches.key_batches import KeyBatches
 from daemon.batches.outstanding import OutBatch, Shared
 from daemon.limits.key_limits import KeyLimits
 from daemon.sampling.jobs import Job
@@ -14,14 +14,16 @@ from engine.teachers.keys import TeacherKey
 from tests.daemon.parts import Clock, teacher_config
 
 
-def desk_with(lanes: int = 1, **settings: Any) -> BatchDesk:
-    """A desk of lanes that are not served."""
+def desk_with(key_workers: int = 1, **settings: Any) -> BatchTeacher:
+    """A teacher of keys that are not served."""
     config = teacher_config(dialect="openai-batch", **settings)
-    desk = BatchDesk(1, "a", config, cast(BatchClient, None), 0.0)
+    teacher = BatchTeacher(1, "a", config, cast(BatchClient, None), 0.0)
     shared = cast(Shared, type("Parts", (), {"clock": Clock(0.0)}))
-    for number in range(lanes):
-        desk.lanes.append(BatchLane(desk, TeacherKey(f"K{number}", None), KeyLimits(0.0), shared))
-    return desk
+    for number in range(key_workers):
+        teacher.key_workers.append(
+            KeyBatches(teacher, TeacherKey(f"K{number}", None), KeyLimits(0.0), shared)
+        )
+    return teacher
 
 
 def job() -> Job:
@@ -34,66 +36,66 @@ def out(requests: int, left: int, done: int = 0, look_at: float = 40.0) -> OutBa
 
 
 def test_it_wants_a_whole_batch_as_long_as_one_can_be_sent() -> None:
-    desk = desk_with(batch_requests=10, concurrency=2)
-    lane = cast(BatchLane, desk.lanes[0])
-    assert desk.appetite == 10 and desk.cap == 20
+    teacher = desk_with(batch_requests=10, concurrency=2)
+    workers = cast(KeyBatches, teacher.key_workers[0])
+    assert teacher.demand == 10 and teacher.cap == 20
     for _ in range(4):
-        desk.push(job())
-    assert desk.appetite == 6
-    lane.batches = [out(10, 10), out(10, 10)]
-    assert desk.appetite == 0, "as many are out as may be"
-    lane.batches.pop()
-    desk.paused = True
-    assert desk.appetite == 0
-    desk.paused = False
-    lane.limits.park("why")
-    assert desk.appetite == 0
+        teacher.push(job())
+    assert teacher.demand == 6
+    workers.batches = [out(10, 10), out(10, 10)]
+    assert teacher.demand == 0, "as many are out as may be"
+    workers.batches.pop()
+    teacher.paused = True
+    assert teacher.demand == 0
+    teacher.paused = False
+    workers.limits.park("why")
+    assert teacher.demand == 0
 
 
 def test_an_end_waits_for_what_is_on_the_wire_not_for_batches() -> None:
-    desk = desk_with()
-    lane = cast(BatchLane, desk.lanes[0])
-    lane.batches = [out(10, 7)]
-    assert (desk.in_flight, desk.landing, desk.busy) == (7, False, True)
-    lane.blind = True
-    assert not desk.busy, "only a person can help"
-    lane.under_way = True
-    assert desk.landing and desk.busy
+    teacher = desk_with()
+    workers = cast(KeyBatches, teacher.key_workers[0])
+    workers.batches = [out(10, 7)]
+    assert (teacher.in_flight, teacher.landing, teacher.busy) == (7, False, True)
+    workers.blind = True
+    assert not teacher.busy, "only a person can help"
+    workers.under_way = True
+    assert teacher.landing and teacher.busy
 
 
 def test_what_the_status_says() -> None:
-    desk = desk_with(lanes=2)
-    assert desk.pulse(0.0).reason == ""
-    desk.push(job())
-    assert desk.pulse(0.0).reason == "1 waiting for a batch"
-    cast(BatchLane, desk.lanes[0]).batches = [out(1000, 1000, done=900, look_at=70)]
-    assert desk.pulse(0.0).reason == "1 batch out, 900 of 1,000 rows done, next look in 70 s"
-    cast(BatchLane, desk.lanes[1]).batches = [out(2000, 1700)]
-    assert desk.pulse(0.0).reason == "2 batches out, 1,200 of 3,000 rows done, next look in 40 s"
-    desk.parked = "the key is refused"
-    assert desk.pulse(0.0).reason == "the key is refused"
+    teacher = desk_with(key_workers=2)
+    assert teacher.pulse(0.0).reason == ""
+    teacher.push(job())
+    assert teacher.pulse(0.0).reason == "1 waiting for a batch"
+    cast(KeyBatches, teacher.key_workers[0]).batches = [out(1000, 1000, done=900, look_at=70)]
+    assert teacher.pulse(0.0).reason == "1 batch out, 900 of 1,000 rows done, next look in 70 s"
+    cast(KeyBatches, teacher.key_workers[1]).batches = [out(2000, 1700)]
+    assert teacher.pulse(0.0).reason == "2 batches out, 1,200 of 3,000 rows done, next look in 40 s"
+    teacher.parked = "the key is refused"
+    assert teacher.pulse(0.0).reason == "the key is refused"
 
 
 def test_jobs_come_from_the_head_and_go_back_there() -> None:
-    desk = desk_with()
+    teacher = desk_with()
     jobs = [job() for _ in range(5)]
     for each in jobs:
-        desk.push(each)
-    taken = desk.take(3)
-    assert taken == jobs[:3] and desk.queued == 2
-    desk.give_back(taken[1:])
-    assert desk.ready() == jobs[1:]
+        teacher.push(each)
+    taken = teacher.take(3)
+    assert taken == jobs[:3] and teacher.queued == 2
+    teacher.give_back(taken[1:])
+    assert teacher.ready() == jobs[1:]
 
 
 @pytest.mark.anyio
 async def test_a_key_that_is_gone_leaves_its_batches_to_another() -> None:
-    desk = desk_with(lanes=2)
-    old, new = (cast(BatchLane, lane) for lane in desk.lanes)
+    teacher = desk_with(key_workers=2)
+    old, new = (cast(KeyBatches, workers) for workers in teacher.key_workers)
     old.batches = [out(10, 7)]
-    desk.drop_lane(old)
-    assert desk.in_flight == 7
+    teacher.drop_key(old)
+    assert teacher.in_flight == 7
     await old.serve()
-    assert [batch.requests for batch in new.batches] == [10] and desk.in_flight == 7
+    assert [batch.requests for batch in new.batches] == [10] and teacher.in_flight == 7
 
 
 def test_prices_are_those_of_a_batch() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from daemon.batches.batch_rows import Settler
-from daemon.batches.batch_teacher import BatchDesk
-from daemon.batches.key_batches import BatchLane
+from daemon.batches.batch_teacher import BatchTeacher
+from daemon.batches.key_batches import KeyBatches
 from daemon.batches.make_batch import make_batch
 from daemon.batches.outstanding import Shared
 from daemon.limits.key_limits import KeyLimits
@@ -37,11 +37,11 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 class Bench:
-    """A desk of batches with its queue, and where jobs go that are not sent."""
+    """A teacher of batches with its queue, and where jobs go that are not sent."""
 
-    def __init__(self, world: World, desk: BatchDesk, ledger: Ledger) -> None:
+    def __init__(self, world: World, teacher: BatchTeacher, ledger: Ledger) -> None:
         self.world = world
-        self.desk = desk
+        self.teacher = teacher
         self.ledger = ledger
         self.delivered: list[Job] = []
         self.short: list[Job] = []
@@ -51,8 +51,8 @@ class Bench:
         jobs = [job_of(sample, plan) for sample in self.world.claim(plan.id, count).samples]
         for job in jobs:
             assert job.attempt is not None
-            assert self.ledger.reserve(plan.id, self.desk.id, job.attempt.reserved_micros)
-            self.desk.push(job)
+            assert self.ledger.reserve(plan.id, self.teacher.id, job.attempt.reserved_micros)
+            self.teacher.push(job)
         return jobs
 
 
@@ -62,9 +62,9 @@ async def making(world: World, plans: list[ActivePlan]) -> AsyncIterator[tuple[B
     for plan in plans:
         ledger.add_plan(plan.id, None, 0)
     async with BatchClient(CONFIG) as client, writing(world) as writer:
-        desk = BatchDesk(world.teachers["a"], "a", CONFIG, client, 0.0)
-        ledger.add_teacher(desk.id, None, 0)
-        bench = Bench(world, desk, ledger)
+        teacher = BatchTeacher(world.teachers["a"], "a", CONFIG, client, 0.0)
+        ledger.add_teacher(teacher.id, None, 0)
+        bench = Bench(world, teacher, ledger)
         deliver = bench.delivered.append
         shared = Shared(
             boot_id=world.boot,
@@ -75,8 +75,8 @@ async def making(world: World, plans: list[ActivePlan]) -> AsyncIterator[tuple[B
             settler=Settler(writer=writer, ledger=ledger, bus=heard.bus, clock=clock, deliver=deliver),
             deliver=deliver,
             out_of_money=bench.short.append,
-            parked=lambda desk: None,
-            dry=lambda desk: True,
+            parked=lambda teacher: None,
+            dry=lambda teacher: True,
         )
         yield bench, shared
 
@@ -87,7 +87,7 @@ async def test_what_a_cap_no_longer_covers_is_not_sent(world: World) -> None:
         jobs = bench.claim(plan, 8)
         each = jobs[0].attempt.reserved_micros  # type: ignore[union-attr]
         bench.ledger.total.cap = 3 * each  # lowered by a person, or used up by a dear answer of a live plan
-        made = await make_batch(bench.desk, "K", shared)
+        made = await make_batch(bench.teacher, "K", shared)
         assert made is not None
         batch, file = made
         file.file.close()
@@ -105,7 +105,7 @@ async def test_a_plan_that_is_gone_is_in_no_further_batch(world: World) -> None:
         bench.claim(gone, 2)
         bench.claim(stays, 2)
         gone.retired = True
-        made = await make_batch(bench.desk, "K", shared)
+        made = await make_batch(bench.teacher, "K", shared)
         assert made is not None
         batch, file = made
         file.file.close()
@@ -121,23 +121,23 @@ async def test_a_batch_that_could_not_be_sent_is_taken_back_when_it_is_no_longer
     plan = active_plan(world)
     async with making(world, [plan]) as (bench, shared):
         bench.claim(plan, 4)
-        made = await make_batch(bench.desk, "K", shared)
+        made = await make_batch(bench.teacher, "K", shared)
         assert made is not None
         batch, file = made
         file.file.close()
-        lane = BatchLane(bench.desk, TeacherKey("K", None), KeyLimits(0.0), shared)
-        bench.desk.lanes.append(lane)
-        lane.take_up(batch)  # its upload failed: the provider is down
+        workers = KeyBatches(bench.teacher, TeacherKey("K", None), KeyLimits(0.0), shared)
+        bench.teacher.key_workers.append(workers)
+        workers.take_up(batch)  # its upload failed: the provider is down
         if what == "cap":
             bench.ledger.total.cap = 5
         else:
-            plan.retired, bench.desk.retired = what == "plan", what == "teacher"
-            bench.desk.paused = what == "pause"
-        await lane._look(batch)
-        assert not bench.desk.figures.errors, "it was uploaded"
+            plan.retired, bench.teacher.retired = what == "plan", what == "teacher"
+            bench.teacher.paused = what == "pause"
+        await workers._look(batch)
+        assert not bench.teacher.figures.errors, "it was uploaded"
         if what == "pause":
-            assert lane.batches == [batch] and not bench.delivered
+            assert workers.batches == [batch] and not bench.delivered
             return
-        assert lane.batches == [] and len(bench.delivered) == 4 and bench.ledger.total.used == 0
+        assert workers.batches == [] and len(bench.delivered) == 4 and bench.ledger.total.used == 0
         assert world.row("SELECT state FROM batch") == ("failed",)
     check_counts(world)

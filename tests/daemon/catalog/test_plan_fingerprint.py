@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from daemon.sampling.plans import recipe_of
+from daemon.sampling.plans import plan_fingerprint
 from engine.config import PlanConfig
 from tests.daemon.parts import teacher_config
 
 
 def recipe(**settings: Any) -> str:
-    return recipe_of(PlanConfig.model_validate({"name": "p", **settings}), [teacher_config()])
+    return plan_fingerprint(PlanConfig.model_validate({"name": "p", **settings}), [teacher_config()])
 
 
 def test_recipes_of_earlier_versions_hold() -> None:

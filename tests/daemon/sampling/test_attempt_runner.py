@@ -13,21 +13,21 @@ import pytest
 
 from daemon.events import SampleFailed, SampleStored, TeacherCooling, TeacherRecovered
 from daemon.limits.key_limits import KeyLimits
-from daemon.sampling.attempt_runner import PERMANENT_PARKS, Carrier
+from daemon.sampling.attempt_runner import PERMANENT_PARKS, AttemptRunner
 from daemon.sampling.budget import Ledger
 from daemon.sampling.cost_bounds import job_of
 from daemon.sampling.jobs import Job
-from daemon.sampling.key_workers import Lane
+from daemon.sampling.key_workers import KeyWorkers
 from daemon.sampling.outcomes import MATH_THREADS, MOST_UNKNOWN, OUTAGE_S, judge
 from daemon.sampling.plans import ActivePlan
-from daemon.sampling.retry_queue import Delays
-from daemon.sampling.teacher import Desk
+from daemon.sampling.retry_queue import RetryQueue
+from daemon.sampling.teacher import Teacher
 from engine.grading import Verdict
 from engine.teachers.client import Answer, TeacherClient
 from engine.teachers.failures import Failure
 from engine.teachers.keys import TeacherKey
 from engine.teachers.messages import Completion, Usage
-from tests.daemon.parts import Clock, Heard, active_plan, desk_of, writing
+from tests.daemon.parts import Clock, Heard, active_plan, teacher_of, writing
 from tests.state.world import World, check_counts, make
 
 pytestmark = pytest.mark.anyio
@@ -75,55 +75,72 @@ def failure(kind: Any, **more: Any) -> Failure:
 
 
 class Bench:
-    def __init__(self, world: World, plan: ActivePlan, desk: Desk, lane: Lane, carrier: Carrier) -> None:
-        self.world, self.plan, self.desk, self.lane, self.carrier = world, plan, desk, lane, carrier
+    def __init__(
+        self,
+        world: World,
+        plan: ActivePlan,
+        teacher: Teacher,
+        workers: KeyWorkers,
+        attempt_runner: AttemptRunner,
+    ) -> None:
+        self.world, self.plan, self.teacher, self.workers, self.attempt_runner = (
+            world,
+            plan,
+            teacher,
+            workers,
+            attempt_runner,
+        )
         self.line = Line(world)
-        desk.client = cast(TeacherClient, self.line)
+        teacher.client = cast(TeacherClient, self.line)
         self.clock = Clock()
         self.heard = Heard()
         self.delayed: list[Job] = []
         self.poor: list[Job] = []
-        self.parked: list[Desk] = []
+        self.parked: list[Teacher] = []
         self.ledger = Ledger(None)
 
     def job(self, cost: int = 1000) -> Job:
-        """A claimed sample, its money reserved as the claimer does it."""
+        """A claimed sample, its money reserved as the scheduler does it."""
         (sample,) = self.world.claim(self.plan.id, 1, cost=cost).samples
         self.plan.open += 1
-        self.ledger.reserve(self.plan.id, self.desk.id, cost)
+        self.ledger.reserve(self.plan.id, self.teacher.id, cost)
         job = job_of(sample, self.plan)
-        job.teacher = self.desk.name
+        job.teacher = self.teacher.name
         return job
 
-    async def carry(self, job: Job, *results: Answer | Failure | BaseException) -> None:
+    async def run(self, job: Job, *results: Answer | Failure | BaseException) -> None:
         self.line.results += results
         for _ in results:
-            await self.carrier.carry(job, self.lane, self.lane.limits.take(self.clock.monotonic(), 10))
+            await self.attempt_runner.run(
+                job, self.workers, self.workers.limits.take(self.clock.monotonic(), 10)
+            )
 
 
 @asynccontextmanager
 async def carrying(world: World, **settings: Any) -> AsyncIterator[Bench]:
     plan = active_plan(world)
-    desk = desk_of(world, usd_per_million_input=1.0, usd_per_million_output=2.0, **settings)
+    teacher = teacher_of(world, usd_per_million_input=1.0, usd_per_million_output=2.0, **settings)
     async with writing(world) as writer:
-        bench = Bench(world, plan, desk, cast(Lane, None), cast(Carrier, None))
-        bench.ledger.add_teacher(desk.id, None, 0)
+        bench = Bench(world, plan, teacher, cast(KeyWorkers, None), cast(AttemptRunner, None))
+        bench.ledger.add_teacher(teacher.id, None, 0)
         bench.ledger.add_plan(plan.id, None, 0)
-        delays = Delays(bench.clock, bench.delayed.append)
-        bench.carrier = Carrier(
+        retry_queue = RetryQueue(bench.clock, bench.delayed.append)
+        bench.attempt_runner = AttemptRunner(
             boot_id=world.boot,
             writer=writer,
             ledger=bench.ledger,
             bus=bench.heard.bus,
             clock=bench.clock,
             rng=random.Random(1),
-            delays=delays,
+            retry_queue=retry_queue,
             out_of_money=bench.poor.append,
             parked=bench.parked.append,
         )
         limits = KeyLimits(bench.clock.monotonic())
-        bench.lane = Lane(desk, TeacherKey("", None), limits, bench.clock, bench.carrier.carry)
-        desk.lanes = [bench.lane]
+        bench.workers = KeyWorkers(
+            teacher, TeacherKey("", None), limits, bench.clock, bench.attempt_runner.run
+        )
+        teacher.key_workers = [bench.workers]
         yield bench
         assert limits.in_flight == 0
     check_counts(world)
@@ -134,7 +151,7 @@ async def carrying(world: World, **settings: Any) -> AsyncIterator[Bench]:
 async def test_two_turns_are_two_attempts_and_one_sample(world: World) -> None:
     async with carrying(world) as bench:
         job = bench.job()
-        await bench.carry(job, answer("Heads, then tails."), answer("yes"))
+        await bench.run(job, answer("Heads, then tails."), answer("yes"))
         assert bench.line.open_at_send == [1, 1]
         assert bench.plan.open == 0
         assert [event.correct for event in bench.heard.of(SampleStored)] == [True]
@@ -149,12 +166,12 @@ async def test_limits_and_parks_use_up_nothing(world: World) -> None:
     async with carrying(world, max_attempts=1) as bench:
         job = bench.job()
         for _ in range(5):
-            await bench.carry(job, failure("limited", status=429, retry_after_s=1.0))
-        await bench.carry(job, failure("parked", status=401))
+            await bench.run(job, failure("limited", status=429, retry_after_s=1.0))
+        await bench.run(job, failure("parked", status=401))
         assert (job.attempts, job.unknowns) == (0, 0)
-        assert bench.parked == [bench.desk]
-        assert bench.desk.parked == "a parked failure"
-        assert bench.desk.queued == 6
+        assert bench.parked == [bench.teacher]
+        assert bench.teacher.parked == "a parked failure"
+        assert bench.teacher.queued == 6
         assert bench.heard.of(SampleFailed) == []
     assert world.row("SELECT state, attempts, cost_micros FROM sample") == ("open", 0, 0)
 
@@ -162,15 +179,13 @@ async def test_limits_and_parks_use_up_nothing(world: World) -> None:
 async def test_a_sample_is_given_up_after_its_last_attempt(world: World) -> None:
     async with carrying(world, max_attempts=3) as bench:
         job = bench.job()
-        await bench.carry(
+        await bench.run(
             job, failure("transient", status=500), failure("malformed", status=200, raw=b"<html>")
         )
         assert world.row("SELECT state FROM sample") == ("open",)
-        await bench.carry(
-            job, failure("transient", status=500, reached=False)
-        )  # never sent: no attempt burned
+        await bench.run(job, failure("transient", status=500, reached=False))  # never sent: no attempt burned
         assert (job.attempts, bench.plan.open) == (2, 1)
-        await bench.carry(job, failure("transient", status=503))
+        await bench.run(job, failure("transient", status=503))
         (event,) = bench.heard.of(SampleFailed)
         assert event.reason == "3 attempts failed; the last: a transient failure"
         assert bench.plan.open == 0
@@ -182,13 +197,13 @@ async def test_without_open_files_there_are_fewer_at_once_and_nothing_is_held_ag
     world: World,
 ) -> None:
     async with carrying(world, max_attempts=1) as bench:
-        job, limits = bench.job(), bench.lane.limits
+        job, limits = bench.job(), bench.workers.limits
         others = [limits.take(bench.clock.monotonic(), 10) for _ in range(9)]
         assert limits.cap > 9
         for _ in range(30):
-            await bench.carry(job, failure("transient", reached=False, scope="concurrency"))
+            await bench.run(job, failure("transient", reached=False, scope="concurrency"))
         assert limits.cap <= 9, "no fewer at once"
-        assert not bench.desk.breaker.open and bench.desk.failing == "" and job.attempts == 0
+        assert not bench.teacher.breaker.open and bench.teacher.failing == "" and job.attempts == 0
         for other in others:
             limits.released(other)
     assert world.row("SELECT DISTINCT state, attempts, cost_micros FROM sample") == ("open", 0, 0)
@@ -198,12 +213,12 @@ async def test_while_nobody_is_answered_no_sample_is_given_up(world: World) -> N
     async with carrying(world, max_attempts=2) as bench:
         job = bench.job()
         for _ in range(12):
-            bench.desk.breaker.failed(bench.clock.monotonic())
+            bench.teacher.breaker.failed(bench.clock.monotonic())
         for _ in range(6):
-            await bench.carry(job, failure("transient", status=503))
+            await bench.run(job, failure("transient", status=503))
         assert (job.attempts, bench.plan.open) == (6, 1)
         bench.clock.now += OUTAGE_S
-        await bench.carry(job, failure("transient", status=503))
+        await bench.run(job, failure("transient", status=503))
         (event,) = bench.heard.of(SampleFailed)
         assert event.reason == "7 attempts failed; the last: a transient failure"
 
@@ -212,7 +227,9 @@ async def test_a_passed_cap_holds_back_what_was_claimed_ahead(world: World) -> N
     async with carrying(world) as bench:
         job = bench.job()
         bench.ledger.total.cap = bench.ledger.total.used - 1
-        await bench.carrier.carry(job, bench.lane, bench.lane.limits.take(bench.clock.monotonic(), 10))
+        await bench.attempt_runner.run(
+            job, bench.workers, bench.workers.limits.take(bench.clock.monotonic(), 10)
+        )
         assert bench.poor == [job] and job.attempt is None
     assert world.row("SELECT outcome, cost_micros FROM attempt") == ("released", 0)
 
@@ -221,11 +238,11 @@ async def test_a_teacher_that_fails_and_recovers_is_told_of(world: World) -> Non
     async with carrying(world, max_attempts=20) as bench:
         job = bench.job()
         for _ in range(10):
-            await bench.carry(job, failure("transient", status=502))
+            await bench.run(job, failure("transient", status=502))
         (cooling,) = bench.heard.of(TeacherCooling)
         assert cooling.message().startswith("a fails again and again: a transient failure. It is asked by")
-        assert bench.desk.pulse(bench.clock.monotonic()).reason == "a transient failure"
-        await bench.carry(job, answer("yes"))
+        assert bench.teacher.pulse(bench.clock.monotonic()).reason == "a transient failure"
+        await bench.run(job, answer("yes"))
         (recovered,) = bench.heard.of(TeacherRecovered)
         assert recovered.message().startswith("a answers again, after ")
 
@@ -233,10 +250,10 @@ async def test_a_teacher_that_fails_and_recovers_is_told_of(world: World) -> Non
 async def test_what_may_have_been_billed_is_spent_and_tried_three_times(world: World) -> None:
     async with carrying(world) as bench:
         job = bench.job()
-        await bench.carry(job, failure("ambiguous"))
+        await bench.run(job, failure("ambiguous"))
         assert world.row("SELECT outcome, cost_micros, estimated FROM attempt") == ("unknown", 1000, 1)
         for _ in range(MOST_UNKNOWN - 1):
-            await bench.carry(job, failure("ambiguous"))
+            await bench.run(job, failure("ambiguous"))
         assert bench.plan.open == 0
     state, unknowns, reason = world.row("SELECT state, unknowns, reason FROM sample")
     assert (state, unknowns) == ("failed", 3)
@@ -247,9 +264,9 @@ async def test_a_sample_that_was_cut_off_often_is_not_given_up_for_anothers_faul
     async with carrying(world, max_attempts=2) as bench:
         job = bench.job()
         job.unknowns, job.attempts = MOST_UNKNOWN, 2  # over many starts, with a lower limit now
-        await bench.carry(job, failure("limited", status=429), failure("transient", reached=False))
+        await bench.run(job, failure("limited", status=429), failure("transient", reached=False))
         assert bench.heard.of(SampleFailed) == []
-        await bench.carry(job, answer("because"), answer("yes"))
+        await bench.run(job, answer("because"), answer("yes"))
     assert world.row("SELECT state FROM sample") == ("stored",)
 
 
@@ -257,29 +274,31 @@ async def test_a_refused_request_fails_its_sample_and_many_in_a_row_park_the_tea
     async with carrying(world) as bench:
         for number in range(PERMANENT_PARKS):
             assert bench.parked == []
-            await bench.carry(bench.job(), failure("permanent", status=400))
+            await bench.run(bench.job(), failure("permanent", status=400))
             if number == 0:
                 assert world.row("SELECT state, reason FROM sample") == ("failed", "a permanent failure")
-        assert bench.parked == [bench.desk]
-        assert "20 requests in a row were refused" in bench.desk.parked
+        assert bench.parked == [bench.teacher]
+        assert "20 requests in a row were refused" in bench.teacher.parked
 
 
 async def test_an_answer_between_two_refusals_starts_the_count_anew(world: World) -> None:
     async with carrying(world) as bench:
         for _ in range(PERMANENT_PARKS - 1):
-            await bench.carry(bench.job(), failure("permanent", status=400))
-        await bench.carry(bench.job(), answer("because"), answer("yes"))
-        await bench.carry(bench.job(), failure("permanent", status=400))
+            await bench.run(bench.job(), failure("permanent", status=400))
+        await bench.run(bench.job(), answer("because"), answer("yes"))
+        await bench.run(bench.job(), failure("permanent", status=400))
         assert bench.parked == []
 
 
 async def test_without_money_for_its_next_turn_a_job_waits(world: World) -> None:
     async with carrying(world) as bench:
         job = bench.job()
-        await bench.carry(job, answer("because"))
+        await bench.run(job, answer("because"))
         bench.ledger.total.cap = bench.ledger.total.used
         bench.line.results = [answer("never asked for")]
-        await bench.carrier.carry(job, bench.lane, bench.lane.limits.take(bench.clock.monotonic(), 10))
+        await bench.attempt_runner.run(
+            job, bench.workers, bench.workers.limits.take(bench.clock.monotonic(), 10)
+        )
         assert bench.poor == [job]
         assert len(bench.line.results) == 1
     assert world.row("SELECT count(*) FROM attempt") == (1,)
@@ -289,10 +308,10 @@ async def test_a_request_that_is_cut_off_is_unknown_and_spent(world: World) -> N
     async with carrying(world) as bench:
         job = bench.job()
         bench.line.results = [KeyboardInterrupt()]
-        reservation = bench.lane.limits.take(bench.clock.monotonic(), 10)
+        reservation = bench.workers.limits.take(bench.clock.monotonic(), 10)
         with pytest.raises(KeyboardInterrupt):
-            await bench.carrier.carry(job, bench.lane, reservation)
-        bench.lane.limits.released(reservation)
+            await bench.attempt_runner.run(job, bench.workers, reservation)
+        bench.workers.limits.released(reservation)
     assert world.row("SELECT outcome, cost_micros, reason FROM attempt") == (
         *("unknown", 1000, "the daemon stopped before an answer"),
     )
@@ -301,25 +320,25 @@ async def test_a_request_that_is_cut_off_is_unknown_and_spent(world: World) -> N
 async def test_an_attempt_that_is_not_going_to_be_sent_gives_its_money_back(world: World) -> None:
     async with carrying(world) as bench:
         job = bench.job()
-        await bench.carrier.release(job, bench.desk)
-        await bench.carrier.release(job, bench.desk)  # nothing is left to take back
+        await bench.attempt_runner.release(job, bench.teacher)
+        await bench.attempt_runner.release(job, bench.teacher)  # nothing is left to take back
         assert bench.ledger.total.used == 0
-        await bench.carry(job, answer("because"))  # a new attempt of its own
+        await bench.run(job, answer("because"))  # a new attempt of its own
     assert world.rows("SELECT outcome FROM attempt ORDER BY id") == [("released",), ("ok",)]
 
 
 async def test_a_retry_waits_its_time_and_comes_back(world: World) -> None:
     async with carrying(world) as bench:
-        delays = bench.carrier._delays
+        retry_queue = bench.attempt_runner._retry_queue
         job = bench.job()
-        await bench.carry(job, failure("transient", status=500, retry_after_s=7.0))
-        assert len(delays) == 1
+        await bench.run(job, failure("transient", status=500, retry_after_s=7.0))
+        assert len(retry_queue) == 1
         async with anyio.create_task_group() as group:
-            await group.start(delays.serve)
+            await group.start(retry_queue.serve)
             await anyio.wait_all_tasks_blocked()
             assert bench.delayed == []
             bench.clock.now += 100.0
-            delays.put(job, 1000.0)
+            retry_queue.put(job, 1000.0)
             await anyio.wait_all_tasks_blocked()
             assert bench.delayed == [job]
             group.cancel_scope.cancel()

@@ -1,4 +1,4 @@
-"""Several rationales a request, through the carrier: what comes, what does not, and what it costs each."""
+"""Several rationales a request, through the attempt runner: what comes, what does not, and what it costs each."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def group(bench: Bench, size: int = 3, *, cost: int = 1000, further: int = 100) -> Job:
-    """A claimed group, its money reserved as the claimer does it."""
+    """A claimed group, its money reserved as the scheduler does it."""
     if bench.plan.config.per_request != size:
         bench.plan = active_plan(
             bench.world, f"g{size}", rationales=12, per_request=size, temperature=size / 8
@@ -45,10 +45,10 @@ def group(bench: Bench, size: int = 3, *, cost: int = 1000, further: int = 100) 
     plan = bench.plan
     found = bench.world.claim(plan.id, size, cost=cost, further=further).samples
     plan.open += len(found)
-    bench.ledger.reserve(plan.id, bench.desk.id, cost + further * (size - 1))
+    bench.ledger.reserve(plan.id, bench.teacher.id, cost + further * (size - 1))
     job = together([job_of(sample, plan) for sample in found])
     for member in job.members:
-        member.teacher = bench.desk.name
+        member.teacher = bench.teacher.name
     return job
 
 
@@ -74,22 +74,22 @@ def brought(*texts: str, prompt: int = 100, completion: int = 50, raw: bytes = b
 
 
 def taken(bench: Bench) -> list[Job]:
-    """The jobs that wait at the desk, taken out."""
-    return bench.desk.take_out(lambda job: True)
+    """The jobs that wait at the teacher, taken out."""
+    return bench.teacher.take_out(lambda job: True)
 
 
 async def test_one_prompt_brings_several_rationales_and_each_goes_on_by_itself(world: World) -> None:
     async with carrying(world) as bench:
         job = group(bench)
         assert job.request.n == 3
-        await bench.carry(job, brought("Heads first.", "Tails first, and then heads again.", "So."))
+        await bench.run(job, brought("Heads first.", "Tails first, and then heads again.", "So."))
         assert bench.line.open_at_send == [3]
         follow = taken(bench)
         assert [each.sample_id for each in follow] == [1, 2, 3]
         assert [each.request.n for each in follow] == [1, 1, 1]
         assert "Tails first" in follow[1].request.messages[0].content
         for each in follow:
-            await bench.carry(each, brought("yes", prompt=10, completion=1))
+            await bench.run(each, brought("yes", prompt=10, completion=1))
         assert bench.plan.open == 0
         assert len(bench.heard.of(SampleStored)) == 3
     assert world.row("SELECT requests, answered FROM teacher WHERE name = 'a'") == (4, 4)
@@ -103,13 +103,13 @@ async def test_one_prompt_brings_several_rationales_and_each_goes_on_by_itself(w
 
 async def test_what_did_not_come_is_asked_for_again_and_loses_nothing(world: World) -> None:
     async with carrying(world, max_attempts=1) as bench:
-        await bench.carry(group(bench, 4), brought("One.", "Two."))
+        await bench.run(group(bench, 4), brought("One.", "Two."))
         again, *follow = taken(bench)[::-1]
         assert [member.sample_id for member in again.members] == [3, 4]
         assert again.request.n == 2 and again.attempt is None
         assert [(m.attempts, m.unknowns) for m in again.members] == [(0, 0), (0, 0)]
         assert [each.sample_id for each in follow] == [2, 1]
-        await bench.carry(again, brought("Three.", "Four."))
+        await bench.run(again, brought("Three.", "Four."))
     assert world.rows("SELECT outcome, cost_micros > 0, reason FROM attempt WHERE turn = 0 ORDER BY id") == [
         *(("ok", 1, None), ("ok", 1, None)),
         *[("released", 0, "the answer had 2 of 4 choices")] * 2,
@@ -121,8 +121,8 @@ async def test_what_did_not_come_is_asked_for_again_and_loses_nothing(world: Wor
 
 async def test_choices_beyond_those_asked_for_are_paid_for_with_the_first(world: World) -> None:
     async with carrying(world) as bench:
-        await bench.carry(group(bench, 2), brought("a b c d e f", "b", "c", prompt=30, completion=31))
-        await bench.carry(taken(bench)[0], brought("x", "y", prompt=10, completion=10))
+        await bench.run(group(bench, 2), brought("a b c d e f", "b", "c", prompt=30, completion=31))
+        await bench.run(taken(bench)[0], brought("x", "y", prompt=10, completion=10))
     assert world.row("SELECT sum(prompt_tokens), sum(completion_tokens), sum(cost_micros) FROM attempt") == (
         *(40, 41, 40 + 2 * 41),
     )
@@ -131,11 +131,11 @@ async def test_choices_beyond_those_asked_for_are_paid_for_with_the_first(world:
 async def test_a_teacher_that_gives_one_is_asked_one_by_one_after_a_while(world: World) -> None:
     async with carrying(world) as bench:
         for number in range(GROUPS_IN_VAIN):
-            assert not bench.desk.one_by_one
-            await bench.carry(group(bench), brought("One.", raw=b"%d" % number))
+            assert not bench.teacher.one_by_one
+            await bench.run(group(bench), brought("One.", raw=b"%d" % number))
         (event,) = bench.heard.of(AskedOneByOne)
         assert "the answer had 1 of 3 choices" in event.message()
-        assert bench.desk.one_by_one
+        assert bench.teacher.one_by_one
         last = [job for job in taken(bench) if job.sample_id in (8, 9)]
         assert [len(job.members) for job in last] == [1, 1], "what was missing is asked for one by one"
     assert world.row("SELECT count(*) FROM sample WHERE state = 'failed'") == (0,)
@@ -144,30 +144,30 @@ async def test_a_teacher_that_gives_one_is_asked_one_by_one_after_a_while(world:
 async def test_a_group_that_brings_some_starts_the_count_anew(world: World) -> None:
     async with carrying(world) as bench:
         for texts in (("a",), ("a",), ("a", "b"), ("a",), ("a",)):
-            await bench.carry(group(bench), brought(*texts))
-        assert not bench.desk.one_by_one
+            await bench.run(group(bench), brought(*texts))
+        assert not bench.teacher.one_by_one
 
 
 async def test_a_refused_group_is_asked_for_one_by_one_before_anyone_fails(world: World) -> None:
     async with carrying(world) as bench:
-        await bench.carry(group(bench), failure("permanent", status=400))
+        await bench.run(group(bench), failure("permanent", status=400))
         singles = taken(bench)
         assert [(each.sample_id, each.request.n) for each in singles] == [(1, 1), (2, 1), (3, 1)]
         assert bench.heard.of(SampleFailed) == []
-        await bench.carry(singles[0], failure("permanent", status=400))
+        await bench.run(singles[0], failure("permanent", status=400))
         assert len(bench.heard.of(SampleFailed)) == 1
-        assert bench.desk.permanent_in_a_row == 1 < PERMANENT_PARKS
+        assert bench.teacher.permanent_in_a_row == 1 < PERMANENT_PARKS
     assert world.rows("SELECT outcome, cost_micros FROM attempt ORDER BY id")[:3] == [("permanent", 0)] * 3
 
 
 async def test_a_group_that_failed_in_passing_stays_together(world: World) -> None:
     async with carrying(world, max_attempts=2) as bench:
         job = group(bench)
-        await bench.carry(job, failure("limited", status=429), failure("transient", status=500))
+        await bench.run(job, failure("limited", status=429), failure("transient", status=500))
         assert [len(each.members) for each in bench.delayed or [job]] == [3]
         assert [member.attempts for member in job.members] == [1, 1, 1]
         job.siblings[0].attempts = 0  # of another history
-        await bench.carry(job, failure("malformed", status=200, raw=b"<html>"))
+        await bench.run(job, failure("malformed", status=200, raw=b"<html>"))
         assert len(bench.heard.of(SampleFailed)) == 2
         assert job.siblings == []
     assert world.rows("SELECT id, state FROM sample ORDER BY id") == [
@@ -181,7 +181,7 @@ async def test_a_group_that_failed_in_passing_stays_together(world: World) -> No
 
 async def test_no_answer_costs_each_its_part_of_the_reservation(world: World) -> None:
     async with carrying(world) as bench:
-        await bench.carry(group(bench, 3, cost=1000, further=100), failure("ambiguous"))
+        await bench.run(group(bench, 3, cost=1000, further=100), failure("ambiguous"))
     assert world.rows("SELECT outcome, cost_micros FROM attempt") == [
         *(("unknown", 1000), ("unknown", 100), ("unknown", 100))
     ]
@@ -194,17 +194,17 @@ async def test_a_group_that_is_cut_off_at_a_stop_is_unknown_as_a_whole(world: Wo
 
     async with carrying(world) as bench:
         with pytest.raises(Cancelled):
-            await bench.carry(group(bench), Cancelled())
-        bench.lane.limits.concurrency.left()
+            await bench.run(group(bench), Cancelled())
+        bench.workers.limits.concurrency.left()
     assert world.rows("SELECT DISTINCT outcome FROM attempt") == [("unknown",)]
 
 
 async def test_a_group_that_is_not_sent_is_released_as_a_whole(world: World) -> None:
     async with carrying(world) as bench:
         job = group(bench)
-        await bench.carrier.release(job, bench.desk)
+        await bench.attempt_runner.release(job, bench.teacher)
         assert [member.attempt for member in job.members] == [None] * 3
-        await bench.carry(job, brought("a", "b", "c"))
+        await bench.run(job, brought("a", "b", "c"))
     assert world.rows("SELECT outcome, count(*) FROM attempt GROUP BY 1 ORDER BY 1") == [
         ("ok", 3),
         ("released", 3),
@@ -214,12 +214,14 @@ async def test_a_group_that_is_not_sent_is_released_as_a_whole(world: World) -> 
 async def test_without_money_for_the_whole_group_it_waits_together(world: World) -> None:
     async with carrying(world) as bench:
         job = group(bench)
-        await bench.carrier.release(job, bench.desk)
+        await bench.attempt_runner.release(job, bench.teacher)
         bench.ledger.cap_plan(bench.plan.id, 10)
-        await bench.carrier.carry(job, bench.lane, bench.lane.limits.take(bench.clock.monotonic(), 10))
+        await bench.attempt_runner.run(
+            job, bench.workers, bench.workers.limits.take(bench.clock.monotonic(), 10)
+        )
         assert bench.poor == [job] and len(job.members) == 3
         bench.ledger.cap_plan(bench.plan.id, None)
-        await bench.carry(job, brought("a", "b", "c"))
+        await bench.run(job, brought("a", "b", "c"))
     reserved = world.rows("SELECT reserved_micros FROM attempt WHERE outcome = 'ok' ORDER BY id")
     assert reserved[1:] == [(2 * 256,)] * 2, "each rationale but the first reserves its own tokens"
     assert reserved[0][0] > 2 * 256

@@ -11,8 +11,8 @@ import pytest
 from daemon.host.clock import SystemClock
 from daemon.limits.key_limits import KeyLimits, Reservation
 from daemon.sampling.jobs import Job
-from daemon.sampling.key_workers import Lane
-from daemon.sampling.teacher import Desk
+from daemon.sampling.key_workers import KeyWorkers
+from daemon.sampling.teacher import Teacher
 from engine.teachers.client import TeacherClient
 from engine.teachers.keys import TeacherKey
 from engine.teachers.messages import Message, Request, Usage
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Asked:
-    """What a lane needs of a job."""
+    """What a key needs of a job."""
 
     teacher = ""
     prompt_tokens = 10
@@ -34,80 +34,82 @@ class Asked:
         return [self]
 
 
-def a_desk(jobs: int, **settings: object) -> Desk:
+def a_desk(jobs: int, **settings: object) -> Teacher:
     config = teacher_config(builtin=False, base_url="https://api.example/v1", **settings)
-    desk = Desk(1, "a", config, cast(TeacherClient, None), SystemClock().monotonic())
+    teacher = Teacher(1, "a", config, cast(TeacherClient, None), SystemClock().monotonic())
     for _ in range(jobs):
-        desk.push(cast(Job, Asked()))
-    return desk
+        teacher.push(cast(Job, Asked()))
+    return teacher
 
 
 async def test_keys_share_the_work_by_their_free_capacity() -> None:
-    desk, clock = a_desk(400), SystemClock()
+    teacher, clock = a_desk(400), SystemClock()
     done: Counter[str] = Counter()
 
-    async def carry(job: Job, lane: Lane, reservation: Reservation) -> None:
+    async def run(job: Job, workers: KeyWorkers, reservation: Reservation) -> None:
         await anyio.sleep(0.01)
-        lane.limits.succeeded(reservation, clock.monotonic(), 30)
-        done[lane.key.label] += 1
+        workers.limits.succeeded(reservation, clock.monotonic(), 30)
+        done[workers.key.label] += 1
         if done.total() == 400:
-            for each in desk.lanes:
+            for each in teacher.key_workers:
                 each.close()
 
     for label, most in (("small", 4), ("big", 12)):
         limits = KeyLimits(clock.monotonic(), concurrency=most)
-        desk.lanes.append(Lane(desk, TeacherKey(label, None), limits, clock, carry))
+        teacher.key_workers.append(KeyWorkers(teacher, TeacherKey(label, None), limits, clock, run))
     with anyio.fail_after(30):
         async with anyio.create_task_group() as group:
-            for lane in desk.lanes:
-                await group.start(lane.serve)
+            for workers in teacher.key_workers:
+                await group.start(workers.serve)
     assert done.total() == 400
     assert 2 < done["big"] / done["small"] < 4.5
 
 
 async def test_an_open_breaker_lets_one_probe_out_whatever_the_cap() -> None:
-    desk, clock = a_desk(50), SystemClock()
+    teacher, clock = a_desk(50), SystemClock()
     sent, answer = [], anyio.Event()
 
-    async def carry(job: Job, lane: Lane, reservation: Reservation) -> None:
+    async def run(job: Job, workers: KeyWorkers, reservation: Reservation) -> None:
         sent.append(job)
         await answer.wait()
-        lane.limits.succeeded(reservation, clock.monotonic(), 30)
-        desk.breaker.succeeded()
+        workers.limits.succeeded(reservation, clock.monotonic(), 30)
+        teacher.breaker.succeeded()
 
     for _ in range(2):
         limits = KeyLimits(clock.monotonic(), concurrency=30)
-        desk.lanes.append(Lane(desk, TeacherKey("", None), limits, clock, carry))
+        teacher.key_workers.append(KeyWorkers(teacher, TeacherKey("", None), limits, clock, run))
     now = clock.monotonic()
-    while not desk.breaker.failed(now - 10.0):
+    while not teacher.breaker.failed(now - 10.0):
         pass
     with anyio.fail_after(30):
         async with anyio.create_task_group() as group:
-            for lane in desk.lanes:
-                await group.start(lane.serve)
+            for workers in teacher.key_workers:
+                await group.start(workers.serve)
             await until(lambda: sent)
             for _ in range(50):
                 await anyio.lowlevel.checkpoint()
             assert len(sent) == 1
-            assert desk.breaker.ready_at(clock.monotonic()) == math.inf
+            assert teacher.breaker.ready_at(clock.monotonic()) == math.inf
             answer.set()
             await until(lambda: len(sent) == 50)
-            for lane in desk.lanes:
-                lane.close()
+            for workers in teacher.key_workers:
+                workers.close()
 
 
 def test_what_is_reserved_is_corrected_by_what_came() -> None:
-    desk = a_desk(1)
-    job = desk.head()
+    teacher = a_desk(1)
+    job = teacher.head()
     assert job is not None
-    assert desk.expected_tokens(job) == (30, 20)
+    assert teacher.expected_tokens(job) == (30, 20)
     for _ in range(100):
-        desk.learn(10, 20, Usage(prompt_tokens=15, completion_tokens=5))
-    desk.learn(10, 20, Usage(prompt_tokens=1000, completion_tokens=1, estimated=True))
-    assert desk.expected_tokens(job) == (35, 20), "all of max_tokens: so providers count"
+        teacher.learn(10, 20, Usage(prompt_tokens=15, completion_tokens=5))
+    teacher.learn(10, 20, Usage(prompt_tokens=1000, completion_tokens=1, estimated=True))
+    assert teacher.expected_tokens(job) == (35, 20), "all of max_tokens: so providers count"
     limits = KeyLimits(0.0, output_tokens_per_minute=600)
-    desk.lanes.append(Lane(desk, TeacherKey("", None), limits, SystemClock(), cast("object", None)))  # type: ignore[arg-type]
-    tokens, output = desk.expected_tokens(job)
+    teacher.key_workers.append(
+        KeyWorkers(teacher, TeacherKey("", None), limits, SystemClock(), cast("object", None))
+    )  # type: ignore[arg-type]
+    tokens, output = teacher.expected_tokens(job)
     assert tokens - output == 15
     assert 5 <= output <= 6, "counted apart, what usually comes"
 

@@ -13,9 +13,9 @@ from pydantic import SecretStr
 
 from daemon.events import Noted
 from daemon.limits.key_limits import KeyLimits
-from daemon.sampling.key_workers import Lane
-from daemon.sampling.limit_leases import Sharing, folder_of
-from daemon.sampling.teacher import Desk
+from daemon.sampling.key_workers import KeyWorkers
+from daemon.sampling.limit_leases import LimitLeases, folder_of
+from daemon.sampling.teacher import Teacher
 from engine.teachers.client import TeacherClient
 from engine.teachers.keys import TeacherKey
 from state.database import now_ms
@@ -25,22 +25,22 @@ from tests.daemon.site import configure, count, daemon, query, teacher, wait_unt
 KEY = "sk-canary-1"
 
 
-def a_desk(clock: Clock, *keys: str, **settings: object) -> Desk:
+def a_desk(clock: Clock, *keys: str, **settings: object) -> Teacher:
     config = teacher_config(builtin=False, base_url="https://api.example/v1", **settings)
-    desk = Desk(1, "a", config, cast(TeacherClient, None), clock.now)
+    runtime = Teacher(1, "a", config, cast(TeacherClient, None), clock.now)
     for key in keys:
         limits = KeyLimits(
             clock.now, requests_per_minute=config.requests_per_minute, concurrency=config.concurrency
         )
 
-        async def carry(*_: object) -> None: ...
+        async def run(*_: object) -> None: ...
 
-        desk.lanes.append(Lane(desk, TeacherKey("K", SecretStr(key)), limits, clock, carry))
-    return desk
+        runtime.key_workers.append(KeyWorkers(runtime, TeacherKey("K", SecretStr(key)), limits, clock, run))
+    return runtime
 
 
-def sharing(folder: Path, clock: Clock, heard: Heard, *desks: Desk) -> Sharing:
-    return Sharing(str(folder), home=folder, desks=desks, clock=clock, bus=heard.bus)
+def sharing(folder: Path, clock: Clock, heard: Heard, *teachers: Teacher) -> LimitLeases:
+    return LimitLeases(str(folder), home=folder, teachers=teachers, clock=clock, bus=heard.bus)
 
 
 @pytest.mark.anyio
@@ -52,11 +52,11 @@ async def test_lanes_with_one_key_share_and_the_files_tell_no_key(tmp_path) -> N
     for _ in range(3):
         for each in (one, two):
             await each.turn()
-            for desk in (first, second):
-                for lane in desk.lanes:
-                    lane.limits.ready_at(clock.now, 1)
-                    lane.limits.rates.requests.bound_at = clock.now
-    rates = [lane.limits.rates.requests.rate for lane in (*first.lanes, *second.lanes)]
+            for runtime in (first, second):
+                for workers in runtime.key_workers:
+                    workers.limits.ready_at(clock.now, 1)
+                    workers.limits.rates.requests.bound_at = clock.now
+    rates = [workers.limits.rates.requests.rate for workers in (*first.key_workers, *second.key_workers)]
     assert rates == [pytest.approx(4.95), pytest.approx(4.95), 10]
     assert first.pulse(clock.now).shared_with == 1
     files = list((tmp_path / "s").iterdir())
@@ -64,10 +64,10 @@ async def test_lanes_with_one_key_share_and_the_files_tell_no_key(tmp_path) -> N
     for path in files:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert b"canary" not in path.read_bytes() + path.name.encode()
-    del second.lanes[:]
+    del second.key_workers[:]
     await two.turn()
     await one.turn()
-    assert first.lanes[0].limits.rates.requests.rate == 10, "what left is given back"
+    assert first.key_workers[0].limits.rates.requests.rate == 10, "what left is given back"
     assert len(list((tmp_path / "s").iterdir())) == 2, "the last one takes the file away"
     assert heard.events == []
 
@@ -82,11 +82,11 @@ async def test_a_folder_that_cannot_be_used_is_told_once_and_stops_nothing(tmp_p
     else:
         folder.mkdir()
         folder.chmod(0o777)
-    desk = a_desk(clock, KEY, requests_per_minute=600)
-    shared = sharing(folder, clock, heard, desk)
+    runtime = a_desk(clock, KEY, requests_per_minute=600)
+    shared = sharing(folder, clock, heard, runtime)
     await shared.turn()
     await shared.turn()
-    assert desk.lanes[0].limits.rates.requests.rate == 10
+    assert runtime.key_workers[0].limits.rates.requests.rate == 10
     assert [type(event) for event in heard.events] == [Noted]
     assert str(folder) in heard.events[0].what
     assert "shared_limits" in heard.events[0].what
@@ -95,8 +95,8 @@ async def test_a_folder_that_cannot_be_used_is_told_once_and_stops_nothing(tmp_p
 @pytest.mark.anyio
 async def test_a_damaged_table_begins_anew(tmp_path) -> None:
     clock, heard = Clock(time.monotonic()), Heard()
-    desk = a_desk(clock, KEY, requests_per_minute=600)
-    shared = sharing(tmp_path / "s", clock, heard, desk)
+    runtime = a_desk(clock, KEY, requests_per_minute=600)
+    shared = sharing(tmp_path / "s", clock, heard, runtime)
     await shared.turn()
     (path,) = (path for path in (tmp_path / "s").iterdir() if path.name != "salt")
     path.write_bytes(b"\xff{" * 1000)
@@ -108,7 +108,7 @@ async def test_a_damaged_table_begins_anew(tmp_path) -> None:
 @pytest.mark.anyio
 async def test_switched_off_nothing_is_touched(tmp_path) -> None:
     clock, heard = Clock(time.monotonic()), Heard()
-    shared = Sharing(False, home=tmp_path, desks=[a_desk(clock, KEY)], clock=clock, bus=heard.bus)
+    shared = LimitLeases(False, home=tmp_path, teachers=[a_desk(clock, KEY)], clock=clock, bus=heard.bus)
     async with anyio.create_task_group() as group:
         await group.start(shared.serve)
     assert list(tmp_path.iterdir()) == []

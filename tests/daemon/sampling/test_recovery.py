@@ -10,9 +10,9 @@ from daemon.events import Bus
 from daemon.host.clock import SystemClock
 from daemon.sampling.budget import Ledger
 from daemon.sampling.recovery import grade_missing, open_jobs, take_up
-from daemon.sampling.scheduler import Claimer
+from daemon.sampling.scheduler import Scheduler
 from state.tables import Outcome
-from tests.daemon.parts import active_plan, desk_of, writing
+from tests.daemon.parts import active_plan, teacher_of, writing
 from tests.state.world import World, check_counts, ending, make, question_row, question_rows
 
 pytestmark = pytest.mark.anyio
@@ -78,20 +78,20 @@ async def test_a_stored_answer_that_nothing_reads_stops_no_daemon_and_is_not_pai
     first, second = world.claim(plan.id, 2).samples
     world.record(ending(first, Outcome.OK, raw=b'{"of": "another version"}', cost=5))
     world.reboot()
-    desk = desk_of(world)
+    teacher = teacher_of(world)
     async with writing(world) as writer:
-        claimer = Claimer(
+        scheduler = Scheduler(
             boot_id=world.boot,
             writer=writer,
             ledger=Ledger(None),
             bus=Bus(),
             clock=SystemClock(),
-            desks=[desk],
+            teachers=[teacher],
             plans=[plan],
         )
-        (note,) = await take_up(world.path, claimer, [plan])
+        (note,) = await take_up(world.path, scheduler, [plan])
     assert note.startswith("plan p, task t: 1 begun samples are left as they are")
-    assert [job.sample_id for job in desk.ready()] == [second.sample_id]
+    assert [job.sample_id for job in teacher.ready()] == [second.sample_id]
 
 
 def test_each_sample_comes_with_its_teacher(world: World) -> None:
@@ -127,16 +127,16 @@ async def test_a_begun_sample_of_a_fallback_stays_with_it_and_a_fresh_one_goes_b
     begun, _ = world.claim(plan.id, 2, teacher="b").samples
     world.record(ending(begun, Outcome.OK, raw=chat("Let me think: heads."), cost=5))
     world.reboot()
-    desks = [desk_of(world, "a"), desk_of(world, "b")]
+    teachers = [teacher_of(world, "a"), teacher_of(world, "b")]
     async with writing(world) as writer:
-        claimer = Claimer(
+        scheduler = Scheduler(
             boot_id=world.boot,
             writer=writer,
             ledger=Ledger(None),
             bus=Bus(),
             clock=SystemClock(),
-            desks=desks,
+            teachers=teachers,
             plans=[plan],
         )
-        assert await take_up(world.path, claimer, [plan]) == []
-    assert [[job.conversation.turn for job in desk.ready()] for desk in desks] == [[0], [1]]
+        assert await take_up(world.path, scheduler, [plan]) == []
+    assert [[job.conversation.turn for job in teacher.ready()] for teacher in teachers] == [[0], [1]]

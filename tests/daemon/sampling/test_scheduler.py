@@ -17,16 +17,16 @@ from daemon.limits.key_limits import KeyLimits, Reservation
 from daemon.sampling.budget import Ledger, Price
 from daemon.sampling.cost_bounds import bounds, job_of, start
 from daemon.sampling.jobs import Job
-from daemon.sampling.key_workers import Lane
+from daemon.sampling.key_workers import KeyWorkers
 from daemon.sampling.plans import ActivePlan
-from daemon.sampling.scheduler import Claimer
-from daemon.sampling.teacher import Desk
+from daemon.sampling.scheduler import Scheduler
+from daemon.sampling.teacher import Teacher
 from engine.config import PlanConfig
 from engine.strategies import STRATEGIES
 from engine.teachers.keys import TeacherKey
 from engine.teachers.messages import Completion, Usage
 from state.claims import ClaimedSample
-from tests.daemon.parts import Heard, active_plan, desk_of, until, writing
+from tests.daemon.parts import Heard, active_plan, teacher_of, until, writing
 from tests.state.world import World, check_counts, make, question_rows, stored
 
 pytestmark = pytest.mark.anyio
@@ -40,33 +40,33 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 class Bench:
-    """A claimer at work; its desks are emptied by the test."""
+    """A scheduler at work; its teachers are emptied by the test."""
 
-    def __init__(self, world: World, claimer: Claimer, ledger: Ledger, heard: Heard) -> None:
+    def __init__(self, world: World, scheduler: Scheduler, ledger: Ledger, heard: Heard) -> None:
         self.world = world
-        self.claimer = claimer
+        self.scheduler = scheduler
         self.ledger = ledger
         self.heard = heard
 
-    async def take(self, desk: Desk, count: int) -> list[Job]:
-        """The next jobs of a desk, as they come."""
+    async def take(self, teacher: Teacher, count: int) -> list[Job]:
+        """The next jobs of a teacher, as they come."""
         jobs: list[Job] = []
         while len(jobs) < count:
-            self.claimer.changed.notify()
-            await until(lambda: desk.queued)
-            while desk.queued and len(jobs) < count:
-                jobs.append(desk.pop())
+            self.scheduler.changed.notify()
+            await until(lambda: teacher.queued)
+            while teacher.queued and len(jobs) < count:
+                jobs.append(teacher.pop())
         return jobs
 
     def end(self, job: Job, cost: int) -> None:
-        """Settles a job's only attempt, as the carrier does; the job has ended."""
+        """Settles a job's only attempt, as the attempt runner does; the job has ended."""
         assert job.attempt is not None
         job.plan.open -= 1
-        desk = self.claimer.desk_of(job)
-        self.ledger.settle(job.plan.id, desk.id, job.attempt.reserved_micros, cost)
+        teacher = self.scheduler.teacher_of(job)
+        self.ledger.settle(job.plan.id, teacher.id, job.attempt.reserved_micros, cost)
 
     def answer(self, job: Job, *, correct: bool) -> None:
-        """Stores a job's only turn, as the carrier does."""
+        """Stores a job's only turn, as the attempt runner does."""
         assert job.attempt is not None
         choice, teacher = self.world.row(
             "SELECT choice, teacher_id FROM attempt WHERE id = ?", job.attempt.id
@@ -81,31 +81,31 @@ class Bench:
 async def claiming(
     world: World,
     plans: list[ActivePlan],
-    desks: list[Desk],
+    teachers: list[Teacher],
     *,
     cap: int | None = None,
     plan_caps: dict[int, int] | None = None,
 ) -> AsyncIterator[Bench]:
     heard, ledger = Heard(), Ledger(cap)
-    for desk in desks:
-        ledger.add_teacher(desk.id, None, 0)
+    for teacher in teachers:
+        ledger.add_teacher(teacher.id, None, 0)
     for plan in plans:
         ledger.add_plan(plan.id, (plan_caps or {}).get(plan.id), 0)
     async with writing(world) as writer:
-        claimer = Claimer(
+        scheduler = Scheduler(
             boot_id=world.boot,
             writer=writer,
             ledger=ledger,
             bus=heard.bus,
             clock=SystemClock(),
-            desks=desks,
+            teachers=teachers,
             plans=plans,
         )
         async with anyio.create_task_group() as group:
-            await group.start(claimer.serve)
-            yield Bench(world, claimer, ledger, heard)
-            claimer.close()
-            await claimer.closed_for_good.wait()
+            await group.start(scheduler.serve)
+            yield Bench(world, scheduler, ledger, heard)
+            scheduler.close()
+            await scheduler.closed_for_good.wait()
     check_counts(world)
 
 
@@ -129,9 +129,9 @@ def shares(jobs: list[Job]) -> Counter[str]:
 
 async def test_plans_get_work_by_their_weight(world: World) -> None:
     plans = [active_plan(world, "one", weight=1), active_plan(world, "three", weight=3, temperature=0.5)]
-    desk = desk_of(world)
-    async with claiming(world, plans, [desk]) as bench:
-        assert shares(await bench.take(desk, 160)) == pytest.approx({"one": 40, "three": 120}, abs=8)
+    teacher = teacher_of(world)
+    async with claiming(world, plans, [teacher]) as bench:
+        assert shares(await bench.take(teacher, 160)) == pytest.approx({"one": 40, "three": 120}, abs=8)
 
 
 async def test_no_plan_starves_whatever_the_weights_of_the_others(world: World) -> None:
@@ -140,54 +140,56 @@ async def test_no_plan_starves_whatever_the_weights_of_the_others(world: World) 
         active_plan(world, name, weight=weight, rationales=20, temperature=0.1 * number)
         for number, (name, weight) in enumerate(weights.items())
     ]
-    desk = desk_of(world)
-    async with claiming(world, plans, [desk]) as bench:
-        given = shares(await bench.take(desk, 302))
+    teacher = teacher_of(world)
+    async with claiming(world, plans, [teacher]) as bench:
+        given = shares(await bench.take(teacher, 302))
     assert given == pytest.approx({"tiny": 4, "one": 20, "four": 79, "ten": 199}, abs=12)
     assert given["tiny"] >= 1
 
 
 async def test_a_desk_that_runs_low_is_served_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("daemon.sampling.scheduler.LOOK_S", 60.0)
-    desk = desk_of(world)
-    async with claiming(world, [active_plan(world)], [desk]):
+    teacher = teacher_of(world)
+    async with claiming(world, [active_plan(world)], [teacher]):
         taken = 0
         with anyio.fail_after(10):
             while taken < 100:
-                await until(lambda: desk.queued)
-                desk.pop()
+                await until(lambda: teacher.queued)
+                teacher.pop()
                 taken += 1
 
 
 async def test_a_desk_asks_for_as_much_as_is_taken_while_a_claim_is_written(world: World) -> None:
-    desk = desk_of(world)
-    desk.lanes = [Lane(desk, TeacherKey("", None), KeyLimits(0.0, concurrency=100), SystemClock(), nothing)]
+    teacher = teacher_of(world)
+    teacher.key_workers = [
+        KeyWorkers(teacher, TeacherKey("", None), KeyLimits(0.0, concurrency=100), SystemClock(), nothing)
+    ]
     plan = active_plan(world)
     for _ in range(1000):
-        desk.push(job_of(a_sample(plan), plan))
-    assert desk.stock == 50  # nothing is known: half a wave
+        teacher.push(job_of(a_sample(plan), plan))
+    assert teacher.stock == 50  # nothing is known: half a wave
     now = 0.0
     for _ in range(40):  # 200 a second, and a claim takes 50 ms: ten meanwhile
         now += 0.1
         for _ in range(20):
-            desk.pop()
-        desk.claimed(now, 0.05)
-    assert desk.stock == pytest.approx(30, abs=1)
+            teacher.pop()
+        teacher.claimed(now, 0.05)
+    assert teacher.stock == pytest.approx(30, abs=1)
     for _ in range(40):
         now += 0.1
-        desk.claimed(now, 0.05)
-    assert desk.stock == 4
-    desk.take_out(lambda job: True)
+        teacher.claimed(now, 0.05)
+    assert teacher.stock == 4
+    teacher.take_out(lambda job: True)
     for _ in range(40):  # what runs out is too little, up to two waves
         for _ in range(50):
-            desk.push(job_of(a_sample(plan), plan))
-            desk.pop()
+            teacher.push(job_of(a_sample(plan), plan))
+            teacher.pop()
         now += 0.05
-        desk.claimed(now, 0.05)
-    assert desk.stock == 200
+        teacher.claimed(now, 0.05)
+    assert teacher.stock == 200
 
 
-async def nothing(job: Job, lane: Lane, reservation: Reservation) -> None:
+async def nothing(job: Job, workers: KeyWorkers, reservation: Reservation) -> None:
     raise AssertionError("no job is carried here")
 
 
@@ -206,33 +208,33 @@ def a_sample(plan: ActivePlan, question: str = "?") -> ClaimedSample:
 
 async def test_a_plan_that_was_paused_does_not_catch_up_at_the_cost_of_others(world: World) -> None:
     plans = [active_plan(world, "one"), active_plan(world, "two", temperature=0.5)]
-    desk = desk_of(world)
+    teacher = teacher_of(world)
     plans[0].paused = True
-    async with claiming(world, plans, [desk]) as bench:
-        assert set(shares(await bench.take(desk, 100))) == {"two"}
+    async with claiming(world, plans, [teacher]) as bench:
+        assert set(shares(await bench.take(teacher, 100))) == {"two"}
         plans[0].paused = False
-        await bench.take(desk, 4)  # claimed before
-        assert shares(await bench.take(desk, 80)) == pytest.approx({"one": 40, "two": 40}, abs=8)
+        await bench.take(teacher, 4)  # claimed before
+        assert shares(await bench.take(teacher, 80)) == pytest.approx({"one": 40, "two": 40}, abs=8)
 
 
 async def test_a_plan_without_money_holds_no_other_up(world: World) -> None:
     plans = [active_plan(world, "poor"), active_plan(world, "rich", temperature=0.5)]
-    desk = desk_of(world, usd_per_million_input=1.0, usd_per_million_output=1.0)
-    async with claiming(world, plans, [desk], plan_caps={plans[0].id: 3500}) as bench:
+    teacher = teacher_of(world, usd_per_million_input=1.0, usd_per_million_output=1.0)
+    async with claiming(world, plans, [teacher], plan_caps={plans[0].id: 3500}) as bench:
         with anyio.fail_after(10):  # a second of waiting a round is too long by far
-            jobs = await bench.take(desk, 120)
+            jobs = await bench.take(teacher, 120)
         poor = [job for job in jobs if job.plan is plans[0]]
         assert 1 <= len(poor) <= 3
-        assert bench.claimer.purse.short == {plans[0].id: "the plan's budget"}
+        assert bench.scheduler.budget_policy.short == {plans[0].id: "the plan's budget"}
         assert bench.heard.of(BudgetReached) == [], "what is only reserved may come back"
-        assert bench.claimer.purse.spent == {}
+        assert bench.scheduler.budget_policy.spent == {}
         for job in poor:
             assert job.attempt is not None
             bench.end(job, job.attempt.reserved_micros)
-        bench.ledger.settle(plans[0].id, desk.id, 0, 1500)  # their further turns
+        bench.ledger.settle(plans[0].id, teacher.id, 0, 1500)  # their further turns
         await until(lambda: bench.heard.of(BudgetReached))
         assert [event.which for event in bench.heard.of(BudgetReached)] == ["the plan's budget"]
-        assert bench.claimer.purse.spent == bench.claimer.purse.short
+        assert bench.scheduler.budget_policy.spent == bench.scheduler.budget_policy.short
 
 
 WORDS = {"usd_per_million_input": 0.001, "usd_per_million_output": 1.0}
@@ -241,20 +243,20 @@ WORDS = {"usd_per_million_input": 0.001, "usd_per_million_output": 1.0}
 
 async def test_a_person_is_told_once_that_a_cap_is_used_up_and_again_when_it_was_raised(world: World) -> None:
     plan = active_plan(world)
-    desk = desk_of(world, **WORDS)
-    async with claiming(world, [plan], [desk], cap=700) as bench:
+    teacher = teacher_of(world, **WORDS)
+    async with claiming(world, [plan], [teacher], cap=700) as bench:
 
         async def spend() -> int:
             """Short of money again and again, since what was reserved comes back, until all is spent."""
             times = 0
             while True:
-                bench.claimer.changed.notify()
+                bench.scheduler.changed.notify()
                 with anyio.move_on_after(0.5):
-                    await until(lambda: desk.queued)
-                if not desk.queued:
+                    await until(lambda: teacher.queued)
+                if not teacher.queued:
                     return times
-                times += bool(bench.claimer.purse.short)
-                for job in [desk.pop() for _ in range(desk.queued)]:
+                times += bool(bench.scheduler.budget_policy.short)
+                for job in [teacher.pop() for _ in range(teacher.queued)]:
                     bench.end(job, 30)
 
         assert await spend() > 3
@@ -262,116 +264,118 @@ async def test_a_person_is_told_once_that_a_cap_is_used_up_and_again_when_it_was
         assert told.which == "the budget ([daemon] budget_usd)"
         assert bench.ledger.total.reserved == 0
         bench.ledger.total.cap = 1200
-        bench.claimer.look_again()
+        bench.scheduler.look_again()
         await spend()
         assert len(bench.heard.of(BudgetReached)) == 2
 
 
 async def test_no_fallback_is_paid_while_a_teachers_budget_is_only_reserved(world: World) -> None:
     plan = active_plan(world, teachers=("a",), fallbacks=("b",), strategy="zero-shot-cot-chat")
-    desks = [desk_of(world, "a", **WORDS), desk_of(world, "b", **WORDS)]
-    async with claiming(world, [plan], desks) as bench:
-        first = await bench.take(desks[0], 4)
-        bench.ledger.cap_teacher(desks[0].id, 700)
+    teachers = [teacher_of(world, "a", **WORDS), teacher_of(world, "b", **WORDS)]
+    async with claiming(world, [plan], teachers) as bench:
+        first = await bench.take(teachers[0], 4)
+        bench.ledger.cap_teacher(teachers[0].id, 700)
         for job in first:
             bench.end(job, 30)
-        bench.claimer.changed.notify()
-        await until(lambda: plan.id in bench.claimer.purse.short or desks[1].queued)
-        assert desks[1].queued == 0, "the fallback is paid although a teacher's money is all there"
-        while desks[1].queued == 0:
+        bench.scheduler.changed.notify()
+        await until(lambda: plan.id in bench.scheduler.budget_policy.short or teachers[1].queued)
+        assert teachers[1].queued == 0, "the fallback is paid although a teacher's money is all there"
+        while teachers[1].queued == 0:
             with anyio.fail_after(10):
-                await until(lambda: desks[0].queued or desks[1].queued)
-            for job in [desks[0].pop() for _ in range(desks[0].queued)]:
+                await until(lambda: teachers[0].queued or teachers[1].queued)
+            for job in [teachers[0].pop() for _ in range(teachers[0].queued)]:
                 bench.end(job, 30)
-            bench.claimer.changed.notify()
-        account = bench.ledger._teachers[desks[0].id]
+            bench.scheduler.changed.notify()
+        account = bench.ledger._teachers[teachers[0].id]
         assert 700 - (account.used - account.reserved) < 260, "money of the teacher was left over"
 
 
 async def test_the_cap_is_never_passed_and_used_up(world: World) -> None:
     plan = active_plan(world, strategy="zero-shot-cot-chat")
-    desk = desk_of(world, usd_per_million_input=1.0, usd_per_million_output=1.0)
-    async with claiming(world, [plan], [desk], cap=5000) as bench:
-        jobs = await bench.take(desk, 4)
+    teacher = teacher_of(world, usd_per_million_input=1.0, usd_per_million_output=1.0)
+    async with claiming(world, [plan], [teacher], cap=5000) as bench:
+        jobs = await bench.take(teacher, 4)
         while True:
             assert bench.ledger.total.used <= 5000
             for job in jobs:
                 bench.end(job, 200)
-            bench.claimer.changed.notify()
+            bench.scheduler.changed.notify()
             with anyio.move_on_after(0.3):
-                await until(lambda: desk.queued)
-            if not desk.queued:
+                await until(lambda: teacher.queued)
+            if not teacher.queued:
                 break
-            jobs = [desk.pop() for _ in range(desk.queued)]
+            jobs = [teacher.pop() for _ in range(teacher.queued)]
         assert 5000 - bench.ledger.total.used < 500, "money for a further request was left over"
-        assert plan.id in bench.claimer.purse.short
+        assert plan.id in bench.scheduler.budget_policy.short
     reserved = world.row("SELECT sum(reserved_micros) FROM attempt")[0]
     assert reserved == world.row("SELECT sum(reserved_micros) FROM teacher")[0]
 
 
 async def test_a_begun_job_waits_for_money_and_comes_back(world: World) -> None:
     plan = active_plan(world)
-    desk = desk_of(world, usd_per_million_input=1.0, usd_per_million_output=1.0)
-    async with claiming(world, [plan], [desk], cap=5000) as bench:
-        (job, other) = await bench.take(desk, 2)
-        bench.ledger.reserve(plan.id, desk.id, int(bench.ledger.room(plan.id, desk.id)))
-        bench.claimer.hold_for_money(job)
-        assert bench.claimer.held_back() == [job]
-        assert bench.claimer.purse.short
+    teacher = teacher_of(world, usd_per_million_input=1.0, usd_per_million_output=1.0)
+    async with claiming(world, [plan], [teacher], cap=5000) as bench:
+        (job, other) = await bench.take(teacher, 2)
+        bench.ledger.reserve(plan.id, teacher.id, int(bench.ledger.room(plan.id, teacher.id)))
+        bench.scheduler.hold_for_money(job)
+        assert bench.scheduler.held_back() == [job]
+        assert bench.scheduler.budget_policy.short
         plan.exhausted = True  # no claim will say that there is money again
         bench.end(other, 0)
-        bench.claimer.changed.notify()
-        await until(lambda: not bench.claimer.held_back())
-        assert desk.take_out(lambda each: each is job) == [job]
-        assert bench.claimer.purse.short == {}
+        bench.scheduler.changed.notify()
+        await until(lambda: not bench.scheduler.held_back())
+        assert teacher.take_out(lambda each: each is job) == [job]
+        assert bench.scheduler.budget_policy.short == {}
 
 
 async def test_a_plan_stays_short_while_one_of_its_begun_jobs_waits(world: World) -> None:
     plan = active_plan(world)
-    desk = desk_of(world, usd_per_million_input=1.0, usd_per_million_output=1.0)
-    async with claiming(world, [plan], [desk], cap=5000) as bench:
-        (first, second) = await bench.take(desk, 2)
+    teacher = teacher_of(world, usd_per_million_input=1.0, usd_per_million_output=1.0)
+    async with claiming(world, [plan], [teacher], cap=5000) as bench:
+        (first, second) = await bench.take(teacher, 2)
         plan.exhausted = True
         second.conversation.answer(
             Completion(text="So.", usage=Usage(prompt_tokens=9, completion_tokens=1))
         )  # its last turn is cheaper than a first one
-        cheap, dear = second.bound(desk.price), first.bound(desk.price)
-        bench.ledger.reserve(plan.id, desk.id, int(bench.ledger.room(plan.id, desk.id)))
-        bench.claimer.hold_for_money(first)
-        bench.claimer.hold_for_money(second)
-        bench.ledger.settle(plan.id, desk.id, (cheap + dear) // 2, 0)
-        bench.claimer.changed.notify()
-        await until(lambda: second not in bench.claimer.held_back())
-        assert bench.claimer.held_back() == [first]
-        assert plan.id in bench.claimer.purse.short, "the daemon would wait for ever and not say for what"
+        cheap, dear = second.bound(teacher.price), first.bound(teacher.price)
+        bench.ledger.reserve(plan.id, teacher.id, int(bench.ledger.room(plan.id, teacher.id)))
+        bench.scheduler.hold_for_money(first)
+        bench.scheduler.hold_for_money(second)
+        bench.ledger.settle(plan.id, teacher.id, (cheap + dear) // 2, 0)
+        bench.scheduler.changed.notify()
+        await until(lambda: second not in bench.scheduler.held_back())
+        assert bench.scheduler.held_back() == [first]
+        assert plan.id in bench.scheduler.budget_policy.short, (
+            "the daemon would wait for ever and not say for what"
+        )
 
 
 async def test_a_desk_claims_no_more_than_it_sends_soon(world: World) -> None:
     plan = active_plan(world)
-    desk = desk_of(world)
-    async with claiming(world, [plan], [desk]):
-        await until(lambda: desk.queued >= 4)
+    teacher = teacher_of(world)
+    async with claiming(world, [plan], [teacher]):
+        await until(lambda: teacher.queued >= 4)
         await anyio.sleep(0.02)
-        assert desk.queued == 4
+        assert teacher.queued == 4
 
 
 async def test_a_plan_ends_at_its_last_slot(world: World) -> None:
     world.task("small", [])
     plans = [active_plan(world, "p", rationales=1), active_plan(world, "q", task="small")]
-    desk = desk_of(world)
-    async with claiming(world, plans, [desk]) as bench:
-        assert len(await bench.take(desk, 200)) == 200
+    teacher = teacher_of(world)
+    async with claiming(world, plans, [teacher]) as bench:
+        assert len(await bench.take(teacher, 200)) == 200
         await until(lambda: plans[0].exhausted)
-        assert (plans[0].open, plans[0].done, desk.queued) == (200, False, 0)
+        assert (plans[0].open, plans[0].done, teacher.queued) == (200, False, 0)
         assert plans[1].done
 
 
 async def test_parked_and_foreign_desks_get_nothing(world: World) -> None:
     plan = active_plan(world)
-    mine, foreign = desk_of(world, "a"), desk_of(world, "b")
+    mine, foreign = teacher_of(world, "a"), teacher_of(world, "b")
     mine.parked = "key refused"
     async with claiming(world, [plan], [mine, foreign]) as bench:
-        bench.claimer.changed.notify()
+        bench.scheduler.changed.notify()
         await anyio.sleep(0.02)
         assert (mine.queued, foreign.queued) == (0, 0)
         mine.parked = ""
@@ -381,28 +385,28 @@ async def test_parked_and_foreign_desks_get_nothing(world: World) -> None:
 
 async def test_a_pause_takes_jobs_out_of_the_queues_and_its_end_brings_them_back(world: World) -> None:
     plan = active_plan(world)
-    desk = desk_of(world)
-    async with claiming(world, [plan], [desk]) as bench:
-        await until(lambda: desk.queued == 4)
-        waiting = desk.pop()  # for its next try
+    teacher = teacher_of(world)
+    async with claiming(world, [plan], [teacher]) as bench:
+        await until(lambda: teacher.queued == 4)
+        waiting = teacher.pop()  # for its next try
         plan.paused = True
-        bench.claimer.hold_or_return()
-        bench.claimer.deliver(waiting)
-        assert (desk.queued, len(bench.claimer.held_back())) == (0, 4)
+        bench.scheduler.hold_or_return()
+        bench.scheduler.deliver(waiting)
+        assert (teacher.queued, len(bench.scheduler.held_back())) == (0, 4)
         plan.paused = False
-        bench.claimer.hold_or_return()
-        assert bench.claimer.held_back() == []
-        assert desk.queued >= 4
+        bench.scheduler.hold_or_return()
+        assert bench.scheduler.held_back() == []
+        assert teacher.queued >= 4
 
 
 async def test_a_parked_teachers_fresh_jobs_go_to_another_one(world: World) -> None:
     shared = active_plan(world, "shared", teachers=("a", "b"))
     own = active_plan(world, "own", temperature=0.5)
-    desks = [desk_of(world, "a"), desk_of(world, "b")]
-    async with claiming(world, [shared, own], desks) as bench:
-        await until(lambda: desks[0].queued == 4 and desks[1].queued == 4)
-        bench.claimer.close()
-        await bench.claimer.closed_for_good.wait()
+    teachers = [teacher_of(world, "a"), teacher_of(world, "b")]
+    async with claiming(world, [shared, own], teachers) as bench:
+        await until(lambda: teachers[0].queued == 4 and teachers[1].queued == 4)
+        bench.scheduler.close()
+        await bench.scheduler.closed_for_good.wait()
         begun = Job(
             sample_id=0,
             plan=shared,
@@ -413,11 +417,11 @@ async def test_a_parked_teachers_fresh_jobs_go_to_another_one(world: World) -> N
             conversation=start(shared, "q?", "yes"),
         )
         begun.conversation.turn = 1
-        desks[0].push(begun)
-        desks[0].parked = "key refused"
-        moved = bench.claimer.hand_over(desks[0])
-        assert all(job.plan is shared and other is desks[1] for job, other in moved)
-        left = desks[0].take_out(lambda job: True)
+        teachers[0].push(begun)
+        teachers[0].parked = "key refused"
+        moved = bench.scheduler.hand_over(teachers[0])
+        assert all(job.plan is shared and other is teachers[1] for job, other in moved)
+        left = teachers[0].take_out(lambda job: True)
         assert begun in left
         assert all(job.plan is own or job is begun for job in left)
 
@@ -457,20 +461,20 @@ def test_the_bounds_by_the_longest_question_bound_every_question_and_turn(
 async def test_every_begun_sample_can_pay_its_further_turns(world: World, cap: int) -> None:
     plan = active_plan(world, strategy="zero-shot-cot")
     other = active_plan(world, "one-turn", strategy="zero-shot-cot-chat")
-    desk = desk_of(world, usd_per_million_input=1.0, usd_per_million_output=1.0)
-    async with claiming(world, [plan, other], [desk], cap=cap) as bench:
+    teacher = teacher_of(world, usd_per_million_input=1.0, usd_per_million_output=1.0)
+    async with claiming(world, [plan, other], [teacher], cap=cap) as bench:
         second: list[Job] = []
         while True:
-            bench.claimer.changed.notify()
+            bench.scheduler.changed.notify()
             with anyio.move_on_after(0.3):
-                await until(lambda: desk.queued)
-            if not desk.queued:
+                await until(lambda: teacher.queued)
+            if not teacher.queued:
                 break
-            for job in [desk.pop() for _ in range(desk.queued)]:
+            for job in [teacher.pop() for _ in range(teacher.queued)]:
                 assert job.attempt is not None
                 whole = job.attempt.reserved_micros
                 bench.ledger.settle(
-                    job.plan.id, desk.id, whole, whole
+                    job.plan.id, teacher.id, whole, whole
                 )  # the first turn was as dear as can be
                 if job.plan is plan:
                     said = "so " * (plan.config.max_tokens * 8 // 3)
@@ -482,27 +486,29 @@ async def test_every_begun_sample_can_pay_its_further_turns(world: World, cap: i
                     other.open -= 1
         assert second, "no sample of two turns was begun"
         for job in second:
-            assert bench.ledger.reserve(plan.id, desk.id, job.bound(desk.price)), "half a sample was paid for"
+            assert bench.ledger.reserve(plan.id, teacher.id, job.bound(teacher.price)), (
+                "half a sample was paid for"
+            )
             plan.open -= 1
     assert bench.ledger.total.used <= cap
 
 
 async def test_fresh_jobs_that_come_back_to_a_parked_teacher_go_to_another(world: World) -> None:
     plan = active_plan(world, teachers=("a", "b"))
-    desks = [desk_of(world, "a"), desk_of(world, "b")]
-    async with claiming(world, [plan], desks) as bench:
-        jobs = await bench.take(desks[0], 3)
-        desks[0].parked = "key refused"
+    teachers = [teacher_of(world, "a"), teacher_of(world, "b")]
+    async with claiming(world, [plan], teachers) as bench:
+        jobs = await bench.take(teachers[0], 3)
+        teachers[0].parked = "key refused"
         for job in jobs:
             job.attempt = None  # it was sent, and the key refused
         begun, *fresh = jobs
         begun.conversation.turn = 1
         for job in jobs:
-            bench.claimer.deliver(job)
-        bench.claimer.changed.notify()
+            bench.scheduler.deliver(job)
+        bench.scheduler.changed.notify()
         await until(lambda: all(job.teacher == "b" for job in fresh))
         assert begun.teacher == "a"
-        assert desks[0].take_out(lambda job: job in jobs) == [begun]
+        assert teachers[0].take_out(lambda job: job in jobs) == [begun]
 
 
 async def test_a_plan_that_waits_for_verdicts_goes_on_with_the_next_one(
@@ -511,14 +517,14 @@ async def test_a_plan_that_waits_for_verdicts_goes_on_with_the_next_one(
     monkeypatch.setattr("daemon.sampling.scheduler.LOOK_S", 60.0)
     world.task("t", question_rows(3))
     plan = active_plan(world, rationales=4, stop_after_correct=1)
-    desk = desk_of(world)
-    async with claiming(world, [plan], [desk]) as bench:
-        jobs = await bench.take(desk, 3)
+    teacher = teacher_of(world)
+    async with claiming(world, [plan], [teacher]) as bench:
+        jobs = await bench.take(teacher, 3)
         await until(lambda: plan.waiting)
-        assert desk.queued == 0
+        assert teacher.queued == 0
         for job, correct in zip(jobs, (False, True, True), strict=True):
             bench.answer(job, correct=correct)
-        (again,) = await bench.take(desk, 1)
+        (again,) = await bench.take(teacher, 1)
         assert (again.question, again.replicate) == (jobs[0].question, 1)
         assert not plan.exhausted
         bench.answer(again, correct=True)
@@ -528,14 +534,14 @@ async def test_a_plan_that_waits_for_verdicts_goes_on_with_the_next_one(
 async def test_a_question_that_needs_more_gets_as_many_at_once_as_it_lacks(world: World) -> None:
     world.task("t", question_rows(2))
     plan = active_plan(world, rationales=8, stop_after_correct=2, per_request=4)
-    desk = desk_of(world)
-    async with claiming(world, [plan], [desk]) as bench:
-        jobs = await bench.take(desk, 2)
+    teacher = teacher_of(world)
+    async with claiming(world, [plan], [teacher]) as bench:
+        jobs = await bench.take(teacher, 2)
         assert [[each.replicate for each in job.members] for job in jobs] == [[0, 1], [0, 1]]
         for job, correct in zip(jobs, ((False, False), (True, False)), strict=True):
             for member, verdict in zip(job.apart(), correct, strict=True):
                 bench.answer(member, correct=verdict)
-        again = await bench.take(desk, 2)
+        again = await bench.take(teacher, 2)
         found = [[each.replicate for each in job.members] for job in again]
         assert sorted(found) in ([[2], [2, 3]], [[2], [2], [3]])  # both verdicts may have been seen or one
         assert len(again[0].members) + len(again[1].members) == 3
@@ -558,18 +564,18 @@ async def test_a_plan_that_comes_after_another_waits_and_asks_what_that_failed(w
         fallbacks=("b",),
     )
     plan.needs = first.id
-    desks = [desk_of(world, "a"), desk_of(world, "b")]
-    async with claiming(world, [first, plan], desks) as bench:
-        jobs = await bench.take(desks[0], 3)
-        assert {job.plan for job in jobs} == {first} and bench.claimer.dry(desks[0])
-        desks[0].parked = "key refused"
-        bench.claimer.changed.notify()
-        await until(lambda: bench.claimer.dry(desks[0]))
-        assert desks[1].queued == 0  # the fallback does not begin before the first plan is done
+    teachers = [teacher_of(world, "a"), teacher_of(world, "b")]
+    async with claiming(world, [first, plan], teachers) as bench:
+        jobs = await bench.take(teachers[0], 3)
+        assert {job.plan for job in jobs} == {first} and bench.scheduler.dry(teachers[0])
+        teachers[0].parked = "key refused"
+        bench.scheduler.changed.notify()
+        await until(lambda: bench.scheduler.dry(teachers[0]))
+        assert teachers[1].queued == 0  # the fallback does not begin before the first plan is done
         for job, correct in zip(jobs, (True, False, True), strict=True):
             bench.answer(job, correct=correct)
         first.exhausted = True
-        (job,) = await bench.take(desks[1], 1)
+        (job,) = await bench.take(teachers[1], 1)
         assert (job.plan, job.question) == (plan, jobs[1].question)
         bench.answer(job, correct=True)
         await until(lambda: plan.done)
@@ -584,13 +590,13 @@ async def test_a_plan_is_done_once_what_another_plan_claimed_for_both_is_in(worl
     later.needs = few.id
     assert few.recipe == many.recipe
     few.paused = later.paused = True
-    desks = [desk_of(world, "a"), desk_of(world, "b")]
-    async with claiming(world, [many, few, later], desks) as bench:
-        jobs = await bench.take(desks[0], 6)
+    teachers = [teacher_of(world, "a"), teacher_of(world, "b")]
+    async with claiming(world, [many, few, later], teachers) as bench:
+        jobs = await bench.take(teachers[0], 6)
         few.paused = later.paused = False
-        bench.claimer.look_again()
+        bench.scheduler.look_again()
         await until(lambda: few.exhausted)
-        assert (few.open, few.done, bench.claimer.waits(later)) == (0, False, True)
+        assert (few.open, few.done, bench.scheduler.waits(later)) == (0, False, True)
         firsts = [job for job in jobs if job.replicate == 0]
         for job in firsts:
             assert not few.done
@@ -598,44 +604,44 @@ async def test_a_plan_is_done_once_what_another_plan_claimed_for_both_is_in(worl
         await until(lambda: few.done)
         assert many.open == 3, "of the second rationales it asks for none"
         (asked,) = await bench.take(
-            desks[1], 1
+            teachers[1], 1
         )  # what was in hand when it first looked is known to be right now
         assert (asked.plan, asked.question) == (later, firsts[1].question)
-        assert bench.claimer.dry(desks[1]) or desks[1].queued == 0
+        assert bench.scheduler.dry(teachers[1]) or teachers[1].queued == 0
 
 
 async def test_a_plan_is_done_though_no_teacher_can_be_asked_any_more(world: World) -> None:
     world.task("t", question_rows(2))
     plan = active_plan(world, rationales=4, stop_after_correct=1)
-    desk = desk_of(world)
-    async with claiming(world, [plan], [desk]) as bench:
-        jobs = await bench.take(desk, 2)
-        desk.parked = "out of credit"
+    teacher = teacher_of(world)
+    async with claiming(world, [plan], [teacher]) as bench:
+        jobs = await bench.take(teacher, 2)
+        teacher.parked = "out of credit"
         for job in jobs:
             bench.answer(job, correct=True)
         await until(lambda: plan.done)
-        assert bench.claimer.purse.short == {}
+        assert bench.scheduler.budget_policy.short == {}
 
 
 async def test_a_fallback_works_only_while_every_teacher_is_out(world: World) -> None:
     plan = active_plan(world, teachers=("a",), fallbacks=("b",))
-    desks = [desk_of(world, "a"), desk_of(world, "b")]
-    async with claiming(world, [plan], desks) as bench:
-        await bench.take(desks[0], 8)
-        assert desks[1].queued == 0
-        desks[0].paused = True  # by a person, who wants its work to wait
-        bench.claimer.changed.notify()
+    teachers = [teacher_of(world, "a"), teacher_of(world, "b")]
+    async with claiming(world, [plan], teachers) as bench:
+        await bench.take(teachers[0], 8)
+        assert teachers[1].queued == 0
+        teachers[0].paused = True  # by a person, who wants its work to wait
+        bench.scheduler.changed.notify()
         await anyio.sleep(0.02)
-        assert desks[1].queued == 0
-        desks[0].paused = False
-        desks[0].parked = "key refused"
-        await bench.take(desks[1], 8)
+        assert teachers[1].queued == 0
+        teachers[0].paused = False
+        teachers[0].parked = "key refused"
+        await bench.take(teachers[1], 8)
         assert [event.message() for event in bench.heard.of(PlanFellBack)] == [
             "plan p falls back to b: a is parked"
         ]
-        desks[0].parked = ""
-        await bench.take(desks[0], 8)
-        left = desks[1].queued
+        teachers[0].parked = ""
+        await bench.take(teachers[0], 8)
+        left = teachers[1].queued
         assert left <= 4  # claimed before
         assert [event.message() for event in bench.heard.of(PlanReturned)] == ["plan p is back with a"]
         assert len(bench.heard.of(PlanFellBack)) == 1
@@ -644,29 +650,29 @@ async def test_a_fallback_works_only_while_every_teacher_is_out(world: World) ->
 async def test_fallbacks_take_over_in_their_order(world: World) -> None:
     world.teacher("c")
     plan = active_plan(world, teachers=("a",), fallbacks=("c", "b"))
-    desks = [desk_of(world, name) for name in "abc"]
-    desks[0].parked = "key refused"
-    async with claiming(world, [plan], desks) as bench:
-        await bench.take(desks[2], 4)
-        desks[2].parked = "no money"
-        moved = bench.claimer.hand_over(desks[2])
-        assert all(other is desks[1] for _, other in moved)
-        await bench.take(desks[1], 4)
+    teachers = [teacher_of(world, name) for name in "abc"]
+    teachers[0].parked = "key refused"
+    async with claiming(world, [plan], teachers) as bench:
+        await bench.take(teachers[2], 4)
+        teachers[2].parked = "no money"
+        moved = bench.scheduler.hand_over(teachers[2])
+        assert all(other is teachers[1] for _, other in moved)
+        await bench.take(teachers[1], 4)
         assert [event.teacher for event in bench.heard.of(PlanFellBack)] == ["c", "b"]
 
 
 async def test_a_begun_job_of_a_parked_teacher_waits_though_there_is_a_fallback(world: World) -> None:
     plan = active_plan(world, teachers=("a",), fallbacks=("b",))
-    desks = [desk_of(world, "a"), desk_of(world, "b")]
-    async with claiming(world, [plan], desks) as bench:
-        begun, fresh = await bench.take(desks[0], 2)
-        desks[0].parked = "key refused"
+    teachers = [teacher_of(world, "a"), teacher_of(world, "b")]
+    async with claiming(world, [plan], teachers) as bench:
+        begun, fresh = await bench.take(teachers[0], 2)
+        teachers[0].parked = "key refused"
         for job in (begun, fresh):
             job.attempt = None
         begun.conversation.turn = 1
         for job in (begun, fresh):
-            bench.claimer.deliver(job)
-        bench.claimer.changed.notify()
+            bench.scheduler.deliver(job)
+        bench.scheduler.changed.notify()
         await until(lambda: fresh.teacher == "b")
         assert begun.teacher == "a"
 
@@ -674,12 +680,12 @@ async def test_a_begun_job_of_a_parked_teacher_waits_though_there_is_a_fallback(
 async def test_a_fresh_job_that_its_teachers_budget_does_not_reach_goes_to_a_fallback(world: World) -> None:
     plan = active_plan(world, teachers=("a",), fallbacks=("b",))
     prices = {"usd_per_million_input": 1.0, "usd_per_million_output": 1.0}
-    desks = [desk_of(world, "a", **prices), desk_of(world, "b", **prices)]
-    async with claiming(world, [plan], desks) as bench:
-        (job,) = await bench.take(desks[0], 1)
+    teachers = [teacher_of(world, "a", **prices), teacher_of(world, "b", **prices)]
+    async with claiming(world, [plan], teachers) as bench:
+        (job,) = await bench.take(teachers[0], 1)
         job.attempt = None
-        bench.ledger.cap_teacher(desks[0].id, 1)
-        bench.claimer.hold_for_money(job)
-        bench.claimer.changed.notify()
+        bench.ledger.cap_teacher(teachers[0].id, 1)
+        bench.scheduler.hold_for_money(job)
+        bench.scheduler.changed.notify()
         await until(lambda: job.teacher == "b")
-        assert bench.claimer.held_back() == []
+        assert bench.scheduler.held_back() == []

@@ -11,9 +11,9 @@ import pytest
 
 from daemon.events import PlanCompleted, RunFailed, SampleStored, ThresholdReached
 from daemon.host.clock import SystemClock
-from daemon.sampling.plans import ActivePlan, recipe_of
+from daemon.sampling.plans import ActivePlan, plan_fingerprint
 from daemon.training.planner import Planner, scopes_of
-from daemon.training.run_fingerprint import run_recipe
+from daemon.training.run_fingerprint import run_fingerprint
 from daemon.training.trainer import Trainer
 from engine.config import Config, PlanConfig, StudentConfig, TeacherConfig
 from engine.strategies import Exemplar, Wording
@@ -229,7 +229,7 @@ async def test_a_student_of_the_majority_counts_what_is_stored(world: World) -> 
 def recipe(world: World, settings: dict[str, Any], plans: list[ActivePlan], digest: str = "d") -> str:
     made = config(world, settings)
     (scope,) = scopes_of(made.students[0], made)
-    return run_recipe(scope.student, plans, [digest])
+    return run_fingerprint(scope.student, plans, [digest])
 
 
 def test_what_makes_another_student(world: World) -> None:
@@ -283,20 +283,20 @@ def test_what_makes_another_student(world: World) -> None:
 def test_what_makes_another_plan(settings: dict[str, Any], same: bool) -> None:
     teachers = [teacher_config()]
     plan = {"name": "p", "rationales": 2}
-    base = recipe_of(PlanConfig.model_validate(plan), teachers)
-    assert (recipe_of(PlanConfig.model_validate({**plan, **settings}), teachers) == base) is same
+    base = plan_fingerprint(PlanConfig.model_validate(plan), teachers)
+    assert (plan_fingerprint(PlanConfig.model_validate({**plan, **settings}), teachers) == base) is same
 
 
 def test_a_wording_makes_another_plan_and_the_default_the_same() -> None:
     teachers, plan = [teacher_config()], PlanConfig.model_validate({"name": "p", "strategy": "few-shot-cot"})
     example = Exemplar(question="q", rationale="r", answer="a")
     recipes = [
-        recipe_of(plan, teachers, wording)
+        plan_fingerprint(plan, teachers, wording)
         for wording in (Wording(), Wording(prompt="x"), Wording(trigger="x"), Wording(exemplars=(example,)))
     ]
-    assert len(set(recipes)) == 4 and recipes[0] == recipe_of(plan, teachers)
+    assert len(set(recipes)) == 4 and recipes[0] == plan_fingerprint(plan, teachers)
     # of the first release: a field that came later must not make what was paid for another plan
-    default = recipe_of(
+    default = plan_fingerprint(
         PlanConfig.model_validate({"name": "p"}), [TeacherConfig(builtin=True, model="practice-large")]
     )
     assert default == "56a9ec7d094a5b41a9bce7a9"
@@ -306,7 +306,7 @@ def test_what_makes_another_teacher() -> None:
     plan = PlanConfig.model_validate({"name": "p"})
 
     def of(*teachers: dict[str, Any]) -> str:
-        return recipe_of(plan, [teacher_config(**each) for each in teachers])
+        return plan_fingerprint(plan, [teacher_config(**each) for each in teachers])
 
     assert of({}) == of({}, {}) == of({"concurrency": 3, "usd_per_million_input": 1.0, "max_attempts": 2})
     assert of({"model": "x"}, {"model": "y"}) == of({"model": "y"}, {"model": "x"})
@@ -359,7 +359,7 @@ def test_the_recipe_of_a_run_is_what_it_was_before_settings_were_added(
     settings: dict[str, Any], recipe: str
 ) -> None:
     student = StudentConfig.model_validate({"name": "s", **settings})
-    assert run_recipe(student, [], ["d"]) == recipe
+    assert run_fingerprint(student, [], ["d"]) == recipe
 
 
 @pytest.mark.parametrize(
@@ -379,5 +379,5 @@ def test_the_recipe_of_a_run_is_what_it_was_before_settings_were_added(
 )
 def test_only_what_changes_a_student_changes_its_recipe(settings: dict[str, Any], same: bool) -> None:
     plain, other = (StudentConfig.model_validate({"name": "s", **each}) for each in ({}, settings))
-    recipes = {run_recipe(student, [], ["d"]) for student in (plain, other)}
+    recipes = {run_fingerprint(student, [], ["d"]) for student in (plain, other)}
     assert len(recipes) == (1 if same else 2)

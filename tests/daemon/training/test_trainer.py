@@ -13,7 +13,7 @@ from daemon.host.oom import killed_for_memory
 from daemon.training.devices import Device
 from daemon.training.manifest import materialise
 from daemon.training.planner import Planner
-from daemon.training.run_process import Underway
+from daemon.training.run_process import RunProcess
 from daemon.training.trainer import Trainer
 from engine.config import Config
 from engine.students.orders import Launch, read_launch, write_launch
@@ -161,7 +161,7 @@ async def test_a_run_whose_hostfile_is_gone_fails_and_says_so(world: World) -> N
 def test_a_run_of_several_machines_is_stopped_by_an_order(tmp_path: Path) -> None:
     start = Launch(start="one", launcher="pdsh", hosts=(("a", 1),), address="a", port=1, env={})
     write_launch(tmp_path, start)
-    run = Underway(
+    run = RunProcess(
         row={}, devices=(), directory=tmp_path, pid=2**22 + 1, pid_started=1.0, task_ids={}, launched=True
     )
     for what, order in ((run.ask_to_stop, "stop"), (run.kill, "end")):
