@@ -36,6 +36,7 @@ def build() -> argparse.ArgumentParser:
     _watch(commands)
     _control(commands)
     _look(commands)
+    _config(commands)
     _teacher(commands)
     return parser
 
@@ -246,6 +247,19 @@ def _look(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         default=None,
         help="folder to write to (report/ beside the configuration)",
     )
+
+
+def _config(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "config",
+        help="print the JSON Schema of config.toml, for editors",
+        description="Prints the JSON Schema of config.toml. Editors read it from a first line such as"
+        " `#:schema docs/config.schema.json`.",
+        epilog="example: coterie config schema -o config.schema.json",
+    )
+    parser.add_argument("what", choices=("schema",))
+    parser.add_argument("-o", "--output", type=Path, help="file to write (default: standard output)")
+    parser.set_defaults(command=_later("config"))
 
 
 def _teacher(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -20,7 +20,7 @@ from state.tables import Outcome
 class InFlightRequest:
     """A request: its leading job, all whose turn it is, and their attempts in the same order."""
 
-    __slots__ = ("attempts", "teacher", "job", "members")
+    __slots__ = ("attempts", "job", "members", "teacher")
 
     def __init__(self, job: Job, teacher: Teacher, attempts: list[OpenAttempt]) -> None:
         self.job = job

@@ -1,49 +1,44 @@
-"""Writes `docs/configuration.md` from the models: `python -m engine.config.document`.
+"""Writes `docs/configuration.md` and `docs/config.schema.json`: `python -m engine.config.document`.
 
-The docstring under a field is its description, so the two cannot part; a test compares the file.
+Both are made from the JSON Schema of the models, where the docstring under a field is its description. A test
+compares the files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any
 
-from annotated_types import Ge, Gt, Le, Lt, MinLen
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
+from engine.config.base import NAME_PATTERN
+from engine.config.schema import config_schema, schema_text
 
-from engine.config.base import MOST, NAME_PATTERN
-from engine.config.experiment import ExperimentConfig
-from engine.config.plans import PlanConfig
-from engine.config.prompts import PromptsConfig
-from engine.config.root import DaemonConfig, StateConfig, TuiConfig
-from engine.config.students import CurationConfig, EvaluationConfig, StudentConfig, TrainingConfig
-from engine.config.tasks import FieldsConfig, TaskConfig
-from engine.config.teachers import TeacherConfig
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+TARGET = DOCS / "configuration.md"
+SCHEMA = DOCS / "config.schema.json"
 
-TARGET = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
+TYPES = {"integer": "whole number", "number": "number", "string": "text", "boolean": "`true` or `false`"}
+LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
-SECTIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
-    ("[state]", StateConfig, ""),
-    ("[daemon]", DaemonConfig, ""),
-    ("[teachers.NAME]", TeacherConfig, "One table a teacher. Unset limits are found out while sampling."),
-    ("[tasks.NAME]", TaskConfig, "One table a task. `[tasks.NAME.options]` is a table of its own."),
-    ("[tasks.NAME.fields]", FieldsConfig, ""),
-    ("[[plans]]", PlanConfig, "One table a plan. `coterie run` does all plans side by side."),
-    ("[prompts.NAME]", PromptsConfig, "Braces stand for themselves when doubled."),
-    ("[[students]]", StudentConfig, "One table a student; without any, the daemon only samples."),
-    ("[students.curation]", CurationConfig, "Of the `[[students]]` table above it."),
-    ("[students.training]", TrainingConfig, "Of the `[[students]]` table above it."),
-    ("[students.evaluation]", EvaluationConfig, "Of the `[[students]]` table above it."),
+SECTIONS: tuple[tuple[str, str, str], ...] = (
+    ("[state]", "StateConfig", ""),
+    ("[daemon]", "DaemonConfig", ""),
+    ("[teachers.NAME]", "TeacherConfig", "One table a teacher. Unset limits are found out while sampling."),
+    ("[tasks.NAME]", "TaskConfig", "One table a task. `[tasks.NAME.options]` is a table of its own."),
+    ("[tasks.NAME.fields]", "FieldsConfig", ""),
+    ("[[plans]]", "PlanConfig", "One table a plan. `coterie run` does all plans side by side."),
+    ("[prompts.NAME]", "PromptsConfig", "Braces stand for themselves when doubled."),
+    ("[[students]]", "StudentConfig", "One table a student; without any, the daemon only samples."),
+    ("[students.curation]", "CurationConfig", "Of the `[[students]]` table above it."),
+    ("[students.training]", "TrainingConfig", "Of the `[[students]]` table above it."),
+    ("[students.evaluation]", "EvaluationConfig", "Of the `[[students]]` table above it."),
     (
         "[experiment]",
-        ExperimentConfig,
+        "ExperimentConfig",
         "Its plans and students stand beside those of `[[plans]]` and `[[students]]`; `coterie experiment` shows the matrix.",
     ),
-    ("[tui]", TuiConfig, ""),
+    ("[tui]", "TuiConfig", ""),
 )
+"""Title, definition in the schema, and a remark; in the order of the page."""
 
 EXAMPLE = """\
 [daemon]
@@ -170,36 +165,35 @@ A task file has one object a line: `{{"id", "question", "answer", "rationale"?, 
 
 def document() -> str:
     """The whole text of docs/configuration.md."""
+    definitions = config_schema()["$defs"]
     parts = [INTRO.format(pattern=NAME_PATTERN, example=EXAMPLE, apis=APIS, more=MORE)]
-    parts += [_section(*section) for section in SECTIONS]
+    parts += [_section(title, definitions[name], note) for title, name, note in SECTIONS]
     return "\n".join(parts)
 
 
-def _section(title: str, model: type[BaseModel], note: str) -> str:
-    purpose = (model.__doc__ or "").strip().splitlines()[0]
+def _section(title: str, definition: dict[str, Any], note: str) -> str:
+    purpose = str(definition.get("description", "")).splitlines()[0]
     if purpose.startswith(f"`{title}`: "):
         purpose = purpose.removeprefix(f"`{title}`: ").capitalize()
+    required = definition.get("required", ())
     rows = [
-        f"| `{name}` | {words(field.annotation, field.metadata)} | {_default(field)} | {_meaning(field)} |"
-        for name, field in model.model_fields.items()
+        f"| `{name}` | {words(field)} | {_default(field, name in required)} | {_meaning(field)} |"
+        for name, field in definition["properties"].items()
     ]
     head = ["| key | value | default | meaning |", "|---|---|---|---|"]
     return "\n".join([f"## `{title}`", "", f"{purpose} {note}".strip(), "", *head, *rows, ""])
 
 
-def _meaning(field: FieldInfo) -> str:
-    return _cell(" ".join((field.description or "").split()))
+def _meaning(field: dict[str, Any]) -> str:
+    return " ".join(str(field.get("description", "")).split()).replace("|", "\\|")
 
 
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
+def _default(field: dict[str, Any], required: bool) -> str:
+    if required:
         return "*required*"
-    value = field.get_default(call_default_factory=True)
-    if value is None:
+    if "default" not in field:
         return "unset"
-    if isinstance(value, BaseModel):
-        return "see below"
-    return f"`{_toml(value)}`"
+    return "see below" if "$ref" in field else f"`{_toml(field['default'])}`"
 
 
 def _toml(value: object) -> str:
@@ -209,66 +203,45 @@ def _toml(value: object) -> str:
         return f'"{value}"'
     if isinstance(value, list):
         return f"[{', '.join(_toml(item) for item in value)}]"
-    if isinstance(value, dict):
-        return "{}"
     return str(value)
 
 
-def words(annotation: Any, metadata: Sequence[Any] = ()) -> str:
-    """What a value of this type looks like, in a person's words."""
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return words(arguments[0], [*_flat(arguments[1:]), *metadata])
-    limits = "".join(f", {limit}" for limit in _limits(metadata))
-    if origin in (Union, UnionType):
-        members = [words(each) for each in arguments if each is not type(None)]
+def words(field: dict[str, Any]) -> str:
+    """The values that a key takes, in words.
+
+    Args:
+        field: the key's schema.
+    """
+    if variants := field.get("anyOf"):
+        members = [words(each) for each in variants]
         if "number" in members and "whole number" in members:
             members.remove("whole number")
-        return " or ".join(members) + limits
-    if origin is Literal:
-        return " or ".join(f"`{_toml(value)}`" for value in arguments)
-    if origin is list:
-        return f"list{' (at least 1)' if any(isinstance(item, MinLen) for item in metadata) else ''}: {words(arguments[0])}"
-    if origin is dict:
-        return f"table: {words(arguments[1])}"
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return " or ".join(members)
+    if "$ref" in field:
         return "table"
-    if annotation is object:
-        return "any value"
-    return {int: "whole number", float: "number", str: "text", bool: "`true` or `false`"}[annotation] + limits
+    if "const" in field:
+        return f"`{_toml(field['const'])}`"
+    if "enum" in field:
+        return " or ".join(f"`{_toml(value)}`" for value in field["enum"])
+    kind = field.get("type")
+    if kind == "array":
+        return f"list{' (at least 1)' if field.get('minItems') else ''}: {words(field['items'])}"
+    if kind == "object":
+        values: Any = field.get("additionalProperties")
+        return f"table: {words(values if isinstance(values, dict) else {})}"
+    limits = "".join(f", {sign} {_number(field[key])}" for key, sign in LIMITS.items() if key in field)
+    return TYPES.get(str(kind), "any value") + limits
 
 
-def _flat(metadata: Sequence[Any]) -> Iterator[Any]:
-    for item in metadata:
-        if isinstance(item, FieldInfo):
-            yield from item.metadata
-        else:
-            yield item
-
-
-def _limits(metadata: Sequence[Any]) -> Iterator[str]:
-    for item in _flat(metadata):
-        match item:
-            case Ge(ge=bound):
-                yield f"≥ {bound}"
-            case Gt(gt=bound):
-                yield f"> {bound}"
-            case Le(le=bound) if bound not in (MOST, 1e9):
-                yield f"≤ {bound}"
-            case Lt(lt=bound):
-                yield f"< {bound}"
-            case _:
-                pass
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+def _number(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def main() -> None:
-    """Writes the file."""
-    TARGET.parent.mkdir(exist_ok=True)
-    TARGET.write_text(document(), encoding="utf-8")
+    """Writes the page and the schema."""
+    for target, text in ((TARGET, document()), (SCHEMA, schema_text())):
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
