@@ -12,7 +12,7 @@ from contextlib import closing
 from daemon.host.lock import hold
 from engine.config import load_config
 from engine.errors import UsageError
-from engine.grading import GRADER_VERSIONS, grade
+from engine.grading import GRADER_VERSIONS, grade, in_worker
 from engine.report import text_table
 from state.database import open_reader, open_writer
 from state.outcomes import Verdict
@@ -21,7 +21,7 @@ from state.safe import safe
 from state.sqlite import Connection
 
 ASKING = 4
-"""Threads that wait for the processes which compare mathematical answers."""
+"""Threads that wait for the worker processes of the formats that have some."""
 SHORT = 60
 """Characters of a gold answer, an extracted one and a reason in an example."""
 
@@ -59,7 +59,7 @@ def _judged(connection: Connection, grader: str, task: str | None) -> Iterator[l
     """Pages of samples, each with its new verdict."""
     with ThreadPoolExecutor(ASKING) as threads:
         for page in graded_samples(connection, task):
-            slow = {each.id: each for each in page if each.answer_format == "math"}
+            slow = {each.id: each for each in page if in_worker(each.answer_format)}
             found = dict(
                 zip(slow, threads.map(lambda each: _verdict(each, grader), slow.values()), strict=True)
             )

@@ -8,7 +8,7 @@ from anyio.lowlevel import RunVar
 
 from daemon.sampling.jobs import Job
 from daemon.sampling.teacher import Teacher
-from engine.grading import GRADER_VERSIONS, grade
+from engine.grading import GRADER_VERSIONS, grade, in_worker
 from engine.strategies import Finished
 from engine.teachers.failures import Failure
 from engine.teachers.messages import Completion
@@ -25,9 +25,10 @@ OUTAGE_S = 7200.0
 GRADE_ON_LOOP = 20_000
 """Characters up to which grading stays on the event loop."""
 
-MATH_THREADS = 4
+WAITING_THREADS = 4
+"""Threads that wait for the worker processes of slow answer formats."""
 
-_MATH_THREADS: RunVar[anyio.CapacityLimiter] = RunVar("_MATH_THREADS")
+_WAITING_THREADS: RunVar[anyio.CapacityLimiter] = RunVar("_WAITING_THREADS")
 
 GRADER = "careful"
 
@@ -78,8 +79,8 @@ async def judge(answer: str, gold: str, answer_format: str, question: str) -> Ve
             flags=found.flags,
         )
 
-    if answer_format == "math":  # its threads wait for workers; they must not take those of others
-        return await anyio.to_thread.run_sync(verdict, limiter=_math_threads())
+    if in_worker(answer_format):  # these threads wait; they must not use up the shared ones
+        return await anyio.to_thread.run_sync(verdict, limiter=_waiting_threads())
     if len(answer) + len(question) <= GRADE_ON_LOOP:
         return verdict()
     return await anyio.to_thread.run_sync(verdict)
@@ -92,11 +93,11 @@ async def packed_of(completion: Completion) -> Packed | None:
     return await anyio.to_thread.run_sync(packed, completion.logprobs)
 
 
-def _math_threads() -> anyio.CapacityLimiter:
-    """The threads of this event loop that may wait for a mathematical verdict."""
+def _waiting_threads() -> anyio.CapacityLimiter:
+    """The threads of this event loop that may wait for a worker's verdict."""
     try:
-        return _MATH_THREADS.get()
+        return _WAITING_THREADS.get()
     except LookupError:
-        limiter = anyio.CapacityLimiter(MATH_THREADS)
-        _MATH_THREADS.set(limiter)
+        limiter = anyio.CapacityLimiter(WAITING_THREADS)
+        _WAITING_THREADS.set(limiter)
         return limiter

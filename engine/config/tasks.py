@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator
 
 from engine.config.base import NonNegative, Section, Seed
+from engine.grading.formats import FORMATS
 
-AnswerFormat = Literal["number", "choice", "yes_no", "text", "date", "math"]
+if TYPE_CHECKING:
+    AnswerFormat = str
+else:
+    AnswerFormat = Literal[tuple(FORMATS)]  # the registry decides which names there are
 
 BOXED = "boxed"
 """In place of a pattern: what stands in the last `\\boxed{…}`."""

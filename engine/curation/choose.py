@@ -167,7 +167,7 @@ def _votes(samples: Sequence[StoredSample], formats: Mapping[int, str]) -> dict[
         if not sample.hinted:
             groups.setdefault(sample.question_id, []).append(sample)
     found = {
-        key: majority([sample.extracted for sample in group], formats.get(group[0].task_id, "text"))
+        key: majority([sample.extracted for sample in group], formats.get(group[0].task_id, ""))
         for key, group in groups.items()
     }
     return {key: vote for key, vote in found.items() if vote is not None}
@@ -176,7 +176,7 @@ def _votes(samples: Sequence[StoredSample], formats: Mapping[int, str]) -> dict[
 def _against(sample: StoredSample, vote: Vote | None, least: int, formats: Mapping[int, str]) -> str | None:
     if vote is None or vote.votes < least:
         return "no majority"
-    form = formats.get(sample.task_id, "text")
+    form = formats.get(sample.task_id, "")
     same = common_form(sample.extracted or "", form) == common_form(vote.answer, form)
     return None if same else "not the majority's answer"
 

@@ -1,56 +1,58 @@
 """Answer formats: extract, compare, verdict. Graders are pure and versioned.
 
-A verdict depends on nothing but the completion, the gold answer, the format and the question. A change that can
-alter one raises the grader's version: stored verdicts name the version that made them. `math` is the one format
-that asks another process, and waits for it: an event loop calls it in a thread.
+A verdict depends only on the completion, the gold answer, the format and the question. A change that can alter a
+verdict raises the grader's version: stored verdicts name the version that made them. A format whose `in_worker` is set
+may wait for another process: an event loop calls it in a thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
 from engine.errors import ConfigError
-from engine.grading import choice, date, formula, number, paper, text, yes_no
+from engine.grading import paper
+from engine.grading.formats import FORMATS
 from engine.grading.verdict import Verdict
 
 GraderName = Literal["careful", "paper"]
 GRADER_VERSIONS: dict[str, str] = {"careful": "careful:2", "paper": "paper:1"}
 
-_CAREFUL: dict[str, Callable[[str, str, str | None], Verdict]] = {
-    "number": number.judge,
-    "choice": choice.judge,
-    "yes_no": yes_no.judge,
-    "text": text.judge,
-    "date": date.judge,
-    "math": formula.judge,
-}
-FORMATS: tuple[str, ...] = tuple(_CAREFUL)
-"""The answer formats that can be graded."""
-
-__all__ = ["FORMATS", "GRADER_VERSIONS", "GraderName", "Verdict", "check_format", "check_grader", "grade"]
+__all__ = [
+    "FORMATS",
+    "GRADER_VERSIONS",
+    "GraderName",
+    "Verdict",
+    "check_format",
+    "check_grader",
+    "grade",
+    "in_worker",
+]
 
 
 def check_format(answer_format: str) -> None:
-    """Refuses a format that cannot be graded.
+    """Refuses an unknown answer format.
 
     Raises:
-        ConfigError: with the formats that can.
+        ConfigError: names the known ones.
     """
     if answer_format not in FORMATS:
-        raise ConfigError(
-            f"the answer format {answer_format!r} is not available in this version; use one of: {', '.join(FORMATS)}"
-        )
+        raise ConfigError(f"unknown answer format {answer_format!r}; use one of: {', '.join(FORMATS)}")
 
 
 def check_grader(grader: str) -> None:
     """Refuses an unknown grader.
 
     Raises:
-        ConfigError: with those there are.
+        ConfigError: names the known ones.
     """
     if grader not in GRADER_VERSIONS:
-        raise ConfigError(f"there is no grader {grader!r}; use one of: {', '.join(GRADER_VERSIONS)}")
+        raise ConfigError(f"unknown grader {grader!r}; use one of: {', '.join(GRADER_VERSIONS)}")
+
+
+def in_worker(answer_format: str) -> bool:
+    """Whether grading this format may wait for another process."""
+    known = FORMATS.get(answer_format)
+    return known is not None and known.in_worker
 
 
 def grade(
@@ -59,18 +61,19 @@ def grade(
     """Judges one completion.
 
     Args:
-        completion: the answer, or the whole text of a model.
-        gold: the right answer.
+        completion: the answer, or a model's whole text.
+        gold: the gold answer.
         answer_format: one of `FORMATS`.
-        question: its text; it helps to tell options and given numbers.
+        question: its text; it helps to recognise options and given numbers.
         grader: `careful` or `paper`.
 
     Raises:
-        ConfigError: the format or grader is not available.
-        JobFailed: `math` needs a process, and none can be started.
+        ConfigError: the format or grader is unknown.
+        JobFailed: the format needs another process, and it cannot be started.
     """
     check_format(answer_format)
     check_grader(grader)
+    form = FORMATS[answer_format]
     if grader == "paper":
-        return paper.judge(completion, gold, answer_format, question)
-    return _CAREFUL[answer_format](completion, gold, question)
+        return paper.judge(completion, gold, form.paper, question)
+    return form.judge(completion, gold, question)

@@ -1,21 +1,22 @@
-"""Self-consistency (Wang et al. 2022): of several answers to a question, the one that was given most often.
+"""Self-consistency: the most frequent answer among several answers to a question.
 
-It grades a group, not a completion, and needs no gold answer. Answers are compared as the careful grader extracted them,
-in a common form of their format. A completion without an answer does not vote. Of answers with equally many votes the
-one that was given first (the lowest replicate) wins.
+Source: Wang et al. (2022). It needs no gold answer. Answers are compared as the careful grader extracted them, in the
+common form of their format. A completion without an answer does not vote. In a tie the answer given first (lowest
+replicate) wins.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
-from fractions import Fraction
+
+from engine.grading.format import casefolded
+from engine.grading.formats import FORMATS
 
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """What a group answered: the answer as it was first given, its votes, of how many; `first` is its place."""
+    """The winning answer as it was first given, its votes out of `of`, and its place `first` in the group."""
 
     answer: str
     votes: int
@@ -24,10 +25,10 @@ class Vote:
 
 
 def majority(answers: Sequence[str | None], answer_format: str) -> Vote | None:
-    """The answer that most of a group gave; None where nobody answered.
+    """The most frequent answer of a group; None if nobody answered.
 
     Args:
-        answers: what was extracted from each completion, in order of replicate; None where nothing was.
+        answers: the extracted answer of each completion, in order of replicate; None where there is none.
         answer_format: the task's.
     """
     groups: dict[str, list[int]] = {}
@@ -42,16 +43,9 @@ def majority(answers: Sequence[str | None], answer_format: str) -> Vote | None:
 
 
 def common_form(answer: str, answer_format: str) -> str:
-    """Equal for answers that are the same: 5, 5.0 and 5,000/1,000; Yes and yes; a text but for case and spaces."""
-    text = " ".join(answer.casefold().split())
-    if answer_format not in ("number", "math"):
-        return text.strip("().") if answer_format == "choice" else text
-    bare = text.replace(",", "").replace("$", "").replace(" ", "")
-    try:
-        return str(Fraction(bare))  # "1/2", "0.5"
-    except (ValueError, ZeroDivisionError):
-        pass
-    try:
-        return str(Decimal(bare).normalize())
-    except InvalidOperation:
-        return bare
+    """Equal for answers that are the same: 5, 5.0 and 5,000/1,000; Yes and yes.
+
+    Answers of a format that this version does not know are compared without case and white space.
+    """
+    known = FORMATS.get(answer_format)
+    return known.common_form(answer) if known else casefolded(answer)

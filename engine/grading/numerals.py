@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -187,6 +188,19 @@ def _read(match: re.Match[str], text: str) -> Number | None:
         percent=match["percent"] is not None,
         currency="$" in match[0],
     )
+
+
+def numeric_form(answer: str) -> str:
+    """Equal for extracted numbers of the same value, "1/2" and "0.5"; what is not a number, without spaces."""
+    bare = "".join(answer.casefold().split()).replace(",", "").replace("$", "")
+    try:
+        return str(Fraction(bare))
+    except (ValueError, ZeroDivisionError):
+        pass
+    try:
+        return str(Decimal(bare).normalize())
+    except InvalidOperation:
+        return bare
 
 
 def in_words(text: str) -> list[Number]:

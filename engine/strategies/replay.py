@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
-from engine.config import AnswerFormat
 from engine.errors import CoterieError
 from engine.strategies import Conversation, Settings, Wording, strategy
 from engine.tasks.question import Question
@@ -68,7 +67,7 @@ def sent(
 
 def _settings(settings: Mapping[str, Any], answer_format: str) -> Settings:
     return Settings(
-        answer_format=cast("AnswerFormat", answer_format),
+        answer_format=answer_format,
         temperature=settings.get("temperature"),
         top_p=settings.get("top_p"),
         max_tokens=settings.get("max_tokens", 256),

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from engine.config.tasks import BOXED, AnswerFormat, FieldsConfig
+from engine.grading.formats import FORMATS
 from engine.tasks.files import Number, Row, kind_of, plain
 
 LETTERS = string.ascii_uppercase
@@ -50,7 +51,7 @@ def mapped(row: Mapping[str, Any], fields: FieldsConfig, answer_format: AnswerFo
     Args:
         row: as it was read.
         fields: which column holds what.
-        answer_format: the task's; booleans become yes and no where that is it.
+        answer_format: the task's; decides what true and false become.
         refuse: raises, with the place, what it is told.
     """
     question = _question(row, fields.question, refuse)
@@ -66,11 +67,13 @@ def mapped(row: Mapping[str, Any], fields: FieldsConfig, answer_format: AnswerFo
         question += HEAD + ", ".join(f"({LETTERS[i]}) {text}" for i, text in enumerate(texts)) + "."
         answer = _letter(answer, labels, texts, fields.answer, refuse)
     elif isinstance(answer, bool):
-        if answer_format != "yes_no":
+        values = FORMATS[answer_format].truth_values
+        if values is None:
+            fitting = " or ".join(name for name, each in FORMATS.items() if each.truth_values)
             refuse(
-                f"{fields.answer}: true or false answers a task of the format yes_no (got {answer_format!r})"
+                f"{fields.answer}: true or false answers a task of the format {fitting} (got {answer_format!r})"
             )
-        answer = "yes" if answer else "no"
+        answer = values[0] if answer else values[1]
     elif isinstance(answer, list) and len(answer) == 1:  # the solutions of an equation
         answer = plain(answer[0])
     made: Row = {"question": question, "answer": answer}

@@ -18,7 +18,7 @@ from daemon.sampling.budget import Ledger
 from daemon.sampling.cost_bounds import job_of
 from daemon.sampling.jobs import Job
 from daemon.sampling.key_workers import KeyWorkers
-from daemon.sampling.outcomes import MATH_THREADS, MOST_UNKNOWN, OUTAGE_S, judge
+from daemon.sampling.outcomes import MOST_UNKNOWN, OUTAGE_S, WAITING_THREADS, judge
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.retry_queue import RetryQueue
 from daemon.sampling.teacher import Teacher
@@ -356,9 +356,9 @@ async def test_mathematical_answers_are_judged_off_the_loop_in_threads_of_their_
     monkeypatch.setattr("daemon.sampling.outcomes.grade", slow)
     threads = anyio.to_thread.current_default_thread_limiter()
     async with anyio.create_task_group() as tasks:
-        for _ in range(MATH_THREADS + 2):
+        for _ in range(WAITING_THREADS + 2):
             tasks.start_soon(one)
         await anyio.wait_all_tasks_blocked()
         assert threads.borrowed_tokens == 0
         released.set()
-    assert verdicts == [True] * (MATH_THREADS + 2)
+    assert verdicts == [True] * (WAITING_THREADS + 2)

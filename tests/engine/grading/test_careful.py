@@ -13,7 +13,15 @@ from engine.grading import FORMATS, GRADER_VERSIONS, grade
 from engine.grading.options import options_of
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "cases.jsonl").read_text().splitlines()]
-GOLDS = {"number": "42", "choice": "B", "yes_no": "yes", "text": "oke", "date": "05/01/2021", "math": "42"}
+GOLDS = {
+    "number": "42",
+    "choice": "B",
+    "yes_no": "yes",
+    "text": "oke",
+    "date": "05/01/2021",
+    "math": "42",
+    "interval": "3-5",
+}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['format']}: {case['why']}")
@@ -55,7 +63,7 @@ def test_a_gold_that_is_none_is_said(gold, answer_format) -> None:
 
 
 def test_what_cannot_be_graded_is_refused_with_what_can() -> None:
-    with pytest.raises(ConfigError, match="number, choice, yes_no, text, date, math"):
+    with pytest.raises(ConfigError, match="choice, date, interval, math, number, text, yes_no"):
         grade("1", "1", "essay")
     with pytest.raises(ConfigError, match="careful, paper"):
         grade("1", "1", "number", grader="kind")

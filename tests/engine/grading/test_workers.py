@@ -11,7 +11,8 @@ import time
 import pytest
 
 from engine.errors import JobFailed
-from engine.grading import formula, workers
+from engine.grading import workers
+from engine.grading.formats import math as formula
 from engine.grading.workers import Pool
 
 BOMB = "9^{9^{9^{9}}}"

@@ -1,4 +1,4 @@
-"""The format `number`: one number, whatever it is dressed in.
+"""The format `number`: one number, in digits or words, with or without a unit.
 
 In a span with "=" the number after the last one counts ("180 * 7 = 1260" answers 1260). Of several different
 numbers the one counts with which a marked answer begins, then the only one whose thing the question asks for
@@ -16,7 +16,9 @@ import re
 from fractions import Fraction
 from functools import lru_cache
 
-from engine.grading.numerals import Number, Time, clock, numbers, tidy, two_units
+from engine.grading.format import Format, Phrases
+from engine.grading.numerals import Number, Time, clock, numbers, numeric_form, tidy, two_units
+from engine.grading.paper import PaperRules
 from engine.grading.spans import SHORT, affirmed, normalise, spans, terse
 from engine.grading.verdict import Verdict
 
@@ -25,6 +27,7 @@ _BARE = re.compile(r"\s*:?\s*\$?(-?(?:\d{1,3}(?:,\d{3}){1,6}|\d{1,18})(?:\.\d{1,
 _START = re.compile(
     r"\W{0,8}(?:(?:about|approximately|around|only|exactly|roughly)\W{1,3})?[-+$]{0,2}\.?\d", re.IGNORECASE
 )
+_PUBLISHED = re.compile(r"-?\d+(?:\.\d+)?")
 _OPERATOR = re.compile(r"\s*[-+*×÷x]\s*[($]*")
 _TIMES = re.compile(r"(?<![\d:.])\d{1,2}:[0-5]\d(?::[0-5]\d)?(?![\d:])(?:\s?[ap]\.?m\b)?", re.IGNORECASE)
 _CONTINUED = re.compile(r"[ \t]{0,8}\n[ \t\n]{0,8}(?==)")
@@ -234,7 +237,7 @@ def _gold(gold: str) -> Number | None:
 
 
 def _verdict(number: Number, gold: Number, flags: list[str]) -> Verdict:
-    correct = _same(number, gold)
+    correct = same(number, gold)
     if not correct and gold.decimals >= 6 and number.decimals >= 2:
         correct = abs(number.value - gold.value) <= Fraction(51, 100) / 10**number.decimals
         if correct:
@@ -248,7 +251,8 @@ def _verdict(number: Number, gold: Number, flags: list[str]) -> Verdict:
     )
 
 
-def _same(number: Number, gold: Number) -> bool:
+def same(number: Number, gold: Number) -> bool:
+    """Whether two numbers are equal: as fractions, "20%" also as 20, two units also in the smaller one."""
     if number.value == gold.value and number.percent == gold.percent:
         return True
     scale = max(Fraction(1), abs(gold.value))
@@ -266,3 +270,33 @@ def show(value: Fraction) -> str:
         return str(value.numerator) if abs(value.numerator) < 10**30 else f"{float(value):.6g}"
     decimal = f"{float(value):.10g}"
     return decimal if "e" in decimal or Fraction(decimal) == value else f"{float(value):.12g}"
+
+
+def _published_candidate(text: str, question: str | None) -> str | None:
+    match = _PUBLISHED.search(text.replace(",", ""))
+    return match[0] if match else None
+
+
+def _published_same(answer: str, gold: str) -> bool:
+    try:
+        return abs(float(answer) - float(gold.replace(",", ""))) <= 1e-6
+    except (ValueError, OverflowError):
+        return False
+
+
+FORMAT = Format(
+    name="number",
+    documentation=(
+        "One number, in digits or words. Units, currency signs and thousands separators do not matter; values compare "
+        "as exact fractions, and 20 % equals both 20 and 0.2. Several different numbers are wrong unless one of them is "
+        "clearly the answer."
+    ),
+    judge=judge,
+    phrases=Phrases(
+        direct="The answer (arabic numerals) is",
+        after_rationale="Therefore, the answer (arabic numerals) is",
+        described="a number in digits",
+    ),
+    paper=PaperRules(candidate=_published_candidate, same=_published_same),
+    common_form=numeric_form,
+)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from engine.grading.format import Format, Phrases
 from engine.grading.spans import normalise, spans
 from engine.grading.verdict import Verdict
 
@@ -79,3 +80,16 @@ def _verdict(answer: str, wanted: str, gold: str, flags: list[str]) -> Verdict:
         reason=f"the answer {shown!r} {relation} the gold {gold[:80]!r}",
         flags=tuple(flags),
     )
+
+
+FORMAT = Format(
+    name="text",
+    documentation=(
+        "A short text, compared without case, quotes, outer punctuation and a leading article. Letters that are spelled "
+        "out equal the word they make. An answer that only contains the gold answer is wrong."
+    ),
+    judge=judge,
+    phrases=Phrases(
+        direct="The answer is", after_rationale="Therefore, the answer is", described="the answer"
+    ),
+)

@@ -12,7 +12,9 @@ import re
 import unicodedata
 from itertools import pairwise
 
-from engine.grading import text
+from engine.grading.format import Format, Phrases
+from engine.grading.formats import text
+from engine.grading.numerals import numeric_form
 from engine.grading.spans import TAIL, affirmed, marked, sentences
 from engine.grading.verdict import Verdict
 from engine.grading.workers import Pool, shared
@@ -178,3 +180,19 @@ def _differs(shown: str, wanted: str, flags: list[str]) -> Verdict:
 
 def _no(reason: str, flag: str) -> Verdict:
     return Verdict(correct=False, extracted=None, reason=reason, flags=(flag,))
+
+
+FORMAT = Format(
+    name="math",
+    documentation=(
+        r"A mathematical expression in LaTeX or plain notation, equal in value to the gold answer however it is "
+        r"written. Values are compared by math-verify in a worker process, under a deadline; what is not decided in "
+        r"time is wrong."
+    ),
+    judge=judge,
+    phrases=Phrases(
+        direct="The answer is", after_rationale="Therefore, the answer is", described="the answer"
+    ),
+    common_form=numeric_form,
+    in_worker=True,
+)

@@ -7,7 +7,10 @@ not the other. "Yes and no", "yes or no" and "it depends" do not decide.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
+from engine.grading.format import Format, Phrases
+from engine.grading.paper import PaperRules
 from engine.grading.spans import normalise, spans
 from engine.grading.verdict import Verdict
 
@@ -22,6 +25,7 @@ _BOTH = re.compile(
     re.IGNORECASE,
 )
 _NOT = re.compile(r"\bnot\s{1,3}$", re.IGNORECASE)
+_PUNCTUATION = re.compile(r"\"|'|\n|\.|\s|:|,")
 _VALUE = {
     "yes": "yes",
     "true": "yes",
@@ -89,3 +93,30 @@ def _verdict(said: str, wanted: str, flags: list[str]) -> Verdict:
         reason=f"the answer {said} {'is' if correct else 'is not'} the gold {wanted}",
         flags=tuple(flags),
     )
+
+
+def _published_candidate(text: str, question: str | None) -> str | None:
+    words = _PUNCTUATION.sub(" ", text.lower()).split(" ")
+    return next((word for word in words if word in ("yes", "no")), None)
+
+
+def _chance(questions: Sequence[tuple[str, str]]) -> float:
+    """One of two."""
+    return 0.5
+
+
+FORMAT = Format(
+    name="yes_no",
+    documentation=(
+        'Yes or no; true and false mean the same. An answer that gives both, or says "it depends", is wrong.'
+    ),
+    judge=judge,
+    phrases=Phrases(
+        direct="The answer (Yes or No) is",
+        after_rationale="Therefore, the answer (Yes or No) is",
+        described="yes or no",
+    ),
+    paper=PaperRules(candidate=_published_candidate, same=lambda answer, gold: answer == gold.lower()),
+    chance=_chance,
+    truth_values=("yes", "no"),
+)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import re
 
+from engine.grading.format import Format, Phrases
 from engine.grading.spans import normalise, spans
 from engine.grading.verdict import Verdict
 
@@ -96,3 +97,17 @@ def _day(match: re.Match[str]) -> datetime.date | None:
         return datetime.date(year, month, day)
     except ValueError:
         return None
+
+
+FORMAT = Format(
+    name="date",
+    documentation=(
+        "A day, in any of the usual notations; 05/01/2021 is read month first. Two different dates are wrong."
+    ),
+    judge=judge,
+    phrases=Phrases(
+        direct="The answer (MM/DD/YYYY) is",
+        after_rationale="Therefore, the answer (MM/DD/YYYY) is",
+        described="a date as MM/DD/YYYY",
+    ),
+)

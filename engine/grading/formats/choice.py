@@ -8,8 +8,11 @@ something shows that it is a letter.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
+from engine.grading.format import Format, Phrases, casefolded
 from engine.grading.options import options_of
+from engine.grading.paper import PaperRules
 from engine.grading.spans import affirmed, normalise, spans
 from engine.grading.verdict import Verdict
 
@@ -124,3 +127,44 @@ def _verdict(letter: str, wanted: str, flags: list[str]) -> Verdict:
         reason=f"the choice {letter} {relation} the gold {wanted}",
         flags=tuple(flags),
     )
+
+
+def _published_candidate(text: str, question: str | None) -> str | None:
+    letters = "".join(options_of(question)) if question else ""
+    match = re.search(f"[{letters or DEFAULT}]", text)
+    return match[0] if match else None
+
+
+def _common_form(answer: str) -> str:
+    return casefolded(answer).strip("().")
+
+
+def _chance(questions: Sequence[tuple[str, str]]) -> float:
+    """One of the question's own options; a question without options is never hit."""
+    if not questions:
+        return 0.0
+    counts = [len(options_of(question)) for question, _ in questions]
+    return sum(1 / count for count in counts if count) / len(questions)
+
+
+FORMAT = Format(
+    name="choice",
+    documentation=(
+        "One of the question's options, named by its letter or its text. Naming several options is wrong, and so is a "
+        "letter next to the text of another option."
+    ),
+    judge=judge,
+    phrases=Phrases(
+        direct="Among A through {last}, the answer is",
+        after_rationale="Therefore, among A through {last}, the answer is",
+        described="the letter of one choice",
+    ),
+    phrases_without_options=Phrases(
+        direct="The answer is",
+        after_rationale="Therefore, the answer is",
+        described="the letter of one choice",
+    ),
+    paper=PaperRules(candidate=_published_candidate, same=str.__eq__),
+    common_form=_common_form,
+    chance=_chance,
+)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.grading import formula, grade
+from engine.grading import grade
+from engine.grading.formats import math as formula
 from engine.grading.workers import Pool
 from engine.tasks.builtin import BUILTIN_TASKS
 
