@@ -8,7 +8,7 @@ from pathlib import Path
 from engine.config import Config, PlanConfig
 from engine.config.root import expand
 from engine.errors import ConfigError, TaskDataError
-from engine.strategies import PLAIN, Exemplar, Wording
+from engine.strategies import PLAIN, STRATEGIES, Exemplar, Wording
 from engine.strategies.exemplars import exemplars_of
 from engine.tasks import GivenTask
 from engine.tasks.files import fail, read_rows
@@ -32,7 +32,8 @@ def read_wordings(config: Config, tasks: Mapping[str, GivenTask]) -> dict[tuple[
     for plan in config.plans:
         given = config.prompts[plan.prompts].given() if plan.prompts else {}
         for task in expand(plan.tasks, list(config.tasks)):
-            shots = _exemplars(config, plan, task, tasks[task]) if plan.strategy == "few-shot-cot" else ()
+            shows = STRATEGIES[plan.strategy].needs_exemplars
+            shots = _exemplars(config, plan, task, tasks[task]) if shows else ()
             wording = Wording(**given, exemplars=shots)
             if wording != PLAIN:
                 found[plan.name, task] = wording
@@ -56,7 +57,7 @@ def _exemplars(config: Config, plan: PlanConfig, task: str, loaded: GivenTask) -
             else "none are shipped with this task"
         )
         raise ConfigError(
-            f"plans.{plan.name}.exemplars: few-shot-cot on the task {task} has no worked example ({why}): give"
+            f"plans.{plan.name}.exemplars: {plan.strategy} on the task {task} has no worked example ({why}): give"
             ' `exemplars = "FILE.jsonl"`, rows with question, rationale and answer'
         )
     return kept

@@ -14,18 +14,18 @@ from importlib.metadata import version
 
 from sqlmodel import Session
 
+from daemon.catalog.plan_fingerprint import plan_fingerprint
 from daemon.catalog.prompt_preview import templates
 from daemon.catalog.prompt_templates import Wordings, read_wordings
 from daemon.events import Happened, PlanSuperseded, TaskRead
 from daemon.host.processes import start_time
 from daemon.sampling.budget import Ledger, micros
-from daemon.sampling.plans import ActivePlan, plan_fingerprint
+from daemon.sampling.plans import ActivePlan
 from engine.config import Config, TaskConfig, resolved
 from engine.config.root import expand, teachers_of
 from engine.curation import between_tasks, contamination
 from engine.errors import ConfigError
-from engine.grading import check_format
-from engine.strategies import PLAIN, strategy
+from engine.strategies import PLAIN, STRATEGIES
 from engine.tasks import GivenTask, load_task, source_stamp
 from engine.teachers.dialects import dialect
 from engine.teachers.keys import TeacherKey, environment, load_keys
@@ -90,12 +90,7 @@ def read_input(config: Config, known: Mapping[str, KnownTask] | None = None) -> 
     for name, teacher in config.teachers.items():
         with _named(f"teachers.{name}.dialect"):
             dialect(teacher.dialect)
-    for name, task in config.tasks.items():
-        with _named(f"tasks.{name}.answer"):
-            check_format(task.answer)
     for plan in config.plans:
-        with _named(f"plans.{plan.name}.strategy"):
-            strategy(plan.strategy)
         if not teachers_of(plan, list(config.teachers)):
             besides = " besides its fallbacks" if plan.fallback_teachers else ""
             raise ConfigError(f"plans.{plan.name}: there is no teacher{besides}; add a [teachers.NAME] table")
@@ -120,7 +115,7 @@ def _asked_whole(config: Config) -> set[str]:
     return {
         task
         for plan in config.plans
-        if plan.strategy in ("few-shot-cot", "rationalize")
+        if STRATEGIES[plan.strategy].needs_exemplars or STRATEGIES[plan.strategy].hinted
         for task in expand(plan.tasks, names)
     }
 
@@ -292,7 +287,12 @@ def _sync_plans(
         for task in expand(plan.tasks, list(config.tasks)):
             brief = given.tasks[task]
             wording = given.wordings.get((plan.name, task), PLAIN)
-            recipe = plan_fingerprint(plan, [config.teachers[name] for name in [*names, *fallbacks]], wording)
+            recipe = plan_fingerprint(
+                plan,
+                [config.teachers[name] for name in [*names, *fallbacks]],
+                config.tasks[task].answer,
+                wording,
+            )
             first = next(
                 (each for each in active if (each.config.name, each.task) == (plan.needs, task)), None
             )

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 
-from engine.config import AnswerFormat, PlanConfig, TeacherConfig
-from engine.strategies import PLAIN, Wording, prompt_identity
-
-RECIPE_FIELDS = ("strategy", "temperature", "top_p", "seed", "max_tokens", "answer_max_tokens")
-LATER_FIELDS = ("stop", "logprobs")
-"""Came later: part of a recipe only where they are set, so that older ones stay what they are."""
-
-SAME_WORDS = {"openai-batch": "openai-chat"}
-"""Dialects in which a teacher sees the same as in another: samples of both belong to one plan."""
+from engine.config import AnswerFormat, PlanConfig
+from engine.strategies import PLAIN, Wording
 
 
 @dataclass(slots=True, eq=False)
@@ -83,31 +74,3 @@ class ActivePlan:
     def done(self) -> bool:
         """Whether nothing is left to do."""
         return self.exhausted and self.open == 0 and not self.shared_out
-
-
-def plan_fingerprint(plan: PlanConfig, teachers: list[TeacherConfig], wording: Wording = PLAIN) -> str:
-    """The identity of what the teacher would see, but for the question and the replicate."""
-    seen = {
-        "models": sorted(
-            {
-                (
-                    SAME_WORDS.get(teacher.dialect, teacher.dialect),
-                    teacher.model,
-                    json.dumps(teacher.extra_body, sort_keys=True),
-                    *sorted(set(teacher.omit)),
-                )
-                for teacher in teachers
-            }
-        ),
-        "prompts": prompt_identity(plan.strategy),
-        **{name: getattr(plan, name) for name in RECIPE_FIELDS},
-        **{name: value for name in LATER_FIELDS if (value := getattr(plan, name))},
-    }
-    if wording != PLAIN:
-        seen["wording"] = wording.stored
-    if (
-        plan.per_request > 1 and plan.seed is not None
-    ):  # without a seed, answers are alike however they are asked for
-        seen["per_request"] = plan.per_request
-    text = json.dumps(seen, sort_keys=True, ensure_ascii=True)
-    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

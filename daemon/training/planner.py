@@ -17,6 +17,7 @@ from daemon.training.trainer import Trainer
 from daemon.training.trigger import Due, Stock, due
 from engine.config import Config, StudentConfig
 from engine.config.root import expand
+from engine.strategies import STRATEGIES
 from state.database import now_ms, open_reader
 from state.runs import NewRun, RunChange, change_run, create_run, existing_triggers
 from state.tables import RunState
@@ -224,7 +225,7 @@ def _accepted(plans: list[ActivePlan], counts: dict[int, int]) -> int:
 
 def reads(student: StudentConfig, strategy: str) -> bool:
     """Whether a student reads what a strategy brings: hinted rationales only where its curation says so."""
-    return strategy != "rationalize" or student.curation.hinted
+    return not STRATEGIES[strategy].hinted or student.curation.hinted
 
 
 def scopes_of(student: StudentConfig, config: Config) -> list[Scope]:

@@ -1,8 +1,9 @@
-"""What all configuration models share: strict, frozen, documented field by field."""
+"""What all configuration models share: strict, frozen, documented and marked field by field."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from enum import Enum
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -27,3 +28,55 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
+
+
+class Identity(Enum):
+    """Whether a field is part of what was paid for: the fingerprint of a plan, or of a student's run.
+
+    It is given as metadata: `temperature: Annotated[float, Identity.ALWAYS] = 0.7`.
+    """
+
+    ALWAYS = "always"
+    """Part of the fingerprint. Only for fields of the first release."""
+
+    IF_SET = "if set"
+    """Part of the fingerprint unless it has its default, so that fingerprints from before the field existed stay."""
+
+    BY_CONTENT = "by content"
+    """What it refers to is part of the fingerprint (models of teachers, templates, data), not the field itself."""
+
+    NO = "no"
+    """No part of it: the field can change, and what was paid for stays."""
+
+
+class Change(Enum):
+    """What a running daemon does with a changed field when it reads the configuration again.
+
+    It is given as metadata. A field without a mark takes effect at once.
+    """
+
+    RESTART = "restart"
+    """The old value stays in force until the daemon starts again."""
+
+    RECONNECT = "reconnect"
+    """Of a teacher: takes effect at once, with a new client; a parked teacher is tried again."""
+
+    SERVER = "server"
+    """Of a built-in teacher's server: the old value stays in force until the daemon starts again."""
+
+    SERVER_LIMIT = "server limit"
+    """Takes effect at once, but the server of a built-in teacher keeps the old value until the daemon starts again."""
+
+
+def fields_marked(model: type[BaseModel], *marks: Enum) -> tuple[str, ...]:
+    """Names of a model's fields that have one of these marks, in order."""
+    return tuple(
+        name
+        for name, field in model.model_fields.items()
+        if any(isinstance(each, Enum) and each in marks for each in field.metadata)
+    )
+
+
+def default_of(model: type[BaseModel], name: str) -> Any:
+    """The default of a field."""
+    return model.model_fields[name].get_default(call_default_factory=True)

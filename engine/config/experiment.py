@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field
 from engine.config.base import Name, Positive, Section, Seed
 from engine.config.json_values import json_table
 from engine.config.students import CurationConfig, EvaluationConfig, StudentConfig, TrainingConfig
+from engine.strategies import STRATEGIES
 
 Method = Literal["zero-shot", "zero-shot-cot", "few-shot-cot", "fine-tune", "fine-tune-cot"]
 Filter = Literal["correct", "all", "random"]
@@ -205,11 +206,15 @@ def plans_of(experiment: ExperimentConfig) -> list[dict[str, Any]]:
             found[cell.plan] = {**own, **greedy}
         elif cell.plan:
             found[cell.plan] = {**own, "split": "train", "rationales": cell.rationales}
-    few = [plan for plan in found.values() if plan.get("strategy") == "few-shot-cot"]
+    few = [plan for plan in found.values() if _shows_examples(plan.get("strategy"))]
     for plan in found.values():
         if few and plan not in few:
             plan.pop("exemplars", None)  # worked examples are for those that show some
     return sorted(found.values(), key=lambda plan: (plan["split"] == "train", plan["rationales"]))
+
+
+def _shows_examples(strategy: object) -> bool:
+    return isinstance(strategy, str) and strategy in STRATEGIES and STRATEGIES[strategy].needs_exemplars
 
 
 def students_of(experiment: ExperimentConfig) -> list[StudentConfig]:

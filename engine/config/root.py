@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from engine.config.base import NAME_PATTERN, Money, Section
+from engine.config.base import NAME_PATTERN, Change, Money, Section
 from engine.config.experiment import ExperimentConfig
 from engine.config.faults import quoted
 from engine.config.plans import PlanConfig
@@ -25,10 +25,10 @@ Names = Annotated[str, Field(pattern=NAME_PATTERN)]
 class StateConfig(Section):
     """`[state]`: where things are remembered."""
 
-    url: Annotated[str, Field(pattern=r"^sqlite:///.+")] = "sqlite:///state.db"
+    url: Annotated[str, Field(pattern=r"^sqlite:///.+"), Change.RESTART] = "sqlite:///state.db"
     """The database, `sqlite:///PATH`; a relative path is relative to the configuration file."""
 
-    runs: str = "runs"
+    runs: Annotated[str, Change.RESTART] = "runs"
     """The folder of the run directories, one a run: checkpoints, log, student."""
 
 
@@ -41,13 +41,13 @@ class DaemonConfig(Section):
     drain_seconds: Annotated[float, Field(ge=0)] = 30.0
     """How long a stopping daemon waits for answers in flight, and for running students to write a checkpoint."""
 
-    http: str = ""
+    http: Annotated[str, Change.RESTART] = ""
     """`HOST:PORT`, such as `127.0.0.1:9187`, serves `/healthz` and Prometheus `/metrics`, without a password; empty: off."""
 
-    shared_limits: bool | str = True
+    shared_limits: Annotated[bool | str, Change.RESTART] = True
     """Daemons of one user on this machine that use the same key, address and model keep its limits together, by small files in a folder: true for one in the user's runtime or cache folder, a path for another one, false to let each use all of them. The key itself is not in them."""
 
-    devices: list[str] = Field(default_factory=lambda: ["auto"], min_length=1)
+    devices: Annotated[list[str], Change.RESTART] = Field(default_factory=lambda: ["auto"], min_length=1)
     """Training devices, one run at a time each: `auto` (every GPU, else two halves of the CPU), or names such as `cuda:0`, `cpu:0`."""
 
     max_run_tries: Annotated[int, Field(ge=1)] = 3
@@ -56,7 +56,7 @@ class DaemonConfig(Section):
     env_file: str = ""
     """File of `NAME=VALUE` lines, as systemd's `EnvironmentFile`, for `api_key_env` and `api_key_envs`; a name in it goes before the environment's. Read at a start and on SIGHUP, so its keys can change while the daemon runs; refused when others can read it (`chmod 600`). Empty: none."""
 
-    log_file: str = "logs/daemon.jsonl"
+    log_file: Annotated[str, Change.RESTART] = "logs/daemon.jsonl"
     """Structured log, one JSON object a line; empty: none."""
 
 
@@ -161,7 +161,9 @@ def wrong_plans(data: Mapping[str, Any]) -> list[tuple[tuple[int | str, ...], st
                 have = ", ".join(sorted(prompts)) or "none"
                 text = f"there is no [prompts.{named}] (there are: {have})"
                 found.append((("plans", index, "prompts"), text))
-            elif misfit := _misfit(prompts[named], plan.get("strategy", "zero-shot-cot")):
+            elif misfit := _misfit(
+                prompts[named], plan.get("strategy", PlanConfig.model_fields["strategy"].default)
+            ):
                 found.append((("plans", index, "prompts"), f"[prompts.{named}] does not fit: {misfit}"))
         if isinstance(needs, str):
             found += [(("plans", index, "needs"), text) for text in _wrong_needs(plan, needs, earlier, tasks)]

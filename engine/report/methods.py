@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from engine.grading.majority import majority
 from engine.report.chance import chance
 from engine.report.intervals import Estimate, estimate_answers
+from engine.strategies import STRATEGIES
 from engine.students.interval import wilson
 from state.results import PlanResult, Results, RunResult, TaskResult
 
@@ -52,8 +53,10 @@ def _random(task: TaskResult) -> Cell:
     return Cell(method="random", kind="random", accuracy=chance(task.answer_format, task.questions))
 
 
-ORDER = ("zero-shot", "zero-shot-cot", "zero-shot-cot-chat", "few-shot-cot")
-"""Strategies whose plans on test are baselines, from the simplest on. `rationalize` is given the answer and is none."""
+def _rank(strategy: str) -> int | None:
+    """A strategy's place among the baselines, simplest first; None if it is no baseline."""
+    known = STRATEGIES.get(strategy)
+    return known.baseline_rank if known else None
 
 
 def baselines(task: TaskResult, results: Results) -> list[Cell]:
@@ -61,10 +64,10 @@ def baselines(task: TaskResult, results: Results) -> list[Cell]:
     plans = [
         plan
         for plan in results.plans
-        if plan.task == task.name and plan.split == "test" and plan.strategy in ORDER
+        if plan.task == task.name and plan.split == "test" and _rank(plan.strategy) is not None
     ]
     cells = []
-    for plan in sorted(plans, key=lambda plan: ORDER.index(plan.strategy)):
+    for plan in sorted(plans, key=lambda plan: _rank(plan.strategy) or 0):
         found = answered(plan)
         if found is None:
             continue
@@ -104,9 +107,8 @@ def self_consistency(plan: PlanResult, answer_format: str) -> tuple[int, int]:
 
 
 def _cell(plan: PlanResult, kind: str, found: Estimate) -> Cell:
-    """Zero-shot-CoT, the paper's way, goes by the name of teacher alone."""
     strategy, _, voted = kind.partition(" ")
-    name = "teacher" if strategy in ("zero-shot-cot", "zero-shot-cot-chat") else strategy
+    name = STRATEGIES[strategy].report_name
     if voted:
         name += f", majority of {plan.rationales}"
     return Cell(

@@ -1,30 +1,18 @@
-"""The requests that ask a teacher for a rationale, in one or several turns."""
+"""The strategies that ask a teacher for a rationale, one module each. A new file here is a new strategy."""
 
 from __future__ import annotations
 
 from engine.errors import ConfigError
-from engine.strategies import few_shot_cot as _shots
-from engine.strategies import rationalize as _hint
-from engine.strategies import zero_shot as _direct
-from engine.strategies import zero_shot_cot as _two_steps
-from engine.strategies import zero_shot_cot_chat as _one_turn
 from engine.strategies.base import Conversation, Finished, Settings, Strategy
 from engine.strategies.wording import PLAIN, Exemplar, Wording
+from engine.variants import discover
 
-STRATEGIES: dict[str, Strategy] = {
-    "zero-shot": _direct.zero_shot,
-    "zero-shot-cot": _two_steps.zero_shot_cot,
-    "zero-shot-cot-chat": _one_turn.zero_shot_cot_chat,
-    "few-shot-cot": _shots.few_shot_cot,
-    "rationalize": _hint.rationalize,
-}
-_IDENTITY = {
-    "zero-shot": _direct.IDENTITY,
-    "zero-shot-cot": _two_steps.IDENTITY,
-    "zero-shot-cot-chat": _one_turn.IDENTITY,
-    "few-shot-cot": _shots.IDENTITY,
-    "rationalize": _hint.IDENTITY,
-}
+STRATEGIES: dict[str, Strategy] = discover(
+    __name__,
+    Strategy,
+    helpers=("base", "exemplars", "first_formats", "replay", "templates", "wording"),
+)
+"""Every strategy by name."""
 
 __all__ = [
     "PLAIN",
@@ -35,7 +23,6 @@ __all__ = [
     "Settings",
     "Strategy",
     "Wording",
-    "prompt_identity",
     "strategy",
 ]
 
@@ -49,9 +36,4 @@ def strategy(name: str) -> Strategy:
     try:
         return STRATEGIES[name]
     except KeyError:
-        raise ConfigError(f"there is no strategy {name!r}; use one of: {', '.join(STRATEGIES)}") from None
-
-
-def prompt_identity(name: str) -> str:
-    """The templates a strategy uses, as a stable text: what a plan's recipe is hashed from."""
-    return f"{name}\n{_IDENTITY[name]}"
+        raise ConfigError(f"unknown strategy {name!r}; use one of: {', '.join(STRATEGIES)}") from None

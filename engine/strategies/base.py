@@ -1,28 +1,66 @@
 """What a strategy is, and how it is driven.
 
-A strategy is a plain generator: it yields a `Request`, is sent the `Completion`, and returns a
-`Finished`. Plain, because it waits for nothing itself: the daemon stores each completion when it
-arrives, in whatever order answers come, and sends it in. A generator cannot be pickled, but it is a
-pure function of its inputs, so after a crash between turns the stored completions are replayed through
-a fresh one (`Conversation.resume`) and nothing is paid for twice.
+A strategy is a plain generator: it yields a `Request`, is sent the `Completion`, and returns a `Finished`. It is not
+asynchronous because it waits for nothing itself: the daemon stores each completion when it arrives, in any order, and
+sends it in. A generator cannot be pickled, but it is a pure function of its inputs. So after a crash between turns the
+stored completions are replayed through a fresh one (`Conversation.resume`), and nothing is paid for twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
-from engine.config import AnswerFormat, PlanConfig
+from engine.grading.format import Phrases
+from engine.grading.formats import FORMATS
+from engine.grading.options import options_of
+from engine.strategies.first_formats import identity_of_phrase
+from engine.strategies.templates import Template, fill
 from engine.strategies.wording import PLAIN, Wording
-from engine.tasks.question import Question
 from engine.teachers.messages import Completion, Message, Request
+
+LAST_LETTER = "E"
+"""Stands for the last option's letter in a question without options."""
+
+MOST_STOPS = 4
+"""Stop strings that APIs accept at most; the plan's come first."""
+
+
+class Asked(Protocol):
+    """What a strategy reads of a question."""
+
+    @property
+    def text(self) -> str:
+        """Its text."""
+
+    @property
+    def answer(self) -> str:
+        """Its gold answer, which only a hinted strategy uses."""
+
+
+class SamplingParameters(Protocol):
+    """What a strategy reads of a plan; `engine.config.PlanConfig` is one."""
+
+    @property
+    def temperature(self) -> float: ...  # noqa: D102
+    @property
+    def top_p(self) -> float | None: ...  # noqa: D102
+    @property
+    def max_tokens(self) -> int: ...  # noqa: D102
+    @property
+    def answer_max_tokens(self) -> int: ...  # noqa: D102
+    @property
+    def stop(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def logprobs(self) -> int: ...  # noqa: D102
 
 
 @dataclass(kw_only=True, slots=True)
 class Settings:
-    """What a strategy may know beside the question."""
+    """What a strategy may know besides the question."""
 
-    answer_format: AnswerFormat
+    answer_format: str
     temperature: float | None = None
     top_p: float | None = None
     max_tokens: int = 256
@@ -32,7 +70,7 @@ class Settings:
     logprobs: int = 0
 
     @classmethod
-    def of(cls, plan: PlanConfig, answer_format: AnswerFormat, wording: Wording = PLAIN) -> Settings:
+    def of(cls, plan: SamplingParameters, answer_format: str, wording: Wording = PLAIN) -> Settings:
         """The settings of a plan on a task of this answer format."""
         return cls(
             wording=wording,
@@ -61,8 +99,8 @@ class Settings:
 class Finished:
     """A sample: what the student may learn, and what will be graded.
 
-    `finish_reason` is the rationale's. `flags`: `truncated`, `content_filter`, `refusal`,
-    `empty-rationale`, `answer-truncated`, `no-answer-line`, `hinted`.
+    `finish_reason` is the rationale's. `flags`: `truncated`, `content_filter`, `refusal`, `empty-rationale`,
+    `answer-truncated`, `no-answer-line`, `hinted`.
     """
 
     rationale: str
@@ -72,19 +110,61 @@ class Finished:
 
 
 Turns = Generator[Request, Completion, Finished]
-Strategy = Callable[[Question, Settings], Turns]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Strategy:
+    """A way to ask a teacher. Each variant module of this package defines one; nothing else compares its name."""
+
+    name: str
+    documentation: str
+    converse: Callable[[Asked, Settings], Turns]
+    """The conversation about one question."""
+
+    templates: Mapping[str, Template]
+    """Its templates by name, in the order in which its identity lists them."""
+
+    phrase: Callable[[Phrases], str] | None = None
+    """The phrase of an answer format that its requests contain; None: they contain none."""
+
+    writes_rationale: bool = True
+    """Whether its samples have a rationale that a student can learn from."""
+
+    hinted: bool = False
+    """Whether it shows the gold answer: it needs an earlier plan (`needs`), and a student reads it only on request."""
+
+    needs_exemplars: bool = False
+    """Whether its prompt shows worked examples."""
+
+    baseline_rank: int | None = None
+    """Place among the baselines of the report, simplest first; None: it is no baseline."""
+
+    shown_as: str = ""
+    """How the report names the baseline; empty: by the strategy's name."""
+
+    @property
+    def report_name(self) -> str:
+        """How the report names the baseline."""
+        return self.shown_as or self.name
+
+    def identity(self, answer_format: str) -> str:
+        """The part of a plan's fingerprint that the strategy decides: its templates and the phrase for this format."""
+        lines = [template.text for template in self.templates.values() if template.text is not None]
+        if self.phrase is not None:
+            lines += identity_of_phrase(FORMATS[answer_format], self.phrase)
+        return "\n".join((self.name, *lines))
 
 
 class Conversation:
-    """One strategy at work on one question: either `request` is due, or it has `finished`."""
+    """One strategy applied to one question: either `request` is the next request, or it has `finished`."""
 
     __slots__ = ("_turns", "finished", "request", "turn")
 
-    def __init__(self, strategy: Strategy, question: Question, settings: Settings) -> None:
+    def __init__(self, strategy: Strategy, question: Asked, settings: Settings) -> None:
         self.finished: Finished | None = None
         self.request: Request | None = None
         self.turn = 0  # answers received so far
-        self._turns = strategy(question, settings)
+        self._turns = strategy.converse(question, settings)
         try:
             self.request = next(self._turns)
         except StopIteration as stop:
@@ -92,7 +172,7 @@ class Conversation:
 
     @classmethod
     def resume(
-        cls, strategy: Strategy, question: Question, settings: Settings, completions: Iterable[Completion]
+        cls, strategy: Strategy, question: Asked, settings: Settings, completions: Iterable[Completion]
     ) -> Conversation:
         """A conversation after the answers that are already stored, in the order of their turns."""
         conversation = cls(strategy, question, settings)
@@ -104,10 +184,10 @@ class Conversation:
         """Takes the answer to `request`.
 
         Raises:
-            ValueError: the conversation has finished; no answer is due.
+            ValueError: the conversation has finished; no answer is expected.
         """
         if self.finished is not None:
-            raise ValueError("this conversation has finished: no answer is due")
+            raise ValueError("this conversation has finished: no answer is expected")
         self.turn += 1
         try:
             self.request = self._turns.send(completion)
@@ -115,18 +195,23 @@ class Conversation:
             self.request, self.finished = None, stop.value
 
 
-MOST_STOPS = 4
-"""Stop strings that APIs take at most; the plan's come first."""
-
-
 def ask(text: str, settings: Settings, max_tokens: int, *stop: str) -> Request:
-    """A request of one message, with the plan's sampling parameters; `stop` are the strategy's own beside the plan's."""
+    """A request of one message, with the plan's sampling parameters; `stop` adds the strategy's own stop strings."""
     request = settings.request((Message("user", text),), max_tokens)
     return replace(request, stop=(*request.stop, *stop)[:MOST_STOPS]) if stop else request
 
 
+def trigger(question: Asked, settings: Settings, pick: Callable[[Phrases], str]) -> str:
+    """The phrase that draws the answer: the configured one, or the answer format's."""
+    letters = list(options_of(question.text))
+    phrase = settings.wording.trigger
+    if phrase is None:
+        phrase = pick(FORMATS[settings.answer_format].phrases_for(bool(letters)))
+    return fill(phrase, last=letters[-1] if letters else LAST_LETTER)
+
+
 def rationale_flags(completion: Completion, rationale: str) -> list[str]:
-    """Flags that a rationale's completion gives reason for."""
+    """The flags that a rationale's completion gives reason for."""
     flags = []
     if completion.finish_reason == "length":
         flags.append("truncated")

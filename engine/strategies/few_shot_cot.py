@@ -1,28 +1,27 @@
-"""Few-shot chain of thought (Wei et al. 2022): worked examples before the question, rationale and answer in one turn.
+"""The strategy `few-shot-cot`: worked examples before the question, rationale and answer in one turn.
 
-The rationale is what stands before the last "The answer is", the answer what follows it. What a model adds after that
-(further questions of its own) is cut. Without the phrase the whole text is both, and the sample is flagged.
+Source: Wei et al. (2022). The rationale is the text before the last "The answer is", the answer the text behind it.
+What a model adds after that (further questions of its own) is cut. Without the phrase the whole text is both rationale
+and answer, and the sample is flagged.
 """
 
 from __future__ import annotations
 
 import re
 
-from engine.config.prompts import fill
-from engine.strategies.base import Finished, Settings, Turns, ask, rationale_flags
-from engine.tasks.question import Question
+from engine.strategies.base import Asked, Finished, Settings, Strategy, Turns, ask, rationale_flags
+from engine.strategies.templates import Template, fill
 from engine.teachers.messages import Completion
 
 EXEMPLAR = "Q: {question}\nA: {rationale} The answer is {answer}."
 PROMPT = "{exemplars}\n\nQ: {question}\nA:"
 BETWEEN = "\n\n"
 NEXT = "\nQ:"
-IDENTITY = "\n".join((EXEMPLAR, PROMPT))
 
 _ANSWER = re.compile(r"(?i)\b(?:so |thus |therefore,? )?(?:the )?(?:final )?answer is:?[ \t]*")
 
 
-def few_shot_cot(question: Question, settings: Settings) -> Turns:
+def _converse(question: Asked, settings: Settings) -> Turns:
     """One turn: rationale and answer, in the examples' form."""
     form = settings.wording.exemplar or EXEMPLAR
     examples = BETWEEN.join(
@@ -50,3 +49,24 @@ def read(completion: Completion) -> Finished:
     return Finished(
         rationale=rationale, answer=answer, finish_reason=completion.finish_reason, flags=tuple(flags)
     )
+
+
+STRATEGY = Strategy(
+    name="few-shot-cot",
+    documentation="Shows worked examples first; the answer has their form.",
+    converse=_converse,
+    templates={
+        "exemplar": Template(
+            text=EXEMPLAR,
+            places=frozenset({"question", "rationale", "answer"}),
+            required=frozenset({"question", "rationale", "answer"}),
+        ),
+        "prompt": Template(
+            text=PROMPT,
+            places=frozenset({"question", "exemplars"}),
+            required=frozenset({"question", "exemplars"}),
+        ),
+    },
+    needs_exemplars=True,
+    baseline_rank=3,
+)

@@ -1,32 +1,24 @@
-"""Zero-shot without a chain of thought: the answer at once. A baseline, not a source of rationales.
+"""The strategy `zero-shot`: the answer at once, without a chain of thought.
 
-Kojima et al. (2022), appendix: the answer's phrase stands right behind "A:", in the form that the answer format wants.
-Its samples have no rationale, so no student reads them.
+Source: Kojima et al. (2022), appendix: the phrase that draws the answer follows "A:".
 """
 
 from __future__ import annotations
 
-from engine.config import AnswerFormat
-from engine.config.prompts import fill
-from engine.strategies.base import Finished, Settings, Turns, ask
-from engine.strategies.zero_shot_cot import trigger
-from engine.tasks.question import Question
+from engine.grading.format import Phrases
+from engine.strategies.base import Asked, Finished, Settings, Strategy, Turns, ask, trigger
+from engine.strategies.templates import Template, fill
 
 PROMPT = "Q: {question}\nA: {trigger}"
-TRIGGERS: dict[AnswerFormat, str] = {
-    "number": "The answer (arabic numerals) is",
-    "choice": "Among A through {last}, the answer is",
-    "yes_no": "The answer (Yes or No) is",
-    "text": "The answer is",
-    "date": "The answer (MM/DD/YYYY) is",
-    "math": "The answer is",
-}
-IDENTITY = "\n".join((PROMPT, *(f"{name}: {text}" for name, text in TRIGGERS.items())))
 
 
-def zero_shot(question: Question, settings: Settings) -> Turns:
+def _phrase(phrases: Phrases) -> str:
+    return phrases.direct
+
+
+def _converse(question: Asked, settings: Settings) -> Turns:
     """One turn: the answer, of at most `answer_max_tokens`."""
-    phrase = trigger(question, settings, TRIGGERS)
+    phrase = trigger(question, settings, _phrase)
     prompt = fill(settings.wording.prompt or PROMPT, question=question.text, trigger=phrase)
     completion = yield ask(prompt, settings, settings.answer_max_tokens)
     flags: tuple[str, ...] = ()
@@ -37,3 +29,19 @@ def zero_shot(question: Question, settings: Settings) -> Turns:
     return Finished(
         rationale="", answer=completion.text.strip(), finish_reason=completion.finish_reason, flags=flags
     )
+
+
+STRATEGY = Strategy(
+    name="zero-shot",
+    documentation="Asks for the answer at once. A baseline: its samples have no rationale, so no student reads them.",
+    converse=_converse,
+    templates={
+        "prompt": Template(
+            text=PROMPT, places=frozenset({"question", "trigger"}), required=frozenset({"question"})
+        ),
+        "trigger": Template(places=frozenset({"last"})),
+    },
+    phrase=_phrase,
+    writes_rationale=False,
+    baseline_rank=0,
+)

@@ -1,32 +1,34 @@
-"""Zero-shot chain of thought in two steps, as Fine-tune-CoT samples its teachers.
+"""The strategy `zero-shot-cot`: chain of thought in two steps, as Fine-tune-CoT samples its teachers.
 
-Kojima et al. (2022) and Ho et al. (2023): first "Let's think step by step." draws a rationale, then the
-rationale and "Therefore, the answer is" draw a short answer. The answer's phrase names the form that is
-wanted, by answer format. A first turn without text, or withheld, ends the sample: nothing more is paid.
+Source: Kojima et al. (2022) and Ho et al. (2023). First "Let's think step by step." draws a rationale, then the rationale
+and "Therefore, the answer is" draw a short answer; the phrase names the answer format. If the first turn is empty or
+withheld, the sample ends there and nothing more is paid.
 """
 
 from __future__ import annotations
 
-from engine.config import AnswerFormat
-from engine.config.prompts import fill
-from engine.grading.options import options_of
-from engine.strategies.base import Finished, Settings, Turns, ask, rationale_flags
-from engine.tasks.question import Question
+from engine.grading.format import Phrases
+from engine.strategies.base import (
+    Asked,
+    Finished,
+    Settings,
+    Strategy,
+    Turns,
+    ask,
+    rationale_flags,
+    trigger,
+)
+from engine.strategies.templates import Template, fill
 
 PROMPT = "Q: {question}\nA: Let's think step by step."
 SECOND = "{prompt}{rationale}\n{trigger}"
-TRIGGERS: dict[AnswerFormat, str] = {
-    "number": "Therefore, the answer (arabic numerals) is",
-    "choice": "Therefore, among A through {last}, the answer is",
-    "yes_no": "Therefore, the answer (Yes or No) is",
-    "text": "Therefore, the answer is",
-    "date": "Therefore, the answer (MM/DD/YYYY) is",
-    "math": "Therefore, the answer is",
-}
-IDENTITY = "\n".join((PROMPT, SECOND, *(f"{name}: {text}" for name, text in TRIGGERS.items())))
 
 
-def zero_shot_cot(question: Question, settings: Settings) -> Turns:
+def _phrase(phrases: Phrases) -> str:
+    return phrases.after_rationale
+
+
+def _converse(question: Asked, settings: Settings) -> Turns:
     """Two turns: rationale, then answer."""
     prompt = fill(settings.wording.prompt or PROMPT, question=question.text)
     first = yield ask(prompt, settings, settings.max_tokens)
@@ -40,7 +42,7 @@ def zero_shot_cot(question: Question, settings: Settings) -> Turns:
         prompt=prompt,
         question=question.text,
         rationale=gap + first.text.rstrip(),
-        trigger=trigger(question, settings, TRIGGERS),
+        trigger=trigger(question, settings, _phrase),
     )
     second = yield ask(text, settings, settings.answer_max_tokens)
     if second.finish_reason == "length":
@@ -52,12 +54,20 @@ def zero_shot_cot(question: Question, settings: Settings) -> Turns:
     )
 
 
-def trigger(question: Question, settings: Settings, phrases: dict[AnswerFormat, str]) -> str:
-    """The phrase that draws the answer, by answer format, or the one that the configuration gives."""
-    letters = list(options_of(question.text))
-    last = letters[-1] if letters else "E"
-    if settings.wording.trigger is not None:
-        return fill(settings.wording.trigger, last=last)
-    if settings.answer_format == "choice":
-        return fill(phrases["choice" if letters else "text"], last=last)
-    return phrases[settings.answer_format]
+STRATEGY = Strategy(
+    name="zero-shot-cot",
+    documentation="The paper's two steps: first a rationale, then the answer drawn from it.",
+    converse=_converse,
+    templates={
+        "prompt": Template(text=PROMPT, places=frozenset({"question"}), required=frozenset({"question"})),
+        "answer_prompt": Template(
+            text=SECOND,
+            places=frozenset({"question", "prompt", "rationale", "trigger"}),
+            required=frozenset({"rationale"}),
+        ),
+        "trigger": Template(places=frozenset({"last"})),
+    },
+    phrase=_phrase,
+    baseline_rank=1,
+    shown_as="teacher",
+)

@@ -1,39 +1,34 @@
-"""Zero-shot chain of thought in one turn, for chat and reasoning models.
+"""The strategy `zero-shot-cot-chat`: chain of thought in one turn, for chat and reasoning models.
 
-The model is asked to reason and to end with a line "Answer: …". The rationale is the content before
-that line; where the content has nothing there and the API gives the full reasoning, it is the
-reasoning. Without such a line the whole text is both rationale and answer, and the sample is flagged.
+The model is asked to reason and to end with a line "Answer: …". The rationale is the content before that line; if there
+is none and the API returns the full reasoning, it is the reasoning. Without such a line the whole text is both rationale
+and answer, and the sample is flagged.
 """
 
 from __future__ import annotations
 
 import re
 
-from engine.config import AnswerFormat
-from engine.config.prompts import fill
-from engine.strategies.base import Finished, Settings, Turns, ask, rationale_flags
-from engine.tasks.question import Question
+from engine.grading.format import Phrases
+from engine.grading.formats import FORMATS
+from engine.strategies.base import Asked, Finished, Settings, Strategy, Turns, ask, rationale_flags
+from engine.strategies.templates import Template, fill
 from engine.teachers.messages import Completion
 
 PROMPT = "{question}\n\nThink step by step. Then end with one last line of the form\nAnswer: X\nwhere X is {what}, and nothing else."
-WHAT: dict[AnswerFormat, str] = {
-    "number": "a number in digits",
-    "choice": "the letter of one choice",
-    "yes_no": "yes or no",
-    "text": "the answer",
-    "date": "a date as MM/DD/YYYY",
-    "math": "the answer",
-}
-IDENTITY = "\n".join((PROMPT, *(f"{name}: {text}" for name, text in WHAT.items())))
 
 _ANSWER_LINE = re.compile(r"(?im)^[ \t>#*_]{0,8}(?:final )?answer[*_]{0,3}[ \t]{0,4}:[*_]{0,3}[ \t]*(\S.*)$")
 
 
-def zero_shot_cot_chat(question: Question, settings: Settings) -> Turns:
+def phrase(phrases: Phrases) -> str:
+    """The description of the answer within the prompt."""
+    return phrases.described
+
+
+def _converse(question: Asked, settings: Settings) -> Turns:
     """One turn: rationale and answer."""
-    prompt = fill(
-        settings.wording.prompt or PROMPT, question=question.text, what=WHAT[settings.answer_format]
-    )
+    what = phrase(FORMATS[settings.answer_format].phrases)
+    prompt = fill(settings.wording.prompt or PROMPT, question=question.text, what=what)
     completion = yield ask(prompt, settings, settings.max_tokens)
     return read(completion)
 
@@ -57,7 +52,7 @@ def read(completion: Completion) -> Finished:
 
 
 def _last_answer_line(text: str) -> re.Match[str] | None:
-    """From the end backwards: the line is nearly always the last one, and texts are long."""
+    """The last "Answer: …" line. Searched from the end, because it is nearly always there and texts are long."""
     end = len(text)
     while end >= 0:
         start = text.rfind("\n", 0, end) + 1
@@ -65,3 +60,18 @@ def _last_answer_line(text: str) -> re.Match[str] | None:
             return found
         end = start - 1
     return None
+
+
+STRATEGY = Strategy(
+    name="zero-shot-cot-chat",
+    documentation='One turn, for chat and reasoning models: a rationale that ends with a line "Answer: …".',
+    converse=_converse,
+    templates={
+        "prompt": Template(
+            text=PROMPT, places=frozenset({"question", "what"}), required=frozenset({"question"})
+        ),
+    },
+    phrase=phrase,
+    baseline_rank=2,
+    shown_as="teacher",
+)

@@ -11,8 +11,9 @@ from typing import Any, cast
 import anyio
 import anyio.lowlevel
 
+from daemon.catalog.plan_fingerprint import plan_fingerprint
 from daemon.events import Bus, Happened
-from daemon.sampling.plans import ActivePlan, plan_fingerprint
+from daemon.sampling.plans import ActivePlan
 from daemon.sampling.teacher import Teacher
 from engine.config import Config, PlanConfig, TeacherConfig
 from engine.teachers.client import TeacherClient
@@ -85,7 +86,7 @@ def active_plan(
             **settings,
         }
     )
-    recipe = settings.get("recipe") or plan_fingerprint(config, [teacher_config()])
+    recipe = settings.get("recipe") or plan_fingerprint(config, [teacher_config()], "yes_no")
     row = PlanRow(
         name=name,
         task_id=world.tasks[task],

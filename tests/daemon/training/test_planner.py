@@ -11,15 +11,14 @@ import pytest
 
 from daemon.events import PlanCompleted, RunFailed, SampleStored, ThresholdReached
 from daemon.host.clock import SystemClock
-from daemon.sampling.plans import ActivePlan, plan_fingerprint
+from daemon.sampling.plans import ActivePlan
 from daemon.training.planner import Planner, scopes_of
 from daemon.training.run_fingerprint import run_fingerprint
 from daemon.training.trainer import Trainer
-from engine.config import Config, PlanConfig, StudentConfig, TeacherConfig
-from engine.strategies import Exemplar, Wording
+from engine.config import Config, StudentConfig
 from state.runs import RunChange, change_run
 from state.slots import out_elsewhere
-from tests.daemon.parts import Heard, active_plan, config_of, teacher_config, until, writing
+from tests.daemon.parts import Heard, active_plan, config_of, until, writing
 from tests.state.world import World, make, question_rows
 
 pytestmark = pytest.mark.anyio
@@ -261,73 +260,6 @@ def test_what_makes_another_student(world: World) -> None:
     assert recipe(world, {}, [plan], digest="changed") != base
     answers = {"method": "fine-tune"}
     assert recipe(world, answers, [plan]) == recipe(world, answers, [other])
-
-
-@pytest.mark.parametrize(
-    ("settings", "same"),
-    [
-        ({"name": "renamed"}, True),
-        ({"rationales": 16}, True),
-        ({"weight": 2.0}, True),
-        ({"budget_usd": 1.0}, True),
-        ({"stop_after_correct": 1}, True),
-        ({"max_rationales": 9}, True),
-        ({"correct_per_task": 100}, True),
-        ({"temperature": 0.6}, False),
-        ({"max_tokens": 100}, False),
-        ({"top_p": 0.9}, False),
-        ({"strategy": "zero-shot-cot-chat"}, False),
-        ({"answer_max_tokens": 8}, False),
-    ],
-)
-def test_what_makes_another_plan(settings: dict[str, Any], same: bool) -> None:
-    teachers = [teacher_config()]
-    plan = {"name": "p", "rationales": 2}
-    base = plan_fingerprint(PlanConfig.model_validate(plan), teachers)
-    assert (plan_fingerprint(PlanConfig.model_validate({**plan, **settings}), teachers) == base) is same
-
-
-def test_a_wording_makes_another_plan_and_the_default_the_same() -> None:
-    teachers, plan = [teacher_config()], PlanConfig.model_validate({"name": "p", "strategy": "few-shot-cot"})
-    example = Exemplar(question="q", rationale="r", answer="a")
-    recipes = [
-        plan_fingerprint(plan, teachers, wording)
-        for wording in (Wording(), Wording(prompt="x"), Wording(trigger="x"), Wording(exemplars=(example,)))
-    ]
-    assert len(set(recipes)) == 4 and recipes[0] == plan_fingerprint(plan, teachers)
-    # of the first release: a field that came later must not make what was paid for another plan
-    default = plan_fingerprint(
-        PlanConfig.model_validate({"name": "p"}), [TeacherConfig(builtin=True, model="practice-large")]
-    )
-    assert default == "56a9ec7d094a5b41a9bce7a9"
-
-
-def test_what_makes_another_teacher() -> None:
-    plan = PlanConfig.model_validate({"name": "p"})
-
-    def of(*teachers: dict[str, Any]) -> str:
-        return plan_fingerprint(plan, [teacher_config(**each) for each in teachers])
-
-    assert of({}) == of({}, {}) == of({"concurrency": 3, "usd_per_million_input": 1.0, "max_attempts": 2})
-    assert of({"model": "x"}, {"model": "y"}) == of({"model": "y"}, {"model": "x"})
-    assert (
-        len(
-            {
-                of({}),
-                of({"model": "x"}),
-                of({"extra_body": {"seed": 1}}),
-                of({"extra_body": {"thinking": {"type": "enabled", "budget_tokens": 1024}}}),
-                of({"extra_body": {"thinking": {"type": "enabled", "budget_tokens": 2048}}}),
-                of({"omit": ["temperature"]}),
-                of({"dialect": "openai-completions"}),
-            }
-        )
-        == 7
-    )
-    one = {"thinking": {"type": "enabled", "budget_tokens": 1024}, "a": [1, {"b": 2, "c": 3}]}
-    other = {"a": [1, {"c": 3, "b": 2}], "thinking": {"budget_tokens": 1024, "type": "enabled"}}
-    assert of({"extra_body": one}) == of({"extra_body": other})  # the order in the file is no matter
-    assert of({"omit": ["seed", "top_p"]}) == of({"omit": ["top_p", "seed"]})
 
 
 def test_a_student_without_tasks_to_share_has_a_scope_each(world: World) -> None:

@@ -129,7 +129,7 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
         pytest.param(
             '[tasks.t]\nsource = "x"\nanswer = "yesno"\n',
             "config.toml:3: tasks.t.answer: expected"
-            ' "number", "choice", "yes_no", "text", "date" or "math" (got "yesno"); did you mean "yes_no"?',
+            ' "choice", "date", "interval", "math", "number", "text" or "yes_no" (got "yesno"); did you mean "yes_no"?',
             id="wrong word",
         ),
         pytest.param(

@@ -6,8 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from engine.config import PromptsConfig, load_config
-from engine.config.prompts import fill
 from engine.errors import ConfigError
+from engine.strategies.templates import fill
 
 BASE = """
 [teachers.a]
@@ -32,7 +32,7 @@ tasks = ["t"]
     [
         ("{question", "expected '}' before end of string"),
         ("{question} {gold}", "{gold} is not known here"),
-        ("{question} {question}", "more than once"),
+        ("{question} {question}", "occurs more than once"),
         ("{question.__class__}", "expected a name in braces"),
         ("{question!r}", "expected a name in braces"),
         ("{}", "expected a name in braces"),

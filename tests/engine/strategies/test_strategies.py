@@ -13,7 +13,6 @@ from engine.strategies import (
     Exemplar,
     Settings,
     Wording,
-    prompt_identity,
     strategy,
 )
 from engine.strategies.exemplars import exemplars_of
@@ -131,8 +130,8 @@ def test_settings_come_from_the_plan() -> None:
 
 
 def test_identities_differ_and_hold_the_templates() -> None:
-    assert "Let's think step by step." in prompt_identity("zero-shot-cot")
-    assert prompt_identity("zero-shot-cot") != prompt_identity("zero-shot-cot-chat")
+    assert "Let's think step by step." in strategy("zero-shot-cot").identity("number")
+    assert strategy("zero-shot-cot").identity("number") != strategy("zero-shot-cot-chat").identity("number")
     with pytest.raises(ConfigError, match="zero-shot-cot-chat"):
         strategy("few-shots")
 

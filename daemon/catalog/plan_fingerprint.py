@@ -1,0 +1,50 @@
+"""The fingerprint of a plan: the identity of what a teacher is asked, except for the question and the replicate.
+
+It covers what the plan's own requests contain: models, templates, the phrase of the task's answer format, sampling
+parameters. A plan with another fingerprint is another plan; samples are never mixed. The fingerprints of stored plans
+(column `plan.recipe`) must never change: what is added later is left out where it is not used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from engine.config import PlanConfig, TeacherConfig
+from engine.config.base import Identity, default_of, fields_marked
+from engine.strategies import PLAIN, STRATEGIES, Wording
+
+SAME_REQUESTS = {"openai-batch": "openai-chat"}
+"""Dialects whose requests contain the same as those of another: their samples belong to one plan."""
+
+
+def plan_fingerprint(
+    plan: PlanConfig, teachers: list[TeacherConfig], answer_format: str, wording: Wording = PLAIN
+) -> str:
+    """The fingerprint of a plan on a task of this answer format."""
+    seen = {
+        "models": sorted(
+            {
+                (
+                    SAME_REQUESTS.get(teacher.dialect, teacher.dialect),
+                    teacher.model,
+                    json.dumps(teacher.extra_body, sort_keys=True),
+                    *sorted(set(teacher.omit)),
+                )
+                for teacher in teachers
+            }
+        ),
+        "prompts": STRATEGIES[plan.strategy].identity(answer_format),
+        **{name: getattr(plan, name) for name in fields_marked(PlanConfig, Identity.ALWAYS)},
+        **{
+            name: value
+            for name in fields_marked(PlanConfig, Identity.IF_SET)
+            if (value := getattr(plan, name)) != default_of(PlanConfig, name)
+        },
+    }
+    if wording != PLAIN:
+        seen["wording"] = wording.stored
+    if plan.per_request > 1 and plan.seed is not None:  # without a seed it does not change the answers
+        seen["per_request"] = plan.per_request
+    text = json.dumps(seen, sort_keys=True, ensure_ascii=True)
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
