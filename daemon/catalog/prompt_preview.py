@@ -1,13 +1,13 @@
-"""What a plan sends, as templates: the messages of each turn with marks where question, rationale and (as a hint) gold answer stand.
+"""The messages of a plan as templates, with placeholders for question, rationale and (as a hint) gold answer.
 
-They are made by the strategy itself, from a question and an answer that are marks, so they are what is sent whatever
-the strategy does. Where a turn depends on the question beyond its text (the letters of its choices), `…` stands there.
-They are stored with the plan, so that whoever looks at a sample can see the prompt that drew it.
+The strategy itself makes them, from a question and an answer that are placeholders, so they are what is sent whatever the
+strategy does. `…` replaces a part that depends on the question beyond its text (the letters of its choices). They are
+stored with the plan, so that a sample can be shown with its prompt.
 """
 
 from __future__ import annotations
 
-from engine.config import AnswerFormat, PlanConfig
+from engine.config import PlanConfig
 from engine.strategies import PLAIN, Conversation, Settings, Wording, strategy
 from engine.tasks.question import Question
 from engine.teachers.messages import Completion, Usage
@@ -19,7 +19,7 @@ MOST_TURNS = 8
 Turn = list[dict[str, str]]
 
 
-def templates(plan: PlanConfig, answer_format: AnswerFormat, wording: Wording = PLAIN) -> list[Turn]:
+def templates(plan: PlanConfig, answer_format: str, wording: Wording = PLAIN) -> list[Turn]:
     """The turns of a plan's requests, each a list of {"role", "content"}."""
     first, second = (_drive(plan, answer_format, wording, choices) for choices in CHOICES)
     return [
@@ -31,7 +31,7 @@ def templates(plan: PlanConfig, answer_format: AnswerFormat, wording: Wording = 
     ]
 
 
-def _drive(plan: PlanConfig, answer_format: AnswerFormat, wording: Wording, choices: str) -> list[Turn]:
+def _drive(plan: PlanConfig, answer_format: str, wording: Wording, choices: str) -> list[Turn]:
     question = Question(key="", text=QUESTION + choices, answer=GOLD, split=plan.split)
     conversation = Conversation(strategy(plan.strategy), question, Settings.of(plan, answer_format, wording))
     turns: list[Turn] = []
@@ -47,7 +47,7 @@ def _drive(plan: PlanConfig, answer_format: AnswerFormat, wording: Wording, choi
 
 
 def _common(one: str, other: str) -> str:
-    """What two texts share at both ends, `…` for what is between."""
+    """What two texts share at both ends, with `…` between them."""
     if one == other:
         return one
     start = _alike(one, other)

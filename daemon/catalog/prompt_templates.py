@@ -1,4 +1,4 @@
-"""The words of each plan on each task: its `[prompts.NAME]`, and its worked examples."""
+"""The wording of each plan on each task: the templates of its `[prompts.NAME]`, and its worked examples."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from engine.tasks.question import text_hash
 from engine.tasks.rows import make_drafts
 
 Wordings = Mapping[tuple[str, str], Wording]
-"""By plan and task; what is not there has the default."""
+"""By plan and task; missing pairs have the default wording."""
 
 MOST_EXEMPLARS = 64
 
 
 def read_wordings(config: Config, tasks: Mapping[str, GivenTask]) -> dict[tuple[str, str], Wording]:
-    """The wordings that are not the default.
+    """The wordings that differ from the default.
 
     Raises:
-        ConfigError: few-shot-cot without an example.
+        ConfigError: a strategy that needs examples has none.
         TaskDataError: a file of examples that cannot be read.
     """
     found: dict[tuple[str, str], Wording] = {}
@@ -41,7 +41,7 @@ def read_wordings(config: Config, tasks: Mapping[str, GivenTask]) -> dict[tuple[
 
 
 def _exemplars(config: Config, plan: PlanConfig, task: str, loaded: GivenTask) -> tuple[Exemplar, ...]:
-    """The examples, without those that are themselves questions of the plan's split."""
+    """The examples, except those that are questions of the plan's split themselves."""
     kind, _, name = config.tasks[task].source.partition(":")
     if plan.exemplars is not None:
         all_of_them = _read(config.folder / plan.exemplars.replace("{task}", task))
@@ -52,9 +52,9 @@ def _exemplars(config: Config, plan: PlanConfig, task: str, loaded: GivenTask) -
     kept = tuple(each for each in all_of_them if text_hash(each.question) not in asked)
     if not kept:
         why = (
-            f"every example is itself a question of its {plan.split} split"
+            f"every example is a question of its {plan.split} split"
             if all_of_them
-            else "none are shipped with this task"
+            else "no examples are shipped with this task"
         )
         raise ConfigError(
             f"plans.{plan.name}.exemplars: {plan.strategy} on the task {task} has no worked example ({why}): give"
@@ -67,7 +67,7 @@ def _read(path: Path) -> tuple[Exemplar, ...]:
     drafts = make_drafts(path, read_rows(path))
     for draft in drafts:
         if draft.rationale is None:
-            fail(draft.place, "", "rationale: missing; an example shows one")
+            fail(draft.place, "", "rationale: required in an example")
     if len(drafts) > MOST_EXEMPLARS:
         raise TaskDataError(f"{path}: {len(drafts)} examples; at most {MOST_EXEMPLARS} go into a prompt")
     return tuple(

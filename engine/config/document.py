@@ -6,15 +6,27 @@ compares the files.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from engine.config.base import NAME_PATTERN
 from engine.config.schema import config_schema, schema_text
+from engine.grading.formats import FORMATS
+from engine.strategies import STRATEGIES
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 TARGET = DOCS / "configuration.md"
 SCHEMA = DOCS / "config.schema.json"
+
+
+class Documented(Protocol):
+    """A variant that says what it is."""
+
+    @property
+    def documentation(self) -> str:
+        """One paragraph."""
+
 
 TYPES = {"integer": "whole number", "number": "number", "string": "text", "boolean": "`true` or `false`"}
 LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
@@ -39,6 +51,12 @@ SECTIONS: tuple[tuple[str, str, str], ...] = (
     ("[tui]", "TuiConfig", ""),
 )
 """Title, definition in the schema, and a remark; in the order of the page."""
+
+TABLES: dict[str, tuple[str, str, str, Mapping[str, Documented]]] = {
+    "TaskConfig": ("Answer formats", "answer", "what an answer is", FORMATS),
+    "PlanConfig": ("Strategies", "strategy", "how a teacher is asked", STRATEGIES),
+}
+"""Definition in the schema to a table of variants below it: title, key, heading, registry."""
 
 EXAMPLE = """\
 [daemon]
@@ -167,7 +185,10 @@ def document() -> str:
     """The whole text of docs/configuration.md."""
     definitions = config_schema()["$defs"]
     parts = [INTRO.format(pattern=NAME_PATTERN, example=EXAMPLE, apis=APIS, more=MORE)]
-    parts += [_section(title, definitions[name], note) for title, name, note in SECTIONS]
+    for title, name, note in SECTIONS:
+        parts.append(_section(title, definitions[name], note))
+        if name in TABLES:
+            parts.append(_variants(*TABLES[name]))
     return "\n".join(parts)
 
 
@@ -184,8 +205,18 @@ def _section(title: str, definition: dict[str, Any], note: str) -> str:
     return "\n".join([f"## `{title}`", "", f"{purpose} {note}".strip(), "", *head, *rows, ""])
 
 
+def _variants(title: str, key: str, meaning: str, variants: Mapping[str, Documented]) -> str:
+    """The values of a key, from their registry."""
+    rows = [f"| `{name}` | {_cell(each.documentation)} |" for name, each in variants.items()]
+    return "\n".join([f"{title}:", "", f"| `{key}` | {meaning} |", "|---|---|", *rows, ""])
+
+
 def _meaning(field: dict[str, Any]) -> str:
-    return " ".join(str(field.get("description", "")).split()).replace("|", "\\|")
+    return _cell(str(field.get("description", "")))
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _default(field: dict[str, Any], required: bool) -> str:

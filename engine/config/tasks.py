@@ -16,32 +16,32 @@ else:
     AnswerFormat = Literal[tuple(FORMATS)]  # the registry decides which names there are
 
 BOXED = "boxed"
-"""In place of a pattern: what stands in the last `\\boxed{…}`."""
+"""Used in place of a pattern: the content of the last `\\boxed{…}`."""
 
 
 class FieldsConfig(Section):
-    """`[tasks.NAME.fields]`: which columns of the data hold what, where they are not called question and answer."""
+    """`[tasks.NAME.fields]`: which columns of the data contain what, if they are not called question and answer."""
 
     question: str = "question"
-    """A column, or several in a text such as `{Body} {Question}`. A dot leads into a nested column: `qa.question`."""
+    """A column, or several in a text such as `{Body} {Question}`. A dot selects within a nested column: `qa.question`."""
 
     answer: str = "answer"
     """The column of the gold answer. With `choices`: a letter, a label, a position from 0 or the choice's text."""
 
     answer_pattern: str | None = None
-    """Regular expression with one group, whose last match in the column is the answer, such as `#### (.+)`; or `boxed`, the last `\\boxed{…}`."""
+    """Regular expression with one group; its last match in the column is the answer, such as `#### (.+)`. Or `boxed`: the last `\\boxed{…}`."""
 
     rationale: str | None = None
-    """The column of a human's rationale."""
+    """The column of a rationale written by a human."""
 
     rationale_pattern: str | None = None
-    """Regular expression with one group, which is the rationale."""
+    """Regular expression whose one group is the rationale."""
 
     choices: str | None = None
-    """The column of a list of choices; they are written behind the question as `Answer choices: (A) …, (B) ….`"""
+    """The column of a list of choices. They are appended to the question as `Answer choices: (A) …, (B) ….`"""
 
     id: str | None = None
-    """The column of a question's name; unset: `id`, where there is one, else the row's number."""
+    """The column of a question's name; unset: `id` if there is one, else the row number."""
 
     @field_validator("answer_pattern", "rationale_pattern")
     @classmethod
@@ -51,7 +51,7 @@ class FieldsConfig(Section):
         try:
             groups = re.compile(value).groups
         except re.error as error:
-            raise ValueError(f"no regular expression: {error}") from None
+            raise ValueError(f"not a valid regular expression: {error}") from None
         if groups != 1:
             raise ValueError(
                 f"expected a regular expression with one group, such as '#### (.+)', got {groups} groups"
@@ -66,31 +66,31 @@ class TaskConfig(Section):
     """`builtin:NAME`, a file (`.jsonl`, `.jsonl.gz`, `.csv`, `.parquet`), or `hf:DATASET[:CONFIG]`; DATASET is a name on the hub, one of the paper's (`gsm8k`, `svamp`, …) or a local folder (`./data`)."""
 
     answer: AnswerFormat
-    """How an answer is read and compared."""
+    """How an answer is read and compared; see the table of answer formats below."""
 
     train: NonNegative | None = None
-    """Number of training questions (builtin tasks), or at most so many (files)."""
+    """Number of training questions (builtin tasks), or the maximum (files)."""
 
     dev: NonNegative | None = None
-    """Number of dev questions; they decide early stopping and the best epoch, never the result."""
+    """Number of dev questions. They decide early stopping and the best epoch, never the result."""
 
     test: NonNegative | None = None
-    """Number of test questions, read once for each run."""
+    """Number of test questions. Each run reads them once."""
 
     seed: Seed = 0
-    """Seed of the questions (builtin tasks), or of the 70/30 split of a file whose rows carry none."""
+    """Seed of the questions (builtin tasks), or of the 70/30 split of a file whose rows have no split."""
 
     split_by: Literal["question", "template"] = "question"
-    """How data are dealt 70/30. template: questions that differ in names and numbers only stay in one split, and splits that rows carry are set aside."""
+    """How data are split 70/30. template: questions that differ only in names and numbers stay in one split, and splits given in the rows are ignored."""
 
     revision: str | None = None
-    """Of `hf:` data sets: the commit, branch or tag of the hub to read; unset: the newest."""
+    """Only for `hf:` data sets: the commit, branch or tag to read from the hub; unset: the newest."""
 
     splits: dict[str, Literal["train", "dev", "test"]] = Field(default_factory=dict)
-    """Of `hf:` data sets: which of their splits are ours, such as `validation = "test"`; those not named are left out. Empty: by their names."""
+    """Only for `hf:` data sets: which of their splits become ours, such as `validation = "test"`; splits that are not named are left out. Empty: by their names."""
 
     fields: FieldsConfig | None = None
-    """Which columns hold what; unset: `question` and `answer`, or the mapping shipped for a known data set."""
+    """Which columns contain what; unset: `question` and `answer`, or the mapping shipped for a known data set."""
 
     options: dict[str, int | float | str | bool] = Field(default_factory=dict)
-    """Settings of a builtin task, such as `people_min`; an unknown one is refused with those there are."""
+    """Settings of a builtin task, such as `people_min`. An unknown one is rejected with a list of the known ones."""

@@ -1,7 +1,7 @@
-"""Whether two mathematical expressions are the same: math-verify and sympy, in a process of their own.
+"""Whether two mathematical expressions are equal: math-verify and sympy, in a separate process.
 
-`compare` may run for ever, take all memory or crash: only `engine.grading.workers` calls it, in a worker that can be
-killed. Nothing heavy is imported before the first call. It knows neither golds nor verdicts.
+`compare` may run forever, take all memory or crash. Only `engine.grading.workers` calls it, in a worker that can be killed.
+Nothing heavy is imported before the first call. It does not know gold answers or verdicts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MEMORY_BYTES = 2 << 30
 def compare(first: str, second: str) -> Relation:
     """Whether two expressions in LaTeX or plain notation have the same value.
 
-    Source: math-verify 0.9, without its timeouts: the caller keeps a deadline that holds in C code too.
+    Source: math-verify 0.9, without its timeouts: the deadline of the caller also holds in C code.
     """
     from math_verify import verify
 
@@ -36,7 +36,7 @@ def compare(first: str, second: str) -> Relation:
 
 
 def _parsed(expression: str) -> list[Any]:
-    """What math-verify reads in an expression; empty where it is only text."""
+    """What math-verify reads in an expression; empty if that is only text."""
     from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
 
     head, sign, rest = expression.partition("\\pm")
@@ -51,15 +51,15 @@ def _parsed(expression: str) -> list[Any]:
 
 
 def serve(deadline_s: float) -> None:
-    """The worker: a JSON line with two expressions in, a JSON line with their relation out, until the input ends.
+    """The worker: reads a JSON line with two expressions, writes a JSON line with their relation, until the input ends.
 
-    The alarm is for a worker whose parent has died in the middle of a comparison.
+    The alarm ends a worker whose parent died during a comparison.
     """
     logging.disable(logging.CRITICAL)
     compare("1", "\\frac{1}{1}")  # the imports, before anything is timed
     _limit_memory()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever a library prints is no answer
+    os.dup2(2, 1)  # what a library prints must not be read as an answer
     answers.write('"ready"\n')
     answers.flush()
     for line in sys.stdin:

@@ -64,7 +64,7 @@ class Format:
     """Whether the careful grader may wait for another process, so that an event loop must call it in a thread."""
 
     truth_values: tuple[str, str] | None = None
-    """The gold answers that true and false in a data set stand for; None where a boolean is no answer."""
+    """The gold answers that true and false in a data set stand for; None if a boolean cannot be an answer."""
 
     def phrases_for(self, has_options: bool) -> Phrases:
         """The phrases for a question with or without options."""

@@ -73,12 +73,12 @@ _PARTS = {
 _WORD = re.compile(r"[a-z]+")
 MAX_EXPONENT = 200
 MAX_WORDS = 20
-"""No number that is meant is larger or longer."""
+"""Numbers beyond these bounds are not meant as numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number in a text: its value, where it stands, how it was written.
+    """A number in a text: its value, its place, how it was written.
 
     `finer` is the same quantity in its smaller unit: 2 hours and 30 minutes have the value 2.5 and are 150.
     """
@@ -123,7 +123,7 @@ def tidy(text: str) -> str:
 
 
 def two_units(text: str) -> list[Number]:
-    """Quantities in two units, "7 feet, 4 inches", of a text that `tidy` has gone over."""
+    """Quantities in two units, "7 feet, 4 inches", of a text that went through `tidy`."""
     found = []
     for pattern, scale in _TWO_UNITS:
         for match in pattern.finditer(text):
@@ -133,7 +133,7 @@ def two_units(text: str) -> list[Number]:
 
 
 def clock(text: str) -> Time | None:
-    """The time of day that is all of a text ("3:45 pm")."""
+    """The time of day that a text consists of ("3:45 pm")."""
     match = _TIME.fullmatch(text[:40]) if len(text) <= 40 else None
     if not match or int(match[1]) > 24:
         return None
@@ -144,13 +144,13 @@ def clock(text: str) -> Time | None:
 
 
 def _hour(match: re.Match[str]) -> str:
-    """What a time leaves to be read: the full hour as a number, any other nothing."""
+    """What remains of a time in the text: the number of a full hour, nothing of any other."""
     whole = match[2] == "00" and match[3] in (None, ":00") and int(match[1]) <= 24
     return match[1] if whole else "~"
 
 
 def numbers(text: str) -> list[Number]:
-    """The numbers of a text in digits, or where there is none in words."""
+    """The numbers of a text in digits; if there are none, those in words."""
     text = tidy(text)
     found = [number for match in _NUMBER.finditer(text) if (number := _read(match, text)) is not None]
     return found or in_words(text)
@@ -160,7 +160,10 @@ def _read(match: re.Match[str], text: str) -> Number | None:
     if match["ordinal"]:
         return None
     plain = match["value"].replace(",", "")
-    value = Fraction(plain if not plain.startswith(".") else "0" + plain)
+    if plain.isdecimal():  # the usual case, much faster
+        value = Fraction(int(plain))
+    else:
+        value = Fraction(plain if not plain.startswith(".") else "0" + plain)
     if match["top"]:
         if match["bottom"].strip("0") == "":
             return None
@@ -177,9 +180,7 @@ def _read(match: re.Match[str], text: str) -> Number | None:
     if match["scale"]:
         value *= _SCALES[match["scale"].strip().lower()]
     sign = match["sign"]
-    negative = (sign is not None and "-" in sign) or text[: match.start()].rstrip().lower().endswith(
-        ("minus", "negative")
-    )
+    negative = (sign is not None and "-" in sign) or _is_negated(text, match.start())
     return Number(
         value=-value if negative else value,
         start=match.start(),
@@ -188,6 +189,13 @@ def _read(match: re.Match[str], text: str) -> Number | None:
         percent=match["percent"] is not None,
         currency="$" in match[0],
     )
+
+
+def _is_negated(text: str, at: int) -> bool:
+    """Whether the word before a place is "minus" or "negative"; it copies no more of the text than that word."""
+    while at and text[at - 1].isspace():
+        at -= 1
+    return text[max(0, at - len("negative")) : at].lower().endswith(("minus", "negative"))
 
 
 def numeric_form(answer: str) -> str:
@@ -244,7 +252,7 @@ def _close(run: list[str], start: int, end: int, text: str, found: list[Number])
 
 
 def _value(run: list[str]) -> Fraction | None:
-    """The value of a run of number words, None where they make none."""
+    """The value of a run of number words; None if they have none."""
     if not run or len(run) > MAX_WORDS:
         return None
     if "point" in run:

@@ -1,7 +1,7 @@
 """The options of a multiple-choice question: "Answer Choices: (A) doctor (B) bookstore" to letters and texts.
 
-Forms: "(A) x", "A) x", "A. x" and "A: x", on one line or on several. Letters must run A, B, C … without
-a gap, so that an "A." in the middle of a sentence is no option.
+Forms: "(A) x", "A) x", "A. x" and "A: x", on one line or several. Letters must run A, B, C … without a gap, so that an "A." in
+the middle of a sentence is not taken for an option.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ _MARKS = (
     re.compile(r"(?<!\S)([A-Z])[.:](?=\s)"),
 )
 _TAIL = 8000
-"""Options stand at the end of a question; no more than this is read."""
+"""Characters that are read, from the end: options are at the end of a question."""
 
 
 @lru_cache(maxsize=4096)
 def options_of(question: str) -> dict[str, str]:
-    """Letter to text of each option, in order; empty where the question has none."""
+    """Letter to text of each option, in order; empty if the question has none."""
     text = question[-_TAIL:]
     for mark in _MARKS:
         found = _run(list(mark.finditer(text)))

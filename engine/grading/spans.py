@@ -1,9 +1,10 @@
-r"""Where in a completion the answer stands: normalised text, marked spans, sentences.
+r"""Where an answer is in a completion: normalised text, marked spans, sentences.
 
-A marked answer is preferred to any other: the last of "Answer: X", "the answer is X", `\boxed{X}`, the
-student's `--> X` and GSM8K's `#### X`; where its span holds nothing of the format, the one before it. Without
-a mark, a short text that begins with a few words is an answer and is read from its beginning ("18. I hope this
-helps!"); any other is reasoning and is read from its end. What follows a new "Q:" belongs to another question. All patterns have bounded repeats, and no more than `TAIL` characters are read: time is linear.
+A marked answer is preferred: the last of "Answer: X", "the answer is X", `\boxed{X}`, the student's `--> X` and GSM8K's
+`#### X`; if its span contains nothing of the format, the one before it. Without a mark, a short text that begins with a few
+words is an answer and is read from its beginning ("18. I hope this helps!"); any other is reasoning and is read from its
+end. The text after a new "Q:" belongs to another question. All patterns have bounded repeats and at most `TAIL` characters
+are read, so time is linear.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ import re
 from collections.abc import Callable, Iterator
 
 TAIL = 8000
-"""An answer stands at the end; what comes before is not read."""
+"""Characters that are read, from the end: an answer is at the end."""
 SHORT = 200
 TERSE = 4
-"""A text up to this length whose first sentence has at most so many words may begin with its answer."""
+"""Words in the first sentence of a short text (at most `SHORT` characters) that may be its answer."""
 MARKS = 3
-"""So many marks are tried, from the last."""
+"""Marks that are tried, from the last one."""
 
 _SPACES = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2212": "-", "\u2013": "-", "\u2014": " - ",
                          "\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\uff1a": ":", "\u200b": None})  # fmt: skip
@@ -44,7 +45,7 @@ _THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,3})((?:[ \u00a0\u202f\u2009]\d{3}){1,
 
 
 def affirmed(span: str) -> str:
-    """A span without what it denies: "5, not 6" affirms 5."""
+    """A span without the parts it denies: "5, not 6" affirms 5."""
     return _DENIED.sub("", span) if "not" in span else span
 
 
@@ -79,20 +80,20 @@ def marked(text: str) -> Iterator[str]:
 
 
 def sentences(text: str) -> list[str]:
-    """Sentences and lines with something in them."""
+    """Sentences and lines that contain a letter or digit."""
     return [piece for piece in _SENTENCE.split(text) if any(character.isalnum() for character in piece)]
 
 
 def terse(sentence: str) -> bool:
-    """Whether a sentence is short enough to be an answer alone."""
+    """Whether a sentence is short enough to be an answer by itself."""
     return len(sentence.split()) <= TERSE
 
 
 def spans(text: str, begins: Callable[[str], bool] = terse) -> Iterator[tuple[str, bool]]:
-    """Candidate spans in order of preference, and whether each is marked, or stands where an answer stands.
+    """Candidate spans in order of preference, and whether each is marked, or is in the place of an answer.
 
-    A span is one sentence or line; a format takes the first in which it finds anything. `begins` says whether
-    the first sentence of a short text is the answer.
+    A span is one sentence or line; a format takes the first in which it finds anything. `begins` says whether the first
+    sentence of a short text is the answer.
     """
     for span in marked(text):
         for sentence in sentences(span)[:1]:
@@ -106,7 +107,7 @@ def spans(text: str, begins: Callable[[str], bool] = terse) -> Iterator[tuple[st
 
 
 def _braced(text: str, start: int) -> str:
-    """What stands between an opening brace before `start` and its closing one."""
+    """The text between an opening brace before `start` and its closing brace."""
     depth = 1
     for at in range(start, min(len(text), start + 400)):
         if text[at] == "{":

@@ -1,4 +1,4 @@
-"""What a grader says: extracted answer, verdict, why."""
+"""The verdict of a grader: extracted answer, whether it is correct, and why."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Verdict:
     """A pure, versioned judgement of one completion against one gold answer.
 
-    `extracted` is the answer as read (normalised), None where none was found; `reason` is one short
-    sentence a person can check; `flags` name oddities (`hedged`, `no-answer`, `ambiguous`, …).
+    `extracted` is the normalised answer, None if none was found; `reason` is one short sentence that can be checked by
+    reading; `flags` name peculiarities (`hedged`, `no-answer`, `ambiguous`, …).
     """
 
     correct: bool

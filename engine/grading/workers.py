@@ -1,9 +1,9 @@
-"""Processes that compare expressions, each killed when it does not answer in time.
+"""Processes that compare expressions, each killed if it does not answer in time.
 
-A pool starts a process when it first needs one, keeps it for the next question and replaces one that was killed
-or died. Any number of threads may ask; more than `size` wait for their turn, which no deadline counts, and
-neither does it count the start. Processes are started afresh, not forked: the daemon has threads. They end with
-their input, so with the process that started them, however that ends. The pool does not know what it compares.
+A pool starts a process when it first needs one, keeps it for the next question and replaces one that was killed or died. Any
+number of threads may ask; more than `size` wait for their turn. Neither this wait nor the start counts against a deadline.
+Processes are started afresh, not forked, because the daemon has threads. They end when their input ends, so they do not
+outlive the process that started them, however it ends. The pool does not know what the expressions mean.
 """
 
 from __future__ import annotations

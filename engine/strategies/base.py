@@ -137,7 +137,7 @@ class Strategy:
     """Whether its prompt shows worked examples."""
 
     baseline_rank: int | None = None
-    """Place among the baselines of the report, simplest first; None: it is no baseline."""
+    """Place among the baselines of the report, simplest first; None: it is not a baseline."""
 
     shown_as: str = ""
     """How the report names the baseline; empty: by the strategy's name."""

@@ -1,8 +1,8 @@
-"""What was sent for a sample, told again: the strategy is replayed over what is stored.
+"""The requests of a stored sample, rebuilt by replaying its strategy.
 
-Prompts are not stored with each sample; a plan keeps its strategy, templates and examples, a sample its question and the
-bodies of its answers, and a strategy is a pure function of those. So this is what was sent, as long as the strategy's own
-templates are those of this version; a plan of other templates has another recipe.
+Prompts are not stored with each sample. A plan stores its strategy, templates and examples, a sample its question and
+the bodies of its answers, and a strategy is a pure function of those. So the result is what was sent, as long as the
+strategy's own templates are those of this version; a plan with other templates has another fingerprint.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ def sent(
     dialect_name: str,
     bodies: Sequence[tuple[bytes, int]],
 ) -> list[str]:
-    """The text of each request of a sample, in order; several messages one under the other with their roles.
+    """The text of each request of a sample, in order; several messages are joined by line breaks, with their roles.
 
     Args:
         settings: the plan's, as stored.
         answer_format: the task's.
         question: its text.
-        gold: its gold answer (a hint may hold it).
-        dialect_name: the teacher's, in which the bodies are.
-        bodies: the answered turns' compressed bodies, in order, each with which of its choices is the sample's.
+        gold: its gold answer (a hint may contain it).
+        dialect_name: the dialect of the bodies.
+        bodies: the compressed response bodies of the answered turns, in order, each with the index of the sample's choice.
     """
     try:
         conversation = Conversation(
@@ -45,13 +45,13 @@ def sent(
             _settings(settings, answer_format),
         )
         form = dialect(dialect_name)
-        told = []
+        texts = []
         for body in (*bodies, None):
             request = conversation.request
             if request is None:
                 break
             alone = len(request.messages) == 1
-            told.append(
+            texts.append(
                 "\n".join(
                     each.content if alone else f"{each.role}: {each.content}" for each in request.messages
                 )
@@ -61,8 +61,8 @@ def sent(
             raw, choice = body
             conversation.answer(form.parse(body_of(decode_json(zlib.decompress(raw))), request)[choice])
     except (CoterieError, MalformedAnswer, KeyError, zlib.error):
-        return []  # of a strategy, a dialect or a template that this version does not know
-    return told
+        return []  # a strategy, dialect or template that this version does not know
+    return texts
 
 
 def _settings(settings: Mapping[str, Any], answer_format: str) -> Settings:

@@ -1,7 +1,7 @@
-"""The words of a strategy on a task: templates in place of its own, and worked examples.
+"""The wording of a strategy on a task: templates in place of its own, and worked examples.
 
-A wording is part of what a teacher sees, so it belongs to a plan's recipe and to its stored settings: what was sent
-for an old sample can be told after the configuration changed. The default wording changes no recipe.
+A wording is part of what a teacher sees. It belongs to a plan's fingerprint, and to its stored settings, so that what was
+sent for an old sample can be shown after the configuration changed. The default wording is not part of a fingerprint.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class Wording:
 
     @property
     def stored(self) -> dict[str, Any]:
-        """What differs from the default, as JSON values; empty for the default."""
+        """The differences from the default, as JSON values; empty for the default."""
         kept = {name: value for name, value in asdict(self).items() if value}
         return {**kept, "exemplars": list(kept["exemplars"])} if "exemplars" in kept else kept
 
     @classmethod
     def restored(cls, stored: Mapping[str, Any]) -> Wording:
-        """A wording as it was stored."""
+        """The wording that was stored."""
         texts = {name: stored.get(name) for name in ("prompt", "answer_prompt", "trigger", "exemplar")}
         return cls(**texts, exemplars=tuple(Exemplar(**each) for each in stored.get("exemplars", ())))
 

@@ -1,8 +1,8 @@
 """The format `choice`: one of the options, named by its letter or by its text.
 
-Several letters ("A, B, C or D") are a hedge and wrong, whatever the gold is. A letter whose text is another
-option's contradicts itself and is wrong too. "(B) is not …" rules B out. "A" at the beginning of a sentence is an article unless
-something shows that it is a letter.
+Several letters ("A, B, C or D") are a hedge and wrong, whatever the gold answer is. A letter next to the text of another
+option contradicts itself and is wrong too. "(B) is not …" rules B out. "A" at the beginning of a sentence is an article
+unless something shows that it is a letter.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
         spoken = _by_text(span, texts)
         if named:
             if len(spoken) == 1 and spoken[0] != named[0]:
-                reason = f"the letter {named[0]} stands with the text of {spoken[0]}"
+                reason = f"the letter {named[0]} is given with the text of {spoken[0]}"
                 return Verdict(correct=False, extracted=named[0], reason=reason, flags=("conflict",))
             return _verdict(named[0], wanted, flags)
         if len(spoken) == 1:
@@ -85,12 +85,12 @@ def _letters(span: str, letters: str) -> list[str]:
 
 
 def _is_answer(span: str, named: list[str]) -> bool:
-    """Whether a span without a mark that names several letters is an answer and not a comparison."""
+    """Whether an unmarked span that names several letters is an answer rather than a comparison."""
     return len(span.split()) <= 3 * len(named) + 4
 
 
 def _by_text(span: str, texts: dict[str, str]) -> list[str]:
-    """Letters of the options whose text a span holds; a text within another one that is held does not count."""
+    """Letters of the options whose text a span contains; a text within another contained text does not count."""
     flat = f" {plain(span)} "
     held = [letter for letter, text in texts.items() if f" {text} " in flat]
     return [

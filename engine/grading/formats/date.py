@@ -1,8 +1,8 @@
-"""The format `date`: a day, in any of the usual writings.
+"""The format `date`: a day, in any of the usual notations.
 
-05/01/2021 is read month first (the tasks of the paper write MM/DD/YYYY), day first only where the month could not
-be; with dots or a month's name the day may come first. ISO dates are ISO. Two different dates in
-one answer are a hedge.
+05/01/2021 is read month first (the tasks of the paper write MM/DD/YYYY), and day first only if the month is impossible;
+with dots or the name of a month the day may come first. ISO dates are read as such. Two different dates in one answer
+are a hedge.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _DATE = re.compile(
 )
 
 _DOTTED = re.compile(r"\b(jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)\.(?=[ \t])", re.IGNORECASE)
-"""A shortened month ends no sentence."""
+"""The dot of an abbreviated month does not end a sentence."""
 
 
 def judge(completion: str, gold: str, question: str | None) -> Verdict:
@@ -41,7 +41,7 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
         return Verdict(
             correct=False,
             extracted=None,
-            reason=f"the gold answer {gold[:40]!r} is no date",
+            reason=f"the gold answer {gold[:40]!r} is not a date",
             flags=("bad-gold",),
         )
     wanted = golds[-1]

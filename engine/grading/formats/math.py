@@ -1,9 +1,9 @@
-r"""The format `math`: an expression, equal in value to the gold one however it is written.
+r"""The format `math`: an expression, equal in value to the gold answer however it is written.
 
-The last marked answer counts, of several "\boxed{…}" that stand together all of them; without a mark the last
-formula, else the end of the last sentence. "x = 3" answers 3 where the gold is no equation; "2 or 3" is the set
-{2, 3}. Units and words after a number do not matter; a gold of words is compared as text. Values are compared in
-a worker process (`workers`), under a deadline: what is not decided in time is wrong, and says so.
+The last marked answer counts; of several adjacent "\boxed{…}", all of them. Without a mark the last formula counts, else
+the end of the last sentence. "x = 3" answers 3 unless the gold answer is an equation; "2 or 3" is the set {2, 3}. Units and
+words after a number do not matter; a gold answer of words is compared as text. Values are compared in a worker process
+(`workers`), under a deadline: what is not decided in time is wrong, and the reason says so.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from engine.grading.verdict import Verdict
 from engine.grading.workers import Pool, shared
 
 LONGEST = 300
-"""Characters beyond which something is a text and no answer."""
+"""Characters beyond which a text is not an answer."""
 
 _TEXT = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox|operatorname)\s{0,2}\{([^{}]{0,200})\}")
 _UNIT = re.compile(_TEXT.pattern + r"(?:\^\{?-?\d\}?)?")
@@ -53,7 +53,7 @@ def judge(completion: str, gold: str, question: str | None, *, pool: Pool | None
     """
     wanted = _expression(gold.rpartition("####")[2])
     if not wanted:
-        return _no(f"the gold answer {gold[:40]!r} is no expression", "bad-gold")
+        return _no(f"the gold answer {gold[:40]!r} is not an expression", "bad-gold")
     words = canonical(wanted)
     if _WORDS.fullmatch(words):
         return text.judge(completion[-TAIL:].replace("$", ""), words, question)
@@ -68,7 +68,7 @@ def judge(completion: str, gold: str, question: str | None, *, pool: Pool | None
             correct=True, extracted=shown, reason=f"{shown!r} is written as the gold", flags=tuple(flags)
         )
     if _WORDS.fullmatch(canonical(answer)):
-        return _no(f"{shown!r} is no expression", "no-answer")
+        return _no(f"{shown!r} is not an expression", "no-answer")
     pool = pool or shared()
     relation = pool.compare(wanted, answer)
     if relation == "equal":
@@ -85,7 +85,7 @@ def judge(completion: str, gold: str, question: str | None, *, pool: Pool | None
 
 
 def extract(completion: str, *, keep_equation: bool) -> tuple[str | None, list[str]]:
-    """The expression that a completion answers, and what is odd about it."""
+    """The expression that a completion answers, and its flags."""
     tail = unicodedata.normalize("NFKC", completion[-TAIL:]).replace("\u2212", "-")
     head = tail.partition("\nQ:")[0]
     tail = head if head.strip() else tail
@@ -107,7 +107,7 @@ def extract(completion: str, *, keep_equation: bool) -> tuple[str | None, list[s
 
 
 def canonical(expression: str) -> str:
-    r"""An expression without what never changes its value: spaces, "$", \left, \text."""
+    r"""An expression without parts that never change its value: spaces, "$", \left, \text."""
     expression = _TEXT.sub(r"\1", expression)
     for gone in ("\\left", "\\right", "\\!", "\\,", "\\;", "\\ ", "$"):
         expression = expression.replace(gone, "")
@@ -118,7 +118,7 @@ def canonical(expression: str) -> str:
 
 
 def _last_boxes(text: str) -> list[str]:
-    """What stands in the last boxes that nothing but "and", "or" and commas separates."""
+    """The contents of the last boxes that only "and", "or" and commas separate."""
     found: list[tuple[int, int, str]] = []
     at = text.find(_BOXED)
     while at >= 0 and len(found) < 64:
@@ -139,7 +139,7 @@ def _last_boxes(text: str) -> list[str]:
 
 
 def _expression(span: str, *, keep_equation: bool = True) -> str:
-    """The expression of a sentence, empty where there is none."""
+    """The expression of a sentence; empty if there is none."""
     formulas = [next(group for group in match.groups() if group) for match in _FORMULA.finditer(span)]
     if formulas:
         gaps = _FORMULA.split(span)[5:-1:5]

@@ -1,12 +1,12 @@
 """The format `number`: one number, in digits or words, with or without a unit.
 
-In a span with "=" the number after the last one counts ("180 * 7 = 1260" answers 1260). Of several different
-numbers the one counts with which a marked answer begins, then the only one whose thing the question asks for
-("How many alligators …"), the only one that is not in the question, the only one with a currency sign. A bare
-list or range ("5, 4, 9", "30 and 35", one number a line), two counts of two things do not choose; a sum that
-nobody worked out is no answer. "7 feet, 4 inches" is 88 and 7 1/3. Values compare as exact fractions; a gold of
-six or more decimals also accepts itself rounded to two or more; "20%" equals both 20 and 0.2. A gold that is a
-time ("3:45") is compared as a time.
+In a span with "=" the number after the last one counts ("180 * 7 = 1260" answers 1260). Of several different numbers,
+the first of these counts: the one with which a marked answer begins, the only one whose thing the question asks for
+("How many alligators …"), the only one that is not in the question, the only one with a currency sign. A bare list or
+range ("5, 4, 9", "30 and 35", one number a line) and two counts of two things are hedges; an unfinished calculation is not
+an answer. "7 feet, 4 inches" is 88 and 7 1/3. Values compare as exact fractions; a gold answer of six or more decimals also
+equals itself rounded to two or more; "20%" equals both 20 and 0.2. A gold answer that is a time ("3:45") is compared as a
+time.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _COLUMN = re.compile(r"[\s:]*(?:-?\$?[\d.,]{1,20}[ \t]*\n\s*){1,30}-?\$?[\d.,]{1
 _THING = re.compile(r"\s+([A-Za-z]+(?:\s[A-Za-z]+){0,2}?)(,|,?\s+and\s+|\W*$)\s*")
 _ASKED = re.compile(r"\bhow many ((?:[A-Za-z]+ ){0,3}[A-Za-z]+)", re.IGNORECASE)
 _SYMBOLIC = re.compile(r"[A-Za-z)']\s{0,3}[-+*/×÷]\s{0,3}$")
-"""An expression in names, "age - 8", has no value yet."""
+"""An expression with names, "age - 8", has no value yet."""
 _JOINED = re.compile(r"[\s,;&/~-]*(?:or|and|to|between|through)?[\s,;&/~-]*", re.IGNORECASE)
 
 
@@ -49,7 +49,7 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
         return Verdict(
             correct=False,
             extracted=None,
-            reason=f"the gold answer {gold[:40]!r} is no number",
+            reason=f"the gold answer {gold[:40]!r} is not a number",
             flags=("bad-gold",),
         )
     if len(completion) <= 64 and (verdict := _bare(completion, gold)) is not None:
@@ -80,7 +80,7 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
 
 @lru_cache(maxsize=4096)  # the usual answer, and the same one to each rationale of a question
 def _bare(completion: str, gold: str) -> Verdict | None:
-    """The verdict on a number with nothing around it; None where there is something."""
+    """The verdict on a number alone; None if there is anything else."""
     match, wanted = _BARE.fullmatch(completion), _gold(gold)
     if match is None or wanted is None:
         return None
@@ -97,7 +97,7 @@ def _hedged(found: list[Number]) -> Verdict:
 
 
 def _time(completion: str, wanted: Time) -> Verdict:
-    """Whether a completion's time is the gold one; 3:45 may be in the morning or the afternoon where one of them does not say."""
+    """Whether a completion's time is the gold one; if one of them does not say which half of the day, both halves fit."""
     for span, is_marked in spans(normalise(completion)):
         found = {time for match in _TIMES.finditer(span) if (time := clock(match[0])) is not None}
         if not found:
@@ -145,7 +145,7 @@ def _choose(span: str, question: str | None, is_marked: bool) -> tuple[Number | 
         if len({number.value for number in result}) > 1:
             if _listed(tail, result):
                 return None, ["hedged"]
-            if _OPERATOR.fullmatch(tail[result[0].end : result[1].start]):  # nobody worked it out
+            if _OPERATOR.fullmatch(tail[result[0].end : result[1].start]):  # an unfinished calculation
                 return None, []
         return (result[0] if result else None), ([] if result else ["cut-off"])
     found = _joined(span, numbers(span))
@@ -159,7 +159,7 @@ def _choose(span: str, question: str | None, is_marked: bool) -> tuple[Number | 
     between = [span[one.end : two.start] for one, two in itertools.pairwise(found)]
     if _START.match(span) and _OPERATOR.fullmatch(between[0]):
         result_at = next((at for at, gap in enumerate(between, 1) if not _OPERATOR.fullmatch(gap)), None)
-        if result_at is None:  # nobody worked it out
+        if result_at is None:  # an unfinished calculation
             return None, ["cut-off"]
         return found[result_at], ["ambiguous"]  # "30 + 24 is 54"
     things = _things(span, found)
@@ -203,7 +203,7 @@ def _one(found: list[Number]) -> Number | None:
 
 
 def _things(span: str, found: list[Number]) -> list[str]:
-    """What is counted, where a span is nothing but two or more counts: "3 snakes and 56 alligators"; else nothing."""
+    """The things counted by a span that consists of two or more counts: "3 snakes and 56 alligators"; else nothing."""
     if len(found) > 6 or span[: found[0].start].strip(" :\n\t$") or "=" in span:
         return []
     things = []
@@ -216,7 +216,7 @@ def _things(span: str, found: list[Number]) -> list[str]:
 
 
 def _asks(asked: str, thing: str) -> bool:
-    """Whether a question for so many of something asks for this thing and for no other beside it."""
+    """Whether a question "How many …" asks for this thing and no other."""
     words = asked.lower().split()
     return thing.split()[-1] in words and "and" not in words
 
@@ -265,7 +265,7 @@ def same(number: Number, gold: Number) -> bool:
 
 
 def show(value: Fraction) -> str:
-    """A number as a person writes it: an integer, a short decimal, else a fraction."""
+    """A number for people: an integer or a short decimal."""
     if value.denominator == 1:
         return str(value.numerator) if abs(value.numerator) < 10**30 else f"{float(value):.6g}"
     decimal = f"{float(value):.10g}"

@@ -1,8 +1,7 @@
-"""The format `text`: a short string, compared without case, quotes, outer punctuation and a leading article.
+"""The format `text`: a short text, compared without case, quotes, outer punctuation and a leading article.
 
-Letters that are spelled out ("n a o i", "s-e-e-n") equal the word they make. In a sentence the quoted string
-counts, else what follows "is". An answer that only contains the gold is not correct: what else it holds may
-contradict it.
+Letters that are spelled out ("n a o i", "s-e-e-n") equal the word they make. In a sentence the quoted text counts, else
+the text after "is". An answer that only contains the gold answer is wrong: the rest may contradict it.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
 
 
 def canonical(text: str) -> str:
-    """A text without what does not matter."""
+    """A text without case, outer punctuation and a leading article."""
     text = " ".join(unicodedata.normalize("NFKC", text).casefold().split()).strip(_OUTER)
     for article in _ARTICLES:
         if text.startswith(article) and not _SPELLED.fullmatch(text):
@@ -49,7 +48,7 @@ def canonical(text: str) -> str:
 
 
 def _answer(span: str, is_marked: bool) -> str:
-    """What a sentence answers: its last quoted string, what follows its last "is", or all of it."""
+    """The answer of a sentence: its last quoted text, the text after its last "is", or all of it."""
     quoted = [next(group for group in match.groups() if group) for match in _QUOTED.finditer(span)]
     if quoted:
         return quoted[-1]

@@ -1,7 +1,7 @@
 """The format `yes_no`: yes or no, also as true or false.
 
-A span that begins with the word is decided by it ("No, a spider would …"); else it must hold one of the two and
-not the other. "Yes and no", "yes or no" and "it depends" do not decide.
+A span that begins with the word is decided by it ("No, a spider would …"); any other must contain one of the two and
+not the other. "Yes and no", "yes or no" and "it depends" decide nothing.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _begins(span: str) -> bool:
 
 
 def _speaks(span: str, match: re.Match[str]) -> bool:
-    """Whether a word within a sentence is an answer: "no" before a noun ("has no wings") is none."""
+    """Whether a word within a sentence is an answer; "no" before a noun ("has no wings") is not."""
     if match[1].lower() not in ("no", "true", "false"):
         return True
     after = span[match.end() :].lstrip("\"'*)")

@@ -283,10 +283,10 @@ def test_plans_carry_their_words_and_what_comes_first(tmp_path: Path, connection
     ("shots", "message"),
     [
         (None, r"shots.jsonl: no such file"),
-        ([{"question": "a?", "answer": "yes"}], r"shots.jsonl:1: rationale: missing"),
+        ([{"question": "a?", "answer": "yes"}], r"shots.jsonl:1: rationale: required"),
         (
             [{"question": "is it 1?", "rationale": "So.", "answer": "yes"}],
-            "every example is itself a question",
+            "every example is a question",
         ),
         (
             [{"question": f"{n}?", "rationale": "So.", "answer": "yes"} for n in range(65)],

@@ -60,7 +60,7 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
         ),
         pytest.param(
             GOOD + '[[plans]]\nname = "p"\nrationales = 8\nmax_rationales = 4\n',
-            "config.toml:9: plans.p: max_rationales is 4, below rationales = 8",
+            "config.toml:9: plans.p: max_rationales = 4 must not be below rationales = 8",
             id="a ceiling below the base",
         ),
         pytest.param(
@@ -70,7 +70,7 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
         ),
         pytest.param(
             GOOD + '[[plans]]\nname = "p"\nteachers = ["practice"]\nfallback_teachers = ["practice"]\n',
-            "config.toml:9: plans.p: practice stands twice among teachers and fallback_teachers",
+            "config.toml:9: plans.p: practice occurs twice in teachers and fallback_teachers",
             id="a fallback of its own",
         ),
         pytest.param(

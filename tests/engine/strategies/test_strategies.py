@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from engine.config import PlanConfig
+from engine.config import PlanConfig, PromptsConfig
 from engine.errors import ConfigError
 from engine.strategies import (
     PLAIN,
@@ -12,10 +12,12 @@ from engine.strategies import (
     Conversation,
     Exemplar,
     Settings,
+    Strategy,
     Wording,
     strategy,
 )
 from engine.strategies.exemplars import exemplars_of
+from engine.strategies.templates import placeholders
 from engine.tasks.builtin import BUILTIN_TASKS
 from engine.tasks.question import Question
 from engine.teachers.messages import Completion, Usage
@@ -252,3 +254,23 @@ def test_every_shipped_example_is_right(builtin: str, form: str, example: Exempl
 def test_every_builtin_task_has_examples() -> None:
     assert all(exemplars_of(name, "text") for name in BUILTIN_TASKS)
     assert exemplars_of("gsm8k", "number") == ()
+
+
+@pytest.mark.parametrize("each", STRATEGIES.values(), ids=lambda each: each.name)
+def test_the_facts_of_a_strategy_fit_its_templates(each: Strategy) -> None:
+    assert each.documentation.endswith(".")
+    assert set(each.templates) <= set(PromptsConfig.model_fields), "templates that can be configured"
+    for template in each.templates.values():
+        assert template.required <= template.places
+        assert template.text is None or set(placeholders(template.text)) <= template.places
+        assert template.text is None or template.required <= set(placeholders(template.text))
+    assert not (each.hinted and each.baseline_rank is not None), "a hint is not a baseline"
+    assert ("exemplars" in each.templates["prompt"].places) is each.needs_exemplars
+
+
+def test_baselines_have_an_order_and_two_are_shown_as_the_teacher() -> None:
+    ranked = [each for each in STRATEGIES.values() if each.baseline_rank is not None]
+    names = [each.name for each in sorted(ranked, key=lambda each: each.baseline_rank or 0)]
+    assert names == ["zero-shot", "zero-shot-cot", "zero-shot-cot-chat", "few-shot-cot"]
+    assert [each.report_name for each in ranked].count("teacher") == 2
+    assert [each.name for each in STRATEGIES.values() if not each.writes_rationale] == ["zero-shot"]
