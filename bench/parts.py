@@ -20,8 +20,8 @@ from engine.teachers.client import Answer, TeacherClient
 from engine.teachers.messages import Message, Request
 from state.claims import ClaimedSample, ClaimRequest, claim
 from state.database import open_writer
+from state.enums import Outcome, SampleState
 from state.outcomes import Ending, SampleEnd, Verdict, record
-from state.tables import Outcome, SampleState
 
 GROUP = 100
 """Samples of a transaction: about what the daemon has with 100 in flight."""

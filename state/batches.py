@@ -12,12 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlmodel import Session
-
 from state.bulk import insert, storable
 from state.database import now_ms
+from state.enums import BatchState, Outcome
 from state.sqlite import Connection
-from state.tables import BatchState, Outcome
 
 OUT = (BatchState.CREATING, BatchState.LIVE)
 """States in which a provider has, or may have, the batch."""
@@ -125,7 +123,7 @@ def end_batches(connection: Connection, ends: Sequence[BatchEnd]) -> list[None]:
     """Ends batches; what is open of them is released, at no cost."""
     for end in ends:
         of_batch = "a.id IN (SELECT attempt_id FROM batch_attempt WHERE batch_id = ?)"
-        _release(connection.execute, of_batch, (end.batch_id,), end.reason)
+        _release(connection, of_batch, (end.batch_id,), end.reason)
         connection.execute(
             "UPDATE batch SET state = ?, reason = ?, ended_at = ? WHERE id = ?",
             storable((end.state.value, end.reason, now_ms(), end.batch_id)),
@@ -193,31 +191,28 @@ def open_rows(connection: Connection, batch_id: int) -> list[StoredRow]:
     ]
 
 
-def release_unsent(opened: Session, boot_id: int) -> None:
-    """At a start: attempts of earlier boots that a Batch API's teacher was never sent are given back.
+def release_unsent(connection: Connection, session_id: int) -> None:
+    """Gives back attempts of earlier daemon sessions that were claimed for a batch which was never requested.
 
-    They were claimed for a batch, and no batch of theirs was ever asked for: nothing can have been paid.
+    No provider ever saw them, so nothing can have been billed.
     """
-
-    def run(sql: str, values: tuple[Any, ...] = ()) -> Any:
-        return opened.connection().exec_driver_sql(sql, values)
-
     unsent = (
         "a.boot_id <> ? AND (EXISTS (SELECT 1 FROM batch_attempt ba JOIN batch b ON b.id = ba.batch_id"
         f" WHERE ba.attempt_id = a.id AND b.state = '{BatchState.NEW.value}')"
         " OR (a.teacher_id IN (SELECT id FROM teacher WHERE dialect = 'openai-batch')"
         " AND NOT EXISTS (SELECT 1 FROM batch_attempt ba WHERE ba.attempt_id = a.id)))"
     )
-    _release(run, unsent, (boot_id,), "the daemon died before it was sent")
-    run(
+    _release(connection, unsent, (session_id,), "the daemon died before it was sent")
+    connection.execute(
         "UPDATE batch SET state = ?, reason = 'the daemon died before it was made', ended_at = ? WHERE state = ?"
         " AND boot_id <> ?",
-        (BatchState.DROPPED.value, now_ms(), BatchState.NEW.value, boot_id),
+        (BatchState.DROPPED.value, now_ms(), BatchState.NEW.value, session_id),
     )
 
 
-def _release(run: Any, where: str, values: tuple[Any, ...], reason: str) -> None:
-    """Open attempts that fit end as released; what they had reserved is given back."""
+def _release(connection: Connection, where: str, values: tuple[Any, ...], reason: str) -> None:
+    """Ends the open attempts that fit as released; their reservation is given back."""
+    run = connection.execute
     where = f"a.outcome IS NULL AND {where}"
     run(
         "UPDATE teacher SET reserved_micros = reserved_micros - t.micros FROM (SELECT a.teacher_id,"

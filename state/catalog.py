@@ -18,6 +18,7 @@ from state.bulk import storable
 from state.database import now_ms
 from state.needs import rebuild
 from state.order import place_of
+from state.orm import driver_connection
 from state.slots import is_over, out_elsewhere, read
 from state.sqlite import Connection
 from state.tables import Plan, Task, Teacher
@@ -205,7 +206,7 @@ def superseded(opened: Session, plan: Plan) -> list[Plan]:
 
 def reconcile(opened: Session, plan: Plan) -> None:
     """Counts a plan's samples anew, and what follows from them; its cursor goes to the first gap in the base."""
-    connection = _driver(opened)
+    connection = driver_connection(opened)
     rows = connection.execute(
         "SELECT s.replicate, count(*), sum(s.state = 'stored'), coalesce(sum(s.verdict = 1), 0),"
         " coalesce(sum(s.verdict = 0), 0), sum(s.state = 'failed')"
@@ -232,7 +233,7 @@ def reconcile(opened: Session, plan: Plan) -> None:
 def over(opened: Session, plan: Plan) -> bool:
     """Whether a plan has nothing more to claim; one that goes by its verdicts then wants what it took."""
     assert plan.id is not None
-    connection = _driver(opened)
+    connection = driver_connection(opened)
     found = is_over(connection, read(connection, plan.id))
     if found and (plan.target or plan.want):
         plan.wanted, plan.skipped = plan.claimed, 0
@@ -244,13 +245,7 @@ def over(opened: Session, plan: Plan) -> bool:
 def shared_out(opened: Session, plan: Plan) -> bool:
     """Whether another plan claimed samples that this one asks for too, and they have not ended."""
     assert plan.id is not None
-    return out_elsewhere(_driver(opened), [plan.id])[0]
-
-
-def _driver(opened: Session) -> Connection:
-    """The session's connection, in its transaction, for statements of hot paths."""
-    connection: Connection = opened.connection().connection.driver_connection  # type: ignore[assignment]
-    return connection
+    return out_elsewhere(driver_connection(opened), [plan.id])[0]
 
 
 def _first_gap(connection: Connection, plan: Plan, begun: dict[int, int]) -> int:

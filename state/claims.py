@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from state.batches import IN_A_BATCH
 from state.bulk import insert
 from state.database import now_ms
+from state.enums import Outcome, SampleState
 from state.needs import refresh
 from state.slots import PlanSlots, Slot, choose, is_over, read
 from state.sqlite import Connection
-from state.tables import Outcome, SampleState
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

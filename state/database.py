@@ -15,11 +15,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
-from sqlmodel import Session
-
 from state import sqlite
 from state.errors import (
     StateDamaged,
@@ -125,24 +120,34 @@ def _reader(path: Path) -> Connection:
 
 
 @contextmanager
-def session(path: Path) -> Iterator[Session]:
-    """A short SQLModel session for cold paths: one IMMEDIATE transaction, committed at the end.
+def transaction(path: Path) -> Iterator[Connection]:
+    """A short IMMEDIATE transaction on a connection of its own, committed at the end.
 
     Raises:
         StateLocked: another process held the database for longer than the busy timeout.
         StateDamaged: it is damaged.
     """
-    engine = _engine(path)
     try:
-        with Session(engine, expire_on_commit=False) as opened:
-            yield opened
-            opened.commit()
-    except DBAPIError as error:
-        if (known := told(error.orig, path)) is not None:
+        with closing(connect_to_write(path)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+    except sqlite.DatabaseError as error:
+        if (known := told(error, path)) is not None:
             raise known from None
         raise
-    finally:
-        engine.dispose()
+
+
+def connect_to_write(path: Path) -> Connection:
+    """A further writing connection to a database that exists; autocommit until its caller begins a transaction."""
+    connection = _connect(path, f"file:{_quoted(path)}?mode=rw")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
 
 
 def backup_path(path: Path, mark: str = "") -> Path:
@@ -159,20 +164,6 @@ def backup(connection: Connection, path: Path) -> Path:
     with closing(sqlite.dbapi.connect(str(target))) as copy:
         connection.backup(copy, pages=-1)
     return target
-
-
-def _engine(path: Path) -> Engine:
-    def connect() -> Connection:
-        connection = _connect(path, f"file:{_quoted(path)}?mode=rw")
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = FULL")
-        return connection
-
-    engine = create_engine("sqlite://", creator=connect, module=sqlite.dbapi, poolclass=NullPool)
-    # The driver's own transactions are off; a write must never start as a read, or it may fail with
-    # SQLITE_BUSY_SNAPSHOT whatever the busy timeout says.
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-    return engine
 
 
 def _connect(path: Path, uri: str) -> Connection:

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 from state.bulk import insert, rows_json, storable
 from state.database import now_ms
+from state.enums import Outcome, SampleState
 from state.logprobs import Packed
 from state.needs import refresh
 from state.sqlite import Connection
-from state.tables import Outcome, SampleState
 
 
 @dataclass(kw_only=True, slots=True)  # not frozen, as the two below: that triples the cost of making one

@@ -24,8 +24,8 @@ from engine.config import PlanConfig
 from state.batches import StoredBatch, StoredRow, batches_out, open_rows, stranded
 from state.claims import ClaimedSample, OpenAttempt, received_turns
 from state.database import open_reader
+from state.enums import BatchState
 from state.sqlite import Connection
-from state.tables import BatchState
 
 
 async def take_up_batches(

@@ -22,8 +22,8 @@ from engine.teachers.dialects import openai_batch
 from engine.teachers.dialects.openai_batch import BatchInfo, Row
 from engine.teachers.failures import Failure, MalformedAnswer
 from state.claims import OpenAttempt
+from state.enums import Outcome, SampleState
 from state.outcomes import Ending, SampleEnd, record
-from state.tables import Outcome, SampleState
 from state.writer import Writer
 
 

@@ -30,7 +30,6 @@ from engine.tasks import GivenTask, load_task, source_stamp
 from engine.teachers.dialects import dialect
 from engine.teachers.keys import TeacherKey, environment, load_keys
 from state import sqlite
-from state.boots import BootInfo, replace_config, start_boot
 from state.budget import budget_in_force
 from state.catalog import (
     KnownTask,
@@ -47,8 +46,10 @@ from state.catalog import (
     sync_task,
     sync_teacher,
 )
-from state.database import open_reader, session
+from state.daemon_sessions import StartedSession, replace_config, start_session
+from state.database import open_reader
 from state.errors import StateError
+from state.orm import driver_connection, orm_session
 from state.tables import Teacher as TeacherRow
 
 
@@ -69,7 +70,7 @@ class Input:
 class Catalog:
     """What `state.db` knows of the configuration, after the sync."""
 
-    boot: BootInfo
+    boot: StartedSession
     teachers: dict[str, TeacherRow]
     plans: list[ActivePlan]
     task_ids: dict[str, int]
@@ -154,7 +155,7 @@ def _named(where: str) -> Iterator[None]:
 def synchronise(config: Config, given: Input) -> Catalog:
     """Records this start and brings tasks, teachers and plans in line, in one transaction each."""
     pid = os.getpid()
-    boot = start_boot(
+    boot = start_session(
         config.database,
         pid=pid,
         pid_started=start_time(pid) or 0.0,
@@ -163,7 +164,7 @@ def synchronise(config: Config, given: Input) -> Catalog:
         config=resolved(config),
     )
     overlap = overlaps_of_new(config, given)
-    with session(config.database) as opened:
+    with orm_session(config.database) as opened:
         return _sync(opened, config, given, boot, overlap, recount_all=not boot.previous_ended)
 
 
@@ -186,7 +187,7 @@ def overlaps_of_new(config: Config, given: Input) -> dict[str, list[str]]:
 
 
 def resynchronise(
-    config: Config, given: Input, boot: BootInfo, *, in_hand: Collection[int], mended: Collection[str]
+    config: Config, given: Input, boot: StartedSession, *, in_hand: Collection[int], mended: Collection[str]
 ) -> Catalog:
     """Brings `state.db` in line with a configuration that was read again, in one transaction.
 
@@ -198,8 +199,8 @@ def resynchronise(
         mended: teachers whose key or address is another, so that their park is lifted.
     """
     overlap = overlaps_of_new(config, given)
-    with session(config.database) as opened:
-        replace_config(opened, boot.id, resolved(config))
+    with orm_session(config.database) as opened:
+        replace_config(driver_connection(opened), boot.id, resolved(config))
         return _sync(opened, config, given, boot, overlap, in_hand=in_hand, mended=mended)
 
 
@@ -207,7 +208,7 @@ def _sync(
     opened: Session,
     config: Config,
     given: Input,
-    boot: BootInfo,
+    boot: StartedSession,
     overlap: Mapping[str, list[str]],
     *,
     recount_all: bool = False,

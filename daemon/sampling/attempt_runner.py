@@ -29,8 +29,8 @@ from daemon.sampling.teacher import Teacher
 from engine.teachers.client import Answer
 from engine.teachers.failures import Failure
 from state.claims import AttemptRequest, OpenAttempt, open_attempts, open_groups
+from state.enums import Outcome, SampleState
 from state.outcomes import Ending, SampleEnd, record, record_groups
-from state.tables import Outcome, SampleState
 from state.writer import Writer
 
 PERMANENT_PARKS = 20

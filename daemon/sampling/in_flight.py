@@ -13,8 +13,8 @@ from daemon.sampling.jobs import Job
 from daemon.sampling.teacher import Teacher
 from engine.teachers.messages import Completion, Usage
 from state.claims import OpenAttempt
+from state.enums import Outcome
 from state.outcomes import Ending
-from state.tables import Outcome
 
 
 class InFlightRequest:

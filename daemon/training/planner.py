@@ -18,8 +18,8 @@ from daemon.training.trigger import Due, Stock, due
 from engine.config import Config, StudentConfig
 from engine.config.root import expand
 from state.database import now_ms, open_reader
+from state.enums import RunState
 from state.runs import NewRun, RunChange, change_run, create_run, existing_triggers
-from state.tables import RunState
 from state.writer import Writer
 
 TICK_S = 0.5

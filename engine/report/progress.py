@@ -13,7 +13,7 @@ from typing import Literal
 
 from engine.config.experiment import BASELINES, ExperimentCell, ExperimentConfig, cells
 from engine.config.root import expand
-from state.tables import ACTIVE_RUN_STATES, RunState
+from state.enums import ACTIVE_RUN_STATES, RunState
 from state.views.matrix import PlanStanding, RunStanding, Standing
 
 State = Literal["failed", "training", "queued", "sampling", "waiting", "done"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from state.heartbeat import PulseData
+from state.heartbeat import HeartbeatData
 from state.views.format import duration
 from state.views.status_records import DaemonStatus, RunStatus, Status, TaskStatus, TeacherStatus, Trouble
 from state.views.triggers import student_names
@@ -14,7 +14,7 @@ MOST = 3
 """Failed runs that are named."""
 
 
-def general(daemon: DaemonStatus, pulse: PulseData) -> list[Trouble]:
+def general(daemon: DaemonStatus, heartbeat: HeartbeatData) -> list[Trouble]:
     """Of the daemon itself."""
     found = []
     if daemon.silent:
@@ -31,13 +31,13 @@ def general(daemon: DaemonStatus, pulse: PulseData) -> list[Trouble]:
                 remedy="`coterie run` goes on",
             )
         )
-    if pulse.notice:
-        found.append(Trouble(what=pulse.notice))
+    if heartbeat.notice:
+        found.append(Trouble(what=heartbeat.notice))
     found += [
         Trouble(
             what=f"the limits of teacher {name} are shared with {now.shared_with} other process(es) of this machine"
         )
-        for name, now in pulse.teachers.items()
+        for name, now in heartbeat.teachers.items()
         if now.shared_with
     ]
     found += [
@@ -45,7 +45,7 @@ def general(daemon: DaemonStatus, pulse: PulseData) -> list[Trouble]:
             what=f"teacher {name} waits {duration(now.resumes_in_s)} for the end of a limit a day",
             subject=f"teacher:{name}",
         )
-        for name, now in pulse.teachers.items()
+        for name, now in heartbeat.teachers.items()
         if now.bound_by == "limit a day"
     ]
     return found
@@ -105,7 +105,7 @@ def bound_by(status: Status, task: TaskStatus) -> str:
         name for plan in status.plans if plan.task == task.name for name in plan.teacher.split(", ") if name
     }
     for name in sorted(names):
-        now = status.pulse.teachers.get(name)
+        now = status.heartbeat.teachers.get(name)
         if now is not None and now.bound_by:
             return f"{now.bound_by} of {name}"
     return ""

@@ -79,9 +79,9 @@ def plain_line(status: Status) -> str:
     parts = [f"{daemon.state} {duration(daemon.uptime_s)}" if daemon.uptime_s else daemon.state]
     parts.append(money(status.spend.usd, status.spend.cap_usd))
     if daemon.alive:
-        pulse = status.pulse
-        rate = f"{pulse.requests_per_second:.1f} req/s"
-        parts.append(rate + (f" 429 {percent(pulse.share_429, 1)}" if pulse.share_429 else ""))
+        heartbeat = status.heartbeat
+        rate = f"{heartbeat.requests_per_second:.1f} req/s"
+        parts.append(rate + (f" 429 {percent(heartbeat.share_429, 1)}" if heartbeat.share_429 else ""))
     parts += [_task(task) for task in status.tasks]
     parts += [_run(run) for run in status.active_runs]
     parts += [f"! {textwrap.shorten(notice, 120, placeholder='…')}" for notice in status.notices]

@@ -13,10 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from state.budget import budget_in_force
-from state.heartbeat import PulseData
+from state.heartbeat import HeartbeatData
 from state.sqlite import Connection
 from state.views.alerts import failures, general, parked
 from state.views.costs import widest, with_shared
@@ -112,16 +110,16 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
             connection,
             "SELECT id, kind, args, created_at FROM command WHERE state = 'pending' ORDER BY id LIMIT 100",
         )
-    daemon, config, pulse = _daemon(boot, beat, now_ms, alive)
+    daemon, config, heartbeat = _daemon(boot, beat, now_ms, alive)
     cap_usd = budget_in_force(connection, _cap(config))
-    teachers = tuple(_teacher(row, pulse if daemon.alive else None) for row in teacher_rows if row[5])
+    teachers = tuple(_teacher(row, heartbeat if daemon.alive else None) for row in teacher_rows if row[5])
     plans = tuple(with_shared([_plan(row, daemon.alive) for row in plan_rows]))
     runs = tuple(
         RunStatus(**dict(zip(_RUN_FIELDS, (*row[:-1], row[-1] or ""), strict=True)))
         for row in reversed(run_rows)
     )
     # Of the last minutes: while the daemon drains or is paused they say nothing of what is to come.
-    rates = pulse.tasks if daemon.state == "running" else {}
+    rates = heartbeat.tasks if daemon.state == "running" else {}
     tasks = tuple(_task(row, plans, runs, config, rates, best.get(row[0])) for row in task_rows)
     return Status(
         at=now_ms,
@@ -137,12 +135,12 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
         plans=plans,
         teachers=teachers,
         runs=runs,
-        troubles=(*general(daemon, pulse), *parked(teachers), *failures(runs, config)),
+        troubles=(*general(daemon, heartbeat), *parked(teachers), *failures(runs, config)),
         commands=tuple(
             PendingCommand(id=row[0], kind=row[1], args=loaded(row[2], dict), created_at=row[3])
             for row in command_rows
         ),
-        pulse=pulse,
+        heartbeat=heartbeat,
     )
 
 
@@ -154,16 +152,16 @@ _RUN_FIELDS = (
 
 def _daemon(
     boot: Any, beat: Any, now_ms: int, alive: Callable[[int], bool]
-) -> tuple[DaemonStatus, dict[str, Any], PulseData]:
+) -> tuple[DaemonStatus, dict[str, Any], HeartbeatData]:
     if boot is None:
-        return DaemonStatus(state="stopped"), {}, PulseData()
+        return DaemonStatus(state="stopped"), {}, HeartbeatData()
     boot_id, pid, host, started_at, ended_at, exit_reason, config_text, pid_started = boot
     config = loaded(config_text, dict)
-    pulse_at = beat[1] if beat is not None and beat[0] == boot_id else None
-    last = pulse_at if pulse_at is not None else started_at
+    heartbeat_at = beat[1] if beat is not None and beat[0] == boot_id else None
+    last = heartbeat_at if heartbeat_at is not None else started_at
     here = host == socket.gethostname()
     gone = now_ms - last > STALE_MS or (here and not alive(pid))
-    common = {"pid": pid, "boot_id": boot_id, "pulse_at": pulse_at, "ended_at": ended_at}
+    common = {"pid": pid, "boot_id": boot_id, "heartbeat_at": heartbeat_at, "ended_at": ended_at}
     if ended_at is not None or gone:
         state = "stopped" if ended_at is not None else "down"
         uptime = max(
@@ -178,26 +176,19 @@ def _daemon(
                 **common,
             ),
             config,
-            PulseData(),
+            HeartbeatData(),
         )
-    pulse = _pulse(beat[3]) if pulse_at is not None else PulseData()
+    heartbeat = HeartbeatData.from_json(beat[3]) if heartbeat_at is not None else HeartbeatData()
     return (
         DaemonStatus(
-            state=beat[2] if pulse_at is not None else "starting",
+            state=beat[2] if heartbeat_at is not None else "starting",
             uptime_s=max(0, now_ms - started_at) / 1000,
-            loop_lag_ms=pulse.loop_lag_ms,
+            loop_lag_ms=heartbeat.loop_lag_ms,
             **common,
         ),
         config,
-        pulse,
+        heartbeat,
     )
-
-
-def _pulse(text: str) -> PulseData:
-    try:
-        return PulseData.model_validate_json(text)
-    except ValidationError:  # of another version: the counters still tell most of it
-        return PulseData()
 
 
 def _cap(config: dict[str, Any]) -> float | None:
@@ -243,8 +234,8 @@ def _plan(row: Any, alive: bool) -> PlanStatus:
     )
 
 
-def _teacher(row: Any, pulse: PulseData | None) -> TeacherStatus:
-    now = pulse.teachers.get(row[1]) if pulse is not None else None
+def _teacher(row: Any, heartbeat: HeartbeatData | None) -> TeacherStatus:
+    now = heartbeat.teachers.get(row[1]) if heartbeat is not None else None
     return TeacherStatus(
         id=row[0],
         name=row[1],

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from state.heartbeat import PulseData
-from state.tables import ACTIVE_RUN_STATES
+from state.enums import ACTIVE_RUN_STATES
+from state.heartbeat import HeartbeatData
 from state.views.triggers import Trigger
 
 
@@ -19,7 +19,7 @@ class DaemonStatus:
     boot_id: int | None = None
     uptime_s: float | None = None
     loop_lag_ms: float | None = None
-    pulse_at: int | None = None
+    heartbeat_at: int | None = None
     ended_at: int | None = None
     exit_reason: str = ""
     silent: bool = False  # down by its pulse, though its process is there: it cannot write, or was stopped
@@ -196,7 +196,7 @@ class Status:
     runs: tuple[RunStatus, ...]  # by id, oldest first
     troubles: tuple[Trouble, ...]
     commands: tuple[PendingCommand, ...]
-    pulse: PulseData = field(default_factory=PulseData)  # empty while no daemon runs
+    heartbeat: HeartbeatData = field(default_factory=HeartbeatData)  # empty while no daemon runs
 
     @property
     def notices(self) -> tuple[str, ...]:

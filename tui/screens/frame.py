@@ -50,7 +50,7 @@ def header(status: Status | None, width: int, *, now: int, frozen: bool, readonl
     if status is None:
         return say(" ", ("reading …", "dim"))
     daemon = status.daemon
-    at = daemon.pulse_at if daemon.pulse_at is not None else daemon.ended_at
+    at = daemon.heartbeat_at if daemon.heartbeat_at is not None else daemon.ended_at
     age = duration(max(0, now - at) / 1000) if at is not None else ""
     stale = lost or (at is not None and now - at > 5_000 and daemon.alive)
     parts: list[Part] = [(0, say(" ", state_word(daemon.state)))]

@@ -8,7 +8,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 
-from state.heartbeat import TeacherPulse
+from state.heartbeat import TeacherHeartbeat
 from state.sqlite import Connection
 from state.views.format import cost, count, duration, money, percent, short
 from state.views.status_records import Status, TeacherStatus
@@ -167,7 +167,7 @@ def paint_teacher(status: Status, teacher: TeacherStatus | None, counted: Tally,
     """One teacher: why it waits, its limits, its answers, its cost."""
     if teacher is None:
         return say()
-    now = status.pulse.teachers.get(teacher.name) or TeacherPulse()
+    now = status.heartbeat.teachers.get(teacher.name) or TeacherHeartbeat()
     head = [say(state_word(teacher.state), (f"  {one_line(teacher.model)}", "dim"))]
     if now.resumes_in_s is not None:
         head.append(say((f"goes on in {duration(now.resumes_in_s)}", "yellow")))
