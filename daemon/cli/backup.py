@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from engine.config import load_config
+from daemon.cli.database_path import database_path
 from engine.errors import UsageError
 from state.database import backup_path
 from state.errors import StateMissing
@@ -14,14 +14,14 @@ from state.health import copy_to
 
 def command(arguments: argparse.Namespace) -> int:
     """Writes the copy; prints where it is and how large."""
-    config = load_config(arguments.config)
-    if not config.database.exists():
-        raise StateMissing(f"{config.database}: no state database yet. `coterie run` creates it.")
-    target = arguments.output or backup_path(config.database)
+    database = database_path(arguments.config)
+    if not database.exists():
+        raise StateMissing(f"{database}: no state database yet. `coterie run` creates it.")
+    target = arguments.output or backup_path(database)
     if not target.parent.is_dir():
         raise UsageError(f"{target}: the folder {target.parent} is not there; make it first")
     try:
-        size = copy_to(config.database, target)
+        size = copy_to(database, target)
     except FileExistsError:
         raise UsageError(f"{target} is there already and was left as it is; give another with -o") from None
     except OSError as error:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 
 EXIT_CODES = (
@@ -17,27 +17,37 @@ Command = Callable[[argparse.Namespace], int]
 
 def parse(argv: list[str]) -> argparse.Namespace:
     """The arguments; `command` is what to call with them."""
-    arguments = build().parse_args(argv)
+    arguments = build(whole="teacher" in argv).parse_args(argv)
     if arguments.name == "teacher":
         arguments.config = None
     return arguments
 
 
-def build() -> argparse.ArgumentParser:
-    """The whole command line."""
+class _Version(argparse.Action):
+    """Prints the version; looking it up is slow, so it is done only here."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"coterie {version('coterie')}\n")
+        parser.exit()
+
+
+def build(*, whole: bool = True) -> argparse.ArgumentParser:
+    """The command line; the options of `coterie teacher` are left out unless `whole`, as they are slow to import."""
     parser = argparse.ArgumentParser(
         prog="coterie",
         description="Turns large language models into reasoning teachers (Fine-tune-CoT).",
         epilog=EXIT_CODES,
     )
-    parser.add_argument("--version", action="version", version=f"coterie {version('coterie')}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
     _run(commands)
     _watch(commands)
     _control(commands)
     _look(commands)
     _config(commands)
-    _teacher(commands)
+    _teacher(commands, whole=whole)
     return parser
 
 
@@ -262,14 +272,15 @@ def _config(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.set_defaults(command=_later("config"))
 
 
-def _teacher(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _teacher(commands: argparse._SubParsersAction[argparse.ArgumentParser], *, whole: bool) -> None:
     parser = commands.add_parser(
         "teacher",
         help="serve the built-in teacher, OpenAI-compatible",
         description="Serves the built-in teacher: it solves the builtin tasks, or replays recorded completions.",
         epilog="example: coterie teacher --port 8000 --fault 500=0.02,reset=0.01",
     )
-    from engine.practice.options import add_arguments
+    if whole:
+        from engine.practice.options import add_arguments
 
-    add_arguments(parser)
+        add_arguments(parser)
     parser.set_defaults(command=_later("teacher"))

@@ -7,7 +7,7 @@ import json
 import sys
 from contextlib import closing
 
-from engine.config import load_config
+from daemon.cli.database_path import database_path
 from state.database import now_ms, open_reader
 from state.safe import safe
 from state.views.matrix import Standing, read_standing
@@ -17,8 +17,7 @@ from state.views.status_text import screen
 
 def command(arguments: argparse.Namespace) -> int:
     """Prints the status."""
-    config = load_config(arguments.config)
-    with closing(open_reader(config.database)) as connection:
+    with closing(open_reader(database_path(arguments.config))) as connection:
         status = read_status(connection, now_ms())
         standing = read_standing(connection)
     told = _experiment(standing)
@@ -31,9 +30,9 @@ def command(arguments: argparse.Namespace) -> int:
 
 
 def _experiment(standing: Standing) -> str | None:
-    if "experiment" not in standing.config or standing.config["experiment"] is None:
+    if standing.config.get("experiment") is None:
         return None
-    from engine.config.experiment import stored_experiment  # with what it needs, only where there is one
+    from engine.config.experiment import stored_experiment  # slow to import, so only where there is one
     from engine.report.progress import line
 
     experiment = stored_experiment(standing.config)
