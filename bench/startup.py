@@ -62,7 +62,9 @@ def _best(what: str, home: House, *arguments: str) -> Row:
 
 def _status(home: House, runs: int) -> Row:
     """CPU of `coterie status` against a library that most Python programs import, turn by turn."""
-    pairs = [(home.command("status"), measured("timeit", "-n1", "-r1", "import pydantic")) for _ in range(runs)]
+    pairs = [
+        (home.command("status"), measured("timeit", "-n1", "-r1", "import pydantic")) for _ in range(runs)
+    ]
     status = median(ran.cpu_s for ran, _ in pairs)
     reference = median(ran.cpu_s for _, ran in pairs)
     return Row(

@@ -91,6 +91,22 @@ class StoredRow:
     unknowns: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanOfBatch:
+    """A plan as its row has it, and its money: `used_micros` includes what is reserved."""
+
+    id: int
+    task_id: int
+    task: str
+    answer_format: str
+    settings: dict[str, Any]
+    fingerprint: str
+    teachers: tuple[str, ...]
+    wanted: int
+    used_micros: int
+    reserved_micros: int
+
+
 def add_batches(connection: Connection, batches: Sequence[NewBatch]) -> list[int]:
     """Writes batches and whose attempts they hold; their ids."""
     ids: list[int] = []
@@ -164,6 +180,27 @@ def stranded(connection: Connection, served: Sequence[int]) -> list[tuple[str, i
         " AND b.teacher_id NOT IN (SELECT value FROM json_each(?)) GROUP BY t.id ORDER BY t.id",
         (json.dumps(list(served)),),
     ).fetchall()
+
+
+def plan_of_batch(connection: Connection, plan_id: int) -> PlanOfBatch:
+    """A plan whose samples are in a batch; it may no longer be in the configuration."""
+    row = connection.execute(
+        "SELECT p.task_id, t.name, t.answer_format, p.settings, p.recipe, p.teachers, p.wanted,"
+        " p.spent_micros + p.reserved_micros, p.reserved_micros FROM plan p JOIN task t ON t.id = p.task_id WHERE p.id = ?",
+        (plan_id,),
+    ).fetchone()
+    return PlanOfBatch(
+        id=plan_id,
+        task_id=row[0],
+        task=row[1],
+        answer_format=row[2],
+        settings=json.loads(row[3]),
+        fingerprint=row[4],
+        teachers=tuple(json.loads(row[5])),
+        wanted=row[6],
+        used_micros=row[7],
+        reserved_micros=row[8],
+    )
 
 
 def open_rows(connection: Connection, batch_id: int) -> list[StoredRow]:

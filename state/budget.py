@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from state.sqlite import Connection
@@ -42,6 +43,28 @@ def budget_in_force(connection: Connection, configured: float | None) -> float |
         return amount(args["usd"]) if args["instead_of"] == configured else configured
     except (ValueError, TypeError, KeyError):
         return configured
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """Micro-dollars: `used` in all, of which `reserved` for requests in flight."""
+
+    used: int
+    reserved: int
+
+
+def total_spending(connection: Connection) -> Spending:
+    """Of all teachers, former ones included."""
+    row = connection.execute(
+        "SELECT coalesce(sum(spent_micros + reserved_micros), 0), coalesce(sum(reserved_micros), 0) FROM teacher"
+    ).fetchone()
+    return Spending(*row)
+
+
+def spending_by_plan(connection: Connection) -> dict[int, Spending]:
+    """Of each plan, by id."""
+    rows = connection.execute("SELECT id, spent_micros + reserved_micros, reserved_micros FROM plan")
+    return {plan: Spending(used, reserved) for plan, used, reserved in rows}
 
 
 def note_budget(connection: Connection, changes: Sequence[tuple[int, float, float | None]]) -> list[None]:

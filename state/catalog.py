@@ -84,6 +84,11 @@ def read_known(connection: Connection) -> dict[str, KnownTask]:
     }
 
 
+def task_digests(connection: Connection) -> dict[str, str]:
+    """The digest of each stored task's questions, by name."""
+    return dict(connection.execute("SELECT name, digest FROM task").fetchall())
+
+
 def deactivate_all(opened: Session) -> None:
     """Before a sync: only what the configuration names is active after it."""
     opened.exec(update(Task).values(active=0))

@@ -119,6 +119,16 @@ def _reader(path: Path) -> Connection:
     return connection
 
 
+def data_version(connection: Connection) -> int:
+    """A number that changes whenever another connection has written; cheap to ask."""
+    return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+
+def schema_version(connection: Connection) -> int:
+    """The version of the schema, which a newer daemon may raise at any moment."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
 @contextmanager
 def transaction(path: Path) -> Iterator[Connection]:
     """A short IMMEDIATE transaction on a connection of its own, committed at the end.
@@ -159,8 +169,7 @@ def backup_path(path: Path, mark: str = "") -> Path:
 
 def backup(connection: Connection, path: Path) -> Path:
     """Copies the database beside itself (`backups/NAME-vVERSION-TIME.db`) and returns the copy's path."""
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    target = backup_path(path, f"v{version}-")
+    target = backup_path(path, f"v{schema_version(connection)}-")
     with closing(sqlite.dbapi.connect(str(target))) as copy:
         connection.backup(copy, pages=-1)
     return target
@@ -186,7 +195,7 @@ def _identify(connection: Connection, path: Path) -> int:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     if empty and application == 0:  # a daemon makes it at this moment
         raise StateMissing(f"{path}: there is nothing in this state database yet. `coterie run` fills it.")
-    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    version = schema_version(connection)
     if application != APPLICATION_ID:
         raise StateForeign(
             f"{path} is a SQLite database, but not one of Coterie's. It was left untouched; give another "

@@ -77,6 +77,25 @@ class Ending:
     end: SampleEnd | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class UngradedSample:
+    """A stored sample that still needs a verdict."""
+
+    id: int
+    answer: str
+    gold: str
+    question: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanVerdicts:
+    """How a plan's samples ended: correct, wrong, or failed without an answer."""
+
+    correct: int
+    wrong: int
+    failed: int
+
+
 def record(connection: Connection, endings: Sequence[Ending]) -> list[None]:
     """Stores how attempts ended."""
     now = now_ms()
@@ -189,6 +208,27 @@ def _grade(connection: Connection, verdicts: Sequence[tuple[int, Verdict]], now:
         "ON CONFLICT (sample_id, grader) DO UPDATE SET correct = excluded.correct,"
         " extracted = excluded.extracted, reason = excluded.reason, flags = excluded.flags",
     )
+
+
+def ungraded_samples(
+    connection: Connection, *, task_id: int, split: str, fingerprint: str, after: int, limit: int
+) -> list[UngradedSample]:
+    """Stored samples of a plan without a verdict, with ids above `after`, by id."""
+    rows = connection.execute(
+        "SELECT s.id, s.answer, q.gold, q.text FROM sample s JOIN question q ON q.id = s.question_id"
+        " WHERE s.task_id = ? AND s.split = ? AND s.verdict IS NULL AND s.recipe = ? AND s.state = 'stored'"
+        " AND s.id > ? ORDER BY s.id LIMIT ?",
+        (task_id, split, fingerprint, after, limit),
+    )
+    return [UngradedSample(key, answer or "", gold, question) for key, answer, gold, question in rows]
+
+
+def plan_verdicts(connection: Connection, plan_id: int) -> PlanVerdicts:
+    """The counters of a plan's verdicts."""
+    row = connection.execute(
+        "SELECT accepted, rejected, failed FROM plan WHERE id = ?", (plan_id,)
+    ).fetchone()
+    return PlanVerdicts(*row)
 
 
 def grade_stored(connection: Connection, verdicts: Sequence[tuple[int, Verdict]]) -> list[None]:

@@ -36,6 +36,11 @@ class Graded:
     reason: str
 
 
+def stored_tasks(connection: Connection) -> list[str]:
+    """The names of all tasks that there ever were, sorted."""
+    return sorted(name for (name,) in connection.execute("SELECT name FROM task"))
+
+
 def graded_samples(connection: Connection, task: str | None = None) -> Iterator[list[Graded]]:
     """All stored samples that have a verdict, in order of id, a page at a time; of one task, or of all."""
     after = 0

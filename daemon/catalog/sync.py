@@ -30,7 +30,7 @@ from engine.tasks import GivenTask, load_task, source_stamp
 from engine.teachers.dialects import dialect
 from engine.teachers.keys import TeacherKey, environment, load_keys
 from state import sqlite
-from state.budget import budget_in_force
+from state.budget import budget_in_force, spending_by_plan, total_spending
 from state.catalog import (
     KnownTask,
     PlanRow,
@@ -45,6 +45,7 @@ from state.catalog import (
     sync_plan,
     sync_task,
     sync_teacher,
+    task_digests,
 )
 from state.daemon_sessions import StartedSession, replace_config, start_session
 from state.database import open_reader
@@ -182,7 +183,7 @@ def overlaps(given: Input, names: Collection[str]) -> dict[str, list[str]]:
 def overlaps_of_new(config: Config, given: Input) -> dict[str, list[str]]:
     """The same of tasks that are new or other than before; it takes a second for ten thousand questions."""
     with contextlib.closing(open_reader(config.database)) as connection:
-        before = dict(connection.execute("SELECT name, digest FROM task").fetchall())
+        before = task_digests(connection)
     return overlaps(given, {name for name, task in given.tasks.items() if before.get(name) != task.digest})
 
 
@@ -365,9 +366,8 @@ def make_ledger(config: Config, catalog: Catalog) -> Ledger:
         )
     used = used_by_plans(config)
     with contextlib.closing(open_reader(config.database)) as connection:
-        everything = "SELECT coalesce(sum(spent_micros + reserved_micros), 0), coalesce(sum(reserved_micros), 0) FROM teacher"
-        # Former teachers count too.
-        ledger.total.used, ledger.total.reserved = connection.execute(everything).fetchone()
+        total = total_spending(connection)  # former teachers count too
+        ledger.total.used, ledger.total.reserved = total.used, total.reserved
     for plan in catalog.plans:
         add_plan(ledger, plan, used)
     return ledger
@@ -382,8 +382,7 @@ def budget_of(config: Config) -> float | None:
 def used_by_plans(config: Config) -> dict[int, tuple[int, int]]:
     """Micro-dollars that each plan spent or has reserved, and what of it is reserved, as stored."""
     with contextlib.closing(open_reader(config.database)) as connection:
-        rows = connection.execute("SELECT id, spent_micros + reserved_micros, reserved_micros FROM plan")
-        return {key: (used, reserved) for key, used, reserved in rows}
+        return {plan: (found.used, found.reserved) for plan, found in spending_by_plan(connection).items()}
 
 
 def add_plan(ledger: Ledger, plan: ActivePlan, used: Mapping[int, tuple[int, int]]) -> None:

@@ -23,6 +23,7 @@ from state import sqlite
 from state.database import open_reader
 from state.errors import StateMissing
 from state.safe import safe
+from state.views.samples import count_samples
 
 
 def command(arguments: argparse.Namespace) -> int:
@@ -64,7 +65,7 @@ def _keys(teacher: TeacherConfig, keys: tuple[TeacherKey, ...]) -> str:
 def _database(config: Config) -> None:
     try:
         with closing(open_reader(config.database)) as connection:
-            samples = connection.execute("SELECT count(*) FROM sample").fetchone()[0]
+            samples = count_samples(connection)
         _say(f"{config.database}: {samples} samples")
     except StateMissing:
         _say(f"{config.database}: not there yet; `coterie run` creates it")

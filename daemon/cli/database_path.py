@@ -20,7 +20,7 @@ def database_path(config: Path) -> Path:
     """
     try:
         state = tomllib.loads(config.read_text(encoding="utf-8-sig")).get("state", {})
-        url = state.get("url", PREFIX + DEFAULT)
+        url: str = state.get("url", PREFIX + DEFAULT)
         if not url.startswith(PREFIX) or url == PREFIX:
             raise ValueError(url)
     except (OSError, ValueError, RecursionError, AttributeError):

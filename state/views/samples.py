@@ -114,6 +114,11 @@ def id_range(connection: Connection) -> tuple[int, int] | None:
     return None if high is None else (low, high)
 
 
+def count_samples(connection: Connection) -> int:
+    """How many there are; costs a pass over an index."""
+    return int(rows(connection, "SELECT count(*) FROM sample")[0][0])
+
+
 def sample_rows(connection: Connection, ids: Sequence[int]) -> dict[int, SampleRow]:
     """The samples with these ids (some hundreds at most), by id."""
     marks = ", ".join("?" * len(ids))
