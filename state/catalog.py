@@ -16,10 +16,10 @@ from sqlmodel import Session, col, select, update
 from state.batches import IN_A_BATCH
 from state.bulk import storable
 from state.database import now_ms
-from state.needs import rebuild
-from state.order import place_of
 from state.orm import driver_connection
-from state.slots import is_over, out_elsewhere, read
+from state.resampling import rebuild_needs
+from state.slot_order import group_at
+from state.slots import is_complete, open_in_other_plans, read
 from state.sqlite import Connection
 from state.tables import Plan, Task, Teacher
 
@@ -224,7 +224,7 @@ def reconcile(opened: Session, plan: Plan) -> None:
     plan.skipped = 0
     plan.cursor = _first_gap(connection, plan, {row[0]: row[1] for row in rows})
     assert plan.id is not None
-    again = rebuild(connection, plan.id)
+    again = rebuild_needs(connection, plan.id)
     further = sum(row[1] for row in rows if row[0] >= plan.base)
     plan.wanted = plan.questions * plan.base + further + again
     opened.add(plan)
@@ -239,7 +239,7 @@ def over(opened: Session, plan: Plan) -> bool:
     """Whether a plan has nothing more to claim; one that goes by its verdicts then wants what it took."""
     assert plan.id is not None
     connection = driver_connection(opened)
-    found = is_over(connection, read(connection, plan.id))
+    found = is_complete(connection, read(connection, plan.id))
     if found and (plan.target or plan.want):
         plan.wanted, plan.skipped = plan.claimed, 0
         opened.add(plan)
@@ -250,7 +250,7 @@ def over(opened: Session, plan: Plan) -> bool:
 def shared_out(opened: Session, plan: Plan) -> bool:
     """Whether another plan claimed samples that this one asks for too, and they have not ended."""
     assert plan.id is not None
-    return out_elsewhere(driver_connection(opened), [plan.id])[0]
+    return open_in_other_plans(driver_connection(opened), [plan.id])[0]
 
 
 def _first_gap(connection: Connection, plan: Plan, begun: dict[int, int]) -> int:
@@ -258,7 +258,7 @@ def _first_gap(connection: Connection, plan: Plan, begun: dict[int, int]) -> int
     end = plan.questions * plan.base
     for replicate in range(plan.base):
         if begun.get(replicate, 0) < plan.questions:
-            place = place_of(
+            place = group_at(
                 replicate * plan.questions,
                 questions=plan.questions,
                 rationales=plan.base,

@@ -14,8 +14,8 @@ from state.batches import IN_A_BATCH
 from state.bulk import insert
 from state.database import now_ms
 from state.enums import Outcome, SampleState
-from state.needs import refresh
-from state.slots import PlanSlots, Slot, choose, is_over, read
+from state.resampling import refresh_needs
+from state.slots import PlanSlots, Slot, choose_slots, is_complete, read
 from state.sqlite import Connection
 
 
@@ -113,7 +113,7 @@ def _claim(connection: Connection, request: ClaimRequest) -> Claim:
         return cost
 
     plan = read(connection, request.plan_id)
-    chosen = choose(connection, plan, request.count, pay)
+    chosen = choose_slots(connection, plan, request.count, pay)
     samples = _write(connection, request, plan, chosen.slots, now_ms())
     connection.execute(
         "UPDATE plan SET cursor = ?, skipped = skipped + ?, reserved_micros = reserved_micros + ? WHERE id = ?",
@@ -134,7 +134,7 @@ def settle(connection: Connection, plan_ids: Sequence[int]) -> list[bool]:
 
 
 def _settled(connection: Connection, plan: PlanSlots) -> bool:
-    over = is_over(connection, plan)
+    over = is_complete(connection, plan)
     if plan.target or plan.want:
         if over:
             connection.execute("UPDATE plan SET wanted = claimed, skipped = 0 WHERE id = ?", (plan.id,))
@@ -185,7 +185,7 @@ def _write(
             " WHERE task_id = ?2 AND split = ?3 AND recipe = ?4 AND rationales > ?5",
             (count, plan.task_id, plan.split, plan.recipe, replicate),
         )
-    refresh(connection, plan.task_id, plan.split, plan.recipe, (slot.question_id for slot in chosen))
+    refresh_needs(connection, plan.task_id, plan.split, plan.recipe, (slot.question_id for slot in chosen))
     return tuple(
         ClaimedSample(
             sample_id=sample,

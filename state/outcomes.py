@@ -1,6 +1,6 @@
 """How attempts end: bodies, usage, cost, the sample's end and its verdict, with all counters, at once.
 
-One `Ending` is one attempt's end. Its raw body is stored before the slot that carried it is freed.
+One `AttemptResult` is one attempt's end. Its raw body is stored before the slot that carried it is freed.
 A reservation is given back with every ending and replaced by what was billed; an attempt that ended
 `unknown` may have been billed, so its reservation counts as spent.
 """
@@ -17,7 +17,7 @@ from state.bulk import insert, rows_json, storable
 from state.database import now_ms
 from state.enums import Outcome, SampleState
 from state.logprobs import Packed
-from state.needs import refresh
+from state.resampling import refresh_needs
 from state.sqlite import Connection
 
 
@@ -45,7 +45,7 @@ class SampleEnd:
 
 
 @dataclass(kw_only=True, slots=True)
-class Ending:
+class AttemptResult:
     """The end of one attempt, and of its sample where that was its last.
 
     Of attempts of one request, those that are not its `leader` have no body of their own, and count as
@@ -96,7 +96,7 @@ class PlanVerdicts:
     failed: int
 
 
-def record(connection: Connection, endings: Sequence[Ending]) -> list[None]:
+def record(connection: Connection, endings: Sequence[AttemptResult]) -> list[None]:
     """Stores how attempts ended."""
     now = now_ms()
     _end_attempts(connection, endings, now)
@@ -124,13 +124,13 @@ def record(connection: Connection, endings: Sequence[Ending]) -> list[None]:
     return [None] * len(endings)
 
 
-def record_groups(connection: Connection, groups: Sequence[Sequence[Ending]]) -> list[None]:
+def record_groups(connection: Connection, groups: Sequence[Sequence[AttemptResult]]) -> list[None]:
     """Stores how the attempts of requests ended, each group's whole or not at all."""
     record(connection, [ending for group in groups for ending in group])
     return [None] * len(groups)
 
 
-def _end_attempts(connection: Connection, endings: Sequence[Ending], now: int) -> None:
+def _end_attempts(connection: Connection, endings: Sequence[AttemptResult], now: int) -> None:
     rows = [
         [item.attempt_id, item.outcome.value, item.status, item.reason, item.provider_id, item.cost_micros]
         + [item.prompt_tokens, item.completion_tokens, item.cached_tokens, item.reasoning_tokens]
@@ -148,7 +148,7 @@ def _end_attempts(connection: Connection, endings: Sequence[Ending], now: int) -
     )
 
 
-def _touch_samples(connection: Connection, endings: Sequence[Ending]) -> None:
+def _touch_samples(connection: Connection, endings: Sequence[AttemptResult]) -> None:
     """Tokens, cost and attempts of every sample an attempt of which ended."""
     totals: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0, 0])
     for item in endings:
@@ -168,7 +168,7 @@ def _touch_samples(connection: Connection, endings: Sequence[Ending]) -> None:
     )
 
 
-def _end_samples(connection: Connection, endings: Sequence[Ending], now: int) -> None:
+def _end_samples(connection: Connection, endings: Sequence[AttemptResult], now: int) -> None:
     ended = [(item, item.end) for item in endings if item.end is not None]
     if not ended:
         return
@@ -247,7 +247,7 @@ def grade_stored(connection: Connection, verdicts: Sequence[tuple[int, Verdict]]
                 " WHERE task_id = ? AND split = ? AND recipe = ? AND rationales > ?",
                 (task, split, recipe, replicate),
             )
-            refresh(connection, task, split, recipe, [question])
+            refresh_needs(connection, task, split, recipe, [question])
     return [None] * len(verdicts)
 
 
@@ -271,10 +271,10 @@ def count_ends(
             (*counts, *key),
         )
     for (task, split, recipe), asked in questions.items():
-        refresh(connection, task, split, recipe, asked)
+        refresh_needs(connection, task, split, recipe, asked)
 
 
-def _count(connection: Connection, endings: Sequence[Ending]) -> None:
+def _count(connection: Connection, endings: Sequence[AttemptResult]) -> None:
     teachers: dict[int, list[int]] = defaultdict(lambda: [0] * 9)
     plans: dict[int, list[int]] = defaultdict(lambda: [0, 0])
     for item in endings:

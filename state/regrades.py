@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from state.bulk import insert, rows_json
 from state.database import now_ms
-from state.needs import refresh
 from state.outcomes import Verdict
+from state.resampling import refresh_needs
 from state.sqlite import Connection
 
 PAGE = 2000
@@ -128,4 +128,4 @@ def _move(connection: Connection, verdicts: Sequence[tuple[int, Verdict]]) -> No
         (json.dumps(sorted({task for task, *_ in change})),),
     )  # what was not needed may be now: claims go over it again, past the samples there are
     for (task, split, recipe), asked in questions.items():
-        refresh(connection, task, split, recipe, asked)
+        refresh_needs(connection, task, split, recipe, asked)

@@ -32,7 +32,7 @@ TEXT = "q.text || char(10) || coalesce(s.rationale, '') || char(10) || coalesce(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Indexed:
+class IndexStep:
     """What a batch did: `looked` ids, so many are `left`; `seconds` it took. `able` is False without FTS5."""
 
     looked: int = 0
@@ -41,21 +41,21 @@ class Indexed:
     able: bool = True
 
 
-def index_words(connection: Connection, sizes: Sequence[int]) -> list[Indexed]:
+def index_words(connection: Connection, sizes: Sequence[int]) -> list[IndexStep]:
     """Takes the next samples into the index, as many ids as `sizes` say, and holes whose samples ended."""
     return [_index(connection, size) for size in sizes]
 
 
-def _index(connection: Connection, size: int) -> Indexed:
+def _index(connection: Connection, size: int) -> IndexStep:
     try:
         return _take(connection, size)
     except sqlite.OperationalError as error:
         if "no such module" in str(error):
-            return Indexed(able=False)
+            return IndexStep(able=False)
         raise
 
 
-def _take(connection: Connection, size: int) -> Indexed:
+def _take(connection: Connection, size: int) -> IndexStep:
     began = time.perf_counter()
     upto = _upto(connection)
     newest = connection.execute("SELECT coalesce(max(id), 0) FROM sample").fetchone()[0]
@@ -72,7 +72,7 @@ def _take(connection: Connection, size: int) -> Indexed:
             (upto + 1, last),
         )
         connection.execute("UPDATE sample_words_upto SET upto = ?", (last,))
-    return Indexed(looked=last - upto, left=newest - last, seconds=time.perf_counter() - began)
+    return IndexStep(looked=last - upto, left=newest - last, seconds=time.perf_counter() - began)
 
 
 def _upto(connection: Connection) -> int:

@@ -2,8 +2,8 @@
 
 A plan's rule is four numbers. Every question gets `base` rationales, by a cursor that goes through all
 questions for the first replicate, then through all for the second (by groups of replicates, where `together` of
-them share a request: `state/order.py`). With `want`, a question whose rationales are not enough is asked again
-(`state/needs.py`), up to `rationales` in all: in waves, those asked least first, and among them those with
+them share a request: `state/slot_order.py`). With `want`, a question whose rationales are not enough is asked again
+(`state/resampling.py`), up to `rationales` in all: in waves, those asked least first, and among them those with
 the fewest correct. With `target`, the plan takes no more than it expects to need for so many correct ones in all.
 A question with a correct sample of the recipe `unless` is passed over.
 
@@ -21,8 +21,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from state.needs import PENDING
-from state.order import place_of
+from state.resampling import PENDING
+from state.slot_order import group_at
 from state.sqlite import Connection
 
 Pay = Callable[[str, int], int | None]
@@ -143,7 +143,7 @@ def read(connection: Connection, plan_id: int) -> PlanSlots:
     return PlanSlots(**dict(zip(PlanSlots.__slots__, row, strict=True)))
 
 
-def choose(connection: Connection, plan: PlanSlots, count: int, pay: Pay) -> Choice:
+def choose_slots(connection: Connection, plan: PlanSlots, count: int, pay: Pay) -> Choice:
     """Up to `count` slots: of the base first, then of questions that are to be asked again.
 
     Replicates of one question that share a request follow each other, and are not split by `count`: a group
@@ -156,7 +156,7 @@ def choose(connection: Connection, plan: PlanSlots, count: int, pay: Pay) -> Cho
     return Choice(slots=basket.slots, cursor=cursor, skipped=skipped, short=basket.short)
 
 
-def is_over(connection: Connection, plan: PlanSlots) -> bool:
+def is_complete(connection: Connection, plan: PlanSlots) -> bool:
     """Whether nothing more can be needed, whatever the verdicts that are still to come."""
     if plan.target and plan.accepted >= plan.target:
         return True
@@ -168,7 +168,7 @@ def is_over(connection: Connection, plan: PlanSlots) -> bool:
     return again is None and plan.pending == 0
 
 
-def out_elsewhere(connection: Connection, plan_ids: Sequence[int]) -> list[bool]:
+def open_in_other_plans(connection: Connection, plan_ids: Sequence[int]) -> list[bool]:
     """Whether samples that plans ask for have not ended, and were claimed by another plan of the same recipe."""
     return [
         bool(
@@ -204,7 +204,7 @@ def _base(connection: Connection, plan: PlanSlots, basket: _Basket) -> tuple[int
     cursor, skipped = plan.cursor, 0
     spares = 0 < plan.base <= plan.want  # a larger base is for everyone
     while cursor < plan.end and basket.is_open:
-        place = place_of(cursor, questions=plan.questions, rationales=plan.base, group=plan.together)
+        place = group_at(cursor, questions=plan.questions, rationales=plan.base, group=plan.together)
         page = connection.execute(
             _BASE,
             (plan.recipe, plan.rationales, place.first, place.first + place.size, plan.unless, int(spares))

@@ -17,10 +17,10 @@ from engine.errors import UsageError
 from engine.export import chat, openai_chat, write_jsonl, write_parquet
 from engine.strategies.rationalize import HINTED
 from engine.strategies.replay import sent
-from state.accepted import active_plans, active_task_ids, made_by
 from state.database import open_reader
 from state.exports import predictions, samples
 from state.sqlite import Connection
+from state.training_samples import active_plans, active_task_ids, teacher_labels
 
 CHATS = ("openai-chat", "chat", "think")
 """Forms of training data."""
@@ -93,7 +93,7 @@ def _trainable(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _dataset(connection: Connection, part: Part) -> Iterator[dict[str, Any]]:
-    teachers = made_by(connection, part.chosen.sample_ids)
+    teachers = teacher_labels(connection, part.chosen.sample_ids)
     for row in part.chosen.rows:
         yield {
             **{"student": part.student.name, "scope": part.scope, **row.model_dump(), "label": part.label},

@@ -128,7 +128,7 @@ class Plan(SQLModel, table=True):
 class Need(SQLModel, table=True):
     """A question that was asked, has no more in flight than could still be missing, and is to be asked again.
 
-    Follows from its samples and its plan's rule; kept in the transaction that changes them (`state/needs.py`).
+    Follows from its samples and its plan's rule; kept in the transaction that changes them (`state/resampling.py`).
     """
 
     __table_args__ = (

@@ -7,41 +7,41 @@ from typing import Any
 
 from state.heartbeat import HeartbeatData
 from state.views.format import duration
-from state.views.status_records import DaemonStatus, RunStatus, Status, TaskStatus, TeacherStatus, Trouble
+from state.views.status_records import Alert, DaemonStatus, RunStatus, Status, TaskStatus, TeacherStatus
 from state.views.triggers import student_names
 
 MOST = 3
 """Failed runs that are named."""
 
 
-def general(daemon: DaemonStatus, heartbeat: HeartbeatData) -> list[Trouble]:
+def daemon_alerts(daemon: DaemonStatus, heartbeat: HeartbeatData) -> list[Alert]:
     """Of the daemon itself."""
     found = []
     if daemon.silent:
         found.append(
-            Trouble(
+            Alert(
                 what=f"the daemon's process (pid {daemon.pid}) is there, but writes nothing: its disk is full, another"
                 " process holds state.db, or it was stopped; what it received is in its memory, so do not kill it"
             )
         )
     elif daemon.state == "down":
         found.append(
-            Trouble(
+            Alert(
                 what="the daemon is gone, and did not end by itself",
                 remedy="`coterie run` goes on",
             )
         )
     if heartbeat.notice:
-        found.append(Trouble(what=heartbeat.notice))
+        found.append(Alert(what=heartbeat.notice))
     found += [
-        Trouble(
+        Alert(
             what=f"the limits of teacher {name} are shared with {now.shared_with} other process(es) of this machine"
         )
         for name, now in heartbeat.teachers.items()
         if now.shared_with
     ]
     found += [
-        Trouble(
+        Alert(
             what=f"teacher {name} waits {duration(now.resumes_in_s)} for the end of a limit a day",
             subject=f"teacher:{name}",
         )
@@ -51,10 +51,10 @@ def general(daemon: DaemonStatus, heartbeat: HeartbeatData) -> list[Trouble]:
     return found
 
 
-def parked(teachers: Sequence[TeacherStatus]) -> list[Trouble]:
+def teacher_alerts(teachers: Sequence[TeacherStatus]) -> list[Alert]:
     """Teachers that wait for a person, and those that fail."""
     return [
-        Trouble(
+        Alert(
             what=f"teacher {item.name} is parked",
             why=item.reason,
             remedy=f"`coterie resume --teacher {item.name}` tries it again",
@@ -63,13 +63,13 @@ def parked(teachers: Sequence[TeacherStatus]) -> list[Trouble]:
         for item in teachers
         if item.state == "parked"
     ] + [
-        Trouble(what=f"teacher {item.name} is failing", why=item.reason, subject=f"teacher:{item.name}")
+        Alert(what=f"teacher {item.name} is failing", why=item.reason, subject=f"teacher:{item.name}")
         for item in teachers
         if item.state == "cooling"
     ]
 
 
-def failures(runs: Sequence[RunStatus], config: Mapping[str, Any]) -> list[Trouble]:
+def run_alerts(runs: Sequence[RunStatus], config: Mapping[str, Any]) -> list[Alert]:
     """Failed runs that nothing came after: no later run of the same student on the same task; newest first.
 
     Those of students that are no longer configured are left out.
@@ -86,7 +86,7 @@ def failures(runs: Sequence[RunStatus], config: Mapping[str, Any]) -> list[Troub
         key=lambda run: -run.id,
     )
     found = [
-        Trouble(
+        Alert(
             what=f"run {run.id} ({run.student} on {run.task}) failed",
             why=run.error or "its log says why",
             remedy=f"`coterie train {run.task} --student {run.student}` tries again",
@@ -95,7 +95,7 @@ def failures(runs: Sequence[RunStatus], config: Mapping[str, Any]) -> list[Troub
         for run in failed[:MOST]
     ]
     if len(failed) > MOST:
-        found.append(Trouble(what=f"{len(failed) - MOST} more runs failed", subject="run:"))
+        found.append(Alert(what=f"{len(failed) - MOST} more runs failed", subject="run:"))
     return found
 
 

@@ -1,6 +1,6 @@
 """One line of status, and the words for durations, counts and shares that every display uses.
 
-`plain_line` is safe for a terminal whatever the database holds.
+`status_line` is safe for a terminal whatever the database holds.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def cost(usd: float | None) -> str:
     return f"${usd:.{max(2, 2 - math.floor(math.log10(usd)))}f}"
 
 
-def plain_line(status: Status) -> str:
+def status_line(status: Status) -> str:
     """The status in one line of printable text, for logs and displays without a terminal."""
     daemon = status.daemon
     parts = [f"{daemon.state} {duration(daemon.uptime_s)}" if daemon.uptime_s else daemon.state]

@@ -15,7 +15,7 @@ from typing import Any
 
 from state.sqlite import Connection
 from state.views.rows import first, loaded, rows, snapshot
-from state.views.search import with_words
+from state.views.search import ids_with_words
 
 Turn = tuple[tuple[str, str], ...]
 """The messages of one request: (role, text)."""
@@ -146,7 +146,7 @@ def matching_ids(
         clauses.append("s.flags LIKE ? ESCAPE '!'")
         values.append(f'%"{_literal(wanted.flag)}"%')
     if wanted.text:
-        return with_words(connection, wanted.text, low, high, clauses, values, upto)
+        return ids_with_words(connection, wanted.text, low, high, clauses, values, upto)
     where = " AND ".join(["s.id BETWEEN ? AND ?", *clauses])
     found = rows(
         connection,

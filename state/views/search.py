@@ -54,7 +54,7 @@ class Terms:
 
 
 @lru_cache(maxsize=32)
-def understood(text: str) -> Terms:
+def parse_terms(text: str) -> Terms:
     """The terms of what was typed."""
     tokens: list[tuple[str, bool]] = []
     phrases: list[str] = []
@@ -90,7 +90,7 @@ def indexed_upto(connection: Connection) -> int:
     return int(found[0]) if found is not None else 0
 
 
-def with_words(
+def ids_with_words(
     connection: Connection,
     text: str,
     low: int,
@@ -100,7 +100,7 @@ def with_words(
     upto: int,
 ) -> list[int]:
     """Ids from `low` to `high` of samples `s` that have the words of `text` and fulfil `clauses`, newest first."""
-    terms = understood(text)
+    terms = parse_terms(text)
     where = "".join(f" AND {clause}" for clause in clauses)
     edge = min(high, upto) if terms.match else low - 1
     found = _read(connection, terms, f"s.id BETWEEN ? AND ?{where}", (max(low, edge + 1), high, *values))

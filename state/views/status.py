@@ -16,7 +16,7 @@ from typing import Any
 from state.budget import budget_in_force
 from state.heartbeat import HeartbeatData
 from state.sqlite import Connection
-from state.views.alerts import failures, general, parked
+from state.views.alerts import daemon_alerts, run_alerts, teacher_alerts
 from state.views.costs import widest, with_shared
 from state.views.rows import first, loaded, rows, snapshot
 from state.views.status_json import to_json
@@ -135,7 +135,7 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
         plans=plans,
         teachers=teachers,
         runs=runs,
-        troubles=(*general(daemon, heartbeat), *parked(teachers), *failures(runs, config)),
+        alerts=(*daemon_alerts(daemon, heartbeat), *teacher_alerts(teachers), *run_alerts(runs, config)),
         commands=tuple(
             PendingCommand(id=row[0], kind=row[1], args=loaded(row[2], dict), created_at=row[3])
             for row in command_rows

@@ -159,7 +159,7 @@ class TaskStatus:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Trouble:
+class Alert:
     """`what` is wrong, `why` (someone else's words, maybe long), and the `remedy`."""
 
     what: str
@@ -194,14 +194,14 @@ class Status:
     plans: tuple[PlanStatus, ...]
     teachers: tuple[TeacherStatus, ...]
     runs: tuple[RunStatus, ...]  # by id, oldest first
-    troubles: tuple[Trouble, ...]
+    alerts: tuple[Alert, ...]
     commands: tuple[PendingCommand, ...]
     heartbeat: HeartbeatData = field(default_factory=HeartbeatData)  # empty while no daemon runs
 
     @property
     def notices(self) -> tuple[str, ...]:
         """The troubles in words."""
-        return tuple(trouble.words for trouble in self.troubles)
+        return tuple(trouble.words for trouble in self.alerts)
 
     @property
     def active_runs(self) -> tuple[RunStatus, ...]:

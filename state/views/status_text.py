@@ -7,7 +7,7 @@ from state.views.format import cost, count, duration, money, percent, short
 from state.views.status_records import Status
 
 
-def screen(status: Status) -> str:
+def format_status(status: Status) -> str:
     """Sections for the daemon, tasks, plans, teachers and runs; safe for a terminal."""
     daemon = status.daemon
     head = f"daemon {daemon.state}"

@@ -23,7 +23,7 @@ _OPEN = "(verdict IS NULL AND state <> 'failed')"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Tally:
+class TeacherCounts:
     """Correct samples by teacher id, of all ids up to `upto`, the highest there is being `high`."""
 
     spent: Mapping[int, float] = field(default_factory=dict)  # dollars by teacher id, settled
@@ -49,7 +49,7 @@ class Tally:
         return self.spent.get(teacher, 0.0) / correct if correct and self.whole else None
 
 
-def tally(connection: Connection, before: Tally, seconds: float) -> Tally:
+def continue_counting(connection: Connection, before: TeacherCounts, seconds: float) -> TeacherCounts:
     """Goes on counting where `before` ended, for about so many seconds."""
     deadline = time.monotonic() + seconds
     high = (id_range(connection) or (0, 0))[1]
@@ -69,7 +69,7 @@ def tally(connection: Connection, before: Tally, seconds: float) -> Tally:
         if time.monotonic() > deadline:
             break
     spent = {key: micros / 1e6 for key, micros in rows(connection, "SELECT id, spent_micros FROM teacher")}
-    return Tally(spent=spent, counted=counted, waiting=tuple(waiting), upto=upto, high=high)
+    return TeacherCounts(spent=spent, counted=counted, waiting=tuple(waiting), upto=upto, high=high)
 
 
 def _count(

@@ -13,7 +13,7 @@ from state.daemon_sessions import start_session
 from state.database import open_writer
 from state.enums import Outcome, SampleState
 from state.orm import orm_session
-from state.outcomes import Ending, SampleEnd, Verdict, record
+from state.outcomes import AttemptResult, SampleEnd, Verdict, record
 from state.sqlite import Connection
 
 RECIPE = "recipe-1"
@@ -160,7 +160,7 @@ class World:
         self.connection.execute("COMMIT")
         return found
 
-    def record(self, *endings: Ending) -> None:
+    def record(self, *endings: AttemptResult) -> None:
         self.connection.execute("BEGIN IMMEDIATE")
         record(self.connection, endings)
         self.connection.execute("COMMIT")
@@ -184,7 +184,7 @@ class World:
         return found
 
 
-def stored(sample: Any, *, correct: bool | None = True, cost: int = 7, **more: Any) -> Ending:
+def stored(sample: Any, *, correct: bool | None = True, cost: int = 7, **more: Any) -> AttemptResult:
     """The ending of a claimed sample's first attempt, with its rationale."""
     verdict = (
         None
@@ -195,9 +195,9 @@ def stored(sample: Any, *, correct: bool | None = True, cost: int = 7, **more: A
     return ending(sample, Outcome.OK, cost=cost, **{"raw": b"{}", "status": 200, "end": end, **more})
 
 
-def ending(sample: Any, outcome: Outcome, *, cost: int = 0, **more: Any) -> Ending:
+def ending(sample: Any, outcome: Outcome, *, cost: int = 0, **more: Any) -> AttemptResult:
     attempt = more.pop("attempt", sample.attempt)
-    return Ending(
+    return AttemptResult(
         attempt_id=attempt.id,
         sample_id=sample.sample_id,
         plan_id=sample.plan_id,

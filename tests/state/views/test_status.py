@@ -10,9 +10,9 @@ import pytest
 from state.database import open_writer
 from state.sqlite import Connection
 from state.views.costs import usd_per_correct
-from state.views.format import cost, count, duration, money, percent, plain_line, short
+from state.views.format import cost, count, duration, money, percent, short, status_line
 from state.views.status import read_status, to_json
-from state.views.status_text import screen
+from state.views.status_text import format_status
 from tests.state.world import World
 from tests.tui.seeded import HOUR, MINUTE, NOW, PID, SECOND, seed
 
@@ -109,7 +109,7 @@ def test_an_empty_database(tmp_path: Path) -> None:
     status = read_status(connection, NOW)
     connection.close()
     assert status.daemon.state == "stopped"
-    assert plain_line(status) == "stopped | $0.00"
+    assert status_line(status) == "stopped | $0.00"
     json.dumps(to_json(status))
 
 
@@ -159,7 +159,7 @@ def test_what_another_version_wrote_is_not_fatal(writer: Connection) -> None:
 
 
 def test_the_plain_line_is_one_printable_line(reader: Connection) -> None:
-    line = plain_line(read_status(reader, NOW, here))
+    line = status_line(read_status(reader, NOW, here))
     assert line.isprintable()
     assert line.startswith(
         "running 2h14 | $3.12 / 5.00 | 31.4 req/s 429 0.2% | coin_flip 145/400 91% correct"
@@ -189,7 +189,7 @@ def test_what_a_correct_sample_cost(reader: Connection) -> None:
     assert first.usd == spent / 1e6
     assert first.usd_per_correct == pytest.approx(spent / 1e6 / accepted)
     assert to_json(status)["plans"][0]["usd_per_correct"] == first.usd_per_correct
-    text = screen(status)
+    text = format_status(status)
     assert "$ a correct" in text
     assert cost(first.usd_per_correct) in text
     assert replace(first, accepted=0).usd_per_correct is None

@@ -30,7 +30,9 @@ _MISSING = (
 )
 
 
-def refresh(connection: Connection, task_id: int, split: str, recipe: str, questions: Iterable[int]) -> None:
+def refresh_needs(
+    connection: Connection, task_id: int, split: str, recipe: str, questions: Iterable[int]
+) -> None:
     """After samples of some questions began or ended: whether each is to be asked again, by every plan that looks at the recipe."""
     plans = connection.execute(
         "SELECT id FROM plan WHERE task_id = ?1 AND split = ?2 AND want > 0 AND (recipe = ?3 OR unless = ?3)",
@@ -56,7 +58,7 @@ def refresh(connection: Connection, task_id: int, split: str, recipe: str, quest
             )
 
 
-def rebuild(connection: Connection, plan: int) -> int:
+def rebuild_needs(connection: Connection, plan: int) -> int:
     """Makes a plan's rows anew from its samples; returns how many there are. Costs a pass over the samples."""
     connection.execute("DELETE FROM need WHERE plan_id = ?", (plan,))
     return connection.execute(

@@ -13,7 +13,7 @@ MOST_TOGETHER = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SlotGroup:
     """A group of one question: its replicates are `first` to `first + size - 1`, the question's `position`."""
 
     first: int
@@ -31,8 +31,8 @@ class Place:
         return (self.first + self.size) * self.questions
 
 
-def place_of(cursor: int, *, questions: int, rationales: int, group: int = 1) -> Place:
+def group_at(cursor: int, *, questions: int, rationales: int, group: int = 1) -> SlotGroup:
     """The group that the slot `cursor` is in; `cursor` is below `questions * rationales`."""
     first = cursor // (questions * group) * group
     size = min(group, rationales - first)
-    return Place(first, size, (cursor - first * questions) // size, questions)
+    return SlotGroup(first, size, (cursor - first * questions) // size, questions)

@@ -9,7 +9,7 @@ from state.sqlite import Connection
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Course:
+class LearningCurve:
     """A finished run's dev accuracy (0 to 1) by epoch, on one task."""
 
     run_id: int
@@ -35,12 +35,12 @@ class PassRates:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Measures:
+class FigureData:
     """All of them, read once."""
 
-    courses: tuple[Course, ...]
+    curves: tuple[LearningCurve, ...]
     pass_rates: tuple[PassRates, ...]
-    hits: dict[
+    answers: dict[
         tuple[int, str], dict[int, bool]
     ]  # (run, task) -> question id -> whether it was answered correctly
 
@@ -49,16 +49,16 @@ MOST_SHARES = 20
 """Rationales a question beyond which shares are told in tenths."""
 
 
-def read_measures(connection: Connection) -> Measures:
+def read_figure_data(connection: Connection) -> FigureData:
     """Reads them; costs a pass over the samples and the test predictions."""
-    return Measures(
-        courses=tuple(_courses(connection)),
+    return FigureData(
+        curves=tuple(_curves(connection)),
         pass_rates=tuple(_pass_rates(connection)),
-        hits=_hits(connection),
+        answers=_answers(connection),
     )
 
 
-def _courses(connection: Connection) -> list[Course]:
+def _curves(connection: Connection) -> list[LearningCurve]:
     rows = connection.execute(
         "SELECT r.id, r.student, t.name, e.epoch, e.accuracy FROM evaluation e JOIN run r ON r.id = e.run_id"
         " JOIN task t ON t.id = e.task_id WHERE e.split = 'dev' AND r.state = 'done' AND t.active = 1"
@@ -68,7 +68,7 @@ def _courses(connection: Connection) -> list[Course]:
     for run, student, task, epoch, accuracy in rows:
         found[run, student, task].append((epoch, accuracy))
     return [
-        Course(
+        LearningCurve(
             run_id=run,
             student=student,
             task=task,
@@ -101,7 +101,7 @@ def _pass_rates(connection: Connection) -> list[PassRates]:
     ]
 
 
-def _hits(connection: Connection) -> dict[tuple[int, str], dict[int, bool]]:
+def _answers(connection: Connection) -> dict[tuple[int, str], dict[int, bool]]:
     rows = connection.execute(
         "SELECT p.run_id, t.name, p.question_id, p.correct FROM prediction p JOIN run r ON r.id = p.run_id"
         " JOIN question q ON q.id = p.question_id JOIN task t ON t.id = q.task_id"

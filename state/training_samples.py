@@ -92,7 +92,7 @@ def active_plans(connection: Connection) -> list[PlanSource]:
     return [PlanSource(*row) for row in rows]
 
 
-def made_by(connection: Connection, sample_ids: Sequence[int]) -> dict[int, str]:
+def teacher_labels(connection: Connection, sample_ids: Sequence[int]) -> dict[int, str]:
     """Who wrote each sample, as "teacher (model)": one that fell back is in the same plan as the others."""
     return dict(
         connection.execute(
