@@ -1,4 +1,4 @@
-"""What a person must not overlook: a daemon that is down, parked teachers, failed runs; why, and what to do. Pure."""
+"""Alerts: a daemon that is down, parked teachers, failed runs; with the reason and the remedy. Pure."""
 
 from __future__ import annotations
 
@@ -11,38 +11,36 @@ from state.views.status_records import Alert, DaemonStatus, RunStatus, Status, T
 from state.views.triggers import student_names
 
 MOST = 3
-"""Failed runs that are named."""
+"""Failed runs that are listed one by one."""
 
 
 def daemon_alerts(daemon: DaemonStatus, heartbeat: HeartbeatData) -> list[Alert]:
-    """Of the daemon itself."""
+    """Alerts about the daemon itself, and about limits that it shares or has used up."""
     found = []
     if daemon.silent:
         found.append(
             Alert(
-                what=f"the daemon's process (pid {daemon.pid}) is there, but writes nothing: its disk is full, another"
-                " process holds state.db, or it was stopped; what it received is in its memory, so do not kill it"
+                what=f"the daemon (pid {daemon.pid}) is running but writes nothing: its disk is full, another process holds"
+                " state.db, or it was suspended; it keeps what it received in memory, so do not kill it"
             )
         )
     elif daemon.state == "down":
         found.append(
             Alert(
-                what="the daemon is gone, and did not end by itself",
-                remedy="`coterie run` goes on",
+                what="the daemon died",
+                remedy="`coterie run` resumes where it stopped",
             )
         )
     if heartbeat.notice:
         found.append(Alert(what=heartbeat.notice))
     found += [
-        Alert(
-            what=f"the limits of teacher {name} are shared with {now.shared_with} other process(es) of this machine"
-        )
+        Alert(what=f"teacher {name} shares its limits with {_processes(now.shared_with)} on this machine")
         for name, now in heartbeat.teachers.items()
         if now.shared_with
     ]
     found += [
         Alert(
-            what=f"teacher {name} waits {duration(now.resumes_in_s)} for the end of a limit a day",
+            what=f"teacher {name} has reached its daily limit; it resumes in {duration(now.resumes_in_s)}",
             subject=f"teacher:{name}",
         )
         for name, now in heartbeat.teachers.items()
@@ -51,13 +49,17 @@ def daemon_alerts(daemon: DaemonStatus, heartbeat: HeartbeatData) -> list[Alert]
     return found
 
 
+def _processes(number: int) -> str:
+    return "1 other process" if number == 1 else f"{number} other processes"
+
+
 def teacher_alerts(teachers: Sequence[TeacherStatus]) -> list[Alert]:
-    """Teachers that wait for a person, and those that fail."""
+    """Teachers that are parked until you act, and those that keep failing."""
     return [
         Alert(
             what=f"teacher {item.name} is parked",
             why=item.reason,
-            remedy=f"`coterie resume --teacher {item.name}` tries it again",
+            remedy=f"`coterie resume --teacher {item.name}` tries again",
             subject=f"teacher:{item.name}",
         )
         for item in teachers
@@ -70,9 +72,9 @@ def teacher_alerts(teachers: Sequence[TeacherStatus]) -> list[Alert]:
 
 
 def run_alerts(runs: Sequence[RunStatus], config: Mapping[str, Any]) -> list[Alert]:
-    """Failed runs that nothing came after: no later run of the same student on the same task; newest first.
+    """Failed runs without a later run of the same student on the same task; newest first.
 
-    Those of students that are no longer configured are left out.
+    Runs of students that are no longer configured are left out.
     """
     last = {(run.student, run.task): run for run in runs}
     students = [item.get("name") for item in config.get("students") or [] if isinstance(item, dict)]
@@ -88,19 +90,19 @@ def run_alerts(runs: Sequence[RunStatus], config: Mapping[str, Any]) -> list[Ale
     found = [
         Alert(
             what=f"run {run.id} ({run.student} on {run.task}) failed",
-            why=run.error or "its log says why",
+            why=run.error or "see its log",
             remedy=f"`coterie train {run.task} --student {run.student}` tries again",
             subject=f"run:{run.id}",
         )
         for run in failed[:MOST]
     ]
     if len(failed) > MOST:
-        found.append(Alert(what=f"{len(failed) - MOST} more runs failed", subject="run:"))
+        found.append(Alert(what=f"{len(failed) - MOST} more failed runs", subject="run:"))
     return found
 
 
 def bound_by(status: Status, task: TaskStatus) -> str:
-    """What keeps a task from going faster now, in words: "tokens/min of gpt"; empty where nothing is known."""
+    """The current bottleneck of a task, such as "tokens/min of gpt"; empty where there is none."""
     names = {
         name for plan in status.plans if plan.task == task.name for name in plan.teacher.split(", ") if name
     }
