@@ -1,8 +1,8 @@
-"""Batches of requests: made before a byte leaves, found again after a crash, ended with their rows.
+"""Batches of requests: written before anything is sent, recovered after a crash, ended with their rows.
 
-Invariants: an attempt belongs to a batch before the batch's file is uploaded; a batch is `creating` on
-disk before the provider is asked to make it, so one that is still `new` was never paid for; an attempt of
-a batch that is `creating` or `live` is nobody's to forget: its answer can still be fetched.
+Invariants: an attempt belongs to a batch before the batch's file is uploaded. A batch is stored as `creating` before
+the provider is asked to create it, so one that is still `new` was never billed. An attempt of a `creating` or `live`
+batch stays open: its result can still be fetched.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from state.enums import BatchState, Outcome
 from state.sqlite import Connection
 
 OUT = (BatchState.CREATING, BatchState.LIVE)
-"""States in which a provider has, or may have, the batch."""
+"""States in which the provider has, or may have, the batch."""
 _OUT = ", ".join(f"'{state.value}'" for state in OUT)
 
 IN_A_BATCH = (
     "EXISTS (SELECT 1 FROM batch_attempt ba JOIN batch b ON b.id = ba.batch_id"
     f" WHERE ba.attempt_id = a.id AND b.state IN ({_OUT}))"
 )
-"""Of an attempt `a`: whether a provider has, or may have, its batch."""
+"""Whether a provider has, or may have, the batch of an attempt `a`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewBatch:
-    """A batch of these attempts, in the order of its file."""
+    """A batch of `attempts`, in the order of its file."""
 
     teacher_id: int
     boot_id: int
@@ -42,7 +42,7 @@ class NewBatch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchChange:
-    """Other values of some of a batch's columns."""
+    """New values of some columns of a batch."""
 
     batch_id: int
     values: dict[str, Any]
@@ -50,7 +50,7 @@ class BatchChange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchEnd:
-    """A batch that is over: attempts of it that are open were never executed, and are given back."""
+    """The end of a batch: its open attempts were never executed, and their reservation is released."""
 
     batch_id: int
     state: BatchState
@@ -59,7 +59,7 @@ class BatchEnd:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredBatch:
-    """A batch that is out."""
+    """A batch that the provider has or may have."""
 
     id: int
     key: str
@@ -108,7 +108,7 @@ class PlanOfBatch:
 
 
 def add_batches(connection: Connection, batches: Sequence[NewBatch]) -> list[int]:
-    """Writes batches and whose attempts they hold; their ids."""
+    """Writes batches with their attempts; returns their ids."""
     ids: list[int] = []
     for batch in batches:
         row = connection.execute(
@@ -136,7 +136,7 @@ def change_batches(connection: Connection, changes: Sequence[BatchChange]) -> li
 
 
 def end_batches(connection: Connection, ends: Sequence[BatchEnd]) -> list[None]:
-    """Ends batches; what is open of them is released, at no cost."""
+    """Ends batches and releases their open attempts at no cost."""
     for end in ends:
         of_batch = "a.id IN (SELECT attempt_id FROM batch_attempt WHERE batch_id = ?)"
         _release(connection, of_batch, (end.batch_id,), end.reason)
@@ -148,7 +148,7 @@ def end_batches(connection: Connection, ends: Sequence[BatchEnd]) -> list[None]:
 
 
 def batches_out(connection: Connection, teacher_id: int) -> list[StoredBatch]:
-    """A teacher's batches that the provider has or may have, the oldest first."""
+    """A teacher's batches that the provider has or may have, oldest first."""
     rows = connection.execute(
         "SELECT id, key, mark, state, provider_id, input_file_id, status, requests, completed, failed, created_at,"
         f" sent_at FROM batch WHERE teacher_id = ? AND state IN ({_OUT}) ORDER BY id",
@@ -174,7 +174,7 @@ def batches_out(connection: Connection, teacher_id: int) -> list[StoredBatch]:
 
 
 def stranded(connection: Connection, served: Sequence[int]) -> list[tuple[str, int]]:
-    """Teachers with batches out that are none of `served`, and how many."""
+    """Teachers not in `served` that have batches at the provider, with the number of batches."""
     return connection.execute(
         f"SELECT t.name, count(*) FROM batch b JOIN teacher t ON t.id = b.teacher_id WHERE b.state IN ({_OUT})"
         " AND b.teacher_id NOT IN (SELECT value FROM json_each(?)) GROUP BY t.id ORDER BY t.id",
@@ -204,7 +204,7 @@ def plan_of_batch(connection: Connection, plan_id: int) -> PlanOfBatch:
 
 
 def open_rows(connection: Connection, batch_id: int) -> list[StoredRow]:
-    """The attempts of a batch whose end is not stored yet."""
+    """The attempts of a batch that have no result yet."""
     rows = connection.execute(
         "SELECT a.id, a.request_id, a.reserved_micros, s.id, s.plan_id, q.text, q.gold, s.replicate, s.attempts,"
         " s.unknowns FROM batch_attempt ba JOIN attempt a ON a.id = ba.attempt_id JOIN sample s ON s.id = a.sample_id"
@@ -241,7 +241,7 @@ def release_unsent(connection: Connection, session_id: int) -> None:
     )
     _release(connection, unsent, (session_id,), "the daemon died before it was sent")
     connection.execute(
-        "UPDATE batch SET state = ?, reason = 'the daemon died before it was made', ended_at = ? WHERE state = ?"
+        "UPDATE batch SET state = ?, reason = 'the daemon died before it was created', ended_at = ? WHERE state = ?"
         " AND boot_id <> ?",
         (BatchState.DROPPED.value, now_ms(), BatchState.NEW.value, session_id),
     )

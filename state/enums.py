@@ -6,9 +6,9 @@ from enum import StrEnum
 
 
 class SampleState(StrEnum):
-    """Where a sample is in its life."""
+    """State of a sample."""
 
-    OPEN = "open"  # claimed: in flight, or waiting for its next try
+    OPEN = "open"  # claimed: in flight, or waiting for a retry
     STORED = "stored"  # its last turn was received and stored
     FAILED = "failed"  # given up, with a reason
 
@@ -18,16 +18,16 @@ class Outcome(StrEnum):
 
     OK = "ok"
     LIMITED = "limited"  # 429: the key pauses, the sample loses no attempt
-    PARKED = "parked"  # refused for key, quota or billing: the key is parked
-    TRANSIENT = "transient"  # worth another try
-    MALFORMED = "malformed"  # a 200 that is no completion
-    UNKNOWN = "unknown"  # sent, and no answer was received: it may have been billed
+    PARKED = "parked"  # refused because of key, quota or billing: the key is parked
+    TRANSIENT = "transient"  # worth a retry
+    MALFORMED = "malformed"  # a 200 without a valid completion
+    UNKNOWN = "unknown"  # sent, but no answer arrived: it may have been billed
     PERMANENT = "permanent"  # the request itself is refused
-    RELEASED = "released"  # claimed, but never sent; or not among the choices that one request brought
+    RELEASED = "released"  # claimed but never sent, or missing from the choices that one request returned
 
 
 class BatchState(StrEnum):
-    """Where a batch of requests is in its life."""
+    """State of a batch of requests."""
 
     NEW = "new"  # its rows are chosen; nothing of it can have been paid for
     CREATING = "creating"  # its file is uploaded; the provider may have made a batch of it
@@ -40,7 +40,7 @@ class BatchState(StrEnum):
 
 
 class RunState(StrEnum):
-    """Where a student run is in its life."""
+    """State of a student run."""
 
     QUEUED = "queued"
     STARTING = "starting"
@@ -48,7 +48,7 @@ class RunState(StrEnum):
     EVALUATING = "evaluating"
     DONE = "done"
     FAILED = "failed"
-    STOPPED = "stopped"  # by a person; `train` starts it again
+    STOPPED = "stopped"  # on request; `coterie train` starts it again
 
 
 ACTIVE_RUN_STATES = (RunState.STARTING, RunState.TRAINING, RunState.EVALUATING)

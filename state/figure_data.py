@@ -1,4 +1,4 @@
-"""What the report's figures are drawn from: courses over epochs, pass rates of questions, answers question by question."""
+"""Data of the report's figures: learning curves, pass rates of questions, and answers by question."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from state.sqlite import Connection
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LearningCurve:
-    """A finished run's dev accuracy (0 to 1) by epoch, on one task."""
+    """Dev accuracy (0 to 1) of a finished run by epoch, on one task."""
 
     run_id: int
     student: str
@@ -21,22 +21,21 @@ class LearningCurve:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PassRates:
-    """How many training questions of a plan have which share of correct rationales: `counts[i]` that of i / (len - 1).
+    """A histogram of a plan's training questions by their share of correct rationales: `counts[i]` for i / (len - 1).
 
-    As many shares as there can be: with D = 8 the nine from 0 to 8 of 8. A question that was asked more or less often
-    counts with the nearest one.
+    With D = 8 it has nine bins, from 0 to 8 of 8. A question with more or fewer rationales counts in the nearest bin.
     """
 
     plan: str
     task: str
     counts: tuple[int, ...]
     recipe: str = ""
-    """Plans of one recipe on a task share their samples."""
+    """Plans of one fingerprint on a task share their samples."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FigureData:
-    """All of them, read once."""
+    """All of it, read once."""
 
     curves: tuple[LearningCurve, ...]
     pass_rates: tuple[PassRates, ...]
@@ -46,11 +45,11 @@ class FigureData:
 
 
 MOST_SHARES = 20
-"""Rationales a question beyond which shares are told in tenths."""
+"""With more rationales per question than this, the bins are tenths."""
 
 
 def read_figure_data(connection: Connection) -> FigureData:
-    """Reads them; costs a pass over the samples and the test predictions."""
+    """Reads it; costs a pass over the samples and the test predictions."""
     return FigureData(
         curves=tuple(_curves(connection)),
         pass_rates=tuple(_pass_rates(connection)),

@@ -1,8 +1,7 @@
-"""How attempts end: bodies, usage, cost, the sample's end and its verdict, with all counters, at once.
+"""Results of attempts: body, usage, cost, the sample's result and verdict, and all counters, in one transaction.
 
-One `AttemptResult` is one attempt's end. Its raw body is stored before the slot that carried it is freed.
-A reservation is given back with every ending and replaced by what was billed; an attempt that ended
-`unknown` may have been billed, so its reservation counts as spent.
+The raw body is stored before the request's slot is freed. Every result releases the reservation and books the billed
+cost instead; an attempt that ended `unknown` may have been billed, so its reservation counts as spent.
 """
 
 from __future__ import annotations
@@ -21,9 +20,11 @@ from state.resampling import refresh_needs
 from state.sqlite import Connection
 
 
-@dataclass(kw_only=True, slots=True)  # not frozen, as the two below: that triples the cost of making one
+@dataclass(
+    kw_only=True, slots=True
+)  # not frozen, like the two below: freezing triples the cost of creating one
 class Verdict:
-    """A grader's verdict as it is stored; `grader` is name:version."""
+    """A stored verdict; `grader` is name:version."""
 
     grader: str
     correct: bool
@@ -34,7 +35,7 @@ class Verdict:
 
 @dataclass(kw_only=True, slots=True)
 class SampleEnd:
-    """The sample's end: stored with its texts and verdict, or failed with its reason."""
+    """The result of a sample: stored with its texts and verdict, or failed with a reason."""
 
     state: SampleState
     rationale: str | None = None
@@ -46,10 +47,9 @@ class SampleEnd:
 
 @dataclass(kw_only=True, slots=True)
 class AttemptResult:
-    """The end of one attempt, and of its sample where that was its last.
+    """The result of one attempt, and of its sample if that was the last one.
 
-    Of attempts of one request, those that are not its `leader` have no body of their own, and count as
-    no request of the teacher's.
+    Of the attempts of one request, only the `leader` has a body and counts as a request.
     """
 
     attempt_id: int
@@ -97,7 +97,7 @@ class PlanVerdicts:
 
 
 def record(connection: Connection, endings: Sequence[AttemptResult]) -> list[None]:
-    """Stores how attempts ended."""
+    """Stores results of attempts."""
     now = now_ms()
     _end_attempts(connection, endings, now)
     insert(
@@ -125,7 +125,7 @@ def record(connection: Connection, endings: Sequence[AttemptResult]) -> list[Non
 
 
 def record_groups(connection: Connection, groups: Sequence[Sequence[AttemptResult]]) -> list[None]:
-    """Stores how the attempts of requests ended, each group's whole or not at all."""
+    """Stores results of the attempts of requests; each group is stored completely or not at all."""
     record(connection, [ending for group in groups for ending in group])
     return [None] * len(groups)
 
@@ -149,7 +149,7 @@ def _end_attempts(connection: Connection, endings: Sequence[AttemptResult], now:
 
 
 def _touch_samples(connection: Connection, endings: Sequence[AttemptResult]) -> None:
-    """Tokens, cost and attempts of every sample an attempt of which ended."""
+    """Adds tokens, cost and attempts to the samples."""
     totals: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0, 0])
     for item in endings:
         total = totals[item.sample_id]
@@ -232,7 +232,7 @@ def plan_verdicts(connection: Connection, plan_id: int) -> PlanVerdicts:
 
 
 def grade_stored(connection: Connection, verdicts: Sequence[tuple[int, Verdict]]) -> list[None]:
-    """Verdicts for samples that were stored without one (the daemon died, or the grader did)."""
+    """Stores verdicts of samples that had none, because the daemon or the grader died."""
     _grade(connection, verdicts, now_ms())
     for sample, verdict in verdicts:
         ended = connection.execute(
@@ -254,7 +254,7 @@ def grade_stored(connection: Connection, verdicts: Sequence[tuple[int, Verdict]]
 def count_ends(
     connection: Connection, rows: Sequence[tuple[int, str, str, int, str, int | None, int]]
 ) -> None:
-    """Adds ended samples to every plan that asks for their replicate, and asks again where they are not enough."""
+    """Counts ended samples in every plan that includes their replicate, and updates which questions to sample again."""
     groups: dict[tuple[int, str, str, int], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     questions: dict[tuple[int, str, str], list[int]] = defaultdict(list)
     for task, split, recipe, replicate, state, verdict, question in rows:
@@ -279,7 +279,7 @@ def _count(connection: Connection, endings: Sequence[AttemptResult]) -> None:
     plans: dict[int, list[int]] = defaultdict(lambda: [0, 0])
     for item in endings:
         row = teachers[item.teacher_id]
-        if item.leader:  # these count requests
+        if item.leader:  # counters of requests
             row[0] += item.outcome is Outcome.OK
             row[1] += item.status == 429
             row[2] += item.outcome in (Outcome.TRANSIENT, Outcome.MALFORMED, Outcome.UNKNOWN)

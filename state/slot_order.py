@@ -1,7 +1,7 @@
 """The order of a plan's slots: by group of replicates, then by question, then by replicate within the group.
 
-With groups of one it is slot = replicate * questions + position. The last group of each question is
-smaller where the rationales are no multiple of the group. Pure arithmetic; it knows no database.
+With groups of one, slot = replicate * questions + position. The last group of each question is smaller if the
+rationales are not a multiple of the group size. Pure arithmetic.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MOST_TOGETHER = 32
-"""Largest group: which of its replicates exist is asked for as the bits of one integer."""
+"""Largest group: its existing replicates are read as the bits of one integer."""
 
 
 @dataclass(frozen=True, slots=True)
 class SlotGroup:
-    """A group of one question: its replicates are `first` to `first + size - 1`, the question's `position`."""
+    """A group of replicates of the question at `position`: `first` to `first + size - 1`."""
 
     first: int
     size: int
@@ -27,12 +27,12 @@ class SlotGroup:
 
     @property
     def end(self) -> int:
-        """The slot after these replicates of all questions."""
+        """The slot after the same replicates of all questions."""
         return (self.first + self.size) * self.questions
 
 
 def group_at(cursor: int, *, questions: int, rationales: int, group: int = 1) -> SlotGroup:
-    """The group that the slot `cursor` is in; `cursor` is below `questions * rationales`."""
+    """The group of slot `cursor`, which is below `questions * rationales`."""
     first = cursor // (questions * group) * group
     size = min(group, rationales - first)
     return SlotGroup(first, size, (cursor - first * questions) // size, questions)

@@ -1,4 +1,4 @@
-"""How far plans and students are, by name: what an experiment's progress is told from. Reads counters alone."""
+"""Progress of plans and students by name, for an experiment's progress. Reads only counters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from state.views.rows import first, loaded, rows, snapshot
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanProgress:
-    """An active plan on one task; `ended` counts samples that are stored, failed or not needed any more."""
+    """An active plan on one task; `ended` counts samples that are stored, failed or no longer needed."""
 
     id: int
     name: str
@@ -36,7 +36,7 @@ class RunProgress:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExperimentProgress:
-    """All of them, with the configuration of the last start."""
+    """All plans and runs, with the configuration of the last daemon session."""
 
     config: dict[str, Any]
     tasks: tuple[str, ...]
@@ -47,7 +47,7 @@ class ExperimentProgress:
 
 
 def read_experiment_progress(connection: Connection) -> ExperimentProgress:
-    """Reads it in one snapshot; the cost does not grow with the samples."""
+    """Reads it in one snapshot; the cost does not depend on the number of samples."""
     with snapshot(connection):
         boot = first(connection, "SELECT config FROM boot ORDER BY id DESC LIMIT 1")
         tasks = rows(connection, "SELECT name FROM task WHERE active = 1 ORDER BY id")

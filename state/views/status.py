@@ -1,8 +1,7 @@
-"""The whole at a glance: what `coterie status`, the monitor and one-line displays show.
+"""Reads the status: what `coterie status`, the monitor and one-line displays show.
 
-Invariants: everything comes from counters that the writer keeps (plan, teacher, run rows) and from
-the pulse; nothing here counts samples, so it costs the same with a million of them. It is read in
-one short snapshot. It does not know how it is shown.
+Invariants: everything comes from counters that the writer keeps (plan, teacher and run rows) and from the
+heartbeat. Nothing here counts samples, so it costs the same with a million of them. One short snapshot reads it.
 """
 
 from __future__ import annotations
@@ -36,14 +35,14 @@ from state.views.triggers import TrainPlan, Trigger, next_trigger, student_names
 __all__ = ["Status", "process_exists", "read_status", "to_json"]
 
 STALE_MS = 5_000
-"""A daemon whose pulse is older is not running any more, whatever its last pulse said."""
+"""A daemon with an older heartbeat is no longer running, whatever its last heartbeat said."""
 
 RUNS = 1_000
 """The newest runs that are read."""
 
 
 def process_exists(pid: int) -> bool:
-    """Whether a process of this machine has that id (another user's counts too)."""
+    """Whether a process on this machine has that id, of any user."""
     if pid <= 0:
         return False
     try:
@@ -56,7 +55,7 @@ def process_exists(pid: int) -> bool:
 
 
 def _is_same(pid: int, started: float) -> bool:
-    """Whether a process is the one that started then (clock ticks since the machine did), and no later one."""
+    """Whether a process is the one that started then (in clock ticks since boot), not a later one."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return fields[0] not in "ZX" and float(fields[19]) == started
@@ -65,12 +64,12 @@ def _is_same(pid: int, started: float) -> bool:
 
 
 def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool] = process_exists) -> Status:
-    """Everything at a glance, from counters.
+    """Reads the status.
 
     Args:
         connection: an open reading connection.
         now_ms: wall clock, UTC milliseconds.
-        alive: says whether a process id of this machine is in use.
+        alive: whether a process id on this machine is in use.
     """
     with snapshot(connection):
         boot = first(
@@ -118,7 +117,7 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
         RunStatus(**dict(zip(_RUN_FIELDS, (*row[:-1], row[-1] or ""), strict=True)))
         for row in reversed(run_rows)
     )
-    # Of the last minutes: while the daemon drains or is paused they say nothing of what is to come.
+    # Rates of the last minutes predict nothing while the daemon drains or is paused.
     rates = heartbeat.tasks if daemon.state == "running" else {}
     tasks = tuple(_task(row, plans, runs, config, rates, best.get(row[0])) for row in task_rows)
     return Status(
@@ -166,7 +165,7 @@ def _daemon(
         state = "stopped" if ended_at is not None else "down"
         uptime = max(
             0, (ended_at if ended_at is not None else last) - started_at
-        )  # the clock may have been set
+        )  # the clock may have been set back
         return (
             DaemonStatus(
                 state=state,
@@ -222,7 +221,7 @@ def _plan(row: Any, alive: bool) -> PlanStatus:
         teacher=", ".join(str(item) for item in loaded(teachers, list)),
         split=split,
         wanted=wanted,
-        in_flight=max(0, claimed - stored - failed) if alive else 0,  # begun ones wait, without a daemon
+        in_flight=max(0, claimed - stored - failed) if alive else 0,  # without a daemon, begun samples wait
         stored=stored,
         accepted=accepted,
         rejected=rejected,
@@ -300,7 +299,7 @@ def _task(
 
 
 def _teacher_accuracy(plans: Sequence[PlanStatus]) -> float | None:
-    """What the best plan on test reaches, as the report has it: those that reason, a failed sample counts as wrong."""
+    """The accuracy of the best plan on test, as in the report: of plans that reason; a failed sample counts as wrong."""
     reasoning = [plan for plan in plans if plan.strategy != "zero-shot"] or plans
     shares = [share(plan.accepted, plan.accepted + plan.rejected + plan.failed) for plan in reasoning]
     return max((found for found in shares if found is not None), default=None)
@@ -319,11 +318,11 @@ def _train_plan(plan: PlanStatus) -> TrainPlan:
 
 
 def _eta(trigger: Trigger | None, accepted_a_minute: float, correct: float | None) -> float | None:
-    """Seconds to the trigger at the rate of the last minutes; None where there is no rate."""
+    """Seconds to the trigger at the rate of the last minutes; None without a rate."""
     if trigger is None or accepted_a_minute <= 0:
         return None
     rate = accepted_a_minute
-    if trigger.complete:  # counts every stored sample, of which the accepted are a share
+    if trigger.complete:  # counts all stored samples; the correct ones are a share of them
         if not correct:
             return None
         rate /= correct

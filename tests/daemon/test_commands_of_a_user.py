@@ -80,7 +80,7 @@ def test_a_damaged_or_foreign_database_is_refused_untouched(folder: Path) -> Non
     before = (folder / "state.db").read_bytes()
     for argv in (["run", "--no-tui"], ["status"], ["export", "samples"]):
         done = coterie(folder, *argv)
-        assert done.returncode == 2 and "is damaged or is no SQLite database" in done.stderr, done.stderr
+        assert done.returncode == 2 and "is damaged or not a SQLite database" in done.stderr, done.stderr
     assert (folder / "state.db").read_bytes() == before
 
 

@@ -67,7 +67,7 @@ def test_a_full_disk_holds_everything_and_goes_on_by_itself(tmp_path: Path) -> N
             assert running.process.poll() is None
             resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, limits)
             assert running.wait() == 0, running.output()
-            assert "is written again" in running.output()
+            assert "is writable again" in running.output()
         told = check_promise(tmp_path, school.ledger())
         assert told == {"billed": 412, "stored": 412, "unknown": 0}
 

@@ -106,9 +106,9 @@ def _cut(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
-        (_foreign, StateForeign, "is a SQLite database, but not one of Coterie's. It was left untouched"),
-        (_newer, StateNewer, f"has schema version {VERSION + 1}, this Coterie knows {VERSION}"),
-        (_text, StateDamaged, "is damaged or is no SQLite database"),
+        (_foreign, StateForeign, "is a SQLite database of another program. It was left untouched"),
+        (_newer, StateNewer, f"has schema version {VERSION + 1}; this Coterie supports up to {VERSION}"),
+        (_text, StateDamaged, "is damaged or not a SQLite database"),
         (_flipped, StateDamaged, "There is no backup beside it"),
         (_cut, StateDamaged, "It was left untouched"),
     ],
