@@ -1,4 +1,4 @@
-"""`coterie status`: one screen of truth, from `state.db` alone."""
+"""`coterie status`: the status in one screen, read from `state.db`."""
 
 from __future__ import annotations
 

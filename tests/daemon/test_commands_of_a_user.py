@@ -30,7 +30,7 @@ CASES = [
     (["status"], 2, "no state database yet. `coterie run` creates it"),
     (["report"], 2, "no state database yet"),
     (["regrade", "--apply"], 2, "no state database yet"),
-    (["regrade", "--examples", "-1"], 2, "is no whole number"),
+    (["regrade", "--examples", "-1"], 2, "is not a whole number"),
     (["experiment"], 2, "no state database yet"),
     (["grade", "nope.jsonl"], 2, "nope.jsonl: cannot be read"),
     (["grade", "bad.jsonl"], 2, "bad.jsonl:1: 'completion' is missing"),
