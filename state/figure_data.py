@@ -29,7 +29,7 @@ class PassRates:
     plan: str
     task: str
     counts: tuple[int, ...]
-    recipe: str = ""
+    fingerprint: str = ""
     """Plans of one fingerprint on a task share their samples."""
 
 
@@ -92,11 +92,11 @@ def _pass_rates(connection: Connection) -> list[PassRates]:
         (MOST_SHARES,),
     ).fetchall()
     found: dict[tuple[str, str, str], list[int]] = {}
-    for plan, task, recipe, parts, place, count in rows:
-        found.setdefault((plan, task, recipe), [0] * (parts + 1))[place] = count
+    for plan, task, fingerprint, parts, place, count in rows:
+        found.setdefault((plan, task, fingerprint), [0] * (parts + 1))[place] = count
     return [
-        PassRates(plan=plan, task=task, counts=tuple(counts), recipe=recipe)
-        for (plan, task, recipe), counts in found.items()
+        PassRates(plan=plan, task=task, counts=tuple(counts), fingerprint=fingerprint)
+        for (plan, task, fingerprint), counts in found.items()
     ]
 
 

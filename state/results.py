@@ -48,7 +48,7 @@ class PlanResult:
     """The cost of all samples it counts, whichever plan paid for them; None: use `spent_usd`."""
     votes: tuple[tuple[int, str | None, int | None], ...] = ()
     """For plans on dev or test with several rationales: question, extracted answer, verdict, by replicate."""
-    recipe: str = ""
+    fingerprint: str = ""
     """Plans of one fingerprint on a task share their samples."""
     failures: tuple[tuple[str, int], ...] = ()
     """Reasons why samples failed, with counts, most frequent first."""
@@ -235,7 +235,7 @@ def _plan(
         covered=covered,
         questions=questions,
         sampled_usd=micros / 1e6,
-        recipe=row[13],
+        fingerprint=row[13],
         failures=_failures(connection, row[12]) if row[9] else (),
     )
 

@@ -245,7 +245,7 @@ def _pass_rates(figure_data: FigureData) -> Figure | None:
     """How hard the questions are for the teachers."""
     widest: dict[tuple[str, str], PassRates] = {}
     for each in figure_data.pass_rates:  # of plans that share samples the one with most questions comes last
-        widest[each.task, each.recipe or each.plan] = each
+        widest[each.task, each.fingerprint or each.plan] = each
     shown = list(widest.values())[:MOST_TASKS]
     if not shown:
         return None
@@ -273,7 +273,7 @@ def _cost(results: Results) -> Figure | None:
     """What a correct rationale costs, by train plan and task; plans that share their samples are one."""
     widest: dict[tuple[str, str], PlanResult] = {}
     for plan in results.plans:
-        key = plan.task, plan.recipe or plan.name
+        key = plan.task, plan.fingerprint or plan.name
         if plan.split == "train" and (key not in widest or plan.accepted > widest[key].accepted):
             widest[key] = plan
     paid = [

@@ -68,7 +68,7 @@ def left(experiment: ExperimentConfig, standing: ExperimentProgress, found: Sequ
     missing: dict[tuple[str, str], int] = {}
     for plan in standing.plans.values():
         if plan.name in own:
-            key = plan.task, plan.recipe
+            key = plan.task, plan.fingerprint
             missing[key] = max(missing.get(key, 0), plan.wanted - plan.ended)
     students = {(cell.student, each.task) for cell in cells(experiment) if cell.student for each in found}
     states = Counter(

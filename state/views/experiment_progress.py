@@ -16,7 +16,7 @@ class PlanProgress:
     id: int
     name: str
     task: str
-    recipe: str
+    fingerprint: str
     wanted: int
     ended: int
 
@@ -66,7 +66,7 @@ def read_experiment_progress(connection: Connection) -> ExperimentProgress:
         tasks=tuple(name for (name,) in tasks),
         plans={
             (row[1], row[2]): PlanProgress(
-                id=row[0], name=row[1], task=row[2], recipe=row[3], wanted=row[4], ended=row[5]
+                id=row[0], name=row[1], task=row[2], fingerprint=row[3], wanted=row[4], ended=row[5]
             )
             for row in plans
         },

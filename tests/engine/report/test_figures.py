@@ -76,9 +76,9 @@ def test_an_axis_of_which_one_value_is_measured_is_left_out() -> None:
 def test_plans_that_share_their_samples_have_one_cost_and_one_histogram() -> None:
     results, figure_data = measured(EXPERIMENT, {})
     (wide,) = [plan for plan in results.plans if plan.split == "train"]
-    wide = replace(wide, recipe="r", accepted=80, spent_usd=1e-3, sampled_usd=4e-3)
+    wide = replace(wide, fingerprint="r", accepted=80, spent_usd=1e-3, sampled_usd=4e-3)
     few = replace(wide, name="x.good.d1", accepted=10, spent_usd=3e-3)
-    rates = replace(figure_data.pass_rates[0], recipe="r")
+    rates = replace(figure_data.pass_rates[0], fingerprint="r")
     figure_data = replace(figure_data, pass_rates=(replace(rates, plan="x.good.d1"), rates))
     told = {
         each.name: "".join(ElementTree.fromstring(each.svg).itertext())

@@ -10,8 +10,10 @@ from tests.engine.report.matrices import EXPERIMENT
 TASK = "coin_flip"
 
 
-def plan(name: str, ended: int, wanted: int = 80, recipe: str = "r") -> PlanProgress:
-    return PlanProgress(id=1, name=f"x.{name}", task=TASK, recipe=recipe, wanted=wanted, ended=ended)
+def plan(name: str, ended: int, wanted: int = 80, fingerprint: str = "r") -> PlanProgress:
+    return PlanProgress(
+        id=1, name=f"x.{name}", task=TASK, fingerprint=fingerprint, wanted=wanted, ended=ended
+    )
 
 
 def run(student: str, state: str, **more: Any) -> RunProgress:
@@ -65,9 +67,9 @@ def test_a_failed_seed_is_named_with_its_reason() -> None:
 
 
 def test_samples_that_plans_share_are_left_once() -> None:
-    found = standing(plan("good.d8", 20), plan("good.d1", 5, 10), plan("bad.d8", 70, recipe="s"))
+    found = standing(plan("good.d8", 20), plan("good.d1", 5, 10), plan("bad.d8", 70, fingerprint="s"))
     found.plans["other", TASK] = PlanProgress(
-        id=9, name="other", task=TASK, recipe="o", wanted=1000, ended=0
+        id=9, name="other", task=TASK, fingerprint="o", wanted=1000, ended=0
     )  # not the experiment's
     assert left(EXPERIMENT, found, standings(EXPERIMENT, found)).samples == 60 + 10
 
