@@ -302,7 +302,7 @@ def test_the_sqlite_in_use_is_sound_and_says_so() -> None:
 def test_a_database_that_is_being_made_is_not_taken_for_a_foreign_one(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     path.touch()
-    with pytest.raises(StateMissing, match="nothing in this state database yet"):
+    with pytest.raises(StateMissing, match="this state database is still empty"):
         open_reader(path)
     open_writer(path).close()
     open_reader(path).close()
