@@ -20,8 +20,8 @@ from engine.teachers.client import Answer, TeacherClient
 from engine.teachers.messages import Message, Request
 from state.claims import ClaimedSample, ClaimRequest, claim
 from state.database import open_writer
-from state.outcomes import Ending, SampleEnd, Verdict, record
-from state.tables import Outcome, SampleState
+from state.enums import Outcome, SampleState
+from state.outcomes import AttemptResult, SampleEnd, Verdict, record
 
 GROUP = 100
 """Samples of a transaction: about what the daemon has with 100 in flight."""
@@ -92,9 +92,9 @@ def store(file: Path) -> tuple[float, int]:
                 return time.process_time() - started, stored
 
 
-def _ending(sample: ClaimedSample) -> Ending:
+def _ending(sample: ClaimedSample) -> AttemptResult:
     assert sample.attempt is not None
-    return Ending(
+    return AttemptResult(
         attempt_id=sample.attempt.id,
         sample_id=sample.sample_id,
         plan_id=sample.plan_id,

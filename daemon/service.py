@@ -45,7 +45,7 @@ from engine.errors import CoterieError
 from engine.teachers.batch_client import BatchClient
 from engine.teachers.client import TeacherClient
 from engine.teachers.keys import TeacherKey
-from state.boots import end_boot
+from state.daemon_sessions import end_session
 from state.database import open_writer
 from state.events import EventRow
 from state.health import examine_after_crash
@@ -130,7 +130,7 @@ class Service:
                 finally:
                     log.close()
                     writer.close()
-            end_boot(connection, catalog.boot.id, self._ended.reason)
+            end_session(connection, catalog.boot.id, self._ended.reason)
         finally:
             connection.close()
         return self._ended

@@ -15,6 +15,7 @@ from daemon.sampling.retry_queue import RetryQueue
 from daemon.sampling.scheduler import Scheduler
 from engine.config import Config
 from state.database import open_reader
+from state.outcomes import PlanVerdicts, plan_verdicts
 
 LOOK_S = 0.25
 QUIET_LOOKS = 3
@@ -62,18 +63,18 @@ class Work:
         while True:
             for plan in plans:
                 if plan.done and not plan.completed:
-                    accepted, rejected, failed = await self._aside(self._counts, plan.id)
+                    found = await self._aside(self._counts, plan.id)
                     plan.completed = True
                     self._bus.emit(
                         events.PlanCompleted(
                             plan=plan.config.name,
                             task=plan.task,
-                            accepted=accepted,
-                            rejected=rejected,
-                            failed=failed,
+                            accepted=found.correct,
+                            rejected=found.wrong,
+                            failed=found.failed,
                         )
                     )
-                    self._tell_target(plan, accepted)
+                    self._tell_target(plan, found.correct)
             await self._clock.sleep(LOOK_S)
 
     def _tell_target(self, plan: ActivePlan, accepted: int) -> None:
@@ -146,9 +147,6 @@ class Work:
             return True
         return not any(teacher.available for teacher in self._scheduler.tiers.serving(plan))
 
-    def _counts(self, plan_id: int) -> tuple[int, int, int]:
+    def _counts(self, plan_id: int) -> PlanVerdicts:
         with closing(open_reader(self._config.database)) as connection:
-            row = connection.execute(
-                "SELECT accepted, rejected, failed FROM plan WHERE id = ?", (plan_id,)
-            ).fetchone()
-        return int(row[0]), int(row[1]), int(row[2])
+            return plan_verdicts(connection, plan_id)

@@ -1,5 +1,5 @@
-"""What is remembered: the tables of `state.db`, every query, and its migrations.
+"""The database: tables of `state.db`, every query, and migrations.
 
-This room imports nothing of the other three. Everything that is true for longer than a second is
-here, and `state.db` is the only interface between the daemon and whatever watches it.
+This package imports nothing from `engine`, `daemon` or `tui`. All SQL is here, and `state.db` is the only
+interface between the daemon and whatever watches it.
 """

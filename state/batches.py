@@ -1,8 +1,8 @@
-"""Batches of requests: made before a byte leaves, found again after a crash, ended with their rows.
+"""Batches of requests: written before anything is sent, recovered after a crash, ended with their rows.
 
-Invariants: an attempt belongs to a batch before the batch's file is uploaded; a batch is `creating` on
-disk before the provider is asked to make it, so one that is still `new` was never paid for; an attempt of
-a batch that is `creating` or `live` is nobody's to forget: its answer can still be fetched.
+Invariants: an attempt belongs to a batch before the batch's file is uploaded. A batch is stored as `creating` before
+the provider is asked to create it, so one that is still `new` was never billed. An attempt of a `creating` or `live`
+batch stays open: its result can still be fetched.
 """
 
 from __future__ import annotations
@@ -12,27 +12,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlmodel import Session
-
 from state.bulk import insert, storable
 from state.database import now_ms
+from state.enums import BatchState, Outcome
 from state.sqlite import Connection
-from state.tables import BatchState, Outcome
 
 OUT = (BatchState.CREATING, BatchState.LIVE)
-"""States in which a provider has, or may have, the batch."""
+"""States in which the provider has, or may have, the batch."""
 _OUT = ", ".join(f"'{state.value}'" for state in OUT)
 
 IN_A_BATCH = (
     "EXISTS (SELECT 1 FROM batch_attempt ba JOIN batch b ON b.id = ba.batch_id"
     f" WHERE ba.attempt_id = a.id AND b.state IN ({_OUT}))"
 )
-"""Of an attempt `a`: whether a provider has, or may have, its batch."""
+"""Whether a provider has, or may have, the batch of an attempt `a`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewBatch:
-    """A batch of these attempts, in the order of its file."""
+    """A batch of `attempts`, in the order of its file."""
 
     teacher_id: int
     boot_id: int
@@ -44,7 +42,7 @@ class NewBatch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchChange:
-    """Other values of some of a batch's columns."""
+    """New values of some columns of a batch."""
 
     batch_id: int
     values: dict[str, Any]
@@ -52,7 +50,7 @@ class BatchChange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchEnd:
-    """A batch that is over: attempts of it that are open were never executed, and are given back."""
+    """The end of a batch: its open attempts were never executed, and their reservation is released."""
 
     batch_id: int
     state: BatchState
@@ -61,7 +59,7 @@ class BatchEnd:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredBatch:
-    """A batch that is out."""
+    """A batch that the provider has or may have."""
 
     id: int
     key: str
@@ -93,8 +91,24 @@ class StoredRow:
     unknowns: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanOfBatch:
+    """A plan as its row has it, and its money: `used_micros` includes what is reserved."""
+
+    id: int
+    task_id: int
+    task: str
+    answer_format: str
+    settings: dict[str, Any]
+    fingerprint: str
+    teachers: tuple[str, ...]
+    wanted: int
+    used_micros: int
+    reserved_micros: int
+
+
 def add_batches(connection: Connection, batches: Sequence[NewBatch]) -> list[int]:
-    """Writes batches and whose attempts they hold; their ids."""
+    """Writes batches with their attempts; returns their ids."""
     ids: list[int] = []
     for batch in batches:
         row = connection.execute(
@@ -122,10 +136,10 @@ def change_batches(connection: Connection, changes: Sequence[BatchChange]) -> li
 
 
 def end_batches(connection: Connection, ends: Sequence[BatchEnd]) -> list[None]:
-    """Ends batches; what is open of them is released, at no cost."""
+    """Ends batches and releases their open attempts at no cost."""
     for end in ends:
         of_batch = "a.id IN (SELECT attempt_id FROM batch_attempt WHERE batch_id = ?)"
-        _release(connection.execute, of_batch, (end.batch_id,), end.reason)
+        _release(connection, of_batch, (end.batch_id,), end.reason)
         connection.execute(
             "UPDATE batch SET state = ?, reason = ?, ended_at = ? WHERE id = ?",
             storable((end.state.value, end.reason, now_ms(), end.batch_id)),
@@ -134,7 +148,7 @@ def end_batches(connection: Connection, ends: Sequence[BatchEnd]) -> list[None]:
 
 
 def batches_out(connection: Connection, teacher_id: int) -> list[StoredBatch]:
-    """A teacher's batches that the provider has or may have, the oldest first."""
+    """A teacher's batches that the provider has or may have, oldest first."""
     rows = connection.execute(
         "SELECT id, key, mark, state, provider_id, input_file_id, status, requests, completed, failed, created_at,"
         f" sent_at FROM batch WHERE teacher_id = ? AND state IN ({_OUT}) ORDER BY id",
@@ -160,7 +174,7 @@ def batches_out(connection: Connection, teacher_id: int) -> list[StoredBatch]:
 
 
 def stranded(connection: Connection, served: Sequence[int]) -> list[tuple[str, int]]:
-    """Teachers with batches out that are none of `served`, and how many."""
+    """Teachers not in `served` that have batches at the provider, with the number of batches."""
     return connection.execute(
         f"SELECT t.name, count(*) FROM batch b JOIN teacher t ON t.id = b.teacher_id WHERE b.state IN ({_OUT})"
         " AND b.teacher_id NOT IN (SELECT value FROM json_each(?)) GROUP BY t.id ORDER BY t.id",
@@ -168,8 +182,29 @@ def stranded(connection: Connection, served: Sequence[int]) -> list[tuple[str, i
     ).fetchall()
 
 
+def plan_of_batch(connection: Connection, plan_id: int) -> PlanOfBatch:
+    """A plan whose samples are in a batch; it may no longer be in the configuration."""
+    row = connection.execute(
+        "SELECT p.task_id, t.name, t.answer_format, p.settings, p.recipe, p.teachers, p.wanted,"
+        " p.spent_micros + p.reserved_micros, p.reserved_micros FROM plan p JOIN task t ON t.id = p.task_id WHERE p.id = ?",
+        (plan_id,),
+    ).fetchone()
+    return PlanOfBatch(
+        id=plan_id,
+        task_id=row[0],
+        task=row[1],
+        answer_format=row[2],
+        settings=json.loads(row[3]),
+        fingerprint=row[4],
+        teachers=tuple(json.loads(row[5])),
+        wanted=row[6],
+        used_micros=row[7],
+        reserved_micros=row[8],
+    )
+
+
 def open_rows(connection: Connection, batch_id: int) -> list[StoredRow]:
-    """The attempts of a batch whose end is not stored yet."""
+    """The attempts of a batch that have no result yet."""
     rows = connection.execute(
         "SELECT a.id, a.request_id, a.reserved_micros, s.id, s.plan_id, q.text, q.gold, s.replicate, s.attempts,"
         " s.unknowns FROM batch_attempt ba JOIN attempt a ON a.id = ba.attempt_id JOIN sample s ON s.id = a.sample_id"
@@ -193,31 +228,28 @@ def open_rows(connection: Connection, batch_id: int) -> list[StoredRow]:
     ]
 
 
-def release_unsent(opened: Session, boot_id: int) -> None:
-    """At a start: attempts of earlier boots that a Batch API's teacher was never sent are given back.
+def release_unsent(connection: Connection, session_id: int) -> None:
+    """Gives back attempts of earlier daemon sessions that were claimed for a batch which was never requested.
 
-    They were claimed for a batch, and no batch of theirs was ever asked for: nothing can have been paid.
+    No provider ever saw them, so nothing can have been billed.
     """
-
-    def run(sql: str, values: tuple[Any, ...] = ()) -> Any:
-        return opened.connection().exec_driver_sql(sql, values)
-
     unsent = (
         "a.boot_id <> ? AND (EXISTS (SELECT 1 FROM batch_attempt ba JOIN batch b ON b.id = ba.batch_id"
         f" WHERE ba.attempt_id = a.id AND b.state = '{BatchState.NEW.value}')"
         " OR (a.teacher_id IN (SELECT id FROM teacher WHERE dialect = 'openai-batch')"
         " AND NOT EXISTS (SELECT 1 FROM batch_attempt ba WHERE ba.attempt_id = a.id)))"
     )
-    _release(run, unsent, (boot_id,), "the daemon died before it was sent")
-    run(
-        "UPDATE batch SET state = ?, reason = 'the daemon died before it was made', ended_at = ? WHERE state = ?"
+    _release(connection, unsent, (session_id,), "the daemon died before it was sent")
+    connection.execute(
+        "UPDATE batch SET state = ?, reason = 'the daemon died before it was created', ended_at = ? WHERE state = ?"
         " AND boot_id <> ?",
-        (BatchState.DROPPED.value, now_ms(), BatchState.NEW.value, boot_id),
+        (BatchState.DROPPED.value, now_ms(), BatchState.NEW.value, session_id),
     )
 
 
-def _release(run: Any, where: str, values: tuple[Any, ...], reason: str) -> None:
-    """Open attempts that fit end as released; what they had reserved is given back."""
+def _release(connection: Connection, where: str, values: tuple[Any, ...], reason: str) -> None:
+    """Ends the open attempts that fit as released; their reservation is given back."""
+    run = connection.execute
     where = f"a.outcome IS NULL AND {where}"
     run(
         "UPDATE teacher SET reserved_micros = reserved_micros - t.micros FROM (SELECT a.teacher_id,"

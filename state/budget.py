@@ -1,8 +1,8 @@
-"""The budget that a person raised (or lowered) while a daemon ran: it holds until the configuration says another one.
+"""The budget in force, and what was spent.
 
-It stands in the command that asked for it: `args` of the row hold the new cap (`usd`) and the configured one that it
-stands in place of (`instead_of`, written when it was applied). So it survives a restart, and a changed
-`[daemon] budget_usd` wins again.
+`coterie budget` replaces the configured cap until the configuration changes it. The command's row is the record:
+its `args` hold the new cap (`usd`) and the configured one it replaced (`instead_of`, written when it was applied).
+So it survives a restart, and a changed `[daemon] budget_usd` takes effect again.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from state.sqlite import Connection
 
 
 def amount(given: Any) -> float:
-    """A number of dollars, as a person wrote it.
+    """Reads an amount of dollars.
 
     Raises:
-        ValueError: it is none, or below zero.
+        ValueError: it is not a number from 0 to 1e9.
     """
     try:
         usd = float(given)
@@ -31,7 +32,7 @@ def amount(given: Any) -> float:
 
 
 def budget_in_force(connection: Connection, configured: float | None) -> float | None:
-    """The cap in dollars: the last one a person asked for, where it stands in place of `configured`; else that."""
+    """The cap in dollars: that of the last budget command if it replaced `configured`, else `configured`."""
     found = connection.execute(
         "SELECT args FROM command WHERE state = 'done' AND kind = 'budget' ORDER BY id DESC LIMIT 1"
     ).fetchone()
@@ -44,8 +45,30 @@ def budget_in_force(connection: Connection, configured: float | None) -> float |
         return configured
 
 
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """Micro-dollars: `used` in all, of which `reserved` for requests in flight."""
+
+    used: int
+    reserved: int
+
+
+def total_spending(connection: Connection) -> Spending:
+    """Spending of all teachers, former ones included."""
+    row = connection.execute(
+        "SELECT coalesce(sum(spent_micros + reserved_micros), 0), coalesce(sum(reserved_micros), 0) FROM teacher"
+    ).fetchone()
+    return Spending(*row)
+
+
+def spending_by_plan(connection: Connection) -> dict[int, Spending]:
+    """Spending of each plan, by id."""
+    rows = connection.execute("SELECT id, spent_micros + reserved_micros, reserved_micros FROM plan")
+    return {plan: Spending(used, reserved) for plan, used, reserved in rows}
+
+
 def note_budget(connection: Connection, changes: Sequence[tuple[int, float, float | None]]) -> list[None]:
-    """Writes into commands (by id) what they set the budget to, and instead of which configured one."""
+    """Stores in commands (by id) the budget they set and the configured one it replaces."""
     for command, usd, configured in changes:
         connection.execute(
             "UPDATE command SET args = ? WHERE id = ?",

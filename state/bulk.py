@@ -1,7 +1,7 @@
-"""Many rows in one statement: multi-row INSERT with parameters (blobs pass as they are), or rows as JSON.
+"""Many rows in one statement: multi-row INSERT with parameters, or rows as JSON.
 
-What others wrote may hold lone surrogates, which UTF-8 has no form for: SQLite refuses them as parameters, and from
-JSON would store bytes that no reader can decode. They become U+FFFD here; that costs nothing where there are none.
+Text from outside may hold lone surrogates, which UTF-8 cannot encode: SQLite refuses them as parameters, and from
+JSON it would store bytes that no reader can decode. They become U+FFFD here; other text pays nothing for that.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _values(head: str, tail: str, width: int, rows: int) -> str:
 def insert(connection: Connection, head: str, rows: Sequence[tuple[Any, ...]], tail: str = "") -> list[Any]:
     """`INSERT INTO t (a, b)` with as few statements as the parameter limit allows.
 
-    Returns what a RETURNING clause in `tail` gives, one after the other.
+    Returns the rows of a RETURNING clause in `tail`, in order.
     """
     if not rows:
         return []
@@ -52,11 +52,11 @@ def rows_json(rows: Iterable[Sequence[Any]]) -> str:
     return json.dumps([storable(row) for row in rows]) if _SURROGATE.search(text) else text
 
 
-_SURROGATE = re.compile(r"\\ud[89a-f]")  # as `json.dumps` writes one; half of a pair or not
+_SURROGATE = re.compile(r"\\ud[89a-f]")  # as `json.dumps` writes it, paired or not
 
 
 def storable(row: Iterable[Any]) -> list[Any]:
-    """A row in whose texts lone surrogates are replaced; two that make a pair become their character."""
+    """The row with lone surrogates replaced; a pair becomes its character."""
     return [
         value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
         if isinstance(value, str)

@@ -1,6 +1,6 @@
-"""Brings tasks, teachers and plans of `state.db` in line with the configuration, when a daemon starts.
+"""Syncs tasks, teachers and plans of `state.db` with the configuration.
 
-Nothing is deleted: what is no longer in the configuration becomes inactive, and comes back as it was.
+Nothing is deleted: what is removed from the configuration becomes inactive, and is reactivated unchanged if it returns.
 A changed question is a new row; a changed prompt, model or parameter makes a new plan.
 """
 
@@ -16,9 +16,10 @@ from sqlmodel import Session, col, select, update
 from state.batches import IN_A_BATCH
 from state.bulk import storable
 from state.database import now_ms
-from state.needs import rebuild
-from state.order import place_of
-from state.slots import is_over, out_elsewhere, read
+from state.orm import driver_connection
+from state.resampling import rebuild_needs
+from state.slot_order import group_at
+from state.slots import is_complete, open_in_other_plans, read
 from state.sqlite import Connection
 from state.tables import Plan, Task, Teacher
 
@@ -37,10 +38,10 @@ class QuestionRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanRow:
-    """A plan of the configuration on one task; `recipe` is its identity.
+    """A configured plan on one task; `recipe` is its fingerprint, and so its identity.
 
-    How many rationales it asks for: `state/slots.py`; `base` None is all of `rationales`. `together` of a question share
-    one request; questions with a correct sample of the recipe `unless` are not asked.
+    `state/slots.py` explains how many rationales it samples; `base` None means all of `rationales`. `together` of a
+    question share one request; questions with a correct sample of the fingerprint `unless` are skipped.
     """
 
     name: str
@@ -61,7 +62,7 @@ class PlanRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownTask:
-    """What is stored of a task: its digest and stamp, its questions and the longest one's characters by split."""
+    """A stored task: digest, stamp, and by split the number of questions and the characters of the longest one."""
 
     digest: str
     stamp: str
@@ -83,8 +84,13 @@ def read_known(connection: Connection) -> dict[str, KnownTask]:
     }
 
 
+def task_digests(connection: Connection) -> dict[str, str]:
+    """The digest of each stored task's questions, by name."""
+    return dict(connection.execute("SELECT name, digest FROM task").fetchall())
+
+
 def deactivate_all(opened: Session) -> None:
-    """Before a sync: only what the configuration names is active after it."""
+    """Deactivates everything before a sync, which reactivates what is configured."""
     opened.exec(update(Task).values(active=0))
     opened.exec(update(Teacher).values(active=0))
     opened.exec(update(Plan).values(active=0))
@@ -102,10 +108,10 @@ def sync_task(
     longest: Mapping[str, int],
     questions: Sequence[QuestionRow] | None,
 ) -> tuple[Task, bool]:
-    """The task's row, and whether its questions changed (then its plans' counters must be reconciled).
+    """Syncs a task; returns its row, and whether its questions changed (then its plans must be recounted).
 
-    Questions are rewritten only when their digest changed; they may be None where it did not. A sample keeps its question: it moves with it to another
-    split, and loses its verdict when the gold answer is another.
+    Questions are rewritten only if their digest changed; otherwise they may be None. A sample keeps its question: it
+    moves with it to another split, and loses its verdict if the gold answer changed.
     """
     task = opened.exec(select(Task).where(Task.name == name)).first()
     if task is None:
@@ -159,7 +165,7 @@ def _sync_questions(opened: Session, task_id: int, questions: Iterable[QuestionR
 def sync_teacher(
     opened: Session, *, name: str, dialect: str, model: str, base_url: str, lift: bool = True
 ) -> Teacher:
-    """The teacher's row; a park of an earlier daemon is lifted (`lift`), since its key may have changed."""
+    """Syncs a teacher; with `lift` it is no longer parked, since its key may have changed."""
     teacher = opened.exec(select(Teacher).where(Teacher.name == name)).first() or Teacher(name=name)
     teacher.dialect, teacher.model, teacher.base_url, teacher.active = dialect, model, base_url, 1
     if teacher.state == "parked" and lift:
@@ -170,7 +176,7 @@ def sync_teacher(
 
 
 def sync_plan(opened: Session, row: PlanRow, questions: int) -> tuple[Plan, bool]:
-    """The plan's row, and whether its slots are others or how many there are (then its counters must be reconciled)."""
+    """Syncs a plan; returns its row, and whether its slots changed (then it must be recounted)."""
     plan = opened.exec(
         select(Plan).where(
             Plan.name == row.name,
@@ -196,7 +202,7 @@ def sync_plan(opened: Session, row: PlanRow, questions: int) -> tuple[Plan, bool
 
 
 def superseded(opened: Session, plan: Plan) -> list[Plan]:
-    """Inactive plans of the same name and task that hold samples: what a changed prompt left behind."""
+    """Inactive plans of the same name and task that have samples, as a changed prompt leaves behind."""
     statement = select(Plan).where(
         Plan.name == plan.name, Plan.task_id == plan.task_id, Plan.active == 0, col(Plan.stored) > 0
     )
@@ -204,8 +210,8 @@ def superseded(opened: Session, plan: Plan) -> list[Plan]:
 
 
 def reconcile(opened: Session, plan: Plan) -> None:
-    """Counts a plan's samples anew, and what follows from them; its cursor goes to the first gap in the base."""
-    connection = _driver(opened)
+    """Recounts a plan's samples and everything derived from them; sets the cursor to the first gap in the base."""
+    connection = driver_connection(opened)
     rows = connection.execute(
         "SELECT s.replicate, count(*), sum(s.state = 'stored'), coalesce(sum(s.verdict = 1), 0),"
         " coalesce(sum(s.verdict = 0), 0), sum(s.state = 'failed')"
@@ -218,7 +224,7 @@ def reconcile(opened: Session, plan: Plan) -> None:
     plan.skipped = 0
     plan.cursor = _first_gap(connection, plan, {row[0]: row[1] for row in rows})
     assert plan.id is not None
-    again = rebuild(connection, plan.id)
+    again = rebuild_needs(connection, plan.id)
     further = sum(row[1] for row in rows if row[0] >= plan.base)
     plan.wanted = plan.questions * plan.base + further + again
     opened.add(plan)
@@ -230,10 +236,10 @@ def reconcile(opened: Session, plan: Plan) -> None:
 
 
 def over(opened: Session, plan: Plan) -> bool:
-    """Whether a plan has nothing more to claim; one that goes by its verdicts then wants what it took."""
+    """Whether a plan is complete; if its size depended on verdicts, `wanted` becomes the number it claimed."""
     assert plan.id is not None
-    connection = _driver(opened)
-    found = is_over(connection, read(connection, plan.id))
+    connection = driver_connection(opened)
+    found = is_complete(connection, read(connection, plan.id))
     if found and (plan.target or plan.want):
         plan.wanted, plan.skipped = plan.claimed, 0
         opened.add(plan)
@@ -242,23 +248,17 @@ def over(opened: Session, plan: Plan) -> bool:
 
 
 def shared_out(opened: Session, plan: Plan) -> bool:
-    """Whether another plan claimed samples that this one asks for too, and they have not ended."""
+    """Whether samples that this plan shares are still open in another plan."""
     assert plan.id is not None
-    return out_elsewhere(_driver(opened), [plan.id])[0]
-
-
-def _driver(opened: Session) -> Connection:
-    """The session's connection, in its transaction, for statements of hot paths."""
-    connection: Connection = opened.connection().connection.driver_connection  # type: ignore[assignment]
-    return connection
+    return open_in_other_plans(driver_connection(opened), [plan.id])[0]
 
 
 def _first_gap(connection: Connection, plan: Plan, begun: dict[int, int]) -> int:
-    """The first slot of the base without a sample; its end where there is none."""
+    """The first slot of the base without a sample, or the end of the base."""
     end = plan.questions * plan.base
     for replicate in range(plan.base):
         if begun.get(replicate, 0) < plan.questions:
-            place = place_of(
+            place = group_at(
                 replicate * plan.questions,
                 questions=plan.questions,
                 rationales=plan.base,
@@ -275,10 +275,10 @@ def _first_gap(connection: Connection, plan: Plan, begun: dict[int, int]) -> int
 
 
 def adopt_open(opened: Session, plan_id: int, *, but: Collection[int] = ()) -> None:
-    """Open samples of inactive plans that this one asks for too (it was renamed) become its own, to be gone on with.
+    """Moves open samples of inactive plans to this one if it shares them (it was renamed), to be continued.
 
-    Call it when every plan is synced. Those of the plans `but` are left: a running daemon has them in hand. So are those
-    that are out in a batch: their reservation is the old plan's.
+    Call it after every plan is synced. Samples of the plans `but` stay, as a running daemon has them in memory, and so
+    do those in a batch at a provider, whose reservation belongs to the old plan.
     """
     opened.connection().exec_driver_sql(
         "UPDATE sample SET plan_id = p.id FROM plan p JOIN plan old ON old.active = 0 AND old.task_id = p.task_id"
@@ -291,7 +291,7 @@ def adopt_open(opened: Session, plan_id: int, *, but: Collection[int] = ()) -> N
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SwitchRequest:
-    """Pauses or resumes a task or a teacher, or all of them where `name` is None."""
+    """Pauses or resumes a task or a teacher; all of them if `name` is None."""
 
     table: Literal["task", "teacher"]
     name: str | None
@@ -299,7 +299,7 @@ class SwitchRequest:
 
 
 def switch(connection: Connection, requests: Sequence[SwitchRequest]) -> list[None]:
-    """Remembers what is paused, so it survives a restart; resuming a teacher lifts its park."""
+    """Stores what is paused, so that it survives a restart; a resumed teacher is no longer parked."""
     for request in requests:
         where = "active = 1" if request.name is None else "name = ?"
         names = () if request.name is None else (request.name,)
@@ -312,7 +312,7 @@ def switch(connection: Connection, requests: Sequence[SwitchRequest]) -> list[No
 
 
 def park_teacher(connection: Connection, parked: Sequence[tuple[int, str]]) -> list[None]:
-    """Remembers why teachers are parked."""
+    """Stores why teachers are parked."""
     for teacher_id, reason in parked:
         connection.execute(
             "UPDATE teacher SET state = 'parked', reason = ? WHERE id = ?", storable((reason, teacher_id))
@@ -321,7 +321,7 @@ def park_teacher(connection: Connection, parked: Sequence[tuple[int, str]]) -> l
 
 
 def adopt_samples(connection: Connection, adopted: Sequence[tuple[int, int]]) -> list[None]:
-    """Gives open samples to another plan that asks for them too, as (plan id, sample id)."""
+    """Moves open samples to another plan that shares them, as (plan id, sample id)."""
     for plan_id, sample_id in adopted:
         connection.execute("UPDATE sample SET plan_id = ? WHERE id = ?", (plan_id, sample_id))
     return [None] * len(adopted)

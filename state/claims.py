@@ -1,6 +1,6 @@
-"""Claims: samples of a plan, with their first attempts, written before a byte leaves.
+"""Claims: samples of a plan and their first attempts, written before anything is sent.
 
-Which slots come next is chosen in `state/slots.py`. Rows exist only for claimed slots.
+`state/slots.py` chooses the slots. Only claimed slots have rows.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from state.batches import IN_A_BATCH
 from state.bulk import insert
 from state.database import now_ms
-from state.needs import refresh
-from state.slots import PlanSlots, Slot, choose, is_over, read
+from state.enums import Outcome, SampleState
+from state.resampling import refresh_needs
+from state.slots import PlanSlots, Slot, choose_slots, is_complete, read
 from state.sqlite import Connection
-from state.tables import Outcome, SampleState
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,10 +24,10 @@ class ClaimRequest:
     """Up to `count` samples of a plan for a teacher, within `allowance` micro-dollars.
 
     `reserve` gives the upper bound of the first turn's cost, in micro-dollars, from the question's text.
-    Where a plan asks for several rationales of a question together, they share one request; `further` is the bound
-    of what each but the first adds to it. A group is not split by `count`, so one that is larger is claimed when it
-    comes first. With `apart` the order is the same, and each slot has a request of its own. Of the allowance each
-    sample also takes `aside`, which is not reserved: what the turns after its first may cost.
+    If a plan samples several rationales of a question together, they share one request, and each but the first adds
+    at most `further` to its cost. A group is not split by `count`: a larger one is claimed if it comes first. With
+    `apart`, each slot has a request of its own, in the same order. Each sample also uses up `aside` of the allowance
+    without reserving it: the bound of its later turns.
     """
 
     plan_id: int
@@ -43,7 +43,7 @@ class ClaimRequest:
 
 @dataclass(frozen=True, slots=True)
 class OpenAttempt:
-    """An attempt that is on disk and may be sent; `request_id` goes with it, unguessable and one a request."""
+    """An attempt that is stored and may be sent; `request_id` is sent along, unguessable and unique to the request."""
 
     id: int
     request_id: str
@@ -52,7 +52,7 @@ class OpenAttempt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClaimedSample:
-    """A claimed sample with its question and, for a fresh one, its open first attempt."""
+    """A claimed sample with its question; a new one has its open first attempt."""
 
     sample_id: int
     attempt: OpenAttempt | None
@@ -68,9 +68,9 @@ class ClaimedSample:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """What a claim request got.
+    """The result of a claim.
 
-    `exhausted`: nothing more will ever be claimed. `waiting`: nothing is to be claimed before a further verdict.
+    `exhausted`: the plan will never claim more. `waiting`: it claims no more until another verdict arrives.
     """
 
     samples: tuple[ClaimedSample, ...]
@@ -81,9 +81,9 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AttemptRequest:
-    """A further attempt (next turn or next try) of an open sample.
+    """A further attempt (next turn or retry) of an open sample.
 
-    One with a `choice` above 0 is of the same request as the one before it.
+    One with a `choice` above 0 shares the request of the one before it.
     """
 
     sample_id: int
@@ -96,7 +96,7 @@ class AttemptRequest:
 
 
 def claim(connection: Connection, requests: Sequence[ClaimRequest]) -> list[Claim]:
-    """Claims samples: rows, attempts and reservations in the caller's transaction."""
+    """Claims samples: rows, attempts and reservations, in the caller's transaction."""
     return [_claim(connection, request) for request in requests]
 
 
@@ -113,7 +113,7 @@ def _claim(connection: Connection, request: ClaimRequest) -> Claim:
         return cost
 
     plan = read(connection, request.plan_id)
-    chosen = choose(connection, plan, request.count, pay)
+    chosen = choose_slots(connection, plan, request.count, pay)
     samples = _write(connection, request, plan, chosen.slots, now_ms())
     connection.execute(
         "UPDATE plan SET cursor = ?, skipped = skipped + ?, reserved_micros = reserved_micros + ? WHERE id = ?",
@@ -129,12 +129,12 @@ def _claim(connection: Connection, request: ClaimRequest) -> Claim:
 
 
 def settle(connection: Connection, plan_ids: Sequence[int]) -> list[bool]:
-    """Whether plans are over: nothing more is to be claimed, whatever the verdicts that are still to come."""
+    """Whether plans are complete: they claim no more, whatever the pending verdicts are."""
     return [_settled(connection, read(connection, plan_id)) for plan_id in plan_ids]
 
 
 def _settled(connection: Connection, plan: PlanSlots) -> bool:
-    over = is_over(connection, plan)
+    over = is_complete(connection, plan)
     if plan.target or plan.want:
         if over:
             connection.execute("UPDATE plan SET wanted = claimed, skipped = 0 WHERE id = ?", (plan.id,))
@@ -185,7 +185,7 @@ def _write(
             " WHERE task_id = ?2 AND split = ?3 AND recipe = ?4 AND rationales > ?5",
             (count, plan.task_id, plan.split, plan.recipe, replicate),
         )
-    refresh(connection, plan.task_id, plan.split, plan.recipe, (slot.question_id for slot in chosen))
+    refresh_needs(connection, plan.task_id, plan.split, plan.recipe, (slot.question_id for slot in chosen))
     return tuple(
         ClaimedSample(
             sample_id=sample,
@@ -217,7 +217,7 @@ def open_attempts(connection: Connection, requests: Sequence[AttemptRequest]) ->
 def open_groups(
     connection: Connection, groups: Sequence[Sequence[AttemptRequest]]
 ) -> list[list[OpenAttempt]]:
-    """Writes further attempts before they are sent, each group of one request."""
+    """Writes further attempts before they are sent; each group shares one request."""
     opened = iter(open_attempts(connection, [request for group in groups for request in group]))
     return [[next(opened) for _ in group] for group in groups]
 
@@ -261,10 +261,10 @@ def _attempts(connection: Connection, requests: Sequence[AttemptRequest], now: i
 
 
 def open_samples(connection: Connection, plan_id: int, after: int, limit: int) -> list[ClaimedSample]:
-    """Open samples of a plan in order of id, from an earlier daemon: to be gone on with, turn by turn.
+    """Open samples that an earlier daemon left in a plan, by id; each is continued at its next turn.
 
-    Those of a question that was changed or withdrawn stay as they are; those whose attempt is in a batch that is
-    out are that batch's to go on with.
+    Samples of changed or withdrawn questions are left out, and so are those whose attempt is in a batch that a
+    provider has: that batch continues them.
     """
     rows = connection.execute(
         "SELECT s.id, s.teacher_id, s.question_id, q.text, q.gold, s.replicate, s.attempts, s.unknowns"
@@ -291,9 +291,9 @@ def open_samples(connection: Connection, plan_id: int, after: int, limit: int) -
 
 
 def received_turns(connection: Connection, sample_id: int) -> list[tuple[bytes, int]]:
-    """The compressed bodies of a sample's answered turns, in order, so a crash between turns costs nothing.
+    """The compressed bodies of a sample's answered turns, in order, each with the index of the sample's choice.
 
-    With each, which of the body's choices is the sample's.
+    So a crash between turns costs nothing.
     """
     return connection.execute(
         "SELECT c.raw, a.choice FROM attempt a JOIN completion c ON c.attempt_id = coalesce(a.leader_id, a.id)"

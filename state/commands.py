@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from state.bulk import storable
-from state.database import now_ms, open_reader, session
+from state.database import now_ms, open_reader, transaction
 from state.sqlite import Connection
-from state.tables import Command
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,12 +35,12 @@ class Reply:
 
 def send(path: Path, kind: str, args: dict[str, Any]) -> int:
     """Writes a command row and returns its id."""
-    with session(path) as opened:
-        row = Command(kind=kind, args=json.dumps(args), created_at=now_ms())
-        opened.add(row)
-        opened.flush()
-        assert row.id is not None
-        return row.id
+    with transaction(path) as connection:
+        (key,) = connection.execute(
+            "INSERT INTO command (kind, args, state, created_at) VALUES (?, ?, 'pending', ?) RETURNING id",
+            (kind, json.dumps(args), now_ms()),
+        ).fetchone()
+        return int(key)
 
 
 def wait_for(path: Path, command: int, timeout_s: float) -> Reply | None:

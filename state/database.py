@@ -1,8 +1,8 @@
 """Opens `state.db`: creating, migrating, writing and reading connections.
 
 Invariants: one writing connection for each daemon (`open_writer`), everything else opens read-only;
-WAL with synchronous FULL; a database of another program, of a newer version or a damaged one is
-refused untouched.
+WAL with synchronous FULL; a damaged database, or one of another program or a newer version, is
+refused and left untouched.
 """
 
 from __future__ import annotations
@@ -14,11 +14,6 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-
-from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
-from sqlmodel import Session
 
 from state import sqlite
 from state.errors import (
@@ -36,13 +31,13 @@ from state.sqlite import Connection
 
 BUSY_TIMEOUT_S = 5.0
 FILES_WAIT_S, FILES_LOOK_S = 60.0, 0.05
-"""How long, and how often, an open file or a disk is waited for."""
+"""How long, and how often, opening is retried when the process is out of files or the disk fails."""
 WRITER_BUSY_MS = 2_000
-"""The writer tries again by itself, and tells a person in between."""
+"""The writer retries, and reports that it waits."""
 
 
 def now_ms() -> int:
-    """Wall clock, UTC milliseconds: for display and order, never for durations."""
+    """Wall clock in UTC milliseconds: for display and order, never for durations."""
     return time.time_ns() // 1_000_000
 
 
@@ -77,8 +72,8 @@ def open_writer(path: Path) -> Connection:
 def open_reader(path: Path) -> Connection:
     """A read-only connection; it can neither create nor change the database.
 
-    Where this process has no open file left (a daemon's connections to teachers come and go), or the disk
-    fails, this waits a while.
+    It waits a while if this process is out of file descriptors (a daemon's connections to teachers come and go) or
+    the disk fails.
 
     Raises:
         StateMissing: there is no database yet.
@@ -96,13 +91,13 @@ def open_reader(path: Path) -> Connection:
                 raise
             last = (
                 isinstance(error, StateReadOnly) and not _out_of_files()
-            )  # when there are some again, this is tried once more
+            )  # there are some again: try once more
         if not last:
             time.sleep(FILES_LOOK_S)
 
 
 def _out_of_files() -> bool:
-    """Whether nothing more can be opened, by this process or on this machine."""
+    """Whether this process or this machine has no file descriptor left."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
     except OSError as error:
@@ -124,29 +119,49 @@ def _reader(path: Path) -> Connection:
     return connection
 
 
+def data_version(connection: Connection) -> int:
+    """A number that changes whenever another connection has written; cheap to ask."""
+    return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+
+def schema_version(connection: Connection) -> int:
+    """The version of the schema, which a newer daemon may raise at any moment."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
 @contextmanager
-def session(path: Path) -> Iterator[Session]:
-    """A short SQLModel session for cold paths: one IMMEDIATE transaction, committed at the end.
+def transaction(path: Path) -> Iterator[Connection]:
+    """A short IMMEDIATE transaction on a connection of its own, committed at the end.
 
     Raises:
         StateLocked: another process held the database for longer than the busy timeout.
         StateDamaged: it is damaged.
     """
-    engine = _engine(path)
     try:
-        with Session(engine, expire_on_commit=False) as opened:
-            yield opened
-            opened.commit()
-    except DBAPIError as error:
-        if (known := told(error.orig, path)) is not None:
+        with closing(connect_to_write(path)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+    except sqlite.DatabaseError as error:
+        if (known := told(error, path)) is not None:
             raise known from None
         raise
-    finally:
-        engine.dispose()
+
+
+def connect_to_write(path: Path) -> Connection:
+    """A further writing connection to a database that exists; autocommit until its caller begins a transaction."""
+    connection = _connect(path, f"file:{_quoted(path)}?mode=rw")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
 
 
 def backup_path(path: Path, mark: str = "") -> Path:
-    """Where a copy of `path` made now goes: `backups/NAME-TIME.db` beside it; `mark` stands before the time."""
+    """The path for a copy made now: `backups/NAME-TIME.db` beside the database, `mark` before the time."""
     folder = path.parent / "backups"
     folder.mkdir(exist_ok=True)
     return folder / f"{path.stem}-{mark}{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.db"
@@ -154,25 +169,10 @@ def backup_path(path: Path, mark: str = "") -> Path:
 
 def backup(connection: Connection, path: Path) -> Path:
     """Copies the database beside itself (`backups/NAME-vVERSION-TIME.db`) and returns the copy's path."""
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    target = backup_path(path, f"v{version}-")
+    target = backup_path(path, f"v{schema_version(connection)}-")
     with closing(sqlite.dbapi.connect(str(target))) as copy:
         connection.backup(copy, pages=-1)
     return target
-
-
-def _engine(path: Path) -> Engine:
-    def connect() -> Connection:
-        connection = _connect(path, f"file:{_quoted(path)}?mode=rw")
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = FULL")
-        return connection
-
-    engine = create_engine("sqlite://", creator=connect, module=sqlite.dbapi, poolclass=NullPool)
-    # The driver's own transactions are off; a write must never start as a read, or it may fail with
-    # SQLITE_BUSY_SNAPSHOT whatever the busy timeout says.
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-    return engine
 
 
 def _connect(path: Path, uri: str) -> Connection:
@@ -193,17 +193,17 @@ def _identify(connection: Connection, path: Path) -> int:
     """The schema version of our own database; reading the schema shows damage that the header does not."""
     empty = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
     application = connection.execute("PRAGMA application_id").fetchone()[0]
-    if empty and application == 0:  # a daemon makes it at this moment
-        raise StateMissing(f"{path}: there is nothing in this state database yet. `coterie run` fills it.")
-    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if empty and application == 0:  # a daemon is creating it
+        raise StateMissing(f"{path}: this state database is still empty. `coterie run` fills it.")
+    version = schema_version(connection)
     if application != APPLICATION_ID:
         raise StateForeign(
-            f"{path} is a SQLite database, but not one of Coterie's. It was left untouched; give another "
+            f"{path} is a SQLite database of another program. It was left untouched; set another path "
             "in [state] url."
         )
     if version > VERSION:
         raise StateNewer(
-            f"{path} has schema version {version}, this Coterie knows {VERSION}. It was left untouched; "
+            f"{path} has schema version {version}; this Coterie supports up to {VERSION}. It was left untouched; "
             "use the newer Coterie that wrote it."
         )
     return version
@@ -221,7 +221,7 @@ def _prepare(connection: Connection, path: Path) -> None:
 
 
 def _run(connection: Connection, script: str, version: int) -> None:
-    """A script in one transaction, so a kill leaves one whole schema or the other."""
+    """Runs a script in one transaction, so that a kill leaves either schema complete."""
     connection.executescript(
         f"BEGIN IMMEDIATE;\n{script}\nPRAGMA application_id = {APPLICATION_ID};\n"
         f"PRAGMA user_version = {version};\nCOMMIT;"
@@ -229,29 +229,29 @@ def _run(connection: Connection, script: str, version: int) -> None:
 
 
 def told(error: BaseException | None, path: Path) -> StateError | None:
-    """What an error of the driver means for a person: damaged, held, or on a disk that fails; None for all others."""
+    """A driver error as one of ours: damaged, locked, or a failing disk; None for all others."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return damaged(path, str(error))
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StateLocked(
-            f"{path} is locked by another process ({error}), for more than {BUSY_TIMEOUT_S:.0f} s. Close what holds"
-            " it (a `sqlite3` shell, a copy, a tool that writes), then try again."
+            f"{path} is locked by another process ({error}), for more than {BUSY_TIMEOUT_S:.0f} s. Close whatever"
+            " holds it (a `sqlite3` shell, a copy, a tool that writes), then try again."
         )
     if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL):
         return StateFailing(
-            f"{path} cannot be read or written ({error}): its disk is full or fails. What was acknowledged is there;"
-            " mend the disk, then the same command goes on."
+            f"{path} cannot be read or written ({error}): the disk is full or failing. Everything acknowledged"
+            " is stored; fix the disk, then run the same command again."
         )
     return None
 
 
 def damaged(path: Path, text: str) -> StateDamaged:
-    """The refusal of a damaged database; it names the newest backup."""
+    """The error for a damaged database; it names the newest backup."""
     copies = (path.parent / "backups").glob(f"{path.stem}-*.db")
     newest = max(copies, key=lambda copy: copy.stat().st_mtime, default=None)
     hint = f"The newest backup is {newest}." if newest else "There is no backup beside it."
-    return StateDamaged(f"{path} is damaged or is no SQLite database ({text}). It was left untouched. {hint}")
+    return StateDamaged(f"{path} is damaged or not a SQLite database ({text}). It was left untouched. {hint}")
 
 
 def _explained(error: Exception, path: Path) -> Exception:

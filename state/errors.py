@@ -8,18 +8,18 @@ The whole tree (`engine/errors.py` holds the other branch):
     │   ├── TaskDataError           a task file: file, line, reason
     │   └── SecretError             an API key that is missing or readable by others
     ├── StateError            (2)   state.db cannot be used
-    │   ├── StateMissing            there is no state.db there yet
-    │   ├── StateForeign            a SQLite file, but not ours
+    │   ├── StateMissing            there is no state.db yet
+    │   ├── StateForeign            a SQLite file of another program
     │   ├── StateDamaged            not a SQLite file, or a damaged one
     │   ├── StateNewer              written by a newer Coterie
     │   ├── StateReadOnly           the file or its folder cannot be written
     │   ├── StateLocked             another process holds it
-    │   └── StateFailing            the disk under it is full or fails
+    │   └── StateFailing            its disk is full or failing
     ├── InstanceRunning       (3)   another daemon holds this state.db
     └── JobFailed             (1)   a run, a plan or a check failed
 
-A message says what is wrong, where, what was expected and what to do. Nothing below catches
-these except the command line, which prints the message and exits.
+A message says what is wrong, where, what was expected and what to do. Only the command line
+catches these: it prints the message and exits.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class CoterieError(Exception):
 
     @property
     def message(self) -> str:
-        """The text a person sees."""
+        """The text shown to the user."""
         return str(self.args[0])
 
 
@@ -46,15 +46,15 @@ class StateError(CoterieError):
 
 
 class StateMissing(StateError):
-    """There is no state database there yet."""
+    """There is no state database yet."""
 
 
 class StateForeign(StateError):
-    """The file is a SQLite database, but not one of Coterie's."""
+    """The file is a SQLite database of another program."""
 
 
 class StateDamaged(StateError):
-    """The file is damaged or is no SQLite database."""
+    """The file is damaged or not a SQLite database."""
 
 
 class StateNewer(StateError):
@@ -70,4 +70,4 @@ class StateLocked(StateError):
 
 
 class StateFailing(StateError):
-    """The disk under the database is full or fails."""
+    """The disk that holds the database is full or failing."""

@@ -1,4 +1,4 @@
-"""Events and the pulse: what a person may want to know, and what is true now."""
+"""The event log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 from state.bulk import insert
 from state.database import now_ms
-from state.heartbeat import PulseData
 from state.sqlite import Connection
 
 
@@ -24,15 +23,6 @@ class EventRow:
     data: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PulseRow:
-    """The daemon's heartbeat."""
-
-    boot_id: int
-    state: str
-    data: PulseData
-
-
 def add_events(connection: Connection, events: Sequence[EventRow]) -> list[None]:
     """Appends events."""
     now = now_ms()
@@ -42,14 +32,3 @@ def add_events(connection: Connection, events: Sequence[EventRow]) -> list[None]
         [(now, item.level, item.kind, item.subject, item.message, json.dumps(item.data)) for item in events],
     )
     return [None] * len(events)
-
-
-def write_pulse(connection: Connection, pulses: Sequence[PulseRow]) -> list[None]:
-    """Replaces the pulse; the last one of a group counts."""
-    last = pulses[-1]
-    connection.execute(
-        "INSERT INTO pulse (id, boot_id, at, state, data) VALUES (1, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
-        " SET boot_id = excluded.boot_id, at = excluded.at, state = excluded.state, data = excluded.data",
-        (last.boot_id, now_ms(), last.state, last.data.model_dump_json()),
-    )
-    return [None] * len(pulses)

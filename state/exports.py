@@ -1,4 +1,4 @@
-"""What was paid for, out again: samples and predictions as plain rows, a page at a time."""
+"""Exports samples and predictions as plain rows, page by page."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _SAMPLES = (
 
 
 Sent = Callable[[Mapping[str, Any], str, str, str, str, list[tuple[bytes, int]]], list[str]]
-"""Tells what was sent, from a plan's settings, answer format, question, gold answer, dialect and received bodies."""
+"""Rebuilds the requests from a plan's settings, answer format, question, gold answer, dialect and received bodies."""
 
 
 def samples(
     connection: Connection, task: str | None = None, sent: Sent | None = None, *, logprobs: bool = False
 ) -> Iterator[dict[str, Any]]:
-    """Stored samples in order of id, in short reads.
+    """Stored samples by id, in short reads.
 
     Args:
-        connection: what to read.
-        task: only this one's.
-        sent: tells the requests that were made for a sample, where they are wanted.
-        logprobs: those of the rationale's tokens too.
+        connection: an open reading connection.
+        task: only samples of this task.
+        sent: rebuilds the requests of a sample; None leaves them out.
+        logprobs: include log-probabilities of the rationale's tokens.
     """
     after = 0
     while page := connection.execute(_SAMPLES, (after, task, PAGE, logprobs)).fetchall():
@@ -78,7 +78,7 @@ def _sent(connection: Connection, row: tuple[Any, ...], sent: Sent) -> dict[str,
 
 
 def _shown(data: bytes) -> dict[str, Any]:
-    """Tokens with their log-probabilities, and the alternatives at each place."""
+    """Tokens with their log-probabilities, and the alternatives at each position."""
     found = unpack(data)
     return {
         "tokens": list(found.tokens),
@@ -88,7 +88,7 @@ def _shown(data: bytes) -> dict[str, Any]:
 
 
 def teachers_of(connection: Connection, sample_ids: Collection[int]) -> list[tuple[str, str, int]]:
-    """Name and model of the teachers of some samples, and how many are theirs."""
+    """Name and model of the teachers of some samples, with the number of samples of each."""
     return connection.execute(
         "SELECT te.name, te.model, count(*) FROM sample s JOIN teacher te ON te.id = s.teacher_id"
         " WHERE s.id IN (SELECT value FROM json_each(?)) GROUP BY te.id ORDER BY te.id",
@@ -99,7 +99,7 @@ def teachers_of(connection: Connection, sample_ids: Collection[int]) -> list[tup
 def predictions(
     connection: Connection, task: str | None = None, student: str | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Students' answers, run by run."""
+    """Answers of students, run by run."""
     rows = connection.execute(
         "SELECT r.id, r.student, t.name, q.key, p.split, q.text, q.gold, p.text, p.extracted, p.correct, p.reason"
         " FROM prediction p JOIN run r ON r.id = p.run_id JOIN question q ON q.id = p.question_id"

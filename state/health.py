@@ -1,6 +1,6 @@
-"""Whether `state.db` is whole: a check after a crash, and a copy that is known to be good.
+"""Integrity of `state.db`: a check after a crash, and verified copies.
 
-Both only read the database; a damaged one is refused untouched.
+Both only read the database; a damaged one is refused and left untouched.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from state.errors import StateReadOnly
 from state.sqlite import Connection
 
 MOST_BYTES = 2_000_000_000
-"""A larger database is not looked through at a start: that would take longer than a person waits."""
+"""A larger database is not checked at startup: it would take too long."""
 
 
 def examine_after_crash(path: Path) -> str:
-    """Looks through the database when the daemon before did not end in order.
+    """Checks the database if the previous daemon did not end in order.
 
     Returns:
-        What a person should know; empty where all is well.
+        A note if the check was skipped; empty otherwise.
 
     Raises:
         StateError: it is damaged, or cannot be read.
@@ -36,8 +36,8 @@ def examine_after_crash(path: Path) -> str:
             size = path.stat().st_size
             if size > MOST_BYTES:
                 return (
-                    f"the daemon before did not end in order; state.db ({size / 1e9:.1f} GB) is too large to be looked"
-                    " through at a start: `coterie backup` does it at any time"
+                    f"the previous daemon did not end in order; state.db ({size / 1e9:.1f} GB) is too large to be"
+                    " checked at startup: `coterie backup` checks it at any time"
                 )
             _check(connection, path)
         except sqlite.DatabaseError as error:
@@ -46,10 +46,10 @@ def examine_after_crash(path: Path) -> str:
 
 
 def copy_to(path: Path, target: Path) -> int:
-    """Copies the database while it may be written to, checks the copy and gives it its name; returns its bytes.
+    """Copies the database, also while it is written to, and checks the copy; returns its size in bytes.
 
     Raises:
-        FileExistsError: there is something at `target`; it is left as it is.
+        FileExistsError: `target` exists; it is left unchanged.
         StateError: the database is missing or damaged, or the copy cannot be written.
     """
     if target.exists():
@@ -57,10 +57,10 @@ def copy_to(path: Path, target: Path) -> int:
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with closing(open_reader(path)) as connection, closing(sqlite.dbapi.connect(str(part))) as copy:
-            connection.backup(copy, pages=-1)  # in one step: one moment of the database
+            connection.backup(copy, pages=-1)  # in one step: a consistent snapshot
             copy.execute("PRAGMA journal_mode = DELETE")  # one file, not three
             _check(copy, path)
-        os.link(part, target)  # unlike a rename it never replaces
+        os.link(part, target)  # unlike a rename, a link never replaces a file
         return target.stat().st_size
     except sqlite.DatabaseError as error:
         raise told(error, path) or StateReadOnly(f"{target} cannot be written: {error}.") from None

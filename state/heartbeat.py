@@ -1,25 +1,31 @@
-"""What is true only now: the daemon's `pulse` row, rewritten once a second. Its form is shared with readers."""
+"""The daemon's heartbeat: its current state, written once a second and read by the monitor and `coterie status`.
+
+Plain dataclasses: readers start often, and pydantic would cost them more than everything else they do.
+"""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, TypeVar
+
+from state.database import now_ms
+from state.sqlite import Connection
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore")  # a newer daemon may say more
-
-
-class TeacherPulse(_Part):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TeacherHeartbeat:
     """One teacher, all its keys together."""
 
     state: str = "ready"
-    """ready | paused | limited | parked | cooling (breaker open)."""
+    """ready | paused | limited | parked | cooling (circuit breaker open)."""
     reason: str = ""
     in_flight: int = 0
     cap: int = 0
     queued: int = 0
     requests_per_minute: float = 0.0
-    """Sent over the last minute (extrapolated in the first)."""
+    """Sent over the last minute (extrapolated during the first)."""
     tokens_per_minute: float = 0.0
     requests_limit: float | None = None
     tokens_limit: float | None = None
@@ -28,18 +34,19 @@ class TeacherPulse(_Part):
     resumes_in_s: float | None = None
     """Seconds until the pause ends."""
     bound_by: str = ""
-    """What limits it now: "requests/min", "tokens/min", "input tokens/min", "output tokens/min", "concurrency",
-    "storing" (answers that are not on disk yet), "pause", "limit a day", "" (nothing)."""
+    """The current bottleneck: "requests/min", "tokens/min", "input tokens/min", "output tokens/min", "concurrency",
+    "storing" (answers not yet on disk), "pause", "limit a day", or "" (none)."""
     shared_with: int = 0
-    """Other processes of this machine (their keys) with which its limits are shared now."""
-    errors: dict[str, int] = Field(default_factory=dict)
+    """Other processes on this machine (their keys) that share its limits now."""
+    errors: dict[str, int] = field(default_factory=dict)
     """Failures since this daemon started, by class."""
-    caps: list[int] = Field(default_factory=list)
-    """The cap over the last minute."""
+    caps: list[int] = field(default_factory=list)
+    """The concurrency cap over the last minute."""
 
 
-class PulseData(_Part):
-    """What the daemon does now."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeartbeatData:
+    """What the daemon is doing now."""
 
     loop_lag_ms: float = 0.0
     commit_lag_ms: float = 0.0
@@ -49,14 +56,102 @@ class PulseData(_Part):
     tokens_per_second: float = 0.0
     retries_per_second: float = 0.0
     share_429: float = 0.0
-    """429s among the answers of the last minute, 0 to 1."""
+    """Share of 429s among the answers of the last minute, 0 to 1."""
     memory_mb: float = 0.0
     notice: str = ""
-    """What a person must know: budget reached, disk full, …; empty when all is well."""
-    teachers: dict[str, TeacherPulse] = Field(default_factory=dict)
-    tasks: dict[str, float] = Field(default_factory=dict)
-    """Accepted samples a minute of each task, over the last minutes."""
-    requests: list[float] = Field(default_factory=list)
-    tokens: list[float] = Field(default_factory=list)
-    limited: list[float] = Field(default_factory=list)
-    retries: list[float] = Field(default_factory=list)
+    """A problem you should know about: budget reached, disk full, …; empty when all is well."""
+    teachers: dict[str, TeacherHeartbeat] = field(default_factory=dict)
+    tasks: dict[str, float] = field(default_factory=dict)
+    """Correct samples per minute of each task, over the last minutes."""
+    requests: list[float] = field(default_factory=list)
+    tokens: list[float] = field(default_factory=list)
+    limited: list[float] = field(default_factory=list)
+    retries: list[float] = field(default_factory=list)
+
+    def to_json(self) -> str:
+        """The stored form."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> HeartbeatData:
+        """Reads the stored form; fields that are missing or malformed keep their defaults.
+
+        Another version of the daemon may have written it, and its counters are useful all the same.
+        """
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError):
+            return cls()
+        return _read(cls, found)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeartbeatRow:
+    """The heartbeat as it is stored."""
+
+    boot_id: int
+    state: str
+    data: HeartbeatData
+
+
+def write_heartbeat(connection: Connection, beats: Sequence[HeartbeatRow]) -> list[None]:
+    """Replaces the heartbeat; the last one of a group is stored."""
+    last = beats[-1]
+    connection.execute(
+        "INSERT INTO pulse (id, boot_id, at, state, data) VALUES (1, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
+        " SET boot_id = excluded.boot_id, at = excluded.at, state = excluded.state, data = excluded.data",
+        (last.boot_id, now_ms(), last.state, last.data.to_json()),
+    )
+    return [None] * len(beats)
+
+
+T = TypeVar("T", TeacherHeartbeat, HeartbeatData)
+
+
+def _read(kind: type[T], found: Any) -> T:
+    if not isinstance(found, dict):
+        return kind()
+    given = {each.name: found[each.name] for each in fields(kind) if each.name in found}
+    types = {each.name: str(each.type) for each in fields(kind)}
+    read = {name: _FIELDS[types[name]](value) for name, value in given.items()}
+    return kind(**{name: value for name, value in read.items() if value is not None})
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _integer(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _list(item: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: (
+        [read for each in value if (read := item(each)) is not None] if isinstance(value, list) else None
+    )
+
+
+def _dict(item: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: (
+        {key: read for key, each in value.items() if (read := item(each)) is not None}
+        if isinstance(value, dict)
+        else None
+    )
+
+
+_FIELDS: dict[str, Callable[[Any], Any]] = {
+    "str": _text,
+    "int": _integer,
+    "float": _number,
+    "float | None": _number,
+    "list[int]": _list(_integer),
+    "list[float]": _list(_number),
+    "dict[str, int]": _dict(_integer),
+    "dict[str, float]": _dict(_number),
+    "dict[str, TeacherHeartbeat]": _dict(lambda value: _read(TeacherHeartbeat, value)),
+}
+"""What reads a field's value, by the field's type; None where it does not fit."""

@@ -1,8 +1,8 @@
-"""Log-probabilities of a completion's tokens, and the form they are stored in.
+"""Log-probabilities of a completion's tokens, and their stored form.
 
-Packed, they are one byte of version and a zlib stream: counts, values as float16 (three to four digits), and
-each different token string once. Against the JSON of an API that is a small part of the bytes; what was
-received stays in `completion` as it came. A value that float16 cannot hold is the nearest one it can.
+The stored form is one version byte and a zlib stream: counts, values as float16 (three to four digits), and each
+distinct token string once. It is far smaller than the JSON of an API; `completion` keeps the body as received. A
+value outside the range of float16 is clamped.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 VERSION = 1
-LOWEST = -65504.0  # of float16; APIs say -9999 for "less than can be told"
+LOWEST = -65504.0  # of float16; APIs write -9999 for "too small to report"
 
 
 @dataclass(frozen=True, slots=True)
 class Logprobs:
     """The tokens of a completion with their natural logarithms of probability, and the alternatives to each.
 
-    `top[i]` are the likeliest tokens at place i (the chosen one is usually among them), likeliest first as
-    the API gave them; it may be empty.
+    `top[i]` are the most likely tokens at position i (usually including the chosen one), in the order of the
+    API; it may be empty.
     """
 
     tokens: tuple[str, ...]
@@ -31,13 +31,13 @@ class Logprobs:
 
     @property
     def mean(self) -> float:
-        """The mean of the chosen tokens' values; 0 where there is none."""
+        """The mean over the chosen tokens; 0 without tokens."""
         return math.fsum(self.values) / len(self.values) if self.values else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """Log-probabilities as a row has them."""
+    """Log-probabilities as a row stores them."""
 
     tokens: int
     mean: float
@@ -45,12 +45,12 @@ class Packed:
 
 
 def packed(logprobs: Logprobs) -> Packed:
-    """A row's values; some milliseconds for a long completion, so not for the event loop."""
+    """Packs them for a row; takes some milliseconds for a long completion, so keep it off the event loop."""
     return Packed(len(logprobs.tokens), logprobs.mean, pack(logprobs))
 
 
 def pack(logprobs: Logprobs) -> bytes:
-    """The stored form; at most 255 alternatives a token."""
+    """The stored form; at most 255 alternatives per token."""
     count = len(logprobs.tokens)
     top = [entries[:255] for entries in logprobs.top]
     flat = [entry for entries in top for entry in entries]
@@ -74,10 +74,10 @@ def pack(logprobs: Logprobs) -> bytes:
 
 
 def unpack(data: bytes) -> Logprobs:
-    """What `pack` packed, with values as float16 holds them.
+    """Reverses `pack`, with the precision of float16.
 
     Raises:
-        ValueError: it is of a version that is not known.
+        ValueError: the version is unknown.
     """
     if not data or data[0] != VERSION:
         raise ValueError(f"log-probabilities of version {data[0] if data else 'none'}; known is {VERSION}")

@@ -1,8 +1,7 @@
-"""How attempts end: bodies, usage, cost, the sample's end and its verdict, with all counters, at once.
+"""Results of attempts: body, usage, cost, the sample's result and verdict, and all counters, in one transaction.
 
-One `Ending` is one attempt's end. Its raw body is stored before the slot that carried it is freed.
-A reservation is given back with every ending and replaced by what was billed; an attempt that ended
-`unknown` may have been billed, so its reservation counts as spent.
+The raw body is stored before the request's slot is freed. Every result releases the reservation and books the billed
+cost instead; an attempt that ended `unknown` may have been billed, so its reservation counts as spent.
 """
 
 from __future__ import annotations
@@ -15,15 +14,17 @@ from dataclasses import dataclass
 
 from state.bulk import insert, rows_json, storable
 from state.database import now_ms
+from state.enums import Outcome, SampleState
 from state.logprobs import Packed
-from state.needs import refresh
+from state.resampling import refresh_needs
 from state.sqlite import Connection
-from state.tables import Outcome, SampleState
 
 
-@dataclass(kw_only=True, slots=True)  # not frozen, as the two below: that triples the cost of making one
+@dataclass(
+    kw_only=True, slots=True
+)  # not frozen, like the two below: freezing triples the cost of creating one
 class Verdict:
-    """A grader's verdict as it is stored; `grader` is name:version."""
+    """A stored verdict; `grader` is name:version."""
 
     grader: str
     correct: bool
@@ -34,7 +35,7 @@ class Verdict:
 
 @dataclass(kw_only=True, slots=True)
 class SampleEnd:
-    """The sample's end: stored with its texts and verdict, or failed with its reason."""
+    """The result of a sample: stored with its texts and verdict, or failed with a reason."""
 
     state: SampleState
     rationale: str | None = None
@@ -45,11 +46,10 @@ class SampleEnd:
 
 
 @dataclass(kw_only=True, slots=True)
-class Ending:
-    """The end of one attempt, and of its sample where that was its last.
+class AttemptResult:
+    """The result of one attempt, and of its sample if that was the last one.
 
-    Of attempts of one request, those that are not its `leader` have no body of their own, and count as
-    no request of the teacher's.
+    Of the attempts of one request, only the `leader` has a body and counts as a request.
     """
 
     attempt_id: int
@@ -77,8 +77,27 @@ class Ending:
     end: SampleEnd | None = None
 
 
-def record(connection: Connection, endings: Sequence[Ending]) -> list[None]:
-    """Stores how attempts ended."""
+@dataclass(frozen=True, slots=True)
+class UngradedSample:
+    """A stored sample that still needs a verdict."""
+
+    id: int
+    answer: str
+    gold: str
+    question: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanVerdicts:
+    """How a plan's samples ended: correct, wrong, or failed without an answer."""
+
+    correct: int
+    wrong: int
+    failed: int
+
+
+def record(connection: Connection, endings: Sequence[AttemptResult]) -> list[None]:
+    """Stores results of attempts."""
     now = now_ms()
     _end_attempts(connection, endings, now)
     insert(
@@ -105,13 +124,13 @@ def record(connection: Connection, endings: Sequence[Ending]) -> list[None]:
     return [None] * len(endings)
 
 
-def record_groups(connection: Connection, groups: Sequence[Sequence[Ending]]) -> list[None]:
-    """Stores how the attempts of requests ended, each group's whole or not at all."""
+def record_groups(connection: Connection, groups: Sequence[Sequence[AttemptResult]]) -> list[None]:
+    """Stores results of the attempts of requests; each group is stored completely or not at all."""
     record(connection, [ending for group in groups for ending in group])
     return [None] * len(groups)
 
 
-def _end_attempts(connection: Connection, endings: Sequence[Ending], now: int) -> None:
+def _end_attempts(connection: Connection, endings: Sequence[AttemptResult], now: int) -> None:
     rows = [
         [item.attempt_id, item.outcome.value, item.status, item.reason, item.provider_id, item.cost_micros]
         + [item.prompt_tokens, item.completion_tokens, item.cached_tokens, item.reasoning_tokens]
@@ -129,8 +148,8 @@ def _end_attempts(connection: Connection, endings: Sequence[Ending], now: int) -
     )
 
 
-def _touch_samples(connection: Connection, endings: Sequence[Ending]) -> None:
-    """Tokens, cost and attempts of every sample an attempt of which ended."""
+def _touch_samples(connection: Connection, endings: Sequence[AttemptResult]) -> None:
+    """Adds tokens, cost and attempts to the samples."""
     totals: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0, 0])
     for item in endings:
         total = totals[item.sample_id]
@@ -149,7 +168,7 @@ def _touch_samples(connection: Connection, endings: Sequence[Ending]) -> None:
     )
 
 
-def _end_samples(connection: Connection, endings: Sequence[Ending], now: int) -> None:
+def _end_samples(connection: Connection, endings: Sequence[AttemptResult], now: int) -> None:
     ended = [(item, item.end) for item in endings if item.end is not None]
     if not ended:
         return
@@ -191,8 +210,29 @@ def _grade(connection: Connection, verdicts: Sequence[tuple[int, Verdict]], now:
     )
 
 
+def ungraded_samples(
+    connection: Connection, *, task_id: int, split: str, fingerprint: str, after: int, limit: int
+) -> list[UngradedSample]:
+    """Stored samples of a plan without a verdict, with ids above `after`, by id."""
+    rows = connection.execute(
+        "SELECT s.id, s.answer, q.gold, q.text FROM sample s JOIN question q ON q.id = s.question_id"
+        " WHERE s.task_id = ? AND s.split = ? AND s.verdict IS NULL AND s.recipe = ? AND s.state = 'stored'"
+        " AND s.id > ? ORDER BY s.id LIMIT ?",
+        (task_id, split, fingerprint, after, limit),
+    )
+    return [UngradedSample(key, answer or "", gold, question) for key, answer, gold, question in rows]
+
+
+def plan_verdicts(connection: Connection, plan_id: int) -> PlanVerdicts:
+    """The counters of a plan's verdicts."""
+    row = connection.execute(
+        "SELECT accepted, rejected, failed FROM plan WHERE id = ?", (plan_id,)
+    ).fetchone()
+    return PlanVerdicts(*row)
+
+
 def grade_stored(connection: Connection, verdicts: Sequence[tuple[int, Verdict]]) -> list[None]:
-    """Verdicts for samples that were stored without one (the daemon died, or the grader did)."""
+    """Stores verdicts of samples that had none, because the daemon or the grader died."""
     _grade(connection, verdicts, now_ms())
     for sample, verdict in verdicts:
         ended = connection.execute(
@@ -207,14 +247,14 @@ def grade_stored(connection: Connection, verdicts: Sequence[tuple[int, Verdict]]
                 " WHERE task_id = ? AND split = ? AND recipe = ? AND rationales > ?",
                 (task, split, recipe, replicate),
             )
-            refresh(connection, task, split, recipe, [question])
+            refresh_needs(connection, task, split, recipe, [question])
     return [None] * len(verdicts)
 
 
 def count_ends(
     connection: Connection, rows: Sequence[tuple[int, str, str, int, str, int | None, int]]
 ) -> None:
-    """Adds ended samples to every plan that asks for their replicate, and asks again where they are not enough."""
+    """Counts ended samples in every plan that includes their replicate, and updates which questions to sample again."""
     groups: dict[tuple[int, str, str, int], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     questions: dict[tuple[int, str, str], list[int]] = defaultdict(list)
     for task, split, recipe, replicate, state, verdict, question in rows:
@@ -231,15 +271,15 @@ def count_ends(
             (*counts, *key),
         )
     for (task, split, recipe), asked in questions.items():
-        refresh(connection, task, split, recipe, asked)
+        refresh_needs(connection, task, split, recipe, asked)
 
 
-def _count(connection: Connection, endings: Sequence[Ending]) -> None:
+def _count(connection: Connection, endings: Sequence[AttemptResult]) -> None:
     teachers: dict[int, list[int]] = defaultdict(lambda: [0] * 9)
     plans: dict[int, list[int]] = defaultdict(lambda: [0, 0])
     for item in endings:
         row = teachers[item.teacher_id]
-        if item.leader:  # these count requests
+        if item.leader:  # counters of requests
             row[0] += item.outcome is Outcome.OK
             row[1] += item.status == 429
             row[2] += item.outcome in (Outcome.TRANSIENT, Outcome.MALFORMED, Outcome.UNKNOWN)

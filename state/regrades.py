@@ -1,7 +1,7 @@
-"""Verdicts over again: stored samples with what their verdict rests on, and new verdicts with all counters, at once.
+"""Regrading: reads stored samples, and replaces their verdicts and all counters in one transaction.
 
-What was paid for (raw bodies, texts, usage) is not touched. Each grader's verdict on a sample stays in `grade`; the one
-that was given last stands in `sample` and counts.
+Raw bodies, texts and usage are not touched. `grade` keeps the verdict of each grader; the latest one is in `sample`
+and counts.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from state.bulk import insert, rows_json
 from state.database import now_ms
-from state.needs import refresh
 from state.outcomes import Verdict
+from state.resampling import refresh_needs
 from state.sqlite import Connection
 
 PAGE = 2000
@@ -22,7 +22,7 @@ PAGE = 2000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Graded:
-    """A stored sample with its verdict, and by whom and why it was given."""
+    """A stored sample with its verdict, the grader and the reason."""
 
     id: int
     task: str
@@ -36,8 +36,13 @@ class Graded:
     reason: str
 
 
+def stored_tasks(connection: Connection) -> list[str]:
+    """The names of all tasks, former ones included, sorted."""
+    return sorted(name for (name,) in connection.execute("SELECT name FROM task"))
+
+
 def graded_samples(connection: Connection, task: str | None = None) -> Iterator[list[Graded]]:
-    """All stored samples that have a verdict, in order of id, a page at a time; of one task, or of all."""
+    """Stored samples that have a verdict, of one task or of all, by id and page by page."""
     after = 0
     while page := connection.execute(
         "SELECT s.id, t.name, t.answer_format, q.text, q.gold, s.answer, s.verdict, s.extracted,"
@@ -66,9 +71,9 @@ def graded_samples(connection: Connection, task: str | None = None) -> Iterator[
 
 
 def regrade(connection: Connection, verdicts: Sequence[tuple[int, Verdict]]) -> None:
-    """Gives samples other verdicts, and moves them in the counters of every plan that asks for them.
+    """Replaces verdicts, and updates the counters of every plan that includes the samples.
 
-    One transaction: all of it or nothing. Samples that have no verdict any more are left alone.
+    One transaction. Samples that have lost their verdict are left alone.
     """
     now = now_ms()
     connection.execute("BEGIN IMMEDIATE")
@@ -123,4 +128,4 @@ def _move(connection: Connection, verdicts: Sequence[tuple[int, Verdict]]) -> No
         (json.dumps(sorted({task for task, *_ in change})),),
     )  # what was not needed may be now: claims go over it again, past the samples there are
     for (task, split, recipe), asked in questions.items():
-        refresh(connection, task, split, recipe, asked)
+        refresh_needs(connection, task, split, recipe, asked)

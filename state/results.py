@@ -1,4 +1,4 @@
-"""What the report is made of: counts of sampling and results of students and teachers, read once."""
+"""Data of the report: counts of sampling, and results of students and teachers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TaskResult:
     questions: tuple[tuple[str, str], ...]
     source: str = ""
     notes: tuple[str, ...] = ()
-    """What was said of its rows when they were read: repeated ones, overlap between splits."""
+    """Notes on its rows from when they were read: duplicates, overlap between splits."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,18 +40,18 @@ class PlanResult:
     accepted: int
     rejected: int
     failed: int
-    covered: int  # questions with at least one accepted rationale
+    covered: int  # questions with at least one correct rationale
     questions: int  # questions with at least one stored sample
     spent_usd: float
     settings: dict[str, Any]
     sampled_usd: float | None = None
-    """What the samples that it counts cost, whichever of the plans that share them paid; None: what it spent."""
+    """The cost of all samples it counts, whichever plan paid for them; None: use `spent_usd`."""
     votes: tuple[tuple[int, str | None, int | None], ...] = ()
-    """Of plans on dev or test with several rationales: question, extracted answer, verdict, by replicate."""
-    recipe: str = ""
-    """Plans of one recipe on a task share their samples."""
+    """For plans on dev or test with several rationales: question, extracted answer, verdict, by replicate."""
+    fingerprint: str = ""
+    """Plans of one fingerprint on a task share their samples."""
     failures: tuple[tuple[str, int], ...] = ()
-    """Why samples were given up, the commonest reason first, with how many."""
+    """Reasons why samples failed, with counts, most frequent first."""
 
     @property
     def strategy(self) -> str:
@@ -60,7 +60,7 @@ class PlanResult:
 
     @property
     def usd_per_correct(self) -> float | None:
-        """What a correct sample cost, wrong and failed ones paid for; None before there is one."""
+        """Dollars per correct sample, wrong and failed ones included; None before the first."""
         cost = self.spent_usd if self.sampled_usd is None else self.sampled_usd
         return cost / self.accepted if self.accepted else None
 
@@ -74,7 +74,7 @@ class RunResult:
     method: str
     task: str
     trigger: str
-    rows: int  # that it learned from: what was chosen, without those that its process found too long
+    rows: int  # it trained on: without those that its process found too long
     questions: int
     seed: int
     n: int
@@ -88,14 +88,14 @@ class RunResult:
     seconds: float | None
     majority_of: int | None = None
     majority: float | None = None
-    """Where `majority_of` answers a question were sampled as well: the accuracy of their majority."""
+    """Accuracy of the majority of `majority_of` sampled answers per question, if they were sampled."""
     superseded: bool = False
-    """Whether the student has a newer run with other settings or data."""
+    """Whether the student has a newer run with different settings or data."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Results:
-    """Everything the report shows."""
+    """Everything that the report shows."""
 
     tasks: tuple[TaskResult, ...]
     plans: tuple[PlanResult, ...]
@@ -108,11 +108,11 @@ class Results:
     prompt_tokens: int
     completion_tokens: int
     versions: tuple[str, ...] = ()
-    """Of coterie, that wrote this state, the first one first."""
+    """Versions of Coterie that wrote this database, in order."""
 
 
 def read_results(connection: Connection) -> Results:
-    """Reads it all in one snapshot; costs a pass over the samples."""
+    """Reads it in one snapshot; costs a pass over the samples."""
     connection.execute("BEGIN")
     try:
         return _read(connection)
@@ -178,7 +178,7 @@ def _tasks(connection: Connection) -> list[TaskResult]:
 
 
 def _notes(connection: Connection) -> dict[str, tuple[str, ...]]:
-    """What was said of each task at the last start that read it."""
+    """Notes on each task from the last daemon session that read it."""
     found: dict[str, dict[int, list[str]]] = {}
     for at, data in connection.execute("SELECT at, data FROM event WHERE kind = 'TaskRead' ORDER BY id"):
         told = json.loads(data)
@@ -235,7 +235,7 @@ def _plan(
         covered=covered,
         questions=questions,
         sampled_usd=micros / 1e6,
-        recipe=row[13],
+        fingerprint=row[13],
         failures=_failures(connection, row[12]) if row[9] else (),
     )
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from state.bulk import insert, rows_json, storable
 from state.database import now_ms
+from state.enums import RunState
 from state.sqlite import Connection
-from state.tables import RunState
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

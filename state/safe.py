@@ -1,9 +1,9 @@
-"""The border to terminal, log and report: text that someone else wrote, made harmless.
+"""Makes untrusted text safe for terminal, log and report.
 
-Model output and error bodies are hostile. `safe` replaces what a terminal would act on or a reader
-could be deceived by: control characters but tab and newline, DEL, the C1 range, bidirectional
-overrides and isolates, line separators and lone surrogates. Each becomes one visible character, so
-lengths stay and nothing vanishes. It knows nothing of markup: whoever renders passes plain text.
+Model output and error bodies may be hostile. `safe` replaces characters that a terminal would interpret or that
+could deceive a reader: control characters except tab and newline, DEL, the C1 range, bidirectional overrides and
+isolates, line separators and lone surrogates. Each becomes one visible character, so lengths do not change. It does
+not handle markup: render the result as plain text.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _TABLE: dict[int, str] = {
 
 
 def safe(text: str) -> str:
-    """`text` with one visible character for each that a terminal or a reader must not meet."""
+    """`text` with each unsafe character replaced by a visible one."""
     return text.translate(_TABLE) if _UNSAFE.search(text) else text
 
 
 def safe_line(text: str, limit: int = 200) -> str:
-    """`safe` on one line, white space squeezed, at most `limit` characters."""
+    """`safe` on one line, with white space collapsed, at most `limit` characters."""
     line = " ".join(safe(text[: 4 * limit]).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"

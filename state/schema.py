@@ -15,7 +15,7 @@ FILE = Path(__file__).parent / "schema.sql"
 
 
 def generate() -> str:
-    """The SQL of all tables and indexes, in the order in which `tables.py` has them."""
+    """The SQL of all tables and indexes, in the order in which the modules of `state.tables` define them."""
     dialect = sqlite.dialect()
     parts = [f"-- Generated from {state.tables.__name__} by `python -m state.schema`; do not edit."]
     for table in SQLModel.metadata.tables.values():

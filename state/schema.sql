@@ -1,28 +1,5 @@
 -- Generated from state.tables by `python -m state.schema`; do not edit.
 
-CREATE TABLE boot (
-	id INTEGER NOT NULL,
-	pid INTEGER NOT NULL,
-	pid_started REAL NOT NULL,
-	host TEXT NOT NULL,
-	version TEXT NOT NULL,
-	started_at INTEGER NOT NULL,
-	ended_at INTEGER,
-	exit_reason TEXT,
-	config TEXT NOT NULL,
-	PRIMARY KEY (id)
-) STRICT;
-
-CREATE TABLE pulse (
-	id INTEGER NOT NULL,
-	boot_id INTEGER NOT NULL,
-	at INTEGER NOT NULL,
-	state TEXT NOT NULL,
-	data TEXT NOT NULL,
-	PRIMARY KEY (id),
-	FOREIGN KEY(boot_id) REFERENCES boot (id)
-) STRICT;
-
 CREATE TABLE task (
 	id INTEGER NOT NULL,
 	name TEXT NOT NULL,
@@ -130,6 +107,55 @@ CREATE TABLE need (
  WITHOUT ROWID, STRICT;
 
 CREATE INDEX need_order ON need (plan_id, tries, correct, question_id);
+
+CREATE TABLE boot (
+	id INTEGER NOT NULL,
+	pid INTEGER NOT NULL,
+	pid_started REAL NOT NULL,
+	host TEXT NOT NULL,
+	version TEXT NOT NULL,
+	started_at INTEGER NOT NULL,
+	ended_at INTEGER,
+	exit_reason TEXT,
+	config TEXT NOT NULL,
+	PRIMARY KEY (id)
+) STRICT;
+
+CREATE TABLE pulse (
+	id INTEGER NOT NULL,
+	boot_id INTEGER NOT NULL,
+	at INTEGER NOT NULL,
+	state TEXT NOT NULL,
+	data TEXT NOT NULL,
+	PRIMARY KEY (id),
+	FOREIGN KEY(boot_id) REFERENCES boot (id)
+) STRICT;
+
+CREATE TABLE event (
+	id INTEGER NOT NULL,
+	at INTEGER NOT NULL,
+	level TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	subject TEXT NOT NULL,
+	message TEXT NOT NULL,
+	data TEXT NOT NULL,
+	PRIMARY KEY (id)
+) STRICT;
+
+CREATE INDEX event_by_level ON event (level, id);
+
+CREATE TABLE command (
+	id INTEGER NOT NULL,
+	kind TEXT NOT NULL,
+	args TEXT NOT NULL,
+	state TEXT NOT NULL,
+	answer TEXT,
+	created_at INTEGER NOT NULL,
+	answered_at INTEGER,
+	PRIMARY KEY (id)
+) STRICT;
+
+CREATE INDEX command_by_state ON command (state, id);
 
 CREATE TABLE sample (
 	id INTEGER NOT NULL,
@@ -387,29 +413,3 @@ CREATE TABLE prediction (
 	FOREIGN KEY(run_id) REFERENCES run (id),
 	FOREIGN KEY(question_id) REFERENCES question (id)
 ) STRICT;
-
-CREATE TABLE event (
-	id INTEGER NOT NULL,
-	at INTEGER NOT NULL,
-	level TEXT NOT NULL,
-	kind TEXT NOT NULL,
-	subject TEXT NOT NULL,
-	message TEXT NOT NULL,
-	data TEXT NOT NULL,
-	PRIMARY KEY (id)
-) STRICT;
-
-CREATE INDEX event_by_level ON event (level, id);
-
-CREATE TABLE command (
-	id INTEGER NOT NULL,
-	kind TEXT NOT NULL,
-	args TEXT NOT NULL,
-	state TEXT NOT NULL,
-	answer TEXT,
-	created_at INTEGER NOT NULL,
-	answered_at INTEGER,
-	PRIMARY KEY (id)
-) STRICT;
-
-CREATE INDEX command_by_state ON command (state, id);

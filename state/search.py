@@ -1,11 +1,11 @@
-"""The words of samples: an index for the search of the monitor, made behind the sampling and never in its way.
+"""The full-text index of samples that the monitor searches, built in the background.
 
-It holds question, rationale, answer and reason of every ended sample as words (FTS5, without the texts: about 160
-bytes a sample). A sample's texts never change once it ended, so a row is written once. The index runs after the
-samples: everything up to `upto` is in it, but for the `holes`, samples that were open when it came past.
+It holds the words of question, rationale, answer and reason of every ended sample (FTS5, without the texts: about
+160 bytes per sample). A sample's texts never change after it ended, so each row is written once. The index follows
+the samples: it covers all ids up to `upto` except the `holes`, samples that were still open when it passed them.
 
-Derived data: it is no part of `schema.sql`, is made where it is missing, may be dropped at any time, and a SQLite
-without FTS5 does without. Searching in it is `state/views/search.py`.
+It is derived data: not part of `schema.sql`, created if missing, and may be dropped at any time. A SQLite without FTS5
+works without it. `state/views/search.py` searches it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from state import sqlite
 from state.sqlite import Connection
 
-HOLES = 200  # looked at again in one batch
+HOLES = 200  # rechecked per batch
 
 TABLES = """
 CREATE VIRTUAL TABLE IF NOT EXISTS sample_words USING fts5(
@@ -28,12 +28,12 @@ INSERT OR IGNORE INTO sample_words_upto VALUES (1, 0)
 """
 
 TEXT = "q.text || char(10) || coalesce(s.rationale, '') || char(10) || coalesce(s.answer, '') || char(10) || coalesce(s.reason, '')"
-"""What is searched of a sample `s` with its question `q`."""
+"""The searched text of a sample `s` with its question `q`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Indexed:
-    """What a batch did: `looked` ids, so many are `left`; `seconds` it took. `able` is False without FTS5."""
+class IndexStep:
+    """One step of indexing: ids `looked` at, ids `left`, `seconds` taken. `able` is False without FTS5."""
 
     looked: int = 0
     left: int = 0
@@ -41,21 +41,21 @@ class Indexed:
     able: bool = True
 
 
-def index_words(connection: Connection, sizes: Sequence[int]) -> list[Indexed]:
-    """Takes the next samples into the index, as many ids as `sizes` say, and holes whose samples ended."""
+def index_words(connection: Connection, sizes: Sequence[int]) -> list[IndexStep]:
+    """Indexes the next samples, as many ids as `sizes` say, and holes whose samples ended."""
     return [_index(connection, size) for size in sizes]
 
 
-def _index(connection: Connection, size: int) -> Indexed:
+def _index(connection: Connection, size: int) -> IndexStep:
     try:
         return _take(connection, size)
     except sqlite.OperationalError as error:
         if "no such module" in str(error):
-            return Indexed(able=False)
+            return IndexStep(able=False)
         raise
 
 
-def _take(connection: Connection, size: int) -> Indexed:
+def _take(connection: Connection, size: int) -> IndexStep:
     began = time.perf_counter()
     upto = _upto(connection)
     newest = connection.execute("SELECT coalesce(max(id), 0) FROM sample").fetchone()[0]
@@ -72,11 +72,11 @@ def _take(connection: Connection, size: int) -> Indexed:
             (upto + 1, last),
         )
         connection.execute("UPDATE sample_words_upto SET upto = ?", (last,))
-    return Indexed(looked=last - upto, left=newest - last, seconds=time.perf_counter() - began)
+    return IndexStep(looked=last - upto, left=newest - last, seconds=time.perf_counter() - began)
 
 
 def _upto(connection: Connection) -> int:
-    """How far the index has come; it is made here where it is missing."""
+    """The last indexed id; creates the index if it is missing."""
     there = connection.execute(
         "SELECT count(*) FROM sqlite_schema WHERE name IN ('sample_words', 'sample_words_upto', 'sample_words_hole')"
     ).fetchone()[0]

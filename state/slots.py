@@ -1,16 +1,15 @@
-"""Slots: which questions of a plan are asked next, and when there is nothing more to ask. Writes nothing.
+"""Slots: which questions of a plan are sampled next, and when the plan is complete. Read-only.
 
-A plan's rule is four numbers. Every question gets `base` rationales, by a cursor that goes through all
-questions for the first replicate, then through all for the second (by groups of replicates, where `together` of
-them share a request: `state/order.py`). With `want`, a question whose rationales are not enough is asked again
-(`state/needs.py`), up to `rationales` in all: in waves, those asked least first, and among them those with
-the fewest correct. With `target`, the plan takes no more than it expects to need for so many correct ones in all.
-A question with a correct sample of the recipe `unless` is passed over.
+A slot is one rationale of one question. A plan's rule is four numbers. Every question gets `base` rationales: a
+cursor goes through all questions for the first replicate, then for the second (or by groups of replicates, where
+`together` of them share a request: `state/slot_order.py`). With `want`, a question with too few correct rationales
+is sampled again (`state/resampling.py`), up to `rationales` in all: in waves, the least sampled questions first, and
+among them those with the fewest correct. With `target`, the plan claims no more than it expects to need for that
+many correct rationales in all. A question with a correct sample of the fingerprint `unless` is skipped.
 
-Invariants: of a question with `want`, correct and open rationales together are never more than `want`, or
-than `base` where that is larger; of a plan with `target`, no more are open than bring the missing ones at the
-pass rate so far. Groups are cut to that. Both follow from the rows alone, so a daemon that starts again decides
-as the one before would have.
+Invariants: with `want`, the correct and open rationales of a question are never more than `want` (or `base`, if
+larger); with `target`, the open ones are never more than the missing ones need at the pass rate so far. Groups are
+cut to that. Both follow from the rows alone, so a restarted daemon makes the same choice.
 """
 
 from __future__ import annotations
@@ -21,18 +20,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from state.needs import PENDING
-from state.order import place_of
+from state.resampling import PENDING
+from state.slot_order import group_at
 from state.sqlite import Connection
 
 Pay = Callable[[str, int], int | None]
-"""What the first turn about a question's text may cost, for the n-th rationale (from 0) of a request, taken from the
-money there is; None where it is too dear."""
+"""Reserves the cost bound of a question's first turn, for the n-th rationale (from 0) of a request; None if the
+money does not suffice."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanSlots:
-    """A plan's rule and how far it has come."""
+    """A plan's rule and its progress."""
 
     id: int
     task_id: int
@@ -53,20 +52,20 @@ class PlanSlots:
 
     @property
     def end(self) -> int:
-        """Where the cursor is at its end."""
+        """The cursor's last position."""
         return self.questions * self.base
 
     @property
     def pending(self) -> int:
-        """Rationales that may still prove correct: in flight, or without a verdict yet."""
+        """Rationales that may still turn out correct: in flight, or not yet graded."""
         return self.claimed - self.accepted - self.rejected - self.failed
 
     @property
     def room(self) -> int | None:
-        """How many more may be asked for now; None where no `target` says so.
+        """How many more may be claimed now; None without a `target`.
 
-        Those in flight count as correct by the pass rate so far (the first ones all of them), so what is
-        open is expected to bring what is missing.
+        Open rationales count as correct at the pass rate so far (all of them at first), so the open ones are
+        expected to bring the missing ones.
         """
         if not self.target:
             return None
@@ -76,14 +75,14 @@ class PlanSlots:
 
     @property
     def expected(self) -> int:
-        """Slots that a plan with a `target` will come to, as far as is known."""
+        """The number of slots that a plan with a `target` is expected to use."""
         return min(self.claimed + (self.room or 0), self.questions * self.rationales)
 
 
 class Slot(NamedTuple):
-    """A question to be asked for its `replicate`-th rationale, and what was taken for it.
+    """A question to be sampled for its `replicate`-th rationale, with the money reserved for it.
 
-    `number` counts from 0 those that follow each other as one group, which can share a request.
+    `number` counts from 0 within a group, which can share a request.
     """
 
     question_id: int
@@ -96,16 +95,16 @@ class Slot(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choice:
-    """The slots that come next, and where the cursor stands after them."""
+    """The next slots, and the cursor after them."""
 
     slots: list[Slot]
     cursor: int
     skipped: int
-    short: bool  # the next one is too dear
+    short: bool  # the money does not suffice for the next one
 
 
 class _Basket:
-    """Slots as they are chosen. `count` splits no group, `room` does."""
+    """Collects the chosen slots. A group is cut by `room`, but not by `count`."""
 
     def __init__(self, count: int, room: int | None, pay: Pay) -> None:
         self.slots: list[Slot] = []
@@ -120,7 +119,7 @@ class _Basket:
         return len(self.slots) < min(self.count, self._room)
 
     def add(self, question: int, text: str, gold: str, replicates: list[int]) -> bool:
-        """Takes a group; False where not all of it was taken, and nothing more is to be."""
+        """Adds a group; False if it did not fit completely, and nothing more does."""
         if self.slots and len(self.slots) + len(replicates) > self.count:
             return False
         for number, replicate in enumerate(replicates):
@@ -138,16 +137,16 @@ _PLAN = f"SELECT {', '.join(PlanSlots.__slots__)} FROM plan WHERE id = ?"
 
 
 def read(connection: Connection, plan_id: int) -> PlanSlots:
-    """A plan as it stands."""
+    """Reads a plan's rule and progress."""
     row = connection.execute(_PLAN, (plan_id,)).fetchone()
     return PlanSlots(**dict(zip(PlanSlots.__slots__, row, strict=True)))
 
 
-def choose(connection: Connection, plan: PlanSlots, count: int, pay: Pay) -> Choice:
-    """Up to `count` slots: of the base first, then of questions that are to be asked again.
+def choose_slots(connection: Connection, plan: PlanSlots, count: int, pay: Pay) -> Choice:
+    """Up to `count` slots: of the base first, then of questions to be sampled again.
 
-    Replicates of one question that share a request follow each other, and are not split by `count`: a group
-    that is larger is chosen when it comes first.
+    Replicates that share a request follow each other and are not split by `count`: a larger group is chosen if it
+    comes first.
     """
     basket = _Basket(count, plan.room, pay)
     cursor, skipped = _base(connection, plan, basket)
@@ -156,8 +155,8 @@ def choose(connection: Connection, plan: PlanSlots, count: int, pay: Pay) -> Cho
     return Choice(slots=basket.slots, cursor=cursor, skipped=skipped, short=basket.short)
 
 
-def is_over(connection: Connection, plan: PlanSlots) -> bool:
-    """Whether nothing more can be needed, whatever the verdicts that are still to come."""
+def is_complete(connection: Connection, plan: PlanSlots) -> bool:
+    """Whether the plan needs no more samples, whatever the pending verdicts are."""
     if plan.target and plan.accepted >= plan.target:
         return True
     if plan.cursor < plan.end:
@@ -168,8 +167,8 @@ def is_over(connection: Connection, plan: PlanSlots) -> bool:
     return again is None and plan.pending == 0
 
 
-def out_elsewhere(connection: Connection, plan_ids: Sequence[int]) -> list[bool]:
-    """Whether samples that plans ask for have not ended, and were claimed by another plan of the same recipe."""
+def open_in_other_plans(connection: Connection, plan_ids: Sequence[int]) -> list[bool]:
+    """For each plan, whether samples it shares are still open in another plan of the same fingerprint."""
     return [
         bool(
             connection.execute(
@@ -199,12 +198,12 @@ _BASE = (
 
 
 def _base(connection: Connection, plan: PlanSlots, basket: _Basket) -> tuple[int, int]:
-    """Goes on with the base; returns the cursor and how many slots were passed over as not needed."""
+    """Continues the base; returns the cursor and how many slots were skipped as not needed."""
     taken: Counter[int] = Counter()  # of each question, in this choice
     cursor, skipped = plan.cursor, 0
     spares = 0 < plan.base <= plan.want  # a larger base is for everyone
     while cursor < plan.end and basket.is_open:
-        place = place_of(cursor, questions=plan.questions, rationales=plan.base, group=plan.together)
+        place = group_at(cursor, questions=plan.questions, rationales=plan.base, group=plan.together)
         page = connection.execute(
             _BASE,
             (plan.recipe, plan.rationales, place.first, place.first + place.size, plan.unless, int(spares))
@@ -252,7 +251,7 @@ def _again(connection: Connection, plan: PlanSlots, basket: _Basket) -> None:
 
 
 def _lowest_free(connection: Connection, plan: PlanSlots, question: int) -> list[int]:
-    """The replicates that a question has left, where they have a gap (it was done, and lost a verdict)."""
+    """The unused replicates of a question that has a gap (it was done, then lost a verdict)."""
     used = connection.execute(
         "SELECT replicate FROM sample WHERE question_id = ? AND recipe = ? AND replicate < ?",
         (question, plan.recipe, plan.rationales),

@@ -1,9 +1,9 @@
-"""Which SQLite is used: the standard library's where it is sound, else the one `pysqlite3` brings.
+"""Chooses the SQLite library: the standard library's if it is sound, else the one in `pysqlite3`.
 
 SQLite before 3.51.3 (but for 3.44.6 and 3.50.7, which carry the fix) can corrupt a WAL database that
 several connections share: a checkpoint that resets the WAL races with a writer. A daemon with
-readers is exactly that case, so such a version is only used when nothing better is installed, and
-`coterie check` says so.
+readers is exactly that case, so such a version is used only if no other is installed, and
+`coterie check` reports it.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ same function that arrive together are handed to it together, so a group of 500 
 statements, not 500. `do` returns when its group is on disk (WAL, synchronous FULL).
 
 Invariants: groups commit in order of arrival; an item's result is delivered exactly once; an item
-that fails takes no other down (the group is tried again item by item); a full or failing disk, or a held
-database, is waited for, with what was received held in the bounded queue, so a slow disk slows sending.
+that fails does not affect others (the group is retried item by item); the writer waits for a full or failing disk
+or a locked database and keeps what was received in the bounded queue, so a slow disk slows down sending.
 
 Batch functions use one statement for many rows (`state/bulk.py`): with a saturated event loop,
 `executemany` in this thread has stalled for seconds on hand-offs of the interpreter lock.
@@ -32,7 +32,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 Batch = Callable[[Connection, Sequence[T]], Sequence[R]]
 Run = Callable[[Callable[[], None]], Awaitable[None]]
-"""Runs a transaction where it holds nobody up; one at a time is asked for."""
+"""Runs a transaction off the event loop; only one at a time."""
 
 LINGER_S = 0.02
 GROUP_ROWS = 500
@@ -52,7 +52,7 @@ class _Ticket:
         self.settled = False  # committed, or failed for good: never applied again
 
     def tell(self) -> None:
-        """Wakes whoever waits; one that was cancelled meanwhile does not."""
+        """Wakes the waiting task, unless it was cancelled."""
         if not self.done.done():
             self.done.set_result(None)
 
@@ -83,7 +83,7 @@ class Writer:
         self.trouble = ""
         """Why commits wait (disk full, database locked); empty when all is well."""
         self.on_trouble: Callable[[str], None] = lambda _: None
-        """Called when commits begin to wait, and when they go on, with words for a person."""
+        """Called with a message when commits begin to wait, and when they resume."""
         self.lag_ms = 0.0
         """Time from arrival of the oldest item of the last group to its commit."""
         self.commits = 0
@@ -97,7 +97,7 @@ class Writer:
         """
         async with self._room:
             if self._ended:
-                raise RuntimeError("the writer has ended: nothing is written any more")
+                raise RuntimeError("the writer has ended; nothing can be written")
             ticket = _Ticket(batch, item)
             self._pending.append(ticket)
             if len(self._pending) == 1:
@@ -110,7 +110,7 @@ class Writer:
         return cast(R, ticket.result)
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Commits groups until `close` was called and nothing is left; when cancelled, what has arrived."""
+        """Commits groups until `close` was called and the queue is empty; if cancelled, it commits what has arrived."""
         task_status.started()
         try:
             while not (self._closing and not self._pending):
@@ -132,7 +132,7 @@ class Writer:
                 self._give_up(self._pending)
 
     async def _flush(self) -> None:
-        """Commits what has arrived: it is stored, whatever ends."""
+        """Commits what has arrived, even while the daemon ends."""
         group, self._pending = self._pending, []
         if not self._closing:
             self._arrived = anyio.Event()
@@ -165,16 +165,16 @@ class Writer:
                     committed = True
                     if self.trouble:
                         self.trouble = ""
-                        self.on_trouble(f"state.db is written again, after {time.monotonic() - since:.0f} s")
+                        self.on_trouble(f"state.db is writable again, after {time.monotonic() - since:.0f} s")
         finally:
             self._give_up([ticket for ticket in group if not ticket.settled])
             for ticket in group:
                 ticket.tell()
 
     def _give_up(self, tickets: list[_Ticket]) -> None:
-        """The writer dies: whoever waits, even shielded, is told, or the daemon would never end."""
+        """Fails the waiting tasks when the writer dies; shielded ones would keep the daemon from ending otherwise."""
         for ticket in tickets:
-            ticket.error = RuntimeError("the writer died before this was written")
+            ticket.error = RuntimeError("the writer died before this was stored")
             ticket.tell()
 
     def _transact(self, tickets: list[_Ticket]) -> None:
@@ -221,11 +221,11 @@ class Writer:
 
 
 def _passing(error: Exception) -> bool:
-    """Whether waiting may help: the disk is full or fails, another process holds the database, no file is left.
+    """Whether waiting may help: disk full or failing, database locked, out of file descriptors.
 
-    SQLite tells a used-up quota, and a limit on a file's size, as an input/output error. A disk that fails in
-    earnest is waited for too: the transaction was rolled back and is written anew as a whole, so nothing is
-    acknowledged that is not on disk, and giving up would lose what was received.
+    SQLite reports an exhausted quota or a file size limit as an input/output error. The writer also waits for a disk
+    that really fails: the transaction was rolled back and is retried as a whole, so nothing is acknowledged that is
+    not on disk, and giving up would lose what was received.
     """
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in (
         sqlite3.SQLITE_BUSY,

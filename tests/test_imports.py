@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from state.database import open_writer
+from tests.daemon.site import configure
+
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("torch", "transformers", "deepspeed", "peft", "sympy", "math_verify")
 
@@ -91,6 +94,53 @@ def test_a_command_does_without_the_heavy_libraries(tmp_path: Path, argv: tuple[
     assert of(modules, *HEAVY) == set()
     assert of(modules, "textual") == set() or argv[0] == "tui"
     assert of(modules, "aiohttp") == set(), "parsing comes first, then what the command needs"
+
+
+SLOW = ("sqlmodel", "sqlalchemy", "matplotlib", "markdown_it", "pyarrow")
+"""What takes long to import, and none of the commands that only read needs."""
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("--help",),
+        ("status",),
+        ("status", "--json"),
+        ("backup",),
+        ("export", "samples"),
+        ("export", "dataset"),
+        ("export", "predictions"),
+        ("pause",),
+        ("resume", "--task", "coin_flip"),
+        ("train", "coin_flip"),
+        ("stop", "--run", "1"),
+        ("budget", "8"),
+    ],
+    ids=" ".join,
+)
+def test_a_command_that_only_reads_starts_light(tmp_path: Path, argv: tuple[str, ...]) -> None:
+    configure(tmp_path, "http://127.0.0.1:9/v1")
+    open_writer(tmp_path / "state.db").close()
+    ended, modules = loaded(tmp_path, "daemon", *argv)
+    assert ended == 0
+    assert of(modules, *HEAVY, *SLOW) == set()
+    if argv[0] != "export":
+        assert of(modules, "aiohttp") == set()
+    if argv[0] in ("status", "backup", "--help"):
+        assert of(modules, "pydantic") == set()
+
+
+def test_the_monitor_without_a_terminal_starts_light(tmp_path: Path) -> None:
+    open_writer(tmp_path / "state.db").close()
+    code = f"import tui.__main__, tui.feed, tui.orders, sys; tui.orders.order(__import__('pathlib').Path({str(tmp_path / 'state.db')!r}), 'pause', {{}}); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert of(set(done.stdout.split()), *HEAVY, *SLOW, "aiohttp", "textual") == set()
+
+
+def test_status_reads_on_though_another_section_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('[daemon]\nbudgetusd = 3\n[state]\nurl = "sqlite:///other.db"\n')
+    open_writer(tmp_path / "other.db").close()
+    assert loaded(tmp_path, "daemon", "status")[0] == 0
 
 
 def test_the_import_contracts_hold() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -15,3 +17,46 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.mark.parametrize("room", [state, engine, daemon, tui], ids=lambda room: room.__name__)
 def test_each_room_resolves_inside_the_repository(room) -> None:
     assert Path(room.__file__).resolve().parent.parent == ROOT
+
+
+ELSEWHERE = (
+    "daemon/training/manifest.py",
+    "daemon/training/planner.py",
+    "daemon/training/trainer.py",
+    "daemon/control.py",
+)
+"""Still to be moved."""
+SQL = re.compile(
+    r"\bSELECT\b.+\bFROM\b|\bINSERT (OR \w+ )?INTO\b|\bUPDATE \w+ SET\b|\bDELETE FROM\b|\bPRAGMA \w+|\bBEGIN (IMMEDIATE|TRANSACTION)\b"
+)
+
+
+def sql_in(source: str) -> list[str]:
+    """Statements, and calls that run them, of a module's source."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.search(node.value):
+            found.append(f"line {node.lineno}: {node.value.strip()[:60]}")
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if node.func.attr in ("execute", "executemany", "executescript", "exec_driver_sql"):
+                found.append(f"line {node.lineno}: .{node.func.attr}(…)")
+    return found
+
+
+@pytest.mark.parametrize("room", ["engine", "daemon", "tui"])
+def test_sql_is_in_state_alone(room: str) -> None:
+    found = {
+        str(path.relative_to(ROOT)): statements
+        for path in sorted((ROOT / room).rglob("*.py"))
+        if (statements := sql_in(path.read_text(encoding="utf-8")))
+    }
+    assert set(found) <= set(ELSEWHERE), found
+
+
+def test_sql_is_seen_where_it_is() -> None:
+    assert sql_in('rows = c.execute("SELECT id FROM run")') == [
+        "line 1: .execute(…)",
+        "line 1: SELECT id FROM run",
+    ]
+    assert sql_in('"UPDATE run SET state = ?"') and sql_in('version("PRAGMA user_version")')
+    assert sql_in('text = "Select a teacher, then update it."\nstrategy.run()') == []

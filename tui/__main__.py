@@ -80,7 +80,7 @@ def plain(path: Path, interval: float) -> int:
     """One line of status an interval, until it is interrupted or nobody reads any more."""
     from state.database import now_ms
     from state.safe import safe
-    from state.views.format import plain_line
+    from state.views.format import status_line
     from tui.feed import Feed, FeedError
 
     feed = Feed(path)
@@ -88,7 +88,7 @@ def plain(path: Path, interval: float) -> int:
     try:
         while True:
             try:
-                line = plain_line(feed.read(now_ms(), None).status)
+                line = status_line(feed.read(now_ms(), None).status)
             except FeedError as error:
                 line = safe(f"waiting: {error}")
             sys.stdout.write(line + "\n")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from state import sqlite
-from state.database import open_reader
+from state.database import data_version, open_reader, schema_version
 from state.errors import StateError, StateMissing
 from state.migrations import VERSION
 from state.sqlite import Connection
@@ -76,7 +76,7 @@ class Feed:
                 connection = self._open()
                 # What was asked of another file may not fit this one: its screens begin anew first.
                 replaced = before not in (0, self._generation)
-                version = connection.execute("PRAGMA data_version").fetchone()[0]
+                version = data_version(connection)
                 status = self._current(connection, version, now_ms, wish)
                 payload = None
                 if wish is not None and not replaced and self._seen != (version, wish.key):
@@ -117,12 +117,12 @@ class Feed:
             raise StateMissing from None
         file = (found.st_dev, found.st_ino)
         if self._connection is not None and (
-            file != self._file or _schema(self._connection) != self._version
+            file != self._file or schema_version(self._connection) != self._version
         ):
             self._close()
         if self._connection is None:
             self._connection = open_reader(self._path)
-            self._file, self._version = file, _schema(self._connection)
+            self._file, self._version = file, schema_version(self._connection)
             self._generation += 1
         return self._connection
 
@@ -145,8 +145,3 @@ class Feed:
         self._connection = None
         self._seen = None
         self._status = None
-
-
-def _schema(connection: Connection) -> int:
-    """The version of the schema, which a newer daemon may raise at any moment."""
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from state.database import now_ms, open_reader, session
+from state import sqlite
+from state.commands import send
+from state.database import open_reader
 from state.errors import StateError
-from state.tables import Command
 
 
 class OrderError(Exception):
@@ -23,14 +21,10 @@ def order(path: Path, kind: str, args: dict[str, Any]) -> int:
     Raises:
         OrderError: the database cannot be written now.
     """
-    command = Command(kind=kind, args=json.dumps(args), created_at=now_ms())
     try:
         open_reader(path).close()  # one that a newer Coterie has migrated is refused here, and left as it is
-        with session(path) as opened:
-            opened.add(command)
-            opened.flush()
-            return command.id or 0
+        return send(path, kind, args)
     except StateError as error:
         raise OrderError(error.message) from None
-    except SQLAlchemyError as error:
-        raise OrderError(f"{path}: {getattr(error, 'orig', None) or error}") from None
+    except sqlite.Error as error:
+        raise OrderError(f"{path}: {error}") from None

@@ -6,7 +6,6 @@ from its row, retired, and the answer is stored under it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -21,11 +20,11 @@ from daemon.sampling.cost_bounds import job_of
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.recovery import Aside, replay
 from engine.config import PlanConfig
-from state.batches import StoredBatch, StoredRow, batches_out, open_rows, stranded
+from state.batches import StoredBatch, StoredRow, batches_out, open_rows, plan_of_batch, stranded
 from state.claims import ClaimedSample, OpenAttempt, received_turns
 from state.database import open_reader
+from state.enums import BatchState
 from state.sqlite import Connection
-from state.tables import BatchState
 
 
 async def take_up_batches(
@@ -126,24 +125,20 @@ def _row(connection: Connection, row: StoredRow, plan: ActivePlan, teacher: Batc
 
 def _former(connection: Connection, plan_id: int) -> tuple[ActivePlan, tuple[int, int]]:
     """A plan as its row remembers it, and what it used."""
-    task_id, task, answer_format, settings, recipe, served_by, wanted, used, reserved = connection.execute(
-        "SELECT p.task_id, t.name, t.answer_format, p.settings, p.recipe, p.teachers, p.wanted,"
-        " p.spent_micros + p.reserved_micros, p.reserved_micros FROM plan p JOIN task t ON t.id = p.task_id WHERE p.id = ?",
-        (plan_id,),
-    ).fetchone()
-    given = {name: value for name, value in json.loads(settings).items() if name in PlanConfig.model_fields}
+    row = plan_of_batch(connection, plan_id)
+    given = {name: value for name, value in row.settings.items() if name in PlanConfig.model_fields}
     plan = ActivePlan(
         id=plan_id,
         config=PlanConfig.model_validate(given),
-        task=task,
-        task_id=task_id,
-        answer_format=answer_format,
-        recipe=recipe,
-        teachers=tuple(json.loads(served_by)),
-        wanted=wanted,
+        task=row.task,
+        task_id=row.task_id,
+        answer_format=row.answer_format,
+        recipe=row.fingerprint,
+        teachers=row.teachers,
+        wanted=row.wanted,
         longest=0,
         exhausted=True,
         retired=True,
         completed=True,
     )
-    return plan, (used, reserved)
+    return plan, (row.used_micros, row.reserved_micros)

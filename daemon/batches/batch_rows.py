@@ -22,8 +22,8 @@ from engine.teachers.dialects import openai_batch
 from engine.teachers.dialects.openai_batch import BatchInfo, Row
 from engine.teachers.failures import Failure, MalformedAnswer
 from state.claims import OpenAttempt
-from state.outcomes import Ending, SampleEnd, record
-from state.tables import Outcome, SampleState
+from state.enums import Outcome, SampleState
+from state.outcomes import AttemptResult, SampleEnd, record
 from state.writer import Writer
 
 
@@ -180,7 +180,7 @@ class Settler:
         self, teacher: Teacher, out: OutRow, outcome: Outcome, reason: str | None, **more: Any
     ) -> None:
         job = out.job
-        ending = Ending(
+        ending = AttemptResult(
             attempt_id=out.attempt.id,
             sample_id=job.sample_id,
             plan_id=job.plan.id,

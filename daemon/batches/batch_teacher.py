@@ -7,6 +7,7 @@ waits for nothing but what is under way on the wire.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, cast
 
@@ -15,7 +16,7 @@ from daemon.sampling.key_workers import KeyWorkers
 from daemon.sampling.teacher import Teacher
 from engine.config import TeacherConfig
 from engine.teachers.batch_client import BatchClient
-from state.heartbeat import TeacherPulse
+from state.heartbeat import TeacherHeartbeat
 
 if TYPE_CHECKING:
     from daemon.batches.key_batches import KeyBatches
@@ -126,10 +127,10 @@ class BatchTeacher(Teacher):
         for workers in self.each_key():
             workers.look_soon()
 
-    def pulse(self, now: float) -> TeacherPulse:
+    def heartbeat(self, now: float) -> TeacherHeartbeat:
         """What it does now; the reason tells of its batches."""
-        shown = super().pulse(now)
-        return shown if shown.reason else shown.model_copy(update={"reason": self._told(now)})
+        shown = super().heartbeat(now)
+        return shown if shown.reason else replace(shown, reason=self._told(now))
 
     def _told(self, now: float) -> str:
         """Its batches, in words: "2 batches out, 1,200 of 3,000 rows done, next look in 40 s"."""

@@ -35,7 +35,7 @@ from engine.teachers.failures import Failure
 from engine.teachers.keys import TeacherKey, redact
 from state.batches import BatchChange, BatchEnd, change_batches, end_batches
 from state.database import now_ms
-from state.tables import BatchState
+from state.enums import BatchState
 
 FULL_DISK_S = 60.0
 STATES = {"completed": BatchState.COMPLETED, "expired": BatchState.EXPIRED}

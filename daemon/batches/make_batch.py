@@ -22,8 +22,8 @@ from daemon.sampling.jobs import Job
 from state.batches import NewBatch, add_batches
 from state.claims import AttemptRequest, OpenAttempt, open_attempts
 from state.database import now_ms
+from state.enums import Outcome
 from state.outcomes import record
-from state.tables import Outcome
 
 
 async def make_batch(teacher: BatchTeacher, label: str, shared: Shared) -> tuple[OutBatch, InputFile] | None:

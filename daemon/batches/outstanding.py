@@ -11,7 +11,7 @@ from daemon.host.clock import Clock
 from daemon.sampling.budget import Ledger
 from daemon.sampling.jobs import Job
 from daemon.sampling.teacher import Teacher
-from state.tables import BatchState
+from state.enums import BatchState
 from state.writer import Writer
 
 CHUNK = 256

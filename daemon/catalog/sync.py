@@ -30,8 +30,7 @@ from engine.tasks import GivenTask, load_task, source_stamp
 from engine.teachers.dialects import dialect
 from engine.teachers.keys import TeacherKey, environment, load_keys
 from state import sqlite
-from state.boots import BootInfo, replace_config, start_boot
-from state.budget import budget_in_force
+from state.budget import budget_in_force, spending_by_plan, total_spending
 from state.catalog import (
     KnownTask,
     PlanRow,
@@ -46,9 +45,12 @@ from state.catalog import (
     sync_plan,
     sync_task,
     sync_teacher,
+    task_digests,
 )
-from state.database import open_reader, session
+from state.daemon_sessions import StartedSession, replace_config, start_session
+from state.database import open_reader
 from state.errors import StateError
+from state.orm import driver_connection, orm_session
 from state.tables import Teacher as TeacherRow
 
 
@@ -69,7 +71,7 @@ class Input:
 class Catalog:
     """What `state.db` knows of the configuration, after the sync."""
 
-    boot: BootInfo
+    boot: StartedSession
     teachers: dict[str, TeacherRow]
     plans: list[ActivePlan]
     task_ids: dict[str, int]
@@ -149,7 +151,7 @@ def _named(where: str) -> Iterator[None]:
 def synchronise(config: Config, given: Input) -> Catalog:
     """Records this start and brings tasks, teachers and plans in line, in one transaction each."""
     pid = os.getpid()
-    boot = start_boot(
+    boot = start_session(
         config.database,
         pid=pid,
         pid_started=start_time(pid) or 0.0,
@@ -158,7 +160,7 @@ def synchronise(config: Config, given: Input) -> Catalog:
         config=resolved(config),
     )
     overlap = overlaps_of_new(config, given)
-    with session(config.database) as opened:
+    with orm_session(config.database) as opened:
         return _sync(opened, config, given, boot, overlap, recount_all=not boot.previous_ended)
 
 
@@ -176,12 +178,12 @@ def overlaps(given: Input, names: Collection[str]) -> dict[str, list[str]]:
 def overlaps_of_new(config: Config, given: Input) -> dict[str, list[str]]:
     """The same of tasks that are new or other than before; it takes a second for ten thousand questions."""
     with contextlib.closing(open_reader(config.database)) as connection:
-        before = dict(connection.execute("SELECT name, digest FROM task").fetchall())
+        before = task_digests(connection)
     return overlaps(given, {name for name, task in given.tasks.items() if before.get(name) != task.digest})
 
 
 def resynchronise(
-    config: Config, given: Input, boot: BootInfo, *, in_hand: Collection[int], mended: Collection[str]
+    config: Config, given: Input, boot: StartedSession, *, in_hand: Collection[int], mended: Collection[str]
 ) -> Catalog:
     """Brings `state.db` in line with a configuration that was read again, in one transaction.
 
@@ -193,8 +195,8 @@ def resynchronise(
         mended: teachers whose key or address is another, so that their park is lifted.
     """
     overlap = overlaps_of_new(config, given)
-    with session(config.database) as opened:
-        replace_config(opened, boot.id, resolved(config))
+    with orm_session(config.database) as opened:
+        replace_config(driver_connection(opened), boot.id, resolved(config))
         return _sync(opened, config, given, boot, overlap, in_hand=in_hand, mended=mended)
 
 
@@ -202,7 +204,7 @@ def _sync(
     opened: Session,
     config: Config,
     given: Input,
-    boot: BootInfo,
+    boot: StartedSession,
     overlap: Mapping[str, list[str]],
     *,
     recount_all: bool = False,
@@ -364,9 +366,8 @@ def make_ledger(config: Config, catalog: Catalog) -> Ledger:
         )
     used = used_by_plans(config)
     with contextlib.closing(open_reader(config.database)) as connection:
-        everything = "SELECT coalesce(sum(spent_micros + reserved_micros), 0), coalesce(sum(reserved_micros), 0) FROM teacher"
-        # Former teachers count too.
-        ledger.total.used, ledger.total.reserved = connection.execute(everything).fetchone()
+        total = total_spending(connection)  # former teachers count too
+        ledger.total.used, ledger.total.reserved = total.used, total.reserved
     for plan in catalog.plans:
         add_plan(ledger, plan, used)
     return ledger
@@ -381,8 +382,7 @@ def budget_of(config: Config) -> float | None:
 def used_by_plans(config: Config) -> dict[int, tuple[int, int]]:
     """Micro-dollars that each plan spent or has reserved, and what of it is reserved, as stored."""
     with contextlib.closing(open_reader(config.database)) as connection:
-        rows = connection.execute("SELECT id, spent_micros + reserved_micros, reserved_micros FROM plan")
-        return {key: (used, reserved) for key, used, reserved in rows}
+        return {plan: (found.used, found.reserved) for plan, found in spending_by_plan(connection).items()}
 
 
 def add_plan(ledger: Ledger, plan: ActivePlan, used: Mapping[int, tuple[int, int]]) -> None:

@@ -1,11 +1,11 @@
-"""`coterie backup`: a whole, checked copy of `state.db`, at any time."""
+"""`coterie backup`: a complete, checked copy of `state.db`, at any time."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from engine.config import load_config
+from daemon.cli.database_path import database_path
 from engine.errors import UsageError
 from state.database import backup_path
 from state.errors import StateMissing
@@ -13,18 +13,20 @@ from state.health import copy_to
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Writes the copy; prints where it is and how large."""
-    config = load_config(arguments.config)
-    if not config.database.exists():
-        raise StateMissing(f"{config.database}: no state database yet. `coterie run` creates it.")
-    target = arguments.output or backup_path(config.database)
+    """Writes the copy; prints its path and size."""
+    database = database_path(arguments.config)
+    if not database.exists():
+        raise StateMissing(f"{database}: no state database yet. `coterie run` creates it.")
+    target = arguments.output or backup_path(database)
     if not target.parent.is_dir():
-        raise UsageError(f"{target}: the folder {target.parent} is not there; make it first")
+        raise UsageError(f"{target}: the folder {target.parent} does not exist; create it first")
     try:
-        size = copy_to(config.database, target)
+        size = copy_to(database, target)
     except FileExistsError:
-        raise UsageError(f"{target} is there already and was left as it is; give another with -o") from None
+        raise UsageError(
+            f"{target} already exists and was left unchanged; name another file with -o"
+        ) from None
     except OSError as error:
         raise UsageError(f"{target} cannot be written: {error.strerror}") from None
-    sys.stdout.write(f"{target}: {size} bytes, checked\n")
+    sys.stdout.write(f"{target}: {size:,} bytes, checked\n")
     return 0

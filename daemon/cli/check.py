@@ -1,4 +1,4 @@
-"""`coterie check`: is everything a run needs there, before anything is paid for."""
+"""`coterie check`: checks that a run has everything it needs, before anything is paid for."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ from state import sqlite
 from state.database import open_reader
 from state.errors import StateMissing
 from state.safe import safe
+from state.views.samples import count_samples
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Prints what was found; what is wrong ends it with a message."""
+    """Prints what was found; stops at the first error."""
     config = load_config(arguments.config)
-    _say(f"{arguments.config}: fits")
+    _say(f"{arguments.config}: OK")
     given = read_input(config)
     overlap = overlaps(given, given.tasks)
     for name, task in given.tasks.items():
@@ -38,7 +39,7 @@ def command(arguments: argparse.Namespace) -> int:
     for name, teacher in config.teachers.items():
         _say(f"teacher {name}: {teacher.model} by {teacher.dialect}, {_keys(teacher, given.keys[name])}")
         if not teacher.training_allowed:
-            _say("  its samples are left out of training (training_allowed = false)")
+            _say("  its samples are excluded from training (training_allowed = false)")
     for said in unpriced(config):
         _say(f"warning: {said}")
     _say(sqlite.describe())
@@ -56,18 +57,22 @@ def _say(text: str) -> None:
 
 def _keys(teacher: TeacherConfig, keys: tuple[TeacherKey, ...]) -> str:
     if teacher.builtin:
-        return "built in"
+        return "built-in"
     known = [key for key in keys if key.secret is not None]
-    return f"{len(known)} key(s)" if known else "no key"
+    return _plural(len(known), "key") if known else "no key"
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _database(config: Config) -> None:
     try:
         with closing(open_reader(config.database)) as connection:
-            samples = connection.execute("SELECT count(*) FROM sample").fetchone()[0]
-        _say(f"{config.database}: {samples} samples")
+            samples = count_samples(connection)
+        _say(f"{config.database}: {samples:,} samples")
     except StateMissing:
-        _say(f"{config.database}: not there yet; `coterie run` creates it")
+        _say(f"{config.database}: does not exist yet; `coterie run` creates it")
 
 
 def _training(config: Config) -> None:
@@ -86,7 +91,7 @@ def _training(config: Config) -> None:
             path = (config.folder / Path(student.base).expanduser()).resolve()
             if not (path / "config.json").exists():
                 raise JobFailed(
-                    f"students.{student.name}.base: {path} is no model directory (no config.json)"
+                    f"students.{student.name}.base: {path} not a model directory (it has no config.json)"
                 )
 
 
@@ -112,7 +117,7 @@ async def _ping_all(config: Config, given: Input) -> bool:
 
 
 async def _ping_batches(name: str, teacher: TeacherConfig, keys: tuple[TeacherKey, ...]) -> bool:
-    """Lists batches with each key: that costs nothing, where a request of its own would cost its full price."""
+    """Lists batches with each key: that is free, while a request would be billed."""
     good = True
     async with BatchClient(teacher) as client:
         for key in keys:

@@ -15,10 +15,10 @@ from engine.errors import UsageError
 from engine.report import Point, points, text_table
 from engine.report.progress import CellStanding, Left, left, line, standings
 from state.database import open_reader
-from state.measures import read_measures
+from state.figure_data import read_figure_data
 from state.results import read_results
 from state.safe import safe
-from state.views.matrix import read_standing
+from state.views.experiment_progress import read_experiment_progress
 
 SHOWN = 80
 """Characters of what is said of a cell; all of it is in `--json`."""
@@ -39,7 +39,7 @@ def command(arguments: argparse.Namespace) -> int:
     """
     config = load_config(arguments.config)
     with closing(open_reader(config.database)) as connection:
-        standing = read_standing(connection)
+        standing = read_experiment_progress(connection)
         experiment = stored_experiment(standing.config)
         if experiment is None:
             raise UsageError(
@@ -48,7 +48,7 @@ def command(arguments: argparse.Namespace) -> int:
             )
         measured = {
             (point.cell, point.task): point
-            for point in points(experiment, read_results(connection), read_measures(connection))
+            for point in points(experiment, read_results(connection), read_figure_data(connection))
         }
     found = standings(experiment, standing)
     rest = left(experiment, standing, found)

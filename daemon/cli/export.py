@@ -17,10 +17,10 @@ from engine.errors import UsageError
 from engine.export import chat, openai_chat, write_jsonl, write_parquet
 from engine.strategies.rationalize import HINTED
 from engine.strategies.replay import sent
-from state.accepted import made_by
 from state.database import open_reader
 from state.exports import predictions, samples
 from state.sqlite import Connection
+from state.training_samples import active_plans, active_task_ids, teacher_labels
 
 CHATS = ("openai-chat", "chat", "think")
 """Forms of training data."""
@@ -93,7 +93,7 @@ def _trainable(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _dataset(connection: Connection, part: Part) -> Iterator[dict[str, Any]]:
-    teachers = made_by(connection, part.chosen.sample_ids)
+    teachers = teacher_labels(connection, part.chosen.sample_ids)
     for row in part.chosen.rows:
         yield {
             **{"student": part.student.name, "scope": part.scope, **row.model_dump(), "label": part.label},
@@ -103,10 +103,8 @@ def _dataset(connection: Connection, part: Part) -> Iterator[dict[str, Any]]:
 
 def _parts(connection: Connection, config: Config, arguments: argparse.Namespace) -> Iterator[Part]:
     """Exactly what each student would read now."""
-    plans = connection.execute(
-        "SELECT id, name, task_id, split, strategy FROM plan WHERE active = 1"
-    ).fetchall()
-    tasks = {name: key for key, name in connection.execute("SELECT id, name FROM task WHERE active = 1")}
+    plans = active_plans(connection)
+    tasks = active_task_ids(connection)
     for student in config.students:
         if arguments.student not in (None, student.name):
             continue
@@ -127,9 +125,12 @@ def _parts(connection: Connection, config: Config, arguments: argparse.Namespace
                 recipe="",
                 tasks=infos,
                 plan_ids=tuple(
-                    key
-                    for key, name, task, split, strategy in plans
-                    if name in names and task in ids and split == "train" and reads(student, strategy)
+                    plan.id
+                    for plan in plans
+                    if plan.name in names
+                    and plan.task_id in ids
+                    and plan.split == "train"
+                    and reads(student, plan.strategy)
                 ),
             )
             label = "gold" if student.method == "fine-tune" else student.curation.labels

@@ -1,11 +1,11 @@
-"""What a user may type. A command's module is imported only when that command was typed."""
+"""The command line. A command's module is imported only if that command is run."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 
 EXIT_CODES = (
@@ -16,28 +16,38 @@ Command = Callable[[argparse.Namespace], int]
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """The arguments; `command` is what to call with them."""
-    arguments = build().parse_args(argv)
+    """Parses the arguments; call their `command` with them."""
+    arguments = build(whole="teacher" in argv).parse_args(argv)
     if arguments.name == "teacher":
         arguments.config = None
     return arguments
 
 
-def build() -> argparse.ArgumentParser:
-    """The whole command line."""
+class _Version(argparse.Action):
+    """Prints the version; looking it up is slow, so it is done only here."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"coterie {version('coterie')}\n")
+        parser.exit()
+
+
+def build(*, whole: bool = True) -> argparse.ArgumentParser:
+    """The command line; the options of `coterie teacher` are left out unless `whole`, as they are slow to import."""
     parser = argparse.ArgumentParser(
         prog="coterie",
         description="Turns large language models into reasoning teachers (Fine-tune-CoT).",
         epilog=EXIT_CODES,
     )
-    parser.add_argument("--version", action="version", version=f"coterie {version('coterie')}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
     _run(commands)
     _watch(commands)
     _control(commands)
     _look(commands)
     _config(commands)
-    _teacher(commands)
+    _teacher(commands, whole=whole)
     return parser
 
 
@@ -78,41 +88,41 @@ def _run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "coterie run --until-idle",
     )
     parser.add_argument(
-        "--until-idle", action="store_true", help="end when no plan has work and no run is due"
+        "--until-idle", action="store_true", help="exit when no plan has work and no run is due"
     )
     parser.add_argument(
         "--tui",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="show the terminal UI (default: on a terminal); without it one line a second",
+        help="show the terminal UI (default: on a terminal); without it, print one line per second",
     )
 
 
 def _watch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _add(
-        commands, "tui", "watch in the terminal, whether a daemon runs or not", "coterie tui --readonly"
+        commands, "tui", "watch in the terminal, with or without a running daemon", "coterie tui --readonly"
     )
     parser.add_argument(
-        "--db", help="database to watch, a path or sqlite:///PATH (default: the configuration's)"
+        "--db", help="database to watch: a path or sqlite:///PATH (default: from the configuration)"
     )
     parser.add_argument(
-        "--readonly", action="store_true", help="without the keys that ask the daemon for something"
+        "--readonly", action="store_true", help="disable the keys that send commands to the daemon"
     )
-    parser.add_argument("--plain", action="store_true", help="one line an interval instead of the UI")
-    parser.add_argument("--interval", default="1", metavar="S", help="seconds between two looks (1)")
-    parser = _add(commands, "status", "say in one screen what is going on", "coterie status --json")
+    parser.add_argument("--plain", action="store_true", help="print one line per interval instead of the UI")
+    parser.add_argument("--interval", default="1", metavar="S", help="seconds between updates (1)")
+    parser = _add(commands, "status", "show the status in one screen", "coterie status --json")
     parser.add_argument("--json", action="store_true", help="as one JSON object")
     parser = _add(
         commands,
         "experiment",
-        "say how far the experiment is, cell by cell, and what is left",
+        "show the progress of the experiment, cell by cell, and what is left",
         "coterie experiment --json",
     )
     parser.add_argument("--json", action="store_true", help="as one JSON object")
 
 
 def _control(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    for name, verb in (("pause", "pause sampling"), ("resume", "go on with what was paused or parked")):
+    for name, verb in (("pause", "pause sampling"), ("resume", "resume what was paused or parked")):
         parser = _add(commands, name, verb, f"coterie {name} --task coin_flip", module="control")
         parser.add_argument("--task", help="only this task")
         parser.add_argument("--teacher", help="only this teacher")
@@ -120,7 +130,7 @@ def _control(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = _add(
         commands,
         "train",
-        "train now, with the samples there are",
+        "train now, with the existing samples",
         "coterie train coin_flip",
         module="control",
     )
@@ -130,14 +140,16 @@ def _control(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = _add(
         commands,
         "budget",
-        "set the budget over all teachers, in dollars, until the configuration says another one",
+        "set the budget for all teachers, in dollars, until the configuration changes it",
         "coterie budget 8",
         module="control",
     )
-    parser.add_argument("usd", type=_dollars, metavar="USD", help="the whole of it, spent money included")
+    parser.add_argument("usd", type=_dollars, metavar="USD", help="total, including money already spent")
     _wait(parser)
-    parser = _add(commands, "stop", "stop the daemon in order, or one run", "coterie stop", module="control")
-    parser.add_argument("--now", action="store_true", help="do not wait for answers in flight")
+    parser = _add(
+        commands, "stop", "stop the daemon in order, or stop one run", "coterie stop", module="control"
+    )
+    parser.add_argument("--now", action="store_true", help="do not wait for requests in flight")
     parser.add_argument(
         "--run", type=int, metavar="ID", help="stop this run at its next step, not the daemon"
     )
@@ -150,13 +162,13 @@ def _dollars(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value <= 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of dollars from 0 to 1e9")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of dollars from 0 to 1e9")
     return value
 
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or more")
     return int(text)
 
 
@@ -174,10 +186,10 @@ def _look(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--ping", action="store_true", help="send one tiny request to each teacher (may cost a little)"
     )
     parser = _add(
-        commands, "grade", "grade completions of a file offline", "coterie grade answers.jsonl --json"
+        commands, "grade", "grade the completions in a file offline", "coterie grade answers.jsonl --json"
     )
     parser.add_argument(
-        "file", type=Path, help='rows with "completion", "gold", "answer_format" and perhaps "question"'
+        "file", type=Path, help='rows with "completion", "gold", "answer_format" and optionally "question"'
     )
     parser.add_argument(
         "--grader", choices=("careful", "paper"), default="careful", help="which grader (careful)"
@@ -186,7 +198,7 @@ def _look(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser = _add(
         commands,
         "regrade",
-        "say what this version's grader makes of stored samples; with --apply, store it",
+        "grade stored samples again with this version and show what changes; --apply stores it",
         "coterie regrade --apply",
     )
     parser.add_argument(
@@ -196,11 +208,13 @@ def _look(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument(
         "--examples", type=_count, default=10, metavar="N", help="changed verdicts to show (10)"
     )
-    parser.add_argument("--apply", action="store_true", help="store the verdicts; only while no daemon runs")
+    parser.add_argument(
+        "--apply", action="store_true", help="store the verdicts; only possible while no daemon runs"
+    )
     parser = _add(
         commands,
         "export",
-        "write out what was paid for: samples, training sets or predictions",
+        "export samples, training sets or predictions",
         "coterie export samples --format parquet -o samples.parquet",
     )
     parser.add_argument("what", choices=("samples", "dataset", "predictions"))
@@ -212,15 +226,15 @@ def _look(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         " FILE.parquet too",
     )
     parser.add_argument(
-        "--card", action="store_true", help="dataset: write README.md beside the file: what it is, and whose"
+        "--card", action="store_true", help="dataset: write a data card, README.md, beside the file"
     )
     parser.add_argument("--task", help="only this task")
     parser.add_argument("--student", help="dataset, predictions: only this student")
-    parser.add_argument("--sent", action="store_true", help="samples: with the text of each request")
+    parser.add_argument("--sent", action="store_true", help="samples: include the text of each request")
     parser.add_argument(
         "--logprobs",
         action="store_true",
-        help="samples: with the log-probabilities of the rationale's tokens",
+        help="samples: include log-probabilities of the rationale's tokens",
     )
     parser.add_argument(
         "-o", "--output", type=Path, help="file to write (default: standard output; not for parquet)"
@@ -228,7 +242,7 @@ def _look(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser = _add(
         commands,
         "backup",
-        "copy state.db, whole and checked, while a daemon may be at work",
+        "copy state.db and check the copy, also while a daemon runs",
         "coterie backup -o /backups/state.db",
     )
     parser.add_argument(
@@ -237,7 +251,7 @@ def _look(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser = _add(
         commands,
         "report",
-        "write the tables of what was sampled, trained and evaluated, as Markdown and HTML",
+        "write the report on samples, runs and evaluations, as Markdown and HTML",
         "coterie report -o report",
     )
     parser.add_argument(
@@ -262,14 +276,15 @@ def _config(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.set_defaults(command=_later("config"))
 
 
-def _teacher(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _teacher(commands: argparse._SubParsersAction[argparse.ArgumentParser], *, whole: bool) -> None:
     parser = commands.add_parser(
         "teacher",
         help="serve the built-in teacher, OpenAI-compatible",
-        description="Serves the built-in teacher: it solves the builtin tasks, or replays recorded completions.",
+        description="Serves the built-in teacher, which solves the builtin tasks or replays recorded completions.",
         epilog="example: coterie teacher --port 8000 --fault 500=0.02,reset=0.01",
     )
-    from engine.practice.options import add_arguments
+    if whole:
+        from engine.practice.options import add_arguments
 
-    add_arguments(parser)
+        add_arguments(parser)
     parser.set_defaults(command=_later("teacher"))

@@ -16,7 +16,7 @@ from engine.grading import GRADER_VERSIONS, grade, in_worker
 from engine.report import text_table
 from state.database import open_reader, open_writer
 from state.outcomes import Verdict
-from state.regrades import Graded, graded_samples, regrade
+from state.regrades import Graded, graded_samples, regrade, stored_tasks
 from state.safe import safe
 from state.sqlite import Connection
 
@@ -50,7 +50,7 @@ def command(arguments: argparse.Namespace) -> int:
 
 
 def _check_task(connection: Connection, task: str) -> None:
-    known = sorted(name for (name,) in connection.execute("SELECT name FROM task"))
+    known = stored_tasks(connection)
     if task not in known:
         raise UsageError(f"there is no task {task!r} (there are: {', '.join(known) or 'none'})")
 

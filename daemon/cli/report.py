@@ -15,7 +15,7 @@ from engine.config.experiment import stored_experiment
 from engine.errors import UsageError
 from engine.report import chance, figures, headline, page, points, render, summary, tables
 from state.database import open_reader
-from state.measures import Measures, read_measures
+from state.figure_data import FigureData, read_figure_data
 from state.results import Results, read_results
 
 FIGURES = "figures"
@@ -25,28 +25,28 @@ LIBRARIES = ("torch", "transformers", "deepspeed")
 def command(arguments: argparse.Namespace) -> int:
     """Writes the report and prints its first table."""
     config = load_config(arguments.config)
-    results, measures = results_of(config)
-    path = write(results, measures, arguments.output or config.folder / "report")
+    results, figure_data = results_of(config)
+    path = write(results, figure_data, arguments.output or config.folder / "report")
     sys.stdout.write(f"{summary(results)}\n\n{path}\n")
     return 0
 
 
-def results_of(config: Config) -> tuple[Results, Measures]:
+def results_of(config: Config) -> tuple[Results, FigureData]:
     """What the database holds."""
     with closing(open_reader(config.database)) as connection:
-        return read_results(connection), read_measures(connection)
+        return read_results(connection), read_figure_data(connection)
 
 
-def write(results: Results, measures: Measures, folder: Path) -> Path:
+def write(results: Results, figure_data: FigureData, folder: Path) -> Path:
     """Writes `report.md` with its `figures/`, and `report.html`, into the folder; returns the first one's path.
 
     Raises:
         UsageError: the folder cannot be written.
     """
     experiment = stored_experiment(results.config)
-    found = points(experiment, results, measures) if experiment is not None else []
+    found = points(experiment, results, figure_data) if experiment is not None else []
     random = {task.name: chance(task.answer_format, task.questions) for task in results.tasks}
-    drawn = figures(results, measures, experiment, found)
+    drawn = figures(results, figure_data, experiment, found)
     text = render(
         results,
         matrix=tables(experiment, found, random) if experiment is not None else (),

@@ -22,7 +22,7 @@ from engine.config import Config, load_config
 from engine.errors import CoterieError, JobFailed
 from state import sqlite
 from state.database import now_ms, open_reader, told
-from state.views.format import plain_line
+from state.views.format import status_line
 from state.views.status import Status, read_status
 
 LINE_S = 1.0
@@ -84,7 +84,7 @@ class Lines(threading.Thread):
         said = ""
         while not self._ended.wait(LINE_S):
             with suppress(CoterieError, OSError, sqlite.Error):
-                line = plain_line(self._status())
+                line = status_line(self._status())
                 if line != said:
                     sys.stdout.write(line + "\n")
                     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""`coterie status`: one screen of truth, from `state.db` alone."""
+"""`coterie status`: the status in one screen, read from `state.db`."""
 
 from __future__ import annotations
 
@@ -7,33 +7,32 @@ import json
 import sys
 from contextlib import closing
 
-from engine.config import load_config
+from daemon.cli.database_path import database_path
 from state.database import now_ms, open_reader
 from state.safe import safe
-from state.views.matrix import Standing, read_standing
+from state.views.experiment_progress import ExperimentProgress, read_experiment_progress
 from state.views.status import read_status, to_json
-from state.views.status_text import screen
+from state.views.status_text import format_status
 
 
 def command(arguments: argparse.Namespace) -> int:
     """Prints the status."""
-    config = load_config(arguments.config)
-    with closing(open_reader(config.database)) as connection:
+    with closing(open_reader(database_path(arguments.config))) as connection:
         status = read_status(connection, now_ms())
-        standing = read_standing(connection)
+        standing = read_experiment_progress(connection)
     told = _experiment(standing)
     if arguments.json:
         text = json.dumps(to_json(status) | {"experiment": told}, indent=2)
     else:
-        text = screen(status) + (f"\n\nexperiment {safe(told)}" if told else "")
+        text = format_status(status) + (f"\n\nexperiment {safe(told)}" if told else "")
     sys.stdout.write(text + "\n")
     return 0
 
 
-def _experiment(standing: Standing) -> str | None:
-    if "experiment" not in standing.config or standing.config["experiment"] is None:
+def _experiment(standing: ExperimentProgress) -> str | None:
+    if standing.config.get("experiment") is None:
         return None
-    from engine.config.experiment import stored_experiment  # with what it needs, only where there is one
+    from engine.config.experiment import stored_experiment  # slow to import, so only where there is one
     from engine.report.progress import line
 
     experiment = stored_experiment(standing.config)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from daemon.batches.batch_rows import Tally
 from daemon.events.bus import OfTeacher
-from state.tables import BatchState
+from state.enums import BatchState
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,6 +17,7 @@ from pathlib import Path
 from daemon.host.processes import is_alive
 from engine.errors import InstanceRunning
 from state import sqlite
+from state.daemon_sessions import last_process
 from state.database import open_reader
 from state.errors import StateError
 
@@ -49,16 +50,13 @@ def _at_work(database: Path) -> int | None:
     """The process of the last start where it is on this machine, alive, not this one, and has not ended its work."""
     try:
         with closing(open_reader(database)) as connection:
-            last = connection.execute(
-                "SELECT pid, pid_started, host, ended_at FROM boot ORDER BY id DESC LIMIT 1"
-            ).fetchone()
+            last = last_process(connection)
     except (StateError, sqlite.Error):
         return None  # what is wrong with it is told by who opens it to work on it
     if last is None:
         return None
-    pid, started, host, ended = last
-    there = ended is None and host == socket.gethostname() and pid != os.getpid() and is_alive(pid, started)
-    return int(pid) if there else None
+    running = not last.ended and last.host == socket.gethostname() and last.pid != os.getpid()
+    return last.pid if running and is_alive(last.pid, last.pid_started) else None
 
 
 def _message(database: Path, holder: bytes) -> str:

@@ -15,8 +15,8 @@ from daemon.events import Bus, Happened, SampleStored, StoodStill
 from daemon.host.clock import Clock
 from daemon.sampling.meters import Meter
 from daemon.sampling.teacher import Teacher
-from state.events import EventRow, PulseRow, add_events, write_pulse
-from state.heartbeat import PulseData
+from state.events import EventRow, add_events
+from state.heartbeat import HeartbeatData, HeartbeatRow, write_heartbeat
 from state.writer import Writer
 
 SECOND = 1.0
@@ -86,20 +86,20 @@ class Heartbeat:
 
     async def beat(self) -> None:
         """Writes the pulse once."""
-        row = PulseRow(boot_id=self._boot_id, state=self._state(), data=self._data())
-        await self._writer.do(write_pulse, row)
+        row = HeartbeatRow(boot_id=self._boot_id, state=self._state(), data=self._data())
+        await self._writer.do(write_heartbeat, row)
 
     def _heard(self, event: Happened) -> None:
         if isinstance(event, SampleStored) and event.correct:
             now = self._clock.monotonic()
             self._accepted.setdefault(event.task, Meter(now)).add(now)
 
-    def _data(self) -> PulseData:
+    def _data(self) -> HeartbeatData:
         now = self._clock.monotonic()
         figures = [teacher.figures for teacher in self._teachers]
         answers = sum(each.answers.total(now) for each in figures)
         limited = sum(each.limited.total(now) for each in figures)
-        return PulseData(
+        return HeartbeatData(
             loop_lag_ms=self._lag.worst_ms,
             commit_lag_ms=self._writer.lag_ms,
             in_flight=sum(teacher.in_flight for teacher in self._teachers),
@@ -110,7 +110,7 @@ class Heartbeat:
             share_429=limited / (limited + answers) if limited else 0.0,
             memory_mb=memory_mb(),
             notice=self._notice(),
-            teachers={teacher.name: teacher.pulse(now) for teacher in self._teachers},
+            teachers={teacher.name: teacher.heartbeat(now) for teacher in self._teachers},
             tasks={task: meter.per_minute(now) for task, meter in self._accepted.items()},
             requests=_sum([each.requests.series(now) for each in figures]),
             tokens=_sum([each.tokens.series(now) for each in figures]),

@@ -29,8 +29,8 @@ from daemon.sampling.teacher import Teacher
 from engine.teachers.client import Answer
 from engine.teachers.failures import Failure
 from state.claims import AttemptRequest, OpenAttempt, open_attempts, open_groups
-from state.outcomes import Ending, SampleEnd, record, record_groups
-from state.tables import Outcome, SampleState
+from state.enums import Outcome, SampleState
+from state.outcomes import AttemptResult, SampleEnd, record, record_groups
 from state.writer import Writer
 
 PERMANENT_PARKS = 20
@@ -165,7 +165,7 @@ class AttemptRunner:
         missing = sent.members[len(got) :]
         usages = usages_of(answer.completions, len(got))
         costs = teacher.costs(usages)
-        endings: list[Ending] = []
+        endings: list[AttemptResult] = []
         for index, (member, completion) in enumerate(got):
             member.conversation.answer(completion)
             finished = member.conversation.finished
@@ -341,18 +341,18 @@ class AttemptRunner:
             self._bus.emit(events.TeacherRecovered(teacher=teacher.name, seconds=now - teacher.breaker.since))
         teacher.breaker.succeeded()
 
-    async def _store(self, sent: InFlightRequest, endings: list[Ending]) -> None:
+    async def _store(self, sent: InFlightRequest, endings: list[AttemptResult]) -> None:
         await self._record(endings)
         self._settle(sent, endings)
         sent.job.plan.open -= sum(ending.end is not None for ending in endings)
 
-    async def _record(self, endings: list[Ending]) -> None:
+    async def _record(self, endings: list[AttemptResult]) -> None:
         if len(endings) == 1:
             await self._writer.do(record, endings[0])
         else:
             await self._writer.do(record_groups, endings)
 
-    def _settle(self, sent: InFlightRequest, endings: list[Ending]) -> None:
+    def _settle(self, sent: InFlightRequest, endings: list[AttemptResult]) -> None:
         reserved = sum(ending.reserved_micros for ending in endings)
         spent = sum(ending.cost_micros for ending in endings)
         self._ledger.settle(sent.job.plan.id, sent.teacher.id, reserved, spent)

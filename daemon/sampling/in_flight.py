@@ -13,8 +13,8 @@ from daemon.sampling.jobs import Job
 from daemon.sampling.teacher import Teacher
 from engine.teachers.messages import Completion, Usage
 from state.claims import OpenAttempt
-from state.outcomes import Ending
-from state.tables import Outcome
+from state.enums import Outcome
+from state.outcomes import AttemptResult
 
 
 class InFlightRequest:
@@ -30,10 +30,10 @@ class InFlightRequest:
         for member in self.members:
             member.attempt = None
 
-    def ending(self, index: int, outcome: Outcome, reason: str | None, **more: Any) -> Ending:
+    def ending(self, index: int, outcome: Outcome, reason: str | None, **more: Any) -> AttemptResult:
         """The end of the attempt at `index`."""
         member, attempt = self.members[index], self.attempts[index]
-        return Ending(
+        return AttemptResult(
             attempt_id=attempt.id,
             sample_id=member.sample_id,
             plan_id=member.plan.id,

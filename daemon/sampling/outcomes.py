@@ -12,9 +12,9 @@ from engine.grading import GRADER_VERSIONS, grade, in_worker
 from engine.strategies import Finished
 from engine.teachers.failures import Failure
 from engine.teachers.messages import Completion
+from state.enums import Outcome, SampleState
 from state.logprobs import Packed, packed
 from state.outcomes import SampleEnd, Verdict
-from state.tables import Outcome, SampleState
 
 MOST_UNKNOWN = 3
 """Attempts of a sample that may end without an answer before it is given up: each may have been billed."""

@@ -23,7 +23,7 @@ from engine.teachers.failures import MalformedAnswer
 from engine.teachers.messages import Completion, Request
 from state.claims import ClaimedSample, open_samples, received_turns
 from state.database import open_reader
-from state.outcomes import grade_stored
+from state.outcomes import UngradedSample, grade_stored, ungraded_samples
 from state.writer import Writer
 
 PAGE = 1000
@@ -123,20 +123,22 @@ async def grade_missing(database: Path, writer: Writer, plans: list[ActivePlan])
     for plan in plans:
         after = 0
         while page := _ungraded(database, plan, after):
-            after = page[-1][0]
+            after = page[-1].id
             async with anyio.create_task_group() as group:  # one commit for many
-                for sample, answer, gold, question in page:
-                    verdict = await judge(answer or "", gold, plan.answer_format, question)
-                    group.start_soon(writer.do, grade_stored, (sample, verdict))
+                for sample in page:
+                    verdict = await judge(sample.answer, sample.gold, plan.answer_format, sample.question)
+                    group.start_soon(writer.do, grade_stored, (sample.id, verdict))
             graded += len(page)
     return graded
 
 
-def _ungraded(database: Path, plan: ActivePlan, after: int) -> list[tuple[int, str | None, str, str]]:
+def _ungraded(database: Path, plan: ActivePlan, after: int) -> list[UngradedSample]:
     with closing(open_reader(database)) as connection:
-        return connection.execute(
-            "SELECT s.id, s.answer, q.gold, q.text FROM sample s JOIN question q ON q.id = s.question_id"
-            " WHERE s.task_id = ? AND s.split = ? AND s.verdict IS NULL AND s.recipe = ? AND s.state = 'stored'"
-            " AND s.id > ? ORDER BY s.id LIMIT ?",
-            (plan.task_id, plan.config.split, plan.recipe, after, PAGE),
-        ).fetchall()
+        return ungraded_samples(
+            connection,
+            task_id=plan.task_id,
+            split=plan.config.split,
+            fingerprint=plan.recipe,
+            after=after,
+            limit=PAGE,
+        )

@@ -30,7 +30,7 @@ from daemon.sampling.plans import ActivePlan
 from daemon.sampling.teacher import Teacher
 from state.catalog import adopt_samples
 from state.claims import ClaimRequest, claim, settle
-from state.slots import out_elsewhere
+from state.slots import open_in_other_plans
 from state.writer import Writer
 
 BATCH = 256
@@ -207,7 +207,7 @@ class Scheduler:
                 if plan.by_need and not plan.exhausted:
                     plan.exhausted = await self._writer.do(settle, plan.id)
                 if plan.exhausted:
-                    plan.shared_out = await self._writer.do(out_elsewhere, plan.id)
+                    plan.shared_out = await self._writer.do(open_in_other_plans, plan.id)
                 self._note_money(plan)
         self.settling = False
 

@@ -20,7 +20,7 @@ from engine.config import TeacherConfig
 from engine.teachers.client import Client
 from engine.teachers.messages import Usage
 from engine.teachers.tokens import Correction
-from state.heartbeat import TeacherPulse
+from state.heartbeat import TeacherHeartbeat
 from state.views.format import duration
 
 if TYPE_CHECKING:
@@ -270,7 +270,7 @@ class Teacher:
                 workers.limits.unpark(now)
         self.changed.notify()
 
-    def pulse(self, now: float) -> TeacherPulse:
+    def heartbeat(self, now: float) -> TeacherHeartbeat:
         """What the teacher does now."""
         figures = self.figures
         figures.caps.append(self.cap)
@@ -285,7 +285,7 @@ class Teacher:
         elif pause > 0:
             state, reason = "limited", f"told to wait; asked again in {duration(pause)}"
         workers = self.key_workers[0].limits if self.key_workers else None
-        return TeacherPulse(
+        return TeacherHeartbeat(
             state=state,
             reason=reason,
             in_flight=self.out,

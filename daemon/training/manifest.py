@@ -21,16 +21,16 @@ from engine.errors import JobFailed
 from engine.grading.majority import Vote
 from engine.students.spec import EvalRow, Spec, TrainRow, digest_of, write_rows
 from engine.students.template import ANSWER_ONLY
-from state.accepted import (
+from state.runs import NewRun
+from state.sqlite import Connection
+from state.training_samples import (
     StoredSample,
     labels_of_run,
-    made_by,
     samples_of_run,
     stored_questions,
     stored_samples,
+    teacher_labels,
 )
-from state.runs import NewRun
-from state.sqlite import Connection
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,7 +161,7 @@ def materialise(connection: Connection, config: Config, run: dict[str, Any]) -> 
         teachers=dict(
             sorted(
                 Counter(
-                    made_by(connection, [row.sample_id for row in rows if row.sample_id]).values()
+                    teacher_labels(connection, [row.sample_id for row in rows if row.sample_id]).values()
                 ).items()
             )
         ),

@@ -19,8 +19,8 @@ from engine.config import Config, StudentConfig
 from engine.config.root import expand
 from engine.strategies import STRATEGIES
 from state.database import now_ms, open_reader
+from state.enums import RunState
 from state.runs import NewRun, RunChange, change_run, create_run, existing_triggers
-from state.tables import RunState
 from state.writer import Writer
 
 TICK_S = 0.5

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.students.progress import FILE, read_events
+from state.enums import RunState
 from state.runs import Predictions, RunReport
-from state.tables import RunState
 
 STATES = {"training": RunState.TRAINING, "evaluating": RunState.EVALUATING, "exporting": RunState.EVALUATING}
 

@@ -31,8 +31,8 @@ from engine.config import Config, TrainingConfig
 from engine.errors import ConfigError, JobFailed
 from engine.students.orders import give_order, read_launch
 from state.database import now_ms, open_reader
+from state.enums import RunState
 from state.runs import RunChange, change_run, report_run, store_predictions, unfinished
-from state.tables import RunState
 from state.writer import Writer
 
 TICK_S = 0.25

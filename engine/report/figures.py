@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.config.experiment import ExperimentConfig
 from engine.report.matrix import TITLES, Point, axis, knows, order
-from state.measures import Measures, PassRates
+from state.figure_data import FigureData, PassRates
 from state.results import PlanResult, Results
 from state.safe import safe
 
@@ -49,13 +49,13 @@ class Figure:
 
 
 def figures(
-    results: Results, measures: Measures, experiment: ExperimentConfig | None, found: Sequence[Point]
+    results: Results, figure_data: FigureData, experiment: ExperimentConfig | None, found: Sequence[Point]
 ) -> list[Figure]:
     """All figures that have something to show."""
     drawn: list[Figure | None] = []
     if experiment is not None:
         drawn += [_axis(name, experiment, list(found)) for name in TITLES]
-    drawn += [_courses(measures, experiment), _pass_rates(measures), _cost(results)]
+    drawn += [_curves(figure_data, experiment), _pass_rates(figure_data), _cost(results)]
     return [figure for figure in drawn if figure is not None]
 
 
@@ -189,13 +189,13 @@ def _percent(panel: Axes, title: str) -> None:
     panel.set_ylabel("accuracy %")
 
 
-def _courses(measures: Measures, experiment: ExperimentConfig | None) -> Figure | None:
+def _curves(figure_data: FigureData, experiment: ExperimentConfig | None) -> Figure | None:
     """Dev accuracy by epoch; of an experiment with several seeds the first."""
     seed = f".s{experiment.seeds[0]}" if experiment and len(set(experiment.seeds)) > 1 else ""
     own = f"{experiment.name}." if experiment else ""
     shown = [
         each
-        for each in measures.courses
+        for each in figure_data.curves
         if len(each.epochs) > 1 and (each.student.endswith(seed) or not each.student.startswith(own))
     ]
     tasks = list(dict.fromkeys(each.task for each in shown))[:MOST_TASKS]
@@ -241,11 +241,11 @@ def _courses(measures: Measures, experiment: ExperimentConfig | None) -> Figure 
         return Figure(name="accuracy-by-epoch", caption=" ".join(filter(None, said)), svg=svg())
 
 
-def _pass_rates(measures: Measures) -> Figure | None:
+def _pass_rates(figure_data: FigureData) -> Figure | None:
     """How hard the questions are for the teachers."""
     widest: dict[tuple[str, str], PassRates] = {}
-    for each in measures.pass_rates:  # of plans that share samples the one with most questions comes last
-        widest[each.task, each.recipe or each.plan] = each
+    for each in figure_data.pass_rates:  # of plans that share samples the one with most questions comes last
+        widest[each.task, each.fingerprint or each.plan] = each
     shown = list(widest.values())[:MOST_TASKS]
     if not shown:
         return None
@@ -273,7 +273,7 @@ def _cost(results: Results) -> Figure | None:
     """What a correct rationale costs, by train plan and task; plans that share their samples are one."""
     widest: dict[tuple[str, str], PlanResult] = {}
     for plan in results.plans:
-        key = plan.task, plan.recipe or plan.name
+        key = plan.task, plan.fingerprint or plan.name
         if plan.split == "train" and (key not in widest or plan.accepted > widest[key].accepted):
             widest[key] = plan
     paid = [

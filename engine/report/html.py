@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
+if TYPE_CHECKING:
+    from markdown_it.token import Token
+
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 STYLE = """
@@ -63,6 +64,8 @@ def page(markdown: str, title: str, figures: Mapping[str, str] | None = None) ->
         title: the page's.
         figures: SVG by the address that the text's images have; an image of another address shows its words.
     """
+    from markdown_it import MarkdownIt  # slow to import, and only a report needs it
+
     reader = MarkdownIt("commonmark", {"html": False}).enable("table")
     drawn = figures or {}
 

@@ -109,7 +109,7 @@ def _short(results: Results) -> str:
     """How much there is, in one line."""
     distinct: dict[tuple[str, str, str], int] = {}
     for plan in results.plans:
-        key = plan.task, plan.split, plan.recipe or plan.name
+        key = plan.task, plan.split, plan.fingerprint or plan.name
         distinct[key] = max(distinct.get(key, 0), plan.stored)
     return (
         f"{len(results.tasks)} task(s), {sum(distinct.values()):,} samples for {len(results.plans)} plan(s),"
@@ -185,7 +185,7 @@ def _given_up(results: Results) -> str:
     """Why samples failed; plans that share them say it once."""
     told: dict[tuple[str, str, str], PlanResult] = {}
     for plan in results.plans:
-        key = plan.task, plan.split, plan.recipe or plan.name
+        key = plan.task, plan.split, plan.fingerprint or plan.name
         if plan.failures and (key not in told or plan.failed > told[key].failed):
             told[key] = plan
     body = [

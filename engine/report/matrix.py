@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from engine.config.experiment import AXES, BASELINES, ExperimentCell, ExperimentConfig, cells
 from engine.report.intervals import Estimate, estimate
 from engine.report.methods import answered, text_table
-from state.measures import Measures
+from state.figure_data import FigureData
 from state.results import Results
 from state.safe import safe
 
@@ -41,7 +41,7 @@ class Point:
     questions: int | None = None
 
 
-def points(experiment: ExperimentConfig, results: Results, measures: Measures) -> list[Point]:
+def points(experiment: ExperimentConfig, results: Results, figure_data: FigureData) -> list[Point]:
     """Every cell on every task, its seeds together."""
     tasks = [task.name for task in results.tasks if "*" in experiment.tasks or task.name in experiment.tasks]
     newest = {(run.student, run.task): run for run in results.runs if not run.superseded}
@@ -59,7 +59,7 @@ def points(experiment: ExperimentConfig, results: Results, measures: Measures) -
                 Point(
                     cell=key,
                     task=task,
-                    estimate=estimate([measures.hits.get((run.run_id, task), {}) for run in runs]),
+                    estimate=estimate([figure_data.answers.get((run.run_id, task), {}) for run in runs]),
                     done=len(runs),
                     wanted=len(group),
                     rows=round(sum(run.rows for run in runs) / len(runs)) if runs else None,

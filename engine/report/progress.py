@@ -13,8 +13,8 @@ from typing import Literal
 
 from engine.config.experiment import BASELINES, ExperimentCell, ExperimentConfig, cells
 from engine.config.root import expand
-from state.tables import ACTIVE_RUN_STATES, RunState
-from state.views.matrix import PlanStanding, RunStanding, Standing
+from state.enums import ACTIVE_RUN_STATES, RunState
+from state.views.experiment_progress import ExperimentProgress, PlanProgress, RunProgress
 
 State = Literal["failed", "training", "queued", "sampling", "waiting", "done"]
 ENDED = (RunState.FAILED, RunState.STOPPED)
@@ -41,7 +41,7 @@ class Left:
     failed: int
 
 
-def standings(experiment: ExperimentConfig, standing: Standing) -> list[CellStanding]:
+def standings(experiment: ExperimentConfig, standing: ExperimentProgress) -> list[CellStanding]:
     """Every cell on every task, in the order of the report's tables."""
     tasks = expand(list(experiment.tasks), list(standing.tasks))
     groups: dict[ExperimentCell, list[ExperimentCell]] = {}
@@ -54,7 +54,7 @@ def standings(experiment: ExperimentConfig, standing: Standing) -> list[CellStan
     ]
 
 
-def line(experiment: ExperimentConfig, standing: Standing) -> str:
+def line(experiment: ExperimentConfig, standing: ExperimentProgress) -> str:
     """`experiment: 12 of 36 cells`."""
     found = standings(experiment, standing)
     failed = sum(each.state == "failed" for each in found)
@@ -62,13 +62,13 @@ def line(experiment: ExperimentConfig, standing: Standing) -> str:
     return f"{experiment.name}: {done} of {len(found)} cells" + (f", {failed} failed" if failed else "")
 
 
-def left(experiment: ExperimentConfig, standing: Standing, found: Sequence[CellStanding]) -> Left:
+def left(experiment: ExperimentConfig, standing: ExperimentProgress, found: Sequence[CellStanding]) -> Left:
     """What the cells that are not done still need."""
     own = {cell.plan for cell in cells(experiment)}
     missing: dict[tuple[str, str], int] = {}
     for plan in standing.plans.values():
         if plan.name in own:
-            key = plan.task, plan.recipe
+            key = plan.task, plan.fingerprint
             missing[key] = max(missing.get(key, 0), plan.wanted - plan.ended)
     students = {(cell.student, each.task) for cell in cells(experiment) if cell.student for each in found}
     states = Counter(
@@ -82,7 +82,7 @@ def left(experiment: ExperimentConfig, standing: Standing, found: Sequence[CellS
     )
 
 
-def _baseline(cell: ExperimentCell, task: str, standing: Standing) -> CellStanding:
+def _baseline(cell: ExperimentCell, task: str, standing: ExperimentProgress) -> CellStanding:
     plan = standing.plans.get((cell.plan, task))
     state: State = "waiting"
     if plan is not None and plan.ended:
@@ -92,7 +92,7 @@ def _baseline(cell: ExperimentCell, task: str, standing: Standing) -> CellStandi
 
 
 def _students(
-    key: ExperimentCell, group: list[ExperimentCell], task: str, standing: Standing
+    key: ExperimentCell, group: list[ExperimentCell], task: str, standing: ExperimentProgress
 ) -> CellStanding:
     runs = [standing.runs.get((cell.student, task)) for cell in group]
     begun = [run for run in runs if run is not None]
@@ -123,7 +123,7 @@ def _students(
     return CellStanding(cell=key, task=task, state=state, said=said, seeds=len(group), done=done)
 
 
-def _waiting(plan: PlanStanding | None) -> str:
+def _waiting(plan: PlanProgress | None) -> str:
     if plan is None:
         return "waiting for samples"
     if plan.ended >= plan.wanted:
@@ -131,5 +131,5 @@ def _waiting(plan: PlanStanding | None) -> str:
     return f"waiting for samples {plan.ended} of {plan.wanted}"
 
 
-def _why(run: RunStanding) -> str:
+def _why(run: RunProgress) -> str:
     return f": {' '.join(run.error.split())}" if run.error else ""

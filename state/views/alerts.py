@@ -1,78 +1,80 @@
-"""What a person must not overlook: a daemon that is down, parked teachers, failed runs; why, and what to do. Pure."""
+"""Alerts: a daemon that is down, parked teachers, failed runs; with the reason and the remedy. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from state.heartbeat import PulseData
+from state.heartbeat import HeartbeatData
 from state.views.format import duration
-from state.views.status_records import DaemonStatus, RunStatus, Status, TaskStatus, TeacherStatus, Trouble
+from state.views.status_records import Alert, DaemonStatus, RunStatus, Status, TaskStatus, TeacherStatus
 from state.views.triggers import student_names
 
 MOST = 3
-"""Failed runs that are named."""
+"""Failed runs that are listed one by one."""
 
 
-def general(daemon: DaemonStatus, pulse: PulseData) -> list[Trouble]:
-    """Of the daemon itself."""
+def daemon_alerts(daemon: DaemonStatus, heartbeat: HeartbeatData) -> list[Alert]:
+    """Alerts about the daemon itself, and about limits that it shares or has used up."""
     found = []
     if daemon.silent:
         found.append(
-            Trouble(
-                what=f"the daemon's process (pid {daemon.pid}) is there, but writes nothing: its disk is full, another"
-                " process holds state.db, or it was stopped; what it received is in its memory, so do not kill it"
+            Alert(
+                what=f"the daemon (pid {daemon.pid}) is running but writes nothing: its disk is full, another process holds"
+                " state.db, or it was suspended; it keeps what it received in memory, so do not kill it"
             )
         )
     elif daemon.state == "down":
         found.append(
-            Trouble(
-                what="the daemon is gone, and did not end by itself",
-                remedy="`coterie run` goes on",
+            Alert(
+                what="the daemon died",
+                remedy="`coterie run` resumes where it stopped",
             )
         )
-    if pulse.notice:
-        found.append(Trouble(what=pulse.notice))
+    if heartbeat.notice:
+        found.append(Alert(what=heartbeat.notice))
     found += [
-        Trouble(
-            what=f"the limits of teacher {name} are shared with {now.shared_with} other process(es) of this machine"
-        )
-        for name, now in pulse.teachers.items()
+        Alert(what=f"teacher {name} shares its limits with {_processes(now.shared_with)} on this machine")
+        for name, now in heartbeat.teachers.items()
         if now.shared_with
     ]
     found += [
-        Trouble(
-            what=f"teacher {name} waits {duration(now.resumes_in_s)} for the end of a limit a day",
+        Alert(
+            what=f"teacher {name} has reached its daily limit; it resumes in {duration(now.resumes_in_s)}",
             subject=f"teacher:{name}",
         )
-        for name, now in pulse.teachers.items()
+        for name, now in heartbeat.teachers.items()
         if now.bound_by == "limit a day"
     ]
     return found
 
 
-def parked(teachers: Sequence[TeacherStatus]) -> list[Trouble]:
-    """Teachers that wait for a person, and those that fail."""
+def _processes(number: int) -> str:
+    return "1 other process" if number == 1 else f"{number} other processes"
+
+
+def teacher_alerts(teachers: Sequence[TeacherStatus]) -> list[Alert]:
+    """Teachers that are parked until you act, and those that keep failing."""
     return [
-        Trouble(
+        Alert(
             what=f"teacher {item.name} is parked",
             why=item.reason,
-            remedy=f"`coterie resume --teacher {item.name}` tries it again",
+            remedy=f"`coterie resume --teacher {item.name}` tries again",
             subject=f"teacher:{item.name}",
         )
         for item in teachers
         if item.state == "parked"
     ] + [
-        Trouble(what=f"teacher {item.name} is failing", why=item.reason, subject=f"teacher:{item.name}")
+        Alert(what=f"teacher {item.name} is failing", why=item.reason, subject=f"teacher:{item.name}")
         for item in teachers
         if item.state == "cooling"
     ]
 
 
-def failures(runs: Sequence[RunStatus], config: Mapping[str, Any]) -> list[Trouble]:
-    """Failed runs that nothing came after: no later run of the same student on the same task; newest first.
+def run_alerts(runs: Sequence[RunStatus], config: Mapping[str, Any]) -> list[Alert]:
+    """Failed runs without a later run of the same student on the same task; newest first.
 
-    Those of students that are no longer configured are left out.
+    Runs of students that are no longer configured are left out.
     """
     last = {(run.student, run.task): run for run in runs}
     students = [item.get("name") for item in config.get("students") or [] if isinstance(item, dict)]
@@ -86,26 +88,26 @@ def failures(runs: Sequence[RunStatus], config: Mapping[str, Any]) -> list[Troub
         key=lambda run: -run.id,
     )
     found = [
-        Trouble(
+        Alert(
             what=f"run {run.id} ({run.student} on {run.task}) failed",
-            why=run.error or "its log says why",
+            why=run.error or "see its log",
             remedy=f"`coterie train {run.task} --student {run.student}` tries again",
             subject=f"run:{run.id}",
         )
         for run in failed[:MOST]
     ]
     if len(failed) > MOST:
-        found.append(Trouble(what=f"{len(failed) - MOST} more runs failed", subject="run:"))
+        found.append(Alert(what=f"{len(failed) - MOST} more failed runs", subject="run:"))
     return found
 
 
 def bound_by(status: Status, task: TaskStatus) -> str:
-    """What keeps a task from going faster now, in words: "tokens/min of gpt"; empty where nothing is known."""
+    """The current bottleneck of a task, such as "tokens/min of gpt"; empty where there is none."""
     names = {
         name for plan in status.plans if plan.task == task.name for name in plan.teacher.split(", ") if name
     }
     for name in sorted(names):
-        now = status.pulse.teachers.get(name)
+        now = status.heartbeat.teachers.get(name)
         if now is not None and now.bound_by:
             return f"{now.bound_by} of {name}"
     return ""

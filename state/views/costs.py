@@ -1,4 +1,4 @@
-"""What one accepted sample came to, by the plans' counters; what plans share is counted once."""
+"""The cost of a correct sample, from the plans' counters; shared samples count once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from state.views.status_records import PlanStatus
 
 
 def usd_per_correct(plans: Iterable[PlanStatus]) -> float | None:
-    """Dollars an accepted sample of these plans; None where there is none yet. Samples that plans share count once."""
+    """Dollars per correct sample of these plans; None before the first. Shared samples count once."""
     spent, accepted = 0.0, 0
     for group in _groups(plans):
         spent += sum(plan.usd for plan in group)
@@ -18,7 +18,7 @@ def usd_per_correct(plans: Iterable[PlanStatus]) -> float | None:
 
 
 def with_shared(plans: Sequence[PlanStatus]) -> list[PlanStatus]:
-    """The plans, those that share their samples with what they all spent for them."""
+    """The plans; those that share samples also get what they spent together."""
     totals = {
         plan.id: (sum(each.usd for each in group), max(each.accepted for each in group))
         for group in _groups(plans)
@@ -29,7 +29,7 @@ def with_shared(plans: Sequence[PlanStatus]) -> list[PlanStatus]:
 
 
 def widest(plans: Iterable[PlanStatus]) -> list[PlanStatus]:
-    """Of plans that share their samples the one that counts most: the others count some of the same."""
+    """Of plans that share samples, only the largest: the others count some of the same samples."""
     return [max(group, key=lambda plan: plan.wanted) for group in _groups(plans)]
 
 

@@ -13,7 +13,7 @@ LEVELS = ("info", "warning", "error")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EventRow:
-    """Something that happened."""
+    """An event."""
 
     id: int
     at: int
@@ -36,9 +36,9 @@ def newest_events(
     Args:
         connection: an open reading connection.
         before: None for the newest.
-        faults: warnings and errors only.
-        text: must occur in kind, subject or message (the case of ASCII does not matter).
-        limit: at most so many.
+        faults: only warnings and errors.
+        text: must occur in kind, subject or message (ASCII case does not matter).
+        limit: at most this many.
     """
     clauses: list[str] = []
     values: list[Any] = []

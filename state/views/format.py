@@ -1,6 +1,6 @@
-"""One line of status, and the words for durations, counts and shares that every display uses.
+"""How every display writes durations, counts, shares and money; and the status in one line.
 
-`plain_line` is safe for a terminal whatever the database holds.
+`status_line` is safe for a terminal whatever the database holds.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from state.views.status_records import RunStatus, Status, TaskStatus
 
 
 def duration(seconds: float | None) -> str:
-    """Two units at most: `48s`, `6m05`, `2h14`, `3d04h`."""
+    """Two units at most: `48s`, `6m05s`, `2h14m`, `3d04h`."""
     if seconds is None:
         return "–"
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole}s"
     if whole < 3_600:
-        return f"{whole // 60}m{whole % 60:02}"
+        return f"{whole // 60}m{whole % 60:02}s"
     if whole < 86_400:
-        return f"{whole // 3_600}h{whole % 3_600 // 60:02}"
+        return f"{whole // 3_600}h{whole % 3_600 // 60:02}m"
     return f"{whole // 86_400}d{whole % 86_400 // 3_600:02}h"
 
 
 def count(number: float) -> str:
-    """A whole number with thin groups: `3 812`."""
-    return f"{round(number):,}".replace(",", " ")
+    """A whole number: `3,812`."""
+    return f"{round(number):,}"
 
 
 def short(number: float | None) -> str:
@@ -43,20 +43,31 @@ def short(number: float | None) -> str:
 
 
 def percent(share: float | None, digits: int = 0) -> str:
-    """A share of 0 to 1 as percent."""
-    return "–" if share is None else f"{100 * share:.{digits}f}%"
+    """A share of 0 to 1 as percent: `66 %`, with one digit `66.0 %`."""
+    return "–" if share is None else f"{100 * share:.{digits}f} %"
 
 
 def money(usd: float, cap: float | None) -> str:
-    """`$3.12 / 5.00`; cents only where they matter."""
-    digits = 2 if usd >= 0.01 or usd == 0 else 4
-    return f"${usd:.{digits}f}" + (
-        f" / {cap:.{2 if cap >= 0.01 or cap == 0 else 4}f}" if cap is not None else ""
+    """`$3.12`, or with its cap `$3.12 of $5.00`; less than a cent has four digits."""
+    return _amount(usd) + (f" of {_amount(cap)}" if cap is not None else "")
+
+
+def _amount(usd: float) -> str:
+    return f"${usd:,.2f}" if usd >= 0.01 or usd == 0 else f"${usd:.4f}"
+
+
+def per_thousand(usd: float | None) -> str:
+    """The cost of a thousand of what costs `usd`: `$6.90`, `$0.095`; a dash where it is not known."""
+    if usd is None:
+        return "–"
+    thousand = 1000 * usd
+    return (
+        f"${thousand:,.2f}" if thousand >= 1 else f"${thousand:.3f}" if thousand >= 0.001 else cost(thousand)
     )
 
 
 def dollars(usd: float | None) -> str:
-    """A small price, three digits that count: `$0.000123`; in cents where they are enough."""
+    """A price, in cents where they are enough, else with three significant digits: `$0.000123`."""
     if usd is None:
         return "–"
     if usd >= 0.1 or usd == 0:
@@ -65,7 +76,7 @@ def dollars(usd: float | None) -> str:
 
 
 def cost(usd: float | None) -> str:
-    """What one thing cost, in three figures: `$0.0123`, `$0.00000412`; a dash where it is not known."""
+    """A price with three significant digits: `$0.0123`, `$0.00000412`; a dash where it is not known."""
     if usd is None:
         return "–"
     if usd <= 0:
@@ -73,15 +84,15 @@ def cost(usd: float | None) -> str:
     return f"${usd:.{max(2, 2 - math.floor(math.log10(usd)))}f}"
 
 
-def plain_line(status: Status) -> str:
-    """The status in one line of printable text, for logs and displays without a terminal."""
+def status_line(status: Status) -> str:
+    """The status in one printable line, for logs and displays without a terminal."""
     daemon = status.daemon
     parts = [f"{daemon.state} {duration(daemon.uptime_s)}" if daemon.uptime_s else daemon.state]
     parts.append(money(status.spend.usd, status.spend.cap_usd))
     if daemon.alive:
-        pulse = status.pulse
-        rate = f"{pulse.requests_per_second:.1f} req/s"
-        parts.append(rate + (f" 429 {percent(pulse.share_429, 1)}" if pulse.share_429 else ""))
+        heartbeat = status.heartbeat
+        rate = f"{heartbeat.requests_per_second:.1f} req/s"
+        parts.append(rate + (f", {percent(heartbeat.share_429, 1)} 429s" if heartbeat.share_429 else ""))
     parts += [_task(task) for task in status.tasks]
     parts += [_run(run) for run in status.active_runs]
     parts += [f"! {textwrap.shorten(notice, 120, placeholder='…')}" for notice in status.notices]
@@ -90,12 +101,12 @@ def plain_line(status: Status) -> str:
 
 def _task(task: TaskStatus) -> str:
     if task.trigger is None:
-        text = f"{task.name} {task.accepted} accepted"
+        text = f"{task.name} {count(task.accepted)} correct"
     else:
         unit = " sampled" if task.trigger.complete else ""
         text = f"{task.name} {task.trigger.have}/{task.trigger.goal}{unit}"
     if task.correct_share is not None:
-        text += f" {percent(task.correct_share)} correct"
+        text += f", {percent(task.correct_share)} correct"
     return text + (f" ETA {duration(task.eta_s)}" if task.eta_s is not None else "")
 
 

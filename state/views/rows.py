@@ -1,4 +1,4 @@
-"""Short snapshots of the database: several SELECTs that agree with one another, then let go."""
+"""Short snapshots of the database: several SELECTs see the same state."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Row = tuple[Any, ...]
 
 @contextmanager
 def snapshot(connection: Connection) -> Iterator[None]:
-    """All reads within see one moment. Keep it to milliseconds: an open snapshot lets the WAL grow."""
+    """All reads inside see the same state. Keep it to milliseconds: an open snapshot lets the WAL grow."""
     if connection.in_transaction:  # the caller's own transaction is a snapshot already
         yield
         return
@@ -40,10 +40,9 @@ def first(connection: Connection, sql: str, parameters: tuple[Any, ...] = ()) ->
 
 
 def loaded(text: str | None, kind: type[Any]) -> Any:
-    """JSON text as a value of `kind`; its empty value where it is something else.
+    """JSON text as a value of `kind`, or an empty `kind` if it is something else.
 
-    What stands in the database was written by another process, maybe another version: a reader
-    must not fall over it.
+    Another version may have written it, and a reader must not fail because of it.
     """
     try:
         value = json.loads(text or "")

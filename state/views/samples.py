@@ -1,8 +1,7 @@
-"""Samples by primary key: a page for a list of any size, ids that fit a filter, one sample whole.
+"""Samples by primary key: a page of a list, ids that match a filter, one sample in full.
 
-Invariants: every read is bounded by a range of ids or a list of them, so none depends on how many
-samples there are. A filter is applied in windows of ids, newest first, as fast as its caller asks;
-nothing keeps a position in the database between calls.
+Invariants: every read is bounded by a range or a list of ids, so none depends on the number of samples. A filter is
+applied in windows of ids, newest first; nothing keeps a position in the database between calls.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Any
 
 from state.sqlite import Connection
 from state.views.rows import first, loaded, rows, snapshot
-from state.views.search import with_words
+from state.views.search import ids_with_words
 
 Turn = tuple[tuple[str, str], ...]
 """The messages of one request: (role, text)."""
@@ -23,7 +22,7 @@ Turn = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SampleFilter:
-    """Which samples; what is None does not matter."""
+    """Conditions on samples; None means any."""
 
     task_id: int | None = None
     plan_id: int | None = None
@@ -38,7 +37,7 @@ class SampleFilter:
 
     @property
     def everything(self) -> bool:
-        """Whether it lets every sample through."""
+        """Whether every sample matches."""
         return self == SampleFilter()
 
 
@@ -60,7 +59,7 @@ class SampleRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AttemptRow:
-    """A request that was made for a sample."""
+    """A request for a sample."""
 
     id: int
     turn: int
@@ -75,7 +74,7 @@ class AttemptRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SampleDetail:
-    """A sample whole: question, rationale, verdict and what it took."""
+    """A sample in full: question, rationale, verdict, requests and cost."""
 
     row: SampleRow
     plan: str
@@ -95,7 +94,7 @@ class SampleDetail:
     created_at: int
     stored_at: int | None
     attempts: tuple[AttemptRow, ...]
-    prompts: tuple[Turn, ...]  # as sent, a turn after the other; empty where the plan has none stored
+    prompts: tuple[Turn, ...]  # as sent, turn by turn; empty if the plan stores none
 
 
 _ROW = (
@@ -109,9 +108,14 @@ _FROM = (
 
 
 def id_range(connection: Connection) -> tuple[int, int] | None:
-    """The lowest and highest id there is; None without samples."""
+    """The lowest and highest id; None without samples."""
     low, high = rows(connection, "SELECT (SELECT min(id) FROM sample), (SELECT max(id) FROM sample)")[0]
     return None if high is None else (low, high)
+
+
+def count_samples(connection: Connection) -> int:
+    """The number of samples; costs a pass over an index."""
+    return int(rows(connection, "SELECT count(*) FROM sample")[0][0])
 
 
 def sample_rows(connection: Connection, ids: Sequence[int]) -> dict[int, SampleRow]:
@@ -125,7 +129,7 @@ def sample_rows(connection: Connection, ids: Sequence[int]) -> dict[int, SampleR
 def matching_ids(
     connection: Connection, wanted: SampleFilter, low: int, high: int, upto: int = 0
 ) -> list[int]:
-    """Ids from `low` to `high` that pass the filter, newest first; for words, the index is sound up to `upto`."""
+    """Ids from `low` to `high` that match, newest first; the full-text index covers ids up to `upto`."""
     clauses: list[str] = []
     values: list[Any] = []
     for name in ("task_id", "plan_id", "teacher_id", "split", "state", "verdict"):
@@ -141,7 +145,7 @@ def matching_ids(
         clauses.append("s.flags LIKE ? ESCAPE '!'")
         values.append(f'%"{_literal(wanted.flag)}"%')
     if wanted.text:
-        return with_words(connection, wanted.text, low, high, clauses, values, upto)
+        return ids_with_words(connection, wanted.text, low, high, clauses, values, upto)
     where = " AND ".join(["s.id BETWEEN ? AND ?", *clauses])
     found = rows(
         connection,
@@ -155,7 +159,7 @@ FAULTY = "(verdict = 0 OR state = 'failed')"
 
 
 def fault_between(connection: Connection, low: int, high: int, *, newest: bool) -> int | None:
-    """The newest (or oldest) sample with an id from `low` to `high` that is wrong or was given up."""
+    """The newest (or oldest) sample with an id from `low` to `high` that is wrong or failed."""
     found = first(
         connection,
         f"SELECT id FROM sample NOT INDEXED WHERE id BETWEEN ? AND ? AND {FAULTY}"
@@ -166,7 +170,7 @@ def fault_between(connection: Connection, low: int, high: int, *, newest: bool) 
 
 
 def faults_among(connection: Connection, ids: Sequence[int]) -> set[int]:
-    """Those of `ids` (some thousands at most) that are wrong or were given up."""
+    """Those of `ids` (at most some thousands) that are wrong or failed."""
     found = rows(
         connection,
         f"SELECT id FROM sample NOT INDEXED WHERE id IN (SELECT value FROM json_each(?)) AND {FAULTY}",
@@ -176,7 +180,7 @@ def faults_among(connection: Connection, ids: Sequence[int]) -> set[int]:
 
 
 def sample_detail(connection: Connection, sample: int) -> SampleDetail | None:
-    """A sample whole, with the newest verdict and every attempt; None where there is none."""
+    """A sample in full, with the newest verdict and every attempt; None if it does not exist."""
     with snapshot(connection):
         found = first(
             connection,
@@ -226,9 +230,9 @@ def sample_detail(connection: Connection, sample: int) -> SampleDetail | None:
 def sent(
     settings: Mapping[str, Any], question: str, rationale: str | None, gold: str = ""
 ) -> tuple[Turn, ...]:
-    """The requests of a sample from its plan's templates (`templates` of its settings), those that could be sent.
+    """The requests of a sample, from the `templates` in its plan's settings.
 
-    A turn that needs the rationale of a sample that has none is left out.
+    Turns that need the rationale are left out if the sample has none.
     """
     turns: list[Turn] = []
     known = {"question": question, "rationale": rationale or "", "gold": gold}
@@ -275,5 +279,5 @@ def _attempt(row: tuple[Any, ...]) -> AttemptRow:
 
 
 def _literal(text: str) -> str:
-    """Text for LIKE … ESCAPE '!' that stands for itself."""
+    """Escapes text for LIKE … ESCAPE '!'."""
     return text.replace("!", "!!").replace("%", "!%").replace("_", "!_")

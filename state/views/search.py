@@ -1,10 +1,10 @@
-"""Words in samples: what a person typed, understood once, and looked for in the index and behind it.
+"""Full-text search in samples.
 
-`flip* tails "heads up"`: every word must occur, whole, in question, rationale, answer or reason; a word that ends in `*`
-is the beginning of one; what stands in quotation marks must occur as it stands. The case does not matter.
+`flip* tails "heads up"`: every word must occur as a whole word in question, rationale, answer or reason; `*` at the end
+makes it a prefix; text in quotation marks must occur literally. Case does not matter.
 
-Invariants: a sample that the index (`state/search.py`) has not reached is read instead, and found by the same rules,
-so how far the index has come changes the time and never the result.
+Invariant: samples that the index (`state/search.py`) does not cover yet are read instead and matched by the same
+rules, so the progress of the index changes the time but never the result.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ _TOKEN = re.compile(r"[^\W_]+")
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a text asks for: `tokens` with whether each is only a beginning, and `phrases` as they stand."""
+    """A parsed query: `tokens`, each with whether it is a prefix, and literal `phrases`."""
 
     tokens: tuple[tuple[str, bool], ...]
     phrases: tuple[str, ...]
 
     @property
     def match(self) -> str:
-        """The tokens as a query of FTS5; empty where there are none that its tokenizer is sure to have."""
+        """The tokens as an FTS5 query; empty if its tokenizer might split all of them differently."""
         return " ".join(
             f'"{token}"' + ("*" if start else "") for token, start in self.tokens if token.isascii()
         )
 
     @property
     def exact(self) -> bool:
-        """Whether the query says it all, so that what it finds need not be looked at."""
+        """Whether the FTS5 query expresses everything, so that its results need no check."""
         return not self.phrases and all(token.isascii() for token, _ in self.tokens)
 
     def within(self) -> Callable[[str], bool]:
-        """Whether a text has all of it."""
+        """A function that tells whether a text matches."""
         patterns = [
             re.compile(f"(?<![^\\W_]){re.escape(token)}" + ("" if start else "(?![^\\W_])"), re.IGNORECASE)
             for token, start in self.tokens
@@ -54,8 +54,8 @@ class Terms:
 
 
 @lru_cache(maxsize=32)
-def understood(text: str) -> Terms:
-    """The terms of what was typed."""
+def parse_terms(text: str) -> Terms:
+    """Parses a query."""
     tokens: list[tuple[str, bool]] = []
     phrases: list[str] = []
     for quoted, word in _PART.findall(text):
@@ -63,9 +63,9 @@ def understood(text: str) -> Terms:
         start = bool(word) and word.endswith("*")
         body = word[:-1] if start else given
         found = _TOKEN.findall(body)
-        if quoted or not found or found != [body]:  # "14.00" must stand as it stands
+        if quoted or not found or found != [body]:  # "14.00" must occur literally
             phrases += [body] if body.strip() else []
-            # The ends of what is quoted may be parts of words: only what stands within is sure to be whole.
+            # The first and last word of a quotation may be parts of words; only those between are whole.
             found = found if not quoted else _whole(body, found)
             start = start and bool(word)
         tokens += [(token, start and at == len(found) - 1) for at, token in enumerate(found)]
@@ -79,7 +79,7 @@ def _whole(body: str, found: list[str]) -> list[str]:
 
 
 def indexed_upto(connection: Connection) -> int:
-    """Up to which id the index has come; 0 where there is none, or this SQLite cannot read it."""
+    """The last id in the index; 0 without an index, or if this SQLite cannot read it."""
     if first(connection, "SELECT 1 FROM sqlite_schema WHERE name = 'sample_words_upto'") is None:
         return 0
     try:
@@ -90,7 +90,7 @@ def indexed_upto(connection: Connection) -> int:
     return int(found[0]) if found is not None else 0
 
 
-def with_words(
+def ids_with_words(
     connection: Connection,
     text: str,
     low: int,
@@ -99,8 +99,8 @@ def with_words(
     values: Sequence[Any],
     upto: int,
 ) -> list[int]:
-    """Ids from `low` to `high` of samples `s` that have the words of `text` and fulfil `clauses`, newest first."""
-    terms = understood(text)
+    """Ids from `low` to `high` of samples `s` that match `text` and `clauses`, newest first."""
+    terms = parse_terms(text)
     where = "".join(f" AND {clause}" for clause in clauses)
     edge = min(high, upto) if terms.match else low - 1
     found = _read(connection, terms, f"s.id BETWEEN ? AND ?{where}", (max(low, edge + 1), high, *values))
@@ -128,10 +128,10 @@ def _looked_up(
 
 
 def _read(connection: Connection, terms: Terms, where: str, values: Sequence[Any]) -> list[int]:
-    """Looks through the texts themselves: of what SQLite lets through, those that really have it."""
+    """Searches the texts themselves: SQLite preselects, and the patterns decide."""
     pieces = [token for token, _ in terms.tokens if token.isascii()]
     pieces += [phrase for phrase in terms.phrases if phrase.isascii()]
-    # Not LIKE: it ends at a NUL, which what a model wrote may well have.
+    # Not LIKE, which ends at a NUL: model output may contain one.
     pieces = [piece.lower() for piece in pieces]
     has_pieces = "".join(" AND instr(lower(text), ?) > 0" for _ in pieces)
     has = terms.within()

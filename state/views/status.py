@@ -1,8 +1,7 @@
-"""The whole at a glance: what `coterie status`, the monitor and one-line displays show.
+"""Reads the status: what `coterie status`, the monitor and one-line displays show.
 
-Invariants: everything comes from counters that the writer keeps (plan, teacher, run rows) and from
-the pulse; nothing here counts samples, so it costs the same with a million of them. It is read in
-one short snapshot. It does not know how it is shown.
+Invariants: everything comes from counters that the writer keeps (plan, teacher and run rows) and from the
+heartbeat. Nothing here counts samples, so it costs the same with a million of them. One short snapshot reads it.
 """
 
 from __future__ import annotations
@@ -13,12 +12,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from state.budget import budget_in_force
-from state.heartbeat import PulseData
+from state.heartbeat import HeartbeatData
 from state.sqlite import Connection
-from state.views.alerts import failures, general, parked
+from state.views.alerts import daemon_alerts, run_alerts, teacher_alerts
 from state.views.costs import widest, with_shared
 from state.views.rows import first, loaded, rows, snapshot
 from state.views.status_json import to_json
@@ -38,14 +35,14 @@ from state.views.triggers import TrainPlan, Trigger, next_trigger, student_names
 __all__ = ["Status", "process_exists", "read_status", "to_json"]
 
 STALE_MS = 5_000
-"""A daemon whose pulse is older is not running any more, whatever its last pulse said."""
+"""A daemon with an older heartbeat is no longer running, whatever its last heartbeat said."""
 
 RUNS = 1_000
 """The newest runs that are read."""
 
 
 def process_exists(pid: int) -> bool:
-    """Whether a process of this machine has that id (another user's counts too)."""
+    """Whether a process on this machine has that id, of any user."""
     if pid <= 0:
         return False
     try:
@@ -58,7 +55,7 @@ def process_exists(pid: int) -> bool:
 
 
 def _is_same(pid: int, started: float) -> bool:
-    """Whether a process is the one that started then (clock ticks since the machine did), and no later one."""
+    """Whether a process is the one that started then (in clock ticks since boot), not a later one."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return fields[0] not in "ZX" and float(fields[19]) == started
@@ -67,12 +64,12 @@ def _is_same(pid: int, started: float) -> bool:
 
 
 def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool] = process_exists) -> Status:
-    """Everything at a glance, from counters.
+    """Reads the status.
 
     Args:
         connection: an open reading connection.
         now_ms: wall clock, UTC milliseconds.
-        alive: says whether a process id of this machine is in use.
+        alive: whether a process id on this machine is in use.
     """
     with snapshot(connection):
         boot = first(
@@ -112,16 +109,16 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
             connection,
             "SELECT id, kind, args, created_at FROM command WHERE state = 'pending' ORDER BY id LIMIT 100",
         )
-    daemon, config, pulse = _daemon(boot, beat, now_ms, alive)
+    daemon, config, heartbeat = _daemon(boot, beat, now_ms, alive)
     cap_usd = budget_in_force(connection, _cap(config))
-    teachers = tuple(_teacher(row, pulse if daemon.alive else None) for row in teacher_rows if row[5])
+    teachers = tuple(_teacher(row, heartbeat if daemon.alive else None) for row in teacher_rows if row[5])
     plans = tuple(with_shared([_plan(row, daemon.alive) for row in plan_rows]))
     runs = tuple(
         RunStatus(**dict(zip(_RUN_FIELDS, (*row[:-1], row[-1] or ""), strict=True)))
         for row in reversed(run_rows)
     )
-    # Of the last minutes: while the daemon drains or is paused they say nothing of what is to come.
-    rates = pulse.tasks if daemon.state == "running" else {}
+    # Rates of the last minutes predict nothing while the daemon drains or is paused.
+    rates = heartbeat.tasks if daemon.state == "running" else {}
     tasks = tuple(_task(row, plans, runs, config, rates, best.get(row[0])) for row in task_rows)
     return Status(
         at=now_ms,
@@ -137,12 +134,12 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
         plans=plans,
         teachers=teachers,
         runs=runs,
-        troubles=(*general(daemon, pulse), *parked(teachers), *failures(runs, config)),
+        alerts=(*daemon_alerts(daemon, heartbeat), *teacher_alerts(teachers), *run_alerts(runs, config)),
         commands=tuple(
             PendingCommand(id=row[0], kind=row[1], args=loaded(row[2], dict), created_at=row[3])
             for row in command_rows
         ),
-        pulse=pulse,
+        heartbeat=heartbeat,
     )
 
 
@@ -154,21 +151,21 @@ _RUN_FIELDS = (
 
 def _daemon(
     boot: Any, beat: Any, now_ms: int, alive: Callable[[int], bool]
-) -> tuple[DaemonStatus, dict[str, Any], PulseData]:
+) -> tuple[DaemonStatus, dict[str, Any], HeartbeatData]:
     if boot is None:
-        return DaemonStatus(state="stopped"), {}, PulseData()
+        return DaemonStatus(state="stopped"), {}, HeartbeatData()
     boot_id, pid, host, started_at, ended_at, exit_reason, config_text, pid_started = boot
     config = loaded(config_text, dict)
-    pulse_at = beat[1] if beat is not None and beat[0] == boot_id else None
-    last = pulse_at if pulse_at is not None else started_at
+    heartbeat_at = beat[1] if beat is not None and beat[0] == boot_id else None
+    last = heartbeat_at if heartbeat_at is not None else started_at
     here = host == socket.gethostname()
     gone = now_ms - last > STALE_MS or (here and not alive(pid))
-    common = {"pid": pid, "boot_id": boot_id, "pulse_at": pulse_at, "ended_at": ended_at}
+    common = {"pid": pid, "boot_id": boot_id, "heartbeat_at": heartbeat_at, "ended_at": ended_at}
     if ended_at is not None or gone:
         state = "stopped" if ended_at is not None else "down"
         uptime = max(
             0, (ended_at if ended_at is not None else last) - started_at
-        )  # the clock may have been set
+        )  # the clock may have been set back
         return (
             DaemonStatus(
                 state=state,
@@ -178,26 +175,19 @@ def _daemon(
                 **common,
             ),
             config,
-            PulseData(),
+            HeartbeatData(),
         )
-    pulse = _pulse(beat[3]) if pulse_at is not None else PulseData()
+    heartbeat = HeartbeatData.from_json(beat[3]) if heartbeat_at is not None else HeartbeatData()
     return (
         DaemonStatus(
-            state=beat[2] if pulse_at is not None else "starting",
+            state=beat[2] if heartbeat_at is not None else "starting",
             uptime_s=max(0, now_ms - started_at) / 1000,
-            loop_lag_ms=pulse.loop_lag_ms,
+            loop_lag_ms=heartbeat.loop_lag_ms,
             **common,
         ),
         config,
-        pulse,
+        heartbeat,
     )
-
-
-def _pulse(text: str) -> PulseData:
-    try:
-        return PulseData.model_validate_json(text)
-    except ValidationError:  # of another version: the counters still tell most of it
-        return PulseData()
 
 
 def _cap(config: dict[str, Any]) -> float | None:
@@ -231,7 +221,7 @@ def _plan(row: Any, alive: bool) -> PlanStatus:
         teacher=", ".join(str(item) for item in loaded(teachers, list)),
         split=split,
         wanted=wanted,
-        in_flight=max(0, claimed - stored - failed) if alive else 0,  # begun ones wait, without a daemon
+        in_flight=max(0, claimed - stored - failed) if alive else 0,  # without a daemon, begun samples wait
         stored=stored,
         accepted=accepted,
         rejected=rejected,
@@ -243,8 +233,8 @@ def _plan(row: Any, alive: bool) -> PlanStatus:
     )
 
 
-def _teacher(row: Any, pulse: PulseData | None) -> TeacherStatus:
-    now = pulse.teachers.get(row[1]) if pulse is not None else None
+def _teacher(row: Any, heartbeat: HeartbeatData | None) -> TeacherStatus:
+    now = heartbeat.teachers.get(row[1]) if heartbeat is not None else None
     return TeacherStatus(
         id=row[0],
         name=row[1],
@@ -309,7 +299,7 @@ def _task(
 
 
 def _teacher_accuracy(plans: Sequence[PlanStatus]) -> float | None:
-    """What the best plan on test reaches, as the report has it: those that reason, a failed sample counts as wrong."""
+    """The accuracy of the best plan on test, as in the report: of plans that reason; a failed sample counts as wrong."""
     reasoning = [plan for plan in plans if plan.strategy != "zero-shot"] or plans
     shares = [share(plan.accepted, plan.accepted + plan.rejected + plan.failed) for plan in reasoning]
     return max((found for found in shares if found is not None), default=None)
@@ -328,11 +318,11 @@ def _train_plan(plan: PlanStatus) -> TrainPlan:
 
 
 def _eta(trigger: Trigger | None, accepted_a_minute: float, correct: float | None) -> float | None:
-    """Seconds to the trigger at the rate of the last minutes; None where there is no rate."""
+    """Seconds to the trigger at the rate of the last minutes; None without a rate."""
     if trigger is None or accepted_a_minute <= 0:
         return None
     rate = accepted_a_minute
-    if trigger.complete:  # counts every stored sample, of which the accepted are a share
+    if trigger.complete:  # counts all stored samples; the correct ones are a share of them
         if not correct:
             return None
         rate /= correct

@@ -1,4 +1,4 @@
-"""The form of `coterie status --json`: names that other programs rely on."""
+"""The JSON of `coterie status --json`: other programs rely on its keys."""
 
 from __future__ import annotations
 

@@ -1,38 +1,38 @@
-"""The records of a status: what is known at a glance. They hold what stands in `state.db`, unchanged."""
+"""The records of a status. They hold the text of `state.db` unchanged."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from state.heartbeat import PulseData
-from state.tables import ACTIVE_RUN_STATES
+from state.enums import ACTIVE_RUN_STATES
+from state.heartbeat import HeartbeatData
 from state.views.triggers import Trigger
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DaemonStatus:
-    """The daemon: `state` is its own word (starting, running, paused, draining), or stopped, or down."""
+    """The daemon: its own `state` (starting, running, paused, draining), or stopped, or down."""
 
     state: str
     pid: int | None = None
     boot_id: int | None = None
     uptime_s: float | None = None
     loop_lag_ms: float | None = None
-    pulse_at: int | None = None
+    heartbeat_at: int | None = None
     ended_at: int | None = None
     exit_reason: str = ""
-    silent: bool = False  # down by its pulse, though its process is there: it cannot write, or was stopped
+    silent: bool = False  # down by its heartbeat, but its process exists: it cannot write, or is suspended
 
     @property
     def alive(self) -> bool:
-        """Whether it is there to answer a command."""
+        """Whether it can answer a command."""
         return self.state not in ("stopped", "down")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spend:
-    """Money: settled, and reserved for attempts that are in flight or unknown."""
+    """Money spent, and reserved for requests in flight; and tokens."""
 
     usd: float
     cap_usd: float | None
@@ -43,12 +43,12 @@ class Spend:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanStatus:
-    """A plan of the configuration for one task."""
+    """A configured plan on one task."""
 
     id: int
     name: str
     task: str
-    teacher: str  # names, joined by commas where several share the work
+    teacher: str  # names, joined by commas
     split: str
     wanted: int
     in_flight: int
@@ -57,23 +57,23 @@ class PlanStatus:
     rejected: int
     failed: int
     skipped: int
-    usd: float = 0.0  # settled; what is in flight is not in it
+    usd: float = 0.0  # without requests in flight
     strategy: str = ""
-    samples: str = ""  # equal for plans that share their samples: each counts them, one of them paid
+    samples: str = ""  # equal for plans that share samples: each counts them, one of them paid
     shared: tuple[float, int] | None = (
         None  # what those plans spent together, and the most that one of them accepted
     )
 
     @property
     def usd_per_correct(self) -> float | None:
-        """What a correct sample cost, wrong and failed ones paid for; None before there is one."""
+        """Dollars per correct sample, wrong and failed ones included; None before the first."""
         usd, accepted = self.shared or (self.usd, self.accepted)
         return usd / accepted if self.accepted else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TeacherStatus:
-    """A teacher: counters of all its life, and what the pulse says of now."""
+    """A teacher: counters since it was added, and its current state from the heartbeat."""
 
     id: int
     name: str
@@ -99,7 +99,7 @@ class TeacherStatus:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunStatus:
-    """A student run; `task` is "joint" where it reads several."""
+    """A student run; `task` is "joint" if it trains on several."""
 
     id: int
     student: str
@@ -119,13 +119,13 @@ class RunStatus:
 
     @property
     def active(self) -> bool:
-        """Whether a process works on it."""
+        """Whether it has a process."""
         return self.state in ACTIVE_RUN_STATES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskStatus:
-    """A task: what was sampled of its train questions, what its next student waits for, how good they are."""
+    """A task: samples of its train questions, what its next student waits for, and accuracies."""
 
     id: int
     name: str
@@ -143,9 +143,9 @@ class TaskStatus:
     triggers: tuple[Trigger, ...]
     students: tuple[str, ...]
     best_accuracy: float | None  # of a student, on the test split
-    teacher_accuracy: float | None  # of the best of its teachers, on the same questions
+    teacher_accuracy: float | None  # of its best teacher, on the same questions
     eta_s: float | None
-    run_id: int | None  # a run of this task that is active or queued
+    run_id: int | None  # an active or queued run of this task
 
     @property
     def questions(self) -> int:
@@ -154,28 +154,28 @@ class TaskStatus:
 
     @property
     def correct_share(self) -> float | None:
-        """Accepted among the graded train samples, 0 to 1."""
+        """Share of correct ones among the graded train samples, 0 to 1."""
         return share(self.accepted, self.accepted + self.rejected)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Trouble:
-    """`what` is wrong, `why` (someone else's words, maybe long), and the `remedy`."""
+class Alert:
+    """A problem: `what` happened, `why` (often a long text of a provider), and the `remedy`."""
 
     what: str
     why: str = ""
     remedy: str = ""
-    subject: str = ""  # "teacher:NAME", "run:ID", or nothing for the daemon itself
+    subject: str = ""  # "teacher:NAME", "run:ID", or empty for the daemon itself
 
     @property
     def words(self) -> str:
-        """All of it in one sentence."""
+        """The alert in one sentence."""
         return self.what + (f": {self.why}" if self.why else "") + (f"; {self.remedy}" if self.remedy else "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PendingCommand:
-    """Something a person asked for and the daemon has not answered yet."""
+    """A command that the daemon has not answered yet."""
 
     id: int
     kind: str
@@ -185,7 +185,7 @@ class PendingCommand:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Status:
-    """All of it, at `at` (UTC milliseconds)."""
+    """The status at `at` (UTC milliseconds)."""
 
     at: int
     daemon: DaemonStatus
@@ -194,21 +194,21 @@ class Status:
     plans: tuple[PlanStatus, ...]
     teachers: tuple[TeacherStatus, ...]
     runs: tuple[RunStatus, ...]  # by id, oldest first
-    troubles: tuple[Trouble, ...]
+    alerts: tuple[Alert, ...]
     commands: tuple[PendingCommand, ...]
-    pulse: PulseData = field(default_factory=PulseData)  # empty while no daemon runs
+    heartbeat: HeartbeatData = field(default_factory=HeartbeatData)  # empty while no daemon runs
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """The troubles in words."""
-        return tuple(trouble.words for trouble in self.troubles)
+        """The alerts as sentences."""
+        return tuple(trouble.words for trouble in self.alerts)
 
     @property
     def active_runs(self) -> tuple[RunStatus, ...]:
-        """Runs a process works on now."""
+        """Runs with a process."""
         return tuple(run for run in self.runs if run.active)
 
 
 def share(part: int, whole: int) -> float | None:
-    """`part` of `whole`, 0 to 1; None of nothing."""
+    """`part` of `whole`, 0 to 1; None if `whole` is 0."""
     return part / whole if whole else None

@@ -1,25 +1,15 @@
-"""The status as one screen of plain text: what `coterie status` prints."""
+"""The status as one screen of plain text, as `coterie status` prints it."""
 
 from __future__ import annotations
 
 from state.safe import safe
-from state.views.format import cost, count, duration, money, percent, short
-from state.views.status_records import Status
+from state.views.format import count, duration, money, per_thousand, percent, short
+from state.views.status_records import Spend, Status
 
 
-def screen(status: Status) -> str:
-    """Sections for the daemon, tasks, plans, teachers and runs; safe for a terminal."""
-    daemon = status.daemon
-    head = f"daemon {daemon.state}"
-    if daemon.alive:
-        head += (
-            f" for {duration(daemon.uptime_s)}, pid {daemon.pid}, loop lag {daemon.loop_lag_ms or 0:.0f} ms"
-        )
-    spend = status.spend
-    tokens = f"{count(spend.prompt_tokens)} prompt and {count(spend.completion_tokens)} completion tokens"
-    unknown = f"{count(spend.unknown_attempts)} unknown attempts"
-    lines = [head, f"spent {money(spend.usd, spend.cap_usd)}, {tokens}, {unknown}"]
-    lines += [f"! {notice}" for notice in status.notices]
+def format_status(status: Status) -> str:
+    """Sections for the daemon, plans, teachers and runs; safe for a terminal."""
+    lines = [_daemon(status), _spending(status.spend), *(f"! {notice}" for notice in status.notices)]
     lines += _table(
         (
             "plan",
@@ -29,10 +19,10 @@ def screen(status: Status) -> str:
             "wanted",
             "in flight",
             "stored",
-            "accepted",
-            "rejected",
+            "correct",
+            "wrong",
             "failed",
-            "$ a correct",
+            "$ per 1,000 correct",
         ),
         [
             (plan.name, plan.task, plan.teacher, plan.split)
@@ -42,7 +32,7 @@ def screen(status: Status) -> str:
                     *(plan.wanted, plan.in_flight, plan.stored, plan.accepted, plan.rejected, plan.failed),
                 )
             )
-            + (cost(plan.usd_per_correct),)
+            + (per_thousand(plan.usd_per_correct),)
             for plan in status.plans
         ],
         left=4,
@@ -86,8 +76,25 @@ def screen(status: Status) -> str:
     return "\n".join(safe(line) for line in lines)
 
 
+def _daemon(status: Status) -> str:
+    daemon = status.daemon
+    if daemon.alive:
+        details = f"pid {daemon.pid}, loop lag {daemon.loop_lag_ms or 0:.0f} ms"
+        return f"daemon {daemon.state} for {duration(daemon.uptime_s)} ({details})"
+    if daemon.ended_at is None:
+        return f"daemon {daemon.state}"
+    ago = duration(max(0, status.at - daemon.ended_at) / 1000)
+    return f"daemon {daemon.state} {ago} ago" + (f": {daemon.exit_reason}" if daemon.exit_reason else "")
+
+
+def _spending(spend: Spend) -> str:
+    tokens = f"{count(spend.prompt_tokens)} prompt and {count(spend.completion_tokens)} completion tokens"
+    requests = "1 request" if spend.unknown_attempts == 1 else f"{count(spend.unknown_attempts)} requests"
+    return f"spent {money(spend.usd, spend.cap_usd)}; {tokens}; {requests} possibly billed without an answer"
+
+
 def _table(head: tuple[str, ...], body: list[tuple[str, ...]], left: int) -> list[str]:
-    """Columns as wide as they need; the first `left` and the last one to the left, numbers to the right."""
+    """Aligned columns: the first `left` and the last one to the left, numbers to the right."""
     if not body:
         return []
     rows = [head, *body]

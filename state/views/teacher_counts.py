@@ -1,8 +1,7 @@
-"""How many correct samples each teacher wrote, by counting: no counter says it, since plans may share their work among several.
+"""Counts the correct samples of each teacher. Plans have no such counter, since several teachers may share a plan.
 
-Counted in windows of ids, as long as the caller has time. A sample without a verdict is remembered and looked at again, since
-its answer may come days later (a batch). One that is graded anew later counts by its old verdict until the counting
-begins anew.
+It counts in windows of ids, for as long as the caller has time. It checks samples without a verdict again, since an
+answer may arrive days later (a batch). A sample that is regraded keeps its old verdict until counting restarts.
 """
 
 from __future__ import annotations
@@ -17,20 +16,18 @@ from state.sqlite import Connection
 from state.views.rows import rows
 from state.views.samples import id_range
 
-WINDOW = 20_000  # ids counted in one statement, and samples that are looked at again in one reading
+WINDOW = 20_000  # ids counted per statement, and samples rechecked per reading
 
 _OPEN = "(verdict IS NULL AND state <> 'failed')"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Tally:
-    """Correct samples by teacher id, of all ids up to `upto`, the highest there is being `high`."""
+class TeacherCounts:
+    """Correct samples by teacher id, for ids up to `upto`; the highest existing id is `high`."""
 
-    spent: Mapping[int, float] = field(default_factory=dict)  # dollars by teacher id, settled
+    spent: Mapping[int, float] = field(default_factory=dict)  # dollars by teacher id
     counted: Mapping[int, int] = field(default_factory=dict)
-    waiting: tuple[
-        int, ...
-    ] = ()  # samples without a verdict, those that were not looked at for longest first
+    waiting: tuple[int, ...] = ()  # samples without a verdict, least recently checked first
     upto: int = 0
     high: int = 0
 
@@ -40,17 +37,17 @@ class Tally:
         return self.upto >= self.high
 
     def correct(self, teacher: int) -> int:
-        """Its correct samples, as far as they are counted."""
+        """Its correct samples counted so far."""
         return self.counted.get(teacher, 0)
 
     def usd_per_correct(self, teacher: int) -> float | None:
-        """Dollars for one of them, wrong and failed ones paid for; None before there is one, or all are counted."""
+        """Dollars per correct sample, wrong and failed ones included; None before the first, and until all are counted."""
         correct = self.correct(teacher)
         return self.spent.get(teacher, 0.0) / correct if correct and self.whole else None
 
 
-def tally(connection: Connection, before: Tally, seconds: float) -> Tally:
-    """Goes on counting where `before` ended, for about so many seconds."""
+def continue_counting(connection: Connection, before: TeacherCounts, seconds: float) -> TeacherCounts:
+    """Continues counting after `before`, for about `seconds`."""
     deadline = time.monotonic() + seconds
     high = (id_range(connection) or (0, 0))[1]
     counted, upto = Counter(before.counted), min(before.upto, high)
@@ -69,7 +66,7 @@ def tally(connection: Connection, before: Tally, seconds: float) -> Tally:
         if time.monotonic() > deadline:
             break
     spent = {key: micros / 1e6 for key, micros in rows(connection, "SELECT id, spent_micros FROM teacher")}
-    return Tally(spent=spent, counted=counted, waiting=tuple(waiting), upto=upto, high=high)
+    return TeacherCounts(spent=spent, counted=counted, waiting=tuple(waiting), upto=upto, high=high)
 
 
 def _count(

@@ -18,7 +18,8 @@ from daemon.sampling.teacher import Teacher
 from engine.config import Config, PlanConfig, TeacherConfig
 from engine.teachers.client import TeacherClient
 from state.catalog import PlanRow, over, reconcile, sync_plan
-from state.database import open_writer, session
+from state.database import open_writer
+from state.orm import orm_session
 from state.writer import Writer
 from tests.state.world import World
 
@@ -103,7 +104,7 @@ def active_plan(
         together=config.per_request,
         unless=unless,
     )
-    with session(world.path) as opened:
+    with orm_session(world.path) as opened:
         plan, changed = sync_plan(opened, row, world.sizes[task, config.split])
         if changed:
             reconcile(opened, plan)

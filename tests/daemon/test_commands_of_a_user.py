@@ -30,7 +30,7 @@ CASES = [
     (["status"], 2, "no state database yet. `coterie run` creates it"),
     (["report"], 2, "no state database yet"),
     (["regrade", "--apply"], 2, "no state database yet"),
-    (["regrade", "--examples", "-1"], 2, "is no whole number"),
+    (["regrade", "--examples", "-1"], 2, "is not a whole number"),
     (["experiment"], 2, "no state database yet"),
     (["grade", "nope.jsonl"], 2, "nope.jsonl: cannot be read"),
     (["grade", "bad.jsonl"], 2, "bad.jsonl:1: 'completion' is missing"),
@@ -80,7 +80,7 @@ def test_a_damaged_or_foreign_database_is_refused_untouched(folder: Path) -> Non
     before = (folder / "state.db").read_bytes()
     for argv in (["run", "--no-tui"], ["status"], ["export", "samples"]):
         done = coterie(folder, *argv)
-        assert done.returncode == 2 and "is damaged or is no SQLite database" in done.stderr, done.stderr
+        assert done.returncode == 2 and "is damaged or not a SQLite database" in done.stderr, done.stderr
     assert (folder / "state.db").read_bytes() == before
 
 

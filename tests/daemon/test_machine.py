@@ -67,7 +67,7 @@ def test_a_full_disk_holds_everything_and_goes_on_by_itself(tmp_path: Path) -> N
             assert running.process.poll() is None
             resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, limits)
             assert running.wait() == 0, running.output()
-            assert "is written again" in running.output()
+            assert "is writable again" in running.output()
         told = check_promise(tmp_path, school.ledger())
         assert told == {"billed": 412, "stored": 412, "unknown": 0}
 
@@ -181,13 +181,13 @@ def test_what_was_damaged_in_a_crash_is_refused_and_a_backup_takes_its_place(tmp
             assert running.process.poll() is None
             running.kill()
         (copy,) = (tmp_path / "backups").iterdir()
-        assert made.returncode == 0 and made.stdout == f"{copy}: {copy.stat().st_size} bytes, checked\n"
+        assert made.returncode == 0 and made.stdout == f"{copy}: {copy.stat().st_size:,} bytes, checked\n"
         with closing(sqlite3.connect(copy)) as opened:
             kept = opened.execute("SELECT count(*) FROM sample WHERE state = 'stored'").fetchone()[0]
             assert opened.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert before <= kept <= after
         again = coterie(tmp_path, "backup", "-o", str(copy))
-        assert again.returncode == 2 and "is there already" in again.stderr
+        assert again.returncode == 2 and "already exists" in again.stderr
 
         database = tmp_path / "state.db"
         with closing(sqlite3.connect(database)) as opened:  # the log goes into the file

@@ -67,7 +67,7 @@ def test_a_daemon_on_a_disk_that_fails_now_and_then_ends_its_work(shim: Path, tm
         assert code == 0, output
         assert check_promise(tmp_path, school.ledger()) == {"billed": 132, "stored": 132, "unknown": 0}
     assert "state.db: disk I/O error; waiting, nothing received is lost" in output
-    assert "state.db is written again" in output
+    assert "state.db is writable again" in output
 
 
 def test_a_torn_log_opens_as_what_was_once_committed(tmp_path: Path) -> None:

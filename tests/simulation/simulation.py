@@ -24,7 +24,7 @@ from daemon.catalog.sync import make_ledger, synchronise
 from daemon.events import Bus
 from daemon.pipeline import Pipeline, make_teacher
 from daemon.work import Work
-from state.boots import end_boot
+from state.daemon_sessions import end_session
 from state.database import open_writer
 from state.sqlite import Connection
 from state.writer import Writer
@@ -254,7 +254,7 @@ class Simulation:
                     await pipeline.put_back()
                 group.cancel_scope.cancel()
             writer.close()
-        end_boot(connection, catalog.boot.id, "done" if done else "stopped")
+        end_session(connection, catalog.boot.id, "done" if done else "stopped")
         self._note(f"end {done}")
         return done
 

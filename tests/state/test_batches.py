@@ -17,8 +17,8 @@ from state.batches import (
 )
 from state.catalog import adopt_open
 from state.claims import open_samples
-from state.database import session
-from state.tables import BatchState, Outcome
+from state.enums import BatchState, Outcome
+from state.orm import orm_session
 from tests.state.world import World, check_counts, ending, stored
 
 
@@ -119,7 +119,7 @@ def test_a_renamed_plan_leaves_the_rows_of_a_batch_to_the_old_one(world: World) 
     world.record(ending(claimed[1], Outcome.RELEASED))
     world.connection.execute("UPDATE plan SET active = 0")
     new = world.plan("new")
-    with session(world.path) as opened:
+    with orm_session(world.path) as opened:
         adopt_open(opened, new)
     assert world.rows("SELECT plan_id FROM sample ORDER BY id") == [(old,), (new,)]
 

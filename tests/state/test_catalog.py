@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from state.catalog import SwitchRequest, adopt_open, deactivate_all, park_teacher, superseded, switch
 from state.claims import open_samples
-from state.database import session
+from state.orm import orm_session
 from state.outcomes import Verdict, grade_stored
 from state.tables import Plan
 from tests.state.world import World, check_counts, question_row, question_rows, stored
@@ -103,7 +103,7 @@ def test_what_left_the_configuration_comes_back_as_it_was(world: World) -> None:
     plan = world.plan(rationales=1)
     world.store(world.claim(plan, 2))
     switch(world.connection, [SwitchRequest(table="task", name="t", paused=True)])
-    with session(world.path) as opened:
+    with orm_session(world.path) as opened:
         deactivate_all(opened)
     for table in ("task", "teacher", "plan"):
         assert world.row(f"SELECT sum(active) FROM {table}") == (0,)
@@ -118,11 +118,11 @@ def test_what_left_the_configuration_comes_back_as_it_was(world: World) -> None:
 def test_a_changed_recipe_is_a_new_plan_and_the_old_one_is_told_of(world: World) -> None:
     old = world.plan(recipe="old")
     world.store(world.claim(old, 2))
-    with session(world.path) as opened:
+    with orm_session(world.path) as opened:
         deactivate_all(opened)
     new = world.plan(recipe="new")
     assert new != old
-    with session(world.path) as opened:
+    with orm_session(world.path) as opened:
         plan = opened.get(Plan, new)
         assert plan is not None
         assert [(each.id, each.stored) for each in superseded(opened, plan)] == [(old, 2)]
@@ -136,10 +136,10 @@ def test_a_renamed_plan_goes_on_with_what_the_old_one_left(world: World) -> None
     found = world.claim(old, 4)
     world.record(stored(found.samples[0]))
     world.reboot()
-    with session(world.path) as opened:
+    with orm_session(world.path) as opened:
         deactivate_all(opened)
     new = world.plan("new", rationales=1)
-    with session(world.path) as opened:
+    with orm_session(world.path) as opened:
         adopt_open(opened, new)
     assert world.row("SELECT claimed, stored FROM plan WHERE id = ?", new) == (3, 1)
     assert [each.sample_id for each in open_samples(world.connection, new, 0, 10)] == [
@@ -153,7 +153,7 @@ def test_a_renamed_plan_goes_on_with_what_the_old_one_left(world: World) -> None
 def test_open_samples_of_an_active_plan_are_its_own(world: World) -> None:
     first, second = world.plan("first"), world.plan("second")
     world.claim(first, 2)
-    with session(world.path) as opened:
+    with orm_session(world.path) as opened:
         adopt_open(opened, second)
     assert len(open_samples(world.connection, first, 0, 10)) == 2
 

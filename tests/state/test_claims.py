@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from state import sqlite
 from state.claims import AttemptRequest, ClaimRequest, claim, open_attempts, open_samples, received_turns
-from state.tables import Outcome
+from state.enums import Outcome
 from tests.state.world import RECIPE, World, check_counts, ending, make, question_row, question_rows, stored
 
 

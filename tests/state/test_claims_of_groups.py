@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from state.claims import AttemptRequest, open_groups, received_turns
+from state.enums import Outcome
 from state.outcomes import record_groups
-from state.tables import Outcome
 from tests.state.world import World, check_counts, ending, make, stored
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from state import database, sqlite
-from state.database import backup, open_reader, open_writer, session
+from state.database import backup, open_reader, open_writer
 from state.errors import StateDamaged, StateForeign, StateMissing, StateNewer, StateReadOnly
 from state.migrations import APPLICATION_ID, SCHEMA, VERSION
+from state.orm import orm_session
 from state.tables import Task
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,9 +106,9 @@ def _cut(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
-        (_foreign, StateForeign, "is a SQLite database, but not one of Coterie's. It was left untouched"),
-        (_newer, StateNewer, f"has schema version {VERSION + 1}, this Coterie knows {VERSION}"),
-        (_text, StateDamaged, "is damaged or is no SQLite database"),
+        (_foreign, StateForeign, "is a SQLite database of another program. It was left untouched"),
+        (_newer, StateNewer, f"has schema version {VERSION + 1}; this Coterie supports up to {VERSION}"),
+        (_text, StateDamaged, "is damaged or not a SQLite database"),
         (_flipped, StateDamaged, "There is no backup beside it"),
         (_cut, StateDamaged, "It was left untouched"),
     ],
@@ -172,9 +173,9 @@ def test_what_cannot_be_written_is_refused_with_the_reason(what: str) -> None:
 
 
 def test_a_session_commits_at_its_end_and_not_when_it_fails(made: Path) -> None:
-    with session(made) as opened:
+    with orm_session(made) as opened:
         opened.add(Task(name="a"))
-    with pytest.raises(ZeroDivisionError), session(made) as opened:
+    with pytest.raises(ZeroDivisionError), orm_session(made) as opened:
         opened.add(Task(name="b"))
         opened.flush()
         raise ZeroDivisionError
@@ -183,7 +184,7 @@ def test_a_session_commits_at_its_end_and_not_when_it_fails(made: Path) -> None:
 
 
 def test_a_session_takes_the_write_lock_at_once(made: Path) -> None:
-    with closing(open_writer(made)) as other, session(made) as opened:
+    with closing(open_writer(made)) as other, orm_session(made) as opened:
         opened.connection()
         other.execute("PRAGMA busy_timeout = 0")
         with pytest.raises(sqlite.OperationalError, match="locked"):
@@ -200,7 +201,7 @@ def _further(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
 
 
 def test_an_older_database_is_migrated_after_a_backup(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with session(made) as opened:
+    with orm_session(made) as opened:
         opened.add(Task(name="a"))
     _further(monkeypatch, STEP)
     with closing(open_writer(made)) as writer:
@@ -253,7 +254,7 @@ def test_a_kill_in_the_middle_leaves_one_whole_schema(tmp_path: Path, when: str)
     if when == "migrate":
         with closing(open_writer(path)) as writer:
             writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        with session(path) as opened:
+        with orm_session(path) as opened:
             opened.add_all(Task(name=f"task-{number}", source="x" * 500) for number in range(200))
     script = "create" if when == "create" else STEP + "SELECT die();"
     killed = subprocess.run([sys.executable, "-c", KILLED, str(path), script], cwd=ROOT, check=False)
@@ -301,7 +302,7 @@ def test_the_sqlite_in_use_is_sound_and_says_so() -> None:
 def test_a_database_that_is_being_made_is_not_taken_for_a_foreign_one(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     path.touch()
-    with pytest.raises(StateMissing, match="nothing in this state database yet"):
+    with pytest.raises(StateMissing, match="this state database is still empty"):
         open_reader(path)
     open_writer(path).close()
     open_reader(path).close()

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from state import exports
+from state.enums import Outcome
 from state.exports import predictions, samples
 from state.runs import Predictions, create_run, store_predictions
-from state.tables import Outcome
 from tests.state.test_runs import NEW
 from tests.state.world import World, ending, question_rows, stored
 

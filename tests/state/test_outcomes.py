@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from state.claims import OpenAttempt
+from state.enums import Outcome, SampleState
 from state.exports import samples
 from state.outcomes import SampleEnd, Verdict, grade_stored
-from state.tables import Outcome, SampleState
 from tests.state.world import World, check_counts, ending, make, stored
 
 HOSTILE = {

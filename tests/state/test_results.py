@@ -4,10 +4,10 @@ import json
 from dataclasses import replace
 
 from state.database import now_ms
+from state.enums import Outcome, SampleState
 from state.outcomes import SampleEnd
 from state.results import read_results
 from state.runs import RunChange, RunReport, change_run, create_run, report_run
-from state.tables import Outcome, SampleState
 from state.views.runs import run_detail
 from tests.state.test_runs import NEW, evaluation
 from tests.state.world import World, ending, question_rows, stored

@@ -12,7 +12,7 @@ from state.database import open_reader, open_writer
 from state.search import index_words
 from state.sqlite import Connection
 from state.views.samples import SampleFilter, matching_ids
-from state.views.search import indexed_upto, understood
+from state.views.search import indexed_upto, parse_terms
 from tests.tui.seeded import SAMPLES, seed
 
 LAST = 3 * SAMPLES
@@ -119,9 +119,9 @@ def test_without_fts5_everything_is_read(writer: Connection) -> None:
 
 
 def test_words_are_whole_beginnings_or_as_they_stand() -> None:
-    assert understood("Flip* coins").tokens == (("Flip", True), ("coins", False))
-    assert understood("Flip* coins").exact
-    quoted = understood('"ead is up n"')
+    assert parse_terms("Flip* coins").tokens == (("Flip", True), ("coins", False))
+    assert parse_terms("Flip* coins").exact
+    quoted = parse_terms('"ead is up n"')
     assert (quoted.tokens, quoted.phrases) == ((("is", False), ("up", False)), ("ead is up n",))
-    assert understood("14.00").phrases == ("14.00",)
-    assert understood("中国").match == ""
+    assert parse_terms("14.00").phrases == ("14.00",)
+    assert parse_terms("中国").match == ""

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from state.claims import Claim, ClaimedSample, settle
+from state.enums import Outcome, SampleState
 from state.outcomes import Verdict, grade_stored
 from state.slots import read
-from state.tables import Outcome, SampleState
 from tests.state.world import World, check_counts, ending, make, question_rows, stored
 
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from state.boots import start_boot
 from state.catalog import PlanRow, QuestionRow, reconcile, sync_plan, sync_task, sync_teacher
 from state.claims import AttemptRequest, Claim, ClaimRequest, OpenAttempt, claim, open_attempts
-from state.database import open_writer, session
-from state.outcomes import Ending, SampleEnd, Verdict, record
+from state.daemon_sessions import start_session
+from state.database import open_writer
+from state.enums import Outcome, SampleState
+from state.orm import orm_session
+from state.outcomes import AttemptResult, SampleEnd, Verdict, record
 from state.sqlite import Connection
-from state.tables import Outcome, SampleState
 
 RECIPE = "recipe-1"
 MONEY = 2**62
@@ -50,13 +51,13 @@ class World:
 
     def reboot(self) -> int:
         """A further start of the daemon; returns how many attempts became unknown."""
-        info = start_boot(self.path, pid=1, pid_started=1.0, host="here", version="0", config={})
+        info = start_session(self.path, pid=1, pid_started=1.0, host="here", version="0", config={})
         self.boot = info.id
         return info.unknown_attempts
 
     def task(self, name: str, questions: list[QuestionRow]) -> bool:
         """Syncs a task; whether its questions changed."""
-        with session(self.path) as opened:
+        with orm_session(self.path) as opened:
             digest = hashlib.sha256(repr(questions).encode()).hexdigest()
             row, changed = sync_task(
                 opened,
@@ -77,7 +78,7 @@ class World:
         return changed
 
     def teacher(self, name: str) -> int:
-        with session(self.path) as opened:
+        with orm_session(self.path) as opened:
             row = sync_teacher(opened, name=name, dialect="openai-chat", model="m", base_url="")
             self.teachers[name] = row.id or 0
         return self.teachers[name]
@@ -113,7 +114,7 @@ class World:
             together=together,
             unless=unless,
         )
-        with session(self.path) as opened:
+        with orm_session(self.path) as opened:
             plan, changed = sync_plan(opened, row, self.sizes[task, split])
             if changed or recount:
                 reconcile(opened, plan)
@@ -159,7 +160,7 @@ class World:
         self.connection.execute("COMMIT")
         return found
 
-    def record(self, *endings: Ending) -> None:
+    def record(self, *endings: AttemptResult) -> None:
         self.connection.execute("BEGIN IMMEDIATE")
         record(self.connection, endings)
         self.connection.execute("COMMIT")
@@ -183,7 +184,7 @@ class World:
         return found
 
 
-def stored(sample: Any, *, correct: bool | None = True, cost: int = 7, **more: Any) -> Ending:
+def stored(sample: Any, *, correct: bool | None = True, cost: int = 7, **more: Any) -> AttemptResult:
     """The ending of a claimed sample's first attempt, with its rationale."""
     verdict = (
         None
@@ -194,9 +195,9 @@ def stored(sample: Any, *, correct: bool | None = True, cost: int = 7, **more: A
     return ending(sample, Outcome.OK, cost=cost, **{"raw": b"{}", "status": 200, "end": end, **more})
 
 
-def ending(sample: Any, outcome: Outcome, *, cost: int = 0, **more: Any) -> Ending:
+def ending(sample: Any, outcome: Outcome, *, cost: int = 0, **more: Any) -> AttemptResult:
     attempt = more.pop("attempt", sample.attempt)
-    return Ending(
+    return AttemptResult(
         attempt_id=attempt.id,
         sample_id=sample.sample_id,
         plan_id=sample.plan_id,

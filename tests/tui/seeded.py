@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from state.database import open_writer
-from state.heartbeat import PulseData, TeacherPulse
+from state.heartbeat import HeartbeatData, TeacherHeartbeat
 from state.sqlite import Connection
 
 NOW = 1_760_000_000_000  # 2025-10-09 08:53:20 UTC
@@ -79,7 +79,7 @@ def _boot(connection: Connection) -> None:
         config=json.dumps(CONFIG),
     )
     wave = [20 + 10 * math.sin(i / 5) for i in range(60)]
-    data = PulseData(
+    data = HeartbeatData(
         loop_lag_ms=3.2,
         commit_lag_ms=21.0,
         in_flight=64,
@@ -90,7 +90,7 @@ def _boot(connection: Connection) -> None:
         share_429=0.002,
         memory_mb=143.0,
         teachers={
-            "practice": TeacherPulse(
+            "practice": TeacherHeartbeat(
                 in_flight=64,
                 cap=80,
                 queued=12,
@@ -104,7 +104,7 @@ def _boot(connection: Connection) -> None:
                 errors={"limited": 4, "transient": 2},
                 caps=[60 + i // 3 for i in range(60)],
             ),
-            "gpt": TeacherPulse(state="parked", reason=f"key refused (401): {HOSTILE}", cap=8),
+            "gpt": TeacherHeartbeat(state="parked", reason=f"key refused (401): {HOSTILE}", cap=8),
         },
         tasks={"coin_flip": 30.0, "gsm8k": 12.0, "letters": 0.0},
         requests=wave,
@@ -112,9 +112,7 @@ def _boot(connection: Connection) -> None:
         limited=[0.0] * 50 + [1.0] * 10,
         retries=[float(i % 7 == 0) for i in range(60)],
     )
-    insert(
-        connection, "pulse", id=1, boot_id=1, at=NOW - SECOND, state="running", data=data.model_dump_json()
-    )
+    insert(connection, "pulse", id=1, boot_id=1, at=NOW - SECOND, state="running", data=data.to_json())
 
 
 def _teachers(connection: Connection) -> None:

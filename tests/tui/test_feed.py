@@ -126,7 +126,7 @@ async def test_a_database_migrated_to_a_newer_version_is_a_banner(own: Path) -> 
         writer = open_writer(own)
         writer.execute(f"PRAGMA user_version = {VERSION + 1}")
         await driver.read()
-        assert f"has schema version {VERSION + 1}, this Coterie knows {VERSION}" in driver.text
+        assert f"has schema version {VERSION + 1}; this Coterie supports up to {VERSION}" in driver.text
         assert "507" in driver.text  # what was read stays
         await driver.press("5", "1", "P", "y")
         assert "not written" in driver.notices[-1]

@@ -14,7 +14,7 @@ from state.database import open_reader, open_writer
 from state.search import index_words
 from state.views.format import cost
 from state.views.status import read_status
-from state.views.status_records import Trouble
+from state.views.status_records import Alert
 from state.views.teacher_counts import Tally
 from tests.tui.conftest import Driver, running
 from tests.tui.seeded import NOW
@@ -266,8 +266,8 @@ async def test_a_daemon_with_nothing_to_do_says_so(own: Path) -> None:
 
 
 def test_what_is_wrong_has_as_many_lines_as_are_free() -> None:
-    parked = Trouble(what="teacher gpt is parked", why="key refused " * 20, remedy="`coterie resume`")
-    failed = Trouble(what="run 6 failed", why="out of memory", remedy="t trains again")
+    parked = Alert(what="teacher gpt is parked", why="key refused " * 20, remedy="`coterie resume`")
+    failed = Alert(what="run 6 failed", why="out of memory", remedy="t trains again")
     [alone] = trouble_lines("", [parked], 60, 1)
     assert alone.plain.startswith(" ! teacher gpt is parked: key refused")
     assert alone.plain.endswith("… → `coterie resume`")

@@ -21,7 +21,7 @@ class News:
 
 
 @dataclass(slots=True)
-class Course:
+class LearningCurve:
     """A run's row and metrics."""
 
     run: RunDetail | None = None
@@ -54,7 +54,9 @@ def read_course(connection: Connection, run: int, after: int) -> News:
     return News(found, run_metrics(connection, run, after), after)
 
 
-def losses(course: Course, style: str = "one", label: str = "smoothed", *, raw: bool = True) -> list[Line]:
+def losses(
+    course: LearningCurve, style: str = "one", label: str = "smoothed", *, raw: bool = True
+) -> list[Line]:
     """The loss over the steps, as it is and smoothed."""
     steps, values = [item.step for item in course.metrics], [item.loss for item in course.metrics]
     soft = Line(steps, smoothed(values), style, label)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from rich.text import Text
 
 from state.views.format import duration, money
-from state.views.status_records import Status, Trouble
+from state.views.status_records import Alert, Status
 from tui.keys import KEYS, shown
 from tui.text import one_line, say, shortened, state_word
 
@@ -50,7 +50,7 @@ def header(status: Status | None, width: int, *, now: int, frozen: bool, readonl
     if status is None:
         return say(" ", ("reading …", "dim"))
     daemon = status.daemon
-    at = daemon.pulse_at if daemon.pulse_at is not None else daemon.ended_at
+    at = daemon.heartbeat_at if daemon.heartbeat_at is not None else daemon.ended_at
     age = duration(max(0, now - at) / 1000) if at is not None else ""
     stale = lost or (at is not None and now - at > 5_000 and daemon.alive)
     parts: list[Part] = [(0, say(" ", state_word(daemon.state)))]
@@ -64,7 +64,7 @@ def header(status: Status | None, width: int, *, now: int, frozen: bool, readonl
         parts.append((7, say((f"  lag {daemon.loop_lag_ms:.0f}ms", "dim"))))
     parts.append((3, say("  spend ", (money(status.spend.usd, status.spend.cap_usd), "bold"))))
     for kind, word in (("teacher:", "parked"), ("run:", "failed")):
-        number = sum(trouble.subject.startswith(kind) for trouble in status.troubles)
+        number = sum(trouble.subject.startswith(kind) for trouble in status.alerts)
         if number:
             parts.append((2, say("  ", (f"✗ {number} {word}", "bold red"))))
     if frozen:
@@ -76,12 +76,12 @@ def header(status: Status | None, width: int, *, now: int, frozen: bool, readonl
     return fitted(parts, width)
 
 
-def trouble_lines(problem: str, troubles: Sequence[Trouble], width: int, most: int) -> list[Text]:
+def trouble_lines(problem: str, alerts: Sequence[Alert], width: int, most: int) -> list[Text]:
     """What is wrong, in at most `most` lines: what and what to do, and of the reason as much as there is room for.
 
     Each has a line; where some are left over, the first ones that need more have them.
     """
-    whole = ([Trouble(what=problem)] if problem else []) + list(troubles)
+    whole = ([Alert(what=problem)] if problem else []) + list(alerts)
     more, spare = len(whole) - most, most - len(whole)
     found: list[Text] = []
     for at, trouble in enumerate(whole[:most]):
@@ -99,7 +99,7 @@ def trouble_lines(problem: str, troubles: Sequence[Trouble], width: int, most: i
     return found
 
 
-def _trouble(trouble: Trouble, room: int) -> str:
+def _trouble(trouble: Alert, room: int) -> str:
     """What, why and the remedy, the reason cut so that all of it fits where it can."""
     what, why = one_line(trouble.what), one_line(trouble.why)
     remedy = f" → {one_line(trouble.remedy)}" if trouble.remedy else ""

@@ -184,16 +184,16 @@ def _run(run: RunStatus, width: int) -> list[Text]:
 
 def paint_rates(status: Status, width: int) -> Text:
     """The last minute as sparklines."""
-    pulse = status.pulse
+    heartbeat = status.heartbeat
     if not status.daemon.alive:
         hint = "No daemon is running. `coterie run` starts it, and goes on where it stopped."
         return lines([title("rates"), say((hint, "dim"))])
     room = max(8, width - 22)
     rows = (
-        ("requests/s", f"{pulse.requests_per_second:.1f}", pulse.requests, "green"),
-        ("tokens/s", short(pulse.tokens_per_second), pulse.tokens, "cyan"),
-        ("429s", percent(pulse.share_429, 1), pulse.limited, "yellow"),
-        ("retries/s", f"{pulse.retries_per_second:.1f}", pulse.retries, "magenta"),
+        ("requests/s", f"{heartbeat.requests_per_second:.1f}", heartbeat.requests, "green"),
+        ("tokens/s", short(heartbeat.tokens_per_second), heartbeat.tokens, "cyan"),
+        ("429s", percent(heartbeat.share_429, 1), heartbeat.limited, "yellow"),
+        ("retries/s", f"{heartbeat.retries_per_second:.1f}", heartbeat.retries, "magenta"),
     )
     if _idle(status):
         done = "Everything is sampled, and no run is due: `coterie stop` ends the daemon, t on 2 Tasks trains again."
@@ -210,7 +210,7 @@ def _idle(status: Status) -> bool:
     """Whether a daemon that runs waits for nothing but a person."""
     sampled = all(plan.stored + plan.failed + plan.skipped >= plan.wanted for plan in status.plans)
     busy = any(run.active or run.state == "queued" for run in status.runs)
-    still = status.pulse.requests_per_second == 0
+    still = status.heartbeat.requests_per_second == 0
     return status.daemon.state == "running" and bool(status.plans) and sampled and still and not busy
 
 

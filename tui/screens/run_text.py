@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from state.tables import ACTIVE_RUN_STATES
+from state.enums import ACTIVE_RUN_STATES
 from state.views.format import count, duration, percent, short
 from state.views.runs import MetricRow, PredictionRow, RunDetail
 from tui.meter import bar, spark

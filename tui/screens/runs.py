@@ -16,7 +16,7 @@ from state.views.status_records import RunStatus, Status
 from tui.feed import Wish
 from tui.keys import KEYS, shown
 from tui.run_log import tail
-from tui.screens.course import Course, News, accuracies, losses, read_course
+from tui.screens.course import LearningCurve, News, accuracies, losses, read_course
 from tui.screens.run_text import (
     TABS,
     paint_compare,
@@ -64,8 +64,8 @@ class Runs(View):
         super().__init__()
         self.order = 0
         self.tab = TABS[0]
-        self.course = Course()
-        self.other = Course()  # of the marked run
+        self.course = LearningCurve()
+        self.other = LearningCurve()  # of the marked run
         self.log_text = ""
         self.answers: list[PredictionRow] = []
         self.limit = PAGE

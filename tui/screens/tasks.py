@@ -96,7 +96,7 @@ class Tasks(View):
             failed = {
                 run.task
                 for run in status.runs
-                if any(item.subject == f"run:{run.id}" for item in status.troubles)
+                if any(item.subject == f"run:{run.id}" for item in status.alerts)
             }
             tasks = [
                 task

@@ -8,11 +8,11 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 
-from state.heartbeat import TeacherPulse
+from state.heartbeat import TeacherHeartbeat
 from state.sqlite import Connection
 from state.views.format import cost, count, duration, money, percent, short
 from state.views.status_records import Status, TeacherStatus
-from state.views.teacher_counts import Tally, tally
+from state.views.teacher_counts import TeacherCounts, continue_counting
 from tui.feed import Wish
 from tui.meter import bar, spark
 from tui.screens.frame import cut
@@ -44,7 +44,7 @@ class Teachers(View):
     def __init__(self) -> None:
         super().__init__()
         self.order = 0
-        self.tally = Tally()
+        self.continue_counting = TeacherCounts()
 
     def body(self) -> ComposeResult:
         """List and detail."""
@@ -55,24 +55,24 @@ class Teachers(View):
 
     def wish(self) -> Wish:
         """What each spent, and its correct samples, as far as there is time to count them."""
-        before = self.tally
+        before = self.continue_counting
 
-        def read(connection: Connection) -> Tally:
-            return tally(connection, before, COUNT_S)
+        def read(connection: Connection) -> TeacherCounts:
+            return continue_counting(connection, before, COUNT_S)
 
         return Wish(("teachers", None if before.whole else before.upto, before.high > 0), read)
 
     def learn(self, payload: Any) -> None:
         """Takes it."""
-        self.tally = payload
+        self.continue_counting = payload
 
     def new_database(self) -> None:
         """Other samples."""
-        self.tally = Tally()
+        self.continue_counting = TeacherCounts()
 
     def on_screen_resume(self) -> None:
         """Counted anew: samples may have been graded anew."""
-        self.tally = Tally()
+        self.continue_counting = TeacherCounts()
 
     def subject_teacher(self) -> str | None:
         """The teacher under the cursor."""
@@ -133,13 +133,13 @@ class Teachers(View):
             else "No teacher yet: [teachers.NAME] in config.toml."
         )
         table.explain(hint)
-        counted = self.tally
+        counted = self.continue_counting
         table.show([(item.name, _cells(item, counted)) for item in found])
         chosen = next((item for item in found if item.name == table.key), None)
         self.query_one("#teacher", Block).paint(lambda width: paint_teacher(status, chosen, counted, width))
 
 
-def _cells(teacher: TeacherStatus, counted: Tally) -> list[Text]:
+def _cells(teacher: TeacherStatus, counted: TeacherCounts) -> list[Text]:
     return [
         say(one_line(teacher.name)),
         state_word(teacher.state),
@@ -152,7 +152,7 @@ def _cells(teacher: TeacherStatus, counted: Tally) -> list[Text]:
     ]
 
 
-def _price(teacher: TeacherStatus, counted: Tally) -> str:
+def _price(teacher: TeacherStatus, counted: TeacherCounts) -> str:
     """Dollars a correct sample; how far they are counted, while they are."""
     if counted.high and not counted.whole:
         return f"({percent(counted.upto / counted.high)})"
@@ -163,11 +163,11 @@ def _ms(value: float | None) -> str:
     return "–" if value is None else f"{value:.0f}ms" if value < 10_000 else f"{value / 1000:.0f}s"
 
 
-def paint_teacher(status: Status, teacher: TeacherStatus | None, counted: Tally, width: int) -> Text:
+def paint_teacher(status: Status, teacher: TeacherStatus | None, counted: TeacherCounts, width: int) -> Text:
     """One teacher: why it waits, its limits, its answers, its cost."""
     if teacher is None:
         return say()
-    now = status.pulse.teachers.get(teacher.name) or TeacherPulse()
+    now = status.heartbeat.teachers.get(teacher.name) or TeacherHeartbeat()
     head = [say(state_word(teacher.state), (f"  {one_line(teacher.model)}", "dim"))]
     if now.resumes_in_s is not None:
         head.append(say((f"goes on in {duration(now.resumes_in_s)}", "yellow")))

@@ -195,11 +195,11 @@ class View(Screen[None]):
         line.display = self.size.height >= 16
         given = [item for item in self.hints() if not (monitor.readonly and item[0] in ASKING)]
         line.paint(lambda width: frame.hints(given, monitor.remapped, width))
-        troubles = status.troubles if status is not None else ()
+        alerts = status.alerts if status is not None else ()
         most = next(lines for rows, lines in TROUBLE_LINES if self.size.height < rows)
         banner = self.query_one("#banner", Block)
-        banner.display = bool(monitor.problem or troubles) and most > 0
-        banner.paint(lambda width: lines(frame.trouble_lines(monitor.problem, troubles, width, most)))
+        banner.display = bool(monitor.problem or alerts) and most > 0
+        banner.paint(lambda width: lines(frame.trouble_lines(monitor.problem, alerts, width, most)))
         if self.status is not None:
             self.show(self.status)
 

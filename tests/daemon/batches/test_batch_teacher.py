@@ -65,15 +65,15 @@ def test_an_end_waits_for_what_is_on_the_wire_not_for_batches() -> None:
 
 def test_what_the_status_says() -> None:
     teacher = desk_with(key_workers=2)
-    assert teacher.pulse(0.0).reason == ""
+    assert teacher.heartbeat(0.0).reason == ""
     teacher.push(job())
-    assert teacher.pulse(0.0).reason == "1 waiting for a batch"
+    assert teacher.heartbeat(0.0).reason == "1 waiting for a batch"
     cast(KeyBatches, teacher.key_workers[0]).batches = [out(1000, 1000, done=900, look_at=70)]
-    assert teacher.pulse(0.0).reason == "1 batch out, 900 of 1,000 rows done, next look in 70 s"
+    assert teacher.heartbeat(0.0).reason == "1 batch out, 900 of 1,000 rows done, next look in 70 s"
     cast(KeyBatches, teacher.key_workers[1]).batches = [out(2000, 1700)]
-    assert teacher.pulse(0.0).reason == "2 batches out, 1,200 of 3,000 rows done, next look in 40 s"
+    assert teacher.heartbeat(0.0).reason == "2 batches out, 1,200 of 3,000 rows done, next look in 40 s"
     teacher.parked = "the key is refused"
-    assert teacher.pulse(0.0).reason == "the key is refused"
+    assert teacher.heartbeat(0.0).reason == "the key is refused"
 
 
 def test_jobs_come_from_the_head_and_go_back_there() -> None:

@@ -20,7 +20,7 @@ from daemon.sampling.jobs import Job
 from daemon.sampling.plans import ActivePlan
 from engine.teachers.batch_client import BatchClient
 from engine.teachers.keys import TeacherKey
-from state.tables import BatchState
+from state.enums import BatchState
 from tests.daemon.parts import Clock, Heard, active_plan, teacher_config, writing
 from tests.state.world import World, check_counts, make
 

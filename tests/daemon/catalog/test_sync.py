@@ -13,8 +13,8 @@ from daemon.events import PlanSuperseded
 from engine.config import Config
 from engine.errors import ConfigError, TaskDataError
 from engine.strategies import PLAIN, Wording
-from state.boots import end_boot
 from state.catalog import SwitchRequest, switch
+from state.daemon_sessions import end_session
 from state.database import open_writer
 from state.sqlite import Connection
 from tests.daemon.parts import config_of
@@ -72,7 +72,7 @@ def test_an_edited_question_is_sampled_though_there_are_as_many_as_before(
     catalog = start(config(tmp_path))
     world = world_of(connection, catalog, tmp_path)
     world.store(world.claim(catalog.plans[0].id, 3))
-    end_boot(connection, catalog.boot.id, "done")
+    end_session(connection, catalog.boot.id, "done")
     assert start(config(tmp_path)).plans[0].exhausted
     edited = [ROWS[0], {**ROWS[1], "question": "is it another?"}, *ROWS[2:]]
     again = start(config(tmp_path, edited))
@@ -206,7 +206,7 @@ def test_how_much_is_asked_for_changes_the_plan_in_place(tmp_path: Path, connect
     catalog = start(config(tmp_path, rationales=2))
     world = world_of(connection, catalog, tmp_path)
     world.store(world.claim(catalog.plans[0].id, 6), correct=False)
-    end_boot(connection, catalog.boot.id, "done")
+    end_session(connection, catalog.boot.id, "done")
     assert start(config(tmp_path, rationales=2)).plans[0].exhausted
     (again,) = start(config(tmp_path, rationales=2, max_rationales=4)).plans
     assert (again.id, again.exhausted, again.wanted) == (catalog.plans[0].id, False, 9)
@@ -222,7 +222,7 @@ def test_a_file_that_did_not_change_is_not_read_again(
     monkeypatch.setattr("engine.tasks.stamp.SETTLED_S", -60.0)
     made = config(tmp_path, rationales=2)
     first = start(made)
-    end_boot(connection, first.boot.id, "done")
+    end_session(connection, first.boot.id, "done")
     given = read_input(made, known_tasks(made))
     assert given.tasks["t"].questions is None
     (plan,) = synchronise(made, given).plans
@@ -309,7 +309,7 @@ def test_a_plan_that_can_take_no_more_wants_what_it_took_after_a_restart(
     catalog = start(config(tmp_path, **settings))
     world = world_of(connection, catalog, tmp_path)
     world.store(world.claim(catalog.plans[0].id, 3))  # each question has its one: a hundred cannot be reached
-    end_boot(connection, catalog.boot.id, "done")
+    end_session(connection, catalog.boot.id, "done")
     (plan,) = start(config(tmp_path, **settings)).plans
     assert (plan.exhausted, plan.wanted) == (True, 3)
     assert connection.execute("SELECT wanted, claimed FROM plan").fetchone() == (3, 3)

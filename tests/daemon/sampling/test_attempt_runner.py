@@ -241,7 +241,7 @@ async def test_a_teacher_that_fails_and_recovers_is_told_of(world: World) -> Non
             await bench.run(job, failure("transient", status=502))
         (cooling,) = bench.heard.of(TeacherCooling)
         assert cooling.message().startswith("a fails again and again: a transient failure. It is asked by")
-        assert bench.teacher.pulse(bench.clock.monotonic()).reason == "a transient failure"
+        assert bench.teacher.heartbeat(bench.clock.monotonic()).reason == "a transient failure"
         await bench.run(job, answer("yes"))
         (recovered,) = bench.heard.of(TeacherRecovered)
         assert recovered.message().startswith("a answers again, after ")

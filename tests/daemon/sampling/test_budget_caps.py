@@ -50,7 +50,7 @@ def test_what_is_no_amount_is_refused(tmp_path: Path) -> None:
     for given in ("x", "-1", "nan", "1e12"):
         said = coterie(tmp_path, "budget", "--", given)
         assert said.returncode == 2
-        assert "is no number of dollars from 0 to 1e9" in said.stderr
+        assert "is not a number of dollars from 0 to 1e9" in said.stderr
 
 
 def test_a_budget_that_bounds_nothing_is_told_at_the_start_and_by_check(tmp_path: Path) -> None:

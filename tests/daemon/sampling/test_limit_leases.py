@@ -58,7 +58,7 @@ async def test_lanes_with_one_key_share_and_the_files_tell_no_key(tmp_path) -> N
                     workers.limits.rates.requests.bound_at = clock.now
     rates = [workers.limits.rates.requests.rate for workers in (*first.key_workers, *second.key_workers)]
     assert rates == [pytest.approx(4.95), pytest.approx(4.95), 10]
-    assert first.pulse(clock.now).shared_with == 1
+    assert first.heartbeat(clock.now).shared_with == 1
     files = list((tmp_path / "s").iterdir())
     assert len(files) == 3
     for path in files:

@@ -11,7 +11,7 @@ from daemon.host.clock import SystemClock
 from daemon.sampling.budget import Ledger
 from daemon.sampling.recovery import grade_missing, open_jobs, take_up
 from daemon.sampling.scheduler import Scheduler
-from state.tables import Outcome
+from state.enums import Outcome
 from tests.daemon.parts import active_plan, teacher_of, writing
 from tests.state.world import World, check_counts, ending, make, question_row, question_rows
 

@@ -10,9 +10,9 @@ from daemon.training.manifest import Order, TaskInfo, materialise, prepare, trai
 from engine.config import Config, StudentConfig
 from engine.errors import JobFailed
 from engine.students.spec import Spec
+from state.enums import SampleState
 from state.outcomes import SampleEnd, Verdict
 from state.runs import create_run, unfinished
-from state.tables import SampleState
 from tests.daemon.parts import config_of
 from tests.state.world import World, make, question_row, question_rows, stored
 

@@ -17,7 +17,7 @@ from daemon.training.run_fingerprint import run_fingerprint
 from daemon.training.trainer import Trainer
 from engine.config import Config, StudentConfig
 from state.runs import RunChange, change_run
-from state.slots import out_elsewhere
+from state.slots import open_in_other_plans
 from tests.daemon.parts import Heard, active_plan, config_of, until, writing
 from tests.state.world import World, make, question_rows
 
@@ -106,10 +106,10 @@ async def test_a_plan_whose_samples_are_out_for_a_plan_that_shares_them_is_not_c
         shared, further = world.claim(many.id, 4), world.claim(many.id, 3)  # of first and second rationales
         many.open = 7
         few.exhausted = world.claim(few.id, 1).exhausted  # passes over what the other plan has in hand
-        few.shared_out = out_elsewhere(world.connection, [few.id])[0]
+        few.shared_out = open_in_other_plans(world.connection, [few.id])[0]
         assert await bench.look() == []
         world.store(shared)
-        few.shared_out = out_elsewhere(world.connection, [few.id])[0]
+        few.shared_out = open_in_other_plans(world.connection, [few.id])[0]
         assert await bench.look() == [("t", "complete", 10, "queued")]
         world.store(further)
         assert len(await bench.look()) == 1

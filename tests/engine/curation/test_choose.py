@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from engine.config.students import CurationConfig
 from engine.curation import Curated, curate, first_questions
 from engine.curation.choose import REASONS
-from state.accepted import StoredSample
+from state.training_samples import StoredSample
 
 
 def sample(number: int, *, question: int = 1, **more: Any) -> StoredSample:

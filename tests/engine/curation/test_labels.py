@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.config.students import CurationConfig
 from engine.curation import curate
-from state.accepted import StoredSample
+from state.training_samples import StoredSample
 
 FORMATS = {1: "number"}
 

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 from engine.config.experiment import ExperimentConfig
 from engine.report.figures import Figure, figures
 from engine.report.matrix import points
-from state.measures import Measures
+from state.figure_data import FigureData
 from tests.engine.report.matrices import EXPERIMENT, measured
 
 HITS = {
@@ -18,19 +18,19 @@ HITS = {
 
 
 def drawn(experiment: ExperimentConfig | None = EXPERIMENT, task: str = "coin_flip") -> list[Figure]:
-    results, measures = measured(EXPERIMENT, HITS)
+    results, figure_data = measured(EXPERIMENT, HITS)
     results = replace(
         results,
         tasks=tuple(replace(each, name=task) for each in results.tasks),
         plans=tuple(replace(each, task=task) for each in results.plans),
         runs=tuple(replace(each, task=task) for each in results.runs),
     )
-    measures = Measures(
-        courses=tuple(replace(each, task=task) for each in measures.courses),
-        pass_rates=tuple(replace(each, task=task) for each in measures.pass_rates),
-        hits={(run, task): each for (run, _), each in measures.hits.items()},
+    figure_data = FigureData(
+        curves=tuple(replace(each, task=task) for each in figure_data.curves),
+        pass_rates=tuple(replace(each, task=task) for each in figure_data.pass_rates),
+        answers={(run, task): each for (run, _), each in figure_data.answers.items()},
     )
-    return figures(results, measures, experiment, points(EXPERIMENT, results, measures))
+    return figures(results, figure_data, experiment, points(EXPERIMENT, results, figure_data))
 
 
 def test_what_was_measured_is_drawn_as_svg() -> None:
@@ -63,26 +63,26 @@ def test_without_an_experiment_there_are_the_courses() -> None:
 
 def test_nothing_is_drawn_for_nothing() -> None:
     results, _ = measured(EXPERIMENT, {})
-    nothing = Measures(courses=(), pass_rates=(), hits={})
+    nothing = FigureData(curves=(), pass_rates=(), answers={})
     assert figures(replace(results, plans=()), nothing, EXPERIMENT, []) == []
 
 
 def test_an_axis_of_which_one_value_is_measured_is_left_out() -> None:
-    results, measures = measured(EXPERIMENT, {"x.fine-tune-cot.s0": [True]})
-    found = figures(results, measures, EXPERIMENT, points(EXPERIMENT, results, measures))
+    results, figure_data = measured(EXPERIMENT, {"x.fine-tune-cot.s0": [True]})
+    found = figures(results, figure_data, EXPERIMENT, points(EXPERIMENT, results, figure_data))
     assert not [figure.name for figure in found if figure.name.startswith("accuracy-by-rat")]
 
 
 def test_plans_that_share_their_samples_have_one_cost_and_one_histogram() -> None:
-    results, measures = measured(EXPERIMENT, {})
+    results, figure_data = measured(EXPERIMENT, {})
     (wide,) = [plan for plan in results.plans if plan.split == "train"]
-    wide = replace(wide, recipe="r", accepted=80, spent_usd=1e-3, sampled_usd=4e-3)
+    wide = replace(wide, fingerprint="r", accepted=80, spent_usd=1e-3, sampled_usd=4e-3)
     few = replace(wide, name="x.good.d1", accepted=10, spent_usd=3e-3)
-    rates = replace(measures.pass_rates[0], recipe="r")
-    measures = replace(measures, pass_rates=(replace(rates, plan="x.good.d1"), rates))
+    rates = replace(figure_data.pass_rates[0], fingerprint="r")
+    figure_data = replace(figure_data, pass_rates=(replace(rates, plan="x.good.d1"), rates))
     told = {
         each.name: "".join(ElementTree.fromstring(each.svg).itertext())
-        for each in figures(replace(results, plans=(few, wide)), measures, None, [])
+        for each in figures(replace(results, plans=(few, wide)), figure_data, None, [])
     }
     for name in ("cost-per-correct", "pass-rates"):
         assert "x.good.d8" in told[name] and "x.good.d1" not in told[name]
@@ -91,10 +91,10 @@ def test_plans_that_share_their_samples_have_one_cost_and_one_histogram() -> Non
 
 def test_every_value_of_an_axis_has_its_place_also_before_it_is_measured() -> None:
     experiment = EXPERIMENT.model_copy(update={"rationales": [8, 1, 4]})
-    results, measures = measured(experiment, HITS)
+    results, figure_data = measured(experiment, HITS)
     (figure,) = [
         each
-        for each in figures(results, measures, experiment, points(experiment, results, measures))
+        for each in figures(results, figure_data, experiment, points(experiment, results, figure_data))
         if each.name == "accuracy-by-rationales"
     ]
     words = [each.strip() for each in ElementTree.fromstring(figure.svg).itertext() if each.strip()]
@@ -103,10 +103,10 @@ def test_every_value_of_an_axis_has_its_place_also_before_it_is_measured() -> No
 
 
 def test_the_course_says_of_which_seed_it_is_and_leaves_other_students_in() -> None:
-    results, measures = measured(EXPERIMENT, HITS)
-    other = replace(measures.courses[0], student="beside", epochs=(0.5, 200.0))
-    measures = replace(measures, courses=(*measures.courses, other))
-    figure = figures(results, measures, EXPERIMENT, [])[0]
+    results, figure_data = measured(EXPERIMENT, HITS)
+    other = replace(figure_data.curves[0], student="beside", epochs=(0.5, 200.0))
+    figure_data = replace(figure_data, curves=(*figure_data.curves, other))
+    figure = figures(results, figure_data, EXPERIMENT, [])[0]
     words = [each.strip() for each in ElementTree.fromstring(figure.svg).itertext()]
     assert figure.name == "accuracy-by-epoch" and figure.caption.endswith("Of 2 seeds the first (0).")
     assert {"beside", "fine-tune", "fine-tune-cot.d1"} <= set(words)

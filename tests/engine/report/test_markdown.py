@@ -194,8 +194,10 @@ def test_a_result_of_earlier_settings_says_so() -> None:
 
 
 def test_samples_that_plans_share_count_and_cost_once() -> None:
-    wide = replace(PLAN, recipe="r", sampled_usd=0.03)
-    few = replace(PLAN, name="few", recipe="r", stored=10, accepted=6, spent_usd=0.0001, sampled_usd=0.003)
+    wide = replace(PLAN, fingerprint="r", sampled_usd=0.03)
+    few = replace(
+        PLAN, name="few", fingerprint="r", stored=10, accepted=6, spent_usd=0.0001, sampled_usd=0.003
+    )
     text = render(replace(FULL, plans=(few, wide, EXAM)))
     assert "82 samples for 3 plan(s)" in text  # 79 and 3
     (line,) = [line for line in text.splitlines() if line.startswith("| few ")]

@@ -13,19 +13,21 @@ def found(point: Point) -> tuple[float | None, int, int]:
     return (point.estimate.accuracy if point.estimate else None, point.done, point.wanted)
 
 
-def by_name(experiment: ExperimentConfig, **hits: list[bool]) -> dict[str, tuple[float | None, int, int]]:
-    results, measures = measured(experiment, {name.replace("_", "."): each for name, each in hits.items()})
+def by_name(experiment: ExperimentConfig, **answers: list[bool]) -> dict[str, tuple[float | None, int, int]]:
+    results, figure_data = measured(
+        experiment, {name.replace("_", "."): each for name, each in answers.items()}
+    )
     return {
         " ".join(
             str(value) for value in (*(p.cell.method, p.cell.teacher, p.cell.rationales, p.cell.questions),)
         ): found(p)
-        for p in points(experiment, results, measures)
+        for p in points(experiment, results, figure_data)
     }
 
 
 def test_a_cell_is_all_its_seeds_together() -> None:
-    hits = {"x.fine-tune-cot.s0": HALF, "x.fine-tune-cot.s1": ALL, "x.fine-tune-cot.d1.s1": NONE}
-    told = by_name(EXPERIMENT, **hits)
+    answers = {"x.fine-tune-cot.s0": HALF, "x.fine-tune-cot.s1": ALL, "x.fine-tune-cot.d1.s1": NONE}
+    told = by_name(EXPERIMENT, **answers)
     assert told["fine-tune-cot good 8 all"] == (0.75, 2, 2)
     assert told["fine-tune-cot good 1 all"] == (0.0, 1, 2)
     assert told["fine-tune-cot bad 8 all"] == (None, 0, 2)
@@ -34,22 +36,22 @@ def test_a_cell_is_all_its_seeds_together() -> None:
 
 
 def test_of_several_runs_of_a_student_the_newest_counts() -> None:
-    results, measures = measured(EXPERIMENT, {"x.fine-tune.s0": HALF})
+    results, figure_data = measured(EXPERIMENT, {"x.fine-tune.s0": HALF})
     (run,) = results.runs
     later = type(run)(**{name: getattr(run, name) for name in run.__slots__} | {"run_id": 99})
     results = type(results)(
         **{name: getattr(results, name) for name in results.__slots__} | {"runs": (run, later)}
     )
-    measures.hits[99, run.task] = {1: True, 2: True}
-    plain = next(p for p in points(EXPERIMENT, results, measures) if p.cell.method == "fine-tune")
+    figure_data.answers[99, run.task] = {1: True, 2: True}
+    plain = next(p for p in points(EXPERIMENT, results, figure_data) if p.cell.method == "fine-tune")
     assert found(plain) == (1.0, 1, 2)
 
 
 def test_tables_vary_one_axis_and_say_what_is_missing() -> None:
-    hits = {"x.fine-tune-cot.s0": HALF, "x.fine-tune-cot.s1": ALL, "x.fine-tune-cot.d1.s1": NONE}
-    hits |= {"x.fine-tune.s0": NONE, "x.fine-tune.s1": NONE, "x.fine-tune-cot.n5.s0": NONE}
-    results, measures = measured(EXPERIMENT, hits)
-    told = dict(tables(EXPERIMENT, points(EXPERIMENT, results, measures), {"coin_flip": 0.5}))
+    answers = {"x.fine-tune-cot.s0": HALF, "x.fine-tune-cot.s1": ALL, "x.fine-tune-cot.d1.s1": NONE}
+    answers |= {"x.fine-tune.s0": NONE, "x.fine-tune.s1": NONE, "x.fine-tune-cot.n5.s0": NONE}
+    results, figure_data = measured(EXPERIMENT, answers)
+    told = dict(tables(EXPERIMENT, points(EXPERIMENT, results, figure_data), {"coin_flip": 0.5}))
     titles = ["Methods", "Degree of reasoning diversity (D)", "Training questions", "Teacher"]
     assert list(told) == [*titles, "What the students read"]  # bases and filters have one value each
     rows = {
@@ -83,14 +85,14 @@ def test_tables_vary_one_axis_and_say_what_is_missing() -> None:
 
 
 def test_what_each_cell_read_stands_beside_its_accuracy() -> None:
-    hits = {
+    answers = {
         "x.fine-tune-cot.s0": HALF,
         "x.fine-tune-cot.s1": ALL,
         "x.fine-tune-cot.d1.s1": NONE,
         "x.fine-tune.s0": ALL,
     }
-    results, measures = measured(EXPERIMENT, hits)
-    told = dict(tables(EXPERIMENT, points(EXPERIMENT, results, measures)))["What the students read"]
+    results, figure_data = measured(EXPERIMENT, answers)
+    told = dict(tables(EXPERIMENT, points(EXPERIMENT, results, figure_data)))["What the students read"]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in told.splitlines()[2:]]
     runs = {run.student: run.rows for run in results.runs}
     mean = round((runs["x.fine-tune-cot.s0"] + runs["x.fine-tune-cot.s1"]) / 2)
@@ -102,35 +104,35 @@ def test_what_each_cell_read_stands_beside_its_accuracy() -> None:
 
 
 def test_a_run_that_another_one_with_new_settings_follows_is_no_result_of_the_cell() -> None:
-    results, measures = measured(EXPERIMENT, {"x.fine-tune.s0": HALF, "x.fine-tune.s1": HALF})
+    results, figure_data = measured(EXPERIMENT, {"x.fine-tune.s0": HALF, "x.fine-tune.s1": HALF})
     first, second = results.runs
     results = replace(results, runs=(replace(first, superseded=True), second))
-    plain = next(p for p in points(EXPERIMENT, results, measures) if p.cell.method == "fine-tune")
+    plain = next(p for p in points(EXPERIMENT, results, figure_data) if p.cell.method == "fine-tune")
     assert found(plain) == (0.5, 1, 2)
 
 
 def test_a_baseline_that_is_not_through_says_how_far_it_is() -> None:
-    results, measures = measured(EXPERIMENT, {})
+    results, figure_data = measured(EXPERIMENT, {})
     exam, rest = results.plans
     results = replace(results, plans=(replace(exam, wanted=150), rest))
-    told = dict(tables(EXPERIMENT, points(EXPERIMENT, results, measures)))["Methods"]
+    told = dict(tables(EXPERIMENT, points(EXPERIMENT, results, figure_data)))["Methods"]
     assert "[4 of 150 questions]" in told
 
 
 def test_nothing_measured_is_a_table_of_dashes() -> None:
-    results, measures = measured(EXPERIMENT, {})
-    told = points(EXPERIMENT, results, measures)
+    results, figure_data = measured(EXPERIMENT, {})
+    told = points(EXPERIMENT, results, figure_data)
     assert {p.estimate for p in told if p.cell.student or p.cell.method.startswith("fine")} == {None}
     assert tables(EXPERIMENT, told)[0][0] == "Methods"
 
 
 def test_the_headline_says_the_methods_at_their_base_the_best_first() -> None:
-    hits = {"x.fine-tune-cot.s0": ALL, "x.fine-tune.s0": NONE, "x.fine-tune-cot.bad.s0": NONE}
-    results, measures = measured(EXPERIMENT, hits)
-    (said,) = headline(EXPERIMENT, points(EXPERIMENT, results, measures))
+    answers = {"x.fine-tune-cot.s0": ALL, "x.fine-tune.s0": NONE, "x.fine-tune-cot.bad.s0": NONE}
+    results, figure_data = measured(EXPERIMENT, answers)
+    (said,) = headline(EXPERIMENT, points(EXPERIMENT, results, figure_data))
     assert said.startswith("coin_flip: fine-tune-cot 100.0 (")
     assert [word for word in said.replace(",", "").split() if "-" in word and word[0] != "("] == [
         *("fine-tune-cot", "zero-shot-cot", "fine-tune"),
     ]
-    results, measures = measured(EXPERIMENT, {})
+    results, figure_data = measured(EXPERIMENT, {})
     assert headline(EXPERIMENT, []) == []

@@ -4,28 +4,30 @@ from typing import Any
 
 from engine.config.experiment import ExperimentConfig
 from engine.report.progress import CellStanding, left, line, standings
-from state.views.matrix import PlanStanding, RunStanding, Standing
+from state.views.experiment_progress import ExperimentProgress, PlanProgress, RunProgress
 from tests.engine.report.matrices import EXPERIMENT
 
 TASK = "coin_flip"
 
 
-def plan(name: str, ended: int, wanted: int = 80, recipe: str = "r") -> PlanStanding:
-    return PlanStanding(id=1, name=f"x.{name}", task=TASK, recipe=recipe, wanted=wanted, ended=ended)
+def plan(name: str, ended: int, wanted: int = 80, fingerprint: str = "r") -> PlanProgress:
+    return PlanProgress(
+        id=1, name=f"x.{name}", task=TASK, fingerprint=fingerprint, wanted=wanted, ended=ended
+    )
 
 
-def run(student: str, state: str, **more: Any) -> RunStanding:
+def run(student: str, state: str, **more: Any) -> RunProgress:
     given = {"id": 7, "scope": TASK, "step": 0, "steps": 0, "error": "", **more}
-    return RunStanding(student=f"x.{student}", state=state, **given)
+    return RunProgress(student=f"x.{student}", state=state, **given)
 
 
-def standing(*found: PlanStanding | RunStanding) -> Standing:
-    plans = {(each.name, each.task): each for each in found if isinstance(each, PlanStanding)}
-    runs = {(each.student, each.scope): each for each in found if isinstance(each, RunStanding)}
-    return Standing(config={}, tasks=(TASK,), plans=plans, runs=runs)
+def standing(*found: PlanProgress | RunProgress) -> ExperimentProgress:
+    plans = {(each.name, each.task): each for each in found if isinstance(each, PlanProgress)}
+    runs = {(each.student, each.scope): each for each in found if isinstance(each, RunProgress)}
+    return ExperimentProgress(config={}, tasks=(TASK,), plans=plans, runs=runs)
 
 
-def base(found: Standing, method: str = "fine-tune-cot") -> CellStanding:
+def base(found: ExperimentProgress, method: str = "fine-tune-cot") -> CellStanding:
     return next(each for each in standings(EXPERIMENT, found) if each.cell.method == method)
 
 
@@ -65,14 +67,14 @@ def test_a_failed_seed_is_named_with_its_reason() -> None:
 
 
 def test_samples_that_plans_share_are_left_once() -> None:
-    found = standing(plan("good.d8", 20), plan("good.d1", 5, 10), plan("bad.d8", 70, recipe="s"))
-    found.plans["other", TASK] = PlanStanding(
-        id=9, name="other", task=TASK, recipe="o", wanted=1000, ended=0
+    found = standing(plan("good.d8", 20), plan("good.d1", 5, 10), plan("bad.d8", 70, fingerprint="s"))
+    found.plans["other", TASK] = PlanProgress(
+        id=9, name="other", task=TASK, fingerprint="o", wanted=1000, ended=0
     )  # not the experiment's
     assert left(EXPERIMENT, found, standings(EXPERIMENT, found)).samples == 60 + 10
 
 
 def test_only_its_tasks_count() -> None:
     named = ExperimentConfig.model_validate({"teachers": ["good"], "tasks": ["a"]})
-    found = Standing(config={}, tasks=("a", "b"), plans={}, runs={})
+    found = ExperimentProgress(config={}, tasks=("a", "b"), plans={}, runs={})
     assert {each.task for each in standings(named, found)} == {"a"}

@@ -10,9 +10,9 @@ import pytest
 from state.database import open_writer
 from state.sqlite import Connection
 from state.views.costs import usd_per_correct
-from state.views.format import cost, count, duration, money, percent, plain_line, short
+from state.views.format import cost, count, duration, money, per_thousand, percent, short, status_line
 from state.views.status import read_status, to_json
-from state.views.status_text import screen
+from state.views.status_text import format_status
 from tests.state.world import World
 from tests.tui.seeded import HOUR, MINUTE, NOW, PID, SECOND, seed
 
@@ -109,7 +109,7 @@ def test_an_empty_database(tmp_path: Path) -> None:
     status = read_status(connection, NOW)
     connection.close()
     assert status.daemon.state == "stopped"
-    assert plain_line(status) == "stopped | $0.00"
+    assert status_line(status) == "stopped | $0.00"
     json.dumps(to_json(status))
 
 
@@ -159,24 +159,24 @@ def test_what_another_version_wrote_is_not_fatal(writer: Connection) -> None:
 
 
 def test_the_plain_line_is_one_printable_line(reader: Connection) -> None:
-    line = plain_line(read_status(reader, NOW, here))
+    line = status_line(read_status(reader, NOW, here))
     assert line.isprintable()
     assert line.startswith(
-        "running 2h14 | $3.12 / 5.00 | 31.4 req/s 429 0.2% | coin_flip 145/400 91% correct"
+        "running 2h14m | $3.12 of $5.00 | 31.4 req/s, 0.2 % 429s | coin_flip 145/400, 91 % correct"
     )
-    assert "run 3 fine-tune-cot/gsm8k training 412/900 loss 0.810 ETA 6m10" in line
+    assert "run 3 fine-tune-cot/gsm8k training 412/900 loss 0.810 ETA 6m10s" in line
     assert "teacher gpt is parked: key refused (401)" in line
 
 
 def test_words_for_numbers() -> None:
     assert [duration(s) for s in (None, 0.4, 59.6, 365, 8040, 273_600)] == [
-        *("–", "0s", "1m00", "6m05", "2h14", "3d04h")
+        *("–", "0s", "1m00s", "6m05s", "2h14m", "3d04h")
     ]
     assert (count(3812), short(812), short(3812), short(1_250_000), short(31.44)) == (
-        *("3 812", "812", "3.8k", "1.2M", "31.4"),
+        *("3,812", "812", "3.8k", "1.2M", "31.4"),
     )
-    assert (percent(None), percent(0.613), percent(0.002, 1)) == ("–", "61%", "0.2%")
-    assert (money(3.117, 5.0), money(0.0012, None), money(0, None)) == ("$3.12 / 5.00", "$0.0012", "$0.00")
+    assert (percent(None), percent(0.613), percent(0.002, 1)) == ("–", "61 %", "0.2 %")
+    assert (money(3.117, 5.0), money(0.0012, None), money(0, None)) == ("$3.12 of $5.00", "$0.0012", "$0.00")
 
 
 def test_what_a_correct_sample_cost(reader: Connection) -> None:
@@ -189,9 +189,9 @@ def test_what_a_correct_sample_cost(reader: Connection) -> None:
     assert first.usd == spent / 1e6
     assert first.usd_per_correct == pytest.approx(spent / 1e6 / accepted)
     assert to_json(status)["plans"][0]["usd_per_correct"] == first.usd_per_correct
-    text = screen(status)
-    assert "$ a correct" in text
-    assert cost(first.usd_per_correct) in text
+    text = format_status(status)
+    assert "$ per 1,000 correct" in text
+    assert per_thousand(first.usd_per_correct) in text
     assert replace(first, accepted=0).usd_per_correct is None
 
 
@@ -216,3 +216,32 @@ def test_plans_that_share_their_samples_cost_as_much_a_correct_one_whoever_paid(
 )
 def test_a_cost_is_shown_in_three_figures(usd, said) -> None:
     assert cost(usd) == said
+
+
+@pytest.mark.parametrize(
+    ("usd", "said"),
+    [
+        (None, "–"),
+        (0.0, "$0"),
+        (2.5, "$2,500.00"),
+        (0.0069, "$6.90"),
+        (0.0000953, "$0.095"),
+        (4e-8, "$0.0000400"),
+    ],
+)
+def test_the_cost_of_a_thousand(usd, said) -> None:
+    assert per_thousand(usd) == said
+
+
+def test_the_status_text_says_how_the_daemon_is(writer: Connection) -> None:
+    def head(now: int, alive: bool) -> list[str]:
+        return format_status(read_status(writer, now, lambda pid: alive)).splitlines()[:3]
+
+    assert head(NOW, True)[0].startswith(f"daemon running for 2h14m (pid {PID}, loop lag ")
+    assert head(NOW, False)[0::2] == [
+        "daemon down",
+        "! the daemon died; `coterie run` resumes where it stopped",
+    ]
+    assert head(NOW, False)[1].endswith("; 1 request possibly billed without an answer")
+    writer.execute("UPDATE boot SET ended_at = ?, exit_reason = 'nothing is left to do'", (NOW - MINUTE,))
+    assert head(NOW, False)[0] == "daemon stopped 1m00s ago: nothing is left to do"

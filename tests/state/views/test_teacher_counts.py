@@ -6,7 +6,7 @@ import pytest
 
 from state.database import open_reader, open_writer
 from state.views import teacher_counts as module
-from state.views.teacher_counts import Tally, tally
+from state.views.teacher_counts import TeacherCounts, continue_counting
 from tests.tui.seeded import seed
 
 
@@ -32,10 +32,10 @@ def test_a_teachers_correct_samples_are_counted_in_windows(
     monkeypatch.setattr(module, "WINDOW", 100)
     expected = counted(path)
     connection = open_reader(path)
-    found, steps = Tally(), 0
+    found, steps = TeacherCounts(), 0
     while not found.whole or not steps:
         assert found.usd_per_correct(1) is None  # not before all are counted
-        found = tally(connection, found, 0.0)
+        found = continue_counting(connection, found, 0.0)
         steps += 1
     assert steps > 3
     assert {key: found.correct(key) for key in expected} == expected
@@ -52,7 +52,7 @@ def test_verdicts_that_come_late_are_counted_once(path: Path, monkeypatch: pytes
         "UPDATE sample SET state = 'open', verdict = NULL WHERE id % 7 = 0"
     )  # long ago, as in a batch
     connection = open_reader(path)
-    found = tally(connection, Tally(), 5.0)
+    found = continue_counting(connection, TeacherCounts(), 5.0)
     assert found.whole
     assert {key: found.correct(key) for key in counted(path)} == counted(path)
     before = sum(counted(path).values())
@@ -60,7 +60,7 @@ def test_verdicts_that_come_late_are_counted_once(path: Path, monkeypatch: pytes
     writer.execute("UPDATE sample SET state = 'failed' WHERE id % 7 = 0 AND id % 14 <> 0")
     writer.close()
     for _ in range(len(found.waiting) // 40 + 1):  # so many readings look at all that wait
-        found = tally(connection, found, 5.0)
+        found = continue_counting(connection, found, 5.0)
     connection.close()
     assert {key: found.correct(key) for key in counted(path)} == counted(path)
     assert sum(counted(path).values()) > before
@@ -69,7 +69,7 @@ def test_verdicts_that_come_late_are_counted_once(path: Path, monkeypatch: pytes
 def test_nothing_accepted_has_no_price(tmp_path: Path) -> None:
     open_writer(tmp_path / "state.db").close()
     connection = open_reader(tmp_path / "state.db")
-    found = tally(connection, Tally(), 1.0)
+    found = continue_counting(connection, TeacherCounts(), 1.0)
     connection.close()
     assert found.whole
     assert found.usd_per_correct(1) is None

@@ -2,19 +2,18 @@ from __future__ import annotations
 
 import pytest
 
-from state.boots import end_boot, start_boot
 from state.claims import open_samples
 from state.commands import pending, send, wait_for
-from state.database import session
-from state.events import PulseRow, write_pulse
-from state.heartbeat import PulseData
+from state.daemon_sessions import end_session, start_session
+from state.enums import Outcome, SampleState
+from state.heartbeat import HeartbeatData, HeartbeatRow, write_heartbeat
+from state.orm import orm_session
 from state.outcomes import SampleEnd
-from state.tables import Outcome, SampleState
 from tests.state.world import World, check_counts, ending, stored
 
 
 def start(world: World):
-    return start_boot(world.path, pid=7, pid_started=1.5, host="here", version="0.1", config={"a": 1})
+    return start_session(world.path, pid=7, pid_started=1.5, host="here", version="0.1", config={"a": 1})
 
 
 @pytest.mark.parametrize("died", ["claimed", "sent again", "stored", "failed", "released"])
@@ -35,7 +34,7 @@ def test_what_a_crash_leaves_behind(world: World, died: str) -> None:
     assert found.unknown_attempts == (1 if lost else 0)
     assert not found.previous_ended
     unknown = world.rows("SELECT cost_micros, reason FROM attempt WHERE outcome = 'unknown'")
-    assert unknown == ([(lost, "the daemon died before an answer")] if lost else [])
+    assert unknown == ([(lost, "the daemon died before an answer arrived")] if lost else [])
     assert world.row("SELECT count(*) FROM attempt WHERE outcome IS NULL") == (0,)
     assert world.row("SELECT reserved_micros, spent_micros FROM plan") == (0, 7 if died == "stored" else lost)
     waiting = open_samples(world.connection, plan, 0, 10)
@@ -76,8 +75,8 @@ def test_a_crash_with_attempts_of_several_teachers_and_plans(world: World) -> No
 
 def test_an_end_in_order_is_remembered(world: World) -> None:
     boot = start(world).id
-    write_pulse(world.connection, [PulseRow(boot_id=boot, state="running", data=PulseData())])
-    end_boot(world.connection, boot, "nothing is left to do")
+    write_heartbeat(world.connection, [HeartbeatRow(boot_id=boot, state="running", data=HeartbeatData())])
+    end_session(world.connection, boot, "nothing is left to do")
     assert world.row("SELECT exit_reason, ended_at >= started_at FROM boot WHERE id = ?", boot) == (
         *("nothing is left to do", 1),
     )
@@ -95,7 +94,7 @@ def test_a_start_keeps_who_it_was(world: World) -> None:
 def test_a_start_that_fails_half_way_changes_nothing(world: World) -> None:
     world.claim(world.plan(), 2)
     before = world.rows("SELECT * FROM attempt"), world.rows("SELECT * FROM teacher")
-    with pytest.raises(ZeroDivisionError), session(world.path) as opened:
+    with pytest.raises(ZeroDivisionError), orm_session(world.path) as opened:
         opened.connection().exec_driver_sql("UPDATE attempt SET outcome = 'unknown'")
         raise ZeroDivisionError
     assert (world.rows("SELECT * FROM attempt"), world.rows("SELECT * FROM teacher")) == before

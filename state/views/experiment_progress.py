@@ -1,4 +1,4 @@
-"""How far plans and students are, by name: what an experiment's progress is told from. Reads counters alone."""
+"""Progress of plans and students by name, for an experiment's progress. Reads only counters."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from state.views.rows import first, loaded, rows, snapshot
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PlanStanding:
-    """An active plan on one task; `ended` counts samples that are stored, failed or not needed any more."""
+class PlanProgress:
+    """An active plan on one task; `ended` counts samples that are stored, failed or no longer needed."""
 
     id: int
     name: str
     task: str
-    recipe: str
+    fingerprint: str
     wanted: int
     ended: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunStanding:
+class RunProgress:
     """The newest run of a student on one scope."""
 
     id: int
@@ -35,19 +35,19 @@ class RunStanding:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
-    """All of them, with the configuration of the last start."""
+class ExperimentProgress:
+    """All plans and runs, with the configuration of the last daemon session."""
 
     config: dict[str, Any]
     tasks: tuple[str, ...]
-    plans: dict[tuple[str, str], PlanStanding]
+    plans: dict[tuple[str, str], PlanProgress]
     """By plan and task."""
-    runs: dict[tuple[str, str], RunStanding]
+    runs: dict[tuple[str, str], RunProgress]
     """By student and scope."""
 
 
-def read_standing(connection: Connection) -> Standing:
-    """Reads it in one snapshot; the cost does not grow with the samples."""
+def read_experiment_progress(connection: Connection) -> ExperimentProgress:
+    """Reads it in one snapshot; the cost does not depend on the number of samples."""
     with snapshot(connection):
         boot = first(connection, "SELECT config FROM boot ORDER BY id DESC LIMIT 1")
         tasks = rows(connection, "SELECT name FROM task WHERE active = 1 ORDER BY id")
@@ -61,17 +61,17 @@ def read_standing(connection: Connection) -> Standing:
             "SELECT id, student, scope, state, step, steps, coalesce(error, '') FROM run"
             " WHERE id IN (SELECT max(id) FROM run GROUP BY student, scope)",
         )
-    return Standing(
+    return ExperimentProgress(
         config=loaded(boot[0], dict) if boot is not None else {},
         tasks=tuple(name for (name,) in tasks),
         plans={
-            (row[1], row[2]): PlanStanding(
-                id=row[0], name=row[1], task=row[2], recipe=row[3], wanted=row[4], ended=row[5]
+            (row[1], row[2]): PlanProgress(
+                id=row[0], name=row[1], task=row[2], fingerprint=row[3], wanted=row[4], ended=row[5]
             )
             for row in plans
         },
         runs={
-            (row[1], row[2]): RunStanding(
+            (row[1], row[2]): RunProgress(
                 id=row[0], student=row[1], scope=row[2], state=row[3], step=row[4], steps=row[5], error=row[6]
             )
             for row in runs

@@ -1,4 +1,4 @@
-"""What a student could read: stored rationales with their questions, and the questions themselves."""
+"""Candidates for training data: graded samples with their questions, and the questions themselves."""
 
 from __future__ import annotations
 
@@ -36,17 +36,28 @@ class StoredQuestion:
     gold: str
 
 
+@dataclass(frozen=True, slots=True)
+class PlanSource:
+    """A plan that a student may read."""
+
+    id: int
+    name: str
+    task_id: int
+    split: str
+    strategy: str
+
+
 _SELECT = (
     "SELECT DISTINCT s.id, s.question_id, q.text, q.gold, s.rationale, s.extracted, s.verdict, s.finish_reason,"
     " s.flags, q.task_id, te.name, s.replicate FROM "
 )
-_ORDER = " ORDER BY q.task_id, s.question_id, s.replicate, s.id"  # not by position: a file may be sorted anew
+_ORDER = " ORDER BY q.task_id, s.question_id, s.replicate, s.id"  # not by position: a file may be re-sorted
 
 
 def stored_samples(
     connection: Connection, plan_ids: Sequence[int], teachers: Sequence[str]
 ) -> list[StoredSample]:
-    """Graded samples of some plans by teachers whose output may be trained on, by question and replicate."""
+    """Graded samples of plans, by the given teachers, ordered by question and replicate."""
     rows = connection.execute(
         _SELECT + "plan p JOIN sample s ON s.task_id = p.task_id AND s.split = p.split"
         " AND s.recipe = p.recipe AND s.replicate < p.rationales"
@@ -60,7 +71,7 @@ def stored_samples(
 
 
 def samples_of_run(connection: Connection, run_id: int) -> list[StoredSample]:
-    """The samples a run's student reads, in the same order."""
+    """The samples in a run's training set, in the same order."""
     rows = connection.execute(
         _SELECT + "run_sample r JOIN sample s ON s.id = r.sample_id"
         " JOIN question q ON q.id = s.question_id JOIN teacher te ON te.id = s.teacher_id WHERE r.run_id = ?"
@@ -70,8 +81,19 @@ def samples_of_run(connection: Connection, run_id: int) -> list[StoredSample]:
     return [_sample(row) for row in rows]
 
 
-def made_by(connection: Connection, sample_ids: Sequence[int]) -> dict[int, str]:
-    """Who wrote each sample, as "teacher (model)": one that fell back is in the same plan as the others."""
+def active_task_ids(connection: Connection) -> dict[str, int]:
+    """The ids of the configured tasks, by name."""
+    return dict(connection.execute("SELECT name, id FROM task WHERE active = 1").fetchall())
+
+
+def active_plans(connection: Connection) -> list[PlanSource]:
+    """The configured plans, as sources of training data."""
+    rows = connection.execute("SELECT id, name, task_id, split, strategy FROM plan WHERE active = 1")
+    return [PlanSource(*row) for row in rows]
+
+
+def teacher_labels(connection: Connection, sample_ids: Sequence[int]) -> dict[int, str]:
+    """The author of each sample, as "teacher (model)": a fallback teacher's samples are in the same plan."""
     return dict(
         connection.execute(
             "SELECT s.id, t.name || ' (' || t.model || ')' FROM json_each(?) j CROSS JOIN sample s ON s.id = j.value"
@@ -99,13 +121,13 @@ def _sample(row: tuple[Any, ...]) -> StoredSample:
 
 
 def labels_of_run(connection: Connection, run_id: int) -> dict[int, str]:
-    """The answers that stand in for gold ones in a run, by question; empty where gold ones count."""
+    """The pseudo-labels of a run, by question; empty if it trains on gold answers."""
     rows = connection.execute("SELECT question_id, answer FROM run_label WHERE run_id = ?", (run_id,))
     return dict(rows.fetchall())
 
 
 def stored_questions(connection: Connection, task_id: int, split: str) -> list[StoredQuestion]:
-    """Active questions of a split, in order."""
+    """The active questions of a split, in order."""
     rows = connection.execute(
         "SELECT id, text, gold FROM question WHERE task_id = ? AND split = ? AND active = 1 ORDER BY position",
         (task_id, split),

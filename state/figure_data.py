@@ -1,4 +1,4 @@
-"""What the report's figures are drawn from: courses over epochs, pass rates of questions, answers question by question."""
+"""Data of the report's figures: learning curves, pass rates of questions, and answers by question."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from state.sqlite import Connection
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Course:
-    """A finished run's dev accuracy (0 to 1) by epoch, on one task."""
+class LearningCurve:
+    """Dev accuracy (0 to 1) of a finished run by epoch, on one task."""
 
     run_id: int
     student: str
@@ -21,44 +21,43 @@ class Course:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PassRates:
-    """How many training questions of a plan have which share of correct rationales: `counts[i]` that of i / (len - 1).
+    """A histogram of a plan's training questions by their share of correct rationales: `counts[i]` for i / (len - 1).
 
-    As many shares as there can be: with D = 8 the nine from 0 to 8 of 8. A question that was asked more or less often
-    counts with the nearest one.
+    With D = 8 it has nine bins, from 0 to 8 of 8. A question with more or fewer rationales counts in the nearest bin.
     """
 
     plan: str
     task: str
     counts: tuple[int, ...]
-    recipe: str = ""
-    """Plans of one recipe on a task share their samples."""
+    fingerprint: str = ""
+    """Plans of one fingerprint on a task share their samples."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Measures:
-    """All of them, read once."""
+class FigureData:
+    """All of it, read once."""
 
-    courses: tuple[Course, ...]
+    curves: tuple[LearningCurve, ...]
     pass_rates: tuple[PassRates, ...]
-    hits: dict[
+    answers: dict[
         tuple[int, str], dict[int, bool]
     ]  # (run, task) -> question id -> whether it was answered correctly
 
 
 MOST_SHARES = 20
-"""Rationales a question beyond which shares are told in tenths."""
+"""With more rationales per question than this, the bins are tenths."""
 
 
-def read_measures(connection: Connection) -> Measures:
-    """Reads them; costs a pass over the samples and the test predictions."""
-    return Measures(
-        courses=tuple(_courses(connection)),
+def read_figure_data(connection: Connection) -> FigureData:
+    """Reads it; costs a pass over the samples and the test predictions."""
+    return FigureData(
+        curves=tuple(_curves(connection)),
         pass_rates=tuple(_pass_rates(connection)),
-        hits=_hits(connection),
+        answers=_answers(connection),
     )
 
 
-def _courses(connection: Connection) -> list[Course]:
+def _curves(connection: Connection) -> list[LearningCurve]:
     rows = connection.execute(
         "SELECT r.id, r.student, t.name, e.epoch, e.accuracy FROM evaluation e JOIN run r ON r.id = e.run_id"
         " JOIN task t ON t.id = e.task_id WHERE e.split = 'dev' AND r.state = 'done' AND t.active = 1"
@@ -68,7 +67,7 @@ def _courses(connection: Connection) -> list[Course]:
     for run, student, task, epoch, accuracy in rows:
         found[run, student, task].append((epoch, accuracy))
     return [
-        Course(
+        LearningCurve(
             run_id=run,
             student=student,
             task=task,
@@ -93,15 +92,15 @@ def _pass_rates(connection: Connection) -> list[PassRates]:
         (MOST_SHARES,),
     ).fetchall()
     found: dict[tuple[str, str, str], list[int]] = {}
-    for plan, task, recipe, parts, place, count in rows:
-        found.setdefault((plan, task, recipe), [0] * (parts + 1))[place] = count
+    for plan, task, fingerprint, parts, place, count in rows:
+        found.setdefault((plan, task, fingerprint), [0] * (parts + 1))[place] = count
     return [
-        PassRates(plan=plan, task=task, counts=tuple(counts), recipe=recipe)
-        for (plan, task, recipe), counts in found.items()
+        PassRates(plan=plan, task=task, counts=tuple(counts), fingerprint=fingerprint)
+        for (plan, task, fingerprint), counts in found.items()
     ]
 
 
-def _hits(connection: Connection) -> dict[tuple[int, str], dict[int, bool]]:
+def _answers(connection: Connection) -> dict[tuple[int, str], dict[int, bool]]:
     rows = connection.execute(
         "SELECT p.run_id, t.name, p.question_id, p.correct FROM prediction p JOIN run r ON r.id = p.run_id"
         " JOIN question q ON q.id = p.question_id JOIN task t ON t.id = q.task_id"

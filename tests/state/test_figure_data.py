@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from state.measures import read_measures
+from state.figure_data import read_figure_data
 from tests.state.world import World
 
 
@@ -32,11 +32,11 @@ def done_run(world: World, key: int, state: str = "done") -> None:
 def test_courses_and_hits_are_those_of_finished_runs(world: World) -> None:
     done_run(world, 1)
     done_run(world, 2, "failed")
-    found = read_measures(world.connection)
-    (course,) = found.courses
-    assert (course.run_id, course.task) == (1, "t")
-    assert (course.epochs, course.accuracy) == ((1.0, 2.0), (0.25, 0.5))  # by step, of dev
-    assert found.hits == {(1, "t"): {1: True, 2: False}}  # of test
+    found = read_figure_data(world.connection)
+    (curve,) = found.curves
+    assert (curve.run_id, curve.task) == (1, "t")
+    assert (curve.epochs, curve.accuracy) == ((1.0, 2.0), (0.25, 0.5))  # by step, of dev
+    assert found.answers == {(1, "t"): {1: True, 2: False}}  # of test
 
 
 def test_pass_rates_are_shares_of_each_questions_rationales(world: World) -> None:
@@ -47,22 +47,22 @@ def test_pass_rates_are_shares_of_each_questions_rationales(world: World) -> Non
     world.store(second, correct=False)
     third = world.row("SELECT id FROM question ORDER BY position DESC LIMIT 1")[0]
     world.connection.execute("UPDATE sample SET verdict = 1 WHERE question_id = ?", (third,))
-    (rates,) = read_measures(world.connection).pass_rates
+    (rates,) = read_figure_data(world.connection).pass_rates
     assert (rates.plan, rates.task, rates.counts) == ("p", "t", (0, 2, 1))  # none, a half, all
 
 
 def test_pass_rates_have_as_many_shares_as_there_can_be(world: World) -> None:
     world.store(world.claim(world.plan(rationales=8), 24))
-    (rates,) = read_measures(world.connection).pass_rates
+    (rates,) = read_figure_data(world.connection).pass_rates
     assert rates.counts == (0,) * 8 + (3,)  # no share of eighths is without a place of its own
     ids = [key for (key,) in world.rows("SELECT id FROM sample WHERE replicate < 3")]
     world.connection.execute(f"UPDATE sample SET verdict = 0 WHERE id IN ({','.join(map(str, ids))})")
-    (rates,) = read_measures(world.connection).pass_rates
+    (rates,) = read_figure_data(world.connection).pass_rates
     assert rates.counts[5] == 3
     world.store(world.claim(world.plan("wide", rationales=30), 66))
-    assert [len(each.counts) for each in read_measures(world.connection).pass_rates] == [9, 11]
+    assert [len(each.counts) for each in read_figure_data(world.connection).pass_rates] == [9, 11]
 
 
 def test_one_rationale_a_question_is_no_pass_rate(world: World) -> None:
     world.store(world.claim(world.plan(rationales=1), 3))
-    assert read_measures(world.connection).pass_rates == ()
+    assert read_figure_data(world.connection).pass_rates == ()

@@ -1,11 +1,12 @@
-"""Questions that are to be asked again: the rows of `need`.
+"""Questions to be sampled again: the rows of `need`.
 
-A question of a plan with `want` stands there when it has had its share of the base, still has replicates
-left, and when even all of its rationales that are open (in flight, or without a verdict yet) would not
-bring it to `want` correct ones; not where it has a correct sample of the plan's recipe `unless`. So nothing
-is sent before it is known to be needed, and a question that is done, or waits for a verdict, costs nothing.
-The rows follow from the samples; they are kept in the transaction that changes those, and made anew with
-a plan's counters. A plan's `wanted` counts them.
+A plan with `want` samples a question again when the question has had its `base` rationales, has replicates left, and
+would not reach `want` correct ones even if all its open rationales (in flight or not yet graded) were correct. A
+question with a correct sample of the fingerprint `unless` is left out. So no request is sent before it is known to
+be needed, and a question that is done, or waits for a verdict, costs nothing.
+
+The rows follow from the samples: they change in the same transaction, and are rebuilt with a plan's counters.
+A plan's `wanted` includes them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Iterable
 from state.sqlite import Connection
 
 PENDING = "(s.state = 'open' OR (s.state = 'stored' AND s.verdict IS NULL))"
-"""Whether a sample `s` may still prove correct."""
+"""Whether a sample `s` may still turn out correct."""
 
 _TRIED = (
     "INSERT INTO need (plan_id, question_id, tries, correct)"
@@ -30,8 +31,10 @@ _MISSING = (
 )
 
 
-def refresh(connection: Connection, task_id: int, split: str, recipe: str, questions: Iterable[int]) -> None:
-    """After samples of some questions began or ended: whether each is to be asked again, by every plan that looks at the recipe."""
+def refresh_needs(
+    connection: Connection, task_id: int, split: str, recipe: str, questions: Iterable[int]
+) -> None:
+    """Updates the rows of some questions after their samples began or ended, for every plan that depends on them."""
     plans = connection.execute(
         "SELECT id FROM plan WHERE task_id = ?1 AND split = ?2 AND want > 0 AND (recipe = ?3 OR unless = ?3)",
         (task_id, split, recipe),
@@ -56,8 +59,8 @@ def refresh(connection: Connection, task_id: int, split: str, recipe: str, quest
             )
 
 
-def rebuild(connection: Connection, plan: int) -> int:
-    """Makes a plan's rows anew from its samples; returns how many there are. Costs a pass over the samples."""
+def rebuild_needs(connection: Connection, plan: int) -> int:
+    """Rebuilds a plan's rows from its samples; returns how many there are. Costs a pass over the samples."""
     connection.execute("DELETE FROM need WHERE plan_id = ?", (plan,))
     return connection.execute(
         _TRIED + " FROM plan p CROSS JOIN question q CROSS JOIN sample s"
