@@ -1,54 +1,48 @@
-"""What of a new configuration a running daemon can take over, and how it differs from the old one. Pure.
+"""The part of a new configuration that a running daemon can take over, and its differences from the old one. Pure.
 
-The place of things (`[state]`), what was opened at the start (`http`, `log_file`, `devices`) and the
-processes of built-in teachers stay as they are until the next start; everything else is taken over.
+Each field of the models says itself what happens when it changes (`engine.config.base.Change`); a field without a mark
+takes effect at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from engine.config import Config, TeacherConfig, resolved
+from engine.config.base import Change, Section, fields_marked
 
-AT_START = ("http", "devices", "log_file", "shared_limits")
-BUILTIN_AT_START = ("step_error_rate", "latency_ms", "fault")
-BUILTIN_LIMITS = ("requests_per_minute", "tokens_per_minute", "concurrency")
-ADDRESS = ("base_url", "model", "dialect", "headers", "extra_body", "timeout_seconds")
-"""What a teacher's client is made of."""
+S = TypeVar("S", bound=Section)
 
 
 def takeable(
     now: Config, wanted: Config, running: Mapping[str, TeacherConfig]
 ) -> tuple[Config, tuple[str, ...]]:
-    """The part of `wanted` that can be in force at once, and the names of what has to wait.
+    """The configuration that can be in force at once, and the names of the settings that wait for a restart.
 
     Args:
         now: the configuration in force.
-        wanted: the one that was read.
-        running: every teacher this daemon ever opened, as it runs.
+        wanted: the new one.
+        running: every teacher that this daemon session opened, as it runs.
     """
-    later = [
-        f"[state] {name}"
-        for name in ("url", "runs")
-        if getattr(now.state, name) != getattr(wanted.state, name)
-    ]
-    stay = {name: getattr(now.daemon, name) for name in AT_START}
-    later += [f"[daemon] {name}" for name in AT_START if stay[name] != getattr(wanted.daemon, name)]
+    state, later = _kept(now.state, wanted.state, "[state]")
+    daemon, waits = _kept(now.daemon, wanted.daemon, "[daemon]")
+    later += waits
     teachers = {}
     for name, teacher in wanted.teachers.items():
         before = running.get(name)
         teachers[name], waits = (teacher, []) if before is None else _teacher(before, teacher)
         later += [f"teachers.{name}.{field}" for field in waits]
-    config = wanted.model_copy(
-        update={
-            "state": now.state,
-            "daemon": wanted.daemon.model_copy(update=stay),
-            "teachers": teachers,
-        }
-    )
+    config = wanted.model_copy(update={"state": state, "daemon": daemon, "teachers": teachers})
     config._folder = now.folder
     return config, tuple(later)
+
+
+def _kept(now: S, wanted: S, title: str) -> tuple[S, list[str]]:
+    """A section with the old values of the fields that wait for a restart, and the names of those that differ."""
+    kept = {name: getattr(now, name) for name in fields_marked(type(now), Change.RESTART)}
+    differ = [f"{title} {name}" for name, value in kept.items() if value != getattr(wanted, name)]
+    return wanted.model_copy(update=kept), differ
 
 
 def _teacher(before: TeacherConfig, wanted: TeacherConfig) -> tuple[TeacherConfig, list[str]]:
@@ -58,24 +52,29 @@ def _teacher(before: TeacherConfig, wanted: TeacherConfig) -> tuple[TeacherConfi
         return before, ["dialect"]  # requests and batches are sent by different parts
     if not wanted.builtin:
         return wanted, []
-    waits = [name for name in BUILTIN_AT_START if getattr(before, name) != getattr(wanted, name)]
-    limits = [name for name in BUILTIN_LIMITS if getattr(before, name) != getattr(wanted, name)]
-    said = [*waits, *(f"{name} of its own server" for name in limits)]
-    return wanted.model_copy(update={name: getattr(before, name) for name in waits}), said
+    waits = _differing(before, wanted, Change.SERVER)
+    limits = _differing(before, wanted, Change.SERVER_LIMIT)
+    names = [*waits, *(f"{name} of its own server" for name in limits)]
+    return wanted.model_copy(update={name: getattr(before, name) for name in waits}), names
+
+
+def _differing(one: TeacherConfig, other: TeacherConfig, mark: Change) -> list[str]:
+    """The fields with this mark that differ."""
+    return [name for name in fields_marked(TeacherConfig, mark) if getattr(one, name) != getattr(other, name)]
 
 
 def readdressed(before: TeacherConfig, now: TeacherConfig) -> bool:
-    """Whether requests go elsewhere, or in another form."""
-    return any(getattr(before, name) != getattr(now, name) for name in ADDRESS)
+    """Whether requests go to another place, or have another form."""
+    return bool(_differing(before, now, Change.RECONNECT))
 
 
 def differences(old: Config, new: Config) -> tuple[str, ...]:
-    """Names of the settings that differ, as a person writes them, in the order of the file."""
+    """Names of the settings that differ, as they are written in the file, in its order."""
     return tuple(_differences(_by_name(resolved(old)), _by_name(resolved(new)), ""))
 
 
 def _by_name(config: dict[str, Any]) -> dict[str, Any]:
-    """Plans and students by their names, so that an order of their own makes no difference."""
+    """The configuration with plans and students by name, so that their order makes no difference."""
     lists = {key: {item["name"]: item for item in config[key]} for key in ("plans", "students")}
     return {**config, **lists}
 

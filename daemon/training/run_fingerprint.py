@@ -1,56 +1,20 @@
-"""The identity of what a run's student becomes: what decides that it is another student, and what does not.
+"""The fingerprint of a run: the identity of the student that it makes.
 
-Invariants: a newer program gives an older run's settings the recipe that they had, so it does not train anew what is
-trained; settings that came later count only where they are used.
+Each field of a student's configuration says itself whether it is part of it (`engine.config.base.Identity`). Invariants: a
+newer program gives the settings of an older run the same fingerprint, so it trains nothing twice; a setting that was added
+later is part of it only if it is not at its default.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from daemon.sampling.plans import ActivePlan
 from engine.config import StudentConfig
-
-NOT_THE_STUDENT: Mapping[str, set[str]] = {
-    "student": {"name", "train_at", "priority"},
-    "training": {
-        *("devices", "checkpoint_steps", "keep_checkpoints", "offload", "activation_checkpointing"),
-        *("loss_chunk", "attention", "compile", "liger"),
-        *("hostfile", "launcher", "launcher_arguments", "master_address", "master_port", "tracker"),
-    },
-    "evaluation": {"batching", "server_url", "server_command", "server_concurrency"},
-}
-"""Settings that do not change what the student becomes: changing them starts no new run."""
-FIRST_SETTINGS: Mapping[str, frozenset[str]] = {
-    "": frozenset(
-        ("base", "method", "tasks", "plans", "rationales", "scope", "curation", "training", "evaluation")
-    ),
-    "curation": frozenset(
-        ("keep", "drop_duplicates", "drop_truncated", "max_characters", "drop_test_overlap")
-    ),
-    "training": frozenset(
-        ("zero_stage", "epochs", "steps", "learning_rate", "warmup", "schedule", "final_learning_rate")
-        + (
-            "weight_decay",
-            "beta1",
-            "beta2",
-            "clip",
-            "lora_rank",
-            "lora_alpha",
-            "batch_tokens",
-            "accumulation",
-        )
-        + ("max_length", "precision", "seed")
-    ),
-    "evaluation": frozenset(
-        ("every_epochs", "dev_evaluations", "best", "patience", "max_new_tokens", "batch_size", "grader")
-    ),
-}
-"""The settings of version 0.1. One that came later counts only where it is not at its default: a newer program does not
-train anew what an older one has trained."""
+from engine.config.base import Identity, Section, default_of, fields_marked
 
 
 def run_fingerprint(student: StudentConfig, plans: Sequence[ActivePlan], digests: Sequence[str]) -> str:
@@ -61,13 +25,9 @@ def run_fingerprint(student: StudentConfig, plans: Sequence[ActivePlan], digests
         plans: whose samples are read.
         digests: of the tasks' questions, in order.
     """
-    settings = student.model_dump(mode="json", exclude=NOT_THE_STUDENT["student"])
-    for section in ("training", "evaluation"):
-        for name in NOT_THE_STUDENT[section]:
-            del settings[section][name]
-    if not settings["evaluation"]["samples"]:
-        settings["evaluation"].pop("temperature")
-    _without_later(settings)
+    settings = _part_of_the_student(student)
+    if not settings["evaluation"].get("samples"):
+        settings["evaluation"].pop("temperature", None)
     seen = {
         "student": settings,
         "plans": sorted({plan.recipe for plan in plans}) if student.method != "fine-tune" else [],
@@ -76,10 +36,15 @@ def run_fingerprint(student: StudentConfig, plans: Sequence[ActivePlan], digests
     return hashlib.blake2b(json.dumps(seen, sort_keys=True).encode(), digest_size=12).hexdigest()
 
 
-def _without_later(settings: dict[str, Any]) -> None:
-    """Takes later settings that are at their default out."""
-    usual = StudentConfig(name="x").model_dump(mode="json")
-    for section, names in FIRST_SETTINGS.items():
-        table, default = (settings[section], usual[section]) if section else (settings, usual)
-        for name in [name for name in table if name not in names and table[name] == default[name]]:
-            del table[name]
+def _part_of_the_student(section: Section) -> dict[str, Any]:
+    """The settings of a section that decide what the student becomes, as their marks say, as JSON values."""
+    values, model = section.model_dump(mode="json"), type(section)
+    usual = {name: default_of(model, name) for name in fields_marked(model, Identity.IF_SET)}
+    later = {name for name, default in usual.items() if getattr(section, name) != default}
+    return {
+        name: _part_of_the_student(value)
+        if isinstance(value := getattr(section, name), Section)
+        else values[name]
+        for name in fields_marked(model, Identity.ALWAYS, Identity.IF_SET)
+        if name not in usual or name in later
+    }

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from engine.config.base import HEADER_PATTERN, Money, Positive, Section
+from engine.config.base import HEADER_PATTERN, Change, Identity, Money, Positive, Section
 from engine.config.json_values import json_table
 
 DialectName = Literal[
@@ -36,16 +36,16 @@ LOGPROBS = (*CHOICES, "openai-responses", "openai-batch")
 class TeacherConfig(Section):
     """A teacher API."""
 
-    builtin: bool = False
+    builtin: Annotated[bool, Change.RESTART] = False
     """Start the built-in teacher server on a free loopback port and use it."""
 
-    dialect: DialectName = "openai-chat"
+    dialect: Annotated[DialectName, Identity.ALWAYS, Change.RECONNECT] = "openai-chat"
     """The form of the API's requests and answers."""
 
-    base_url: str = ""
+    base_url: Annotated[str, Change.RECONNECT] = ""
     """Where the API is, up to and without `/chat/completions`, `/responses` or `/messages`, such as `https://api.openai.com/v1` or `https://api.anthropic.com/v1`. A query, such as Azure's `?api-version=2024-10-21`, is kept."""
 
-    model: str
+    model: Annotated[str, Identity.ALWAYS, Change.RECONNECT]
     """The model, as the API names it."""
 
     api_key_env: str = ""
@@ -63,13 +63,13 @@ class TeacherConfig(Section):
     proxy: str = ""
     """HTTP proxy, such as `http://proxy.example:3128`; those of the environment are not used."""
 
-    concurrency: Positive | None = None
+    concurrency: Annotated[Positive | None, Change.SERVER_LIMIT] = None
     """At most so many requests in flight for each key; unset: discovered. With `openai-batch`: so many batches; unset: 8."""
 
-    requests_per_minute: Positive | None = None
+    requests_per_minute: Annotated[Positive | None, Change.SERVER_LIMIT] = None
     """Limit of each key; unset: discovered from the answers. One that is set too high is found out."""
 
-    tokens_per_minute: Positive | None = None
+    tokens_per_minute: Annotated[Positive | None, Change.SERVER_LIMIT] = None
     """Limit of each key over prompt and completion tokens; unset: discovered."""
 
     input_tokens_per_minute: Positive | None = None
@@ -102,16 +102,20 @@ class TeacherConfig(Section):
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 8
     """Tries of one request that fail with transient or malformed answers before the sample is given up."""
 
-    timeout_seconds: Annotated[float, Field(gt=0)] = 1800.0
+    timeout_seconds: Annotated[float, Field(gt=0), Change.RECONNECT] = 1800.0
     """Longest wait for one answer. Generous: a short one throws away answers that were paid for."""
 
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: Annotated[dict[str, str], Change.RECONNECT] = Field(default_factory=dict)
     """Further HTTP headers, such as `OpenAI-Organization`."""
 
-    extra_body: Annotated[dict[str, object], AfterValidator(json_table)] = Field(default_factory=dict)
+    extra_body: Annotated[
+        dict[str, object], AfterValidator(json_table), Identity.ALWAYS, Change.RECONNECT
+    ] = Field(default_factory=dict)
     """Further fields of the request body, such as `reasoning_effort` or `thinking = { type = "enabled", budget_tokens = 2000 }`; part of what makes a plan itself."""
 
-    omit: list[Literal["temperature", "top_p", "seed", "stop"]] = Field(default_factory=list)
+    omit: Annotated[list[Literal["temperature", "top_p", "seed", "stop"]], Identity.ALWAYS] = Field(
+        default_factory=list
+    )
     """Fields that are not sent, for models that refuse them, as many reasoning models do `temperature`; part of what makes a plan itself."""
 
     batch_discount: Annotated[float, Field(ge=0, le=1)] = 0.5
@@ -126,13 +130,13 @@ class TeacherConfig(Section):
     batch_poll_seconds: Annotated[float, Field(gt=0)] | None = None
     """`openai-batch`: seconds until a batch is first looked at; waits grow from there to 15 times as much. Unset: 60, and 1 for the built-in teacher."""
 
-    step_error_rate: Annotated[float, Field(ge=0, le=1)] = 0.10
+    step_error_rate: Annotated[float, Field(ge=0, le=1), Change.SERVER] = 0.10
     """Built-in teacher: how often a step of its reasoning goes wrong."""
 
-    latency_ms: Annotated[float, Field(ge=0)] = 40.0
+    latency_ms: Annotated[float, Field(ge=0), Change.SERVER] = 40.0
     """Built-in teacher: mean time to answer."""
 
-    fault: str = ""
+    fault: Annotated[str, Change.SERVER] = ""
     """Built-in teacher: faults to inject, such as `500=0.02,reset=0.01`."""
 
     @model_validator(mode="after")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from daemon.catalog.config_diff import ADDRESS, differences, readdressed, takeable
+from daemon.catalog.config_diff import differences, readdressed, takeable
 from engine.config import Config, TeacherConfig
+from engine.config.base import Change, Section, fields_marked
 from tests.daemon.parts import config_of
 
 FOLDER = Path("/somewhere")
@@ -94,7 +95,7 @@ def test_what_makes_another_address() -> None:
         "extra_body": {"a": 1},
         "timeout_seconds": 3.0,
     }
-    assert set(ADDRESS) >= set(other)
+    assert set(fields_marked(TeacherConfig, Change.RECONNECT)) >= set(other)
     for name, value in other.items():
         assert readdressed(before, before.model_copy(update={name: value})), name
 
@@ -119,3 +120,37 @@ def test_differences_are_named_as_they_are_written() -> None:
         "students.s.training.epochs",
         "tasks.t (gone)",
     }
+
+
+def models(model: type[Section]) -> set[type[Section]]:
+    """A model and those within it."""
+    found = {model}
+    for field in model.model_fields.values():
+        for each in (field.annotation, *get_args(field.annotation)):
+            for inner in (each, *get_args(each)):
+                if isinstance(inner, type) and issubclass(inner, Section):
+                    found |= models(inner)
+    return found
+
+
+def test_only_marked_fields_wait_for_a_restart() -> None:
+    """A mark elsewhere would have no effect: `takeable` looks at these sections alone."""
+    found = {
+        (model.__name__, name): mark
+        for model in models(Config)
+        for mark in Change
+        for name in fields_marked(model, mark)
+    }
+    assert {model for model, _ in found} == {"StateConfig", "DaemonConfig", "TeacherConfig"}
+    restarts = {place for place, mark in found.items() if mark is Change.RESTART}
+    assert restarts == {
+        *(("StateConfig", name) for name in ("url", "runs")),
+        *(("DaemonConfig", name) for name in ("http", "devices", "log_file", "shared_limits")),
+        ("TeacherConfig", "builtin"),
+    }
+    for mark, names in (
+        (Change.RECONNECT, {"base_url", "model", "dialect", "headers", "extra_body", "timeout_seconds"}),
+        (Change.SERVER, {"step_error_rate", "latency_ms", "fault"}),
+        (Change.SERVER_LIMIT, {"requests_per_minute", "tokens_per_minute", "concurrency"}),
+    ):
+        assert set(fields_marked(TeacherConfig, mark)) == names
