@@ -62,7 +62,7 @@ async def test_the_budget_that_was_set_is_the_one_that_is_shown(own: Path) -> No
         NOW,
     )
     async with running(own) as driver:
-        assert "$3.12 / 8.00" in driver.text
+        assert "$3.12 of $8.00" in driver.text
 
 
 async def test_the_palette_pauses_and_trains_by_name_once_confirmed(own: Path) -> None:

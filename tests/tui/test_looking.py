@@ -15,7 +15,7 @@ from state.search import index_words
 from state.views.format import cost
 from state.views.status import read_status
 from state.views.status_records import Alert
-from state.views.teacher_counts import Tally
+from state.views.teacher_counts import TeacherCounts
 from tests.tui.conftest import Driver, running
 from tests.tui.seeded import NOW
 from tests.tui.test_keys import write
@@ -219,10 +219,10 @@ async def test_a_correct_sample_of_each_teacher_has_a_price(own: Path) -> None:
 
 
 async def test_while_they_are_counted_it_says_how_far(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(teachers, "tally", lambda *given: Tally(upto=255, high=510 + 10_000))
+    monkeypatch.setattr(teachers, "continue_counting", lambda *given: TeacherCounts(upto=255, high=510 + 10_000))
     async with running(own) as driver:
         await driver.press("3")
-        assert "per correct  (2%)  samples counted" in driver.text
+        assert "per correct  (2 %)  samples counted" in driver.text
 
 
 async def test_the_verdict_stands_beside_the_tabs_where_its_panel_is_not(own: Path) -> None:

@@ -24,7 +24,7 @@ def runs(seeded: Path) -> tuple[RunDetail, RunDetail]:
 def test_a_majority_stands_beside_the_accuracy_on_test(runs: tuple[RunDetail, RunDetail]) -> None:
     one, two = (paint_course(run, [], 100).plain for run in runs)
     [line] = [line for line in one.splitlines() if "majority" in line]
-    assert line.startswith("test ") and line.endswith("80% [65%, 95%] n=20  majority of 5 90%")
+    assert line.startswith("test ") and line.endswith("80 % [65 %, 95 %] n=20  majority of 5 90 %")
     assert "majority" not in two
 
 
@@ -33,7 +33,7 @@ def test_majorities_are_compared_where_there_is_one(runs: tuple[RunDetail, RunDe
     one, two = runs
     [line] = [line for line in paint_compare(one, two, "m", width).plain.splitlines() if "majority" in line]
     assert line.split() in (
-        ["test", "majority", "90.0%", "of", "5", "–"],
-        ["test", "majority:", "90.0%", "of", "5", "|", "–"],
+        ["test", "majority", "90.0", "%", "of", "5", "–"],
+        ["test", "majority:", "90.0", "%", "of", "5", "|", "–"],
     )
     assert "majority" not in paint_compare(two, replace(two, id=9), "m", width).plain

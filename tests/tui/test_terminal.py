@@ -115,7 +115,7 @@ def test_a_daemon_that_is_killed_is_a_banner_and_the_next_one_is_picked_up(tmp_p
         with daemon(tmp_path) as first:
             watching.until("● running")
             first.kill()
-            watching.until("the daemon is gone, and did not end by itself")
+            watching.until("the daemon died")
         for screen, words in (("2", "coin_flip"), ("6", "started \\(boot 1"), ("1", "No daemon is running")):
             watching.press(screen)
             watching.until(words)
