@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from engine.config.base import Name, NonNegative, Positive, Section, Seed
 from engine.config.faults import quoted
-from state.triggers import Trigger, check_triggers, parse_trigger
+from state.triggers import KINDS, Trigger, check_triggers, parse_trigger
 
 
 def _train_at(value: object) -> object:
@@ -30,7 +30,11 @@ def _train_at(value: object) -> object:
     return value
 
 
-TrainAt = Annotated[int | str, BeforeValidator(_train_at)]
+TrainAt = Annotated[
+    int | str,
+    BeforeValidator(_train_at),
+    WithJsonSchema({"anyOf": [dict(kind.schema) for kind in KINDS]}),
+]
 TrackerName = Literal["none", "tensorboard", "wandb", "trackio"]
 
 

@@ -6,9 +6,9 @@ One module per kind of trigger stands beside this one; `state.triggers` finds th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +78,8 @@ class Trigger(ABC):
 
     form: ClassVar[str]
     """How it is written, for messages."""
+    schema: ClassVar[Mapping[str, Any]]
+    """JSON Schema of such a value, for editors."""
     rank: ClassVar[int]
     """Order among kinds: of several one-time triggers that are reached at once, only the last one makes a run."""
     repeats: ClassVar[bool] = False

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from state.triggers._base import Progress, Stock, Trigger
 
@@ -13,6 +14,7 @@ class Complete(Trigger):
     """Fires once, when all plans are done; it supersedes every count."""
 
     form: ClassVar[str] = '"complete"'
+    schema: ClassVar[Mapping[str, Any]] = {"const": "complete"}
     rank: ClassVar[int] = 2
 
     @classmethod

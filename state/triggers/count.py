@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from state.triggers._base import Progress, Stock, Trigger
 
@@ -15,6 +16,7 @@ class Count(Trigger):
     """Fires once, when the student can read `samples` samples; 0 fires at once."""
 
     form: ClassVar[str] = "a count"
+    schema: ClassVar[Mapping[str, Any]] = {"type": "integer", "minimum": 0, "maximum": MOST}
     rank: ClassVar[int] = 0
     samples: int
 

@@ -11,8 +11,9 @@ nothing changed since: neither the number of samples nor the student's settings 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from state.triggers._base import Progress, Stock, Trigger
 
@@ -26,6 +27,10 @@ class Every(Trigger):
     """Fires at an interval, and only where something is new."""
 
     form: ClassVar[str] = '"every 6h"'
+    schema: ClassVar[Mapping[str, Any]] = {
+        "type": "string",
+        "pattern": r"^every (?=[0-9])([0-9]{1,6}d)?([0-9]{1,6}h)?([0-9]{1,6}m)?$",
+    }
     rank: ClassVar[int] = 1
     repeats: ClassVar[bool] = True
     interval: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -153,6 +154,19 @@ def test_a_malformed_interval_is_refused(text: str) -> None:
 def test_an_interval_has_bounds(text: str) -> None:
     with pytest.raises(ValueError, match=r"^expected an interval from 1m to 366d$"):
         parse_trigger(text)
+
+
+@pytest.mark.parametrize(
+    "value", [0, 400, -1, "complete", "complet", "every 6h", "every 1d12h", "every", "every ", "every 6"]
+)
+def test_an_editor_accepts_what_is_parsed(value: int | str) -> None:
+    schema = jsonschema.Draft202012Validator({"anyOf": [dict(kind.schema) for kind in KINDS]})
+    try:
+        parse_trigger(value)
+    except ValueError:
+        assert not schema.is_valid(value)
+    else:
+        assert schema.is_valid(value)
 
 
 @pytest.mark.parametrize("value", ["x", "", "Every 6h", -1, 10**12 + 1, 1.5, True, None, [400]])
