@@ -1,11 +1,10 @@
-"""Applies what a person asked for (rows of `command`) and answers."""
+"""Applies pending rows of the `command` table, and answers them."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -17,18 +16,30 @@ from daemon.pipeline import Pipeline
 from daemon.sampling.budget import Ledger, micros
 from daemon.training.planner import Planner
 from daemon.training.trainer import Trainer
-from state.budget import amount, note_budget
-from state.commands import Pending, Reply, answer, pending
-from state.database import open_reader
+from state.budget import note_budget
+from state.commands import (
+    Command,
+    Pause,
+    Pending,
+    Reply,
+    Resume,
+    SetBudget,
+    StopDaemon,
+    StopRun,
+    Train,
+    answer,
+    pending,
+)
+from state.database import data_version, open_reader
 from state.views.format import money
 from state.writer import Writer
 
 POLL_S = 0.2
-BUDGET_SET = "the budget is {usd} now, {used} of it is used; it holds until [daemon] budget_usd changes"
+BUDGET_SET = "budget set to {usd}, {used} of it used; it holds until [daemon] budget_usd changes"
 
 
 class Control:
-    """The daemon's ear."""
+    """Applies the user's commands to the daemon's parts."""
 
     def __init__(
         self,
@@ -54,14 +65,6 @@ class Control:
         self._stop = stop
         self._ledger = ledger
         self._configured = configured
-        self._kinds: dict[str, Callable[[Pending], Awaitable[str]]] = {
-            "pause": self._pause,
-            "resume": self._resume,
-            "train": self._train,
-            "stop": self._stop_daemon,
-            "stop_run": self._stop_run,
-            "budget": self._budget,
-        }
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Applies commands until cancelled; looks only when the database changed."""
@@ -69,59 +72,54 @@ class Control:
             seen = None
             task_status.started()
             while True:
-                version = connection.execute("PRAGMA data_version").fetchone()[0]
+                version = data_version(connection)
                 if version != seen:
                     seen = version
-                    for command in pending(connection):
-                        await self._apply(command)
+                    for item in pending(connection):
+                        await self._answer(item)
                 await self._clock.sleep(POLL_S)
 
-    async def _apply(self, command: Pending) -> None:
+    async def _answer(self, item: Pending) -> None:
         try:
-            apply = self._kinds.get(command.kind)
-            if apply is None:
-                raise ValueError(f"no such command: {command.kind}")
-            reply = Reply(id=command.id, done=True, answer=await apply(command))
+            if item.command is None:
+                raise ValueError(item.fault)
+            reply = Reply(id=item.id, done=True, answer=await self._apply(item.command, item.id))
         except ValueError as error:
-            reply = Reply(id=command.id, done=False, answer=str(error))
+            reply = Reply(id=item.id, done=False, answer=str(error))
         await self._writer.do(answer, reply)
 
-    async def _pause(self, command: Pending) -> str:
-        return await self._switch(command.args, True)
+    async def _apply(self, command: Command, number: int) -> str:
+        """Does what a command says, and returns the answer.
 
-    async def _resume(self, command: Pending) -> str:
-        return await self._switch(command.args, False)
+        Raises:
+            ValueError: it is refused; the message says why.
+        """
+        match command:
+            case Pause() | Resume():
+                return await self._switch(command)
+            case Train():
+                return await self._planner.train_now(command.task, command.student)
+            case StopDaemon():
+                self._stop("asked to by `coterie stop`", command.now)
+                return "stopping at once" if command.now else "draining"
+            case StopRun():
+                if not await self._trainer.stop_run(command.run):
+                    raise ValueError(f"run {command.run} is not running")
+                return f"run {command.run} stops at its next step"
+            case SetBudget():
+                return await self._set_budget(command, number)
 
-    async def _switch(self, args: dict[str, Any], paused: bool) -> str:
-        task, teacher = args.get("task"), args.get("teacher")
+    async def _switch(self, command: Pause | Resume) -> str:
+        task, teacher, paused = command.task, command.teacher, isinstance(command, Pause)
         await self._pipeline.switch(task=task, teacher=teacher, paused=paused)
         what = f"task {task}" if task else f"teacher {teacher}" if teacher else "all sampling"
-        return f"{what} is paused" if paused else f"{what} goes on"
+        return f"{what} {'paused' if paused else 'resumed'}"
 
-    async def _train(self, command: Pending) -> str:
-        args = command.args
-        return await self._planner.train_now(str(args.get("task", "")), args.get("student"))
-
-    async def _stop_daemon(self, command: Pending) -> str:
-        now = bool(command.args.get("now"))
-        self._stop("asked to by `coterie stop`", now)
-        return "stopping at once" if now else "draining"
-
-    async def _budget(self, command: Pending) -> str:
-        usd, configured = amount(command.args.get("usd")), self._configured()
-        await self._writer.do(note_budget, (command.id, usd, configured))
+    async def _set_budget(self, command: SetBudget, number: int) -> str:
+        usd = command.usd
+        await self._writer.do(note_budget, (number, usd, self._configured()))
         total = self._ledger.total
         total.cap = micros(usd)
         self._pipeline.scheduler.look_again()
         self._bus.emit(events.BudgetSet(usd=usd, used=total.used / 1e6))
         return BUDGET_SET.format(usd=money(usd, None), used=money(total.used / 1e6, None))
-
-    async def _stop_run(self, command: Pending) -> str:
-        args = command.args
-        try:
-            run_id = int(args["run"])
-        except (KeyError, TypeError, ValueError):
-            raise ValueError(f"stop_run needs the number of a run, got {args!r}") from None
-        if not await self._trainer.stop_run(run_id):
-            raise ValueError(f"run {run_id} is not under way")
-        return f"run {run_id} stops at its next step"

@@ -1,27 +1,87 @@
-"""What a person asks of the daemon: rows that survive a restart, and their answers."""
+"""Commands to the daemon: typed, written as rows of `command` that survive a restart, and their answers."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from state.budget import amount
 from state.bulk import storable
 from state.database import now_ms, open_reader, transaction
 from state.sqlite import Connection
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Pause:
+    """Sends no more requests: of a task, of a teacher, or none at all."""
+
+    task: str | None = None
+    teacher: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resume:
+    """Undoes a pause; a parked teacher is tried again."""
+
+    task: str | None = None
+    teacher: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Train:
+    """Trains a student (all of them where it is None) on a task, or `joint`, with the samples there are."""
+
+    task: str
+    student: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StopDaemon:
+    """Ends the daemon: after a drain, or `now`."""
+
+    now: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StopRun:
+    """Stops a student run at its next step."""
+
+    run: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetBudget:
+    """Sets the cap over all teachers, in dollars."""
+
+    usd: float
+
+
+Command = Pause | Resume | Train | StopDaemon | StopRun | SetBudget
+
+KINDS: Mapping[str, type[Command]] = {
+    "pause": Pause,
+    "resume": Resume,
+    "train": Train,
+    "stop": StopDaemon,
+    "stop_run": StopRun,
+    "budget": SetBudget,
+}
+"""The column `kind` of each command."""
+_NAMES = {kind: name for name, kind in KINDS.items()}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Pending:
-    """A command that waits for the daemon."""
+    """A command without an answer; `command` is None where its row cannot be read, and `fault` says why."""
 
     id: int
-    kind: str
-    args: dict[str, Any]
+    command: Command | None
+    fault: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,14 +93,56 @@ class Reply:
     answer: str
 
 
-def send(path: Path, kind: str, args: dict[str, Any]) -> int:
-    """Writes a command row and returns its id."""
+def encode(command: Command) -> tuple[str, dict[str, Any]]:
+    """The columns `kind` and `args` of a command."""
+    args = asdict(command)
+    if isinstance(command, Pause | Resume):
+        args = {name: value for name, value in args.items() if value is not None}
+    return _NAMES[type(command)], args
+
+
+def decode(kind: str, args: object) -> Command:
+    """The command that a row holds. Unknown arguments are passed over: another version may have written them.
+
+    Raises:
+        ValueError: there is no such command, or its arguments do not fit.
+    """
+    if not isinstance(args, Mapping):
+        raise ValueError(f"the arguments of {kind} are not an object: {args!r}")
+    match kind:
+        case "pause" | "resume":
+            given = {"task": _text(kind, args, "task"), "teacher": _text(kind, args, "teacher")}
+            return Pause(**given) if kind == "pause" else Resume(**given)
+        case "train":
+            task = _text(kind, args, "task")
+            if task is None:
+                raise ValueError("train needs the name of a task")
+            return Train(task=task, student=_text(kind, args, "student"))
+        case "stop":
+            now = args.get("now", False)
+            if not isinstance(now, bool):
+                raise ValueError(f"stop: now is true or false, not {now!r}")
+            return StopDaemon(now=now)
+        case "stop_run":
+            run = args.get("run")
+            if isinstance(run, bool) or not isinstance(run, int):
+                raise ValueError(f"stop_run needs the number of a run, got {run!r}")
+            return StopRun(run=run)
+        case "budget":
+            return SetBudget(usd=amount(args.get("usd")))
+        case _:
+            raise ValueError(f"unknown command: {kind}")
+
+
+def send(path: Path, command: Command) -> int:
+    """Writes a command and returns its id; it waits there while no daemon runs."""
+    kind, args = encode(command)
     with transaction(path) as connection:
-        (key,) = connection.execute(
+        (number,) = connection.execute(
             "INSERT INTO command (kind, args, state, created_at) VALUES (?, ?, 'pending', ?) RETURNING id",
             (kind, json.dumps(args), now_ms()),
         ).fetchone()
-        return int(key)
+        return int(number)
 
 
 def wait_for(path: Path, command: int, timeout_s: float) -> Reply | None:
@@ -58,8 +160,10 @@ def wait_for(path: Path, command: int, timeout_s: float) -> Reply | None:
 
 def pending(connection: Connection) -> list[Pending]:
     """Commands without an answer, oldest first."""
-    rows = connection.execute("SELECT id, kind, args FROM command WHERE state = 'pending' ORDER BY id")
-    return [Pending(id=key, kind=kind, args=json.loads(args)) for key, kind, args in rows]
+    rows = connection.execute(
+        "SELECT id, kind, args FROM command WHERE state = 'pending' ORDER BY id"
+    ).fetchall()
+    return [_pending(*row) for row in rows]
 
 
 def answer(connection: Connection, replies: Sequence[Reply]) -> list[None]:
@@ -70,3 +174,17 @@ def answer(connection: Connection, replies: Sequence[Reply]) -> list[None]:
             storable(("done" if reply.done else "refused", reply.answer, now_ms(), reply.id)),
         )
     return [None] * len(replies)
+
+
+def _pending(number: int, kind: str, args: str) -> Pending:
+    try:
+        return Pending(id=number, command=decode(kind, json.loads(args)))
+    except ValueError as error:  # also of JSON
+        return Pending(id=number, command=None, fault=str(error))
+
+
+def _text(kind: str, args: Mapping[str, Any], name: str) -> str | None:
+    value = args.get(name)
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{kind}: {name} is a name, not {value!r}")
+    return value

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from state.runs import TOO_LONG
+from state.run_reports import TOO_LONG
 from state.sqlite import Connection
 
 

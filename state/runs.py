@@ -1,27 +1,81 @@
-"""Student runs: created once with their manifest, followed by what their process reports."""
+"""Student runs: made once with their manifest, and changed by the daemon.
+
+What their processes report is in `run_reports.py`.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from state.bulk import insert, rows_json, storable
+from state.bulk import rows_json, storable
 from state.database import now_ms
-from state.enums import RunState
+from state.enums import ACTIVE_RUN_STATES, RunState
 from state.sqlite import Connection
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TaskInfo:
+    """A task as students see it."""
+
+    id: int
+    name: str
+    answer_format: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunSettings:
+    """How a run was made: the column `spec`, JSON."""
+
+    student: Mapping[str, Any]
+    """The student's resolved configuration."""
+    tasks: tuple[TaskInfo, ...] = ()
+    plans: tuple[int, ...] = ()
+    """Ids of the plans whose samples it reads."""
+    counted: int | None = None
+    """Samples that triggers counted when it was made; None for a run of an older version."""
+    splits: int = 1
+    """Parts that each micro-batch is computed in: more than 1 after it did not fit into the memory."""
+
+    def encode(self) -> str:
+        """The column."""
+        values: dict[str, Any] = {
+            "student": dict(self.student),
+            "tasks": [[task.id, task.name, task.answer_format] for task in self.tasks],
+            "plans": list(self.plans),
+        }
+        if self.counted is not None:
+            values["counted"] = self.counted
+        if self.splits != 1:
+            values["pieces"] = self.splits
+        return json.dumps(values)
+
+    @classmethod
+    def decode(cls, text: str) -> RunSettings:
+        """The settings that a column holds."""
+        values = json.loads(text)
+        return cls(
+            student=values.get("student", {}),
+            tasks=tuple(
+                TaskInfo(id=key, name=name, answer_format=form) for key, name, form in values.get("tasks", ())
+            ),
+            plans=tuple(values.get("plans", ())),
+            counted=values.get("counted"),
+            splits=values.get("pieces", 1),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class NewRun:
-    """A run that is due, with the samples its student reads."""
+    """A run to make, with the samples its student reads."""
 
     student: str
     task_id: int | None
     scope: str
     trigger: str
-    recipe: str
+    fingerprint: str
     method: str
     base: str
     seed: int
@@ -32,49 +86,63 @@ class NewRun:
     rows: int
     sample_ids: tuple[int, ...]
     drops: dict[str, int]
-    settings: dict[str, Any]
+    settings: RunSettings
     labels: tuple[tuple[int, str, int, int], ...] = ()  # pseudo-labels: question, answer, votes, voters
+    created_at: int = field(default_factory=now_ms)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunChange:
-    """New values of some columns of a run."""
+class RunRow:
+    """A run as the daemon works with it."""
 
-    run_id: int
-    values: dict[str, Any]
+    id: int
+    student: str
+    scope: str
+    trigger: str
+    state: RunState
+    base: str
+    settings: RunSettings
+    digest: str
+    device: str = ""
+    pid: int | None = None
+    pid_started: float | None = None
+    tries: int = 0
+    priority: int = 0
+    progress_offset: int = 0
+    started_at: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunReport:
-    """What a run's process reported since it was last read: metrics, evaluations, and columns of its row."""
+class RunStart:
+    """A run's process was started."""
 
     run_id: int
-    values: dict[str, Any]
-    metrics: tuple[tuple[Any, ...], ...] = ()
-    evaluations: tuple[tuple[Any, ...], ...] = ()
-    too_long: int | None = None
-    """Rows that its process left out because they do not fit into the student's context; None: it said nothing of it."""
+    directory: str
+    device: str
+    pid: int
+    pid_started: float
+    boot_id: int
+    tries: int
+    started_at: int
 
 
-TOO_LONG = "longer than max_length tokens"
-"""The reason under which those stand among a run's drops: known only once there is a tokenizer."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRequeue:
+    """A run waits to be started again: from its checkpoint, where it has one."""
 
-METRIC_COLUMNS = (
-    "step",
-    "at",
-    "epoch",
-    "loss",
-    "learning_rate",
-    "grad_norm",
-    "tokens_per_second",
-    "mfu",
-    "memory_mb",
-)
-EVALUATION_COLUMNS = (
-    ("task_id", "split", "step", "epoch", "n", "correct", "accuracy", "low", "high", "seed", "at")
-    + ("majority_of", "majority")
-)  # fmt: skip
-SPLIT = EVALUATION_COLUMNS.index("split")
+    run_id: int
+    tries: int
+    settings: RunSettings | None = None
+    """None: as they were."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunEnd:
+    """A run ended: done, failed (with the error), or stopped for good."""
+
+    run_id: int
+    state: RunState
+    error: str | None = None
 
 
 def create_run(connection: Connection, runs: Sequence[NewRun]) -> list[int | None]:
@@ -88,9 +156,9 @@ def _create(connection: Connection, run: NewRun) -> int | None:
         " digest, samples, questions, drops, directory, device, tries, priority, phase, step, steps,"
         " progress_offset, created_at) VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', 0, ?,"
         " '', 0, 0, 0, ?) ON CONFLICT DO NOTHING RETURNING id",
-        (run.student, run.task_id, run.scope, run.trigger, run.recipe, run.method, run.base, run.seed)
-        + (run.zero_stage, json.dumps(run.settings), run.digest, run.rows, run.questions)
-        + (json.dumps(run.drops), run.priority, now_ms()),
+        (run.student, run.task_id, run.scope, run.trigger, run.fingerprint, run.method, run.base, run.seed)
+        + (run.zero_stage, run.settings.encode(), run.digest, run.rows, run.questions)
+        + (json.dumps(run.drops), run.priority, run.created_at),
     ).fetchone()
     if row is None:
         return None
@@ -106,84 +174,96 @@ def _create(connection: Connection, run: NewRun) -> int | None:
     return int(row[0])
 
 
-def change_run(connection: Connection, changes: Sequence[RunChange]) -> list[None]:
-    """Sets columns of runs."""
-    for change in changes:
-        _set(connection, change.run_id, change.values)
-    return [None] * len(changes)
-
-
-def report_run(connection: Connection, reports: Sequence[RunReport]) -> list[None]:
-    """Stores what runs reported; a step or an evaluation that comes again (after a resume) replaces itself.
-
-    A run's accuracy is that on test, over the questions of all its tasks.
-    """
-    for report in reports:
-        tested = any(evaluation[SPLIT] == "test" for evaluation in report.evaluations)
-        insert(
-            connection,
-            f"INSERT OR REPLACE INTO metric (run_id, {', '.join(METRIC_COLUMNS)})",
-            [(report.run_id, *metric) for metric in report.metrics],
+def start_run(connection: Connection, starts: Sequence[RunStart]) -> list[None]:
+    """Records that processes were started."""
+    for start in starts:
+        connection.execute(
+            "UPDATE run SET state = 'starting', phase = 'starting', directory = ?, device = ?, pid = ?, pid_started = ?,"
+            " boot_id = ?, tries = ?, started_at = ?, error = NULL WHERE id = ?",
+            storable(
+                (start.directory, start.device, start.pid, start.pid_started)
+                + (start.boot_id, start.tries, start.started_at, start.run_id)
+            ),
         )
-        insert(
-            connection,
-            f"INSERT OR REPLACE INTO evaluation (run_id, {', '.join(EVALUATION_COLUMNS)})",
-            [(report.run_id, *evaluation) for evaluation in report.evaluations],
+    return [None] * len(starts)
+
+
+def requeue_run(connection: Connection, runs: Sequence[RunRequeue]) -> list[None]:
+    """Queues runs again."""
+    for run in runs:
+        connection.execute(
+            "UPDATE run SET state = 'queued', pid = NULL, tries = ?, error = NULL, ended_at = NULL,"
+            " spec = coalesce(?, spec) WHERE id = ?",
+            (run.tries, run.settings.encode() if run.settings else None, run.run_id),
         )
-        _set(connection, report.run_id, report.values)
-        if report.too_long is not None:
-            found = "json_remove(drops, ?1)" if report.too_long == 0 else "json_set(drops, ?1, ?2)"
-            connection.execute(
-                f"UPDATE run SET drops = {found} WHERE id = ?3",
-                (f'$."{TOO_LONG}"', report.too_long, report.run_id),
-            )
-        if tested:  # over all questions of all its tasks
-            connection.execute(
-                "UPDATE run SET accuracy = (SELECT sum(correct) * 1.0 / sum(n) FROM evaluation"
-                " WHERE run_id = ?1 AND split = 'test') WHERE id = ?1",
-                (report.run_id,),
-            )
-    return [None] * len(reports)
+    return [None] * len(runs)
 
 
-def _set(connection: Connection, run_id: int, values: dict[str, Any]) -> None:
-    if values:
-        columns = ", ".join(f"{name} = ?" for name in values)
-        connection.execute(f"UPDATE run SET {columns} WHERE id = ?", storable((*values.values(), run_id)))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Predictions:
-    """All answers of a finished run."""
-
-    run_id: int
-    rows: tuple[tuple[Any, ...], ...]  # question_id, split, text, extracted, correct, reason
-
-
-def store_predictions(connection: Connection, items: Sequence[Predictions]) -> list[None]:
-    """Replaces the predictions of runs."""
-    for item in items:
-        connection.execute("DELETE FROM prediction WHERE run_id = ?", (item.run_id,))
-        insert(
-            connection,
-            "INSERT INTO prediction (run_id, question_id, split, text, extracted, correct, reason)",
-            [(item.run_id, *row) for row in item.rows],
+def end_run(connection: Connection, ends: Sequence[RunEnd]) -> list[None]:
+    """Records that runs ended."""
+    for end in ends:
+        done = end.state == RunState.DONE
+        connection.execute(
+            "UPDATE run SET state = ?, error = ?, pid = NULL, ended_at = ?, eta_s = ?,"
+            " phase = CASE WHEN ? THEN '' ELSE phase END WHERE id = ?",
+            storable((end.state.value, end.error, now_ms(), 0.0 if done else None, int(done), end.run_id)),
         )
-    return [None] * len(items)
+    return [None] * len(ends)
 
 
-def unfinished(connection: Connection) -> list[dict[str, Any]]:
-    """Runs that are queued or under way, in the order in which they start: priority, then age."""
-    states = (RunState.QUEUED, RunState.STARTING, RunState.TRAINING, RunState.EVALUATING)
-    cursor = connection.execute(
-        f"SELECT * FROM run WHERE state IN ({', '.join('?' * len(states))}) ORDER BY priority DESC, id",
-        [state.value for state in states],
+def unfinished(connection: Connection) -> list[RunRow]:
+    """Runs that are queued or have a process, in the order in which they start: priority, then age."""
+    states = (RunState.QUEUED, *ACTIVE_RUN_STATES)
+    marks = ", ".join("?" * len(states))
+    return _rows(
+        connection,
+        f"WHERE state IN ({marks}) ORDER BY priority DESC, id",
+        tuple(state.value for state in states),
     )
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
+def latest_run(connection: Connection, student: str, scope: str, fingerprint: str) -> RunRow | None:
+    """The newest run of these settings that had something to read."""
+    found = _rows(
+        connection,
+        "WHERE student = ? AND scope = ? AND recipe = ? AND samples > 0 ORDER BY id DESC LIMIT 1",
+        (student, scope, fingerprint),
+    )
+    return found[0] if found else None
+
+
+def finished_before(connection: Connection, run: RunRow) -> list[int]:
+    """Ids of finished runs before this one of the same student, scope and base, newest first."""
+    rows = connection.execute(
+        "SELECT id FROM run WHERE student = ? AND scope = ? AND base = ? AND state = 'done' AND id < ?"
+        " ORDER BY id DESC",
+        (run.student, run.scope, run.base, run.id),
+    ).fetchall()
+    return [int(row[0]) for row in rows]
 
 
 def existing_triggers(connection: Connection) -> set[tuple[str, str, str, str]]:
-    """(student, scope, trigger, recipe) of every run there is."""
-    rows = connection.execute("SELECT student, scope, trigger, recipe FROM run")
-    return {(student, scope, trigger, recipe) for student, scope, trigger, recipe in rows}
+    """(student, scope, trigger, fingerprint) of every run there is."""
+    rows = connection.execute("SELECT student, scope, trigger, recipe FROM run").fetchall()
+    return {(student, scope, trigger, fingerprint) for student, scope, trigger, fingerprint in rows}
+
+
+def task_digests(connection: Connection) -> dict[str, str]:
+    """Digests of the tasks' questions, by name: part of a run's fingerprint."""
+    return dict(connection.execute("SELECT name, digest FROM task").fetchall())
+
+
+_COLUMNS = (
+    *("id", "student", "scope", "trigger", "state", "base", "spec", "digest", "device", "pid", "pid_started"),
+    *("tries", "priority", "progress_offset", "started_at"),
+)
+
+
+def _rows(connection: Connection, where: str, parameters: tuple[Any, ...]) -> list[RunRow]:
+    rows = connection.execute(f"SELECT {', '.join(_COLUMNS)} FROM run {where}", parameters).fetchall()
+    found = []
+    for row in rows:
+        values = dict(zip(_COLUMNS, row, strict=True))
+        settings = RunSettings.decode(values.pop("spec"))
+        found.append(RunRow(**{**values, "state": RunState(values["state"]), "settings": settings}))
+    return found

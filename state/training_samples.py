@@ -36,17 +36,6 @@ class StoredQuestion:
     gold: str
 
 
-@dataclass(frozen=True, slots=True)
-class PlanSource:
-    """A plan that a student may read."""
-
-    id: int
-    name: str
-    task_id: int
-    split: str
-    strategy: str
-
-
 _SELECT = (
     "SELECT DISTINCT s.id, s.question_id, q.text, q.gold, s.rationale, s.extracted, s.verdict, s.finish_reason,"
     " s.flags, q.task_id, te.name, s.replicate FROM "
@@ -84,12 +73,6 @@ def samples_of_run(connection: Connection, run_id: int) -> list[StoredSample]:
 def active_task_ids(connection: Connection) -> dict[str, int]:
     """The ids of the configured tasks, by name."""
     return dict(connection.execute("SELECT name, id FROM task WHERE active = 1").fetchall())
-
-
-def active_plans(connection: Connection) -> list[PlanSource]:
-    """The configured plans, as sources of training data."""
-    rows = connection.execute("SELECT id, name, task_id, split, strategy FROM plan WHERE active = 1")
-    return [PlanSource(*row) for row in rows]
 
 
 def teacher_labels(connection: Connection, sample_ids: Sequence[int]) -> dict[int, str]:

@@ -6,11 +6,12 @@ Invariants: nothing is written before a person said yes to the very words that a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from textual import on, work
 
+from state.commands import Command, Pause, Resume, SetBudget, StopRun, Train
 from state.views.commands import Answer
 from state.views.format import money
 from state.views.status_records import RunStatus, Status
@@ -25,8 +26,7 @@ class Order:
     """A command and the words for it."""
 
     words: str
-    kind: str
-    args: dict[str, Any] = field(default_factory=dict)
+    command: Command
 
 
 class Asking(Base):
@@ -48,7 +48,7 @@ class Asking(Base):
     @work(thread=True, group="orders")
     def _order(self, wanted: Order) -> None:
         try:
-            number = order(self.path, wanted.kind, wanted.args)
+            number = order(self.path, wanted.command)
         except OrderError as error:
             self.post_message(Ordered(None, f"{wanted.words}: not written. {error}"))
         else:
@@ -124,7 +124,7 @@ class Asking(Base):
     def stop_run(self, run: RunStatus) -> None:
         """Stops a run, once confirmed."""
         question = f"stop run {run.id} ({run.student} on {run.task}, step {run.step} of {run.steps})?"
-        self.confirm(question, Order(f"stop run {run.id}", "stop_run", {"run": run.id}))
+        self.confirm(question, Order(f"stop run {run.id}", StopRun(run=run.id)))
 
     def action_budget(self) -> None:
         """Another budget: how much, then confirmed."""
@@ -139,7 +139,7 @@ class Asking(Base):
                 return
             words = f"set the budget to {money(usd, None)}"
             warning = " Less than what is spent: no new request will be sent." if usd < spent else ""
-            self.confirm(f"{words} ({now})?{warning}", Order(words, "budget", {"usd": usd}))
+            self.confirm(f"{words} ({now})?{warning}", Order(words, SetBudget(usd=usd)))
 
         self.push_screen(Amount(f"the whole budget in dollars ({now}):"), given)
 
@@ -148,19 +148,20 @@ def pausing(status: Status, *, task: str | None = None, teacher: str | None = No
     """Pausing or, where it is paused or parked, resuming; a task, a teacher or everything."""
     if task is not None:
         halted = any(item.paused for item in status.tasks if item.name == task)
-        what, args = f"task {task}", {"task": task}
+        what = f"task {task}"
     elif teacher is not None:
         halted = any(item.state in ("paused", "parked") for item in status.teachers if item.name == teacher)
-        what, args = f"teacher {teacher}", {"teacher": teacher}
+        what = f"teacher {teacher}"
     else:
         halted = status.daemon.state == "paused" or (
             bool(status.tasks) and all(item.paused for item in status.tasks)
         )
-        what, args = "all sampling", {}
-    verb = "resume" if halted else "pause"
-    return Order(f"{verb} {what}", verb, args)
+        what = "all sampling"
+    if halted:
+        return Order(f"resume {what}", Resume(task=task, teacher=teacher))
+    return Order(f"pause {what}", Pause(task=task, teacher=teacher))
 
 
 def training(task: str, student: str | None = None) -> Order:
     """Training a task, by one student or all of them."""
-    return Order(f"train {student or 'every student'} on {task}", "train", {"task": task, "student": student})
+    return Order(f"train {student or 'every student'} on {task}", Train(task=task, student=student))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from state import sqlite
-from state.commands import send
+from state.commands import Command, send
 from state.database import open_reader
 from state.errors import StateError
 
@@ -15,7 +14,7 @@ class OrderError(Exception):
     """The command could not be written; the message says why."""
 
 
-def order(path: Path, kind: str, args: dict[str, Any]) -> int:
+def order(path: Path, command: Command) -> int:
     """Writes a command for the daemon and returns its id; it waits there while no daemon runs.
 
     Raises:
@@ -23,7 +22,7 @@ def order(path: Path, kind: str, args: dict[str, Any]) -> int:
     """
     try:
         open_reader(path).close()  # one that a newer Coterie has migrated is refused here, and left as it is
-        return send(path, kind, args)
+        return send(path, command)
     except StateError as error:
         raise OrderError(error.message) from None
     except sqlite.Error as error:

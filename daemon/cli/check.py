@@ -87,6 +87,11 @@ def _training(config: Config) -> None:
             f"students cannot be trained: {', '.join(missing)} not installed; pip install '.[train]'"
         )
     for student in config.students:
+        _say(f"student {student.name}: trains {', '.join(each.describe() for each in student.triggers)}")
+        if all(trigger.repeats for trigger in student.triggers):
+            _say(
+                '  `--until-idle` does not wait for an interval: add "complete" to train on everything at the end'
+            )
         if student.base.startswith((".", "/", "~")):
             path = (config.folder / Path(student.base).expanduser()).resolve()
             if not (path / "config.json").exists():

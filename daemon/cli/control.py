@@ -1,4 +1,4 @@
-"""`coterie pause`, `resume`, `train`, `stop`: rows of the command table, and the daemon's answer."""
+"""`coterie pause`, `resume`, `train`, `stop`, `budget`: writes a command and prints the daemon's answer."""
 
 from __future__ import annotations
 
@@ -6,11 +6,20 @@ import argparse
 import difflib
 import sys
 from contextlib import closing
-from typing import Any
 
 from engine.config import Config, load_config
 from engine.errors import JobFailed, UsageError
-from state.commands import send, wait_for
+from state.commands import (
+    Command,
+    Pause,
+    Resume,
+    SetBudget,
+    StopDaemon,
+    StopRun,
+    Train,
+    send,
+    wait_for,
+)
 from state.database import now_ms, open_reader
 from state.views.status import read_status
 
@@ -18,23 +27,20 @@ from state.views.status import read_status
 def command(arguments: argparse.Namespace) -> int:
     """Sends the command and prints its answer."""
     config = load_config(arguments.config)
-    _known(config, arguments)
+    _check_names(config, arguments)
     database = config.database
     with closing(open_reader(database)) as connection:
         alive = read_status(connection, now_ms()).daemon.alive
     if arguments.name == "stop" and not alive:
         sys.stdout.write("no daemon is running\n")
         return 0
-    kind, args = _row(arguments)
-    key = send(database, kind, args)
+    number = send(database, asked(arguments))
     if not alive:
-        sys.stdout.write("no daemon is running: it will be done when one starts (coterie run)\n")
+        sys.stdout.write(f"command {number} queued; applied when a daemon starts (coterie run)\n")
         return 0
-    reply = wait_for(database, key, arguments.wait)
+    reply = wait_for(database, number, arguments.wait)
     if reply is None:
-        sys.stdout.write(
-            f"no answer within {arguments.wait:g} s; the daemon will see to it (command {key})\n"
-        )
+        sys.stdout.write(f"timed out after {arguments.wait:g} s; command {number} is queued\n")
         return 0
     if not reply.done:
         raise JobFailed(reply.answer)
@@ -42,11 +48,11 @@ def command(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _known(config: Config, arguments: argparse.Namespace) -> None:
-    """Refuses a name that the configuration does not have: a daemon that starts later would only refuse it then.
+def _check_names(config: Config, arguments: argparse.Namespace) -> None:
+    """Refuses a name that is not configured now; a daemon that starts later would refuse it only then.
 
     Raises:
-        UsageError: with the names there are.
+        UsageError: it is not configured; the message has the names that are.
     """
     names = {
         "task": [*config.tasks, "joint"] if arguments.name == "train" else list(config.tasks),
@@ -61,16 +67,16 @@ def _known(config: Config, arguments: argparse.Namespace) -> None:
             raise UsageError(f"{arguments.config} has no {kind} {given!r}; {hint}")
 
 
-def _row(arguments: argparse.Namespace) -> tuple[str, dict[str, Any]]:
-    if arguments.name == "train":
-        return "train", {"task": arguments.task, "student": arguments.student}
-    if arguments.name == "stop":
-        return (
-            ("stop_run", {"run": arguments.run})
-            if arguments.run is not None
-            else ("stop", {"now": arguments.now})
-        )
-    if arguments.name == "budget":
-        return "budget", {"usd": arguments.usd}
-    given = {"task": arguments.task, "teacher": arguments.teacher}
-    return arguments.name, {name: value for name, value in given.items() if value is not None}
+def asked(arguments: argparse.Namespace) -> Command:
+    """The command that the command line means."""
+    match arguments.name:
+        case "train":
+            return Train(task=arguments.task, student=arguments.student)
+        case "stop":
+            return StopDaemon(now=arguments.now) if arguments.run is None else StopRun(run=arguments.run)
+        case "budget":
+            return SetBudget(usd=arguments.usd)
+        case "pause":
+            return Pause(task=arguments.task, teacher=arguments.teacher)
+        case _:
+            return Resume(task=arguments.task, teacher=arguments.teacher)

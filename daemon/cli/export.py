@@ -9,18 +9,19 @@ from contextlib import closing
 from typing import Any
 
 from daemon.cli.card import Part, write_card
-from daemon.training.manifest import Order, TaskInfo, training_rows
-from daemon.training.planner import reads, scopes_of
+from daemon.training.manifest import RunRequest, training_rows
+from daemon.training.scopes import scopes_of
 from engine.config import Config, load_config
-from engine.config.root import expand
 from engine.errors import UsageError
 from engine.export import chat, openai_chat, write_jsonl, write_parquet
 from engine.strategies.rationalize import HINTED
 from engine.strategies.replay import sent
 from state.database import open_reader
 from state.exports import predictions, samples
+from state.runs import TaskInfo
 from state.sqlite import Connection
-from state.training_samples import active_plans, active_task_ids, teacher_labels
+from state.training_samples import active_task_ids, teacher_labels
+from state.triggers import plan_counts
 
 CHATS = ("openai-chat", "chat", "think")
 """Forms of training data."""
@@ -103,12 +104,11 @@ def _dataset(connection: Connection, part: Part) -> Iterator[dict[str, Any]]:
 
 def _parts(connection: Connection, config: Config, arguments: argparse.Namespace) -> Iterator[Part]:
     """Exactly what each student would read now."""
-    plans = active_plans(connection)
+    plans = plan_counts(connection)
     tasks = active_task_ids(connection)
     for student in config.students:
         if arguments.student not in (None, student.name):
             continue
-        names = expand(student.plans, [plan.name for plan in config.plans])
         for scope in scopes_of(student, config):
             if arguments.task is not None and arguments.task not in scope.tasks:
                 continue
@@ -117,24 +117,14 @@ def _parts(connection: Connection, config: Config, arguments: argparse.Namespace
                 for task in scope.tasks
                 if task in tasks
             )
-            ids = {info.id for info in infos}
-            order = Order(
+            request = RunRequest(
                 student=student,
                 scope=scope.name,
-                trigger="",
-                recipe="",
                 tasks=infos,
-                plan_ids=tuple(
-                    plan.id
-                    for plan in plans
-                    if plan.name in names
-                    and plan.task_id in ids
-                    and plan.split == "train"
-                    and reads(student, plan.strategy)
-                ),
+                plan_ids=tuple(plan.id for plan in scope.rule.read(plans, [info.name for info in infos])),
             )
             label = "gold" if student.method == "fine-tune" else student.curation.labels
-            yield Part(student, scope.name, scope.tasks, label, training_rows(connection, config, order))
+            yield Part(student, scope.name, scope.tasks, label, training_rows(connection, config, request))
 
 
 def _write(rows: Iterable[dict[str, Any]], arguments: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from daemon.events.bus import OfRun
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ThresholdReached(OfRun):
-    """A student's trigger fired."""
+    """A run was made: a trigger fired, or the user asked for it."""
 
     student: str
     scope: str
@@ -18,16 +18,13 @@ class ThresholdReached(OfRun):
     samples: int
 
     def message(self) -> str:
-        """Which, with how much data."""
-        return (
-            f"run {self.run_id}: {self.student} on {self.scope} is due ({_trigger(self.trigger)}) with"
-            f" {self.samples} rows"
-        )
+        """Student, scope and rows."""
+        return f"run {self.run_id} queued: {self.student} on {self.scope}, {self.samples:,} rows"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunStarted(OfRun):
-    """A run's process was started, or found alive by a new daemon."""
+    """A run's process was started, or a new daemon found it running."""
 
     student: str
     scope: str
@@ -35,13 +32,13 @@ class RunStarted(OfRun):
     how: str
 
     def message(self) -> str:
-        """How, and as which process."""
-        return f"run {self.run_id}: {self.student} on {self.scope} {self.how} (pid {self.pid})"
+        """How, and its process id."""
+        return f"run {self.run_id} {self.how}: {self.student} on {self.scope} (pid {self.pid})"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunFinished(OfRun):
-    """A run is trained, evaluated and exported."""
+    """A run was trained, evaluated and exported."""
 
     student: str
     scope: str
@@ -49,24 +46,24 @@ class RunFinished(OfRun):
 
     def message(self) -> str:
         """Its result."""
-        return f"run {self.run_id}: {self.student} on {self.scope} is done, {self.result}"
+        return f"run {self.run_id} done: {self.student} on {self.scope}, {self.result}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunStopped(OfRun):
-    """A run wrote a checkpoint and ended, to be gone on with."""
+    """A run wrote a checkpoint and ended; it can be resumed."""
 
     student: str
     scope: str
 
     def message(self) -> str:
-        """That it can go on."""
-        return f"run {self.run_id}: {self.student} on {self.scope} stopped at a checkpoint"
+        """Student and scope."""
+        return f"run {self.run_id} stopped at a checkpoint: {self.student} on {self.scope}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunNoted(OfRun):
-    """Something about how a run is done that a person should know."""
+    """A warning about how a run is trained."""
 
     level: ClassVar[str] = "warning"
     student: str
@@ -89,8 +86,4 @@ class RunFailed(OfRun):
 
     def message(self) -> str:
         """Why."""
-        return f"run {self.run_id}: {self.student} on {self.scope} failed: {self.reason}"
-
-
-def _trigger(trigger: str) -> str:
-    return f"{trigger} accepted samples" if trigger.isdigit() else trigger
+        return f"run {self.run_id} failed: {self.student} on {self.scope}: {self.reason}"

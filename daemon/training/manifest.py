@@ -7,12 +7,10 @@ digest differs is refused.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from engine.config import Config, StudentConfig
 from engine.config.root import expand
@@ -21,7 +19,7 @@ from engine.errors import JobFailed
 from engine.grading.majority import Vote
 from engine.students.spec import EvalRow, Spec, TrainRow, digest_of, write_rows
 from engine.students.template import ANSWER_ONLY
-from state.runs import NewRun
+from state.runs import NewRun, RunRow, RunSettings, TaskInfo, finished_before
 from state.sqlite import Connection
 from state.training_samples import (
     StoredSample,
@@ -34,24 +32,17 @@ from state.training_samples import (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TaskInfo:
-    """A task as students see it."""
-
-    id: int
-    name: str
-    answer_format: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Order:
-    """A run that is due: who, on which tasks, with the samples of which plans."""
+class RunRequest:
+    """A run to make: who, on which tasks, with the samples of which plans."""
 
     student: StudentConfig
     scope: str
-    trigger: str
-    recipe: str
     tasks: tuple[TaskInfo, ...]
     plan_ids: tuple[int, ...]
+    trigger: str = ""
+    fingerprint: str = ""
+    counted: int | None = None
+    """Samples that triggers count now."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,21 +55,21 @@ class Chosen:
     labels: dict[int, Vote] = field(default_factory=dict)
 
 
-def training_rows(connection: Connection, config: Config, order: Order) -> Chosen:
+def training_rows(connection: Connection, config: Config, request: RunRequest) -> Chosen:
     """What the student would read now."""
-    student = order.student
+    student = request.student
     if student.method == "fine-tune":
-        rows, drops = _answer_rows(connection, order.tasks, student)
+        rows, drops = _answer_rows(connection, request.tasks, student)
         return Chosen(rows=rows, drops=drops)
     curated = curate(
-        stored_samples(connection, order.plan_ids, _teachers(config, student)),
+        stored_samples(connection, request.plan_ids, _teachers(config, student)),
         rationales=student.rationales,
         settings=student.curation,
-        contaminated=_contaminated(connection, order.tasks),
-        formats={task.id: task.answer_format for task in order.tasks},
+        contaminated=_contaminated(connection, request.tasks),
+        formats={task.id: task.answer_format for task in request.tasks},
         questions=None
         if student.questions is None
-        else frozenset().union(*(_counted(connection, task, student) for task in order.tasks)),
+        else frozenset().union(*(_counted(connection, task, student) for task in request.tasks)),
         seed=student.training.seed,
     )
     answers = {key: vote.answer for key, vote in curated.labels.items()}
@@ -90,16 +81,16 @@ def training_rows(connection: Connection, config: Config, order: Order) -> Chose
     )
 
 
-def prepare(connection: Connection, config: Config, order: Order) -> NewRun:
+def prepare(connection: Connection, config: Config, request: RunRequest) -> NewRun:
     """Chooses the rows of a run (a few hundred milliseconds for 10,000 samples: call it in a thread)."""
-    student = order.student
-    chosen = training_rows(connection, config, order)
+    student = request.student
+    chosen = training_rows(connection, config, request)
     return NewRun(
         student=student.name,
-        task_id=order.tasks[0].id if len(order.tasks) == 1 and order.scope != "joint" else None,
-        scope=order.scope,
-        trigger=order.trigger,
-        recipe=order.recipe,
+        task_id=request.tasks[0].id if len(request.tasks) == 1 and request.scope != "joint" else None,
+        scope=request.scope,
+        trigger=request.trigger,
+        fingerprint=request.fingerprint,
         method=student.method,
         base=student.base,
         seed=student.training.seed,
@@ -111,53 +102,53 @@ def prepare(connection: Connection, config: Config, order: Order) -> NewRun:
         sample_ids=chosen.sample_ids,
         drops=chosen.drops,
         labels=tuple((key, vote.answer, vote.votes, vote.of) for key, vote in chosen.labels.items()),
-        settings={
-            "student": student.model_dump(mode="json"),
-            "tasks": [[task.id, task.name, task.answer_format] for task in order.tasks],
-            "plans": list(order.plan_ids),
-        },
+        settings=RunSettings(
+            student=student.model_dump(mode="json"),
+            tasks=request.tasks,
+            plans=request.plan_ids,
+            counted=request.counted,
+        ),
     )
 
 
-def materialise(connection: Connection, config: Config, run: dict[str, Any]) -> Path:
+def materialise(connection: Connection, config: Config, run: RunRow) -> Path:
     """Writes a run's directory, unless it is there, and returns it.
 
     Raises:
         JobFailed: the rows are not what they were when the run was created.
     """
-    directory = config.runs / str(run["id"])
-    settings = json.loads(run["spec"])
-    pieces = settings.get("pieces", 1)
+    directory = config.runs / str(run.id)
+    pieces = run.settings.splits
     if (directory / "spec.json").exists():
         spec = Spec.model_validate_json((directory / "spec.json").read_bytes())
         if spec.pieces != pieces:
             _write_spec(directory, spec.model_copy(update={"pieces": pieces}))
         return directory
     directory.mkdir(parents=True, exist_ok=True)
-    student = StudentConfig.model_validate(settings["student"])
-    tasks = [TaskInfo(id=key, name=name, answer_format=form) for key, name, form in settings["tasks"]]
+    student = StudentConfig.model_validate(run.settings.student)
+    tasks = run.settings.tasks
     if student.method == "fine-tune":
         rows, _ = _answer_rows(connection, tasks, student)
     else:
-        answers = labels_of_run(connection, run["id"])
-        rows = _cot_rows(samples_of_run(connection, run["id"]), answers, student)
-    if write_rows(directory / "manifest.jsonl", rows) != run["digest"]:
+        answers = labels_of_run(connection, run.id)
+        rows = _cot_rows(samples_of_run(connection, run.id), answers, student)
+    if write_rows(directory / "manifest.jsonl", rows) != run.digest:
         raise JobFailed(
-            "its questions or samples changed since it became due: start it anew with"
-            f" `coterie train {run['scope']} --student {run['student']}`"
+            "its questions or samples changed since it was made: start a new run with"
+            f" `coterie train {run.scope} --student {run.student}`"
         )
     write_rows(directory / "questions.jsonl", [row for task in tasks for row in _eval_rows(connection, task)])
     previous = previous_student(connection, config, run) if student.start_from == "previous" else None
     spec = Spec(
-        run_id=run["id"],
+        run_id=run.id,
         student=student.name,
-        scope=run["scope"],
-        trigger=run["trigger"],
+        scope=run.scope,
+        trigger=run.trigger,
         method=student.method,
         base=str(previous[1]) if previous else _base(config, student.base),
         training=student.training,
         evaluation=student.evaluation,
-        manifest_digest=run["digest"],
+        manifest_digest=run.digest,
         teachers=dict(
             sorted(
                 Counter(
@@ -172,14 +163,9 @@ def materialise(connection: Connection, config: Config, run: dict[str, Any]) -> 
     return directory
 
 
-def previous_student(connection: Connection, config: Config, run: dict[str, Any]) -> tuple[int, Path] | None:
+def previous_student(connection: Connection, config: Config, run: RunRow) -> tuple[int, Path] | None:
     """The latest finished run before this one of the same student, scope and base, and what it left; None: there is none."""
-    rows = connection.execute(
-        "SELECT id FROM run WHERE student = ? AND scope = ? AND base = ? AND state = 'done' AND id < ?"
-        " ORDER BY id DESC",
-        (run["student"], run["scope"], run["base"], run["id"]),
-    ).fetchall()
-    found = ((key, config.runs / str(key) / "student") for (key,) in rows)
+    found = ((key, config.runs / str(key) / "student") for key in finished_before(connection, run))
     return next(((key, path.resolve()) for key, path in found if path.is_dir()), None)
 
 

@@ -5,13 +5,11 @@ The number of ranks and the machines are no part of what a student becomes: they
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from daemon.host.processes import spawn_ranks
 from daemon.training.devices import Device
@@ -23,19 +21,20 @@ from engine.students.launch import rank_commands
 from engine.students.orders import FILE as LAUNCH
 from engine.students.sharing import ranks_for
 from state.database import open_reader
+from state.runs import RunRow
 
 OF_THE_MACHINES = ("hostfile", "launcher", "launcher_arguments", "master_address", "master_port")
 """Settings that are taken as they are now, however old the run is."""
 
 
-def training_now(row: dict[str, Any], config: Config, devices: Sequence[Device]) -> TrainingConfig:
+def training_now(run: RunRow, config: Config, devices: Sequence[Device]) -> TrainingConfig:
     """How to train a run: as it was made, on as many ranks as are configured now and can be had.
 
     The number of ranks is no part of what a student becomes. They share a step's micro-batches, so it is
     one that divides them.
     """
-    training = TrainingConfig.model_validate(json.loads(row["spec"])["student"]["training"])
-    now = next((each for each in config.students if each.name == row["student"]), None)
+    training = TrainingConfig.model_validate(run.settings.student["training"])
+    now = next((each for each in config.students if each.name == run.student), None)
     machines = now.training if now else training
     wanted = machines.devices
     if machines.hostfile:
@@ -67,7 +66,7 @@ def named_devices(names: str, wanted: int, devices: Sequence[Device]) -> tuple[D
 
 
 def spawn(
-    row: dict[str, Any], config: Config, training: TrainingConfig, devices: tuple[Device, ...]
+    run: RunRow, config: Config, training: TrainingConfig, devices: tuple[Device, ...]
 ) -> tuple[Path, list[subprocess.Popen[bytes]]]:
     """Writes a run's directory and starts its ranks, or the launcher that does; it blocks.
 
@@ -76,7 +75,7 @@ def spawn(
         ConfigError: its hostfile does not serve.
     """
     with closing(open_reader(config.database)) as connection:
-        directory = materialise(connection, config, row)
+        directory = materialise(connection, config, run)
     threads = sum(device.threads for device in devices)
     (directory / LAUNCH).unlink(missing_ok=True)
     if training.hostfile:

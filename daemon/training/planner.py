@@ -1,9 +1,10 @@
-"""Makes student runs of triggers that were reached: stock, curation, and the run with its manifest."""
+"""Makes the student runs whose triggers fire: stock, curation, and the run with its manifest."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio.to_thread
 from anyio.abc import TaskStatus
@@ -11,32 +12,46 @@ from anyio.abc import TaskStatus
 from daemon import events
 from daemon.host.notify import Notifier
 from daemon.sampling.plans import ActivePlan
-from daemon.training.manifest import Order, TaskInfo, prepare
+from daemon.training.manifest import RunRequest, prepare
 from daemon.training.run_fingerprint import run_fingerprint
+from daemon.training.scopes import Scope, scopes_of
 from daemon.training.trainer import Trainer
-from daemon.training.trigger import Due, Stock, due
-from engine.config import Config, StudentConfig
-from engine.config.root import expand
-from engine.strategies import STRATEGIES
+from engine.config import Config
 from state.database import now_ms, open_reader
 from state.enums import RunState
-from state.runs import NewRun, RunChange, change_run, create_run, existing_triggers
+from state.runs import (
+    NewRun,
+    RunEnd,
+    RunRequeue,
+    RunRow,
+    TaskInfo,
+    create_run,
+    end_run,
+    existing_triggers,
+    latest_run,
+    requeue_run,
+    task_digests,
+)
+from state.triggers import Stock, due, first_start, last_runs, plan_counts, wakes_at
 from state.writer import Writer
 
 TICK_S = 0.5
+SAME_ROWS_MS = 60_000
+"""A repeating trigger whose run would read the same rows as the last one is not tried again sooner."""
+NO_ROWS = "no correct rationale to train on: look at the samples and the grader's reasons"
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """A student on one task, or on all of its tasks together."""
+class _NothingNew:
+    """What there was when a repeating trigger fired and the rows were those of the last run, or none."""
 
-    student: StudentConfig
-    name: str
-    tasks: tuple[str, ...]
+    samples: int
+    fingerprint: str
+    at: int
 
 
 class Planner:
-    """Looks at the stock after samples were stored, and starts what is due."""
+    """Looks at the stock after samples were stored, and makes the runs whose triggers fire."""
 
     def __init__(
         self,
@@ -47,6 +62,7 @@ class Planner:
         trainer: Trainer,
         plans: list[ActivePlan],
         task_ids: dict[str, int],
+        now: Callable[[], int] = now_ms,
     ) -> None:
         self._config = config
         self._writer = writer
@@ -54,36 +70,44 @@ class Planner:
         self._trainer = trainer
         self._plans = plans
         self._task_ids = task_ids
+        self._now = now
         self._dirty = True
         self._busy = False
+        self._wakes_at: int | None = None
+        self._nothing_new: dict[tuple[str, str], _NothingNew] = {}
         self.changed = Notifier()
         self.scopes = [scope for student in config.students for scope in scopes_of(student, config)]
-        bus.listen(self._heard)
+        bus.listen(self._on_event)
 
     def configure(self, config: Config, task_ids: dict[str, int]) -> None:
-        """Other students, tasks or plans: looks at all of them at once."""
+        """Takes other students, tasks or plans over, and looks at all of them at once."""
         self._config, self._task_ids = config, {**self._task_ids, **task_ids}
         self.scopes = [scope for student in config.students for scope in scopes_of(student, config)]
+        self._nothing_new.clear()
         self._dirty = True
         self.changed.notify()
 
     @property
     def idle(self) -> bool:
-        """Whether everything stored so far was looked at."""
-        return not self._dirty and not self._busy
+        """Whether no trigger can fire now: everything stored was looked at, and no interval is over."""
+        return not self._busy and not self._must_look
+
+    @property
+    def _must_look(self) -> bool:
+        return self._dirty or (self._wakes_at is not None and self._now() >= self._wakes_at)
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Starts due runs until cancelled."""
+        """Makes runs until cancelled."""
         task_status.started()
         while True:
-            if self._dirty:
+            if self._must_look:
                 self._dirty, self._busy = False, True
                 await self._look()
                 self._busy = False
             await self.changed.wait(TICK_S)
 
     async def train_now(self, task: str, student: str | None) -> str:
-        """A run at once, with what there is; a stopped or failed one of the same data settings goes on.
+        """Makes a run at once, with the samples there are; a stopped or failed one of the same settings is resumed.
 
         One that failed because it had nothing to read is made anew.
 
@@ -97,140 +121,134 @@ class Planner:
         ]
         if not scopes:
             raise ValueError(f"no student {student or ''} trains on {task!r}".replace("  ", " "))
-        told = [await self._train_scope(scope) for scope in scopes]
+        answers = [await self._train_scope(scope) for scope in scopes]
         self._trainer.changed.notify()
-        return "; ".join(told)
+        return "; ".join(answers)
 
     async def _train_scope(self, scope: Scope) -> str:
         stock = (await anyio.to_thread.run_sync(self._stocks, [scope]))[0]
-        ended = await anyio.to_thread.run_sync(self._ended_run, stock)
-        if ended is not None:
-            change = {"state": RunState.QUEUED.value, "tries": 0, "error": None, "ended_at": None}
-            await self._writer.do(change_run, RunChange(run_id=ended, values=change))
-            return f"run {ended} ({scope.student.name} on {scope.name}) goes on"
-        run_id = await self._create(scope, Due(stock, f"manual-{now_ms()}"))
-        return f"run {run_id} ({scope.student.name} on {scope.name}) is queued"
+        latest = await anyio.to_thread.run_sync(self._latest, scope, stock)
+        about = f"{scope.student.name} on {scope.name}"
+        if latest is not None and latest.state in (RunState.STOPPED, RunState.FAILED):
+            await self._writer.do(requeue_run, RunRequeue(run_id=latest.id, tries=0))
+            return f"run {latest.id} resumed: {about}"
+        run_id = await self._create(scope, stock, f"manual-{self._now()}")
+        return f"run {run_id} queued: {about}"
 
-    def _ended_run(self, stock: Stock) -> int | None:
+    def _latest(self, scope: Scope, stock: Stock) -> RunRow | None:
         with closing(open_reader(self._config.database)) as connection:
-            row = connection.execute(
-                "SELECT id, state FROM run WHERE student = ? AND scope = ? AND recipe = ? AND samples > 0"
-                " ORDER BY id DESC LIMIT 1",
-                (stock.student, stock.scope, stock.recipe),
-            ).fetchone()
-        return row[0] if row is not None and row[1] in (RunState.STOPPED, RunState.FAILED) else None
+            return latest_run(connection, *scope.key, stock.fingerprint)
 
-    def _heard(self, event: events.Happened) -> None:
-        if isinstance(event, events.SampleStored | events.SampleFailed | events.PlanCompleted):
+    def _on_event(self, event: events.Happened) -> None:
+        if isinstance(event, events.SampleStored | events.SampleFailed):
             self._dirty = True
-            if isinstance(event, events.PlanCompleted):
-                self.changed.notify()
+        elif isinstance(event, events.PlanCompleted):
+            self._dirty = True
+            self.changed.notify()
+        elif isinstance(event, events.RunFinished | events.RunFailed | events.RunStopped):
+            # A trigger that repeats waits for the last run to end.
+            self._dirty |= any(trigger.repeats for scope in self.scopes for trigger in scope.rule.train_at)
 
     async def _look(self) -> None:
-        config = self._config
-        stocks, existing = await anyio.to_thread.run_sync(self._read)
-        if self._config is not config:
-            return  # read again meanwhile: what was read may name what is gone
-        by_key = {(scope.student.name, scope.name): scope for scope in self.scopes}
-        for item in due(config.students, stocks, existing):
+        config, now = self._config, self._now()
+        scopes = list(self.scopes)
+        stocks = await anyio.to_thread.run_sync(self._stocks, scopes)
+        wakes: list[int | None] = []
+        for scope, stock in zip(scopes, stocks, strict=True):
             if self._config is not config:
-                return
-            await self._create(by_key[item.stock.student, item.stock.scope], item)
-
-    def _read(self) -> tuple[list[Stock], set[tuple[str, str, str, str]]]:
-        stocks = self._stocks(self.scopes)
-        with closing(open_reader(self._config.database)) as connection:
-            return stocks, existing_triggers(connection)
+                return  # it was read again meanwhile: these scopes may be gone
+            found = due(scope.rule.train_at, stock, now)
+            if found is None:
+                wakes.append(wakes_at(scope.rule.train_at, stock))
+            elif found.trigger.repeats:
+                wakes.append(await self._repeat(scope, stock, found.name))
+            else:
+                await self._create(scope, stock, found.name)
+        self._wakes_at = min((at for at in wakes if at is not None), default=None)
 
     def _stocks(self, scopes: list[Scope]) -> list[Stock]:
         with closing(open_reader(self._config.database)) as connection:
-            rows = connection.execute("SELECT id, accepted, stored FROM plan WHERE active = 1").fetchall()
-            digests = dict(connection.execute("SELECT name, digest FROM task").fetchall())
-        accepted = {key: correct for key, correct, _ in rows}
-        stored = {key: count for key, _, count in rows}
-        result = []
+            counts = plan_counts(connection, [plan.id for plan in self._plans])
+            digests, last = task_digests(connection), last_runs(connection)
+            existing, since = existing_triggers(connection), first_start(connection)
+        stocks = []
         for scope in scopes:
-            blind = scope.student.curation.labels == "majority"  # then nobody knows which are correct
-            plans = self._plans_of(scope)
-            result.append(
-                Stock(
-                    student=scope.student.name,
-                    scope=scope.name,
-                    recipe=run_fingerprint(
-                        scope.student, plans, [digests.get(task, "") for task in scope.tasks]
-                    ),
-                    accepted=_accepted(plans, stored if blind else accepted),
+            read = scope.rule.read(counts, scope.tasks)
+            chosen = {plan.id for plan in read}
+            plans = [plan for plan in self._plans if plan.id in chosen]
+            fingerprint = run_fingerprint(
+                scope.student, plans, [digests.get(task, "") for task in scope.tasks]
+            )
+            stocks.append(
+                scope.rule.stock(
+                    read,
+                    since=since,
+                    last=last.get(scope.key),
                     complete=all(plan.done for plan in plans),
+                    fingerprint=fingerprint,
+                    runs=frozenset(
+                        trigger for *key, trigger, of in existing if (*key, of) == (*scope.key, fingerprint)
+                    ),
                 )
             )
-        return result
+        return stocks
 
-    def _plans_of(self, scope: Scope) -> list[ActivePlan]:
-        names = expand(scope.student.plans, [plan.name for plan in self._config.plans])
-        return [
-            plan
-            for plan in self._plans
-            if plan.task in scope.tasks
-            and plan.config.name in names
-            and plan.config.split == "train"
-            and reads(scope.student, plan.config.strategy)
-        ]
+    async def _repeat(self, scope: Scope, stock: Stock, name: str) -> int | None:
+        """Makes a run, unless it would read the rows of the last one, or none; returns when to try again."""
+        before = self._nothing_new.get(scope.key)
+        if before is not None:
+            if (before.samples, before.fingerprint) == (stock.samples, stock.fingerprint):
+                return None  # until something changes
+            if self._now() < before.at + SAME_ROWS_MS:
+                return before.at + SAME_ROWS_MS
+        new = await self._prepare(scope, stock, name)
+        last = stock.last
+        same = last is not None and (last.fingerprint, last.digest) == (new.fingerprint, new.digest)
+        if same or new.rows == 0:
+            self._nothing_new[scope.key] = _NothingNew(stock.samples, stock.fingerprint, self._now())
+        else:
+            await self._store(new)
+        return None
 
-    async def _create(self, scope: Scope, item: Due) -> int | None:
-        order = Order(
+    async def _create(self, scope: Scope, stock: Stock, name: str) -> int | None:
+        return await self._store(await self._prepare(scope, stock, name))
+
+    async def _prepare(self, scope: Scope, stock: Stock, name: str) -> NewRun:
+        request = RunRequest(
             student=scope.student,
             scope=scope.name,
-            trigger=item.trigger,
-            recipe=item.stock.recipe,
+            trigger=name,
+            fingerprint=stock.fingerprint,
             tasks=tuple(
-                TaskInfo(id=self._task_ids[name], name=name, answer_format=self._config.tasks[name].answer)
-                for name in scope.tasks
+                TaskInfo(id=self._task_ids[task], name=task, answer_format=self._config.tasks[task].answer)
+                for task in scope.tasks
             ),
-            plan_ids=tuple(plan.id for plan in self._plans_of(scope)),
+            plan_ids=stock.plans,
+            counted=stock.samples,
         )
-        new = await anyio.to_thread.run_sync(self._prepare, order)
+
+        def read() -> NewRun:
+            with closing(open_reader(self._config.database)) as connection:
+                return prepare(connection, self._config, request)
+
+        return replace(await anyio.to_thread.run_sync(read), created_at=self._now())
+
+    async def _store(self, new: NewRun) -> int | None:
+        """Stores a run and queues it; None where it exists. Without rows it has failed at once."""
         run_id = await self._writer.do(create_run, new)
         if run_id is None:
             return None
         if new.rows == 0:
-            reason = "no accepted rationale to train on: look at the samples and the grader's reasons"
-            values = {"state": RunState.FAILED.value, "error": reason, "ended_at": now_ms()}
-            await self._writer.do(change_run, RunChange(run_id=run_id, values=values))
+            await self._writer.do(end_run, RunEnd(run_id=run_id, state=RunState.FAILED, error=NO_ROWS))
             self._bus.emit(
-                events.RunFailed(run_id=run_id, student=new.student, scope=new.scope, reason=reason)
+                events.RunFailed(run_id=run_id, student=new.student, scope=new.scope, reason=NO_ROWS)
             )
             return run_id
         self._bus.emit(
             events.ThresholdReached(
-                student=new.student, scope=new.scope, trigger=new.trigger, samples=new.rows, run_id=run_id
+                run_id=run_id, student=new.student, scope=new.scope, trigger=new.trigger, samples=new.rows
             )
         )
         self._trainer.queued += 1
         self._trainer.changed.notify()
         return run_id
-
-    def _prepare(self, order: Order) -> NewRun:
-        with closing(open_reader(self._config.database)) as connection:
-            return prepare(connection, self._config, order)
-
-
-def _accepted(plans: list[ActivePlan], counts: dict[int, int]) -> int:
-    """Accepted samples of some plans; plans of one recipe share theirs, which count once."""
-    most: dict[tuple[int, str], int] = {}
-    for plan in plans:
-        key = plan.task_id, plan.recipe
-        most[key] = max(most.get(key, 0), counts.get(plan.id, 0))
-    return sum(most.values())
-
-
-def reads(student: StudentConfig, strategy: str) -> bool:
-    """Whether a student reads what a strategy brings: hinted rationales only where its curation says so."""
-    return not STRATEGIES[strategy].hinted or student.curation.hinted
-
-
-def scopes_of(student: StudentConfig, config: Config) -> list[Scope]:
-    """What a student trains on: each of its tasks, or all together."""
-    tasks = tuple(expand(student.tasks, list(config.tasks)))
-    if student.scope == "joint":
-        return [Scope(student, "joint", tasks)]
-    return [Scope(student, task, (task,)) for task in tasks]

@@ -1,4 +1,4 @@
-"""Reads what a run's process reports, into what `state.db` remembers. Pure but for reading files."""
+"""Reads the progress of a run's process into rows for `state.db`. It reads files, and changes nothing."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from typing import Any
 
 from engine.students.progress import FILE, read_events
 from state.enums import RunState
-from state.runs import Predictions, RunReport
+from state.run_reports import Predictions, RunColumns, RunReport
 
 STATES = {"training": RunState.TRAINING, "evaluating": RunState.EVALUATING, "exporting": RunState.EVALUATING}
 
-
 LAST_BYTES = 64 * 1024
-"""The last event of a run is looked for in so much of its progress."""
+"""The end of its progress in which the last event of a run is looked for."""
 
 
 @dataclass(slots=True)
@@ -26,9 +25,9 @@ class Ending:
     kind: str = ""
     message: str = ""
     memory: bool = False
-    """Whether a training step did not fit into the memory, and would in more parts."""
+    """Whether a training step ran out of memory that would fit in more parts."""
     peer: bool = False
-    """Whether all that is known is that another rank is gone: its machine was lost, or it was killed."""
+    """Whether it only knows that another rank is gone: its machine was lost, or it was killed."""
 
 
 @dataclass(slots=True)
@@ -36,17 +35,19 @@ class Followed:
     """One reading of a run's progress."""
 
     report: RunReport
+    offset: int
+    """Where the next reading begins."""
     ending: Ending = field(default_factory=Ending)
     notes: tuple[str, ...] = ()
-    """What a person should know about how the run is done."""
+    """Warnings of the process for the user."""
 
 
 def follow(run_id: int, directory: Path, offset: int, task_ids: Mapping[str, int]) -> Followed | None:
-    """What was reported after `offset`, None where nothing was."""
+    """Everything reported after byte `offset`; None where nothing was."""
     events, end = read_events(directory / FILE, offset)
     if end == offset:
         return None
-    values: dict[str, Any] = {"progress_offset": end}
+    values: RunColumns = {"progress_offset": end}
     metrics: list[tuple[Any, ...]] = []
     evaluations: list[tuple[Any, ...]] = []
     notes: list[str] = []
@@ -60,7 +61,13 @@ def follow(run_id: int, directory: Path, offset: int, task_ids: Mapping[str, int
         ending = Ending()  # whatever follows an ending was written by a later process
         if kind == "step":
             metrics.append(_metric(event))
-            values |= {name: event[name] for name in ("step", "steps", "loss", "tokens_per_second", "eta_s")}
+            values |= {
+                "step": event["step"],
+                "steps": event["steps"],
+                "loss": event["loss"],
+                "tokens_per_second": event["tokens_per_second"],
+                "eta_s": event["eta_s"],
+            }
         elif kind == "eval":
             evaluations.append(_evaluation(event, task_ids))
         elif kind == "starting":
@@ -80,13 +87,14 @@ def follow(run_id: int, directory: Path, offset: int, task_ids: Mapping[str, int
             evaluations=tuple(evaluations),
             too_long=too_long,
         ),
+        end,
         ending,
         tuple(notes),
     )
 
 
-def last_words(directory: Path) -> Ending:
-    """How a process that is gone said it ended, also where an earlier daemon read it and died before it acted."""
+def last_ending(directory: Path) -> Ending:
+    """How a process that is gone said it ended, even if an earlier daemon read that and died before it acted."""
     path = directory / FILE
     try:
         size = path.stat().st_size
@@ -101,7 +109,7 @@ def read_predictions(run_id: int, directory: Path) -> Predictions:
     rows = []
     for line in (directory / "predictions.jsonl").read_text(encoding="utf-8").split("\n"):
         if not line:
-            continue  # only "\n" ends a line: a text may hold what str.splitlines takes for one
+            continue  # only "\n" ends a line: a text may hold other characters that str.splitlines splits at
         row = json.loads(line)
         rows.append(
             (

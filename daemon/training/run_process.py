@@ -1,4 +1,4 @@
-"""A student run whose process is there, or was just now: alive or not, and how it is asked to stop."""
+"""The process of a student run: whether it is alive, and how it is asked to stop."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import signal
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from daemon.host.processes import is_alive, signal_group
 from daemon.training.devices import Device
 from daemon.training.progress_reader import Ending
 from engine.students.orders import give_order
+from state.runs import RunRow
 
 
 @dataclass(slots=True)
 class RunProcess:
-    """A run whose process is, or was just now, there."""
+    """A run that has a process, or had one until its end is handled."""
 
-    row: dict[str, Any]
+    row: RunRow
     devices: tuple[Device, ...]
     directory: Path
     pid: int
@@ -27,15 +27,15 @@ class RunProcess:
     ranks: list[subprocess.Popen[bytes]] = field(default_factory=list)  # empty: adopted
     offset: int = 0
     kills: int | None = None
-    """Processes that the kernel had killed for want of memory when this one started."""
+    """How many processes the kernel had killed for lack of memory when this one started."""
     ending: Ending = field(default_factory=Ending)
     launched: bool = False
-    """Whether a launcher started ranks on several machines: signals do not reach them, orders do."""
-    stop: str = ""  # "person": stopped for good; "daemon": to go on at the next start
+    """Whether a launcher started ranks on several machines: signals do not reach them, order files do."""
+    stop: str = ""  # who asked: "user" (for good) or "daemon" (resumed at its next start)
     stop_since: float = 0.0
 
     def alive(self) -> bool:
-        """Whether rank 0 is there; a rank that died takes the others with it."""
+        """Whether rank 0 is alive; when a rank died, the others are killed."""
         if self.ranks:
             codes = [rank.poll() for rank in self.ranks]
             if any(code not in (None, 0) for code in codes) and None in codes:

@@ -1,18 +1,17 @@
 """Starts, follows, adopts and stops student runs: one at a time on each device.
 
-A run's process outlives the daemon: it is found again by pid and start time, and everything it
-reported stands in its directory. One that died goes on from its checkpoint, up to `max_run_tries`
-times; one that did not fit into the memory goes on with its micro-batches computed in more parts.
-The trainer never imports what the process imports.
+A run's process outlives the daemon: the next daemon finds it by pid and start time, and everything it reported is
+in its directory. A run whose process died is resumed from its checkpoint, up to `max_run_tries` times; one that ran
+out of memory is resumed with its micro-batches computed in more parts. The trainer never imports what the process
+imports.
 """
 
 from __future__ import annotations
 
-import json
 import signal
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -25,19 +24,30 @@ from daemon.host.oom import killed_for_memory
 from daemon.host.processes import is_alive, start_time
 from daemon.training.devices import Device
 from daemon.training.placement import free_devices, named_devices, spawn, training_now
-from daemon.training.progress_reader import follow, last_words, read_predictions, tail
+from daemon.training.progress_reader import follow, last_ending, read_predictions, tail
 from daemon.training.run_process import RunProcess
 from engine.config import Config, TrainingConfig
 from engine.errors import ConfigError, JobFailed
 from engine.students.orders import give_order, read_launch
 from state.database import now_ms, open_reader
 from state.enums import RunState
-from state.runs import RunChange, change_run, report_run, store_predictions, unfinished
+from state.run_reports import report_run, results_on_test, store_predictions
+from state.runs import (
+    RunEnd,
+    RunRequeue,
+    RunRow,
+    RunSettings,
+    RunStart,
+    end_run,
+    requeue_run,
+    start_run,
+    unfinished,
+)
 from state.writer import Writer
 
 TICK_S = 0.25
 TERM_GRACE_S = 60.0
-MOST_PIECES = 64
+MOST_SPLITS = 64
 
 
 class Trainer:
@@ -59,23 +69,23 @@ class Trainer:
         self._bus = bus
         self._clock = clock
         self._devices = devices
-        self._underway: dict[int, RunProcess] = {}
+        self._processes: dict[int, RunProcess] = {}
         self._stopping = False
         self.queued = 0
         self.changed = Notifier()
 
     @property
     def idle(self) -> bool:
-        """Whether no run is queued or under way."""
-        return not self._underway and self.queued == 0
+        """Whether no run is queued and none has a process."""
+        return not self._processes and self.queued == 0
 
     @property
     def active(self) -> list[int]:
-        """Ids of the runs under way."""
-        return list(self._underway)
+        """Ids of the runs that have a process."""
+        return list(self._processes)
 
     def configure(self, config: Config, devices: list[Device]) -> None:
-        """Another configuration; `devices` where there were none, since nobody was to be trained."""
+        """Takes another configuration over; `devices` where there were none, since there were no students."""
         self._config = config
         self._devices = self._devices or devices
         self.changed.notify()
@@ -86,36 +96,36 @@ class Trainer:
         return bool(self._devices)
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Adopts what an earlier daemon left, then starts what is queued, until cancelled."""
+        """Adopts the runs that an earlier daemon left, then starts queued ones, until cancelled."""
         await self._adopt()
         task_status.started()
         while True:
             if not self._stopping:
                 await self._start_queued()
-            for run in list(self._underway.values()):
+            for run in list(self._processes.values()):
                 await self._follow(run)
-            await self.changed.wait(TICK_S if self._underway or self.queued else 2.0)
+            await self.changed.wait(TICK_S if self._processes or self.queued else 2.0)
 
     async def stop_run(self, run_id: int) -> bool:
-        """Stops a run at its next step, for good; False where it is not under way or queued."""
-        if run := self._underway.get(run_id):
-            self._ask_to_stop(run, "person")
+        """Stops a run at its next step, for good; False where it neither has a process nor is queued."""
+        if run := self._processes.get(run_id):
+            self._ask_to_stop(run, "user")
             return True
         rows = await anyio.to_thread.run_sync(self._unfinished)
-        if any(row["id"] == run_id for row in rows):
-            await self._change(run_id, state=RunState.STOPPED.value, ended_at=now_ms())
+        if any(row.id == run_id for row in rows):
+            await self._writer.do(end_run, RunEnd(run_id=run_id, state=RunState.STOPPED))
             self.changed.notify()
             return True
         return False
 
     async def drain(self, seconds: float) -> None:
-        """Asks every run for a checkpoint and waits until they ended; those that did not go on alone."""
+        """Asks every run for a checkpoint and waits until they ended; those that did not are left running."""
         self._stopping = True
-        for run in self._underway.values():
+        for run in self._processes.values():
             self._ask_to_stop(run, "daemon")
         self.changed.notify()
         with anyio.move_on_after(seconds):
-            while self._underway:
+            while self._processes:
                 await self._clock.sleep(0.1)
 
     def _ask_to_stop(self, run: RunProcess, who: str) -> None:
@@ -125,48 +135,47 @@ class Trainer:
 
     async def _adopt(self) -> None:
         for row in await anyio.to_thread.run_sync(self._unfinished):
-            if row["state"] == RunState.QUEUED:
+            if row.state == RunState.QUEUED:
                 continue
-            if is_alive(row["pid"], row["pid_started"]):
-                spec = json.loads(row["spec"])
-                wanted = int(spec["student"]["training"]["devices"])
+            if row.pid is not None and row.pid_started is not None and is_alive(row.pid, row.pid_started):
+                wanted = int(row.settings.student["training"]["devices"])
                 run = RunProcess(
                     row=row,
-                    devices=named_devices(row["device"], wanted, self._devices),
-                    directory=self._config.runs / str(row["id"]),
-                    pid=row["pid"],
-                    pid_started=row["pid_started"],
-                    task_ids=_task_ids(spec),
-                    offset=row["progress_offset"],
-                    launched=read_launch(self._config.runs / str(row["id"])) is not None,
+                    devices=named_devices(row.device, wanted, self._devices),
+                    directory=self._config.runs / str(row.id),
+                    pid=row.pid,
+                    pid_started=row.pid_started,
+                    task_ids=_task_ids(row.settings),
+                    offset=row.progress_offset,
+                    launched=read_launch(self._config.runs / str(row.id)) is not None,
                 )
-                self._underway[row["id"]] = run
-                self._tell_started(run, "was found alive")
+                self._processes[row.id] = run
+                self._log_started(run, "is still running")
             else:
-                # It may have ended in order while no daemon was there: its last words decide.
+                # It may have ended in order while no daemon was running: its last event decides.
                 run = self._gone(row)
                 await self._follow(run)
 
-    def _gone(self, row: dict[str, Any]) -> RunProcess:
+    def _gone(self, row: RunRow) -> RunProcess:
         run = RunProcess(
             row=row,
             devices=(),
-            directory=self._config.runs / str(row["id"]),
+            directory=self._config.runs / str(row.id),
             pid=0,
             pid_started=0.0,
-            task_ids=_task_ids(json.loads(row["spec"])),
-            offset=row["progress_offset"],
+            task_ids=_task_ids(row.settings),
+            offset=row.progress_offset,
         )
-        self._underway[row["id"]] = run
+        self._processes[row.id] = run
         return run
 
-    def _unfinished(self) -> list[dict[str, Any]]:
+    def _unfinished(self) -> list[RunRow]:
         with closing(open_reader(self._config.database)) as connection:
             return unfinished(connection)
 
     async def _start_queued(self) -> None:
         rows = [
-            row for row in await anyio.to_thread.run_sync(self._unfinished) if row["state"] == RunState.QUEUED
+            row for row in await anyio.to_thread.run_sync(self._unfinished) if row.state == RunState.QUEUED
         ]
         self.queued = len(rows)
         for row in rows:
@@ -183,21 +192,18 @@ class Trainer:
             await self._start(row, training, devices)
             self.queued -= 1
 
-    def _waits(self, row: dict[str, Any], queued: list[dict[str, Any]]) -> bool:
-        """Whether it starts from what an earlier run becomes that has not ended."""
-        if json.loads(row["spec"])["student"].get("start_from") != "previous":
+    def _waits(self, row: RunRow, queued: list[RunRow]) -> bool:
+        """Whether it starts from the student of an earlier run that has not ended."""
+        if row.settings.student.get("start_from") != "previous":
             return False
-        others = [*queued, *(run.row for run in self._underway.values())]
-        who = row["student"], row["scope"]
-        return any((each["student"], each["scope"]) == who and each["id"] < row["id"] for each in others)
+        others = [*queued, *(run.row for run in self._processes.values())]
+        who = row.student, row.scope
+        return any((each.student, each.scope) == who and each.id < row.id for each in others)
 
     def _busy(self) -> set[str]:
-        return {device.name for run in self._underway.values() for device in run.devices}
+        return {device.name for run in self._processes.values() for device in run.devices}
 
-    async def _start(
-        self, row: dict[str, Any], training: TrainingConfig, devices: tuple[Device, ...]
-    ) -> None:
-        spec = json.loads(row["spec"])
+    async def _start(self, row: RunRow, training: TrainingConfig, devices: tuple[Device, ...]) -> None:
         kills = killed_for_memory()
         try:
             directory, ranks = await anyio.to_thread.run_sync(spawn, row, self._config, training, devices)
@@ -211,28 +217,26 @@ class Trainer:
             directory=directory,
             pid=leader,
             pid_started=start_time(leader) or 0.0,
-            task_ids=_task_ids(spec),
+            task_ids=_task_ids(row.settings),
             ranks=ranks,
-            offset=row["progress_offset"],
+            offset=row.progress_offset,
             launched=bool(training.hostfile),
             kills=kills,
         )
-        self._underway[row["id"]] = run
-        await self._change(
-            row["id"],
-            state=RunState.STARTING.value,
-            phase="starting",
+        self._processes[row.id] = run
+        start = RunStart(
+            run_id=row.id,
             directory=self._shown(directory),
             device=",".join(device.name for device in devices),
             pid=leader,
             pid_started=run.pid_started,
             boot_id=self._boot_id,
-            tries=row["tries"] + 1,
-            started_at=row["started_at"] or now_ms(),
-            error=None,
+            tries=row.tries + 1,
+            started_at=row.started_at or now_ms(),
         )
-        row["tries"] += 1
-        self._tell_started(run, "started" if row["tries"] == 1 else "goes on")
+        await self._writer.do(start_run, start)
+        run.row = replace(row, tries=start.tries)
+        self._log_started(run, "started" if start.tries == 1 else "resumed")
 
     def _shown(self, directory: Path) -> str:
         """A path relative to the database where it is below its folder, so both can be moved together."""
@@ -250,20 +254,20 @@ class Trainer:
         if run.launched:
             await anyio.to_thread.run_sync(give_order, run.directory, "end")
         if not run.ranks and not run.ending.kind:
-            # Adopted: the daemon before may have read how it ended, and died.
-            run.ending = await anyio.to_thread.run_sync(last_words, run.directory)
-        del self._underway[run.row["id"]]
+            # Adopted: the previous daemon may have read how it ended, and died.
+            run.ending = await anyio.to_thread.run_sync(last_ending, run.directory)
+        del self._processes[run.row.id]
         self.changed.notify()
         await self._ended(run)
 
     async def _read(self, run: RunProcess) -> None:
         while True:
             followed = await anyio.to_thread.run_sync(
-                follow, run.row["id"], run.directory, run.offset, run.task_ids
+                follow, run.row.id, run.directory, run.offset, run.task_ids
             )
             if followed is None:
                 return
-            run.offset = followed.report.values["progress_offset"]
+            run.offset = followed.offset
             run.ending = followed.ending
             await self._writer.do(report_run, followed.report)
             for note in followed.notes:
@@ -273,111 +277,88 @@ class Trainer:
         row = run.row
         if run.ending.kind == "done":
             await self._finish(run)
-        elif run.stop == "person":
-            await self._change(row["id"], state=RunState.STOPPED.value, pid=None, ended_at=now_ms())
-            self._bus.emit(events.RunStopped(run_id=row["id"], student=row["student"], scope=row["scope"]))
+        elif run.stop == "user":
+            await self._writer.do(end_run, RunEnd(run_id=row.id, state=RunState.STOPPED))
+            self._bus.emit(events.RunStopped(run_id=row.id, student=row.student, scope=row.scope))
         elif await self._smaller(run):
             return
         elif run.ending.kind == "failed" and not run.ending.peer:
             await self._fail(row, run.ending.message)
         elif run.ending.kind == "stopped" or run.stop == "daemon":
             # A stop in order does not use up a try.
-            await self._change(
-                row["id"], state=RunState.QUEUED.value, pid=None, tries=max(0, row["tries"] - 1)
-            )
-            self._bus.emit(events.RunStopped(run_id=row["id"], student=row["student"], scope=row["scope"]))
-        elif row["tries"] < self._config.daemon.max_run_tries:
-            await self._change(row["id"], state=RunState.QUEUED.value, pid=None)
+            await self._requeue(row, tries=max(0, row.tries - 1))
+            self._bus.emit(events.RunStopped(run_id=row.id, student=row.student, scope=row.scope))
+        elif row.tries < self._config.daemon.max_run_tries:
+            await self._requeue(row, tries=row.tries)
             self.queued += 1
         else:
             said = run.ending.message or tail(run.directory / "log.txt")
             codes = ", ".join(str(code) for code in run.codes()) or "unknown"
-            await self._fail(row, f"its process died {row['tries']} times (exit {codes}); log: {said}")
+            await self._fail(row, f"its process died {row.tries} times (exit {codes}); log: {said}")
 
     async def _smaller(self, run: RunProcess) -> bool:
-        """Queues a run that did not fit into the memory, with smaller passes; false where that is not why it ended.
+        """Queues a run that ran out of memory, its micro-batches split further; False where it ended for another reason.
 
-        It uses up no try: it ends when there is nothing left to divide.
+        It uses up no try: it ends when there is nothing left to split.
         """
         killed = -signal.SIGKILL in run.codes() and run.kills is not None
         killed = killed and (killed_for_memory() or 0) > (run.kills or 0)
         if not (run.ending.memory or (killed and not run.ending.kind)):
             return False
-        row, spec = run.row, json.loads(run.row["spec"])
-        training = spec["student"]["training"]
-        pieces = 2 * spec.get("pieces", 1)
-        if pieces > MOST_PIECES:
+        row, training = run.row, run.row.settings.student["training"]
+        splits = 2 * row.settings.splits
+        if splits > MOST_SPLITS:
             return False
-        await self._change(
-            row["id"],
-            state=RunState.QUEUED.value,
-            pid=None,
-            tries=max(0, row["tries"] - 1),
-            spec=json.dumps({**spec, "pieces": pieces}),
-        )
+        await self._requeue(row, tries=max(0, row.tries - 1), settings=replace(row.settings, splits=splits))
         self.queued += 1
         why = run.ending.message or "out of memory: the kernel killed its process"
         self._note(
             row,
-            f"{why}; it goes on with each micro-batch in {pieces} parts, as with batch_tokens = "
-            f"{max(1, training['batch_tokens'] // pieces)} and accumulation = {training['accumulation'] * pieces}: "
-            "a step's rows and tokens stay",
+            f"{why}; it is resumed with each micro-batch in {splits} parts, as with batch_tokens = "
+            f"{max(1, training['batch_tokens'] // splits)} and accumulation = {training['accumulation'] * splits}: "
+            "rows and tokens of a step stay the same",
         )
         return True
 
-    def _note(self, row: dict[str, Any], note: str) -> None:
-        self._bus.emit(
-            events.RunNoted(run_id=row["id"], student=row["student"], scope=row["scope"], note=note)
-        )
+    def _note(self, row: RunRow, note: str) -> None:
+        self._bus.emit(events.RunNoted(run_id=row.id, student=row.student, scope=row.scope, note=note))
 
     async def _finish(self, run: RunProcess) -> None:
         row = run.row
         try:
-            predictions = await anyio.to_thread.run_sync(read_predictions, row["id"], run.directory)
-        except (OSError, ValueError, KeyError) as error:  # one run's trouble, not the daemon's
+            predictions = await anyio.to_thread.run_sync(read_predictions, row.id, run.directory)
+        except (OSError, ValueError, KeyError) as error:  # this run's fault, not the daemon's
             await self._fail(row, f"its predictions.jsonl cannot be read: {error}")
             return
         await self._writer.do(store_predictions, predictions)
-        await self._change(
-            row["id"], state=RunState.DONE.value, phase="", pid=None, eta_s=0.0, ended_at=now_ms()
-        )
-        result = await anyio.to_thread.run_sync(self._result, row["id"])
-        self._bus.emit(
-            events.RunFinished(run_id=row["id"], student=row["student"], scope=row["scope"], result=result)
-        )
+        await self._writer.do(end_run, RunEnd(run_id=row.id, state=RunState.DONE))
+        result = await anyio.to_thread.run_sync(self._result, row.id)
+        self._bus.emit(events.RunFinished(run_id=row.id, student=row.student, scope=row.scope, result=result))
 
     def _result(self, run_id: int) -> str:
         with closing(open_reader(self._config.database)) as connection:
-            rows = connection.execute(
-                "SELECT t.name, e.accuracy, e.low, e.high, e.n FROM evaluation e JOIN task t ON t.id = e.task_id"
-                " WHERE e.run_id = ? AND e.split = 'test'",
-                (run_id,),
-            ).fetchall()
+            results = results_on_test(connection, run_id)
         said = [
-            f"{100 * accuracy:.1f} % on test (95 %: {100 * low:.1f} to {100 * high:.1f}, n = {n})"
-            + (f" of {name}" if len(rows) > 1 else "")
-            for name, accuracy, low, high, n in rows
+            (f"{each.task} " if len(results) > 1 else "")
+            + f"{100 * each.accuracy:.1f} % ({100 * each.low:.1f}–{100 * each.high:.1f}) on test, n = {each.n:,}"
+            for each in results
         ]
-        return ", ".join(said) or "no test questions"
+        return "; ".join(said) or "no test questions"
 
-    async def _fail(self, row: dict[str, Any], reason: str) -> None:
-        await self._change(
-            row["id"], state=RunState.FAILED.value, error=reason, pid=None, eta_s=None, ended_at=now_ms()
-        )
-        self._bus.emit(
-            events.RunFailed(run_id=row["id"], student=row["student"], scope=row["scope"], reason=reason)
-        )
+    async def _fail(self, row: RunRow, reason: str) -> None:
+        await self._writer.do(end_run, RunEnd(run_id=row.id, state=RunState.FAILED, error=reason))
+        self._bus.emit(events.RunFailed(run_id=row.id, student=row.student, scope=row.scope, reason=reason))
 
-    async def _change(self, run_id: int, **values: Any) -> None:
-        await self._writer.do(change_run, RunChange(run_id=run_id, values=values))
+    async def _requeue(self, row: RunRow, *, tries: int, settings: RunSettings | None = None) -> None:
+        await self._writer.do(requeue_run, RunRequeue(run_id=row.id, tries=tries, settings=settings))
 
-    def _tell_started(self, run: RunProcess, how: str) -> None:
+    def _log_started(self, run: RunProcess, how: str) -> None:
         self._bus.emit(
             events.RunStarted(
-                run_id=run.row["id"], student=run.row["student"], scope=run.row["scope"], pid=run.pid, how=how
+                run_id=run.row.id, student=run.row.student, scope=run.row.scope, pid=run.pid, how=how
             )
         )
 
 
-def _task_ids(spec: dict[str, Any]) -> dict[str, int]:
-    return {name: key for key, name, _ in spec["tasks"]}
+def _task_ids(settings: RunSettings) -> dict[str, int]:
+    return {task.name: task.id for task in settings.tasks}

@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from engine.config.base import Identity, Name, NonNegative, Positive, Section, Seed
+from engine.config.faults import quoted
+from state.triggers import KINDS, Trigger, check_triggers, parse_trigger
 
-Trigger = NonNegative | Literal["complete"]
+
+def _train_at(value: object) -> object:
+    """A value of `train_at`, unchanged.
+
+    Raises:
+        ValueError: it is no trigger.
+    """
+    try:
+        parse_trigger(value)
+    except ValueError as error:
+        message = str(error)
+        if isinstance(value, str | int | float):
+            message += f" (got {quoted(value)})"
+        if isinstance(value, str) and (near := difflib.get_close_matches(value, ("complete",), n=1)):
+            message += f"; did you mean {quoted(near[0])}?"
+        raise ValueError(message) from None
+    return value
+
+
+TrainAt = Annotated[
+    int | str,
+    BeforeValidator(_train_at),
+    WithJsonSchema({"anyOf": [dict(kind.schema) for kind in KINDS]}),
+]
 TrackerName = Literal["none", "tensorboard", "wandb", "trackio"]
 
 
@@ -266,8 +292,8 @@ class StudentConfig(Section):
     scope: Annotated[Literal["per-task", "joint"], Identity.ALWAYS] = "per-task"
     """One run for each task, or one over all its tasks."""
 
-    train_at: Annotated[list[Trigger], Field(min_length=1), Identity.NO] = ["complete"]
-    """Accepted samples of the task at which a run starts; "complete": all its plans are done; 0: at once."""
+    train_at: Annotated[list[TrainAt], Field(min_length=1), Identity.NO] = ["complete"]
+    """When a run starts. A count: at that many correct samples of the task (0: at once). `"complete"`: when all its plans are done. `"every 6h"` (`30m`, `2d`, `1d12h`): at that interval from the student's last run on the task, at first from the creation of its first plan; only if its samples, data or settings changed since, and not while its last run is unfinished. `--until-idle` does not wait for an interval."""
 
     priority: Annotated[int, Field(ge=-1000, le=1000), Identity.NO] = 0
     """Runs with a higher priority start first."""
@@ -280,6 +306,19 @@ class StudentConfig(Section):
 
     evaluation: Annotated[EvaluationConfig, Identity.ALWAYS] = Field(default_factory=EvaluationConfig)
     """How it is evaluated."""
+
+    @property
+    def triggers(self) -> tuple[Trigger, ...]:
+        """`train_at` as triggers."""
+        return tuple(parse_trigger(value) for value in self.train_at)
+
+    @model_validator(mode="after")
+    def _one_interval(self) -> Self:
+        try:
+            check_triggers(self.triggers)
+        except ValueError as error:
+            raise ValueError(f"train_at: {error}") from None
+        return self
 
     @model_validator(mode="after")
     def _labelled(self) -> Self:

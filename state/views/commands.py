@@ -1,4 +1,4 @@
-"""What became of commands: the daemon's answers, and which students can be trained."""
+"""The daemon's answers to commands."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Answer:
 
 
 def answers(connection: Connection, ids: Sequence[int]) -> list[Answer]:
-    """Those of the commands `ids` that were answered."""
+    """The commands of `ids` that were answered."""
     if not ids:
         return []
     marks = ", ".join("?" * len(ids))

@@ -103,11 +103,11 @@ def _task(task: TaskStatus) -> str:
     if task.trigger is None:
         text = f"{task.name} {count(task.accepted)} correct"
     else:
-        unit = " sampled" if task.trigger.complete else ""
-        text = f"{task.name} {task.trigger.have}/{task.trigger.goal}{unit}"
+        text = f"{task.name} {task.trigger.text()}"
     if task.correct_share is not None:
         text += f", {percent(task.correct_share)} correct"
-    return text + (f" ETA {duration(task.eta_s)}" if task.eta_s is not None else "")
+    timed = task.trigger is not None and task.trigger.progress.unit == "seconds"  # it says itself when
+    return text + (f" ETA {duration(task.eta_s)}" if task.eta_s is not None and not timed else "")
 
 
 def _run(run: RunStatus) -> str:

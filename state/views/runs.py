@@ -1,6 +1,6 @@
-"""Student runs: one whole, its course by step, its evaluations beside the baselines, its predictions.
+"""Student runs in detail: settings, metrics by step, evaluations with baselines, predictions.
 
-The list of runs is part of the status. A run's log and configuration are shown as they were written.
+The list of runs is part of the status.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from state.views.status_records import share
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricRow:
-    """What a run reported at a step."""
+    """Metrics of a run at a step."""
 
     step: int
     epoch: float
@@ -40,9 +40,9 @@ class EvaluationRow:
     low: float
     high: float
     majority_of: int | None = None
-    """Sampled answers a question, where there are any."""
+    """Sampled answers per question, where there are any."""
     majority: float | None = None
-    """The accuracy of what most of them say."""
+    """Accuracy of their majority."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +56,7 @@ class Baseline:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunDetail:
-    """A run whole."""
+    """Everything about a run but its metrics and predictions."""
 
     id: int
     student: str
@@ -115,7 +115,7 @@ _COLUMNS = (
 
 
 def run_detail(connection: Connection, run: int) -> RunDetail | None:
-    """A run with its evaluations and what to compare them with; None where there is none."""
+    """A run with its evaluations and baselines; None where it does not exist."""
     with snapshot(connection):
         columns = ", ".join(f'"{name}"' for name in _COLUMNS)
         found = first(connection, f"SELECT {columns} FROM run WHERE id = ?", (run,))
@@ -142,7 +142,7 @@ def run_detail(connection: Connection, run: int) -> RunDetail | None:
 
 
 def run_metrics(connection: Connection, run: int, after: int = -1, limit: int = 20_000) -> list[MetricRow]:
-    """What a run reported after step `after`, in order."""
+    """Metrics of a run after step `after`, in order."""
     names = ("step", "epoch", "loss", "learning_rate", "grad_norm", "tokens_per_second", "mfu", "memory_mb")
     found = rows(
         connection,

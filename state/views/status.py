@@ -10,11 +10,12 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from state.budget import budget_in_force
 from state.heartbeat import HeartbeatData
 from state.sqlite import Connection
+from state.triggers import LastRun, PlanCounts, first_start, last_runs, plan_counts
 from state.views.alerts import daemon_alerts, run_alerts, teacher_alerts
 from state.views.costs import widest, with_shared
 from state.views.rows import first, loaded, rows, snapshot
@@ -30,7 +31,7 @@ from state.views.status_records import (
     TeacherStatus,
     share,
 )
-from state.views.triggers import TrainPlan, Trigger, next_trigger, student_names, triggers
+from state.views.triggers import TriggerStatus, next_trigger, student_names, triggers
 
 __all__ = ["Status", "process_exists", "read_status", "to_json"]
 
@@ -105,6 +106,7 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
                 "SELECT task_id, max(accuracy) FROM evaluation WHERE split = 'test' GROUP BY task_id",
             )
         )
+        stocked = _Stocked(now_ms, plan_counts(connection), last_runs(connection), first_start(connection))
         command_rows = rows(
             connection,
             "SELECT id, kind, args, created_at FROM command WHERE state = 'pending' ORDER BY id LIMIT 100",
@@ -119,7 +121,7 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
     )
     # Rates of the last minutes predict nothing while the daemon drains or is paused.
     rates = heartbeat.tasks if daemon.state == "running" else {}
-    tasks = tuple(_task(row, plans, runs, config, rates, best.get(row[0])) for row in task_rows)
+    tasks = tuple(_task(row, plans, runs, config, rates, best.get(row[0]), stocked) for row in task_rows)
     return Status(
         at=now_ms,
         daemon=daemon,
@@ -141,6 +143,15 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
         ),
         heartbeat=heartbeat,
     )
+
+
+class _Stocked(NamedTuple):
+    """What triggers are judged by."""
+
+    now: int
+    plans: list[PlanCounts]
+    last: dict[tuple[str, str], LastRun]
+    since: int
 
 
 _RUN_FIELDS = (
@@ -266,12 +277,13 @@ def _task(
     config: dict[str, Any],
     rates: dict[str, float],
     best: float | None,
+    stocked: _Stocked,
 ) -> TaskStatus:
     task_id, name, source, answer_format, paused, train, dev, test = row
     own = widest(plan for plan in plans if plan.task == name and plan.split == "train")
     held_out = [plan for plan in plans if plan.task == name and plan.split == "test"]
     accepted, rejected = sum(plan.accepted for plan in own), sum(plan.rejected for plan in own)
-    found = triggers(config, name, [_train_plan(plan) for plan in plans if plan.split == "train"])
+    found = triggers(config, name, stocked.plans, now=stocked.now, last=stocked.last, since=stocked.since)
     waiting = next_trigger(found)
     busy = [run for run in runs if run.task == name and (run.active or run.state == "queued")]
     finished = [run.accuracy for run in runs if run.task == name and run.accuracy is not None]
@@ -305,24 +317,16 @@ def _teacher_accuracy(plans: Sequence[PlanStatus]) -> float | None:
     return max((found for found in shares if found is not None), default=None)
 
 
-def _train_plan(plan: PlanStatus) -> TrainPlan:
-    return TrainPlan(
-        name=plan.name,
-        task=plan.task,
-        wanted=plan.wanted,
-        stored=plan.stored,
-        accepted=plan.accepted,
-        failed=plan.failed,
-        skipped=plan.skipped,
-    )
-
-
-def _eta(trigger: Trigger | None, accepted_a_minute: float, correct: float | None) -> float | None:
-    """Seconds to the trigger at the rate of the last minutes; None without a rate."""
-    if trigger is None or accepted_a_minute <= 0:
+def _eta(trigger: TriggerStatus | None, accepted_a_minute: float, correct: float | None) -> float | None:
+    """Seconds to the trigger, of samples at the rate of the last minutes; None where that is not known."""
+    if trigger is None:
+        return None
+    if trigger.progress.unit == "seconds":
+        return float(trigger.remaining) if trigger.remaining else None
+    if accepted_a_minute <= 0:
         return None
     rate = accepted_a_minute
-    if trigger.complete:  # counts all stored samples; the correct ones are a share of them
+    if trigger.progress.unit == "sampled":  # all stored samples; the correct ones are a share of them
         if not correct:
             return None
         rate /= correct

@@ -39,6 +39,18 @@ def to_json(status: Status) -> dict[str, Any]:
                 "next_trigger": task.trigger.name if task.trigger is not None else None,
                 "have": task.trigger.have if task.trigger is not None else None,
                 "goal": task.trigger.goal if task.trigger is not None else None,
+                "triggers": [
+                    {
+                        "student": each.student,
+                        "name": each.name,
+                        "have": each.have,
+                        "goal": each.goal,
+                        "unit": each.progress.unit,
+                        "reached": each.progress.reached,
+                        "text": f"{each.name}: {each.progress.text()}",
+                    }
+                    for each in task.triggers
+                ],
                 "students": list(task.students),
                 "best_accuracy": task.best_accuracy,
                 "teacher_accuracy": task.teacher_accuracy,

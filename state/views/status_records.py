@@ -7,7 +7,7 @@ from typing import Any
 
 from state.enums import ACTIVE_RUN_STATES
 from state.heartbeat import HeartbeatData
-from state.views.triggers import Trigger
+from state.views.triggers import TriggerStatus
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,8 +139,8 @@ class TaskStatus:
     stored: int
     accepted: int
     rejected: int
-    trigger: Trigger | None
-    triggers: tuple[Trigger, ...]
+    trigger: TriggerStatus | None  # the nearest one that is not reached
+    triggers: tuple[TriggerStatus, ...]
     students: tuple[str, ...]
     best_accuracy: float | None  # of a student, on the test split
     teacher_accuracy: float | None  # of its best teacher, on the same questions

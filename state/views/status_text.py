@@ -59,6 +59,15 @@ def format_status(status: Status) -> str:
         ],
         left=2,
     )
+    waiting = {
+        (each.student, each.scope, each.name): each.progress.text(count)
+        for task in status.tasks
+        for each in task.triggers
+        if not each.progress.reached
+    }
+    lines += _table(
+        ("student", "task", "trigger", "progress"), [(*who, text) for who, text in waiting.items()], left=3
+    )
     lines += _table(
         ("run", "student", "task", "state", "rows", "step", "loss", "tok/s", "ETA", "accuracy", "directory"),
         [

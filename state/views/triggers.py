@@ -1,89 +1,110 @@
-"""What the next student of a task waits for. Pure; knows the configuration only as the boot stored it."""
+"""The triggers of a task's students, as displays show them. Pure; knows the configuration only as the daemon stored it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrainPlan:
-    """The counters of an active plan over train questions."""
-
-    name: str
-    task: str
-    wanted: int
-    stored: int
-    accepted: int
-    failed: int
-    skipped: int
-
-    @property
-    def ended(self) -> int:
-        """Slots that will not change any more, out of `wanted`."""
-        return min(self.wanted, self.stored + self.failed + self.skipped)
+from state.triggers import LastRun, PlanCounts, Progress, StudentRule, Trigger, parse_trigger, student_rule
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Trigger:
-    """`have` of `goal`, counted in accepted samples, or in ended slots where `complete`."""
+class TriggerStatus:
+    """A trigger of a student, and how far it is."""
 
     student: str
-    name: str  # as the run will have it: "400", "complete"
-    have: int
-    goal: int
+    scope: str
+    """The task's name, or `joint`."""
+    trigger: Trigger
+    progress: Progress
 
     @property
-    def complete(self) -> bool:
-        """Whether it waits for all plans rather than for a number of accepted samples."""
-        return self.name == "complete"
+    def name(self) -> str:
+        """As it is written in `train_at`."""
+        return self.trigger.name
+
+    def text(self, number: Callable[[int], str] = str, *, unit: bool = True) -> str:
+        """`145/400`, `97/800 sampled`, `every 6h: next in 2h10m`; numbers in a display's own form."""
+        about = f"{self.name}: " if self.progress.unit == "seconds" else ""
+        return about + self.progress.text(number, unit=unit)
+
+    @property
+    def have(self) -> int:
+        """What there is of `goal`."""
+        return self.progress.have
+
+    @property
+    def goal(self) -> int:
+        """What is waited for, in the progress's unit."""
+        return self.progress.goal
 
     @property
     def remaining(self) -> int:
-        """How many are missing; 0 once it fires."""
-        return max(0, self.goal - self.have)
+        """What is missing of `goal`."""
+        return self.progress.remaining
 
 
-def triggers(config: Mapping[str, Any], task: str, plans: Sequence[TrainPlan]) -> list[Trigger]:
-    """The triggers of all students of `task`, those that have fired included, in the order of the file."""
-    found: list[Trigger] = []
-    for student in _students(config, task):
-        read = [plan for plan in plans if _listed(student.get("plans"), plan.name)]
-        if student.get("scope") == "joint":
-            read = [plan for plan in read if _listed(student.get("tasks"), plan.task)]
-        else:
-            read = [plan for plan in read if plan.task == task]
-        name = str(student.get("name", ""))
-        for at in student.get("train_at") or []:
-            if at == "complete":
-                have, goal = sum(plan.ended for plan in read), sum(plan.wanted for plan in read)
-            elif isinstance(at, int):
-                have, goal = sum(plan.accepted for plan in read), at
-            else:
-                continue
-            found.append(Trigger(student=name, name=str(at), have=have, goal=goal))
+def triggers(
+    config: Mapping[str, Any],
+    task: str,
+    plans: Sequence[PlanCounts],
+    *,
+    now: int = 0,
+    last: Mapping[tuple[str, str], LastRun] | None = None,
+    since: int = 0,
+) -> list[TriggerStatus]:
+    """The triggers of all students of `task`, reached ones included, in the order of the file.
+
+    Args:
+        config: the resolved configuration.
+        task: name of the task; of a joint student, all its tasks count.
+        plans: counters of all active plans.
+        now: wall clock, UTC milliseconds.
+        last: the newest run of each (student, scope).
+        since: when the first daemon on the database started.
+    """
+    found: list[TriggerStatus] = []
+    for rule in _rules(config, task):
+        tasks = {plan.task for plan in plans} if rule.joint else {task}
+        scope = "joint" if rule.joint else task
+        stock = rule.stock(rule.read(plans, tasks), since=since, last=(last or {}).get((rule.name, scope)))
+        found += [
+            TriggerStatus(
+                student=rule.name, scope=scope, trigger=trigger, progress=trigger.progress(stock, now)
+            )
+            for trigger in rule.train_at
+        ]
     return found
 
 
-def next_trigger(found: Sequence[Trigger]) -> Trigger | None:
-    """The nearest of those that have not fired: numbers of samples before the end of all plans."""
-    waiting = [trigger for trigger in found if trigger.remaining]
-    return min(waiting, key=lambda trigger: (trigger.complete, trigger.remaining), default=None)
+def next_trigger(found: Sequence[TriggerStatus]) -> TriggerStatus | None:
+    """The nearest of those that are not reached: by kind, then by what is missing."""
+    waiting = [status for status in found if not status.progress.reached]
+    return min(waiting, key=lambda status: (status.trigger.rank, status.remaining), default=None)
 
 
 def student_names(config: Mapping[str, Any], task: str) -> tuple[str, ...]:
     """The students that are trained on `task`, in the order of the file."""
-    return tuple(str(student.get("name", "")) for student in _students(config, task))
+    return tuple(rule.name for rule in _rules(config, task))
 
 
-def _students(config: Mapping[str, Any], task: str) -> list[Mapping[str, Any]]:
+def _rules(config: Mapping[str, Any], task: str) -> list[StudentRule]:
     students = config.get("students")
     if not isinstance(students, list):
         return []
-    return [item for item in students if isinstance(item, dict) and _listed(item.get("tasks"), task)]
+    rules = [
+        student_rule(item, _known(item.get("train_at"))) for item in students if isinstance(item, Mapping)
+    ]
+    return [rule for rule in rules if rule.trains_on(task)]
 
 
-def _listed(names: Any, name: str) -> bool:
-    """Whether a list of names means `name`; `*`, and no list, stand for all."""
-    return not isinstance(names, list) or "*" in names or name in names
+def _known(values: Any) -> list[Trigger]:
+    """The triggers of `train_at`; what another version wrote, and this one does not know, is left out."""
+    found = []
+    for value in values if isinstance(values, list) else []:
+        try:
+            found.append(parse_trigger(value))
+        except ValueError:
+            continue
+    return found

@@ -88,7 +88,7 @@ def test_commands_wait_for_a_daemon_that_is_not_there(folder: Path) -> None:
     (folder / "config.toml").write_text("")  # nothing to do: the daemon makes its database and ends
     assert coterie(folder, "run", "--until-idle", "--no-tui").returncode == 0
     assert coterie(folder, "stop").stdout == "no daemon is running\n"
-    assert "it will be done when one starts" in coterie(folder, "pause").stdout
+    assert "queued; applied when a daemon starts" in coterie(folder, "pause").stdout
 
 
 def test_grade_prints_a_verdict_for_each_row(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_few_open_files_cut_the_connections_and_nothing_else(tmp_path: Path) -> 
             )
             try:
                 wait_until("it samples", lambda: stored(tmp_path) > 10)
-                assert coterie(tmp_path, "pause").stdout == "all sampling is paused\n"
+                assert coterie(tmp_path, "pause").stdout == "all sampling paused\n"
                 assert coterie(tmp_path, "resume").returncode == 0
                 wait_until("all is stored", lambda: all_stored(tmp_path))
                 assert coterie(tmp_path, "stop").returncode == 0

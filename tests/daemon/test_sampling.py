@@ -148,7 +148,7 @@ def test_pause_resume_and_stop_are_answered(tmp_path: Path) -> None:
         with daemon(tmp_path) as running:
             wait_until("some samples", lambda: count(tmp_path, "sample", "state = 'stored'") > 3)
             paused = coterie(tmp_path, "pause", "--task", "coin_flip")
-            assert (paused.returncode, paused.stdout) == (0, "task coin_flip is paused\n")
+            assert (paused.returncode, paused.stdout) == (0, "task coin_flip paused\n")
             wait_until("nothing in flight", lambda: _in_flight(tmp_path) == 0)
             asked = len(school.ledger())
             status = json.loads(coterie(tmp_path, "status", "--json").stdout)

@@ -44,7 +44,7 @@ def report(told: Told, seconds: float) -> str:
         f"surplus a kill: at most {max(told.surplus, default=0)}, in the mean"
         f" {statistics.mean(told.surplus or [0]):.2f}, with {AT_ONCE} in flight\n"
         f"{told.bodies} bodies are what the teacher sent, byte for byte\n"
-        f"{told.runs} students trained to the end, {told.adopted} times one was found alive by the next daemon\n"
+        f"{told.runs} students trained to the end, {told.adopted} times the next daemon found one still running\n"
         f"from a start to its first request: {statistics.median(first):.2f} s in the median,"
         f" {max(first):.2f} s at most"
     )

@@ -240,5 +240,5 @@ class Campaign:
             assert len(seen) == len(set(seen)) and seen[-1] == (steps,)
         self._told.runs = len(rows)
         self._told.adopted = count(
-            self._folder, "event", "kind = 'RunStarted' AND message LIKE '%found alive%'"
+            self._folder, "event", "kind = 'RunStarted' AND message LIKE '%still running%'"
         )

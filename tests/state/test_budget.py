@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from state.budget import amount, budget_in_force, note_budget
-from state.commands import Reply, answer, pending, send
+from state.commands import Reply, SetBudget, answer, pending, send
 from state.database import open_writer
 
 
-def ask(path: Path, args: dict[str, object]) -> int:
-    return send(path, "budget", args)
+def ask(path: Path, usd: float) -> int:
+    return send(path, SetBudget(usd=usd))
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def path(tmp_path: Path) -> Path:
 def test_the_last_budget_that_was_set_holds_until_the_configuration_says_another_one(path: Path) -> None:
     with closing(open_writer(path)) as connection:
         assert budget_in_force(connection, 5.0) == 5.0
-        first, second = ask(path, {"usd": 8}), ask(path, {"usd": 9.5})
+        first, second = ask(path, 8), ask(path, 9.5)
         assert budget_in_force(connection, 5.0) == 5.0  # asked, not applied
         for command, usd in ((first, 8.0), (second, 9.5)):
             note_budget(connection, [(command, usd, 5.0)])
@@ -37,7 +37,7 @@ def test_the_last_budget_that_was_set_holds_until_the_configuration_says_another
 
 def test_a_budget_may_stand_in_place_of_none(path: Path) -> None:
     with closing(open_writer(path)) as connection:
-        command = ask(path, {"usd": 3})
+        command = ask(path, 3)
         note_budget(connection, [(command, 3.0, None)])
         answer(connection, [Reply(id=command, done=True, answer="")])
         assert budget_in_force(connection, None) == 3.0

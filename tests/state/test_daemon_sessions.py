@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from state.claims import open_samples
-from state.commands import pending, send, wait_for
+from state.commands import Pause, StopDaemon, pending, send, wait_for
 from state.daemon_sessions import end_session, start_session
 from state.enums import Outcome, SampleState
 from state.heartbeat import HeartbeatData, HeartbeatRow, write_heartbeat
@@ -101,7 +101,7 @@ def test_a_start_that_fails_half_way_changes_nothing(world: World) -> None:
 
 
 def test_a_stop_that_an_earlier_daemon_did_not_answer_lapses(world: World) -> None:
-    stop, pause = send(world.path, "stop", {}), send(world.path, "pause", {})
+    stop, pause = send(world.path, StopDaemon()), send(world.path, Pause())
     world.connection.execute("UPDATE command SET created_at = created_at - 10")
     start(world)
     assert [each.id for each in pending(world.connection)] == [pause]

@@ -7,7 +7,8 @@ import pytest
 from state import exports
 from state.enums import Outcome
 from state.exports import predictions, samples
-from state.runs import Predictions, create_run, store_predictions
+from state.run_reports import Predictions, store_predictions
+from state.runs import create_run
 from tests.state.test_runs import NEW
 from tests.state.world import World, ending, question_rows, stored
 

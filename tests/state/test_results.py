@@ -4,10 +4,11 @@ import json
 from dataclasses import replace
 
 from state.database import now_ms
-from state.enums import Outcome, SampleState
+from state.enums import Outcome, RunState, SampleState
 from state.outcomes import SampleEnd
 from state.results import read_results
-from state.runs import RunChange, RunReport, change_run, create_run, report_run
+from state.run_reports import RunReport, report_run
+from state.runs import RunEnd, create_run, end_run
 from state.views.runs import run_detail
 from tests.state.test_runs import NEW, evaluation
 from tests.state.world import World, ending, question_rows, stored
@@ -46,7 +47,7 @@ def test_finished_runs_with_their_best_dev_and_failed_ones_with_their_reason(wor
     values = {"state": "done", "directory": "runs/1", "started_at": 1000, "ended_at": 4500}
     report_run(world.connection, [RunReport(run_id=1, values=values, evaluations=evaluations)])
     report_run(world.connection, [RunReport(run_id=2, values={"state": "training"}, evaluations=evaluations)])
-    change_run(world.connection, [RunChange(run_id=3, values={"state": "failed", "error": None})])
+    end_run(world.connection, [RunEnd(run_id=3, state=RunState.FAILED)])
     found = read_results(world.connection)
     (run,) = found.runs
     assert (run.run_id, run.n, run.correct, run.accuracy, run.dev_accuracy) == (1, 20, 11, 0.55, 0.6)
@@ -113,7 +114,7 @@ def test_a_run_with_a_newer_one_of_another_recipe_is_superseded(world: World) ->
             [RunReport(run_id=key, values=values, evaluations=(evaluation(1, "test", 1, 2, 1),))],
         )
     assert [run.superseded for run in read_results(world.connection).runs] == [False, False]
-    create_run(world.connection, [replace(NEW, sample_ids=(), trigger="1", recipe="another")])
+    create_run(world.connection, [replace(NEW, sample_ids=(), trigger="1", fingerprint="another")])
     assert [run.superseded for run in read_results(world.connection).runs] == [True, True]
 
 

@@ -6,16 +6,22 @@ from dataclasses import replace
 import pytest
 
 from state import sqlite
+from state.enums import RunState
+from state.run_reports import Predictions, RunReport, report_run, results_on_test, store_predictions
 from state.runs import (
     NewRun,
-    Predictions,
-    RunChange,
-    RunReport,
-    change_run,
+    RunEnd,
+    RunRequeue,
+    RunSettings,
+    RunStart,
+    TaskInfo,
     create_run,
+    end_run,
     existing_triggers,
-    report_run,
-    store_predictions,
+    finished_before,
+    latest_run,
+    requeue_run,
+    start_run,
     unfinished,
 )
 from tests.state.world import World, question_rows
@@ -25,7 +31,7 @@ NEW = NewRun(
     task_id=1,
     scope="t",
     trigger="400",
-    recipe="r",
+    fingerprint="r",
     method="fine-tune-cot",
     base="builtin:nano",
     seed=3,
@@ -36,7 +42,19 @@ NEW = NewRun(
     rows=2,
     sample_ids=(1, 2),
     drops={"wrong answer": 1},
-    settings={"student": {"name": "s"}},
+    settings=RunSettings(student={"name": "s"}, tasks=(TaskInfo(id=1, name="t", answer_format="yes_no"),)),
+)
+
+
+START = RunStart(
+    run_id=1,
+    directory="runs/1",
+    device="cpu:0",
+    pid=5,
+    pid_started=1.5,
+    boot_id=1,
+    tries=1,
+    started_at=7,
 )
 
 
@@ -61,7 +79,7 @@ def test_a_trigger_makes_one_run_with_its_manifest(stocked: World) -> None:
     assert stocked.rows("SELECT sample_id FROM run_sample WHERE run_id = 1") == [(1,), (2,)]
     assert existing_triggers(connection) == {("s", "t", "400", "r"), ("s", "t", "complete", "r")}
     (row,) = stocked.rows("SELECT state, samples, questions, drops, spec, digest, seed FROM run WHERE id = 1")
-    assert row == ("queued", 2, 2, json.dumps(NEW.drops), json.dumps(NEW.settings), "d", 3)
+    assert row == ("queued", 2, 2, json.dumps(NEW.drops), NEW.settings.encode(), "d", 3)
 
 
 def test_a_manifest_with_an_unknown_sample_makes_no_run(stocked: World) -> None:
@@ -72,20 +90,17 @@ def test_a_manifest_with_an_unknown_sample_makes_no_run(stocked: World) -> None:
 def test_runs_start_by_priority_and_age_and_ended_ones_not_at_all(stocked: World) -> None:
     connection = stocked.connection
     create_run(connection, [replace(NEW, trigger=str(number), priority=number == 3) for number in range(6)])
-    change_run(
+    start_run(connection, [replace(START, run_id=1)])
+    end_run(
         connection,
         [
-            RunChange(run_id=1, values={"state": "training", "pid": 5}),
-            RunChange(run_id=2, values={"state": "done"}),
-        ]
-        + [
-            RunChange(run_id=3, values={"state": "failed", "error": "why \ud800"}),
-            RunChange(run_id=5, values={}),
+            RunEnd(run_id=2, state=RunState.DONE),
+            RunEnd(run_id=3, state=RunState.FAILED, error="why \ud800"),
         ],
     )
     found = unfinished(connection)
-    assert [row["id"] for row in found] == [4, 1, 5, 6]
-    assert found[1]["pid"] == 5
+    assert [row.id for row in found] == [4, 1, 5, 6]
+    assert (found[1].state, found[1].pid, found[1].settings) == (RunState.STARTING, 5, NEW.settings)
     assert stocked.row("SELECT error FROM run WHERE id = 3") == ("why \ufffd",)
 
 
@@ -121,3 +136,58 @@ def test_predictions_are_replaced_as_a_whole(stocked: World) -> None:
     store_predictions(connection, [Predictions(run_id=1, rows=rows)])
     store_predictions(connection, [Predictions(run_id=1, rows=rows[:1])])
     assert stocked.rows("SELECT question_id, text FROM prediction") == [(1, "text \ufffd")]
+
+
+def test_a_run_is_started_queued_again_and_ended(stocked: World) -> None:
+    connection = stocked.connection
+    create_run(connection, [NEW])
+    columns = "SELECT state, phase, pid, tries, error, eta_s, started_at, ended_at IS NULL FROM run"
+    start_run(connection, [START])
+    assert stocked.row(columns) == ("starting", "starting", 5, 1, None, None, 7, 1)
+    end_run(connection, [RunEnd(run_id=1, state=RunState.FAILED, error="why")])
+    assert stocked.row(columns) == ("failed", "starting", None, 1, "why", None, 7, 0)
+    split = replace(NEW.settings, splits=4, counted=9)
+    requeue_run(connection, [RunRequeue(run_id=1, tries=0, settings=split)])
+    assert stocked.row(columns) == ("queued", "starting", None, 0, None, None, 7, 1)
+    assert unfinished(connection)[0].settings == split
+    assert json.loads(stocked.row("SELECT spec FROM run")[0]) == {
+        "student": {"name": "s"},
+        "tasks": [[1, "t", "yes_no"]],
+        "plans": [],
+        "counted": 9,
+        "pieces": 4,
+    }
+    requeue_run(connection, [RunRequeue(run_id=1, tries=2)])
+    assert unfinished(connection)[0].settings == split
+    end_run(connection, [RunEnd(run_id=1, state=RunState.DONE)])
+    assert stocked.row(columns) == ("done", "", None, 2, None, 0.0, 7, 0)
+
+
+def test_settings_of_an_older_version_are_read(stocked: World) -> None:
+    assert RunSettings.decode('{"student": {"name": "s"}, "tasks": [], "plans": [3]}') == RunSettings(
+        student={"name": "s"}, plans=(3,)
+    )
+
+
+def test_earlier_runs_of_a_student(stocked: World) -> None:
+    connection = stocked.connection
+    new = [replace(NEW, trigger=str(number), rows=0 if number == 3 else 2) for number in range(4)]
+    create_run(connection, [*new, replace(NEW, scope="u"), replace(NEW, base="b", trigger="5")])
+    latest = latest_run(connection, "s", "t", "r")
+    assert latest is not None and latest.id == 6
+    assert latest_run(connection, "s", "t", "another") is None
+    end_run(connection, [RunEnd(run_id=number, state=RunState.DONE) for number in (1, 2, 5, 6)])
+    third = next(run for run in unfinished(connection) if run.id == 3)
+    assert finished_before(connection, third) == [2, 1]
+
+
+def test_results_on_test_are_those_of_each_task(stocked: World) -> None:
+    connection = stocked.connection
+    stocked.task("u", question_rows(1))
+    create_run(connection, [NEW])
+    found = (evaluation(1, "dev", 5, 10, 9), evaluation(1, "test", 5, 10, 4), evaluation(2, "test", 5, 30, 3))
+    report_run(connection, [RunReport(run_id=1, values={}, evaluations=found)])
+    assert [(each.task, each.accuracy, each.n) for each in results_on_test(connection, 1)] == [
+        ("t", 0.4, 10),
+        ("u", 0.1, 30),
+    ]

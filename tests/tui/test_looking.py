@@ -219,7 +219,9 @@ async def test_a_correct_sample_of_each_teacher_has_a_price(own: Path) -> None:
 
 
 async def test_while_they_are_counted_it_says_how_far(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(teachers, "continue_counting", lambda *given: TeacherCounts(upto=255, high=510 + 10_000))
+    monkeypatch.setattr(
+        teachers, "continue_counting", lambda *given: TeacherCounts(upto=255, high=510 + 10_000)
+    )
     async with running(own) as driver:
         await driver.press("3")
         assert "per correct  (2 %)  samples counted" in driver.text

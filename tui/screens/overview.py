@@ -115,9 +115,7 @@ def _task(status: Status, task: TaskStatus, width: int) -> list[Text]:
     run = next((run for run in status.runs if run.id == task.run_id), None)
     if trigger is not None:
         shown = count if width >= 56 else short
-        numbers = f"{shown(trigger.have)}/{shown(trigger.goal)}" + (
-            " sampled" if trigger.complete and width >= 56 else ""
-        )
+        numbers = trigger.text(shown, unit=width >= 56)
         share = trigger.have / trigger.goal if trigger.goal else 1.0
     else:
         share = 1.0
@@ -126,7 +124,7 @@ def _task(status: Status, task: TaskStatus, width: int) -> list[Text]:
     notes = f"  {correct} {percent(task.correct_share)}" if task.accepted else ""
     if task.paused:
         notes += "  paused"
-    elif task.eta_s is not None:
+    elif task.eta_s is not None and (trigger is None or trigger.progress.unit != "seconds"):
         bound = bound_by(status, task)
         notes += f"  ETA {duration(task.eta_s)}" + (f" ({bound})" if bound and width >= 64 else "")
     ready = ""

@@ -153,7 +153,7 @@ def _cells(task: TaskStatus, price: float | None) -> list[Text]:
         say(one_line(task.name), (" ‖", "yellow") if task.paused else ""),
         say(short(task.stored)),
         say(percent(task.correct_share)),
-        say(f"{short(trigger.have)}/{short(trigger.goal)}") if trigger else say(("–", "dim")),
+        say(trigger.progress.text(short, unit=False)) if trigger else say(("–", "dim")),
         say(percent(task.best_accuracy)),
         say(percent(task.teacher_accuracy)),
         say(dollars(price)),
@@ -203,12 +203,9 @@ def paint_task(status: Status, task: TaskStatus | None, width: int) -> Text:
         ]
     waiting = [
         say(
-            ("✓ " if not trigger.remaining else "◌ ", "green" if not trigger.remaining else "yellow"),
+            ("✓ " if trigger.progress.reached else "◌ ", "green" if trigger.progress.reached else "yellow"),
             f"{one_line(trigger.student)} @{trigger.name}",
-            (
-                f"  {shown(trigger.have)}/{shown(trigger.goal)}" if trigger.goal else "  needs no sample",
-                "dim",
-            ),
+            (f"  {trigger.progress.text(shown, unit=False)}", "dim"),
         )
         for trigger in task.triggers
     ]

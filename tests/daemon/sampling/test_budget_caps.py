@@ -25,7 +25,7 @@ def test_a_raised_budget_lets_work_go_on_and_is_remembered(tmp_path: Path) -> No
             stored = count(tmp_path, "sample", "state = 'stored'")
             said = coterie(tmp_path, "budget", "0.001")
             assert said.returncode == 0, said.stderr
-            assert said.stdout.startswith("the budget is $0.0010 now")
+            assert said.stdout.startswith("budget set to $0.0010")
             wait_until("more is sampled", lambda: count(tmp_path, "sample", "state = 'stored'") > stored, 60)
             assert cap(tmp_path) == 0.001
             wait_until("it is used up too", lambda: count(tmp_path, "event", USED_UP_AGAIN), 60)

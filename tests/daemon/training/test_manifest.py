@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from daemon.training.manifest import Order, TaskInfo, materialise, prepare, training_rows
+from daemon.training.manifest import RunRequest, materialise, prepare, training_rows
 from engine.config import Config, StudentConfig
 from engine.errors import JobFailed
 from engine.students.spec import Spec
 from state.enums import SampleState
 from state.outcomes import SampleEnd, Verdict
-from state.runs import create_run, unfinished
+from state.runs import RunRow, TaskInfo, create_run, unfinished
 from tests.daemon.parts import config_of
 from tests.state.world import World, make, question_row, question_rows, stored
 
@@ -63,19 +63,19 @@ def sample(
     )
 
 
-def order(world: World, *plans: int, **settings: object) -> Order:
+def order(world: World, *plans: int, **settings: object) -> RunRequest:
     student = StudentConfig.model_validate({"name": "s", **settings})
-    return Order(
+    return RunRequest(
         student=student,
         scope="t",
         trigger="complete",
-        recipe="r",
+        fingerprint="r",
         tasks=(TaskInfo(id=world.tasks["t"], name="t", answer_format="yes_no"),),
         plan_ids=plans,
     )
 
 
-def run(world: World, made: Config, asked: Order) -> dict[str, object]:
+def run(world: World, made: Config, asked: RunRequest) -> RunRow:
     create_run(world.connection, [prepare(world.connection, made, asked)])
     return unfinished(world.connection)[-1]
 
@@ -162,7 +162,7 @@ def test_rows_that_changed_since_are_refused(world: World, method: str) -> None:
     sample(world, plan, "because")
     row = run(world, made, order(world, plan, method=method))
     world.connection.execute("UPDATE question SET gold = 'no' WHERE id = 1")
-    with pytest.raises(JobFailed, match=r"start it anew with `coterie train t --student s`"):
+    with pytest.raises(JobFailed, match=r"start a new run with `coterie train t --student s`"):
         materialise(world.connection, made, row)
     assert not (world.path.parent / "runs" / "1" / "spec.json").exists()
 
@@ -278,7 +278,7 @@ def test_answers_alone_are_mixed_in_and_rebuilt(world: World) -> None:
             assert chosen.rows[place - 1].question_id == row.question_id
     assert chosen.sample_ids == (1, 4, 2, 5, 3, 6)
     made_run = run(world, made, asked)
-    assert made_run["samples"] == 8
+    assert world.row("SELECT samples FROM run") == (8,)
     directory = materialise(world.connection, made, made_run)
     assert [each["rationale"] is None for each in rows(directory)] == [
         row.rationale is None for row in chosen.rows

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from daemon.training.devices import Device
 from daemon.training.placement import free_devices, named_devices, training_now
 from engine.config import Config
+from state.enums import RunState
+from state.runs import RunRow, RunSettings
 from tests.daemon.parts import config_of
 
 GPUS = [Device(f"cuda:{index}", "cuda", index, 1) for index in range(4)]
@@ -16,8 +17,17 @@ def config(folder: Path, **training: Any) -> Config:
     return config_of(folder, students=[{"name": "s", "training": training}])
 
 
-def row(**training: Any) -> dict[str, Any]:
-    return {"student": "s", "spec": json.dumps({"student": {"training": training}})}
+def row(**training: Any) -> RunRow:
+    return RunRow(
+        id=1,
+        student="s",
+        scope="t",
+        trigger="3",
+        state=RunState.QUEUED,
+        base="builtin:nano",
+        settings=RunSettings(student={"training": training}),
+        digest="d",
+    )
 
 
 def test_a_run_has_as_many_ranks_as_are_configured_now_and_share_its_steps(tmp_path: Path) -> None:

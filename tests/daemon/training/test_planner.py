@@ -12,11 +12,13 @@ import pytest
 from daemon.events import PlanCompleted, RunFailed, SampleStored, ThresholdReached
 from daemon.host.clock import SystemClock
 from daemon.sampling.plans import ActivePlan
-from daemon.training.planner import Planner, scopes_of
+from daemon.training.planner import Planner
 from daemon.training.run_fingerprint import run_fingerprint
+from daemon.training.scopes import scopes_of
 from daemon.training.trainer import Trainer
 from engine.config import Config, StudentConfig
-from state.runs import RunChange, change_run
+from state.enums import RunState
+from state.runs import RunEnd, end_run
 from state.slots import open_in_other_plans
 from tests.daemon.parts import Heard, active_plan, config_of, until, writing
 from tests.state.world import World, make, question_rows
@@ -125,7 +127,7 @@ async def test_without_an_accepted_rationale_a_run_fails_and_says_why(world: Wor
         await until(lambda: bench.planner.idle)
         assert bench.runs() == [("t", "complete", 0, "failed")]
         (event,) = bench.heard.of(RunFailed)
-        assert "no accepted rationale to train on" in event.reason
+        assert "no correct rationale to train on" in event.reason
         assert bench.trainer.queued == 0
         assert json.loads(world.row("SELECT drops FROM run")[0]) == {"wrong answer": 10}
 
@@ -138,7 +140,7 @@ async def test_after_an_empty_run_train_makes_a_new_one_with_what_there_is_now(w
         assert await bench.look() == [("t", "complete", 0, "failed")]
         accept(world, plan, 2)
         said = await bench.planner.train_now("t", None)
-        assert said == "run 2 (s on t) is queued"
+        assert said == "run 2 queued: s on t"
         assert bench.runs()[1][2:] == (2, "queued")
 
 
@@ -148,12 +150,13 @@ async def test_train_goes_on_with_a_run_that_stopped_or_failed(world: World) -> 
         accept(world, plan, 3)
         await bench.look()
         for state in ("stopped", "failed"):
-            values = {"state": state, "tries": 3, "error": "why", "ended_at": 5}
-            change_run(world.connection, [RunChange(run_id=1, values=values)])
-            assert await bench.planner.train_now("t", "s") == "run 1 (s on t) goes on"
+            world.connection.execute(
+                "UPDATE run SET state = ?, tries = 3, error = 'why', ended_at = 5", (state,)
+            )
+            assert await bench.planner.train_now("t", "s") == "run 1 resumed: s on t"
             assert world.row("SELECT state, tries, error, ended_at FROM run") == ("queued", 0, None, None)
-        change_run(world.connection, [RunChange(run_id=1, values={"state": "done"})])
-        assert (await bench.planner.train_now("t", "s")).endswith("is queued")
+        end_run(world.connection, [RunEnd(run_id=1, state=RunState.DONE)])
+        assert await bench.planner.train_now("t", "s") == "run 2 queued: s on t"
         assert world.row("SELECT count(*) FROM run WHERE trigger LIKE 'manual-%'") == (1,)
 
 

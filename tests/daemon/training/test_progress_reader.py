@@ -9,7 +9,8 @@ import pytest
 
 from daemon.training.progress_reader import follow, read_predictions, tail
 from engine.students.progress import FILE, ProgressWriter
-from state.runs import create_run, report_run
+from state.run_reports import report_run
+from state.runs import create_run
 from tests.state.test_runs import NEW
 from tests.state.world import World, make
 
@@ -49,8 +50,8 @@ def test_nothing_new_is_nothing(tmp_path: Path) -> None:
     write(tmp_path, step(1))
     found = follow(7, tmp_path, 0, TASKS)
     assert found is not None
-    offset = found.report.values["progress_offset"]
-    assert offset == (tmp_path / FILE).stat().st_size
+    offset = found.offset
+    assert found.report.values["progress_offset"] == offset == (tmp_path / FILE).stat().st_size
     assert follow(7, tmp_path, offset, TASKS) is None
 
 

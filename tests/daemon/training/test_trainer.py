@@ -18,7 +18,8 @@ from daemon.training.trainer import Trainer
 from engine.config import Config
 from engine.students.orders import Launch, read_launch, write_launch
 from engine.students.progress import FILE, ProgressWriter
-from state.runs import RunChange, change_run, unfinished
+from state.enums import RunState
+from state.runs import RunRow, RunSettings, unfinished
 from tests.daemon.parts import Heard, active_plan, config_of, until, writing
 from tests.state.world import World, make
 
@@ -71,8 +72,10 @@ async def test_a_run_too_large_for_the_memory_is_tried_in_parts_and_the_next_one
             said = ProgressWriter(directory / FILE)
             said.write("failed", message="out of memory: lower training.batch_tokens", rank=0, memory=True)
             said.close()
-            dead = {"state": "training", "pid": 2**22 + 1, "pid_started": 1.0, "tries": 1}
-            await writer.do(change_run, RunChange(run_id=1, values=dead))
+            world.connection.execute(
+                "UPDATE run SET state = 'training', pid = ?, pid_started = 1.0, tries = 1 WHERE id = 1",
+                (2**22 + 1,),
+            )
             await group.start(trainer.serve)
             await until(
                 lambda: trainer.idle and not world.rows("SELECT id FROM run WHERE state <> 'done'"), 120
@@ -81,8 +84,8 @@ async def test_a_run_too_large_for_the_memory_is_tried_in_parts_and_the_next_one
     assert heard.of(RunFailed) == []
     [note] = heard.of(RunNoted)
     assert note.message() == (
-        "run 1 (s on t): out of memory: lower training.batch_tokens; it goes on with each micro-batch in 2 parts, "
-        "as with batch_tokens = 32 and accumulation = 2: a step's rows and tokens stay"
+        "run 1 (s on t): out of memory: lower training.batch_tokens; it is resumed with each micro-batch in 2 parts, "
+        "as with batch_tokens = 32 and accumulation = 2: rows and tokens of a step stay the same"
     )
     first, second = (json.loads((made.runs / run / "spec.json").read_text()) for run in "12")
     assert first["pieces"] == 2 and first["base"] == "builtin:nano" and first["started_from"] is None
@@ -124,8 +127,10 @@ async def test_what_a_run_said_last_counts_though_the_daemon_that_read_it_was_ki
             said.write(last, step=1, steps=1, reason="complete")
             said.close()
             read = (directory / FILE).stat().st_size  # its process is gone, and all it said was read
-            gone = {"state": "evaluating", "pid": 2**22 + 1, "pid_started": 1.0, "tries": 3}
-            await writer.do(change_run, RunChange(run_id=1, values={**gone, "progress_offset": read}))
+            world.connection.execute(
+                "UPDATE run SET state = 'evaluating', pid = ?, pid_started = 1.0, tries = 3, progress_offset = ?",
+                (2**22 + 1, read),
+            )
             await group.start(trainer.serve)
             await until(lambda: world.row("SELECT state FROM run") != ("evaluating",))
             group.cancel_scope.cancel()
@@ -161,8 +166,18 @@ async def test_a_run_whose_hostfile_is_gone_fails_and_says_so(world: World) -> N
 def test_a_run_of_several_machines_is_stopped_by_an_order(tmp_path: Path) -> None:
     start = Launch(start="one", launcher="pdsh", hosts=(("a", 1),), address="a", port=1, env={})
     write_launch(tmp_path, start)
+    row = RunRow(
+        id=1,
+        student="s",
+        scope="t",
+        trigger="3",
+        state=RunState.TRAINING,
+        base="builtin:nano",
+        settings=RunSettings(student={}),
+        digest="d",
+    )
     run = RunProcess(
-        row={}, devices=(), directory=tmp_path, pid=2**22 + 1, pid_started=1.0, task_ids={}, launched=True
+        row=row, devices=(), directory=tmp_path, pid=2**22 + 1, pid_started=1.0, task_ids={}, launched=True
     )
     for what, order in ((run.ask_to_stop, "stop"), (run.kill, "end")):
         what()

@@ -151,12 +151,12 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
         pytest.param(
             GOOD + '[[students]]\nname = "s"\ntrain_at = [400, "complet"]\n',
             "config.toml:11: students.s.train_at[1]:"
-            ' expected a count or "complete" (got "complet"); did you mean "complete"?',
+            ' expected a count, "complete" or "every 6h" (got "complet"); did you mean "complete"?',
             id="union, a word",
         ),
         pytest.param(
             GOOD + '[[students]]\nname = "s"\ntrain_at = [\n  400,\n  -1,\n]\n',
-            'config.toml:13: students.s.train_at[1]: expected a count or "complete" (got -1)',
+            'config.toml:13: students.s.train_at[1]: expected a count, "complete" or "every 6h" (got -1)',
             id="union, a number, several lines",
         ),
         pytest.param(
@@ -252,8 +252,8 @@ def test_all_faults_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> Non
         'config.toml:3: plans.p.tasks[0]: there is no task "nothing" (there are: none)',
         'config.toml:4: plans.p.rationales: expected a whole number (got "8")',
         'config.toml:6: daemon.htpp: unknown key; did you mean "http"?',
-        'config.toml:9: students.s.train_at[0]: expected a count or "complete" (got "x")',
-        'config.toml:9: students.s.train_at[1]: expected a count or "complete" (got -1)',
+        'config.toml:9: students.s.train_at[0]: expected a count, "complete" or "every 6h" (got "x")',
+        'config.toml:9: students.s.train_at[1]: expected a count, "complete" or "every 6h" (got -1)',
     ]
 
 

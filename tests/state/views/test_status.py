@@ -245,3 +245,31 @@ def test_the_status_text_says_how_the_daemon_is(writer: Connection) -> None:
     assert head(NOW, False)[1].endswith("; 1 request possibly billed without an answer")
     writer.execute("UPDATE boot SET ended_at = ?, exit_reason = 'nothing is left to do'", (NOW - MINUTE,))
     assert head(NOW, False)[0] == "daemon stopped 1m00s ago: nothing is left to do"
+
+
+def test_triggers_are_shown_with_what_they_wait_for(writer: Connection) -> None:
+    config = json.loads(writer.execute("SELECT config FROM boot").fetchone()[0])
+    config["students"][0]["train_at"] = [100, "every 6h"]
+    config["students"][1]["tasks"] = ["*"]
+    config["students"][1]["scope"] = "joint"
+    writer.execute("UPDATE boot SET config = ?", (json.dumps(config),))
+    writer.execute("UPDATE plan SET created_at = ?", (NOW - 3 * HOUR - 50 * MINUTE,))
+    writer.execute("UPDATE run SET student = 'another' WHERE scope <> 'coin_flip'")
+    writer.execute("UPDATE run SET created_at = ?, state = 'done'", (NOW - 7 * HOUR,))
+    status = read_status(writer, NOW, here)
+    found = {task["name"]: task for task in to_json(status)["tasks"]}
+    by_name = {each["name"]: each for each in found["gsm8k"]["triggers"]}
+    assert by_name["every 6h"] == {
+        **{"student": "fine-tune-cot", "name": "every 6h", "have": 13_800, "goal": 21_600, "unit": "seconds"},
+        **{"reached": False, "text": "every 6h: next in 2h10m"},
+    }
+    assert by_name["100"]["text"] == f"100: {by_name['100']['have']}/100"
+    assert {each["name"]: each["text"] for each in found["coin_flip"]["triggers"]}[
+        "every 6h"
+    ] == "every 6h: due"
+    assert found["gsm8k"]["next_trigger"] == "every 6h" and found["gsm8k"]["eta_s"] == 7_800
+    assert "gsm8k every 6h: next in 2h10m" in status_line(status)
+    assert "ETA 2h10" not in status_line(status)
+    rows = [line.split() for line in format_status(status).splitlines()]
+    assert ["fine-tune-cot", "gsm8k", "every", "6h", "next", "in", "2h10m"] in rows
+    assert sum(row[:3] == ["fine-tune", "joint", "complete"] for row in rows) == 1

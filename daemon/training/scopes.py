@@ -1,0 +1,35 @@
+"""What a student is trained on: each of its tasks, or all of them together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.config import Config, StudentConfig
+from engine.config.root import expand
+from state.triggers import StudentRule, student_rule
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A student on one task, or on all of its tasks together."""
+
+    student: StudentConfig
+    name: str
+    """The task's, or `joint`."""
+    tasks: tuple[str, ...]
+    rule: StudentRule
+    """Which samples its triggers count."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Names of the student and the scope."""
+        return self.student.name, self.name
+
+
+def scopes_of(student: StudentConfig, config: Config) -> list[Scope]:
+    """All scopes of a student."""
+    rule = student_rule(student.model_dump(mode="json"), student.triggers)
+    tasks = tuple(expand(student.tasks, list(config.tasks)))
+    if student.scope == "joint":
+        return [Scope(student, "joint", tasks, rule)]
+    return [Scope(student, task, (task,), rule) for task in tasks]
