@@ -14,7 +14,7 @@ from anyio.abc import TaskStatus
 from daemon import events
 from daemon.host.clock import Clock
 from daemon.pipeline import Pipeline
-from daemon.sampling.budget import Ledger, micros
+from daemon.sampling.budget import Budget, micros
 from daemon.training.planner import Planner
 from daemon.training.trainer import Trainer
 from state.budget import amount, note_budget
@@ -41,7 +41,7 @@ class Control:
         planner: Planner,
         trainer: Trainer,
         stop: Callable[[str, bool], None],
-        ledger: Ledger,
+        budget: Budget,
         configured: Callable[[], float | None],
     ) -> None:
         self._database = database
@@ -52,7 +52,7 @@ class Control:
         self._planner = planner
         self._trainer = trainer
         self._stop = stop
-        self._ledger = ledger
+        self._account = budget
         self._configured = configured
         self._kinds: dict[str, Callable[[Pending], Awaitable[str]]] = {
             "pause": self._pause,
@@ -110,7 +110,7 @@ class Control:
     async def _budget(self, command: Pending) -> str:
         usd, configured = amount(command.args.get("usd")), self._configured()
         await self._writer.do(note_budget, (command.id, usd, configured))
-        total = self._ledger.total
+        total = self._account.total
         total.cap = micros(usd)
         self._pipeline.scheduler.look_again()
         self._bus.emit(events.BudgetSet(usd=usd, used=total.used / 1e6))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from daemon.events.bus import OfRun
+from daemon.events.bus import RunEvent
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ThresholdReached(OfRun):
+class ThresholdReached(RunEvent):
     """A student's trigger fired."""
 
     student: str
@@ -26,7 +26,7 @@ class ThresholdReached(OfRun):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunStarted(OfRun):
+class RunStarted(RunEvent):
     """A run's process was started, or found alive by a new daemon."""
 
     student: str
@@ -40,7 +40,7 @@ class RunStarted(OfRun):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunFinished(OfRun):
+class RunFinished(RunEvent):
     """A run is trained, evaluated and exported."""
 
     student: str
@@ -53,7 +53,7 @@ class RunFinished(OfRun):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunStopped(OfRun):
+class RunStopped(RunEvent):
     """A run wrote a checkpoint and ended, to be gone on with."""
 
     student: str
@@ -65,7 +65,7 @@ class RunStopped(OfRun):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunNoted(OfRun):
+class RunNoted(RunEvent):
     """Something about how a run is done that a person should know."""
 
     level: ClassVar[str] = "warning"
@@ -79,7 +79,7 @@ class RunNoted(OfRun):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunFailed(OfRun):
+class RunFailed(RunEvent):
     """A run failed."""
 
     level: ClassVar[str] = "error"

@@ -120,7 +120,7 @@ class Planner:
             ).fetchone()
         return row[0] if row is not None and row[1] in (RunState.STOPPED, RunState.FAILED) else None
 
-    def _heard(self, event: events.Happened) -> None:
+    def _heard(self, event: events.Event) -> None:
         if isinstance(event, events.SampleStored | events.SampleFailed | events.PlanCompleted):
             self._dirty = True
             if isinstance(event, events.PlanCompleted):
