@@ -13,7 +13,7 @@ from anyio.abc import TaskStatus
 from daemon import events
 from daemon.host.clock import Clock
 from daemon.pipeline import Pipeline
-from daemon.sampling.budget import Ledger, micros
+from daemon.sampling.budget import Budget, micros
 from daemon.training.planner import Planner
 from daemon.training.trainer import Trainer
 from state.budget import note_budget
@@ -52,7 +52,7 @@ class Control:
         planner: Planner,
         trainer: Trainer,
         stop: Callable[[str, bool], None],
-        ledger: Ledger,
+        budget: Budget,
         configured: Callable[[], float | None],
     ) -> None:
         self._database = database
@@ -63,7 +63,7 @@ class Control:
         self._planner = planner
         self._trainer = trainer
         self._stop = stop
-        self._ledger = ledger
+        self._budget = budget
         self._configured = configured
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -118,7 +118,7 @@ class Control:
     async def _set_budget(self, command: SetBudget, number: int) -> str:
         usd = command.usd
         await self._writer.do(note_budget, (number, usd, self._configured()))
-        total = self._ledger.total
+        total = self._budget.total
         total.cap = micros(usd)
         self._pipeline.scheduler.look_again()
         self._bus.emit(events.BudgetSet(usd=usd, used=total.used / 1e6))

@@ -1,8 +1,8 @@
-"""The daemon's life: sets everything up, runs it under one task group, and ends it in order.
+"""Runs the daemon: sets up its parts, runs them under one task group, and stops them in order.
 
-Order of ending: no new claims and jobs; what is in flight is awaited up to `drain_seconds`; the rest is
-cancelled (and stored as unknown); the last events, pulse and commit. A child that dies ends the daemon,
-which says which one it was. The components do not know the service; it wires them.
+Order of stopping: no new claims and jobs; requests in flight are awaited up to `drain_seconds`; the rest is
+cancelled (and stored as unknown); the last events, heartbeat and commit. A part that fails ends the daemon
+with an error that names the part. The parts do not know the service; it wires them.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ import anyio.to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
 from daemon import events
-from daemon.catalog.sync import Catalog, Input, known_tasks, make_ledger, read_input, synchronise
+from daemon.catalog.sync import Catalog, Input, known_tasks, make_budget, read_input, synchronise
 from daemon.control import Control
 from daemon.host.builtin_teacher import serve_practice
 from daemon.host.clock import Clock, SystemClock
-from daemon.host.file_limit import raise_limit, share
+from daemon.host.processes import connections_per_key, raise_file_limit
 from daemon.observe.heartbeat import EventLog, Heartbeat, LagMeter
 from daemon.observe.metrics import serve_http
 from daemon.observe.search_indexer import Indexer
-from daemon.pipeline import Child, Pipeline, make_teacher
-from daemon.reload import Opening, Reload
+from daemon.pipeline import Child, Pipeline
+from daemon.reload import Reload, TeacherFactory
 from daemon.sampling.budget import BUDGET
+from daemon.sampling.context import Context
 from daemon.sampling.limit_leases import LimitLeases
 from daemon.sampling.scheduler import Scheduler
 from daemon.sampling.teacher import Teacher
@@ -49,13 +50,12 @@ from state.daemon_sessions import end_session
 from state.database import open_writer
 from state.events import EventRow
 from state.health import examine_after_crash
-from state.tables import Teacher as TeacherRow
 from state.writer import Writer
 
 
 @dataclass(slots=True)
-class Ended:
-    """How a daemon ended: why, and what keeps it from being called done."""
+class DaemonResult:
+    """How a daemon ended: why, and which work could not be done."""
 
     reason: str = ""
     interrupted: bool = False
@@ -63,41 +63,41 @@ class Ended:
 
 
 class Service:
-    """One daemon, from start to end."""
+    """One daemon session, from start to end."""
 
     def __init__(
         self,
         config: Config,
         *,
         until_idle: bool,
-        tell: Callable[[EventRow], None],
+        log: Callable[[EventRow], None],
         reread: Callable[[], Config],
         clock: Clock | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self._config = config
         self._until_idle = until_idle
-        self._tell = tell
+        self._log = log
         self._reread = reread
         self._reload: Reload | None = None
         self._clock = clock or SystemClock()
         self._rng = rng or random.Random()
         self._bus = events.Bus()
-        self._ended = Ended()
+        self._ended = DaemonResult()
         self._stop_asked = anyio.Event()
         self._stop_now = anyio.Event()
         self._state = "starting"
         self._files = 0
         self._on_terminal = os.isatty(0)
-        self._early_hangup = False  # SIGHUP came while it started
+        self._early_hangup = False  # SIGHUP came during the start
 
-    async def run(self) -> Ended:
-        """Runs to the end; the caller holds the lock.
+    async def run(self) -> DaemonResult:
+        """Runs the daemon to its end; the caller holds the lock.
 
         Raises:
-            CoterieError: the input is wrong, or a part of the daemon died.
+            CoterieError: the input is wrong, or a part of the daemon failed.
         """
-        signal.signal(signal.SIGHUP, self._hung_up)  # there is nothing to read anew for yet
+        signal.signal(signal.SIGHUP, self._hung_up)  # remembered until there is something to reload
         known = await anyio.to_thread.run_sync(known_tasks, self._config)
         given = await anyio.to_thread.run_sync(read_input, self._config, known)
         note = await anyio.to_thread.run_sync(examine_after_crash, self._config.database)
@@ -108,11 +108,11 @@ class Service:
         given = given.stored()
         writer = Writer(connection)
         writer.on_trouble = lambda said: self._bus.emit(events.Noted(what=said))
-        self._files = raise_limit()
+        self._files = raise_file_limit()
         try:
             async with anyio.create_task_group() as outer:
                 await outer.start(writer.serve, name="writer")
-                log = EventLog(writer, self._bus, self._tell)
+                log = EventLog(writer, self._bus, self._log)
                 await outer.start(log.serve, name="event log")
                 self._bus.emit(
                     events.DaemonStarted(
@@ -136,7 +136,7 @@ class Service:
         return self._ended
 
     def stop(self, reason: str, now: bool = False) -> None:
-        """Asks for the end: first a drain; a second time, or with `now`, at once."""
+        """Asks the daemon to stop: after a drain the first time; at once the second time, or with `now`."""
         if not self._stop_asked.is_set():
             self._ended.reason = reason
             self._bus.emit(events.DaemonStopping(reason=reason))
@@ -150,22 +150,19 @@ class Service:
         config, clock = self._config, self._clock
         async with AsyncExitStack() as stack, anyio.create_task_group() as group:
             open_client = partial(self._client, stack, group)
-            teachers = [
-                self._teacher(catalog.teachers[name], settings, *await open_client(name, settings))
-                for name, settings in config.teachers.items()
-            ]
-            ledger = make_ledger(config, catalog)
-            pipeline = Pipeline(
-                boot_id=catalog.boot.id,
+            context = Context(
+                session_id=catalog.boot.id,
                 writer=writer,
-                ledger=ledger,
+                budget=make_budget(config, catalog),
                 bus=self._bus,
                 clock=clock,
                 rng=self._rng,
-                teachers=teachers,
-                plans=catalog.plans,
-                keys=given.keys,
             )
+            pipeline = Pipeline(context, plans=catalog.plans)
+            for name, settings in config.teachers.items():
+                client, url = await open_client(name, settings)
+                teacher = pipeline.make_teacher(catalog.teachers[name], settings, client, url)
+                pipeline.add_teacher(teacher, given.keys.get(name, ()))
             scheduler, retry_queue = pipeline.scheduler, pipeline.retry_queue
             self._share_files(pipeline)
             trainer = Trainer(
@@ -181,12 +178,9 @@ class Service:
             )
             lag = LagMeter(clock, self._bus)
             heartbeat = Heartbeat(
-                boot_id=catalog.boot.id,
-                writer=writer,
-                clock=clock,
-                teachers=teachers,
+                context,
+                teachers=pipeline.teachers,
                 lag=lag,
-                bus=self._bus,
                 state=lambda: self._shown_state(scheduler),
                 notice=lambda: writer.trouble or used_up(scheduler.budget_policy.spent.values()),
                 waiting=lambda: len(retry_queue),
@@ -199,7 +193,7 @@ class Service:
                 planner=planner,
                 trainer=trainer,
                 stop=self.stop,
-                ledger=ledger,
+                budget=context.budget,
                 bus=self._bus,
                 configured=lambda: (self._reload.config if self._reload else config).daemon.budget_usd,
             )
@@ -212,34 +206,35 @@ class Service:
             )
 
             sharing = LimitLeases(
-                config.daemon.shared_limits, home=config.folder, teachers=teachers, clock=clock, bus=self._bus
+                config.daemon.shared_limits,
+                home=config.folder,
+                teachers=pipeline.teachers,
+                clock=clock,
+                bus=self._bus,
             )
 
             async def open_key(teacher: Teacher, key: TeacherKey) -> None:
-                workers = pipeline.add_key(teacher, key)
+                added = pipeline.add_key(teacher, key)
                 self._share_files(pipeline)
                 await group.start(
-                    partial(_named, f"{teacher.name} key", workers.serve), name=f"{teacher.name} key"
+                    partial(_named, f"{teacher.name} key", added.serve), name=f"{teacher.name} key"
                 )
 
             self._reload = reload = Reload(
                 config,
+                context,
                 reread=self._reread,
                 catalog=catalog,
                 given=given,
-                writer=writer,
-                clock=clock,
-                bus=self._bus,
-                ledger=ledger,
                 scheduler=scheduler,
                 attempt_runner=pipeline.attempt_runner,
                 planner=planner,
                 trainer=trainer,
-                opening=Opening(client=open_client, teacher=self._teacher, workers=open_key),
+                factory=TeacherFactory(client=open_client, teacher=pipeline.make_teacher, key=open_key),
             )
             self._state = "running"
             await pipeline.take_up(config.database)
-            reload.know(pipeline.former)
+            reload.register(pipeline.former)
             for name, serve in (
                 ("signals", self._signals),
                 ("reload", reload.serve),
@@ -248,8 +243,8 @@ class Service:
                 ("trainer", trainer.serve),
                 ("planner", planner.serve),
                 ("control", control.serve),
-                ("limits", sharing.serve),
-                ("indexer", indexer.serve),
+                ("limit leases", sharing.serve),
+                ("search indexer", indexer.serve),
                 *pipeline.parts(),
             ):
                 await group.start(partial(_named, name, serve), name=name)
@@ -257,16 +252,15 @@ class Service:
                 await group.start(serve_http, config.daemon.http, config.database, name="http")
             work = Work(
                 config,
-                bus=self._bus,
-                clock=clock,
+                context,
                 scheduler=scheduler,
                 retry_queue=retry_queue,
                 planner=planner,
                 trainer=trainer,
             )
-            group.start_soon(work.tell_completions, name="completions")
+            group.start_soon(work.report_completions, name="plan completions")
             if self._until_idle:
-                group.start_soon(self._watch_idle, work, name="idle watch")
+                group.start_soon(self._watch_idle, work, name="idle check")
             await self._stop_asked.wait()
             await self._drain(pipeline, trainer)
             await heartbeat.beat()
@@ -280,7 +274,7 @@ class Service:
         settings: TeacherConfig,
         url: str | None = None,
     ) -> tuple[TeacherClient, str | None]:
-        """A teacher's client, and the address of its process where it is built in and has none yet."""
+        """A teacher's client, and the address of its process if it is built in (started here the first time)."""
         if settings.builtin and url is None:
             url = await group.start(serve_practice, name, settings, name=name)
         client = (BatchClient if settings.dialect == "openai-batch" else TeacherClient)(
@@ -288,37 +282,32 @@ class Service:
         )
         return await stack.enter_async_context(client), url
 
-    def _teacher(
-        self, row: TeacherRow, config: TeacherConfig, client: TeacherClient, url: str | None
-    ) -> Teacher:
-        teacher = make_teacher(row, config, client, self._clock.monotonic())
-        teacher.url = url
-        return teacher
-
     def _share_files(self, pipeline: Pipeline) -> None:
-        """Bounds the connections of each key, so that open files are left for everything else."""
-        each = share(self._files, sum(len(teacher.key_workers) for teacher in pipeline.teachers))
+        """Bounds the connections of each key, so that enough open files are left for everything else."""
+        each = connections_per_key(
+            self._files, sum(len(teacher.transport.keys) for teacher in pipeline.teachers)
+        )
         for teacher in pipeline.teachers:
-            for workers in teacher.key_workers:
-                workers.limits.concurrency.bound(each)
+            for key in teacher.transport.keys:
+                key.limits.concurrency.bound(each)
             if (teacher.config.concurrency or 0) > each:
                 self._bus.emit(
                     events.Noted(
-                        what=f"teachers.{teacher.name}.concurrency = {teacher.config.concurrency} is cut to {each}: this process"
+                        what=f"teachers.{teacher.name}.concurrency = {teacher.config.concurrency} is limited to {each}: this process"
                         f" may have {self._files} open files (ulimit -n; LimitNOFILE under systemd)"
                     )
                 )
 
     async def _watch_idle(self, work: Work) -> None:
-        """Ends the daemon when nothing is left to do, or nothing that can be done without a person."""
+        """Stops the daemon when all work is done, or nothing can continue without the user."""
         await work.idle()
         self._ended.troubles = work.troubles()
-        self.stop("nothing can go on without a person" if self._ended.troubles else "nothing is left to do")
+        self.stop("waiting for you: nothing can continue" if self._ended.troubles else "all work is done")
 
     def _shown_state(self, scheduler: Scheduler) -> str:
         if self._stop_asked.is_set():
             return "draining"
-        if scheduler.plans and all(plan.paused for plan in scheduler.plans):
+        if scheduler.plans and all(plan.state.paused for plan in scheduler.plans):
             return "paused"
         return self._state
 
@@ -334,17 +323,17 @@ class Service:
         self._early_hangup = True
 
     def _signalled(self, number: signal.Signals) -> None:
-        # A terminal that was closed sends the same signal as `kill -HUP`: then nobody asked to read anew.
+        # A closed terminal sends the same signal as `kill -HUP`: then nobody asked for a reload.
         closed = self._on_terminal and not os.isatty(0)
         if number == signal.SIGHUP and not closed:
-            assert self._reload is not None, "signals are heard once there is something to read anew for"
+            assert self._reload is not None, "signals are received once there is something to reload"
             self._reload.ask()
             return
         self._ended.interrupted = True
         self.stop(f"signal {number.name}")
 
     async def _drain(self, pipeline: Pipeline, trainer: Trainer) -> None:
-        """No new request; those in flight are awaited, runs are asked for a checkpoint."""
+        """No new request; those in flight are awaited, and runs write a checkpoint."""
         pipeline.close()
         async with anyio.create_task_group() as group:
             group.start_soon(self._cut_short, group)
@@ -352,10 +341,10 @@ class Service:
             with anyio.move_on_after(seconds):
                 async with anyio.create_task_group() as both:
                     both.start_soon(trainer.drain, seconds)
-                    both.start_soon(pipeline.flight_ended)
+                    both.start_soon(pipeline.drained)
             group.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
-            await pipeline.put_back()
+            await pipeline.release_unsent()
 
     async def _cut_short(self, group: TaskGroup) -> None:
         await self._stop_now.wait()
@@ -363,7 +352,7 @@ class Service:
 
 
 def used_up(caps: Iterable[str]) -> str:
-    """What a person must know of caps that leave no room; empty where there are none."""
+    """The notice about budgets that are used up; empty where there are none."""
     names = sorted(set(caps))
     if not names:
         return ""
@@ -372,15 +361,13 @@ def used_up(caps: Iterable[str]) -> str:
         if any(BUDGET in name for name in names)
         else "raise it in config.toml"
     )
-    return (
-        f"{' and '.join(names)} {'are' if len(names) > 1 else 'is'} used up, no new request is sent: {remedy}"
-    )
+    return f"{' and '.join(names)} {'are' if len(names) > 1 else 'is'} used up, no new requests are sent: {remedy}"
 
 
 async def _named(
     name: str, serve: Child, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
 ) -> None:
-    """Runs a child; what it dies of carries its name."""
+    """Runs a part; an error that ends it carries its name."""
     try:
         await serve(task_status=task_status)
     except CoterieError:

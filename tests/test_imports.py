@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -157,3 +159,44 @@ def test_the_import_contracts_hold() -> None:
     )
     assert done.returncode == 0, done.stdout
     assert "0 broken" in done.stdout
+
+
+def imports_of(room: str) -> dict[str, set[str]]:
+    """Which modules of a room each of its modules imports, also for type checking only or inside a function."""
+    files = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in (ROOT / room).rglob("*.py")
+    }
+    found: dict[str, set[str]] = {}
+    for module, path in files.items():
+        names: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module is not None:
+                inner = {f"{node.module}.{alias.name}" for alias in node.names}
+                names |= inner & files.keys()
+                if inner - files.keys():
+                    names.add(node.module)
+        found[module] = (names & files.keys()) - {module}
+    return found
+
+
+@pytest.mark.parametrize("room", ["state", "engine", "daemon"])
+def test_no_module_imports_itself_by_way_of_others(room: str) -> None:
+    graph = imports_of(room)
+    assert sum(map(len, graph.values())) > 5, "the imports are not seen"
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_a_cycle_of_imports_would_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "room").mkdir()
+    (tmp_path / "room" / "one.py").write_text("from room import two\n")
+    text = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from room.one import x\n"
+    (tmp_path / "room" / "two.py").write_text(text)
+    monkeypatch.setattr("tests.test_imports.ROOT", tmp_path)
+    with pytest.raises(CycleError):
+        TopologicalSorter(imports_of("room")).prepare()

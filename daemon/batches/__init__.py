@@ -1,6 +1,6 @@
-"""Teachers that are asked by files of requests (`openai-batch`): collected, sent, looked at, fetched, settled.
+"""Teachers that are asked by batches (`openai-batch`): requests are collected in files, sent, polled and fetched.
 
-`workers.py` is a key at work, the sibling of `daemon/sampling/key_workers.py`; `teacher.py` its teacher; `make.py` writes and sends a batch, `fetch.py`
-reads its results, `rows.py` settles one row; `out.py` is a batch that is with the provider, `resuming.py` takes up those of an
-earlier daemon.
+`batch_transport.py` is the teacher's transport, `key_batches.py` one key of it. `create_batch.py` (with `make_batch.py`)
+brings batches to the provider, `collect_batch.py` (with `fetch_batch.py`) fetches their results, `batch_rows.py`
+stores one row, `outbox.py` holds what a key has out, and `batch_recovery.py` takes up batches of earlier daemons.
 """

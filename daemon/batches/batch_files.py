@@ -1,4 +1,4 @@
-"""The files of a batch: its input, written line by line, and its output, read the same way, within bounds of memory."""
+"""The files of a batch: writes its input and reads its output line by line, with bounded memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine.teachers.messages import Request
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """An input file, ready to be read; how many lines and bytes it has."""
+    """An input file, ready to be read, with its number of lines and bytes."""
 
     file: BinaryIO
     lines: int
@@ -24,17 +24,17 @@ class InputFile:
 def spool(
     client: BatchClient, requests: list[tuple[str, Request]], most_bytes: int = MOST_BYTES
 ) -> InputFile:
-    """An input file of as many requests as fit, in order; at least the first one.
+    """Writes an input file of as many requests as fit, in order; at least the first one.
 
     Args:
-        client: knows the form of a line.
+        client: formats a line.
         requests: the custom id and the request of each line.
-        most_bytes: what the file may hold.
+        most_bytes: the size limit of the file.
 
     Raises:
         OSError: the disk is full.
     """
-    file = TemporaryFile()  # without a name: it is gone whatever ends
+    file = TemporaryFile()  # without a name: it disappears with the process
     try:
         size = lines = 0
         for request_id, request in requests:
@@ -53,7 +53,7 @@ def spool(
 def lines_of(file: BinaryIO, count: int, most_bytes: int = MAX_BODY) -> list[bytes]:
     """The next `count` lines of a file, fewer where they are long; an empty list at its end.
 
-    A line longer than `most_bytes` is passed over: no answer is so long.
+    A line longer than `most_bytes` is skipped: no answer is that long.
     """
     lines: list[bytes] = []
     held = 0

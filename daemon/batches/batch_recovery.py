@@ -1,7 +1,7 @@
-"""Batches that were out when an earlier daemon ended: their rows are put together again from `state.db`.
+"""Takes up batches that were out when an earlier daemon ended; their rows are rebuilt from `state.db`.
 
-A row's plan may be gone from the configuration; its answer was paid for all the same, so the plan is read
-from its row, retired, and the answer is stored under it.
+A row's plan may no longer be configured. Its answer was paid for all the same, so the plan is rebuilt
+from its row, disabled, and the answer is stored under it.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from contextlib import closing
 from pathlib import Path
 
 from daemon.batches.batch_rows import OutRow
-from daemon.batches.batch_teacher import BatchTeacher
-from daemon.batches.key_batches import KeyBatches
+from daemon.batches.batch_transport import BatchTransport
 from daemon.batches.outstanding import OutBatch
-from daemon.catalog.sync import add_plan
-from daemon.sampling.budget import Ledger
+from daemon.sampling.budget import Budget, add_plan
 from daemon.sampling.cost_bounds import job_of
+from daemon.sampling.plan_state import PlanState
 from daemon.sampling.plans import ActivePlan
-from daemon.sampling.recovery import Aside, replay
+from daemon.sampling.recovery import RunBlocking, replay
+from daemon.sampling.teacher import Teacher
 from engine.config import PlanConfig
 from state.batches import StoredBatch, StoredRow, batches_out, open_rows, plan_of_batch, stranded
 from state.claims import ClaimedSample, OpenAttempt, received_turns
@@ -29,42 +29,40 @@ from state.sqlite import Connection
 
 async def take_up_batches(
     database: Path,
-    teachers: Sequence[BatchTeacher],
+    teachers: Sequence[tuple[Teacher, BatchTransport]],
     plans: Sequence[ActivePlan],
-    ledger: Ledger,
+    budget: Budget,
     now: float,
-    aside: Aside,
+    run_blocking: RunBlocking,
 ) -> tuple[list[ActivePlan], list[tuple[str, int]]]:
-    """Hands each key its batches, to be looked at at once.
+    """Gives each key its batches, to be polled at once.
 
     Returns:
-        Plans that are no longer configured and have rows out, and former teachers with batches out.
+        Plans that are no longer configured but have rows out, and teachers no longer asked by batches that have batches out.
     """
     known = {plan.id: plan for plan in plans}
     former: list[ActivePlan] = []
-    for teacher in teachers:
-        found = await aside(_read, database, teacher, known)
+    for teacher, transport in teachers:
+        found = await run_blocking(_read, database, teacher, known)
         for plan, used in found[1]:
             known[plan.id] = plan
             former.append(plan)
-            add_plan(ledger, plan, {plan.id: used})
+            add_plan(budget, plan, {plan.id: used})
         for batch, label in found[0]:
-            key_workers = [workers for workers in teacher.each_key() if workers.key.label == label]
-            workers = key_workers[0] if key_workers else teacher.key_workers[0]
-            assert isinstance(workers, KeyBatches)
-            batch.look_at, batch.wait_s = now, teacher.poll_s
-            workers.take_up(batch)
+            named = [key for key in transport.all_keys() if key.key.label == label]
+            batch.look_at, batch.wait_s = now, transport.link.poll_s
+            (named[0] if named else transport.keys[0]).take_up(batch)
             for row in batch.rows.values():
                 row.job.teacher = teacher.name
-                row.job.plan.open += 1
-    left = await aside(_stranded, database, [teacher.id for teacher in teachers])
+                row.job.plan.state.claimed(1)
+    left = await run_blocking(_stranded, database, [teacher.id for teacher, _ in teachers])
     return former, left
 
 
 def _read(
-    database: Path, teacher: BatchTeacher, known: dict[int, ActivePlan]
+    database: Path, teacher: Teacher, known: dict[int, ActivePlan]
 ) -> tuple[list[tuple[OutBatch, str]], list[tuple[ActivePlan, tuple[int, int]]]]:
-    """A teacher's batches with the labels of their keys, and plans of theirs that are not `known`."""
+    """A teacher's batches with the labels of their keys, and those of their plans that are not `known`."""
     known = dict(known)
     former: list[tuple[ActivePlan, tuple[int, int]]] = []
     batches: list[tuple[OutBatch, str]] = []
@@ -105,7 +103,7 @@ def _batch(stored: StoredBatch, rows: dict[str, OutRow]) -> OutBatch:
     )
 
 
-def _row(connection: Connection, row: StoredRow, plan: ActivePlan, teacher: BatchTeacher) -> OutRow:
+def _row(connection: Connection, row: StoredRow, plan: ActivePlan, teacher: Teacher) -> OutRow:
     sample = ClaimedSample(
         sample_id=row.sample_id,
         attempt=None,
@@ -124,7 +122,7 @@ def _row(connection: Connection, row: StoredRow, plan: ActivePlan, teacher: Batc
 
 
 def _former(connection: Connection, plan_id: int) -> tuple[ActivePlan, tuple[int, int]]:
-    """A plan as its row remembers it, and what it used."""
+    """A plan as its row in `state.db` describes it, and the budget it used."""
     row = plan_of_batch(connection, plan_id)
     given = {name: value for name, value in row.settings.items() if name in PlanConfig.model_fields}
     plan = ActivePlan(
@@ -137,8 +135,6 @@ def _former(connection: Connection, plan_id: int) -> tuple[ActivePlan, tuple[int
         teachers=row.teachers,
         wanted=row.wanted,
         longest=0,
-        exhausted=True,
-        retired=True,
-        completed=True,
+        state=PlanState(exhausted=True, disabled=True, completed=True),
     )
     return plan, (row.used_micros, row.reserved_micros)

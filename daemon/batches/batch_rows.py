@@ -1,8 +1,8 @@
-"""What becomes of one row of a batch: stored with its verdict, tried again, given up, or unknown.
+"""Stores one row of a batch: answered with a verdict, tried again, given up, or unknown.
 
-Invariants: a row is stored in one transaction with its outcome, cost and verdict, and once; a row that was
+Invariants: a row is stored once, in one transaction with its outcome, cost and verdict; a row that was
 not executed costs nothing and uses up no attempt; one whose answer cannot be read may have been billed
-and counts as billed. It knows no HTTP and no batch.
+and counts as billed.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from daemon import events
-from daemon.host.clock import Clock
-from daemon.sampling.attempt_runner import PERMANENT_PARKS
-from daemon.sampling.budget import Ledger
+from daemon.events.batch_events import BatchCompleted, BatchCutShort, BatchEvent
+from daemon.sampling.context import Context
+from daemon.sampling.health import PERMANENT_PARKS
 from daemon.sampling.jobs import Job
 from daemon.sampling.outcomes import OUTCOMES, ended, given_up, packed_of
 from daemon.sampling.teacher import Teacher
@@ -22,9 +22,8 @@ from engine.teachers.dialects import openai_batch
 from engine.teachers.dialects.openai_batch import BatchInfo, Row
 from engine.teachers.failures import Failure, MalformedAnswer
 from state.claims import OpenAttempt
-from state.enums import Outcome, SampleState
+from state.enums import BatchState, Outcome, SampleState
 from state.outcomes import AttemptResult, SampleEnd, record
-from state.writer import Writer
 
 
 @dataclass(slots=True, eq=False)
@@ -37,7 +36,7 @@ class OutRow:
 
 @dataclass(slots=True)
 class Tally:
-    """What came of a batch's rows so far."""
+    """Counts of a batch's rows so far."""
 
     answered: int = 0
     failed: int = 0
@@ -45,43 +44,47 @@ class Tally:
     returned: int = 0  # never executed
     limited: int = 0
     permanent: int = 0
-    parked: str = ""  # why the key or the model is refused, of the last row that said so
+    parked: str = ""  # why the key or the model is refused, if a row said so
     seen: set[str] = field(default_factory=set)
-    """Rows of the output file, stored now or at an earlier look."""
+    """Rows of the output file, stored now or earlier."""
 
     def lacks(self, info: BatchInfo) -> bool:
-        """Whether requests were executed, as the provider counts, that are not in its output file."""
+        """Whether the provider counts executed requests that are not in its output file."""
         counts_nothing = info.status == "completed" and info.total == 0
         return counts_nothing or len(self.seen) < info.completed
 
+    def event(self, teacher: str, batch_id: int, state: BatchState) -> BatchEvent:
+        """The event of a batch whose rows are all settled."""
+        counts = {"answered": self.answered, "failed": self.failed, "missing": self.missing}
+        if state is BatchState.COMPLETED:
+            return BatchCompleted(teacher=teacher, batch_id=batch_id, **counts)
+        how = "was cancelled" if state is BatchState.CANCELLED else "expired"
+        return BatchCutShort(teacher=teacher, batch_id=batch_id, how=how, returned=self.returned, **counts)
+
     @property
     def hopeless(self) -> bool:
-        """Whether so many were refused and none answered that not the rows are at fault."""
+        """Whether so many were refused, and none answered, that the rows are not at fault."""
         return not self.answered and self.permanent >= PERMANENT_PARKS
 
 
 class Settler:
-    """Stores rows."""
+    """Stores rows and queues their next requests."""
 
     def __init__(
         self,
-        *,
-        writer: Writer,
-        ledger: Ledger,
-        bus: events.Bus,
-        clock: Clock,
+        context: Context,
         deliver: Callable[[Job], None],
     ) -> None:
-        self._writer = writer
-        self._ledger = ledger
-        self._bus = bus
-        self._clock = clock
+        self._writer = context.writer
+        self._budget = context.budget
+        self._bus = context.bus
+        self._clock = context.clock
         self._deliver = deliver
 
     async def settle(
         self, teacher: Teacher, out: OutRow, row: Row, raw: bytes, tally: Tally, secrets: tuple[str, ...]
     ) -> None:
-        """Stores one row of an output or error file; what is to be asked next goes back to a queue."""
+        """Stores one row of an output or error file, and queues the sample's next request."""
         if not row.answered:
             await self._failed(teacher, out, row.failure(secrets), tally, row.request_id)
             return
@@ -100,7 +103,7 @@ class Settler:
             out,
             Outcome.OK,
             None,
-            cost_micros=teacher.costs([usage])[0],
+            cost_micros=teacher.tokens.costs([usage])[0],
             status=row.status,
             provider_id=completion.provider_id or row.request_id,
             raw=raw,
@@ -116,8 +119,8 @@ class Settler:
         )
         tally.answered += 1
         now = self._clock.monotonic()
-        teacher.figures.answers.add(now)
-        teacher.figures.tokens.add(now, usage.prompt_tokens + usage.completion_tokens)
+        teacher.meters.answers.add(now)
+        teacher.meters.tokens.add(now, usage.prompt_tokens + usage.completion_tokens)
         if end is None:
             self._deliver(job)
             return
@@ -125,14 +128,14 @@ class Settler:
         self._bus.emit(events.SampleStored(plan=job.plan.config.name, task=job.plan.task, correct=correct))
 
     async def lost(self, teacher: Teacher, out: OutRow, reason: str, tally: Tally) -> None:
-        """A row that was perhaps executed, and whose answer is nowhere."""
+        """Stores a row that may have been executed and whose answer is lost."""
         tally.missing += 1
         failure = Failure(kind="ambiguous", reason=reason)
         await self._failed(teacher, out, failure, tally, None)
 
     def returned(self, teacher: Teacher, out: OutRow) -> None:
-        """A row that was never executed, and was released in the store already: it is asked again."""
-        self._ledger.settle(out.job.plan.id, teacher.id, out.attempt.reserved_micros, 0)
+        """Queues a row again that was never executed; it is already released in the database."""
+        self._budget.settle(out.job.plan.id, teacher.id, out.attempt.reserved_micros, 0)
         self._deliver(out.job)
 
     async def _failed(
@@ -159,7 +162,7 @@ class Settler:
             end=end,
         )
         if failure.reached:
-            teacher.figures.errors[kind] += 1
+            teacher.meters.errors[kind] += 1
             tally.failed += kind != "ambiguous"
         else:
             tally.returned += 1
@@ -180,7 +183,7 @@ class Settler:
         self, teacher: Teacher, out: OutRow, outcome: Outcome, reason: str | None, **more: Any
     ) -> None:
         job = out.job
-        ending = AttemptResult(
+        result = AttemptResult(
             attempt_id=out.attempt.id,
             sample_id=job.sample_id,
             plan_id=job.plan.id,
@@ -190,7 +193,7 @@ class Settler:
             reason=reason,
             **more,
         )
-        await self._writer.do(record, ending)
-        self._ledger.settle(job.plan.id, teacher.id, ending.reserved_micros, ending.cost_micros)
-        if ending.end is not None:
-            job.plan.open -= 1
+        await self._writer.do(record, result)
+        self._budget.settle(job.plan.id, teacher.id, result.reserved_micros, result.cost_micros)
+        if result.end is not None:
+            job.plan.state.ended()

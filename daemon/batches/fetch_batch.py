@@ -1,4 +1,4 @@
-"""Reads the files of a batch that has ended: line by line to its rows, and what is in no file to its end."""
+"""Reads the files of a batch that has ended, line by line, and marks rows that are in no file as lost."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import anyio.to_thread
 
 from daemon.batches.batch_files import lines_of
 from daemon.batches.batch_rows import Settler, Tally
-from daemon.batches.batch_teacher import BatchTeacher
 from daemon.batches.outstanding import CHUNK, OutBatch
+from daemon.sampling.teacher import Teacher
 from engine.teachers.dialects.openai_batch import read_row
 from engine.teachers.failures import MalformedAnswer
 from engine.teachers.keys import REDACTED
@@ -20,10 +20,10 @@ from engine.teachers.keys import REDACTED
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """One batch whose rows are being stored; `secret` is cut out of everything that is."""
+    """One batch whose rows are being stored; `secret` is removed from all stored text."""
 
     batch: OutBatch
-    teacher: BatchTeacher
+    teacher: Teacher
     settler: Settler
     tally: Tally
     secret: str
@@ -32,9 +32,9 @@ class Fetch:
         """Stores the rows of a file, some at a time, as long as `going`.
 
         Args:
-            file: what was downloaded.
-            output: whether it is the file of executed requests.
-            going: false when the daemon ends; what is left is stored by the next one.
+            file: the downloaded file.
+            output: whether it is the output file (not the error file).
+            going: false once the daemon stops; the next one stores the rest.
         """
         secrets = (self.secret,) if self.secret else ()
         await anyio.to_thread.run_sync(file.seek, 0)
@@ -42,12 +42,12 @@ class Fetch:
             with anyio.CancelScope(shield=True):
                 async with anyio.create_task_group() as group:
                     for raw in lines:
-                        if self.secret:  # an echoed key is not stored
+                        if self.secret:  # a key that the provider echoes is not stored
                             raw = raw.replace(self.secret.encode(), REDACTED.encode())
                         try:
                             row = read_row(raw)
                         except MalformedAnswer:
-                            continue  # whose it is cannot be known: it will be missing
+                            continue  # the row is unknown: it will count as missing
                         if output:
                             self.tally.seen.add(row.custom_id)
                         out = self.batch.rows.pop(row.custom_id, None)
@@ -57,7 +57,7 @@ class Fetch:
                             )
 
     async def lose(self, reason: str) -> None:
-        """What is left was perhaps executed, and its answers are nowhere."""
+        """The remaining rows may have been executed, and their answers are lost."""
         rows, self.batch.rows = list(self.batch.rows.values()), {}
         for start in range(0, len(rows), CHUNK):
             async with anyio.create_task_group() as group:

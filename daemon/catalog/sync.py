@@ -1,6 +1,6 @@
-"""What a daemon is made of: reads the tasks, brings `state.db` in line, and builds plans and teachers.
+"""Reads the tasks and keys, updates `state.db` to match the configuration, and builds plans and budgets.
 
-Everything that can be wrong with a person's input is found here, before anything is sent.
+Every error in the user's input is found here, before anything is sent.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from sqlmodel import Session
 from daemon.catalog.plan_fingerprint import plan_fingerprint
 from daemon.catalog.prompt_preview import templates
 from daemon.catalog.prompt_templates import Wordings, read_wordings
-from daemon.events import Happened, PlanSuperseded, TaskRead
+from daemon.events import Event, PlanSuperseded, TaskRead
 from daemon.host.processes import start_time
-from daemon.sampling.budget import Ledger, micros
+from daemon.sampling.budget import Budget, add_plan, micros
+from daemon.sampling.plan_state import PlanState
 from daemon.sampling.plans import ActivePlan
 from engine.config import Config, TaskConfig, resolved
 from engine.config.root import expand, teachers_of
@@ -56,38 +57,38 @@ from state.tables import Teacher as TeacherRow
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Input:
-    """A person's input, read and found good."""
+    """The user's input, read and checked."""
 
     tasks: dict[str, GivenTask]
     keys: dict[str, tuple[TeacherKey, ...]]
     wordings: Wordings = field(default_factory=dict)
 
     def stored(self) -> Input:
-        """The same, once `state.db` has the questions."""
+        """The same input, once `state.db` has the questions."""
         return replace(self, tasks={name: task.stored() for name, task in self.tasks.items()})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Catalog:
-    """What `state.db` knows of the configuration, after the sync."""
+    """The configuration's rows in `state.db`, after the sync."""
 
     boot: StartedSession
     teachers: dict[str, TeacherRow]
     plans: list[ActivePlan]
     task_ids: dict[str, int]
-    news: list[Happened]
-    """What a person should hear of: notes on newly read tasks, plans that start anew."""
+    news: list[Event]
+    """Events to emit: notes on newly read tasks, plans that start over."""
 
 
 def read_input(config: Config, known: Mapping[str, KnownTask] | None = None) -> Input:
-    """Reads every task and key; a task whose file is as it was when `state.db` read it is not read again.
+    """Reads every task and key; a task whose source has not changed since `state.db` stored it is not read again.
 
     Args:
-        config: what a person wrote.
+        config: the configuration.
         known: the tasks that `state.db` has, by name.
 
     Raises:
-        UsageError: whatever is wrong with them.
+        UsageError: something is wrong with them.
     """
     for name, teacher in config.teachers.items():
         with _named(f"teachers.{name}.dialect"):
@@ -112,7 +113,7 @@ def read_input(config: Config, known: Mapping[str, KnownTask] | None = None) -> 
 
 
 def _asked_whole(config: Config) -> set[str]:
-    """Tasks of which a plan wants more than `state.db` tells in brief: examples that are not asked, golds as hints."""
+    """Tasks whose questions a plan needs in full: as examples in prompts, or gold answers as hints."""
     names = list(config.tasks)
     return {
         task
@@ -132,7 +133,7 @@ def _read(name: str, task: TaskConfig, config: Config, known: KnownTask | None) 
 
 
 def known_tasks(config: Config) -> dict[str, KnownTask]:
-    """What `state.db` knows of tasks, by name; nothing where there is none yet, or another version's."""
+    """The tasks in `state.db`, by name; empty if there is no database yet, or one of another version."""
     try:
         with contextlib.closing(open_reader(config.database)) as connection:
             return read_known(connection)
@@ -149,7 +150,7 @@ def _named(where: str) -> Iterator[None]:
 
 
 def synchronise(config: Config, given: Input) -> Catalog:
-    """Records this start and brings tasks, teachers and plans in line, in one transaction each."""
+    """Records this session and updates tasks, teachers and plans, in one transaction each."""
     pid = os.getpid()
     boot = start_session(
         config.database,
@@ -165,7 +166,7 @@ def synchronise(config: Config, given: Input) -> Catalog:
 
 
 def overlaps(given: Input, names: Collection[str]) -> dict[str, list[str]]:
-    """What of some tasks' questions stands, nearly or wholly, in two splits: sentences by task."""
+    """Questions of some tasks that occur, nearly or wholly, in two splits: sentences by task."""
     read = {name: task.questions for name, task in given.tasks.items() if task.questions is not None}
     across = between_tasks(read) if names else {}
     return {
@@ -176,7 +177,7 @@ def overlaps(given: Input, names: Collection[str]) -> dict[str, list[str]]:
 
 
 def overlaps_of_new(config: Config, given: Input) -> dict[str, list[str]]:
-    """The same of tasks that are new or other than before; it takes a second for ten thousand questions."""
+    """The same for tasks that are new or changed; it takes a second for ten thousand questions."""
     with contextlib.closing(open_reader(config.database)) as connection:
         before = task_digests(connection)
     return overlaps(given, {name for name, task in given.tasks.items() if before.get(name) != task.digest})
@@ -185,14 +186,14 @@ def overlaps_of_new(config: Config, given: Input) -> dict[str, list[str]]:
 def resynchronise(
     config: Config, given: Input, boot: StartedSession, *, in_hand: Collection[int], mended: Collection[str]
 ) -> Catalog:
-    """Brings `state.db` in line with a configuration that was read again, in one transaction.
+    """Updates `state.db` to match a reloaded configuration, in one transaction.
 
     Args:
-        config: what is in force from now on.
-        given: what belongs to it.
-        boot: this start.
+        config: the configuration in force from now on.
+        given: its tasks and keys.
+        boot: this session.
         in_hand: ids of the plans whose open samples this daemon has in memory.
-        mended: teachers whose key or address is another, so that their park is lifted.
+        mended: teachers with another key or address, which are unparked.
     """
     overlap = overlaps_of_new(config, given)
     with orm_session(config.database) as opened:
@@ -227,14 +228,14 @@ def _sync(
     recount = set(config.tasks) if recount_all else other
     plans, gone = _sync_plans(opened, config, given, task_ids, recount=recount, in_hand=in_hand)
     for plan in plans:
-        plan.paused = plan.task in paused
+        plan.state.pause(plan.task in paused)
     return Catalog(boot=boot, teachers=teachers, plans=plans, task_ids=task_ids, news=[*news, *gone])
 
 
 def _sync_tasks(
     opened: Session, config: Config, given: Input, overlap: Mapping[str, list[str]]
 ) -> tuple[dict[str, int], set[str], set[str], list[TaskRead]]:
-    """Ids of the tasks, which of them are paused, which have other questions than before, and what to tell."""
+    """Ids of the tasks, which of them are paused, which have changed questions, and events to emit."""
     ids: dict[str, int] = {}
     news: list[TaskRead] = []
     paused: set[str] = set()
@@ -338,8 +339,7 @@ def _sync_plans(
                     gold=brief.golds.get(plan.split, ""),
                     wording=wording,
                     needs=first.id if first else None,
-                    exhausted=exhausted,
-                    shared_out=shared_out(opened, row),
+                    state=PlanState(exhausted=exhausted, shared=shared_out(opened, row)),
                 )
             )
             gone += [
@@ -352,12 +352,12 @@ def _sync_plans(
     return active, gone
 
 
-def make_ledger(config: Config, catalog: Catalog) -> Ledger:
-    """The caps with what was spent and reserved so far, as stored."""
-    ledger = Ledger(micros(budget_of(config)))
+def make_budget(config: Config, catalog: Catalog) -> Budget:
+    """The budgets with the stored spent and reserved amounts."""
+    budget = Budget(micros(budget_of(config)))
     for name, teacher in catalog.teachers.items():
         assert teacher.id is not None
-        ledger.add_teacher(
+        budget.add_teacher(
             teacher.id,
             micros(config.teachers[name].budget_usd),
             teacher.spent_micros + teacher.reserved_micros,
@@ -366,27 +366,20 @@ def make_ledger(config: Config, catalog: Catalog) -> Ledger:
         )
     used = used_by_plans(config)
     with contextlib.closing(open_reader(config.database)) as connection:
-        total = total_spending(connection)  # former teachers count too
-        ledger.total.used, ledger.total.reserved = total.used, total.reserved
+        total = total_spending(connection)  # teachers that are no longer configured count too
+        budget.total.used, budget.total.reserved = total.used, total.reserved
     for plan in catalog.plans:
-        add_plan(ledger, plan, used)
-    return ledger
+        add_plan(budget, plan, used)
+    return budget
 
 
 def budget_of(config: Config) -> float | None:
-    """The budget in force, in dollars: the configured one, or the one a person asked for in its place."""
+    """The budget in force, in dollars: the configured one, or the one set by `coterie budget`."""
     with contextlib.closing(open_reader(config.database)) as connection:
         return budget_in_force(connection, config.daemon.budget_usd)
 
 
 def used_by_plans(config: Config) -> dict[int, tuple[int, int]]:
-    """Micro-dollars that each plan spent or has reserved, and what of it is reserved, as stored."""
+    """Stored micro-dollars that each plan spent or reserved, and how much of that is reserved."""
     with contextlib.closing(open_reader(config.database)) as connection:
         return {plan: (found.used, found.reserved) for plan, found in spending_by_plan(connection).items()}
-
-
-def add_plan(ledger: Ledger, plan: ActivePlan, used: Mapping[int, tuple[int, int]]) -> None:
-    """A plan's account."""
-    spent, reserved = used.get(plan.id, (0, 0))
-    cap = micros(plan.config.budget_usd)
-    ledger.add_plan(plan.id, cap, spent, reserved=reserved, name=plan.config.name, task=plan.task)

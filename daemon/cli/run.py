@@ -17,7 +17,7 @@ import anyio
 
 from daemon.host.lock import hold
 from daemon.observe.log import open_log
-from daemon.service import Ended, Service
+from daemon.service import DaemonResult, Service
 from engine.config import Config, load_config
 from engine.errors import CoterieError, JobFailed
 from state import sqlite
@@ -39,10 +39,10 @@ def command(arguments: argparse.Namespace) -> int:
     return _conclude(config, ended)
 
 
-def _run(config: Config, file: Path, until_idle: bool) -> Ended:
+def _run(config: Config, file: Path, until_idle: bool) -> DaemonResult:
     log = config.folder / config.daemon.log_file if config.daemon.log_file else None
     service = Service(
-        config, until_idle=until_idle, tell=open_log(log, loud=True), reread=partial(load_config, file)
+        config, until_idle=until_idle, log=open_log(log, loud=True), reread=partial(load_config, file)
     )
     lines = Lines(config)
     lines.start()
@@ -156,7 +156,7 @@ def _last_words(lines: list[str]) -> list[str]:
     return lines[start:]
 
 
-def _conclude(config: Config, ended: Ended) -> int:
+def _conclude(config: Config, ended: DaemonResult) -> int:
     """The table, where things are, and the exit code."""
     from daemon.cli.report import results_of, write  # with its libraries: a week's sampling does without
     from engine.report import summary

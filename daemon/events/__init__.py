@@ -1,9 +1,9 @@
-"""What happened: frozen events in the past tense, by what they are about, and the bus they travel on.
+"""Events: frozen dataclasses named in the past tense, one module per subject, and the bus that carries them.
 
-Events with a `message` are kept as rows of `event`; the others (`SampleStored` by the thousand) only wake their listeners.
+Events with a `message` become rows of `event`; the others (thousands of `SampleStored`) only wake their listeners.
 """
 
-from daemon.events.bus import Bus, Happened
+from daemon.events.bus import Bus, Event
 from daemon.events.daemon_events import (
     BudgetReached,
     BudgetSet,
@@ -50,7 +50,7 @@ __all__ = [
     "ConfigReloaded",
     "DaemonStarted",
     "DaemonStopping",
-    "Happened",
+    "Event",
     "Noted",
     "PlanCompleted",
     "PlanFellBack",

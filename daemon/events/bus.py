@@ -1,6 +1,6 @@
-"""What every event is, and the small bus they travel on.
+"""The base classes of all events, and the bus.
 
-The bus carries facts up; components do not know who listens.
+Components emit events and do not know who listens.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from state.events import EventRow
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Happened:
+class Event:
     """The base of all events."""
 
     level: ClassVar[str] = "info"
 
     def subject(self) -> str:
-        """What it is about: "teacher:NAME", "task:NAME", "run:ID" or "daemon"."""
+        """Its subject: "teacher:NAME", "task:NAME", "run:ID" or "daemon"."""
         return "daemon"
 
     def message(self) -> str:
-        """One line for a person; empty where the event is not worth a row."""
+        """One line to be read; empty where the event gets no row."""
         return ""
 
     def row(self) -> EventRow | None:
@@ -41,7 +41,7 @@ class Happened:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class OfTeacher(Happened):
+class TeacherEvent(Event):
     """About a teacher."""
 
     teacher: str
@@ -52,7 +52,7 @@ class OfTeacher(Happened):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class OfTask(Happened):
+class TaskEvent(Event):
     """About a task."""
 
     task: str
@@ -63,7 +63,7 @@ class OfTask(Happened):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class OfRun(Happened):
+class RunEvent(Event):
     """About a run."""
 
     run_id: int
@@ -77,13 +77,13 @@ class Bus:
     """Hands every event to every listener, at once and in order."""
 
     def __init__(self) -> None:
-        self._listeners: list[Callable[[Happened], None]] = []
+        self._listeners: list[Callable[[Event], None]] = []
 
-    def listen(self, listener: Callable[[Happened], None]) -> None:
+    def listen(self, listener: Callable[[Event], None]) -> None:
         """Adds a listener; it must be quick and must not raise."""
         self._listeners.append(listener)
 
-    def emit(self, event: Happened) -> None:
-        """Tells everyone."""
+    def emit(self, event: Event) -> None:
+        """Calls every listener."""
         for listener in self._listeners:
             listener(event)

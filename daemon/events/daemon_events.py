@@ -1,19 +1,19 @@
-"""Events of the daemon itself: its life, its money, its configuration."""
+"""Events of the daemon itself: its start and end, the budget, the configuration."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from daemon.events.bus import Happened
+from daemon.events.bus import Event
 from state.views.format import money
 
 MOST_CHANGES = 10
-"""So many changed settings are named in one message."""
+"""Changed settings that one message names."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DaemonStarted(Happened):
+class DaemonStarted(Event):
     """The daemon started."""
 
     boot_id: int
@@ -21,17 +21,19 @@ class DaemonStarted(Happened):
     unknown_attempts: int
 
     def message(self) -> str:
-        """What was found."""
-        left = (
-            f"; {self.unknown_attempts} attempts of a daemon that died are unknown"
-            if self.unknown_attempts
-            else ""
-        )
-        return f"started (boot {self.boot_id}, pid {self.pid}){left}"
+        """Which session, and what the previous daemon left in flight."""
+        left = ""
+        if self.unknown_attempts:
+            one = self.unknown_attempts == 1
+            left = (
+                f"; {self.unknown_attempts:,} {'request was' if one else 'requests were'} in flight when the previous"
+                f" daemon died; {'it' if one else 'they'} may have been billed"
+            )
+        return f"started (session {self.boot_id}, pid {self.pid}){left}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DaemonStopping(Happened):
+class DaemonStopping(Event):
     """The daemon was asked to stop."""
 
     reason: str
@@ -42,8 +44,8 @@ class DaemonStopping(Happened):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Noted(Happened):
-    """Something about this daemon, its machine or its database that a person should know."""
+class Noted(Event):
+    """Something about this daemon, its machine or its database that you should know."""
 
     level: ClassVar[str] = "warning"
     what: str
@@ -54,7 +56,7 @@ class Noted(Happened):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StoodStill(Happened):
+class StoodStill(Event):
     """The process did not run for a while: it was stopped, or the machine slept or was overloaded."""
 
     level: ClassVar[str] = "warning"
@@ -66,47 +68,47 @@ class StoodStill(Happened):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BudgetReached(Happened):
-    """A cap leaves no room for a further request."""
+class BudgetReached(Event):
+    """A budget has no room for a further request."""
 
     level: ClassVar[str] = "warning"
     which: str
 
     def message(self) -> str:
-        """Which cap, and what to do."""
+        """Which budget, and what to do."""
         how = "`coterie budget USD`, B in the monitor, or " if "[daemon]" in self.which else ""
-        return f"{self.which} is used up: no new request is sent. Raise it: {how}config.toml and SIGHUP."
+        return f"{self.which} is used up: no new requests are sent. To raise it: {how}config.toml and SIGHUP."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BudgetSet(Happened):
-    """A person set the budget while the daemon ran."""
+class BudgetSet(Event):
+    """You set the budget while the daemon ran."""
 
     usd: float
     used: float
 
     def message(self) -> str:
-        """How much, and how much of it is gone."""
-        return f"the budget is {money(self.usd, None)} now, {money(self.used, None)} of it is used"
+        """How much, and how much of it is used."""
+        return f"budget set to {money(self.usd, None)}, {money(self.used, None)} of it used"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ConfigReloaded(Happened):
-    """The configuration was read again and is in force."""
+class ConfigReloaded(Event):
+    """The configuration was reloaded."""
 
     changes: tuple[str, ...]
 
     def message(self) -> str:
-        """What is other than before."""
+        """What changed."""
         said = ", ".join(self.changes[:MOST_CHANGES])
         more = len(self.changes) - MOST_CHANGES
         said += f" and {more} more" if more > 0 else ""
-        return f"configuration read again: {said or 'nothing changed'}"
+        return f"configuration reloaded: {said or 'nothing changed'}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RestartNeeded(Happened):
-    """Some of a new configuration takes effect at the next start."""
+class RestartNeeded(Event):
+    """Part of a new configuration takes effect at the next start."""
 
     level: ClassVar[str] = "warning"
     what: tuple[str, ...]
@@ -117,12 +119,12 @@ class RestartNeeded(Happened):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ConfigRefused(Happened):
-    """A new configuration is wrong; the old one stays in force."""
+class ConfigRefused(Event):
+    """A new configuration has an error; the old one stays in force."""
 
     level: ClassVar[str] = "error"
     reason: str
 
     def message(self) -> str:
         """What is wrong with it."""
-        return f"the configuration was read again and refused, the old one stays in force: {self.reason}"
+        return f"new configuration rejected, the old one stays in force: {self.reason}"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from daemon.events.bus import OfRun
+from daemon.events.bus import RunEvent
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ThresholdReached(OfRun):
+class ThresholdReached(RunEvent):
     """A run was made: a trigger fired, or the user asked for it."""
 
     student: str
@@ -23,7 +23,7 @@ class ThresholdReached(OfRun):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunStarted(OfRun):
+class RunStarted(RunEvent):
     """A run's process was started, or a new daemon found it running."""
 
     student: str
@@ -37,7 +37,7 @@ class RunStarted(OfRun):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunFinished(OfRun):
+class RunFinished(RunEvent):
     """A run was trained, evaluated and exported."""
 
     student: str
@@ -50,7 +50,7 @@ class RunFinished(OfRun):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunStopped(OfRun):
+class RunStopped(RunEvent):
     """A run wrote a checkpoint and ended; it can be resumed."""
 
     student: str
@@ -62,7 +62,7 @@ class RunStopped(OfRun):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunNoted(OfRun):
+class RunNoted(RunEvent):
     """A warning about how a run is trained."""
 
     level: ClassVar[str] = "warning"
@@ -76,7 +76,7 @@ class RunNoted(OfRun):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunFailed(OfRun):
+class RunFailed(RunEvent):
     """A run failed."""
 
     level: ClassVar[str] = "error"

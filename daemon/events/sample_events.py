@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from daemon.events.bus import Happened, OfTask, OfTeacher
+from daemon.events.bus import Event, TaskEvent, TeacherEvent
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SampleStored(OfTask):
+class SampleStored(TaskEvent):
     """A sample's last turn was stored."""
 
     plan: str
@@ -17,7 +17,7 @@ class SampleStored(OfTask):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SampleFailed(OfTask):
+class SampleFailed(TaskEvent):
     """A sample was given up."""
 
     level: ClassVar[str] = "warning"
@@ -31,8 +31,8 @@ class SampleFailed(OfTask):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TaskRead(OfTask):
-    """A task's questions were read for the first time, or changed; something about them is worth knowing."""
+class TaskRead(TaskEvent):
+    """A task's questions are new or have changed, and something about them is worth knowing."""
 
     note: str
 
@@ -42,23 +42,23 @@ class TaskRead(OfTask):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PlanSuperseded(OfTask):
-    """A plan's prompt, model or parameters changed; its samples stay, apart."""
+class PlanSuperseded(TaskEvent):
+    """A plan's prompt, model or parameters changed, so it starts over; its earlier samples stay stored."""
 
     level: ClassVar[str] = "warning"
     plan: str
     stored: int
 
     def message(self) -> str:
-        """What became of the old samples."""
+        """What happens to the earlier samples."""
         return (
-            f"plan {self.plan} on {self.task} changed what the teacher sees: it starts anew; the {self.stored} samples"
-            " of its former form stay stored, apart"
+            f"plan {self.plan} on {self.task} starts over: its prompt, model or parameters changed; the"
+            f" {self.stored:,} samples taken before stay stored"
         )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PlanCompleted(OfTask):
+class PlanCompleted(TaskEvent):
     """Every sample of a plan is stored, failed or not needed."""
 
     plan: str
@@ -69,14 +69,14 @@ class PlanCompleted(OfTask):
     def message(self) -> str:
         """Its counts."""
         return (
-            f"plan {self.plan} on {self.task} is complete: {self.accepted} accepted, {self.rejected} rejected,"
-            f" {self.failed} failed"
+            f"plan {self.plan} on {self.task} completed: {self.accepted:,} correct, {self.rejected:,} wrong,"
+            f" {self.failed:,} failed"
         )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TargetMissed(OfTask):
-    """A plan asked for so many correct rationales of a task and took all it may without reaching them."""
+class TargetMissed(TaskEvent):
+    """A plan took all the samples it may without reaching its number of correct rationales."""
 
     level: ClassVar[str] = "warning"
     plan: str
@@ -85,15 +85,15 @@ class TargetMissed(OfTask):
     most: int
 
     def message(self) -> str:
-        """What it came to, and what to do."""
+        """How far it came, and what to do."""
         return (
-            f"plan {self.plan} on {self.task} has {self.accepted} of the {self.target} correct rationales asked for, and"
-            f" may take no more (at most {self.most} a question): raise its max_rationales, or add questions"
+            f"plan {self.plan} on {self.task} reached {self.accepted:,} of {self.target:,} correct rationales and may"
+            f" take no more (at most {self.most} per question): raise max_rationales, or add questions"
         )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PlanFellBack(OfTeacher):
+class PlanFellBack(TeacherEvent):
     """A fallback teacher took over a plan."""
 
     level: ClassVar[str] = "warning"
@@ -101,12 +101,12 @@ class PlanFellBack(OfTeacher):
     reasons: tuple[str, ...]
 
     def message(self) -> str:
-        """Who, and why."""
+        """Which teacher, and why."""
         return f"plan {self.plan} falls back to {self.teacher}: {', '.join(self.reasons)}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PlanReturned(Happened):
+class PlanReturned(Event):
     """A plan's own teachers work again."""
 
     plan: str
@@ -117,5 +117,5 @@ class PlanReturned(Happened):
         return f"teacher:{self.teachers[0]}"
 
     def message(self) -> str:
-        """That they do."""
-        return f"plan {self.plan} is back with {', '.join(self.teachers)}"
+        """Which ones."""
+        return f"plan {self.plan} is back on {', '.join(self.teachers)}"

@@ -5,40 +5,37 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from daemon.events.bus import OfTeacher
+from daemon.events.bus import TeacherEvent
 from state.views.format import duration
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TeacherParked(OfTeacher):
-    """A teacher refuses all work until a person acts."""
+class TeacherParked(TeacherEvent):
+    """A teacher takes no work until you act."""
 
     level: ClassVar[str] = "error"
     reason: str
 
     def message(self) -> str:
         """Why, and what to do."""
-        return f"{self.teacher} is parked: {self.reason.rstrip('.')}. Mend it, then `coterie resume --teacher {self.teacher}`."
+        return f"{self.teacher} is parked: {self.reason.rstrip('.')}. Fix it, then run `coterie resume --teacher {self.teacher}`."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TeacherCooling(OfTeacher):
-    """A teacher fails again and again: it is asked again by one request at a time."""
+class TeacherCooling(TeacherEvent):
+    """A teacher keeps failing: one request at a time is sent until it answers."""
 
     level: ClassVar[str] = "warning"
     reason: str
 
     def message(self) -> str:
-        """How it fails, and what is done."""
-        return (
-            f"{self.teacher} fails again and again: {self.reason.rstrip('.')}. It is asked by one request at a time,"
-            " and goes on by itself."
-        )
+        """How it fails, and what happens now."""
+        return f"{self.teacher} keeps failing: {self.reason.rstrip('.')}. One request at a time is sent until it answers."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TeacherRecovered(OfTeacher):
-    """A teacher that failed again and again answers."""
+class TeacherRecovered(TeacherEvent):
+    """A teacher that kept failing answers."""
 
     seconds: float
 
@@ -48,17 +45,17 @@ class TeacherRecovered(OfTeacher):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TeacherResumed(OfTeacher):
+class TeacherResumed(TeacherEvent):
     """A parked or paused teacher works again."""
 
     def message(self) -> str:
-        """That it does."""
-        return f"{self.teacher} takes work again"
+        """Which one."""
+        return f"{self.teacher} resumed"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AskedOneByOne(OfTeacher):
-    """A teacher does not give several rationales for one request; it is asked for them one by one."""
+class AskedOneByOne(TeacherEvent):
+    """A teacher does not give several rationales for one request; each gets a request of its own."""
 
     level: ClassVar[str] = "warning"
     reason: str
@@ -66,6 +63,6 @@ class AskedOneByOne(OfTeacher):
     def message(self) -> str:
         """Why, and what it costs."""
         return (
-            f"{self.teacher} is asked for one rationale a request, since it does not take per_request: {self.reason}."
-            " Each pays for its prompt."
+            f"{self.teacher} does not support per_request: {self.reason}. Each rationale gets a request of its own and"
+            " pays for its prompt."
         )

@@ -1,1 +1,1 @@
-"""What the daemon needs of its machine: clock, processes, lock, notifications, open files, the built-in teacher."""
+"""The daemon's machine: clock, processes, lock, notifications, and the built-in teacher."""

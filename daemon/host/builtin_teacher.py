@@ -1,6 +1,6 @@
 """The built-in teacher as a process of its own, started for a teacher with `builtin = true`.
 
-It ends when its standard input does, so it goes when the daemon goes, even by SIGKILL.
+It ends when its standard input is closed, so it ends with the daemon, even by SIGKILL.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def command(config: TeacherConfig) -> list[str]:
-    """The command of a built-in teacher on a free port of the loopback interface."""
+    """The command line of a built-in teacher on a free port of the loopback interface."""
     options = PracticeOptions(
         error_rate=config.step_error_rate,
         latency_ms=config.latency_ms,
@@ -42,7 +42,7 @@ async def serve_practice(
     """Runs the built-in teacher until cancelled; reports its address when it is ready.
 
     Raises:
-        JobFailed: it did not start, or it ended.
+        JobFailed: the process did not start, or ended.
     """
     env = training_environment(os.environ) | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     process = await anyio.open_process(command(config), env=env, stderr=None, start_new_session=True)
@@ -62,4 +62,4 @@ async def _address(name: str, process: Process) -> str:
             line = await BufferedByteReceiveStream(process.stdout).receive_until(b"\n", 4096)
             return str(json.loads(line)["url"])
     except (TimeoutError, anyio.IncompleteRead, anyio.EndOfStream, ValueError, KeyError):
-        raise JobFailed(f"the built-in teacher of {name} did not start; its message stands above") from None
+        raise JobFailed(f"the built-in teacher of {name} did not start; see its message above") from None

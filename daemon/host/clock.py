@@ -1,4 +1,4 @@
-"""The one clock: monotonic for durations and waits, wall clock for display only."""
+"""The daemon's clock: monotonic, for durations and waits."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import anyio
 
 
 class Clock(Protocol):
-    """What the daemon's parts know of time."""
+    """The clock that the daemon's parts are given."""
 
     def monotonic(self) -> float:
-        """Seconds that only ever grow."""
+        """Monotonic seconds."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -24,7 +24,7 @@ class SystemClock:
     """The machine's clock."""
 
     def monotonic(self) -> float:
-        """Seconds that only ever grow."""
+        """Monotonic seconds."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:

@@ -1,7 +1,7 @@
 """One daemon for each `state.db`: an flock on `state.db.lock`, which names its holder.
 
-The file may be deleted by someone who takes it for a leftover, and a database may be reached by two names. So the
-database itself is asked too: its last start tells which process it was, and whether that has ended.
+The file may be deleted by someone who mistakes it for a leftover, and a database may be reached by two names. So the
+database is checked too: its last session names the process and whether it has ended.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from state.errors import StateError
 
 @contextmanager
 def hold(database: Path) -> Iterator[None]:
-    """Holds the lock; the kernel lets go of it when the process dies, whatever kills it.
+    """Holds the lock; the kernel releases it when the process dies.
 
     Raises:
         InstanceRunning: another daemon holds it.
@@ -37,7 +37,7 @@ def hold(database: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InstanceRunning(_message(database, os.pread(descriptor, 4096, 0))) from None
-        if pid := _at_work(database):
+        if pid := _running(database):
             raise InstanceRunning(_message(database, json.dumps({"pid": pid}).encode()))
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps({"pid": os.getpid()}).encode(), 0)
@@ -46,13 +46,13 @@ def hold(database: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _at_work(database: Path) -> int | None:
-    """The process of the last start where it is on this machine, alive, not this one, and has not ended its work."""
+def _running(database: Path) -> int | None:
+    """The process of the last session, if it is another one, alive on this machine, and has not ended the session."""
     try:
         with closing(open_reader(database)) as connection:
             last = last_process(connection)
     except (StateError, sqlite.Error):
-        return None  # what is wrong with it is told by who opens it to work on it
+        return None  # whoever opens the database for work reports what is wrong with it
     if last is None:
         return None
     running = not last.ended and last.host == socket.gethostname() and last.pid != os.getpid()

@@ -1,4 +1,4 @@
-"""A wake-up call between tasks: whoever waits is woken by the next `notify`, or by a time limit."""
+"""A condition between tasks: waiters wake at the next `notify`, or after a time limit."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import anyio
 
 
 class Notifier:
-    """Wakes everyone who waits; forgets nothing that happened before a wait began but the wait itself."""
+    """Wakes all tasks that wait now; a `notify` without waiters has no effect."""
 
     def __init__(self) -> None:
         self._event: anyio.Event | None = (
-            None  # there while someone waits: a call that nobody hears costs nothing
+            None  # exists while a task waits: `notify` without waiters costs nothing
         )
 
     def notify(self) -> None:

@@ -1,1 +1,1 @@
-"""When a request may leave: pure state machines, with the clock passed in."""
+"""When a request may leave: pure state machines that get the time passed in."""

@@ -1,11 +1,11 @@
-"""A limit a minute as a state machine: a continuous bucket, and what was used in the trailing minute.
+"""A limit per minute as a state machine: a token bucket, and the use of the trailing minute.
 
-The bucket paces; it holds half a second's worth, so that a stalled process catches up without a wave.
+The bucket paces; it holds half a second's worth, so that a stalled process catches up without a burst.
 The trailing minute is a second bound: a server that counts strictly over any 60 seconds never sees more
-than the limit. The rate is believed until the server refuses: then it is learned (`cut`), and grows
-again slowly (`grow`) up to the configured one. Where other processes take from the same limit, a share of it
-is granted (`grant`), which bounds the rate beside what was learned. Time is passed in, in monotonic seconds;
-amounts are requests or tokens. It does not know which, nor who takes them.
+than the limit. The configured rate holds until the server refuses; then a lower rate is learned (`cut`), which grows
+slowly (`grow`) back to the configured one. If other processes use the same limit, a share of it
+is granted (`grant`), which bounds the rate too. Time is passed in, in monotonic seconds;
+amounts are requests or tokens.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from collections import deque
 MINUTE_S = 60.0
 BIN_S = 0.2
 MARGIN_S = 0.15
-"""Requests reach the server at unequal delays; this much older ones still count."""
+"""Requests reach the server with varying delays; requests that are older by this much still count."""
 BURST_S, BURST_MIN_S = 0.5, 0.02
-"""What can be saved up, in seconds of the rate; a refusal halves it."""
+"""Burst size, in seconds of the rate; a refusal halves it."""
 START = 0.4
-"""Share of the burst that a new bucket holds."""
+"""Share of the burst that a new bucket starts with."""
 HOLD_S = 5.0
 HOLD_MAX_S = 120.0
 SHRINK, HALF, STEP_BACK = 0.9, 0.5, 0.95
-"""A first refusal lowers the rate to between a half and 0.9; one while it grew, by a step."""
+"""A first refusal lowers the rate to between 0.5 and 0.9 of it; one during growth lowers it by a step."""
 LEAST = 1e-6
-"""A second, where nothing is granted for now: so that a rate is never nothing."""
+"""Rate per second while nothing is granted: a rate is never zero."""
 GROWTH = 0.01
 GROWTH_MAX = 0.2
-"""A learned rate grows by so much a second, once its hold is over and while it binds; twice as fast every 5 s."""
+"""Growth of a learned rate per second, once its hold is over and while it binds; doubles every 5 s."""
 
 
 class Bucket:
-    """Paces amounts at `rate` a second; None: nothing is limited, but use is still counted."""
+    """Paces amounts at `rate` per second; None: unlimited, but use is counted."""
 
     __slots__ = (
         "_bins",
@@ -60,9 +60,9 @@ class Bucket:
             None if per_minute is None else per_minute / MINUTE_S
         )  # configured, or stated by headers
         self._learned: float | None = None  # by refusals
-        self._granted: float | None = None  # of what several processes share
+        self._granted: float | None = None  # this process's share of the limit
         self.rate = self.ceiling
-        self.bound_at = -math.inf  # when it was last in the way
+        self.bound_at = -math.inf  # when it last delayed a request
         self._burst_s = BURST_S
         self._born = self._stamp = self._cut_at = self._grown_at = now
         self._level = 0.0 if self.rate is None else max(1.0, START * self.capacity)
@@ -75,7 +75,7 @@ class Bucket:
 
     @property
     def capacity(self) -> float:
-        """What can be saved up."""
+        """Burst size."""
         return math.inf if self.rate is None else max(1.0, self.rate * self._burst_s)
 
     @property
@@ -84,7 +84,7 @@ class Bucket:
         return self._learned is not None
 
     def configure(self, now: float, per_minute: float | None) -> None:
-        """Another configured limit: what was learned before no longer counts, what was used does."""
+        """Changes the configured limit; forgets the learned rate, keeps the use."""
         self._refill(now)
         self.ceiling = None if per_minute is None else per_minute / MINUTE_S
         self._learned = None
@@ -94,7 +94,7 @@ class Bucket:
         self._stamp = now
 
     def grant(self, now: float, rate: float | None) -> None:
-        """So much a second of a limit that others use as well; None: all of it."""
+        """Grants a rate per second of a limit that other processes use too; None: all of it."""
         if rate is not None:
             rate = max(rate, LEAST)
         if rate != self._granted:
@@ -104,7 +104,7 @@ class Bucket:
             self._level = min(self._level, self.capacity)
 
     def recent(self, now: float, seconds: float = 5.0) -> float:
-        """The amount a second of the last few seconds."""
+        """The mean amount per second over the last few seconds."""
         first, total = (now - seconds) // BIN_S, 0.0
         for number, size in reversed(self._bins):
             if number < first:
@@ -113,12 +113,12 @@ class Bucket:
         return total / seconds
 
     def used(self, now: float) -> float:
-        """The amount of the last minute."""
+        """The amount used in the last minute."""
         self._expire(now)
         return self._total
 
     def ready_at(self, now: float, amount: float) -> float:
-        """When `amount` may be taken; `now` or earlier: at once. More than a minute's worth waits for an empty minute."""
+        """When `amount` may be taken: at or before `now`, or later. More than a minute's worth waits for an empty minute."""
         if self.rate is None:
             return now
         self._refill(now)
@@ -138,7 +138,7 @@ class Bucket:
         return at
 
     def take(self, now: float, amount: float) -> int:
-        """Takes `amount`, going into debt if need be; returns the bin, for `adjust`."""
+        """Takes `amount`, even below zero; returns the bin, for `adjust`."""
         if self.rate is not None:
             self._refill(now)
             self._level -= amount
@@ -153,7 +153,7 @@ class Bucket:
         return number
 
     def adjust(self, number: int, more: float) -> None:
-        """Corrects what was taken in bin `number` by `more` (negative: given back)."""
+        """Corrects the amount taken in bin `number` by `more` (negative: given back)."""
         if not more:
             return
         if self.rate is not None:
@@ -167,7 +167,7 @@ class Bucket:
                 break
 
     def state_limit(self, now: float, limit: float, remaining: float | None) -> None:
-        """What the server's headers say: they can only lower what is known, never raise it."""
+        """Applies the limit in the server's headers, which can only lower the known one."""
         if limit >= 1 and (self.ceiling is None or limit / MINUTE_S < self.ceiling):
             self._refill(now)
             if self.rate is None:
@@ -180,10 +180,10 @@ class Bucket:
             self._level = min(self._level, remaining, self.capacity)
 
     def cut(self, now: float, wait_s: float) -> None:
-        """Learns from a refusal that says to wait `wait_s`: the rate was too high.
+        """Lowers the rate after a refusal that asks to wait `wait_s`.
 
-        The server has just accepted what the trailing minute holds, so its limit a minute is at least
-        that; and it says that nothing more is accepted for `wait_s`.
+        The server has just accepted the requests of the trailing minute, so its limit per minute is at least
+        that; and it accepts nothing more for `wait_s`.
         """
         used = self.used(now)
         age = max(now - self._born, 1e-3)
@@ -193,14 +193,14 @@ class Bucket:
         if not self.learned:
             estimate = used / min(MINUTE_S, age + wait_s)
             new = max(floor, min(SHRINK * current, max(estimate, HALF * current)))
-        elif since < self._hold_s:  # not grown since: what was accepted since then is the truth
+        elif since < self._hold_s:  # not grown since: the amount accepted since then is the best estimate
             estimate = self._since_cut / max(since - self._waited_s, 0.2)
             new = max(min(floor, estimate), min(SHRINK * current, max(estimate, HALF * current)))
         else:
             new = STEP_BACK * current
             if (
                 0.9 * self._failed_at < current < 1.1 * self._failed_at
-            ):  # the same limit again: look less often
+            ):  # the same limit again: probe less often
                 hold = min(HOLD_MAX_S, self._hold_s * 2)
             self._failed_at = current
         self._hold_s = hold
@@ -215,10 +215,12 @@ class Bucket:
         self._since_cut, self._waited_s = 0.0, wait_s
 
     def grow(self, now: float) -> None:
-        """Tries a little more where the rate was learned; to be called when the bucket binds."""
+        """Raises a learned rate a little; called when the bucket binds."""
         if self._learned is None:
             return
-        if now - self._cut_at < self._hold_s or self._learned != self.rate:  # or its share is what binds
+        if (
+            now - self._cut_at < self._hold_s or self._learned != self.rate
+        ):  # or the granted share is what binds
             self._grown_at = now
             return
         step = min(now - self._grown_at, 1.0)
@@ -233,7 +235,7 @@ class Bucket:
             self._grown_at = now
 
     def _renew(self) -> None:
-        """The rate: the least of what is configured or stated, granted, and learned."""
+        """Sets the rate to the least of the configured or stated, the granted and the learned one."""
         known = [rate for rate in (self.ceiling, self._granted, self._learned) if rate is not None]
         self.rate = min(known, default=None)
 

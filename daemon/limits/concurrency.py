@@ -1,7 +1,7 @@
-"""How many requests may be in flight at one key: a cap that is found, and found again.
+"""How many requests may be in flight at one key: a cap that is searched for, and searched again. Pure.
 
-Three parts. A *ramp* opens in tens of milliseconds, so that a server that refuses everything is met with
-a few requests and not with all. The *cap* doubles with every round of answers until the first refusal;
+Three parts. A *ramp* opens in tens of milliseconds, so that a server that refuses everything gets
+a few requests and not all. The *cap* doubles with every round of answers until the first refusal;
 a refusal sets it to what was admitted at that moment, which is the server's limit where that is a number
 of requests at once. Then one request above the known *ceiling* is tried, after a hold that doubles each
 time it is refused. Refusals of one burst count once; a second burst before anything sent since was answered
@@ -13,18 +13,18 @@ from __future__ import annotations
 import math
 
 START = 16
-"""In flight when nothing is known."""
+"""Initial cap if none is configured."""
 UNSET_MAX = 1024
-"""Bound where none is configured."""
+"""Maximum if none is configured."""
 DOUBLING_S = 0.03
-"""The number sent doubles in this time while the ramp opens."""
+"""Time in which the number sent doubles while the ramp opens."""
 SETTLE_S = 0.1
-"""Refusals of requests sent so soon after a cut still belong to its burst."""
+"""Refusals of requests sent within this time after a cut belong to its burst."""
 HOLD_S = 1.0
 HOLD_MAX_S = 60.0
 SHRINK = 0.7
 ADMITTED = 4
-"""So many others in flight make it plain that the server was taking requests."""
+"""Other requests in flight from which on the server is known to accept requests."""
 
 
 class Cap:
@@ -54,8 +54,8 @@ class Cap:
     )
 
     def __init__(self, configured: int | None, now: float) -> None:
-        self._most = 2**31  # what this machine has room for
-        self._granted: int | None = None  # of what several processes share
+        self._most = 2**31  # connections that this machine allows
+        self._granted: int | None = None  # this process's share
         self.configured = configured
         self.maximum = configured or UNSET_MAX
         self.value = self.maximum if configured else START
@@ -64,11 +64,11 @@ class Cap:
         self._burst_at = -math.inf
         self._answered = True  # a request sent since the last cut was answered
         self._best = 0  # most in flight when a request was sent that was answered
-        self.bound_at = -math.inf  # when the cap was last in the way
+        self.bound_at = -math.inf  # when the cap last delayed a request
         self._done_since = 0  # answers since the cut began
         self._hold_s = HOLD_S
         self._hold_until = now
-        self._excused_at = -math.inf  # when a refusal at the ceiling was last taken for granted
+        self._excused_at = -math.inf  # when a refusal at the ceiling was last expected
         self._excuse_again = -math.inf
         self._saved: tuple[int, int | None] = (self.value, None)  # value and ceiling before the burst
         self._ramp_at = now
@@ -76,7 +76,7 @@ class Cap:
         self._ramp_sent = 0
 
     def configure(self, now: float, configured: int | None) -> None:
-        """Another configured bound; a lower one lets what is above it end, a higher one is opened as at the start."""
+        """Changes the configured maximum; requests above a lower one end, a higher one is ramped up as at the start."""
         self.configured = configured
         self._renew()
         if configured:
@@ -86,12 +86,12 @@ class Cap:
             self.value = self.maximum
 
     def bound(self, most: int) -> None:
-        """This machine has room for so many at once, whatever is configured."""
+        """Bounds the cap by the connections that this machine allows."""
         self._most = most
         self._renew()
 
     def grant(self, now: float, most: int | None) -> None:
-        """So many of the configured ones, others take the rest; None: all of them. What was found out stays."""
+        """Grants a share of the configured maximum, other processes use the rest; None: all of it. Learned values stay."""
         if most == self._granted:
             return
         self._granted = most
@@ -118,11 +118,11 @@ class Cap:
         return max(now, at)
 
     def restart_ramp(self, at: float, base: int = 1) -> None:
-        """Opens again from `base` at the time `at`."""
+        """Ramps up again from `base` at the time `at`."""
         self._ramp_at, self._ramp_base, self._ramp_sent = at, base, 0
 
     def sent(self) -> int:
-        """One more is in flight; returns how many are."""
+        """Counts a request as sent; returns the number in flight."""
         self.in_flight += 1
         self._ramp_sent += 1
         return self.in_flight
@@ -146,19 +146,19 @@ class Cap:
             self.value = min(self.maximum, self.ceiling + 1)
 
     def left(self) -> None:
-        """A request ended without telling anything about limits."""
+        """A request ended without information about limits."""
         self.in_flight -= 1
         self._done_since += 1
 
     def hold(self, now: float) -> None:
-        """No growth for a while: the server has troubles of its own."""
+        """Stops growth for a while: the server has other problems."""
         self._hold_until = max(self._hold_until, now + 5 * HOLD_S)
 
     def refused_at_ceiling(self, now: float, sent_at: float, level: int, wait_s: float) -> bool:
-        """Whether the refusal of the `level`-th is the expected end of a look above the ceiling; if so, it is taken in.
+        """Whether the refusal of the `level`-th request is the expected end of a probe above the ceiling; if so, it is applied.
 
-        That is believed once in a hold (and not before `wait_s` is over): what refuses more often at the ceiling
-        is no limit on the number at once.
+        This is accepted once per hold (and not before `wait_s` is over): a server that refuses more often at the ceiling
+        does not limit the number at once.
         """
         if self.ceiling is None or level < self.ceiling or sent_at <= self._burst_at + SETTLE_S:
             return False
@@ -174,17 +174,17 @@ class Cap:
         return True
 
     def far_below(self, level: int) -> bool:
-        """Whether the server once admitted so much more that the number at once cannot be what it refuses."""
+        """Whether the server once admitted so much more that concurrency cannot be the reason of the refusal."""
         return self.ceiling is not None and level < SHRINK * self.ceiling
 
     def first_find(self, level: int, sent_at: float) -> bool:
-        """Whether a refusal of the `level`-th is, or belongs to, the first sign of a limit on the number at once."""
+        """Whether a refusal of the `level`-th request is, or belongs to, the first sign of a concurrency limit."""
         if self.ceiling is None:
             return level > self._best and self.in_flight > ADMITTED
         return self._saved[1] is None and sent_at <= self._burst_at + SETTLE_S
 
     def refused(self, now: float, sent_at: float) -> None:
-        """A request was refused for the number at once, or nothing tells otherwise."""
+        """A request was refused for concurrency, or for no other known reason."""
         self.in_flight -= 1
         burst = sent_at <= self._burst_at + SETTLE_S
         again = not burst and not self._answered
@@ -192,9 +192,9 @@ class Cap:
             self._burst_at, self._answered, self._done_since = now, False, 0
             self._saved = (self.value, self.ceiling)
         admitted = self.in_flight + self._done_since
-        if admitted < 1:  # all of the burst was refused: that tells nothing of a number at once
+        if admitted < 1:  # the whole burst was refused: no information about concurrency
             value, self.ceiling = self._saved
-            self.value = min(value, self.maximum)  # which may be lower since
+            self.value = min(value, self.maximum)  # which may have been lowered since
             return
         value = min(self.value, admitted)
         if again:

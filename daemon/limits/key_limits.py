@@ -4,16 +4,16 @@ The owner asks `ready_at`, calls `take` before it sends, and reports how each re
 of `succeeded`, `limited`, `failed` and `released`. Time is passed in (monotonic seconds); nothing here
 sleeps, sends or knows what is asked.
 
-What a refusal (429) means is decided by what it carries: a `Retry-After`, or headers that show nothing
-remaining, speak of a rate; refused while the known number of others is in flight, or told so in words, it is
-concurrency; otherwise the cap alone reacts. A rate refusal pauses the key for the time told, once for a burst, and
-teaches the rate; it never lowers the cap below what the server admitted. When the told time was kept and the
-next request is refused again, the time told is not to be trusted: single requests then look at shorter
-intervals, so that no capacity lies idle. A limit a day is waited out.
+A refusal (429) is interpreted by its content: a `Retry-After`, or headers that show nothing
+remaining, indicate a rate; a refusal at the known number in flight, or one that says so in words, indicates
+concurrency; otherwise only the cap reacts. A rate refusal pauses the key for the requested time, once per burst, and
+lowers the learned rate; it never lowers the cap below what the server admitted. If the requested time was kept and the
+next request is refused again, that time is not trusted: single requests then probe at shorter
+intervals, so that no capacity stays unused. A limit per day is waited out.
 
-Four rates: requests, and tokens in three ways, since providers count them so: both kinds together, prompt tokens,
-completion tokens. A refusal that names one cuts that one alone. What several processes share is granted from
-outside (`needs`, `grant`); this module does not know who the others are.
+There are four rates: requests, and tokens in the three ways that providers count them: both kinds together, prompt
+tokens, completion tokens. A refusal that names one lowers that one alone. Shares of limits that several processes use
+are granted from outside (`needs`, `grant`).
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from engine.teachers.headers import RateHeaders
 Binds = RateBinds | Literal["parked", "pause", "limit a day", "concurrency", "storing"]
 
 DAY_LOOK_S = 900.0
-"""A limit a day that does not say when it ends is looked at so often."""
+"""Interval of probes of a limit per day that does not say when it ends."""
 DAY_WAIT_S = 60.0
-"""Told less than this, a limit a day is paced like one a minute: a little of it becomes free all the time."""
-HUNGRY_S = 2.0
-"""What was in the way so long ago still is."""
+"""With a shorter requested wait, a limit per day is paced like one per minute: a little of it becomes free all the time."""
+BOUND_S = 2.0
+"""A limit that delayed a request within this time still binds."""
 STORING_SHARE = 4
-"""Answers that are being stored beside a full cap: at most this part of it."""
+"""Answers being stored beside a full cap: at most this fraction of the cap."""
 
 
 @dataclass(slots=True)
 class Reservation:
-    """A request that may be sent now: what it took."""
+    """A request that may be sent now, with the amounts it took from the limits."""
 
     amounts: Amounts
     sent_at: float
@@ -53,7 +53,7 @@ class Reservation:
 
 
 class KeyLimits:
-    """The limits of one (teacher, key)."""
+    """The limits of one key of one teacher."""
 
     def __init__(
         self,
@@ -77,32 +77,32 @@ class KeyLimits:
         self.limited_count = 0
         self._accepted = False  # a request was answered
         self._pauses = Pauses(now)
-        self.others = 0  # keys of other processes with which limits are shared
-        self._storing = 0  # answers that were received and are not on disk yet
+        self.others = 0  # keys of other processes that share the limits
+        self._storing = 0  # answers received and not on disk yet
 
     @property
     def cap(self) -> int:
-        """Requests that may be out at once."""
+        """Requests that may be in flight at once."""
         return self.concurrency.value
 
     @property
     def out(self) -> int:
-        """Requests that are sent and not answered."""
+        """Requests sent and not answered."""
         return self.concurrency.in_flight
 
     @property
     def in_flight(self) -> int:
-        """Slots in use: requests that are out, and answers that are not on disk yet."""
+        """Slots in use: requests sent and not answered, and answers not on disk yet."""
         return self.concurrency.in_flight + self._storing
 
     @property
     def counts_apart(self) -> bool:
-        """Whether a limit of completion tokens alone is known."""
+        """Whether a limit on completion tokens alone is known."""
         return self.rates.output.rate is not None
 
     @property
     def pause_until(self) -> float:
-        """When this key's own pause ends, to be told to others; in the past where there is none."""
+        """When this key's own pause ends, for other processes; in the past if there is none."""
         return self._pauses.until
 
     def configure(
@@ -116,7 +116,7 @@ class KeyLimits:
         input_tokens_per_minute: int | None = None,
         output_tokens_per_minute: int | None = None,
     ) -> None:
-        """Other limits; one that is as it `was` keeps what was learned of it.
+        """Changes the limits; one that is as it `was` keeps its learned value.
 
         `was` holds the old ones: requests, tokens, concurrency, input tokens, output tokens (the last two may be absent).
         """
@@ -129,15 +129,15 @@ class KeyLimits:
             self.concurrency.configure(now, concurrency)
 
     def free(self, now: float) -> int:
-        """Requests that could be put in flight now as far as the cap is concerned; 0 while paused or parked."""
+        """Requests that the cap allows now; 0 while paused or parked."""
         return 0 if self.parked or self.pause_left(now) else max(0, self.cap - self.in_flight)
 
     def pause_left(self, now: float) -> float:
-        """Seconds until the pause is over, 0 where there is none."""
+        """Seconds until the pause ends, 0 if there is none."""
         return self._pauses.left(now)
 
     def binds(self, now: float, tokens: int = 0, output: int = 0) -> Binds:
-        """What keeps the next request waiting, or "" where nothing does."""
+        """What delays the next request, or "" if nothing does."""
         if self.parked:
             return "parked"
         if self.pause_left(now):
@@ -153,7 +153,7 @@ class KeyLimits:
 
         Args:
             now: the time.
-            tokens: about how many it takes, prompt and completion together.
+            tokens: the expected tokens, prompt and completion together.
             output: how many of them are completion tokens.
         """
         if self.parked or self._full():
@@ -166,19 +166,19 @@ class KeyLimits:
         )
 
     def take(self, now: float, tokens: int, output: int = 0) -> Reservation:
-        """Reserves a request of so many tokens, `output` of them completion tokens; to be called when `ready_at` says so."""
+        """Reserves a request of `tokens` tokens, `output` of them completion tokens; to be called when `ready_at` allows it."""
         self._pauses.sent(now)
         return Reservation(self.rates.take(now, tokens, output), now, self.concurrency.sent())
 
     def departed(self, reservation: Reservation, now: float) -> None:
-        """It leaves only now, since it had to be written down first: that is when it counts against the rates."""
+        """The request leaves only now, after it was stored: it counts against the rates from now on."""
         if now > reservation.sent_at:
             taken = reservation.amounts
             self.rates.give_back(taken)
             reservation.amounts = self.rates.take(now, taken.tokens, taken.output)
 
     def received(self, reservation: Reservation, now: float) -> None:
-        """Its answer is here and not on disk yet: the server has room for another one. `succeeded` follows."""
+        """The answer was received and is not on disk yet: the server has room for another request. `succeeded` follows."""
         self.concurrency.answered(now, reservation.sent_at, reservation.level)
         reservation.received = True
         self._storing += 1
@@ -191,13 +191,13 @@ class KeyLimits:
         headers: RateHeaders | None = None,
         used_output: int | None = None,
     ) -> None:
-        """It was answered.
+        """The request was answered.
 
         Args:
-            reservation: what `take` gave.
+            reservation: the result of `take`.
             now: the time.
-            used_tokens: what counts against the limits of tokens; settles what was reserved (None: as reserved).
-            headers: what the server says of its limits.
+            used_tokens: the tokens that count against the limits, in place of the reserved ones (None: as reserved).
+            headers: the server's statements about its limits.
             used_output: how many of them are completion tokens (None: as reserved).
         """
         self._accepted = True
@@ -222,15 +222,15 @@ class KeyLimits:
         *,
         daily: bool = False,
     ) -> None:
-        """It was refused for a limit (429): what it took is given back.
+        """The request was refused for a limit (429); its amounts are given back.
 
         Args:
-            reservation: what `take` gave.
+            reservation: the result of `take`.
             now: the time.
             retry_after: seconds the server asked for, if it did.
-            headers: what the server says of its limits.
-            scope: which limit, where the error says so in words.
-            daily: it is a limit a day, where the error says so in words.
+            headers: the server's statements about its limits.
+            scope: which limit, if the error says so in words.
+            daily: it is a limit per day, if the error says so in words.
         """
         self.limited_count += 1
         self.rates.give_back(reservation.amounts)
@@ -275,7 +275,7 @@ class KeyLimits:
             said = scope if scope != "concurrency" else None
             named = exhausted if said in (None, "tokens") else said  # "tokens" may mean one kind of them
             bucket = self.rates.bucket(named or said or "requests")
-            if self._accepted or bucket.rate is not None:  # of a key that took nothing yet no rate is known
+            if self._accepted or bucket.rate is not None:  # before the first answer of a key no rate is known
                 bucket.cut(now, wait or 0.0)
         pauses.begin(now, wait, refusal)
         cap.restart_ramp(pauses.until)
@@ -287,7 +287,7 @@ class KeyLimits:
         retry_after: float | None = None,
         used_tokens: int | None = 0,
     ) -> None:
-        """It ended otherwise than by an answer or a limit: growth waits; a told time is kept.
+        """The request ended otherwise; growth waits, and a requested wait is kept.
 
         `used_tokens`: 0 gives the tokens back; None keeps what was reserved (it may have been billed).
         """
@@ -301,49 +301,49 @@ class KeyLimits:
             self._pauses.prolong(now + retry_after)
 
     def released(self, reservation: Reservation) -> None:
-        """It was never sent."""
+        """The request was never sent."""
         self.concurrency.left()
         self.rates.give_back(reservation.amounts)
         self._pauses.lost(reservation.sent_at)
 
     def park(self, reason: str) -> None:
-        """Nothing goes until `unpark`."""
+        """Allows no request until `unpark`."""
         self.parked = reason or "parked"
 
     def unpark(self, now: float) -> None:
-        """Opens again, from one request."""
+        """Allows requests again, starting with one."""
         self.parked = ""
         self._pauses.end(now)
         self.concurrency.restart_ramp(now)
 
     def observe(self, now: float, headers: RateHeaders, *, pause: bool = True) -> None:
-        """Corrects the buckets by what the server says of its limits."""
+        """Applies the server's statements about its limits."""
         self.rates.observe(now, headers)
         unknown = (
             headers.requests_limit is None
-        )  # a stated limit paces by itself, and its reset is of all of it
+        )  # a stated limit paces by itself, and its reset is of the whole limit
         if pause and unknown and headers.requests_remaining == 0 and headers.requests_reset_s:
             self._prolong(now + headers.requests_reset_s)
 
     def needs(self, now: float) -> dict[str, Need]:
-        """What this key wants of each of its limits, to share them with others."""
+        """The key's need of each of its limits, to share them with other processes."""
         found: dict[str, Need] = {
-            name: Need(bucket.ceiling, bucket.recent(now), now - bucket.bound_at < HUNGRY_S)
+            name: Need(bucket.ceiling, bucket.recent(now), now - bucket.bound_at < BOUND_S)
             for name in RATES
             for bucket in (self.rates.bucket(name),)
         }
         cap = self.concurrency
-        found["concurrency"] = Need(cap.configured, cap.in_flight, now - cap.bound_at < HUNGRY_S)
+        found["concurrency"] = Need(cap.configured, cap.in_flight, now - cap.bound_at < BOUND_S)
         return found
 
     def grant(
         self, now: float, granted: Mapping[str, float], others_until: float = 0.0, others: int = 0
     ) -> None:
-        """What of the limits is this process's own part, and until when others with this key were told to wait.
+        """Sets this process's share of the limits, and until when others with this key were asked to wait.
 
         Args:
             now: the time.
-            granted: amounts a second by the name of a rate, and `concurrency`; absent: all of it.
+            granted: amounts per second by the name of a rate, and `concurrency`; absent: all of it.
             others_until: when the last pause of the others ends.
             others: how many they are.
         """
@@ -357,7 +357,7 @@ class KeyLimits:
         pauses.others_until = others_until
 
     def _full(self) -> bool:
-        """Whether so many answers wait for the disk that no further request may go."""
+        """Whether so many answers wait to be stored that no further request may leave."""
         if not self._storing:
             return False
         cap = self.concurrency
@@ -369,5 +369,5 @@ class KeyLimits:
 
 
 def _remaining(headers: RateHeaders | None) -> bool:
-    """Whether the headers show that requests remain: then it is not their rate that is exceeded."""
+    """Whether the headers show that requests remain: then the request rate is not exceeded."""
     return headers is not None and (headers.requests_remaining or 0) > 0

@@ -1,12 +1,11 @@
-"""Who of several processes may use how much of one key's limits: a table that all of them keep. Pure.
+"""A lease table: how several processes divide the limits of one key. Pure.
 
-Each member writes what it wants and what it was granted, in turns; nobody is in charge. Invariant: what is granted
-of a limit never adds up to more than all of it, whatever the order of turns, for a member takes only what the others'
-entries leave: lowering takes effect at the lowered member's own turn, raising after that. A member that is alone
-has everything; those that want more than there is get equal parts; one that wants less leaves the rest to others.
+In turns, each member writes its needs and takes its lease; no member is in charge. Invariant: the leases of a limit
+never add up to more than the limit, whatever the order of turns, because a member takes only what the others'
+entries leave: a lower share takes effect at that member's own turn, a higher one after that. A single member
+gets everything; members that want more than there is get equal shares; one that wants less leaves the rest to others.
 
-The table does not know where it is kept, nor how a member is known to be alive. Times are those of a monotonic clock
-that all members share.
+Times are those of a monotonic clock that all members share.
 """
 
 from __future__ import annotations
@@ -18,40 +17,40 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 STALE_S = 10.0
-"""A member that did not take its turn for so long (a stopped process) sends nothing; its part goes to the others."""
+"""A member that took no turn for this long (a stopped process) sends nothing; its share goes to the others."""
 MARGIN = 0.99
-"""Of a rate that several pace, each with a little saved up, a server that counts strictly sees no more than all."""
+"""Fraction of a rate that is leased, since each member may save up a little: a strict server never sees more than all."""
 ROOM = 1.5
-"""A member that is not held back keeps so much more than it used of late."""
+"""A member that is not held back gets this multiple of its recent use."""
 FLOOR = 0.02
-"""And at least so much of an equal part, to begin with."""
+"""And at least this fraction of an equal share."""
 ROTATE_S = 5.0
-"""What cannot be divided (the last request at once) goes round in this time."""
+"""Seconds until an indivisible rest (the last request at once) goes to the next member."""
 MOST_PAUSE_S = 25 * 3600.0
 
 
 @dataclass(slots=True)
 class Need:
-    """What one limit is for a member and how much of it is wanted.
+    """A member's need of one limit.
 
-    `total` is the whole limit (a second, or at once), None where it is not known; `used` is the use of the last
-    seconds; `hungry` says that it was in the way.
+    `total` is the whole limit (per second, or at once), None if it is not known; `used` is the use of the last
+    seconds; `bound` says that the limit held requests back.
     """
 
     total: float | None
     used: float
-    hungry: bool
+    bound: bool
 
 
 @dataclass(slots=True)
 class Member:
-    """One key of one process, as it stands in the table."""
+    """One key of one process, as stored in the table."""
 
     name: str
     pid: int
     started: float
     space: str
-    """The process-id namespace, in which `pid` means something."""
+    """The process-id namespace of `pid`."""
     at: float = 0.0
     pause_until: float = 0.0
     needs: dict[str, Need] = field(default_factory=dict)
@@ -59,24 +58,24 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """What a member may use: amounts by the name of a limit (none: all of it), and when the others' pauses end."""
+class Lease:
+    """A member's share: amounts by the name of a limit (absent: all of it), and when the others' pauses end."""
 
     granted: Mapping[str, float]
     others_until: float
     others: int
 
 
-class Table:
+class LeaseTable:
     """The members of one key."""
 
     def __init__(self, members: dict[str, Member] | None = None, pause_until: float = 0.0) -> None:
         self.members = members or {}
-        self.pause_until = pause_until  # told to members that have left since
+        self.pause_until = pause_until  # of members that have left since
 
     @classmethod
-    def read(cls, text: str, boot: str) -> Table:
-        """The table in `text`; an empty one where it is none, or of an earlier start of the machine."""
+    def read(cls, text: str, boot: str) -> LeaseTable:
+        """The table in `text`; an empty one if it is not valid, or older than the machine's start."""
         try:
             data, _ = json.JSONDecoder().raw_decode(text)
             if data["boot"] != boot:
@@ -95,19 +94,17 @@ class Table:
         members: list[dict[str, Any]] = []
         for member in self.members.values():
             item = asdict(member)
-            item["needs"] = {
-                name: [need.total, need.used, need.hungry] for name, need in member.needs.items()
-            }
+            item["needs"] = {name: [need.total, need.used, need.bound] for name, need in member.needs.items()}
             members.append(item)
         return json.dumps({"boot": boot, "pause_until": self.pause_until, "members": members})
 
-    def turn(self, me: Member, now: float, alive: Callable[[Member], bool]) -> Part:
-        """Takes a member's turn: its needs go in, what it may use comes out.
+    def turn(self, me: Member, now: float, alive: Callable[[Member], bool]) -> Lease:
+        """Takes a member's turn: stores its needs, returns its lease.
 
         Args:
-            me: the member; its `needs` and `pause_until` are those of now, what it was granted is taken from the table.
+            me: the member with its present `needs` and `pause_until`; its granted amounts come from the table.
             now: the time.
-            alive: whether a member's process is there.
+            alive: whether a member's process is alive.
         """
         before = self.members.get(me.name)
         me.granted = dict(before.granted) if before is not None else {}
@@ -126,12 +123,12 @@ class Table:
             elif not others:
                 me.granted[name] = total
             else:
-                granted[name] = self._part(name, total, me, now)
+                granted[name] = self._share(name, total, me, now)
         pauses = [member.pause_until for member in others] + [self.pause_until]
-        return Part(granted, min(max(pauses), now + MOST_PAUSE_S), len(others))
+        return Lease(granted, min(max(pauses), now + MOST_PAUSE_S), len(others))
 
     def leave(self, name: str, now: float) -> None:
-        """A member goes; what it was told to wait for still holds."""
+        """Removes a member; a wait that the server asked it for still holds."""
         member = self.members.pop(name, None)
         if member is not None and now < member.pause_until <= now + MOST_PAUSE_S:
             self.pause_until = max(self.pause_until, member.pause_until)
@@ -141,49 +138,49 @@ class Table:
         totals = [member.needs[name].total for member in self.members.values() if name in member.needs]
         return min((total for total in totals if total is not None), default=None)
 
-    def _part(self, name: str, total: float, me: Member, now: float) -> float:
-        whole = name == "concurrency"  # a number of requests: not to be divided further
+    def _share(self, name: str, total: float, me: Member, now: float) -> float:
+        whole = name == "concurrency"  # a whole number of requests
         total = total if whole else MARGIN * total
         members = sorted(self.members.values(), key=lambda member: member.name)
         wants = []
         for member in members:
             need = member.needs.get(name, Need(None, 0.0, False))
             least = 1.0 if whole else FLOOR * total / len(members)
-            wants.append(math.inf if need.hungry else max(ROOM * need.used, least))
-        parts = divide(total, wants)
+            wants.append(math.inf if need.bound else max(ROOM * need.used, least))
+        shares = divide(total, wants)
         if whole:
-            parts = rounded(parts, int(total), int(now // ROTATE_S))
+            shares = rounded(shares, int(total), int(now // ROTATE_S))
         held = sum(member.granted.get(name, 0.0) for member in members if member is not me)
-        mine = max(0.0, min(parts[members.index(me)], total - held))
-        me.granted[name] = max(mine, me.needs[name].used) if whole else mine  # what is out is out
+        mine = max(0.0, min(shares[members.index(me)], total - held))
+        me.granted[name] = max(mine, me.needs[name].used) if whole else mine  # requests in flight stay so
         return mine
 
 
 def divide(total: float, wants: list[float]) -> list[float]:
-    """Parts of `total`: equal ones, but nobody gets more than it wants until all have that; then the rest is spread."""
-    parts = [0.0] * len(wants)
+    """Divides `total` equally, but nobody gets more than it wants until all have that; then the rest is spread."""
+    shares = [0.0] * len(wants)
     left, open_ = total, list(range(len(wants)))
     while open_:
         each = left / len(open_)
         small = [index for index in open_ if wants[index] <= each]
         if not small:
             for index in open_:
-                parts[index] = each
-            return parts
+                shares[index] = each
+            return shares
         for index in small:
-            parts[index] = wants[index]
+            shares[index] = wants[index]
             left -= wants[index]
         open_ = [index for index in open_ if index not in small]
-    return [part + max(0.0, left) / len(parts) for part in parts]
+    return [share + max(0.0, left) / len(shares) for share in shares]
 
 
-def rounded(parts: list[float], total: int, turn: int) -> list[float]:
-    """Whole parts that add up to at most `total`; what is left over goes round, turn by turn."""
-    whole = [math.floor(part + 1e-9) for part in parts]
+def rounded(shares: list[float], total: int, turn: int) -> list[float]:
+    """Whole shares that add up to at most `total`; the rest goes to the members in turn."""
+    whole = [math.floor(share + 1e-9) for share in shares]
     left = total - sum(whole)
-    for step in range(len(parts)):
-        index = (turn + step) % len(parts)
-        if left > 0 and parts[index] > whole[index] + 1e-9:
+    for step in range(len(shares)):
+        index = (turn + step) % len(shares)
+        if left > 0 and shares[index] > whole[index] + 1e-9:
             whole[index] += 1
             left -= 1
-    return [float(part) for part in whole]
+    return [float(share) for share in whole]

@@ -1,8 +1,8 @@
 """The rates of one key: requests, and tokens in the three ways in which providers count them. Pure.
 
 Both kinds of tokens together (OpenAI), prompt tokens and completion tokens apart (Anthropic). A request takes from
-all four at once and is settled in all of them; what is not limited is counted all the same, so that a refusal can
-be learned from. It knows nothing of pauses, of concurrency, or of who shares a limit.
+all four at once and is settled in all of them. Unlimited ones are counted too, so that a rate can be learned from a
+refusal.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RateBinds = Literal["", "requests/min", "tokens/min", "input tokens/min", "outpu
 
 @dataclass(frozen=True, slots=True)
 class Amounts:
-    """What a request took, and when: the bins of the four buckets."""
+    """The amounts a request took, and the bins of the four buckets."""
 
     tokens: int
     output: int
@@ -29,7 +29,7 @@ class Amounts:
 
 
 class Rates:
-    """The four buckets of a key; the limits are a minute's, None where they are not known."""
+    """The four buckets of a key; limits are per minute, None if not known."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Rates:
         return found
 
     def binds(self, now: float, tokens: int, output: int) -> RateBinds:
-        """Which of them keeps a request waiting."""
+        """Which of them delays a request."""
         if self.requests.ready_at(now, 1) > now:
             return "requests/min"
         if self.tokens.ready_at(now, tokens) > now:
@@ -61,7 +61,7 @@ class Rates:
         return "output tokens/min" if self.output.ready_at(now, output) > now else ""
 
     def ready_at(self, now: float, tokens: int, output: int) -> float:
-        """When a request of so many tokens may go, `output` of them completion tokens; `now` or later."""
+        """When a request of `tokens` tokens may leave, `output` of them completion tokens; `now` or later."""
         at = now
         for bucket, amount in (
             (self.requests, 1),
@@ -75,7 +75,7 @@ class Rates:
         return at
 
     def take(self, now: float, tokens: int, output: int) -> Amounts:
-        """Takes a request of so many tokens, `output` of them completion tokens."""
+        """Takes a request of `tokens` tokens, `output` of them completion tokens."""
         return Amounts(
             tokens,
             output,
@@ -88,19 +88,19 @@ class Rates:
         )
 
     def settle(self, taken: Amounts, tokens: int, output: int) -> None:
-        """Replaces the tokens that were reserved by those that count."""
+        """Replaces the reserved tokens by those that count."""
         _, both, prompt, completion = taken.bins
         self.tokens.adjust(both, tokens - taken.tokens)
         self.input.adjust(prompt, tokens - output - taken.tokens + taken.output)
         self.output.adjust(completion, output - taken.output)
 
     def give_back(self, taken: Amounts) -> None:
-        """The request did not count."""
+        """Gives back everything that a request took."""
         self.requests.adjust(taken.bins[0], -1)
         self.settle(taken, 0, 0)
 
     def observe(self, now: float, headers: RateHeaders) -> None:
-        """Takes over what the server states of its limits."""
+        """Applies the limits that the server states."""
         if headers.requests_limit is not None:
             self.requests.state_limit(now, headers.requests_limit, headers.requests_remaining)
         if headers.tokens_limit is not None:
@@ -111,13 +111,13 @@ class Rates:
             self.output.state_limit(now, headers.output_limit, headers.output_remaining)
 
     def grant(self, now: float, granted: Mapping[str, float]) -> None:
-        """What of each limit is this process's own part, a second, by name; absent: all of it."""
+        """Sets this process's share of each limit, per second, by name; absent: all of it."""
         for name in RATES:
             self.bucket(name).grant(now, granted.get(name))
 
 
 def exhausted_by(headers: RateHeaders | None, want: Amounts) -> Rate | None:
-    """Which limit the headers show to be used up, for such a request."""
+    """Which limit the headers show as used up for such a request."""
     if headers is None:
         return None
     if headers.requests_remaining == 0:

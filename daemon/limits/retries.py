@@ -1,9 +1,8 @@
-"""How long a request waits before its next try, how many retries a teacher may have, and when to stop asking.
+"""Backoff, retry budget and circuit breaker of a teacher. Pure: time and random numbers are passed in.
 
-Three pure machines, with time and random numbers passed in; none of them sleeps. Waits are tenacity's
-exponential strategy with full jitter (uniform between a floor and the exponential bound), drawn from the
-given generator, so that a seeded run is repeatable. A request that waits holds no slot: its owner puts it
-back into the queue. Rate limits never come here (`limits.py`).
+Waits are tenacity's exponential strategy with full jitter (uniform between a floor and the exponential bound), drawn
+from the given generator, so that a seeded run is repeatable. A request that waits holds no slot: its owner puts it
+back into the queue. Rate limits are handled in `key_limits.py`.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _BOUND = wait_exponential(multiplier=FIRST_S, max=MAX_S)
 def backoff(attempt: int, rng: random.Random, *, first_s: float = FIRST_S, max_s: float = MAX_S) -> float:
     """Seconds before try `attempt + 1`, after `attempt` (from 1) failed: full jitter under 1, 2, 4 … 60 s.
 
-    A tenth of the bound is the least, so that no try follows at once.
+    At least a tenth of the bound, so that no try follows at once.
     """
     state = RetryCallState(cast(Any, None), None, (), {})
     state.attempt_number = max(1, min(attempt, 64))
@@ -33,9 +32,9 @@ def backoff(attempt: int, rng: random.Random, *, first_s: float = FIRST_S, max_s
 
 
 class RetryBudget:
-    """Bounds a teacher's retries to a share of its successes and a trickle: a storm is not answered by a storm.
+    """Limits a teacher's retries to a share of its successes and a small rate, so that failures cause no retry storm.
 
-    Nothing is dropped: a retry beyond the budget only waits longer.
+    No retry is dropped: one beyond the budget waits longer.
     """
 
     __slots__ = ("_capacity", "_level", "_per_second", "_refund", "_stamp")
@@ -59,7 +58,7 @@ class RetryBudget:
         self._level = min(self._capacity, self._level + self._refund)
 
     def spend(self, now: float) -> float:
-        """Takes one retry; returns the seconds it has to wait for the budget, 0 where there was some left."""
+        """Takes one retry; returns the seconds it has to wait for the budget, 0 if there was some left."""
         self._level = min(self._capacity, self._level + (now - self._stamp) * self._per_second)
         self._stamp = now
         self._level -= 1
@@ -67,11 +66,10 @@ class RetryBudget:
 
 
 class Breaker:
-    """Stops asking a teacher that fails again and again, and looks with one request at a time.
+    """Circuit breaker: stops asking a teacher that keeps failing, and probes it with one request at a time.
 
-    Only structural errors count (5xx, no connection, malformed answers), never rate limits. Closed: all
-    may go. Open: nothing until `ready_at`. Then one probe; its success closes, its failure opens for twice
-    as long.
+    Server errors, lost connections and malformed answers count, rate limits do not. Closed: all requests
+    may leave. Open: none until `ready_at`; then one probe. Its success closes the breaker, its failure doubles the wait.
     """
 
     __slots__ = ("_failures", "_probe_at", "_probing", "_threshold", "_wait_s", "open", "since")
@@ -87,22 +85,22 @@ class Breaker:
         self._probing = False
 
     def ready_at(self, now: float) -> float:
-        """When a request may go: `now`, the time of the next probe, or inf while a probe is out."""
+        """When a request may leave: `now`, the time of the next probe, or inf while a probe is in flight."""
         if not self.open:
             return now
         return math.inf if self._probing else max(now, self._probe_at)
 
     def sent(self) -> None:
-        """A request goes; while open it is the probe."""
+        """A request was sent; while open it is the probe."""
         self._probing = self.open
 
     def succeeded(self) -> None:
-        """A request was answered, or refused by a server that works."""
+        """A request was answered, or refused by a working server."""
         self.open = self._probing = False
         self._failures, self._wait_s = 0, FIRST_S
 
     def failed(self, now: float) -> bool:
-        """A structural error; returns whether the breaker opened by it."""
+        """A counted failure; returns whether it opened the breaker."""
         self._failures += 1
         if self.open:
             if self._probing:
@@ -117,5 +115,5 @@ class Breaker:
         return True
 
     def withdrawn(self) -> None:
-        """The probe was never sent, or its end tells nothing."""
+        """The probe was never sent, or its result says nothing."""
         self._probing = False

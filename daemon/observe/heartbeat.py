@@ -1,4 +1,4 @@
-"""The pulse, once a second, and the event log: what the daemon tells `state.db` about itself."""
+"""The heartbeat, once a second, and the event log: what the daemon stores about itself in `state.db`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pathlib import Path
 import anyio
 from anyio.abc import TaskStatus
 
-from daemon.events import Bus, Happened, SampleStored, StoodStill
+from daemon.events import Bus, Event, SampleStored, StoodStill
 from daemon.host.clock import Clock
+from daemon.sampling.context import Context
 from daemon.sampling.meters import Meter
 from daemon.sampling.teacher import Teacher
 from state.events import EventRow, add_events
@@ -21,11 +22,11 @@ from state.writer import Writer
 
 SECOND = 1.0
 STILL_S = 3.0
-"""So late that a person should know."""
+"""A delay from which on an event reports it."""
 
 
 class LagMeter:
-    """How late the event loop runs what is due: the worst of the last seconds."""
+    """Measures how late the event loop runs tasks that are due: the worst of the last seconds."""
 
     def __init__(self, clock: Clock, bus: Bus) -> None:
         self._clock = clock
@@ -34,7 +35,7 @@ class LagMeter:
 
     @property
     def worst_ms(self) -> float:
-        """The worst of the last five seconds."""
+        """The worst delay of the last five seconds."""
         return max(self._worst, default=0.0)
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -50,34 +51,31 @@ class LagMeter:
 
 
 class Heartbeat:
-    """Gathers what is true now and writes it."""
+    """Gathers the current figures and stores them."""
 
     def __init__(
         self,
+        context: Context,
         *,
-        boot_id: int,
-        writer: Writer,
-        clock: Clock,
         teachers: list[Teacher],
         lag: LagMeter,
-        bus: Bus,
         state: Callable[[], str],
         notice: Callable[[], str],
         waiting: Callable[[], int],
     ) -> None:
-        self._boot_id = boot_id
-        self._writer = writer
-        self._clock = clock
+        self._session_id = context.session_id
+        self._writer = context.writer
+        self._clock = context.clock
         self._teachers = teachers
         self._lag = lag
         self._state = state
         self._notice = notice
         self._waiting = waiting
         self._accepted: dict[str, Meter] = {}
-        bus.listen(self._heard)
+        context.bus.listen(self._on_event)
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Beats until cancelled."""
+        """Stores a heartbeat every second until cancelled."""
         await self.beat()
         task_status.started()
         while True:
@@ -85,18 +83,18 @@ class Heartbeat:
             await self.beat()
 
     async def beat(self) -> None:
-        """Writes the pulse once."""
-        row = HeartbeatRow(boot_id=self._boot_id, state=self._state(), data=self._data())
+        """Stores one heartbeat."""
+        row = HeartbeatRow(boot_id=self._session_id, state=self._state(), data=self._data())
         await self._writer.do(write_heartbeat, row)
 
-    def _heard(self, event: Happened) -> None:
+    def _on_event(self, event: Event) -> None:
         if isinstance(event, SampleStored) and event.correct:
             now = self._clock.monotonic()
             self._accepted.setdefault(event.task, Meter(now)).add(now)
 
     def _data(self) -> HeartbeatData:
         now = self._clock.monotonic()
-        figures = [teacher.figures for teacher in self._teachers]
+        figures = [teacher.meters for teacher in self._teachers]
         answers = sum(each.answers.total(now) for each in figures)
         limited = sum(each.limited.total(now) for each in figures)
         return HeartbeatData(
@@ -120,18 +118,18 @@ class Heartbeat:
 
 
 class EventLog:
-    """Keeps the events that are worth a row, in order; `tell` gets each as it happens."""
+    """Stores the events that are worth a row, in order; `log` gets each as it happens."""
 
-    def __init__(self, writer: Writer, bus: Bus, tell: Callable[[EventRow], None]) -> None:
+    def __init__(self, writer: Writer, bus: Bus, log: Callable[[EventRow], None]) -> None:
         self._writer = writer
-        self._tell = tell
+        self._log = log
         self._pending: list[EventRow] = []
         self._arrived = anyio.Event()
         self._closing = False
-        bus.listen(self._heard)
+        bus.listen(self._on_event)
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Writes events until `close` was called and none is left."""
+        """Stores events until `close` was called and none is left."""
         task_status.started()
         while not (self._closing and not self._pending):
             await self._arrived.wait()
@@ -149,10 +147,10 @@ class EventLog:
         self._closing = True
         self._arrived.set()
 
-    def _heard(self, event: Happened) -> None:
+    def _on_event(self, event: Event) -> None:
         row = event.row()
         if row is not None:
-            self._tell(row)
+            self._log(row)
             self._pending.append(row)
             self._arrived.set()
 

@@ -19,14 +19,14 @@ FILES = 5
 
 
 class _Quiet(RotatingFileHandler):
-    """A full disk must not fill the terminal with tracebacks: the event is told there, and stored later."""
+    """A full disk must not fill the terminal with tracebacks: the event is printed there, and stored later."""
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Nothing: there is nowhere to tell it."""
+        """Does nothing: there is nowhere to report it."""
 
 
 def open_log(path: Path | None, *, loud: bool) -> Callable[[EventRow], None]:
-    """A listener that writes events to a file and, when `loud`, for a person to standard error."""
+    """A function that writes events to a file and, when `loud`, as plain lines to standard error."""
     log = logging.getLogger("coterie.events")
     log.setLevel(logging.INFO)
     log.propagate = False
@@ -37,9 +37,9 @@ def open_log(path: Path | None, *, loud: bool) -> Callable[[EventRow], None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         log.addHandler(_Quiet(path, maxBytes=BYTES, backupCount=FILES, encoding="utf-8", delay=True))
 
-    def tell(row: EventRow) -> None:
+    def write(row: EventRow) -> None:
         now = datetime.now(UTC)
-        # One line: what others wrote must not look like another event.
+        # One line: text from outside must not look like another event.
         message = " ".join(safe(row.message).split())
         if path is not None:
             fields = {
@@ -54,4 +54,4 @@ def open_log(path: Path | None, *, loud: bool) -> Callable[[EventRow], None]:
             with suppress(OSError):  # a closed terminal or pipe must not end the daemon
                 sys.stderr.write(f"{now.astimezone():%H:%M:%S} {row.level:7} {message}\n")
 
-    return tell
+    return write

@@ -1,6 +1,6 @@
-"""`/healthz` and Prometheus `/metrics`, read-only, off unless `[daemon] http` names an address.
+"""`/healthz` and Prometheus `/metrics`, read-only; off unless `[daemon] http` is set.
 
-It reads `state.db` like any other reader, so a scrape never touches the pipeline.
+The server reads `state.db` like any other reader, so a scrape never touches the pipeline.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ async def serve_http(
     """Serves until cancelled.
 
     Raises:
-        ConfigError: the address is none, or taken.
+        ConfigError: the address is not valid, or in use.
     """
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
-        raise ConfigError(f'daemon.http: {address!r} is no address; expected "HOST:PORT"')
+        raise ConfigError(f'daemon.http: {address!r} is not a valid address; expected "HOST:PORT"')
 
     async def healthz(request: web.Request) -> web.Response:
         status = await anyio.to_thread.run_sync(_status, database)
@@ -61,7 +61,7 @@ def _status(database: Path) -> Status:
 
 
 def exposition(status: Status) -> str:
-    """The status in Prometheus' text form."""
+    """The status in the Prometheus text format."""
     lines = [
         "# TYPE coterie_spend_usd gauge",
         f"coterie_spend_usd {status.spend.usd}",

@@ -1,8 +1,8 @@
-"""Keeps the search index behind the samples: a little at a time, and less while there is work.
+"""Builds the search index of the samples in the background, a little at a time, and less while there is work.
 
 It takes a small share of one core: 1 % while requests are in flight, a quarter while the daemon has nothing to
-do. Each batch is one operation of the writer, of about ten milliseconds, so no commit waits for it for long. It
-knows nothing of what is indexed, and nothing waits for it: what it has not reached is searched row by row.
+do. Each batch is one operation of the writer, of about ten milliseconds, so no commit waits for it for long.
+Nothing waits for the index: rows that are not in it yet are searched one by one.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ BATCH_S = 0.01
 BUSY_SHARE = 0.01
 QUIET_SHARE = 0.25
 LOOK_S = 2.0
-"""So often is looked whether there is more."""
+"""Seconds between looks for new rows."""
 LEAST, MOST = 20, 2_000
 YOUNG = 1_000
-"""While samples come in, the newest are left: many are open, and would have to be looked at again."""
+"""While samples come in, the newest rows wait: many are still open and would have to be indexed again."""
 
 
 class Indexer:
-    """The index's own slow clock."""
+    """Indexes samples as the daemon's load allows."""
 
     def __init__(
         self, *, writer: Writer, clock: Clock, bus: events.Bus, busy: Callable[[], bool], size: int = 100
@@ -40,14 +40,14 @@ class Indexer:
         self._size = size
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Indexes until cancelled, or until it is clear that this SQLite cannot."""
+        """Indexes until cancelled, or until it turns out that this SQLite cannot."""
         task_status.started()
         await self._clock.sleep(LOOK_S)
         while True:
             done = await self._writer.do(index_words, self._size)
             if not done.able:
                 self._bus.emit(
-                    events.Noted(what="this SQLite has no FTS5: a search for words reads every sample")
+                    events.Noted(what="this SQLite has no FTS5: searching for words reads every sample")
                 )
                 return
             if done.looked:
@@ -58,6 +58,6 @@ class Indexer:
             await self._clock.sleep(LOOK_S if enough else max(0.02, done.seconds * (1 / share - 1)))
 
     def _adapt(self, looked: int, seconds: float) -> None:
-        """Sizes the next batch by what the last one took."""
+        """Sizes the next batch by how long the last one took."""
         fitting = looked * BATCH_S / max(seconds, 1e-6)
         self._size = round(max(LEAST, min(MOST, (self._size + fitting) / 2)))

@@ -1,64 +1,52 @@
-"""Carries one job through one attempt: written down, sent, received, graded, stored; then what comes next.
+"""Runs one attempt of one job: store the attempt, send it, receive, grade and store the answer, queue the next step.
 
-Invariants: an attempt is on disk before a byte leaves; what was received is on disk before its slot is
-freed, even when the daemon is being stopped; a reservation is settled exactly once. What a failure
-means is decided in `engine.teachers.classify`; what follows from it is decided here and nowhere else.
-A group of samples goes through one attempt together, written and ended in one operation; then each goes on
-by itself. Those that the answer has nothing for are asked for again, as a group, and lose nothing by it.
+Invariants: an attempt is on disk before a byte leaves; a received answer is on disk before its slot is
+freed, even while the daemon stops; a reservation is settled exactly once. `engine.teachers.classify` decides
+what a failure means; only this module decides what follows from it.
+A group of samples shares one attempt, which is stored and ended in one operation; afterwards each sample continues
+alone. Members that the answer had no choice for are requested again as a group, at no cost.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable
 
 import anyio
 import anyio.to_thread
 
 from daemon import events
-from daemon.host.clock import Clock
 from daemon.limits.key_limits import Reservation
 from daemon.limits.retries import backoff
-from daemon.sampling.budget import Ledger
-from daemon.sampling.in_flight import InFlightRequest, total, usages_of
+from daemon.sampling.context import Context
+from daemon.sampling.job_queue import RetryQueue
 from daemon.sampling.jobs import Job, together
 from daemon.sampling.key_workers import KeyWorkers
-from daemon.sampling.outcomes import OUTCOMES, ended, given_up, packed_of
-from daemon.sampling.retry_queue import RetryQueue
+from daemon.sampling.outcomes import OUTCOMES, InFlightRequest, ended, given_up, packed_of, total, usages_of
 from daemon.sampling.teacher import Teacher
 from engine.teachers.client import Answer
 from engine.teachers.failures import Failure
 from state.claims import AttemptRequest, OpenAttempt, open_attempts, open_groups
 from state.enums import Outcome, SampleState
 from state.outcomes import AttemptResult, SampleEnd, record, record_groups
-from state.writer import Writer
-
-PERMANENT_PARKS = 20
-"""Requests refused in a row after which the teacher, not the samples, is taken to be at fault."""
 
 
 class AttemptRunner:
-    """What all keys share: the way of one attempt."""
+    """Runs attempts for the keys of all teachers that are asked by single requests."""
 
     def __init__(
         self,
+        context: Context,
         *,
-        boot_id: int,
-        writer: Writer,
-        ledger: Ledger,
-        bus: events.Bus,
-        clock: Clock,
-        rng: random.Random,
         retry_queue: RetryQueue,
         out_of_money: Callable[[Job], None],
         parked: Callable[[Teacher], None],
     ) -> None:
-        self._boot_id = boot_id
-        self._writer = writer
-        self._ledger = ledger
-        self._bus = bus
-        self._clock = clock
-        self._rng = rng
+        self._session_id = context.session_id
+        self._writer = context.writer
+        self._budget = context.budget
+        self._bus = context.bus
+        self._clock = context.clock
+        self._rng = context.rng
         self._retry_queue = retry_queue
         self._out_of_money = out_of_money
         self._parked = parked
@@ -66,20 +54,20 @@ class AttemptRunner:
     async def run(self, job: Job, workers: KeyWorkers, reservation: Reservation) -> None:
         """One attempt of `job` on `workers`."""
         teacher = workers.teacher
-        if job.plan.retired:  # since it was queued: nothing more is sent for it
+        if job.plan.state.disabled:  # since it was queued
             with anyio.CancelScope(shield=True):
                 await self.release(job, teacher)
             workers.limits.released(reservation)
-            teacher.breaker.withdrawn()
+            teacher.health.withdrawn()
             self._retry_queue.put(job, 0.0)
             return
         attempts = [member.attempt for member in job.members if member.attempt is not None]
-        if attempts and self._ledger.room(job.plan.id, teacher.id) < 0:
-            # Answers cost more than could be foreseen, or a cap was lowered: what was claimed ahead is not sent.
+        if attempts and self._budget.room(job.plan.id, teacher.id) < 0:
+            # Answers cost more than foreseen, or a budget was lowered: what was claimed ahead is not sent.
             with anyio.CancelScope(shield=True):
                 await self.release(job, teacher)
             workers.limits.released(reservation)
-            teacher.breaker.withdrawn()
+            teacher.health.withdrawn()
             self._out_of_money(job)
             return
         if not attempts:
@@ -88,63 +76,65 @@ class AttemptRunner:
             workers.limits.departed(reservation, self._clock.monotonic())
         if not attempts:
             workers.limits.released(reservation)
-            teacher.breaker.withdrawn()
+            teacher.health.withdrawn()
             self._out_of_money(job)
             return
-        sent = InFlightRequest(job, teacher, attempts)
-        teacher.figures.requests.add(self._clock.monotonic())
+        request = InFlightRequest(job, teacher, attempts)
+        teacher.meters.requests.add(self._clock.monotonic())
         try:
-            result = await teacher.client.send(
+            result = await workers.client.send(
                 job.request, request_id=attempts[0].request_id, key=workers.key.secret
             )
         except BaseException:
-            # Cancelled at the end of a drain: the request may have been answered and billed.
+            # Cancelled at the end of a drain: the request may have been billed.
             why = "the daemon stopped before an answer"
-            endings = [
-                sent.ending(index, Outcome.UNKNOWN, why, cost_micros=attempt.reserved_micros)
+            results = [
+                request.result(index, Outcome.UNKNOWN, why, cost_micros=attempt.reserved_micros)
                 for index, attempt in enumerate(attempts)
             ]
             with anyio.CancelScope(shield=True):
-                await self._record(endings)
+                await self._record(results)
             raise
         job.apart()
         with anyio.CancelScope(shield=True):
             if isinstance(result, Answer):
-                await self._answered(sent, workers, reservation, result)
+                await self._answered(request, workers, reservation, result)
             else:
-                await self._failed(sent, workers, reservation, result)
+                await self._failed(request, workers, reservation, result)
 
     async def release(self, job: Job, teacher: Teacher) -> None:
-        """Takes back an attempt that was written down and is not going to be sent."""
+        """Releases an attempt that is on disk and will not be sent."""
         if job.attempt is None:
             return
-        sent = InFlightRequest(
+        request = InFlightRequest(
             job, teacher, [member.attempt for member in job.members if member.attempt is not None]
         )
-        endings = [sent.ending(index, Outcome.RELEASED, "not sent") for index in range(len(sent.attempts))]
-        await self._record(endings)
-        self._settle(sent, endings)
+        results = [
+            request.result(index, Outcome.RELEASED, "not sent") for index in range(len(request.attempts))
+        ]
+        await self._record(results)
+        self._settle(request, results)
 
     async def release_all(self, jobs: Iterable[Job], teacher: Teacher) -> None:
-        """Takes back the attempts of many jobs, in few commits."""
+        """Releases the attempts of many jobs, in few commits."""
         async with anyio.create_task_group() as group:
             for job in jobs:
                 group.start_soon(self.release, job, teacher)
 
     async def _opened(self, job: Job, teacher: Teacher) -> list[OpenAttempt]:
-        """A further attempt of each member on disk; none where the money does not reach."""
-        bound = job.bound(teacher.price)
-        if not self._ledger.reserve(job.plan.id, teacher.id, bound):
+        """Stores a further attempt of each member; none if the budget has no room."""
+        bound = job.bound(teacher.tokens.price)
+        if not self._budget.reserve(job.plan.id, teacher.id, bound):
             return []
         members = job.members
-        further = min(teacher.price.bound(0, job.output_tokens // len(members)), bound // len(members))
+        further = min(teacher.tokens.price.bound(0, job.output_tokens // len(members)), bound // len(members))
         requests = [
             AttemptRequest(
                 sample_id=member.sample_id,
                 plan_id=job.plan.id,
                 turn=job.conversation.turn,
                 teacher_id=teacher.id,
-                boot_id=self._boot_id,
+                boot_id=self._session_id,
                 reserved_micros=further if choice else bound - further * (len(members) - 1),
                 choice=choice,
             )
@@ -155,23 +145,23 @@ class AttemptRunner:
         return await self._writer.do(open_groups, requests)
 
     async def _answered(
-        self, sent: InFlightRequest, workers: KeyWorkers, reservation: Reservation, answer: Answer
+        self, request: InFlightRequest, workers: KeyWorkers, reservation: Reservation, answer: Answer
     ) -> None:
         teacher, now = workers.teacher, self._clock.monotonic()
         workers.limits.received(reservation, now)
-        teacher.changed.notify()  # the teacher has room for the next one while this one is stored
-        estimate, allowed = sent.job.prompt_tokens, sent.job.output_tokens
-        got = list(zip(sent.members, answer.completions, strict=False))
-        missing = sent.members[len(got) :]
+        teacher.changed.notify()  # the next request may leave while this answer is stored
+        estimate, allowed = request.job.prompt_tokens, request.job.output_tokens
+        got = list(zip(request.members, answer.completions, strict=False))
+        missing = request.members[len(got) :]
         usages = usages_of(answer.completions, len(got))
-        costs = teacher.costs(usages)
-        endings: list[AttemptResult] = []
+        costs = teacher.tokens.costs(usages)
+        results: list[AttemptResult] = []
         for index, (member, completion) in enumerate(got):
             member.conversation.answer(completion)
             finished = member.conversation.finished
             usage = usages[index]
-            endings.append(
-                sent.ending(
+            results.append(
+                request.result(
                     index,
                     Outcome.OK,
                     None,
@@ -191,61 +181,63 @@ class AttemptRunner:
                     end=await ended(member, finished) if finished is not None else None,
                 )
             )
-        why = f"the answer had {len(got)} of {len(sent.members)} choices"
-        endings += [sent.ending(index, Outcome.RELEASED, why) for index in range(len(got), len(sent.members))]
-        await self._store(sent, endings)
+        why = f"the answer had {len(got)} of {len(request.members)} choices"
+        results += [
+            request.result(index, Outcome.RELEASED, why) for index in range(len(got), len(request.members))
+        ]
+        await self._store(request, results)
         usage = total(usages)
         tokens = usage.prompt_tokens + usage.completion_tokens
-        counted = None if usage.estimated else teacher.counted_tokens(usage)
+        counted = None if usage.estimated else teacher.tokens.counted(usage)
         workers.limits.succeeded(reservation, now, counted, answer.headers, usage.completion_tokens)
         self._works(teacher, now)
-        teacher.budget.succeeded()
-        teacher.permanent_in_a_row = 0
-        teacher.learn(estimate, allowed, usage)
-        teacher.figures.answers.add(now)
-        teacher.figures.tokens.add(now, tokens)
-        teacher.figures.latencies.add(answer.latency_s * 1000)
-        if len(sent.members) > 1:
+        teacher.retry_budget.succeeded()
+        teacher.health.answered()
+        teacher.tokens.learn(estimate, allowed, usage)
+        teacher.meters.answers.add(now)
+        teacher.meters.tokens.add(now, tokens)
+        teacher.meters.latencies.add(answer.latency_s * 1000)
+        if len(request.members) > 1:
             self._learn_groups(teacher, why if len(got) == 1 else "")
         if missing:
             self._again(missing, teacher)
-        for (member, _), ending in zip(reversed(got), reversed(endings[: len(got)]), strict=True):
-            if ending.end is None:
-                teacher.push(member, first=True)
+        for (member, _), result in zip(reversed(got), reversed(results[: len(got)]), strict=True):
+            if result.end is None:
+                teacher.queue.push(member, first=True)
             else:
-                self._tell_stored(member, ending.end)
+                self._emit_stored(member, result.end)
 
     def _again(self, members: list[Job], teacher: Teacher) -> None:
-        """Members of a group that nothing came for are next, as a group where the teacher takes one."""
-        for job in reversed(members) if teacher.one_by_one else (together(members),):
-            teacher.push(job, first=True)
+        """Queues members of a group that got no choice, as a group if the teacher takes groups."""
+        for job in reversed(members) if teacher.groups.one_by_one else (together(members),):
+            teacher.queue.push(job, first=True)
 
     def _learn_groups(self, teacher: Teacher, in_vain: str) -> None:
-        """Whether a teacher gives several rationales for a request; `in_vain` says why this time it did not."""
-        if teacher.group_ended(in_vain=bool(in_vain)):
+        """Learns whether a teacher gives several rationales for a request; `in_vain` is the reason why it did not."""
+        if teacher.groups.ended(in_vain=bool(in_vain)):
             self._bus.emit(events.AskedOneByOne(teacher=teacher.name, reason=in_vain.rstrip(".")))
 
     async def _failed(
-        self, sent: InFlightRequest, workers: KeyWorkers, reservation: Reservation, failure: Failure
+        self, request: InFlightRequest, workers: KeyWorkers, reservation: Reservation, failure: Failure
     ) -> None:
         teacher, now = workers.teacher, self._clock.monotonic()
         outcome = OUTCOMES[failure.kind]
         counts = failure.kind in ("transient", "malformed") and failure.reached
-        # A group may be refused for being one, or for one of its samples' luck: each is asked for by itself.
-        split = failure.kind == "permanent" and len(sent.members) > 1
+        # A group may be refused because it is one, or because of one of its samples: each is requested alone.
+        split = failure.kind == "permanent" and len(request.members) > 1
         ends: list[SampleEnd | None] = []
-        for member in sent.members:
+        for member in request.members:
             member.attempts += counts
             member.unknowns += failure.kind == "ambiguous"
             reason = "" if split else given_up(member, teacher, failure, counts, now)
             ends.append(SampleEnd(state=SampleState.FAILED, reason=reason) if reason else None)
         limited = failure.kind == "limited"
-        if limited:  # at once: while the refusal is written down, the next request must not run into the same
+        if limited:  # before the refusal is stored: the next request must not meet the same limit
             self._react(workers, reservation, failure, now)
-        # An answer that may have been billed counts as billed: its reservation is spent.
+        # An answer that may have been billed counts as billed.
         billed = failure.kind in ("ambiguous", "malformed")
-        endings = [
-            sent.ending(
+        results = [
+            request.result(
                 index,
                 outcome,
                 failure.reason,
@@ -258,11 +250,11 @@ class AttemptRunner:
                 counts=counts,
                 end=ends[index],
             )
-            for index, attempt in enumerate(sent.attempts)
+            for index, attempt in enumerate(request.attempts)
         ]
-        await self._store(sent, endings)
-        teacher.figures.errors[failure.kind] += 1
-        for member, end in zip(sent.members, ends, strict=True):
+        await self._store(request, results)
+        teacher.meters.errors[failure.kind] += 1
+        for member, end in zip(request.members, ends, strict=True):
             if end is not None:
                 self._bus.emit(
                     events.SampleFailed(
@@ -276,20 +268,20 @@ class AttemptRunner:
             self._learn_groups(teacher, failure.reason)
         if not limited:
             self._react(workers, reservation, failure, now, of_group=split)
-        rest = [member for member, end in zip(sent.members, ends, strict=True) if end is None]
+        rest = [member for member, end in zip(request.members, ends, strict=True) if end is None]
         if not rest:
             return
         if split:
             for member in reversed(rest):
-                teacher.push(member, first=True)
+                teacher.queue.push(member, first=True)
             return
         job = together(rest)
         if failure.kind not in ("limited", "parked"):
-            teacher.figures.retries.add(now)
+            teacher.meters.retries.add(now)
             wait = max(backoff(max(1, job.attempts + job.unknowns), self._rng), failure.retry_after_s or 0.0)
-            self._retry_queue.put(job, wait + teacher.budget.spend(now))
+            self._retry_queue.put(job, wait + teacher.retry_budget.spend(now))
         else:
-            teacher.push(job, first=True)
+            teacher.queue.push(job, first=True)
 
     def _react(
         self,
@@ -300,63 +292,60 @@ class AttemptRunner:
         *,
         of_group: bool = False,
     ) -> None:
-        """What a failure means for the key and the teacher; of a group's refusal its members will tell."""
+        """Applies a failure to the key and the teacher; a refused group counts only once its members were asked."""
         teacher, limits = workers.teacher, workers.limits
         if failure.kind == "limited":
-            teacher.figures.limited.add(now)
+            teacher.meters.limited.add(now)
             limits.limited(
                 *(reservation, now, failure.retry_after_s, failure.headers, failure.scope),
                 daily=failure.daily,
             )
-            self._works(teacher, now)  # a server that refuses for a limit works
+            self._works(teacher, now)  # a server that answers with a rate limit works
             return
         if failure.kind == "transient" and failure.scope == "concurrency":
-            # Too many open files here: fewer at once, as if the server had said so; it is not at fault.
+            # Too many open files on this machine: fewer at once; the teacher is not at fault.
             limits.limited(reservation, now, None, None, "concurrency")
-            teacher.breaker.withdrawn()
+            teacher.health.withdrawn()
             return
         billed = failure.kind in ("ambiguous", "malformed")
         limits.failed(reservation, now, failure.retry_after_s, None if billed else 0)
         if failure.kind == "parked":
             limits.park(failure.reason)
-            teacher.breaker.withdrawn()
+            teacher.health.withdrawn()
         elif failure.kind == "permanent":
             self._works(teacher, now)
-            teacher.permanent_in_a_row += not of_group
-            if teacher.permanent_in_a_row >= PERMANENT_PARKS:
-                for each in teacher.key_workers:
-                    each.limits.park(
-                        f"{teacher.permanent_in_a_row} requests in a row were refused: {failure.reason}"
-                    )
+            if not of_group and teacher.health.refused():
+                count = teacher.health.permanent_in_a_row
+                for each in teacher.transport.keys:
+                    each.limits.park(f"{count} requests in a row were refused: {failure.reason}")
         else:
-            teacher.failing = failure.reason
-            if teacher.breaker.failed(now):
+            if teacher.health.failed(failure.reason, now):
                 self._bus.emit(events.TeacherCooling(teacher=teacher.name, reason=failure.reason))
-        if teacher.park_if_all_are():
+        if teacher.park_if_no_key_works():
             self._parked(teacher)
 
     def _works(self, teacher: Teacher, now: float) -> None:
-        """The teacher answered, if only with a refusal that is its business."""
-        if teacher.breaker.open:
-            self._bus.emit(events.TeacherRecovered(teacher=teacher.name, seconds=now - teacher.breaker.since))
-        teacher.breaker.succeeded()
+        """The teacher answered, if only with a refusal: ends an outage."""
+        seconds = teacher.health.works(now)
+        if seconds is not None:
+            self._bus.emit(events.TeacherRecovered(teacher=teacher.name, seconds=seconds))
 
-    async def _store(self, sent: InFlightRequest, endings: list[AttemptResult]) -> None:
-        await self._record(endings)
-        self._settle(sent, endings)
-        sent.job.plan.open -= sum(ending.end is not None for ending in endings)
+    async def _store(self, request: InFlightRequest, results: list[AttemptResult]) -> None:
+        await self._record(results)
+        self._settle(request, results)
+        request.job.plan.state.ended(sum(result.end is not None for result in results))
 
-    async def _record(self, endings: list[AttemptResult]) -> None:
-        if len(endings) == 1:
-            await self._writer.do(record, endings[0])
+    async def _record(self, results: list[AttemptResult]) -> None:
+        if len(results) == 1:
+            await self._writer.do(record, results[0])
         else:
-            await self._writer.do(record_groups, endings)
+            await self._writer.do(record_groups, results)
 
-    def _settle(self, sent: InFlightRequest, endings: list[AttemptResult]) -> None:
-        reserved = sum(ending.reserved_micros for ending in endings)
-        spent = sum(ending.cost_micros for ending in endings)
-        self._ledger.settle(sent.job.plan.id, sent.teacher.id, reserved, spent)
+    def _settle(self, request: InFlightRequest, results: list[AttemptResult]) -> None:
+        reserved = sum(result.reserved_micros for result in results)
+        spent = sum(result.cost_micros for result in results)
+        self._budget.settle(request.job.plan.id, request.teacher.id, reserved, spent)
 
-    def _tell_stored(self, job: Job, end: SampleEnd) -> None:
+    def _emit_stored(self, job: Job, end: SampleEnd) -> None:
         correct = end.verdict is not None and end.verdict.correct
         self._bus.emit(events.SampleStored(plan=job.plan.config.name, task=job.plan.task, correct=correct))

@@ -1,29 +1,30 @@
-"""Money: caps over everything, each teacher and each plan, held with requests in flight.
+"""Budgets over everything, for each teacher and for each plan, kept with requests in flight. Pure.
 
-All amounts are integer micro-dollars. A request's upper bound is reserved before it is sent and
-replaced by its true cost when it ends, so spent + reserved never passes a cap. Pure: it knows no
-database; the daemon fills it from the stored totals when it starts.
+All amounts are integer micro-dollars. The upper bound of a request's cost is reserved before it is sent and
+replaced by its cost when it ends, so spent + reserved never exceeds a budget. The daemon fills the accounts
+from the stored totals when it starts.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+from daemon.sampling.plans import ActivePlan
 from engine.teachers.apportion import apportion
 
 _PARTS = 10**9
-"""Prices are counted in so many parts of a micro-dollar, as whole numbers: sums of them are exact."""
+"""Prices are counted in these parts of a micro-dollar, as whole numbers, so that sums are exact."""
 
 BUDGET = "the budget ([daemon] budget_usd)"
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Micro-dollars a token (equal to dollars a million tokens).
+    """Micro-dollars per token (equal to dollars per million tokens).
 
     `cache_write` and `reasoning` None: as other prompt tokens, and as other completion tokens.
     """
@@ -51,7 +52,7 @@ class Price:
     def _exact_cost(
         self, prompt: int, completion: int, cached: int = 0, cache_write: int = 0, reasoning: int = 0
     ) -> int:
-        """The same in parts of a micro-dollar."""
+        """The cost in parts of a micro-dollar."""
         write = self.input if self.cache_write is None else self.cache_write
         thought = self.output if self.reasoning is None else self.reasoning
         return (
@@ -63,14 +64,14 @@ class Price:
         )
 
     def shares(self, parts: Sequence[Sequence[int]]) -> list[int]:
-        """What each part of one answer costs, with tokens as `cost` takes them; together they cost what the answer does."""
+        """The cost of each part of one answer, with tokens as `cost` takes them; the parts add up to the answer's cost."""
         if len(parts) == 1:
             return [self.cost(*parts[0])]
         whole = self.cost(*(sum(tokens) for tokens in zip(*parts, strict=True)))
         return apportion(whole, [self._exact_cost(*part) for part in parts])
 
     def bound(self, prompt: int, completion: int) -> int:
-        """An upper bound of the cost of a request that was not sent yet: every token at its dearest."""
+        """An upper bound of the cost of a request that was not sent yet: every token at its highest price."""
         dearest = _exact(max(self.input, self.cached, self.cache_write or 0.0))
         spoken = _exact(max(self.output, self.reasoning or 0.0))
         return -(-(prompt * dearest + completion * spoken) // _PARTS)
@@ -83,32 +84,32 @@ def _exact(price: float) -> int:
 
 @dataclass(slots=True)
 class Account:
-    """One cap and what counts against it; `cap` None is no cap."""
+    """One budget and what counts against it; `cap` None: unlimited."""
 
     cap: int | None
     used: int = 0  # spent and reserved
-    reserved: int = 0  # of it, for what has not ended
+    reserved: int = 0  # part of `used`, for requests that have not ended
     words: str = BUDGET
 
     def room(self) -> float:
-        """What is left."""
+        """The amount left."""
         return math.inf if self.cap is None else self.cap - self.used
 
     def left_over(self) -> float:
-        """What would be left if all that is reserved came back."""
+        """The amount left if all reservations came back."""
         return self.room() + self.reserved
 
 
-class Aside(NamedTuple):
-    """Micro-dollars of the three accounts that a request counts against which are for others."""
+class SetAside(NamedTuple):
+    """Micro-dollars kept for started samples, in each of the three accounts that a request counts against."""
 
     total: int
     teacher: int
     plan: int
 
 
-class Ledger:
-    """The accounts a request counts against: everything, its teacher's and its plan's."""
+class Budget:
+    """The accounts that a request counts against: the total, its teacher's and its plan's."""
 
     def __init__(self, total_cap: int | None, used: int = 0, reserved: int = 0) -> None:
         self.total = Account(total_cap, used, reserved)
@@ -118,36 +119,38 @@ class Ledger:
     def add_teacher(
         self, teacher_id: int, cap: int | None, used: int, *, reserved: int = 0, name: str = ""
     ) -> None:
-        """A teacher with what it already used, and how much of that is only reserved."""
+        """Opens a teacher's account with what it used so far, and how much of that is reserved."""
         key = f" (teachers.{name}.budget_usd)" if name else ""
         self._teachers[teacher_id] = Account(cap, used, reserved, f"the teacher's budget{key}")
 
     def add_plan(
         self, plan_id: int, cap: int | None, used: int, *, reserved: int = 0, name: str = "", task: str = ""
     ) -> None:
-        """A plan with what it already used, and how much of that is only reserved."""
+        """Opens a plan's account with what it used so far, and how much of that is reserved."""
         key = f" (budget_usd of plan {name}, task {task})" if name else ""
         self._plans[plan_id] = Account(cap, used, reserved, f"the plan's budget{key}")
 
     def cap_teacher(self, teacher_id: int, cap: int | None) -> None:
-        """Another cap for a teacher; what it used stays."""
+        """Changes a teacher's cap; what it used stays."""
         self._teachers[teacher_id].cap = cap
 
     def cap_plan(self, plan_id: int, cap: int | None) -> None:
-        """Another cap for a plan; what it used stays."""
+        """Changes a plan's cap; what it used stays."""
         self._plans[plan_id].cap = cap
 
     def room(self, plan_id: int, teacher_id: int) -> float:
         """Micro-dollars that a request of this plan to this teacher may still cost."""
         return min(account.room() for account in self._of(plan_id, teacher_id))
 
-    def free(self, plan_id: int, teacher_id: int, aside: Aside) -> float:
-        """The same for something new, where some of the room is set aside for what was begun."""
+    def free(self, plan_id: int, teacher_id: int, set_aside: SetAside) -> float:
+        """The same for a new sample, beside what is set aside for started ones."""
         total, teacher, plan = self._of(plan_id, teacher_id)
-        return min(total.room() - aside.total, teacher.room() - aside.teacher, plan.room() - aside.plan)
+        return min(
+            total.room() - set_aside.total, teacher.room() - set_aside.teacher, plan.room() - set_aside.plan
+        )
 
     def reserve(self, plan_id: int, teacher_id: int, micros: int) -> bool:
-        """Takes `micros` from every account, or from none where one has too little."""
+        """Reserves `micros` in every account, or in none if one has too little."""
         if micros > self.room(plan_id, teacher_id):
             return False
         for account in self._of(plan_id, teacher_id):
@@ -156,24 +159,24 @@ class Ledger:
         return True
 
     def settle(self, plan_id: int, teacher_id: int, reserved: int, cost: int) -> None:
-        """Replaces a reservation by what was billed."""
+        """Replaces a reservation by the cost."""
         for account in self._of(plan_id, teacher_id):
             account.used += cost - reserved
             account.reserved -= reserved
 
     def binding(self, plan_id: int, teacher_id: int) -> str:
-        """Which cap leaves the least room, in a person's words."""
+        """A description of the account with the least room."""
         return min(self._of(plan_id, teacher_id), key=Account.room).words
 
     def used_up(self, plan_id: int, teacher_id: int, need: int) -> Account | None:
-        """The account that is too small for a request of `need` whatever the requests that are out will cost."""
+        """The account that is too small for a request of `need` even if all reservations came back."""
         least = min(self._of(plan_id, teacher_id), key=Account.left_over)
         return least if least.left_over() < need else None
 
     def binds_teacher(self, plan_id: int, teacher_id: int, need: int) -> bool:
-        """Whether the teacher's own cap is what is too small for a request of `need`, whatever those that are out cost.
+        """Whether the teacher's own budget is what is too small for a request of `need`, even if all reservations came back.
 
-        Then another teacher may have more. Money that is only reserved comes back: until then the work waits.
+        Then another teacher may take the request.
         """
         return self.used_up(plan_id, teacher_id, need) is self._teachers[teacher_id]
 
@@ -182,5 +185,12 @@ class Ledger:
 
 
 def micros(usd: float | None) -> int | None:
-    """Dollars of the configuration as micro-dollars."""
+    """Configured dollars as micro-dollars."""
     return None if usd is None else round(usd * 1_000_000)
+
+
+def add_plan(budget: Budget, plan: ActivePlan, used: Mapping[int, tuple[int, int]]) -> None:
+    """Opens a plan's account; `used` gives by plan id what is spent or reserved, and how much of that is reserved."""
+    spent, reserved = used.get(plan.id, (0, 0))
+    cap = micros(plan.config.budget_usd)
+    budget.add_plan(plan.id, cap, spent, reserved=reserved, name=plan.config.name, task=plan.task)

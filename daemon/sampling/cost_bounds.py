@@ -1,4 +1,4 @@
-"""Samples before their first turn: as jobs, as conversations, and what they may cost from there on. Pure."""
+"""Claimed samples as jobs and conversations, and upper bounds of what they may cost. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine.teachers.tokens import estimate_prompt, estimate_tokens
 from state.claims import ClaimedSample
 
 LONG_TOKEN = 2
-"""An answer's tokens are estimated by its bytes, and prose does not reach twice the bytes that are taken for a token."""
+"""Tokens are estimated by bytes; prose stays below twice the bytes that count as one token."""
 
 
 def job_of(sample: ClaimedSample, plan: ActivePlan) -> Job:
@@ -44,13 +44,13 @@ def start(plan: ActivePlan, question: str, gold: str) -> Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The most that one sample of a plan may cost at a teacher, in micro-dollars."""
+    """The most that a sample of a plan may cost at a teacher, in micro-dollars."""
 
     price: Price
     frame: int  # tokens of the first prompt around the question
     output: int  # tokens of the first answer
-    most: int  # the first turn, whichever question it is
-    rest: int  # the turns after it; 0 where a strategy has one turn
+    most: int  # the first turn, of any question
+    rest: int  # the turns after it; 0 if the strategy has one turn
 
     def first(self, question: str) -> int:
         """The first turn of this question."""
@@ -58,16 +58,16 @@ class Bounds:
 
     @property
     def further(self) -> int:
-        """What each rationale but the first adds to a request for several."""
+        """What each rationale after the first adds to a request for several."""
         return self.price.bound(0, self.output)
 
 
 def bounds(plan: ActivePlan, price: Price) -> Bounds:
-    """What a plan's samples may cost: prompts by the plan's longest question, answers by their limits."""
+    """Bounds of a plan's samples: prompts by its longest question, answers by their token limits."""
     conversation = start(plan, "", plan.gold)
     request = conversation.request
     assert request is not None
-    frame = estimate_prompt(request) + 1  # one more for what is rounded
+    frame = estimate_prompt(request) + 1  # one more for rounding
     output = request.max_tokens
     conversation.answer(Completion(text="so", usage=Usage(prompt_tokens=0, completion_tokens=0)))
     rest = 0

@@ -1,9 +1,9 @@
-"""Who serves a plan: its teachers, and its fallbacks in their order, each while all before it are out.
+"""Which teachers serve a plan: its own, and each fallback in order while all teachers before it are out.
 
-A teacher is out when only a person can bring it back: it is parked, is gone from the configuration, or its
-own budget is used up. One that is paused, limited or failing for a while is not: its work waits. A plan
-says once that it falls back, and once that it is back with its teachers. What a budget is found to
-still have is used before the fallback goes on, without a word.
+A teacher is out when only the user can bring it back: it is parked, no longer configured, or its
+own budget is used up. One that is paused, limited or failing for a while is not out: its work waits. An event reports
+once that a plan falls back, and once that it is back on its own teachers. If a used-up budget turns out to have a
+rest, that is spent first, without an event.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from daemon.sampling.teacher import Teacher
 
 
 class FallbackPolicy:
-    """Looks at teachers; owns none."""
+    """Chooses among teachers; owns none."""
 
     def __init__(
         self,
@@ -27,27 +27,29 @@ class FallbackPolicy:
         """Changes nothing.
 
         Args:
-            teachers: every teacher by its teacher's name, also those that come later.
-            spent_out: whether a teacher's own budget leaves no room for a plan's next request.
-            bus: hears who took over.
+            teachers: every teacher by name, also those that come later.
+            spent_out: whether a teacher's own budget has no room for a plan's next request.
+            bus: gets the events.
         """
         self._teachers = teachers
         self._spent_out = spent_out
         self._bus = bus
-        self._fell: dict[str, str] = {}  # plans by name that are with a fallback, and with which
-        self._quiet: set[str] = set()  # of them, those that fell back for a budget: it may have a rest left
+        self._fell: dict[str, str] = {}  # plans on a fallback, by name, and on which one
+        self._quiet: set[str] = (
+            set()
+        )  # those of them that fell back because of a budget, which may have a rest
 
     def serving(self, plan: ActivePlan) -> list[Teacher]:
-        """The teachers that may take a plan's fresh samples now; the last tier where all are out."""
+        """The teachers that may take a plan's fresh samples now; the last tier if all are out."""
         *before, last = plan.tiers
         for names in before:
-            teachers = self._desks_of(names)
+            teachers = self._configured(names)
             if not all(self._out(plan, teacher) for teacher in teachers):
                 return teachers
-        return self._desks_of(last)
+        return self._configured(last)
 
     def claimed(self, plan: ActivePlan, teacher: Teacher) -> None:
-        """Samples of a plan were claimed for a teacher: tells when that is another tier than before."""
+        """Records a claim, and reports if it is for another tier than before."""
         if not plan.fallbacks and not self._fell:
             return
         name = plan.config.name
@@ -57,23 +59,25 @@ class FallbackPolicy:
                 self._bus.emit(events.PlanReturned(plan=name, teachers=plan.teachers))
         elif self._fell.get(name) != teacher.name:
             self._fell[name] = teacher.name
-            before = [self._teachers[each] for each in plan.everyone[: plan.everyone.index(teacher.name)]]
-            if any(not each.parked and not each.retired for each in before):
+            before = [
+                self._teachers[each] for each in plan.all_teachers[: plan.all_teachers.index(teacher.name)]
+            ]
+            if any(not each.health.parked and not each.health.disabled for each in before):
                 self._quiet.add(name)
             reasons = tuple(f"{each.name} {self._why(each)}" for each in before)
             self._bus.emit(events.PlanFellBack(plan=name, teacher=teacher.name, reasons=reasons))
 
     def look_again(self) -> None:
-        """After other budgets: a return to the teachers is worth telling."""
+        """After budgets changed: the next return to the plan's own teachers is reported."""
         self._quiet.clear()
 
-    def _desks_of(self, names: tuple[str, ...]) -> list[Teacher]:
+    def _configured(self, names: tuple[str, ...]) -> list[Teacher]:
         return [self._teachers[name] for name in names if name in self._teachers]
 
     def _out(self, plan: ActivePlan, teacher: Teacher) -> bool:
-        return bool(teacher.parked) or teacher.retired or self._spent_out(plan, teacher)
+        return bool(teacher.health.parked) or teacher.health.disabled or self._spent_out(plan, teacher)
 
     def _why(self, teacher: Teacher) -> str:
-        if teacher.parked:
+        if teacher.health.parked:
             return "is parked"
-        return "is gone" if teacher.retired else "has used up its budget"
+        return "is no longer configured" if teacher.health.disabled else "has used up its budget"

@@ -1,8 +1,8 @@
-"""A sample on its way: its plan, its conversation so far and its next attempt.
+"""A job: a claimed sample with its plan, its conversation so far and its next attempt.
 
-Several samples of one question whose first turn is one request (`per_request`) are a group: one job
-leads, the others are its `siblings`, and only the leader is queued. After the answer each goes its own way.
-Invariant: of a group all have an attempt, or none has.
+Several samples of one question that share one first request (`per_request`) form a group: one job
+leads, the others are its `siblings`, and only the leader is queued. After the answer each continues alone.
+Invariant: all jobs of a group have an attempt, or none has.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ class Job:
     replicate: int
     teacher: str
     conversation: Conversation
-    attempt: OpenAttempt | None = None  # on disk, and not sent yet
-    attempts: int = 0  # used up, of the teacher's max_attempts
+    attempt: OpenAttempt | None = None  # on disk, not sent yet
+    attempts: int = 0  # counted against the teacher's max_attempts
     unknowns: int = 0  # sent without an answer
     siblings: list[Job] = field(default_factory=list)
-    """Samples of the same question that the next request is for too."""
+    """Samples of the same question that share the next request."""
     _estimated: tuple[int, int] | None = None  # turn, tokens
 
     @property
     def members(self) -> list[Job]:
-        """All whose next turn is this request, the leader first."""
+        """All jobs that share the next request, the leader first."""
         return [self, *self.siblings] if self.siblings else [self]
 
     @property
     def request(self) -> Request:
-        """What to ask next."""
+        """The next request."""
         request = self.conversation.request
         assert request is not None, "a job whose conversation has finished is not queued"
         seed = self.plan.config.seed
@@ -70,20 +70,20 @@ class Job:
         return price.bound(bound_tokens(self.prompt_tokens), self.output_tokens)
 
     def apart(self) -> list[Job]:
-        """The group's members, each by itself from now on."""
+        """Splits the group; returns its members."""
         members = self.members
         self.siblings = []
         return members
 
 
 def together(jobs: Sequence[Job]) -> Job:
-    """One group of jobs that each stood by itself; returns its leader."""
+    """Makes a group of single jobs; returns its leader."""
     leader, *leader.siblings = jobs
     return leader
 
 
 def groups_of(jobs: Iterable[Job]) -> list[Job]:
-    """Jobs before their first turn, in groups of one question as large as their plan asks for; others as they are."""
+    """Groups jobs before their first turn by question, up to their plan's `per_request`; others stay single."""
     found: list[Job] = []
     for job in jobs:
         last = found[-1] if found else None

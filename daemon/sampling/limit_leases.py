@@ -1,11 +1,11 @@
-"""Shares each key's limits with the other daemons of this machine, through small files in a folder of the user's own.
+"""Shares each key's limits with the other daemons on this machine, through small files in a folder of the user.
 
-One file for each key, address and model, named by a salted hash: neither the file nor its name tells the key. Twice a
-second each key takes its turn at the table in it (`shares.py`), under a lock, in a thread; between turns nothing is
-read, so a request costs nothing more. A process that is gone is seen at the next turn, by its process id and start
-time; the kernel lets go of its lock.
+There is one file per key, address and model, named by a salted hash: neither the file nor its name reveals the key.
+Twice a second each key renews its lease in the file's table (`lease_table.py`), under a lock, in a thread; requests
+read nothing. A process that is gone is noticed at the next renewal, by its process id and start
+time; the kernel releases its lock.
 
-Invariant: whatever is wrong with the folder, the daemon goes on, as if it were alone; a person is told once.
+Invariant: if the folder cannot be used, the daemon continues as if it were alone, and reports this once.
 """
 
 from __future__ import annotations
@@ -30,33 +30,34 @@ from anyio.abc import TaskStatus
 from daemon.events import Bus, Noted
 from daemon.host.clock import Clock
 from daemon.host.processes import is_alive, start_time
-from daemon.limits.lease_table import Member, Part, Table
-from daemon.sampling.key_workers import KeyWorkers
+from daemon.limits.lease_table import Lease, LeaseTable, Member
 from daemon.sampling.teacher import Teacher
+from daemon.sampling.transport import KeyTransport
 
 T = TypeVar("T")
 
 TURN_S = 0.5
 HUNG_S = 5.0
-"""A file system that does not answer within this time is done without, for good."""
+"""A file system that does not answer within this time is not used again."""
 LOCK_TRIES, LOCK_S = 20, 0.005
-"""The lock is held for some ten microseconds; who does not get it keeps what it has until its next turn."""
+"""The lock is held for about ten microseconds; a key that does not get it keeps its lease until its next turn."""
 MOST = 1 << 20
 OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 @dataclass(slots=True)
-class Seat:
-    """A key at its table."""
+class LeaseHolder:
+    """A key with its lease."""
 
-    workers: KeyWorkers
+    teacher: Teacher
+    key: KeyTransport
     path: Path
     member: Member
-    part: Part = field(default_factory=lambda: Part({}, 0.0, 0))
+    lease: Lease = field(default_factory=lambda: Lease({}, 0.0, 0))
 
 
 class LimitLeases:
-    """Takes the turns of all keys. It owns neither teachers nor keys."""
+    """Renews the leases of all keys; owns neither teachers nor keys."""
 
     def __init__(
         self, setting: bool | str, *, home: Path, teachers: Sequence[Teacher], clock: Clock, bus: Bus
@@ -65,10 +66,10 @@ class LimitLeases:
 
         Args:
             setting: `[daemon] shared_limits`.
-            home: where a relative path starts.
-            teachers: the teachers, as they come and go; built-in ones are this process's own.
-            clock: a monotonic clock that is one for all processes of the machine.
-            bus: hears when limits are not shared.
+            home: the folder of relative paths.
+            teachers: the teachers, as they come and go; built-in ones are not shared.
+            clock: a monotonic clock that all processes of the machine share.
+            bus: gets an event if limits are not shared.
         """
         self._setting = setting
         self._home = home
@@ -76,14 +77,14 @@ class LimitLeases:
         self._clock = clock
         self._bus = bus
         self._folder: Folder | None = None
-        self._told = False
+        self._reported = False
         self._hung = False
-        self._seats: dict[int, Seat] = {}
+        self._holders: dict[int, LeaseHolder] = {}
         pid = os.getpid()
         self._me = (pid, start_time(pid) or 0.0, _space())
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Takes a turn twice a second until cancelled; the first one before it is ready. Then it leaves."""
+        """Renews all leases twice a second until cancelled, the first time before it is ready; then gives them back."""
         if self._setting is False:
             task_status.started()
             return
@@ -96,99 +97,101 @@ class LimitLeases:
         finally:
             if not self._hung:
                 with suppress(OSError):
-                    self._leave(list(self._seats.values()))
+                    self._leave(list(self._holders.values()))
 
     async def turn(self) -> None:
-        """One turn of every key."""
+        """Renews the lease of every key."""
         now = self._clock.monotonic()
         try:
             if self._folder is None:
-                self._folder = await self._aside(partial(Folder.open, folder_of(self._setting, self._home)))
-            seats, left = self._seated(self._folder, now)
-            await self._aside(partial(self._take, seats, left, now))
+                self._folder = await self._in_thread(
+                    partial(Folder.open, folder_of(self._setting, self._home))
+                )
+            holders, left = self._gather(self._folder, now)
+            await self._in_thread(partial(self._take, holders, left, now))
         except OSError as error:
             self._alone(now, error)
             return
-        for seat in seats:
-            self._apply(seat, now)
+        for holder in holders:
+            self._apply(holder, now)
 
-    async def _aside(self, work: Callable[[], T]) -> T:
+    async def _in_thread(self, work: Callable[[], T]) -> T:
         """Runs it in a thread.
 
         Raises:
-            OSError: it failed, or did not come back.
+            OSError: it failed, or did not return in time.
         """
         with anyio.move_on_after(HUNG_S):
             return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
         self._hung = True
-        raise TimeoutError(0, "it does not answer")
+        raise TimeoutError(0, "no answer")
 
-    def _seated(self, folder: Folder, now: float) -> tuple[list[Seat], list[Seat]]:
-        """The seats of all keys with what they need now, and those of keys that are gone or have another key."""
-        before, self._seats = self._seats, {}
+    def _gather(self, folder: Folder, now: float) -> tuple[list[LeaseHolder], list[LeaseHolder]]:
+        """All lease holders with their present needs, and those of keys that are gone or were replaced."""
+        before, self._holders = self._holders, {}
         for teacher in self._teachers:
             if teacher.config.builtin:
                 continue
-            for workers in teacher.key_workers:
-                path = folder.file(teacher, workers)
-                seat = before.get(id(workers))
-                if seat is None or seat.path != path or seat.workers is not workers:
+            for key in teacher.transport.keys:
+                path = folder.file(teacher, key)
+                holder = before.get(id(key))
+                if holder is None or holder.path != path or holder.key is not key:
                     pid, started, space = self._me
                     name = f"{pid}.{secrets.token_hex(6)}"
-                    seat = Seat(workers, path, Member(name, pid, started, space))
+                    holder = LeaseHolder(teacher, key, path, Member(name, pid, started, space))
                 else:
-                    del before[id(workers)]
-                seat.member.needs = workers.limits.needs(now)
-                seat.member.pause_until = max(0.0, workers.limits.pause_until)
-                self._seats[id(workers)] = seat
-        return list(self._seats.values()), list(before.values())
+                    del before[id(key)]
+                holder.member.needs = key.limits.needs(now)
+                holder.member.pause_until = max(0.0, key.limits.pause_until)
+                self._holders[id(key)] = holder
+        return list(self._holders.values()), list(before.values())
 
-    def _take(self, seats: list[Seat], left: list[Seat], now: float) -> None:
-        """The turns, in a thread."""
-        for seat in seats:
-            with locked(seat.path) as file:
+    def _take(self, holders: list[LeaseHolder], left: list[LeaseHolder], now: float) -> None:
+        """Renews and gives back leases, in a thread."""
+        for holder in holders:
+            with locked(holder.path) as file:
                 if file is not None:
-                    table = Table.read(_read(file), _boot())
-                    seat.part = table.turn(seat.member, now, _is_there)
+                    table = LeaseTable.read(_read(file), _boot())
+                    holder.lease = table.turn(holder.member, now, _is_there)
                     _write(file, table.write(_boot()))
         self._leave(left)
 
-    def _leave(self, seats: list[Seat]) -> None:
-        """Gives the parts of these keys back; the last one at a table takes the file away."""
+    def _leave(self, holders: list[LeaseHolder]) -> None:
+        """Gives leases back; the last holder removes the file."""
         now = self._clock.monotonic()
-        for seat in seats:
-            with locked(seat.path) as file:
+        for holder in holders:
+            with locked(holder.path) as file:
                 if file is None:
                     continue
-                table = Table.read(_read(file), _boot())
-                table.leave(seat.member.name, now)
+                table = LeaseTable.read(_read(file), _boot())
+                table.leave(holder.member.name, now)
                 if table.members or table.pause_until > now:
                     _write(file, table.write(_boot()))
                 else:
-                    seat.path.unlink(missing_ok=True)
+                    holder.path.unlink(missing_ok=True)
 
-    def _apply(self, seat: Seat, now: float) -> None:
-        limits, part = seat.workers.limits, seat.part
-        limits.grant(now, part.granted, part.others_until, part.others)
-        seat.workers.teacher.changed.notify()
+    def _apply(self, holder: LeaseHolder, now: float) -> None:
+        limits, lease = holder.key.limits, holder.lease
+        limits.grant(now, lease.granted, lease.others_until, lease.others)
+        holder.teacher.changed.notify()
 
     def _alone(self, now: float, error: OSError) -> None:
-        for seat in self._seats.values():
-            seat.part = Part({}, 0.0, 0)
-            self._apply(seat, now)
-        if not self._told:
-            self._told = True
+        for holder in self._holders.values():
+            holder.lease = Lease({}, 0.0, 0)
+            self._apply(holder, now)
+        if not self._reported:
+            self._reported = True
             where = error.filename or folder_of(self._setting, self._home)
             self._bus.emit(
                 Noted(
-                    what=f"limits are not shared with other daemons of this machine: {where}: {error.strerror or error}"
-                    " ([daemon] shared_limits names another folder, or false)"
+                    what=f"rate limits are not shared with other daemons on this machine: {where}: {error.strerror or error}"
+                    " (set [daemon] shared_limits to another folder, or to false)"
                 )
             )
 
 
 class Folder:
-    """Where the tables are: of this user alone."""
+    """The folder of the lease tables, owned by this user alone."""
 
     def __init__(self, path: Path, salt: bytes) -> None:
         self.path = path
@@ -196,10 +199,10 @@ class Folder:
 
     @classmethod
     def open(cls, path: Path) -> Folder:
-        """Makes it where it is not there.
+        """Opens the folder; creates it if it does not exist.
 
         Raises:
-            OSError: it cannot be made or written, or others may write to it.
+            OSError: it cannot be created or written, or others may write to it.
         """
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = path.stat()
@@ -214,16 +217,16 @@ class Folder:
                 os.pwrite(file, salt, 0)
         return cls(path, salt)
 
-    def file(self, teacher: Teacher, workers: KeyWorkers) -> Path:
-        """The table of a key: of its key, its server and its model."""
+    def file(self, teacher: Teacher, key: KeyTransport) -> Path:
+        """The file of a key's lease table, named by its secret, server and model."""
         url = urlsplit(teacher.config.base_url)
-        secret = workers.key.secret.get_secret_value() if workers.key.secret is not None else ""
+        secret = key.key.secret.get_secret_value() if key.key.secret is not None else ""
         what = "\n".join((f"{url.scheme}://{url.netloc}".lower(), teacher.config.model, secret))
         return self.path / hashlib.blake2b(what.encode(), key=self._salt, digest_size=16).hexdigest()
 
 
 def folder_of(setting: bool | str, home: Path) -> Path:
-    """The folder that `[daemon] shared_limits` means: the one named, or one in the user's runtime or cache folder."""
+    """The folder of `[daemon] shared_limits`: the one named, or one in the user's runtime or cache folder."""
     if isinstance(setting, str):
         return home / Path(setting).expanduser()
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
@@ -235,7 +238,7 @@ def folder_of(setting: bool | str, home: Path) -> Path:
 
 @contextmanager
 def locked(path: Path) -> Iterator[int | None]:
-    """An open file, locked for this process; None where another one held the lock all the time.
+    """An open file, locked for this process; None if another process held the lock all the time.
 
     Raises:
         OSError: it cannot be opened.
@@ -244,7 +247,7 @@ def locked(path: Path) -> Iterator[int | None]:
         file = os.open(path, OPEN, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(file).st_nlink:  # else its last member took it away just now
+            if os.fstat(file).st_nlink:  # else its last holder has just removed it
                 yield file
                 return
         except BlockingIOError:
@@ -265,7 +268,7 @@ def _write(file: int, text: str) -> None:
 
 
 def _is_there(member: Member) -> bool:
-    """Whether a member's process is alive; one that cannot be looked at (in another container) is, until it is stale."""
+    """Whether a member's process is alive; one in another container counts as alive until it is stale."""
     seen = member.space == _space() and member.started > 0
     return not seen or is_alive(member.pid, member.started)
 
@@ -279,7 +282,7 @@ def _space() -> str:
 
 @lru_cache(maxsize=1)
 def _boot() -> str:
-    """This start of the machine: the monotonic clock begins anew with it."""
+    """An id of this start of the machine, at which the monotonic clock began."""
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return ""

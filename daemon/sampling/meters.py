@@ -1,15 +1,15 @@
-"""Counters over the last minute, in whole seconds of a monotonic clock. Pure."""
+"""Counters over the last minute, by whole seconds of a monotonic clock. Pure."""
 
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 
 SECONDS = 60
 
 
 class Meter:
-    """Adds up amounts by second; knows the last `SECONDS` whole ones."""
+    """Adds up amounts by second, and keeps the last `SECONDS` whole seconds."""
 
     def __init__(self, now: float) -> None:
         self._second = int(now)
@@ -23,12 +23,12 @@ class Meter:
         self._current += amount
 
     def series(self, now: float) -> list[float]:
-        """Amounts of the past seconds, oldest first, without the one that is still going on."""
+        """Amounts of the past seconds, oldest first, without the current one."""
         self._roll(now)
         return list(self._past)
 
     def total(self, now: float) -> float:
-        """Sum over the last minute; the second that is leaving it counts by what is left of it."""
+        """Sum over the last minute; the oldest second counts by the part of it that is left."""
         self._roll(now)
         leaving = self._past[0] * (now % 1) if len(self._past) == SECONDS else 0.0
         return sum(self._past) + self._current - leaving
@@ -39,7 +39,7 @@ class Meter:
         return sum(recent) / len(recent) if recent else 0.0
 
     def per_minute(self, now: float) -> float:
-        """The last minute's amount, extrapolated while the meter is younger than that."""
+        """The last minute's amount, extrapolated while the meter is younger than a minute."""
         age = min(SECONDS, max(1.0, now - self._started))
         return self.total(now) * SECONDS / age
 
@@ -68,3 +68,17 @@ class Latencies:
             return None
         ordered = sorted(self._values)
         return ordered[min(len(ordered) - 1, max(0, math.ceil(share * len(ordered)) - 1))]
+
+
+class TeacherMeters:
+    """What a teacher did in the last minute."""
+
+    def __init__(self, now: float) -> None:
+        self.requests = Meter(now)
+        self.tokens = Meter(now)
+        self.answers = Meter(now)
+        self.limited = Meter(now)
+        self.retries = Meter(now)
+        self.latencies = Latencies()
+        self.errors: Counter[str] = Counter()
+        self.caps: deque[int] = deque(maxlen=60)

@@ -1,6 +1,9 @@
-"""How a sample ends: stored with its verdict, or given up with its reason; the same however it was asked."""
+"""How attempts and samples end: stored with a verdict, or given up with a reason; the same for every transport."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -11,16 +14,17 @@ from daemon.sampling.teacher import Teacher
 from engine.grading import GRADER_VERSIONS, grade, in_worker
 from engine.strategies import Finished
 from engine.teachers.failures import Failure
-from engine.teachers.messages import Completion
+from engine.teachers.messages import Completion, Usage
+from state.claims import OpenAttempt
 from state.enums import Outcome, SampleState
 from state.logprobs import Packed, packed
-from state.outcomes import SampleEnd, Verdict
+from state.outcomes import AttemptResult, SampleEnd, Verdict
 
 MOST_UNKNOWN = 3
-"""Attempts of a sample that may end without an answer before it is given up: each may have been billed."""
+"""Attempts of a sample without an answer before it is given up: each may have been billed."""
 
 OUTAGE_S = 7200.0
-"""A teacher may fail altogether for so long before that costs samples: they wait for it."""
+"""How long a teacher may fail altogether before its samples are given up."""
 
 GRADE_ON_LOOP = 20_000
 """Characters up to which grading stays on the event loop."""
@@ -54,20 +58,20 @@ async def ended(job: Job, finished: Finished) -> SampleEnd:
 
 
 def given_up(job: Job, teacher: Teacher, failure: Failure, counts: bool, now: float) -> str:
-    """Why a sample is given up; empty when it is tried again, as after every failure that is not its own."""
+    """Why a sample is given up; empty if it is tried again, as after every failure that is not its own."""
     if failure.kind == "permanent":
         return failure.reason
-    if failure.kind == "transient" and teacher.breaker.open and now - teacher.breaker.since < OUTAGE_S:
-        return ""  # nobody is answered: that is not the sample's fault
+    if failure.kind == "transient" and teacher.health.failing_since(now, OUTAGE_S):
+        return ""  # no sample is answered: this one is not at fault
     if counts and job.attempts >= teacher.config.max_attempts:
         return f"{job.attempts} attempts failed; the last: {failure.reason}"
     if failure.kind == "ambiguous" and job.unknowns >= MOST_UNKNOWN:
-        return f"{job.unknowns} attempts were sent and brought no answer; the last: {failure.reason}"
+        return f"{job.unknowns} requests got no answer; the last: {failure.reason}"
     return ""
 
 
 async def judge(answer: str, gold: str, answer_format: str, question: str) -> Verdict:
-    """The careful grader's verdict, off the event loop where the text is long or another process is asked."""
+    """The careful grader's verdict, off the event loop if the text is long or another process is asked."""
 
     def verdict() -> Verdict:
         found = grade(answer, gold, answer_format, question=question, grader=GRADER)
@@ -101,3 +105,56 @@ def _waiting_threads() -> anyio.CapacityLimiter:
         limiter = anyio.CapacityLimiter(WAITING_THREADS)
         _WAITING_THREADS.set(limiter)
         return limiter
+
+
+class InFlightRequest:
+    """A request with everything that is on disk for it: its jobs, the leader first, and their attempts in the same order.
+
+    Made when the request is about to be sent, or is released unsent. From then on its jobs have no attempt; the
+    stored attempts are ended through here, even after the jobs were split.
+    """
+
+    __slots__ = ("attempts", "job", "members", "teacher")
+
+    def __init__(self, job: Job, teacher: Teacher, attempts: list[OpenAttempt]) -> None:
+        self.job = job
+        self.teacher = teacher
+        self.members = job.members
+        self.attempts = attempts
+        for member in self.members:
+            member.attempt = None
+
+    def result(self, index: int, outcome: Outcome, reason: str | None, **more: Any) -> AttemptResult:
+        """The result of the attempt at `index`."""
+        member, attempt = self.members[index], self.attempts[index]
+        return AttemptResult(
+            attempt_id=attempt.id,
+            sample_id=member.sample_id,
+            plan_id=member.plan.id,
+            teacher_id=self.teacher.id,
+            outcome=outcome,
+            reserved_micros=attempt.reserved_micros,
+            reason=reason,
+            leader=index == 0,
+            **more,
+        )
+
+
+def usages_of(completions: Sequence[Completion], wanted: int) -> list[Usage]:
+    """The usage of each of `wanted` completions; further ones were paid for too, and count with the first."""
+    usages = [completion.usage for completion in completions]
+    return [total([usages[0], *usages[wanted:]]), *usages[1:wanted]]
+
+
+def total(usages: Sequence[Usage]) -> Usage:
+    """The sum of the usage of several parts of one answer."""
+    if len(usages) == 1:
+        return usages[0]
+    return Usage(
+        prompt_tokens=sum(usage.prompt_tokens for usage in usages),
+        completion_tokens=sum(usage.completion_tokens for usage in usages),
+        cached_tokens=sum(usage.cached_tokens for usage in usages),
+        cache_write_tokens=sum(usage.cache_write_tokens for usage in usages),
+        reasoning_tokens=sum(usage.reasoning_tokens for usage in usages),
+        estimated=usages[0].estimated,
+    )

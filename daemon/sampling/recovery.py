@@ -1,4 +1,4 @@
-"""Work an earlier daemon left: samples between two turns, and samples without a verdict."""
+"""Resumes the work of earlier daemons: open samples, and stored samples without a verdict."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from state.writer import Writer
 
 PAGE = 1000
 
-Aside = Callable[..., Awaitable[Any]]
-"""Runs a function that blocks, with its arguments, where it holds nobody up."""
+RunBlocking = Callable[..., Awaitable[Any]]
+"""Runs a function that blocks, with its arguments, outside the event loop."""
 
 
 def open_jobs(
     database: Path, plan: ActivePlan, dialects: Mapping[int, str]
 ) -> tuple[list[tuple[Job, int]], int]:
-    """Open samples of a plan as jobs, with their teacher's id; answered turns are replayed, not paid again.
+    """Open samples of a plan as jobs, with their teacher's id; answered turns are replayed, not paid for again.
 
-    `dialects` gives each teacher's dialect by id, of those that are configured.
+    `dialects` gives the dialect of each configured teacher by its id.
 
     Returns:
-        The jobs, and how many samples are left as they are because no dialect reads what they have.
+        The jobs, and how many samples stay open because no dialect can read their answers.
     """
     jobs: list[tuple[Job, int]] = []
     unreadable = 0
@@ -61,28 +61,31 @@ def open_jobs(
 
 
 async def take_up(
-    database: Path, scheduler: Scheduler, plans: Iterable[ActivePlan], aside: Aside = anyio.to_thread.run_sync
+    database: Path,
+    scheduler: Scheduler,
+    plans: Iterable[ActivePlan],
+    run_blocking: RunBlocking = anyio.to_thread.run_sync,
 ) -> list[str]:
-    """Open samples of an earlier daemon come first; `aside` runs the reads.
+    """Queues the open samples of earlier daemons.
 
     Returns:
-        What a person must know: of which plan how many wait, because what was received cannot be read.
+        Notes for the user about samples that stay open because their answers cannot be read.
     """
     notes: list[str] = []
     dialects: dict[int, str] = {teacher.id: teacher.config.dialect for teacher in scheduler.teachers}
     names = {teacher.id: teacher.name for teacher in scheduler.teachers}
     for plan in plans:
-        jobs, unreadable = await aside(open_jobs, database, plan, dialects)
+        jobs, unreadable = await run_blocking(open_jobs, database, plan, dialects)
         if unreadable:
             notes.append(
-                f"plan {plan.config.name}, task {plan.task}: {unreadable} begun samples are left as they are, since what"
-                " they received is read by no dialect of this version; nothing is asked again for them"
+                f"plan {plan.config.name}, task {plan.task}: {unreadable:,} started samples stay open: this version cannot"
+                " read the answers they received, and does not pay for them again"
             )
-        plan.open += len(jobs)
+        plan.state.claimed(len(jobs))
         for job, teacher_id in jobs:
             name = names.get(teacher_id, "")
-            # A begun sample stays with who began it; a fresh one of a fallback is its teachers' again.
-            stays = plan.everyone if job.conversation.turn else plan.teachers
+            # A started sample stays with its teacher; a fresh one of a fallback returns to the plan's teachers.
+            stays = plan.all_teachers if job.conversation.turn else plan.teachers
             job.teacher = name if name in stays else plan.teachers[0]
         for job in groups_of(job for job, _ in jobs):
             scheduler.deliver(job)
@@ -92,10 +95,10 @@ async def take_up(
 def replay(
     job: Job, sample: ClaimedSample, turns: list[tuple[bytes, int]], dialects: Mapping[int, str]
 ) -> None:
-    """Answers the job's conversation with the turns that were received; a batch's rows are read in any dialect.
+    """Replays received turns in a job's conversation; rows of a batch are read in any dialect.
 
     Raises:
-        MalformedAnswer: no dialect reads one of them.
+        MalformedAnswer: no dialect can read one of them.
     """
     for raw, choice in turns:
         body = body_of(decode_json(zlib.decompress(raw)))
@@ -105,8 +108,8 @@ def replay(
 def _read(body: object, choice: int, request: Request, known: str) -> Completion:
     """One choice of a stored body.
 
-    Who sent it may go by another name by now, or speak another dialect under the old one: then the body tells
-    which it was in, since each refuses those of the others.
+    The teacher may have another name or dialect by now. Then every dialect is tried: each rejects the bodies of
+    the others.
     """
     names = [known, *(name for name in DIALECTS if name != known)] if known else list(DIALECTS)
     for name in names:
@@ -114,11 +117,11 @@ def _read(body: object, choice: int, request: Request, known: str) -> Completion
             return dialect(name).parse(body, request)[choice]
         except (MalformedAnswer, IndexError):
             continue
-    raise MalformedAnswer("a stored answer is read by no dialect")
+    raise MalformedAnswer("no dialect can read a stored answer")
 
 
 async def grade_missing(database: Path, writer: Writer, plans: list[ActivePlan]) -> int:
-    """Grades stored samples that have no verdict (or none any more); returns how many there were."""
+    """Grades stored samples without a verdict; returns how many there were."""
     graded = 0
     for plan in plans:
         after = 0

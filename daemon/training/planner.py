@@ -139,7 +139,7 @@ class Planner:
         with closing(open_reader(self._config.database)) as connection:
             return latest_run(connection, *scope.key, stock.fingerprint)
 
-    def _on_event(self, event: events.Happened) -> None:
+    def _on_event(self, event: events.Event) -> None:
         if isinstance(event, events.SampleStored | events.SampleFailed):
             self._dirty = True
         elif isinstance(event, events.PlanCompleted):

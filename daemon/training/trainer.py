@@ -20,8 +20,7 @@ from anyio.abc import TaskStatus
 from daemon import events
 from daemon.host.clock import Clock
 from daemon.host.notify import Notifier
-from daemon.host.oom import killed_for_memory
-from daemon.host.processes import is_alive, start_time
+from daemon.host.processes import is_alive, killed_for_memory, start_time
 from daemon.training.devices import Device
 from daemon.training.placement import free_devices, named_devices, spawn, training_now
 from daemon.training.progress_reader import follow, last_ending, read_predictions, tail

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,9 +12,13 @@ from typing import Any, cast
 import anyio
 import anyio.lowlevel
 
-from daemon.catalog.plan_fingerprint import plan_fingerprint
-from daemon.events import Bus, Happened
-from daemon.sampling.plans import ActivePlan
+from daemon.events import Bus, Event
+from daemon.host.clock import SystemClock
+from daemon.sampling.budget import Budget
+from daemon.sampling.context import Context
+from daemon.sampling.key_workers import RequestTransport
+from daemon.sampling.plan_state import PlanState
+from daemon.sampling.plans import ActivePlan, plan_fingerprint
 from daemon.sampling.teacher import Teacher
 from engine.config import Config, PlanConfig, TeacherConfig
 from engine.teachers.client import TeacherClient
@@ -43,10 +48,10 @@ class Heard:
 
     def __init__(self) -> None:
         self.bus = Bus()
-        self.events: list[Happened] = []
+        self.events: list[Event] = []
         self.bus.listen(self.events.append)
 
-    def of(self, kind: type[Happened]) -> list[Any]:
+    def of(self, kind: type[Event]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
 
 
@@ -61,10 +66,32 @@ def teacher_config(**settings: Any) -> TeacherConfig:
     return TeacherConfig.model_validate({"builtin": True, "model": "m", **settings})
 
 
+def asked_by_requests(
+    config: TeacherConfig, *, teacher_id: int = 1, name: str = "a", clock: Any = None, run: Any = None
+) -> Teacher:
+    """A teacher without keys and without a client, whose keys call `run` with each job."""
+    clock = clock or Clock(0.0)
+    transport = RequestTransport(cast(TeacherClient, None), clock, run)
+    return Teacher(teacher_id, name, config, transport, clock.monotonic())
+
+
 def teacher_of(world: World, name: str = "a", **settings: Any) -> Teacher:
     """A teacher without keys, so without a client: it wants four jobs in its queue."""
-    config = teacher_config(**settings)
-    return Teacher(world.teachers[name], name, config, cast(TeacherClient, None), 0.0)
+    return asked_by_requests(teacher_config(**settings), teacher_id=world.teachers[name], name=name)
+
+
+def context_of(
+    world: World, writer: Writer, *, budget: Budget | None = None, bus: Bus | None = None, clock: Any = None
+) -> Context:
+    """A daemon session on the world's database."""
+    return Context(
+        session_id=world.boot,
+        writer=writer,
+        budget=budget or Budget(None),
+        bus=bus or Bus(),
+        clock=clock or SystemClock(),
+        rng=random.Random(1),
+    )
 
 
 def active_plan(
@@ -119,7 +146,7 @@ def active_plan(
             teachers=teachers,
             wanted=plan.wanted,
             longest=20,
-            exhausted=over(opened, plan),
+            state=PlanState(exhausted=over(opened, plan)),
             fallbacks=fallbacks,
         )
 

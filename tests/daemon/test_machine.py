@@ -113,7 +113,7 @@ def test_few_open_files_cut_the_connections_and_nothing_else(tmp_path: Path) -> 
             finally:
                 process.kill()
                 process.wait()
-        assert "concurrency = 300 is cut to 24" in (tmp_path / "output.txt").read_text()
+        assert "concurrency = 300 is limited to 24" in (tmp_path / "output.txt").read_text()
         assert count(tmp_path, "attempt", "outcome <> 'ok'") == 0
         assert check_promise(tmp_path, school.ledger())["unknown"] == 0
 

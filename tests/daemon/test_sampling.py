@@ -28,7 +28,7 @@ def test_every_sample_is_asked_for_once_and_stored(tmp_path: Path) -> None:
         ("teacher", 6, 6, 6),
     ]
     assert count(tmp_path, "grade") == 66
-    assert "nothing is left to do" in output
+    assert "all work is done" in output
 
 
 def test_one_turn_with_the_chat_strategy_over_the_completions_dialect(tmp_path: Path) -> None:

@@ -10,15 +10,13 @@ import pytest
 
 from daemon import work as module
 from daemon.events import PlanCompleted, TargetMissed
-from daemon.host.clock import SystemClock
-from daemon.sampling.budget import Ledger
 from daemon.sampling.cost_bounds import job_of
+from daemon.sampling.job_queue import RetryQueue
 from daemon.sampling.plans import ActivePlan
-from daemon.sampling.retry_queue import RetryQueue
 from daemon.sampling.scheduler import Scheduler
 from daemon.sampling.teacher import Teacher
 from daemon.work import Work
-from tests.daemon.parts import Clock, Heard, active_plan, config_of, teacher_of, until, writing
+from tests.daemon.parts import Clock, Heard, active_plan, config_of, context_of, teacher_of, until, writing
 from tests.state.world import World, make
 
 pytestmark = pytest.mark.anyio
@@ -63,22 +61,14 @@ async def working(
     monkeypatch.setattr(module, "LOOK_S", 0.002)
     heard, part = Heard(), Part()
     async with writing(world) as writer:
-        scheduler = Scheduler(
-            boot_id=world.boot,
-            writer=writer,
-            ledger=Ledger(None),
-            bus=heard.bus,
-            clock=SystemClock(),
-            teachers=teachers,
-            plans=plans,
-        )
+        context = context_of(world, writer, bus=heard.bus)
+        scheduler = Scheduler(context, teachers=teachers, plans=plans)
         retry_queue = RetryQueue(Clock(), scheduler.deliver)
         work = Work(
             config_of(world.path.parent),
-            bus=heard.bus,
+            context,
             scheduler=scheduler,
             retry_queue=retry_queue,
-            clock=SystemClock(),
             planner=part,
             trainer=part,
         )
@@ -87,13 +77,15 @@ async def working(
 
 def job(world: World, plan: ActivePlan) -> Any:
     (sample,) = world.claim(plan.id, 1).samples
-    plan.open += 1
+    plan.state.claimed(1)
     return job_of(sample, plan)
 
 
 def finish(*plans: ActivePlan) -> None:
     for plan in plans:
-        plan.exhausted, plan.open, plan.completed = True, 0, True
+        plan.state.settled(exhausted=True)
+        plan.state.ended(plan.open)
+        plan.state.complete()
 
 
 async def test_it_is_idle_when_every_part_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,22 +106,24 @@ async def test_what_only_a_person_can_mend_is_said(world: World, monkeypatch: py
     teacher = teacher_of(world)
     async with working(world, [plan], [teacher], monkeypatch) as bench:
         assert bench.work.troubles() == []
-        teacher.parked = "key refused (401)"
+        teacher.health.park("key refused (401)")
         assert await bench.idle()
         assert bench.work.troubles() == ["teacher a is parked: key refused (401)"]
-        teacher.parked, teacher.paused = "", True
+        teacher.health.unpark()
+        teacher.health.pause()
         assert await bench.idle()
         assert bench.work.troubles() == ["teacher a is paused"]
-        teacher.paused, plan.paused = False, True
+        teacher.health.pause(False)
+        plan.state.pause()
         assert await bench.idle()
         assert bench.work.troubles() == ["task t is paused"]
-        plan.paused = False
+        plan.state.pause(False)
         bench.scheduler.budget_policy.short[plan.id] = "the plan's budget"
         assert await bench.idle()
         assert bench.work.troubles() == ["the plan's budget is used up"]
-        teacher.push(job(world, plan))
+        teacher.queue.push(job(world, plan))
         assert not await bench.idle()  # paid for and ready: only a pause of the teacher's holds it up
-        teacher.pop()
+        teacher.queue.pop()
         finish(plan)
         assert bench.work.troubles() == []
 
@@ -141,13 +135,13 @@ async def test_a_plan_whose_rest_waits_for_a_parked_teacher_keeps_nobody_waiting
     teachers = [teacher_of(world, "a"), teacher_of(world, "b")]
     async with working(world, [plan], teachers, monkeypatch) as bench:
         begun, other = job(world, plan), job(world, plan)
-        teachers[0].push(begun)
-        teachers[0].parked = "key refused"
-        plan.exhausted = True
-        teachers[1].push(other)
+        teachers[0].queue.push(begun)
+        teachers[0].health.park("key refused")
+        plan.state.settled(exhausted=True)
+        teachers[1].queue.push(other)
         assert not await bench.idle()  # the other teacher has one to send
-        teachers[1].pop()
-        plan.open -= 1
+        teachers[1].queue.pop()
+        plan.state.ended()
         assert await bench.idle()
         assert bench.work.troubles() == ["teacher a is parked: key refused"]
 
@@ -159,11 +153,11 @@ async def test_a_plan_is_told_complete_once_and_with_its_counts(
     finish(done)
     async with working(world, [done, open_], [teacher_of(world)], monkeypatch) as bench:
         async with anyio.create_task_group() as group:
-            group.start_soon(bench.work.tell_completions)
+            group.start_soon(bench.work.report_completions)
             await anyio.wait_all_tasks_blocked()
             found = world.claim(open_.id, 4)
             world.store(found, correct=False)
-            open_.exhausted = True
+            open_.state.settled(exhausted=True)
             await until(lambda: bench.heard.of(PlanCompleted))
             group.cancel_scope.cancel()
     (event,) = bench.heard.of(PlanCompleted)
@@ -176,10 +170,10 @@ async def test_a_plan_that_waits_for_a_verdict_in_another_plans_hand_keeps_nobod
     plan = active_plan(world, stop_after_correct=1)
     async with working(world, [plan], [teacher_of(world)], monkeypatch) as bench:
         assert not await bench.idle()
-        plan.unsettled = False
-        plan.waiting = True
+        plan.state.asked()
+        plan.state.answered(exhausted=False, waiting=True, shared=False)
         assert await bench.idle()
-        plan.unsettled = True  # the verdict came: it may be done, which the scheduler sees
+        plan.state.verdict_came()  # the verdict came: it may be done, which the scheduler sees
         assert not await bench.idle()
 
 
@@ -191,11 +185,12 @@ async def test_a_plan_by_need_that_comes_after_another_waits_for_it_and_keeps_no
     plan.needs = first.id
     teachers = [teacher_of(world, "a"), teacher_of(world, "b")]
     async with working(world, [first, plan], teachers, monkeypatch) as bench:
-        teachers[0].parked = "key refused"
-        assert plan.unsettled
+        teachers[0].health.park("key refused")
+        assert plan.state.unsettled
         assert await bench.idle()  # its own teacher could work, and the first plan's cannot
         finish(first)
-        first.exhausted, first.completed = True, True
+        first.state.settled(exhausted=True)
+        first.state.complete()
         assert not await bench.idle()
 
 
@@ -205,9 +200,9 @@ async def test_a_plan_with_a_fallback_goes_on_while_its_teacher_is_parked(
     plan = active_plan(world, fallbacks=("b",))
     teachers = [teacher_of(world, "a"), teacher_of(world, "b")]
     async with working(world, [plan], teachers, monkeypatch) as bench:
-        teachers[0].parked = "key refused"
+        teachers[0].health.park("key refused")
         assert not await bench.idle()
-        teachers[1].parked = "no money"
+        teachers[1].health.park("no money")
         assert await bench.idle()
         assert bench.work.troubles() == [
             "teacher a is parked: key refused",
@@ -221,12 +216,14 @@ async def test_a_target_that_was_missed_is_told(world: World, monkeypatch: pytes
         active_plan(world, "made", temperature=0.1),
     )
     world.store(world.claim(missed.id, 8))
-    missed.exhausted = made.exhausted = False
+    for plan in (missed, made):
+        plan.state.settled(exhausted=False)
     async with working(world, [missed, made], [], monkeypatch) as bench, anyio.create_task_group() as group:
-        group.start_soon(bench.work.tell_completions)
+        group.start_soon(bench.work.report_completions)
         await anyio.sleep(0.01)
-        missed.exhausted = made.exhausted = True
+        for plan in (missed, made):
+            plan.state.settled(exhausted=True)
         await until(lambda: len(bench.heard.of(PlanCompleted)) == 2)
         group.cancel_scope.cancel()
     (event,) = bench.heard.of(TargetMissed)
-    assert event.message().startswith("plan missed on t has 8 of the 9 correct rationales asked for, and may")
+    assert event.message().startswith("plan missed on t reached 8 of 9 correct rationales and may")

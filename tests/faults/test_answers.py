@@ -109,7 +109,7 @@ def bad(what: str, raw: bytes | dict[str, Any] | Behaviour, **headers: str) -> C
 
 def lost(what: str, does: Behaviour) -> Case:
     """One question's answers never come; each may have been billed, so three are tried."""
-    why = f"3 attempts were sent and brought no answer; the last: {what}"
+    why = f"3 requests got no answer; the last: {what}"
     return Case(on("two", does), stored=3, failed=1, why=why, settings="timeout_seconds = 0.5")
 
 
@@ -129,7 +129,7 @@ CASES: dict[str, Case] = {
         refuses(429, RATE, Retry_After="1e308"),
         stored=0,
         state="limited",
-        reason="told to wait; asked again in 59m",
+        reason="asked to wait; next request in 59m",
         holds=lambda asked: len(asked) == 1,
     ),
     "quota": parked(
@@ -356,7 +356,7 @@ def test_usage_that_cannot_be_is_estimated_and_one_that_is_large_ends_at_the_cap
     for name in ("usage-missing", "usage-negative", "usage-absurd"):
         assert of_plan(night, name, "a.estimated, a.prompt_tokens < 200") == [(1, 1)] * 4
     assert of_plan(night, "usage-large", "a.outcome") == [("ok",), *[("released",)] * 3]
-    used_up = "the teacher's budget (teachers.usage-large.budget_usd) is used up: no new request is sent"
+    used_up = "the teacher's budget (teachers.usage-large.budget_usd) is used up: no new requests are sent"
     assert used_up in night.output
     assert "budget" not in night.teacher("good")["reason"]
 
@@ -378,7 +378,7 @@ def test_a_person_is_told_in_status_and_log(night: Night) -> None:
         assert f"{name} is parked: {EVERY[name].reason}" in night.output
     for name in ("no-server", "no-name"):
         assert f"! teacher {name} is failing: {EVERY[name].reason}" in night.screen
-        assert f"{name} fails again and again: {EVERY[name].reason}" in night.output
+        assert f"{name} keeps failing: {EVERY[name].reason}" in night.output
     assert KEY not in night.screen + night.output
     assert "Traceback" not in night.output
 

@@ -54,7 +54,7 @@ def test_a_name_that_is_not_found_for_a_while_costs_nothing(tmp_path: Path) -> N
     configure(tmp_path, "http://api.no-such-host.invalid/v1", train=4, teacher="concurrency = 2")
     said = "the name 'api.no-such-host.invalid' could not be looked up"
     with daemon(tmp_path) as running:
-        wait_until("it is told", lambda: f"school fails again and again: {said}" in running.output())
+        wait_until("it is told", lambda: f"school keeps failing: {said}" in running.output())
         seen = wait_until("status tells it", lambda: (now := shown(tmp_path))["state"] == "cooling" and now)
         assert seen["reason"] == said
         running.terminate()

@@ -95,7 +95,7 @@ def test_a_student_that_comes_by_sighup_is_trained_and_nothing_holds_a_key(tmp_p
             environment = Path(f"/proc/{pid}/environ").read_bytes()
             arguments = Path(f"/proc/{running.process.pid}/cmdline").read_bytes()
             wait_until("it is trained", lambda: count(tmp_path, "run", "state = 'done'"))
-            assert "configuration read again: students.cot (new)" in running.output()
+            assert "configuration reloaded: students.cot (new)" in running.output()
             running.terminate()
             assert running.wait() == 130, running.output()
         assert {asked.key for asked in served.asked} == set(KEYS.values()), "the keys were not used"

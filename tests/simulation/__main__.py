@@ -18,14 +18,14 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from tests.simulation.simulation import Simulation, Told
+from tests.simulation.simulation import Simulation, SimulationResult
 
 MEMORY = Path("/dev/shm")
 TELL_EACH = 500
 SAME = "the same seed is the same story"
 
 
-def run_seed(seed: int) -> Told | str:
+def run_seed(seed: int) -> SimulationResult | str:
     """What one seed was, or the traceback of what did not hold."""
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         try:
@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     started = time.monotonic()
     failed: list[tuple[int, str]] = []
-    told: list[Told] = []
+    told: list[SimulationResult] = []
     seeds = range(options.first, options.first + options.seeds, options.step)
     gc.collect()
     gc.freeze()  # each seed clears up after itself: not through all that was imported

@@ -92,7 +92,7 @@ class Entry:
 
 
 @dataclass
-class School:
+class FaultServer:
     """One teacher; `send` is what `TeacherClient.send` is."""
 
     name: str

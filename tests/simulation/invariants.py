@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from daemon.pipeline import Pipeline
-from daemon.sampling.budget import Ledger, micros
+from daemon.sampling.budget import Budget, micros
 from engine.config import Config
 from state.database import open_reader
 from state.sqlite import Connection
-from tests.simulation.fault_server import AMBIGUOUS, BURNS, PERMANENT, WINDOW_S, School
+from tests.simulation.fault_server import AMBIGUOUS, BURNS, PERMANENT, WINDOW_S, FaultServer
 from tests.simulation.rules import Rules, check_rules
 from tests.simulation.scenario import Scenario
 from tests.state.world import World, check_counts
@@ -56,8 +56,8 @@ class Watch:
         connection: Connection,
         config: Config,
         pipeline: Pipeline,
-        ledger: Ledger,
-        schools: Mapping[str, School],
+        budget: Budget,
+        servers: Mapping[str, FaultServer],
         tally: Tally,
     ) -> None:
         self._tally = tally
@@ -65,8 +65,8 @@ class Watch:
         self._total = micros(config.daemon.budget_usd)
         self._caps = {plan.id: micros(plan.config.budget_usd) for plan in pipeline.plans}
         self._pipeline = pipeline
-        self._ledger = ledger
-        self._schools = schools
+        self._budget = budget
+        self._schools = servers
         self._base: dict[int, int] = {}
         self._largest: dict[int, int] = {}
         self._last = self._claimed()
@@ -84,7 +84,7 @@ class Watch:
         if self._total is not None:
             self._tally[BILLS] += 1
             assert spent + reserved <= self._total, f"{spent} + {reserved} is over the budget {self._total}"
-            billed = sum(entry.cost for school in self._schools.values() for entry in school.entries)
+            billed = sum(entry.cost for server in self._schools.values() for entry in server.entries)
             assert billed <= self._total, f"the teachers billed {billed} of {self._total}"
         for plan, _, _, _, plan_spent, plan_reserved in rows:
             cap = self._caps.get(plan)
@@ -105,7 +105,7 @@ class Watch:
             plan
             for plan in plans
             if not plan.exhausted
-            and not plan.paused
+            and not plan.state.paused
             and not plan.by_need
             and not plan.fallbacks
             and plan.needs is None
@@ -138,7 +138,7 @@ def check_rest(folder: Path, tally: Tally | None = None) -> None:
 
 
 def check_end(
-    folder: Path, scenario: Scenario, schools: Mapping[str, School], cut: set[int], tally: Tally
+    folder: Path, scenario: Scenario, servers: Mapping[str, FaultServer], cut: set[int], tally: Tally
 ) -> dict[str, int]:
     """When all work is done: the promise, from the teachers' own accounts."""
     with closing(open_reader(folder / "state.db")) as connection:
@@ -170,15 +170,15 @@ def check_end(
         tally[GRADED] += connection.execute("SELECT count(*) FROM sample WHERE state = 'stored'").fetchone()[
             0
         ]
-        found = _check_bills(connection, schools, cut, tally)
-        _check_tries(connection, scenario, schools, tally)
-    for name, school in schools.items():
-        _check_pace(name, school, tally)
+        found = _check_bills(connection, servers, cut, tally)
+        _check_tries(connection, scenario, servers, tally)
+    for name, server in servers.items():
+        _check_pace(name, server, tally)
     return found
 
 
 def _check_bills(
-    connection: Connection, schools: Mapping[str, School], cut: set[int], tally: Tally
+    connection: Connection, servers: Mapping[str, FaultServer], cut: set[int], tally: Tally
 ) -> dict[str, int]:
     """No answer is lost; every payment is stored, or explained by an attempt marked unknown."""
     attempts = {
@@ -189,8 +189,8 @@ def _check_bills(
         )
     }
     _check_siblings(connection)
-    entries = {entry.request_id: entry for school in schools.values() for entry in school.entries}
-    assert len(entries) == sum(len(school.entries) for school in schools.values()), "a request id came twice"
+    entries = {entry.request_id: entry for server in servers.values() for entry in server.entries}
+    assert len(entries) == sum(len(server.entries) for server in servers.values()), "a request id came twice"
     stored = unexplained = 0
     for request, entry in entries.items():
         tally[FIRST] += 1
@@ -243,10 +243,10 @@ def _check_siblings(connection: Connection) -> None:
 
 
 def _check_tries(
-    connection: Connection, scenario: Scenario, schools: Mapping[str, School], tally: Tally
+    connection: Connection, scenario: Scenario, servers: Mapping[str, FaultServer], tally: Tally
 ) -> None:
     """Attempts are used up by faults of the teacher alone; a sample fails for cause."""
-    fault = {entry.request_id: entry.fault for school in schools.values() for entry in school.entries}
+    fault = {entry.request_id: entry.fault for server in servers.values() for entry in server.entries}
     burned: dict[int, int] = defaultdict(int)
     refused: set[int] = set()
     for sample, request, outcome in connection.execute("SELECT sample_id, request_id, outcome FROM attempt"):
@@ -267,14 +267,14 @@ def _check_tries(
             assert sample in refused or attempts >= most or unknowns >= 3, f"given up for nothing: {reason}"
 
 
-def _check_pace(name: str, school: School, tally: Tally) -> None:
+def _check_pace(name: str, server: FaultServer, tally: Tally) -> None:
     """No life of the daemon asks much more in a minute than the teacher takes."""
-    limit = school.habits.requests_per_minute
+    limit = server.habits.requests_per_minute
     if limit is None:
         return
-    known = school.config.requests_per_minute == limit
+    known = server.config.requests_per_minute == limit
     key_workers: dict[tuple[int, str], list[tuple[float, int]]] = defaultdict(list)
-    for entry in school.entries:
+    for entry in server.entries:
         # A 429 of the weather is for no limit of its own: looked at again soon. Where nothing tells the limit, only what
         # the teacher counts or refuses for it can teach it.
         if entry.fault not in ("429", "429-told") if known else entry.fault in ("ok", "limit"):

@@ -57,7 +57,7 @@ class Rules:
         if not plans:
             return
         names = {teacher.id: teacher.name for teacher in self._pipeline.teachers}
-        self._out.append({teacher.name for teacher in self._pipeline.teachers if teacher.parked})
+        self._out.append({teacher.name for teacher in self._pipeline.teachers if teacher.health.parked})
         since, self._newest = self._newest, self._newest_sample()
         for plan_id, teacher in self._connection.execute(
             "SELECT s.plan_id, a.teacher_id FROM sample s JOIN attempt a ON a.sample_id = s.id WHERE s.id > ?",
@@ -66,7 +66,7 @@ class Rules:
             plan, name = plans.get(plan_id), names[teacher]
             if plan is None or name in plan.teachers:
                 continue
-            before = plan.everyone[: plan.everyone.index(name)]
+            before = plan.all_teachers[: plan.all_teachers.index(name)]
             assert any(out.issuperset(before) for out in self._out) or self._is_poor(plan, before), (
                 f"{name} took over {plan.config.name} from {before}"
             )

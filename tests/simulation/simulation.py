@@ -20,15 +20,16 @@ from typing import Any
 
 import anyio
 
-from daemon.catalog.sync import make_ledger, synchronise
+from daemon.catalog.sync import make_budget, synchronise
 from daemon.events import Bus
-from daemon.pipeline import Pipeline, make_teacher
+from daemon.pipeline import Pipeline
+from daemon.sampling.context import Context
 from daemon.work import Work
 from state.daemon_sessions import end_session
 from state.database import open_writer
 from state.sqlite import Connection
 from state.writer import Writer
-from tests.simulation.fault_server import School
+from tests.simulation.fault_server import FaultServer
 from tests.simulation.invariants import Tally, Watch, check_end, check_rest
 from tests.simulation.loop import Deadlock, VirtualLoop
 from tests.simulation.scenario import Death, Scenario
@@ -61,7 +62,7 @@ class Nothing:
 
 
 @dataclass
-class Told:
+class SimulationResult:
     """What a run was."""
 
     seed: int
@@ -101,8 +102,8 @@ class Simulation:
         self._connection: Connection | None = None
         self.watch: Watch | None = None
         config = scenario.config(folder)
-        self.schools = {
-            name: School(
+        self.servers = {
+            name: FaultServer(
                 name=name,
                 config=settings,
                 habits=scenario.habits[name],
@@ -118,7 +119,7 @@ class Simulation:
         """Virtual time, over all lives."""
         return self._loop.time() if self._loop is not None else self._now
 
-    def run(self) -> Told:
+    def run(self) -> SimulationResult:
         """To the end of all work; every invariant is checked on the way.
 
         Raises:
@@ -131,12 +132,12 @@ class Simulation:
             assert boots < MOST_BOOTS, "the daemon is started again and again and does not end its work"
             check_rest(self.folder, self._tally)
             self._now += self.rng.choice((0.1, 5.0, 600.0))
-        found = check_end(self.folder, self.scenario, self.schools, self.cut, self._tally)
-        entries = [entry for school in self.schools.values() for entry in school.entries]
+        found = check_end(self.folder, self.scenario, self.servers, self.cut, self._tally)
+        entries = [entry for server in self.servers.values() for entry in server.entries]
         faults: dict[str, int] = {}
         for entry in entries:
             faults[entry.fault] = faults.get(entry.fault, 0) + 1
-        return Told(
+        return SimulationResult(
             seed=self.scenario.seed,
             virtual_s=self._now - START,
             boots=boots + 1,
@@ -204,40 +205,36 @@ class Simulation:
         self._note(f"boot {catalog.boot.id} {catalog.boot.unknown_attempts}")
         clock, bus = LoopClock(loop), Bus()
         writer = Writer(connection, run=self._disk)
-        ledger = make_ledger(config, catalog)
+        budget = make_budget(config, catalog)
+        context = Context(
+            session_id=catalog.boot.id,
+            writer=writer,
+            budget=budget,
+            bus=bus,
+            clock=clock,
+            rng=random.Random(self.rng.random()),
+        )
         async with anyio.create_task_group() as outer:
             await outer.start(writer.serve)
             async with anyio.create_task_group() as group:
-                pipeline = Pipeline(
-                    boot_id=catalog.boot.id,
-                    writer=writer,
-                    ledger=ledger,
-                    bus=bus,
-                    clock=clock,
-                    rng=random.Random(self.rng.random()),
-                    teachers=[
-                        make_teacher(catalog.teachers[name], settings, self.schools[name], clock.monotonic())
-                        for name, settings in config.teachers.items()
-                    ],
-                    plans=catalog.plans,
-                    keys=scenario.given.keys,
-                    aside=_inline,
-                )
-                self.watch = Watch(connection, config, pipeline, ledger, self.schools, self._tally)
+                pipeline = Pipeline(context, plans=catalog.plans, run_blocking=_inline)
+                for name, settings in config.teachers.items():
+                    teacher = pipeline.make_teacher(catalog.teachers[name], settings, self.servers[name])
+                    pipeline.add_teacher(teacher, scenario.given.keys.get(name, ()))
+                self.watch = Watch(connection, config, pipeline, budget, self.servers, self._tally)
                 await pipeline.take_up(config.database)
                 for name, serve in pipeline.parts():
                     await group.start(serve, name=name)
                 work = Work(
                     config,
-                    bus=bus,
-                    clock=clock,
+                    context,
                     scheduler=pipeline.scheduler,
                     retry_queue=pipeline.retry_queue,
                     planner=Nothing(),
                     trainer=Nothing(),
-                    aside=_inline,
+                    run_blocking=_inline,
                 )
-                group.start_soon(work.tell_completions)
+                group.start_soon(work.report_completions)
                 group.start_soon(self._act, pipeline)
                 for at, length in scenario.locked:
                     group.start_soon(self._lock, config.database, START + at - loop.time(), length)
@@ -247,11 +244,11 @@ class Simulation:
                 pipeline.close()
                 drain_s = 30.0 if death is None or not death.seconds else death.drain_s
                 with anyio.move_on_after(drain_s) as drain:
-                    await pipeline.flight_ended()
+                    await pipeline.drained()
                 if drain.cancelled_caught:
                     self.cut.add(self.boot_id)
                 with anyio.CancelScope(shield=True):
-                    await pipeline.put_back()
+                    await pipeline.release_unsent()
                 group.cancel_scope.cancel()
             writer.close()
         end_session(connection, catalog.boot.id, "done" if done else "stopped")

@@ -14,7 +14,7 @@ from daemon.sampling.outcomes import OUTAGE_S
 from state.database import open_reader
 from tests.simulation.fault_server import Habits, Weather
 from tests.simulation.scenario import Scenario, task_of
-from tests.simulation.simulation import Simulation, Told
+from tests.simulation.simulation import Simulation, SimulationResult
 
 BEGINS = 0.6
 """When a fault begins, in seconds: some answers are in flight."""
@@ -66,7 +66,7 @@ def night(fault: str, seconds: float, *, questions: int = 100, **more: Any) -> S
     return dataclasses.replace(whole, **more)
 
 
-def lived(folder: Path, scenario: Scenario) -> tuple[Simulation, Told]:
+def lived(folder: Path, scenario: Scenario) -> tuple[Simulation, SimulationResult]:
     simulation = Simulation(0, folder, scenario)
     return simulation, simulation.run()
 
@@ -78,7 +78,7 @@ def rows(folder: Path, sql: str) -> list[tuple[Any, ...]]:
 
 def during(simulation: Simulation, seconds: float) -> int:
     """Requests that reached the teacher while the fault lasted."""
-    entries = simulation.schools["ada"].entries
+    entries = simulation.servers["ada"].entries
     return sum(BEGINS <= entry.at < BEGINS + seconds for entry in entries)
 
 
@@ -117,6 +117,6 @@ def test_two_hours_without_a_network_use_up_no_attempt(fault: str, tmp_path: Pat
 def test_a_database_held_for_a_minute_loses_nothing_and_stops_the_sending(tmp_path: Path) -> None:
     simulation, told = lived(tmp_path, night("", 0, locked=[(2.0, 60.0)]))
     assert told.billed == told.stored == 400 and told.unknown == 0
-    entries = simulation.schools["ada"].entries
+    entries = simulation.servers["ada"].entries
     assert sum(3.0 <= entry.at < 62.0 for entry in entries) <= 32, "it went on sending without a disk"
     assert told.virtual_s > 62

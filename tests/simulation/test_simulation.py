@@ -15,7 +15,7 @@ import pytest
 from daemon.limits.key_limits import KeyLimits
 from daemon.sampling import attempt_runner as attempt_runner
 from daemon.sampling import recovery as resuming
-from daemon.sampling.budget import Ledger
+from daemon.sampling.budget import Budget
 from daemon.sampling.fallback import FallbackPolicy
 from daemon.sampling.scheduler import Scheduler
 from state import boots, needs, outcomes, slots
@@ -92,7 +92,7 @@ def forgets_the_dead(patch: pytest.MonkeyPatch) -> None:
 
 
 def overspends(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Ledger, "room", lambda self, plan, teacher: 1e12)
+    patch.setattr(Budget, "room", lambda self, plan, teacher: 1e12)
 
 
 def favours_the_first(patch: pytest.MonkeyPatch) -> None:

@@ -116,13 +116,17 @@ def test_a_daemon_that_is_killed_is_a_banner_and_the_next_one_is_picked_up(tmp_p
             watching.until("● running")
             first.kill()
             watching.until("the daemon died")
-        for screen, words in (("2", "coin_flip"), ("6", "started \\(boot 1"), ("1", "No daemon is running")):
+        for screen, words in (
+            ("2", "coin_flip"),
+            ("6", "started \\(session 1"),
+            ("1", "No daemon is running"),
+        ):
             watching.press(screen)
             watching.until(words)
         with daemon(tmp_path):
             watching.until("● running")
             watching.press("6")
-            watching.until("started \\(boot 2")
+            watching.until("started \\(session 2")
         watching.press("q")
         assert watching.end() == 0
         left_clean(watching)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from daemon.catalog.sync import Catalog, known_tasks, make_ledger, read_input, synchronise
+from daemon.catalog.sync import Catalog, known_tasks, make_budget, read_input, synchronise
 from daemon.events import PlanSuperseded
 from engine.config import Config
 from engine.errors import ConfigError, TaskDataError
@@ -126,7 +126,7 @@ def test_a_renamed_plan_pays_for_nothing_twice(tmp_path: Path, connection: Conne
 def test_a_paused_task_stays_paused(tmp_path: Path, connection: Connection) -> None:
     start(config(tmp_path))
     switch(connection, [SwitchRequest(table="task", name="t", paused=True)])
-    assert [plan.paused for plan in start(config(tmp_path)).plans] == [True]
+    assert [plan.state.paused for plan in start(config(tmp_path)).plans] == [True]
 
 
 def test_money_that_was_spent_counts_against_every_cap_former_teachers_too(
@@ -141,11 +141,11 @@ def test_money_that_was_spent_counts_against_every_cap_former_teachers_too(
     gone = world.teacher("gone")
     connection.execute("UPDATE teacher SET spent_micros = 1000 WHERE id = ?", (gone,))
     catalog = start(made)
-    ledger = make_ledger(made, catalog)
-    assert ledger.total.used == 1170
-    assert ledger.room(plan, catalog.teachers["a"].id or 0) == 250_000 - 170
-    ledger.add_plan(plan, None, 0)
-    assert ledger.room(plan, catalog.teachers["a"].id or 0) == 500_000 - 170
+    budget = make_budget(made, catalog)
+    assert budget.total.used == 1170
+    assert budget.room(plan, catalog.teachers["a"].id or 0) == 250_000 - 170
+    budget.add_plan(plan, None, 0)
+    assert budget.room(plan, catalog.teachers["a"].id or 0) == 500_000 - 170
 
 
 @pytest.mark.parametrize(

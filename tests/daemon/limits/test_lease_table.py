@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.limits.lease_table import STALE_S, Member, Need, Table, divide, rounded
+from daemon.limits.lease_table import STALE_S, LeaseTable, Member, Need, divide, rounded
 
 
 def member(name: str, pid: int = 1) -> Member:
@@ -19,22 +19,22 @@ def there(member: Member) -> bool:
 
 
 def turn(
-    table: Table, name: str, now: float, *, hungry=True, used=0.0, total=100.0, limit="requests", **more
+    table: LeaseTable, name: str, now: float, *, bound=True, used=0.0, total=100.0, limit="requests", **more
 ):
     me = member(name)
-    me.needs = {limit: Need(total, used, hungry)}
+    me.needs = {limit: Need(total, used, bound)}
     me.pause_until = more.pop("pause_until", 0.0)
     return table.turn(me, now, more.pop("alive", there))
 
 
 def test_who_is_alone_has_everything() -> None:
-    part = turn(Table(), "a", 0.0)
+    part = turn(LeaseTable(), "a", 0.0)
     assert part.granted == {}
     assert part.others == 0
 
 
 def test_two_that_want_all_get_half_each_and_never_more_than_all_together() -> None:
-    table = Table()
+    table = LeaseTable()
     turn(table, "a", 0.0)
     assert turn(table, "b", 0.1).granted["requests"] == 0, "all of it is still in use"
     assert turn(table, "a", 0.5).granted["requests"] == pytest.approx(49.5)
@@ -42,9 +42,9 @@ def test_two_that_want_all_get_half_each_and_never_more_than_all_together() -> N
 
 
 def test_one_that_needs_little_leaves_the_rest_and_gets_it_back_within_two_turns() -> None:
-    table = Table()
+    table = LeaseTable()
     for now in (0.0, 0.5, 1.0):
-        little = turn(table, "a", now, hungry=False, used=4.0)
+        little = turn(table, "a", now, bound=False, used=4.0)
         much = turn(table, "b", now + 0.1)
     assert little.granted["requests"] == pytest.approx(6.0)
     assert much.granted["requests"] == pytest.approx(93.0)
@@ -55,7 +55,7 @@ def test_one_that_needs_little_leaves_the_rest_and_gets_it_back_within_two_turns
 
 @pytest.mark.parametrize("how", ["killed", "stopped", "left"])
 def test_the_part_of_one_that_is_gone_goes_to_the_others_at_once(how) -> None:
-    table = Table()
+    table = LeaseTable()
     for now in (0.0, 0.5, 1.0):
         turn(table, "a", now)
         turn(table, "b", now)
@@ -67,7 +67,7 @@ def test_the_part_of_one_that_is_gone_goes_to_the_others_at_once(how) -> None:
 
 
 def test_a_pause_holds_for_all_and_outlives_who_was_told() -> None:
-    table = Table()
+    table = LeaseTable()
     turn(table, "a", 0.0, pause_until=60.0)
     assert turn(table, "b", 0.1).others_until == 60.0
     assert turn(table, "a", 0.2, pause_until=60.0).others_until == 0.0, "one's own is not heard as another's"
@@ -77,7 +77,7 @@ def test_a_pause_holds_for_all_and_outlives_who_was_told() -> None:
 
 
 def test_the_least_total_that_anyone_knows_holds_for_all() -> None:
-    table = Table()
+    table = LeaseTable()
     for now in (0.0, 0.5, 1.0, 1.5, 2.0):
         turn(table, "a", now, total=100.0)
         stated = turn(table, "b", now, total=None)
@@ -87,7 +87,7 @@ def test_the_least_total_that_anyone_knows_holds_for_all() -> None:
 
 
 def test_fewer_requests_at_once_than_members_go_round() -> None:
-    table, had = Table(), set()
+    table, had = LeaseTable(), set()
     for step in range(100):
         for name in "abc":
             if turn(table, name, step / 2, total=2.0, limit="concurrency").granted.get("concurrency"):
@@ -100,7 +100,7 @@ def test_fewer_requests_at_once_than_members_go_round() -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from(["requests", "concurrency"]))
 def test_in_any_order_of_turns_the_grants_never_exceed_the_total(seed, limit) -> None:
-    chance, table, now = random.Random(seed), Table(), 0.0
+    chance, table, now = random.Random(seed), LeaseTable(), 0.0
     dead: set[str] = set()
     using: dict[str, float] = {}
     seen: dict[str, float] = {}
@@ -114,12 +114,12 @@ def test_in_any_order_of_turns_the_grants_never_exceed_the_total(seed, limit) ->
         if now - seen.setdefault(name, now) > STALE_S:
             using.pop(name, None)  # stopped for so long that its requests have ended
         seen[name] = now
-        hungry = chance.random() < 0.6
+        bound = chance.random() < 0.6
         used = using.get(name, 0.0) * chance.random()
         if limit == "concurrency":
             used = math.floor(used)
         part = turn(
-            table, name, now, hungry=hungry, used=used, limit=limit, alive=lambda each: each.name not in dead
+            table, name, now, bound=bound, used=used, limit=limit, alive=lambda each: each.name not in dead
         )
         using[name] = part.granted.get(limit, 100.0)
         live = [each for each in table.members.values() if each.name not in dead]
@@ -148,14 +148,14 @@ def test_whole_parts_add_up(total, members, step) -> None:
     "text", ["", "{", "[]", "null", '{"boot": "x"}', "[" * 100_000, '{"boot": "b", "members": 3}']
 )
 def test_a_table_that_cannot_be_read_is_an_empty_one(text) -> None:
-    assert Table.read(text, "b").members == {}
+    assert LeaseTable.read(text, "b").members == {}
 
 
 def test_a_table_is_read_as_it_was_written_and_not_over_a_restart_of_the_machine() -> None:
-    table = Table()
+    table = LeaseTable()
     turn(table, "a", 0.0, pause_until=9.0)
     turn(table, "b", 0.1)
     table.leave("a", 0.2)
-    again = Table.read(table.write("boot 1") + "   \n", "boot 1")
+    again = LeaseTable.read(table.write("boot 1") + "   \n", "boot 1")
     assert (again.members, again.pause_until) == (table.members, 9.0)
-    assert Table.read(table.write("boot 1"), "boot 2").members == {}
+    assert LeaseTable.read(table.write("boot 1"), "boot 2").members == {}

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -13,21 +12,22 @@ import pytest
 
 from daemon.events import SampleFailed, SampleStored, TeacherCooling, TeacherRecovered
 from daemon.limits.key_limits import KeyLimits
-from daemon.sampling.attempt_runner import PERMANENT_PARKS, AttemptRunner
-from daemon.sampling.budget import Ledger
+from daemon.sampling.attempt_runner import AttemptRunner
+from daemon.sampling.budget import Budget
 from daemon.sampling.cost_bounds import job_of
+from daemon.sampling.health import PERMANENT_PARKS
+from daemon.sampling.job_queue import RetryQueue
 from daemon.sampling.jobs import Job
 from daemon.sampling.key_workers import KeyWorkers
 from daemon.sampling.outcomes import MOST_UNKNOWN, OUTAGE_S, WAITING_THREADS, judge
 from daemon.sampling.plans import ActivePlan
-from daemon.sampling.retry_queue import RetryQueue
 from daemon.sampling.teacher import Teacher
 from engine.grading import Verdict
-from engine.teachers.client import Answer, TeacherClient
+from engine.teachers.client import Answer
 from engine.teachers.failures import Failure
 from engine.teachers.keys import TeacherKey
 from engine.teachers.messages import Completion, Usage
-from tests.daemon.parts import Clock, Heard, active_plan, teacher_of, writing
+from tests.daemon.parts import Clock, Heard, active_plan, context_of, teacher_of, writing
 from tests.state.world import World, check_counts, make
 
 pytestmark = pytest.mark.anyio
@@ -91,19 +91,19 @@ class Bench:
             attempt_runner,
         )
         self.line = Line(world)
-        teacher.client = cast(TeacherClient, self.line)
+        teacher.transport.connect(self.line, None)
         self.clock = Clock()
         self.heard = Heard()
         self.delayed: list[Job] = []
         self.poor: list[Job] = []
         self.parked: list[Teacher] = []
-        self.ledger = Ledger(None)
+        self.budget = Budget(None)
 
     def job(self, cost: int = 1000) -> Job:
         """A claimed sample, its money reserved as the scheduler does it."""
         (sample,) = self.world.claim(self.plan.id, 1, cost=cost).samples
-        self.plan.open += 1
-        self.ledger.reserve(self.plan.id, self.teacher.id, cost)
+        self.plan.state.claimed(1)
+        self.budget.reserve(self.plan.id, self.teacher.id, cost)
         job = job_of(sample, self.plan)
         job.teacher = self.teacher.name
         return job
@@ -122,30 +122,23 @@ async def carrying(world: World, **settings: Any) -> AsyncIterator[Bench]:
     teacher = teacher_of(world, usd_per_million_input=1.0, usd_per_million_output=2.0, **settings)
     async with writing(world) as writer:
         bench = Bench(world, plan, teacher, cast(KeyWorkers, None), cast(AttemptRunner, None))
-        bench.ledger.add_teacher(teacher.id, None, 0)
-        bench.ledger.add_plan(plan.id, None, 0)
+        bench.budget.add_teacher(teacher.id, None, 0)
+        bench.budget.add_plan(plan.id, None, 0)
         retry_queue = RetryQueue(bench.clock, bench.delayed.append)
+        context = context_of(world, writer, budget=bench.budget, bus=bench.heard.bus, clock=bench.clock)
         bench.attempt_runner = AttemptRunner(
-            boot_id=world.boot,
-            writer=writer,
-            ledger=bench.ledger,
-            bus=bench.heard.bus,
-            clock=bench.clock,
-            rng=random.Random(1),
+            context,
             retry_queue=retry_queue,
             out_of_money=bench.poor.append,
             parked=bench.parked.append,
         )
         limits = KeyLimits(bench.clock.monotonic())
-        bench.workers = KeyWorkers(
-            teacher, TeacherKey("", None), limits, bench.clock, bench.attempt_runner.run
-        )
-        teacher.key_workers = [bench.workers]
+        bench.workers = cast(KeyWorkers, teacher.transport.add_key(teacher, TeacherKey("", None), limits))
         yield bench
         assert limits.in_flight == 0
     check_counts(world)
     spent, reserved = world.row("SELECT sum(spent_micros), sum(reserved_micros) FROM plan")
-    assert bench.ledger.total.used == spent + reserved
+    assert bench.budget.total.used == spent + reserved
 
 
 async def test_two_turns_are_two_attempts_and_one_sample(world: World) -> None:
@@ -170,7 +163,7 @@ async def test_limits_and_parks_use_up_nothing(world: World) -> None:
         await bench.run(job, failure("parked", status=401))
         assert (job.attempts, job.unknowns) == (0, 0)
         assert bench.parked == [bench.teacher]
-        assert bench.teacher.parked == "a parked failure"
+        assert bench.teacher.health.parked == "a parked failure"
         assert bench.teacher.queued == 6
         assert bench.heard.of(SampleFailed) == []
     assert world.row("SELECT state, attempts, cost_micros FROM sample") == ("open", 0, 0)
@@ -203,7 +196,7 @@ async def test_without_open_files_there_are_fewer_at_once_and_nothing_is_held_ag
         for _ in range(30):
             await bench.run(job, failure("transient", reached=False, scope="concurrency"))
         assert limits.cap <= 9, "no fewer at once"
-        assert not bench.teacher.breaker.open and bench.teacher.failing == "" and job.attempts == 0
+        assert not bench.teacher.health.cooling and bench.teacher.health.failing == "" and job.attempts == 0
         for other in others:
             limits.released(other)
     assert world.row("SELECT DISTINCT state, attempts, cost_micros FROM sample") == ("open", 0, 0)
@@ -213,7 +206,7 @@ async def test_while_nobody_is_answered_no_sample_is_given_up(world: World) -> N
     async with carrying(world, max_attempts=2) as bench:
         job = bench.job()
         for _ in range(12):
-            bench.teacher.breaker.failed(bench.clock.monotonic())
+            bench.teacher.health.failed("why", bench.clock.monotonic())
         for _ in range(6):
             await bench.run(job, failure("transient", status=503))
         assert (job.attempts, bench.plan.open) == (6, 1)
@@ -226,7 +219,7 @@ async def test_while_nobody_is_answered_no_sample_is_given_up(world: World) -> N
 async def test_a_passed_cap_holds_back_what_was_claimed_ahead(world: World) -> None:
     async with carrying(world) as bench:
         job = bench.job()
-        bench.ledger.total.cap = bench.ledger.total.used - 1
+        bench.budget.total.cap = bench.budget.total.used - 1
         await bench.attempt_runner.run(
             job, bench.workers, bench.workers.limits.take(bench.clock.monotonic(), 10)
         )
@@ -240,7 +233,7 @@ async def test_a_teacher_that_fails_and_recovers_is_told_of(world: World) -> Non
         for _ in range(10):
             await bench.run(job, failure("transient", status=502))
         (cooling,) = bench.heard.of(TeacherCooling)
-        assert cooling.message().startswith("a fails again and again: a transient failure. It is asked by")
+        assert cooling.message().startswith("a keeps failing: a transient failure. One request at a time")
         assert bench.teacher.heartbeat(bench.clock.monotonic()).reason == "a transient failure"
         await bench.run(job, answer("yes"))
         (recovered,) = bench.heard.of(TeacherRecovered)
@@ -257,7 +250,7 @@ async def test_what_may_have_been_billed_is_spent_and_tried_three_times(world: W
         assert bench.plan.open == 0
     state, unknowns, reason = world.row("SELECT state, unknowns, reason FROM sample")
     assert (state, unknowns) == ("failed", 3)
-    assert "brought no answer" in reason
+    assert "requests got no answer" in reason
 
 
 async def test_a_sample_that_was_cut_off_often_is_not_given_up_for_anothers_fault(world: World) -> None:
@@ -278,7 +271,7 @@ async def test_a_refused_request_fails_its_sample_and_many_in_a_row_park_the_tea
             if number == 0:
                 assert world.row("SELECT state, reason FROM sample") == ("failed", "a permanent failure")
         assert bench.parked == [bench.teacher]
-        assert "20 requests in a row were refused" in bench.teacher.parked
+        assert "20 requests in a row were refused" in bench.teacher.health.parked
 
 
 async def test_an_answer_between_two_refusals_starts_the_count_anew(world: World) -> None:
@@ -294,7 +287,7 @@ async def test_without_money_for_its_next_turn_a_job_waits(world: World) -> None
     async with carrying(world) as bench:
         job = bench.job()
         await bench.run(job, answer("because"))
-        bench.ledger.total.cap = bench.ledger.total.used
+        bench.budget.total.cap = bench.budget.total.used
         bench.line.results = [answer("never asked for")]
         await bench.attempt_runner.run(
             job, bench.workers, bench.workers.limits.take(bench.clock.monotonic(), 10)
@@ -322,7 +315,7 @@ async def test_an_attempt_that_is_not_going_to_be_sent_gives_its_money_back(worl
         job = bench.job()
         await bench.attempt_runner.release(job, bench.teacher)
         await bench.attempt_runner.release(job, bench.teacher)  # nothing is left to take back
-        assert bench.ledger.total.used == 0
+        assert bench.budget.total.used == 0
         await bench.run(job, answer("because"))  # a new attempt of its own
     assert world.rows("SELECT outcome FROM attempt ORDER BY id") == [("released",), ("ok",)]
 

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.sampling.budget import Ledger, Price, micros
+from daemon.sampling.budget import Budget, Price, micros
 
 
-def ledger(
+def budget(
     total: int | None = None, teacher: int | None = None, plan: int | None = None, used: int = 0
-) -> Ledger:
-    found = Ledger(total, used)
+) -> Budget:
+    found = Budget(total, used)
     found.add_teacher(1, teacher, used)
     found.add_plan(1, plan, used)
     return found
@@ -73,7 +73,7 @@ def test_dollars_become_micro_dollars() -> None:
     ],
 )
 def test_the_smallest_cap_binds_to_the_micro_dollar(caps: dict[str, int], said: str) -> None:
-    found = ledger(**caps)
+    found = budget(**caps)
     assert found.room(1, 1) == 10
     assert not found.reserve(1, 1, 11)
     assert found.total.used == 0
@@ -87,14 +87,14 @@ def test_the_smallest_cap_binds_to_the_micro_dollar(caps: dict[str, int], said: 
 
 
 def test_without_caps_there_is_always_room() -> None:
-    found = ledger()
+    found = budget()
     assert found.room(1, 1) == math.inf
     assert found.reserve(1, 1, 10**15)
 
 
 def test_what_was_spent_before_this_start_counts() -> None:
-    assert ledger(total=100, used=95).room(1, 1) == 5
-    assert not ledger(total=100, used=101).reserve(1, 1, 1)
+    assert budget(total=100, used=95).room(1, 1) == 5
+    assert not budget(total=100, used=101).reserve(1, 1, 1)
 
 
 @given(
@@ -106,7 +106,7 @@ def test_what_was_spent_before_this_start_counts() -> None:
 )
 def test_no_cap_is_ever_passed_in_any_order(caps, steps) -> None:
     total, *others = caps
-    found = Ledger(total)
+    found = Budget(total)
     for key in (0, 1):
         found.add_teacher(key, others[key], 0)
         found.add_plan(key, others[2 + key], 0)

@@ -67,4 +67,4 @@ usd_per_million_output = 0.60
     assert query(tmp_path, "SELECT DISTINCT t.name FROM sample s JOIN teacher t ON t.id = s.teacher_id") == [
         ("school",)
     ]
-    assert code == 0 and "nothing is left to do" in output  # all was sampled: no job failed
+    assert code == 0 and "all work is done" in output  # all was sampled: no job failed

@@ -12,12 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.events import AskedOneByOne, SampleFailed, SampleStored
-from daemon.sampling.attempt_runner import PERMANENT_PARKS
 from daemon.sampling.budget import Price
 from daemon.sampling.cost_bounds import job_of
+from daemon.sampling.health import GROUPS_IN_VAIN, PERMANENT_PARKS
 from daemon.sampling.jobs import Job, groups_of, together
 from daemon.sampling.recovery import open_jobs
-from daemon.sampling.teacher import GROUPS_IN_VAIN
 from engine.teachers.client import Answer
 from engine.teachers.dialects import dialect
 from engine.teachers.messages import Completion, Usage
@@ -41,11 +40,11 @@ def group(bench: Bench, size: int = 3, *, cost: int = 1000, further: int = 100) 
         bench.plan = active_plan(
             bench.world, f"g{size}", rationales=12, per_request=size, temperature=size / 8
         )
-        bench.ledger.add_plan(bench.plan.id, None, 0)
+        bench.budget.add_plan(bench.plan.id, None, 0)
     plan = bench.plan
     found = bench.world.claim(plan.id, size, cost=cost, further=further).samples
-    plan.open += len(found)
-    bench.ledger.reserve(plan.id, bench.teacher.id, cost + further * (size - 1))
+    plan.state.claimed(len(found))
+    bench.budget.reserve(plan.id, bench.teacher.id, cost + further * (size - 1))
     job = together([job_of(sample, plan) for sample in found])
     for member in job.members:
         member.teacher = bench.teacher.name
@@ -75,7 +74,7 @@ def brought(*texts: str, prompt: int = 100, completion: int = 50, raw: bytes = b
 
 def taken(bench: Bench) -> list[Job]:
     """The jobs that wait at the teacher, taken out."""
-    return bench.teacher.take_out(lambda job: True)
+    return bench.teacher.queue.take_out(lambda job: True)
 
 
 async def test_one_prompt_brings_several_rationales_and_each_goes_on_by_itself(world: World) -> None:
@@ -131,11 +130,11 @@ async def test_choices_beyond_those_asked_for_are_paid_for_with_the_first(world:
 async def test_a_teacher_that_gives_one_is_asked_one_by_one_after_a_while(world: World) -> None:
     async with carrying(world) as bench:
         for number in range(GROUPS_IN_VAIN):
-            assert not bench.teacher.one_by_one
+            assert not bench.teacher.groups.one_by_one
             await bench.run(group(bench), brought("One.", raw=b"%d" % number))
         (event,) = bench.heard.of(AskedOneByOne)
         assert "the answer had 1 of 3 choices" in event.message()
-        assert bench.teacher.one_by_one
+        assert bench.teacher.groups.one_by_one
         last = [job for job in taken(bench) if job.sample_id in (8, 9)]
         assert [len(job.members) for job in last] == [1, 1], "what was missing is asked for one by one"
     assert world.row("SELECT count(*) FROM sample WHERE state = 'failed'") == (0,)
@@ -145,7 +144,7 @@ async def test_a_group_that_brings_some_starts_the_count_anew(world: World) -> N
     async with carrying(world) as bench:
         for texts in (("a",), ("a",), ("a", "b"), ("a",), ("a",)):
             await bench.run(group(bench), brought(*texts))
-        assert not bench.teacher.one_by_one
+        assert not bench.teacher.groups.one_by_one
 
 
 async def test_a_refused_group_is_asked_for_one_by_one_before_anyone_fails(world: World) -> None:
@@ -156,7 +155,7 @@ async def test_a_refused_group_is_asked_for_one_by_one_before_anyone_fails(world
         assert bench.heard.of(SampleFailed) == []
         await bench.run(singles[0], failure("permanent", status=400))
         assert len(bench.heard.of(SampleFailed)) == 1
-        assert bench.teacher.permanent_in_a_row == 1 < PERMANENT_PARKS
+        assert bench.teacher.health.permanent_in_a_row == 1 < PERMANENT_PARKS
     assert world.rows("SELECT outcome, cost_micros FROM attempt ORDER BY id")[:3] == [("permanent", 0)] * 3
 
 
@@ -215,12 +214,12 @@ async def test_without_money_for_the_whole_group_it_waits_together(world: World)
     async with carrying(world) as bench:
         job = group(bench)
         await bench.attempt_runner.release(job, bench.teacher)
-        bench.ledger.cap_plan(bench.plan.id, 10)
+        bench.budget.cap_plan(bench.plan.id, 10)
         await bench.attempt_runner.run(
             job, bench.workers, bench.workers.limits.take(bench.clock.monotonic(), 10)
         )
         assert bench.poor == [job] and len(job.members) == 3
-        bench.ledger.cap_plan(bench.plan.id, None)
+        bench.budget.cap_plan(bench.plan.id, None)
         await bench.run(job, brought("a", "b", "c"))
     reserved = world.rows("SELECT reserved_micros FROM attempt WHERE outcome = 'ok' ORDER BY id")
     assert reserved[1:] == [(2 * 256,)] * 2, "each rationale but the first reserves its own tokens"
@@ -274,7 +273,7 @@ async def test_a_seed_is_sent_once_for_a_group(world: World) -> None:
 
 
 def test_completions_carry_what_they_used() -> None:
-    from daemon.sampling.in_flight import usages_of
+    from daemon.sampling.outcomes import usages_of
 
     def used(*numbers: int) -> Completion:
         return Completion(text="", usage=Usage(prompt_tokens=numbers[0], completion_tokens=numbers[1]))

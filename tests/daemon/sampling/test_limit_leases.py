@@ -5,7 +5,6 @@ import os
 import stat
 import time
 from pathlib import Path
-from typing import cast
 
 import anyio
 import pytest
@@ -13,29 +12,27 @@ from pydantic import SecretStr
 
 from daemon.events import Noted
 from daemon.limits.key_limits import KeyLimits
-from daemon.sampling.key_workers import KeyWorkers
 from daemon.sampling.limit_leases import LimitLeases, folder_of
 from daemon.sampling.teacher import Teacher
-from engine.teachers.client import TeacherClient
 from engine.teachers.keys import TeacherKey
 from state.database import now_ms
-from tests.daemon.parts import Clock, Heard, teacher_config
+from tests.daemon.parts import Clock, Heard, asked_by_requests, teacher_config
 from tests.daemon.site import configure, count, daemon, query, teacher, wait_until
 
 KEY = "sk-canary-1"
 
 
-def a_desk(clock: Clock, *keys: str, **settings: object) -> Teacher:
+def runtime_teacher(clock: Clock, *keys: str, **settings: object) -> Teacher:
     config = teacher_config(builtin=False, base_url="https://api.example/v1", **settings)
-    runtime = Teacher(1, "a", config, cast(TeacherClient, None), clock.now)
+
+    async def run(*_: object) -> None: ...
+
+    runtime = asked_by_requests(config, clock=clock, run=run)
     for key in keys:
         limits = KeyLimits(
             clock.now, requests_per_minute=config.requests_per_minute, concurrency=config.concurrency
         )
-
-        async def run(*_: object) -> None: ...
-
-        runtime.key_workers.append(KeyWorkers(runtime, TeacherKey("K", SecretStr(key)), limits, clock, run))
+        runtime.transport.add_key(runtime, TeacherKey("K", SecretStr(key)), limits)
     return runtime
 
 
@@ -44,19 +41,21 @@ def sharing(folder: Path, clock: Clock, heard: Heard, *teachers: Teacher) -> Lim
 
 
 @pytest.mark.anyio
-async def test_lanes_with_one_key_share_and_the_files_tell_no_key(tmp_path) -> None:
+async def test_keys_with_one_key_share_and_the_files_tell_no_key(tmp_path) -> None:
     clock, heard = Clock(time.monotonic()), Heard()
-    first = a_desk(clock, KEY, requests_per_minute=600)
-    second = a_desk(clock, KEY, "sk-other", requests_per_minute=600)
+    first = runtime_teacher(clock, KEY, requests_per_minute=600)
+    second = runtime_teacher(clock, KEY, "sk-other", requests_per_minute=600)
     one, two = sharing(tmp_path / "s", clock, heard, first), sharing(tmp_path / "s", clock, heard, second)
     for _ in range(3):
         for each in (one, two):
             await each.turn()
             for runtime in (first, second):
-                for workers in runtime.key_workers:
+                for workers in runtime.transport.keys:
                     workers.limits.ready_at(clock.now, 1)
                     workers.limits.rates.requests.bound_at = clock.now
-    rates = [workers.limits.rates.requests.rate for workers in (*first.key_workers, *second.key_workers)]
+    rates = [
+        workers.limits.rates.requests.rate for workers in (*first.transport.keys, *second.transport.keys)
+    ]
     assert rates == [pytest.approx(4.95), pytest.approx(4.95), 10]
     assert first.heartbeat(clock.now).shared_with == 1
     files = list((tmp_path / "s").iterdir())
@@ -64,10 +63,10 @@ async def test_lanes_with_one_key_share_and_the_files_tell_no_key(tmp_path) -> N
     for path in files:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert b"canary" not in path.read_bytes() + path.name.encode()
-    del second.key_workers[:]
+    del second.transport.keys[:]
     await two.turn()
     await one.turn()
-    assert first.key_workers[0].limits.rates.requests.rate == 10, "what left is given back"
+    assert first.transport.keys[0].limits.rates.requests.rate == 10, "what left is given back"
     assert len(list((tmp_path / "s").iterdir())) == 2, "the last one takes the file away"
     assert heard.events == []
 
@@ -82,11 +81,11 @@ async def test_a_folder_that_cannot_be_used_is_told_once_and_stops_nothing(tmp_p
     else:
         folder.mkdir()
         folder.chmod(0o777)
-    runtime = a_desk(clock, KEY, requests_per_minute=600)
+    runtime = runtime_teacher(clock, KEY, requests_per_minute=600)
     shared = sharing(folder, clock, heard, runtime)
     await shared.turn()
     await shared.turn()
-    assert runtime.key_workers[0].limits.rates.requests.rate == 10
+    assert runtime.transport.keys[0].limits.rates.requests.rate == 10
     assert [type(event) for event in heard.events] == [Noted]
     assert str(folder) in heard.events[0].what
     assert "shared_limits" in heard.events[0].what
@@ -95,7 +94,7 @@ async def test_a_folder_that_cannot_be_used_is_told_once_and_stops_nothing(tmp_p
 @pytest.mark.anyio
 async def test_a_damaged_table_begins_anew(tmp_path) -> None:
     clock, heard = Clock(time.monotonic()), Heard()
-    runtime = a_desk(clock, KEY, requests_per_minute=600)
+    runtime = runtime_teacher(clock, KEY, requests_per_minute=600)
     shared = sharing(tmp_path / "s", clock, heard, runtime)
     await shared.turn()
     (path,) = (path for path in (tmp_path / "s").iterdir() if path.name != "salt")
@@ -108,7 +107,9 @@ async def test_a_damaged_table_begins_anew(tmp_path) -> None:
 @pytest.mark.anyio
 async def test_switched_off_nothing_is_touched(tmp_path) -> None:
     clock, heard = Clock(time.monotonic()), Heard()
-    shared = LimitLeases(False, home=tmp_path, teachers=[a_desk(clock, KEY)], clock=clock, bus=heard.bus)
+    shared = LimitLeases(
+        False, home=tmp_path, teachers=[runtime_teacher(clock, KEY)], clock=clock, bus=heard.bus
+    )
     async with anyio.create_task_group() as group:
         await group.start(shared.serve)
     assert list(tmp_path.iterdir()) == []

@@ -83,7 +83,7 @@ def test_a_key_that_is_refused_in_the_middle_wakes_by_sighup(
             wait_until("all is stored", lambda: done(tmp_path))
             output = running.output()
             assert "ada is parked: the key is refused (401): Incorrect API key provided." in output
-            assert "configuration read again: the key of ada" in output and "ada takes work again" in output
+            assert "configuration reloaded: the key of ada" in output and "ada resumed" in output
             running.terminate()
             assert running.wait() == 130
         keys = [each.key for each in served.asked]

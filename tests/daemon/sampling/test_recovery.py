@@ -6,13 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from daemon.events import Bus
-from daemon.host.clock import SystemClock
-from daemon.sampling.budget import Ledger
 from daemon.sampling.recovery import grade_missing, open_jobs, take_up
 from daemon.sampling.scheduler import Scheduler
 from state.enums import Outcome
-from tests.daemon.parts import active_plan, teacher_of, writing
+from tests.daemon.parts import active_plan, context_of, teacher_of, writing
 from tests.state.world import World, check_counts, ending, make, question_row, question_rows
 
 pytestmark = pytest.mark.anyio
@@ -80,18 +77,10 @@ async def test_a_stored_answer_that_nothing_reads_stops_no_daemon_and_is_not_pai
     world.reboot()
     teacher = teacher_of(world)
     async with writing(world) as writer:
-        scheduler = Scheduler(
-            boot_id=world.boot,
-            writer=writer,
-            ledger=Ledger(None),
-            bus=Bus(),
-            clock=SystemClock(),
-            teachers=[teacher],
-            plans=[plan],
-        )
+        scheduler = Scheduler(context_of(world, writer), teachers=[teacher], plans=[plan])
         (note,) = await take_up(world.path, scheduler, [plan])
-    assert note.startswith("plan p, task t: 1 begun samples are left as they are")
-    assert [job.sample_id for job in teacher.ready()] == [second.sample_id]
+    assert note.startswith("plan p, task t: 1 started samples stay open")
+    assert [job.sample_id for job in teacher.queue.jobs()] == [second.sample_id]
 
 
 def test_each_sample_comes_with_its_teacher(world: World) -> None:
@@ -129,14 +118,6 @@ async def test_a_begun_sample_of_a_fallback_stays_with_it_and_a_fresh_one_goes_b
     world.reboot()
     teachers = [teacher_of(world, "a"), teacher_of(world, "b")]
     async with writing(world) as writer:
-        scheduler = Scheduler(
-            boot_id=world.boot,
-            writer=writer,
-            ledger=Ledger(None),
-            bus=Bus(),
-            clock=SystemClock(),
-            teachers=teachers,
-            plans=[plan],
-        )
+        scheduler = Scheduler(context_of(world, writer), teachers=teachers, plans=[plan])
         assert await take_up(world.path, scheduler, [plan]) == []
-    assert [[job.conversation.turn for job in teacher.ready()] for teacher in teachers] == [[0], [1]]
+    assert [[job.conversation.turn for job in teacher.queue.jobs()] for teacher in teachers] == [[0], [1]]

@@ -12,12 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.events import BudgetReached, PlanFellBack, PlanReturned, SampleStored
-from daemon.host.clock import SystemClock
-from daemon.limits.key_limits import KeyLimits, Reservation
-from daemon.sampling.budget import Ledger, Price
+from daemon.limits.key_limits import KeyLimits
+from daemon.sampling.budget import Budget, Price
 from daemon.sampling.cost_bounds import bounds, job_of, start
 from daemon.sampling.jobs import Job
-from daemon.sampling.key_workers import KeyWorkers
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.scheduler import Scheduler
 from daemon.sampling.teacher import Teacher
@@ -26,7 +24,7 @@ from engine.strategies import STRATEGIES
 from engine.teachers.keys import TeacherKey
 from engine.teachers.messages import Completion, Usage
 from state.claims import ClaimedSample
-from tests.daemon.parts import Heard, active_plan, teacher_of, until, writing
+from tests.daemon.parts import Heard, active_plan, context_of, teacher_of, until, writing
 from tests.state.world import World, check_counts, make, question_rows, stored
 
 pytestmark = pytest.mark.anyio
@@ -42,10 +40,10 @@ def world(tmp_path: Path) -> Iterator[World]:
 class Bench:
     """A scheduler at work; its teachers are emptied by the test."""
 
-    def __init__(self, world: World, scheduler: Scheduler, ledger: Ledger, heard: Heard) -> None:
+    def __init__(self, world: World, scheduler: Scheduler, budget: Budget, heard: Heard) -> None:
         self.world = world
         self.scheduler = scheduler
-        self.ledger = ledger
+        self.budget = budget
         self.heard = heard
 
     async def take(self, teacher: Teacher, count: int) -> list[Job]:
@@ -55,15 +53,15 @@ class Bench:
             self.scheduler.changed.notify()
             await until(lambda: teacher.queued)
             while teacher.queued and len(jobs) < count:
-                jobs.append(teacher.pop())
+                jobs.append(teacher.queue.pop())
         return jobs
 
     def end(self, job: Job, cost: int) -> None:
         """Settles a job's only attempt, as the attempt runner does; the job has ended."""
         assert job.attempt is not None
-        job.plan.open -= 1
+        job.plan.state.ended()
         teacher = self.scheduler.teacher_of(job)
-        self.ledger.settle(job.plan.id, teacher.id, job.attempt.reserved_micros, cost)
+        self.budget.settle(job.plan.id, teacher.id, job.attempt.reserved_micros, cost)
 
     def answer(self, job: Job, *, correct: bool) -> None:
         """Stores a job's only turn, as the attempt runner does."""
@@ -73,7 +71,7 @@ class Bench:
         )
         more: dict[str, Any] = {"leader": False, "raw": None} if choice else {}
         self.world.record(stored(sample_of(job), correct=correct, teacher_id=teacher, **more))
-        job.plan.open -= 1
+        job.plan.state.ended()
         self.heard.bus.emit(SampleStored(plan=job.plan.config.name, task=job.plan.task, correct=correct))
 
 
@@ -86,24 +84,17 @@ async def claiming(
     cap: int | None = None,
     plan_caps: dict[int, int] | None = None,
 ) -> AsyncIterator[Bench]:
-    heard, ledger = Heard(), Ledger(cap)
+    heard, budget = Heard(), Budget(cap)
     for teacher in teachers:
-        ledger.add_teacher(teacher.id, None, 0)
+        budget.add_teacher(teacher.id, None, 0)
     for plan in plans:
-        ledger.add_plan(plan.id, (plan_caps or {}).get(plan.id), 0)
+        budget.add_plan(plan.id, (plan_caps or {}).get(plan.id), 0)
     async with writing(world) as writer:
-        scheduler = Scheduler(
-            boot_id=world.boot,
-            writer=writer,
-            ledger=ledger,
-            bus=heard.bus,
-            clock=SystemClock(),
-            teachers=teachers,
-            plans=plans,
-        )
+        context = context_of(world, writer, budget=budget, bus=heard.bus)
+        scheduler = Scheduler(context, teachers=teachers, plans=plans)
         async with anyio.create_task_group() as group:
             await group.start(scheduler.serve)
-            yield Bench(world, scheduler, ledger, heard)
+            yield Bench(world, scheduler, budget, heard)
             scheduler.close()
             await scheduler.closed_for_good.wait()
     check_counts(world)
@@ -147,7 +138,9 @@ async def test_no_plan_starves_whatever_the_weights_of_the_others(world: World) 
     assert given["tiny"] >= 1
 
 
-async def test_a_desk_that_runs_low_is_served_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_teacher_that_runs_low_is_served_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("daemon.sampling.scheduler.LOOK_S", 60.0)
     teacher = teacher_of(world)
     async with claiming(world, [active_plan(world)], [teacher]):
@@ -155,42 +148,36 @@ async def test_a_desk_that_runs_low_is_served_at_once(world: World, monkeypatch:
         with anyio.fail_after(10):
             while taken < 100:
                 await until(lambda: teacher.queued)
-                teacher.pop()
+                teacher.queue.pop()
                 taken += 1
 
 
-async def test_a_desk_asks_for_as_much_as_is_taken_while_a_claim_is_written(world: World) -> None:
+async def test_a_teacher_asks_for_as_much_as_is_taken_while_a_claim_is_written(world: World) -> None:
     teacher = teacher_of(world)
-    teacher.key_workers = [
-        KeyWorkers(teacher, TeacherKey("", None), KeyLimits(0.0, concurrency=100), SystemClock(), nothing)
-    ]
+    teacher.transport.add_key(teacher, TeacherKey("", None), KeyLimits(0.0, concurrency=100))
     plan = active_plan(world)
     for _ in range(1000):
-        teacher.push(job_of(a_sample(plan), plan))
-    assert teacher.stock == 50  # nothing is known: half a wave
+        teacher.queue.push(job_of(a_sample(plan), plan))
+    assert teacher.transport.target_depth(teacher) == 50  # nothing is known: half a wave
     now = 0.0
     for _ in range(40):  # 200 a second, and a claim takes 50 ms: ten meanwhile
         now += 0.1
         for _ in range(20):
-            teacher.pop()
-        teacher.claimed(now, 0.05)
-    assert teacher.stock == pytest.approx(30, abs=1)
+            teacher.queue.pop()
+        teacher.queue.claimed(now, 0.05, teacher.cap)
+    assert teacher.transport.target_depth(teacher) == pytest.approx(30, abs=1)
     for _ in range(40):
         now += 0.1
-        teacher.claimed(now, 0.05)
-    assert teacher.stock == 4
-    teacher.take_out(lambda job: True)
+        teacher.queue.claimed(now, 0.05, teacher.cap)
+    assert teacher.transport.target_depth(teacher) == 4
+    teacher.queue.take_out(lambda job: True)
     for _ in range(40):  # what runs out is too little, up to two waves
         for _ in range(50):
-            teacher.push(job_of(a_sample(plan), plan))
-            teacher.pop()
+            teacher.queue.push(job_of(a_sample(plan), plan))
+            teacher.queue.pop()
         now += 0.05
-        teacher.claimed(now, 0.05)
-    assert teacher.stock == 200
-
-
-async def nothing(job: Job, workers: KeyWorkers, reservation: Reservation) -> None:
-    raise AssertionError("no job is carried here")
+        teacher.queue.claimed(now, 0.05, teacher.cap)
+    assert teacher.transport.target_depth(teacher) == 200
 
 
 def a_sample(plan: ActivePlan, question: str = "?") -> ClaimedSample:
@@ -209,10 +196,10 @@ def a_sample(plan: ActivePlan, question: str = "?") -> ClaimedSample:
 async def test_a_plan_that_was_paused_does_not_catch_up_at_the_cost_of_others(world: World) -> None:
     plans = [active_plan(world, "one"), active_plan(world, "two", temperature=0.5)]
     teacher = teacher_of(world)
-    plans[0].paused = True
+    plans[0].state.pause()
     async with claiming(world, plans, [teacher]) as bench:
         assert set(shares(await bench.take(teacher, 100))) == {"two"}
-        plans[0].paused = False
+        plans[0].state.pause(False)
         await bench.take(teacher, 4)  # claimed before
         assert shares(await bench.take(teacher, 80)) == pytest.approx({"one": 40, "two": 40}, abs=8)
 
@@ -231,7 +218,7 @@ async def test_a_plan_without_money_holds_no_other_up(world: World) -> None:
         for job in poor:
             assert job.attempt is not None
             bench.end(job, job.attempt.reserved_micros)
-        bench.ledger.settle(plans[0].id, teacher.id, 0, 1500)  # their further turns
+        bench.budget.settle(plans[0].id, teacher.id, 0, 1500)  # their further turns
         await until(lambda: bench.heard.of(BudgetReached))
         assert [event.which for event in bench.heard.of(BudgetReached)] == ["the plan's budget"]
         assert bench.scheduler.budget_policy.spent == bench.scheduler.budget_policy.short
@@ -256,14 +243,14 @@ async def test_a_person_is_told_once_that_a_cap_is_used_up_and_again_when_it_was
                 if not teacher.queued:
                     return times
                 times += bool(bench.scheduler.budget_policy.short)
-                for job in [teacher.pop() for _ in range(teacher.queued)]:
+                for job in [teacher.queue.pop() for _ in range(teacher.queued)]:
                     bench.end(job, 30)
 
         assert await spend() > 3
         (told,) = bench.heard.of(BudgetReached)
         assert told.which == "the budget ([daemon] budget_usd)"
-        assert bench.ledger.total.reserved == 0
-        bench.ledger.total.cap = 1200
+        assert bench.budget.total.reserved == 0
+        bench.budget.total.cap = 1200
         bench.scheduler.look_again()
         await spend()
         assert len(bench.heard.of(BudgetReached)) == 2
@@ -274,7 +261,7 @@ async def test_no_fallback_is_paid_while_a_teachers_budget_is_only_reserved(worl
     teachers = [teacher_of(world, "a", **WORDS), teacher_of(world, "b", **WORDS)]
     async with claiming(world, [plan], teachers) as bench:
         first = await bench.take(teachers[0], 4)
-        bench.ledger.cap_teacher(teachers[0].id, 700)
+        bench.budget.cap_teacher(teachers[0].id, 700)
         for job in first:
             bench.end(job, 30)
         bench.scheduler.changed.notify()
@@ -283,10 +270,10 @@ async def test_no_fallback_is_paid_while_a_teachers_budget_is_only_reserved(worl
         while teachers[1].queued == 0:
             with anyio.fail_after(10):
                 await until(lambda: teachers[0].queued or teachers[1].queued)
-            for job in [teachers[0].pop() for _ in range(teachers[0].queued)]:
+            for job in [teachers[0].queue.pop() for _ in range(teachers[0].queued)]:
                 bench.end(job, 30)
             bench.scheduler.changed.notify()
-        account = bench.ledger._teachers[teachers[0].id]
+        account = bench.budget._teachers[teachers[0].id]
         assert 700 - (account.used - account.reserved) < 260, "money of the teacher was left over"
 
 
@@ -296,7 +283,7 @@ async def test_the_cap_is_never_passed_and_used_up(world: World) -> None:
     async with claiming(world, [plan], [teacher], cap=5000) as bench:
         jobs = await bench.take(teacher, 4)
         while True:
-            assert bench.ledger.total.used <= 5000
+            assert bench.budget.total.used <= 5000
             for job in jobs:
                 bench.end(job, 200)
             bench.scheduler.changed.notify()
@@ -304,8 +291,8 @@ async def test_the_cap_is_never_passed_and_used_up(world: World) -> None:
                 await until(lambda: teacher.queued)
             if not teacher.queued:
                 break
-            jobs = [teacher.pop() for _ in range(teacher.queued)]
-        assert 5000 - bench.ledger.total.used < 500, "money for a further request was left over"
+            jobs = [teacher.queue.pop() for _ in range(teacher.queued)]
+        assert 5000 - bench.budget.total.used < 500, "money for a further request was left over"
         assert plan.id in bench.scheduler.budget_policy.short
     reserved = world.row("SELECT sum(reserved_micros) FROM attempt")[0]
     assert reserved == world.row("SELECT sum(reserved_micros) FROM teacher")[0]
@@ -316,15 +303,15 @@ async def test_a_begun_job_waits_for_money_and_comes_back(world: World) -> None:
     teacher = teacher_of(world, usd_per_million_input=1.0, usd_per_million_output=1.0)
     async with claiming(world, [plan], [teacher], cap=5000) as bench:
         (job, other) = await bench.take(teacher, 2)
-        bench.ledger.reserve(plan.id, teacher.id, int(bench.ledger.room(plan.id, teacher.id)))
+        bench.budget.reserve(plan.id, teacher.id, int(bench.budget.room(plan.id, teacher.id)))
         bench.scheduler.hold_for_money(job)
         assert bench.scheduler.held_back() == [job]
         assert bench.scheduler.budget_policy.short
-        plan.exhausted = True  # no claim will say that there is money again
+        plan.state.settled(exhausted=True)  # no claim will say that there is money again
         bench.end(other, 0)
         bench.scheduler.changed.notify()
         await until(lambda: not bench.scheduler.held_back())
-        assert teacher.take_out(lambda each: each is job) == [job]
+        assert teacher.queue.take_out(lambda each: each is job) == [job]
         assert bench.scheduler.budget_policy.short == {}
 
 
@@ -333,15 +320,15 @@ async def test_a_plan_stays_short_while_one_of_its_begun_jobs_waits(world: World
     teacher = teacher_of(world, usd_per_million_input=1.0, usd_per_million_output=1.0)
     async with claiming(world, [plan], [teacher], cap=5000) as bench:
         (first, second) = await bench.take(teacher, 2)
-        plan.exhausted = True
+        plan.state.settled(exhausted=True)
         second.conversation.answer(
             Completion(text="So.", usage=Usage(prompt_tokens=9, completion_tokens=1))
         )  # its last turn is cheaper than a first one
-        cheap, dear = second.bound(teacher.price), first.bound(teacher.price)
-        bench.ledger.reserve(plan.id, teacher.id, int(bench.ledger.room(plan.id, teacher.id)))
+        cheap, dear = second.bound(teacher.tokens.price), first.bound(teacher.tokens.price)
+        bench.budget.reserve(plan.id, teacher.id, int(bench.budget.room(plan.id, teacher.id)))
         bench.scheduler.hold_for_money(first)
         bench.scheduler.hold_for_money(second)
-        bench.ledger.settle(plan.id, teacher.id, (cheap + dear) // 2, 0)
+        bench.budget.settle(plan.id, teacher.id, (cheap + dear) // 2, 0)
         bench.scheduler.changed.notify()
         await until(lambda: second not in bench.scheduler.held_back())
         assert bench.scheduler.held_back() == [first]
@@ -350,7 +337,7 @@ async def test_a_plan_stays_short_while_one_of_its_begun_jobs_waits(world: World
         )
 
 
-async def test_a_desk_claims_no_more_than_it_sends_soon(world: World) -> None:
+async def test_a_teacher_claims_no_more_than_it_sends_soon(world: World) -> None:
     plan = active_plan(world)
     teacher = teacher_of(world)
     async with claiming(world, [plan], [teacher]):
@@ -370,15 +357,15 @@ async def test_a_plan_ends_at_its_last_slot(world: World) -> None:
         assert plans[1].done
 
 
-async def test_parked_and_foreign_desks_get_nothing(world: World) -> None:
+async def test_parked_and_foreign_teachers_get_nothing(world: World) -> None:
     plan = active_plan(world)
     mine, foreign = teacher_of(world, "a"), teacher_of(world, "b")
-    mine.parked = "key refused"
+    mine.health.park("key refused")
     async with claiming(world, [plan], [mine, foreign]) as bench:
         bench.scheduler.changed.notify()
         await anyio.sleep(0.02)
         assert (mine.queued, foreign.queued) == (0, 0)
-        mine.parked = ""
+        mine.health.unpark()
         await bench.take(mine, 4)
         assert foreign.queued == 0
 
@@ -388,12 +375,12 @@ async def test_a_pause_takes_jobs_out_of_the_queues_and_its_end_brings_them_back
     teacher = teacher_of(world)
     async with claiming(world, [plan], [teacher]) as bench:
         await until(lambda: teacher.queued == 4)
-        waiting = teacher.pop()  # for its next try
-        plan.paused = True
+        waiting = teacher.queue.pop()  # for its next try
+        plan.state.pause()
         bench.scheduler.hold_or_return()
         bench.scheduler.deliver(waiting)
         assert (teacher.queued, len(bench.scheduler.held_back())) == (0, 4)
-        plan.paused = False
+        plan.state.pause(False)
         bench.scheduler.hold_or_return()
         assert bench.scheduler.held_back() == []
         assert teacher.queued >= 4
@@ -417,11 +404,11 @@ async def test_a_parked_teachers_fresh_jobs_go_to_another_one(world: World) -> N
             conversation=start(shared, "q?", "yes"),
         )
         begun.conversation.turn = 1
-        teachers[0].push(begun)
-        teachers[0].parked = "key refused"
+        teachers[0].queue.push(begun)
+        teachers[0].health.park("key refused")
         moved = bench.scheduler.hand_over(teachers[0])
         assert all(job.plan is shared and other is teachers[1] for job, other in moved)
-        left = teachers[0].take_out(lambda job: True)
+        left = teachers[0].queue.take_out(lambda job: True)
         assert begun in left
         assert all(job.plan is own or job is begun for job in left)
 
@@ -470,10 +457,10 @@ async def test_every_begun_sample_can_pay_its_further_turns(world: World, cap: i
                 await until(lambda: teacher.queued)
             if not teacher.queued:
                 break
-            for job in [teacher.pop() for _ in range(teacher.queued)]:
+            for job in [teacher.queue.pop() for _ in range(teacher.queued)]:
                 assert job.attempt is not None
                 whole = job.attempt.reserved_micros
-                bench.ledger.settle(
+                bench.budget.settle(
                     job.plan.id, teacher.id, whole, whole
                 )  # the first turn was as dear as can be
                 if job.plan is plan:
@@ -483,14 +470,14 @@ async def test_every_begun_sample_can_pay_its_further_turns(world: World, cap: i
                     )
                     second.append(job)
                 else:
-                    other.open -= 1
+                    other.state.ended()
         assert second, "no sample of two turns was begun"
         for job in second:
-            assert bench.ledger.reserve(plan.id, teacher.id, job.bound(teacher.price)), (
+            assert bench.budget.reserve(plan.id, teacher.id, job.bound(teacher.tokens.price)), (
                 "half a sample was paid for"
             )
-            plan.open -= 1
-    assert bench.ledger.total.used <= cap
+            plan.state.ended()
+    assert bench.budget.total.used <= cap
 
 
 async def test_fresh_jobs_that_come_back_to_a_parked_teacher_go_to_another(world: World) -> None:
@@ -498,7 +485,7 @@ async def test_fresh_jobs_that_come_back_to_a_parked_teacher_go_to_another(world
     teachers = [teacher_of(world, "a"), teacher_of(world, "b")]
     async with claiming(world, [plan], teachers) as bench:
         jobs = await bench.take(teachers[0], 3)
-        teachers[0].parked = "key refused"
+        teachers[0].health.park("key refused")
         for job in jobs:
             job.attempt = None  # it was sent, and the key refused
         begun, *fresh = jobs
@@ -508,7 +495,7 @@ async def test_fresh_jobs_that_come_back_to_a_parked_teacher_go_to_another(world
         bench.scheduler.changed.notify()
         await until(lambda: all(job.teacher == "b" for job in fresh))
         assert begun.teacher == "a"
-        assert teachers[0].take_out(lambda job: job in jobs) == [begun]
+        assert teachers[0].queue.take_out(lambda job: job in jobs) == [begun]
 
 
 async def test_a_plan_that_waits_for_verdicts_goes_on_with_the_next_one(
@@ -520,7 +507,7 @@ async def test_a_plan_that_waits_for_verdicts_goes_on_with_the_next_one(
     teacher = teacher_of(world)
     async with claiming(world, [plan], [teacher]) as bench:
         jobs = await bench.take(teacher, 3)
-        await until(lambda: plan.waiting)
+        await until(lambda: plan.state.waiting)
         assert teacher.queued == 0
         for job, correct in zip(jobs, (False, True, True), strict=True):
             bench.answer(job, correct=correct)
@@ -567,14 +554,14 @@ async def test_a_plan_that_comes_after_another_waits_and_asks_what_that_failed(w
     teachers = [teacher_of(world, "a"), teacher_of(world, "b")]
     async with claiming(world, [first, plan], teachers) as bench:
         jobs = await bench.take(teachers[0], 3)
-        assert {job.plan for job in jobs} == {first} and bench.scheduler.dry(teachers[0])
-        teachers[0].parked = "key refused"
+        assert {job.plan for job in jobs} == {first} and bench.scheduler.nothing_to_claim(teachers[0])
+        teachers[0].health.park("key refused")
         bench.scheduler.changed.notify()
-        await until(lambda: bench.scheduler.dry(teachers[0]))
+        await until(lambda: bench.scheduler.nothing_to_claim(teachers[0]))
         assert teachers[1].queued == 0  # the fallback does not begin before the first plan is done
         for job, correct in zip(jobs, (True, False, True), strict=True):
             bench.answer(job, correct=correct)
-        first.exhausted = True
+        first.state.settled(exhausted=True)
         (job,) = await bench.take(teachers[1], 1)
         assert (job.plan, job.question) == (plan, jobs[1].question)
         bench.answer(job, correct=True)
@@ -589,11 +576,13 @@ async def test_a_plan_is_done_once_what_another_plan_claimed_for_both_is_in(worl
     later = active_plan(world, "later", temperature=0.1, rationales=1, unless=few.recipe, teachers=("b",))
     later.needs = few.id
     assert few.recipe == many.recipe
-    few.paused = later.paused = True
+    few.state.pause()
+    later.state.pause()
     teachers = [teacher_of(world, "a"), teacher_of(world, "b")]
     async with claiming(world, [many, few, later], teachers) as bench:
         jobs = await bench.take(teachers[0], 6)
-        few.paused = later.paused = False
+        few.state.pause(False)
+        later.state.pause(False)
         bench.scheduler.look_again()
         await until(lambda: few.exhausted)
         assert (few.open, few.done, bench.scheduler.waits(later)) == (0, False, True)
@@ -607,7 +596,7 @@ async def test_a_plan_is_done_once_what_another_plan_claimed_for_both_is_in(worl
             teachers[1], 1
         )  # what was in hand when it first looked is known to be right now
         assert (asked.plan, asked.question) == (later, firsts[1].question)
-        assert bench.scheduler.dry(teachers[1]) or teachers[1].queued == 0
+        assert bench.scheduler.nothing_to_claim(teachers[1]) or teachers[1].queued == 0
 
 
 async def test_a_plan_is_done_though_no_teacher_can_be_asked_any_more(world: World) -> None:
@@ -616,7 +605,7 @@ async def test_a_plan_is_done_though_no_teacher_can_be_asked_any_more(world: Wor
     teacher = teacher_of(world)
     async with claiming(world, [plan], [teacher]) as bench:
         jobs = await bench.take(teacher, 2)
-        teacher.parked = "out of credit"
+        teacher.health.park("out of credit")
         for job in jobs:
             bench.answer(job, correct=True)
         await until(lambda: plan.done)
@@ -629,21 +618,21 @@ async def test_a_fallback_works_only_while_every_teacher_is_out(world: World) ->
     async with claiming(world, [plan], teachers) as bench:
         await bench.take(teachers[0], 8)
         assert teachers[1].queued == 0
-        teachers[0].paused = True  # by a person, who wants its work to wait
+        teachers[0].health.pause()  # by a person, who wants its work to wait
         bench.scheduler.changed.notify()
         await anyio.sleep(0.02)
         assert teachers[1].queued == 0
-        teachers[0].paused = False
-        teachers[0].parked = "key refused"
+        teachers[0].health.pause(False)
+        teachers[0].health.park("key refused")
         await bench.take(teachers[1], 8)
         assert [event.message() for event in bench.heard.of(PlanFellBack)] == [
             "plan p falls back to b: a is parked"
         ]
-        teachers[0].parked = ""
+        teachers[0].health.unpark()
         await bench.take(teachers[0], 8)
         left = teachers[1].queued
         assert left <= 4  # claimed before
-        assert [event.message() for event in bench.heard.of(PlanReturned)] == ["plan p is back with a"]
+        assert [event.message() for event in bench.heard.of(PlanReturned)] == ["plan p is back on a"]
         assert len(bench.heard.of(PlanFellBack)) == 1
 
 
@@ -651,10 +640,10 @@ async def test_fallbacks_take_over_in_their_order(world: World) -> None:
     world.teacher("c")
     plan = active_plan(world, teachers=("a",), fallbacks=("c", "b"))
     teachers = [teacher_of(world, name) for name in "abc"]
-    teachers[0].parked = "key refused"
+    teachers[0].health.park("key refused")
     async with claiming(world, [plan], teachers) as bench:
         await bench.take(teachers[2], 4)
-        teachers[2].parked = "no money"
+        teachers[2].health.park("no money")
         moved = bench.scheduler.hand_over(teachers[2])
         assert all(other is teachers[1] for _, other in moved)
         await bench.take(teachers[1], 4)
@@ -666,7 +655,7 @@ async def test_a_begun_job_of_a_parked_teacher_waits_though_there_is_a_fallback(
     teachers = [teacher_of(world, "a"), teacher_of(world, "b")]
     async with claiming(world, [plan], teachers) as bench:
         begun, fresh = await bench.take(teachers[0], 2)
-        teachers[0].parked = "key refused"
+        teachers[0].health.park("key refused")
         for job in (begun, fresh):
             job.attempt = None
         begun.conversation.turn = 1
@@ -684,7 +673,7 @@ async def test_a_fresh_job_that_its_teachers_budget_does_not_reach_goes_to_a_fal
     async with claiming(world, [plan], teachers) as bench:
         (job,) = await bench.take(teachers[0], 1)
         job.attempt = None
-        bench.ledger.cap_teacher(teachers[0].id, 1)
+        bench.budget.cap_teacher(teachers[0].id, 1)
         bench.scheduler.hold_for_money(job)
         bench.scheduler.changed.notify()
         await until(lambda: job.teacher == "b")

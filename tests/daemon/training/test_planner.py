@@ -93,7 +93,7 @@ async def test_a_trigger_fires_once_and_the_highest_of_several(world: World) -> 
         assert await bench.look() == [("t", "3", 3, "queued")]
         assert bench.trainer.queued == 1
         accept(world, plan, 7)
-        plan.exhausted = True
+        plan.state.settled(exhausted=True)
         assert await bench.look() == [("t", "3", 3, "queued"), ("t", "complete", 10, "queued")]
         assert [event.trigger for event in bench.heard.of(ThresholdReached)] == ["3", "complete"]
     async with planning(world, config(world, {}), [plan]) as bench:  # another start
@@ -106,12 +106,14 @@ async def test_a_plan_whose_samples_are_out_for_a_plan_that_shares_them_is_not_c
     async with planning(world, made, [few, many]) as bench:
         accept(world, few, 6)
         shared, further = world.claim(many.id, 4), world.claim(many.id, 3)  # of first and second rationales
-        many.open = 7
-        few.exhausted = world.claim(few.id, 1).exhausted  # passes over what the other plan has in hand
-        few.shared_out = open_in_other_plans(world.connection, [few.id])[0]
+        many.state.claimed(7)
+        few.state.settled(
+            exhausted=world.claim(few.id, 1).exhausted
+        )  # passes over what the other plan has in hand
+        few.state.shared_with_others(open_in_other_plans(world.connection, [few.id])[0])
         assert await bench.look() == []
         world.store(shared)
-        few.shared_out = open_in_other_plans(world.connection, [few.id])[0]
+        few.state.shared_with_others(open_in_other_plans(world.connection, [few.id])[0])
         assert await bench.look() == [("t", "complete", 10, "queued")]
         world.store(further)
         assert len(await bench.look()) == 1
@@ -122,7 +124,7 @@ async def test_without_an_accepted_rationale_a_run_fails_and_says_why(world: Wor
     async with planning(world, config(world, {}), [plan]) as bench:
         await until(lambda: bench.planner.idle)
         accept(world, plan, 10, correct=False)
-        plan.exhausted = True
+        plan.state.settled(exhausted=True)
         bench.heard.bus.emit(PlanCompleted(plan="p", task="t", accepted=0, rejected=10, failed=0))
         await until(lambda: bench.planner.idle)
         assert bench.runs() == [("t", "complete", 0, "failed")]
@@ -136,7 +138,7 @@ async def test_after_an_empty_run_train_makes_a_new_one_with_what_there_is_now(w
     plan = active_plan(world, rationales=1)
     async with planning(world, config(world, {}), [plan]) as bench:
         accept(world, plan, 2, correct=False)
-        plan.exhausted = True
+        plan.state.settled(exhausted=True)
         assert await bench.look() == [("t", "complete", 0, "failed")]
         accept(world, plan, 2)
         said = await bench.planner.train_now("t", None)

@@ -9,7 +9,7 @@ import pytest
 
 from daemon.events import RunFailed, RunNoted, SampleStored
 from daemon.host.clock import SystemClock
-from daemon.host.oom import killed_for_memory
+from daemon.host.processes import killed_for_memory
 from daemon.training.devices import Device
 from daemon.training.manifest import materialise
 from daemon.training.planner import Planner

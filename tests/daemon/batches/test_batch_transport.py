@@ -4,26 +4,27 @@ from typing import Any, cast
 
 import pytest
 
-from daemon.batches.batch_teacher import BatchTeacher
+from daemon.batches.batch_transport import BatchTransport
 from daemon.batches.key_batches import KeyBatches
 from daemon.batches.outstanding import OutBatch, Shared
 from daemon.limits.key_limits import KeyLimits
 from daemon.sampling.jobs import Job
+from daemon.sampling.teacher import Teacher
 from engine.teachers.batch_client import BatchClient
 from engine.teachers.keys import TeacherKey
 from tests.daemon.parts import Clock, teacher_config
 
 
-def desk_with(key_workers: int = 1, **settings: Any) -> BatchTeacher:
+def teacher_with(keys: int = 1, **settings: Any) -> tuple[Teacher, list[KeyBatches]]:
     """A teacher of keys that are not served."""
     config = teacher_config(dialect="openai-batch", **settings)
-    teacher = BatchTeacher(1, "a", config, cast(BatchClient, None), 0.0)
-    shared = cast(Shared, type("Parts", (), {"clock": Clock(0.0)}))
-    for number in range(key_workers):
-        teacher.key_workers.append(
-            KeyBatches(teacher, TeacherKey(f"K{number}", None), KeyLimits(0.0), shared)
-        )
-    return teacher
+    context = type("Parts", (), {"clock": Clock(0.0)})
+    shared = cast(Shared, type("Parts", (), {"context": context, "nothing_to_claim": None}))
+    transport = BatchTransport(cast(BatchClient, None), config, shared)
+    teacher = Teacher(1, "a", config, transport, 0.0)
+    for number in range(keys):
+        transport.add_key(teacher, TeacherKey(f"K{number}", None), KeyLimits(0.0))
+    return teacher, list(transport.keys)
 
 
 def job() -> Job:
@@ -36,69 +37,66 @@ def out(requests: int, left: int, done: int = 0, look_at: float = 40.0) -> OutBa
 
 
 def test_it_wants_a_whole_batch_as_long_as_one_can_be_sent() -> None:
-    teacher = desk_with(batch_requests=10, concurrency=2)
-    workers = cast(KeyBatches, teacher.key_workers[0])
+    teacher, (key,) = teacher_with(batch_requests=10, concurrency=2)
     assert teacher.demand == 10 and teacher.cap == 20
     for _ in range(4):
-        teacher.push(job())
+        teacher.queue.push(job())
     assert teacher.demand == 6
-    workers.batches = [out(10, 10), out(10, 10)]
+    key.outbox.batches = [out(10, 10), out(10, 10)]
     assert teacher.demand == 0, "as many are out as may be"
-    workers.batches.pop()
-    teacher.paused = True
+    key.outbox.batches.pop()
+    teacher.health.pause()
     assert teacher.demand == 0
-    teacher.paused = False
-    workers.limits.park("why")
+    teacher.health.pause(False)
+    key.limits.park("why")
     assert teacher.demand == 0
 
 
 def test_an_end_waits_for_what_is_on_the_wire_not_for_batches() -> None:
-    teacher = desk_with()
-    workers = cast(KeyBatches, teacher.key_workers[0])
-    workers.batches = [out(10, 7)]
-    assert (teacher.in_flight, teacher.landing, teacher.busy) == (7, False, True)
-    workers.blind = True
+    teacher, (key,) = teacher_with()
+    key.outbox.batches = [out(10, 7)]
+    assert (teacher.in_flight, teacher.transport.on_the_wire, teacher.busy) == (7, False, True)
+    key.outbox.locked_out = True
     assert not teacher.busy, "only a person can help"
-    workers.under_way = True
-    assert teacher.landing and teacher.busy
+    key._under_way = True
+    assert teacher.transport.on_the_wire and teacher.busy
 
 
 def test_what_the_status_says() -> None:
-    teacher = desk_with(key_workers=2)
+    teacher, (first, second) = teacher_with(keys=2)
     assert teacher.heartbeat(0.0).reason == ""
-    teacher.push(job())
+    teacher.queue.push(job())
     assert teacher.heartbeat(0.0).reason == "1 waiting for a batch"
-    cast(KeyBatches, teacher.key_workers[0]).batches = [out(1000, 1000, done=900, look_at=70)]
+    first.outbox.batches = [out(1000, 1000, done=900, look_at=70)]
     assert teacher.heartbeat(0.0).reason == "1 batch out, 900 of 1,000 rows done, next look in 70 s"
-    cast(KeyBatches, teacher.key_workers[1]).batches = [out(2000, 1700)]
+    second.outbox.batches = [out(2000, 1700)]
     assert teacher.heartbeat(0.0).reason == "2 batches out, 1,200 of 3,000 rows done, next look in 40 s"
-    teacher.parked = "the key is refused"
+    teacher.health.park("the key is refused")
     assert teacher.heartbeat(0.0).reason == "the key is refused"
 
 
 def test_jobs_come_from_the_head_and_go_back_there() -> None:
-    teacher = desk_with()
+    teacher, _ = teacher_with()
     jobs = [job() for _ in range(5)]
     for each in jobs:
-        teacher.push(each)
-    taken = teacher.take(3)
+        teacher.queue.push(each)
+    taken = teacher.queue.take(3)
     assert taken == jobs[:3] and teacher.queued == 2
-    teacher.give_back(taken[1:])
-    assert teacher.ready() == jobs[1:]
+    teacher.queue.give_back(taken[1:])
+    assert teacher.queue.jobs() == jobs[1:]
 
 
 @pytest.mark.anyio
 async def test_a_key_that_is_gone_leaves_its_batches_to_another() -> None:
-    teacher = desk_with(key_workers=2)
-    old, new = (cast(KeyBatches, workers) for workers in teacher.key_workers)
-    old.batches = [out(10, 7)]
-    teacher.drop_key(old)
+    teacher, (old, new) = teacher_with(keys=2)
+    old.outbox.batches = [out(10, 7)]
+    teacher.transport.drop_key(old)
     assert teacher.in_flight == 7
     await old.serve()
-    assert [batch.requests for batch in new.batches] == [10] and teacher.in_flight == 7
+    assert [batch.requests for batch in new.outbox.batches] == [10] and teacher.in_flight == 7
 
 
 def test_prices_are_those_of_a_batch() -> None:
     prices = {"usd_per_million_input": 2.0, "usd_per_million_output": 8.0, "usd_per_million_cached": 1.0}
-    assert desk_with(**prices).price.cost(1_000_000, 1_000_000) == 5_000_000
-    assert desk_with(batch_discount=0.25, **prices).price.cost(1_000_000, 1_000_000) == 7_500_000
+    assert teacher_with(**prices)[0].tokens.price.cost(1_000_000, 1_000_000) == 5_000_000
+    assert teacher_with(batch_discount=0.25, **prices)[0].tokens.price.cost(1_000_000, 1_000_000) == 7_500_000

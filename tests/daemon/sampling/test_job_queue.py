@@ -6,8 +6,8 @@ import anyio
 import pytest
 
 from daemon.host.clock import SystemClock
+from daemon.sampling.job_queue import RetryQueue
 from daemon.sampling.jobs import Job
-from daemon.sampling.retry_queue import RetryQueue
 from tests.daemon.parts import Clock, until
 
 pytestmark = pytest.mark.anyio

@@ -1,0 +1,157 @@
+"""The scheduler's budget policy: whether a plan's next samples can be paid, and which budget a plan waits for.
+
+A new sample is started only if the budget covers all of its turns, beside what the further turns of started
+samples (of any plan under the same budget) may cost, so no sample is paid for halfway. The amount that is set aside
+is reserved when its turn comes. Reserved money may come back, so a plan can be `short` for a moment;
+it is `spent` when even that would not be enough.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from daemon import events
+from daemon.sampling.budget import Budget, SetAside
+from daemon.sampling.cost_bounds import Bounds, bounds
+from daemon.sampling.jobs import Job
+from daemon.sampling.plans import ActivePlan
+from daemon.sampling.teacher import Teacher
+
+
+class BudgetPolicy:
+    """Reads the budget; reservations are made by those who claim and send."""
+
+    def __init__(
+        self, budget: Budget, teachers: Mapping[str, Teacher], plans: Sequence[ActivePlan], bus: events.Bus
+    ) -> None:
+        """Changes nothing; `teachers` (by name) and `plans` are read anew each time."""
+        self._budget = budget
+        self._teachers = teachers
+        self._plans = plans
+        self._alerts = BudgetAlerts(budget, bus)
+        self._bounds: dict[tuple[int, str], Bounds] = {}  # by plan and teacher, as they are configured now
+        self._too_little: dict[tuple[int, str], float] = {}  # what was free when it last was too little
+        self.short: dict[int, str] = {}
+        """Plans whose next request does not fit a budget: plan id to a description of the budget."""
+        self.spent: dict[int, str] = {}
+        """Those of them for which no reservation that comes back changes this."""
+        self.waiting: list[Job] = []
+        """Started jobs that the budget has no room for."""
+
+    def look_again(self) -> None:
+        """After budgets, prices or plans changed: tries everything again."""
+        self._too_little.clear()
+        self._bounds.clear()
+        ids = {plan.id for plan in self._plans}
+        for gone in self.short.keys() - ids:
+            self._has_money(gone)
+
+    @property
+    def any_short(self) -> bool:
+        """Whether any plan is short, or was at its last claim."""
+        return bool(self.short or self._too_little)
+
+    def bounds(self, plan: ActivePlan, teacher: Teacher) -> Bounds:
+        """The most that a sample of the plan may cost at this teacher."""
+        found = self._bounds.get((plan.id, teacher.name))
+        if found is None:
+            found = self._bounds[plan.id, teacher.name] = bounds(plan, teacher.tokens.price)
+        return found
+
+    def free(self, plan: ActivePlan, teacher: Teacher) -> float:
+        """Room for new samples, in micro-dollars, beside what is set aside for started ones."""
+        room = self._budget.room(plan.id, teacher.id)
+        if math.isinf(room):
+            return room
+        begun = [(each, self._set_aside(each)) for each in self._plans if each.open]
+        total = sum(micros for _, micros in begun)
+        at_teacher = sum(micros for each, micros in begun if teacher.name in each.all_teachers)
+        own = sum(micros for each, micros in begun if each is plan)
+        return self._budget.free(plan.id, teacher.id, SetAside(total, at_teacher, own))
+
+    def claimed(self, plan: ActivePlan, teacher: Teacher, *, too_little: bool) -> None:
+        """Records a claim; `too_little`: the budget did not cover all of it."""
+        if too_little:
+            self._too_little[plan.id, teacher.name] = self.free(plan, teacher)
+        else:
+            self._too_little.pop((plan.id, teacher.name), None)
+
+    def affords(self, plan: ActivePlan, teacher: Teacher) -> bool:
+        """Whether the next claim may fit: there is more room than when it last did not."""
+        too_little = self._too_little.get((plan.id, teacher.name))
+        return too_little is None or self.free(plan, teacher) > too_little
+
+    def spent_out(self, plan: ActivePlan, teacher: Teacher) -> bool:
+        """Whether a teacher's own budget has no room for a further sample, even if all reservations came back."""
+        return not self.affords(plan, teacher) and self._budget.binds_teacher(
+            plan.id, teacher.id, self._needed(plan, teacher)
+        )
+
+    def pays(self, job: Job, teacher: Teacher) -> bool:
+        """Whether the budget covers a started job's next request at this teacher."""
+        return job.bound(teacher.tokens.price) <= self._budget.room(job.plan.id, teacher.id)
+
+    def binds(self, job: Job, teacher: Teacher) -> bool:
+        """Whether the teacher's own budget is what is too small for a job's next request."""
+        return self._budget.binds_teacher(job.plan.id, teacher.id, job.bound(teacher.tokens.price))
+
+    def note(self, plan: ActivePlan, teachers: Sequence[Teacher]) -> None:
+        """Records whether a plan is short: one of its started jobs waits, or none of these `teachers` can be paid."""
+        if job := next((job for job in self.waiting if job.plan is plan), None):
+            at = self._teachers[job.teacher]
+            need = job.bound(at.tokens.price)
+        elif not teachers or any(self.affords(plan, teacher) for teacher in teachers):
+            self._has_money(plan.id)
+            return
+        else:
+            at = teachers[0]
+            need = self._needed(plan, at)
+        self.short[plan.id] = self._budget.binding(plan.id, at.id)
+        if which := self._alerts.note(plan.id, at.id, need):
+            self.spent[plan.id] = which
+        else:
+            self.spent.pop(plan.id, None)
+
+    def _has_money(self, plan_id: int) -> None:
+        self.short.pop(plan_id, None)
+        self.spent.pop(plan_id, None)
+
+    def _set_aside(self, plan: ActivePlan) -> int:
+        """What the further turns of a plan's open samples may cost, at its most expensive teacher."""
+        teachers = [self._teachers[name] for name in plan.all_teachers if name in self._teachers]
+        return plan.open * max((self.bounds(plan, teacher).rest for teacher in teachers), default=0)
+
+    def _needed(self, plan: ActivePlan, teacher: Teacher) -> int:
+        """The most that a further sample, and those that wait for budget here, may cost."""
+        waiting = [job for job in self.waiting if job.plan is plan and job.teacher == teacher.name]
+        cost = self.bounds(plan, teacher)
+        return cost.most + cost.rest + sum(job.bound(teacher.tokens.price) for job in waiting)
+
+
+class BudgetAlerts:
+    """Reports each budget that is used up once, and again only after it was changed.
+
+    While the last requests are out, reservations fill a budget and come back as each of them ends, so a plan is short
+    again and again with much of the budget left. So a budget counts as used up when a request would not fit even
+    if everything reserved came back.
+    """
+
+    def __init__(self, budget: Budget, bus: events.Bus) -> None:
+        self._budget = budget
+        self._bus = bus
+        self._reported: dict[str, int | None] = {}  # by the account's description
+
+    def note(self, plan_id: int, teacher_id: int, need: int) -> str:
+        """A request of this plan to this teacher, of at most `need` micro-dollars, does not fit.
+
+        Returns:
+            A description of the budget that is used up; empty while reserved money may come back.
+        """
+        account = self._budget.used_up(plan_id, teacher_id, need)
+        if account is None:
+            return ""
+        if self._reported.get(account.words) != account.cap:
+            self._reported[account.words] = account.cap
+            self._bus.emit(events.BudgetReached(which=account.words))
+        return account.words
