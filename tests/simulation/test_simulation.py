@@ -18,7 +18,7 @@ from daemon.sampling import recovery as resuming
 from daemon.sampling.budget import Budget
 from daemon.sampling.fallback import FallbackPolicy
 from daemon.sampling.scheduler import Scheduler
-from state import boots, needs, outcomes, slots
+from state import daemon_sessions, outcomes, resampling, slots
 from state.slots import PlanSlots
 from tests.simulation.__main__ import cause
 from tests.simulation.simulation import Simulation
@@ -88,7 +88,7 @@ def forgets_turns(patch: pytest.MonkeyPatch) -> None:
 
 
 def forgets_the_dead(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(boots, "_forget_unanswered", lambda opened, boot: 0)
+    patch.setattr(daemon_sessions, "_end_unanswered", lambda connection, session: 0)
 
 
 def overspends(patch: pytest.MonkeyPatch) -> None:
@@ -111,11 +111,11 @@ def leaves_the_open(patch: pytest.MonkeyPatch) -> None:
 
 
 def asks_before_the_verdict(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(needs, "_MISSING", needs._MISSING.replace(needs.PENDING, "0"))
+    patch.setattr(resampling, "_MISSING", resampling._MISSING.replace(resampling.PENDING, "0"))
 
 
 def forgets_who_needs_more(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(outcomes, "refresh", lambda *_: None)
+    patch.setattr(outcomes, "refresh_needs", lambda *_: None)
 
 
 def overshoots(patch: pytest.MonkeyPatch) -> None:

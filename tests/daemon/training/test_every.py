@@ -13,7 +13,7 @@ import pytest
 from daemon import work as work_module
 from daemon.events import PlanCompleted, RunFailed, RunFinished, SampleStored
 from daemon.host.clock import SystemClock
-from daemon.sampling.budget import Ledger
+from daemon.sampling.budget import Budget
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.retry_queue import RetryQueue
 from daemon.sampling.scheduler import Scheduler
@@ -324,7 +324,7 @@ async def test_until_idle_does_not_wait_for_it(world: World, monkeypatch: pytest
         scheduler = Scheduler(
             boot_id=world.boot,
             writer=bench.planner._writer,
-            ledger=Ledger(None),
+            ledger=Budget(None),
             bus=bench.heard.bus,
             clock=SystemClock(),
             teachers=[teacher_of(world)],
