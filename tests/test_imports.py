@@ -132,11 +132,34 @@ def test_a_command_that_only_reads_starts_light(tmp_path: Path, argv: tuple[str,
         assert of(modules, "pydantic") == set()
 
 
+PLAIN = """
+import os, signal, sys, threading
+from pathlib import Path
+from state.commands import Pause, send
+from tui.__main__ import plain
+path = Path(sys.argv[1])
+send(path, Pause())
+threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+code = plain(path, 0.1)
+print("modules", code, *sys.modules)
+"""
+
+
 def test_the_monitor_without_a_terminal_starts_light(tmp_path: Path) -> None:
     open_writer(tmp_path / "state.db").close()
-    code = f"import tui.__main__, tui.feed, tui.orders, sys; tui.orders.order(__import__('pathlib').Path({str(tmp_path / 'state.db')!r}), 'pause', {{}}); print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert of(set(done.stdout.split()), *HEAVY, *SLOW, "aiohttp", "textual") == set()
+    done = subprocess.run(
+        [sys.executable, "-c", PLAIN, tmp_path / "state.db"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    status, *_, last = done.stdout.splitlines()
+    assert status.startswith("stopped | $0.00")
+    code, *modules = last.removeprefix("modules ").split()
+    assert code == "130"
+    assert of(set(modules), *HEAVY, *SLOW, "aiohttp", "textual") == set()
 
 
 def test_status_reads_on_though_another_section_is_wrong(tmp_path: Path) -> None:

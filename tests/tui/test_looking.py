@@ -293,7 +293,7 @@ async def test_runs_of_a_daemon_that_is_gone_are_not_running_now(own: Path) -> N
         await driver.read()
         assert "under way when the daemon ended" in driver.text
         assert "running now" not in driver.text
-        assert "→ `coterie run` goes on" in " ".join(driver.text.split())
+        assert "→ `coterie run` resumes where it stopped" in " ".join(driver.text.split())
 
 
 async def test_what_to_do_next_is_said_whole_where_nothing_is_yet(tmp_path: Path) -> None:
