@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Sequence
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
@@ -108,7 +108,7 @@ def _message(model: type[BaseModel], place: Path, group: list[ErrorDetails]) -> 
     if kind == "extra_forbidden":
         return f"unknown key; {nearest(str(place[-1]), fields_at(model, place[:-1]))}"
     if kind == "missing":
-        return "is missing"
+        return _required(model, place)
     if kind in ("value_error", "reference"):
         return first["msg"].removeprefix("Value error, ")
     wanted = list(dict.fromkeys(_expected(detail, alone=len(group) == 1) for detail in group))
@@ -122,6 +122,16 @@ def _message(model: type[BaseModel], place: Path, group: list[ErrorDetails]) -> 
         if isinstance(got, str) and (near := difflib.get_close_matches(got, choices, n=1)):
             text += f"; did you mean {quoted(near[0])}?"
     return text
+
+
+def _required(model: type[BaseModel], place: Path) -> str:
+    """That a key is required, and its values where they are a fixed set."""
+    current: Any = model
+    for part in place:
+        current = _child(_bare(current), part)
+    current = _bare(current)
+    values = get_args(current) if get_origin(current) is Literal else ()
+    return f"required ({', '.join(map(str, values))})" if values else "required"
 
 
 def _expected(detail: ErrorDetails, *, alone: bool) -> str:

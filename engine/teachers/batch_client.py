@@ -19,10 +19,7 @@ from pydantic import SecretStr
 from yarl import URL
 
 from engine.config import TeacherConfig
-from engine.teachers.classify import classify_exception, classify_status
-from engine.teachers.client import TeacherClient
-from engine.teachers.decode import decode_json
-from engine.teachers.dialects.openai_batch import (
+from engine.teachers.batch_api import (
     BatchInfo,
     create_body,
     input_line,
@@ -30,6 +27,9 @@ from engine.teachers.dialects.openai_batch import (
     read_file_id,
     read_page,
 )
+from engine.teachers.classify import classify_exception, classify_status
+from engine.teachers.client import TeacherClient
+from engine.teachers.decode import decode_json
 from engine.teachers.failures import Failure, MalformedAnswer
 from engine.teachers.messages import Request
 from engine.teachers.patience import Patience, Wait
@@ -67,9 +67,7 @@ class BatchClient(TeacherClient):
 
     def line(self, request: Request, custom_id: str) -> bytes:
         """A request as a line of an input file."""
-        _, body = self.dialect.build(request, self.config.model, self.config.extra_body)
-        for name in self.config.omit:
-            body.pop(name, None)
+        _, body = self._compose(request)
         return input_line(custom_id, body)
 
     async def upload(self, file: BinaryIO, name: str, *, key: SecretStr | None) -> str | Failure:
@@ -124,10 +122,10 @@ class BatchClient(TeacherClient):
             after = page[-1].id
         return None
 
-    async def ping(self, *, key: SecretStr | None) -> Failure | None:
-        """Whether batches can be listed with this key: costs nothing."""
+    async def ping(self, *, key: SecretStr | None) -> Failure | str:
+        """Lists batches, which costs nothing; on success, what that showed, in words."""
         got = await self._ask("GET", "/batches", read_page, key=key, query={"limit": "1"})
-        return got if isinstance(got, Failure) else None
+        return got if isinstance(got, Failure) else "batches can be listed"
 
     async def forget(self, file_id: str, *, key: SecretStr | None) -> Failure | None:
         """Deletes an uploaded file."""

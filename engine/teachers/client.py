@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -26,10 +27,11 @@ from engine.errors import ConfigError
 from engine.teachers.classify import classify_exception, classify_reported, classify_status
 from engine.teachers.decode import decode_json
 from engine.teachers.dialects import dialect
+from engine.teachers.dialects.base import Body
 from engine.teachers.failures import Failure, MalformedAnswer
 from engine.teachers.headers import RateHeaders, rate_headers
 from engine.teachers.keys import redact, without
-from engine.teachers.messages import Completion, Request
+from engine.teachers.messages import Completion, Message, Request
 from engine.teachers.patience import Patience, Wait
 
 MAX_BODY = 32 * 1024 * 1024
@@ -130,9 +132,7 @@ class TeacherClient:
             request_id: ours; sent as `X-Request-Id` and `Idempotency-Key`.
             key: goes into the key's header.
         """
-        path, body = self.dialect.build(request, self.config.model, self.config.extra_body)
-        for name in self.config.omit:
-            body.pop(name, None)
+        path, body = self._compose(request)
         url = self._urls.get(path)
         if url is None:
             joined = self._base.joinpath(path.lstrip("/"))
@@ -185,6 +185,16 @@ class TeacherClient:
             latency_s=latency,
             provider_id=completions[0].provider_id or provider_id,
         )
+
+    async def ping(self, *, key: SecretStr | None) -> Failure | str:
+        """Sends one tiny request; on success, what that showed, in words."""
+        request = Request(messages=(Message("user", "Say OK."),), max_tokens=16)
+        answer = await self.send(request, request_id=f"ping-{uuid.uuid4().hex}", key=key)
+        return answer if isinstance(answer, Failure) else f"answered in {answer.latency_s * 1000:.0f} ms"
+
+    def _compose(self, request: Request) -> tuple[str, Body]:
+        config = self.config
+        return self.dialect.compose(request, config.model, config.extra_body, config.omit)
 
     def _parse(self, raw: bytes, request: Request) -> list[Completion]:
         return self.dialect.parse(decode_json(raw), request)

@@ -13,9 +13,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from engine.teachers.headers import RateHeaders
+if TYPE_CHECKING:
+    from engine.teachers.headers import RateHeaders
 
 LimitScope = Literal["requests", "tokens", "input", "output", "concurrency"]
 """A limit that was met: of requests, of tokens together, of prompt or completion tokens, or of requests at once."""

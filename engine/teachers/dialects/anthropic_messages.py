@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from engine.teachers.dialects.base import BodyFields, Dialect
+from engine.teachers.dialects.paths import merge
 from engine.teachers.dialects.shared import (
     count,
     cut_at,
@@ -25,8 +27,6 @@ from engine.teachers.failures import MalformedAnswer
 from engine.teachers.messages import Completion, ReasoningKind, Request, Usage
 
 PATH = "/messages"
-KEY_HEADER = "x-api-key"
-HEADERS: Mapping[str, str] = MappingProxyType({"anthropic-version": "2023-06-01"})
 
 
 def build(request: Request, model: str, extra_body: Mapping[str, object]) -> tuple[str, dict[str, object]]:
@@ -49,7 +49,7 @@ def build(request: Request, model: str, extra_body: Mapping[str, object]) -> tup
         body["top_p"] = request.top_p
     if stops := [stop for stop in request.stop if stop.strip()]:  # white space alone is refused: see parse
         body["stop_sequences"] = stops
-    body.update(extra_body)
+    merge(body, extra_body)
     return PATH, body
 
 
@@ -115,3 +115,18 @@ def _usage(top: dict[str, object], request: Request, text: str) -> Usage:
         cache_write=written,
         reasoning=count(usage, "output_tokens_details", "thinking_tokens"),
     )
+
+
+DIALECT = Dialect(
+    name="anthropic-messages",
+    api="Anthropic's messages",
+    build=build,
+    parse=parse,
+    fields=BodyFields(
+        token_limit="max_tokens",
+        parameters={"temperature": "temperature", "top_p": "top_p", "stop": "stop_sequences"},
+    ),
+    key_header="x-api-key",
+    headers=MappingProxyType({"anthropic-version": "2023-06-01"}),
+    limits_count_cached=False,
+)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.teachers.decode import clean
+from engine.teachers.dialects.base import BodyFields, Dialect
 from engine.teachers.dialects.logprobs import chat_logprobs
 from engine.teachers.dialects.shared import (
     choices_of,
@@ -22,7 +23,9 @@ from engine.teachers.dialects.shared import (
 from engine.teachers.failures import MalformedAnswer
 from engine.teachers.messages import Completion, Request
 
+NAME = "openai-chat"
 PATH = "/chat/completions"
+FIELDS = BodyFields(token_limit="max_tokens", replacing_limits=("max_completion_tokens",))
 
 
 def build(request: Request, model: str, extra_body: Mapping[str, object]) -> tuple[str, dict[str, object]]:
@@ -108,3 +111,15 @@ def _parts(parts: list[object]) -> tuple[str, str | None]:
             elif isinstance(thinking, str):
                 thoughts.append(thinking)
     return "".join(texts), "".join(thoughts) or None
+
+
+DIALECT = Dialect(
+    name=NAME,
+    api="OpenAI's chat completions, spoken by OpenAI and by most other providers and servers",
+    build=build,
+    parse=parse,
+    fields=FIELDS,
+    supports_n=True,
+    supports_logprobs=True,
+    builtin=True,
+)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from engine.teachers.dialects.base import BodyFields, Dialect
 from engine.teachers.dialects.logprobs import part_logprobs
+from engine.teachers.dialects.paths import merge
 from engine.teachers.dialects.shared import (
     count,
     cut_at,
@@ -44,7 +46,7 @@ def build(request: Request, model: str, extra_body: Mapping[str, object]) -> tup
         body["temperature"] = request.temperature
     if request.top_p is not None:
         body["top_p"] = request.top_p
-    body.update(extra_body)
+    merge(body, extra_body)
     if request.logprobs:
         included = body.get("include")
         body["include"] = [*(included if isinstance(included, list) else ()), LOGPROBS]
@@ -152,3 +154,15 @@ def _usage(top: dict[str, object], request: Request, text: str) -> Usage:
         cache_write=count(usage, "input_tokens_details", "cache_write_tokens"),
         reasoning=count(usage, "output_tokens_details", "reasoning_tokens"),
     )
+
+
+DIALECT = Dialect(
+    name="openai-responses",
+    api="OpenAI's responses, for reasoning models",
+    build=build,
+    parse=parse,
+    fields=BodyFields(
+        token_limit="max_output_tokens", parameters={"temperature": "temperature", "top_p": "top_p"}
+    ),
+    supports_logprobs=True,
+)

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from engine.teachers.apportion import apportion
 from engine.teachers.decode import clean
+from engine.teachers.dialects.paths import lower, merge
 from engine.teachers.failures import MalformedAnswer
 from engine.teachers.messages import Request, Usage
 from engine.teachers.tokens import estimate_prompt, estimate_tokens
@@ -52,10 +53,8 @@ def sampling(body: dict[str, object], request: Request, extra_body: Mapping[str,
         body["seed"] = request.seed
     if request.n != 1:
         body["n"] = request.n
-    body.update(extra_body)
-    most = extra_body.get("max_completion_tokens")
-    if isinstance(most, int):  # more was not reserved; a second turn has fewer than the first
-        body["max_completion_tokens"] = min(most, request.max_tokens)
+    merge(body, extra_body)
+    lower(body, "max_completion_tokens", request.max_tokens)  # a second turn reserves less than the first
 
 
 def top_of(payload: object) -> dict[str, object]:

@@ -266,7 +266,7 @@ def test_the_same_plan_goes_on_in_batches_and_back(tmp_path: Path) -> None:
 def test_ping_lists_batches_and_pays_nothing(tmp_path: Path) -> None:
     with teacher(tmp_path, *FAST, "--key", "sk-right-0001") as school:
         batched(tmp_path, school.url, teacher='api_key_file = "key"')
-        for key, code, words in (("sk-right-0001", 0, "its batches can be listed"), ("sk-wrong", 1, "401")):
+        for key, code, words in (("sk-right-0001", 0, "batches can be listed"), ("sk-wrong", 1, "401")):
             (tmp_path / "key").write_text(key)
             (tmp_path / "key").chmod(0o600)
             done = coterie(tmp_path, "check", "--ping")
