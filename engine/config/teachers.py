@@ -1,6 +1,6 @@
 """`[teachers.NAME]`: an API to sample from, its limits and its prices.
 
-The keys below are those of every teacher. A dialect may add keys of its own (`Dialect.settings`); they stand in the same
+The keys below are those of every teacher. A dialect may add its own keys (`Dialect.settings`); they are in the same
 table and are fields of the same model, which is built from the registry of dialects.
 """
 

@@ -1,9 +1,8 @@
-"""OpenAI's Batch API: a file of chat completions, one a line, and files of answers; pure functions of its wire form.
+"""The wire format of OpenAI's Batch API: lines of input and output files, batch objects, lists. Pure functions.
 
-The input's line is `{custom_id, method, url, body}`, the answer's `{id, custom_id, response, error}`, in any
-order. `response` is the status and the body that a single request would have got; `error` stands in its
-place for a request that was never executed (the batch expired, or was cancelled). A stored raw body of
-this dialect is the answer's whole line. It knows no HTTP and no files.
+A line of the input file is `{custom_id, method, url, body}`; a line of the output is `{id, custom_id, response, error}`,
+in any order. `response` holds the status and body that a single request would have received; `error` is set instead
+for a request that was never executed (the batch expired or was cancelled).
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ from state.safe import safe_line
 ENDPOINT = "/v1/chat/completions"
 MOST_REQUESTS = 50_000
 MOST_BYTES = 190 * 1000 * 1000
-"""The API takes 200 MB; some are left for the form around the file."""
+"""The API accepts 200 MB; the rest is left for the multipart form around the file."""
 MARK = "coterie_batch"
-"""The metadata that a batch is found again by."""
+"""The metadata key by which a batch is found again."""
 
 NEVER_RUN = frozenset({"batch_expired", "batch_cancelled"})
 
@@ -44,13 +43,13 @@ _PASSING = re.compile(
 
 
 def input_line(custom_id: str, body: Mapping[str, object]) -> bytes:
-    """One request, as a line of the input file."""
+    """One request as a line of the input file."""
     row = {"custom_id": custom_id, "method": "POST", "url": ENDPOINT, "body": body}
     return json.dumps(row).encode() + b"\n"
 
 
 def create_body(input_file_id: str, mark: str) -> dict[str, object]:
-    """The body that makes a batch of an uploaded file."""
+    """The body that creates a batch from an uploaded file."""
     return {
         "input_file_id": input_file_id,
         "endpoint": ENDPOINT,
@@ -61,7 +60,7 @@ def create_body(input_file_id: str, mark: str) -> dict[str, object]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchError:
-    """One reason for which a batch was refused as a whole."""
+    """One reason why a whole batch was rejected."""
 
     code: str
     message: str
@@ -69,7 +68,7 @@ class BatchError:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchInfo:
-    """A batch as the provider tells it. `created_at` is Unix seconds; `mark` is ours, or empty."""
+    """A batch as the provider reports it. `created_at` is Unix time in seconds; `mark` is ours, or empty."""
 
     id: str
     status: str
@@ -84,14 +83,14 @@ class BatchInfo:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will become of it."""
+        """Whether its state is final."""
         return self.status in ENDED
 
 
 def refusal(errors: Sequence[BatchError]) -> tuple[Refusal, str]:
-    """What the errors of a batch that failed as a whole mean, and the provider's words as one safe line.
+    """The kind of error that failed a whole batch, and the provider's message as one printable line.
 
-    `no-room`: its queue of tokens is full. `passing`: its own fault. `lasting`: only a person can help.
+    `no-room`: the provider's token queue is full. `passing`: a fault of the provider. `lasting`: the user must act.
     """
     said = "; ".join(f"{each.code}: {each.message}".strip(": ") for each in errors[:3])
     kind: Refusal = "no-room" if _NO_ROOM.search(said) else "passing" if _PASSING.search(said) else "lasting"
@@ -99,15 +98,15 @@ def refusal(errors: Sequence[BatchError]) -> tuple[Refusal, str]:
 
 
 def read_batch(payload: object) -> BatchInfo:
-    """A batch object.
+    """Parses a batch object.
 
     Raises:
-        MalformedAnswer: it is none.
+        MalformedAnswer: it is not a batch.
     """
     top = top_of(payload)
     key, status, created = top.get("id"), top.get("status"), top.get("created_at")
     if not isinstance(key, str) or not key or not isinstance(status, str):
-        raise MalformedAnswer("the answer is no batch")
+        raise MalformedAnswer("the response is not a batch")
     metadata, counts = top.get("metadata"), top.get("request_counts")
     mark = metadata.get(MARK) if isinstance(metadata, dict) else None
     numbers = counts if isinstance(counts, dict) else {}
@@ -126,15 +125,15 @@ def read_batch(payload: object) -> BatchInfo:
 
 
 def read_page(payload: object) -> tuple[list[BatchInfo], bool]:
-    """A page of the list of batches, and whether more follow; what is no batch in it is passed over.
+    """A page of the list of batches, and whether more follow; items that are not batches are skipped.
 
     Raises:
-        MalformedAnswer: it is no list.
+        MalformedAnswer: it is not a list.
     """
     top = top_of(payload)
     rows = top.get("data")
     if not isinstance(rows, list):
-        raise MalformedAnswer("the answer is no list of batches")
+        raise MalformedAnswer("the response is not a list of batches")
     found = []
     for row in rows:
         try:
@@ -148,17 +147,17 @@ def read_file_id(payload: object) -> str:
     """The id of an uploaded file.
 
     Raises:
-        MalformedAnswer: there is none.
+        MalformedAnswer: the payload has no id.
     """
     key = plain(top_of(payload).get("id"))
     if key is None:
-        raise MalformedAnswer("the answer is no file")
+        raise MalformedAnswer("the response is not a file")
     return key
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One line of an output or error file. `body` is None where the request was never executed."""
+    """One line of an output or error file. `body` is None if the request was never executed."""
 
     custom_id: str
     status: int
@@ -169,16 +168,16 @@ class Row:
 
     @property
     def answered(self) -> bool:
-        """Whether it was executed and is billed."""
+        """Whether the request was executed, and so is billed."""
         return 200 <= self.status < 300
 
     @property
     def never_run(self) -> bool:
-        """Whether the batch ended before its turn came."""
+        """Whether the batch ended before the request was executed."""
         return not self.status and self.code in NEVER_RUN
 
     def failure(self, secrets: tuple[str, ...] = ()) -> Failure:
-        """What a row that was not answered means."""
+        """The failure for a row without a response."""
         if self.status:
             raw = json.dumps(self.body).encode() if self.body is not None else b""
             return classify_status(self.status, {}, raw, wall=0.0, secrets=secrets)
@@ -189,10 +188,10 @@ class Row:
 
 
 def read_row(line: bytes) -> Row:
-    """A line of an output or error file.
+    """Parses a line of an output or error file.
 
     Raises:
-        MalformedAnswer: it is none.
+        MalformedAnswer: the line is not a row.
     """
     top = top_of(decode_json(line))
     custom_id = top.get("custom_id")

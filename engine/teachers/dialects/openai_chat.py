@@ -1,7 +1,7 @@
-"""OpenAI's chat completions, as spoken by OpenAI and by nearly every other server.
+"""OpenAI's chat completions, spoken by OpenAI and by nearly every other server.
 
-Reasoning is read from `reasoning_content`, `reasoning`, thinking parts and `<think>` blocks. An
-`extra_body` with `max_completion_tokens` takes the place of `max_tokens`, which some models refuse.
+Reasoning is read from `reasoning_content`, `reasoning`, thinking parts and `<think>` blocks. `max_completion_tokens` in
+`extra_body` replaces `max_tokens`, which some models reject.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def parse(payload: object, request: Request) -> list[Completion]:
     """One completion for each choice that can be read.
 
     Raises:
-        MalformedAnswer: the payload is no chat completion.
+        MalformedAnswer: the payload is not a chat completion.
     """
     top, choices = choices_of(payload)
     read = readable(choices, _choice)
@@ -85,10 +85,10 @@ def _message(message: dict[str, object], reason: str) -> tuple[str, str | None, 
     if isinstance(refusal, str) and refusal and not content:
         content, reason = refusal, "refusal"
     if content is None and (reasoning or reason in ("length", "content_filter", "refusal")):
-        content = ""  # cut off while it reasoned, or withheld: an answer, though not a good one
+        content = ""  # cut off while reasoning, or withheld: a completion all the same
     if not isinstance(content, str):
         raise MalformedAnswer(
-            "a message has no text" if content is None else "a message's content is no text"
+            "a message has no text" if content is None else "a message's content is not text"
         )
     text, thought = split_think(clean(content))
     reasoning = reasoning or thought

@@ -1,6 +1,6 @@
-"""OpenAI's plain text completions: base models, and servers such as vLLM, llama.cpp and the paper's davinci.
+"""OpenAI's text completions, for base models and servers such as vLLM and llama.cpp, and the paper's davinci.
 
-The prompt is the content of the single message; several messages are joined by blank lines.
+The prompt is the content of the message; several messages are joined by blank lines.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def parse(payload: object, request: Request) -> list[Completion]:
     """One completion for each choice that can be read.
 
     Raises:
-        MalformedAnswer: the payload is no completion.
+        MalformedAnswer: the payload is not a completion.
     """
     top, choices = choices_of(payload)
     read = readable(choices, _choice)

@@ -1,8 +1,8 @@
-"""OpenAI's responses: reasoning models, with their reasoning as text, as a summary or hidden.
+"""OpenAI's responses, for reasoning models: reasoning comes as text, as a summary, or hidden.
 
-Nothing is left on the server (`store` is false unless `extra_body` says otherwise). The API has no
-`seed`, no `n` (one completion comes, whatever the request says) and no stop strings: the text is cut at
-the first of them here. Ask for summaries with `extra_body.reasoning = { summary = "auto" }`.
+Nothing is stored on the server (`store` is false unless `extra_body` sets it). The API has no `seed`, no `n` (there is
+always one completion) and no stop strings: the text is cut at the first of them here. To get summaries, set
+`extra_body.reasoning = { summary = "auto" }`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from engine.teachers.messages import Completion, ReasoningKind, Request, Usage
 
 PATH = "/responses"
 LOGPROBS = "message.output_text.logprobs"
-"""What is to be included in an answer."""
+"""The item of `include` that asks for log-probabilities."""
 
 _CODE = re.compile(r"[a-z_]{1,64}")
 _UNFINISHED = ("queued", "in_progress", "cancelled")
@@ -58,7 +58,7 @@ def parse(payload: object, request: Request) -> list[Completion]:
     """The one completion.
 
     Raises:
-        MalformedAnswer: the payload is no response, reports an error, or is not finished.
+        MalformedAnswer: the payload is not a response, reports an error, or is not finished.
     """
     top = top_of(payload)
     reason = _reason(top)
@@ -68,8 +68,8 @@ def parse(payload: object, request: Request) -> list[Completion]:
         text, reason = refusal, "refusal"
     if text is None:
         if not items and reason not in ("length", "content_filter"):
-            raise MalformedAnswer("the answer has no output")
-        text = ""  # cut off while it reasoned, or withheld: an answer, though not a good one
+            raise MalformedAnswer("the response has no output")
+        text = ""  # cut off while reasoning, or withheld: a completion all the same
     reasoning, kind = _reasoning(items)
     text, thought = split_think(text)
     if reasoning is None and thought:
@@ -97,10 +97,10 @@ def _reason(top: dict[str, object]) -> str:
         code = error.get("code") if isinstance(error, dict) else None
         code = code if isinstance(code, str) and _CODE.fullmatch(code) else ""
         if code == "invalid_prompt" or "policy" in code:
-            return "content_filter"  # asking again would be refused again
-        raise MalformedAnswer("the answer reports an error" + (f": {code}" if code else ""))
+            return "content_filter"  # retrying would be rejected again
+        raise MalformedAnswer("the response reports an error" + (f": {code}" if code else ""))
     if status in _UNFINISHED:
-        raise MalformedAnswer(f"the answer is not finished: {status}")
+        raise MalformedAnswer(f"the response is not finished: {status}")
     if status == "incomplete":
         details = top.get("incomplete_details")
         return finish(details.get("reason") if isinstance(details, dict) else None)
@@ -108,7 +108,7 @@ def _reason(top: dict[str, object]) -> str:
 
 
 def _parts(items: list[dict[str, object]]) -> list[dict[str, object]]:
-    """The parts of the messages' contents; where a final answer is marked, commentary is left out."""
+    """The parts of the messages' contents, without commentary if a final answer is marked."""
     messages = [item for item in items if item.get("type") == "message"]
     final = [item for item in messages if item.get("phase") == "final_answer"]
     return [
@@ -131,7 +131,7 @@ def _said(items: list[dict[str, object]]) -> tuple[str | None, str | None]:
 
 
 def _reasoning(items: list[dict[str, object]]) -> tuple[str | None, ReasoningKind | None]:
-    """Reasoning and its kind; hidden where only its place is shown."""
+    """Reasoning and its kind; hidden if the item has no text."""
     found = [item for item in items if item.get("type") == "reasoning"]
     kinds: tuple[tuple[str, ReasoningKind], ...] = (("content", "full"), ("summary", "summary"))
     for field, kind in kinds:

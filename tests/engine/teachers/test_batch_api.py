@@ -179,7 +179,7 @@ def test_an_answered_row_and_its_completion() -> None:
         (line(500, {"error": {"message": "boom"}}), "transient", True, "server error (500): boom"),
         (line(429, {"error": {"message": "slow down"}}), "limited", True, "slow down"),
         (line(429, {"error": {"code": "insufficient_quota"}}), "parked", True, "quota or billing"),
-        (line(400, {"error": {"message": "no"}}), "permanent", True, "the request is refused (400): no"),
+        (line(400, {"error": {"message": "no"}}), "permanent", True, "the request was rejected (400): no"),
         (
             line(0, None, response=None, error={"code": "batch_expired", "message": "The window expired."}),
             "transient",
