@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import anyio
 import anyio.to_thread
@@ -32,6 +33,7 @@ from daemon.sampling.transport import KeyTransport
 from engine.config import TeacherConfig
 from engine.teachers.batch_client import BatchClient
 from engine.teachers.client import Client
+from engine.teachers.dialects import dialect
 from engine.teachers.keys import TeacherKey
 from state.catalog import SwitchRequest, park_teacher, switch
 from state.tables import Teacher as TeacherRow
@@ -122,19 +124,19 @@ class Pipeline:
         for name, count in left:
             self._context.bus.emit(
                 events.Noted(
-                    what=f"{count} batches of teacher {name} are still at the provider, but it is no longer configured with"
-                    " dialect openai-batch: their answers will be fetched once it is"
+                    what=f"{count} batches of teacher {name} are still at the provider, but its dialect is no longer served"
+                    " by batches: their results will be fetched once it is"
                 )
             )
 
     def make_teacher(
         self, row: TeacherRow, config: TeacherConfig, client: Client, url: str | None = None
     ) -> Teacher:
-        """A teacher without keys, paused if it was left so; the type of its client decides the transport."""
+        """A teacher without keys, paused if it was left so; its dialect decides the transport."""
         assert row.id is not None
         now = self._context.clock.monotonic()
-        if isinstance(client, BatchClient):
-            batches = BatchTransport(client, config, self._batches)
+        if dialect(config.dialect).transport == "batches":
+            batches = BatchTransport(cast(BatchClient, client), config, self._batches)
             teacher = Teacher(row.id, row.name, config, batches, now)
             self._batched.append((teacher, batches))
         else:

@@ -43,9 +43,9 @@ from daemon.work import Work
 from engine.config import Config, TeacherConfig
 from engine.config.prices import unpriced
 from engine.errors import CoterieError
-from engine.teachers.batch_client import BatchClient
 from engine.teachers.client import TeacherClient
 from engine.teachers.keys import TeacherKey
+from engine.teachers.transport import make_client
 from state.daemon_sessions import end_session
 from state.database import open_writer
 from state.events import EventRow
@@ -277,10 +277,7 @@ class Service:
         """A teacher's client, and the address of its process if it is built in (started here the first time)."""
         if settings.builtin and url is None:
             url = await group.start(serve_practice, name, settings, name=name)
-        client = (BatchClient if settings.dialect == "openai-batch" else TeacherClient)(
-            settings, base_url=url
-        )
-        return await stack.enter_async_context(client), url
+        return await stack.enter_async_context(make_client(settings, base_url=url)), url
 
     def _share_files(self, pipeline: Pipeline) -> None:
         """Bounds the connections of each key, so that enough open files are left for everything else."""

@@ -228,7 +228,7 @@ def open_rows(connection: Connection, batch_id: int) -> list[StoredRow]:
     ]
 
 
-def release_unsent(connection: Connection, session_id: int) -> None:
+def release_unsent(connection: Connection, session_id: int, batch_dialects: Sequence[str]) -> None:
     """Gives back attempts of earlier daemon sessions that were claimed for a batch which was never requested.
 
     No provider ever saw them, so nothing can have been billed.
@@ -236,10 +236,12 @@ def release_unsent(connection: Connection, session_id: int) -> None:
     unsent = (
         "a.boot_id <> ? AND (EXISTS (SELECT 1 FROM batch_attempt ba JOIN batch b ON b.id = ba.batch_id"
         f" WHERE ba.attempt_id = a.id AND b.state = '{BatchState.NEW.value}')"
-        " OR (a.teacher_id IN (SELECT id FROM teacher WHERE dialect = 'openai-batch')"
+        " OR (a.teacher_id IN (SELECT id FROM teacher WHERE dialect IN (SELECT value FROM json_each(?)))"
         " AND NOT EXISTS (SELECT 1 FROM batch_attempt ba WHERE ba.attempt_id = a.id)))"
     )
-    _release(connection, unsent, (session_id,), "the daemon died before it was sent")
+    _release(
+        connection, unsent, (session_id, json.dumps(batch_dialects)), "the daemon died before it was sent"
+    )
     connection.execute(
         "UPDATE batch SET state = ?, reason = 'the daemon died before it was created', ended_at = ? WHERE state = ?"
         " AND boot_id <> ?",

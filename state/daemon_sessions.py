@@ -6,6 +6,7 @@ A session is one daemon process, from start to end; its row is in table `boot`.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,19 @@ class SessionProcess:
 
 
 def start_session(
-    path: Path, *, pid: int, pid_started: float, host: str, version: str, config: dict[str, Any]
+    path: Path,
+    *,
+    pid: int,
+    pid_started: float,
+    host: str,
+    version: str,
+    config: dict[str, Any],
+    batch_dialects: Sequence[str],
 ) -> StartedSession:
-    """Records a start; attempts of earlier sessions that have no outcome become `unknown`."""
+    """Records a start; attempts of earlier sessions that have no outcome become `unknown`.
+
+    Those of teachers with one of `batch_dialects` are released instead if their batch was never requested.
+    """
     with transaction(path) as connection:
         previous = connection.execute("SELECT ended_at FROM boot ORDER BY id DESC LIMIT 1").fetchone()
         now = now_ms()
@@ -50,7 +61,7 @@ def start_session(
             " RETURNING id",
             (pid, pid_started, host, version, now, json.dumps(config)),
         ).fetchone()
-        release_unsent(connection, session_id)
+        release_unsent(connection, session_id, batch_dialects)
         unknown = _end_unanswered(connection, session_id)
         _expire_stop_commands(connection, now)
         return StartedSession(

@@ -16,6 +16,10 @@ from state.database import open_writer
 from tests.daemon.site import configure
 
 ROOT = Path(__file__).resolve().parents[1]
+PURE = (  # what the configuration needs of the dialects: neither HTTP nor keys
+    *("engine.teachers.dialects", "engine.teachers.messages", "engine.teachers.decode"),
+    *("engine.teachers.failures", "engine.teachers.tokens", "engine.teachers.apportion"),
+)
 HEAVY = ("torch", "transformers", "deepspeed", "peft", "sympy", "math_verify")
 
 LOADED = """
@@ -77,6 +81,8 @@ def test_a_room_imports_only_what_it_may(room: str) -> None:
         # the configuration asks the registries of variants, such as engine.grading.formats, for their names
         rooms = ("engine.tasks", "engine.practice", "engine.curation", "engine.students", "engine.report")
         assert of(modules, *rooms) == set()
+        assert of(modules, "engine.teachers") - of(modules, *PURE) <= {"engine.teachers"}
+        assert of(modules, "aiohttp", "multidict", "yarl") == set()
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from tempfile import TemporaryFile
 from typing import BinaryIO
 
+from engine.teachers.batch_api import MOST_BYTES
 from engine.teachers.batch_client import BatchClient
 from engine.teachers.client import MAX_BODY
-from engine.teachers.dialects.openai_batch import MOST_BYTES
 from engine.teachers.messages import Request
 
 

@@ -18,8 +18,8 @@ from daemon.sampling.health import PERMANENT_PARKS
 from daemon.sampling.jobs import Job
 from daemon.sampling.outcomes import OUTCOMES, ended, given_up, packed_of
 from daemon.sampling.teacher import Teacher
-from engine.teachers.dialects import openai_batch
-from engine.teachers.dialects.openai_batch import BatchInfo, Row
+from engine.teachers.batch_api import BatchInfo, Row
+from engine.teachers.dialects import dialect
 from engine.teachers.failures import Failure, MalformedAnswer
 from state.claims import OpenAttempt
 from state.enums import BatchState, Outcome, SampleState
@@ -89,7 +89,7 @@ class Settler:
             await self._failed(teacher, out, row.failure(secrets), tally, row.request_id)
             return
         try:
-            completion = openai_batch.parse(row.body, out.job.request)[0]
+            completion = dialect(teacher.config.dialect).parse(row.body, out.job.request)[0]
         except MalformedAnswer as error:
             failure = Failure(kind="malformed", reason=str(error), raw=raw, status=row.status)
             await self._failed(teacher, out, failure, tally, row.request_id)

@@ -1,4 +1,4 @@
-"""A teacher that is asked by batches (`openai-batch`): its queue holds the requests of the next ones.
+"""A teacher that is asked by batches: its queue holds the requests of the next ones.
 
 In flight are the rows of batches that are out. They stay out over an end of the daemon, so a drain
 waits only for what is on the wire.

@@ -13,7 +13,7 @@ from daemon.batches.batch_rows import Tally
 from daemon.batches.fetch_batch import Fetch
 from daemon.batches.outbox import Outbox
 from daemon.batches.outstanding import OutBatch
-from engine.teachers.dialects.openai_batch import BatchInfo
+from engine.teachers.batch_api import BatchInfo
 from engine.teachers.failures import Failure
 from state.database import now_ms
 from state.enums import BatchState

@@ -16,7 +16,7 @@ from daemon.batches.make_batch import input_file, make_batch
 from daemon.batches.outbox import FULL_DISK_S, REFUSALS, Outbox
 from daemon.batches.outstanding import OutBatch
 from daemon.events import batch_events
-from engine.teachers.dialects.openai_batch import BatchInfo
+from engine.teachers.batch_api import BatchInfo
 from engine.teachers.failures import Failure
 from state.database import now_ms
 from state.enums import BatchState

@@ -13,7 +13,7 @@ from daemon.batches.batch_files import lines_of
 from daemon.batches.batch_rows import Settler, Tally
 from daemon.batches.outstanding import CHUNK, OutBatch
 from daemon.sampling.teacher import Teacher
-from engine.teachers.dialects.openai_batch import read_row
+from engine.teachers.batch_api import read_row
 from engine.teachers.failures import MalformedAnswer
 from engine.teachers.keys import REDACTED
 

@@ -148,7 +148,7 @@ class KeyBatches:
             return True
         if teacher.transport.on_the_wire:
             return False  # rows that are being stored bring further ones
-        return self._nothing_to_claim(teacher) or now - wait.since >= teacher.config.batch_wait_seconds
+        return self._nothing_to_claim(teacher) or now - wait.since >= self._link.settings.batch_wait_seconds
 
     def _paused_until(self, now: float) -> float:
         return now + self.limits.pause_left(now) if self.limits.pause_left(now) > 0 else 0.0

@@ -17,7 +17,7 @@ from daemon.events import batch_events
 from daemon.limits.key_limits import KeyLimits
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.teacher import Teacher
-from engine.teachers.dialects.openai_batch import BatchError, refusal
+from engine.teachers.batch_api import BatchError, refusal
 from engine.teachers.failures import Failure
 from engine.teachers.keys import TeacherKey, redact
 from state.batches import BatchChange, BatchEnd, change_batches, end_batches

@@ -11,6 +11,7 @@ from daemon.sampling.jobs import Job
 from daemon.sampling.teacher import Teacher
 from engine.config import TeacherConfig
 from engine.teachers.batch_client import BatchClient
+from engine.teachers.dialects import BatchSettings
 from state.enums import BatchState
 
 CHUNK = 256
@@ -55,13 +56,14 @@ class BatchLink:
     def __init__(self, client: BatchClient, config: TeacherConfig) -> None:
         self.client = client
         self.config = config
-        self.size = config.batch_requests
+        self.settings = _settings(config)
+        self.size = self.settings.batch_requests
         """Requests of a batch; cut when the provider's queue has no room for one so large."""
 
     @property
     def poll_s(self) -> float:
         """Seconds until a batch is first looked at."""
-        given = self.config.batch_poll_seconds
+        given = self.settings.batch_poll_seconds
         return given if given is not None else POLL_BUILTIN_S if self.config.builtin else POLL_S
 
     @property
@@ -71,13 +73,20 @@ class BatchLink:
 
     def configure(self, config: TeacherConfig) -> None:
         """Other settings; a size that was cut stays so unless another one is configured."""
-        if config.batch_requests != self.config.batch_requests:
-            self.size = config.batch_requests
-        self.config = config
+        settings = _settings(config)
+        if settings.batch_requests != self.settings.batch_requests:
+            self.size = settings.batch_requests
+        self.config, self.settings = config, settings
 
     def cut(self, requests: int) -> None:
         """The provider has no room for a batch of this many requests: the next ones are half as large."""
         self.size = max(1, min(self.size, requests // 2))
+
+
+def _settings(config: TeacherConfig) -> BatchSettings:
+    """The keys that dialects served by batches have."""
+    assert isinstance(config.settings, BatchSettings)
+    return config.settings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from engine.config import Config, TeacherConfig, resolved
 from engine.config.base import Change, Section, fields_marked
+from engine.teachers.dialects import dialect
 
 S = TypeVar("S", bound=Section)
 
@@ -48,8 +49,8 @@ def _kept(now: S, wanted: S, title: str) -> tuple[S, list[str]]:
 def _teacher(before: TeacherConfig, wanted: TeacherConfig) -> tuple[TeacherConfig, list[str]]:
     if before.builtin != wanted.builtin:
         return before, ["builtin"]
-    if before.dialect != wanted.dialect and "openai-batch" in (before.dialect, wanted.dialect):
-        return before, ["dialect"]  # requests and batches are sent by different parts
+    if dialect(before.dialect).transport != dialect(wanted.dialect).transport:
+        return before, ["dialect"]  # requests and batches are sent by different classes
     if not wanted.builtin:
         return wanted, []
     waits = _differing(before, wanted, Change.SERVER)

@@ -13,9 +13,7 @@ import json
 from engine.config import PlanConfig, TeacherConfig
 from engine.config.base import Identity, default_of, fields_marked
 from engine.strategies import PLAIN, STRATEGIES, Wording
-
-SAME_REQUESTS = {"openai-batch": "openai-chat"}
-"""Dialects whose requests contain the same as those of another: their samples belong to one plan."""
+from engine.teachers.dialects import dialect
 
 
 def plan_fingerprint(
@@ -26,7 +24,7 @@ def plan_fingerprint(
         "models": sorted(
             {
                 (
-                    SAME_REQUESTS.get(teacher.dialect, teacher.dialect),
+                    dialect(teacher.dialect).identity,
                     teacher.model,
                     json.dumps(teacher.extra_body, sort_keys=True),
                     *sorted(set(teacher.omit)),

@@ -28,7 +28,7 @@ from engine.curation import between_tasks, contamination
 from engine.errors import ConfigError
 from engine.strategies import PLAIN, STRATEGIES
 from engine.tasks import GivenTask, load_task, source_stamp
-from engine.teachers.dialects import dialect
+from engine.teachers.dialects import DIALECTS, dialect
 from engine.teachers.keys import TeacherKey, environment, load_keys
 from state import sqlite
 from state.budget import budget_in_force, spending_by_plan, total_spending
@@ -159,6 +159,7 @@ def synchronise(config: Config, given: Input) -> Catalog:
         host=socket.gethostname(),
         version=version("coterie"),
         config=resolved(config),
+        batch_dialects=[each.name for each in DIALECTS.values() if each.transport == "batches"],
     )
     overlap = overlaps_of_new(config, given)
     with orm_session(config.database) as opened:

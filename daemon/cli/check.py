@@ -15,10 +15,8 @@ from daemon.training.devices import check_ranks, find_devices
 from engine.config import Config, TeacherConfig, load_config
 from engine.config.prices import unpriced
 from engine.errors import JobFailed
-from engine.teachers.batch_client import BatchClient
-from engine.teachers.client import Answer, TeacherClient
 from engine.teachers.keys import TeacherKey
-from engine.teachers.messages import Message, Request
+from engine.teachers.transport import make_client
 from state import sqlite
 from state.database import open_reader
 from state.errors import StateMissing
@@ -105,32 +103,11 @@ async def _ping_all(config: Config, given: Input) -> bool:
     for name, teacher in config.teachers.items():
         if teacher.builtin:
             continue
-        if teacher.dialect == "openai-batch":
-            good = await _ping_batches(name, teacher, given.keys[name]) and good
-            continue
-        async with TeacherClient(teacher) as client:
+        async with make_client(teacher) as client:
             for key in given.keys[name]:
-                request = Request(messages=(Message("user", "Say OK."),), max_tokens=16)
-                answer = await client.send(request, request_id=f"ping-{name}", key=key.secret)
+                got = await client.ping(key=key.secret)
                 label = f" ({key.label})" if key.label else ""
-                if isinstance(answer, Answer):
-                    _say(f"teacher {name}{label}: answered in {answer.latency_s * 1000:.0f} ms")
-                else:
-                    good = False
-                    _say(f"teacher {name}{label}: {answer.kind}: {answer.reason}")
-    return good
-
-
-async def _ping_batches(name: str, teacher: TeacherConfig, keys: tuple[TeacherKey, ...]) -> bool:
-    """Lists batches with each key: that is free, while a request would be billed."""
-    good = True
-    async with BatchClient(teacher) as client:
-        for key in keys:
-            failure = await client.ping(key=key.secret)
-            label = f" ({key.label})" if key.label else ""
-            if failure is None:
-                _say(f"teacher {name}{label}: its batches can be listed")
-            else:
-                good = False
-                _say(f"teacher {name}{label}: {failure.kind}: {failure.reason}")
+                said = got if isinstance(got, str) else f"{got.kind}: {got.reason}"
+                good = good and isinstance(got, str)
+                _say(f"teacher {name}{label}: {said}")
     return good

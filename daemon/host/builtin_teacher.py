@@ -18,6 +18,7 @@ from engine.config import TeacherConfig
 from engine.errors import JobFailed
 from engine.practice.options import PracticeOptions, arguments, parse_faults
 from engine.students.launch import training_environment
+from engine.teachers.dialects import dialect
 
 READY_S = 30.0
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +31,7 @@ def command(config: TeacherConfig) -> list[str]:
         latency_ms=config.latency_ms,
         requests_per_minute=config.requests_per_minute,
         tokens_per_minute=config.tokens_per_minute,
-        concurrency=None if config.dialect == "openai-batch" else config.concurrency,
+        concurrency=None if dialect(config.dialect).transport == "batches" else config.concurrency,
         faults=parse_faults(config.fault),
     )
     return [sys.executable, "-P", "-m", "engine.practice", "--exit-with-parent", *arguments(options)]

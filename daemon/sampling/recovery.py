@@ -17,10 +17,8 @@ from daemon.sampling.outcomes import judge
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.scheduler import Scheduler
 from engine.teachers.decode import decode_json
-from engine.teachers.dialects import DIALECTS, dialect
-from engine.teachers.dialects.openai_batch import body_of
+from engine.teachers.dialects import read_stored
 from engine.teachers.failures import MalformedAnswer
-from engine.teachers.messages import Completion, Request
 from state.claims import ClaimedSample, open_samples, received_turns
 from state.database import open_reader
 from state.outcomes import UngradedSample, grade_stored, ungraded_samples
@@ -101,23 +99,8 @@ def replay(
         MalformedAnswer: no dialect can read one of them.
     """
     for raw, choice in turns:
-        body = body_of(decode_json(zlib.decompress(raw)))
-        job.conversation.answer(_read(body, choice, job.request, dialects.get(sample.teacher_id, "")))
-
-
-def _read(body: object, choice: int, request: Request, known: str) -> Completion:
-    """One choice of a stored body.
-
-    The teacher may have another name or dialect by now. Then every dialect is tried: each rejects the bodies of
-    the others.
-    """
-    names = [known, *(name for name in DIALECTS if name != known)] if known else list(DIALECTS)
-    for name in names:
-        try:
-            return dialect(name).parse(body, request)[choice]
-        except (MalformedAnswer, IndexError):
-            continue
-    raise MalformedAnswer("no dialect can read a stored answer")
+        body, known = decode_json(zlib.decompress(raw)), dialects.get(sample.teacher_id, "")
+        job.conversation.answer(read_stored(body, choice, job.request, known))
 
 
 async def grade_missing(database: Path, writer: Writer, plans: list[ActivePlan]) -> int:

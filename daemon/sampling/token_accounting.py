@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from daemon.sampling.budget import Price
 from daemon.sampling.jobs import Job
 from engine.config import TeacherConfig
+from engine.teachers.dialects import dialect
 from engine.teachers.messages import Usage
 from engine.teachers.tokens import Correction
 
@@ -55,8 +56,8 @@ class TokenAccounting:
         )
 
     def counted(self, usage: Usage) -> int:
-        """The tokens of an answer that count against limits: Anthropic leaves out what was read from its cache."""
-        uncounted = usage.cached_tokens if self._config.dialect == "anthropic-messages" else 0
+        """The tokens of an answer that count against limits; some APIs leave out those read from their cache."""
+        uncounted = 0 if dialect(self._config.dialect).limits_count_cached else usage.cached_tokens
         return usage.prompt_tokens - uncounted + usage.completion_tokens
 
     def learn(self, estimate: int, allowed: int, usage: Usage) -> None:
@@ -69,7 +70,7 @@ class TokenAccounting:
 def price_of(config: TeacherConfig) -> Price:
     """A teacher's prices, with a batch's discount; cached prompt tokens cost as others where no price is given."""
     cached = config.usd_per_million_cached
-    share = 1 - config.batch_discount if config.dialect == "openai-batch" else 1.0
+    share = config.settings.price_share
     return Price(
         config.usd_per_million_input * share,
         config.usd_per_million_output * share,

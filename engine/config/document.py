@@ -14,6 +14,7 @@ from engine.config.base import NAME_PATTERN
 from engine.config.schema import config_schema, schema_text
 from engine.grading.formats import FORMATS
 from engine.strategies import STRATEGIES
+from engine.teachers.dialects import DIALECTS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 TARGET = DOCS / "configuration.md"
@@ -53,6 +54,7 @@ SECTIONS: tuple[tuple[str, str, str], ...] = (
 """Title, definition in the schema, and a remark; in the order of the page."""
 
 TABLES: dict[str, tuple[str, str, str, Mapping[str, Documented]]] = {
+    "TeacherConfig": ("Dialects", "dialect", "API", DIALECTS),
     "TaskConfig": ("Answer formats", "answer", "what an answer is", FORMATS),
     "PlanConfig": ("Strategies", "strategy", "how a teacher is asked", STRATEGIES),
 }

@@ -1,7 +1,7 @@
-"""What is wrong with a configuration, in a person's words: one message a fault.
+"""Explains what is wrong with a configuration: one message per fault, in plain words.
 
-Pydantic reports each member of a union for itself and tags its place with the member's name; here
-such reports are one fault again. It knows the models' shape, no file and no line.
+Pydantic reports each member of a union separately and tags its location with the member's name; here such reports are
+merged into one. This module knows the shape of the models, but neither the file nor its lines.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Sequence
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
@@ -20,7 +20,7 @@ from engine.config.base import HEADER_PATTERN, NAME_PATTERN
 Path = tuple[int | str, ...]
 
 KEY = "[key]"
-"""Pydantic's mark for a fault of a mapping's key."""
+"""Pydantic's marker for a fault in a mapping's key."""
 
 _EXPECTED = {
     "int_type": "a whole number",
@@ -57,7 +57,7 @@ def explain(model: type[BaseModel], details: Sequence[ErrorDetails]) -> list[tup
 
 
 def untagged(model: type[BaseModel], loc: Path) -> Path:
-    """`loc` without the names of union members and marks of keys."""
+    """`loc` without the names of union members and without key markers."""
     path: list[int | str] = []
     current: Any = model
     for part in loc:
@@ -73,7 +73,7 @@ def untagged(model: type[BaseModel], loc: Path) -> Path:
 
 
 def fields_at(model: type[BaseModel], path: Path) -> list[str]:
-    """Names of the keys of the section at `path`; empty where it is none."""
+    """The keys of the section at `path`; empty if it is not a section."""
     current: Any = model
     for part in path:
         current = _child(_bare(current), part)
@@ -82,13 +82,13 @@ def fields_at(model: type[BaseModel], path: Path) -> list[str]:
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """A hint at the nearest of the names there are."""
+    """A hint: the most similar known name, else all of them."""
     near = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {quoted(near[0])}?" if near else f"there are: {', '.join(known) or 'none'}"
 
 
 def quoted(value: object) -> str:
-    """A value as it would be written in TOML; long or unprintable ones in a form that can be shown."""
+    """A value as written in TOML; long or unprintable values in a printable form."""
     if isinstance(value, str):
         short = value if len(value) <= 60 else value[:57] + "..."
         shown = "".join(
@@ -108,7 +108,7 @@ def _message(model: type[BaseModel], place: Path, group: list[ErrorDetails]) -> 
     if kind == "extra_forbidden":
         return f"unknown key; {nearest(str(place[-1]), fields_at(model, place[:-1]))}"
     if kind == "missing":
-        return "is missing"
+        return _required(model, place)
     if kind in ("value_error", "reference"):
         return first["msg"].removeprefix("Value error, ")
     wanted = list(dict.fromkeys(_expected(detail, alone=len(group) == 1) for detail in group))
@@ -122,6 +122,16 @@ def _message(model: type[BaseModel], place: Path, group: list[ErrorDetails]) -> 
         if isinstance(got, str) and (near := difflib.get_close_matches(got, choices, n=1)):
             text += f"; did you mean {quoted(near[0])}?"
     return text
+
+
+def _required(model: type[BaseModel], place: Path) -> str:
+    """That a key is required, and its values if they are a fixed set."""
+    current: Any = model
+    for part in place:
+        current = _child(_bare(current), part)
+    current = _bare(current)
+    values = get_args(current) if get_origin(current) is Literal else ()
+    return f"required ({', '.join(map(str, values))})" if values else "required"
 
 
 def _expected(detail: ErrorDetails, *, alone: bool) -> str:

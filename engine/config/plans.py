@@ -49,7 +49,7 @@ class PlanConfig(Section):
     """Rationales per question: the paper's D, the degree of reasoning diversity."""
 
     per_request: Annotated[int, Field(ge=1, le=32), Identity.BY_CONTENT] = 1
-    """Ask for up to this many rationales of a question in one request (`n`), so that its prompt is paid once; for openai-chat and openai-completions. Each is a sample of its own; missing ones are asked for again."""
+    """Ask for up to this many rationales of a question in one request (`n`), so that its prompt is paid once, for dialects that support it. Each is a sample of its own; missing ones are asked for again."""
 
     temperature: Annotated[float, Field(ge=0, le=2), Identity.ALWAYS] = 0.7
     """Sampling temperature; 0 is greedy."""
@@ -64,7 +64,7 @@ class PlanConfig(Section):
     """Strings that end a completion, such as `["\\nQ:"]` for base models; they are not part of it. At most 4, as APIs accept them."""
 
     logprobs: Annotated[int, Field(ge=0, le=20), Identity.IF_SET] = 0
-    """n > 0: ask for the log-probability of each token of an answer and its n likeliest alternatives, and store them; for openai-chat and openai-completions."""
+    """n > 0: ask for the log-probability of each token of an answer and its n likeliest alternatives, and store them, for dialects that support it."""
 
     max_tokens: Annotated[Positive, Identity.ALWAYS] = 256
     """Longest rationale, in completion tokens."""

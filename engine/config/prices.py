@@ -1,4 +1,4 @@
-"""Budgets that bound nothing, because a teacher that is paid for has no price. Pure."""
+"""Finds budgets that cannot be enforced, because a teacher that costs money has no price. Pure."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ PRICES = ("usd_per_million_input", "usd_per_million_output")
 
 
 def unpriced(config: Config) -> Iterator[str]:
-    """What a person must know: teachers with a key, under a cap, whose tokens cost nothing as far as is known.
+    """Warnings about teachers with a key and under a cap, but without prices.
 
-    A server without a key is one's own, and free; one that has a key and is free nevertheless is told of all the same,
-    since the other way round it costs money without end.
+    A server without a key is assumed to be your own and free. A free server with a key is warned about too: the
+    opposite mistake would cost money without limit.
     """
     for name, teacher in config.teachers.items():
         missing = [price for price in PRICES if not getattr(teacher, price)]
         if missing and _has_key(teacher) and (caps := list(_caps(config, name, teacher))):
             yield (
-                f"teachers.{name} has a key but no {' and no '.join(missing)}: what it costs is not counted, and"
-                f" {' and '.join(caps)} cannot bound it"
+                f"teachers.{name} has a key but no {' and no '.join(missing)}: its cost is not counted, so"
+                f" {' and '.join(caps)} cannot limit it"
             )
 
 
@@ -30,7 +30,7 @@ def _has_key(teacher: TeacherConfig) -> bool:
 
 
 def _caps(config: Config, name: str, teacher: TeacherConfig) -> Iterator[str]:
-    """The caps that are meant to hold for a teacher, as a person writes them."""
+    """The caps that apply to a teacher, as written in config.toml."""
     if config.daemon.budget_usd is not None:
         yield "[daemon] budget_usd"
     if teacher.budget_usd is not None:

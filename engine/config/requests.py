@@ -1,44 +1,59 @@
-"""What a plan asks for, against what its teachers can be asked: found before anything is spent.
+"""Checks what a plan asks for against what its teachers can do, before anything is spent.
 
-Works on plain values, with defaults left out or not, so that one mistake does not hide another; what does not fit
-the models is passed over here and told elsewhere.
+Works on plain values, with or without defaults, so that one mistake does not hide another. Values that do not fit the
+models are skipped here; they are reported elsewhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from engine.config.teachers import CHOICES, LOGPROBS
+from engine.config.teachers import listed
+from engine.teachers.dialects import DEFAULT, DIALECTS, Dialect
+from engine.teachers.dialects.paths import value_at
 
 MAX_TOKENS = 256
-"""A plan's `max_tokens` where none is given."""
+"""A plan's default `max_tokens`."""
 
-_ASKED = (
-    ("per_request", 1, CHOICES, "gives one rationale a request"),
-    ("logprobs", 0, LOGPROBS, "has no log-probabilities"),
+_CAPABILITIES: tuple[tuple[str, int, Callable[[Dialect], bool], str], ...] = (
+    ("per_request", 1, lambda each: each.supports_n, "returns one rationale per request"),
+    ("logprobs", 0, lambda each: each.supports_logprobs, "returns no log-probabilities"),
 )
+"""A plan's key, the value that asks for nothing, which dialects can serve it, and what the others do."""
 
 
 def wrong_requests(
     plan: Mapping[str, Any], teachers: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[tuple[str, str]]:
-    """Options of a plan that a teacher of it cannot serve, as (key, message)."""
-    for key, off, able, what in _ASKED:
+    """Options of a plan that one of its teachers cannot serve, as (key, message)."""
+    spoken = {name: _dialect_of(teacher) for name, teacher in teachers.items()}
+    for key, off, able, otherwise in _CAPABILITIES:
         value = plan.get(key, off)
         if not isinstance(value, int) or value <= off:
             continue
-        for name, teacher in teachers.items():
-            spoken = teacher.get("dialect", CHOICES[0])
-            if spoken not in able:
+        known = listed([each.name for each in DIALECTS.values() if able(each)], "or")
+        for name, each in spoken.items():
+            if each is not None and not able(each):
                 yield (
                     key,
-                    f"teacher {name} ({spoken}) {what}: remove {key}, or name teachers of {' or '.join(able)}",
+                    f"teacher {name} ({each.name}) {otherwise}: remove {key}, or use teachers that speak {known}",
                 )
-    most = plan.get("max_tokens", MAX_TOKENS)
+    reserved = plan.get("max_tokens", MAX_TOKENS)
     for name, teacher in teachers.items():
-        extra = teacher.get("extra_body")
-        limit = extra.get("max_completion_tokens") if isinstance(extra, Mapping) else None
-        if isinstance(limit, int) and isinstance(most, int) and limit > most:
-            asked = f"teacher {name} is asked for max_completion_tokens = {limit} (extra_body)"
-            yield "max_tokens", f"{most} tokens are reserved, and {asked}: set max_tokens to {limit} or more"
+        extra, each = teacher.get("extra_body"), spoken[name]
+        if not isinstance(extra, Mapping) or each is None or not isinstance(reserved, int):
+            continue
+        for path in each.fields.replacing_limits:
+            limit = value_at(extra, path)
+            if isinstance(limit, int) and limit > reserved:
+                asked = f"extra_body of teacher {name} sets {path} = {limit}"
+                yield (
+                    "max_tokens",
+                    f"{reserved} tokens are reserved, but {asked}: set max_tokens to {limit} or more",
+                )
+
+
+def _dialect_of(teacher: Mapping[str, Any]) -> Dialect | None:
+    name = teacher.get("dialect", DEFAULT)
+    return DIALECTS.get(name) if isinstance(name, str) else None

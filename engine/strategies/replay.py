@@ -15,8 +15,7 @@ from engine.errors import CoterieError
 from engine.strategies import Conversation, Settings, Wording, strategy
 from engine.tasks.question import Question
 from engine.teachers.decode import decode_json
-from engine.teachers.dialects import dialect
-from engine.teachers.dialects.openai_batch import body_of
+from engine.teachers.dialects import dialect, read_stored
 from engine.teachers.failures import MalformedAnswer
 
 
@@ -44,7 +43,7 @@ def sent(
             Question(key="", text=question, answer=gold, split="train"),
             _settings(settings, answer_format),
         )
-        form = dialect(dialect_name)
+        dialect(dialect_name)  # raises for one that this version does not know
         texts = []
         for body in (*bodies, None):
             request = conversation.request
@@ -59,7 +58,8 @@ def sent(
             if body is None:
                 break
             raw, choice = body
-            conversation.answer(form.parse(body_of(decode_json(zlib.decompress(raw))), request)[choice])
+            payload = decode_json(zlib.decompress(raw))
+            conversation.answer(read_stored(payload, choice, request, dialect_name))
     except (CoterieError, MalformedAnswer, KeyError, zlib.error):
         return []  # a strategy, dialect or template that this version does not know
     return texts

@@ -25,6 +25,7 @@ from engine.config.students import EvaluationConfig
 from engine.students.launch import free_port
 from engine.students.ranks import StopFlag, Stopped
 from engine.teachers.client import Answer, TeacherClient
+from engine.teachers.dialects import openai_completions
 from engine.teachers.messages import Message, Request
 
 START_S = 900.0
@@ -77,7 +78,10 @@ class Served:
         texts = [""] * len(asked)
         todo = iter([index for index, each in enumerate(asked) if each.count > 0])
         teacher = TeacherConfig(
-            dialect="openai-completions", base_url=self.url, model=self.model, timeout_seconds=ANSWER_S
+            dialect=openai_completions.DIALECT.name,
+            base_url=self.url,
+            model=self.model,
+            timeout_seconds=ANSWER_S,
         )
         async with TeacherClient(teacher) as client, anyio.create_task_group() as group:
 

@@ -1,4 +1,4 @@
-"""A whole number split by weights, exactly: tokens and micro-dollars of one request over its rationales."""
+"""Splits a whole number exactly by weights: tokens and micro-dollars of one request among its rationales."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from itertools import accumulate, pairwise
 
 
 def apportion(total: int, weights: Sequence[float]) -> list[int]:
-    """Whole parts in proportion to `weights` (none below 0) that add up to `total`; equal ones where all are 0.
+    """Whole parts in proportion to `weights` (none negative) that add up to `total`; equal parts if all weights are 0.
 
-    Each is less than one off its exact share; the first parts are those rounded up.
+    Each part is within one of its exact share; earlier parts are rounded up.
     """
     if not any(weights):
         weights = [1] * len(weights)

@@ -1,8 +1,8 @@
-"""The Batch API over HTTP: upload, create, look, find again, download; with the hygiene of `client.py`.
+"""The Batch API over HTTP: upload, create, poll, find again, download.
 
-Invariants: the key goes to the configured address alone and redirects are not followed; bodies are bounded;
-files go from and to files on disk, whatever their size. Each call returns what it asked for or a
-`Failure`, and raises nothing but a cancellation (and OSError for the caller's own file).
+Invariants, as in `client.py`: the key is sent only to the configured URL and redirects are not followed; bodies are
+bounded; files are streamed from and to disk, whatever their size. Each call returns its result or a `Failure`, and
+raises only on cancellation (and OSError for the caller's own file).
 """
 
 from __future__ import annotations
@@ -19,10 +19,7 @@ from pydantic import SecretStr
 from yarl import URL
 
 from engine.config import TeacherConfig
-from engine.teachers.classify import classify_exception, classify_status
-from engine.teachers.client import TeacherClient
-from engine.teachers.decode import decode_json
-from engine.teachers.dialects.openai_batch import (
+from engine.teachers.batch_api import (
     BatchInfo,
     create_body,
     input_line,
@@ -30,6 +27,9 @@ from engine.teachers.dialects.openai_batch import (
     read_file_id,
     read_page,
 )
+from engine.teachers.classify import classify_exception, classify_status
+from engine.teachers.client import TeacherClient
+from engine.teachers.decode import decode_json
 from engine.teachers.failures import Failure, MalformedAnswer
 from engine.teachers.messages import Request
 from engine.teachers.patience import Patience, Wait
@@ -37,16 +37,16 @@ from engine.teachers.patience import Patience, Wait
 T = TypeVar("T")
 
 MOST_DOWNLOAD = 8 * 1024**3
-"""Bytes of an output file, decompressed."""
+"""Maximum bytes of a decompressed output file."""
 PIECE = 1024 * 1024
 PAGE = 100
 MOST_PAGES = 200
 SKEW_S = 86_400
-"""A batch created so long before ours was written down cannot be ours, however wrong the clocks are."""
+"""A batch created this long before ours was recorded cannot be ours, even if clocks are wrong."""
 
 
 class BatchClient(TeacherClient):
-    """The connections to one Batch API; opened, used and closed as a `TeacherClient`."""
+    """The connections to one Batch API; opened and closed like a `TeacherClient`."""
 
     def __init__(
         self,
@@ -58,22 +58,20 @@ class BatchClient(TeacherClient):
         """Opens no connection yet; needs a running event loop.
 
         Raises:
-            ConfigError: the address is none, or a header holds a line break.
+            ConfigError: the URL is invalid, or a header contains a line break.
         """
         super().__init__(config, base_url=base_url)
         self._max_download = max_download
-        # While a file goes up nothing comes back: there is no other sign of life to wait for.
+        # During an upload the server sends nothing, so only the total time can be limited.
         self._upload_patience = Patience(config.timeout_seconds, config.timeout_seconds)
 
     def line(self, request: Request, custom_id: str) -> bytes:
         """A request as a line of an input file."""
-        _, body = self.dialect.build(request, self.config.model, self.config.extra_body)
-        for name in self.config.omit:
-            body.pop(name, None)
+        _, body = self._compose(request)
         return input_line(custom_id, body)
 
     async def upload(self, file: BinaryIO, name: str, *, key: SecretStr | None) -> str | Failure:
-        """Uploads an input file, from where it stands to its end; the id it got."""
+        """Uploads an input file from its current position; returns the file's id."""
         boundary = uuid.uuid4().hex
         with aiohttp.MultipartWriter("form-data", boundary=boundary) as form:
             form.append("batch").set_content_disposition("form-data", name="purpose")
@@ -91,22 +89,22 @@ class BatchClient(TeacherClient):
             )
 
     async def create(self, input_file_id: str, mark: str, *, key: SecretStr | None) -> BatchInfo | Failure:
-        """Makes a batch of an uploaded file; `mark` goes with it and it is found again by it."""
+        """Creates a batch from an uploaded file; `mark` is stored with it, so that `find` finds it."""
         body = json.dumps(create_body(input_file_id, mark)).encode()
         return await self._ask(
             "POST", "/batches", read_batch, key=key, data=body, headers={"Idempotency-Key": mark}
         )
 
     async def look(self, batch_id: str, *, key: SecretStr | None) -> BatchInfo | Failure:
-        """A batch as it is now."""
+        """The batch's current state."""
         return await self._ask("GET", f"/batches/{batch_id}", read_batch, key=key)
 
     async def find(self, mark: str, since: float, *, key: SecretStr | None) -> BatchInfo | Failure | None:
-        """The batch with our mark, None where there is none.
+        """The batch with our mark, or None.
 
         Args:
-            mark: what it was created with.
-            since: Unix time in seconds at which it was written down; much older batches are not looked at.
+            mark: the mark it was created with.
+            since: Unix time in seconds when it was recorded; much older batches are not searched.
             key: the API key.
         """
         after = ""
@@ -124,10 +122,10 @@ class BatchClient(TeacherClient):
             after = page[-1].id
         return None
 
-    async def ping(self, *, key: SecretStr | None) -> Failure | None:
-        """Whether batches can be listed with this key: costs nothing."""
+    async def ping(self, *, key: SecretStr | None) -> Failure | str:
+        """Lists batches, which costs nothing; on success, what that showed, in words."""
         got = await self._ask("GET", "/batches", read_page, key=key, query={"limit": "1"})
-        return got if isinstance(got, Failure) else None
+        return got if isinstance(got, Failure) else "batches can be listed"
 
     async def forget(self, file_id: str, *, key: SecretStr | None) -> Failure | None:
         """Deletes an uploaded file."""
@@ -135,7 +133,7 @@ class BatchClient(TeacherClient):
         return got if isinstance(got, Failure) else None
 
     async def download(self, file_id: str, into: BinaryIO, *, key: SecretStr | None) -> Failure | None:
-        """Writes a file's content into `into`; what it stands in is the caller's to go through.
+        """Writes a file's content to `into`, which the caller then reads.
 
         Raises:
             OSError: `into` cannot be written.
@@ -173,7 +171,7 @@ class BatchClient(TeacherClient):
         patience: Patience | None = None,
         save: Callable[[aiohttp.ClientResponse, Wait], Awaitable[None]] | None = None,
     ) -> T | Failure:
-        """One call: what `read` makes of its body, or what went wrong."""
+        """One call: its body as `read` parses it, or the failure."""
         secret = key.get_secret_value() if key is not None else ""
         secrets = (secret,) if secret else ()
         sent = {"X-Request-Id": uuid.uuid4().hex, **(headers or {}), **self._authorization(secret)}
@@ -211,7 +209,7 @@ class BatchClient(TeacherClient):
 
 
 class _Own(Exception):
-    """An error of the caller's file, which is not the connection's."""
+    """An error of the caller's file, not of the connection."""
 
     def __init__(self, inner: OSError) -> None:
         super().__init__()

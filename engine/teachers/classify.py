@@ -1,7 +1,7 @@
-"""Status, headers, body or exception to a `Failure`: the one place where errors get their class.
+"""Classifies failed requests: status, headers, body or exception become a `Failure`.
 
-Nothing is retried before it went through here. Reasons are one short safe line, made from the body's
-own message with every secret cut out first.
+Every failure passes through here before anything is retried. A reason is one short printable line made from the
+response's own message, with all secrets removed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from engine.teachers.keys import redact
 from state.safe import safe_line
 
 READ_BODY = 64 * 1024
-"""So much of an error's body is looked at."""
+"""Bytes of an error's body that are read."""
 
 _MONEY = re.compile(
     r"insufficient[_ ]quota|exceeded your current quota|billing|spend[_ ]limit|credit balance|insufficient[_ ](?:credit|balance|funds)"
@@ -40,9 +40,9 @@ _FIELD = re.compile(
     r"|and `?top_p`? cannot|extra inputs)",
     re.IGNORECASE,
 )
-"""A sampling parameter that the model refuses; every request would fail, so a person is told at once."""
+"""A sampling parameter that the model rejects. Every request would fail, so the key is parked at once."""
 _LINK = re.compile(r"https?://\S+")
-"""Left out of the words: OpenAI's plain rate limits point at a page called billing."""
+"""Ignored when classifying: OpenAI's ordinary rate-limit messages link to a billing page."""
 _CONTENT = re.compile(r"content[_ ](?:filter|policy|management)|moderation|flagged", re.IGNORECASE)
 _CONTEXT = re.compile(
     r"context[_ ](?:length|window|limit)|maximum context|too many tokens|prompt is too long|string[_ ]above[_ ]max[_ ]length",
@@ -83,14 +83,14 @@ _REPORTED = {
     "authentication_error": 401,
     "context_length_exceeded": 400,
 }
-"""Statuses of errors that are told by name alone."""
+"""HTTP statuses of errors that are identified only by a name."""
 _HINTS = {
-    401: "the key is refused (401)",
-    402: "payment is required (402)",
-    403: "access is refused (403)",
-    404: "no such model or address (404)",
-    405: "the address does not take requests (405): check base_url and dialect",
-    407: "the proxy wants a password (407)",
+    401: "the API key was rejected (401)",
+    402: "payment required (402)",
+    403: "access denied (403)",
+    404: "model or URL not found (404)",
+    405: "the URL does not accept requests (405): check base_url and dialect",
+    407: "the proxy requires a password (407)",
     413: "the request is too large (413)",
 }
 
@@ -98,12 +98,12 @@ _HINTS = {
 def classify_status(
     status: int, headers: Mapping[str, str], body: bytes, *, wall: float, secrets: Sequence[str] = ()
 ) -> Failure:
-    """The failure that an HTTP status other than 2xx means.
+    """The failure for an HTTP status other than 2xx.
 
     Args:
         status: the HTTP status.
         headers: response headers, looked up without regard to case.
-        body: the body, or as much of it as was read.
+        body: the body, or the part of it that was read.
         wall: Unix time in seconds, for dates in headers.
         secrets: values that must not appear in the reason.
     """
@@ -112,7 +112,7 @@ def classify_status(
     daily = kind == "limited" and _DAILY.search(words) is not None
     wait = retry_after(headers, wall, message, DAY_S if daily else MAX_WAIT_S)
     if 300 <= status < 400:
-        what = f"redirected ({status}) to {_host(headers.get('location', ''))}, which is not followed: set base_url to where the API is"
+        what = f"redirected ({status}) to {_host(headers.get('location', ''))}, which is not followed: set base_url to the URL of the API"
         message = ""
     reason = safe_line(f"{what}: {message}" if message else what)
     return Failure(
@@ -129,10 +129,10 @@ def classify_status(
 def classify_reported(
     headers: Mapping[str, str], body: bytes, *, wall: float, secrets: Sequence[str] = ()
 ) -> Failure | None:
-    """The failure that a 2xx means whose body is an error, as gateways send what their upstream refused.
+    """The failure for a 2xx response whose body is an error, as gateways report errors of their upstream.
 
-    None where it does not say what it would be as a status, or where work may have been done and billed (a server's
-    own error): then it is a malformed answer. Takes what `classify_status` takes.
+    None if the error has no equivalent status, or if work may have been done and billed (a server error): then the
+    response is malformed. Arguments are those of `classify_status`.
     """
     try:
         payload = decode_json(body[:READ_BODY])
@@ -158,7 +158,7 @@ def _scope(words: str) -> LimitScope | None:
 
 
 def _kind(status: int, words: str) -> tuple[FailureKind, str]:
-    """Class and first words of the reason."""
+    """The kind of failure, and the start of the reason."""
     if status == 429:
         if _MONEY.search(words):
             return "parked", "quota or billing (429)"
@@ -168,57 +168,57 @@ def _kind(status: int, words: str) -> tuple[FailureKind, str]:
     if 300 <= status < 400:
         return "parked", ""
     if status in (400, 422) and (field := _FIELD.search(words)):
-        return "parked", f'the model refuses {field[1]} ({status}); set omit = ["{field[1].lower()}"]'
+        return "parked", f'the model rejects {field[1]} ({status}); set omit = ["{field[1].lower()}"]'
     if status in (400, 403, 413, 422):
         if _CONTEXT.search(words):
             return "permanent", f"too long for the model's context ({status})"
         if _CONTENT.search(words):
-            return "permanent", f"refused by a content filter ({status})"
+            return "permanent", f"blocked by a content filter ({status})"
     if status == 404 and "unknown_question" in words:  # the built-in teacher, replaying
         return "permanent", "the teacher does not know this question (404)"
     if _MONEY.search(words) or _KEY.search(words):
         return "parked", _HINTS.get(status, f"key or billing ({status})")
     if status in (401, 402, 403, 404, 405, 407):
         return "parked", _HINTS[status]
-    return "permanent", _HINTS.get(status, f"the request is refused ({status})")
+    return "permanent", _HINTS.get(status, f"the request was rejected ({status})")
 
 
 def classify_exception(error: BaseException, *, secrets: Sequence[str] = ()) -> Failure:
-    """The failure that an exception of the transport means.
+    """The failure for an exception of the HTTP client.
 
-    Before a connection stands nothing was sent: transient. After it, the request may have been
-    answered and billed: ambiguous.
+    Without a connection nothing was sent: transient. With one, the request may have been answered and billed:
+    ambiguous.
     """
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         detail = str(error.certificate_error)
         return _of("parked", f"the server's TLS certificate is not trusted: {detail}", secrets, reached=False)
     if isinstance(error, aiohttp.ClientSSLError):
-        return _of("transient", f"TLS could not be set up: {_os_error(error)}", secrets, reached=False)
+        return _of("transient", f"TLS handshake failed: {_os_error(error)}", secrets, reached=False)
     if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno in _NO_FILES:
         failure = _of("transient", "no connection: too many open files (ulimit -n)", secrets, reached=False)
         return replace(failure, scope="concurrency")
     if isinstance(error, aiohttp.ClientHttpProxyError):
         kind: FailureKind = "transient" if error.status == 429 or error.status >= 500 else "parked"
-        return _of(kind, f"the proxy does not connect ({error.status})", secrets, reached=False)
+        return _of(kind, f"the proxy could not connect ({error.status})", secrets, reached=False)
     if isinstance(error, aiohttp.ClientProxyConnectionError):
         return _of("transient", f"no connection to the proxy: {_os_error(error)}", secrets, reached=False)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return _of("transient", f"the name {error.host!r} could not be looked up", secrets, reached=False)
+        return _of("transient", f"cannot resolve the host {error.host!r}", secrets, reached=False)
     if isinstance(error, aiohttp.ClientConnectorError):
         where = f"{error.host}:{error.port}"
         return _of("transient", f"no connection to {where}: {_os_error(error)}", secrets, reached=False)
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return _of("transient", "no connection: timed out", secrets, reached=False)
     if isinstance(error, aiohttp.InvalidURL | UnicodeError):
-        return _of("parked", "base_url is no valid address", secrets, reached=False)
+        return _of("parked", "base_url is not a valid URL", secrets, reached=False)
     if isinstance(error, aiohttp.ClientResponseError):
-        return _of("malformed", f"the answer's HTTP cannot be read: {error.message}", secrets)
+        return _of("malformed", f"invalid HTTP response: {error.message}", secrets)
     if isinstance(error, TimeoutError):
-        return _of("ambiguous", "sent, and timed out before the answer was complete", secrets)
+        return _of("ambiguous", "timed out before the response was complete", secrets)
     if isinstance(error, aiohttp.ClientPayloadError):
-        return _of("ambiguous", "the connection was cut in the middle of the answer", secrets)
+        return _of("ambiguous", "connection lost in the middle of the response", secrets)
     if isinstance(error, aiohttp.ClientError | OSError):
-        return _of("ambiguous", "the connection was cut before the answer", secrets)
+        return _of("ambiguous", "connection lost before the response", secrets)
     if isinstance(error, MalformedAnswer):
         return _of("malformed", str(error), secrets)
     raise error
@@ -231,7 +231,7 @@ def _of(kind: FailureKind, reason: str, secrets: Sequence[str], *, reached: bool
 def _os_error(error: aiohttp.ClientConnectorError) -> str:
     inner = error.os_error
     if inner.errno and not isinstance(inner, ssl.SSLError):
-        return os.strerror(inner.errno)  # its own words are the event loop's: "Connect call failed (…)"
+        return os.strerror(inner.errno)  # the exception's text is the event loop's: "Connect call failed (…)"
     return inner.strerror or type(inner).__name__
 
 
@@ -243,7 +243,7 @@ def _host(location: str) -> str:
 
 
 def _message(body: bytes, secrets: Sequence[str]) -> tuple[str, str]:
-    """The body's error message for the reason, and all words that tell its class."""
+    """The body's error message for the reason, and all the text that determines its kind."""
     if not body:
         return "", ""
     try:

@@ -1,15 +1,16 @@
-"""One request to one teacher over HTTP: what is sent, how much is read back, what it means.
+"""Sends one request to one teacher over HTTP, reads the response within bounds, and classifies it.
 
-Invariants: the key goes into the dialect's header (or `api_key_header`) of a request to the configured
-address and nowhere else (redirects are not followed, proxies of the environment not used, only one that is configured); TLS is always verified; a body is
-read in chunks up to a cap; `send` returns an `Answer` or a `Failure` and raises nothing but a
-cancellation. It knows no limits, no retries and no database.
+Invariants: the key is sent only to the configured URL, in the dialect's header (or `api_key_header`); redirects are not
+followed and proxies of the environment are not used; TLS is always verified; a body is read in chunks up to a cap;
+`send` returns an `Answer` or a `Failure` and raises only on cancellation. Rate limits, retries and the database are
+handled elsewhere.
 """
 
 from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -26,29 +27,30 @@ from engine.errors import ConfigError
 from engine.teachers.classify import classify_exception, classify_reported, classify_status
 from engine.teachers.decode import decode_json
 from engine.teachers.dialects import dialect
+from engine.teachers.dialects.base import Body
 from engine.teachers.failures import Failure, MalformedAnswer
 from engine.teachers.headers import RateHeaders, rate_headers
 from engine.teachers.keys import redact, without
-from engine.teachers.messages import Completion, Request
+from engine.teachers.messages import Completion, Message, Request
 from engine.teachers.patience import Patience, Wait
 
 MAX_BODY = 32 * 1024 * 1024
-"""Bytes of a body, decompressed; a bigger one is malformed."""
+"""Maximum bytes of a decompressed body; a larger one is malformed."""
 
 ON_LOOP = 1024 * 1024
-"""A body up to this size is parsed where it is; a bigger one in a thread, so that nobody waits for it."""
+"""Bodies up to this size are parsed on the event loop, larger ones in a thread."""
 
 KEEP_ALIVE_S = 4.0
-"""An idle connection is closed by us before the usual server does (5 s), or a request could meet the closing."""
+"""Idle connections are closed before servers usually close them (5 s), or a request could meet the closing."""
 
 SOCK_CONNECT_S = 15.0
 IDLE_S = 600.0
-"""Longest wait without a byte of the answer."""
+"""Maximum wait without receiving a byte."""
 
 
 @dataclass(kw_only=True, slots=True)
 class Answer:
-    """A received answer: the body as it came, and the completions in it (one for each choice)."""
+    """A response: its body unchanged, and the completions in it (one per choice)."""
 
     raw: bytes
     completions: list[Completion]
@@ -59,15 +61,15 @@ class Answer:
 
 
 class Client(Protocol):
-    """What the daemon knows of a way to a teacher."""
+    """What the daemon needs of a teacher's client."""
 
     async def send(self, request: Request, *, request_id: str, key: SecretStr | None) -> Answer | Failure:
-        """Sends one request and reads its answer; raises nothing but a cancellation."""
+        """Sends one request and reads the response; raises only on cancellation."""
         ...
 
 
 class TeacherClient:
-    """The connections to one teacher API; use as an async context manager, or `close` it."""
+    """The connections to one teacher API; an async context manager, or call `close`."""
 
     def __init__(
         self,
@@ -82,13 +84,13 @@ class TeacherClient:
 
         Args:
             config: the teacher.
-            base_url: in place of the configuration's, for the built-in teacher.
-            max_body: bytes of a body that are read.
-            clock: monotonic seconds, for the latency.
+            base_url: replaces the configured one, for the built-in teacher.
+            max_body: maximum bytes of a body.
+            clock: monotonic time in seconds, for latencies.
             wall: Unix time in seconds, for dates in headers.
 
         Raises:
-            ConfigError: the dialect is not available, the address is none, or a header holds a line break.
+            ConfigError: the dialect does not exist, the URL is invalid, or a header contains a line break.
         """
         self.config = config
         self.dialect = dialect(config.dialect)
@@ -123,16 +125,14 @@ class TeacherClient:
         await self._session.close()
 
     async def send(self, request: Request, *, request_id: str, key: SecretStr | None) -> Answer | Failure:
-        """Sends one request and reads its answer.
+        """Sends one request and reads the response.
 
         Args:
-            request: what to ask.
-            request_id: ours; sent as `X-Request-Id` and `Idempotency-Key`.
-            key: goes into the key's header.
+            request: what to send.
+            request_id: sent as `X-Request-Id` and `Idempotency-Key`.
+            key: the API key, if the API needs one.
         """
-        path, body = self.dialect.build(request, self.config.model, self.config.extra_body)
-        for name in self.config.omit:
-            body.pop(name, None)
+        path, body = self._compose(request)
         url = self._urls.get(path)
         if url is None:
             joined = self._base.joinpath(path.lstrip("/"))
@@ -186,11 +186,21 @@ class TeacherClient:
             provider_id=completions[0].provider_id or provider_id,
         )
 
+    async def ping(self, *, key: SecretStr | None) -> Failure | str:
+        """Sends one tiny request; on success, what that showed, in words."""
+        request = Request(messages=(Message("user", "Say OK."),), max_tokens=16)
+        answer = await self.send(request, request_id=f"ping-{uuid.uuid4().hex}", key=key)
+        return answer if isinstance(answer, Failure) else f"answered in {answer.latency_s * 1000:.0f} ms"
+
+    def _compose(self, request: Request) -> tuple[str, Body]:
+        config = self.config
+        return self.dialect.compose(request, config.model, config.extra_body, config.omit)
+
     def _parse(self, raw: bytes, request: Request) -> list[Completion]:
         return self.dialect.parse(decode_json(raw), request)
 
     async def _read(self, response: aiohttp.ClientResponse, wait: Wait) -> bytes:
-        """The body, decompressed; at most so much is ever held.
+        """The decompressed body; never more than the cap is held in memory.
 
         Raises:
             MalformedAnswer: the body is larger than the cap; the connection is closed.
@@ -203,13 +213,13 @@ class TeacherClient:
             wait.hear()
             if size > self._max_body:
                 response.close()
-                raise MalformedAnswer(f"the answer is larger than {self._max_body} bytes")
+                raise MalformedAnswer(f"the response is larger than {self._max_body} bytes")
             chunks.append(chunk)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _headers(*given: Mapping[str, str]) -> CIMultiDict[str]:
-    """Headers of every request; of two with one name, in whatever case, the later one."""
+    """Headers of every request; of several with the same name (ignoring case), the last one wins."""
     headers = CIMultiDict(
         {
             "Content-Type": "application/json",
@@ -227,7 +237,7 @@ def _address(base_url: str) -> URL:
     """The base URL, checked.
 
     Raises:
-        ConfigError: it is no http or https address, or holds a password.
+        ConfigError: it is not an http or https URL, or contains a password.
     """
     try:
         url = URL(base_url)
@@ -235,23 +245,23 @@ def _address(base_url: str) -> URL:
         url = URL()
     if url.scheme not in ("http", "https") or not url.host:
         raise ConfigError(
-            f"base_url {base_url!r} is no address; expected one such as https://api.openai.com/v1"
+            f"base_url {base_url!r} is not a valid URL; expected for example https://api.openai.com/v1"
         )
     if url.user is not None or url.password is not None:
         raise ConfigError(
-            "base_url holds a user name or a password, which would be stored; give a key by api_key_env or api_key_file"
+            "base_url contains a user name or a password, which would be stored; set the key with api_key_env or api_key_file"
         )
     return url
 
 
 def _plain_headers(headers: Mapping[str, str]) -> None:
-    """Refuses headers that could not be sent.
+    """Checks headers that could not be sent.
 
     Raises:
-        ConfigError: a name or value holds control characters.
+        ConfigError: a name or value contains control characters.
     """
     for name, value in headers.items():
         if not name.isascii() or not name.isprintable() or not value.isprintable():
             raise ConfigError(
-                f"headers: {name!r} holds line breaks or control characters; write it on one line"
+                f"headers: {name!r} contains line breaks or control characters; write it on one line"
             )

@@ -1,8 +1,8 @@
-"""Raw bytes to a JSON value, and strings that the database can hold: the one place where bytes are trusted least.
+"""Decodes untrusted bytes into JSON values, and text into strings that the database can store.
 
-Python's `json` accepts NaN, raises ValueError for an integer of 5,000 digits, RecursionError for deep
-nesting, and lets lone surrogates through, which SQLite refuses. Here each is a `MalformedAnswer`, but
-for surrogates in a text, which are replaced: the answer was paid for.
+Python's `json` accepts NaN, raises ValueError for an integer of 5,000 digits and RecursionError for deep nesting, and
+lets lone surrogates through, which SQLite rejects. Here each becomes a `MalformedAnswer`, except surrogates in text,
+which are replaced: the response was paid for.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from engine.teachers.failures import MalformedAnswer
 
 
 def _constant(name: str) -> object:
-    raise MalformedAnswer(f"{name} is no JSON value")
+    raise MalformedAnswer(f"{name} is not a JSON value")
 
 
 _DECODER = json.JSONDecoder(parse_constant=_constant)
@@ -24,26 +24,26 @@ def decode_json(raw: bytes) -> object:
     """The JSON value in `raw`.
 
     Raises:
-        MalformedAnswer: the bytes are no UTF-8 or no JSON, or a value that cannot be held safely.
+        MalformedAnswer: the bytes are not UTF-8 or not JSON, or hold a value that cannot be stored safely.
     """
     try:
         text = raw.removeprefix(codecs.BOM_UTF8).decode("utf-8")  # the codec utf-8-sig is slow
     except UnicodeDecodeError:
-        raise MalformedAnswer("the answer is not valid UTF-8") from None
+        raise MalformedAnswer("the response is not valid UTF-8") from None
     if not text or text.isspace():
-        raise MalformedAnswer("the answer is empty")
+        raise MalformedAnswer("the response is empty")
     try:
         return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         if text.lstrip()[:1] == "<":
-            raise MalformedAnswer("the answer is HTML, not JSON") from None
+            raise MalformedAnswer("the response is HTML, not JSON") from None
         cut = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated")
         what = "cut off" if cut else "not valid"
-        raise MalformedAnswer(f"the answer's JSON is {what} at character {error.pos}") from None
+        raise MalformedAnswer(f"the response's JSON is {what} at character {error.pos}") from None
     except ValueError:
-        raise MalformedAnswer("the answer holds a number too long to read") from None
+        raise MalformedAnswer("the response contains a number too long to parse") from None
     except RecursionError:
-        raise MalformedAnswer("the answer's JSON is nested too deep") from None
+        raise MalformedAnswer("the response's JSON is nested too deeply") from None
 
 
 def clean(text: str) -> str:

@@ -1,41 +1,40 @@
-"""How a request to a teacher can fail: the classes on which everything that follows is decided.
+"""How a request to a teacher can fail. What happens next depends only on the kind of failure.
 
 | kind | means |
 |---|---|
-| limited | 429: the key's bucket pauses; no attempt of the sample is used up |
-| parked | refused for key, quota, billing or address: the key is parked and a person is told |
-| transient | worth another try: 408, 409, 5xx, 529, no connection |
-| ambiguous | sent, and no whole answer came back: it may have been billed |
-| permanent | the request itself is refused: the sample fails |
-| malformed | a 2xx that is no completion; the raw bytes are kept |
+| limited | 429: the key pauses; the sample's attempt does not count |
+| parked | rejected because of key, quota, billing or URL: the key is parked until you act |
+| transient | worth retrying: 408, 409, 5xx, 529, no connection |
+| ambiguous | sent, but no complete response arrived: it may have been billed |
+| permanent | the request itself is rejected: the sample fails |
+| malformed | a 2xx response without a completion; its raw bytes are stored |
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from engine.teachers.headers import RateHeaders
+if TYPE_CHECKING:
+    from engine.teachers.headers import RateHeaders
 
 LimitScope = Literal["requests", "tokens", "input", "output", "concurrency"]
-"""A limit that was met: of requests, of tokens together, of prompt or completion tokens, or of requests at once."""
+"""The limit that was reached: requests, all tokens, prompt tokens, completion tokens, or concurrent requests."""
 FailureKind = Literal["limited", "parked", "transient", "ambiguous", "permanent", "malformed"]
 
 
 class MalformedAnswer(Exception):
-    """An answer that is no completion; the message says why, and holds nothing of the answer's text."""
+    """A response that is not a completion. The message says why and contains none of the response's text."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
-    """A request that brought no completion.
+    """A request without a completion.
 
-    `reason` is one short line, safe to show, without the key. `retry_after_s` is what the server asked
-    for, bounded. `reached` is false where no connection was made: nothing was sent, and no attempt
-    needs to be burned. `scope` is the limit that was met, where a refusal says so in words, and `daily` that it is one a
-    day; of a transient failure
-    "concurrency" means that this machine has no room for a further connection. `raw` holds the body
-    of a malformed answer.
+    `reason` is one short printable line without the key. `retry_after_s` is the server's request, bounded. `reached`
+    is false if no connection was made: nothing was sent, so the attempt does not count. `scope` is the limit that was
+    reached, if the message names it, and `daily` whether that is a limit per day; for a transient failure,
+    "concurrency" means that this machine cannot open another connection. `raw` is the body of a malformed response.
     """
 
     kind: FailureKind

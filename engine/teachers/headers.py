@@ -1,10 +1,10 @@
-"""What response headers say about limits: `Retry-After` in its forms, `x-ratelimit-*`, `anthropic-ratelimit-*`.
+"""Rate limits in response headers: `Retry-After` in its forms, `x-ratelimit-*`, `anthropic-ratelimit-*`.
 
-Headers that name neither what they count nor over which time (`x-ratelimit-remaining`, the IETF draft's
-`ratelimit-remaining`) state no limit; but that nothing remains, and until when, is the same in any unit.
+Headers that name neither what they count nor the period (`x-ratelimit-remaining`, the IETF draft's
+`ratelimit-remaining`) state no limit. That nothing remains, and until when, means the same in any unit, so that is used.
 
-Headers come from outside: anything unreadable, negative, NaN or infinite is as if it were absent, and
-what is absurdly long is cut to `MAX_WAIT_S`. All results are durations; no clock is read here.
+Headers are untrusted: unreadable, negative, NaN or infinite values are ignored, and long waits are capped at
+`MAX_WAIT_S`. All results are durations; no clock is read here.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from email.utils import parsedate_to_datetime
 from multidict import istr
 
 MAX_WAIT_S = 3600.0
-"""No header makes us wait longer than this before we ask again."""
+"""Maximum wait that a header can cause."""
 DAY_S = 24 * 3600.0
-"""But for a limit a day: it is waited for until it ends."""
+"""Maximum wait for a limit per day."""
 
 UNNAMED_WAIT_S = 60.0
-"""Nor a number of unknown unit longer than this."""
+"""Maximum wait for a number whose unit is unknown."""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNIT_S = {"milli": 0.001, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -35,7 +35,7 @@ _TRY_AGAIN = re.compile(
 )
 _PIECE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?(milli|ms|s|m|h|d)", re.IGNORECASE)
 
-_RATE_NAMES = [  # header and field, one list for each way of naming
+_RATE_NAMES = [  # header and field, one list per naming scheme
     [
         (istr(form.format(what, field)), f"{what}_{field}" + ("_s" if field == "reset" else ""))
         for what in ("requests", "tokens")
@@ -43,7 +43,7 @@ _RATE_NAMES = [  # header and field, one list for each way of naming
     ]
     for form in ("x-ratelimit-{1}-{0}", "anthropic-ratelimit-{0}-{1}")
 ]
-_RATE_NAMES[1] += [  # Anthropic counts prompt and completion tokens apart
+_RATE_NAMES[1] += [  # Anthropic counts prompt and completion tokens separately
     (
         istr(f"anthropic-ratelimit-{what}-tokens-{field}"),
         f"{what}_{field}" + ("_s" if field == "reset" else ""),
@@ -51,7 +51,7 @@ _RATE_NAMES[1] += [  # Anthropic counts prompt and completion tokens apart
     for what in ("input", "output")
     for field in ("limit", "remaining", "reset")
 ]
-_RATE_NAMES += [  # Mistral counts a minute's requests and tokens, and tells no reset
+_RATE_NAMES += [  # Mistral counts requests and tokens per minute, without a reset
     [
         (istr(f"x-ratelimit-{field}-{short}-minute"), f"{what}_{field}")
         for what, short in (("requests", "req"), ("tokens", "tokens"))
@@ -63,7 +63,7 @@ _UNNAMED = [(istr(f"{form}-remaining"), istr(f"{form}-reset")) for form in ("x-r
 
 @dataclass(kw_only=True, slots=True)
 class RateHeaders:
-    """Limits a minute as a server states them; None where it does not. `input` and `output` are kinds of tokens."""
+    """Limits per minute as stated by the server; None if not stated. `input` and `output` are kinds of tokens."""
 
     requests_limit: float | None = None
     requests_remaining: float | None = None
@@ -82,13 +82,13 @@ class RateHeaders:
 def retry_after(
     headers: Mapping[str, str], wall: float, text: str = "", most: float = MAX_WAIT_S
 ) -> float | None:
-    """Seconds to wait, 0 to `most`, or None where nothing usable is said.
+    """Seconds to wait, from 0 to `most`, or None if nothing usable is stated.
 
     Args:
         headers: response headers, looked up without regard to case (a CIMultiDict).
-        wall: Unix time in seconds, for dates of a server that does not tell its own time (`Date`).
-        text: an error message; "Please try again in 1m2.5s" is read where no header helps.
-        most: the longest wait that is believed.
+        wall: Unix time in seconds, for dates of a server that does not send its own time (`Date`).
+        text: an error message; "Please try again in 1m2.5s" is used if no header helps.
+        most: the maximum wait.
     """
     milliseconds = number(headers.get("retry-after-ms"))
     if milliseconds is not None:
@@ -108,7 +108,7 @@ def retry_after(
 
 
 def rate_headers(headers: Mapping[str, str], wall: float) -> RateHeaders | None:
-    """The limits in `headers`, or None where there are none."""
+    """The limits in `headers`, or None."""
     for names in _RATE_NAMES:
         found: dict[str, float | None] = {}
         for name, field in names:
@@ -128,7 +128,7 @@ def rate_headers(headers: Mapping[str, str], wall: float) -> RateHeaders | None:
 
 
 def number(value: str | None) -> float | None:
-    """A finite number that is not negative, else None."""
+    """A finite, non-negative number, else None."""
     if value is None or len(value) > 400:
         return None
     try:
@@ -139,7 +139,7 @@ def number(value: str | None) -> float | None:
 
 
 def duration(value: str) -> float | None:
-    """Seconds of "6m0s", "1s", "20ms" or "1.5"; None where it is no duration."""
+    """Seconds of "6m0s", "1s", "20ms" or "1.5"; None for anything else."""
     plain = number(value)
     if plain is not None:
         return plain
@@ -159,7 +159,7 @@ def _reset(value: str, headers: Mapping[str, str], wall: float) -> float | None:
 
 
 def _server_time(headers: Mapping[str, str], wall: float) -> float:
-    """What the server's own clock says, by which its dates are meant: ours may be wrong by a day."""
+    """The time by the server's clock, to which its dates refer: ours may be wrong by a day."""
     try:
         return parsedate_to_datetime(headers.get("date", "")).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):

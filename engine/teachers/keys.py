@@ -1,6 +1,6 @@
-"""A teacher's API keys: from the environment or a private file, never from the configuration itself.
+"""A teacher's API keys, from the environment or a private file, never from the configuration itself.
 
-Keys live in `SecretStr`, are given to the client alone, and are cut out of any text by exact value.
+Keys are kept in `SecretStr`, passed only to the client, and removed from any text by exact value.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ REDACTED = "[redacted]"
 
 @dataclass(frozen=True, slots=True)
 class TeacherKey:
-    """A key and where it came from; `secret` is None for an API that needs none."""
+    """A key and its source; `secret` is None for an API that needs no key."""
 
     label: str
     secret: SecretStr | None
@@ -32,16 +32,16 @@ class TeacherKey:
 def load_keys(
     name: str, config: TeacherConfig, *, folder: Path, environ: Mapping[str, str] | None = None
 ) -> tuple[TeacherKey, ...]:
-    """The keys of the teacher `name`, at least one; each has limits of its own.
+    """The keys of the teacher `name`, at least one; each has its own limits.
 
     Args:
         name: the teacher's name, for messages.
         config: its configuration.
-        folder: where a relative `api_key_file` starts: the configuration file's folder.
+        folder: the configuration file's folder, to which a relative `api_key_file` is relative.
         environ: the environment; the process's own by default.
 
     Raises:
-        SecretError: a variable is not set, or the file is missing, empty or open to others.
+        SecretError: a variable is not set, or the file is missing, empty or readable by others.
     """
     environ = os.environ if environ is None else environ
     if config.api_key_file:
@@ -55,15 +55,15 @@ def load_keys(
 
 
 def environment(env_file: str, folder: Path, environ: Mapping[str, str] | None = None) -> Mapping[str, str]:
-    """The variables that keys may come from: those of `env_file` (where there is one) before the environment's.
+    """The variables that keys may come from: those of `env_file`, if there is one, take precedence.
 
     Args:
         env_file: `NAME=VALUE` lines; `export`, quotes around a value, empty lines and `#` lines are allowed.
-        folder: where a relative path starts.
+        folder: the folder to which a relative path is relative.
         environ: the environment; the process's own by default.
 
     Raises:
-        SecretError: the file is missing or open to others, or a line is none; no value is named.
+        SecretError: the file is missing or readable by others, or a line is invalid; the message contains no value.
     """
     environ = os.environ if environ is None else environ
     if not env_file:
@@ -94,18 +94,18 @@ def redact(text: str, secrets: Iterable[str]) -> str:
 
 
 def without(raw: bytes, secret: str) -> bytes:
-    """A body without the key that its server echoed, in whatever way JSON lets a character be written."""
+    """A body without the key, if the server echoed it, in any of the ways in which JSON can write its characters."""
     plain = secret.encode()
     if plain in raw:
         raw = raw.replace(plain, REDACTED.encode())
-    if b"\\u00" in raw or b"\\/" in raw:  # few answers write ASCII so
+    if b"\\u00" in raw or b"\\/" in raw:  # responses rarely escape ASCII
         raw = _spelled(secret).sub(REDACTED.encode(), raw)
     return raw
 
 
 @lru_cache(maxsize=64)
 def _spelled(secret: str) -> re.Pattern[bytes]:
-    """The key with each of its characters as it is, after a backslash, or as a number."""
+    """The key with each character as it is, after a backslash, or as an escape sequence."""
     parts = [rf"(?:\\{{0,1}}{re.escape(char)}|\\u00(?i:{ord(char):02x}))" for char in secret]
     return re.compile("".join(parts).encode())
 
@@ -126,7 +126,7 @@ def _private(where: str, key: str, path: Path) -> bytes:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             if not stat.S_ISREG(mode):
-                raise SecretError(f"{where}: {key} {path} is not a plain file")
+                raise SecretError(f"{where}: {key} {path} is not a regular file")
             if stat.S_IMODE(mode) & 0o077:
                 raise SecretError(
                     f"{where}: {key} {path} can be read by others "
@@ -146,9 +146,9 @@ def _file(name: str, path: Path) -> str:
 
 
 def _plain(value: str, what: str) -> str:
-    """A key goes into a header: one line of printable ASCII."""
+    """A key is sent in a header, so it must be one line of printable ASCII."""
     if not value.isascii() or not value.isprintable() or " " in value:
         raise SecretError(
-            f"{what} holds spaces, line breaks or special characters; give the key alone on one line"
+            f"{what} contains spaces, line breaks or special characters; it must be the key alone, on one line"
         )
     return value

@@ -1,6 +1,7 @@
-"""The words between a strategy and an API: a request, a completion, its usage.
+"""What strategies and APIs exchange: a request, a completion, its usage.
 
-Nobody changes them. They are not frozen because that triples the cost of making one, and each sample makes several.
+They are never changed after creation. They are not frozen dataclasses because those take three times as long to
+create, and each sample creates several.
 """
 
 from __future__ import annotations
@@ -24,11 +25,10 @@ class Message:
 
 @dataclass(kw_only=True, slots=True)
 class Request:
-    """One turn asked of a teacher, in no API's dialect yet.
+    """One turn for a teacher, independent of the API's dialect.
 
-    `max_tokens` counts completion tokens; `stop` are strings that end the completion. `n` completions are
-    wanted, of at most `max_tokens` each. `logprobs` above 0 asks for each token's log-probability and so
-    many alternatives.
+    It asks for `n` completions of at most `max_tokens` completion tokens each, ended by any of the `stop` strings.
+    `logprobs` above 0 asks for each token's log-probability and for that many alternatives.
     """
 
     messages: tuple[Message, ...]
@@ -43,10 +43,10 @@ class Request:
 
 @dataclass(kw_only=True, slots=True)
 class Usage:
-    """Tokens as billed. `estimated` is true where the answer carried no usable numbers.
+    """Tokens as billed. `estimated` is true if the response had no usable numbers.
 
-    Cached ones (read from a cache) and those written to a cache are parts of the prompt tokens; reasoning ones of
-    the completion tokens.
+    Cached tokens (read from the provider's cache) and tokens written to the cache are included in the prompt tokens,
+    reasoning tokens in the completion tokens.
     """
 
     prompt_tokens: int
@@ -59,7 +59,7 @@ class Usage:
 
 @dataclass(kw_only=True, slots=True)
 class Completion:
-    """One answer of a teacher.
+    """One completion of a teacher.
 
     `finish_reason` is one of `stop`, `length`, `content_filter`, `refusal`, or the API's own word.
     """

@@ -1,7 +1,7 @@
-"""How long an answer is waited for, counted only while this process runs.
+"""Timeouts for responses that count only the time during which this process runs.
 
-A process that was stopped, or whose machine slept, wakes with every timer due at once, while the
-answers, already paid for, lie unread in its sockets. So time does not count here while nothing ran.
+When a process resumes after being stopped, or its machine after sleeping, every timer is due at once, while responses
+that were paid for are still unread in its sockets. So time in which the process did not run does not count.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ TICK_S = 0.5
 
 
 class Wait:
-    """One answer that is waited for; as a context it ends what is inside when the patience is over."""
+    """The wait for one response; a context manager that cancels its body on timeout."""
 
     __slots__ = ("_patience", "_scope", "begun", "heard")
 
@@ -27,15 +27,15 @@ class Wait:
 
     @property
     def expired(self) -> bool:
-        """Whether it was ended."""
+        """Whether it timed out."""
         return self._scope.cancelled_caught
 
     def hear(self) -> None:
-        """Something of the answer arrived."""
+        """Some bytes of the response arrived."""
         self.heard = self._patience.now()
 
     def end(self) -> None:
-        """The patience is over."""
+        """The wait timed out."""
         self._scope.cancel()
 
     def __enter__(self) -> Self:
@@ -51,10 +51,10 @@ class Wait:
 
 
 class Patience:
-    """The patience with all answers of a teacher; needs a running event loop."""
+    """The timeouts of all responses of a teacher; needs a running event loop."""
 
     def __init__(self, total_s: float, idle_s: float) -> None:
-        """Waits for an answer `total_s` at most, and `idle_s` without a byte of it."""
+        """Waits at most `total_s` for a response, and at most `idle_s` without receiving a byte."""
         self._total_s, self._idle_s = total_s, idle_s
         self._tick_s = min(TICK_S, total_s / 5, idle_s / 5)
         self._loop = asyncio.get_running_loop()
@@ -64,16 +64,16 @@ class Patience:
         self._ticking = False
 
     def wait(self) -> Wait:
-        """A new wait, to be entered."""
+        """A new wait; enter it as a context manager."""
         return Wait(self)
 
     def now(self) -> float:
-        """Seconds that this process ran and waited."""
+        """Seconds during which this process ran and waited."""
         since = self._loop.time() - self._stamp if self._ticking else 0.0
         return self._awake + min(since, self._tick_s)
 
     def add(self, wait: Wait) -> None:
-        """Begins to count for a wait."""
+        """Starts counting for a wait."""
         self._waits.add(wait)
         if not self._ticking:
             self._ticking = True
@@ -81,7 +81,7 @@ class Patience:
             self._loop.call_later(self._tick_s, self._tick)
 
     def remove(self, wait: Wait) -> None:
-        """It has ended."""
+        """Stops counting for a wait."""
         self._waits.discard(wait)
 
     def _tick(self) -> None:

@@ -1,7 +1,7 @@
-"""How many tokens a text has, roughly: no tokenizer is downloaded for a number that only reserves.
+"""Estimates token counts. They only reserve costs, so no tokenizer is downloaded.
 
-`estimate_tokens` counts bytes; `Correction` learns a model's ratio of billed to estimated tokens from
-the answers, so that reservations come close after a few requests.
+`estimate_tokens` counts bytes; `Correction` learns a model's ratio of billed to estimated tokens from its responses, so
+that reservations are close after a few requests.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from engine.teachers.messages import Request
 
 BYTES_PER_TOKEN = 4
 MESSAGE_OVERHEAD = 4
-"""Tokens of a chat message's frame."""
+"""Tokens that the chat template adds to each message."""
 
 
 def estimate_tokens(text: str) -> int:
-    """About the number of tokens of `text`; at least 1 unless it is empty."""
+    """The approximate number of tokens in `text`; at least 1 unless it is empty."""
     size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
     return -(-size // BYTES_PER_TOKEN)
 
 
 def estimate_prompt(request: Request) -> int:
-    """About the prompt tokens of a request, frames included."""
+    """The approximate prompt tokens of a request, including the chat template."""
     return sum(estimate_tokens(message.content) + MESSAGE_OVERHEAD for message in request.messages)
 
 
@@ -37,7 +37,7 @@ class Correction:
     seen: int = 0
 
     def observe(self, estimated: int, observed: int) -> None:
-        """Learns from one answer; the first answers count more."""
+        """Learns from one response; the first responses have more weight."""
         if estimated <= 0 or observed <= 0:
             return
         self.seen += 1

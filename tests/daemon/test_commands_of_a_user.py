@@ -24,7 +24,7 @@ CASES = [
     (
         ["run", "-c", "dialect.toml"],
         2,
-        'batch_requests is for dialect = "openai-batch" alone: remove it',
+        'batch_requests is only for dialect = "openai-batch": remove it',
     ),
     (["run", "-c", "line.toml"], 2, "bad.jsonl:2: "),
     (["status"], 2, "no state database yet. `coterie run` creates it"),

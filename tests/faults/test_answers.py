@@ -118,7 +118,7 @@ def parked(reason: str, does: Behaviour, at_most: int = 1, stored: int = 0) -> C
     return Case(does, stored=stored, state="parked", reason=reason, holds=lambda asked: len(asked) <= at_most)
 
 
-REDIRECT = "redirected (307) to 127.0.0.1, which is not followed: set base_url to where the API is"
+REDIRECT = "redirected (307) to 127.0.0.1, which is not followed: set base_url to the URL of the API"
 CASES: dict[str, Case] = {
     "wait-seconds": Case(first(1, refuses(429, RATE, Retry_After="1")), holds=gap(0.99)),
     "wait-date": Case(first(1, later_date), holds=gap(1.4)),
@@ -138,31 +138,31 @@ CASES: dict[str, Case] = {
     ),
     "overload": Case(first(2, refuses(529, "Overloaded"))),
     "key-refused": parked(
-        "the key is refused (401): Incorrect API key provided: [redacted]",
+        "the API key was rejected (401): Incorrect API key provided: [redacted]",
         refuses(401, f"Incorrect API key provided: {KEY}", "invalid_api_key"),
     ),
-    "forbidden": parked("access is refused (403): no", refuses(403, "no")),
+    "forbidden": parked("access denied (403): no", refuses(403, "no")),
     "too-long": Case(
         on("two", refuses(400, "at most 4096 tokens", "context_length_exceeded")),
         stored=3,
         failed=1,
         why="too long for the model's context (400): at most 4096 tokens",
     ),
-    "reset-before": lost("the connection was cut before the answer", resets),
-    "reset-inside": lost("the connection was cut in the middle of the answer", resets_inside),
-    "hang": lost("sent, and timed out before the answer was complete", hangs),
-    "drip": lost("sent, and timed out before the answer was complete", drips),
-    "html": bad("the answer is HTML, not JSON", b"<html><body>Bad gateway</body></html>"),
-    "nothing": bad("the answer is empty", b""),
-    "null": bad("the answer is null, not an object", b"null"),
-    "no-choices": bad("the answer has no choices", {"choices": []}),
-    "nan": bad("NaN is no JSON value", b'{"choices": NaN}'),
-    "digits": bad("the answer holds a number too long to read", b'{"choices": ' + b"9" * 5000 + b"}"),
-    "deep": bad("the answer's JSON is nested too deep", DEEP),
-    "bad-utf8": bad("the answer is not valid UTF-8", b'{"choices": "\xff\xfe"}'),
-    "bomb": bad("the answer is larger than 33554432 bytes", BOMB, **{"Content-Encoding": "gzip"}),
+    "reset-before": lost("connection lost before the response", resets),
+    "reset-inside": lost("connection lost in the middle of the response", resets_inside),
+    "hang": lost("timed out before the response was complete", hangs),
+    "drip": lost("timed out before the response was complete", drips),
+    "html": bad("the response is HTML, not JSON", b"<html><body>Bad gateway</body></html>"),
+    "nothing": bad("the response is empty", b""),
+    "null": bad("the response is null, not an object", b"null"),
+    "no-choices": bad("the response has no choices", {"choices": []}),
+    "nan": bad("NaN is not a JSON value", b'{"choices": NaN}'),
+    "digits": bad("the response contains a number too long to parse", b'{"choices": ' + b"9" * 5000 + b"}"),
+    "deep": bad("the response's JSON is nested too deeply", DEEP),
+    "bad-utf8": bad("the response is not valid UTF-8", b'{"choices": "\xff\xfe"}'),
+    "bomb": bad("the response is larger than 33554432 bytes", BOMB, **{"Content-Encoding": "gzip"}),
     "header": bad(
-        "the answer's HTTP cannot be read: Got more than 8190 bytes when reading: b'aaaaa",
+        "invalid HTTP response: Got more than 8190 bytes when reading: b'aaaaa",
         says(body(), headers={"X-Much": "a" * 100_000}),
     ),
     "surrogate": Case(says(ANSWER.join(('{"choices": [{"message": {"content": "\\ud800 ', '"}}]}')).replace("\n", "\\n").encode())),
@@ -196,7 +196,7 @@ ELSEWHERE = {
         GOOD,
         stored=0,
         state="cooling",
-        reason="the name 'no-such-host.invalid' could not be looked up",
+        reason="cannot resolve the host 'no-such-host.invalid'",
     ),
 }
 """Cases whose addresses are others."""

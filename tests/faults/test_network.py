@@ -52,7 +52,7 @@ def test_a_network_that_goes_and_comes_back_costs_no_attempt(tmp_path: Path) -> 
 
 def test_a_name_that_is_not_found_for_a_while_costs_nothing(tmp_path: Path) -> None:
     configure(tmp_path, "http://api.no-such-host.invalid/v1", train=4, teacher="concurrency = 2")
-    said = "the name 'api.no-such-host.invalid' could not be looked up"
+    said = "cannot resolve the host 'api.no-such-host.invalid'"
     with daemon(tmp_path) as running:
         wait_until("it is told", lambda: f"school keeps failing: {said}" in running.output())
         seen = wait_until("status tells it", lambda: (now := shown(tmp_path))["state"] == "cooling" and now)

@@ -13,7 +13,9 @@ from tests.state.world import World, check_counts, ending, stored
 
 
 def start(world: World):
-    return start_session(world.path, pid=7, pid_started=1.5, host="here", version="0.1", config={"a": 1})
+    return start_session(
+        world.path, pid=7, pid_started=1.5, host="here", version="0.1", config={"a": 1}, batch_dialects=[]
+    )
 
 
 @pytest.mark.parametrize("died", ["claimed", "sent again", "stored", "failed", "released"])

@@ -51,7 +51,15 @@ class World:
 
     def reboot(self) -> int:
         """A further start of the daemon; returns how many attempts became unknown."""
-        info = start_session(self.path, pid=1, pid_started=1.0, host="here", version="0", config={})
+        info = start_session(
+            self.path,
+            pid=1,
+            pid_started=1.0,
+            host="here",
+            version="0",
+            config={},
+            batch_dialects=["openai-batch"],
+        )
         self.boot = info.id
         return info.unknown_attempts
 

@@ -1,69 +1,44 @@
-"""The forms of teacher APIs: request out, completions in, as pairs of pure functions.
+"""The forms of teacher APIs, one module each: a request becomes a path and a JSON body, a response becomes completions.
 
-A dialect knows paths, bodies and answers of one kind of API, the headers it wants, and the name of the
-header that a key goes into. It knows no HTTP, no key, no clock.
+Importing this package is cheap: it needs neither an HTTP library nor the configuration.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-
 from engine.errors import ConfigError
-from engine.teachers.dialects import (
-    anthropic_messages,
-    openai_batch,
-    openai_chat,
-    openai_completions,
-    openai_responses,
-)
+from engine.teachers.dialects.base import BatchSettings, Dialect, DialectSettings, Transport
+from engine.teachers.failures import MalformedAnswer
 from engine.teachers.messages import Completion, Request
+from engine.variants import discover
 
-Body = dict[str, object]
-Build = Callable[[Request, str, Mapping[str, object]], tuple[str, Body]]
-Parse = Callable[[object, Request], list[Completion]]
+__all__ = [
+    "DEFAULT",
+    "DIALECTS",
+    "BatchSettings",
+    "Dialect",
+    "DialectSettings",
+    "Transport",
+    "dialect",
+    "read_stored",
+]
 
+DEFAULT = "openai-chat"
+"""The dialect of a teacher that names none."""
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """One API's form.
-
-    `build(request, model, extra_body)` gives the path under the base URL and the JSON body;
-    `parse(payload, request)` gives one completion for each choice, or raises `MalformedAnswer`.
-    `key_header` is the header of the key: `Authorization` takes it as a bearer token, any other as it
-    is. `headers` go with every request.
-    """
-
-    name: str
-    build: Build
-    parse: Parse
-    key_header: str = "Authorization"
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-DIALECTS: dict[str, Dialect] = {
-    each.name: each
-    for each in (
-        Dialect("openai-chat", openai_chat.build, openai_chat.parse),
-        Dialect("openai-completions", openai_completions.build, openai_completions.parse),
-        Dialect("openai-responses", openai_responses.build, openai_responses.parse),
-        Dialect(
-            "anthropic-messages",
-            anthropic_messages.build,
-            anthropic_messages.parse,
-            key_header=anthropic_messages.KEY_HEADER,
-            headers=anthropic_messages.HEADERS,
-        ),
-        Dialect(openai_batch.NAME, openai_batch.build, openai_batch.parse),
-    )
-}
+DIALECTS: dict[str, Dialect] = discover(
+    __name__,
+    Dialect,
+    helpers=("base", "logprobs", "paths", "shared"),
+    order=lambda each: (each.name != DEFAULT, each.transport != "requests"),
+)
+"""Every dialect by name, the default first, those served by batches last."""
 
 
 def dialect(name: str) -> Dialect:
     """The dialect called `name`.
 
     Raises:
-        ConfigError: there is none of that name; the message names those there are.
+        ConfigError: there is no such dialect; the message lists them.
     """
     try:
         return DIALECTS[name]
@@ -72,3 +47,20 @@ def dialect(name: str) -> Dialect:
         raise ConfigError(
             f"the dialect {name!r} is not available in this version; use one of: {known}"
         ) from None
+
+
+def read_stored(payload: object, choice: int, request: Request, known: str) -> Completion:
+    """One choice of a stored response body, read in the dialect `known` if possible, else in any other.
+
+    The teacher may have been renamed since, or given another dialect: then the body shows which one it is in, since
+    each dialect rejects the bodies of the others.
+
+    Raises:
+        MalformedAnswer: no dialect can read it.
+    """
+    for name in dict.fromkeys((known, *DIALECTS)):
+        try:
+            return dialect(name).parse(payload, request)[choice]
+        except (MalformedAnswer, ConfigError, IndexError):
+            continue
+    raise MalformedAnswer("no dialect can read a stored response")

@@ -1,9 +1,9 @@
-"""Anthropic's messages, as spoken by Anthropic and by servers that take its place.
+"""Anthropic's messages, spoken by Anthropic and by compatible servers.
 
-The system prompt has a field of its own, `max_tokens` is required, and thinking comes in blocks of its
-own: a summary from Claude 4 on, in full before that and from other models. The API has no `seed` and no
-`n` (one completion comes, whatever the request says). Newer models refuse `temperature` and `top_p`: name
-them in the teacher's `omit`. Prompt tokens count what was read from and written to the cache.
+The system prompt is a separate field, `max_tokens` is required, and thinking comes in separate blocks: a summary since
+Claude 4, the full text from earlier and other models. The API has no `seed` and no `n` (there is always one completion).
+Newer models reject `temperature` and `top_p`: list them in the teacher's `omit`. Prompt tokens include tokens read from
+and written to the cache; those read from it do not count against the API's limits.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from engine.teachers.dialects.base import BodyFields, Dialect
+from engine.teachers.dialects.paths import merge
 from engine.teachers.dialects.shared import (
     count,
     cut_at,
@@ -25,8 +27,6 @@ from engine.teachers.failures import MalformedAnswer
 from engine.teachers.messages import Completion, ReasoningKind, Request, Usage
 
 PATH = "/messages"
-KEY_HEADER = "x-api-key"
-HEADERS: Mapping[str, str] = MappingProxyType({"anthropic-version": "2023-06-01"})
 
 
 def build(request: Request, model: str, extra_body: Mapping[str, object]) -> tuple[str, dict[str, object]]:
@@ -47,9 +47,11 @@ def build(request: Request, model: str, extra_body: Mapping[str, object]) -> tup
         body["temperature"] = request.temperature
     if request.top_p is not None:
         body["top_p"] = request.top_p
-    if stops := [stop for stop in request.stop if stop.strip()]:  # white space alone is refused: see parse
+    if stops := [
+        stop for stop in request.stop if stop.strip()
+    ]:  # the API rejects white space alone: see parse
         body["stop_sequences"] = stops
-    body.update(extra_body)
+    merge(body, extra_body)
     return PATH, body
 
 
@@ -57,15 +59,15 @@ def parse(payload: object, request: Request) -> list[Completion]:
     """The one completion.
 
     Raises:
-        MalformedAnswer: the payload is no message.
+        MalformedAnswer: the payload is not a message.
     """
     top = top_of(payload)
     if top.get("error") or top.get("type") == "error":
-        raise MalformedAnswer("the answer reports an error")
+        raise MalformedAnswer("the response reports an error")
     blocks = objects(top.get("content"), "the content")
     reason = finish(top.get("stop_reason"))
     if not blocks and reason == "unknown":
-        raise MalformedAnswer("the answer has no content")
+        raise MalformedAnswer("the response has no content")
     model = plain(top.get("model")) or ""
     text, thought = split_think("".join(_texts(blocks, "text")))
     reasoning, kind = _thinking(blocks, model)
@@ -91,7 +93,7 @@ def _texts(blocks: list[dict[str, object]], kind: str) -> list[str]:
 
 
 def _thinking(blocks: list[dict[str, object]], model: str) -> tuple[str | None, ReasoningKind | None]:
-    """Thinking and its kind: hidden where it is withheld, a summary where it may not be all."""
+    """Thinking and its kind: hidden if withheld, a summary if it may be incomplete."""
     texts = _texts(blocks, "thinking")
     withheld = any(block.get("type") == "redacted_thinking" for block in blocks)
     if not texts:
@@ -115,3 +117,18 @@ def _usage(top: dict[str, object], request: Request, text: str) -> Usage:
         cache_write=written,
         reasoning=count(usage, "output_tokens_details", "thinking_tokens"),
     )
+
+
+DIALECT = Dialect(
+    name="anthropic-messages",
+    api="Anthropic's messages",
+    build=build,
+    parse=parse,
+    fields=BodyFields(
+        token_limit="max_tokens",
+        parameters={"temperature": "temperature", "top_p": "top_p", "stop": "stop_sequences"},
+    ),
+    key_header="x-api-key",
+    headers=MappingProxyType({"anthropic-version": "2023-06-01"}),
+    limits_count_cached=False,
+)

@@ -1,6 +1,6 @@
-"""Log-probabilities as OpenAI's APIs send them, read with the same distrust as all else.
+"""Log-probabilities as OpenAI's APIs send them.
 
-A completion without them, or with some that make no sense, has none: it was paid for, and its text is good.
+A completion whose log-probabilities are missing or invalid has none; its text, which was paid for, is kept.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Entry = tuple[str, float]
 
 
 def chat_logprobs(choice: dict[str, object]) -> Logprobs | None:
-    """Of a chat completion's choice: `logprobs.content`, one object a token with its `top_logprobs`."""
+    """Those of a chat completion's choice: `logprobs.content`, one object per token with its `top_logprobs`."""
     given = choice.get("logprobs")
     content = given.get("content") if isinstance(given, dict) else None
     if not isinstance(content, list) or not content:
@@ -27,13 +27,13 @@ def chat_logprobs(choice: dict[str, object]) -> Logprobs | None:
 
 
 def part_logprobs(parts: list[dict[str, object]]) -> Logprobs | None:
-    """Of a response's text parts, one after the other: `logprobs`, one object a token with its `top_logprobs`."""
+    """Those of a response's text parts in order: `logprobs`, one object per token with its `top_logprobs`."""
     content = [item for part in parts if isinstance(listed := part.get("logprobs"), list) for item in listed]
     return chat_logprobs({"logprobs": {"content": content}})
 
 
 def plain_logprobs(choice: dict[str, object]) -> Logprobs | None:
-    """Of a text completion's choice: parallel lists `tokens`, `token_logprobs` and `top_logprobs` (token to value)."""
+    """Those of a text completion's choice: parallel lists `tokens`, `token_logprobs`, `top_logprobs` (token to value)."""
     given = choice.get("logprobs")
     if not isinstance(given, dict):
         return None
@@ -64,14 +64,14 @@ def _whole(chosen: list[Entry | None], top: list[tuple[Entry, ...]]) -> Logprobs
 
 
 def _entries(items: object) -> tuple[Entry, ...]:
-    """The alternatives that make sense, as many as can have been asked for."""
+    """The valid alternatives, at most as many as can be requested."""
     if not isinstance(items, list):
         return ()
     return tuple(entry for item in items[:MOST_TOP] if (entry := _entry(item)) is not None)
 
 
 def _entry(item: object) -> Entry | None:
-    """A token and its value, at most 0 but for what rounding adds."""
+    """A token and its value, which is at most 0 apart from rounding."""
     if not isinstance(item, dict):
         return None
     token, value = item.get("token"), item.get("logprob")

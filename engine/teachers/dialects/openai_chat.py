@@ -1,7 +1,7 @@
-"""OpenAI's chat completions, as spoken by OpenAI and by nearly every other server.
+"""OpenAI's chat completions, spoken by OpenAI and by nearly every other server.
 
-Reasoning is read from `reasoning_content`, `reasoning`, thinking parts and `<think>` blocks. An
-`extra_body` with `max_completion_tokens` takes the place of `max_tokens`, which some models refuse.
+Reasoning is read from `reasoning_content`, `reasoning`, thinking parts and `<think>` blocks. `max_completion_tokens` in
+`extra_body` replaces `max_tokens`, which some models reject.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.teachers.decode import clean
+from engine.teachers.dialects.base import BodyFields, Dialect
 from engine.teachers.dialects.logprobs import chat_logprobs
 from engine.teachers.dialects.shared import (
     choices_of,
@@ -22,7 +23,9 @@ from engine.teachers.dialects.shared import (
 from engine.teachers.failures import MalformedAnswer
 from engine.teachers.messages import Completion, Request
 
+NAME = "openai-chat"
 PATH = "/chat/completions"
+FIELDS = BodyFields(token_limit="max_tokens", replacing_limits=("max_completion_tokens",))
 
 
 def build(request: Request, model: str, extra_body: Mapping[str, object]) -> tuple[str, dict[str, object]]:
@@ -41,7 +44,7 @@ def parse(payload: object, request: Request) -> list[Completion]:
     """One completion for each choice that can be read.
 
     Raises:
-        MalformedAnswer: the payload is no chat completion.
+        MalformedAnswer: the payload is not a chat completion.
     """
     top, choices = choices_of(payload)
     read = readable(choices, _choice)
@@ -82,10 +85,10 @@ def _message(message: dict[str, object], reason: str) -> tuple[str, str | None, 
     if isinstance(refusal, str) and refusal and not content:
         content, reason = refusal, "refusal"
     if content is None and (reasoning or reason in ("length", "content_filter", "refusal")):
-        content = ""  # cut off while it reasoned, or withheld: an answer, though not a good one
+        content = ""  # cut off while reasoning, or withheld: a completion all the same
     if not isinstance(content, str):
         raise MalformedAnswer(
-            "a message has no text" if content is None else "a message's content is no text"
+            "a message has no text" if content is None else "a message's content is not text"
         )
     text, thought = split_think(clean(content))
     reasoning = reasoning or thought
@@ -108,3 +111,15 @@ def _parts(parts: list[object]) -> tuple[str, str | None]:
             elif isinstance(thinking, str):
                 thoughts.append(thinking)
     return "".join(texts), "".join(thoughts) or None
+
+
+DIALECT = Dialect(
+    name=NAME,
+    api="OpenAI's chat completions, spoken by OpenAI and by most other providers and servers",
+    build=build,
+    parse=parse,
+    fields=FIELDS,
+    supports_n=True,
+    supports_logprobs=True,
+    builtin=True,
+)

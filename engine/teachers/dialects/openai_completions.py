@@ -1,6 +1,6 @@
-"""OpenAI's plain text completions: base models, and servers such as vLLM, llama.cpp and the paper's davinci.
+"""OpenAI's text completions, for base models and servers such as vLLM and llama.cpp, and the paper's davinci.
 
-The prompt is the content of the single message; several messages are joined by blank lines.
+The prompt is the content of the message; several messages are joined by blank lines.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.teachers.decode import clean
+from engine.teachers.dialects.base import BodyFields, Dialect
 from engine.teachers.dialects.logprobs import plain_logprobs
 from engine.teachers.dialects.shared import (
     choices_of,
@@ -38,7 +39,7 @@ def parse(payload: object, request: Request) -> list[Completion]:
     """One completion for each choice that can be read.
 
     Raises:
-        MalformedAnswer: the payload is no completion.
+        MalformedAnswer: the payload is not a completion.
     """
     top, choices = choices_of(payload)
     read = readable(choices, _choice)
@@ -66,3 +67,15 @@ def _choice(choice: dict[str, object]) -> tuple[str, str | None, dict[str, objec
     if not isinstance(text, str):
         raise MalformedAnswer("a choice has no text")
     return (*split_think(clean(text)), choice)
+
+
+DIALECT = Dialect(
+    name="openai-completions",
+    api="OpenAI's text completions, for base models; spoken by vLLM, SGLang and llama.cpp",
+    build=build,
+    parse=parse,
+    fields=BodyFields(token_limit="max_tokens", replacing_limits=("max_completion_tokens",)),
+    supports_n=True,
+    supports_logprobs=True,
+    builtin=True,
+)

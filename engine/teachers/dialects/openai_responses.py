@@ -1,8 +1,8 @@
-"""OpenAI's responses: reasoning models, with their reasoning as text, as a summary or hidden.
+"""OpenAI's responses, for reasoning models: reasoning comes as text, as a summary, or hidden.
 
-Nothing is left on the server (`store` is false unless `extra_body` says otherwise). The API has no
-`seed`, no `n` (one completion comes, whatever the request says) and no stop strings: the text is cut at
-the first of them here. Ask for summaries with `extra_body.reasoning = { summary = "auto" }`.
+Nothing is stored on the server (`store` is false unless `extra_body` sets it). The API has no `seed`, no `n` (there is
+always one completion) and no stop strings: the text is cut at the first of them here. To get summaries, set
+`extra_body.reasoning = { summary = "auto" }`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from engine.teachers.dialects.base import BodyFields, Dialect
 from engine.teachers.dialects.logprobs import part_logprobs
+from engine.teachers.dialects.paths import merge
 from engine.teachers.dialects.shared import (
     count,
     cut_at,
@@ -26,7 +28,7 @@ from engine.teachers.messages import Completion, ReasoningKind, Request, Usage
 
 PATH = "/responses"
 LOGPROBS = "message.output_text.logprobs"
-"""What is to be included in an answer."""
+"""The item of `include` that asks for log-probabilities."""
 
 _CODE = re.compile(r"[a-z_]{1,64}")
 _UNFINISHED = ("queued", "in_progress", "cancelled")
@@ -44,7 +46,7 @@ def build(request: Request, model: str, extra_body: Mapping[str, object]) -> tup
         body["temperature"] = request.temperature
     if request.top_p is not None:
         body["top_p"] = request.top_p
-    body.update(extra_body)
+    merge(body, extra_body)
     if request.logprobs:
         included = body.get("include")
         body["include"] = [*(included if isinstance(included, list) else ()), LOGPROBS]
@@ -56,7 +58,7 @@ def parse(payload: object, request: Request) -> list[Completion]:
     """The one completion.
 
     Raises:
-        MalformedAnswer: the payload is no response, reports an error, or is not finished.
+        MalformedAnswer: the payload is not a response, reports an error, or is not finished.
     """
     top = top_of(payload)
     reason = _reason(top)
@@ -66,8 +68,8 @@ def parse(payload: object, request: Request) -> list[Completion]:
         text, reason = refusal, "refusal"
     if text is None:
         if not items and reason not in ("length", "content_filter"):
-            raise MalformedAnswer("the answer has no output")
-        text = ""  # cut off while it reasoned, or withheld: an answer, though not a good one
+            raise MalformedAnswer("the response has no output")
+        text = ""  # cut off while reasoning, or withheld: a completion all the same
     reasoning, kind = _reasoning(items)
     text, thought = split_think(text)
     if reasoning is None and thought:
@@ -95,10 +97,10 @@ def _reason(top: dict[str, object]) -> str:
         code = error.get("code") if isinstance(error, dict) else None
         code = code if isinstance(code, str) and _CODE.fullmatch(code) else ""
         if code == "invalid_prompt" or "policy" in code:
-            return "content_filter"  # asking again would be refused again
-        raise MalformedAnswer("the answer reports an error" + (f": {code}" if code else ""))
+            return "content_filter"  # retrying would be rejected again
+        raise MalformedAnswer("the response reports an error" + (f": {code}" if code else ""))
     if status in _UNFINISHED:
-        raise MalformedAnswer(f"the answer is not finished: {status}")
+        raise MalformedAnswer(f"the response is not finished: {status}")
     if status == "incomplete":
         details = top.get("incomplete_details")
         return finish(details.get("reason") if isinstance(details, dict) else None)
@@ -106,7 +108,7 @@ def _reason(top: dict[str, object]) -> str:
 
 
 def _parts(items: list[dict[str, object]]) -> list[dict[str, object]]:
-    """The parts of the messages' contents; where a final answer is marked, commentary is left out."""
+    """The parts of the messages' contents, without commentary if a final answer is marked."""
     messages = [item for item in items if item.get("type") == "message"]
     final = [item for item in messages if item.get("phase") == "final_answer"]
     return [
@@ -129,7 +131,7 @@ def _said(items: list[dict[str, object]]) -> tuple[str | None, str | None]:
 
 
 def _reasoning(items: list[dict[str, object]]) -> tuple[str | None, ReasoningKind | None]:
-    """Reasoning and its kind; hidden where only its place is shown."""
+    """Reasoning and its kind; hidden if the item has no text."""
     found = [item for item in items if item.get("type") == "reasoning"]
     kinds: tuple[tuple[str, ReasoningKind], ...] = (("content", "full"), ("summary", "summary"))
     for field, kind in kinds:
@@ -152,3 +154,15 @@ def _usage(top: dict[str, object], request: Request, text: str) -> Usage:
         cache_write=count(usage, "input_tokens_details", "cache_write_tokens"),
         reasoning=count(usage, "output_tokens_details", "reasoning_tokens"),
     )
+
+
+DIALECT = Dialect(
+    name="openai-responses",
+    api="OpenAI's responses, for reasoning models",
+    build=build,
+    parse=parse,
+    fields=BodyFields(
+        token_limit="max_output_tokens", parameters={"temperature": "temperature", "top_p": "top_p"}
+    ),
+    supports_logprobs=True,
+)

@@ -1,7 +1,7 @@
-"""What dialects share: sampling parameters, choices, finish reasons, `<think>`, stop strings, usage.
+"""Helpers of several dialects: sampling parameters, choices, finish reasons, `<think>`, stop strings, usage.
 
-Numbers of a server are believed only where they can be: a usage that is missing, negative, not a
-number or absurd becomes an estimate that says so, so that a cap on spending still holds.
+A server's numbers are not trusted: a usage that is missing, negative, not a number or implausible is replaced by an
+estimate marked as such, so that spending caps still hold.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from engine.teachers.apportion import apportion
 from engine.teachers.decode import clean
+from engine.teachers.dialects.paths import lower, merge
 from engine.teachers.failures import MalformedAnswer
 from engine.teachers.messages import Request, Usage
 from engine.teachers.tokens import estimate_prompt, estimate_tokens
@@ -18,7 +19,7 @@ from engine.teachers.tokens import estimate_prompt, estimate_tokens
 Read = TypeVar("Read")
 
 MAX_TOKENS = 10_000_000
-"""No single request has more; a usage beyond is a fault."""
+"""A larger usage of one request is implausible."""
 
 _FINISH = {
     "stop": "stop",
@@ -39,7 +40,7 @@ _FINISH = {
 
 
 def sampling(body: dict[str, object], request: Request, extra_body: Mapping[str, object]) -> None:
-    """Adds the sampling parameters that are set, then `extra_body`, which wins, but never asks for more tokens."""
+    """Adds the sampling parameters that are set, then `extra_body`, which wins except for the token limit."""
     if "max_completion_tokens" not in extra_body:
         body["max_tokens"] = request.max_tokens
     if request.temperature is not None:
@@ -52,39 +53,37 @@ def sampling(body: dict[str, object], request: Request, extra_body: Mapping[str,
         body["seed"] = request.seed
     if request.n != 1:
         body["n"] = request.n
-    body.update(extra_body)
-    most = extra_body.get("max_completion_tokens")
-    if isinstance(most, int):  # more was not reserved; a second turn has fewer than the first
-        body["max_completion_tokens"] = min(most, request.max_tokens)
+    merge(body, extra_body)
+    lower(body, "max_completion_tokens", request.max_tokens)  # a second turn reserves less than the first
 
 
 def top_of(payload: object) -> dict[str, object]:
-    """The answer as a dict.
+    """The response as a dict.
 
     Raises:
-        MalformedAnswer: it is something else.
+        MalformedAnswer: it is not an object.
     """
     if not isinstance(payload, dict):
         kind = "null" if payload is None else type(payload).__name__
-        raise MalformedAnswer(f"the answer is {kind}, not an object")
+        raise MalformedAnswer(f"the response is {kind}, not an object")
     return payload
 
 
 def objects(value: object, what: str) -> list[dict[str, object]]:
-    """A list of objects, such as the blocks of a message; null is an empty one.
+    """A list of objects, such as the blocks of a message; null is an empty list.
 
     Raises:
-        MalformedAnswer: it is no such list; `what` says of what.
+        MalformedAnswer: it is not; `what` names it in the message.
     """
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise MalformedAnswer(f"{what} is no list of objects")
+        raise MalformedAnswer(f"{what} is not a list of objects")
     return value
 
 
 def choices_of(payload: object) -> tuple[dict[str, object], list[dict[str, object]]]:
-    """The answer as a dict, and its choices in the order of their index.
+    """The response as a dict, and its choices ordered by index.
 
     Raises:
         MalformedAnswer: there are none.
@@ -93,21 +92,21 @@ def choices_of(payload: object) -> tuple[dict[str, object], list[dict[str, objec
     choices = payload.get("choices")
     if not isinstance(choices, list) or not choices:
         raise MalformedAnswer(
-            "the answer reports an error" if payload.get("error") else "the answer has no choices"
+            "the response reports an error" if payload.get("error") else "the response has no choices"
         )
     good = [choice for choice in choices if isinstance(choice, dict)]
     if len(good) != len(choices):
-        raise MalformedAnswer("a choice is no object")
+        raise MalformedAnswer("a choice is not an object")
     if len(good) > 1:
         good.sort(key=lambda choice: index if isinstance(index := choice.get("index"), int) else 0)
     return payload, good
 
 
 def readable(choices: list[dict[str, object]], read: Callable[[dict[str, object]], Read]) -> list[Read]:
-    """What `read` makes of each choice; of several, one that it cannot read is left out.
+    """Each choice as parsed by `read`; if there are several, those that cannot be read are left out.
 
     Raises:
-        MalformedAnswer: there is none that it can read.
+        MalformedAnswer: none can be read.
     """
     found: list[Read] = []
     last: MalformedAnswer | None = None
@@ -122,7 +121,7 @@ def readable(choices: list[dict[str, object]], read: Callable[[dict[str, object]
 
 
 def finish(reason: object) -> str:
-    """`stop`, `length`, `content_filter`, `refusal`, or the API's own word; `unknown` where it has none."""
+    """`stop`, `length`, `content_filter`, `refusal`, or the API's own word; `unknown` if there is none."""
     if not isinstance(reason, str) or not reason:
         return "unknown"
     return _FINISH.get(reason.lower()) or clean(reason[:64])
@@ -135,32 +134,31 @@ def split_think(text: str) -> tuple[str, str | None]:
     if start.startswith("<think>"):
         thought = start.removeprefix("<think>").strip()
         return (tail.lstrip() if closed else ""), thought or None
-    if closed and "<think>" not in head:  # the opening tag stood in the prompt
+    if closed and "<think>" not in head:  # the opening tag was in the prompt
         return tail.lstrip(), head.strip() or None
     return text, None
 
 
 def cut_at(text: str, stops: Iterable[str]) -> tuple[str, bool]:
-    """Text before the first of `stops`, for an API that takes none, and whether there was one."""
+    """The text before the first of `stops`, for APIs without stop strings, and whether there was one."""
     at = min((found for stop in stops if stop and (found := text.find(stop)) >= 0), default=-1)
     return (text, False) if at < 0 else (text[:at], True)
 
 
 def plain(value: object) -> str | None:
-    """A string that can be stored; None where it is none or empty."""
+    """A string that can be stored; None if it is empty or not a string."""
     return clean(value) if isinstance(value, str) and value else None
 
 
 def usage_of(top: dict[str, object], request: Request, texts: list[str]) -> Usage:
-    """The usage of the whole answer, or an estimate from the texts."""
+    """The usage of the whole response, or an estimate from the texts."""
     usage = top.get("usage")
     if not isinstance(usage, dict):
         return settled(request, texts)
     prompt, completion = count(usage, "prompt_tokens"), count(usage, "completion_tokens")
     total = count(usage, "total_tokens")
     if prompt is not None and total is not None and total >= prompt + (completion or 0):
-        # Where completion tokens are missing; and where they leave out the reasoning, which is in the total and
-        # on the bill (xAI, Gemini).
+        # Completion tokens may be missing, or leave out reasoning tokens, which are in the total and billed (xAI, Gemini).
         completion = total - prompt
     cached = count(usage, "prompt_tokens_details", "cached_tokens")
     return settled(
@@ -184,7 +182,7 @@ def settled(
     cache_write: int | None = None,
     reasoning: int | None = None,
 ) -> Usage:
-    """The usage where both sides are known, else an estimate from the texts."""
+    """The usage if prompt and completion tokens are known, else an estimate from the texts."""
     if prompt is not None and completion is not None:
         return Usage(
             prompt_tokens=prompt,
@@ -201,7 +199,7 @@ def settled(
 
 
 def count(usage: dict[str, object], *path: str) -> int | None:
-    """A believable number of tokens at `path`, else None."""
+    """A plausible number of tokens at `path`, else None."""
     value: object = usage
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
@@ -215,10 +213,9 @@ def count(usage: dict[str, object], *path: str) -> int | None:
 
 
 def share(usage: Usage, texts: list[str]) -> list[Usage]:
-    """`usage` over the choices of one answer, so that the parts add up to what is billed, token by token.
+    """Splits `usage` among the choices of one response, so that the parts add up exactly to what is billed.
 
-    The prompt, which they share, is split evenly; completion tokens by the length of `texts`, since an API gives their
-    sum alone.
+    The shared prompt is split evenly, completion tokens by the length of `texts`, since APIs report only their sum.
     """
     if len(texts) == 1:
         return [usage]

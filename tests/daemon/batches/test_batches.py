@@ -137,7 +137,7 @@ def test_rows_that_fail_are_sent_again_or_given_up_with_the_reason(tmp_path: Pat
     wanted, stored, failed = query(tmp_path, "SELECT sum(wanted), sum(stored), sum(failed) FROM plan")[0]
     assert (wanted, failed) == (SAMPLES, refused) and stored == wanted - refused and refused > 0
     reasons = {row[0] for row in query(tmp_path, "SELECT reason FROM sample WHERE state = 'failed'")}
-    assert reasons == {"the request is refused (422): Injected fault 422."}
+    assert reasons == {"the request was rejected (422): Injected fault 422."}
     assert count(tmp_path, "attempt", "outcome = 'transient'") > 0
     assert count(tmp_path, "attempt", "outcome = 'malformed' AND cost_micros > 0") > 0
 
@@ -266,7 +266,7 @@ def test_the_same_plan_goes_on_in_batches_and_back(tmp_path: Path) -> None:
 def test_ping_lists_batches_and_pays_nothing(tmp_path: Path) -> None:
     with teacher(tmp_path, *FAST, "--key", "sk-right-0001") as school:
         batched(tmp_path, school.url, teacher='api_key_file = "key"')
-        for key, code, words in (("sk-right-0001", 0, "its batches can be listed"), ("sk-wrong", 1, "401")):
+        for key, code, words in (("sk-right-0001", 0, "batches can be listed"), ("sk-wrong", 1, "401")):
             (tmp_path / "key").write_text(key)
             (tmp_path / "key").chmod(0o600)
             done = coterie(tmp_path, "check", "--ping")
@@ -297,7 +297,7 @@ def test_a_refused_key_parks_and_its_batches_are_fetched_with_the_right_one(tmp_
             running.kill()
         key.write_text("sk-wrong-0002")
         code, output = run_to_end(tmp_path)
-        assert code == 1 and "cannot be looked at: the key is refused (401)" in output, output
+        assert code == 1 and "cannot be looked at: the API key was rejected (401)" in output, output
         assert states(tmp_path) == ["live"] and count(tmp_path, "attempt", "outcome IS NULL") == SAMPLES
         key.write_text("sk-right-0001")
         code, output = run_to_end(tmp_path)

@@ -227,7 +227,7 @@ def test_the_cap_closes_until_something_ends() -> None:
 
 def test_parked_is_closed_until_unparked() -> None:
     key = KeyLimits(0.0)
-    key.park("the key is refused (401)")
+    key.park("the API key was rejected (401)")
     assert key.ready_at(0.0, 1) == math.inf
     assert key.binds(0.0) == "parked"
     key.unpark(5.0)

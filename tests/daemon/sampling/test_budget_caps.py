@@ -59,17 +59,15 @@ def test_a_budget_that_bounds_nothing_is_told_at_the_start_and_by_check(tmp_path
     with teacher(tmp_path, "--key", "sk-right-0001") as school:
         configure(tmp_path, school.url, train=2, teacher='api_key_file = "key"')
         text = (tmp_path / "config.toml").read_text()
-        assert "cannot bound it" not in coterie(tmp_path, "check").stdout
+        assert "cannot limit it" not in coterie(tmp_path, "check").stdout
         with daemon(tmp_path) as running:
             wait_until("it runs", lambda: count(tmp_path, "pulse", "state = 'running'"))
             (tmp_path / "config.toml").write_text(text.replace("usd_per_million_output", "#"))
             running.process.send_signal(signal.SIGHUP)
-            said = "teachers.school has a key but no usd_per_million_output: what it costs is not counted"
+            said = "teachers.school has a key but no usd_per_million_output: its cost is not counted"
             wait_until("it is told", lambda: said in running.output())
             running.terminate()
             running.wait()
         with daemon(tmp_path) as running:
             wait_until("it is told", lambda: said in running.output())
-        assert (
-            f"warning: {said}, and [daemon] budget_usd cannot bound it" in coterie(tmp_path, "check").stdout
-        )
+        assert f"warning: {said}, so [daemon] budget_usd cannot limit it" in coterie(tmp_path, "check").stdout

@@ -82,7 +82,7 @@ def test_a_key_that_is_refused_in_the_middle_wakes_by_sighup(
             running.process.send_signal(signal.SIGHUP)
             wait_until("all is stored", lambda: done(tmp_path))
             output = running.output()
-            assert "ada is parked: the key is refused (401): Incorrect API key provided." in output
+            assert "ada is parked: the API key was rejected (401): Incorrect API key provided." in output
             assert "configuration reloaded: the key of ada" in output and "ada resumed" in output
             running.terminate()
             assert running.wait() == 130
@@ -110,8 +110,8 @@ def test_what_was_mended_elsewhere_goes_on_by_resume(tmp_path: Path) -> None:
                 resumed = coterie(tmp_path, "resume", *(["--teacher", "ada"] if times == 1 else []))
                 assert resumed.returncode == 0, resumed.stderr
             wait_until("all is stored", lambda: done(tmp_path))
-            assert "access is refused (403): Your account is not active." in running.output()
-            assert "payment is required (402): Pay your bill." in running.output()
+            assert "access denied (403): Your account is not active." in running.output()
+            assert "payment required (402): Pay your bill." in running.output()
             running.terminate()
             assert running.wait() == 130
     assert query(tmp_path, "SELECT sum(attempts), sum(unknowns) FROM sample") == [(0, 0)]

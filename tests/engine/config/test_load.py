@@ -123,7 +123,7 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
         ),
         pytest.param(
             '[tasks.t]\nsource = "builtin:coin_flip"\n',
-            "config.toml:1: tasks.t.answer: is missing",
+            "config.toml:1: tasks.t.answer: required (choice, date, interval, math, number, text, yes_no)",
             id="missing key",
         ),
         pytest.param(
@@ -145,7 +145,7 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
         ),
         pytest.param(
             '[teachers.a]\nmodel = "m"\n',
-            "config.toml:1: teachers.a: base_url is missing (or set builtin = true for the built-in teacher)",
+            "config.toml:1: teachers.a: base_url is required (or set builtin = true for the built-in teacher)",
             id="fault of a section",
         ),
         pytest.param(
@@ -203,7 +203,7 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
         ),
         pytest.param(
             "[[plans]]\nrationales = 1\n",
-            "config.toml:1: plans[0].name: is missing",
+            "config.toml:1: plans[0].name: required",
             id="plan without a name",
         ),
         pytest.param(

@@ -12,8 +12,8 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from engine.config import TeacherConfig
+from engine.teachers.batch_api import BatchInfo
 from engine.teachers.batch_client import BatchClient
-from engine.teachers.dialects.openai_batch import BatchInfo
 from engine.teachers.failures import Failure
 from tests.engine.practice.serving import STEP1, teacher
 from tests.engine.teachers.conftest import ASK, FaultServer

@@ -68,8 +68,8 @@ async def test_path_key_and_answer(faults, name) -> None:
         ("<html>", "HTML"),
         ("null", "null"),
         ("{}", "no "),
-        ('{"output": 7, "content": 7}', "no list"),
-        ('{"output": [null], "content": [null], "stop_reason": "end_turn"}', "no list"),
+        ('{"output": 7, "content": 7}', "not a list"),
+        ('{"output": [null], "content": [null], "stop_reason": "end_turn"}', "not a list"),
         ('{"type": "error", "status": "failed", "error": {"code": "server_error", "message": "m"}}', "an error"),
     ],
 )  # fmt: skip
@@ -85,7 +85,7 @@ async def test_an_unfinished_response_is_malformed(faults) -> None:
     faults.says('{"status": "queued", "output": []}')
     failure = await ask(faults, "openai-responses")
     assert isinstance(failure, Failure)
-    assert (failure.kind, failure.reason) == ("malformed", "the answer is not finished: queued")
+    assert (failure.kind, failure.reason) == ("malformed", "the response is not finished: queued")
 
 
 @pytest.mark.parametrize("name", PATHS)

@@ -19,7 +19,7 @@ def chat(*choices, **top):
 
 
 def test_an_unknown_dialect_names_those_there_are() -> None:
-    with pytest.raises(ConfigError, match="openai-chat, openai-completions"):
+    with pytest.raises(ConfigError, match="openai-chat, anthropic-messages, openai-completions"):
         dialect("openai-batches")
 
 

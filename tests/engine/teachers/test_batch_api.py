@@ -13,11 +13,8 @@ from openai.types.chat import ChatCompletion
 from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming as ChatParams
 from pydantic import TypeAdapter
 
-from engine.teachers.decode import decode_json
-from engine.teachers.dialects import dialect
-from engine.teachers.dialects.openai_batch import BatchError as BatchErrorRow
-from engine.teachers.dialects.openai_batch import (
-    body_of,
+from engine.teachers.batch_api import BatchError as BatchErrorRow
+from engine.teachers.batch_api import (
     create_body,
     input_line,
     read_batch,
@@ -26,6 +23,9 @@ from engine.teachers.dialects.openai_batch import (
     read_row,
     refusal,
 )
+from engine.teachers.decode import decode_json
+from engine.teachers.dialects import dialect
+from engine.teachers.dialects.openai_batch import body_of
 from engine.teachers.failures import MalformedAnswer
 from engine.teachers.messages import Message, Request
 from tests.engine.teachers.test_official_types import read
@@ -179,7 +179,7 @@ def test_an_answered_row_and_its_completion() -> None:
         (line(500, {"error": {"message": "boom"}}), "transient", True, "server error (500): boom"),
         (line(429, {"error": {"message": "slow down"}}), "limited", True, "slow down"),
         (line(429, {"error": {"code": "insufficient_quota"}}), "parked", True, "quota or billing"),
-        (line(400, {"error": {"message": "no"}}), "permanent", True, "the request is refused (400): no"),
+        (line(400, {"error": {"message": "no"}}), "permanent", True, "the request was rejected (400): no"),
         (
             line(0, None, response=None, error={"code": "batch_expired", "message": "The window expired."}),
             "transient",

@@ -1,0 +1,25 @@
+"""The client for a teacher: which class it is follows from the transport of the teacher's dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from engine.config import TeacherConfig
+from engine.teachers.batch_client import BatchClient
+from engine.teachers.client import TeacherClient
+from engine.teachers.dialects import Transport, dialect
+
+CLIENTS: Mapping[Transport, type[TeacherClient]] = {"requests": TeacherClient, "batches": BatchClient}
+
+
+def make_client(config: TeacherConfig, *, base_url: str | None = None) -> TeacherClient:
+    """The client for a teacher, without an open connection yet; needs a running event loop.
+
+    Args:
+        config: the teacher.
+        base_url: replaces the configured one, for the built-in teacher.
+
+    Raises:
+        ConfigError: the URL or a header is invalid.
+    """
+    return CLIENTS[dialect(config.dialect).transport](config, base_url=base_url)
