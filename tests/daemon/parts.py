@@ -12,13 +12,14 @@ from typing import Any, cast
 import anyio
 import anyio.lowlevel
 
+from daemon.catalog.plan_fingerprint import plan_fingerprint
 from daemon.events import Bus, Event
 from daemon.host.clock import SystemClock
 from daemon.sampling.budget import Budget
 from daemon.sampling.context import Context
 from daemon.sampling.key_workers import RequestTransport
 from daemon.sampling.plan_state import PlanState
-from daemon.sampling.plans import ActivePlan, plan_fingerprint
+from daemon.sampling.plans import ActivePlan
 from daemon.sampling.teacher import Teacher
 from engine.config import Config, PlanConfig, TeacherConfig
 from engine.teachers.client import TeacherClient
