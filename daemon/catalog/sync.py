@@ -184,7 +184,12 @@ def overlaps_of_new(config: Config, given: Input) -> dict[str, list[str]]:
 
 
 def resynchronise(
-    config: Config, given: Input, session: StartedSession, *, in_hand: Collection[int], mended: Collection[str]
+    config: Config,
+    given: Input,
+    session: StartedSession,
+    *,
+    in_hand: Collection[int],
+    mended: Collection[str],
 ) -> Catalog:
     """Updates `state.db` to match a reloaded configuration, in one transaction.
 

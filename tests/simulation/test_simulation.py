@@ -13,12 +13,11 @@ from typing import Any
 import pytest
 
 from daemon.limits.key_limits import KeyLimits
-from daemon.sampling import attempt_runner as attempt_runner
-from daemon.sampling import recovery as resuming
+from daemon.sampling import attempt_runner, recovery
 from daemon.sampling.budget import Budget
 from daemon.sampling.fallback import FallbackPolicy
 from daemon.sampling.scheduler import Scheduler
-from state import boots, needs, outcomes, slots
+from state import daemon_sessions, outcomes, resampling, slots
 from state.slots import PlanSlots
 from tests.simulation.__main__ import cause
 from tests.simulation.simulation import Simulation
@@ -84,11 +83,11 @@ def loses_siblings(patch: pytest.MonkeyPatch) -> None:
 
 
 def forgets_turns(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(resuming, "received_turns", lambda connection, sample: [])
+    patch.setattr(recovery, "received_turns", lambda connection, sample: [])
 
 
 def forgets_the_dead(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(boots, "_forget_unanswered", lambda opened, boot: 0)
+    patch.setattr(daemon_sessions, "_end_unanswered", lambda connection, session: 0)
 
 
 def overspends(patch: pytest.MonkeyPatch) -> None:
@@ -107,15 +106,15 @@ def keeps_no_pace(patch: pytest.MonkeyPatch) -> None:
 
 
 def leaves_the_open(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(resuming, "open_samples", lambda connection, plan, after, limit: [])
+    patch.setattr(recovery, "open_samples", lambda connection, plan, after, limit: [])
 
 
 def asks_before_the_verdict(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(needs, "_MISSING", needs._MISSING.replace(needs.PENDING, "0"))
+    patch.setattr(resampling, "_MISSING", resampling._MISSING.replace(resampling.PENDING, "0"))
 
 
 def forgets_who_needs_more(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(outcomes, "refresh", lambda *_: None)
+    patch.setattr(outcomes, "refresh_needs", lambda *_: None)
 
 
 def overshoots(patch: pytest.MonkeyPatch) -> None:
