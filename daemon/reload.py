@@ -92,7 +92,7 @@ class Reload:
         self.config = config
         self._reread = reread
         self._asked = anyio.Event()
-        self._boot = catalog.boot
+        self._session = catalog.session
         self._keys = dict(given.keys)
         self._tasks: dict[str, tuple[TaskConfig, GivenTask]] = {}
         self._remember(config, given)
@@ -235,7 +235,7 @@ class Reload:
 
     def _synchronise(self, new: _New, mended: set[str]) -> Catalog:
         return resynchronise(
-            new.config, new.given, self._boot, in_hand=set(self._known) - self._former, mended=mended
+            new.config, new.given, self._session, in_hand=set(self._known) - self._former, mended=mended
         )
 
     def _remember(self, config: Config, given: Input) -> None:

@@ -116,9 +116,9 @@ class Service:
                 await outer.start(log.serve, name="event log")
                 self._bus.emit(
                     events.DaemonStarted(
-                        boot_id=catalog.boot.id,
+                        boot_id=catalog.session.id,
                         pid=os.getpid(),
-                        unknown_attempts=catalog.boot.unknown_attempts,
+                        unknown_attempts=catalog.session.unknown_attempts,
                     )
                 )
                 for said in ([note] if note else []) + list(unpriced(self._config)):
@@ -130,7 +130,7 @@ class Service:
                 finally:
                     log.close()
                     writer.close()
-            end_session(connection, catalog.boot.id, self._ended.reason)
+            end_session(connection, catalog.session.id, self._ended.reason)
         finally:
             connection.close()
         return self._ended
@@ -151,7 +151,7 @@ class Service:
         async with AsyncExitStack() as stack, anyio.create_task_group() as group:
             open_client = partial(self._client, stack, group)
             context = Context(
-                session_id=catalog.boot.id,
+                session_id=catalog.session.id,
                 writer=writer,
                 budget=make_budget(config, catalog),
                 bus=self._bus,
@@ -166,7 +166,7 @@ class Service:
             scheduler, retry_queue = pipeline.scheduler, pipeline.retry_queue
             self._share_files(pipeline)
             trainer = Trainer(
-                config, boot_id=catalog.boot.id, writer=writer, bus=self._bus, clock=clock, devices=devices
+                config, boot_id=catalog.session.id, writer=writer, bus=self._bus, clock=clock, devices=devices
             )
             planner = Planner(
                 config,

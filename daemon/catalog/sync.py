@@ -72,7 +72,7 @@ class Input:
 class Catalog:
     """The configuration's rows in `state.db`, after the sync."""
 
-    boot: StartedSession
+    session: StartedSession
     teachers: dict[str, TeacherRow]
     plans: list[ActivePlan]
     task_ids: dict[str, int]
@@ -152,7 +152,7 @@ def _named(where: str) -> Iterator[None]:
 def synchronise(config: Config, given: Input) -> Catalog:
     """Records this session and updates tasks, teachers and plans, in one transaction each."""
     pid = os.getpid()
-    boot = start_session(
+    session = start_session(
         config.database,
         pid=pid,
         pid_started=start_time(pid) or 0.0,
@@ -163,7 +163,7 @@ def synchronise(config: Config, given: Input) -> Catalog:
     )
     overlap = overlaps_of_new(config, given)
     with orm_session(config.database) as opened:
-        return _sync(opened, config, given, boot, overlap, recount_all=not boot.previous_ended)
+        return _sync(opened, config, given, session, overlap, recount_all=not session.previous_ended)
 
 
 def overlaps(given: Input, names: Collection[str]) -> dict[str, list[str]]:
@@ -185,28 +185,33 @@ def overlaps_of_new(config: Config, given: Input) -> dict[str, list[str]]:
 
 
 def resynchronise(
-    config: Config, given: Input, boot: StartedSession, *, in_hand: Collection[int], mended: Collection[str]
+    config: Config,
+    given: Input,
+    session: StartedSession,
+    *,
+    in_hand: Collection[int],
+    mended: Collection[str],
 ) -> Catalog:
     """Updates `state.db` to match a reloaded configuration, in one transaction.
 
     Args:
         config: the configuration in force from now on.
         given: its tasks and keys.
-        boot: this session.
+        session: this session.
         in_hand: ids of the plans whose open samples this daemon has in memory.
         mended: teachers with another key or address, which are unparked.
     """
     overlap = overlaps_of_new(config, given)
     with orm_session(config.database) as opened:
-        replace_config(driver_connection(opened), boot.id, resolved(config))
-        return _sync(opened, config, given, boot, overlap, in_hand=in_hand, mended=mended)
+        replace_config(driver_connection(opened), session.id, resolved(config))
+        return _sync(opened, config, given, session, overlap, in_hand=in_hand, mended=mended)
 
 
 def _sync(
     opened: Session,
     config: Config,
     given: Input,
-    boot: StartedSession,
+    session: StartedSession,
     overlap: Mapping[str, list[str]],
     *,
     recount_all: bool = False,
@@ -230,7 +235,7 @@ def _sync(
     plans, gone = _sync_plans(opened, config, given, task_ids, recount=recount, in_hand=in_hand)
     for plan in plans:
         plan.state.pause(plan.task in paused)
-    return Catalog(boot=boot, teachers=teachers, plans=plans, task_ids=task_ids, news=[*news, *gone])
+    return Catalog(session=session, teachers=teachers, plans=plans, task_ids=task_ids, news=[*news, *gone])
 
 
 def _sync_tasks(

@@ -201,13 +201,13 @@ class Simulation:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("PRAGMA busy_timeout = 0")
         catalog = synchronise(config, scenario.given)
-        self.boot_id = catalog.boot.id
-        self._note(f"boot {catalog.boot.id} {catalog.boot.unknown_attempts}")
+        self.boot_id = catalog.session.id
+        self._note(f"boot {catalog.session.id} {catalog.session.unknown_attempts}")
         clock, bus = LoopClock(loop), Bus()
         writer = Writer(connection, run=self._disk)
         budget = make_budget(config, catalog)
         context = Context(
-            session_id=catalog.boot.id,
+            session_id=catalog.session.id,
             writer=writer,
             budget=budget,
             bus=bus,
@@ -251,7 +251,7 @@ class Simulation:
                     await pipeline.release_unsent()
                 group.cancel_scope.cancel()
             writer.close()
-        end_session(connection, catalog.boot.id, "done" if done else "stopped")
+        end_session(connection, catalog.session.id, "done" if done else "stopped")
         self._note(f"end {done}")
         return done
 

@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from daemon.limits.key_limits import KeyLimits
-from daemon.sampling import attempt_runner as attempt_runner
-from daemon.sampling import recovery as resuming
+from daemon.sampling import attempt_runner, recovery
 from daemon.sampling.budget import Budget
 from daemon.sampling.fallback import FallbackPolicy
 from daemon.sampling.scheduler import Scheduler
@@ -84,7 +83,7 @@ def loses_siblings(patch: pytest.MonkeyPatch) -> None:
 
 
 def forgets_turns(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(resuming, "received_turns", lambda connection, sample: [])
+    patch.setattr(recovery, "received_turns", lambda connection, sample: [])
 
 
 def forgets_the_dead(patch: pytest.MonkeyPatch) -> None:
@@ -107,7 +106,7 @@ def keeps_no_pace(patch: pytest.MonkeyPatch) -> None:
 
 
 def leaves_the_open(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(resuming, "open_samples", lambda connection, plan, after, limit: [])
+    patch.setattr(recovery, "open_samples", lambda connection, plan, after, limit: [])
 
 
 def asks_before_the_verdict(patch: pytest.MonkeyPatch) -> None:

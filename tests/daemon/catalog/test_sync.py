@@ -54,14 +54,14 @@ def start(made: Config) -> Catalog:
 
 def world_of(connection: Connection, catalog: Catalog, folder: Path) -> World:
     teachers = {name: row.id or 0 for name, row in catalog.teachers.items()}
-    return World(folder / "state.db", connection, catalog.boot.id, catalog.task_ids, teachers)
+    return World(folder / "state.db", connection, catalog.session.id, catalog.task_ids, teachers)
 
 
 def test_a_first_start_makes_everything(tmp_path: Path, connection: Connection) -> None:
     catalog = start(config(tmp_path, rationales=2))
     (plan,) = catalog.plans
     assert (plan.task, plan.wanted, plan.longest, plan.exhausted, plan.teachers) == ("t", 6, 8, False, ("a",))
-    assert catalog.boot.previous_ended
+    assert catalog.session.previous_ended
     assert catalog.news == []
     assert connection.execute("SELECT count(*) FROM question WHERE active = 1").fetchone() == (4,)
 
@@ -72,7 +72,7 @@ def test_an_edited_question_is_sampled_though_there_are_as_many_as_before(
     catalog = start(config(tmp_path))
     world = world_of(connection, catalog, tmp_path)
     world.store(world.claim(catalog.plans[0].id, 3))
-    end_session(connection, catalog.boot.id, "done")
+    end_session(connection, catalog.session.id, "done")
     assert start(config(tmp_path)).plans[0].exhausted
     edited = [ROWS[0], {**ROWS[1], "question": "is it another?"}, *ROWS[2:]]
     again = start(config(tmp_path, edited))
@@ -206,7 +206,7 @@ def test_how_much_is_asked_for_changes_the_plan_in_place(tmp_path: Path, connect
     catalog = start(config(tmp_path, rationales=2))
     world = world_of(connection, catalog, tmp_path)
     world.store(world.claim(catalog.plans[0].id, 6), correct=False)
-    end_session(connection, catalog.boot.id, "done")
+    end_session(connection, catalog.session.id, "done")
     assert start(config(tmp_path, rationales=2)).plans[0].exhausted
     (again,) = start(config(tmp_path, rationales=2, max_rationales=4)).plans
     assert (again.id, again.exhausted, again.wanted) == (catalog.plans[0].id, False, 9)
@@ -309,7 +309,7 @@ def test_a_plan_that_can_take_no_more_wants_what_it_took_after_a_restart(
     catalog = start(config(tmp_path, **settings))
     world = world_of(connection, catalog, tmp_path)
     world.store(world.claim(catalog.plans[0].id, 3))  # each question has its one: a hundred cannot be reached
-    end_session(connection, catalog.boot.id, "done")
+    end_session(connection, catalog.session.id, "done")
     (plan,) = start(config(tmp_path, **settings)).plans
     assert (plan.exhausted, plan.wanted) == (True, 3)
     assert connection.execute("SELECT wanted, claimed FROM plan").fetchone() == (3, 3)

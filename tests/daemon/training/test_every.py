@@ -13,9 +13,8 @@ import pytest
 from daemon import work as work_module
 from daemon.events import PlanCompleted, RunFailed, RunFinished, SampleStored
 from daemon.host.clock import SystemClock
-from daemon.sampling.budget import Budget
+from daemon.sampling.job_queue import RetryQueue
 from daemon.sampling.plans import ActivePlan
-from daemon.sampling.retry_queue import RetryQueue
 from daemon.sampling.scheduler import Scheduler
 from daemon.training import planner as module
 from daemon.training.planner import Planner
@@ -25,7 +24,7 @@ from engine.config import Config
 from state.enums import RunState
 from state.runs import RunEnd, end_run, unfinished
 from state.writer import Writer
-from tests.daemon.parts import Clock, Heard, active_plan, config_of, teacher_of, until, writing
+from tests.daemon.parts import Clock, Heard, active_plan, config_of, context_of, teacher_of, until, writing
 from tests.state.world import World, make, question_rows
 
 pytestmark = pytest.mark.anyio
@@ -214,7 +213,7 @@ async def test_it_goes_with_counts_and_completion(world: World) -> None:
         await bench.trained()
         assert await bench.at(11.9) == ["every 6h #1", "4"]
         assert await bench.at(12) == ["every 6h #1", "4"]  # nothing came since
-        plan.exhausted = True
+        plan.state.settled(exhausted=True)
         assert await bench.sampled(plan, 1) == ["every 6h #1", "4", "complete"]
         await bench.trained()
         assert await bench.at(99) == ["every 6h #1", "4", "complete"]
@@ -321,21 +320,13 @@ async def test_until_idle_does_not_wait_for_it(world: World, monkeypatch: pytest
     plan = active_plan(world)
     async with planning(world, config(world, "every 6h"), [plan], Wall(world)) as bench:
         trainer = bench.trainer
-        scheduler = Scheduler(
-            boot_id=world.boot,
-            writer=bench.planner._writer,
-            ledger=Budget(None),
-            bus=bench.heard.bus,
-            clock=SystemClock(),
-            teachers=[teacher_of(world)],
-            plans=[plan],
-        )
+        context = context_of(world, bench.planner._writer, bus=bench.heard.bus)
+        scheduler = Scheduler(context, teachers=[teacher_of(world)], plans=[plan])
         work = Work(
             config_of(world.path.parent),
-            bus=bench.heard.bus,
+            context,
             scheduler=scheduler,
             retry_queue=RetryQueue(Clock(), scheduler.deliver),
-            clock=SystemClock(),
             planner=bench.planner,
             trainer=trainer,
         )
@@ -347,7 +338,8 @@ async def test_until_idle_does_not_wait_for_it(world: World, monkeypatch: pytest
 
         await bench.sampled(plan, 3)
         assert not await ends()  # the plan has work
-        plan.exhausted = plan.completed = True
+        plan.state.settled(exhausted=True)
+        plan.state.complete()
         bench.heard.bus.emit(PlanCompleted(plan="p", task="t", accepted=3, rejected=0, failed=0))
         assert await ends()  # it never fired, and is not waited for
         assert await bench.at(6) == ["every 6h #1"]

@@ -60,7 +60,7 @@ def plans_that_differ_in_d(world: World) -> list[ActivePlan]:
     plans = [active_plan(world, "p", rationales=1), active_plan(world, "q", rationales=3)]
     store(world, plans[0], 4)
     store(world, plans[1], 13, 2)
-    plans[0].exhausted = True
+    plans[0].state.settled(exhausted=True)
     return plans
 
 
@@ -95,7 +95,7 @@ def of_two_tasks(world: World) -> list[ActivePlan]:
 def complete(world: World) -> list[ActivePlan]:
     plan = active_plan(world, "p", rationales=1)
     store(world, plan, 6, 4)
-    plan.exhausted = True
+    plan.state.settled(exhausted=True)
     return [plan]
 
 
