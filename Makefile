@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test check simulate soak kills exact twonodes terminals gpu bench picture reproduce clean
+.PHONY: help run test check simulate soak kills exact twonodes terminals gpu bench picture results reproduce clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -66,6 +66,9 @@ reproduce: $(STAMP) ## the paper's findings on procedural tasks, to reproduce/re
 
 picture: $(STAMP) ## draw the README's picture of the UI from state.db
 	@PYTHONPATH=. $(BIN)/python docs/picture.py state.db docs/overview.svg
+
+results: $(STAMP) ## write the result table of state.db into README.md and docs/method.md
+	@PYTHONPATH=. $(BIN)/python docs/results.py state.db README.md docs/method.md
 
 clean: ## remove what was built; state.db, runs/, report/ and reproduce/ stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
