@@ -14,7 +14,7 @@ from bench.cli import alone
 from bench.daemon_fixture import Daemon, house
 from bench.server import Server, running
 from bench.tables import Row, Table
-from engine.tasks.stamp import SETTLED_S
+from engine.tasks.file_stamp import SETTLED_S
 from state.database import now_ms, open_writer
 
 RATIONALE = (

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from engine.errors import ConfigError
 from engine.strategies.base import Conversation, Finished, Settings, Strategy
-from engine.strategies.wording import PLAIN, Exemplar, Wording
+from engine.strategies.wording import PLAIN, Wording
+from engine.tasks.question import Exemplar
 from engine.variants import discover
 
 STRATEGIES: dict[str, Strategy] = discover(
     __name__,
     Strategy,
-    helpers=("base", "exemplars", "first_formats", "replay", "templates", "wording"),
+    helpers=("base", "first_formats", "replay", "templates", "wording"),
 )
 """Every strategy by name."""
 

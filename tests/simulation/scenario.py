@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from daemon.catalog.sync import Input
 from engine.config import Config
-from engine.tasks import GivenTask, LoadedTask
+from engine.tasks import LoadedTask, TaskSummary
 from engine.tasks.question import Question
 from engine.teachers.keys import TeacherKey
 from tests.simulation.fault_server import FAULTS, Habits, Weather
@@ -165,7 +165,7 @@ def _fallback(
     return [(start + length + rng.uniform(-1, 30), "resume teacher", "ada")]
 
 
-def task_of(name: str, count: int) -> GivenTask:
+def task_of(name: str, count: int) -> TaskSummary:
     """Sums to work out."""
     questions = tuple(
         Question(
@@ -176,7 +176,7 @@ def task_of(name: str, count: int) -> GivenTask:
         )
         for index in range(count)
     )
-    return GivenTask.of(LoadedTask(questions=questions, digest=f"{name}-{count}"))
+    return TaskSummary.of(LoadedTask(questions=questions, digest=f"{name}-{count}"))
 
 
 def _habits(rng: random.Random) -> Habits:

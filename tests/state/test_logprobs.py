@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.practice.likelihoods import chat_form, likelihoods
+from engine.practice.logprobs import chat_form, likelihoods
 from state.logprobs import LOWEST, Logprobs, pack, unpack
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
