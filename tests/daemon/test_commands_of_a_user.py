@@ -19,7 +19,7 @@ CASES = [
     (
         ["run", "-c", "format.toml"],
         2,
-        "tasks.sums.answer: builtin:coin_flip is answered by yes_no (got 'math')",
+        "tasks.sums.answer: expected yes_no for builtin:coin_flip (got 'math')",
     ),
     (
         ["run", "-c", "dialect.toml"],

@@ -144,13 +144,13 @@ def test_a_task_that_is_dealt_by_template_as_well_has_a_twin(tmp_path: Path, way
     [
         (
             'teachers = ["good"]\nsplit_by = ["template"]',
-            r"config.toml:17: experiment.split_by: .*t is written",
+            r"config.toml:17: experiment.split_by: t is a builtin task, which has no data to split",
         ),
         (
             'teachers = ["good"]\ntasks = ["sums"]\nsplit_by = ["template"]\n'
             + FILES
             + 'split_by = "template"',
-            r"experiment.split_by: .*sums is dealt by template already",
+            r"experiment.split_by: .*sums is already split by template",
         ),
         (
             'teachers = ["good"]\ntasks = ["sums"]\nsplit_by = ["template"]\n'
