@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.config.faults import quoted
 from engine.config.tasks import FieldsConfig
 from engine.errors import ConfigError, TaskDataError
 from engine.tasks.columns import columns_of, needed_columns
@@ -95,7 +96,7 @@ def open_hub(
     ]
     if missing:
         raise TaskDataError(
-            f"{where}.source: {source!r} has no column {missing[0]!r} (columns: {', '.join(first.column_names)});"
+            f"{where}.source: {quoted(source)} has no column {quoted(missing[0])} (columns: {', '.join(first.column_names)});"
             f" name the columns of question and answer in [{where}.fields]"
         )
     usual = dict(known.splits) if known and by_name(dataset) is known else {}
@@ -130,7 +131,7 @@ def _hub_name(where: str, dataset: str, known: KnownDataset | None) -> str:
     if "/" not in dataset:
         names = ", ".join(name for name, each in KNOWN_DATASETS.items() if each.on_hub)
         raise ConfigError(
-            f"{where}.source: unknown data set {dataset!r}; expected a name on the hub (OWNER/NAME), a folder (./FOLDER) or"
+            f"{where}.source: unknown data set {quoted(dataset)}; expected a name on the hub (OWNER/NAME), a folder (./FOLDER) or"
             f" one of {names}"
         )
     return dataset
@@ -146,7 +147,7 @@ def _load(where: str, source: str, path: str, config: str | None, revision: str 
             return dict(datasets.load_dataset(path, config, revision=revision))
         except Exception as error:  # the library and its file formats raise many types; all mean that the data cannot be read
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise TaskDataError(f"{where}.source: {source!r} cannot be read: {reason[:400]}") from error
+            raise TaskDataError(f"{where}.source: {quoted(source)} cannot be read: {reason[:400]}") from error
 
 
 def _splits(

@@ -15,7 +15,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.config.faults import nearest
+from engine.config.faults import nearest, quoted
 from engine.config.tasks import TaskConfig
 from engine.errors import ConfigError, TaskDataError
 from engine.tasks.builtin import BUILTIN_TASKS
@@ -87,13 +87,13 @@ def _builtin(name: str, builtin: str, config: TaskConfig) -> tuple[Question, ...
     task = BUILTIN_TASKS.get(builtin)
     if task is None:
         raise ConfigError(
-            f"tasks.{name}.source: unknown builtin task {builtin!r}; {nearest(builtin, list(BUILTIN_TASKS))}"
+            f"tasks.{name}.source: unknown builtin task {quoted(builtin)}; {nearest(builtin, list(BUILTIN_TASKS))}"
         )
     options = task.options.resolve(f"tasks.{name}.options", config.options, config.answer)
     formats = task.formats(options)
     if config.answer not in formats:
         raise ConfigError(
-            f"tasks.{name}.answer: expected {' or '.join(formats)} for builtin:{builtin} (got {config.answer!r})"
+            f"tasks.{name}.answer: expected {' or '.join(formats)} for builtin:{builtin} (got {quoted(config.answer)})"
         )
     caps = _caps(config)
     sizes = {split: DEFAULT_SIZES[split] if size is None else size for split, size in caps.items()}
@@ -135,7 +135,7 @@ def _hub(
     )
     if data.known is not None and config.fields is None and config.answer not in data.known.formats:
         raise ConfigError(
-            f"{where}.answer: expected {' or '.join(data.known.formats)} for hf:{source} (got {config.answer!r})"
+            f"{where}.answer: expected {' or '.join(data.known.formats)} for hf:{source} (got {quoted(config.answer)})"
         )
     drafts: list[Draft] = []
     keys: set[str] = set()
@@ -158,7 +158,7 @@ def _files(name: str, config: TaskConfig, folder: Path) -> tuple[tuple[Question,
     _refuse_options(name, config)
     if suffix_of(config.source) is None:
         raise ConfigError(
-            f"tasks.{name}.source: unknown source {config.source!r}; expected builtin:NAME, hf:DATASET, or a file that ends"
+            f"tasks.{name}.source: unknown source {quoted(config.source)}; expected builtin:NAME, hf:DATASET, or a file that ends"
             f" with {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
         )
     wrong = [key for key in ("revision", "splits") if getattr(config, key)]

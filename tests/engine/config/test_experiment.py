@@ -156,7 +156,7 @@ def test_a_task_that_is_dealt_by_template_as_well_has_a_twin(tmp_path: Path, way
             'teachers = ["good"]\ntasks = ["sums"]\nsplit_by = ["template"]\n'
             + FILES
             + '[tasks."sums.template"]\nsource = "x.jsonl"\nanswer = "text"',
-            r"experiment.split_by: .*sums.template, which is taken",
+            r"experiment.split_by: .*sums.template, which another task has",
         ),
         ('teachers = ["goud"]', r'config.toml:16: experiment.teachers\[0\]: there is no teacher "goud"'),
         ('teachers = ["*"]', r"there is no teacher"),

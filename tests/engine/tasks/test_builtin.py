@@ -128,7 +128,7 @@ def test_all_that_there_are_can_be_had() -> None:
         ("date_understanding", {"options": {"choices": 1}}, "expected true or false"),
         ("date_understanding", {"options": {"choices": True}}, "expected choice for"),
         ("multi_step_arithmetic", {"options": {"steps": 3}}, 'did you mean "steps_m'),
-        ("coin_flip", {"source": "builtin:coin_flp"}, "unknown builtin task 'coin_flp'; did you mean \"coin_flip\""),
+        ("coin_flip", {"source": "builtin:coin_flp"}, "unknown builtin task \"coin_flp\"; did you mean \"coin_flip\""),
     ],
 )  # fmt: skip
 def test_a_wrong_option_is_named(name: str, fields, message: str) -> None:

@@ -159,12 +159,12 @@ def test_choices_in_the_form_of_commonsense_qa(tmp_path: Path) -> None:
         (
             "hf:./sums:main",
             {"fields": {"answer": "gold"}},
-            r"no column 'gold' \(columns: question, answer\)",
+            r"no column \"gold\" \(columns: question, answer\)",
         ),
         ("hf:./sums:main", {"options": {"x": 1}}, "only builtin tasks have options"),
         ("hf:addsub", {}, r"published as a file.*\(sQuestion, lSolutions\)"),
         ("hf:nothing", {}, "or one of gsm8k, svamp"),
-        ("hf:gsm8k", {"answer": "number"}, "'gsm8k' cannot be read: .*openai/gsm8k"),
+        ("hf:gsm8k", {"answer": "number"}, '"gsm8k" cannot be read: .*openai/gsm8k'),
     ],
 )
 def test_what_cannot_be_read_is_said(sums: Path, source: str, more: dict[str, object], message: str) -> None:
