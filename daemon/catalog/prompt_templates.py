@@ -8,10 +8,10 @@ from pathlib import Path
 from engine.config import Config, PlanConfig
 from engine.config.root import expand
 from engine.errors import ConfigError, TaskDataError
+from engine.question import text_hash
 from engine.strategies import PLAIN, STRATEGIES, Exemplar, Wording
 from engine.tasks import TaskSummary, shipped_exemplars
 from engine.tasks.drafts import make_drafts
-from engine.tasks.question import text_hash
 from engine.tasks.row_files import fail, read_rows
 
 Wordings = Mapping[tuple[str, str], Wording]

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from engine.curation.overlap import WORDS, overlapping
-from engine.tasks.question import Question
+from engine.question import Question
 
 MOST_COMPARED = 100_000
 """Questions of a task beyond which 8-grams are not compared: they would take minutes and gigabytes."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from engine.errors import ConfigError
+from engine.question import Exemplar
 from engine.strategies.base import Conversation, Finished, Settings, Strategy
 from engine.strategies.wording import PLAIN, Wording
-from engine.tasks.question import Exemplar
 from engine.variants import discover
 
 STRATEGIES: dict[str, Strategy] = discover(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from engine.tasks.question import Exemplar
+from engine.question import Exemplar
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

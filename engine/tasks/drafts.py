@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from engine.config.tasks import AnswerFormat, FieldsConfig
+from engine.question import SPLITS, Draft, Split
 from engine.tasks.columns import columns_of, mapped, needed_columns
-from engine.tasks.question import SPLITS, Draft, Split
 from engine.tasks.row_files import Number, Row, fail, kind_of, read_rows
 
 LONGEST_FIELD = 1_000_000

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from engine.config.tasks import TaskConfig
-from engine.tasks.question import SPLITS
+from engine.question import SPLITS
 from engine.tasks.row_files import suffix_of
 from engine.tasks.source import SPLIT_MARK
 

@@ -17,9 +17,9 @@ from typing import Any
 from engine.config.faults import quoted
 from engine.config.tasks import FieldsConfig
 from engine.errors import ConfigError, TaskDataError
+from engine.question import Split
 from engine.tasks.columns import columns_of, needed_columns
 from engine.tasks.known_datasets import KNOWN_DATASETS, KnownDataset, by_name, recognised
-from engine.tasks.question import Split
 from engine.tasks.row_files import Row
 
 BY_NAME: dict[str, Split] = {

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.config.tasks import AnswerFormat, FieldsConfig
+from engine.question import Split
 from engine.tasks.columns import needed_columns
-from engine.tasks.question import Split
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,11 +18,11 @@ from pathlib import Path
 from engine.config.faults import nearest, quoted
 from engine.config.tasks import TaskConfig
 from engine.errors import ConfigError, TaskDataError
+from engine.question import SPLITS, Draft, Exemplar, Question, Split
 from engine.tasks.builtin import BUILTIN_TASKS
 from engine.tasks.drafts import make_drafts, mapped_rows, read_drafts
 from engine.tasks.hub import open_hub
 from engine.tasks.procedural.task import DEFAULT_SIZES, generate
-from engine.tasks.question import SPLITS, Draft, Exemplar, Question, Split
 from engine.tasks.row_files import SUFFIXES, suffix_of
 from engine.tasks.split_assignment import assign_splits
 

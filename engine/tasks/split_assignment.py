@@ -22,7 +22,7 @@ from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from engine.errors import TaskDataError
-from engine.tasks.question import SPLITS, Draft, Question, Split, text_hash
+from engine.question import SPLITS, Draft, Question, Split, text_hash
 from engine.tasks.templates import templates
 
 TEST_SHARE = 0.3

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from engine.tasks.question import SPLITS, Question
+from engine.question import SPLITS, Question
 from engine.tasks.source import LoadedTask
 
 

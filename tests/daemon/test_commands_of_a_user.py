@@ -33,7 +33,7 @@ CASES = [
     (["regrade", "--examples", "-1"], 2, "is not a whole number"),
     (["experiment"], 2, "no state database yet"),
     (["grade", "nope.jsonl"], 2, "nope.jsonl: cannot be read"),
-    (["grade", "bad.jsonl"], 2, "bad.jsonl:1: 'completion' is missing"),
+    (["grade", "bad.jsonl"], 2, "bad.jsonl:1: completion: required"),
     (["export", "samples", "--format", "parquet"], 2, "parquet needs a file"),
     (["export", "predictions", "--format", "openai-chat"], 2, "use it with samples or dataset"),
     (["export", "predictions", "--format", "think"], 2, "use it with samples or dataset"),

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from engine.tasks.question import text_hash
+from engine.question import text_hash
 from tests.daemon.site import configure, coterie, count, query, run_to_end, teacher
 
 CONFIG = """

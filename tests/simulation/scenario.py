@@ -11,8 +11,8 @@ from pydantic import SecretStr
 
 from daemon.catalog.sync import Input
 from engine.config import Config
+from engine.question import Question
 from engine.tasks import LoadedTask, TaskSummary
-from engine.tasks.question import Question
 from engine.teachers.keys import TeacherKey
 from tests.simulation.fault_server import FAULTS, Behaviour, FaultPeriod
 

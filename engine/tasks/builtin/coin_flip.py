@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from engine.question import Draft, Exemplar
 from engine.tasks.procedural import (
     FoundQuestion,
     Problem,
@@ -23,7 +24,6 @@ from engine.tasks.procedural import (
     trace,
 )
 from engine.tasks.procedural.names import COMMON_NAMES
-from engine.tasks.question import Draft, Exemplar
 
 Side = Literal["heads", "tails"]
 People = Annotated[int, Field(ge=1, le=len(COMMON_NAMES))]

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from engine.question import Draft, Exemplar
 from engine.tasks.procedural import (
     FoundQuestion,
     Problem,
@@ -21,7 +22,6 @@ from engine.tasks.procedural import (
     trace,
 )
 from engine.tasks.procedural.names import NAMES
-from engine.tasks.question import Draft, Exemplar
 
 Words = Annotated[int, Field(ge=1, le=24)]
 

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from engine.question import Draft, Exemplar
 from engine.tasks.procedural import (
     FoundQuestion,
     Problem,
@@ -23,7 +24,6 @@ from engine.tasks.procedural import (
     last_match,
     trace,
 )
-from engine.tasks.question import Draft, Exemplar
 
 Kind = Literal["add", "take", "double"]
 

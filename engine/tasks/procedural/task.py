@@ -15,10 +15,10 @@ from typing import Any, Generic, TypeVar
 
 from engine.config.tasks import AnswerFormat
 from engine.errors import ConfigError
+from engine.question import Draft, Exemplar, Question, Split, text_hash
 from engine.tasks.procedural.options import TaskOptions
 from engine.tasks.procedural.problem import FoundQuestion, Trace, trace
 from engine.tasks.procedural.renderer import Renderer
-from engine.tasks.question import Draft, Exemplar, Question, Split, text_hash
 
 Options = TypeVar("Options", bound=TaskOptions)
 

@@ -6,6 +6,7 @@ import pytest
 
 from engine.config import PlanConfig, PromptsConfig
 from engine.errors import ConfigError
+from engine.question import Question
 from engine.strategies import (
     PLAIN,
     STRATEGIES,
@@ -17,7 +18,6 @@ from engine.strategies import (
     strategy,
 )
 from engine.strategies.templates import placeholders
-from engine.tasks.question import Question
 from engine.teachers.messages import Completion, Usage
 
 USAGE = Usage(prompt_tokens=1, completion_tokens=1)

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from engine.config.tasks import AnswerFormat, TaskConfig
 from engine.errors import ConfigError
+from engine.question import Exemplar, text_hash
 from engine.tasks import BUILTIN_TASKS, load_task, shipped_exemplars
 from engine.tasks.builtin.coin_flip import CoinFlip, Turn
 from engine.tasks.procedural import trace
 from engine.tasks.procedural.task import generate
-from engine.tasks.question import Exemplar, text_hash
 
 FORMATS: dict[str, AnswerFormat] = {
     "coin_flip": "yes_no",

@@ -15,6 +15,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field
 
 from engine.config.tasks import AnswerFormat
+from engine.question import Draft, Exemplar
 from engine.tasks.builtin.date_understanding.calendar_words import (
     CONTEXTS,
     RELATIONS,
@@ -26,7 +27,6 @@ from engine.tasks.builtin.date_understanding.calendar_words import (
 from engine.tasks.builtin.date_understanding.problem import Dates
 from engine.tasks.builtin.date_understanding.rendering import RENDERER
 from engine.tasks.procedural import FoundQuestion, ProceduralTask, TaskOptions, trace
-from engine.tasks.question import Draft, Exemplar
 
 LETTERS = "ABCDEFGHIJ"
 

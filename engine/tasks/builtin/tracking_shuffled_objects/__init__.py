@@ -11,11 +11,11 @@ from typing import Annotated
 
 from pydantic import Field
 
+from engine.question import Draft, Exemplar
 from engine.tasks.builtin.tracking_shuffled_objects.problem import ShuffledObjects, Swap
 from engine.tasks.builtin.tracking_shuffled_objects.rendering import RENDERER
 from engine.tasks.builtin.tracking_shuffled_objects.scenes import PEOPLE, SCENES, Scene, listed
 from engine.tasks.procedural import FoundQuestion, ProceduralTask, TaskOptions, trace
-from engine.tasks.question import Draft, Exemplar
 
 
 class Options(TaskOptions):

@@ -1,4 +1,7 @@
-"""The records of a question: a draft as it was read or generated, the question in its split, a worked example."""
+"""The records of a question: a draft as it was read or generated, the question in its split, a worked example.
+
+They are outside `engine.tasks`, so that strategies can use them without importing every task.
+"""
 
 from __future__ import annotations
 
