@@ -264,7 +264,7 @@ def main() -> int:
         parser.error(f"unknown part {', '.join(unknown)}; expected one of: {', '.join(PARTS)}")
     if not options.tiny and machine() == "no GPU":
         print(
-            "there is no GPU here (nvidia-smi finds none); `python -m bench.gpu --tiny` runs the same steps with toys on a CPU"
+            "no GPU found (nvidia-smi lists none); `python -m bench.gpu --tiny` runs the same steps with toys on a CPU"
         )
         return 2
     target = options.output or (None if options.tiny else TARGET)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def main(settings: dict) -> dict:
-    """Trains, and says what it took."""
+    """Trains, and returns the measurements."""
     import torch
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback

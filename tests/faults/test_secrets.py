@@ -56,7 +56,7 @@ async def echoes(request, asked: Asked):  # type: ignore[no-untyped-def]
 
 
 def outputs(folder: Path) -> dict[str, str]:
-    """All that a person or a program can be shown."""
+    """Everything that a user or a program can see."""
     commands = [
         ["status"],
         ["status", "--json"],
