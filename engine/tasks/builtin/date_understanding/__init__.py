@@ -15,6 +15,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field
 
 from engine.config.tasks import AnswerFormat
+from engine.grading.formats import FORMATS
 from engine.question import Draft, Exemplar
 from engine.tasks.builtin.date_understanding.calendar_words import (
     CONTEXTS,
@@ -54,11 +55,11 @@ class Options(TaskOptions):
     """Latest year."""
 
     def adjusted(self, where: str, answer: AnswerFormat) -> Self:
-        """Questions list choices if the answer is a choice."""
+        """Questions list choices if the answer names one."""
         fitted = super().adjusted(where, answer)
         if "choices" in self.model_fields_set:
             return fitted
-        return fitted.model_copy(update={"choices": answer == "choice"})
+        return fitted.model_copy(update={"choices": FORMATS[answer].names_options})
 
 
 def draw(rng: random.Random, options: Options) -> Draft:
