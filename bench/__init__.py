@@ -1,6 +1,6 @@
-"""Measures what the design promises, each time against a reference in the same run.
+"""Benchmarks: each measures Coterie and a reference in the same run.
 
-A wall-clock figure of a shared machine says little, a ratio to a bare loop beside it says much. So every bench
-runs the real daemon as a process and, where it can, the least program that does the same work. `bench/RESULTS.md`
-is written by `python -m bench`; each bench also runs alone, as `python -m bench.sampling`.
+Wall-clock figures on a shared machine say little; a ratio to a reference that runs right beside says more. So each bench
+runs the real daemon as a process and, where possible, a minimal program that does the same work. `python -m bench` writes
+`bench/RESULTS.md`; each bench also runs alone, for example `python -m bench.sampling`.
 """

@@ -28,30 +28,30 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     found = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Measures Coterie against a bare loop, and other programs, in the same run (a quarter of an hour).",
+        description="Measures Coterie beside a bare loop and other programs in the same run (about 15 minutes).",
         epilog="example: python -m bench --quick sampling",
     )
-    found.add_argument("names", nargs="*", metavar="NAME", help=f"only these: {', '.join(BENCHES)}")
+    found.add_argument("names", nargs="*", metavar="NAME", help=f"run only these: {', '.join(BENCHES)}")
     found.add_argument("--quick", action="store_true", help="fewer requests")
     found.add_argument("-o", "--output", type=Path, default=TARGET, help="file to write (bench/RESULTS.md)")
     return found
 
 
-def apart(name: str, quick: bool) -> Table:
-    """One bench in a process of its own: a child's peak of memory begins with what its parent holds."""
+def in_process(name: str, quick: bool) -> Table:
+    """Runs one bench in a process of its own, because a child's peak memory starts at its parent's."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(BENCHES[name].bench, quick).result()
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs what was asked for; only a run of all benches writes RESULTS.md."""
+    """Runs the benches; only a run of all of them writes RESULTS.md."""
     arguments = parser().parse_args(argv)
     if unknown := [name for name in arguments.names if name not in BENCHES]:
-        parser().error(f"there is no bench {', '.join(unknown)}; there are: {', '.join(BENCHES)}")
+        parser().error(f"unknown bench {', '.join(unknown)}; expected one of: {', '.join(BENCHES)}")
     tables = []
     for name in arguments.names or BENCHES:
         started = time.monotonic()
-        tables.append(apart(name, arguments.quick))
+        tables.append(in_process(name, arguments.quick))
         print(tables[-1].markdown(), flush=True)
         print(f"({name}: {time.monotonic() - started:.0f} s)\n", flush=True)
     if not arguments.names or arguments.output != TARGET:

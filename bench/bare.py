@@ -1,4 +1,4 @@
-"""The reference: a pool of aiohttp workers on uvloop that asks and reads the answers, and keeps nothing."""
+"""The reference: a pool of aiohttp workers on uvloop that sends requests and parses responses, and stores nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PROMPT = "Question {number}: how much is 40 and {number} less {number} and 2?\n\
 
 
 async def ask(url: str, requests: int, workers: int) -> dict[str, float]:
-    """Sends `requests` requests with `workers` in flight; seconds from the first request, and of each part."""
+    """Sends `requests` requests with `workers` in flight; returns the seconds and the number of good responses."""
     numbers = iter(range(requests))
     good = 0
 
@@ -43,7 +43,7 @@ async def ask(url: str, requests: int, workers: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Prints what it measured as JSON."""
+    """Prints the measurements as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m bench.bare")
     parser.add_argument("url")
     parser.add_argument("--requests", type=int, default=1000)

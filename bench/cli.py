@@ -1,4 +1,4 @@
-"""The command line that every bench has."""
+"""The command line of each bench."""
 
 from __future__ import annotations
 

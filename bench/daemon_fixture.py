@@ -1,4 +1,4 @@
-"""A house to run the daemon in, and processes of which the CPU is known exactly (`wait4`)."""
+"""A folder to run the daemon in, and processes whose CPU time is measured exactly (`wait4`)."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ rationales = {rationales}
 
 
 @dataclass
-class Ran:
-    """A process that ended: wall seconds, CPU seconds (user and system) and what it printed."""
+class FinishedProcess:
+    """A finished process: exit code, wall seconds, CPU seconds (user and system), output and peak memory."""
 
     code: int
     wall_s: float
@@ -54,16 +54,16 @@ class Ran:
 
 @dataclass
 class Daemon:
-    """`coterie run` as a process, with the worst lags of its pulses."""
+    """`coterie run` as a process, with the lags that its heartbeats report."""
 
     process: subprocess.Popen[bytes]
     sink: IO[bytes]
     database: Path
     started: float
-    pulses: dict[int, tuple[float, float]] = field(default_factory=dict)
+    heartbeats: dict[int, tuple[float, float]] = field(default_factory=dict)
 
-    def ended(self, each: Callable[[], bool] = lambda: False, look_s: float = 0.25) -> Ran:
-        """Waits for its end; kills it when `each`, called every `look_s`, says so."""
+    def ended(self, each: Callable[[], bool] = lambda: False, look_s: float = 0.25) -> FinishedProcess:
+        """Waits for the end of the process; kills it when `each`, called every `look_s`, returns True."""
         while True:
             pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
             if pid:
@@ -77,14 +77,14 @@ class Daemon:
         self.sink.seek(0)
         output = self.sink.read().decode("utf-8", "replace")
         self.sink.close()
-        return Ran(
+        return FinishedProcess(
             code=self.process.returncode,
             wall_s=wall,
             cpu_s=usage.ru_utime + usage.ru_stime,
             output=output,
             memory_mb=usage.ru_maxrss / 1e3,
-            loop_lag_ms=max((lag for lag, _ in self.pulses.values()), default=0.0),
-            commit_lag_ms=max((lag for _, lag in self.pulses.values()), default=0.0),
+            loop_lag_ms=max((lag for lag, _ in self.heartbeats.values()), default=0.0),
+            commit_lag_ms=max((lag for _, lag in self.heartbeats.values()), default=0.0),
         )
 
     def _look(self) -> None:
@@ -93,19 +93,19 @@ class Daemon:
             contextlib.closing(open_reader(self.database)) as connection,
         ):
             for at, data in connection.execute("SELECT at, data FROM pulse").fetchall():
-                pulse = json.loads(data)
-                self.pulses[at] = (pulse["loop_lag_ms"], pulse["commit_lag_ms"])
+                heartbeat = json.loads(data)
+                self.heartbeats[at] = (heartbeat["loop_lag_ms"], heartbeat["commit_lag_ms"])
 
 
-class House:
-    """A folder with a configuration and a task of so many questions."""
+class DaemonFixture:
+    """A folder with a configuration and a task file."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.database = folder / "state.db"
 
-    def furnish(self, url: str, *, questions: int, rationales: int = 1, **limits: int) -> None:
-        """Writes configuration and task file; `limits` are keys of the teacher."""
+    def populate(self, url: str, *, questions: int, rationales: int = 1, **limits: int) -> None:
+        """Writes the configuration and a task file with this many questions; `limits` are keys of the teacher."""
         lines = "\n".join(f"{name} = {value}" for name, value in limits.items())
         (self.folder / "config.toml").write_text(
             CONFIG.format(url=url, limits=lines, rationales=rationales), encoding="utf-8"
@@ -117,11 +117,11 @@ class House:
                 file.write(json.dumps(row) + "\n")
 
     def start(self) -> Daemon:
-        """Starts the daemon; it ends when nothing is left to do."""
+        """Starts the daemon with `--until-idle`."""
         return self._launch("run", "--until-idle", "--no-tui")
 
-    def command(self, *arguments: str) -> Ran:
-        """Runs a command to its end."""
+    def command(self, *arguments: str) -> FinishedProcess:
+        """Runs a command and waits for its end."""
         return self._launch(*arguments).ended(look_s=0.01)
 
     def _launch(self, *arguments: str) -> Daemon:
@@ -137,7 +137,7 @@ class House:
         return Daemon(process, sink, self.database, time.monotonic())
 
     def counts(self) -> dict[str, int]:
-        """What was stored: samples, those that were accepted, and attempts by outcome."""
+        """Counts of stored samples, of correct samples, and of attempts by outcome."""
         with contextlib.closing(open_reader(self.database)) as connection:
             stored, accepted = connection.execute(
                 "SELECT count(*) FILTER (WHERE state = 'stored'), count(*) FILTER (WHERE verdict = 1) FROM sample"
@@ -149,14 +149,14 @@ class House:
 
 
 @contextlib.contextmanager
-def house() -> Iterator[House]:
-    """A new house, gone afterwards."""
+def daemon_fixture() -> Iterator[DaemonFixture]:
+    """A new folder, which is deleted afterwards."""
     with tempfile.TemporaryDirectory(prefix="coterie-bench-") as folder:
-        yield House(Path(folder))
+        yield DaemonFixture(Path(folder))
 
 
-def measured(*command: str) -> Ran:
-    """A module's run, such as `bench.bare`, to its end."""
+def measured(*command: str) -> FinishedProcess:
+    """Runs a module such as `bench.bare` and waits for its end."""
     with tempfile.TemporaryFile() as sink:
         started = time.monotonic()
         process = subprocess.Popen([sys.executable, "-m", *command], cwd=ROOT, stdout=sink)
@@ -167,11 +167,13 @@ def measured(*command: str) -> Ran:
         output = sink.read().decode("utf-8", "replace")
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} failed with {process.returncode}")
-    return Ran(process.returncode, wall, usage.ru_utime + usage.ru_stime, output, usage.ru_maxrss / 1e3)
+    return FinishedProcess(
+        process.returncode, wall, usage.ru_utime + usage.ru_stime, output, usage.ru_maxrss / 1e3
+    )
 
 
-def bare(url: str, requests: int, workers: int) -> tuple[Ran, float]:
-    """The reference loop; its process and the seconds of its requests alone."""
+def bare(url: str, requests: int, workers: int) -> tuple[FinishedProcess, float]:
+    """Runs the reference loop; returns its process and the seconds that its requests took."""
     ran = measured("bench.bare", url, f"--requests={requests}", f"--workers={workers}")
     found = json.loads(ran.output)
     if found["good"] != requests:
@@ -180,5 +182,5 @@ def bare(url: str, requests: int, workers: int) -> tuple[Ran, float]:
 
 
 def span_s(times: list[float]) -> float:
-    """Seconds between the first and the last of some moments."""
+    """Seconds between the first and the last of `times`."""
     return max(times) - min(times)

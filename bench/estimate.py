@@ -1,7 +1,7 @@
-"""How far the estimate of tokens is off: `python -m bench.estimate FOLDER`, a folder of recorded completions.
+"""Errors of the token estimate: `python -m bench.estimate FOLDER`, a folder of recorded completions.
 
-No tokenizer is downloaded: a byte-level BPE of 30,000 pieces is built from one half of the texts and counts the other
-half. It stands for a vocabulary that knows its texts well; those of providers are larger and know them less.
+No tokenizer is downloaded: a byte-level BPE of 30,000 pieces is trained on one half of the texts and counts the other half.
+It represents a vocabulary fitted to its texts; those of providers are larger and fit less closely.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ PIECES = 30_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Errors:
-    """Errors on one kind of text, as shares of the true count."""
+    """Errors on one kind of text, relative to the true count."""
 
     texts: int
     ratio: float
-    """All true tokens to all estimated ones."""
+    """Ratio of all true tokens to all estimated ones."""
     median: float
     p95: float
     corrected_median: float
-    """With the ratio that was learned from the texts before."""
+    """With the ratio learned from the previous texts."""
     over_bound: int
-    """Texts with more tokens than are reserved in money."""
+    """Texts with more tokens than the budget reserves."""
 
 
 def measure(folder: Path, seed: int = 0) -> dict[str, Errors]:
@@ -84,8 +84,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="recorded completions, *.jsonl.gz")
     for kind, errors in measure(parser.parse_args().folder).items():
         sys.stdout.write(
-            f"{kind}s ({errors.texts}): off by {errors.median:.0%} in the median, {errors.p95:.0%} at the 95th"
-            f" percentile; {errors.ratio:.2f} tokens to one estimated; {errors.over_bound} above the bound of money\n"
+            f"{kind}s ({errors.texts:,}): median error {errors.median:.0%}, 95th percentile {errors.p95:.0%};"
+            f" {errors.ratio:.2f} true tokens for each estimated one; {errors.over_bound:,} above the reserved bound\n"
         )
 
 

@@ -1,4 +1,4 @@
-"""How fast a student's answers are made, in several ways: called by `bench/training.py` with a student, rows and a number of them."""
+"""Speed of a student's generation in several ways; `bench/training.py` calls it with a student, rows and a count."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LENGTH = 64
 
 
 def main(directory: str, manifest: str, count: int) -> dict[str, float]:
-    """Answer tokens a CPU-second of each way."""
+    """Answer tokens per CPU second, for each way."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from engine.config.students import EvaluationConfig
@@ -26,7 +26,7 @@ def main(directory: str, manifest: str, count: int) -> dict[str, float]:
     model = AutoModelForCausalLM.from_pretrained(directory).eval()
     asked = [json.loads(line)["question"] for line in Path(manifest).read_text().splitlines()[:count]]
     model.generation_config.eos_token_id = (
-        None  # each answer takes its whole length: the same work in every way
+        None  # each answer has the full length, so every way does the same work
     )
     config = EvaluationConfig(max_new_tokens=LENGTH, batch_size=32)
 

@@ -1,10 +1,11 @@
 """The training engine on a GPU machine: `make gpu`, or `python -m bench.gpu [PART …] [--tiny] [-o FILE]`. Needs no internet.
 
-Checks, which fail the command: packed rows get the logits that they get alone, in bf16 with every attention that is installed; ZeRO 0 to 3
-train the same losses on one device; a killed run goes on with the same losses. Then the bench: tokens a second, MFU and peak memory for
-Llama-style models of 0.5 and 1.5 billion random weights on packed rows of 100 to 400 tokens, beside TRL's SFTTrainer with
-packing. Parts are `checks`, `0.5B` and `1.5B`; the file is written after each of them, and holds those that were asked for. TRL is taken from the environment or `bench/.trl` (made by pip where it can be reached; may be copied). `--tiny` runs
-all of it with toys on a CPU: it shows that the command works, and measures nothing.
+Checks come first and can fail the command: packed rows get the same logits as alone, in bf16 with every installed attention; ZeRO
+0 to 3 give the same losses on one device; a killed run resumes with the same losses. Then the bench: tokens per second, MFU and
+peak memory of Llama-style models with 0.5 and 1.5 billion random weights on packed rows of 100 to 400 tokens, beside TRL's
+SFTTrainer with packing. Parts are `checks`, `0.5B` and `1.5B`; the file is written after each part. TRL comes from the environment
+or from `bench/.trl` (installed by pip if possible, or copied). `--tiny` runs everything with toy models on a CPU: it shows that the
+command works, and its figures mean nothing.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ MODELS = {
 }
 PARTS = ("checks", *MODELS)
 BYTES = 24
-"""Of disk a weight: the base (4), and a checkpoint (14) with its export (2), or TRL's (16)."""
+"""Disk bytes per weight: the base (4) and a checkpoint (14) with its export (2), or TRL's (16)."""
 ROUNDING = 0.02
-"""Relative difference of losses in bf16 that different orders of adding make."""
+"""Relative difference of bf16 losses that a different order of additions can cause."""
 
 
 class Gpu:
@@ -53,11 +54,11 @@ class Gpu:
         self.failed: list[str] = []
 
     def checks(self) -> Table:
-        """Is it right?"""
+        """The correctness checks."""
         base = self._scratch / "small"
         make_base(base, TOY if self._tiny else SMALL, self._taught)
         found = [*self._logits(base), *self._stages(base), self._killed(base)]
-        about = "A check that fails is marked, and fails the command. Losses in bf16 may differ by the order of adding."
+        about = "A failed check is marked and fails the command. Losses in bf16 can differ with the order of additions."
         return Table("Checks", about, found)
 
     def _settings(self, steps: int, **more: object) -> dict[str, object]:
@@ -141,7 +142,7 @@ class Gpu:
         )
 
     def bench(self, part: str) -> Table:
-        """How fast is it, with a model of that size?
+        """Speed and memory with a model of this size.
 
         Raises:
             SystemExit: the disk is too small for its checkpoint.
@@ -206,7 +207,7 @@ def beside(name: str, one: Trained, other: Trained | None) -> list[Row]:
     gone = other is None or other.said.startswith("failed")
     why = "TRL is not installed" if other is None else other.said
     what = (
-        ("tokens a second", "tokens_per_second", ",.0f"),
+        ("tokens per second", "tokens_per_second", ",.0f"),
         ("peak memory, MB", "memory_mb", ",.0f"),
         ("start to first step, s", "first_step_s", ".1f"),
     )
@@ -229,14 +230,14 @@ def beside(name: str, one: Trained, other: Trained | None) -> list[Row]:
 
 
 def differ(found: dict[int, float], expected: dict[int, float]) -> float:
-    """The greatest relative difference of two courses of losses; infinite where steps are missing."""
+    """The greatest relative difference between two loss curves; infinite if steps are missing."""
     if found.keys() != expected.keys():
         return float("inf")
     return max(abs(found[step] - loss) / abs(loss) for step, loss in expected.items())
 
 
 def machine() -> str:
-    """What it ran on, as the driver names it."""
+    """The device, as the driver names it."""
     try:
         asked = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
         return (
@@ -249,9 +250,9 @@ def machine() -> str:
 
 
 def main() -> int:
-    """Checks, measures, writes the file; 1 where a check failed, 2 where there is no GPU."""
+    """Checks, measures and writes the file; returns 1 if a check failed, 2 if there is no GPU."""
     parser = argparse.ArgumentParser(prog="python -m bench.gpu", description=__doc__.partition("\n")[0])
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"only these: {', '.join(PARTS)}")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"run only these: {', '.join(PARTS)}")
     parser.add_argument(
         "--tiny", action="store_true", help="toys on a CPU: shows that the command works, measures nothing"
     )
@@ -260,10 +261,10 @@ def main() -> int:
     )
     options = parser.parse_args()
     if unknown := [part for part in options.parts if part not in PARTS]:
-        parser.error(f"there is no part {', '.join(unknown)}; there are: {', '.join(PARTS)}")
+        parser.error(f"unknown part {', '.join(unknown)}; expected one of: {', '.join(PARTS)}")
     if not options.tiny and machine() == "no GPU":
         print(
-            "there is no GPU here (nvidia-smi finds none); `python -m bench.gpu --tiny` runs the same steps with toys on a CPU"
+            "no GPU found (nvidia-smi lists none); `python -m bench.gpu --tiny` runs the same steps with toys on a CPU"
         )
         return 2
     target = options.output or (None if options.tiny else TARGET)

@@ -1,6 +1,6 @@
-"""Whether a model keeps packed rows apart, with each attention that there is: called by `bench/gpu.py` with a model and a device.
+"""Checks that packed rows do not attend to each other; `bench/gpu.py` calls it with a model and a device.
 
-The last line of its output is a JSON object: the attention to what is wrong with it, or nothing.
+The last line of output is a JSON object: for each attention implementation, the error that was found, or an empty text.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 
 
 def main(base: str, kind: str) -> dict[str, str]:
-    """What `packing.mixes` finds."""
+    """The findings of `packing.mixes` for each attention implementation."""
     import numpy as np
     import torch
     from transformers import AutoModelForCausalLM

@@ -1,6 +1,7 @@
-"""Both graders against logged completions and their published verdicts, by task: `python -m bench.graders FOLDER`.
+"""Compares both graders with logged completions and their published verdicts: `python -m bench.graders FOLDER`.
 
-The folder holds `TASK.jsonl.gz` with rows of question, final, gold and correct_logged (Kojima et al. 2022; Ho et al. 2023).
+The folder contains `TASK.jsonl.gz` with question, final, gold and correct_logged in each row (Kojima et al. 2022; Ho et al.
+2023).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ FORMATS = {
 
 
 def agreement(path: Path, answer_format: str) -> tuple[int, int, int, int, int, int, int]:
-    """Rows; correct by the log, `paper` and `careful`; where `paper` agrees; `careful` right, and wrong, against the log."""
+    """Counts: rows; correct by the log, by `paper`, by `careful`; `paper` agrees; `careful` alone correct; the log alone correct."""
     counts = [0] * 7
     with gzip.open(path, "rt", encoding="utf-8") as file:
         for row in map(json.loads, file):
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     print(
-        "| task | n | log % | `paper` % | agrees | `careful` % | agrees | right, log says wrong | wrong, log says right |"
+        "| task | n | log % | `paper` % | agrees | `careful` % | agrees | only `careful` says correct | only the log says correct |"
     )
     print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     total = [0] * 7

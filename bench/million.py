@@ -1,7 +1,7 @@
-"""A daemon on a large state: 1 M questions, 10 M samples planned, 1 M of them stored: `python -m bench.million`.
+"""A daemon on a large state: 1 M questions, 10 M planned samples, 1 M of them stored: `python -m bench.million`.
 
-The first start reads the task file; then a million stored samples are written into `state.db`, and the daemon is
-started again: how long until its first request, and what memory it takes from there on.
+The first start reads the task file. Then a million stored samples are written into `state.db` and the daemon is started again;
+the bench measures the time to its first request, and its memory from there on.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 
 from bench.cli import alone
-from bench.daemon_fixture import Daemon, house
+from bench.daemon_fixture import Daemon, daemon_fixture
 from bench.server import Server, running
 from bench.tables import Row, Table
-from engine.tasks.stamp import SETTLED_S
+from engine.tasks.file_stamp import SETTLED_S
 from state.database import now_ms, open_writer
 
 RATIONALE = (
@@ -24,19 +24,19 @@ SAMPLING_S = 15.0
 
 
 def bench(quick: bool) -> Table:
-    """Start and memory; a tenth of everything where it has to be quick."""
+    """Start and memory; a tenth of everything with --quick."""
     questions = 100_000 if quick else 1_000_000
-    with running(delay_ms=20) as server, house() as home:
-        home.furnish(server.url, questions=questions, rationales=10, concurrency=100)
-        time.sleep(SETTLED_S)  # a file of this very moment is read again at the next start
-        first = home.start()
+    with running(delay_ms=20) as server, daemon_fixture() as fixture:
+        fixture.populate(server.url, questions=questions, rationales=10, concurrency=100)
+        time.sleep(SETTLED_S)  # a file that was just written is read again at the next start
+        first = fixture.start()
         imported, _ = _until_requests(first, server, 0)
         import_mb = _resident_mb(first)
         first.process.terminate()
         first.ended()
-        fill(home.database, questions)
+        fill(fixture.database, questions)
         before = len(server.stats()["seen"])
-        second = home.start()
+        second = fixture.start()
         started_s, begun = _until_requests(second, server, before)
         early = _resident_mb(second)
         _sleep_until(begun + SAMPLING_S)
@@ -46,16 +46,16 @@ def bench(quick: bool) -> Table:
         stopped = time.monotonic()
         ended = second.ended(look_s=0.01)
         stop_s = time.monotonic() - stopped
-        status = home.command("status")
+        status = fixture.command("status")
     return Table(
         "A large state",
-        f"{questions:,} questions in a file, {10 * questions:,} samples planned, {questions:,} stored.",
+        f"{questions:,} questions in a file, {10 * questions:,} planned samples, {questions:,} stored.",
         [
-            Row("first start ever, the file is read: first request", f"{imported:.1f} s, {import_mb:.0f} MB"),
+            Row("first start, which reads the file: first request", f"{imported:.1f} s, {import_mb:.0f} MB"),
             Row("start: first request", f"{started_s:.2f} s", wanted="< 2 s"),
             Row("resident memory then", f"{early:.0f} MB", wanted="< 250 MB"),
             Row(f"resident memory {SAMPLING_S:.0f} s later", f"{late:.0f} MB", wanted="flat"),
-            Row("samples a second meanwhile", f"{rate:,.0f}"),
+            Row("samples per second meanwhile", f"{rate:,.0f}"),
             Row("SIGTERM to the end", f"{stop_s:.2f} s, exit {ended.code}"),
             Row("coterie status", f"{status.wall_s:.2f} s, CPU {status.cpu_s:.2f} s"),
         ],
@@ -63,7 +63,7 @@ def bench(quick: bool) -> Table:
 
 
 def fill(database: Path, samples: int) -> None:
-    """The first replicate of every question that has none, stored and correct, with attempt, body and verdict."""
+    """Stores the first replicate of every question that has none, with attempt, body and verdict."""
     with contextlib.closing(open_writer(database)) as connection:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("BEGIN")
@@ -106,7 +106,7 @@ def fill(database: Path, samples: int) -> None:
 
 
 def _until_requests(daemon: Daemon, server: Server, before: int) -> tuple[float, float]:
-    """Seconds from the start of a daemon to its first request, and when that was."""
+    """Seconds from the start of a daemon to its first request, and the time of that request."""
     while len(server.stats()["seen"]) <= before:
         if daemon.process.poll() is not None:
             raise RuntimeError("the daemon ended before its first request")

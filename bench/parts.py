@@ -1,7 +1,7 @@
-"""What parts of the daemon cost a sample by themselves: `python -m bench.parts client URL`, `python -m bench.parts storing FILE`.
+"""CPU cost per sample of the daemon's parts, each by itself: `python -m bench.parts client URL`, `python -m bench.parts storing FILE`.
 
-`client` sends requests with the teacher's client and does nothing else; `storing` claims the samples of a configuration
-and stores an answer for each, without a teacher. Both print the CPU seconds of that work alone, as JSON.
+`client` only sends requests with the teacher's client; `storing` claims the samples of a configuration and stores an answer for
+each, without a teacher. Both print the CPU seconds of that work as JSON.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from state.enums import Outcome, SampleState
 from state.outcomes import AttemptResult, SampleEnd, Verdict, record
 
 GROUP = 100
-"""Samples of a transaction: about what the daemon has with 100 in flight."""
+"""Samples in a transaction: about as many as the daemon has with 100 requests in flight."""
 MONEY = 2**60
 BODY = json.dumps(
     {
@@ -44,7 +44,7 @@ BODY = json.dumps(
 
 
 async def send(url: str, requests: int, workers: int) -> float:
-    """CPU seconds of so many requests through the teacher's client."""
+    """CPU seconds of this many requests through the teacher's client."""
     numbers = iter(range(requests))
 
     async def work(client: TeacherClient) -> None:
@@ -65,7 +65,7 @@ async def send(url: str, requests: int, workers: int) -> float:
 
 
 def store(file: Path) -> tuple[float, int]:
-    """CPU seconds of claiming and storing all samples of a configuration, and how many there are."""
+    """CPU seconds of claiming and storing all samples of a configuration, and their number."""
     config = load_config(file)
     with closing(open_writer(config.database)) as connection:
         catalog = synchronise(config, read_input(config))

@@ -1,7 +1,7 @@
-"""bespokelabs-curator on the work of the benches: an `LLM` over a list of prompts, cached in a fresh folder.
+"""bespokelabs-curator on the benches' workload: an `LLM` over a list of prompts, cached in a fresh folder.
 
-Runs in an environment of its own (`bench/peers.py`); imports nothing of ours. Curator appends each answer to a
-file, without flushing it to the disk.
+It runs in its own environment (`bench/peers.py`) and imports nothing from Coterie. Curator appends each answer to a file
+without syncing it to disk.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""litellm on the work of the benches: `acompletion` behind a semaphore, its usual form.
+"""litellm on the benches' workload: `acompletion` behind a semaphore, its usual form.
 
-Runs in an environment of its own (`bench/peers.py`); imports nothing of ours. It keeps the answers in
-memory: litellm stores nothing, so the figure is without durability.
+It runs in its own environment (`bench/peers.py`) and imports nothing from Coterie. litellm stores nothing, so the answers stay in
+memory and the figure is without durability.
 """
 
 from __future__ import annotations

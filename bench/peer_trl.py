@@ -1,4 +1,4 @@
-"""TRL's SFTTrainer on the rows of one of our runs, as its users run it: called by `bench/students.py` with its settings as JSON.
+"""TRL's SFTTrainer on the rows of a Coterie run, as its users run it; `bench/students.py` calls it with its settings as JSON.
 
 The last line of its output is a JSON object with the fields of `bench.students.Trained`.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def main(settings: dict) -> dict:
-    """Trains, and says what it took."""
+    """Trains, and returns the measurements."""
     import torch
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback

@@ -1,8 +1,8 @@
 """Coterie beside other programs that do the same work: `python -m bench.peers`.
 
-Each peer runs as its users run it, in a virtual environment of its own (`bench/.peers`, made at the first run from the
-pins below), against the same server, right after Coterie in the same run. What they keep differs: Coterie every answer,
-graded and on disk; curator every answer in a file that is not flushed to disk; litellm nothing.
+Each peer runs as its users run it, in a virtual environment of its own (`bench/.peers`, created at the first run from the pins
+below), against the same server, right after Coterie in the same run. They store different things: Coterie stores every
+answer, graded and synced to disk; curator writes every answer to a file without syncing; litellm stores nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from bench.cli import alone
-from bench.daemon_fixture import DEADLINE_S, Ran, house
+from bench.daemon_fixture import DEADLINE_S, FinishedProcess, daemon_fixture
 from bench.server import Server, running
 from bench.tables import Row, Table, ratio
 
@@ -28,18 +28,18 @@ UNLIMITED = 10_000_000
 
 
 def bench(quick: bool) -> Table:
-    """Four pieces of work: answers at once, slow answers, a storm of refusals, a server that takes few at once."""
+    """Four workloads: immediate answers, slow answers, a period of refusals, a server with a low concurrency limit."""
     python = environment()
     some, many = (500, 1_000) if quick else (2_000, 4_000)
     rows: list[Row] = []
-    rows += _work(python, "{n:,} at once: CPU a sample", "cpu", some, 100, {})
+    rows += _work(python, "{n:,} immediate answers: CPU per sample", "cpu", some, 100, {})
     rows += _work(
-        python, "{n:,} of 500 ms, 1,000 in flight: a second", "rate", many, 1_000, {"delay_ms": 500}
+        python, "{n:,} of 500 ms, 1,000 in flight: per second", "rate", many, 1_000, {"delay_ms": 500}
     )
     storm = {"refuse_s": 8, "retry_after": 5, "delay_ms": 50}
     rows += _work(python, "{n:,}, all refused for 8 s, Retry-After 5", "ended", 200, None, storm)
     few = {"concurrency": 20, "delay_ms": 200}
-    rows += _work(python, "{n:,} of 200 ms, 20 at once are taken", "ended", 1_000, None, few)
+    rows += _work(python, "{n:,} of 200 ms, at most 20 in flight", "ended", 1_000, None, few)
     about = (
         "Measured: Coterie; reference: the peer, in the same run; whole processes, start included. "
         + ", ".join(PINS)
@@ -49,7 +49,7 @@ def bench(quick: bool) -> Table:
 
 
 def environment() -> Path:
-    """The peers' Python; made at the first call."""
+    """The peers' Python; its environment is created at the first call."""
     python = ENVIRONMENT / "bin" / "python"
     mark = ENVIRONMENT / "pins"
     if not mark.exists() or mark.read_text(encoding="utf-8") != "\n".join(PINS):
@@ -64,7 +64,7 @@ def environment() -> Path:
 def _work(
     python: Path, what: str, figure: str, samples: int, workers: int | None, server: dict[str, float]
 ) -> list[Row]:
-    """One row a peer; `workers` is told to everyone, or left to their defaults."""
+    """One row for each peer; `workers` None leaves the concurrency to each program's default."""
     ours, got = _coterie(samples, workers, server)
     return [
         Row(
@@ -76,7 +76,7 @@ def _work(
 
 
 def _figures(
-    figure: str, samples: int, ours: tuple[Ran, str], theirs: tuple[Ran, str]
+    figure: str, samples: int, ours: tuple[FinishedProcess, str], theirs: tuple[FinishedProcess, str]
 ) -> tuple[str, str, str]:
     (one, got), (two, other) = ours, theirs
     if figure == "cpu":
@@ -94,17 +94,17 @@ def _figures(
     return f"{one.wall_s:.1f} s{got}", f"{two.wall_s:.1f} s{other}", ratio(one.wall_s, two.wall_s)
 
 
-def _coterie(samples: int, workers: int | None, options: dict[str, float]) -> tuple[Ran, str]:
+def _coterie(samples: int, workers: int | None, options: dict[str, float]) -> tuple[FinishedProcess, str]:
     limits = {} if workers is None else {"concurrency": workers, "requests_per_minute": UNLIMITED}
-    with running(**options) as server, house() as home:
-        home.furnish(server.url, questions=samples, **limits)
-        ran = home.start().ended()
-        return ran, _said(home.counts()["accepted"], samples, server)
+    with running(**options) as server, daemon_fixture() as fixture:
+        fixture.populate(server.url, questions=samples, **limits)
+        ran = fixture.start().ended()
+        return ran, _remarks(fixture.counts()["accepted"], samples, server)
 
 
 def _peer(
     python: Path, name: str, samples: int, workers: int | None, options: dict[str, float]
-) -> tuple[Ran, str]:
+) -> tuple[FinishedProcess, str]:
     command = [str(python), str(PEERS[name]), "", f"--requests={samples}"]
     if workers is not None:
         command.append(f"--workers={workers}")
@@ -124,14 +124,16 @@ def _peer(
         sink.seek(0)
         lines = sink.read().decode("utf-8", "replace").splitlines()
         found = json.loads(lines[-1]) if lines and process.returncode == 0 else {"good": 0}
-        ran = Ran(process.returncode, wall, usage.ru_utime + usage.ru_stime, "", usage.ru_maxrss / 1e3)
-        return ran, _said(int(found["good"]), samples, server)
+        ran = FinishedProcess(
+            process.returncode, wall, usage.ru_utime + usage.ru_stime, "", usage.ru_maxrss / 1e3
+        )
+        return ran, _remarks(int(found["good"]), samples, server)
 
 
-def _said(good: int, samples: int, server: Server) -> str:
-    """What else a figure has to say: answers that are missing, calls that were refused."""
+def _remarks(good: int, samples: int, server: Server) -> str:
+    """Remarks on a figure: missing answers, refused requests."""
     refused = server.stats()["refused"]
-    missing = f", {good} of {samples} answers" if good != samples else ""
+    missing = f", {good:,} of {samples:,} answers" if good != samples else ""
     return missing + (f", {refused:,} 429s" if refused else "")
 
 

@@ -1,7 +1,7 @@
-"""The benches' teacher: a process that answers chat completions at once, after a time, or within limits.
+"""The benches' teacher: a server that answers chat completions immediately, after a delay, or within limits.
 
-A bare asyncio protocol: its own CPU has to stay small beside the client's, which shares the machine.
-Its limits are the strict kind, and it counts what it accepted and refused: `GET /stats`.
+It is a bare asyncio protocol, because it shares the machine with the client and must use little CPU. Its limits are strict. It
+counts accepted and refused requests: `GET /stats`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TEXT = (
 
 
 class Rules:
-    """What the server does with a request, and what it counted."""
+    """The limits of the server, and its counts."""
 
     def __init__(self, options: argparse.Namespace, now: float) -> None:
         self.delay_s = options.delay_ms / 1000
@@ -34,12 +34,12 @@ class Rules:
         self.started: float | None = None
         self._level, self._stamp = 0.0, now
         self.in_flight = 0
-        self.accepted: list[float] = []  # when
+        self.accepted: list[float] = []  # times
         self.seen: list[float] = []
         self.refused = 0
 
     def refuses(self, now: float) -> bool:
-        """Whether a request that arrives now is answered with a 429."""
+        """Counts a request that arrives now; returns whether it gets a 429."""
         self.seen.append(now)
         if self.started is None:
             self.started = now
@@ -55,7 +55,7 @@ class Rules:
         return refused
 
     def _within_rate(self, now: float) -> bool:
-        """A bucket that holds one second's worth: with it, 30 s show what a minute would."""
+        """A bucket with the capacity of one second, so that 30 s behave like a minute."""
         if self.requests_per_minute is None:
             return True
         rate = self.requests_per_minute / 60
@@ -80,7 +80,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Takes whole requests out of what arrived."""
+        """Handles each complete request in the buffer."""
         self._buffer += data
         while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
             head = self._buffer[:end].lower()
@@ -146,15 +146,15 @@ async def _serve(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Serves until killed; the first line printed is the port."""
+    """Serves until killed; prints the port as its first line."""
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m bench.server")
-    parser.add_argument("--delay-ms", type=float, default=0.0, help="time to answer")
-    parser.add_argument("--concurrency", type=int, help="more at once are refused")
-    parser.add_argument("--requests-per-minute", type=int, help="more are refused")
+    parser.add_argument("--delay-ms", type=float, default=0.0, help="response time")
+    parser.add_argument("--concurrency", type=int, help="most requests in flight; more are refused")
+    parser.add_argument("--requests-per-minute", type=int, help="limit; more are refused")
     parser.add_argument(
-        "--refuse-s", type=float, default=0.0, help="refuse everything so long after the first request"
+        "--refuse-s", type=float, default=0.0, help="refuse everything for this time after the first request"
     )
-    parser.add_argument("--retry-after", type=float, help="seconds that refusals tell")
+    parser.add_argument("--retry-after", type=float, help="Retry-After seconds of refusals")
     options = parser.parse_args()
     try:
         import uvloop
@@ -172,7 +172,7 @@ class Server:
         self._stats = f"http://127.0.0.1:{port}/stats"
 
     def stats(self) -> dict[str, Any]:
-        """What it counted: times of the accepted and of all requests, in seconds, and the refused ones."""
+        """Its counts: the times of accepted and of all requests in seconds, and the number of refused ones."""
         with urllib.request.urlopen(self._stats, timeout=30) as response:
             found: dict[str, Any] = json.loads(response.read())
             return found
@@ -180,7 +180,7 @@ class Server:
 
 @contextmanager
 def running(**options: float) -> Iterator[Server]:
-    """A server process with these options."""
+    """Runs a server process with these options."""
     flags = [f"--{name.replace('_', '-')}={value:g}" for name, value in options.items()]
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.server", *flags], stdout=subprocess.PIPE, text=True

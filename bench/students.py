@@ -1,4 +1,4 @@
-"""The work that training benches share: rows, base models, a run of ours, the same work by TRL."""
+"""Shared by the training benches: rows, base models, a run of Coterie, and the same work with TRL."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from engine.students.spec import EvalRow, Spec, TrainRow, write_rows
 
 HERE = Path(__file__).parent
 PACKAGES = HERE / ".trl"
-"""TRL and what it needs beyond the environment: made once, by pip; may be copied to a machine without internet."""
+"""TRL and the packages it needs beyond the environment: installed once by pip; can be copied to a machine without internet."""
 PINS = (
     *(
         "trl==1.16.0",
@@ -50,7 +50,7 @@ class Size:
 
 @dataclass(kw_only=True)
 class Trained:
-    """What a training took. Speeds leave the first steps out."""
+    """Measurements of a training. Speeds exclude the first steps."""
 
     first_step_s: float
     tokens_per_second: float
@@ -58,16 +58,16 @@ class Trained:
     save_s: float
     memory_mb: float
     tokens_per_cpu_second: float = float("nan")
-    """Of the process itself, whatever else runs on the machine; of one rank."""
+    """Per CPU second of one rank's process, so other programs on the machine do not matter."""
     tokens: int = 0
-    """Of all rows."""
+    """Tokens of all rows."""
     losses: dict[int, float] = field(default_factory=dict)
     mfu: float | None = None
     said: str = ""
 
 
 def rows(count: int, low: int, high: int, words: int, seed: int = 0) -> list[TrainRow]:
-    """Rows of `low` to `high` words (a token each, about), a third of them the question."""
+    """Rows of `low` to `high` words (about one token each); a third of the words is the question."""
     chance = random.Random(seed)
     letters = "abcdefghijklmnopqrstuvwxyz"
     known = sorted({"".join(chance.choices(letters, k=chance.randint(3, 7))) for _ in range(words)})
@@ -91,7 +91,7 @@ def rows(count: int, low: int, high: int, words: int, seed: int = 0) -> list[Tra
 
 
 def questions(taught: list[TrainRow], count: int) -> list[EvalRow]:
-    """Test questions like the rows."""
+    """Test questions from the rows."""
     return [
         EvalRow.model_validate(
             {
@@ -109,7 +109,7 @@ def questions(taught: list[TrainRow], count: int) -> list[EvalRow]:
 
 
 def make_base(directory: Path, size: Size, taught: list[TrainRow], *, bf16: bool = False) -> int:
-    """A model directory with random weights and a tokenizer made from the rows; the number of parameters."""
+    """Writes a model with random weights and a tokenizer trained on the rows; returns the number of parameters."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -146,7 +146,7 @@ def make_run(
     training: dict[str, Any],
     evaluation: dict[str, Any] | None = None,
 ) -> Path:
-    """A run directory; dev is not evaluated."""
+    """Writes a run directory; dev is not evaluated."""
     directory.mkdir(parents=True)
     digest = write_rows(directory / "manifest.jsonl", taught)
     write_rows(directory / "questions.jsonl", asked)
@@ -166,7 +166,7 @@ def make_run(
 
 
 def start(run: Path, device: Any, threads: int) -> subprocess.Popen[bytes]:
-    """Starts a run's process, as the daemon does."""
+    """Starts a run's process as the daemon does."""
     [launch] = rank_commands(run, TrainingConfig(), device=device, threads=threads)
     with (run / "log.txt").open("ab") as log:
         return subprocess.Popen(
@@ -175,7 +175,7 @@ def start(run: Path, device: Any, threads: int) -> subprocess.Popen[bytes]:
 
 
 def ours(run: Path, *, device: Any, threads: int) -> Trained:
-    """Trains a run to its end."""
+    """Trains a run and waits for its end."""
     begun = time.time()
     process = start(run, device, threads)
     clocks = watched(process, run)
@@ -188,7 +188,7 @@ def ours(run: Path, *, device: Any, threads: int) -> Trained:
 
 
 def watched(process: subprocess.Popen[bytes], run: Path) -> dict[int, float]:
-    """Waits for a run's end; CPU seconds of its process at the steps that it told of last."""
+    """Waits for a run's end; returns the CPU seconds of its process at each reported step."""
     found: dict[int, float] = {}
     offset, deadline = 0, time.monotonic() + DEADLINE_S
     while process.poll() is None:
@@ -203,7 +203,7 @@ def watched(process: subprocess.Popen[bytes], run: Path) -> dict[int, float]:
 
 
 def cpu_seconds(pid: int) -> float | None:
-    """What a process has used, by all its threads; None where it is gone, or the system does not say."""
+    """CPU seconds of a process with all its threads; None if it is gone or the system does not report them."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -212,12 +212,12 @@ def cpu_seconds(pid: int) -> float | None:
 
 
 def measured(run: Path, begun: float, clocks: dict[int, float]) -> Trained:
-    """What a run's events say, and the CPU time that was read beside them."""
+    """The measurements from a run's events and the CPU times read meanwhile."""
     events, _ = read_events(run / FILE)
     steps = [event for event in events if event["event"] == "step"]
     [loaded] = [event for event in events if event["event"] == "loaded"]
     saves = [event["seconds"] for event in events if event["event"] == "checkpoint"]
-    # Steps are told of in groups: the last of a group ended when it was told of.
+    # Steps are reported in groups; the last step of a group ended when it was reported.
     ends = [
         one for one, two in zip(steps, [*steps[1:], None], strict=True) if not two or two["at"] > one["at"]
     ]
@@ -243,12 +243,12 @@ def measured(run: Path, begun: float, clocks: dict[int, float]) -> Trained:
 
 
 def packages() -> str | None:
-    """A folder for PYTHONPATH that has TRL; empty where the environment has it, None where it cannot be had."""
+    """A folder with TRL for PYTHONPATH; empty if the environment has TRL, None if it cannot be installed."""
     if find_spec("trl"):
         return ""
     if not (PACKAGES / "trl").is_dir():
         command = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"]
-        command += ["--retries", "1", "--timeout", "15"]  # without internet it is to be known soon
+        command += ["--retries", "1", "--timeout", "15"]  # fails soon without internet
         done = subprocess.run([*command, "--target", str(PACKAGES), *PINS])
         if done.returncode:
             return None
@@ -258,7 +258,7 @@ def packages() -> str | None:
 def theirs(
     run: Path, base: Path, *, device: str, threads: int, steps: int, batch: int, length: int, packing: bool
 ) -> Trained | None:
-    """TRL's SFTTrainer on the rows of a run: `batch` rows (or, packed, lines of `length` tokens) a step; None without TRL."""
+    """TRL's SFTTrainer on the rows of a run, `batch` rows (or packed lines of `length` tokens) per step; None without TRL."""
     folder = packages()
     if folder is None:
         return None

@@ -1,4 +1,4 @@
-"""What a bench found, and how it is written down."""
+"""Tables of measurements, and the file that they are written to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LIBRARIES = ("aiohttp", "uvloop", "anyio", "pydantic", "sqlmodel")
 
 @dataclass(frozen=True)
 class Row:
-    """One figure: what, as measured, the reference in the same run, their ratio, what is wanted."""
+    """One figure: its name, the measurement, the reference in the same run, their ratio, and the target."""
 
     what: str
     measured: str
@@ -30,7 +30,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A bench's figures; `about` says how they came about."""
+    """A bench's figures; `about` says how they were measured."""
 
     title: str
     about: str
@@ -48,7 +48,7 @@ class Table:
 
 
 def results(tables: Sequence[Table], *, quick: bool) -> str:
-    """The whole of RESULTS.md."""
+    """The content of RESULTS.md."""
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end"
     libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     head = [
@@ -60,20 +60,20 @@ def results(tables: Sequence[Table], *, quick: bool) -> str:
         f"- Machine: {machine}",
         f"- Versions: Python {sys.version.split()[0]}, {libraries}, {sqlite.describe().split(',')[0]}",
         "",
-        "Client, server and whatever else runs share the machine: read the ratios, not the seconds. The reference is",
-        "a bare aiohttp loop (`bench/bare.py`) that stores nothing, run right beside the daemon.",
+        "Client, server and other programs share the machine, so read the ratios rather than the seconds. The reference is",
+        "a bare aiohttp loop (`bench/bare.py`) that stores nothing; it runs right after the daemon.",
         "",
     ]
     return "\n".join(head) + "\n" + "\n".join([*(table.markdown() for table in tables), gpu()])
 
 
 def gpu() -> str:
-    """What there is to say of GPUs: they are measured by another command, on another machine."""
+    """The section on GPUs, which another command measures on another machine."""
     if GPU.exists():
         return f"## On a GPU\n\nSee [{GPU.name}]({GPU.name}).\n"
     return (
-        "## On a GPU\n\nNot measured: no GPU was at hand. `make gpu` on a machine with one runs the checks, measures tokens a second, MFU "
-        "and peak memory beside TRL, and writes RESULTS-gpu.md; it needs no internet (`bench/.trl` may be copied there).\n"
+        "## On a GPU\n\nNot measured: this machine has no GPU. On a machine with one, `make gpu` runs the checks, measures tokens per second, MFU "
+        "and peak memory beside TRL, and writes RESULTS-gpu.md; it needs no internet (copy `bench/.trl` there).\n"
     )
 
 

@@ -16,15 +16,15 @@ from bench.tables import Row, Table, ratio
 from engine.students.builtin import SIZES
 
 SPEEDS = Path(__file__).with_name("generation.py")
-# Name, words a row, words there are (few enough to be a token each), tokens a batch, steps.
+# Name, words per row, vocabulary (small enough for one token per word), tokens per batch, steps.
 WORK = (("nano", (40, 90), 60, 512, 300), ("mini", (60, 160), 300, 1_024, 24))
 THREADS = 1
-"""Of either side: what else runs on the machine is then in the way of both alike, and CPU time is work and not waiting."""
+"""Threads of either side: other programs then slow both alike, and CPU time counts work rather than waiting."""
 TURNS = 3
 
 
 def bench(quick: bool) -> Table:
-    """A nano and a mini student: start, tokens a second, checkpoint; then the answers of the mini one."""
+    """A nano and a mini student: start, tokens per second, checkpoint; then generation with the mini student."""
     found: list[Row] = []
     with tempfile.TemporaryDirectory() as scratch:
         for name, (low, high), words, batch, steps in WORK:
@@ -77,14 +77,14 @@ def bench(quick: bool) -> Table:
 
 
 def compared(name: str, mine: Sequence[Trained], other: Sequence[Trained]) -> list[Row]:
-    """The figures of one model: the best of each."""
+    """The best figures of one model."""
     wrong = (
         next((one.said for one in other if one.said.startswith("failed")), "")
         if other
         else "TRL is not installed"
     )
     lines: list[tuple[str, str, str, Callable[[Iterable[float]], float], str]] = [
-        (f"{name}: tokens a second", "tokens_per_second", "{:,.0f}", max, "ratio ≥ 1"),
+        (f"{name}: tokens per second", "tokens_per_second", "{:,.0f}", max, "ratio ≥ 1"),
         ("  tokens a CPU-second", "tokens_per_cpu_second", "{:,.0f}", max, "ratio ≥ 1"),
         ("  tokens a step", "tokens_per_step", "{:,.0f}", max, ""),
         ("  start to first step", "first_step_s", "{:.1f} s", min, ""),
@@ -103,7 +103,7 @@ def compared(name: str, mine: Sequence[Trained], other: Sequence[Trained]) -> li
 
 
 def answers(run: Path, count: int) -> list[Row]:
-    """Generated tokens a CPU-second: as evaluated, and in transformers' other ways."""
+    """Generated tokens per CPU second: as in evaluation, and in other ways with transformers."""
     done = subprocess.run(
         [sys.executable, "-P", str(SPEEDS), str(run / "student"), str(run / "manifest.jsonl"), str(count)],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": str(THREADS)},
@@ -115,7 +115,7 @@ def answers(run: Path, count: int) -> list[Row]:
     mine = speeds["static"]
     return [
         Row(
-            f"mini: {count} answers of 64 tokens, tokens a CPU-second; reference: {what}",
+            f"mini: {count} answers of 64 tokens, tokens per CPU second; reference: {what}",
             f"{mine:,.0f}",
             f"{speeds[key]:,.0f}",
             ratio(mine, speeds[key]),

@@ -1,7 +1,7 @@
-"""A database as after a long run, for the monitor to be measured on: a million samples, 50 tasks, 200 runs.
+"""Fills a database as after a long run, to measure the monitor on: a million samples, 50 tasks, 200 runs.
 
-Rationales have about a kilobyte; runs have their metrics, evaluations and predictions, and there are events of every
-level. It is written in bulk, past the daemon, so counters are set and not counted.
+Rationales have about a kilobyte; runs have metrics, evaluations and predictions; there are events of every level. Rows are
+written in bulk without the daemon, so counters are set directly.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from state.sqlite import Connection
 
 TASKS, RUNS, METRICS, EVENTS = 50, 200, 300, 20_000
 QUESTIONS = 2_000
-"""Of a task."""
+"""Questions of each task."""
 RATIONALE = (
     "Let's think step by step. The coin is heads up. Ana flips the coin, so it is tails up. Ben does not flip it. "
     * 8
@@ -28,7 +28,7 @@ CONFIG = {
 
 
 def fill(path: Path, samples: int) -> None:
-    """All of it, but the index of words."""
+    """Writes everything except the word index."""
     connection = open_writer(path)
     connection.execute("PRAGMA synchronous = OFF")
     connection.execute("BEGIN")
@@ -82,7 +82,7 @@ def fill(path: Path, samples: int) -> None:
 
 
 def index(path: Path) -> float:
-    """Brings the index of words to its end; microseconds of CPU a sample, 0 where nothing was left."""
+    """Completes the word index; returns microseconds of CPU per sample, 0 if nothing was left."""
     connection = open_writer(path)
     began, looked, left = time.process_time(), 0, 1
     while left:
@@ -95,14 +95,14 @@ def index(path: Path) -> float:
 
 
 def beat(path: Path) -> None:
-    """The daemon's pulse, so readers see that something has changed."""
+    """Writes the daemon's heartbeat, so that readers notice a change."""
     connection = open_writer(path)
     connection.execute("UPDATE pulse SET at = ?", (now_ms(),))
     connection.close()
 
 
 def _put(connection: Connection, table: str, **given: object) -> None:
-    """A row; columns that are not given are empty: null, 0 or ""."""
+    """Inserts a row; other columns are empty: null, 0 or ""."""
     values = {}
     for _, name, kind, needed, default, _ in connection.execute(f"PRAGMA table_info({table})"):
         if name in given:
@@ -124,7 +124,7 @@ def _questions(connection: Connection) -> None:
 
 
 def _samples(connection: Connection, samples: int, now: int) -> None:
-    """Task by turns; the word `nameN` is in one of a thousand, `numberN` in one."""
+    """Samples of each task in turn; a word `nameN` occurs in one of a thousand, `numberN` in one."""
     connection.execute(
         "WITH RECURSIVE n(i, task, at) AS (SELECT 0, 1, 0 UNION ALL"
         " SELECT i + 1, (i + 1) % :tasks + 1, (i + 1) / :tasks FROM n WHERE i < :samples - 1)"
@@ -139,7 +139,7 @@ def _samples(connection: Connection, samples: int, now: int) -> None:
 
 
 def _runs(connection: Connection, now: int) -> None:
-    """Of four students a task; three train, one in twenty failed, the others are done."""
+    """Runs of four students for each task: three runs train, one in twenty failed, the others are done."""
     for number in range(1, RUNS + 1):
         task, state = (number - 1) % TASKS + 1, "done"
         if number % 20 == 7:

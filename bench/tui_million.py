@@ -2,8 +2,8 @@
 
     python -m bench.tui_million [--samples N] [--db PATH] [--out PATH]
 
-Everything is measured without a terminal (Textual's headless driver, 140 by 40), in a process of its own; a time runs
-from the key to the first frame that shows what was read.
+Everything is measured without a terminal (Textual's headless driver, 140 by 40) in a separate process; a time runs from the
+key press to the first frame that shows the data.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ SEARCHES = (
 
 
 class Frames:
-    """When the monitor drew."""
+    """The times at which the monitor drew."""
 
     def __init__(self, app: Any) -> None:
         self.times: list[float] = []
@@ -62,13 +62,13 @@ class Frames:
         app._display = drawn
 
     async def after(self, moment: float) -> float:
-        """When the first frame since `moment` was drawn; it is waited for."""
+        """Waits for the first frame after `moment`; returns its time."""
         await until(lambda: bool(self.times) and self.times[-1] >= moment)
         return next(drawn for drawn in self.times if drawn >= moment)
 
 
 async def until(true: Callable[[], bool]) -> None:
-    """Gives the monitor time until `true` is."""
+    """Runs the monitor until `true` returns True."""
     for pause in itertools.repeat(0.0005):
         if true():
             return
@@ -76,25 +76,25 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 async def quiet(app: Any, pilot: Any) -> None:
-    """Until everything that was asked for is read and drawn."""
+    """Runs the monitor until all requested data is read and drawn."""
     await until(lambda: not app.busy)
     await pilot.pause()
 
 
 def searched(view: Any) -> bool:
-    """Whether the filter has looked at every sample."""
+    """Whether the filter has scanned every sample."""
     return view.search.low is not None and view.search.low <= view.samples.low
 
 
 def taken(times: list[float]) -> str:
-    """Median and 95th percentile, of seconds."""
+    """Median and 95th percentile of times in seconds."""
     times = sorted(times)
     late = times[math.ceil(0.95 * len(times)) - 1]
     return f"{1000 * statistics.median(times):.1f} ms median, {1000 * late:.1f} ms p95 of {len(times)}"
 
 
 def resident(name: str = "VmRSS") -> str:
-    """Memory of this process."""
+    """A memory figure of this process."""
     status = Path("/proc/self/status")
     for line in status.read_text().splitlines() if status.exists() else ():
         if line.startswith(f"{name}:"):
@@ -103,7 +103,7 @@ def resident(name: str = "VmRSS") -> str:
 
 
 async def jumps(app: Any, pilot: Any, frames: Frames, rows: Any, there: Callable[[], bool]) -> str:
-    """How long moves all over a list, take, until the row and its detail are drawn."""
+    """Time of jumps in a list until the row and its details are drawn."""
     found = []
     cpu = time.process_time()
     for step in range(1, JUMPS + 1):
@@ -117,7 +117,7 @@ async def jumps(app: Any, pilot: Any, frames: Frames, rows: Any, there: Callable
 
 
 async def monitored(path: Path) -> list[Row]:
-    """All that is measured of the monitor itself."""
+    """All measurements of the monitor."""
     began = time.perf_counter()
     from tui.app import make_app
     from tui.garbage import settle
@@ -131,14 +131,12 @@ async def monitored(path: Path) -> list[Row]:
         settle()  # as on a terminal
         found = [
             Row("imports", f"{1000 * (imported - began):.0f} ms"),
-            Row(
-                "first paint, with what was read", f"{1000 * (painted - imported):.0f} ms", wanted="< 500 ms"
-            ),
+            Row("first paint with data", f"{1000 * (painted - imported):.0f} ms", wanted="< 500 ms"),
             Row("resident memory then", resident()),
         ]
         found += await _samples(app, pilot, frames)
         found += await _runs(app, pilot, frames)
-        found.append(Row("resident memory after all that", f"{resident()}, {resident('VmHWM')} at most"))
+        found.append(Row("resident memory afterwards", f"{resident()}, peak {resident('VmHWM')}"))
         for mode in ("overview", "samples", "runs"):
             app.action_go(mode)
             await quiet(app, pilot)
@@ -200,18 +198,18 @@ async def _runs(app: Any, pilot: Any, frames: Frames) -> list[Row]:
 
 
 def measured(path: Path) -> list[Row]:
-    """The rows, in a process that did nothing else."""
+    """The rows, measured in a fresh process."""
     return asyncio.run(monitored(path))
 
 
 def bench(path: Path, samples: int) -> Table:
-    """Fills the database where it is not there, indexes its words, then measures."""
+    """Fills the database if it is missing, indexes its words, then measures."""
     if not path.exists():
         began = time.perf_counter()
         fill(path, samples)
         sys.stdout.write(f"{samples:,} samples filled in {time.perf_counter() - began:.0f} s\n")
     cost = index(path)
-    rows = [Row("index of words", f"{cost:.0f} µs of CPU a sample")] if cost else []
+    rows = [Row("word index", f"{cost:.0f} µs of CPU per sample")] if cost else []
     reader = open_reader(path)
     times = []
     for _ in range(50):
@@ -224,14 +222,14 @@ def bench(path: Path, samples: int) -> Table:
         rows += pool.submit(measured, path).result()
     return Table(
         "The monitor",
-        f"{samples:,} samples with their index of words, {TASKS} tasks, {RUNS} runs of {METRICS} metrics each,"
-        f" {EVENTS:,} events: {path.stat().st_size / 1e9:.1f} GB. A daemon's pulse beats twice a second while at rest.",
+        f"{samples:,} samples with their word index, {TASKS} tasks, {RUNS} runs of {METRICS} metrics each,"
+        f" {EVENTS:,} events: {path.stat().st_size / 1e9:.1f} GB. The heartbeat is written twice per second while at rest.",
         rows,
     )
 
 
 def results(table: Table, command: str) -> str:
-    """The whole of RESULTS-tui.md."""
+    """The content of RESULTS-tui.md."""
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end"
     python, library = sys.version.split()[0], sqlite.describe().split(",")[0]
     versions = f"Python {python}, textual {version('textual')}, {library}"
@@ -252,13 +250,13 @@ def results(table: Table, command: str) -> str:
 
 
 def main() -> None:
-    """Measures and writes it down."""
+    """Measures, and writes the results."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--samples", type=int, default=1_000_000)
-    parser.add_argument("--db", type=Path, help="use this database; filled where it is not there")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="where the table is written")
+    parser.add_argument("--db", type=Path, help="database to use; created if it is missing")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="file to write")
     arguments = parser.parse_args()
     command = "python -m bench.tui_million"
     if arguments.samples != 1_000_000:

@@ -42,7 +42,7 @@ from daemon.training.trainer import Trainer
 from engine.config import Config, TaskConfig, TeacherConfig
 from engine.config.prices import unpriced
 from engine.errors import CoterieError, SecretError
-from engine.tasks import GivenTask
+from engine.tasks import TaskSummary
 from engine.teachers.client import TeacherClient
 from engine.teachers.keys import TeacherKey
 from state.errors import StateLocked
@@ -94,7 +94,7 @@ class Reload:
         self._asked = anyio.Event()
         self._session = catalog.session
         self._keys = dict(given.keys)
-        self._tasks: dict[str, tuple[TaskConfig, GivenTask]] = {}
+        self._tasks: dict[str, tuple[TaskConfig, TaskSummary]] = {}
         self._remember(config, given)
         self._known = {plan.id: plan for plan in catalog.plans}
         self._former: set[int] = set()

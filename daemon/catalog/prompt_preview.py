@@ -8,8 +8,8 @@ stored with the plan, so that a sample can be shown with its prompt.
 from __future__ import annotations
 
 from engine.config import PlanConfig
+from engine.question import Question
 from engine.strategies import PLAIN, Conversation, Settings, Wording, strategy
-from engine.tasks.question import Question
 from engine.teachers.messages import Completion, Usage
 
 QUESTION, RATIONALE, GOLD = "{question}", "{rationale}", "{gold}"

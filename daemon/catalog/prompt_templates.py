@@ -8,12 +8,11 @@ from pathlib import Path
 from engine.config import Config, PlanConfig
 from engine.config.root import expand
 from engine.errors import ConfigError, TaskDataError
+from engine.question import text_hash
 from engine.strategies import PLAIN, STRATEGIES, Exemplar, Wording
-from engine.strategies.exemplars import exemplars_of
-from engine.tasks import GivenTask
-from engine.tasks.files import fail, read_rows
-from engine.tasks.question import text_hash
-from engine.tasks.rows import make_drafts
+from engine.tasks import TaskSummary, shipped_exemplars
+from engine.tasks.drafts import make_drafts
+from engine.tasks.row_files import fail, read_rows
 
 Wordings = Mapping[tuple[str, str], Wording]
 """By plan and task; missing pairs have the default wording."""
@@ -21,7 +20,7 @@ Wordings = Mapping[tuple[str, str], Wording]
 MOST_EXEMPLARS = 64
 
 
-def read_wordings(config: Config, tasks: Mapping[str, GivenTask]) -> dict[tuple[str, str], Wording]:
+def read_wordings(config: Config, tasks: Mapping[str, TaskSummary]) -> dict[tuple[str, str], Wording]:
     """The wordings that differ from the default.
 
     Raises:
@@ -40,13 +39,12 @@ def read_wordings(config: Config, tasks: Mapping[str, GivenTask]) -> dict[tuple[
     return found
 
 
-def _exemplars(config: Config, plan: PlanConfig, task: str, loaded: GivenTask) -> tuple[Exemplar, ...]:
+def _exemplars(config: Config, plan: PlanConfig, task: str, loaded: TaskSummary) -> tuple[Exemplar, ...]:
     """The examples, except those that are questions of the plan's split themselves."""
-    kind, _, name = config.tasks[task].source.partition(":")
     if plan.exemplars is not None:
         all_of_them = _read(config.folder / plan.exemplars.replace("{task}", task))
     else:
-        all_of_them = exemplars_of(name, config.tasks[task].answer) if kind == "builtin" else ()
+        all_of_them = shipped_exemplars(config.tasks[task])
     assert loaded.questions is not None, "tasks of plans with examples are read whole"
     asked = {question.text_hash for question in loaded.questions if question.split == plan.split}
     kept = tuple(each for each in all_of_them if text_hash(each.question) not in asked)

@@ -27,7 +27,7 @@ from engine.config.root import expand, teachers_of
 from engine.curation import between_tasks, contamination
 from engine.errors import ConfigError
 from engine.strategies import PLAIN, STRATEGIES
-from engine.tasks import GivenTask, load_task, source_stamp
+from engine.tasks import TaskSummary, load_task, source_stamp
 from engine.teachers.dialects import DIALECTS, dialect
 from engine.teachers.keys import TeacherKey, environment, load_keys
 from state import sqlite
@@ -59,7 +59,7 @@ from state.tables import Teacher as TeacherRow
 class Input:
     """The user's input, read and checked."""
 
-    tasks: dict[str, GivenTask]
+    tasks: dict[str, TaskSummary]
     keys: dict[str, tuple[TeacherKey, ...]]
     wordings: Wordings = field(default_factory=dict)
 
@@ -123,13 +123,13 @@ def _asked_whole(config: Config) -> set[str]:
     }
 
 
-def _read(name: str, task: TaskConfig, config: Config, known: KnownTask | None) -> GivenTask:
+def _read(name: str, task: TaskConfig, config: Config, known: KnownTask | None) -> TaskSummary:
     seen = source_stamp(task, config.folder)
     if known is not None and seen and seen == known.stamp:
-        return GivenTask(digest=known.digest, sizes=known.sizes, longest=known.longest, stamp=seen)
+        return TaskSummary(digest=known.digest, sizes=known.sizes, longest=known.longest, stamp=seen)
     loaded = load_task(name, task, config.folder)
     unchanged = seen == source_stamp(task, config.folder)  # while it was read
-    return GivenTask.of(loaded, seen if unchanged else "")
+    return TaskSummary.of(loaded, seen if unchanged else "")
 
 
 def known_tasks(config: Config) -> dict[str, KnownTask]:

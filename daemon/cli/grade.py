@@ -1,4 +1,4 @@
-"""`coterie grade`: grades completions of a file, offline; nothing is stored."""
+"""`coterie grade`: grades the completions in a file offline, and stores nothing."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ FIELDS = ("completion", "gold", "answer_format")
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Prints a verdict for each row; 1 where a row has `expected_correct` and disagrees."""
-    disagreed = 0
+    """Prints a verdict for each row; returns 1 if a verdict differs from its row's `expected_correct`."""
+    differing = 0
     for number, row in rows(arguments.file):
         verdict = grade(
             row["completion"],
@@ -29,11 +29,12 @@ def command(arguments: argparse.Namespace) -> int:
         )
         expected = row.get("expected_correct")
         differs = expected is not None and bool(expected) != verdict.correct
-        disagreed += differs
+        differing += differs
         sys.stdout.write(_json(verdict) if arguments.json else _line(number, verdict, differs))
-    if disagreed:
-        sys.stderr.write(f"{disagreed} row(s) disagree with expected_correct\n")
-    return 1 if disagreed else 0
+    if differing:
+        verdicts = "1 verdict differs" if differing == 1 else f"{differing:,} verdicts differ"
+        sys.stderr.write(f"{verdicts} from expected_correct\n")
+    return 1 if differing else 0
 
 
 def _json(verdict: Verdict) -> str:
@@ -50,16 +51,16 @@ def _json(verdict: Verdict) -> str:
 def _line(number: int, verdict: Verdict, differs: bool) -> str:
     mark = "✓ correct" if verdict.correct else "✗ wrong"
     flags = f" [{', '.join(verdict.flags)}]" if verdict.flags else ""
-    tail = "  (expected otherwise)" if differs else ""
+    tail = f"  (expected {'wrong' if verdict.correct else 'correct'})" if differs else ""
     text = f"{number}: {mark}  {verdict.extracted!r}  {verdict.reason}{flags}{tail}"
     return safe(text).replace("\n", " ") + "\n"
 
 
 def rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows of the file with their line numbers.
+    """The rows of a file with their line numbers.
 
     Raises:
-        UsageError: the file cannot be read, or a line is not such a row.
+        UsageError: the file cannot be read, or a line is not a valid row.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
@@ -76,18 +77,20 @@ def _row(where: str, line: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{where}: not JSON: {error}") from None
+        raise UsageError(f"{where}: not valid JSON: {error}") from None
     if not isinstance(row, dict):
         raise UsageError(f"{where}: expected an object with {', '.join(FIELDS)}")
     for name in FIELDS:
         if name not in row:
-            raise UsageError(f"{where}: {name!r} is missing; each row has {', '.join(FIELDS)}")
+            raise UsageError(f"{where}: {name}: required; each row needs {', '.join(FIELDS)}")
         if isinstance(row[name], int | float) and not isinstance(row[name], bool) and name != "answer_format":
             row[name] = str(row[name])
         if not isinstance(row[name], str):
-            raise UsageError(f"{where}: {name!r} must be text, got {row[name]!r}")
+            raise UsageError(f"{where}: {name}: expected text (got {row[name]!r})")
     if row["answer_format"] not in FORMATS:
-        raise UsageError(f"{where}: answer_format {row['answer_format']!r} is none of {', '.join(FORMATS)}")
+        raise UsageError(
+            f"{where}: answer_format: expected one of {', '.join(FORMATS)} (got {row['answer_format']!r})"
+        )
     if not isinstance(row.get("question"), str | None):
-        raise UsageError(f"{where}: 'question' must be text, got {row['question']!r}")
+        raise UsageError(f"{where}: question: expected text (got {row['question']!r})")
     return row

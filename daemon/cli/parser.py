@@ -284,7 +284,7 @@ def _teacher(commands: argparse._SubParsersAction[argparse.ArgumentParser], *, w
         epilog="example: coterie teacher --port 8000 --fault 500=0.02,reset=0.01",
     )
     if whole:
-        from engine.practice.options import add_arguments
+        from engine.practice.server_options import add_arguments
 
         add_arguments(parser)
     parser.set_defaults(command=_later("teacher"))

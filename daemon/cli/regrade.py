@@ -1,4 +1,4 @@
-"""`coterie regrade`: what the graders of this version say of stored samples; with `--apply`, that becomes their verdict."""
+"""`coterie regrade`: grades stored samples again with this version's graders; `--apply` stores the new verdicts."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ Changed = tuple[Graded, Verdict]
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Shows what changes, and changes it with `--apply`.
+    """Shows which verdicts change; stores them with `--apply`.
 
     Raises:
-        InstanceRunning: `--apply`, and a daemon is at work on the database.
+        InstanceRunning: `--apply` while a daemon is running on the database.
         StateMissing: there is no database yet.
     """
     config = load_config(arguments.config)
@@ -52,7 +52,7 @@ def command(arguments: argparse.Namespace) -> int:
 def _check_task(connection: Connection, task: str) -> None:
     known = stored_tasks(connection)
     if task not in known:
-        raise UsageError(f"there is no task {task!r} (there are: {', '.join(known) or 'none'})")
+        raise UsageError(f"--task: unknown task {task!r} (tasks: {', '.join(known) or 'none'})")
 
 
 def _judged(connection: Connection, grader: str, task: str | None) -> Iterator[list[Changed]]:
@@ -78,16 +78,16 @@ def _verdict(sample: Graded, grader: str) -> Verdict:
 
 
 def _written(writer: Connection, pages: Iterator[list[Changed]]) -> Iterator[list[Changed]]:
-    """The same pages, each stored: a transaction a page, so one that is cut off goes on where it stopped."""
+    """Stores each page in a transaction of its own and passes it on, so an interrupted run continues where it stopped."""
     for page in pages:
-        news = [
+        changed = [
             (old.id, new)
             for old, new in page
             if (old.grader, old.correct, old.extracted, old.reason)
             != (new.grader, new.correct, new.extracted, new.reason)
         ]
-        if news:
-            regrade(writer, news)
+        if changed:
+            regrade(writer, changed)
         yield page
 
 
@@ -99,31 +99,32 @@ def _show(pages: Iterator[list[Changed]], arguments: argparse.Namespace, *, appl
         for old, new in page:
             kind = "same"
             if old.correct != new.correct:
-                kind = "correct now" if new.correct else "wrong now"
+                kind = "now correct" if new.correct else "now wrong"
             elif old.extracted != new.extracted:
-                kind = "read otherwise"
+                kind = "other answer"
             counts.setdefault(old.task, Counter())[kind] += 1
             before[old.grader or "unknown"] += 1
-            if kind in ("correct now", "wrong now"):
+            if kind in ("now correct", "now wrong"):
                 examples += [(old, new)] if len(examples) < arguments.examples else []
-    head = ("task", "samples", "same", "read otherwise", "correct now", "wrong now")
+    head = ("task", "samples", "same", "other answer", "now correct", "now wrong")
     body = [
-        [task, str(sum(found.values())), *(str(found[kind]) for kind in head[2:])]
+        [task, f"{sum(found.values()):,}", *(f"{found[kind]:,}" for kind in head[2:])]
         for task, found in counts.items()
     ]
-    given = ", ".join(f"{count} by {name}" for name, count in sorted(before.items())) or "none"
-    lines = [f"verdicts so far: {given}; now {GRADER_VERSIONS[arguments.grader]}", ""]
+    stored = ", ".join(f"{count:,} by {name}" for name, count in sorted(before.items())) or "none"
+    lines = [f"stored verdicts: {stored}; graded again by {GRADER_VERSIONS[arguments.grader]}", ""]
     lines += [text_table(head, body), ""] if body else []
     for old, new in examples:
-        lines.append(f"sample {old.id} of {old.task}: {'correct' if new.correct else 'wrong'} now")
+        lines.append(f"sample {old.id} of {old.task}: now {'correct' if new.correct else 'wrong'}")
         lines.append(f"  gold {_cut(old.gold)}, answer {_cut(old.answer)}")
         lines.append(f"  before {_cut(old.extracted)}: {_cut(old.reason, 2)}")
         lines.append(f"  after  {_cut(new.extracted)}: {_cut(new.reason, 2)}")
-    flips = sum(found["correct now"] + found["wrong now"] for found in counts.values())
+    flips = sum(found["now correct"] + found["now wrong"] for found in counts.values())
+    verdicts = "1 verdict" if flips == 1 else f"{flips:,} verdicts"
     if applied:
-        lines.append(f"stored: {flips} verdicts are others; students that were trained stay as they are")
+        lines.append(f"stored: {verdicts} changed; trained students stay as they are")
     else:
-        lines.append(f"nothing was changed: --apply stores it ({flips} verdicts would be others)")
+        lines.append(f"dry run: {verdicts} would change; --apply stores them")
     sys.stdout.write(safe("\n".join(lines)) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""`coterie teacher`: the built-in teacher as a server of its own."""
+"""`coterie teacher`: runs the built-in teacher as a separate server."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from engine.config import TeacherConfig
 from engine.errors import JobFailed
-from engine.practice.options import PracticeOptions, arguments, parse_faults
+from engine.practice.server_options import PracticeOptions, arguments, parse_faults
 from engine.students.launch import training_environment
 from engine.teachers.dialects import dialect
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from daemon.sampling.budget import Price
 from daemon.sampling.jobs import Job, bound_tokens
 from daemon.sampling.plans import ActivePlan
+from engine.question import Question
 from engine.strategies import Conversation, Settings, strategy
-from engine.tasks.question import Question
 from engine.teachers.messages import Completion, Usage
 from engine.teachers.tokens import estimate_prompt, estimate_tokens
 from state.claims import ClaimedSample

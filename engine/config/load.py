@@ -17,8 +17,8 @@ from engine.config.experiment import OWN, ExperimentConfig, plans_of, students_o
 from engine.config.lines import Lines
 from engine.config.plans import PlanConfig
 from engine.config.root import Config, wrong_plans, wrong_references
-from engine.config.splits import with_twins
 from engine.config.students import StudentConfig
+from engine.config.template_twins import with_twins
 from engine.errors import ConfigError
 
 BARE = re.compile(r"[A-Za-z0-9._-]{1,64}")

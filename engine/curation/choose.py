@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from engine.config.students import CurationConfig
 from engine.grading.majority import Vote, common_form, majority
-from engine.tasks.question import text_hash
+from engine.question import text_hash
 from state.training_samples import StoredSample
 
 IN_TEST = "question stands in a test split"

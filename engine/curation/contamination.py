@@ -1,6 +1,6 @@
 """What a person should know of overlap between splits before anything is paid for: counts, said in sentences.
 
-Within a task a question that stands in two splits is kept once (`engine.tasks.splits`, which says so), so what is left to
+Within a task a question that stands in two splits is kept once (`engine.tasks.split_assignment`, which says so), so what is left to
 find are near-duplicates by word 8-grams. Across tasks, texts are compared word by word, whatever stands between the words:
 they matter to a student of several tasks. Nothing is dropped here; curation drops by the same rule when a student is trained.
 """
@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from engine.curation.overlap import WORDS, overlapping
-from engine.tasks.question import Question
+from engine.question import Question
 
 MOST_COMPARED = 100_000
 """Questions of a task beyond which 8-grams are not compared: they would take minutes and gigabytes."""

@@ -11,7 +11,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
-from engine.tasks.question import text_hash
+from engine.question import text_hash
 
 WORDS = re.compile(r"\w+")
 GRAM = 8

@@ -66,6 +66,11 @@ class Format:
     truth_values: tuple[str, str] | None = None
     """The gold answers that true and false in a data set stand for; None if a boolean cannot be an answer."""
 
+    @property
+    def names_options(self) -> bool:
+        """Whether an answer names one of the options that its question lists."""
+        return self.phrases_without_options is not None
+
     def phrases_for(self, has_options: bool) -> Phrases:
         """The phrases for a question with or without options."""
         return self.phrases if has_options else self.phrases_without_options or self.phrases

@@ -1,20 +1,20 @@
-"""`python -m engine.practice`: the built-in teacher server on its own."""
+"""`python -m engine.practice`: runs the built-in teacher."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from engine.practice.options import add_arguments
 from engine.practice.run import run
+from engine.practice.server_options import add_arguments
 from state.errors import CoterieError
 
 
 def main() -> int:
-    """Parse the flags and serve."""
+    """Parses the flags and serves."""
     parser = argparse.ArgumentParser(
         prog="python -m engine.practice",
-        description="The built-in teacher: an OpenAI-compatible server that knows the builtin tasks.",
+        description="The built-in teacher: an OpenAI-compatible server that answers the builtin tasks' questions.",
         epilog="example: python -m engine.practice --port 8000 --fault 500=0.02,reset=0.01",
     )
     add_arguments(parser)

@@ -1,4 +1,4 @@
-"""What OpenAI's Batch API is about: files, batches and their lines, as they are shown."""
+"""OpenAI's File and Batch objects, and the checks of an input file's lines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WINDOW_S = 86_400
 
 @dataclass(slots=True)
 class File:
-    """An uploaded or made file."""
+    """An uploaded file, or a result file of a batch."""
 
     id: str
     name: str
@@ -19,8 +19,8 @@ class File:
     content: bytes
     created_at: int
 
-    def shown(self) -> dict[str, Any]:
-        """As OpenAI shows it."""
+    def as_json(self) -> dict[str, Any]:
+        """In OpenAI's form."""
         return {
             "id": self.id,
             "object": "file",
@@ -35,7 +35,7 @@ class File:
 
 @dataclass(slots=True)
 class Batch:
-    """A batch and how far it is."""
+    """A batch and its progress."""
 
     id: str
     number: int
@@ -49,13 +49,13 @@ class Batch:
     completed: int = 0
     failed: int = 0
     output: list[bytes] = field(default_factory=list)
-    mistakes: list[bytes] = field(default_factory=list)
+    error_lines: list[bytes] = field(default_factory=list)
     output_file_id: str | None = None
     error_file_id: str | None = None
     errors: list[dict[str, Any]] = field(default_factory=list)
 
-    def shown(self) -> dict[str, Any]:
-        """As OpenAI shows it."""
+    def as_json(self) -> dict[str, Any]:
+        """In OpenAI's form."""
         names = ("in_progress", "finalizing", "completed", "failed", "expired", "cancelling", "cancelled")
         return {
             "id": self.id,
@@ -75,10 +75,10 @@ class Batch:
         }
 
 
-def wrong_line(
+def check_line(
     line: bytes, endpoint: str, seen: set[str], rows: list[dict[str, Any]]
 ) -> tuple[str, str, str] | None:
-    """What is wrong with a line: code, message and field; else it is one more of `rows`."""
+    """The error in a line as code, message and field; a valid line is appended to `rows` and returns None."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):

@@ -1,7 +1,7 @@
-"""What the server answered and billed, entry by entry: the truth that a client's books are compared with.
+"""The server's ledger: one entry for each request, with what was answered and billed. Tests check clients against it.
 
-The last 200,000 entries are kept in memory. With a file each entry is one line, handed to the operating system at
-once: it survives the death of the server, though not that of the machine.
+The last 200,000 entries are kept in memory. With a file, each entry is also one line, written at once: it survives a crash
+of the server, but not of the machine.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ KEPT = 200_000
 class Entry:
     """One request.
 
-    `n` counts them from 0, `received_at` is UTC milliseconds. `answered`: the full body was handed to the
-    socket. `billed`: its tokens count as paid, those of the prompt once for all its `choices`. `sha256` is that of the full body, whether it was sent or not.
+    `n` counts entries from 0; `received_at` is UTC milliseconds. `answered`: the full body was written to the socket.
+    `billed`: its tokens count as paid, those of the prompt once for all its `choices`. `sha256` is the digest of the full
+    body, even if it was not sent.
     """
 
     n: int
@@ -42,13 +43,13 @@ class Entry:
 
 
 class Ledger:
-    """The entries, in the order in which the requests ended."""
+    """The entries, in the order in which requests ended."""
 
     def __init__(self, path: Path | None = None) -> None:
-        """Open the file, if there is to be one.
+        """Opens the file, if one is given.
 
         Raises:
-            UsageError: it cannot be written.
+            UsageError: the file cannot be written.
         """
         self._entries: deque[Entry] = deque(maxlen=KEPT)
         self._count = 0
@@ -77,7 +78,7 @@ class Ledger:
         fault: str = "",
         choices: int = 0,
     ) -> None:
-        """Write an entry. `tokens` are those of prompt and completion; they count where it was billed."""
+        """Writes an entry. `tokens` are those of prompt and completion; they count only if the request was billed."""
         entry = Entry(
             n=self._count,
             request_id=request_id,
@@ -99,12 +100,12 @@ class Ledger:
             os.write(self._file, json.dumps(asdict(entry)).encode() + b"\n")
 
     def since(self, n: int) -> list[Entry]:
-        """The entries from number `n` on."""
+        """The entries whose number is at least `n`."""
         first = self._count - len(self._entries)
         return list(islice(self._entries, max(0, n - first), None))
 
     def close(self) -> None:
-        """Bring the file to the disk and close it."""
+        """Syncs the file to disk and closes it."""
         if self._file is not None:
             os.fsync(self._file)
             os.close(self._file)

@@ -1,6 +1,6 @@
-"""What a prompt asks for: a rationale, the answer to one that is given, or both in one turn.
+"""The kinds of prompts: for a rationale, for the answer that follows from a given rationale, or for both in one turn.
 
-Knows the shapes of prompts, not the questions in them.
+A kind is recognised by the form of the prompt, whatever question it contains.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-Stage = Literal["rationale", "final", "chat", "shots", "direct", "hinted"]
-"""`rationale`: the paper's first step. `final`: its second, the answer to the rationale above it. `chat`: a
-rationale and a last line `Answer: …`. `shots`: the same after worked examples, in their form. `direct`: the answer
-alone. `hinted`: as `chat`, with the answer given."""
+PromptKind = Literal["rationale", "final", "chat", "shots", "direct", "hinted"]
+"""`rationale`: the paper's first step. `final`: its second step, the answer that follows from the rationale above. `chat`: a
+rationale and a last line `Answer: …`. `shots`: both in the form of the worked examples above. `direct`: the answer alone.
+`hinted`: like `chat`, with the correct answer in the prompt."""
 
 _LAST_LINE = re.compile(r"(?:^|\n)(?P<line>[^\n]*\banswer\b[^\n]{0,80}\bis:?)\s*$", re.IGNORECASE)
 _CHAT = re.compile(r"\banswer:", re.IGNORECASE)
@@ -24,9 +24,9 @@ _CUE = re.compile(r"^\s*(?:A:)?\s*(?:Let's think step by step\.?)?", re.IGNORECA
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A prompt's stage, and the text in which question (and rationale) stand."""
+    """A prompt's kind, and the text that contains its question and any given rationale."""
 
-    stage: Stage
+    kind: PromptKind
     body: str
 
 
@@ -36,7 +36,7 @@ def flatten(messages: Iterable[str]) -> str:
 
 
 def classify(text: str) -> Prompt:
-    """What the prompt asks for."""
+    """The kind of a prompt."""
     last = _LAST_LINE.search(text)
     if last:
         body = text[: last.start()]
@@ -49,5 +49,5 @@ def classify(text: str) -> Prompt:
 
 
 def given_rationale(after_question: str) -> str:
-    """The rationale in what follows the question: without the cue that asked for it."""
+    """The rationale in the text after the question, without the trigger phrase."""
     return _CUE.sub("", after_question, count=1).strip()

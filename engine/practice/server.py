@@ -1,10 +1,10 @@
-"""The teacher server: OpenAI's chat and text completions over HTTP, with limits, delays, faults and a ledger.
+"""The server: OpenAI's chat and text completions over HTTP, with rate limits, delays, faults and a ledger.
 
     POST /v1/chat/completions, /v1/completions    GET /v1/models, /healthz, /ledger[?since=N]
-    and the Batch API (batches.py)
+    and the Batch API (batch_api.py)
 
-A request takes from the limits, then the answer is made, then the delay passes, then it is billed and sent. Every
-request to a POST path is an entry of the ledger, refused ones too.
+The completions are made, the rate limits are charged, the delay passes, and the response is billed and sent. Every POST
+request is an entry of the ledger, even if it is refused.
 """
 
 from __future__ import annotations
@@ -24,14 +24,20 @@ from dataclasses import asdict, dataclass
 from aiohttp import web
 
 from engine.errors import UsageError
-from engine.practice import faults
-from engine.practice.batches import BatchServer
-from engine.practice.bodies import Body, Choice, Refusal, read_body, write_answer
+from engine.practice import fault_injection as faults
+from engine.practice.batch_api import BatchServer
 from engine.practice.ledger import Ledger
-from engine.practice.limits import Limits, Refused
-from engine.practice.options import BATCH_BEHAVIOURS, PracticeOptions
-from engine.practice.replay import Replay
-from engine.practice.simulated_model import MODELS, Asked, Mind, Reasoner, UnknownQuestion
+from engine.practice.openai_json import Body, Choice, Refusal, read_body, write_answer
+from engine.practice.rate_limits import Limits, Refused
+from engine.practice.recorded_model import RecordedModel
+from engine.practice.server_options import BATCH_BEHAVIOURS, PracticeOptions
+from engine.practice.simulated_model import (
+    MODELS,
+    CompletionRequest,
+    Respond,
+    SimulatedModel,
+    UnknownQuestion,
+)
 from engine.practice.tokens import count_tokens, cut
 
 LARGEST_BODY = 4 * 1024 * 1024
@@ -43,7 +49,7 @@ SPREAD = 0.35
 
 @dataclass(slots=True)
 class Call:
-    """One request under way: what its entry in the ledger will say."""
+    """A request in progress, with the data of its ledger entry."""
 
     number: int
     request_id: str
@@ -54,20 +60,20 @@ class Call:
 
 
 class TeacherServer:
-    """The handlers and what they share. One event loop."""
+    """The handlers and their shared state, on one event loop."""
 
     def __init__(self, options: PracticeOptions) -> None:
-        """Prepare a server.
+        """Prepares a server.
 
         Raises:
-            UsageError: the ledger cannot be written, or the replay file is no JSON lines file.
+            UsageError: the ledger cannot be written, or the replay file is not a JSON lines file.
             TaskDataError: a line of the replay file is wrong.
         """
         self.options = options
-        self.mind: Mind = (
-            Replay(options.replay).reply
+        self.respond: Respond = (
+            RecordedModel(options.replay).reply
             if options.replay
-            else Reasoner(options.seed, options.error_rate).reply
+            else SimulatedModel(options.seed, options.error_rate).reply
         )
         self.ledger = Ledger(options.ledger)
         self.limits = Limits(options)
@@ -76,7 +82,7 @@ class TeacherServer:
         self.batches = BatchServer(options, self.ledger, self._authorize, self._answer, self._count)
         self.started = 0
         self.in_flight = 0
-        self._asked: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._given: OrderedDict[tuple[str, str], int] = OrderedDict()
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
         """POST: completions."""
@@ -92,7 +98,9 @@ class TeacherServer:
             body = read_body(await request.read(), chat=request.path.endswith("/chat/completions"))
             call.model = body.model
             if self.options.replay is None and body.model not in MODELS:
-                message = f"The model '{body.model[:100]}' does not exist; there are {' and '.join(MODELS)}."
+                message = (
+                    f"The model '{body.model[:100]}' does not exist; the models are {' and '.join(MODELS)}."
+                )
                 raise Refusal(404, message, "model_not_found", "model")
             choices, prompt_tokens = self._answer(body)
         except Refusal as refusal:
@@ -101,7 +109,7 @@ class TeacherServer:
             large = Refusal(413, f"The body is larger than {LARGEST_BODY} bytes.")
             return await self._refuse(request, call, 413, large.body, {"Connection": "close"})
         if self.options.concurrency is not None and self.in_flight >= self.options.concurrency:
-            message = f"Too many requests at a time: the limit is {self.options.concurrency}."
+            message = f"Too many requests in flight: the limit is {self.options.concurrency}."
             full = Refusal(429, message, "concurrency_limit_exceeded")
             return await self._refuse(request, call, 429, full.body, {})
         now = time.monotonic()
@@ -127,7 +135,7 @@ class TeacherServer:
         tokens: tuple[int, int],
         headers: dict[str, str],
     ) -> web.StreamResponse:
-        """Wait, bill and send; or do what the fault says."""
+        """Waits, bills and sends, or carries out the fault."""
         call.fault, rng = self.fault_plan.draw(call.number)
         error = faults.status_fault(call.fault, rng)
         if error is not None:
@@ -156,7 +164,7 @@ class TeacherServer:
                 response, answered = await faults.trickle(request, raw, headers, self.options.slow_seconds)
             else:
                 response, answered = await faults.send(request, 200, raw, headers, content_type)
-        finally:  # it was made, so it is billed, even where the server is stopped while it sends
+        finally:  # the completion was made, so it is billed, even if the server is stopped while it sends
             digest = hashlib.sha256(raw).hexdigest()
             self._enter(
                 call,
@@ -203,7 +211,11 @@ class TeacherServer:
         )
 
     def _authorize(self, request: web.Request) -> str:
-        """The request's key, if it is a right one (or none is asked for)."""
+        """The request's API key.
+
+        Raises:
+            Refusal: keys are required, and this is not one of them.
+        """
         key = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
         if self.options.keys and not any(
             hmac.compare_digest(key.encode("utf-8", "surrogateescape"), known.encode())
@@ -213,16 +225,16 @@ class TeacherServer:
         return key
 
     def _answer(self, body: Body) -> tuple[list[Choice], int]:
-        """The completions, cut, and the prompts' tokens."""
+        """The completions after limits and stop strings, and the number of prompt tokens."""
         choices: list[Choice] = []
         for prompt in body.prompts:
-            seen = self._asked.get((body.model, prompt), 0)
+            seen = self._given.get((body.model, prompt), 0)
             for index in range(body.n):
                 if body.seed is None:
                     replicate, turn = f"count {seen + index}", seen + index
                 else:
                     replicate, turn = f"seed {body.seed} {index}", body.seed + index
-                asked = Asked(
+                wanted = CompletionRequest(
                     prompt=prompt,
                     model=body.model,
                     temperature=body.temperature,
@@ -231,11 +243,11 @@ class TeacherServer:
                     chat=body.chat,
                 )
                 try:
-                    reply = self.mind(asked)
+                    reply = self.respond(wanted)
                 except UnknownQuestion:
-                    known = "recorded questions" if self.options.replay else "the builtin tasks' questions"
+                    known = "recorded questions" if self.options.replay else "questions of the builtin tasks"
                     message = (
-                        f"No question that this teacher knows is in the prompt: it answers only {known}."
+                        f"The prompt contains no question that this teacher knows; it answers only {known}."
                     )
                     raise Refusal(
                         404, message, "unknown_question", "messages" if body.chat else "prompt"
@@ -247,34 +259,34 @@ class TeacherServer:
         return choices, sum(map(count_tokens, body.prompts))
 
     def _count(self, body: Body) -> None:
-        """Remember that these prompts were answered: the next completions of them are others."""
+        """Records that these prompts were answered, so that their next completions differ."""
         if body.seed is not None or body.temperature == 0:
             return
         for prompt in body.prompts:
             key = body.model, prompt
-            self._asked[key] = self._asked.get(key, 0) + body.n
-            self._asked.move_to_end(key)
-        while len(self._asked) > PROMPTS_COUNTED:
-            self._asked.popitem(last=False)
+            self._given[key] = self._given.get(key, 0) + body.n
+            self._given.move_to_end(key)
+        while len(self._given) > PROMPTS_COUNTED:
+            self._given.popitem(last=False)
 
     def _delay(self, number: int) -> float:
-        """Seconds: log-normal with the mean that is asked for."""
+        """Seconds of delay: log-normal around the mean `latency_ms`."""
         if not self.options.latency_ms:
             return 0.0
         rng = random.Random(f"{self.options.seed}|delay|{number}")
         return self.options.latency_ms / 1000 * math.exp(rng.gauss(-SPREAD * SPREAD / 2, SPREAD))
 
     async def models(self, request: web.Request) -> web.Response:
-        """GET: the models there are."""
+        """GET: the models."""
         rows = [{"id": name, "object": "model", "created": 0, "owned_by": "coterie"} for name in MODELS]
         return web.json_response({"object": "list", "data": rows})
 
     async def health(self, request: web.Request) -> web.Response:
-        """GET: that the server runs, and how much it did."""
+        """GET: that the server runs, and its counts of requests."""
         return web.json_response({"status": "ok", "requests": self.started, "in_flight": self.in_flight})
 
     async def show_ledger(self, request: web.Request) -> web.Response:
-        """GET: the entries, from number `since` on."""
+        """GET: the entries whose number is at least `since`."""
         since = request.query.get("since", "0")
         if not since.isascii() or not since.isdigit():
             body = Refusal(400, "'since' must be a whole number from 0.", param="since").body
@@ -282,7 +294,7 @@ class TeacherServer:
         return web.json_response([asdict(entry) for entry in self.ledger.since(int(since[:18]))])
 
     async def close(self, app: web.Application) -> None:
-        """End the batches that run, and close the ledger's file."""
+        """Stops the running batches and closes the ledger's file."""
         await self.batches.close()
         self.ledger.close()
 
@@ -297,7 +309,7 @@ def _too_many(body: Body, refused: Refused) -> bytes:
 
 
 def _header(text: str) -> str:
-    """A client's id as it can stand in a header."""
+    """A client's id without characters that a header cannot contain."""
     return "".join(char for char in text if char.isascii() and char.isprintable())
 
 
@@ -305,7 +317,7 @@ SERVER = web.AppKey("server", TeacherServer)
 
 
 def make_app(options: PracticeOptions) -> web.Application:
-    """The server as an application.
+    """The server as an aiohttp application.
 
     Raises:
         UsageError: the ledger cannot be written, or the replay file cannot be used.
@@ -324,10 +336,10 @@ def make_app(options: PracticeOptions) -> web.Application:
 
 
 async def serve(options: PracticeOptions, *, ready: Callable[[str], None]) -> None:
-    """Serve until cancelled; `ready` is called once with the base URL (`http://127.0.0.1:PORT/v1`).
+    """Serves until cancelled; calls `ready` once with the base URL (`http://127.0.0.1:PORT/v1`).
 
     Raises:
-        UsageError: the address cannot be used, or what `make_app` raises.
+        UsageError: the address cannot be used, or `make_app` raises it.
     """
     runner = web.AppRunner(make_app(options), access_log=None, shutdown_timeout=1.0)
     await runner.setup()

@@ -1,8 +1,8 @@
-"""The built-in teacher's mind: finds the question in a prompt, goes through it, slips now and then, and tells it.
+"""The built-in teacher's simulated model: it finds the question in a prompt, solves it with slips, and words a rationale.
 
-A completion is a pure function of (seed, model, prompt, temperature, replicate). Slips change the state that is
-carried on, so a wrong step leads to its own answer; the answer of the second step is read out of the
-rationale that the prompt gives, never solved again.
+A completion is a pure function of (seed, model, prompt, temperature, replicate). A slip changes the state that the next
+steps start from, so a wrong step leads to its own answer. The answer of the second step is read from the rationale in the
+prompt; it is never solved again.
 """
 
 from __future__ import annotations
@@ -13,31 +13,30 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from engine.practice.prompts import Stage, classify, given_rationale
-from engine.practice.wordings import TELLERS
-from engine.tasks.builtin import BUILTIN_TASKS, Found, Problem, walk
+from engine.practice.prompts import PromptKind, classify, given_rationale
+from engine.tasks.builtin import BUILTIN_TASKS
+from engine.tasks.procedural import FoundQuestion, Problem, ProceduralTask, trace
 
 MODELS = ("practice-large", "practice-small")
-"""`practice-small` slips two and a half times as often, overlooks steps as well (three times the errors in
-all), and is terse."""
+"""`practice-small` slips two and a half times as often and also overlooks steps (three times the errors in all). Its
+rationales are terse."""
 
+DIRECT_FACTOR = 2.0
+"""Factor of the error rate if the prompt asks for the answer alone."""
 
-HASTE = 2.0
-"""Without steps to write down, each of them goes wrong so much more often."""
-
-HINT = 0.25
-"""Who is told the answer goes wrong so much more seldom."""
+HINT_FACTOR = 0.25
+"""Factor of the error rate if the prompt gives the correct answer."""
 
 
 class UnknownQuestion(Exception):
-    """The prompt holds no question that this teacher knows."""
+    """The prompt contains no question that this teacher knows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
-    """One completion that is wanted.
+class CompletionRequest:
+    """A request for one completion.
 
-    `replicate` tells completions of one prompt apart (not at temperature 0); `turn` counts them from 0.
+    `replicate` distinguishes completions of one prompt (not at temperature 0); `turn` counts them from 0.
     """
 
     prompt: str
@@ -50,93 +49,93 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The text of a completion. `whole`: it is given as it is, whatever the token limit."""
+    """The text of a completion. `whole`: the token limit does not cut it."""
 
     text: str
     whole: bool = False
     finish_reason: str = "stop"
 
 
-Mind = Callable[[Asked], Reply]
-"""What answers: `Reasoner.reply`, or the `reply` of a replay."""
+Respond = Callable[[CompletionRequest], Reply]
+"""What answers requests: the simulated model's `reply`, or the recorded model's."""
 
 
 @dataclass(frozen=True, slots=True)
-class Understood:
-    """A prompt with the question found in it."""
+class ParsedPrompt:
+    """A prompt with its question; `rationale` is the one that it gives."""
 
-    stage: Stage
-    task: str
+    kind: PromptKind
+    task: ProceduralTask[Any]
     problem: Problem[Any, Any]
     rationale: str
 
 
 @lru_cache(maxsize=8192)
-def understand(prompt: str) -> Understood | None:
-    """The prompt's stage and its last question; None where it holds none of a builtin task."""
+def parse_prompt(prompt: str) -> ParsedPrompt | None:
+    """The prompt's kind and its last question; None if it contains no question of a builtin task."""
     read = classify(prompt)
-    latest: tuple[str, Found] | None = None
-    for name, task in BUILTIN_TASKS.items():
+    latest: tuple[ProceduralTask[Any], FoundQuestion] | None = None
+    for task in BUILTIN_TASKS.values():
         found = task.find(read.body)
         if found and (latest is None or found.end > latest[1].end):
-            latest = name, found
+            latest = task, found
     if latest is None:
         return None
-    name, found = latest
-    rationale = given_rationale(read.body[found.end :]) if read.stage == "final" else ""
-    return Understood(read.stage, name, found.problem, rationale)
+    task, found = latest
+    rationale = given_rationale(read.body[found.end :]) if read.kind == "final" else ""
+    return ParsedPrompt(read.kind, task, found.problem, rationale)
 
 
-class Reasoner:
-    """Answers by reasoning, with `error_rate` slips a step (of practice-large, at temperature 0.7)."""
+class SimulatedModel:
+    """Answers by solving; `error_rate` is the share of steps that slip (practice-large at temperature 0.7)."""
 
     def __init__(self, seed: int, error_rate: float) -> None:
         self.seed = seed
         self.error_rate = error_rate
 
-    def reply(self, asked: Asked) -> Reply:
+    def reply(self, request: CompletionRequest) -> Reply:
         """A completion.
 
         Raises:
-            UnknownQuestion: no question of a builtin task is in the prompt.
+            UnknownQuestion: the prompt contains no question of a builtin task.
         """
-        understood = understand(asked.prompt)
-        if understood is None:
+        prompt = parse_prompt(request.prompt)
+        if prompt is None:
             raise UnknownQuestion
-        lead = "" if asked.chat else " "
-        order = random.Random(f"{self.seed}|{asked.model}|{asked.prompt}")
-        rng = order
-        if asked.temperature > 0:
+        lead = "" if request.chat else " "
+        preferences = random.Random(f"{self.seed}|{request.model}|{request.prompt}")
+        rng = preferences
+        if request.temperature > 0:
             rng = random.Random(
-                f"{self.seed}|{asked.model}|{asked.temperature}|{asked.replicate}|{asked.prompt}"
+                f"{self.seed}|{request.model}|{request.temperature}|{request.replicate}|{request.prompt}"
             )
-        teller = TELLERS[understood.task]
-        if understood.stage == "final":
-            answer = teller.read(understood.problem, understood.rationale)
+        renderer = prompt.task.renderer
+        if prompt.kind == "final":
+            answer = renderer.read_answer(prompt.problem, prompt.rationale)
             if answer is not None:
                 return Reply(f"{lead}{answer}.")
-        problem, rate = self._mood(understood.problem, asked, rng)
-        if understood.stage == "direct":
-            rate = min(1.0, rate * HASTE)
-        elif understood.stage == "hinted":
-            rate *= HINT
-        gone = walk(problem, rng, rate)
-        if understood.stage in ("final", "direct"):  # an empty rationale leads nowhere: a guess
-            return Reply(f"{lead}{gone.answer}.")
-        terse = asked.model == "practice-small"
-        rationale = teller.tell(gone, order, rng, asked.temperature, terse=terse)
-        if understood.stage in ("chat", "hinted"):
-            return Reply(f"{lead}{rationale}\nAnswer: {gone.answer}")
-        if understood.stage == "shots":
-            return Reply(f"{lead}{rationale} The answer is {gone.answer}.")
+        problem, rate = self._perceived(prompt.problem, request, rng)
+        if prompt.kind == "direct":
+            rate = min(1.0, rate * DIRECT_FACTOR)
+        elif prompt.kind == "hinted":
+            rate *= HINT_FACTOR
+        solved = trace(problem, rng, rate)
+        if prompt.kind in ("final", "direct"):  # "final": the rationale names no answer, so this is a guess
+            return Reply(f"{lead}{solved.answer}.")
+        terse = request.model == "practice-small"
+        rationale = renderer.render(solved, preferences, rng, request.temperature, terse=terse)
+        if prompt.kind in ("chat", "hinted"):
+            return Reply(f"{lead}{rationale}\nAnswer: {solved.answer}")
+        if prompt.kind == "shots":
+            return Reply(f"{lead}{rationale} The answer is {solved.answer}.")
         return Reply(f"{lead}{rationale}")
 
-    def _mood(
-        self, problem: Problem[Any, Any], asked: Asked, rng: random.Random
+    def _perceived(
+        self, problem: Problem[Any, Any], request: CompletionRequest, rng: random.Random
     ) -> tuple[Problem[Any, Any], float]:
-        """The problem as this model sees it, and its error rate: a little more at higher temperatures."""
-        rate = self.error_rate * (1 + 0.3 * (asked.temperature - 0.7))
-        if asked.model != "practice-small":
+        """The problem as this model perceives it, and its error rate, which grows with the temperature."""
+        rate = self.error_rate * (1 + 0.3 * (request.temperature - 0.7))
+        if request.model != "practice-small":
             return problem, min(1.0, rate)
         seen = tuple(move for move in problem.moves if rng.random() >= rate * 0.5)
         return replace(problem, moves=seen), min(0.9, rate * 2.5)  # type: ignore[type-var]

@@ -1,7 +1,7 @@
-"""The built-in teacher's tokens: what it counts, bills and cuts by.
+"""The built-in teacher's tokens, by which it counts, bills and cuts.
 
-A token is a piece of a word of up to six letters, up to three digits or one other character, each with the one
-blank before it, or a run of other white space. So a text is exactly its tokens joined.
+A token is a piece of a word of up to six letters, up to three digits or one other character, each with one leading space,
+or a run of other white space. The tokens of a text, joined, give the text.
 """
 
 from __future__ import annotations

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from engine.errors import ConfigError
+from engine.question import Exemplar
 from engine.strategies.base import Conversation, Finished, Settings, Strategy
-from engine.strategies.wording import PLAIN, Exemplar, Wording
+from engine.strategies.wording import PLAIN, Wording
 from engine.variants import discover
 
 STRATEGIES: dict[str, Strategy] = discover(
     __name__,
     Strategy,
-    helpers=("base", "exemplars", "first_formats", "replay", "templates", "wording"),
+    helpers=("base", "first_formats", "replay", "templates", "wording"),
 )
 """Every strategy by name."""
 

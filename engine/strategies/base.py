@@ -15,6 +15,7 @@ from typing import Protocol
 from engine.grading.format import Phrases
 from engine.grading.formats import FORMATS
 from engine.grading.options import options_of
+from engine.question import Question
 from engine.strategies.first_formats import identity_of_phrase
 from engine.strategies.templates import Template, fill
 from engine.strategies.wording import PLAIN, Wording
@@ -25,18 +26,6 @@ LAST_LETTER = "E"
 
 MOST_STOPS = 4
 """Stop strings that APIs accept at most; the plan's come first."""
-
-
-class Asked(Protocol):
-    """What a strategy reads of a question."""
-
-    @property
-    def text(self) -> str:
-        """Its text."""
-
-    @property
-    def answer(self) -> str:
-        """Its gold answer, which only a hinted strategy uses."""
 
 
 class SamplingParameters(Protocol):
@@ -118,7 +107,7 @@ class Strategy:
 
     name: str
     documentation: str
-    converse: Callable[[Asked, Settings], Turns]
+    converse: Callable[[Question, Settings], Turns]
     """The conversation about one question."""
 
     templates: Mapping[str, Template]
@@ -160,7 +149,7 @@ class Conversation:
 
     __slots__ = ("_turns", "finished", "request", "turn")
 
-    def __init__(self, strategy: Strategy, question: Asked, settings: Settings) -> None:
+    def __init__(self, strategy: Strategy, question: Question, settings: Settings) -> None:
         self.finished: Finished | None = None
         self.request: Request | None = None
         self.turn = 0  # answers received so far
@@ -172,7 +161,7 @@ class Conversation:
 
     @classmethod
     def resume(
-        cls, strategy: Strategy, question: Asked, settings: Settings, completions: Iterable[Completion]
+        cls, strategy: Strategy, question: Question, settings: Settings, completions: Iterable[Completion]
     ) -> Conversation:
         """A conversation after the answers that are already stored, in the order of their turns."""
         conversation = cls(strategy, question, settings)
@@ -201,7 +190,7 @@ def ask(text: str, settings: Settings, max_tokens: int, *stop: str) -> Request:
     return replace(request, stop=(*request.stop, *stop)[:MOST_STOPS]) if stop else request
 
 
-def trigger(question: Asked, settings: Settings, pick: Callable[[Phrases], str]) -> str:
+def trigger(question: Question, settings: Settings, pick: Callable[[Phrases], str]) -> str:
     """The phrase that draws the answer: the configured one, or the answer format's."""
     letters = list(options_of(question.text))
     phrase = settings.wording.trigger

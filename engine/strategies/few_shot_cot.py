@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 
-from engine.strategies.base import Asked, Finished, Settings, Strategy, Turns, ask, rationale_flags
+from engine.question import Question
+from engine.strategies.base import Finished, Settings, Strategy, Turns, ask, rationale_flags
 from engine.strategies.templates import Template, fill
 from engine.teachers.messages import Completion
 
@@ -21,7 +22,7 @@ NEXT = "\nQ:"
 _ANSWER = re.compile(r"(?i)\b(?:so |thus |therefore,? )?(?:the )?(?:final )?answer is:?[ \t]*")
 
 
-def _converse(question: Asked, settings: Settings) -> Turns:
+def _converse(question: Question, settings: Settings) -> Turns:
     """One turn: rationale and answer, in the examples' form."""
     form = settings.wording.exemplar or EXEMPLAR
     examples = BETWEEN.join(

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from engine.grading.formats import FORMATS
+from engine.question import Question
 from engine.strategies import zero_shot_cot_chat as chat
-from engine.strategies.base import Asked, Settings, Strategy, Turns, ask
+from engine.strategies.base import Settings, Strategy, Turns, ask
 from engine.strategies.templates import Template, fill
 
 HINTED = "hinted"
@@ -20,7 +21,7 @@ PROMPT = (
 )
 
 
-def _converse(question: Asked, settings: Settings) -> Turns:
+def _converse(question: Question, settings: Settings) -> Turns:
     """One turn: a rationale that leads to the gold answer, if the teacher finds one."""
     prompt = fill(
         settings.wording.prompt or PROMPT,

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.errors import CoterieError
+from engine.question import Question
 from engine.strategies import Conversation, Settings, Wording, strategy
-from engine.tasks.question import Question
 from engine.teachers.decode import decode_json
 from engine.teachers.dialects import dialect, read_stored
 from engine.teachers.failures import MalformedAnswer

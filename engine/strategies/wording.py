@@ -10,14 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Exemplar:
-    """A worked example: question, rationale, answer."""
-
-    question: str
-    rationale: str
-    answer: str
+from engine.question import Exemplar
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,7 +6,8 @@ Source: Kojima et al. (2022), appendix: the phrase that draws the answer follows
 from __future__ import annotations
 
 from engine.grading.format import Phrases
-from engine.strategies.base import Asked, Finished, Settings, Strategy, Turns, ask, trigger
+from engine.question import Question
+from engine.strategies.base import Finished, Settings, Strategy, Turns, ask, trigger
 from engine.strategies.templates import Template, fill
 
 PROMPT = "Q: {question}\nA: {trigger}"
@@ -16,7 +17,7 @@ def _phrase(phrases: Phrases) -> str:
     return phrases.direct
 
 
-def _converse(question: Asked, settings: Settings) -> Turns:
+def _converse(question: Question, settings: Settings) -> Turns:
     """One turn: the answer, of at most `answer_max_tokens`."""
     phrase = trigger(question, settings, _phrase)
     prompt = fill(settings.wording.prompt or PROMPT, question=question.text, trigger=phrase)

@@ -8,8 +8,8 @@ withheld, the sample ends there and nothing more is paid.
 from __future__ import annotations
 
 from engine.grading.format import Phrases
+from engine.question import Question
 from engine.strategies.base import (
-    Asked,
     Finished,
     Settings,
     Strategy,
@@ -28,7 +28,7 @@ def _phrase(phrases: Phrases) -> str:
     return phrases.after_rationale
 
 
-def _converse(question: Asked, settings: Settings) -> Turns:
+def _converse(question: Question, settings: Settings) -> Turns:
     """Two turns: rationale, then answer."""
     prompt = fill(settings.wording.prompt or PROMPT, question=question.text)
     first = yield ask(prompt, settings, settings.max_tokens)

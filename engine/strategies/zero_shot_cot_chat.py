@@ -11,7 +11,8 @@ import re
 
 from engine.grading.format import Phrases
 from engine.grading.formats import FORMATS
-from engine.strategies.base import Asked, Finished, Settings, Strategy, Turns, ask, rationale_flags
+from engine.question import Question
+from engine.strategies.base import Finished, Settings, Strategy, Turns, ask, rationale_flags
 from engine.strategies.templates import Template, fill
 from engine.teachers.messages import Completion
 
@@ -25,7 +26,7 @@ def phrase(phrases: Phrases) -> str:
     return phrases.described
 
 
-def _converse(question: Asked, settings: Settings) -> Turns:
+def _converse(question: Question, settings: Settings) -> Turns:
     """One turn: rationale and answer."""
     what = phrase(FORMATS[settings.answer_format].phrases)
     prompt = fill(settings.wording.prompt or PROMPT, question=question.text, what=what)

@@ -1,8 +1,8 @@
-"""Rows of a data set in the hub's layouts: from the hub, or from a local folder (`hf:./folder`).
+"""Reads rows of a data set from the Hugging Face hub, or from a local folder in the hub's layouts (`hf:./folder`).
 
-The `datasets` library reads them; it is imported only here and only then. Nothing of a data set is executed: no
-remote code, no loading scripts. Cache, mirror, token and offline mode are the library's own environment
-(`HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_OFFLINE`). Knows no questions.
+The `datasets` library reads them; it is imported here, when a data set is opened. No code of a data set is executed: no
+remote code, no loading scripts. Cache, mirror, token and offline mode are the library's own environment variables
+(`HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_OFFLINE`).
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.config.faults import quoted
 from engine.config.tasks import FieldsConfig
 from engine.errors import ConfigError, TaskDataError
-from engine.tasks.files import Row
-from engine.tasks.known import KNOWN, WITHOUT_HOME, Known, by_columns, by_name
-from engine.tasks.mapping import columns_of, needed_columns
-from engine.tasks.question import Split
+from engine.question import Split
+from engine.tasks.columns import columns_of, needed_columns
+from engine.tasks.known_datasets import KNOWN_DATASETS, KnownDataset, by_name, recognised
+from engine.tasks.row_files import Row
 
 BY_NAME: dict[str, Split] = {
     "train": "train",
@@ -32,8 +33,8 @@ BY_NAME: dict[str, Split] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One split of a data set: what it is called, which of ours it is (None: to be dealt), and its rows, from 1."""
+class DatasetSplit:
+    """One split of a data set: its name, which of our splits it is (None: to be assigned), and its rows from 1."""
 
     label: str
     split: Split | None
@@ -42,11 +43,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class HubData:
-    """A data set that was opened, with the mapping that reads it."""
+    """An open data set, with the mapping that reads it."""
 
-    parts: tuple[Part, ...]
+    splits: tuple[DatasetSplit, ...]
     fields: FieldsConfig
-    known: Known | None
+    known: KnownDataset | None
     notes: tuple[str, ...]
 
 
@@ -63,15 +64,15 @@ def open_hub(
 
     Args:
         where: the key in the configuration, `tasks.NAME`.
-        source: what follows `hf:`: `DATASET[:CONFIG]`.
+        source: `DATASET[:CONFIG]`, which follows `hf:`.
         folder: where relative paths start.
-        revision: of the hub; None for the newest.
+        revision: a revision of the hub; None for the newest.
         splits: the data set's splits to ours; empty: by their names.
-        fields: the mapping of the configuration, if any.
+        fields: the mapping in the configuration, if any.
 
     Raises:
         ConfigError: the library is not installed, or a name is wrong.
-        TaskDataError: the data set cannot be read, or its columns are not known.
+        TaskDataError: the data set cannot be read, or its columns are unknown.
     """
     dataset, colon, config = source.partition(":")
     local = dataset.startswith((".", "/", "~"))
@@ -79,31 +80,31 @@ def open_hub(
     if local:
         path = str((folder / Path(dataset).expanduser()).resolve())
         if not Path(path).is_dir():
-            raise TaskDataError(f"{where}.source: there is no folder {path}")
+            raise TaskDataError(f"{where}.source: no such folder: {path}")
         if revision is not None:
             raise ConfigError(f"{where}.revision: a local folder has no revision")
     else:
-        path = _home(where, dataset, known)
+        path = _hub_name(where, dataset, known)
     _require(where)
     loaded = _load(where, source, path, config if colon else known.config if known else None, revision)
     first = next(iter(loaded.values()))
     if known is None and fields is None:
-        known = _recognised(first)
+        known = recognised(first.column_names, first[0] if len(first) else {})
     chosen = fields or (known.fields if known else FieldsConfig())
     missing = [
         name for name in needed_columns(chosen, named=fields is not None) if name not in first.column_names
     ]
     if missing:
         raise TaskDataError(
-            f"{where}.source: {source!r} has no column {missing[0]!r} (there are: {', '.join(first.column_names)});"
-            f" say in [{where}.fields] which columns hold question and answer"
+            f"{where}.source: {quoted(source)} has no column {quoted(missing[0])} (columns: {', '.join(first.column_names)});"
+            f" name the columns of question and answer in [{where}.fields]"
         )
     usual = dict(known.splits) if known and by_name(dataset) is known else {}
     notes = []
     if not local and revision is None:
-        notes.append(f"the newest {dataset} of the hub; `revision` pins it")
+        notes.append(f"{dataset}: the newest revision of the hub was read; `revision` pins one")
     return HubData(
-        parts=tuple(_parts(where, dataset, loaded, splits or usual, chosen)),
+        splits=tuple(_splits(where, dataset, loaded, splits or usual, chosen)),
         fields=chosen,
         known=known,
         notes=tuple(notes),
@@ -113,62 +114,55 @@ def open_hub(
 def _require(where: str) -> None:
     if importlib.util.find_spec("datasets") is None:
         raise ConfigError(
-            f"{where}.source: hf: sources are read by the `datasets` library, which is not installed:"
+            f"{where}.source: `hf:` sources need the `datasets` library, which is not installed. Install it with"
             " .venv/bin/pip install -c constraints.txt '.[data]'"
         )
 
 
-def _home(where: str, dataset: str, known: Known | None) -> str:
-    if dataset in WITHOUT_HOME:
+def _hub_name(where: str, dataset: str, known: KnownDataset | None) -> str:
+    if known is not None and not known.on_hub:
+        columns = ", ".join(needed_columns(known.fields))
         raise ConfigError(
-            f"{where}.source: {dataset} is published as a file, not on the hub: put it into a folder and give"
-            f' `source = "hf:./FOLDER"`; its columns (sQuestion, lSolutions) are known'
+            f"{where}.source: {dataset} is published as a file, not on the hub. Put the file into a folder and set"
+            f' `source = "hf:./FOLDER"`; its columns ({columns}) are recognised'
         )
     if known is not None:
         return known.names[0]
     if "/" not in dataset:
-        named = ", ".join(name for name in KNOWN if name not in WITHOUT_HOME)
+        names = ", ".join(name for name, each in KNOWN_DATASETS.items() if each.on_hub)
         raise ConfigError(
-            f"{where}.source: {dataset!r} is no name of the hub (OWNER/NAME), no folder (./FOLDER) and none of the"
-            f" known ones: {named}"
+            f"{where}.source: unknown data set {quoted(dataset)}; expected a name on the hub (OWNER/NAME), a folder (./FOLDER) or"
+            f" one of {names}"
         )
     return dataset
 
 
-def _recognised(table: Any) -> Known | None:
-    """The known data set that a copy under another name is, by its columns (GSM8K: by its answers' last line)."""
-    if not {"question", "answer"} <= set(table.column_names):
-        return by_columns(table.column_names)
-    like_gsm8k = len(table) > 0 and "\n#### " in str(table[0]["answer"])
-    return KNOWN["gsm8k"] if like_gsm8k else None
-
-
 def _load(where: str, source: str, path: str, config: str | None, revision: str | None) -> dict[str, Any]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the library and what it imports; faults are raised
+        warnings.simplefilter("ignore")  # of the library and its imports; errors are raised
         import datasets
 
         datasets.disable_progress_bars()
         try:
             return dict(datasets.load_dataset(path, config, revision=revision))
-        except Exception as error:  # whatever the library and its file formats raise: the data cannot be read
-            said = " ".join(str(error).split()) or type(error).__name__
-            raise TaskDataError(f"{where}.source: {source!r} cannot be read: {said[:400]}") from error
+        except Exception as error:  # the library and its file formats raise many types; all mean that the data cannot be read
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise TaskDataError(f"{where}.source: {quoted(source)} cannot be read: {reason[:400]}") from error
 
 
-def _parts(
+def _splits(
     where: str, dataset: str, loaded: dict[str, Any], splits: Mapping[str, Split], fields: FieldsConfig
-) -> Iterator[Part]:
+) -> Iterator[DatasetSplit]:
     unknown = [name for name in splits if name not in loaded]
     if unknown:
         raise ConfigError(
-            f"{where}.splits.{unknown[0]}: {dataset} has no such split (there are: {', '.join(loaded)})"
+            f"{where}.splits.{unknown[0]}: {dataset} has no such split (splits: {', '.join(loaded)})"
         )
     if not splits and len(loaded) > 1:
         splits = {name: BY_NAME[name] for name in loaded if name in BY_NAME}
         if not splits:
             raise ConfigError(
-                f"{where}.splits: the splits of {dataset} are called {', '.join(loaded)}; say which are ours, such as"
+                f"{where}.splits: required, because the splits of {dataset} are called {', '.join(loaded)}; for example"
                 f' `splits = {{ {next(iter(loaded))} = "train" }}`'
             )
     wanted = columns_of(fields)
@@ -176,4 +170,4 @@ def _parts(
         if splits and name not in splits:
             continue
         own = table.select_columns([column for column in table.column_names if column in wanted])
-        yield Part(f"hf:{dataset} {name}", splits.get(name), enumerate(iter(own), start=1))
+        yield DatasetSplit(f"hf:{dataset} {name}", splits.get(name), enumerate(iter(own), start=1))

@@ -1,8 +1,8 @@
-"""What is left of a question without its names and numbers: questions of one template differ in those alone.
+"""Question templates: questions of one template differ only in names and numbers.
 
-After Ho et al. (2023), who deal by templates to see what is learned beyond them. Replaced are numbers (in digits
-and in words), dates' months and days, what stands in quotes, names, and the pronouns that go with a name; choices
-are left out. A capitalised word is a name where no question of the task has it in lower case.
+Ho et al. (2023) split by template to see what a student learns beyond templates. Numbers (digits and words), months and
+weekdays, quotations, names and their pronouns are replaced by marks; choices are dropped. A capitalised word is a name if no
+question of the task has it in lower case.
 """
 
 from __future__ import annotations

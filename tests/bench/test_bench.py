@@ -24,7 +24,7 @@ def test_an_unknown_bench_is_refused(capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit) as caught:
         main(["smapling"])
     assert caught.value.code == 2
-    assert "there are: sampling" in capsys.readouterr().err
+    assert "expected one of: sampling" in capsys.readouterr().err
 
 
 def well_formed(text: str) -> list[str]:

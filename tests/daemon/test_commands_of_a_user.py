@@ -13,13 +13,13 @@ CASES = [
     (["nonsense"], 2, "invalid choice: 'nonsense'"),
     (["run", "-c", "nope.toml"], 2, "nope.toml: no such file"),
     (["run", "-c", "typo.toml"], 2, 'typo.toml:2: daemon.budgetusd: unknown key; did you mean "budget_usd"?'),
-    (["run", "-c", "task.toml"], 2, "did you mean 'coin_flip'?"),
-    (["run", "-c", "hub.toml"], 2, "there is no folder"),
+    (["run", "-c", "task.toml"], 2, 'did you mean "coin_flip"?'),
+    (["run", "-c", "hub.toml"], 2, "no such folder"),
     (["run", "-c", "key.toml"], 2, "NO_SUCH_KEY is not set"),
     (
         ["run", "-c", "format.toml"],
         2,
-        "tasks.sums.answer: builtin:coin_flip is answered by yes_no (got 'math')",
+        'tasks.sums.answer: expected yes_no for builtin:coin_flip (got "math")',
     ),
     (
         ["run", "-c", "dialect.toml"],
@@ -33,7 +33,7 @@ CASES = [
     (["regrade", "--examples", "-1"], 2, "is not a whole number"),
     (["experiment"], 2, "no state database yet"),
     (["grade", "nope.jsonl"], 2, "nope.jsonl: cannot be read"),
-    (["grade", "bad.jsonl"], 2, "bad.jsonl:1: 'completion' is missing"),
+    (["grade", "bad.jsonl"], 2, "bad.jsonl:1: completion: required"),
     (["export", "samples", "--format", "parquet"], 2, "parquet needs a file"),
     (["export", "predictions", "--format", "openai-chat"], 2, "use it with samples or dataset"),
     (["export", "predictions", "--format", "think"], 2, "use it with samples or dataset"),
@@ -100,7 +100,7 @@ def test_grade_prints_a_verdict_for_each_row(tmp_path: Path) -> None:
     ]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     plain = coterie(tmp_path, "grade", "rows.jsonl")
-    assert plain.returncode == 1 and "1 row(s) disagree" in plain.stderr
+    assert plain.returncode == 1 and "1 verdict differs" in plain.stderr
     assert "\x1b" not in plain.stdout and len(plain.stdout.splitlines()) == 4
     told = [
         json.loads(line) for line in coterie(tmp_path, "grade", "rows.jsonl", "--json").stdout.splitlines()

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from engine.tasks.question import text_hash
+from engine.question import text_hash
 from tests.daemon.site import configure, coterie, count, query, run_to_end, teacher
 
 CONFIG = """
@@ -76,7 +76,10 @@ def test_multiarith_from_recorded_completions_to_a_student(tmp_path: Path, recor
 
     samples = [json.loads(line) for line in coterie(tmp_path, "export", "samples").stdout.splitlines()]
     # The data repeats 14 questions (3 of them across train and test); each is read once, and said.
-    assert "train: 8 rows repeat a question" in output and "3 test questions also stand in train" in output
+    assert (
+        "train: 8 repeated questions dropped" in output
+        and "train: 3 questions dropped, also in test" in output
+    )
     assert len(samples) + count(tmp_path, "question", "split = 'dev'") == len(questions) - 14
     for sample in samples:
         recordings = said[text_hash(sample["question"])]

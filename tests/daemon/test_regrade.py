@@ -34,14 +34,14 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 def test_it_shows_what_changes_and_changes_it_when_told_to(folder: Path) -> None:
     shown = coterie(folder, "regrade", "--examples", "1")
     assert shown.returncode == 0, shown.stderr
-    assert f"3 by careful:0; now {GRADER_VERSIONS['careful']}" in shown.stdout
+    assert f"3 by careful:0; graded again by {GRADER_VERSIONS['careful']}" in shown.stdout
     row = next(line for line in shown.stdout.splitlines() if line.startswith("| t "))
     assert [cell.strip() for cell in row.split("|")[1:-1]] == ["t", "3", "0", "1", "1", "1"]
     assert shown.stdout.count("sample ") == 1 and "before maybe" in shown.stdout
-    assert "nothing was changed" in shown.stdout
+    assert "dry run: 2 verdicts would change; --apply stores them" in shown.stdout
     assert query(folder, "SELECT verdict FROM sample ORDER BY id") == [(1,), (0,), (1,)]
 
-    assert "stored: 2 verdicts are others" in coterie(folder, "regrade", "--apply").stdout
+    assert "stored: 2 verdicts changed" in coterie(folder, "regrade", "--apply").stdout
     assert query(folder, "SELECT verdict FROM sample ORDER BY id") == [(1,), (1,), (0,)]
     assert query(folder, "SELECT accepted, rejected FROM plan") == [(2, 1)]
     graders = query(folder, "SELECT grader, count(*) FROM grade GROUP BY grader ORDER BY grader")
@@ -61,4 +61,4 @@ def test_it_writes_nothing_while_a_daemon_holds_the_database(folder: Path) -> No
 
 def test_a_task_that_is_not_there_is_refused(folder: Path) -> None:
     done = coterie(folder, "regrade", "--task", "u")
-    assert done.returncode == 2 and "there is no task 'u' (there are: t)" in done.stderr
+    assert done.returncode == 2 and "--task: unknown task 'u' (tasks: t)" in done.stderr

@@ -25,7 +25,7 @@ from tests.daemon.site import (
     teacher,
     wait_until,
 )
-from tests.faults.fault_server import Behaviour, body, says, school
+from tests.faults.fault_server import Behaviour, body, fault_server, says
 
 
 def events(folder: Path, kind: str) -> list[str]:
@@ -186,7 +186,7 @@ def test_other_prices_headers_and_address_hold_from_the_next_request_on(tmp_path
         '[tasks.sums]\nsource = "sums.jsonl"\nanswer = "number"\ndev = 0\n'
         '[[plans]]\nname = "one"\nstrategy = "zero-shot-cot-chat"\nrationales = 1\n'
     )
-    with school() as served:
+    with fault_server() as served:
         served.does = {"old": noted("old"), "new": noted("new")}
         first = text.format(url=f"{served.url}/old/v1", price=10.0, team="red")
         (tmp_path / "config.toml").write_text(first)

@@ -205,7 +205,7 @@ def test_check_says_what_overlaps_and_that_examples_are_missing(tmp_path: Path) 
     _write(tmp_path, "http://127.0.0.1:9/v1")
     said = coterie(tmp_path, "check")
     assert said.returncode == 0, said.stderr
-    assert "task file: " in said.stdout and "70/30 by 2 templates" in said.stdout
+    assert "task file: " in said.stdout and "split by template: 2 templates" in said.stdout
     text = (tmp_path / "config.toml").read_text()
     (tmp_path / "config.toml").write_text(text.replace('exemplars = "{task}.shots.jsonl"', ""))
     said = coterie(tmp_path, "check")

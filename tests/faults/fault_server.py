@@ -1,7 +1,7 @@
-"""A teacher server on loopback that does to a request whatever a test says, and remembers every request.
+"""A fault server: a teacher on loopback that answers each request as the test says, and records every request.
 
-It runs on an event loop and a thread of its own, so the real daemon, a process, can be faced with it while
-the test looks on. One server is many teachers: the first part of the path says which, `URL/NAME/v1`.
+It runs on an event loop in a thread of its own, so a test can watch a real daemon process talk to it. One server is several
+teachers: the first part of the path names one, `URL/NAME/v1`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ANSWER = "2 and 2 make 4.\nAnswer: 4"
 
 @dataclass(frozen=True)
 class Asked:
-    """One request as it arrived: to whom, when, with what key, and the how-manieth of its teacher (from 1)."""
+    """One request as it arrived; `number` counts the requests of its teacher from 1."""
 
     teacher: str
     at: float
@@ -37,7 +37,7 @@ Behaviour = Callable[[web.Request, Asked], Awaitable[web.StreamResponse]]
 
 
 def body(text: str = ANSWER, finish: str = "stop", **more: Any) -> dict[str, Any]:
-    """A whole answer of OpenAI's form."""
+    """A complete answer in OpenAI's form."""
     message = {"role": "assistant", "content": text, **more.pop("message", {})}
     return {
         "id": "x",
@@ -50,7 +50,7 @@ def body(text: str = ANSWER, finish: str = "stop", **more: Any) -> dict[str, Any
 def says(
     raw: bytes | dict[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Behaviour:
-    """Answers everything with these bytes."""
+    """Answers every request with these bytes."""
     content = raw if isinstance(raw, bytes) else json.dumps(raw).encode()
 
     async def answer(request: web.Request, asked: Asked) -> web.StreamResponse:
@@ -60,13 +60,13 @@ def says(
 
 
 def refuses(status: int, message: str, code: str = "", **headers: str) -> Behaviour:
-    """An error of OpenAI's form; names of headers are written with underscores."""
+    """An error in OpenAI's form; header names are written with underscores."""
     error = {"error": {"message": message, "code": code or None}}
     return says(error, status, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
 def first(times: int, fault: Behaviour, then: Behaviour | None = None) -> Behaviour:
-    """A fault for the first requests, then what is right."""
+    """A fault for the first requests, then correct answers (or `then`)."""
 
     async def answer(request: web.Request, asked: Asked) -> web.StreamResponse:
         return await (fault if asked.number <= times else then or GOOD)(request, asked)
@@ -75,7 +75,7 @@ def first(times: int, fault: Behaviour, then: Behaviour | None = None) -> Behavi
 
 
 def on(word: str, fault: Behaviour) -> Behaviour:
-    """A fault for every question with a word in it, the others are answered."""
+    """A fault for every question that contains a word; the others are answered."""
 
     async def answer(request: web.Request, asked: Asked) -> web.StreamResponse:
         return await (fault if word in asked.question else GOOD)(request, asked)
@@ -87,30 +87,30 @@ GOOD = says(body())
 
 
 def cut(request: web.Request) -> web.StreamResponse:
-    """The connection is reset."""
+    """Resets the connection."""
     assert isinstance(request.transport, asyncio.Transport)
     request.transport.abort()
     return web.Response()
 
 
 @dataclass
-class School:
-    """The server, its teachers' behaviours (changed at any time) and what reached it."""
+class FaultServer:
+    """The server, its teachers' behaviours (a test may change them at any time), and the requests it received."""
 
     url: str = ""
     does: dict[str, Behaviour] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
     answered: dict[str, bytes] = field(default_factory=dict)
-    """Bodies that were sent whole with status 200, by request id."""
+    """Bodies sent completely with status 200, by request id."""
     over: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the server ends: what hangs lets go."""
+    """Set when the server ends, so that hanging handlers return."""
 
     def of(self, teacher: str) -> list[Asked]:
         """Requests of one teacher, in order."""
         return [asked for asked in list(self.asked) if asked.teacher == teacher]
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Any request."""
+        """Handles any request."""
         teacher = request.path.split("/")[1]
         text = (await request.read()).decode()
         asked = Asked(
@@ -129,29 +129,29 @@ class School:
 
 
 @contextmanager
-def school(context: ssl.SSLContext | None = None) -> Iterator[School]:
-    """A server for a while; with TLS where a context is given."""
+def fault_server(context: ssl.SSLContext | None = None) -> Iterator[FaultServer]:
+    """Runs a server; with TLS if a context is given."""
     started = threading.Event()
-    served = School()
+    server = FaultServer()
     loop = asyncio.new_event_loop()
 
     async def serve() -> None:
         app = web.Application()
-        app.router.add_route("*", "/{path:.*}", served.handle)
+        app.router.add_route("*", "/{path:.*}", server.handle)
         runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
-        served.url = f"http{'s' if context else ''}://127.0.0.1:{runner.addresses[0][1]}"
+        server.url = f"http{'s' if context else ''}://127.0.0.1:{runner.addresses[0][1]}"
         started.set()
-        await served.over.wait()
+        await server.over.wait()
         await runner.cleanup()
 
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), name="school")
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), name="fault server")
     thread.start()
     try:
         assert started.wait(10)
-        yield served
+        yield server
     finally:
-        loop.call_soon_threadsafe(served.over.set)
+        loop.call_soon_threadsafe(server.over.set)
         thread.join(10)
         loop.close()

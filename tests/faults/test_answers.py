@@ -1,6 +1,6 @@
 """One daemon and thirty teachers, each with a fault of its own: what a person sees of each, and what holds.
 
-All teachers are one server (`school.py`); each has a plan of its own over the same four questions, one
+All teachers are one server (`fault_server.py`); each has a plan of its own over the same four questions, one
 request at a time. Three of the questions are answered in any case, so each fault also shows whether others
 are held up by it.
 """
@@ -28,14 +28,14 @@ from tests.faults.fault_server import (
     GOOD,
     Asked,
     Behaviour,
-    School,
+    FaultServer,
     body,
     cut,
+    fault_server,
     first,
     on,
     refuses,
     says,
-    school,
 )
 
 KEY = "sk-canary-0123456789abcdef"
@@ -208,9 +208,9 @@ class Night:
     """What was left when everything had come to its end."""
 
     folder: Path
-    asked: School
-    elsewhere: School
-    secure: School
+    asked: FaultServer
+    elsewhere: FaultServer
+    secure: FaultServer
     status: dict[str, Any]
     screen: str
     peak_mb: float
@@ -262,7 +262,7 @@ def peak_mb(running: Daemon) -> float:
 def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
     folder = tmp_path_factory.mktemp("answers")
     context = self_signed(folder)
-    with school() as asked, school() as elsewhere, school(context) as secure:
+    with fault_server() as asked, fault_server() as elsewhere, fault_server(context) as secure:
         asked.does = {name: case.does for name, case in CASES.items()}
         asked.does["redirect"] = says(b"", 307, {"Location": f"{elsewhere.url}/taken/v1/chat/completions"})
         urls = {name: f"{asked.url}/{name}/v1" for name in (*CASES, "redirect")}

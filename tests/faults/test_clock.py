@@ -48,8 +48,8 @@ def beats(folder: Path, seconds: int) -> bool:
 
 
 def test_a_clock_that_jumps_by_a_day_changes_no_pace_no_wait_and_no_account(tmp_path: Path) -> None:
-    with teacher(tmp_path, "--latency-ms", "30") as school:
-        configure(tmp_path, school.url, train=90, teacher="requests_per_minute = 6000\nconcurrency = 16")
+    with teacher(tmp_path, "--latency-ms", "30") as server:
+        configure(tmp_path, server.url, train=90, teacher="requests_per_minute = 6000\nconcurrency = 16")
         jump(tmp_path, 0)
         with (tmp_path / "output.txt").open("wb") as output:
             argv = command("run", "--no-tui")
@@ -67,7 +67,7 @@ def test_a_clock_that_jumps_by_a_day_changes_no_pace_no_wait_and_no_account(tmp_
             finally:
                 process.kill()
                 process.wait()
-        ledger = school.ledger()
+        ledger = server.ledger()
         assert check_promise(tmp_path, ledger)["unknown"] == 0
     starts = sorted(entry["received_at"] for entry in ledger)
     most = max(sum(at <= each < at + 1000 for each in starts) for at in starts)

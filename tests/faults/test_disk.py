@@ -61,11 +61,11 @@ def test_an_input_output_error_at_any_call_loses_and_doubles_nothing(shim: Path,
 
 def test_a_daemon_on_a_disk_that_fails_now_and_then_ends_its_work(shim: Path, tmp_path: Path) -> None:
     fails = {"LD_PRELOAD": str(shim), "COTERIE_SHIM": "0:120:1,1:15:1"}
-    with teacher(tmp_path, "--latency-ms", "5") as school:
-        configure(tmp_path, school.url, train=30, teacher="concurrency = 8")
+    with teacher(tmp_path, "--latency-ms", "5") as server:
+        configure(tmp_path, server.url, train=30, teacher="concurrency = 8")
         code, output = run_to_end(tmp_path, env=fails)
         assert code == 0, output
-        assert check_promise(tmp_path, school.ledger()) == {"billed": 132, "stored": 132, "unknown": 0}
+        assert check_promise(tmp_path, server.ledger()) == {"billed": 132, "stored": 132, "unknown": 0}
     assert "state.db: disk I/O error; waiting, nothing received is lost" in output
     assert "state.db is writable again" in output
 
@@ -107,8 +107,8 @@ def test_a_torn_log_opens_as_what_was_once_committed(tmp_path: Path) -> None:
 
 def test_a_daemon_goes_on_with_a_torn_log(tmp_path: Path) -> None:
     """As after a power cut with a disk that lied: the newest commits are gone, what is left is consistent."""
-    with teacher(tmp_path, "--latency-ms", "10") as school:
-        configure(tmp_path, school.url, train=40, teacher="concurrency = 8")
+    with teacher(tmp_path, "--latency-ms", "10") as server:
+        configure(tmp_path, server.url, train=40, teacher="concurrency = 8")
         with daemon(tmp_path) as running:
             wait_until("it samples", lambda: count(tmp_path, "sample", "state = 'stored'") > 30)
             running.kill()

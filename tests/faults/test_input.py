@@ -1,4 +1,4 @@
-"""Names and files that a person, or an attacker, may give."""
+"""Names and files from a user or an attacker."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_line_of_a_gigabyte_is_refused_before_it_is_read(tmp_path: Path) -> No
         check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (512 * 1024**2,) * 2),
     )
-    assert ran.returncode == 2 and "long.jsonl:2: longer than 8 MB" in ran.stderr, ran.stderr
+    assert ran.returncode == 2 and "long.jsonl:2: line longer than 8 MB" in ran.stderr, ran.stderr
 
 
 def test_a_key_that_others_can_read_is_refused_at_the_start(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import zlib
 from pathlib import Path
 
 from tests.daemon.site import ENV, ROOT, coterie, count, daemon, query, wait_until
-from tests.faults.fault_server import Asked, body, refuses, says, school
+from tests.faults.fault_server import Asked, body, fault_server, refuses, says
 
 KEYS = {"a": "sk-canary-environment-1", "b": "sk-canary-variables-2", "c": "sk-canary-file-3"}
 QUESTIONS = 8
@@ -56,7 +56,7 @@ async def echoes(request, asked: Asked):  # type: ignore[no-untyped-def]
 
 
 def outputs(folder: Path) -> dict[str, str]:
-    """All that a person or a program can be shown."""
+    """Everything that a user or a program can see."""
     commands = [
         ["status"],
         ["status", "--json"],
@@ -80,7 +80,7 @@ def outputs(folder: Path) -> dict[str, str]:
 
 
 def test_a_student_that_comes_by_sighup_is_trained_and_nothing_holds_a_key(tmp_path: Path) -> None:
-    with school() as served:
+    with fault_server() as served:
         served.does = dict.fromkeys(KEYS, echoes)
         configure(tmp_path, served.url)
         with daemon(tmp_path, env={"A_KEY": KEYS["a"], "SOME_TOKEN": KEYS["a"]}) as running:

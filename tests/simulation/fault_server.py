@@ -52,8 +52,8 @@ _MALFORMED = (b"", b"<html>busy</html>", b'{"choices": []}', b"null", b'{"choice
 
 
 @dataclass(frozen=True)
-class Weather:
-    """For a while, some share of the requests meets a fault."""
+class FaultPeriod:
+    """A period in which a share of the requests gets a fault."""
 
     start: float
     end: float
@@ -62,22 +62,22 @@ class Weather:
 
 
 @dataclass
-class Habits:
-    """What a teacher is like."""
+class Behaviour:
+    """How a teacher behaves."""
 
     requests_per_minute: int | None
     concurrency: int | None
-    tells: str  # how a refusal says when to come back: "", "seconds", "ms", "date", "headers"
+    tells: str  # how a refusal says when to retry: "", "seconds", "ms", "date", "headers"
     latency_s: float
     token_ratio: float  # billed prompt tokens to estimated ones
-    right: float  # share of right answers
+    correct: float  # share of correct answers
     no_usage: float  # share of answers without usage
-    weather: list[Weather]
+    fault_periods: list[FaultPeriod]
 
 
 @dataclass
 class Entry:
-    """One request as the teacher saw it."""
+    """One request as the teacher recorded it."""
 
     at: float
     boot: int
@@ -93,11 +93,11 @@ class Entry:
 
 @dataclass
 class FaultServer:
-    """One teacher; `send` is what `TeacherClient.send` is."""
+    """One teacher; `send` replaces `TeacherClient.send`."""
 
     name: str
     config: TeacherConfig
-    habits: Habits
+    behaviour: Behaviour
     rng: random.Random
     now: Callable[[], float]
     boot: Callable[[], int]
@@ -142,30 +142,30 @@ class FaultServer:
 
     def _fate(self, place: tuple[int, str]) -> tuple[str, CIMultiDict[str]]:
         """What becomes of a request that arrives now, and the answer's headers."""
-        now, habits = self.now(), self.habits
+        now, behaviour = self.now(), self.behaviour
         headers: CIMultiDict[str] = CIMultiDict()
-        for weather in habits.weather:
-            if weather.start <= now < weather.end and self.rng.random() < weather.share:
-                if weather.fault in ("429-told", "503-told"):
+        for fault_periods in behaviour.fault_periods:
+            if fault_periods.start <= now < fault_periods.end and self.rng.random() < fault_periods.share:
+                if fault_periods.fault in ("429-told", "503-told"):
                     headers["retry-after"] = str(self.rng.choice((1, 2, 5, 20)))
-                return weather.fault, headers
+                return fault_periods.fault, headers
         window = self._windows.setdefault(place[1], deque())
         while window and window[0] <= now - WINDOW_S:
             window.popleft()
-        limit = habits.requests_per_minute
+        limit = behaviour.requests_per_minute
         if limit is not None and len(window) >= limit:
             self._tell(headers, window[0] + WINDOW_S - now)
             return "limit", headers
-        if habits.concurrency is not None and self._in_flight.get(place, 0) >= habits.concurrency:
+        if behaviour.concurrency is not None and self._in_flight.get(place, 0) >= behaviour.concurrency:
             return "limit", headers
         window.append(now)
-        if limit is not None and habits.tells == "headers":
+        if limit is not None and behaviour.tells == "headers":
             headers["x-ratelimit-limit-requests"] = str(limit)
             headers["x-ratelimit-remaining-requests"] = str(limit - len(window))
         return "ok", headers
 
     def _tell(self, headers: CIMultiDict[str], wait: float) -> None:
-        match self.habits.tells:
+        match self.behaviour.tells:
             case "seconds":
                 headers["retry-after"] = str(math.ceil(wait))
             case "ms":
@@ -173,7 +173,7 @@ class FaultServer:
             case "date":
                 headers["retry-after"] = formatdate(WALL + self.now() + wait + 1, usegmt=True)
             case "headers":
-                headers["x-ratelimit-limit-requests"] = str(self.habits.requests_per_minute)
+                headers["x-ratelimit-limit-requests"] = str(self.behaviour.requests_per_minute)
                 headers["x-ratelimit-remaining-requests"] = "0"
                 headers["x-ratelimit-reset-requests"] = f"{wait:.3f}s"
 
@@ -183,7 +183,7 @@ class FaultServer:
         if fault == "timeout":
             return self.config.timeout_seconds
         if fault in ("ok", "malformed", "reset-after", "truncate"):
-            return self.habits.latency_s * self.rng.uniform(0.3, 3)
+            return self.behaviour.latency_s * self.rng.uniform(0.3, 3)
         return self.rng.uniform(0.001, 0.1)
 
     def _body(self, request: Request) -> tuple[bytes, int]:
@@ -201,9 +201,9 @@ class FaultServer:
         return self._written(request, choices, sum(tokens for _, tokens in made))
 
     def _written(self, request: Request, choices: list[dict[str, Any]], completion: int) -> tuple[bytes, int]:
-        prompt = max(1, round(estimate_prompt(request) * self.habits.token_ratio))
+        prompt = max(1, round(estimate_prompt(request) * self.behaviour.token_ratio))
         body: dict[str, Any] = {"id": "x", "choices": choices}
-        if self.rng.random() >= self.habits.no_usage:
+        if self.rng.random() >= self.behaviour.no_usage:
             body["usage"] = {"prompt_tokens": prompt, "completion_tokens": completion}
         return json.dumps(body).encode(), self.price.cost(prompt, completion)
 
@@ -211,7 +211,7 @@ class FaultServer:
         """A choice and its tokens."""
         text = request.messages[-1].content
         first, second = (int(word) for word in text.split("What is ")[1].split("?")[0].split(" plus "))
-        total = first + second + (0 if self.rng.random() < self.habits.right else 1)
+        total = first + second + (0 if self.rng.random() < self.behaviour.correct else 1)
         if "Therefore, the answer" in text:
             answer = f" {total}."
         else:

@@ -66,7 +66,7 @@ class Watch:
         self._caps = {plan.id: micros(plan.config.budget_usd) for plan in pipeline.plans}
         self._pipeline = pipeline
         self._budget = budget
-        self._schools = servers
+        self._servers = servers
         self._base: dict[int, int] = {}
         self._largest: dict[int, int] = {}
         self._last = self._claimed()
@@ -84,7 +84,7 @@ class Watch:
         if self._total is not None:
             self._tally[BILLS] += 1
             assert spent + reserved <= self._total, f"{spent} + {reserved} is over the budget {self._total}"
-            billed = sum(entry.cost for server in self._schools.values() for entry in server.entries)
+            billed = sum(entry.cost for server in self._servers.values() for entry in server.entries)
             assert billed <= self._total, f"the teachers billed {billed} of {self._total}"
         for plan, _, _, _, plan_spent, plan_reserved in rows:
             cap = self._caps.get(plan)
@@ -269,7 +269,7 @@ def _check_tries(
 
 def _check_pace(name: str, server: FaultServer, tally: Tally) -> None:
     """No life of the daemon asks much more in a minute than the teacher takes."""
-    limit = server.habits.requests_per_minute
+    limit = server.behaviour.requests_per_minute
     if limit is None:
         return
     known = server.config.requests_per_minute == limit

@@ -11,10 +11,10 @@ from pydantic import SecretStr
 
 from daemon.catalog.sync import Input
 from engine.config import Config
-from engine.tasks import GivenTask, LoadedTask
-from engine.tasks.question import Question
+from engine.question import Question
+from engine.tasks import LoadedTask, TaskSummary
 from engine.teachers.keys import TeacherKey
-from tests.simulation.fault_server import FAULTS, Habits, Weather
+from tests.simulation.fault_server import FAULTS, Behaviour, FaultPeriod
 
 MOMENTS = ("sent", "arrived", "answered", "commit due", "commit done")
 
@@ -36,7 +36,7 @@ class Scenario:
     seed: int
     tables: dict[str, Any]
     given: Input
-    habits: dict[str, Habits]
+    behaviour: dict[str, Behaviour]
     deaths: list[Death]
     acts: list[tuple[float, str, str]]  # when, what, whom
     disk_s: float  # mean time of a commit
@@ -95,12 +95,12 @@ class Scenario:
             daemon["budget_usd"] = work * rng.uniform(0.3, 3) * 150 / 1e6
         if rng.random() < 0.2:
             plans[0]["budget_usd"] = work * rng.uniform(0.3, 2) * 100 / 1e6
-        habits = {name: _habits(rng) for name in names}
-        teachers = {name: _teacher(rng, habits[name]) for name in names}
+        behaviour = {name: _habits(rng) for name in names}
+        teachers = {name: _teacher(rng, behaviour[name]) for name in names}
         _by_need(random.Random(f"need {seed}"), plans, sum(questions.values()) // len(tasks))
         if seed % 3 == 1 and len(plans) == 2 and not shares:
             plans[1]["needs"] = "one"
-        resumed = _fallback(random.Random(f"fallback {seed}"), plans, teachers, habits, work)
+        resumed = _fallback(random.Random(f"fallback {seed}"), plans, teachers, behaviour, work)
         return cls(
             seed=seed,
             tables={
@@ -119,7 +119,7 @@ class Scenario:
                     for name in names
                 },
             ),
-            habits=habits,
+            behaviour=behaviour,
             deaths=[_death(rng) for _ in range(rng.choice((0, 1, 2, 3, 5)))],
             acts=sorted(_acts(rng, tasks, names) + resumed),
             disk_s=rng.choice((0.001, 0.005, 0.05, 0.5)),
@@ -145,7 +145,7 @@ def _fallback(
     rng: random.Random,
     plans: list[dict[str, Any]],
     teachers: dict[str, dict[str, Any]],
-    habits: dict[str, Habits],
+    behaviour: dict[str, Behaviour],
     work: int,
 ) -> list[tuple[float, str, str]]:
     """The second teacher may be there for the case that the first one is parked or out of its budget.
@@ -161,11 +161,13 @@ def _fallback(
     if rng.random() < 0.4:
         return []
     start, length = rng.uniform(0, 5), rng.uniform(1, 20)
-    habits["ada"].weather.insert(0, Weather(start, start + length, rng.choice(("401", "402", "quota")), 1.0))
+    behaviour["ada"].fault_periods.insert(
+        0, FaultPeriod(start, start + length, rng.choice(("401", "402", "quota")), 1.0)
+    )
     return [(start + length + rng.uniform(-1, 30), "resume teacher", "ada")]
 
 
-def task_of(name: str, count: int) -> GivenTask:
+def task_of(name: str, count: int) -> TaskSummary:
     """Sums to work out."""
     questions = tuple(
         Question(
@@ -176,36 +178,38 @@ def task_of(name: str, count: int) -> GivenTask:
         )
         for index in range(count)
     )
-    return GivenTask.of(LoadedTask(questions=questions, digest=f"{name}-{count}"))
+    return TaskSummary.of(LoadedTask(questions=questions, digest=f"{name}-{count}"))
 
 
-def _habits(rng: random.Random) -> Habits:
-    weather = [
-        Weather(0.0, 1e9, fault, rng.choice((0.005, 0.02, 0.05)))
+def _habits(rng: random.Random) -> Behaviour:
+    fault_periods = [
+        FaultPeriod(0.0, 1e9, fault, rng.choice((0.005, 0.02, 0.05)))
         for fault in FAULTS
         if fault not in ("401", "quota", "402", "slow", "timeout") and rng.random() < 0.25
     ]
-    weather += [Weather(0.0, 1e9, fault, 0.01) for fault in ("slow", "timeout") if rng.random() < 0.15]
+    fault_periods += [
+        FaultPeriod(0.0, 1e9, fault, 0.01) for fault in ("slow", "timeout") if rng.random() < 0.15
+    ]
     for _ in range(rng.choice((0, 1, 2, 3))):
         start = rng.uniform(0, 60)
         fault = rng.choice(FAULTS)
         length = rng.choice((1.0, 10.0, 60.0, 600.0))
         if fault in ("refused", "dns", "5xx") and rng.random() < 0.3:
             length = 7200.0
-        weather.insert(0, Weather(start, start + length, fault, rng.choice((0.3, 0.9, 1.0, 1.0))))
-    return Habits(
+        fault_periods.insert(0, FaultPeriod(start, start + length, fault, rng.choice((0.3, 0.9, 1.0, 1.0))))
+    return Behaviour(
         requests_per_minute=rng.choice((None, 60, 240, 1200)),
         concurrency=rng.choice((None, None, 2, 8, 32)),
         tells=rng.choice(("", "seconds", "ms", "date", "headers")),
         latency_s=rng.choice((0.05, 0.5, 3.0)),
         token_ratio=rng.uniform(0.6, 1.5),
-        right=rng.choice((0.3, 0.7, 0.95)),
+        correct=rng.choice((0.3, 0.7, 0.95)),
         no_usage=rng.choice((0.0, 0.0, 0.1)),
-        weather=weather,
+        fault_periods=fault_periods,
     )
 
 
-def _teacher(rng: random.Random, habits: Habits) -> dict[str, Any]:
+def _teacher(rng: random.Random, behaviour: Behaviour) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "base_url": "http://teacher.invalid/v1",
         "model": "m",
@@ -215,7 +219,7 @@ def _teacher(rng: random.Random, habits: Habits) -> dict[str, Any]:
         "max_attempts": rng.choice((2, 4, 8)),
         "timeout_seconds": rng.choice((60.0, 1800.0)),
     }
-    limit = habits.requests_per_minute
+    limit = behaviour.requests_per_minute
     if limit is not None and rng.random() < 0.6:  # known, or thought to be higher than it is
         settings["requests_per_minute"] = limit * rng.choice((1, 1, 3))
     if rng.random() < 0.4:

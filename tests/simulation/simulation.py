@@ -106,7 +106,7 @@ class Simulation:
             name: FaultServer(
                 name=name,
                 config=settings,
-                habits=scenario.habits[name],
+                behaviour=scenario.behaviour[name],
                 rng=random.Random(self.rng.random()),
                 now=lambda: self.now() - START,
                 boot=lambda: self.boot_id,

@@ -12,7 +12,7 @@ import pytest
 
 from daemon.sampling.outcomes import OUTAGE_S
 from state.database import open_reader
-from tests.simulation.fault_server import Habits, Weather
+from tests.simulation.fault_server import Behaviour, FaultPeriod
 from tests.simulation.scenario import Scenario, task_of
 from tests.simulation.simulation import Simulation, SimulationResult
 
@@ -22,15 +22,15 @@ BEGINS = 0.6
 
 def night(fault: str, seconds: float, *, questions: int = 100, **more: Any) -> Scenario:
     """One teacher, two samples a question, and a fault that begins soon and lasts."""
-    habits = Habits(
+    behaviour = Behaviour(
         requests_per_minute=1200,
         concurrency=None,
         tells="",
         latency_s=0.5,
         token_ratio=1.0,
-        right=0.7,
+        correct=0.7,
         no_usage=0.0,
-        weather=[Weather(BEGINS, BEGINS + seconds, fault, 1.0)] if fault else [],
+        fault_periods=[FaultPeriod(BEGINS, BEGINS + seconds, fault, 1.0)] if fault else [],
     )
     made = Scenario.of(0)
     teacher = {
@@ -55,7 +55,7 @@ def night(fault: str, seconds: float, *, questions: int = 100, **more: Any) -> S
         given=dataclasses.replace(
             made.given, tasks={"sums": task_of("sums", questions)}, keys={"ada": made.given.keys["ada"][:1]}
         ),
-        habits={"ada": habits},
+        behaviour={"ada": behaviour},
         deaths=[],
         acts=[],
         disk_s=0.005,

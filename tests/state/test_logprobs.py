@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.practice.likelihoods import chat_form, likelihoods
+from engine.practice.logprobs import chat_form, logprobs
 from state.logprobs import LOWEST, Logprobs, pack, unpack
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -50,6 +50,6 @@ def test_another_version_is_refused() -> None:
 
 def test_packed_they_are_a_small_part_of_the_json() -> None:
     text = "Ada flips the coin, so it is tails up. Then Bo does not flip it, and it stays so. " * 4
-    packed = pack(of(likelihoods(text, 5)))
+    packed = pack(of(logprobs(text, 5)))
     raw = json.dumps(chat_form(text, 5)).encode()
     assert len(packed) * 15 < len(raw)

@@ -1,28 +1,41 @@
-"""Coin flips (Wei et al. 2022): people flip a coin or do not; is it still heads up? Answer yes or no.
+"""Coin flips (Wei et al. 2022): people flip a coin or do not; is it still heads up? Answer: yes or no.
 
-The wording is the paper's, so its questions are solved as well. A person's name may have several words.
+The wording is the paper's, so the paper's questions are solved too. A person's name may have several words.
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from engine.config.tasks import AnswerFormat
-from engine.tasks.builtin.interface import BuiltinTask, Draft, Found, Problem, last_match, walk
-from engine.tasks.builtin.names import PLAIN
-from engine.tasks.builtin.options import Option, Value, number
+from pydantic import Field
+
+from engine.question import Draft, Exemplar
+from engine.tasks.procedural import (
+    FoundQuestion,
+    Problem,
+    ProceduralTask,
+    Renderer,
+    TaskOptions,
+    Trace,
+    last_match,
+    trace,
+)
+from engine.tasks.procedural.names import COMMON_NAMES
 
 Side = Literal["heads", "tails"]
+People = Annotated[int, Field(ge=1, le=len(COMMON_NAMES))]
 
 _QUESTION = re.compile(
     r"A coin is (heads|tails) up\.((?:\s+[^.?!\n]{1,60}? (?:flips|does not flip) the coin\.)+)"
     r"\s+Is the coin still (heads|tails) up\?(?:\s+Note that \"flip\" here means \"reverse\"\.)?"
 )
 _TURN = re.compile(r"\s+([^.?!\n]{1,60}?) (flips|does not flip) the coin\.")
+
+
+# The problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +63,7 @@ class CoinFlip(Problem[Turn, Side]):
         return other(self.apply(state, move))
 
     def answer(self, state: Side) -> str:
-        """Is that side up?"""
+        """Whether the side in question is up."""
         return "yes" if state == self.asked else "no"
 
 
@@ -59,39 +72,145 @@ def other(side: Side) -> Side:
     return "tails" if side == "heads" else "heads"
 
 
-class CoinFlipTask(BuiltinTask):
-    """Coin flips of so many people."""
+# The generator and the solver
 
-    name: ClassVar[str] = "coin_flip"
-    options: ClassVar[Mapping[str, Option]] = {
-        "people_min": Option(4, "fewest people in a question", 1, len(PLAIN)),
-        "people_max": Option(6, "most people in a question", 1, len(PLAIN)),
-    }
+
+class Options(TaskOptions):
+    """`[tasks.NAME.options]` of coin flips."""
+
     span: ClassVar[str | None] = "people"
 
-    def formats(self, options: Mapping[str, Value]) -> tuple[AnswerFormat, ...]:
-        """Yes or no."""
-        return ("yes_no",)
+    people_min: People = 4
+    """Fewest people in a question."""
 
-    def draw(self, rng: random.Random, options: Mapping[str, Value]) -> Draft:
-        """Different people, each of whom flips the coin with probability one half."""
-        count = rng.randint(number(options, "people_min"), number(options, "people_max"))
-        turns = tuple(Turn(who, rng.random() < 0.5) for who in rng.sample(PLAIN, count))
-        problem = CoinFlip("heads", turns, "heads")
-        told = " ".join(f"{t.who} {'flips' if t.flips else 'does not flip'} the coin." for t in turns)
-        text = (
-            f'A coin is heads up. {told} Is the coin still heads up? Note that "flip" here means "reverse".'
-        )
-        return Draft(text, walk(problem).answer)
+    people_max: People = 6
+    """Most people in a question."""
 
-    def find(self, text: str) -> Found | None:
-        """The last such question."""
-        last = last_match(_QUESTION, text)
-        if last is None:
-            return None
-        turns = tuple(Turn(who, verb == "flips") for who, verb in _TURN.findall(last[2]))
-        return Found(CoinFlip(_side(last[1]), turns, _side(last[3])), last.start(), last.end())
+
+def draw(rng: random.Random, options: Options) -> Draft:
+    """Different people, each of whom flips the coin with probability one half."""
+    count = rng.randint(options.people_min, options.people_max)
+    turns = tuple(Turn(who, rng.random() < 0.5) for who in rng.sample(COMMON_NAMES, count))
+    flips = " ".join(f"{turn.who} {_verb(turn)} the coin." for turn in turns)
+    text = f'A coin is heads up. {flips} Is the coin still heads up? Note that "flip" here means "reverse".'
+    return Draft(text=text, answer=trace(CoinFlip("heads", turns, "heads")).answer)
+
+
+def find(text: str) -> FoundQuestion | None:
+    """The last question about a coin."""
+    last = last_match(_QUESTION, text)
+    if last is None:
+        return None
+    turns = tuple(Turn(who, verb == "flips") for who, verb in _TURN.findall(last[2]))
+    return FoundQuestion(CoinFlip(_side(last[1]), turns, _side(last[3])), last.start(), last.end())
 
 
 def _side(word: str) -> Side:
     return "heads" if word == "heads" else "tails"
+
+
+def _verb(turn: Turn) -> str:
+    return "flips" if turn.flips else "does not flip"
+
+
+# The rationales
+
+CoinTrace = Trace[Turn, Side]
+
+
+def _so_it_is(trace: CoinTrace) -> str:
+    sentences = [f"The coin starts {trace.problem.start} up."]
+    sentences += [f"{step.move.who} {_verb(step.move)} it, so it is {step.after}." for step in trace.steps]
+    return " ".join(sentences)
+
+
+def _after(trace: CoinTrace) -> str:
+    sentences = [f"At first the coin is {trace.problem.start}."]
+    sentences += [f"After {step.move.who} it is {step.after}." for step in trace.steps]
+    return " ".join(sentences)
+
+
+def _turns(trace: CoinTrace) -> str:
+    sentences = [f"The coin shows {trace.problem.start}."]
+    for step in trace.steps:
+        verb = "turns it to" if step.before != step.after else "leaves it at"
+        sentences.append(f"{step.move.who} {verb} {step.after}.")
+    return " ".join(sentences)
+
+
+def _from_to(trace: CoinTrace) -> str:
+    sentences = [f"We begin with {trace.problem.start}."]
+    sentences += [
+        f"{step.move.who} {_verb(step.move)}: {step.before} to {step.after}." for step in trace.steps
+    ]
+    return " ".join(sentences)
+
+
+def _counting(trace: CoinTrace) -> str:
+    sentences = [f"We count the flips from {trace.problem.start}."]
+    count = 0
+    for step in trace.steps:
+        count += step.before != step.after
+        sentences.append(f"{step.move.who} {_verb(step.move)}: {count}.")
+    kind = "even" if count % 2 == 0 else "odd"
+    sentences.append(f"The count {count} is {kind}, so we have {trace.end}.")
+    return " ".join(sentences)
+
+
+def read_answer(problem: CoinFlip, rationale: str) -> str | None:
+    """The side that is named last."""
+    sides = re.findall(r"\b(heads|tails)\b", rationale.lower())
+    return problem.answer(_side(sides[-1])) if sides else None
+
+
+# The worked examples
+
+
+def _exemplar(turns: str, rationale: str, answer: str) -> Exemplar:
+    text = f'A coin is heads up. {turns} Is the coin still heads up? Note that "flip" here means "reverse".'
+    return Exemplar(question=text, rationale=rationale, answer=answer)
+
+
+EXEMPLARS = (
+    _exemplar(
+        "Wanda flips the coin. Igor flips the coin.",
+        "The coin starts heads up. Wanda flips it, so it is tails. Igor flips it, so it is heads. It is heads up.",
+        "yes",
+    ),
+    _exemplar(
+        "Petra flips the coin. Olaf does not flip the coin.",
+        "The coin starts heads up. Petra flips it, so it is tails. Olaf leaves it, so it is tails. It is tails up.",
+        "no",
+    ),
+    _exemplar(
+        "Ruth does not flip the coin. Emil does not flip the coin.",
+        "The coin starts heads up. Ruth leaves it, so it is heads. Emil leaves it, so it is heads. It is heads up.",
+        "yes",
+    ),
+    _exemplar(
+        "Hana does not flip the coin. Jorge flips the coin. Nadia does not flip the coin.",
+        "The coin starts heads up. Hana leaves it, so it is heads. Jorge flips it, so it is tails. Nadia leaves"
+        " it, so it is tails. It is tails up.",
+        "no",
+    ),
+)
+
+
+TASK = ProceduralTask(
+    name="coin_flip",
+    options=Options,
+    formats=lambda options: ("yes_no",),
+    draw=draw,
+    find=find,
+    renderer=Renderer(
+        openings=("",),
+        styles=(_so_it_is, _after, _turns, _from_to, _counting),
+        closings=(
+            lambda trace: f"So the coin is {trace.end} up.",
+            lambda trace: f"At the end the coin is {trace.end} up.",
+            lambda trace: f"This means that {trace.end} is up now.",
+        ),
+        read_answer=read_answer,
+    ),
+    exemplars=EXEMPLARS,
+)

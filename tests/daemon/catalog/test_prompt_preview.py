@@ -6,8 +6,8 @@ import pytest
 
 from daemon.catalog.prompt_preview import templates
 from engine.config import AnswerFormat, PlanConfig
+from engine.question import Question
 from engine.strategies import STRATEGIES, Conversation, Settings, strategy
-from engine.tasks.question import Question
 from engine.teachers.messages import Completion, Usage
 from state.views.samples import sent
 

@@ -219,7 +219,7 @@ def test_how_much_is_asked_for_changes_the_plan_in_place(tmp_path: Path, connect
 def test_a_file_that_did_not_change_is_not_read_again(
     tmp_path: Path, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.tasks.stamp.SETTLED_S", -60.0)
+    monkeypatch.setattr("engine.tasks.file_stamp.SETTLED_S", -60.0)
     made = config(tmp_path, rationales=2)
     first = start(made)
     end_session(connection, first.boot.id, "done")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemon.site import coterie, count, daemon, query, wait_until
-from tests.faults.fault_server import GOOD, Behaviour, School, refuses, school
+from tests.faults.fault_server import GOOD, Behaviour, FaultServer, fault_server, refuses
 
 QUESTIONS = 20
 
@@ -46,7 +46,7 @@ def done(folder: Path) -> bool:
     return bool(rows) and all(wanted == stored for wanted, stored in rows)
 
 
-def slowly(served: School, behaviour: Behaviour) -> None:
+def slowly(served: FaultServer, behaviour: Behaviour) -> None:
     """The teacher does so from now on, in its time."""
 
     async def answer(request, asked):  # type: ignore[no-untyped-def]
@@ -70,7 +70,7 @@ def test_a_key_that_is_refused_in_the_middle_wakes_by_sighup(
     key = tmp_path / file
     key.touch(mode=0o600)
     key.write_text(text.format("sk-first"))
-    with school() as served:
+    with fault_server() as served:
         slowly(served, takes("sk-first"))
         configure(tmp_path, served.url, setting)
         with daemon(tmp_path) as running:
@@ -93,7 +93,7 @@ def test_a_key_that_is_refused_in_the_middle_wakes_by_sighup(
 
 
 def test_what_was_mended_elsewhere_goes_on_by_resume(tmp_path: Path) -> None:
-    with school() as served:
+    with fault_server() as served:
         slowly(served, GOOD)
         configure(tmp_path, served.url, "")
         with daemon(tmp_path) as running:

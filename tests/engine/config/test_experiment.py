@@ -144,19 +144,19 @@ def test_a_task_that_is_dealt_by_template_as_well_has_a_twin(tmp_path: Path, way
     [
         (
             'teachers = ["good"]\nsplit_by = ["template"]',
-            r"config.toml:17: experiment.split_by: .*t is written",
+            r"config.toml:17: experiment.split_by: t is a builtin task, which has no data to split",
         ),
         (
             'teachers = ["good"]\ntasks = ["sums"]\nsplit_by = ["template"]\n'
             + FILES
             + 'split_by = "template"',
-            r"experiment.split_by: .*sums is dealt by template already",
+            r"experiment.split_by: .*sums is already split by template",
         ),
         (
             'teachers = ["good"]\ntasks = ["sums"]\nsplit_by = ["template"]\n'
             + FILES
             + '[tasks."sums.template"]\nsource = "x.jsonl"\nanswer = "text"',
-            r"experiment.split_by: .*sums.template, which is taken",
+            r"experiment.split_by: .*sums.template, which another task has",
         ),
         ('teachers = ["goud"]', r'config.toml:16: experiment.teachers\[0\]: there is no teacher "goud"'),
         ('teachers = ["*"]', r"there is no teacher"),

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from engine.curation import between_tasks, contamination
-from engine.tasks.question import Question
+from engine.question import Question
 
 LONG = "A long winding story about a fox who crossed the river near the old mill and then slept"
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import aiohttp
 
-from engine.practice.options import PracticeOptions, parse_faults
 from engine.practice.server import serve
+from engine.practice.server_options import PracticeOptions, parse_faults
 
 COIN = (
     "A coin is heads up. Anna flips the coin. Ben does not flip the coin. Carla flips the coin. David flips the "

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import gzip
 import hashlib
 import json
@@ -15,11 +16,11 @@ from hypothesis import strategies as st
 
 from engine.config.tasks import AnswerFormat, TaskConfig
 from engine.errors import ConfigError
-from engine.tasks import BUILTIN_TASKS, load_task
-from engine.tasks.builtin import walk
+from engine.question import Exemplar, text_hash
+from engine.tasks import BUILTIN_TASKS, load_task, shipped_exemplars
 from engine.tasks.builtin.coin_flip import CoinFlip, Turn
-from engine.tasks.builtin.generate import generate
-from engine.tasks.question import text_hash
+from engine.tasks.procedural import trace
+from engine.tasks.procedural.task import generate
 
 FORMATS: dict[str, AnswerFormat] = {
     "coin_flip": "yes_no",
@@ -37,7 +38,7 @@ def load(name: str, **fields):
 
 
 def default_options(name: str):
-    return {key: option.default for key, option in BUILTIN_TASKS[name].options.items()}
+    return BUILTIN_TASKS[name].options()
 
 
 def test_the_five_tasks_are_there() -> None:
@@ -104,7 +105,7 @@ def test_questions_do_not_depend_on_the_hash_seed() -> None:
 
 def test_more_than_there_are_is_an_error() -> None:
     with pytest.raises(
-        ConfigError, match=r"tasks\.t: .*has only \d+ distinct questions .*asked for \(train 9000"
+        ConfigError, match=r"tasks\.t: .*has only \d+ distinct questions .*requested \(train 9,000"
     ):
         load("multi_step_arithmetic", train=9000, options={"steps_max": 1, "steps_min": 1, "maximum": 2})
 
@@ -118,16 +119,16 @@ def test_all_that_there_are_can_be_had() -> None:
 @pytest.mark.parametrize(
     ("name", "fields", "message"),
     [
-        ("coin_flip", {"options": {"people_mn": 3}}, r"tasks\.t\.options\.people_mn: unknown option; did you mean 'people_min'"),
-        ("coin_flip", {"options": {"people_min": "3"}}, r"people_min: expected a whole number from 1 to 16 \(got '3'\)"),
+        ("coin_flip", {"options": {"people_mn": 3}}, r'tasks\.t\.options\.people_mn: unknown option; did you mean "people_min"'),
+        ("coin_flip", {"options": {"people_min": "3"}}, r'people_min: expected a whole number from 1 to 16 \(got "3"\)\. Fewest people in a question\.'),
         ("coin_flip", {"options": {"people_min": True}}, "expected a whole number"),
         ("coin_flip", {"options": {"people_min": 99}}, "from 1 to 16"),
-        ("coin_flip", {"options": {"people_min": 6, "people_max": 5}}, "people_min is greater than people_max"),
-        ("coin_flip", {"answer": "number"}, "answered by yes_no"),
+        ("coin_flip", {"options": {"people_min": 6, "people_max": 5}}, r"options: people_min \(6\) must not exceed people_max \(5\)"),
+        ("coin_flip", {"answer": "number"}, r"tasks\.t\.answer: expected yes_no for builtin:coin_flip"),
         ("date_understanding", {"options": {"choices": 1}}, "expected true or false"),
-        ("date_understanding", {"options": {"choices": True}}, "answered by choice"),
-        ("multi_step_arithmetic", {"options": {"steps": 3}}, "did you mean 'steps_m"),
-        ("coin_flip", {"source": "builtin:coin_flp"}, "no builtin task 'coin_flp'; did you mean 'coin_flip'"),
+        ("date_understanding", {"options": {"choices": True}}, "expected choice for"),
+        ("multi_step_arithmetic", {"options": {"steps": 3}}, 'did you mean "steps_m'),
+        ("coin_flip", {"source": "builtin:coin_flp"}, "unknown builtin task \"coin_flp\"; did you mean \"coin_flip\""),
     ],
 )  # fmt: skip
 def test_a_wrong_option_is_named(name: str, fields, message: str) -> None:
@@ -159,7 +160,7 @@ def test_the_last_question_of_a_text_is_found() -> None:
     first, second = load("coin_flip")[:2]
     found = BUILTIN_TASKS["coin_flip"].find(f"Q: {first.text}\nA: yes.\n\nQ: {second.text}\nA:")
     assert found is not None
-    assert walk(found.problem).answer == second.answer
+    assert trace(found.problem).answer == second.answer
     assert found.start == len(f"Q: {first.text}\nA: yes.\n\nQ: ")
 
 
@@ -168,19 +169,19 @@ def test_every_slip_is_wrong_and_carried_on(name: str) -> None:
     for number, question in enumerate(load(name)):
         found = BUILTIN_TASKS[name].find(question.text)
         assert found is not None
-        gone = walk(found.problem, random.Random(number), 1.0)
+        solved = trace(found.problem, random.Random(number), 1.0)
         before = found.problem.start
-        for step in gone.steps:
+        for step in solved.steps:
             assert step.slipped and step.before == before
             assert step.after != found.problem.apply(step.before, step.move)
             before = step.after
-        assert gone.answer == found.problem.answer(before)
+        assert solved.answer == found.problem.answer(before)
 
 
 def test_slips_come_at_their_rate() -> None:
     problem = CoinFlip("heads", (Turn("Anna", True),) * 20, "heads")
     rng = random.Random(3)
-    slips = sum(step.slipped for _ in range(200) for step in walk(problem, rng, 0.1).steps)
+    slips = sum(step.slipped for _ in range(200) for step in trace(problem, rng, 0.1).steps)
     assert 320 < slips < 480
 
 
@@ -226,7 +227,7 @@ def test_a_question_is_found_in_any_text_around_it(name: str, seed: int, before:
     task = BUILTIN_TASKS[name]
     draft = task.draw(random.Random(seed), default_options(name))
     found = task.find(f"{before}\n{draft.text}\n{after}")
-    assert found is not None and walk(found.problem).answer == draft.answer
+    assert found is not None and trace(found.problem).answer == draft.answer
 
 
 def test_generation_is_pure() -> None:
@@ -235,3 +236,40 @@ def test_generation_is_pure() -> None:
     first = generate(task, seed=4, sizes=sizes, options=default_options("coin_flip"))  # type: ignore[arg-type]
     assert first == generate(task, seed=4, sizes=sizes, options=default_options("coin_flip"))  # type: ignore[arg-type]
     assert all(q.key == f"{q.split}-{text_hash(q.text)[:16]}" for q in first)
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "example"),
+    [
+        (name, form, example)
+        for name, form in [*FORMATS.items(), ("date_understanding", "choice")]
+        for example in BUILTIN_TASKS[name].exemplars_for(form)  # type: ignore[arg-type]
+    ],
+)
+def test_every_worked_example_is_correct(name: str, form: str, example: Exemplar) -> None:
+    solved = BUILTIN_TASKS[name].solve(example.question)
+    assert solved is not None and solved.answer == example.answer
+    last = example.rationale.lower().rstrip(".").split()[-1].strip('"()')
+    assert form == "yes_no" or example.answer.lower().strip() in (last, last.strip("()"))
+
+
+def test_every_builtin_task_has_worked_examples() -> None:
+    assert all(task.exemplars_for("text") for task in BUILTIN_TASKS.values())
+    for source in ("hf:gsm8k", "gsm8k.jsonl"):
+        assert shipped_exemplars(TaskConfig(source=source, answer="number")) == ()
+
+
+def test_each_task_is_one_module_that_no_other_module_names() -> None:
+    """Adding a task adds a file (or a folder): no list elsewhere has its name."""
+    root = Path(__file__).resolve().parents[3]
+    folder = root / "engine" / "tasks" / "builtin"
+    entries = {
+        path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert entries - {"__init__"} == set(BUILTIN_TASKS)
+    for path in sorted((root / "engine").rglob("*.py")):
+        if not path.is_relative_to(folder):
+            strings = {
+                node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)
+            }
+            assert not strings & set(BUILTIN_TASKS), path

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from engine.config.tasks import TaskConfig
 from engine.errors import ConfigError, TaskDataError
 from engine.tasks import LoadedTask, load_task
-from engine.tasks.files import LONGEST_LINE, read_rows
-from engine.tasks.rows import LONGEST_FIELD
+from engine.tasks.drafts import LONGEST_FIELD
+from engine.tasks.row_files import LONGEST_LINE, read_rows
 
 
 def load(folder: Path, source: str, **fields) -> LoadedTask:
@@ -61,7 +61,7 @@ def test_numbers_become_text_as_they_were_written(tmp_path: Path) -> None:
     assert [(q.key, q.answer) for q in load(tmp_path, "a.jsonl").questions] == [("7", "0.10"), ("2", "12")]
 
 
-def test_bom_and_crlf_are_tolerated(tmp_path: Path) -> None:
+def test_bom_and_crlf_are_accepted(tmp_path: Path) -> None:
     text = '\ufeff{"question": "a", "answer": "1", "split": "train"}\r\n\r\n{"question": "b", "answer": "2", "split": "test"}\r\n'
     (tmp_path / "a.jsonl").write_bytes(text.encode())
     assert [q.key for q in load(tmp_path, "a.jsonl").questions] == ["1", "3"]
@@ -98,12 +98,12 @@ GOOD = b'{"question": "a", "answer": "1"}\n'
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        (b"{oops}\n", "not JSON: Expecting property name"),
-        (b'{"question": "a", "answer": NaN}\n', "not JSON: NaN"),
-        (b"[1]\n", "expected one JSON object a line, got a list"),
+        (b"{oops}\n", "not valid JSON: Expecting property name"),
+        (b'{"question": "a", "answer": NaN}\n', "not valid JSON: NaN is not a JSON number"),
+        (b"[1]\n", "expected one JSON object on each line, got a list"),
         (b"3\n", "got a number"),
         (b"[" * 200_000 + b"\n", "nested too deeply"),
-        (b'{"answer": "1"}\n', r"question: missing \(the row has: answer\)"),
+        (b'{"answer": "1"}\n', r"question: missing \(columns of the row: answer\)"),
         (b'{"question": "b"}\n', "answer: missing"),
         (b'{"question": 3, "answer": "1"}\n', "question: expected a string, got a number"),
         (b'{"question": "b", "answer": ["1"]}\n', "answer: expected a string or a number, got a list"),
@@ -112,10 +112,10 @@ GOOD = b'{"question": "a", "answer": "1"}\n'
         (b'{"question": " ", "answer": "1"}\n', "question: empty"),
         (b'{"question": "b", "answer": "1", "rationale": 5}\n', "rationale: expected a string"),
         (b'{"question": "b", "answer": "1", "split": "dve"}\n', "split: expected train, dev or test"),
-        (b'{"question": "b", "answer": "1", "id": "1"}\n', "the id '1' stands already on line 1"),
+        (b'{"question": "b", "answer": "1", "id": "1"}\n', "id: '1' is already used on line 1"),
         (b'{"question": "b", "answer": "1", "id": {}}\n', "id: expected a string or a number, got an object"),
-        (b'{"question": "b\\u0000", "answer": "1"}\n', "question: holds a NUL character at character 2"),
-        (b'{"question": "b", "answer": "\\ud800"}\n', r"answer: holds half a surrogate pair \(U\+D800\)"),
+        (b'{"question": "b\\u0000", "answer": "1"}\n', "question: contains a NUL character at character 2"),
+        (b'{"question": "b", "answer": "\\ud800"}\n', r"answer: contains half a surrogate pair \(U\+D800\)"),
         (b'{"question": "b\xff", "answer": "1"}\n', "not UTF-8"),
         (b'{"question": "b", "answer": "' + b"1" * (LONGEST_FIELD + 1) + b'"}\n', "answer: longer than 1,000,000"),
         (b'{"question": "' + b"b" * LONGEST_LINE + b'"}\n', "longer than 8 MB"),
@@ -133,21 +133,21 @@ def test_a_bad_line_is_named(tmp_path: Path, line: bytes, reason: str | None) ->
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("a.jsonl", b"", r"a\.jsonl: holds no question"),
+        ("a.jsonl", b"", r"a\.jsonl: no questions"),
         ("a.jsonl.gz", b"no gzip", r"a\.jsonl\.gz:1: damaged gzip data"),
         ("a.jsonl.gz", gzip.compress(GOOD * 9000, mtime=0)[:-20], r"a\.jsonl\.gz:\d+: damaged gzip data"),
         (
             "a.csv",
             b"question,answr\na,1\n",
-            r"a\.csv:1: no column 'answer' in the header \(there are: question, answr\)",
+            r"a\.csv:1: no column 'answer' in the header \(columns: question, answr\)",
         ),
-        ("a.csv", b"question,answer\na,1\nb\n", r"a\.csv:3: 1 cells, but the header has 2"),
-        ("a.csv", b'question,answer\na,1\n"b,2\n', r"a\.csv:3: not CSV"),
+        ("a.csv", b"question,answer\na,1\nb\n", r"a\.csv:3: expected 2 cells, as in the header, got 1"),
+        ("a.csv", b'question,answer\na,1\n"b,2\n', r"a\.csv:3: not valid CSV"),
         ("a.csv", b"question,answer\na,1\n,2\n", r"a\.csv:3: question: empty"),
         ("a.csv", b"question,answer\na,1\n\xff,2\n", r"a\.csv:3: not UTF-8"),
-        ("a.csv", b"question,question,answer\n", r"a\.csv:1: the column 'question' stands twice"),
-        ("a.csv", b"question,answer\n", r"a\.csv: holds no question"),
-        ("a.parquet", b"PAR1 not really", r"a\.parquet: not a Parquet file"),
+        ("a.csv", b"question,question,answer\n", r"a\.csv:1: the header has the column 'question' twice"),
+        ("a.csv", b"question,answer\n", r"a\.csv: no questions"),
+        ("a.parquet", b"PAR1 not really", r"a\.parquet: not a valid Parquet file"),
     ],
 )
 def test_a_bad_file_is_named(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
@@ -158,7 +158,7 @@ def test_a_bad_file_is_named(tmp_path: Path, name: str, content: bytes, reason: 
 
 def test_bad_parquet_is_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"question": ["a"], "gold": ["b"]}), tmp_path / "a.parquet")
-    with pytest.raises(TaskDataError, match=r"no column 'answer' \(there are: question, gold\)"):
+    with pytest.raises(TaskDataError, match=r"no column 'answer' \(columns: question, gold\)"):
         load(tmp_path, "a.parquet")
     pq.write_table(pa.table({"question": ["a", None], "answer": ["1", "2"]}), tmp_path / "b.parquet")
     with pytest.raises(TaskDataError, match=r"b\.parquet:2: question: missing"):
@@ -170,7 +170,7 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path, name: str) -> Non
     with pytest.raises(TaskDataError, match="no such file"):
         load(tmp_path, name)
     (tmp_path / name).mkdir()
-    with pytest.raises(TaskDataError, match=r"cannot be read|is no file"):
+    with pytest.raises(TaskDataError, match=r"cannot be read|not a file"):
         load(tmp_path, name)
 
 
@@ -179,12 +179,12 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path, name: str) -> Non
     [
         (
             "data.txt",
-            "tasks.mine.source: 'data.txt' is no source: expected builtin:NAME, hf:DATASET, or a file that ends with .jsonl",
+            'tasks.mine.source: unknown source "data.txt"; expected builtin:NAME, hf:DATASET, or a file that ends with .jsonl',
         ),
-        ("builtin:nothing", "no builtin task 'nothing'; there are: coin_flip"),
+        ("builtin:nothing", 'unknown builtin task "nothing"; there are: coin_flip'),
     ],
 )
-def test_a_source_that_is_none_is_named(tmp_path: Path, source: str, message: str) -> None:
+def test_an_unknown_source_is_named(tmp_path: Path, source: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load(tmp_path, source)
 
@@ -194,18 +194,18 @@ def test_options_are_for_builtin_tasks(tmp_path: Path) -> None:
         load(tmp_path, write(tmp_path / "a.jsonl", rows(3)), options={"people": 3})
 
 
-def test_rows_without_split_are_dealt_70_30_with_a_dev_split(tmp_path: Path) -> None:
+def test_rows_without_splits_are_split_70_30_with_a_dev_split(tmp_path: Path) -> None:
     name = write(tmp_path / "a.jsonl", rows(100))
     task = load(tmp_path, name)
     assert sizes(task) == [63, 7, 30]
-    assert any("70/30 by seed 0" in note for note in task.notes)
+    assert any(note == "no splits in the data: 70 % train and 30 % test (seed 0)" for note in task.notes)
     other = load(tmp_path, name, seed=1)
     assert {q.key for q in other.questions if q.split == "test"} != {
         q.key for q in task.questions if q.split == "test"
     }
 
 
-def test_the_deal_does_not_depend_on_the_order_of_rows(tmp_path: Path) -> None:
+def test_the_splits_do_not_depend_on_the_order_of_rows(tmp_path: Path) -> None:
     forward = load(tmp_path, write(tmp_path / "a.jsonl", rows(40)))
     backward = load(tmp_path, write(tmp_path / "b.jsonl", rows(40)[::-1]))
     assert set(forward.questions) == set(backward.questions)
@@ -228,13 +228,13 @@ def test_a_dev_split_of_the_file_holds(tmp_path: Path) -> None:
     assert sizes(load(tmp_path, name)) == [20, 1, 0]
 
 
-def test_a_greater_cap_only_adds(tmp_path: Path) -> None:
+def test_a_larger_cap_only_adds(tmp_path: Path) -> None:
     name = write(tmp_path / "a.jsonl", rows(100))
     small, large, whole = (load(tmp_path, name, train=cap) for cap in (10, 20, None))
     assert sizes(small) == [10, 7, 30]
     assert set(small.questions) < set(large.questions) < set(whole.questions)
     assert [q for q in whole.questions if q in set(large.questions)] == list(large.questions)
-    assert "train: 10 of 63 questions, by seed 0" in small.notes
+    assert "train: 10 of 63 questions kept (seed 0)" in small.notes
 
 
 def test_a_text_counts_once_and_test_keeps_it(tmp_path: Path) -> None:
@@ -248,17 +248,17 @@ def test_a_text_counts_once_and_test_keeps_it(tmp_path: Path) -> None:
     task = load(tmp_path, write(tmp_path / "a.jsonl", data), dev=0)
     assert [(q.key, q.split) for q in task.questions] == [("3", "train"), ("5", "train"), ("2", "test")]
     assert task.notes == (
-        "train: 1 rows repeat a question and were dropped",
-        "1 test questions also stand in train, and were dropped there",
-        "1 of the dropped rows have another answer than the row that was kept",
+        "train: 1 repeated question dropped",
+        "train: 1 question dropped, also in test",
+        "1 dropped row had a different answer from the row that was kept",
     )
 
 
-def test_equal_texts_are_dealt_together(tmp_path: Path) -> None:
+def test_equal_texts_stay_together(tmp_path: Path) -> None:
     data = [{"question": f"q {i % 10}", "answer": "1"} for i in range(30)]
     task = load(tmp_path, write(tmp_path / "a.jsonl", data))
     assert sizes(task) == [6, 1, 3]
-    assert "train: 14 rows repeat a question and were dropped" in task.notes
+    assert "train: 14 repeated questions dropped" in task.notes
 
 
 def test_split_files(tmp_path: Path) -> None:
@@ -270,24 +270,25 @@ def test_split_files(tmp_path: Path) -> None:
 
 def test_split_files_that_are_wrong_are_named(tmp_path: Path) -> None:
     with pytest.raises(
-        TaskDataError, match=r"none of these files is in .*: m\.train\.jsonl, m\.dev\.jsonl, m\.test"
+        TaskDataError, match=r"none of these files exists in .*: m\.train\.jsonl, m\.dev\.jsonl, m\.test"
     ):
         load(tmp_path, "m.{split}.jsonl")
     write(tmp_path / "m.train.jsonl", rows(2))
     write(tmp_path / "m.test.jsonl", rows(2))
     with pytest.raises(
-        TaskDataError, match=r"m\.test\.jsonl:1: the id 'q0' stands already in .*m\.train\.jsonl:1"
+        TaskDataError, match=r"m\.test\.jsonl:1: id: 'q0' is already used in .*m\.train\.jsonl:1"
     ):
         load(tmp_path, "m.{split}.jsonl")
     write(tmp_path / "m.test.jsonl", [{"question": "z", "answer": "1", "split": "train"}])
     with pytest.raises(
-        TaskDataError, match=r"m\.test\.jsonl:1: split: 'train', but the file's name says 'test'"
+        TaskDataError,
+        match=r"m\.test\.jsonl:1: split: expected 'test', as in the file's name \(got 'train'\)",
     ):
         load(tmp_path, "m.{split}.jsonl")
 
 
 def test_no_question_left_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(TaskDataError, match="no question is left"):
+    with pytest.raises(TaskDataError, match="no questions left"):
         load(tmp_path, write(tmp_path / "a.jsonl", rows(5)), train=0, dev=0, test=0)
 
 

@@ -33,7 +33,7 @@ def load(folder: Path, rows: list[dict[str, str]], **fields) -> LoadedTask:
         ("It costs $1,234.50 now.", "It costs $7 now."),
     ],
 )
-def test_what_is_of_one_template(one: str, other: str) -> None:
+def test_the_same_template(one: str, other: str) -> None:
     first, second = templates([one, other])
     assert first == second
 
@@ -46,7 +46,7 @@ def test_what_is_of_one_template(one: str, other: str) -> None:
         ("How many apples has Tom?", "When has Tom apples?"),
     ],
 )
-def test_what_is_not(one: str, other: str) -> None:
+def test_different_templates(one: str, other: str) -> None:
     first, second = templates([one, other])
     assert first != second
 
@@ -71,12 +71,12 @@ def test_questions_of_a_template_stay_in_one_split(tmp_path: Path) -> None:
         15,
     ]
     assert task.notes[:2] == (
-        "70/30 by 12 templates, seed 0: 3 are test, 1 of the others dev",
-        "the splits that the data carry were set aside",
+        "split by template: 12 templates, of which test has 3 and dev 1 (seed 0)",
+        "the splits in the data were ignored",
     )
 
 
-def test_neither_order_nor_anything_but_the_seed_decides(tmp_path: Path) -> None:
+def test_only_the_seed_decides(tmp_path: Path) -> None:
     def splits(given: list[dict[str, str]], **fields) -> dict[str, str]:
         return {q.text: q.split for q in load(tmp_path, given, **fields).questions}
 
@@ -84,7 +84,7 @@ def test_neither_order_nor_anything_but_the_seed_decides(tmp_path: Path) -> None
     assert splits(rows()) != splits(rows(), seed=1)
 
 
-def test_one_template_cannot_be_dealt(tmp_path: Path) -> None:
+def test_one_template_cannot_be_split(tmp_path: Path) -> None:
     with pytest.raises(TaskDataError, match="all questions share one template"):
         load(tmp_path, rows(kinds=1))
 

@@ -52,8 +52,7 @@ def test_a_text_is_no_answer() -> None:
 
 def test_the_answers_of_a_builtin_task_are_graded() -> None:
     task = BUILTIN_TASKS["multi_step_arithmetic"]
-    options = {name: option.default for name, option in task.options.items()}
-    golds = [task.draw(random.Random(seed), options).answer for seed in range(3)]
+    golds = [task.draw(random.Random(seed), task.options()).answer for seed in range(3)]
     for gold in golds:
         assert grade(f"So the answer is ${gold}$.", gold, "math").correct
         assert grade(f"\\boxed{{\\frac{{{2 * int(gold)}}}{{2}}}}", gold, "math").correct

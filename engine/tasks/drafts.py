@@ -1,0 +1,125 @@
+"""Turns rows into drafts of questions. Each field is checked; each error names place, field and reason."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+from engine.config.tasks import AnswerFormat, FieldsConfig
+from engine.question import SPLITS, Draft, Split
+from engine.tasks.columns import columns_of, mapped, needed_columns
+from engine.tasks.row_files import Number, Row, fail, kind_of, read_rows
+
+LONGEST_FIELD = 1_000_000
+"""Characters of a question, an answer or a rationale."""
+
+LONGEST_ID = 200
+
+_FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
+
+
+def read_drafts(
+    path: Path,
+    split: Split | None = None,
+    *,
+    fields: FieldsConfig | None = None,
+    answer_format: AnswerFormat = "text",
+) -> list[Draft]:
+    """The questions of a file.
+
+    Args:
+        path: the file; its suffix gives the format.
+        split: the split that the file's name gives; a row may repeat it, but not contradict it.
+        fields: which columns hold what, if they are not called question and answer.
+        answer_format: the task's.
+
+    Raises:
+        TaskDataError: names file, line (or row) and reason.
+    """
+    if fields is None:
+        return make_drafts(path, read_rows(path), split)
+    rows = read_rows(path, needed_columns(fields), columns_of(fields))
+    return make_drafts(path, mapped_rows(path, rows, fields, answer_format), split)
+
+
+def mapped_rows(
+    path: Path | str, rows: Iterable[tuple[int, Row]], fields: FieldsConfig, answer_format: AnswerFormat
+) -> Iterator[tuple[int, Row]]:
+    """Rows with the columns that `fields` names, as rows with the columns question and answer."""
+    for line, row in rows:
+
+        def refuse(reason: str, line: int = line) -> NoReturn:
+            fail(path, str(line), reason)
+
+        yield line, mapped(row, fields, answer_format, refuse)
+
+
+def make_drafts(path: Path | str, rows: Iterable[tuple[int, Row]], split: Split | None = None) -> list[Draft]:
+    """Drafts of rows with their lines; `path` names the file or data set.
+
+    Raises:
+        TaskDataError: names path, line and reason.
+    """
+    drafts: list[Draft] = []
+    places: dict[str, int] = {}
+    for line, row in rows:
+        draft = _draft(path, line, row, split)
+        if draft.key in places:
+            fail(path, str(line), f"id: {draft.key!r} is already used on line {places[draft.key]}")
+        places[draft.key] = line
+        drafts.append(draft)
+    if not drafts:
+        fail(
+            path, "", 'no questions; expected one object on each line: {"id": …, "question": …, "answer": …}'
+        )
+    return drafts
+
+
+def _draft(path: Path | str, line: int, row: Row, split: Split | None) -> Draft:
+    place = str(line)
+    text = _text(path, place, row, "question")
+    answer = _text(path, place, row, "answer")
+    rationale = _text(path, place, row, "rationale") if row.get("rationale") not in (None, "") else None
+    key = place if split is None else f"{split}-{place}"
+    if row.get("id") not in (None, ""):
+        key = _text(path, place, row, "id")
+        if len(key) > LONGEST_ID:
+            fail(path, place, f"id: longer than {LONGEST_ID} characters")
+    own = _split(path, place, row.get("split"))
+    if split is not None and own not in (None, split):
+        fail(path, place, f"split: expected {split!r}, as in the file's name (got {own!r})")
+    return Draft(
+        key=key, text=text, answer=answer, rationale=rationale, split=split or own, place=f"{path}:{line}"
+    )
+
+
+def _split(path: Path | str, place: str, value: Any) -> Split | None:
+    if value in (None, ""):
+        return None
+    for split in SPLITS:
+        if value == split:
+            return split
+    fail(path, place, f"split: expected train, dev or test (got {value!r:.60})")
+
+
+def _text(path: Path | str, place: str, row: Row, name: str) -> str:
+    if name not in row:
+        near = f" (columns of the row: {', '.join(str(key)[:40] for key in list(row)[:8]) or 'nothing'})"
+        fail(path, place, f"{name}: missing{near}")
+    value = row[name]
+    if isinstance(value, Number) and name in ("answer", "id"):
+        value = str(value)
+    if type(value) is not str:
+        wanted = "a string or a number" if name in ("answer", "id") else "a string"
+        fail(path, place, f"{name}: expected {wanted}, got {kind_of(value)}")
+    if not value.strip():
+        fail(path, place, f"{name}: empty")
+    if len(value) > LONGEST_FIELD:
+        fail(path, place, f"{name}: longer than {LONGEST_FIELD:,} characters")
+    bad = _FORBIDDEN.search(value)
+    if bad:
+        what = "a NUL character" if bad[0] == "\x00" else f"half a surrogate pair (U+{ord(bad[0]):04X})"
+        fail(path, place, f"{name}: contains {what} at character {bad.start() + 1}")
+    return value
