@@ -74,7 +74,7 @@ def store(file: Path) -> tuple[float, int]:
         request = ClaimRequest(
             plan_id=plan.id,
             teacher_id=teacher.id,
-            boot_id=catalog.boot.id,
+            boot_id=catalog.session.id,
             count=GROUP,
             allowance=MONEY,
             reserve=lambda question: 100,

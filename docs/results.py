@@ -29,9 +29,7 @@ def table(rows: Mapping[str, Sequence[Cell]]) -> str:
     methods = list(dict.fromkeys(cell.method for cells in rows.values() for cell in cells))
     sizes = sorted({cell.n for cells in rows.values() for cell in cells if cell.n})
     seeds = sorted({cell.seed for cells in rows.values() for cell in cells if cell.seed is not None})
-    about = ", ".join(
-        [f"n = {size}" for size in sizes] + [f"seed {seed}" for seed in seeds]
-    )
+    about = ", ".join([f"n = {size}" for size in sizes] + [f"seed {seed}" for seed in seeds])
     lines = [
         f"| task ({about}) | " + " | ".join(methods) + " |",
         "|---|" + "---:|" * len(methods),
@@ -47,7 +45,11 @@ def machine() -> str:
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        models = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        models = [
+            line.split(":", 1)[1].strip()
+            for line in info.read_text().splitlines()
+            if line.startswith("model name")
+        ]
         name = models[0] if models else name
     return f"{name}, {os.cpu_count()} cores"
 

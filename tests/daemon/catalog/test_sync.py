@@ -88,7 +88,7 @@ def test_a_start_after_a_crash_counts_everything_anew(tmp_path: Path, connection
     world.claim(catalog.plans[0].id, 2, cost=10)
     connection.execute("UPDATE plan SET stored = 99, accepted = 99, claimed = 1")
     again = start(config(tmp_path, rationales=2))
-    assert (again.boot.previous_ended, again.boot.unknown_attempts) == (False, 2)
+    assert (again.session.previous_ended, again.session.unknown_attempts) == (False, 2)
     assert connection.execute("SELECT stored, accepted, claimed FROM plan").fetchone() == (2, 2, 4)
     check_counts(world)
 
@@ -222,7 +222,7 @@ def test_a_file_that_did_not_change_is_not_read_again(
     monkeypatch.setattr("engine.tasks.file_stamp.SETTLED_S", -60.0)
     made = config(tmp_path, rationales=2)
     first = start(made)
-    end_session(connection, first.boot.id, "done")
+    end_session(connection, first.session.id, "done")
     given = read_input(made, known_tasks(made))
     assert given.tasks["t"].questions is None
     (plan,) = synchronise(made, given).plans
