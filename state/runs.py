@@ -183,6 +183,15 @@ def unfinished(connection: Connection) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in cursor]
 
 
+def finished_before(connection: Connection, run_id: int, *, student: str, scope: str, base: str) -> list[int]:
+    """Ids of earlier runs of a student on a scope and base that finished, newest first."""
+    rows = connection.execute(
+        "SELECT id FROM run WHERE student = ? AND scope = ? AND base = ? AND state = ? AND id < ? ORDER BY id DESC",
+        (student, scope, base, RunState.DONE.value, run_id),
+    )
+    return [key for (key,) in rows]
+
+
 def existing_triggers(connection: Connection) -> set[tuple[str, str, str, str]]:
     """(student, scope, trigger, recipe) of every run there is."""
     rows = connection.execute("SELECT student, scope, trigger, recipe FROM run")

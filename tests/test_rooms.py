@@ -20,7 +20,6 @@ def test_each_room_resolves_inside_the_repository(room) -> None:
 
 
 ELSEWHERE = (
-    "daemon/training/manifest.py",
     "daemon/training/planner.py",
     "daemon/training/trainer.py",
     "daemon/control.py",

@@ -11,7 +11,7 @@ from anyio.abc import TaskStatus
 from daemon import events
 from daemon.host.notify import Notifier
 from daemon.sampling.plans import ActivePlan
-from daemon.training.manifest import Order, TaskInfo, prepare
+from daemon.training.manifest import RunRequest, TaskInfo, prepare
 from daemon.training.run_fingerprint import run_fingerprint
 from daemon.training.trainer import Trainer
 from daemon.training.trigger import Due, Stock, due
@@ -177,18 +177,18 @@ class Planner:
         ]
 
     async def _create(self, scope: Scope, item: Due) -> int | None:
-        order = Order(
+        request = RunRequest(
             student=scope.student,
             scope=scope.name,
             trigger=item.trigger,
-            recipe=item.stock.recipe,
+            fingerprint=item.stock.recipe,
             tasks=tuple(
                 TaskInfo(id=self._task_ids[name], name=name, answer_format=self._config.tasks[name].answer)
                 for name in scope.tasks
             ),
             plan_ids=tuple(plan.id for plan in self._plans_of(scope)),
         )
-        new = await anyio.to_thread.run_sync(self._prepare, order)
+        new = await anyio.to_thread.run_sync(self._prepare, request)
         run_id = await self._writer.do(create_run, new)
         if run_id is None:
             return None
@@ -209,9 +209,9 @@ class Planner:
         self._trainer.changed.notify()
         return run_id
 
-    def _prepare(self, order: Order) -> NewRun:
+    def _prepare(self, request: RunRequest) -> NewRun:
         with closing(open_reader(self._config.database)) as connection:
-            return prepare(connection, self._config, order)
+            return prepare(connection, self._config, request)
 
 
 def _accepted(plans: list[ActivePlan], counts: dict[int, int]) -> int:

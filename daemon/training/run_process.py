@@ -1,4 +1,4 @@
-"""A student run whose process is there, or was just now: alive or not, and how it is asked to stop."""
+"""The process of a run: whether it is alive, and how it is stopped."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 from daemon.host.processes import is_alive, signal_group
 from daemon.training.devices import Device
 from daemon.training.progress_reader import Ending
-from engine.students.orders import give_order
+from engine.students.run_commands import send_command
 
 
 @dataclass(slots=True)
 class RunProcess:
-    """A run whose process is, or was just now, there."""
+    """A run whose process is alive, or has just ended."""
 
     row: dict[str, Any]
     devices: tuple[Device, ...]
@@ -27,15 +27,15 @@ class RunProcess:
     ranks: list[subprocess.Popen[bytes]] = field(default_factory=list)  # empty: adopted
     offset: int = 0
     kills: int | None = None
-    """Processes that the kernel had killed for want of memory when this one started."""
+    """How many processes the kernel had killed for lack of memory when this one started."""
     ending: Ending = field(default_factory=Ending)
     launched: bool = False
-    """Whether a launcher started ranks on several machines: signals do not reach them, orders do."""
+    """Whether a launcher started ranks on several machines. Signals do not reach those; run commands do."""
     stop: str = ""  # "person": stopped for good; "daemon": to go on at the next start
     stop_since: float = 0.0
 
     def alive(self) -> bool:
-        """Whether rank 0 is there; a rank that died takes the others with it."""
+        """Whether rank 0 is alive. When a rank dies, the others are killed."""
         if self.ranks:
             codes = [rank.poll() for rank in self.ranks]
             if any(code not in (None, 0) for code in codes) and None in codes:
@@ -47,14 +47,14 @@ class RunProcess:
     def ask_to_stop(self) -> None:
         """Asks for a checkpoint at the next step."""
         if self.launched:
-            give_order(self.directory, "stop")
+            send_command(self.directory, "stop")
         else:
             signal_group(self.pid, signal.SIGTERM)
 
     def kill(self) -> None:
-        """Ends it at once."""
+        """Kills it at once."""
         if self.launched:
-            give_order(self.directory, "end")
+            send_command(self.directory, "end")
         signal_group(self.pid, signal.SIGKILL)
 
     def codes(self) -> list[int]:

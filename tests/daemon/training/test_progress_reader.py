@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from daemon.training.progress_reader import follow, read_predictions, tail
-from engine.students.progress import FILE, ProgressWriter
+from engine.students.progress_file import FILE, ProgressWriter
 from state.runs import create_run, report_run
 from tests.state.test_runs import NEW
 from tests.state.world import World, make
