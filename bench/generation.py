@@ -19,7 +19,7 @@ def main(directory: str, manifest: str, count: int) -> dict[str, float]:
     from engine.students.architecture import DECODER
     from engine.students.continuous import generate_continuously
     from engine.students.evaluate import generate
-    from engine.students.rows import prompt_ids
+    from engine.students.token_rows import prompt_ids
     from engine.students.tokenizer import pad_id
 
     tokenizer = AutoTokenizer.from_pretrained(directory)

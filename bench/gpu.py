@@ -24,7 +24,7 @@ from pathlib import Path
 
 from bench.students import Size, Trained, make_base, make_run, ours, questions, rows, start, theirs
 from bench.tables import Row, Table, ratio
-from engine.students.progress import FILE, read_events
+from engine.students.progress_file import FILE, read_events
 
 CHECK = Path(__file__).with_name("gpu_logits.py")
 TARGET = Path(__file__).with_name("RESULTS-gpu.md")

@@ -19,7 +19,7 @@ def main(base: str, kind: str) -> dict[str, str]:
     from engine.students.kernels import flash_names
     from engine.students.objective import Student
     from engine.students.packing import mixes
-    from engine.students.rows import TokenRow
+    from engine.students.token_rows import TokenRow
 
     device = torch.device(kind)
     names = [*(flash_names(device) if kind == "cuda" else ()), "sdpa", "eager"]

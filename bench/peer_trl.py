@@ -21,7 +21,8 @@ def main(settings: dict) -> dict:
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
-    from engine.students.template import CONTINUED
+    from engine.methods import METHODS, TrainRow
+    from engine.students.prompt_format import CONTINUED
 
     warnings.simplefilter("ignore")
     cuda = settings["device"] == "cuda"
@@ -29,7 +30,9 @@ def main(settings: dict) -> dict:
     pairs = [
         {
             "prompt": CONTINUED.prompt(line["question"]),
-            "completion": CONTINUED.completion(line["rationale"], line["answer"]),
+            "completion": CONTINUED.completion(
+                METHODS["fine-tune-cot"].target(TrainRow.model_validate(line))
+            ),
         }
         for line in lines
     ]

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.config.students import EvaluationConfig, TrainingConfig
+from engine.methods import METHODS, TrainRow
 from engine.students.launch import rank_commands
-from engine.students.progress import FILE, read_events
-from engine.students.spec import EvalRow, Spec, TrainRow, write_rows
+from engine.students.progress_file import FILE, read_events
+from engine.students.spec import EvalRow, Spec, write_rows
 
 HERE = Path(__file__).parent
 PACKAGES = HERE / ".trl"
@@ -115,7 +116,7 @@ def make_base(directory: Path, size: Size, taught: list[TrainRow], *, bf16: bool
 
     from engine.students.tokenizer import make_tokenizer, row_texts
 
-    tokenizer = make_tokenizer(row_texts(taught), min(size.vocabulary, 8_000))
+    tokenizer = make_tokenizer(row_texts(taught, METHODS["fine-tune-cot"]), min(size.vocabulary, 8_000))
     config = LlamaConfig(
         vocab_size=max(size.vocabulary, len(tokenizer)),
         hidden_size=size.width,
@@ -161,7 +162,7 @@ def make_run(
         evaluation=EvaluationConfig(**{"dev_evaluations": 0, **(evaluation or {})}),
         manifest_digest=digest,
     )
-    (directory / "spec.json").write_text(spec.model_dump_json(), encoding="utf-8")
+    (directory / "spec.json").write_text(spec.to_json(), encoding="utf-8")
     return directory
 
 

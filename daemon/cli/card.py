@@ -1,4 +1,4 @@
-"""The card beside an exported training set: what `engine.card` says, from configuration and database."""
+"""The card of an exported training set: collects the contents of `engine.data_card` from configuration and database."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from daemon.training.manifest import Chosen
-from engine.card import MADE_BY, Card, CardPart, CardTask, CardTeacher, data_card
 from engine.config import Config, StudentConfig
+from engine.data_card import MADE_BY, Card, CardPart, CardTask, CardTeacher, data_card
 from engine.errors import UsageError
 from engine.students.spec import digest_of
 from state.exports import teachers_of
@@ -20,7 +20,7 @@ NAME = "README.md"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one student would read on one scope, and what its answers are: gold or majority."""
+    """The rows that one student would read on one scope, and the source of its answers: gold or majority."""
 
     student: StudentConfig
     scope: str
@@ -32,15 +32,15 @@ class Part:
 def write_card(
     connection: Connection, config: Config, parts: Sequence[Part], output: Path, form: str
 ) -> Path:
-    """Writes the card beside the file and returns its path.
+    """Writes the card next to the file and returns its path.
 
     Raises:
-        UsageError: there is a README.md that is none of ours.
+        UsageError: there is a README.md that coterie did not write.
     """
     path = output.with_name(NAME)
     if path.exists() and MADE_BY not in path.read_text(encoding="utf-8", errors="replace"):
         raise UsageError(
-            f"{path} is there and no card of coterie's: it was left as it is; export into another folder"
+            f"{path} exists and is not a card written by coterie; it was not changed: export to another folder"
         )
     ids = {key for part in parts for key in part.chosen.sample_ids}
     teachers = []
@@ -62,7 +62,7 @@ def write_card(
             CardTask(name=name, source=config.tasks[name].source, answer_format=config.tasks[name].answer)
             for name in tasks
         ],
-        left_out=[name for name, teacher in config.teachers.items() if not teacher.training_allowed],
+        excluded=[name for name, teacher in config.teachers.items() if not teacher.training_allowed],
     )
     path.write_text(data_card(card), encoding="utf-8")
     return path

@@ -1,4 +1,4 @@
-"""`coterie experiment`: the matrix cell by cell, how far each is, and what is left; from `state.db` alone."""
+"""`coterie experiment`: the matrix cell by cell, its progress, and the remaining work; from `state.db` alone."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dataclasses import asdict
 from typing import Any
 
 from engine.config import load_config
-from engine.config.experiment import ExperimentConfig, stored_experiment
+from engine.config.experiment import AXES, ExperimentConfig, axes_of, stored_experiment
 from engine.errors import UsageError
 from engine.report import Point, points, text_table
-from engine.report.progress import CellStanding, Left, left, line, standings
+from engine.report.experiment_progress import CellStanding, Left, left, line, standings
 from state.database import open_reader
 from state.figure_data import read_figure_data
 from state.results import read_results
@@ -21,21 +21,17 @@ from state.safe import safe
 from state.views.experiment_progress import read_experiment_progress
 
 SHOWN = 80
-"""Characters of what is said of a cell; all of it is in `--json`."""
+"""Characters of a status that are shown; `--json` has all of it."""
 
-NOT_OF = {
-    "fine-tune-cot": (),
-    "fine-tune": ("teacher", "D", "filter"),
-    "zero-shot": ("D", "questions", "base", "filter"),
-}
-"""Axes that say nothing of a method; of all baselines as of zero-shot."""
+HEADS = {"rationales": "D"}
+"""Column titles of axes that are not called by their own name."""
 
 
 def command(arguments: argparse.Namespace) -> int:
     """Prints the cells.
 
     Raises:
-        UsageError: what was started last has no experiment.
+        UsageError: the last daemon was started without an experiment.
     """
     config = load_config(arguments.config)
     with closing(open_reader(config.database)) as connection:
@@ -43,8 +39,8 @@ def command(arguments: argparse.Namespace) -> int:
         experiment = stored_experiment(standing.config)
         if experiment is None:
             raise UsageError(
-                f"{config.database}: the daemon that was started last had no [experiment] in its configuration; add one"
-                " (docs/method.md, Experiments) and start it"
+                f"{config.database}: the last daemon had no [experiment] in its configuration: add one"
+                " (docs/method.md, Experiments) and start the daemon"
             )
         measured = {
             (point.cell, point.task): point
@@ -62,20 +58,14 @@ def command(arguments: argparse.Namespace) -> int:
 
 
 def _table(rows: list[tuple[CellStanding, Point | None]]) -> str:
-    head = ("task", "method", "teacher", "D", "questions", "base", "filter", "state", "", "accuracy %")
+    axes = [HEADS.get(name, name) for name in AXES]
+    head = ("task", "method", *axes, "state", "", "accuracy %")
     body = []
     for each, point in rows:
         cell = each.cell
-        axes: dict[str, object] = {
-            "teacher": cell.teacher,
-            "D": cell.rationales,
-            "questions": cell.questions,
-            "base": cell.base,
-        }
-        axes["filter"] = cell.filter
-        for name in NOT_OF.get(cell.method, NOT_OF["zero-shot"]):
-            axes[name] = "–"
-        shown = [each.task, cell.method, *(str(value) for value in axes.values())]
+        known = axes_of(cell.method)
+        values = [str(value) if name in known else "–" for name, value in cell.axes.items()]
+        shown = [each.task, cell.method, *values]
         accuracy = point.estimate.text() if point is not None and point.estimate is not None else "–"
         said = each.said if len(each.said) <= SHOWN else each.said[: SHOWN - 1] + "…"
         body.append([*shown, each.state, said, accuracy])
@@ -84,13 +74,13 @@ def _table(rows: list[tuple[CellStanding, Point | None]]) -> str:
 
 def _left(rest: Left) -> str:
     if not (rest.samples or rest.runs or rest.failed):
-        return "nothing is left"
-    parts = [f"{rest.samples} samples" if rest.samples else "", f"{rest.runs} runs" if rest.runs else ""]
-    told = f"left: {' and '.join(part for part in parts if part)}" if any(parts) else "nothing else is left"
+        return "nothing left to do"
+    parts = [f"{rest.samples:,} samples" if rest.samples else "", f"{rest.runs:,} runs" if rest.runs else ""]
+    told = (
+        f"left: {' and '.join(part for part in parts if part)}" if any(parts) else "nothing else left to do"
+    )
     if rest.failed:
-        told += (
-            f"; {rest.failed} runs failed or were stopped: `coterie train TASK --student S` goes on with one"
-        )
+        told += f"; {rest.failed:,} runs failed or were stopped: `coterie train TASK --student S` resumes one"
     return told
 
 

@@ -1,4 +1,4 @@
-"""`coterie export`: samples, training sets or predictions, in a form that other programs read."""
+"""`coterie export`: writes samples, training sets or predictions as rows that other programs read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from daemon.training.manifest import RunRequest, training_rows
 from daemon.training.scopes import scopes_of
 from engine.config import Config, load_config
 from engine.errors import UsageError
-from engine.export import chat, openai_chat, write_jsonl, write_parquet
+from engine.export_formats import chat, openai_chat, write_jsonl, write_parquet
 from engine.strategies.rationalize import HINTED
 from engine.strategies.replay import sent
 from state.database import open_reader
@@ -24,14 +24,14 @@ from state.training_samples import active_task_ids, teacher_labels
 from state.triggers import plan_counts
 
 CHATS = ("openai-chat", "chat", "think")
-"""Forms of training data."""
+"""Formats of training data."""
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Writes the rows and says on standard error how many.
+    """Writes the rows, and their number to standard error.
 
     Raises:
-        UsageError: options that do not go together, or a file that cannot be written.
+        UsageError: options that do not fit together, or a file that cannot be written.
     """
     config = load_config(arguments.config)
     _check(arguments)
@@ -51,24 +51,24 @@ def command(arguments: argparse.Namespace) -> int:
             raise
         except OSError as error:
             raise UsageError(
-                f"{error.filename or arguments.output}: cannot be written: {error.strerror}"
+                f"{error.filename or arguments.output}: cannot write: {error.strerror}"
             ) from None
-    sys.stderr.write(f"{count} rows\n")
+    sys.stderr.write(f"{count:,} rows\n")
     return 0
 
 
 def _check(arguments: argparse.Namespace) -> None:
     if arguments.format == "parquet" and arguments.output is None:
-        raise UsageError("parquet needs a file: add -o FILE.parquet")
+        raise UsageError("--format parquet needs a file: add -o FILE.parquet")
     if arguments.format in CHATS and arguments.what == "predictions":
-        raise UsageError(f"{arguments.format} is a form of training data: use it with samples or dataset")
+        raise UsageError(f"--format {arguments.format} is for training data: use it with samples or dataset")
     if arguments.sent and arguments.what != "samples":
-        raise UsageError("--sent tells what samples were asked with: use it with samples")
+        raise UsageError("--sent adds the requests of samples: use it with `coterie export samples`")
     if arguments.logprobs and arguments.what != "samples":
-        raise UsageError("--logprobs belongs to samples: use it with `coterie export samples`")
+        raise UsageError("--logprobs is for samples: use it with `coterie export samples`")
     if arguments.card and (arguments.what != "dataset" or arguments.output is None):
         raise UsageError(
-            "--card describes a training set beside its file: use it with `coterie export dataset -o FILE`"
+            "--card writes a card next to a training set: use it with `coterie export dataset -o FILE`"
         )
 
 
@@ -85,7 +85,7 @@ def _rows(
 
 
 def _trainable(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Samples: the correct ones, with their gold answer, but for hinted ones. Rows of a dataset stay as they are."""
+    """Of samples, the correct ones that were made without a hint, with their gold answer. Rows of a dataset are all kept."""
     for row in rows:
         if "correct" not in row:
             yield row
@@ -103,7 +103,7 @@ def _dataset(connection: Connection, part: Part) -> Iterator[dict[str, Any]]:
 
 
 def _parts(connection: Connection, config: Config, arguments: argparse.Namespace) -> Iterator[Part]:
-    """Exactly what each student would read now."""
+    """The rows that each student would read now."""
     plans = plan_counts(connection)
     tasks = active_task_ids(connection)
     for student in config.students:
@@ -123,8 +123,8 @@ def _parts(connection: Connection, config: Config, arguments: argparse.Namespace
                 tasks=infos,
                 plan_ids=tuple(plan.id for plan in scope.rule.read(plans, [info.name for info in infos])),
             )
-            label = "gold" if student.method == "fine-tune" else student.curation.labels
-            yield Part(student, scope.name, scope.tasks, label, training_rows(connection, config, request))
+            rows = training_rows(connection, config, request)
+            yield Part(student, scope.name, scope.tasks, student.curation.labels, rows)
 
 
 def _write(rows: Iterable[dict[str, Any]], arguments: argparse.Namespace) -> int:

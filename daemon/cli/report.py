@@ -1,4 +1,4 @@
-"""`coterie report`: tables and figures, as Markdown and one HTML file in a folder; the first table on standard output."""
+"""`coterie report`: tables and figures in a folder, as Markdown and one HTML file. Prints the accuracy table."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LIBRARIES = ("torch", "transformers", "deepspeed")
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Writes the report and prints its first table."""
+    """Writes the report and prints the accuracy table."""
     config = load_config(arguments.config)
     results, figure_data = results_of(config)
     path = write(results, figure_data, arguments.output or config.folder / "report")
@@ -32,13 +32,13 @@ def command(arguments: argparse.Namespace) -> int:
 
 
 def results_of(config: Config) -> tuple[Results, FigureData]:
-    """What the database holds."""
+    """The results in the database."""
     with closing(open_reader(config.database)) as connection:
         return read_results(connection), read_figure_data(connection)
 
 
 def write(results: Results, figure_data: FigureData, folder: Path) -> Path:
-    """Writes `report.md` with its `figures/`, and `report.html`, into the folder; returns the first one's path.
+    """Writes `report.md` with `figures/`, and `report.html`, into the folder; returns the path of `report.md`.
 
     Raises:
         UsageError: the folder cannot be written.
@@ -65,17 +65,17 @@ def write(results: Results, figure_data: FigureData, folder: Path) -> Path:
             scratch.write_text(content, encoding="utf-8")
             scratch.replace(target)
     except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
+        raise UsageError(f"{path}: cannot write: {error.strerror}") from None
     return path
 
 
 def made_by() -> str:
-    """The program with its commit, where it runs from a checkout, and what it trains with."""
+    """The version and commit of the program, and the libraries it trains with."""
     parts = [f"coterie {version('coterie')}{_commit()}", f"Python {platform.python_version()}"]
     for name in LIBRARIES:
         try:
             parts.append(f"{name} {version(name)}")
-        except PackageNotFoundError:  # sampling alone does without
+        except PackageNotFoundError:  # an installation without training
             continue
     return ", ".join(parts)
 

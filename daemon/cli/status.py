@@ -32,8 +32,8 @@ def command(arguments: argparse.Namespace) -> int:
 def _experiment(standing: ExperimentProgress) -> str | None:
     if standing.config.get("experiment") is None:
         return None
-    from engine.config.experiment import stored_experiment  # slow to import, so only where there is one
-    from engine.report.progress import line
+    from engine.config.experiment import stored_experiment  # with what it needs, only where there is one
+    from engine.report.experiment_progress import line
 
     experiment = stored_experiment(standing.config)
     return line(experiment, standing) if experiment is not None else None

@@ -1,4 +1,4 @@
-"""Where students train: one run at a time on each device. Looks at the machine without importing torch."""
+"""The devices that students are trained on, one run at a time each. Detects them without importing torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAME = re.compile(r"(cpu|cuda):(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A training device; `threads` is what its ranks share on a CPU."""
+    """A training device. On a CPU, its ranks share `threads`."""
 
     name: str
     kind: Literal["cpu", "cuda"]
@@ -26,10 +26,10 @@ class Device:
 
 
 def find_devices(names: list[str]) -> list[Device]:
-    """The devices of the configuration; "auto" is every GPU, else two halves of the CPU.
+    """The configured devices. "auto" means every GPU, or two halves of the CPU.
 
     Raises:
-        ConfigError: a name is none, or a GPU is not there.
+        ConfigError: a name is invalid, or a GPU does not exist.
     """
     gpus = gpu_count()
     if names == ["auto"]:
@@ -41,26 +41,26 @@ def find_devices(names: list[str]) -> list[Device]:
         match = NAME.fullmatch(name)
         if match is None:
             raise ConfigError(
-                f'daemon.devices: {name!r} is no device; expected ["auto"], or "cuda:0", "cpu:0", …'
+                f'daemon.devices: {name!r} is not a device; expected ["auto"], or names such as "cuda:0" and "cpu:0"'
             )
         index = int(match[2])
         if match[1] == "cuda" and index >= gpus:
-            raise ConfigError(f"daemon.devices: {name} is not there: this machine has {gpus} GPU(s)")
+            raise ConfigError(f"daemon.devices: {name} does not exist: this machine has {gpus} GPU(s)")
         kind: Literal["cpu", "cuda"] = "cuda" if match[1] == "cuda" else "cpu"
         devices.append(Device(name, kind, index, max(1, cores() // on_cpu)))
     return devices
 
 
 def check_ranks(devices: list[Device], students: list[StudentConfig], folder: Path) -> None:
-    """Refuses a student that wants more GPUs than there are; on a CPU ranks share the cores.
+    """Refuses a student that needs more GPUs than there are. On a CPU, ranks share the cores.
 
     Args:
-        devices: this machine's.
-        students: who is trained.
-        folder: where relative paths of hostfiles start.
+        devices: the devices of this machine.
+        students: the configured students.
+        folder: relative paths of hostfiles start here.
 
     Raises:
-        ConfigError: which student, and how many there are; or its hostfile is none.
+        ConfigError: a student needs too many GPUs, or its hostfile is invalid.
     """
     for student in students:
         training = student.training
@@ -82,10 +82,10 @@ def check_ranks(devices: list[Device], students: list[StudentConfig], folder: Pa
 
 
 def cores() -> int:
-    """CPU cores this process may use."""
+    """The number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def gpu_count() -> int:
-    """NVIDIA GPUs of this machine, as the driver lists them."""
+    """The number of NVIDIA GPUs of this machine, from the driver."""
     return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))

@@ -1,8 +1,8 @@
-"""From what is remembered to what a student reads: chooses a due run's rows, and writes its directory.
+"""Chooses the rows of a due run and writes its directory.
 
-A run's rows are decided once, when it is created, and kept as sample ids and a digest of the manifest's
-bytes. Its directory is always written from those, so it can be rebuilt byte for byte; a manifest whose
-digest differs is refused.
+The rows of a run are chosen once, when the run is created. The database keeps the ids of their samples and a digest of
+the manifest. The directory is always written from those, so it can be rebuilt byte for byte; if the digest differs, the
+run is refused.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 from engine.config import Config, StudentConfig
 from engine.config.root import expand
-from engine.curation import IN_TEST, curate, first_questions, overlapping
+from engine.curation import IN_TEST, curate, overlapping
 from engine.errors import JobFailed
 from engine.grading.majority import Vote
-from engine.students.spec import EvalRow, Spec, TrainRow, digest_of, write_rows
-from engine.students.template import ANSWER_ONLY
+from engine.methods import METHODS, RowSettings, TrainingQuestion, TrainRow
+from engine.seeded_order import first
+from engine.students.spec import EvalRow, Spec, digest_of, write_rows
 from state.runs import NewRun, RunRow, RunSettings, TaskInfo, finished_before
 from state.sqlite import Connection
 from state.training_samples import (
@@ -33,7 +35,7 @@ from state.training_samples import (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRequest:
-    """A run to make: who, on which tasks, with the samples of which plans."""
+    """A run to create: the student, its tasks, and the plans whose samples it reads."""
 
     student: StudentConfig
     scope: str
@@ -47,7 +49,7 @@ class RunRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chosen:
-    """What a student would read now: its rows, the samples they are made of, what was dropped, pseudo-labels."""
+    """The rows a student would read now, the samples in them, the number dropped per reason, and pseudo-labels."""
 
     rows: list[TrainRow]
     sample_ids: tuple[int, ...] = ()
@@ -56,11 +58,11 @@ class Chosen:
 
 
 def training_rows(connection: Connection, config: Config, request: RunRequest) -> Chosen:
-    """What the student would read now."""
+    """The rows the student would read now."""
     student = request.student
-    if student.method == "fine-tune":
-        rows, drops = _answer_rows(connection, request.tasks, student)
-        return Chosen(rows=rows, drops=drops)
+    if not METHODS[student.method].reads_samples:
+        questions, drops = _questions(connection, request.tasks, student)
+        return Chosen(rows=_rows(questions, student), drops=drops)
     curated = curate(
         stored_samples(connection, request.plan_ids, _teachers(config, student)),
         rationales=student.rationales,
@@ -72,9 +74,9 @@ def training_rows(connection: Connection, config: Config, request: RunRequest) -
         else frozenset().union(*(_counted(connection, task, student) for task in request.tasks)),
         seed=student.training.seed,
     )
-    answers = {key: vote.answer for key, vote in curated.labels.items()}
+    labels = {key: vote.answer for key, vote in curated.labels.items()}
     return Chosen(
-        rows=_cot_rows(curated.samples, answers, student),
+        rows=_rows(_with_samples(curated.samples, labels), student),
         sample_ids=tuple(sample.sample_id for sample in curated.samples),
         drops=curated.drops,
         labels=curated.labels,
@@ -82,7 +84,7 @@ def training_rows(connection: Connection, config: Config, request: RunRequest) -
 
 
 def prepare(connection: Connection, config: Config, request: RunRequest) -> NewRun:
-    """Chooses the rows of a run (a few hundred milliseconds for 10,000 samples: call it in a thread)."""
+    """Chooses the rows of a run. Takes a few hundred milliseconds for 10,000 samples, so call it in a thread."""
     student = request.student
     chosen = training_rows(connection, config, request)
     return NewRun(
@@ -112,29 +114,29 @@ def prepare(connection: Connection, config: Config, request: RunRequest) -> NewR
 
 
 def materialise(connection: Connection, config: Config, run: RunRow) -> Path:
-    """Writes a run's directory, unless it is there, and returns it.
+    """Writes the directory of a run if it does not exist, and returns its path.
 
     Raises:
-        JobFailed: the rows are not what they were when the run was created.
+        JobFailed: the rows differ from those chosen when the run was created.
     """
     directory = config.runs / str(run.id)
-    pieces = run.settings.splits
+    splits = run.settings.splits
     if (directory / "spec.json").exists():
         spec = Spec.model_validate_json((directory / "spec.json").read_bytes())
-        if spec.pieces != pieces:
-            _write_spec(directory, spec.model_copy(update={"pieces": pieces}))
+        if spec.splits != splits:
+            _write_spec(directory, spec.model_copy(update={"splits": splits}))
         return directory
     directory.mkdir(parents=True, exist_ok=True)
     student = StudentConfig.model_validate(run.settings.student)
     tasks = run.settings.tasks
-    if student.method == "fine-tune":
-        rows, _ = _answer_rows(connection, tasks, student)
+    if METHODS[student.method].reads_samples:
+        questions = _with_samples(samples_of_run(connection, run.id), labels_of_run(connection, run.id))
     else:
-        answers = labels_of_run(connection, run.id)
-        rows = _cot_rows(samples_of_run(connection, run.id), answers, student)
+        questions, _ = _questions(connection, tasks, student)
+    rows = _rows(questions, student)
     if write_rows(directory / "manifest.jsonl", rows) != run.digest:
         raise JobFailed(
-            "its questions or samples changed since it was made: start a new run with"
+            "its questions or samples changed after it was queued: start a new run with"
             f" `coterie train {run.scope} --student {run.student}`"
         )
     write_rows(directory / "questions.jsonl", [row for task in tasks for row in _eval_rows(connection, task)])
@@ -156,27 +158,27 @@ def materialise(connection: Connection, config: Config, run: RunRow) -> Path:
                 ).items()
             )
         ),
-        pieces=pieces,
+        splits=splits,
         started_from=previous[0] if previous else None,
     )
-    _write_spec(directory, spec)  # last and at once: a directory with a spec is whole
+    _write_spec(directory, spec)  # last and atomically: a directory with a spec is complete
     return directory
 
 
 def previous_student(connection: Connection, config: Config, run: RunRow) -> tuple[int, Path] | None:
-    """The latest finished run before this one of the same student, scope and base, and what it left; None: there is none."""
+    """The latest earlier run of the same student, scope and base that finished, with its exported student."""
     found = ((key, config.runs / str(key) / "student") for key in finished_before(connection, run))
     return next(((key, path.resolve()) for key, path in found if path.is_dir()), None)
 
 
 def _write_spec(directory: Path, spec: Spec) -> None:
     scratch = directory / "spec.json.new"
-    scratch.write_text(spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    scratch.write_text(spec.to_json(), encoding="utf-8")
     scratch.rename(directory / "spec.json")
 
 
 def _base(config: Config, base: str) -> str:
-    """A base that names a directory becomes absolute."""
+    """The base, with the path of a directory made absolute."""
     if base.startswith("builtin:"):
         return base
     path = (config.folder / Path(base).expanduser()).resolve()
@@ -188,74 +190,52 @@ def _teachers(config: Config, student: StudentConfig) -> list[str]:
     return [name for name in wanted if config.teachers[name].training_allowed]
 
 
-def _cot_rows(
-    samples: Sequence[StoredSample], labels: Mapping[int, str], student: StudentConfig
-) -> list[TrainRow]:
-    """A row a rationale, and among them, of `mix_answers`, those that ask for the answer alone.
-
-    Each of these follows the last rationale of its question.
-    """
-    rows = [_cot_row(sample, labels) for sample in samples]
-    share = student.curation.mix_answers
-    questions = {sample.question_id: place for place, sample in enumerate(samples)}
-    extra = first_questions(questions, round(len(rows) * share / (1 - share)), student.training.seed)
-    mixed: list[TrainRow] = []
-    for place, (sample, row) in enumerate(zip(samples, rows, strict=True)):
-        mixed.append(row)
-        if sample.question_id in extra and questions[sample.question_id] == place:
-            answer = labels.get(sample.question_id, sample.gold)
-            text = f"{sample.question.rstrip()} {ANSWER_ONLY}"
-            alone = {"sample_id": None, "question": text, "rationale": None, "answer": answer}
-            mixed.append(row.model_copy(update=alone))
-    return mixed
+def _rows(questions: Sequence[TrainingQuestion], student: StudentConfig) -> list[TrainRow]:
+    settings = RowSettings(mix_answers=student.curation.mix_answers, seed=student.training.seed)
+    return list(METHODS[student.method].rows(questions, settings))
 
 
-def _cot_row(sample: StoredSample, labels: Mapping[int, str]) -> TrainRow:
-    """The rationale with the answer it led to: the question's pseudo-label, the gold answer where it is correct, else its own."""
-    answer = labels.get(sample.question_id)
-    if answer is None:
-        answer = sample.gold if sample.correct else sample.extracted or ""
-    return TrainRow(
-        sample_id=sample.sample_id,
-        question_id=sample.question_id,
-        question=sample.question,
-        rationale=sample.rationale.strip(),
-        answer=answer,
-    )
+def _with_samples(samples: Sequence[StoredSample], labels: Mapping[int, str]) -> list[TrainingQuestion]:
+    """The questions of some samples. The store orders samples by question."""
+    found = []
+    for key, group in groupby(samples, key=lambda sample: sample.question_id):
+        own = tuple(group)
+        found.append(
+            TrainingQuestion(
+                question_id=key,
+                question=own[0].question,
+                gold=own[0].gold,
+                label=labels.get(key),
+                samples=own,
+            )
+        )
+    return found
 
 
-def _counted(connection: Connection, task: TaskInfo, student: StudentConfig) -> frozenset[int]:
-    """The task's training questions that the student may read."""
-    ids = [question.question_id for question in stored_questions(connection, task.id, "train")]
-    return first_questions(ids, student.questions or len(ids), student.training.seed)
-
-
-def _answer_rows(
+def _questions(
     connection: Connection, tasks: Sequence[TaskInfo], student: StudentConfig
-) -> tuple[list[TrainRow], dict[str, int]]:
-    """Questions with their gold answers, without those that also stand in a test split: as for rationales; and drops."""
+) -> tuple[list[TrainingQuestion], dict[str, int]]:
+    """The training questions of a student that reads no samples, and the number dropped per reason."""
     contaminated = _contaminated(connection, tasks) if student.curation.drop_test_overlap else frozenset()
-    rows: list[TrainRow] = []
+    found: list[TrainingQuestion] = []
     dropped = 0
     for task in tasks:
         counted = _counted(connection, task, student)
         questions = stored_questions(connection, task.id, "train")
-        for question in sorted(questions, key=lambda each: each.question_id):
-            if question.question_id not in counted:
+        for each in sorted(questions, key=lambda each: each.question_id):
+            if each.question_id not in counted:
                 continue
-            if question.question_id in contaminated:
+            if each.question_id in contaminated:
                 dropped += 1
                 continue
-            rows.append(
-                TrainRow(
-                    sample_id=None,
-                    question_id=question.question_id,
-                    question=question.text,
-                    rationale=None,
-                    answer=question.gold,
-                )
-            )
-    return rows, {IN_TEST: dropped} if dropped else {}
+            found.append(TrainingQuestion(question_id=each.question_id, question=each.text, gold=each.gold))
+    return found, {IN_TEST: dropped} if dropped else {}
+
+
+def _counted(connection: Connection, task: TaskInfo, student: StudentConfig) -> frozenset[int]:
+    """The training questions of a task that the student may read."""
+    ids = [question.question_id for question in stored_questions(connection, task.id, "train")]
+    return first(ids, student.questions or len(ids), student.training.seed)
 
 
 def _eval_rows(connection: Connection, task: TaskInfo) -> list[EvalRow]:
@@ -276,14 +256,12 @@ def _eval_rows(connection: Connection, task: TaskInfo) -> list[EvalRow]:
 
 
 def _contaminated(connection: Connection, tasks: Sequence[TaskInfo]) -> frozenset[int]:
-    train = {
-        question.question_id: question.text
-        for task in tasks
-        for question in stored_questions(connection, task.id, "train")
+    texts: dict[str, dict[int, str]] = {
+        split: {
+            question.question_id: question.text
+            for task in tasks
+            for question in stored_questions(connection, task.id, split)
+        }
+        for split in ("train", "test")
     }
-    test = {
-        question.question_id: question.text
-        for task in tasks
-        for question in stored_questions(connection, task.id, "test")
-    }
-    return overlapping(train, test)
+    return overlapping(texts["train"], texts["test"])

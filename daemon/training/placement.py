@@ -1,6 +1,6 @@
-"""Where a student run is trained: on how many ranks, on which devices, by which processes.
+"""Where a run is trained: the number of ranks, the devices and the processes.
 
-The number of ranks and the machines are no part of what a student becomes: they are taken as they are configured now.
+The number of ranks and the machines do not change the student, so the current configuration decides them.
 """
 
 from __future__ import annotations
@@ -17,21 +17,19 @@ from daemon.training.manifest import materialise
 from engine.config import Config, TrainingConfig
 from engine.students.cluster import prepare_cluster
 from engine.students.hosts import place, read_hostfile
-from engine.students.launch import rank_commands
-from engine.students.orders import FILE as LAUNCH
-from engine.students.sharing import ranks_for
+from engine.students.launch import rank_commands, ranks_for
+from engine.students.run_commands import FILE as LAUNCH
 from state.database import open_reader
 from state.runs import RunRow
 
 OF_THE_MACHINES = ("hostfile", "launcher", "launcher_arguments", "master_address", "master_port")
-"""Settings that are taken as they are now, however old the run is."""
+"""Settings whose current value is used, however old the run is."""
 
 
 def training_now(run: RunRow, config: Config, devices: Sequence[Device]) -> TrainingConfig:
-    """How to train a run: as it was made, on as many ranks as are configured now and can be had.
+    """The training settings of a run, with as many ranks as are configured and available now.
 
-    The number of ranks is no part of what a student becomes. They share a step's micro-batches, so it is
-    one that divides them.
+    The ranks share the micro-batches of a step, so their number divides it.
     """
     training = TrainingConfig.model_validate(run.settings.student["training"])
     now = next((each for each in config.students if each.name == run.student), None)
@@ -51,16 +49,16 @@ def training_now(run: RunRow, config: Config, devices: Sequence[Device]) -> Trai
 def free_devices(
     training: TrainingConfig, devices: Sequence[Device], busy: Collection[str]
 ) -> tuple[Device, ...]:
-    """Devices for a run: a GPU a rank; on a CPU one device, whose threads its ranks share."""
+    """Devices for a run: one GPU per rank, or on a CPU one device whose threads the ranks share."""
     free = [device for device in devices if device.name not in busy]
-    if training.hostfile:  # other machines' devices are like this one's: it has all of them
+    if training.hostfile:  # other machines are assumed to be equal to this one, and the run uses all of it
         return () if busy else tuple(free)
     wanted = training.devices if devices[0].kind == "cuda" else min(training.devices, len(devices))
     return tuple(free[:wanted]) if len(free) >= min(wanted, len(devices)) else ()
 
 
 def named_devices(names: str, wanted: int, devices: Sequence[Device]) -> tuple[Device, ...]:
-    """The devices that a run was started on; where they are called otherwise now, the first ones."""
+    """The devices that a run was started on; the first ones if those names no longer exist."""
     known = {device.name: device for device in devices}
     return tuple(known[name] for name in names.split(",") if name in known) or tuple(devices[:wanted])
 
@@ -68,11 +66,11 @@ def named_devices(names: str, wanted: int, devices: Sequence[Device]) -> tuple[D
 def spawn(
     run: RunRow, config: Config, training: TrainingConfig, devices: tuple[Device, ...]
 ) -> tuple[Path, list[subprocess.Popen[bytes]]]:
-    """Writes a run's directory and starts its ranks, or the launcher that does; it blocks.
+    """Writes the directory of a run and starts its ranks, or the launcher that starts them. Blocks.
 
     Raises:
-        JobFailed: its rows are not what they were.
-        ConfigError: its hostfile does not serve.
+        JobFailed: its rows have changed.
+        ConfigError: its hostfile cannot be used.
     """
     with closing(open_reader(config.database)) as connection:
         directory = materialise(connection, config, run)

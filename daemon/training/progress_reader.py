@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.students.progress import FILE, read_events
+from engine.students.progress_file import FILE, read_events
 from state.enums import RunState
 from state.run_reports import Predictions, RunColumns, RunReport
 

@@ -1,4 +1,4 @@
-"""The process of a student run: whether it is alive, and how it is asked to stop."""
+"""The process of a run: whether it is alive, and how it is stopped."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 from daemon.host.processes import is_alive, signal_group
 from daemon.training.devices import Device
 from daemon.training.progress_reader import Ending
-from engine.students.orders import give_order
+from engine.students.run_commands import send_command
 from state.runs import RunRow
 
 
 @dataclass(slots=True)
 class RunProcess:
-    """A run that has a process, or had one until its end is handled."""
+    """A run whose process is alive, or has just ended."""
 
     row: RunRow
     devices: tuple[Device, ...]
@@ -30,12 +30,12 @@ class RunProcess:
     """How many processes the kernel had killed for lack of memory when this one started."""
     ending: Ending = field(default_factory=Ending)
     launched: bool = False
-    """Whether a launcher started ranks on several machines: signals do not reach them, order files do."""
+    """Whether a launcher started ranks on several machines. Signals do not reach those; run commands do."""
     stop: str = ""  # who asked: "user" (for good) or "daemon" (resumed at its next start)
     stop_since: float = 0.0
 
     def alive(self) -> bool:
-        """Whether rank 0 is alive; when a rank died, the others are killed."""
+        """Whether rank 0 is alive. When a rank dies, the others are killed."""
         if self.ranks:
             codes = [rank.poll() for rank in self.ranks]
             if any(code not in (None, 0) for code in codes) and None in codes:
@@ -47,14 +47,14 @@ class RunProcess:
     def ask_to_stop(self) -> None:
         """Asks for a checkpoint at the next step."""
         if self.launched:
-            give_order(self.directory, "stop")
+            send_command(self.directory, "stop")
         else:
             signal_group(self.pid, signal.SIGTERM)
 
     def kill(self) -> None:
-        """Ends it at once."""
+        """Kills it at once."""
         if self.launched:
-            give_order(self.directory, "end")
+            send_command(self.directory, "end")
         signal_group(self.pid, signal.SIGKILL)
 
     def codes(self) -> list[int]:

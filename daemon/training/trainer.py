@@ -27,7 +27,7 @@ from daemon.training.progress_reader import follow, last_ending, read_prediction
 from daemon.training.run_process import RunProcess
 from engine.config import Config, TrainingConfig
 from engine.errors import ConfigError, JobFailed
-from engine.students.orders import give_order, read_launch
+from engine.students.run_commands import read_launch, send_command
 from state.database import now_ms, open_reader
 from state.enums import RunState
 from state.run_reports import report_run, results_on_test, store_predictions
@@ -251,7 +251,7 @@ class Trainer:
                 run.kill()
             return
         if run.launched:
-            await anyio.to_thread.run_sync(give_order, run.directory, "end")
+            await anyio.to_thread.run_sync(send_command, run.directory, "end")
         if not run.ranks and not run.ending.kind:
             # Adopted: the previous daemon may have read how it ended, and died.
             run.ending = await anyio.to_thread.run_sync(last_ending, run.directory)

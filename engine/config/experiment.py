@@ -1,7 +1,7 @@
 """`[experiment]`: the paper's matrix as one table, expanded into plans and students.
 
-Invariants: the expansion is a pure function of the table; names tell the cell; the samples of D rationales are the first
-ones of those of more (plans of one recipe share them), so nothing is sampled twice.
+The expansion is a pure function of the table, and the name of a plan or student tells its cell. Plans that differ only
+in D share samples: a D = 2 plan uses the first two samples of the D = 8 plan, so nothing is sampled twice.
 """
 
 from __future__ import annotations
@@ -10,76 +10,89 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
 from engine.config.base import Name, Positive, Section, Seed
 from engine.config.json_values import json_table
 from engine.config.students import CurationConfig, EvaluationConfig, StudentConfig, TrainingConfig
+from engine.methods import METHODS
 from engine.strategies import STRATEGIES
 
-Method = Literal["zero-shot", "zero-shot-cot", "few-shot-cot", "fine-tune", "fine-tune-cot"]
 Filter = Literal["correct", "all", "random"]
-BASELINES: tuple[Method, ...] = ("zero-shot", "zero-shot-cot", "few-shot-cot")
-"""Methods that ask the teacher the test questions, greedily; the others train a student."""
+BASELINES = tuple(
+    each.name
+    for each in sorted(STRATEGIES.values(), key=lambda each: each.baseline_rank or 0)
+    if each.baseline_rank is not None
+)
+"""Strategies that answer the test questions greedily, simplest first. All other methods train a student."""
+BASELINE_AXES = frozenset({"teacher"})
+"""The axes that a baseline depends on."""
+
+if TYPE_CHECKING:
+    ExperimentMethod = str
+else:
+    ExperimentMethod = Literal[(*BASELINES, *METHODS)]
 
 OWN = ("name", "tasks", "teachers", "fallback_teachers", "split", "rationales")
-"""What the experiment decides of a plan."""
+"""The settings of a plan that the experiment decides."""
 
 
 class ExperimentConfig(Section):
     """`[experiment]`: the paper's matrix, expanded into plans and students.
 
-    Each list is an axis; its first value is the base.
+    Each list is an axis, and its first value is the base.
     """
 
     name: Name = "experiment"
-    """Begins the names of its plans and students."""
+    """Prefix of the names of its plans and students."""
 
     tasks: list[str] = Field(default_factory=lambda: ["*"], min_length=1)
     """Names of tasks; `*` stands for all."""
 
     teachers: list[str] = Field(min_length=1)
-    """Axis: names of teachers, each with samples of its own."""
+    """Axis: names of teachers. Each has its own samples."""
 
-    methods: Annotated[list[Method], Field(min_length=1)] = ["zero-shot-cot", "fine-tune", "fine-tune-cot"]
-    """zero-shot, zero-shot-cot and few-shot-cot are the teacher on test questions; fine-tune and fine-tune-cot are students."""
+    methods: Annotated[list[ExperimentMethod], Field(min_length=1)] = Field(
+        default=["zero-shot-cot", "fine-tune", "fine-tune-cot"],
+        description=f"{', '.join(BASELINES)}: the teacher answers the test questions. {', '.join(METHODS)}: a student.",
+    )
 
     rationales: list[Annotated[int, Field(ge=1, le=100_000)]] = Field(
         default_factory=lambda: [8, 1], min_length=1
     )
-    """Axis: the paper's D, rationales asked of each training question; the student reads the correct ones of them."""
+    """Axis: D of the paper, the number of rationales sampled per training question. The student reads the correct ones."""
 
     questions: Annotated[list[Positive | Literal["all"]], Field(min_length=1)] = ["all"]
-    """Axis: training questions; a smaller number is part of a greater one."""
+    """Axis: number of training questions. A smaller set is part of a larger one."""
 
     bases: list[str] = Field(default_factory=lambda: ["builtin:nano"], min_length=1)
     """Axis: base models of the students."""
 
     filters: Annotated[list[Filter], Field(min_length=1)] = ["correct"]
-    """Axis: `correct` rationales, `all` of them, or as many at `random` as are correct."""
+    """Axis: `correct` rationales, `all` rationales, or as many at `random` as are correct."""
 
     split_by: Annotated[list[Literal["question", "template"]], Field(min_length=1)] = ["question"]
-    """Axis: how its tasks are dealt. With `template` each has a twin, `NAME.template`, dealt by template, with samples of its own; the tables show them side by side."""
+    """Axis: how tasks are split. `template` adds a twin of each task, `NAME.template`, split by template, with its own samples; the tables show both."""
 
     seeds: list[Seed] = Field(default_factory=lambda: [0], min_length=1)
-    """Every cell is trained once with each; it decides initialisation, data order and which questions a smaller set has."""
+    """Each cell is trained once per seed. The seed decides initialisation, data order and the questions of a smaller set."""
 
     vary: Literal["one", "all"] = "one"
-    """one: each axis for itself, the others at their base; all: every combination."""
+    """one: one axis at a time, the others at their base; all: every combination."""
 
     plan: Annotated[dict[str, object], AfterValidator(json_table)] = Field(default_factory=dict)
-    """Settings of the plans, as in `[[plans]]`, but for name, tasks, teachers (and their fallbacks), split and rationales."""
+    """Settings of the plans, as in `[[plans]]`, except name, tasks, teachers, fallback_teachers, split and rationales."""
 
     curation: CurationConfig = Field(default_factory=CurationConfig)
-    """As in `[[students]]`; `keep` is the axis `filters`."""
+    """As in `[[students]]`, except `keep`, which is the axis `filters`."""
 
     training: TrainingConfig = Field(default_factory=TrainingConfig)
-    """As in `[[students]]`; `seed` is the axis `seeds`."""
+    """As in `[[students]]`, except `seed`, which is the axis `seeds`."""
 
     fine_tune: TrainingConfig | None = None
-    """Training of the method fine-tune, where it is to be another one."""
+    """Replaces `training` for the method of that name."""
 
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     """As in `[[students]]`."""
@@ -87,9 +100,9 @@ class ExperimentConfig(Section):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExperimentCell:
-    """One point of the matrix; `student` or `plan` is the name of what measures it."""
+    """A point of the matrix, with the name of the student or plan that measures it."""
 
-    method: Method
+    method: str
     teacher: str
     rationales: int
     questions: int | Literal["all"]
@@ -101,17 +114,24 @@ class ExperimentCell:
 
     @property
     def axes(self) -> dict[str, object]:
-        """The values on the axes."""
+        """Its values by axis."""
         return {name: getattr(self, name) for name in AXES}
 
 
 AXES = ("teacher", "rationales", "questions", "base", "filter")
 
 
+def axes_of(method: str) -> frozenset[str]:
+    """The axes that a method depends on; all of them for a method that this program does not know."""
+    if method in BASELINES:
+        return BASELINE_AXES
+    return METHODS[method].axes if method in METHODS else frozenset(AXES)
+
+
 def cells(experiment: ExperimentConfig) -> list[ExperimentCell]:
-    """All cells with the names of their students and plans: baselines first, then students, seed by seed."""
+    """All cells with the names of their students and plans."""
     first = ExperimentCell(
-        method="fine-tune-cot",
+        method="",
         teacher=experiment.teachers[0],
         rationales=experiment.rationales[0],
         questions=experiment.questions[0],
@@ -128,11 +148,12 @@ def cells(experiment: ExperimentConfig) -> list[ExperimentCell]:
                 for teacher in dict.fromkeys(experiment.teachers)
             ]
             continue
-        own = points if method == "fine-tune-cot" else list(dict.fromkeys(map(_answers_only(first), points)))
-        for point in own:
+        facts = METHODS[method]
+        base: dict[str, Any] = {name: value for name, value in first.axes.items() if name not in facts.axes}
+        for point in dict.fromkeys(replace(point, **base) for point in points):
             for seed in dict.fromkeys(experiment.seeds):
                 cell = replace(point, method=method, seed=seed)
-                plan = "" if method == "fine-tune" else train_plan(experiment, cell)
+                plan = train_plan(experiment, cell) if facts.reads_samples else ""
                 found.append(replace(cell, student=_student_name(experiment, cell, first), plan=plan))
     return found
 
@@ -154,22 +175,13 @@ def _points(experiment: ExperimentConfig, first: ExperimentCell) -> Iterator[Exp
             yield replace(first, **{name: value})
 
 
-def _answers_only(first: ExperimentCell) -> Any:
-    """Plain fine-tuning knows no teacher, rationales or filter: such points are one."""
-
-    def plain(point: ExperimentCell) -> ExperimentCell:
-        return replace(point, teacher=first.teacher, rationales=first.rationales, filter=first.filter)
-
-    return plain
-
-
 def train_plan(experiment: ExperimentConfig, cell: ExperimentCell) -> str:
     """The name of the plan that samples for a cell."""
     return f"{experiment.name}.{cell.teacher}.d{cell.rationales}"
 
 
 def _student_name(experiment: ExperimentConfig, cell: ExperimentCell, first: ExperimentCell) -> str:
-    """Method, then what differs from the base."""
+    """The method, then every value that differs from the base."""
     parts = [experiment.name, cell.method]
     if cell.teacher != first.teacher:
         parts.append(cell.teacher)
@@ -192,7 +204,7 @@ def _slug(base: str) -> str:
 
 
 def plans_of(experiment: ExperimentConfig) -> list[dict[str, Any]]:
-    """Its plans as tables: greedy baselines on test, and on train one for each teacher and D, few before many."""
+    """Its plans as tables: greedy baselines on test, and one plan per teacher and D on train, smaller D first."""
     found: dict[str, dict[str, Any]] = {}
     for cell in cells(experiment):
         own = {
@@ -209,7 +221,7 @@ def plans_of(experiment: ExperimentConfig) -> list[dict[str, Any]]:
     few = [plan for plan in found.values() if _shows_examples(plan.get("strategy"))]
     for plan in found.values():
         if few and plan not in few:
-            plan.pop("exemplars", None)  # worked examples are for those that show some
+            plan.pop("exemplars", None)  # only the few-shot plans show worked examples
     return sorted(found.values(), key=lambda plan: (plan["split"] == "train", plan["rationales"]))
 
 
@@ -223,19 +235,19 @@ def students_of(experiment: ExperimentConfig) -> list[StudentConfig]:
     for cell in cells(experiment):
         if not cell.student:
             continue
-        training = experiment.training
-        if cell.method == "fine-tune" and experiment.fine_tune is not None:
-            training = experiment.fine_tune
+        method = METHODS[cell.method]
+        own = getattr(experiment, method.name.replace("-", "_"), None)
+        training = own if isinstance(own, TrainingConfig) else experiment.training
         found.append(
             StudentConfig(
                 name=cell.student,
                 base=cell.base,
-                method=cell.method,  # type: ignore[arg-type]
+                method=method.name,
                 tasks=list(experiment.tasks),
                 plans=[cell.plan] if cell.plan else ["*"],
                 rationales=cell.rationales,
                 questions=None if cell.questions == "all" else cell.questions,
-                train_at=[0] if cell.method == "fine-tune" else ["complete"],
+                train_at=list(method.train_at),
                 curation=experiment.curation.model_copy(update={"keep": cell.filter}),
                 training=training.model_copy(update={"seed": cell.seed}),
                 evaluation=experiment.evaluation,
@@ -245,7 +257,7 @@ def students_of(experiment: ExperimentConfig) -> list[StudentConfig]:
 
 
 def stored_experiment(config: Mapping[str, Any]) -> ExperimentConfig | None:
-    """The experiment of a stored configuration; None where it has none, or one that is no longer understood."""
+    """The experiment of a stored configuration; None if it has none, or one that this program cannot read."""
     table = config.get("experiment")
     if not isinstance(table, Mapping):
         return None

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from engine.config.base import Identity, Name, NonNegative, Positive, Section, Seed
 from engine.config.faults import quoted
+from engine.methods import METHODS, LabelSource, MethodName
 from state.triggers import KINDS, Trigger, check_triggers, parse_trigger
 
 
@@ -39,53 +40,52 @@ TrackerName = Literal["none", "tensorboard", "wandb", "trackio"]
 
 
 class CurationConfig(Section):
-    """How accepted samples become a training set."""
+    """How samples become a training set."""
 
     keep: Annotated[Literal["correct", "all", "random"], Identity.ALWAYS] = "correct"
-    """Which rationales: those with a correct answer, all of them, or as many at random as are correct (a control)."""
+    """Which rationales to keep: correct ones, all, or as many at random as are correct (a control)."""
 
     drop_duplicates: Annotated[bool, Identity.ALWAYS] = True
-    """Drop rationales of a question that are equal but for case and white space."""
+    """Drop rationales of a question that differ only in case and white space."""
 
     drop_truncated: Annotated[bool, Identity.ALWAYS] = True
-    """Drop rationales that were cut at max_tokens."""
+    """Drop rationales that were truncated at max_tokens."""
 
     max_characters: Annotated[Positive, Identity.ALWAYS] = 8000
     """Drop longer rationales."""
 
     drop_test_overlap: Annotated[bool, Identity.ALWAYS] = True
-    """Drop training questions that also stand in a test split, exactly or by 8-gram overlap."""
+    """Drop training questions that are also in a test split, exactly or by 8-gram overlap."""
 
     hinted: Annotated[bool, Identity.IF_SET] = False
-    """Read rationales, too, that were made with the gold answer as a hint (strategy rationalize)."""
+    """Also read rationales that were made with the gold answer as a hint (strategy rationalize)."""
 
-    labels: Annotated[Literal["gold", "majority"], Identity.IF_SET] = "gold"
-    """What decides which answers are correct, and what the student learns as the answer: the gold answer, or without it the answer
-    that most of a question's rationales gave (self-consistency). With majority, `train_at` counts stored samples."""
+    labels: Annotated[LabelSource, Identity.IF_SET] = "gold"
+    """The source of the answers that are correct and that the student learns: the gold answers, or without them the answer of most of a question's rationales (self-consistency). With majority, `train_at` counts stored samples."""
 
     votes: Annotated[int, Field(ge=1, le=100_000), Identity.IF_SET] = 2
-    """Of `labels = "majority"`: questions on which fewer rationales agree are left out."""
+    """With `labels = "majority"`: drop questions on which fewer rationales agree."""
 
     min_pass_rate: Annotated[float, Field(ge=0, le=1), Identity.IF_SET] = 0.0
-    """Leave out questions of whose graded rationales a smaller share is correct: too hard for the teacher to be trusted."""
+    """Drop questions with a smaller share of correct rationales: too hard for the teacher to be trusted."""
 
     max_pass_rate: Annotated[float, Field(ge=0, le=1), Identity.IF_SET] = 1.0
-    """Leave out questions of whose graded rationales a larger share is correct: too easy to teach anything."""
+    """Drop questions with a larger share of correct rationales: too easy to teach anything."""
 
     per_teacher: Annotated[Positive | None, Identity.IF_SET] = None
-    """At most so many rationales a question of each teacher, where several teachers are mixed; unset: as they come."""
+    """The largest number of rationales per question and teacher, if several teachers are mixed. Unset: no limit."""
 
     mix_answers: Annotated[float, Field(ge=0, le=0.9), Identity.IF_SET] = 0.0
-    """Share of the rows of fine-tune-cot that ask for the answer alone, with `(Answer only.)` after the question: drawn by `training.seed` from the questions that have a rationale, each at most once."""
+    """Share of rows that ask for the answer alone, with `(Answer only.)` after the question, in methods with rationales. Drawn by `training.seed` from the questions that have a rationale, each at most once."""
 
     @model_validator(mode="after")
     def _band(self) -> Self:
         if self.min_pass_rate > self.max_pass_rate:
-            raise ValueError("min_pass_rate is above max_pass_rate: no question is in between")
+            raise ValueError("min_pass_rate must not exceed max_pass_rate")
         if self.labels == "majority" and (self.min_pass_rate > 0 or self.max_pass_rate < 1):
             raise ValueError(
-                'a pass rate counts correct answers, which labels = "majority" does not look at: remove min_pass_rate'
-                " and max_pass_rate, or the labels"
+                'a pass rate counts correct answers, which labels = "majority" does not use: remove min_pass_rate and'
+                " max_pass_rate, or the labels"
             )
         return self
 
@@ -94,46 +94,46 @@ class TrainingConfig(Section):
     """How a student is trained."""
 
     zero_stage: Annotated[Literal[0, 1, 2, 3], Identity.ALWAYS] = 2
-    """DeepSpeed ZeRO stage: 0 nothing, 1 optimizer states, 2 gradients as well, 3 weights as well are shared out over the ranks."""
+    """DeepSpeed ZeRO stage. Partitioned over the ranks: 0 nothing, 1 optimizer states, 2 also gradients, 3 also weights."""
 
     offload: Annotated[Literal["none", "optimizer", "all"], Identity.NO] = "none"
-    """What a GPU keeps in the host's memory: nothing, the optimizer's states (zero_stage 1 to 3), or weights as well (zero_stage 3)."""
+    """What a GPU keeps in host memory: nothing, the optimizer states (zero_stage 1 to 3), or weights as well (zero_stage 3)."""
 
     devices: Annotated[Positive, Identity.NO] = 1
-    """Ranks of a run: GPUs, or processes on a CPU; with a `hostfile` on all machines together."""
+    """Ranks of a run: GPUs, or processes on a CPU. With a `hostfile`: on all machines together."""
 
     hostfile: Annotated[str, Identity.NO] = ""
-    """The machines that ranks are placed on, a line each: `NAME slots=N`; empty: this machine alone. The first one is the daemon's."""
+    """The machines for the ranks, one per line: `NAME slots=N`. Empty: this machine alone. The daemon runs on the first one."""
 
     launcher: Annotated[Literal["pdsh", "slurm", "openmpi", "mpich", "impi", "no-ssh"], Identity.NO] = "pdsh"
-    """Of a `hostfile`: how DeepSpeed starts ranks on its machines. pdsh: over ssh; slurm: srun; openmpi, mpich, impi: mpirun; no-ssh: each other machine runs `python -m engine.students.node RUNS --node-rank N`."""
+    """With a `hostfile`: how DeepSpeed starts ranks on the machines. pdsh: over ssh; slurm: srun; openmpi, mpich, impi: mpirun; no-ssh: each other machine runs `python -m engine.students.node RUNS --node-rank N`."""
 
     launcher_arguments: Annotated[str, Identity.NO] = ""
-    """Of a `hostfile`: passed on to pdsh, srun or mpirun."""
+    """With a `hostfile`: passed on to pdsh, srun or mpirun."""
 
     master_address: Annotated[str, Identity.NO] = ""
-    """Of a `hostfile`: where the ranks meet; empty: the first machine's name in it."""
+    """With a `hostfile`: where the ranks meet. Empty: the name of the first machine in it."""
 
     master_port: Annotated[int, Field(ge=0, le=65535), Identity.NO] = 0
-    """Of a `hostfile`: the port where they meet; 0: one that is free on the daemon's machine."""
+    """With a `hostfile`: the port where they meet. 0: a free port of the daemon's machine."""
 
     epochs: Annotated[Positive, Identity.ALWAYS] = 20
     """Passes over the training set."""
 
     steps: Annotated[Positive | None, Identity.ALWAYS] = None
-    """Optimizer steps, in place of `epochs`."""
+    """Optimizer steps, instead of `epochs`."""
 
     learning_rate: Annotated[float, Field(gt=0), Identity.ALWAYS] = 3e-4
     """Peak learning rate."""
 
     warmup: Annotated[float, Field(ge=0, le=1), Identity.ALWAYS] = 0.02
-    """Share of the steps over which the learning rate rises."""
+    """Share of the steps in which the learning rate rises."""
 
     schedule: Annotated[Literal["cosine", "linear", "constant"], Identity.ALWAYS] = "cosine"
-    """Course of the learning rate after warm-up."""
+    """Learning rate schedule after warm-up."""
 
     final_learning_rate: Annotated[float, Field(ge=0, le=1), Identity.ALWAYS] = 0.05
-    """Where the schedule ends, as a share of the peak."""
+    """Final learning rate, as a share of the peak."""
 
     weight_decay: Annotated[float, Field(ge=0), Identity.ALWAYS] = 0.05
     """AdamW weight decay, on matrices only."""
@@ -145,43 +145,43 @@ class TrainingConfig(Section):
     """AdamW second moment."""
 
     clip: Annotated[float, Field(gt=0), Identity.ALWAYS] = 1.0
-    """Gradient norm is clipped to this."""
+    """Largest gradient norm."""
 
     lora_rank: Annotated[NonNegative, Identity.ALWAYS] = 0
-    """Rank of LoRA adapters on all linear layers; only they are trained, and merged at export. 0: train all weights."""
+    """Rank of LoRA adapters on all linear layers. Only they are trained; they are merged at export. 0: all weights are trained."""
 
     lora_alpha: Annotated[Positive, Identity.ALWAYS] = 16
-    """What adapters write is scaled by lora_alpha / lora_rank."""
+    """The output of adapters is scaled by lora_alpha / lora_rank."""
 
     batch_tokens: Annotated[Positive, Identity.ALWAYS] = 512
-    """Tokens (padding included) of one micro-batch on one rank; batches are grouped by length."""
+    """Tokens (with padding) per micro-batch on one rank. Batches are grouped by length."""
 
     accumulation: Annotated[Positive, Identity.ALWAYS] = 1
-    """Micro-batches an optimizer step."""
+    """Micro-batches per optimizer step and rank."""
 
     packing: Annotated[Literal["auto"] | bool, Identity.IF_SET] = "auto"
-    """Whether rows of a batch stand in one line without padding, each seeing itself alone. auto: on a GPU with flash attention, where the model is found to keep them apart; true: anywhere, and a model that mixes them is refused."""
+    """Whether rows of a batch are in one line without padding, each attending to itself only. auto: on a GPU with flash attention, if the model keeps the rows apart; true: always, and a model that mixes them is refused."""
 
     activation_checkpointing: Annotated[bool, Identity.NO] = False
-    """Keep only each layer's input for the backward pass and compute the rest again: about a third slower, far less memory."""
+    """Keep only the input of each layer for the backward pass and recompute the rest: about a third slower, far less memory."""
 
     loss_chunk: Annotated[Positive, Identity.NO] = 2048
-    """So many learned tokens have their logits in memory at a time; of a batch with more, they are made in parts, and once more in the backward pass."""
+    """The largest number of supervised tokens whose logits are in memory at a time. For a larger batch they are computed in chunks, and again in the backward pass."""
 
     attention: Annotated[Literal["auto", "flash", "sdpa", "eager"], Identity.NO] = "auto"
-    """Implementation of attention. auto: flash where it is installed and the model has it, on a GPU in bf16; sdpa elsewhere."""
+    """Implementation of attention. auto: flash if it is installed and the model supports it, on a GPU in bf16; otherwise sdpa."""
 
     compile: Annotated[bool, Identity.NO] = False
-    """Compile the model with torch.compile: faster steps after minutes of compiling, for long runs. Not with zero_stage 3."""
+    """Compile the model with torch.compile: minutes of compiling, then faster steps, for long runs. Not with zero_stage 3."""
 
     liger: Annotated[bool, Identity.NO] = False
-    """Use the kernels of liger-kernel, which must be installed; on GPUs only."""
+    """Use the kernels of liger-kernel, which must be installed. GPUs only."""
 
     max_length: Annotated[Positive, Identity.ALWAYS] = 1024
-    """Longest row in tokens, question and completion together; longer rows are dropped and counted."""
+    """Longest row in tokens, question and completion together. Longer rows are dropped and counted."""
 
     precision: Annotated[Literal["auto", "fp32", "bf16"], Identity.ALWAYS] = "auto"
-    """auto: bf16 on a GPU that has it, fp32 on a CPU."""
+    """auto: bf16 on a GPU that supports it, fp32 on a CPU."""
 
     seed: Annotated[Seed, Identity.ALWAYS] = 0
     """Seed of initialisation and data order."""
@@ -190,21 +190,21 @@ class TrainingConfig(Section):
     """Steps between checkpoints."""
 
     keep_checkpoints: Annotated[Positive, Identity.NO] = 2
-    """How many complete checkpoints stay on disk."""
+    """Number of complete checkpoints to keep on disk."""
 
     tracker: Annotated[TrackerName, Identity.NO] = "none"
-    """Also shows steps and accuracies in TensorBoard (`tensorboard/` of the run), Weights & Biases or trackio; its library must be installed. Keys are not passed on: log in once (`wandb login`)."""
+    """Also send steps and accuracies to TensorBoard (`tensorboard/` of the run), Weights & Biases or trackio; the library must be installed. Keys are not passed on: log in once (`wandb login`)."""
 
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
         if self.offload == "all" and self.zero_stage != 3:
             raise ValueError(
-                'offload = "all" needs zero_stage = 3: other stages keep whole weights on each device'
+                'offload = "all" needs zero_stage = 3: other stages keep all weights on each device'
             )
         if self.offload == "optimizer" and self.zero_stage == 0:
             raise ValueError('offload = "optimizer" needs a zero_stage of 1, 2 or 3')
         if self.compile and self.zero_stage == 3:
-            raise ValueError("compile needs a zero_stage of 0, 1 or 2: stage 3 moves weights in between")
+            raise ValueError("compile needs a zero_stage of 0, 1 or 2: stage 3 moves weights during a step")
         return self
 
 
@@ -212,50 +212,50 @@ class EvaluationConfig(Section):
     """How a student is evaluated."""
 
     every_epochs: Annotated[NonNegative, Identity.ALWAYS] = 0
-    """Evaluate on dev every so many epochs during training; 0: `dev_evaluations` times, evenly."""
+    """Evaluate on dev every this many epochs during training. 0: `dev_evaluations` times, evenly spaced."""
 
     dev_evaluations: Annotated[NonNegative, Identity.ALWAYS] = 4
-    """How often dev is evaluated over the training when `every_epochs` is 0."""
+    """Number of dev evaluations during training if `every_epochs` is 0."""
 
     best: Annotated[bool, Identity.ALWAYS] = True
-    """Export the weights of the best dev evaluation rather than the last ones."""
+    """Export the weights of the best dev evaluation instead of the last ones."""
 
     patience: Annotated[NonNegative, Identity.ALWAYS] = 0
-    """Stop after so many dev evaluations without a better one; 0: never."""
+    """Stop after this many dev evaluations without a better one. 0: never."""
 
     max_new_tokens: Annotated[Positive, Identity.ALWAYS] = 256
     """Longest answer in tokens."""
 
     batch_size: Annotated[Positive, Identity.ALWAYS] = 64
-    """Questions generated at a time."""
+    """Questions per batch."""
 
     grader: Annotated[Literal["careful", "paper"], Identity.ALWAYS] = "careful"
-    """Which grader reads the student's answers."""
+    """The grader of the student's answers."""
 
     samples: Annotated[int, Field(ge=0, le=1000), Identity.IF_SET] = 0
-    """Of each test question so many sampled answers besides the greedy one; the accuracy of their majority is kept beside it. 0: none."""
+    """Number of sampled answers per test question, besides the greedy one. The accuracy of their majority is reported as well. 0: none."""
 
     temperature: Annotated[float, Field(gt=0, le=5), Identity.IF_SET] = 0.7
-    """Of `samples`."""
+    """Temperature of `samples`."""
 
     batching: Annotated[Literal["static", "continuous"], Identity.NO] = "static"
-    """How transformers generates. static: `batch_size` questions of like length from begin to end; continuous: a question that is answered makes room for the next (decoders, greedy answers)."""
+    """How transformers generates. static: `batch_size` questions of similar length at a time; continuous: a finished answer makes room for the next question (decoders, greedy answers)."""
 
     server_url: Annotated[str, Identity.NO] = ""
-    """An OpenAI-compatible server, such as `http://127.0.0.1:8000/v1`, that writes the exported student's answers in place of transformers (decoders). It serves the student by the path of its directory, or is started by `server_command`."""
+    """An OpenAI-compatible server, such as `http://127.0.0.1:8000/v1`, that writes the answers of the exported student instead of transformers (decoders). It serves the student under the path of its directory, or is started by `server_command`."""
 
     server_command: Annotated[list[str], Identity.NO] = Field(default_factory=list)
-    """Starts such a server for one evaluation, and it is ended afterwards: `{student}` is the exported student's directory, `{port}` a free port. For vLLM: `["vllm", "serve", "{student}", "--port", "{port}"]`."""
+    """Starts such a server for one evaluation and stops it afterwards. `{student}` is the directory of the exported student, `{port}` a free port. For vLLM: `["vllm", "serve", "{student}", "--port", "{port}"]`."""
 
     server_concurrency: Annotated[Positive, Identity.NO] = 64
-    """Questions asked of the server at a time."""
+    """Concurrent requests to the server."""
 
     @model_validator(mode="after")
     def _one_server(self) -> Self:
         if self.server_command and self.server_url:
-            raise ValueError("server_command starts a server on a port of its own: leave server_url away")
+            raise ValueError("server_command starts a server on its own port: remove server_url")
         if self.server_command and not any("{student}" in word for word in self.server_command):
-            raise ValueError("server_command needs {student}, the directory that the server is to load")
+            raise ValueError("server_command needs {student}, the directory that the server loads")
         return self
 
 
@@ -266,31 +266,33 @@ class StudentConfig(Section):
     """The student's name."""
 
     base: Annotated[str, Identity.ALWAYS] = "builtin:nano"
-    """`builtin:NAME` (nano, micro, mini; nano-t5, micro-t5, mini-t5), a local model directory, or a hub id: decoders and encoder-decoders (T5), told by their configuration."""
+    """`builtin:NAME` (nano, micro, mini; nano-t5, micro-t5, mini-t5), a local model directory, or a hub id: decoders and encoder-decoders (T5), detected from their configuration."""
 
     start_from: Annotated[Literal["base", "previous"], Identity.IF_SET] = "base"
-    """What a run starts from: the base, or what the latest finished run of this student on the same scope became (the base, where there is none)."""
+    """What a run starts from: the base, or the exported student of the latest finished run of this student on the same scope (the base if there is none)."""
 
-    method: Annotated[Literal["fine-tune", "fine-tune-cot"], Identity.ALWAYS] = "fine-tune-cot"
-    """fine-tune (question to answer) or fine-tune-cot (question to rationale and answer)."""
+    method: Annotated[MethodName, Identity.ALWAYS] = Field(
+        default="fine-tune-cot",
+        description="; ".join(f"{each.name}: {each.doc}" for each in METHODS.values()) + ".",
+    )
 
     tasks: Annotated[list[str], Identity.ALWAYS] = Field(default_factory=lambda: ["*"], min_length=1)
-    """Names of tasks; `*` stands for all."""
+    """Names of tasks; `*`: all."""
 
     plans: Annotated[list[str], Identity.ALWAYS] = Field(default_factory=lambda: ["*"], min_length=1)
-    """Names of the train plans whose samples it reads; `*` stands for all."""
+    """Names of the train plans whose samples it reads; `*`: all."""
 
     teachers: Annotated[list[str], Identity.IF_SET] = Field(default_factory=lambda: ["*"], min_length=1)
-    """Names of the teachers whose rationales it reads; `*` stands for all. Only those that may be trained on are read, and `train_at` counts the samples of all."""
+    """Names of the teachers whose rationales it reads; `*`: all. Teachers whose terms forbid training are left out, but `train_at` counts the samples of all."""
 
     rationales: Annotated[Positive, Identity.ALWAYS] = 8
-    """At most so many accepted rationales a question (1: the paper's plain Fine-tune-CoT)."""
+    """The largest number of correct rationales per question (1: the paper's plain Fine-tune-CoT)."""
 
     questions: Annotated[Positive | None, Identity.IF_SET] = None
-    """At most so many training questions of each task, drawn by `training.seed`; fewer are part of more. Unset: all."""
+    """The largest number of training questions per task, drawn by `training.seed`; a smaller set is part of a larger one. Unset: all."""
 
     scope: Annotated[Literal["per-task", "joint"], Identity.ALWAYS] = "per-task"
-    """One run for each task, or one over all its tasks."""
+    """One run per task, or one run over all its tasks."""
 
     train_at: Annotated[list[TrainAt], Field(min_length=1), Identity.NO] = ["complete"]
     """When a run starts. A count: at that many correct samples of the task (0: at once). `"complete"`: when all its plans are done. `"every 6h"` (`30m`, `2d`, `1d12h`): at that interval from the student's last run on the task, at first from the creation of its first plan; only if its samples, data or settings changed since, and not while its last run is unfinished. `--until-idle` does not wait for an interval."""
@@ -299,7 +301,7 @@ class StudentConfig(Section):
     """Runs with a higher priority start first."""
 
     curation: Annotated[CurationConfig, Identity.ALWAYS] = Field(default_factory=CurationConfig)
-    """How samples are chosen."""
+    """How samples are selected."""
 
     training: Annotated[TrainingConfig, Identity.ALWAYS] = Field(default_factory=TrainingConfig)
     """How it is trained."""
@@ -322,8 +324,10 @@ class StudentConfig(Section):
 
     @model_validator(mode="after")
     def _labelled(self) -> Self:
-        if self.method == "fine-tune" and self.curation.labels == "majority":
+        labels = self.curation.labels
+        if labels not in METHODS[self.method].labels:
+            able = " or ".join(each.name for each in METHODS.values() if labels in each.labels)
             raise ValueError(
-                'fine-tune learns the data\'s answers and reads no samples: labels = "majority" is for fine-tune-cot'
+                f'{self.method} learns the answers in the data: labels = "{labels}" needs method = {able}'
             )
         return self

@@ -1,7 +1,6 @@
-"""Accepted samples to a training set: what the student will read, frozen as a manifest."""
+"""Correct samples to a training set: what the student reads, frozen as a manifest."""
 
-from engine.curation.choose import IN_TEST, Curated, curate, first_questions
-from engine.curation.contamination import between_tasks, contamination
-from engine.curation.overlap import overlapping
+from engine.curation.contamination import between_tasks, contamination, overlapping
+from engine.curation.selection import IN_TEST, Curated, curate
 
-__all__ = ["IN_TEST", "Curated", "between_tasks", "contamination", "curate", "first_questions", "overlapping"]
+__all__ = ["IN_TEST", "Curated", "between_tasks", "contamination", "curate", "overlapping"]

@@ -1,7 +1,7 @@
-"""The report's figures as SVG: what accuracy depends on, how it came about, what a correct sample costs.
+"""The figures of the report as SVG: what accuracy depends on, how it developed, and the cost of correct rationales.
 
-Pure: measures in, text out, the same bytes for the same input. Every figure says in its caption what it shows; one that
-would show a single value is left out. Drawn with matplotlib, imported only here.
+Pure: figure_data in, text out, the same bytes for the same input. The caption of a figure says what it shows. A figure that
+would show a single value is left out. Drawn with matplotlib, which is imported only here.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from engine.config.experiment import ExperimentConfig
-from engine.report.matrix import TITLES, Point, axis, knows, order
+from engine.config.experiment import BASELINES, ExperimentConfig, axes_of
+from engine.methods import METHODS
+from engine.report.matrix import TITLES, Point, axis, order
+from engine.strategies import STRATEGIES
 from state.figure_data import FigureData, PassRates
 from state.results import PlanResult, Results
 from state.safe import safe
@@ -23,25 +25,25 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLOURS = ("#2f6fb0", "#c8553d", "#3f8f5b", "#8a5aa8", "#b8862b", "#4a9aa5", "#a34a70", "#6b7280")
-"""Told apart also without their hue: marker and place differ as well."""
+"""Series differ in marker and position as well as in colour."""
 MARKERS = "osD^vPX*"
-STUDENTS = ("fine-tune", "fine-tune-cot")
-"""Methods that have a colour of their own in every figure."""
+STUDENTS = tuple(METHODS)
+"""Student methods. Each has the same colour in every figure."""
 NUMBERS = ("rationales", "questions")
-"""Axes whose points are joined."""
-MOST_COURSES = 8
+"""Axes whose points are joined by lines."""
+MOST_CURVES = 8
 WIDE = 10
-"""Times the fewest epochs beyond which their axis is logarithmic."""
+"""Ratio of most to fewest epochs beyond which their axis is logarithmic."""
 LEGEND_WIDTH = 2.1
-"""Inches of one entry of a legend."""
+"""Width of a legend entry in inches."""
 LEGEND_LINE = 0.2
-"""Inches of a further line of it."""
+"""Height of each further line of a legend in inches."""
 MOST_TASKS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure: its file's name without ending, what it shows, and the SVG."""
+    """A figure: the name of its file without extension, its caption, and the SVG."""
 
     name: str
     caption: str
@@ -63,7 +65,7 @@ def figures(
 def _panels(
     count: int, *, width: float = 4.2, height: float = 3.1
 ) -> Iterator[tuple[list[Axes], Callable[[], str]]]:
-    """So many panels side by side, three a row, and what gives the SVG once they are drawn, one legend below them all."""
+    """Panels side by side, three per row, and a function that returns the SVG with one legend below once they are drawn."""
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure as Canvas
@@ -82,7 +84,9 @@ def _panels(
         "legend.fontsize": 8,
     }
     with mpl.rc_context(style), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # the reader's fonts may have it
+        warnings.filterwarnings(
+            "ignore", "Glyph .* missing", UserWarning
+        )  # the reader's fonts may have the glyph
         columns = 2 if count == 4 else min(3, count)
         rows = -(-count // columns)
         canvas = Canvas(figsize=(width * columns, height * rows), layout="constrained")
@@ -94,7 +98,7 @@ def _panels(
             for panel in axes:
                 for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
                     named.setdefault(label, handle)
-            if named:  # outside, so that it hides nothing; at the left, where a narrow screen begins
+            if named:  # outside, so that it hides nothing; on the left, which narrow screens show
                 entries = max(1, int(width * columns / LEGEND_WIDTH))
                 canvas.set_figheight(height * rows + LEGEND_LINE * (-(-len(named) // entries) - 1))
                 canvas.legend(named.values(), named.keys(), loc="outside lower left", ncols=entries)
@@ -107,10 +111,10 @@ def _panels(
 
 
 def _axis(name: str, experiment: ExperimentConfig, found: list[Point]) -> Figure | None:
-    """Accuracy along one axis of the experiment, a panel a task, a line a method."""
+    """Accuracy along one axis of the experiment: one panel per task, one line per method."""
     every = axis(found, name, experiment)
     along = [point for point in every if point.estimate is not None]
-    knowing = [point for point in along if knows(point.cell.method, name)]
+    knowing = [point for point in along if name in axes_of(point.cell.method)]
     if len({getattr(point.cell, name) for point in knowing}) < 2:
         return None
     values = sorted(dict.fromkeys(getattr(point.cell, name) for point in every), key=order)
@@ -120,12 +124,12 @@ def _axis(name: str, experiment: ExperimentConfig, found: list[Point]) -> Figure
             methods = list(dict.fromkeys(point.cell.method for point in along))
             for place, method in enumerate(methods):
                 own = {getattr(p.cell, name): p for p in along if p.task == task and p.cell.method == method}
-                if not knows(method, name):
+                if name not in axes_of(method):
                     _level(panel, own, method)
                     continue
-                aside = 0.08 * (place - (len(methods) - 1) / 2)  # so that bars do not hide each other
+                offset = 0.08 * (place - (len(methods) - 1) / 2)  # so that bars do not hide each other
                 _line(
-                    panel, [(x + aside, own[value]) for x, value in enumerate(values) if value in own], method, joined=name in NUMBERS
+                    panel, [(x + offset, own[value]) for x, value in enumerate(values) if value in own], method, joined=name in NUMBERS
                 )  # fmt: skip
             _teacher_level(panel, found, task, experiment)
             panel.set_xlim(-0.4, len(values) - 0.6)
@@ -173,7 +177,8 @@ def _teacher_level(panel: Axes, found: list[Point], task: str, experiment: Exper
             point.estimate
             for point in found
             if point.task == task
-            and point.cell.method == "zero-shot-cot"
+            and point.cell.method in BASELINES
+            and STRATEGIES[point.cell.method].report_name == "teacher"
             and point.cell.teacher == experiment.teachers[0]
             and point.estimate is not None
         ),
@@ -205,7 +210,7 @@ def _curves(figure_data: FigureData, experiment: ExperimentConfig | None) -> Fig
     with _panels(len(tasks)) as (axes, svg):
         for panel, task in zip(axes, tasks, strict=True):
             newest = {each.student: each for each in shown if each.task == task}
-            for place, student in enumerate(students[:MOST_COURSES]):
+            for place, student in enumerate(students[:MOST_CURVES]):
                 if student not in newest:
                     continue
                 panel.plot(
@@ -219,24 +224,24 @@ def _curves(figure_data: FigureData, experiment: ExperimentConfig | None) -> Fig
                 )
             epochs = [
                 epoch
-                for student in students[:MOST_COURSES]
+                for student in students[:MOST_CURVES]
                 if student in newest
                 for epoch in newest[student].epochs
             ]
             wide = bool(epochs) and min(epochs) > 0 and max(epochs) > WIDE * min(epochs)
-            if wide:  # a small set is gone through far more often
+            if wide:  # a small set has far more epochs
                 panel.set_xscale("log")
                 panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
                 panel.xaxis.set_minor_formatter(lambda _value, _: "")
             panel.set_xlabel("epoch (logarithmic)" if wide else "epoch")
             _percent(panel, task)
-        more = len(students) - MOST_COURSES
+        more = len(students) - MOST_CURVES
         said = [
-            "Accuracy on dev by epoch; the best epoch is chosen here, and test is read once.",
-            f"Of {len(set(experiment.seeds))} seeds the first ({experiment.seeds[0]})."
+            "Accuracy on dev by epoch. The best epoch is chosen on dev; test is evaluated once.",
+            f"First of {len(set(experiment.seeds))} seeds ({experiment.seeds[0]})."
             if seed and experiment
             else "",
-            f"The first {MOST_COURSES} students; {more} more are not drawn." if more > 0 else "",
+            f"First {MOST_CURVES} students; {more} more are not drawn." if more > 0 else "",
         ]
         return Figure(name="accuracy-by-epoch", caption=" ".join(filter(None, said)), svg=svg())
 
@@ -244,7 +249,7 @@ def _curves(figure_data: FigureData, experiment: ExperimentConfig | None) -> Fig
 def _pass_rates(figure_data: FigureData) -> Figure | None:
     """How hard the questions are for the teachers."""
     widest: dict[tuple[str, str], PassRates] = {}
-    for each in figure_data.pass_rates:  # of plans that share samples the one with most questions comes last
+    for each in figure_data.pass_rates:  # of plans that share samples, the one with most questions comes last
         widest[each.task, each.fingerprint or each.plan] = each
     shown = list(widest.values())[:MOST_TASKS]
     if not shown:
@@ -260,17 +265,17 @@ def _pass_rates(figure_data: FigureData) -> Figure | None:
                 zorder=2,
             )
             panel.set_title(safe(f"{rates.task} ({rates.plan})"), fontsize=10)
-            panel.set_xlabel("correct rationales of a question, %")
+            panel.set_xlabel("correct rationales per question, %")
             panel.set_ylabel("training questions")
         return Figure(
             name="pass-rates",
-            caption="Training questions by their share of correct rationales: how hard they are for the teacher.",
+            caption="Training questions by their share of correct rationales, which shows how hard they are for the teacher.",
             svg=svg(),
         )
 
 
 def _cost(results: Results) -> Figure | None:
-    """What a correct rationale costs, by train plan and task; plans that share their samples are one."""
+    """The cost of correct rationales, by train plan and task. Plans that share samples count once."""
     widest: dict[tuple[str, str], PlanResult] = {}
     for plan in results.plans:
         key = plan.task, plan.fingerprint or plan.name
@@ -284,12 +289,12 @@ def _cost(results: Results) -> Figure | None:
     with _panels(1, width=7.0, height=0.6 + 0.28 * len(paid)) as (axes, svg):
         (panel,) = axes
         places = range(len(paid))
-        panel.barh(places, [1e6 * value for _, value in paid], color=COLOURS[2], height=0.65, zorder=2)
+        panel.barh(places, [1000 * value for _, value in paid], color=COLOURS[2], height=0.65, zorder=2)
         panel.set_yticks(places, [safe(label) for label, _ in paid])
         panel.invert_yaxis()
-        panel.set_xlabel("micro-dollars a correct rationale")
+        panel.set_xlabel("USD per 1,000 correct rationales")
         return Figure(
             name="cost-per-correct",
-            caption="Cost of a correct rationale, wrong ones paid for; of plans that share their samples the widest is named.",
+            caption="Cost per 1,000 correct rationales, including wrong ones. Plans that share samples appear once, under the name of the largest.",
             svg=svg(),
         )

@@ -1,7 +1,7 @@
-"""The report as one HTML file that needs nothing else and runs nothing.
+"""The report as one HTML file that loads nothing and runs nothing.
 
-Made from the Markdown, whose images become the figures themselves; raw HTML in it is shown as text, links of a doubtful kind are not made, and the
-page's own policy (`default-src 'none'`) keeps a browser from loading or running whatever slips through.
+Made from the Markdown, with its images replaced by the figures. Raw HTML is shown as text, suspicious links are not made
+into links, and the policy of the page (`default-src 'none'`) keeps a browser from loading or running anything else.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ summary { cursor: pointer; }
 @media print { pre { display: none; } }
 """
 LONG = 60
-"""Characters of a cell beyond which it may be broken over lines."""
+"""Characters of a cell beyond which it may wrap."""
 MANY = 9
-"""Columns from which a table is set smaller."""
+"""Number of columns from which a table has a smaller font."""
 ALONE = re.compile("<p>(<figure>.*?</figure>)</p>", re.DOTALL)
-"""A figure is no part of a paragraph."""
+"""A figure is not part of a paragraph."""
 INTERVAL = re.compile(r"\d+\.\d \(\d+\.\d–\d+\.\d\)")
-"""Not broken over two lines."""
+"""Kept on one line."""
 SEVERAL = re.compile("(?:<figure>.*?</figure>\\s*)+", re.DOTALL)
 
 
@@ -61,8 +61,8 @@ def page(markdown: str, title: str, figures: Mapping[str, str] | None = None) ->
 
     Args:
         markdown: the text.
-        title: the page's.
-        figures: SVG by the address that the text's images have; an image of another address shows its words.
+        title: the title of the page.
+        figures: SVG by the address of an image in the text. An image with another address shows its words.
     """
     from markdown_it import MarkdownIt  # slow to import, and only a report needs it
 

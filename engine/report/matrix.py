@@ -1,7 +1,7 @@
-"""The experiment's cells with what was measured: the axes of the paper as tables. Pure.
+"""The cells of an experiment with their measurements: the axes of the paper as tables. Pure.
 
-Of several runs of a student the newest counts, unless a newer one with other settings or data is on its way. A cell whose
-runs are not all done is shown with those that are, and says how many of its seeds they are.
+Of several runs of a student the newest counts, unless a newer one with other settings or data is queued or running. A cell
+whose runs are not all done is shown with those that are, and with the number of its seeds that are done.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from engine.config.experiment import AXES, BASELINES, ExperimentCell, ExperimentConfig, cells
+from engine.config.experiment import AXES, BASELINES, ExperimentCell, ExperimentConfig, axes_of, cells
+from engine.report.accuracy_table import answered, text_table
 from engine.report.intervals import Estimate, estimate
-from engine.report.methods import answered, text_table
 from state.figure_data import FigureData
 from state.results import Results
 from state.safe import safe
@@ -27,9 +27,10 @@ TITLES = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Point:
-    """A cell over all its seeds on one task; `estimate` is None while nothing is measured.
+    """A cell with all its seeds on one task. `estimate` is None while nothing is measured.
 
-    `done` of `wanted` are seeds, of a baseline questions; `rows` and `questions` are what was read, on average over the seeds.
+    `done` and `wanted` count seeds, or questions for a baseline. `rows` and `questions` describe the training set, on
+    average over the seeds.
     """
 
     cell: ExperimentCell
@@ -42,7 +43,7 @@ class Point:
 
 
 def points(experiment: ExperimentConfig, results: Results, figure_data: FigureData) -> list[Point]:
-    """Every cell on every task, its seeds together."""
+    """Every cell on every task, with its seeds together."""
     tasks = [task.name for task in results.tasks if "*" in experiment.tasks or task.name in experiment.tasks]
     newest = {(run.student, run.task): run for run in results.runs if not run.superseded}
     groups: dict[ExperimentCell, list[ExperimentCell]] = {}
@@ -77,7 +78,7 @@ def _baseline(cell: ExperimentCell, task: str, results: Results) -> Point:
 
 
 def axis(found: list[Point], name: str, experiment: ExperimentConfig) -> list[Point]:
-    """The students' points along one axis, everything else at its base."""
+    """The students' points along one axis, with every other axis at its base."""
     base = _base(experiment)
     return [
         point
@@ -88,7 +89,7 @@ def axis(found: list[Point], name: str, experiment: ExperimentConfig) -> list[Po
 
 
 def headline(experiment: ExperimentConfig, found: list[Point]) -> list[str]:
-    """The methods at their base in one sentence a task, the best first; empty while nothing is measured."""
+    """The methods at their base, one sentence per task, best first; empty while nothing is measured."""
     base = _base(experiment)
     told = []
     for task in dict.fromkeys(point.task for point in found):
@@ -105,15 +106,10 @@ def headline(experiment: ExperimentConfig, found: list[Point]) -> list[str]:
     return told
 
 
-def knows(method: str, name: str) -> bool:
-    """Whether an axis makes a difference to a method: plain fine-tuning reads no rationale."""
-    return method != "fine-tune" or name in ("questions", "base")
-
-
 def tables(
     experiment: ExperimentConfig, found: list[Point], random: Mapping[str, float] | None = None
 ) -> list[tuple[str, str]]:
-    """(title, Markdown table) of the methods, of each axis that has more than one value, and of what students read.
+    """(title, Markdown table) of the methods, of each axis with more than one value, and of the training sets.
 
     Args:
         experiment: the matrix.
@@ -138,34 +134,34 @@ def tables(
         if (base := _base(experiment)) and not any(row[1:] == (method, base) for row in rows)
     ]
     read = _reading(found, tasks, sorted(rows, key=lambda row: students.index(row[1])))
-    return [*parts, ("What the students read", read)] if read else parts
+    return [*parts, ("Training sets of the students", read)] if read else parts
 
 
 _Rows = list[tuple[str, str, dict[str, object]]]
-"""What a row is called, its method, and its values on all axes."""
+"""The label of a row, its method, and its values on all axes."""
 
 
 def _along(along: list[Point], name: str, experiment: ExperimentConfig) -> _Rows:
-    """A row for each method and value of an axis; a method that does not know the axis has one."""
+    """A row for each method and value of an axis; a method that does not depend on the axis has one row."""
     base = _base(experiment)
     found: _Rows = []
     for method in dict.fromkeys(point.cell.method for point in along):
         values = dict.fromkeys(getattr(p.cell, name) for p in along if p.cell.method == method)
         for value in sorted(values, key=order):
-            label = f"{method}, {_said(name, value)}" if knows(method, name) else method
+            label = f"{method}, {_said(name, value)}" if name in axes_of(method) else method
             found.append((label, method, {**base, name: value}))
     return found
 
 
 def _methods(found: list[Point], experiment: ExperimentConfig) -> _Rows:
-    """The methods at their base; Fine-tune-CoT as the paper has it too, with one rationale, beside that with several."""
+    """The methods at their base. Methods that read D rationales have a row with D = 1 as well, as in the paper."""
     rows: _Rows = []
     base = _base(experiment)
     for method in experiment.methods:
         if method in BASELINES:
             teachers = dict.fromkeys(point.cell.teacher for point in found if point.cell.method == method)
             rows += [(f"{method} ({teacher})", method, {**base, "teacher": teacher}) for teacher in teachers]
-        elif method == "fine-tune-cot":
+        elif "rationales" in axes_of(method):
             several = dict.fromkeys(sorted({1, experiment.rationales[0]} & set(experiment.rationales)))
             rows += [(f"{method}, D = {d}", method, {**base, "rationales": d}) for d in several]
         else:
@@ -223,14 +219,14 @@ def _point(found: list[Point], task: str, method: str, values: Mapping[str, obje
 
 
 def _reading(found: list[Point], tasks: list[str], rows: _Rows) -> str:
-    """Rows and questions of each student's training set; empty where nothing is trained."""
+    """Rows and questions of each student's training set; empty if nothing was trained."""
     body = []
     for label, method, values in rows:
         own = [_point(found, task, method, values) for task in tasks]
         if any(point is not None and point.rows is not None for point in own):
             told = ["–" if p is None or p.rows is None else f"{p.rows:,} ({p.questions:,})" for p in own]
             body.append([label, *told])
-    return safe(text_table(("rows (of so many questions)", *tasks), body)) if body else ""
+    return safe(text_table(("rows (questions)", *tasks), body)) if body else ""
 
 
 def _cell(point: Point | None, most: int) -> str:
@@ -248,5 +244,5 @@ def _said(name: str, value: object) -> str:
 
 
 def order(value: object) -> tuple[int, int]:
-    """Numbers by size, then words as they stand in the configuration."""
+    """Numbers by size, then words in the order of the configuration."""
     return (0, value) if isinstance(value, int) else (1, 0)

@@ -1,6 +1,6 @@
 """The training process: model, objective, DeepSpeed loop, checkpoints, evaluation, export.
 
-`spec`, `progress`, `launch` and `interval` are for everyone (they import nothing heavy, as do `template`,
-`schedule`, `sharing`, `memory`, `checkpoints`, `ranks` and `run`); every other module here may import torch, transformers and
-deepspeed, and is imported by the training process alone.
+These modules import nothing heavy and are for everyone: `spec`, `progress_file`, `launch`, `hosts`, `cluster`,
+`run_commands`, `prompt_format`, `checkpoints`, `ranks`, `run` and `out_of_memory`. Every other module may import torch,
+transformers and deepspeed, and only the training process imports it.
 """

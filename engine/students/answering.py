@@ -1,4 +1,4 @@
-"""Who writes the answers of the exported student: transformers in this process, or a server."""
+"""Writes the answers of the exported student: transformers in this process, or a server."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from engine.students.architecture import DECODER, Kind
+from engine.students.architecture import DECODER, Architecture
 from engine.students.evaluate import Write, config_positions, writer
-from engine.students.export import PARTIAL, load_student
-from engine.students.rows import prompt_ids
+from engine.students.evaluation_server import Asked, Served, ServerFailed, serving
+from engine.students.exported_student import PARTIAL, load_student
 from engine.students.run import Run
-from engine.students.served import Asked, Served, ServerFailed, serving
+from engine.students.token_rows import prompt_ids
 
 
 @contextmanager
-def answering(run: Run, kind: Kind, tokenizer: Any, device: Any) -> Iterator[tuple[Write, bool]]:
-    """The writer of a run's exported copy, and whether the first rank alone asks it.
+def answering(
+    run: Run, architecture: Architecture, tokenizer: Any, device: Any
+) -> Iterator[tuple[Write, bool]]:
+    """The writer of a run's exported copy, and whether only the first rank asks it.
 
-    A server that fails does not fail the run: the student then answers here, all questions anew, and a note says why.
+    A failing server does not fail the run: the student then answers all questions again in this process, and a note says why.
 
     Raises:
         Stopped: the run was asked to stop while the server started.
@@ -29,8 +31,10 @@ def answering(run: Run, kind: Kind, tokenizer: Any, device: Any) -> Iterator[tup
         return writer(load_student(run.directory, device), tokenizer, config, stop=run.stop, note=run.note)
 
     wanted = bool(config.server_url or config.server_command)
-    if wanted and kind is not DECODER:
-        run.note("no server is asked: servers write for decoders, and this student is an encoder-decoder")
+    if wanted and architecture is not DECODER:
+        run.note(
+            "the evaluation server is not used: it supports decoders only, and this student is an encoder-decoder"
+        )
         wanted = False
     if not wanted:
         yield here(), False
@@ -41,22 +45,20 @@ def answering(run: Run, kind: Kind, tokenizer: Any, device: Any) -> Iterator[tup
         if run.ranks.first:
             try:
                 server = stack.enter_context(serving(config, run.directory / PARTIAL, run.stop))
-                run.note(
-                    f"the exported student is evaluated by the server at {server.url} (model {server.model})"
-                )
+                run.note(f"the server at {server.url} evaluates the exported student (model {server.model})")
             except ServerFailed as error:
-                run.note(f"{error}: the student is evaluated by transformers")
+                run.note(f"{error}: transformers evaluates the student")
 
         def write(questions: Sequence[str], temperature: float | None) -> list[str]:
             if not questions:
                 return []
             if server is not None and not own:
                 try:
-                    asked = prompts(run, kind, tokenizer, questions)
+                    asked = prompts(run, architecture, tokenizer, questions)
                     return server.write(asked, temperature=temperature, seed=run.spec.training.seed)
                 except ServerFailed as error:
                     stack.close()
-                    run.note(f"{error}: the student is evaluated by transformers")
+                    run.note(f"{error}: transformers evaluates the student")
             if not own:
                 own.append(here())
             return own[0](questions, temperature)
@@ -64,8 +66,8 @@ def answering(run: Run, kind: Kind, tokenizer: Any, device: Any) -> Iterator[tup
         yield write, True
 
 
-def prompts(run: Run, kind: Kind, tokenizer: Any, questions: Sequence[str]) -> list[Asked]:
-    """What a server is asked: the student's prompts, with as many tokens as are wanted and fit."""
+def prompts(run: Run, architecture: Architecture, tokenizer: Any, questions: Sequence[str]) -> list[Asked]:
+    """The prompts for a server: each allows as many tokens as are configured and fit into the model."""
     from transformers import AutoConfig
 
     most = run.spec.evaluation.max_new_tokens
@@ -73,8 +75,11 @@ def prompts(run: Run, kind: Kind, tokenizer: Any, questions: Sequence[str]) -> l
         run.directory / PARTIAL, trust_remote_code=False, local_files_only=True
     )
     limit = config_positions(config)
-    lengths = [len(ids) for ids in prompt_ids(tokenizer, questions, kind.form)]
+    lengths = [len(ids) for ids in prompt_ids(tokenizer, questions, architecture.prompt_format)]
     return [
-        Asked(kind.form.prompt(question), most if limit is None else max(0, min(most, limit - length)))
+        Asked(
+            architecture.prompt_format.prompt(question),
+            most if limit is None else max(0, min(most, limit - length)),
+        )
         for question, length in zip(questions, lengths, strict=True)
     ]

@@ -1,8 +1,8 @@
-"""The two kinds of student, and all in which they differ: rows, batches, generation, cost.
+"""The two architectures of students, and everything that differs between them: rows, batches, generation, cost.
 
-A decoder (GPT-2, Llama, Qwen) continues the question; an encoder-decoder (T5, Flan-T5, BART) reads it whole
-and writes into an empty page. Which one a model is stands in its configuration (`is_encoder_decoder`).
-A row of either is one sequence, question first; only here is it known what becomes of the two parts.
+A decoder (GPT-2, Llama, Qwen) continues the question. An encoder-decoder (T5, Flan-T5, BART) reads the whole question
+and writes to an empty decoder. The model's configuration says which one it is (`is_encoder_decoder`). A row of either is
+one sequence, question first; only this module splits it into the two sides.
 """
 
 from __future__ import annotations
@@ -16,42 +16,42 @@ import numpy as np
 import torch
 
 from engine.errors import JobFailed
-from engine.students.rows import MicroBatch, TokenRow
-from engine.students.template import CONTINUED, TRANSLATED, Form
+from engine.students.prompt_format import CONTINUED, TRANSLATED, PromptFormat
+from engine.students.token_rows import MicroBatch, TokenRow
 
-READ, WRITTEN = "read", "written"  # of packed rows: which row each token of the two sides belongs to
+READ, WRITTEN = "read", "written"  # packed rows: the row that each token of the two sides belongs to
 
 
-class Kind(ABC):
-    """What the training process asks of a kind of student."""
+class Architecture(ABC):
+    """The interface of an architecture to the training process."""
 
-    form: ClassVar[Form]
-    """How its texts are written."""
+    prompt_format: ClassVar[PromptFormat]
+    """The text around questions and completions."""
     auto: ClassVar[str]
     """The class of transformers that loads it."""
     tag: ClassVar[str]
-    """The model hub's name of what it does."""
+    """Its pipeline tag on the model hub."""
 
     @abstractmethod
-    def parts(self, row: TokenRow) -> tuple[int, ...]:
-        """The lengths that padding fills up, each to the longest of its batch."""
+    def lengths(self, row: TokenRow) -> tuple[int, ...]:
+        """The lengths of the sides that are padded separately, each to the longest of its batch."""
 
     @abstractmethod
     def collate(self, rows: Sequence[TokenRow], pad: int) -> MicroBatch:
-        """One micro-batch of rows."""
+        """One micro-batch of padded rows."""
 
     @abstractmethod
     def pack(self, rows: Sequence[TokenRow]) -> MicroBatch:
-        """One micro-batch of rows in one line, each of which is to see itself alone."""
+        """One micro-batch of rows in a single line. Each row must attend to itself only."""
 
     def logits(self, model: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """What the model makes of a micro-batch's inputs, where its head is applied."""
+        """The output of the model where its head is applied."""
         found: torch.Tensor = model(**inputs, use_cache=False).logits
         return found
 
     @abstractmethod
     def generation(self) -> dict[str, int]:
-        """What `generate` has to know beyond the tokenizer's tokens."""
+        """Settings that `generate` needs beyond the tokens of the tokenizer."""
 
     @abstractmethod
     def room(self, prompt: int, limit: int) -> int:
@@ -67,28 +67,28 @@ class Kind(ABC):
         count: int,
         temperature: float | None = None,
     ) -> list[list[int]]:
-        """What the model writes after each of the prompts, at most `count` tokens: greedily, or sampled."""
+        """The completions of the prompts, at most `count` tokens each: greedy, or sampled at a temperature."""
 
     @abstractmethod
     def flops(self, model: Any, rows: Sequence[TokenRow]) -> np.ndarray:
-        """FLOPs of training on each row once: weights (see `_work`) and attention (PaLM, appendix B)."""
+        """The FLOPs of training on each row once: weights (see `_flops_per_token`) and attention (PaLM, appendix B)."""
 
 
-class Decoder(Kind):
+class Decoder(Architecture):
     """Question and completion in one sequence."""
 
-    form = CONTINUED
+    prompt_format = CONTINUED
     auto = "AutoModelForCausalLM"
     tag = "text-generation"
 
-    def parts(self, row: TokenRow) -> tuple[int, ...]:
-        """One: the whole row."""
+    def lengths(self, row: TokenRow) -> tuple[int, ...]:
+        """One length: the whole row."""
         return (len(row.ids),)
 
     def collate(self, rows: Sequence[TokenRow], pad: int) -> MicroBatch:
         """Padded on the right, so causal attention needs no mask.
 
-        The input is [rows, longest - 1]: the last token of the longest row predicts nothing.
+        The input is [rows, longest - 1], since the last token of the longest row predicts nothing.
         """
         ids = _padded([row.ids for row in rows], pad)
         width = ids.shape[1] - 1
@@ -101,9 +101,9 @@ class Decoder(Kind):
         return MicroBatch(inputs, np.concatenate(keep), np.concatenate(targets))
 
     def pack(self, rows: Sequence[TokenRow]) -> MicroBatch:
-        """Positions begin anew at each row, by which transformers tells rows apart.
+        """Positions restart at each row; transformers uses them to tell the rows apart.
 
-        It does where there is no mask (even one of ones would join them) and no cache. A row's last token
+        That works only without a mask (even a mask of ones joins the rows) and without a cache. The last token of a row
         predicts nothing and is left out.
         """
         lines = [row.ids[:-1] for row in rows]
@@ -118,11 +118,11 @@ class Decoder(Kind):
         return MicroBatch(inputs, np.concatenate(keep), np.concatenate(targets))
 
     def generation(self) -> dict[str, int]:
-        """Nothing: the prompt is there to go on from."""
+        """None: generation continues the prompt."""
         return {}
 
     def room(self, prompt: int, limit: int) -> int:
-        """The prompt takes its part."""
+        """The positions that the prompt leaves."""
         return limit - prompt
 
     def continuations(
@@ -134,36 +134,36 @@ class Decoder(Kind):
         count: int,
         temperature: float | None = None,
     ) -> list[list[int]]:
-        """Prompts are padded on the left; positions follow from the mask."""
+        """Prompts are padded on the left. Positions follow from the mask."""
         ids, mask = _masked(prompts, pad, left=True)
         output = _generate(model, ids, mask, count, temperature)
         return output[:, ids.shape[1] :].tolist()
 
     def flops(self, model: Any, rows: Sequence[TokenRow]) -> np.ndarray:
-        """Every token passes all weights and looks at the whole row."""
+        """Every token uses all weights and attends to the whole row."""
         text = model.config.get_text_config()
         lengths = np.array([len(row.ids) for row in rows], dtype=np.float64)
         attention = 12.0 * text.num_hidden_layers * text.hidden_size
-        return _work(model) * lengths + attention * lengths**2
+        return _flops_per_token(model) * lengths + attention * lengths**2
 
 
 @dataclass(frozen=True, slots=True)
-class EncoderDecoder(Kind):
-    """The question is the encoder's, the completion the decoder's."""
+class EncoderDecoder(Architecture):
+    """The encoder reads the question, the decoder writes the completion."""
 
     start: int
-    """The token the decoder begins with; it is no part of a completion."""
+    """The token that the decoder starts with. It is not part of a completion."""
 
-    form = TRANSLATED
+    prompt_format = TRANSLATED
     auto = "AutoModelForSeq2SeqLM"
     tag = "text2text-generation"
 
-    def parts(self, row: TokenRow) -> tuple[int, ...]:
-        """Two: encoder and decoder tokens."""
+    def lengths(self, row: TokenRow) -> tuple[int, ...]:
+        """Two lengths: encoder and decoder tokens."""
         return (row.prompt, row.supervised)
 
     def collate(self, rows: Sequence[TokenRow], pad: int) -> MicroBatch:
-        """Both sides padded on the right: the encoder's is masked, the decoder's is in nobody's past."""
+        """Both sides are padded on the right. The encoder side is masked; causal attention hides the padding of the decoder."""
         ids, mask = _masked([row.ids[: row.prompt] for row in rows], pad, left=False)
         labels = [row.ids[row.prompt :] for row in rows]
         written = _padded([np.concatenate(([self.start], label[:-1])) for label in labels], pad)
@@ -173,7 +173,7 @@ class EncoderDecoder(Kind):
         return MicroBatch(inputs, np.concatenate(keep), np.concatenate(labels))
 
     def pack(self, rows: Sequence[TokenRow]) -> MicroBatch:
-        """All questions in one line and all completions in another; numbers say what belongs together."""
+        """All questions in one line and all completions in another, with numbers that say which belong together."""
         labels = np.concatenate([row.ids[row.prompt :] for row in rows])
         written = [np.concatenate(([self.start], row.ids[row.prompt : -1])) for row in rows]
         numbers = np.arange(len(rows))
@@ -186,31 +186,31 @@ class EncoderDecoder(Kind):
         return MicroBatch(inputs, np.arange(len(labels)), labels)
 
     def logits(self, model: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Packed rows get masks of blocks: question to question, completion to its past and to its question."""
+        """Packed rows get block masks: a question attends to itself, a completion to its past and its question."""
         if READ not in inputs:
-            return Kind.logits(self, model, inputs)
+            return Architecture.logits(self, model, inputs)
         read, written = inputs[READ], inputs[WRITTEN]
         own = written[:, None] == written[None, :]
         past = torch.ones_like(own).tril()
-        kind = model.get_input_embeddings().weight.dtype
+        dtype = model.get_input_embeddings().weight.dtype
         encoded = model.get_encoder()(
-            input_ids=inputs["input_ids"], attention_mask=_added(read[:, None] == read[None, :], kind)
+            input_ids=inputs["input_ids"], attention_mask=_added(read[:, None] == read[None, :], dtype)
         )
         found: torch.Tensor = model(
             encoder_outputs=encoded,
-            attention_mask=_added(written[:, None] == read[None, :], kind),
+            attention_mask=_added(written[:, None] == read[None, :], dtype),
             decoder_input_ids=inputs["decoder_input_ids"],
-            decoder_attention_mask=_added(own & past, kind),
+            decoder_attention_mask=_added(own & past, dtype),
             use_cache=False,
         ).logits
         return found
 
     def generation(self) -> dict[str, int]:
-        """The token the decoder begins with."""
+        """The token that the decoder starts with."""
         return {"decoder_start_token_id": self.start}
 
     def room(self, prompt: int, limit: int) -> int:
-        """The decoder has positions of its own, one of them the start's; the prompt must fit the encoder's."""
+        """The decoder has its own positions, one of them for the start token. The prompt must fit the encoder."""
         return limit - 1 if prompt <= limit else 0
 
     def continuations(
@@ -228,9 +228,9 @@ class EncoderDecoder(Kind):
         return output[:, 1:].tolist()
 
     def flops(self, model: Any, rows: Sequence[TokenRow]) -> np.ndarray:
-        """A token passes its own side's weights; decoder tokens look at both sides."""
+        """A token uses the weights of its own side. Decoder tokens attend to both sides."""
         config = model.config.get_text_config()
-        reading = _work(model.get_encoder()) - _work(model.get_input_embeddings())
+        reading = _flops_per_token(model.get_encoder()) - _flops_per_token(model.get_input_embeddings())
         layers = config.num_hidden_layers
         writing_layers = next(
             (
@@ -243,32 +243,32 @@ class EncoderDecoder(Kind):
         read = np.array([row.prompt for row in rows], dtype=np.float64)
         written = np.array([row.supervised for row in rows], dtype=np.float64)
         attention = layers * read**2 + writing_layers * written * (read + written)
-        weights = reading * read + (_work(model) - reading) * written
+        weights = reading * read + (_flops_per_token(model) - reading) * written
         return weights + 12.0 * config.hidden_size * attention
 
 
 DECODER = Decoder()
 
 
-def _added(seen: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
-    """[1, 1, queries, keys]: what is added to attention scores so that only `seen` pairs count.
+def _added(seen: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """[1, 1, queries, keys]: added to attention scores so that only `seen` pairs count.
 
-    Numbers and not truth values: eager attention would add those, and see everything.
+    Numbers instead of booleans, because eager attention would add booleans and mask nothing.
     """
-    hidden = torch.zeros(seen.shape, dtype=kind, device=seen.device)
-    return hidden.masked_fill_(~seen, torch.finfo(kind).min)[None, None]
+    hidden = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
+    return hidden.masked_fill_(~seen, torch.finfo(dtype).min)[None, None]
 
 
 def is_encoder_decoder(config: Any) -> bool:
-    """Whether a model's configuration says so."""
+    """Whether a model configuration is that of an encoder-decoder."""
     return bool(getattr(config, "is_encoder_decoder", False))
 
 
-def kind_of(model: Any) -> Kind:
-    """A loaded model's kind.
+def architecture_of(model: Any) -> Architecture:
+    """The architecture of a loaded model.
 
     Raises:
-        JobFailed: an encoder-decoder that does not say what its decoder begins with.
+        JobFailed: an encoder-decoder does not say which token its decoder starts with.
     """
     if not is_encoder_decoder(model.config):
         return DECODER
@@ -277,18 +277,18 @@ def kind_of(model: Any) -> Kind:
         start = model.generation_config.decoder_start_token_id
     if start is None:
         raise JobFailed(
-            f"the configuration of {type(model).__name__} names no decoder_start_token_id, without which an "
-            "encoder-decoder cannot write: add it to config.json (T5 uses its padding token)"
+            f"the configuration of {type(model).__name__} has no decoder_start_token_id, which an "
+            "encoder-decoder needs to write: add it to config.json (T5 uses its padding token)"
         )
     return EncoderDecoder(int(start))
 
 
 def auto_class(config: Any) -> Any:
-    """The class of transformers that loads a model of that configuration."""
+    """The class of transformers that loads a model with this configuration."""
     import transformers
 
-    kind = EncoderDecoder if is_encoder_decoder(config) else Decoder
-    return getattr(transformers, kind.auto)
+    architecture = EncoderDecoder if is_encoder_decoder(config) else Decoder
+    return getattr(transformers, architecture.auto)
 
 
 def _padded(rows: Sequence[Sequence[int] | np.ndarray], pad: int, *, left: bool = False) -> np.ndarray:
@@ -304,7 +304,7 @@ def _padded(rows: Sequence[Sequence[int] | np.ndarray], pad: int, *, left: bool 
 def _masked(
     rows: Sequence[Sequence[int] | np.ndarray], pad: int, *, left: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Padded token ids, and 1 where they are none of the padding."""
+    """Padded token ids, and a mask that is 0 on the padding."""
     return _padded(rows, pad, left=left), _padded([np.ones(len(row)) for row in rows], 0, left=left)
 
 
@@ -323,8 +323,8 @@ def _generate(
     return output
 
 
-def _work(module: Any) -> float:
-    """FLOPs a token: 2 forward and 2 backward a weight, and 2 more for the gradient of one that is trained."""
+def _flops_per_token(module: Any) -> float:
+    """FLOPs per token: 2 forward and 2 backward per weight, and 2 more for the gradient of a trained weight."""
     return float(
         sum(parameter.numel() * (6 if parameter.requires_grad else 4) for parameter in module.parameters())
     )

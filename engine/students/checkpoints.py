@@ -1,11 +1,11 @@
-"""Checkpoints that are there or not, never half: the files and their marker. Imports nothing heavy.
+"""Checkpoints that are complete or absent, never half written. Imports nothing heavy.
 
     checkpoints/<step>.partial/   being written, by all ranks
     checkpoints/<step>/           all files are on disk, then COMPLETE, then the name
 
-COMPLETE holds what the run knew at that step (a `RunState`). Only a directory with a readable marker
-counts, so a kill at any moment leaves the checkpoint before it. DeepSpeed's own `latest` file is written
-neither atomically nor last, and is not used.
+COMPLETE holds the state of the run at that step (a `RunState`). Only a directory with a readable marker counts, so a
+kill at any moment leaves the previous checkpoint intact. DeepSpeed's own `latest` file is written neither atomically nor
+last, so it is not used.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ class DevResult(BaseModel):
 
 
 class RunState(BaseModel):
-    """What a run has to know to go on; everything else follows from the spec and the step."""
+    """The state a run needs to resume. Everything else follows from the spec and the step."""
 
     model_config = ConfigDict(frozen=True)
 
     step: int = 0
     world: int
     stage: int | None = None
-    """ZeRO stage; None in a checkpoint of before it was kept."""
+    """ZeRO stage; None in old checkpoints that did not store it."""
     packed: bool = False
     dev: tuple[DevResult, ...] = ()
     finished: str | None = None
-    """Why no more steps follow: "complete" or "patience"."""
+    """Why the training is over: "complete" or "patience"."""
 
     @property
     def best(self) -> DevResult | None:
-        """The best dev evaluation; of equals the last, whose learning rate was lowest."""
+        """The best dev evaluation. Of equal ones the last, whose learning rate was lowest."""
         return max(self.dev, key=lambda result: (result.correct, result.step), default=None)
 
     @property
     def since_better(self) -> int:
-        """How many dev evaluations came after the first of the best ones."""
+        """How many dev evaluations followed the first of the best ones."""
         if not self.dev:
             return 0
         top = max(result.correct for result in self.dev)
@@ -66,7 +66,7 @@ def complete_steps(directory: Path) -> list[int]:
 
 
 def read_state(directory: Path, step: int) -> RunState | None:
-    """What the checkpoint's marker says; None where it is missing or unreadable."""
+    """The content of a checkpoint's marker; None if it is missing or unreadable."""
     try:
         return RunState.model_validate_json((directory / str(step) / MARKER).read_bytes())
     except (OSError, ValidationError):
@@ -79,7 +79,7 @@ def partial_name(step: int) -> str:
 
 
 def commit(directory: Path, state: RunState) -> None:
-    """Declares the written files of `state.step` a checkpoint: they are synced, marked, renamed."""
+    """Turns the written files of `state.step` into a checkpoint: syncs, marks and renames them."""
     partial = directory / partial_name(state.step)
     for path in partial.rglob("*"):
         if path.is_file():
@@ -95,7 +95,7 @@ def commit(directory: Path, state: RunState) -> None:
 
 
 def prune(directory: Path, *, keep: int, also: int | None = None) -> None:
-    """Removes all but the newest `keep` complete checkpoints and that of step `also`, and unfinished ones."""
+    """Removes unfinished checkpoints, and complete ones except the newest `keep` and that of step `also`."""
     steps = complete_steps(directory)
     kept = {*steps[-keep:], also}
     for entry in directory.iterdir() if directory.is_dir() else ():
@@ -108,7 +108,7 @@ def prune(directory: Path, *, keep: int, also: int | None = None) -> None:
 
 
 def sync(path: Path) -> None:
-    """Has the disk hold a file, or a directory's entries."""
+    """Flushes a file, or the entries of a directory, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -117,7 +117,7 @@ def sync(path: Path) -> None:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Writes a whole file or nothing."""
+    """Writes a file atomically."""
     partial = path.with_name(f"{path.name}.partial")
     partial.write_bytes(data)
     sync(partial)

@@ -1,8 +1,8 @@
-"""The start of a run on several machines, by DeepSpeed's launcher: its command line and what the ranks share.
+"""Starts a run on several machines with DeepSpeed's launcher: its command line and the environment that ranks share.
 
-DeepSpeed's own launcher (pdsh over ssh, srun, mpirun, or one start on each machine) runs `member.py` as each rank,
-on a hostfile that has the slots that are used and no others. Needed on every machine: this checkout and its Python at the
-same path, and the run directory. Starts nothing; imports nothing heavy.
+The launcher (pdsh over ssh, srun, mpirun, or one start per machine) runs `launched_rank.py` as each rank, on a hostfile
+that lists only the slots in use. Every machine needs this checkout and its Python at the same path, and the run
+directory. This module starts nothing and imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from engine.config.students import TrainingConfig
 from engine.errors import JobFailed
 from engine.students.hosts import Host, hostfile_text, place
 from engine.students.launch import ROOT, Device, RankLaunch, free_port, rank_environment, training_environment
-from engine.students.orders import HOSTFILE, Launch, write_launch
+from engine.students.run_commands import HOSTFILE, Launch, write_launch
 
 _OF_LAUNCHERS = re.compile(r"SSH_AUTH_SOCK|(?:SLURM|PDSH|OMPI|PMIX|PRTE|HYDRA|I_MPI|FI|UCX)_\w+")
 _OF_A_MACHINE = re.compile(
@@ -38,16 +38,16 @@ def prepare_cluster(
     python: str = sys.executable,
     environ: Mapping[str, str] | None = None,
 ) -> RankLaunch:
-    """Writes a start into the run directory, and returns what is to be started on this machine for it.
+    """Writes a start into the run directory and returns the command for this machine.
 
     Args:
-        run_dir: the run directory, on a file system of all machines.
-        training: how many ranks (`devices`), and the launcher with its settings.
-        hosts: the machines there are.
-        device: what ranks compute on.
+        run_dir: the run directory, on a file system that all machines share.
+        training: the number of ranks (`devices`), and the launcher with its settings.
+        hosts: the available machines.
+        device: the kind of device that ranks compute on.
         threads: CPU threads a rank may use.
-        python: the interpreter, on all machines.
-        environ: the environment to choose from; the process's own by default.
+        python: the interpreter, the same path on all machines.
+        environ: the environment to choose from; by default that of the process.
 
     Raises:
         JobFailed: the launcher is not installed, or the ranks cannot be placed.
@@ -56,12 +56,12 @@ def prepare_cluster(
     placed = place(hosts, training.devices, training.launcher)
     if placed is None:
         raise JobFailed(
-            f"{training.devices} ranks cannot be placed on the machines of {training.hostfile} by {training.launcher}"
+            f"{training.devices} ranks do not fit on the machines of {training.hostfile} with launcher {training.launcher}"
         )
     needed = _NEEDS.get(training.launcher)
     if needed and shutil.which(needed, path=environ.get("PATH", os.defpath)) is None:
         raise JobFailed(
-            f'training.launcher = "{training.launcher}" needs {needed}, which is not found on the PATH: install it, '
+            f'training.launcher = "{training.launcher}" needs {needed}, which is not on the PATH: install it, '
             'or use launcher = "no-ssh" and `python -m engine.students.node` on the other machines'
         )
     env = rank_environment(environ, device=device, threads=threads, local=False)
@@ -90,15 +90,15 @@ def node_launch(
     python: str = sys.executable,
     environ: Mapping[str, str] | None = None,
 ) -> RankLaunch:
-    """What to start for a run on one machine: DeepSpeed's launcher; with no-ssh, on each of them.
+    """The command for one machine: DeepSpeed's launcher. With no-ssh, every machine runs it.
 
     Args:
         run_dir: the run directory.
         launch: the start.
-        node: this machine's place in the hostfile.
+        node: the position of this machine in the hostfile.
         arguments: passed on to pdsh, srun or mpirun.
         python: the interpreter.
-        environ: the environment to choose from; the process's own by default.
+        environ: the environment to choose from; by default that of the process.
     """
     environ = os.environ if environ is None else environ
     run_dir = run_dir.resolve()
@@ -110,7 +110,7 @@ def node_launch(
         argv += [f"--launcher={launch.launcher}", "--force_multi"]
         argv += [f"--launcher_args={arguments}"] if arguments else []
         argv += [] if launch.launcher == "pdsh" else ["--no_ssh_check"]
-    argv += [str(Path(__file__).with_name("member.py")), str(run_dir)]
+    argv += [str(Path(__file__).with_name("launched_rank.py")), str(run_dir)]
     env = training_environment(environ) | {
         name: value for name, value in environ.items() if _OF_LAUNCHERS.fullmatch(name)
     }

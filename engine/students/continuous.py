@@ -1,7 +1,7 @@
-"""Greedy answers by transformers' continuous batching: a question that is answered makes room for the next one.
+"""Greedy answers by the continuous batching of transformers: a finished answer makes room for the next question.
 
-Static batches wait for their longest answer. Which is faster depends on the machine and the answers (`bench/training.py`
-compares them on this one); the answers are the same.
+Static batches wait for their longest answer. Which way is faster depends on the machine and the answers
+(`bench/training.py` measures both); the answers are the same.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any
 
 from engine.config.students import EvaluationConfig
 from engine.errors import JobFailed
-from engine.students.architecture import DECODER, kind_of
+from engine.students.architecture import DECODER, architecture_of
 from engine.students.ranks import Stopped
-from engine.students.rows import prompt_ids
+from engine.students.token_rows import prompt_ids
 
 AT_A_TIME = 1024
-"""Questions between two looks at whether to stop."""
+"""Questions between two checks for a stop request."""
 
 
 def can_batch(model: Any) -> bool:
-    """Whether a model can be asked so: a decoder of an architecture that transformers knows how to page."""
-    return kind_of(model) is DECODER and hasattr(model, "generate_batch")
+    """Whether transformers supports continuous batching for a model: a decoder of a supported architecture."""
+    return architecture_of(model) is DECODER and hasattr(model, "generate_batch")
 
 
 def generate_continuously(
@@ -34,13 +34,13 @@ def generate_continuously(
     *,
     stopping: Callable[[], bool] = lambda: False,
 ) -> list[str]:
-    """Completions in the order of the questions; a prompt that leaves no room in the model's context gets an empty one.
+    """Completions in the order of the questions. A prompt that fills the context gets an empty completion.
 
     Raises:
-        Stopped: `stopping` said so.
+        Stopped: `stopping` returned true.
         JobFailed: a question was not answered.
     """
-    prompts = prompt_ids(tokenizer, questions, DECODER.form)
+    prompts = prompt_ids(tokenizer, questions, DECODER.prompt_format)
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     settings = copy.deepcopy(model.generation_config)
     texts = [""] * len(prompts)

@@ -1,4 +1,4 @@
-"""What a rank computes on: device, precision, memory, and the peak it is measured against."""
+"""The device of a rank: precision, memory, and the peak that its speed is compared with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from engine.config.students import TrainingConfig
 from engine.errors import JobFailed
 
-# Dense bf16 peaks in TFLOP/s, from the makers' data sheets; the first name that fits counts.
+# Dense bf16 peaks in TFLOP/s, from the vendors' data sheets; the first matching name counts.
 _PEAKS = {
     "B200": 2250.0,
     "H200": 989.0,
@@ -27,7 +27,7 @@ _PEAKS = {
 
 
 def choose_device(kind: str, local_rank: int) -> torch.device:
-    """The rank's device.
+    """The device of the rank.
 
     Raises:
         JobFailed: the machine has fewer GPUs than the run has ranks.
@@ -44,14 +44,14 @@ def choose_device(kind: str, local_rank: int) -> torch.device:
 
 
 def uses_bf16(training: TrainingConfig, device: torch.device) -> bool:
-    """Whether to compute in bf16; "auto" does on a GPU that has it."""
+    """Whether to compute in bf16. "auto" means yes on a GPU that supports it."""
     if training.precision == "auto":
         return device.type == "cuda" and torch.cuda.is_bf16_supported()
     return training.precision == "bf16"
 
 
 def peak_flops(device: torch.device, *, bf16: bool) -> float | None:
-    """Peak FLOP/s of the device in this precision; None where it is not known (CPUs, float32)."""
+    """Peak FLOP/s of the device in this precision; None if unknown (CPUs, float32)."""
     if device.type != "cuda" or not bf16:
         return None
     name = torch.cuda.get_device_name(device)
@@ -59,7 +59,7 @@ def peak_flops(device: torch.device, *, bf16: bool) -> float | None:
 
 
 def memory_mb(device: torch.device) -> float:
-    """The most memory used so far, in MB: the GPU's, or the process's on a CPU."""
+    """The peak memory use so far in MB: of the GPU, or of the process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     unit = 1 if sys.platform == "darwin" else 1024
@@ -67,5 +67,5 @@ def memory_mb(device: torch.device) -> float:
 
 
 def device_name(device: torch.device) -> str:
-    """What a person calls it."""
+    """The name of the device for people."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

@@ -1,9 +1,9 @@
-"""Answers of a student to questions, and what they are worth.
+"""Generates the answers of a student and grades them.
 
-Prompts are batched by length and padded, with the attention mask (and the positions that follow from it)
-to match: a question's answer does not depend on its batch. Decoding is greedy; of test questions answers may be sampled
-as well, whose majority is a second result. Ranks share
-the questions and exchange their answers, so each knows the result. The graders are those of the teachers.
+Prompts are batched by length and padded, and the attention mask (and with it the positions) matches, so the answer to a
+question does not depend on its batch. Decoding is greedy; the answers to test questions may also be sampled, and their
+majority is a second result. Ranks share the questions and exchange their answers, so every rank knows the result. The
+graders are those of the teachers.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from engine.confidence_interval import wilson
 from engine.config.students import EvaluationConfig
 from engine.grading.majority import majority
 from engine.grading.verdict import Verdict
-from engine.students import template
-from engine.students.architecture import kind_of
+from engine.methods import Method
+from engine.students.architecture import architecture_of
 from engine.students.continuous import can_batch, generate_continuously
-from engine.students.interval import wilson
-from engine.students.memory import is_out_of_memory
+from engine.students.out_of_memory import is_out_of_memory
 from engine.students.ranks import Ranks, StopFlag, Stopped
-from engine.students.rows import prompt_ids
 from engine.students.spec import EvalRow
+from engine.students.token_rows import prompt_ids
 from engine.students.tokenizer import pad_id
 
 Judge = Callable[[str, EvalRow], Verdict]
-"""Grades the answer part of a completion."""
+"""Grades the answer in a completion."""
 
 
 class Prediction(BaseModel):
-    """A student's answer to one question: a line of predictions.jsonl."""
+    """The answer of a student to one question: a line of predictions.jsonl."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -43,14 +43,14 @@ class Prediction(BaseModel):
     correct: bool
     reason: str
     votes: tuple[str | None, ...] | None = None
-    """What was extracted from sampled answers, where there are any."""
+    """The answers read from sampled completions, if there are any."""
     majority: str | None = None
-    """What most of them say."""
+    """The answer of most of them."""
     majority_correct: bool | None = None
 
 
 def judge_with(grader: str) -> Judge:
-    """The grader of that name, as the teachers' completions are graded."""
+    """The judge that uses the grader of that name, as for the completions of teachers."""
     from engine.grading import grade
 
     def judge(answer: str, row: EvalRow) -> Verdict:
@@ -60,9 +60,9 @@ def judge_with(grader: str) -> Judge:
 
 
 def prepare_generation(model: Any, tokenizer: Any) -> None:
-    """Makes greedy decoding the model's default, here and in its export.
+    """Makes greedy decoding the default of the model, here and in its export.
 
-    What a base model came with (temperature, repetition penalties) would change greedy answers too.
+    The settings of a base model (temperature, repetition penalties) would change greedy answers too.
     """
     from transformers import GenerationConfig
 
@@ -71,17 +71,17 @@ def prepare_generation(model: Any, tokenizer: Any) -> None:
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=pad_id(tokenizer),
-        **kind_of(model).generation(),
+        **architecture_of(model).generation(),
     )
 
 
 def positions(model: Any) -> int | None:
-    """How many tokens the model can see; None where it does not say."""
+    """The context length of a model; None if it has no limit."""
     return config_positions(model.config)
 
 
 def config_positions(config: Any) -> int | None:
-    """The same, of a configuration."""
+    """The context length in a model configuration; None if it has no limit."""
     return getattr(config.get_text_config(), "max_position_embeddings", None)
 
 
@@ -96,17 +96,16 @@ def generate(
     stopping: Callable[[], bool] = lambda: False,
     note: Callable[[str], None] = lambda _message: None,
 ) -> list[str]:
-    """The student's completions, in the order of the questions.
+    """The completions of the student, in the order of the questions.
 
-    A prompt that leaves no room in the model's context gets an empty one. Where the memory is too small for
-    `batch_size` questions they are answered half as many at a time, and `note` is told. With a `temperature` answers
-    are sampled, from torch's random state.
+    A prompt that fills the context of the model gets an empty completion. If memory is too small for `batch_size`
+    questions, the batch is halved and `note` is told. With a `temperature`, answers are sampled from torch's random state.
 
     Raises:
-        Stopped: `stopping` said so between two batches.
+        Stopped: `stopping` returned true between two batches.
     """
-    kind = kind_of(model)
-    prompts = prompt_ids(tokenizer, questions, kind.form)
+    architecture = architecture_of(model)
+    prompts = prompt_ids(tokenizer, questions, architecture.prompt_format)
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     limit = positions(model)
     texts = [""] * len(prompts)
@@ -120,19 +119,19 @@ def generate(
                 raise Stopped
             chosen = order[start : start + batch_size]
             longest = len(prompts[chosen[-1]])
-            room = max_new_tokens if limit is None else min(max_new_tokens, kind.room(longest, limit))
+            room = max_new_tokens if limit is None else min(max_new_tokens, architecture.room(longest, limit))
             start += len(chosen)
             if room <= 0:
                 continue
             try:
-                written = kind.continuations(
+                written = architecture.continuations(
                     model, [prompts[index] for index in chosen], pad=pad, count=room, temperature=temperature
                 )
             except Exception as error:
                 if len(chosen) == 1 or not is_out_of_memory(error):
                     raise
                 start, batch_size = start - len(chosen), len(chosen) // 2
-                note(f"out of memory with {len(chosen)} questions at a time: goes on with {batch_size}")
+                note(f"out of memory with {len(chosen)} questions per batch: continuing with {batch_size}")
                 continue
             for index, tokens in zip(chosen, written, strict=True):
                 texts[index] = tokenizer.decode(tokens, skip_special_tokens=True)
@@ -142,7 +141,7 @@ def generate(
 
 
 Write = Callable[[Sequence[str], float | None], list[str]]
-"""Completions of questions, in their order: greedy, or sampled at a temperature. May raise `Stopped`."""
+"""Writes the completions of questions, in order: greedy, or sampled at a temperature. May raise `Stopped`."""
 
 
 def writer(
@@ -153,14 +152,14 @@ def writer(
     stop: StopFlag,
     note: Callable[[str], None] = lambda _message: None,
 ) -> Write:
-    """Has a model of this process write, as configured."""
+    """A writer that uses a model of this process, as configured."""
 
     def write(questions: Sequence[str], temperature: float | None) -> list[str]:
         if config.batching == "continuous" and temperature is None:
             if can_batch(model):
                 return generate_continuously(model, tokenizer, questions, config, stopping=lambda: stop.set)
             note(
-                'evaluation.batching = "continuous" is for decoders: this model is evaluated in static batches'
+                'evaluation.batching = "continuous" supports decoders only: this model is evaluated in static batches'
             )
         return generate(
             model,
@@ -181,26 +180,26 @@ def evaluate(
     rows: Sequence[EvalRow],
     config: EvaluationConfig,
     *,
-    rationale: bool,
+    method: Method,
     judge: Judge,
     ranks: Ranks,
     seed: int = 0,
     alone: bool = False,
 ) -> list[Prediction]:
-    """Predictions for all rows, in their order; the same on every rank.
+    """Predictions for all rows, in order; the same on every rank.
 
     Args:
-        write: who writes the completions.
-        rows: the questions. Those of the test split get sampled answers as well, where `config.samples` asks for them.
+        write: writes the completions.
+        rows: the questions. Those of the test split also get sampled answers if `config.samples` is set.
         config: how they are evaluated.
-        rationale: whether completions have a rationale before the answer.
-        judge: who grades.
-        ranks: who shares the work.
-        seed: of what is sampled.
-        alone: the first rank asks for all of them.
+        method: reads the answers in completions.
+        judge: grades the answers.
+        ranks: the ranks that share the work.
+        seed: the seed of sampled answers.
+        alone: only the first rank asks, for all questions.
 
     Raises:
-        Stopped: some rank was asked to stop; nothing of the evaluation is kept.
+        Stopped: a rank was asked to stop; nothing of this evaluation is kept.
     """
     mine = list(range(ranks.rank, len(rows), ranks.world))
     if alone:
@@ -209,15 +208,13 @@ def evaluate(
     try:
         texts = write([rows[index].question for index in mine], None)
         answers = [
-            (index, predict(rows[index], text, rationale=rationale, judge=judge))
+            (index, predict(rows[index], text, method=method, judge=judge))
             for index, text in zip(mine, texts, strict=True)
         ]
         tested = [place for place, index in enumerate(mine) if rows[index].split == "test"]
         if config.samples and tested:
             asked = [rows[mine[place]] for place in tested]
-            sampled = _sampled(
-                write, asked, config, rationale=rationale, judge=judge, seed=(seed, ranks.rank)
-            )
+            sampled = _sampled(write, asked, config, method=method, judge=judge, seed=(seed, ranks.rank))
             for place, votes in zip(tested, sampled, strict=True):
                 index, greedy = answers[place]
                 answers[place] = index, with_votes(greedy, votes, rows[index].answer_format)
@@ -235,24 +232,23 @@ def _sampled(
     rows: Sequence[EvalRow],
     config: EvaluationConfig,
     *,
-    rationale: bool,
+    method: Method,
     judge: Judge,
     seed: tuple[int, int],
 ) -> list[list[Prediction]]:
-    """`config.samples` graded answers to each row."""
+    """`config.samples` graded answers per row."""
     import torch
 
     torch.manual_seed((seed[0] * 1_000_003 + seed[1]) % 2**63)
     asked = [row.question for row in rows for _ in range(config.samples)]
     texts = iter(write(asked, config.temperature))
     return [
-        [predict(row, next(texts), rationale=rationale, judge=judge) for _ in range(config.samples)]
-        for row in rows
+        [predict(row, next(texts), method=method, judge=judge) for _ in range(config.samples)] for row in rows
     ]
 
 
 def with_votes(greedy: Prediction, sampled: Sequence[Prediction], answer_format: str) -> Prediction:
-    """The greedy answer with what most of the sampled ones say; without an answer among them that is wrong."""
+    """The greedy answer with the majority of the sampled ones. A question without any sampled answer counts as wrong."""
     votes = tuple(each.extracted for each in sampled)
     most = majority(votes, answer_format)
     return greedy.model_copy(
@@ -264,12 +260,11 @@ def with_votes(greedy: Prediction, sampled: Sequence[Prediction], answer_format:
     )
 
 
-def predict(row: EvalRow, text: str, *, rationale: bool, judge: Judge) -> Prediction:
-    """What one completion is worth."""
-    answer = template.parse(text, rationale=rationale)
+def predict(row: EvalRow, text: str, *, method: Method, judge: Judge) -> Prediction:
+    """Grades one completion."""
+    answer = method.parse(text)
     if answer is None:
-        reason = f"no answer: the text ends without {template.ARROW!r}" if rationale else "no answer: empty"
-        verdict = Verdict(correct=False, extracted=None, reason=reason)
+        verdict = Verdict(correct=False, extracted=None, reason=method.no_answer)
     else:
         verdict = judge(answer, row)
     return Prediction(
@@ -286,7 +281,7 @@ def predict(row: EvalRow, text: str, *, rationale: bool, judge: Judge) -> Predic
 def results(predictions: Iterable[Prediction]) -> list[dict[str, Any]]:
     """Accuracy by split and task, in order of appearance: n, correct, accuracy, low and high (95 %).
 
-    Where answers were sampled: how many a question (majority_of), and the accuracy of their majority.
+    With sampled answers also their number per question (majority_of) and the accuracy of their majority.
     """
     groups: dict[tuple[str, str], list[Prediction]] = {}
     for prediction in predictions:

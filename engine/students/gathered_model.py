@@ -1,9 +1,9 @@
-"""A student's weights in one piece, for what needs them so: generation, merging adapters, export.
+"""The model with its complete weights, for generation, merging adapters and export.
 
-ZeRO stages 0 to 2 train a model that is whole. Stage 3 trains one whose weights are elsewhere most of the time;
-it has a twin in the host's memory, in the precision computed in, that takes the weights over when they are
-asked for: one by one from the ranks, or from the shards of a checkpoint. Generating with weights that are
-fetched for each token took 6 to 20 times as long.
+ZeRO stages 0 to 2 train a model that is complete on every rank. Stage 3 trains one whose weights are spread over the
+ranks; a twin in host memory, in the precision of the computation, gathers them when they are needed: one by one from the
+ranks, or from the shards of a checkpoint. Generating with weights that are fetched for each token took 6 to 20 times as
+long.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from engine.errors import JobFailed
 
 
 @dataclass(slots=True)
-class Whole:
-    """The model that is asked for whole weights, and the one that is trained (the same, but for stage 3)."""
+class GatheredModel:
+    """The model with complete weights and the trained one. They are the same except with stage 3."""
 
     model: Any
     adapted: Any | None
-    """The adapters in it, where LoRA is used."""
+    """Its adapters, with LoRA."""
     trained: Any
     device: torch.device
 
@@ -39,7 +39,7 @@ class Whole:
 
     @contextmanager
     def weights(self) -> Iterator[Any]:
-        """The model with the weights of now, on the run's device; with stage 3, on all ranks together."""
+        """The model with the current weights, on the device of the run. With stage 3, all ranks call it together."""
         if not self.twin:
             yield self.model
             return
@@ -55,7 +55,7 @@ class Whole:
             self.model.to("cpu")
 
     def read(self, checkpoints: Path, step: int) -> Any:
-        """The twin with the weights of a checkpoint, from the shards of all its ranks.
+        """The twin with the weights of a checkpoint, from the shards of all ranks.
 
         Raises:
             JobFailed: they cannot be read.
@@ -64,23 +64,25 @@ class Whole:
         return self.model
 
 
-def make_whole(model: Any, adapt: Any, *, stage: int, bf16: bool, device: torch.device) -> Whole:
-    """Called before DeepSpeed takes the model: puts adapters in (`adapt(model)`), and copies it for stage 3."""
+def prepare_gathered(
+    model: Any, adapt: Any, *, stage: int, bf16: bool, device: torch.device
+) -> GatheredModel:
+    """Adds adapters (`adapt(model)`) and copies the model for stage 3. Called before DeepSpeed takes the model."""
     if stage < 3:
-        return Whole(model, adapt(model), model, device)
+        return GatheredModel(model, adapt(model), model, device)
     twin = copy.deepcopy(model)
     adapted = adapt(twin)
     adapt(model)
     if bf16:
         twin.bfloat16()
     twin.eval()
-    return Whole(twin, adapted, model, device)
+    return GatheredModel(twin, adapted, model, device)
 
 
 def read_weights(checkpoints: Path, step: int) -> dict[str, torch.Tensor]:
-    """The model's weights of a checkpoint of any stage and number of ranks, by their names in the model.
+    """The weights in a checkpoint of any stage and number of ranks, by their names in the model.
 
-    In float32, or at stage 0 in the precision computed in. Frozen weights may be missing.
+    In float32, or at stage 0 in the precision of the computation. Frozen weights may be missing.
 
     Raises:
         JobFailed: they cannot be read.
@@ -97,7 +99,7 @@ def read_weights(checkpoints: Path, step: int) -> dict[str, torch.Tensor]:
         else:
             [file] = directory.glob("mp_rank_*_model_states.pt")
             found = torch.load(file, map_location="cpu", weights_only=False)["module"]
-    except Exception as error:  # whatever a damaged file makes of it
+    except Exception as error:  # a damaged file raises many kinds of error
         raise JobFailed(
             f"the weights of the checkpoint of step {step} in {checkpoints} cannot be read: {error}"
         ) from error
@@ -105,10 +107,10 @@ def read_weights(checkpoints: Path, step: int) -> dict[str, torch.Tensor]:
 
 
 def put_weights(model: Any, weights: dict[str, torch.Tensor]) -> None:
-    """Has a model take weights over, in its own precision.
+    """Copies weights into a model, in its own precision.
 
     Raises:
-        JobFailed: they are another model's.
+        JobFailed: they belong to another model.
     """
     try:
         _, unknown = model.load_state_dict(weights, strict=False)

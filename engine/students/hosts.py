@@ -1,7 +1,7 @@
-"""The machines of a run: a hostfile, and where its ranks are placed. Starts nothing; imports nothing heavy.
+"""The machines of a run: a hostfile, and the placement of ranks. Starts nothing; imports nothing heavy.
 
-A hostfile has a machine a line, `NAME slots=N`, as DeepSpeed and MPI read it; `#` begins a comment. The first
-machine is where rank 0 and the daemon are.
+A hostfile has one machine per line, `NAME slots=N`, as DeepSpeed and MPI read it; `#` starts a comment. The daemon and
+rank 0 run on the first machine.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from engine.errors import ConfigError
 
 _LINE = re.compile(r"(?P<name>[A-Za-z0-9_][\w.:-]*)\s+slots=(?P<slots>[1-9]\d*)")
 EVEN = ("slurm", "mpich", "impi")
-"""Launchers that start as many ranks on each machine."""
+"""Launchers that start the same number of ranks on each machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A machine, and how many ranks (GPUs) it takes."""
+    """A machine and the number of ranks (GPUs) it takes."""
 
     name: str
     slots: int
 
 
 def read_hostfile(path: Path) -> tuple[Host, ...]:
-    """The machines of a hostfile, in its order.
+    """The machines of a hostfile, in order.
 
     Raises:
-        ConfigError: it cannot be read, a line is none, or a machine stands there twice.
+        ConfigError: the file cannot be read, a line is invalid, or a machine appears twice.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -44,27 +44,27 @@ def read_hostfile(path: Path) -> tuple[Host, ...]:
         match = _LINE.fullmatch(bare)
         if match is None:
             raise ConfigError(
-                f"{path}:{number}: {bare!r} is no machine; expected a line such as: node1 slots=8"
+                f"{path}:{number}: {bare!r} is not a machine; expected a line such as: node1 slots=8"
             )
         if any(host.name == match["name"] for host in hosts):
             raise ConfigError(
-                f"{path}:{number}: {match['name']} stands there twice; give all its slots in one line"
+                f"{path}:{number}: {match['name']} appears twice; give all its slots in one line"
             )
         hosts.append(Host(match["name"], int(match["slots"])))
     if not hosts:
-        raise ConfigError(f"the hostfile {path} names no machine; expected lines such as: node1 slots=8")
+        raise ConfigError(f"the hostfile {path} has no machines; expected lines such as: node1 slots=8")
     return tuple(hosts)
 
 
 def capacity(hosts: Sequence[Host], launcher: str) -> int:
-    """How many ranks fit at most; for launchers that start as many on each machine, those."""
+    """The largest number of ranks that fit. Launchers of `EVEN` use the smallest machine as the measure."""
     if launcher in EVEN:
         return len(hosts) * min(host.slots for host in hosts)
     return sum(host.slots for host in hosts)
 
 
 def place(hosts: Sequence[Host], ranks: int, launcher: str) -> tuple[Host, ...] | None:
-    """The machines with the slots that are used by so many ranks, filled in order; None where that cannot be done.
+    """The machines with the slots that this number of ranks uses, filled in order; None if the ranks do not fit.
 
     Launchers of `EVEN` get the fewest machines that share the ranks evenly.
     """

@@ -1,6 +1,7 @@
-"""How the model computes what it computes: attention, compilation, kernels. Nothing here changes a result.
+"""Implementations of attention, compilation and kernels. Nothing here changes a result.
 
-Only compilation draws other numbers for dropout, from the same seeds. What a person asks for by name is there or refused; only "auto" looks for itself.
+One exception: with compilation, dropout draws other numbers from the same seeds. A named implementation is used or
+refused; only "auto" chooses.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ _HOPPER = 9  # the oldest compute capability for which flash attention 3 is made
 
 
 def attentions(training: TrainingConfig, device: torch.device, *, bf16: bool) -> tuple[str | None, ...]:
-    """The implementations to try, in transformers' names; None is the library's own choice (sdpa, where it has it).
+    """The implementations to try, by their names in transformers; None is the default of the library (sdpa if available).
 
     Raises:
-        JobFailed: flash attention was asked for and cannot be used.
+        JobFailed: flash attention was requested and cannot be used.
     """
     if training.attention in ("sdpa", "eager"):
         return (training.attention,)
@@ -36,13 +37,13 @@ def attentions(training: TrainingConfig, device: torch.device, *, bf16: bool) ->
             lacks or "the package flash-attn is not installed (nor flash-attn 3, on a Hopper or newer GPU)"
         )
         raise JobFailed(
-            f'training.attention = "flash" cannot be used: {lacks} (attention = "auto" is always right)'
+            f'training.attention = "flash" cannot be used: {lacks} (attention = "auto" always works)'
         )
     return flash
 
 
 def flash_names(device: torch.device) -> tuple[str, ...]:
-    """The flash attentions that are installed and made for this GPU, the newest first, in transformers' names."""
+    """The installed flash attentions that support this GPU, newest first, by their names in transformers."""
     found = []
     if importlib.util.find_spec("flash_attn_interface") is not None:  # what flash-attn 3 installs
         if torch.cuda.get_device_capability(device)[0] >= _HOPPER:
@@ -61,36 +62,36 @@ def _lacks_flash(device: torch.device, *, bf16: bool) -> str:
 
 
 def check_compiler(device: torch.device) -> None:
-    """Makes sure that `training.compile` can be done.
+    """Checks that `training.compile` is possible.
 
     Raises:
-        JobFailed: this machine has nothing to compile with.
+        JobFailed: this machine has no compiler.
     """
     if device.type == "cuda":
         from torch.utils._triton import has_triton
 
         if not has_triton():
             raise JobFailed(
-                "training.compile = true needs triton on a GPU, which this installation of torch lacks"
+                "training.compile = true needs triton on a GPU, which this installation of torch does not have"
             )
     if compiler() is None:
         raise JobFailed(
-            "training.compile = true needs a C++ compiler (g++, or the one that CXX names), and none is found: "
-            "install one, or leave compile = false"
+            "training.compile = true needs a C++ compiler (g++, or the one named by CXX), and none was found: "
+            "install one, or use compile = false"
         )
 
 
 def compiler() -> str | None:
-    """The machine's C++ compiler."""
+    """The C++ compiler of the machine."""
     names = (os.environ.get("CXX"), "g++", "clang++")
     return next((found for name in names if name and (found := shutil.which(name))), None)
 
 
 def apply_liger(model: Any, device: torch.device) -> None:
-    """Puts liger's kernels into the model; its own losses stay out, since the student has one.
+    """Puts the kernels of liger into the model, without its losses, since the student has its own.
 
     Raises:
-        JobFailed: there is no GPU, no liger, or it does not know the model.
+        JobFailed: there is no GPU or no liger, or liger does not support the model.
     """
     refused = "training.liger = true cannot be used: "
     if device.type != "cuda":
@@ -109,17 +110,17 @@ def apply_liger(model: Any, device: torch.device) -> None:
 
 
 def checkpoint_activations(model: Any, *, reentrant: bool) -> None:
-    """Has the model keep its layers' inputs only, and compute the rest again in the backward pass.
+    """Keeps only the inputs of the layers and recomputes the rest in the backward pass.
 
     Raises:
-        JobFailed: the architecture cannot.
+        JobFailed: the architecture does not support it.
     """
     if not getattr(model, "supports_gradient_checkpointing", False):
         raise JobFailed(
-            f"{type(model).__name__} has no activation checkpointing: leave training.activation_checkpointing = false"
+            f"{type(model).__name__} does not support activation checkpointing: use training.activation_checkpointing = false"
         )
     if reentrant:
-        model.enable_input_require_grads()  # else a first layer whose input needs no gradient has none itself
+        model.enable_input_require_grads()  # otherwise a first layer whose input needs no gradient gets none itself
     how = {"use_reentrant": reentrant}
     if hasattr(model, "activation_checkpointing_enable"):  # its name since transformers 5.23
         model.activation_checkpointing_enable(activation_checkpointing_kwargs=how)

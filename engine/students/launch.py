@@ -1,8 +1,8 @@
-"""How a run's ranks are started: one command and environment each. Starts nothing; imports nothing heavy.
+"""The commands and environments of the ranks of a run. Starts nothing; imports nothing heavy.
 
-Ranks on this machine are started directly with RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set; the
-`deepspeed` launcher would import everything twice more (`cluster` uses it for several machines). The environment is an allow-list: keys and tokens
-of the daemon never reach a training process.
+Ranks on this machine are started directly with RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT. The
+`deepspeed` launcher would import everything twice more; `cluster` uses it for several machines. The environment is an
+allow-list, so keys and tokens of the daemon never reach a training process.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from engine.config.students import TrainingConfig
+from engine.errors import JobFailed
 
 Device = Literal["cpu", "cuda"]
 
@@ -32,13 +33,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RankLaunch:
-    """What to start for one rank: `argv` and its whole environment (nothing is inherited)."""
+    """The command of one rank and its complete environment; nothing is inherited."""
 
     rank: int
     argv: tuple[str, ...]
     env: Mapping[str, str]
     folder: str | None = None
-    """Where to start it; None: anywhere."""
+    """The working directory; None: any."""
 
 
 def rank_commands(
@@ -54,13 +55,13 @@ def rank_commands(
     """The commands of a run's local ranks, `training.devices` of them.
 
     Args:
-        run_dir: the run directory (made absolute).
-        training: how many ranks.
-        device: what the ranks compute on.
+        run_dir: the run directory; made absolute.
+        training: the number of ranks.
+        device: the kind of device that ranks compute on.
         threads: CPU threads a rank may use.
         python: the interpreter.
-        environ: the environment to choose from; the process's own by default.
-        port: where the ranks meet on this machine; a free one by default.
+        environ: the environment to choose from; by default that of the process.
+        port: where the ranks meet on this machine; a free port by default.
     """
     shared = rank_environment(os.environ if environ is None else environ, device=device, threads=threads)
     shared |= {
@@ -69,7 +70,7 @@ def rank_commands(
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port or free_port()),
     }
-    # -P: a folder named `state` or `engine` where the daemon was started must not be imported.
+    # -P: a folder named `state` or `engine` in the working directory must not be imported.
     argv = (python, "-P", "-m", "engine.students.train", str(run_dir.resolve()))
     return [
         RankLaunch(rank=rank, argv=argv, env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
@@ -80,7 +81,7 @@ def rank_commands(
 def rank_environment(
     environ: Mapping[str, str], *, device: Device, threads: int, local: bool = True
 ) -> dict[str, str]:
-    """What every rank of a run is started with; `local`: all of them are on this machine."""
+    """The environment that all ranks of a run have in common. `local`: all of them are on this machine."""
     shared = training_environment(environ) | {
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
@@ -93,12 +94,12 @@ def rank_environment(
     if device == "cpu":
         shared["CUDA_VISIBLE_DEVICES"] = ""
         if sys.platform == "linux" and local:
-            shared["GLOO_SOCKET_IFNAME"] = "lo"  # else gloo looks the host's name up, which may fail
+            shared["GLOO_SOCKET_IFNAME"] = "lo"  # otherwise gloo looks up the host name, which may fail
     return shared
 
 
 def training_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What of an environment a training process may see: known names, and never a secret."""
+    """The variables that a training process may see: known names, and never a secret."""
     return {
         name: value
         for name, value in environ.items()
@@ -107,7 +108,30 @@ def training_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A TCP port of this machine that nobody listened on just now."""
+    """A TCP port of this machine that is free at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def accumulation_steps(training: TrainingConfig, world: int) -> int:
+    """The micro-batches of one rank in an optimizer step. A step has `devices x accumulation`, which its ranks share.
+
+    So the rows of a step, and the student, do not depend on the number of ranks.
+
+    Raises:
+        JobFailed: they cannot be shared evenly, so a step would have different rows.
+    """
+    together = training.devices * training.accumulation
+    if together % world:
+        raise JobFailed(
+            f"a step of this run has {training.devices} x {training.accumulation} micro-batches "
+            f"(training.devices x accumulation), which {world} ranks cannot share evenly"
+        )
+    return together // world
+
+
+def ranks_for(training: TrainingConfig, available: int) -> int:
+    """The largest number of available ranks that share the micro-batches of a step evenly."""
+    together = training.devices * training.accumulation
+    return max(number for number in range(1, min(available, together) + 1) if together % number == 0)

@@ -1,8 +1,8 @@
-"""Optimizer steps, and the news of them. Knows batches, engine and ranks; not evaluation or checkpoints.
+"""Optimizer steps and their reports. Knows batches, engine and ranks, but not evaluation or checkpoints.
 
-Nothing leaves the device on an ordinary step: losses wait in a window that is read about twice a second
-(a *meeting*), when ranks also agree whether to stop. When the next meeting is, the first rank decides from
-its clock; what a step's event says depends on the step alone, so a resumed run reports the same numbers.
+On an ordinary step nothing is copied from the device. Losses wait in a window that is read about twice a second (a
+*sync*), when ranks also agree whether to stop. The first rank decides from its clock when the next sync is. The event of
+a step depends on the step alone, so a resumed run reports the same numbers.
 """
 
 from __future__ import annotations
@@ -18,18 +18,17 @@ import torch
 
 from engine.config.students import TrainingConfig
 from engine.errors import JobFailed
-from engine.students.architecture import Kind
+from engine.students.architecture import Architecture
 from engine.students.batches import BatchPlan
 from engine.students.device import memory_mb
 from engine.students.packing import on_device
-from engine.students.progress import ProgressWriter
+from engine.students.progress_file import ProgressWriter
 from engine.students.ranks import Ranks, StopFlag
-from engine.students.rows import TokenRow
-from engine.students.schedule import learning_rate
+from engine.students.token_rows import TokenRow
 from engine.students.zero import clips_itself
 
-MEETING_SECONDS = 0.5
-EVENTS = 400  # about so many step events a run
+SYNC_SECONDS = 0.5
+EVENTS = 400  # step events per run, about
 
 
 @dataclass(kw_only=True)
@@ -41,16 +40,16 @@ class Loop:
     training: TrainingConfig
     bf16: bool
     accumulation: int
-    """Micro-batches of this rank in a step."""
-    pieces: int
-    """Each micro-batch is computed in so many parts."""
+    """Micro-batches of this rank per step."""
+    splits: int
+    """The number of splits that each micro-batch is computed in."""
     packed: bool
     chunk: int | None
-    """So many supervised tokens have logits at a time; None: all."""
-    kind: Kind
+    """The largest number of supervised tokens whose logits are in memory at a time; None: no limit."""
+    architecture: Architecture
     rows: Sequence[TokenRow]
     flops: np.ndarray
-    """What each row costs."""
+    """The cost of each row."""
     plan: BatchPlan
     steps: int
     pad: int
@@ -66,43 +65,43 @@ class Loop:
     _clipped: list[torch.nn.Parameter] = field(default_factory=list)
 
     def begin(self, step: int) -> bool:
-        """Starts the clock before the first step after `step`; true where a rank was asked to stop."""
-        self.engine.train()  # what transformers loads is in evaluation mode, without dropout
+        """Starts the clock before the first step after `step`; true if a rank was asked to stop."""
+        self.engine.train()  # transformers loads models in evaluation mode, without dropout
         if clips_itself(self.training, self.bf16):
             self._clipped = [each for each in self.engine.module.parameters() if each.requires_grad]
         self.rest()
-        return self._meet(step)
+        return self._sync(step)
 
     def release(self) -> None:
-        """Lets go of model and optimizer."""
+        """Drops the references to model and optimizer."""
         self.engine = self.optimizer = None
         self._clipped = []
 
     def rest(self) -> None:
-        """Leaves out of the speed what was no training."""
+        """Restarts the clock, so that the speed counts training only."""
         self._since = time.monotonic()
 
-    def run_step(self, step: int, *, meet: bool) -> bool:
-        """Optimizer step `step` (from 1); true where the ranks agreed to stop after it.
+    def run_step(self, step: int, *, sync: bool) -> bool:
+        """Runs optimizer step `step` (from 1); true if the ranks agreed to stop after it.
 
         Raises:
-            JobFailed: the loss is no longer a finite number.
+            JobFailed: the loss is not finite.
         """
         share = self.plan.step(step - 1, world=self.ranks.world, accumulation=self.accumulation)
-        taken = [index for turns in share for batch in turns for index in batch]
-        passes = self.accumulation * self.pieces
-        weight = self.ranks.world * passes / self._supervised(taken)
+        taken = [index for batches in share for batch in batches for index in batch]
+        micro_steps = self.accumulation * self.splits
+        weight = self.ranks.world * micro_steps / self._supervised(taken)
         rate = learning_rate(self.training, step, self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         total = norm = None
-        for turn in range(passes):
-            number, piece = divmod(turn, self.pieces)
-            parts = self._parts([turns[number] for turns in share], piece)
-            self._seed(step, number, piece)
-            loss = self._forward(share[self.ranks.rank][number], piece, weight, parts)
+        for micro_step in range(micro_steps):
+            number, split = divmod(micro_step, self.splits)
+            chunks = self._chunks([batches[number] for batches in share], split)
+            self._seed(step, number, split)
+            loss = self._forward(share[self.ranks.rank][number], split, weight, chunks)
             self.engine.backward(loss)
-            if turn + 1 == passes:
+            if micro_step + 1 == micro_steps:
                 norm = self._clip()
             self.engine.step()
             total = loss.detach() if total is None else total + loss.detach()
@@ -110,32 +109,32 @@ class Loop:
             norm = self.engine.get_global_grad_norm()
         tokens = sum(len(self.rows[index].ids) for index in taken)
         self._window.append((step, total, norm, tokens, float(self.flops[taken].sum())))
-        return self._meet(step) if meet or step >= self._next else False
+        return self._sync(step) if sync or step >= self._next else False
 
-    def _forward(self, indices: np.ndarray, piece: int, weight: float, parts: int) -> torch.Tensor:
-        chosen = np.array_split(indices, self.pieces)[piece]
-        if not len(chosen):  # every rank has as many passes: this one counts nothing
+    def _forward(self, indices: np.ndarray, split: int, weight: float, chunks: int) -> torch.Tensor:
+        chosen = np.array_split(indices, self.splits)[split]
+        if not len(chosen):  # every rank runs the same number of micro-steps; this one has weight 0
             chosen, weight = indices[:1], 0.0
         rows = [self.rows[index] for index in chosen]
-        batch = self.kind.pack(rows) if self.packed else self.kind.collate(rows, self.pad)
-        loss: torch.Tensor = self.engine(*on_device(batch, self.device), weight, parts)
+        batch = self.architecture.pack(rows) if self.packed else self.architecture.collate(rows, self.pad)
+        loss: torch.Tensor = self.engine(*on_device(batch, self.device), weight, chunks)
         return loss
 
     def _supervised(self, indices: Iterable[int]) -> int:
         return sum(self.rows[index].supervised for index in indices)
 
-    def _parts(self, batches: Sequence[np.ndarray], piece: int) -> int:
-        """In how many parts the head is applied: enough for the rank that has most, the same on all."""
+    def _chunks(self, batches: Sequence[np.ndarray], split: int) -> int:
+        """The number of chunks the loss is computed in: enough for the rank with most tokens, the same on all ranks."""
         if self.chunk is None:
             return 1
-        pieces = (np.array_split(batch, self.pieces)[piece] for batch in batches)
-        return max(1, math.ceil(max(map(self._supervised, pieces)) / self.chunk))
+        rows = (np.array_split(batch, self.splits)[split] for batch in batches)
+        return max(1, math.ceil(max(map(self._supervised, rows)) / self.chunk))
 
-    def _seed(self, step: int, turn: int, piece: int) -> None:
-        """Dropout is a function of seed and micro-batch: there is no random state to save or to share."""
-        number = ((step - 1) * self.accumulation + turn) * self.ranks.world + self.ranks.rank
-        seed = (self.training.seed * 1_000_003 + number + piece * 2**40) % 2**63
-        # Not torch.manual_seed: for every kind of accelerator that is not there it formats a traceback, 0.6 ms in all.
+    def _seed(self, step: int, number: int, split: int) -> None:
+        """Dropout is a function of seed and micro-batch, so there is no random state to save or share."""
+        micro_batch = ((step - 1) * self.accumulation + number) * self.ranks.world + self.ranks.rank
+        seed = (self.training.seed * 1_000_003 + micro_batch + split * 2**40) % 2**63
+        # Not torch.manual_seed: it formats a traceback for every missing kind of accelerator, 0.6 ms in total.
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             torch.cuda.default_generators[self.device.index or 0].manual_seed(seed)
@@ -150,19 +149,19 @@ class Loop:
                 each.grad = torch.zeros_like(each)
         return torch.nn.utils.clip_grad_norm_(self._clipped, self.training.clip)
 
-    def _meet(self, step: int) -> bool:
-        """Reads the window, tells of it, and has all ranks agree on stopping and on the next meeting."""
+    def _sync(self, step: int) -> bool:
+        """Reads and reports the window, and has all ranks agree on stopping and on the next sync."""
         losses = [total for _, total, _, _, _ in self._window]
         found = torch.stack(losses).double() if losses else torch.zeros(0, device=self.device).double()
         seconds = time.monotonic() - self._since
-        pace = 1 if not losses else max(1, min(100, int(MEETING_SECONDS * len(losses) / max(seconds, 1e-6))))
-        # One collective for all: who wants to stop, the first rank's pace, the sums of the losses.
+        pace = 1 if not losses else max(1, min(100, int(SYNC_SECONDS * len(losses) / max(seconds, 1e-6))))
+        # One collective for everything: stop requests, the pace of the first rank, the sums of the losses.
         head = torch.tensor(
             [float(self.stop.set), float(pace if self.ranks.first else 0)], device=self.device
         )
         packet = self.ranks.add(torch.cat([head.double(), found])).tolist()
         self._next = step + int(packet[1])
-        scale = self.ranks.world * self.accumulation * self.pieces
+        scale = self.ranks.world * self.accumulation * self.splits
         self._report([loss / scale for loss in packet[2:]], seconds)
         self._window.clear()
         self._since = time.monotonic()
@@ -204,3 +203,16 @@ class Loop:
                 if step % every == 0 or step in (1, self.steps)
             ]
         )
+
+
+def learning_rate(training: TrainingConfig, step: int, steps: int) -> float:
+    """The learning rate of optimizer step `step` (from 1) of `steps`: a linear rise, then the configured schedule."""
+    rise = math.ceil(training.warmup * steps)
+    if step <= rise:
+        return training.learning_rate * step / rise
+    if training.schedule == "constant":
+        return training.learning_rate
+    share = (step - rise) / max(1, steps - rise)
+    left = 1 - share if training.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * share))
+    floor = training.final_learning_rate
+    return training.learning_rate * (floor + (1 - floor) * left)

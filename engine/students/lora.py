@@ -1,7 +1,7 @@
-"""Low-rank adapters (LoRA, Hu et al. 2021): small matrices beside frozen ones, merged into them at export.
+"""Low-rank adapters (LoRA, Hu et al. 2021): small trained matrices next to frozen ones, merged into them at export.
 
-The adapters stand inside the model, which stays what it was to everyone else: it generates, is counted and
-is saved as before. Where they are trained, checkpoints hold them alone; the frozen weights are the base's.
+Adapters are inside the model, which otherwise behaves as before: it generates, is counted and is saved. Checkpoints hold
+the adapters alone; the frozen weights are those of the base.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from engine.errors import JobFailed
 
 
 def adapt(model: Any, training: TrainingConfig) -> Any | None:
-    """Puts adapters beside all linear layers but the head, and freezes the rest.
+    """Adds adapters to all linear layers except the head, and freezes the rest.
 
-    They begin as nothing (one of each pair is zero, the other a function of the seed).
+    An adapter starts without effect: one matrix of each pair is zero, the other a function of the seed.
 
     Returns:
-        What `merge` needs; None where `lora_rank` is 0 and nothing was done.
+        The argument of `merge`; None if `lora_rank` is 0.
 
     Raises:
         JobFailed: the model has no layer that can be adapted.
@@ -43,6 +43,6 @@ def adapt(model: Any, training: TrainingConfig) -> Any | None:
 
 
 def merge(adapted: Any | None) -> None:
-    """Adds what the adapters learned to the weights beside them, and removes them from the model."""
+    """Adds what the adapters learned to the frozen weights, and removes the adapters from the model."""
     if adapted is not None:
         adapted.merge_and_unload()

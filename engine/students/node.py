@@ -1,8 +1,8 @@
 """A machine that takes part in runs without ssh: `python -m engine.students.node RUNS --node-rank N`.
 
-It waits for runs that are started with `launcher = "no-ssh"` and starts its ranks of each by DeepSpeed's launcher, once a start; what they
-print is in `node-N.txt` of the run. The daemon is node 0. SIGTERM asks the ranks for a checkpoint, waits for
-them and ends. It reads run directories and nothing else: no configuration, no `state.db`. Imports nothing heavy.
+It waits for runs that are started with `launcher = "no-ssh"` and starts its ranks of each with DeepSpeed's launcher, once
+per start; their output goes to `node-N.txt` of the run. The daemon is node 0. SIGTERM asks the ranks for a checkpoint,
+waits for them, and exits. It reads run directories only: no configuration, no `state.db`. Imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pathlib import Path
 from types import FrameType
 
 from engine.students.cluster import node_launch
-from engine.students.orders import Launch, give_order, read_launch
+from engine.students.run_commands import Launch, read_launch, send_command
 
 LOOK_S = 1.0
 GRACE_S = 60.0
 
 
 class Node:
-    """One machine's part in the runs of a folder."""
+    """The part of one machine in the runs of a folder."""
 
     def __init__(self, runs: Path, rank: int) -> None:
         self._runs = runs
@@ -33,7 +33,7 @@ class Node:
         self._stopping = False
 
     def ask_to_stop(self, _number: int = 0, _frame: FrameType | None = None) -> None:
-        """Ends in order, as soon as the ranks have their checkpoint."""
+        """Stops as soon as the ranks have made their checkpoint."""
         self._stopping = True
 
     def serve(self) -> None:
@@ -50,9 +50,9 @@ class Node:
         return [directory for directory in sorted(found) if self._wanted(directory) is not None]
 
     def _wanted(self, directory: Path) -> Launch | None:
-        """The start that this machine is to join; None where there is none."""
+        """The start that this machine should join; None if there is none."""
         launch = read_launch(directory)
-        if launch is None or launch.launcher != "no-ssh" or launch.order or self._rank >= len(launch.hosts):
+        if launch is None or launch.launcher != "no-ssh" or launch.command or self._rank >= len(launch.hosts):
             return None
         return None if _text(self._mark(directory)) == launch.start else launch
 
@@ -78,7 +78,7 @@ class Node:
         asked = 0.0
         while process.poll() is None:
             if self._stopping and not asked:
-                give_order(directory, "stop")
+                send_command(directory, "stop")
                 asked = time.monotonic()
             if asked and time.monotonic() - asked > GRACE_S:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -100,19 +100,19 @@ def main(argv: Sequence[str]) -> int:
         epilog="example: python -m engine.students.node /shared/coterie/runs --node-rank 1",
     )
     parser.add_argument(
-        "runs", type=Path, help="the daemon's folder of runs, on a file system of all machines"
+        "runs", type=Path, help="the daemon's folder of runs, on a file system that all machines share"
     )
     parser.add_argument(
-        "--node-rank", type=int, required=True, help="this machine's place in the hostfile, from 1"
+        "--node-rank", type=int, required=True, help="the position of this machine in the hostfile, from 1"
     )
     options = parser.parse_args(argv)
     if options.node_rank < 1:
         parser.error(
-            "--node-rank is this machine's place in the hostfile, from 1: the first one is the daemon's"
+            "--node-rank is the position of this machine in the hostfile, from 1: the first one is the daemon's"
         )
     if not options.runs.is_dir():
         parser.error(
-            f"{options.runs} is no directory: it is the daemon's folder of runs, which all machines share"
+            f"{options.runs} is not a directory; expected the daemon's folder of runs, which all machines share"
         )
     node = Node(options.runs.resolve(), options.node_rank)
     for number in (signal.SIGTERM, signal.SIGINT):

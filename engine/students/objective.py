@@ -1,12 +1,13 @@
-"""What a student minimises: cross-entropy on the tokens of the completion.
+"""The objective of a student: cross-entropy on the tokens of the completion.
 
-The head is applied to the supervised positions alone (a hook on the output embedding picks them), so no
-logits are made for prompts and padding. Where those are many still, the loss is computed in parts (`_InParts`).
-DeepSpeed averages gradients over ranks and passes as if each had as many supervised tokens; `weight` undoes that:
+The head is applied to the supervised positions only (a hook on the output embedding selects them), so no logits are
+computed for prompts and padding. If there are still many, the loss is computed in chunks (`_ChunkedCrossEntropy`).
+DeepSpeed averages gradients over ranks and accumulation steps as if each had the same number of supervised tokens;
+`weight` corrects that:
 
-    loss = sum over own tokens * world * passes / supervised tokens of the whole step
+    loss = sum over own tokens * world * accumulation steps / supervised tokens of the whole step
 
-so that a step's gradient is the mean over its tokens, however they are spread.
+so the gradient of a step is the mean over its tokens, however they are distributed.
 """
 
 from __future__ import annotations
@@ -19,22 +20,24 @@ from torch import nn
 from torch.nn import functional as F
 
 from engine.errors import JobFailed
-from engine.students.architecture import Kind, kind_of
+from engine.students.architecture import Architecture, architecture_of
 
 
 class Student(nn.Module):
-    """A language model of either kind that returns its weighted loss.
+    """A language model that returns its weighted loss.
 
     Args:
         model: the model.
-        kind: what it is; told by its configuration where it is not given.
-        compiled: whether to compile the model for training; when it generates it is not.
+        architecture: its architecture; by default the one in its configuration.
+        compiled: whether to compile the model for training. Generation is never compiled.
     """
 
-    def __init__(self, model: Any, kind: Kind | None = None, *, compiled: bool = False) -> None:
+    def __init__(
+        self, model: Any, architecture: Architecture | None = None, *, compiled: bool = False
+    ) -> None:
         super().__init__()
         self.model = model
-        self.kind = kind_of(model) if kind is None else kind
+        self.architecture = architecture_of(model) if architecture is None else architecture
         self._call = [
             torch.compile(model, dynamic=True) if compiled else model
         ]  # a list: no second submodule
@@ -43,9 +46,9 @@ class Student(nn.Module):
         self._loss: tuple[torch.Tensor, int] | None = None
         head = model.get_output_embeddings()
         self._logits = head.forward
-        # A compiled model ends before its head: how many positions are kept differs with each batch, and a graph with them
-        # in it would be compiled anew for each number, and given up after eight.
-        outside = torch.compiler.disable if compiled else _as_it_is
+        # A compiled model ends before its head. The number of kept positions differs from batch to batch; a graph that
+        # contains them would be compiled again for each number, and torch gives up after eight.
+        outside = torch.compiler.disable if compiled else _identity
         head.register_forward_pre_hook(outside(self._select))
         head.forward = outside(self._head)
 
@@ -55,63 +58,63 @@ class Student(nn.Module):
         keep: torch.Tensor,
         targets: torch.Tensor,
         weight: float,
-        parts: int = 1,
+        chunks: int = 1,
     ) -> torch.Tensor:
         """The weighted sum of token losses.
 
         Args:
-            inputs: what the model is called with, [rows, length] each.
-            keep: [supervised] flat positions, of those the head sees, that predict a learned token.
+            inputs: the arguments of the model, [rows, length] each.
+            keep: [supervised] flat positions, of those the head sees, that predict a supervised token.
             targets: [supervised] those tokens.
-            weight: what each token's loss is multiplied by.
-            parts: in how many parts the loss is computed. With ZeRO stage 3, the same on all ranks.
+            weight: factor of each token's loss.
+            chunks: the number of chunks the loss is computed in. With ZeRO stage 3, the same on all ranks.
         """
-        if parts == 1:
+        if chunks == 1:
             logits = self.logits(inputs, keep)
             return F.cross_entropy(logits.float(), targets, reduction="sum") * weight
         hidden = self._before_head(inputs, keep)
-        self._loss = targets, parts
+        self._loss = targets, chunks
         try:
-            # Through the head itself: where its weights are elsewhere, they are fetched when it is called.
+            # Through the head itself: with stage 3 its weights are fetched when it is called.
             loss: torch.Tensor = self.model.get_output_embeddings()(hidden)
         finally:
             self._loss = None
         return loss * weight
 
     def logits(self, inputs: Mapping[str, torch.Tensor], keep: torch.Tensor) -> torch.Tensor:
-        """[supervised, vocabulary] of the kept positions."""
+        """[supervised, vocabulary] at the kept positions."""
         self._keep = keep
         try:
-            found = self.kind.logits(self._call[0], inputs)
+            found = self.architecture.logits(self._call[0], inputs)
         finally:
             self._keep = None
         if found.shape[:-1] != keep.shape:
-            raise self._unlike()
+            raise self._unsupported()
         return found
 
     def head_logits(self, inputs: Mapping[str, torch.Tensor], keep: torch.Tensor) -> torch.Tensor:
-        """[supervised, vocabulary]: what the head makes of the kept positions, whatever the model does with it."""
+        """[supervised, vocabulary]: the output of the head at the kept positions, before anything the model does after it."""
         found: torch.Tensor = self.model.get_output_embeddings()(self._before_head(inputs, keep))
         return found
 
     @property
-    def divisible(self) -> bool:
-        """Whether its loss can be computed in parts: its head is a matrix and nothing else."""
+    def chunkable(self) -> bool:
+        """Whether the loss can be computed in chunks: the head is a matrix and nothing else."""
         return isinstance(self.model.get_output_embeddings(), nn.Linear)
 
     def _before_head(self, inputs: Mapping[str, torch.Tensor], keep: torch.Tensor) -> torch.Tensor:
-        """[supervised, width]: what the head would be applied to."""
+        """[supervised, width]: the inputs of the head."""
         self._keep, self._later = keep, []
         try:
-            self.kind.logits(self._call[0], inputs)
+            self.architecture.logits(self._call[0], inputs)
             hidden = self._later
         finally:
             self._keep = self._later = None
         if not hidden:
-            raise self._unlike()
+            raise self._unsupported()
         return hidden[0]
 
-    def _unlike(self) -> JobFailed:
+    def _unsupported(self) -> JobFailed:
         return JobFailed(
             f"{type(self.model).__name__} does not pass its hidden states through its output embedding as "
             "decoders and T5 do; this architecture cannot be trained"
@@ -120,7 +123,7 @@ class Student(nn.Module):
     def _select(
         self, _module: nn.Module, inputs: tuple[torch.Tensor, ...]
     ) -> tuple[torch.Tensor, ...] | None:
-        """Outside of `forward` (when the model generates) the head sees everything, as usual."""
+        """Outside of `forward` (when the model generates) the head sees all positions."""
         if self._keep is None:
             return None
         picked = inputs[0].flatten(0, -2).index_select(0, self._keep)
@@ -130,25 +133,25 @@ class Student(nn.Module):
         return (picked, *inputs[1:])
 
     def _head(self, hidden: torch.Tensor) -> torch.Tensor:
-        """The head's forward: logits, or the sum of losses where `forward` asks for it."""
+        """The forward of the head: logits, or the sum of losses if `forward` asks for it."""
         if self._loss is None:
             return self._logits(hidden)
-        targets, parts = self._loss
+        targets, chunks = self._loss
         head = self.model.get_output_embeddings()
-        found: torch.Tensor = _InParts.apply(hidden, head.weight, head.bias, targets, parts)
+        found: torch.Tensor = _ChunkedCrossEntropy.apply(hidden, head.weight, head.bias, targets, chunks)
         return found
 
 
-def _as_it_is(function: Any) -> Any:
+def _identity(function: Any) -> Any:
     return function
 
 
-class _InParts(torch.autograd.Function):
-    """The sum of cross-entropies of hidden states' logits, of which only a part exists at a time.
+class _ChunkedCrossEntropy(torch.autograd.Function):
+    """The sum of cross-entropies of the logits of hidden states, of which only one chunk exists at a time.
 
-    A vocabulary of 150,000 makes 0.6 MB of one token's logits in float32, as much again of their gradient, and half
-    of each in bf16. Here that is paid for the tokens of one part; in the backward pass the logits are made again,
-    which costs one more product with the head. The head's gradient is made whole, and once.
+    With a vocabulary of 150,000, the logits of one token take 0.6 MB in float32, their gradient the same, and half of each
+    in bf16. Here that memory is needed for the tokens of one chunk only. The backward pass computes the logits again, which
+    costs one more product with the head. The gradient of the head is computed as a whole, once.
     """
 
     @staticmethod
@@ -158,13 +161,13 @@ class _InParts(torch.autograd.Function):
         weight: torch.Tensor,
         bias: torch.Tensor | None,
         targets: torch.Tensor,
-        parts: int,
+        chunks: int,
     ) -> torch.Tensor:
         ctx.save_for_backward(hidden, weight, bias, targets)
-        ctx.parts = parts
+        ctx.chunks = chunks
         total = hidden.new_zeros((), dtype=torch.float32)
-        for some, their in zip(hidden.tensor_split(parts), targets.tensor_split(parts), strict=True):
-            total += F.cross_entropy(F.linear(some, weight, bias).float(), their, reduction="sum")
+        for part, wanted in zip(hidden.tensor_split(chunks), targets.tensor_split(chunks), strict=True):
+            total += F.cross_entropy(F.linear(part, weight, bias).float(), wanted, reduction="sum")
         return total
 
     @staticmethod
@@ -174,15 +177,17 @@ class _InParts(torch.autograd.Function):
         of_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
         of_bias = torch.zeros_like(bias) if ctx.needs_input_grad[2] else None
         start = 0
-        for some, their in zip(hidden.tensor_split(ctx.parts), targets.tensor_split(ctx.parts), strict=True):
-            wrong = F.linear(some, weight, bias).float().softmax(-1)
-            wrong[torch.arange(len(their), device=their.device), their] -= 1
-            wrong = (wrong * gradients[0]).to(hidden.dtype)
+        for part, wanted in zip(
+            hidden.tensor_split(ctx.chunks), targets.tensor_split(ctx.chunks), strict=True
+        ):
+            error = F.linear(part, weight, bias).float().softmax(-1)
+            error[torch.arange(len(wanted), device=wanted.device), wanted] -= 1
+            error = (error * gradients[0]).to(hidden.dtype)
             if below is not None:
-                below[start : start + len(some)] = wrong @ weight
+                below[start : start + len(part)] = error @ weight
             if of_weight is not None:
-                of_weight.addmm_(wrong.T, some)
+                of_weight.addmm_(error.T, part)
             if of_bias is not None:
-                of_bias += wrong.sum(0)
-            start += len(some)
+                of_bias += error.sum(0)
+            start += len(part)
         return below, of_weight, of_bias, None, None

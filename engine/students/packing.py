@@ -1,11 +1,11 @@
-"""Whether a model keeps packed rows apart: asked of the model itself, before it is trained.
+"""Checks whether a model keeps packed rows apart, by asking the model itself before it is trained.
 
-Packing puts the rows of a batch in one line. A model that sees beyond its own row, or counts positions across
-rows, would learn from text that is not there. Which architectures, attentions and versions do right is not
-written in a list here: two or three of the run's own rows are computed alone and packed, and
+Packing puts the rows of a batch in one line. A model that attends beyond its own row, or counts positions across rows,
+would learn from text that does not belong to the row. There is no list of architectures, attentions and versions that
+work. Instead, two or three rows of the run are computed alone and packed:
 
-    the logits have to agree, to the precision computed in, and
-    those of the other rows must not move when the first row is another one.
+    the logits must agree, to the precision of the computation, and
+    the logits of the other rows must not move when the first row is replaced.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ import torch
 
 from engine.config.students import TrainingConfig
 from engine.students.objective import Student
-from engine.students.rows import MicroBatch, TokenRow
+from engine.students.token_rows import MicroBatch, TokenRow
 
 ROWS = 3
 _ROUNDING = {torch.float32: 2e-3, torch.bfloat16: 6e-2, torch.float16: 1e-2}
 
 
 def wanted(training: TrainingConfig, device: torch.device, attention: str) -> bool:
-    """Whether to pack where the model allows it.
+    """Whether to pack if the model supports it.
 
-    By itself only with flash attention, which costs a line of rows what it costs the rows. Any other needs a mask and costs
-    the square of the line, where batches of like length need none; on a CPU those are faster, too.
+    "auto" packs only with flash attention, where a line of rows costs as much as its rows. Any other attention needs a mask
+    and costs the square of the line, while batches of rows of similar length need none; on a CPU those are faster, too.
 
     Args:
-        training: what a person configured.
-        device: what is computed on.
-        attention: the model's implementation, in transformers' name.
+        training: the configured settings.
+        device: the device of the computation.
+        attention: the implementation of the model, by its name in transformers.
     """
     if training.packing != "auto":
         return training.packing
@@ -41,7 +41,7 @@ def wanted(training: TrainingConfig, device: torch.device, attention: str) -> bo
 
 
 def sample(rows: Sequence[TokenRow]) -> list[TokenRow]:
-    """Some short rows, of different lengths where there are, the longest of them first."""
+    """A few short rows, of different lengths if possible, the longest of them first."""
     by_length = {len(row.ids): row for row in sorted(rows, key=lambda row: -len(row.ids))}
     chosen = [by_length[length] for length in sorted(by_length)[:ROWS]]
     while len(chosen) < 2:
@@ -50,19 +50,23 @@ def sample(rows: Sequence[TokenRow]) -> list[TokenRow]:
 
 
 def mixes(student: Student, rows: Sequence[TokenRow], *, pad: int, device: torch.device) -> str:
-    """What the model does wrong with packed rows; empty where it keeps them apart.
+    """What the model does wrong with packed rows; empty if it keeps them apart.
 
-    With ZeRO stage 3, on all ranks together.
+    With ZeRO stage 3, all ranks call it together.
     """
     first, *others = rows
     was_training = student.training
     student.eval()
     try:
         with torch.no_grad():
-            alone = torch.cat([_logits(student, student.kind.collate([row], pad), device) for row in rows])
-            packed = _logits(student, student.kind.pack(rows), device)
+            alone = torch.cat(
+                [_logits(student, student.architecture.collate([row], pad), device) for row in rows]
+            )
+            packed = _logits(student, student.architecture.pack(rows), device)
             another = TokenRow(np.roll(first.ids[::-1], 1), first.prompt)
-            moved = _logits(student, student.kind.pack([another, *others]), device)[first.supervised :]
+            moved = _logits(student, student.architecture.pack([another, *others]), device)[
+                first.supervised :
+            ]
     except (TypeError, ValueError, RuntimeError) as error:
         if "memory" in str(error):
             raise
@@ -80,11 +84,11 @@ def mixes(student: Student, rows: Sequence[TokenRow], *, pad: int, device: torch
     return ""
 
 
-def splits(student: Student, rows: Sequence[TokenRow], *, pad: int, device: torch.device) -> bool:
-    """Whether the loss in parts is the loss: not where the model does something with logits after its head."""
-    if not student.divisible:
+def chunks_agree(student: Student, rows: Sequence[TokenRow], *, pad: int, device: torch.device) -> bool:
+    """Whether the loss in chunks equals the loss. It does not if the model changes logits after its head."""
+    if not student.chunkable:
         return False
-    inputs, keep, _ = on_device(student.kind.collate(rows, pad), device)
+    inputs, keep, _ = on_device(student.architecture.collate(rows, pad), device)
     was_training = student.training
     student.eval()
     try:

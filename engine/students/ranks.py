@@ -1,4 +1,4 @@
-"""The ranks of a run as one: who this process is, and how all of them come to the same decision."""
+"""The ranks of a run: which one this process is, and how all of them come to the same decision."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Ranks:
 
     @classmethod
     def from_environment(cls) -> Ranks:
-        """Reads RANK, LOCAL_RANK and WORLD_SIZE; alone (as DeepSpeed will be told) where they are not set."""
+        """Reads RANK, LOCAL_RANK and WORLD_SIZE. Without them, sets them to a single rank, for DeepSpeed."""
         return cls(*(int(os.environ.setdefault(name, default)) for name, default in _VARIABLES.items()))
 
     @property
@@ -41,7 +41,7 @@ class Ranks:
             torch.distributed.barrier()
 
     def gather(self, value: Any) -> list[Any]:
-        """Everyone's value, in the order of the ranks."""
+        """The value of every rank, in order of rank."""
         if self.world == 1:
             return [value]
         import torch
@@ -63,19 +63,19 @@ _VARIABLES = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
 
 
 class StopFlag:
-    """Remembers that SIGTERM or SIGINT came; the loop looks at it. SIGHUP (a terminal gone) is ignored."""
+    """Set by SIGTERM or SIGINT, and read by the loop. SIGHUP (a closed terminal) is ignored."""
 
     def __init__(self) -> None:
         self.set = False
 
     def install(self) -> None:
-        """Takes over the signals of this process."""
+        """Installs the signal handlers of this process."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._handle)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def ask(self) -> None:
-        """Asks this rank to stop, as a signal would."""
+        """Asks this rank to stop, like a signal."""
         self.set = True
 
     def _handle(self, _number: int, _frame: Any) -> None:

@@ -1,4 +1,4 @@
-"""A run as its process sees it: directory, spec, ranks, and the voice it speaks with. Imports nothing heavy."""
+"""A run as its process sees it: directory, spec, ranks, and its reports. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from engine.errors import JobFailed
-from engine.students.progress import ProgressWriter
+from engine.methods import METHODS, Method
+from engine.students.progress_file import ProgressWriter
 from engine.students.ranks import Ranks, StopFlag
-from engine.students.spec import Spec
+from engine.students.spec import MANIFEST_VERSION, Spec
 
 if TYPE_CHECKING:
     from engine.students.evaluate import Judge
@@ -24,26 +25,26 @@ MakeJudge = Callable[[str], "Judge"]
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """Where a run is, what it is told, and whom it tells."""
+    """A run in its process."""
 
     directory: Path
     spec: Spec
     ranks: Ranks
     stop: StopFlag
     progress: ProgressWriter | None
-    """The first rank's; the others are silent unless they fail."""
+    """Of the first rank; the others report failures only."""
     make_judge: MakeJudge
     """Makes a judge from the name of a grader."""
 
     @property
     def checkpoints(self) -> Path:
-        """Where the checkpoints are."""
+        """The directory of the checkpoints."""
         return self.directory / "checkpoints"
 
     @property
-    def rationale(self) -> bool:
-        """Whether the student writes a rationale before its answer."""
-        return self.spec.method == "fine-tune-cot"
+    def method(self) -> Method:
+        """The method of its student."""
+        return METHODS[self.spec.method]
 
     def tell(self, event: str, **fields: Any) -> None:
         """Writes an event, if this is the first rank."""
@@ -51,35 +52,41 @@ class Run:
             self.progress.write(event, **fields)
 
     def note(self, message: str) -> None:
-        """Says what a person should know about how the run is done, if this is the first rank."""
+        """Reports a deviation from what was configured, if this is the first rank."""
         self.tell("note", message=message)
 
 
 def read_spec(directory: Path) -> Spec:
-    """The run's `spec.json`.
+    """The `spec.json` of the run.
 
     Raises:
-        JobFailed: it is missing, or not a spec.
+        JobFailed: it is missing or invalid, or its manifest is newer than this program.
     """
     path = directory / "spec.json"
     try:
-        return Spec.model_validate_json(path.read_bytes())
+        spec = Spec.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        raise JobFailed(f"{path} is missing: not a run directory") from None
+        raise JobFailed(f"{path} is missing: this is not a run directory") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise JobFailed(f"{path}: {where}: {first['msg']}") from None
+    if spec.manifest_version > MANIFEST_VERSION:
+        raise JobFailed(
+            f"{path}: the rows have version {spec.manifest_version}, and this program reads up to {MANIFEST_VERSION}:"
+            " install the version of coterie that wrote them"
+        )
+    return spec
 
 
 def lock_run(directory: Path, ranks: Ranks) -> int:
-    """Makes the first rank the only one in this directory; held until the process ends.
+    """Makes the first rank the only one in this directory until the process ends.
 
     Raises:
         JobFailed: another process trains here, or the directory is missing.
     """
     if not directory.is_dir():
-        raise JobFailed(f"{directory} is no directory: nothing to train")
+        raise JobFailed(f"{directory} is not a directory: nothing to train")
     descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     if ranks.first:
         try:

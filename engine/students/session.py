@@ -1,4 +1,4 @@
-"""All that a training needs, built in order: ranks, rows, tokenizer, model, engine, loop."""
+"""Builds a training in order: ranks, rows, tokenizer, model, engine, loop."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from typing import Any
 import torch
 
 from engine.errors import JobFailed
+from engine.methods import TrainRow
 from engine.students import kernels, lora, packing, zero
-from engine.students.architecture import Kind, kind_of
+from engine.students.architecture import Architecture, architecture_of
+from engine.students.base_model import load_model
 from engine.students.batches import BatchPlan
 from engine.students.builtin import Size, make, size_of
 from engine.students.checkpoints import RunState, commit, partial_name
@@ -28,29 +30,28 @@ from engine.students.evaluate import (
     prepare_generation,
     writer,
 )
-from engine.students.gathered_model import make_whole, put_weights, read_weights
+from engine.students.gathered_model import prepare_gathered, put_weights, read_weights
+from engine.students.launch import accumulation_steps
 from engine.students.loop import Loop
-from engine.students.model import load_model
 from engine.students.objective import Student
-from engine.students.resuming import Resume, choose
-from engine.students.rows import TokenRow, read_rows, tokenize
+from engine.students.prompt_format import CONTINUED, TRANSLATED
+from engine.students.resume import Resume, choose
 from engine.students.run import Run
-from engine.students.sharing import passes
-from engine.students.spec import EvalRow, TrainRow
-from engine.students.template import CONTINUED, TRANSLATED
-from engine.students.tokenizer import check_arrow, keep_tokenizer, load_tokenizer, pad_id
+from engine.students.spec import EvalRow
+from engine.students.token_rows import TokenRow, read_rows, tokenize
+from engine.students.tokenizer import check_markers, keep_tokenizer, load_tokenizer, pad_id
 
 
 @dataclass(kw_only=True)
 class Session:
-    """A built training: what it learns from, with what, for how long."""
+    """A training that is ready to run."""
 
     run: Run
     device: torch.device
     tokenizer: Any
-    whole: Any
-    """The model whose weights are in one piece (a `Whole`; None once released)."""
-    kind: Kind
+    gathered: Any
+    """The model with complete weights; None once released."""
+    architecture: Architecture
     engine: Any
     loop: Loop
     rows: Sequence[TokenRow]
@@ -62,44 +63,44 @@ class Session:
     steps: int
     dev_steps: frozenset[int]
     largest: int
-    """Rows of the largest micro-batch."""
+    """The number of rows in the largest micro-batch."""
     saved: RunState | None = None
-    """The newest checkpoint's."""
+    """The state in the newest checkpoint."""
 
     def epoch(self, step: int) -> float:
-        """Passes over the rows after `step` steps."""
+        """The number of epochs after `step` steps."""
         world, accumulation = self.run.ranks.world, self.loop.accumulation
         return round(self.loop.plan.epochs(step, world=world, accumulation=accumulation), 4)
 
     def stamp(self, state: RunState) -> RunState:
-        """The state as one of this start's ranks, stage and batches."""
+        """The state with the ranks, stage and batches of this start."""
         now = {"world": self.run.ranks.world, "stage": self.run.spec.training.zero_stage}
         return state.model_copy(update={**now, "packed": self.loop.packed})
 
     def release(self) -> None:
-        """Gives the memory of model and optimizer back before the exported copy is loaded."""
+        """Frees the memory of model and optimizer before the exported copy is loaded."""
         self.engine.destroy()
-        self.engine = self.whole = None
+        self.engine = self.gathered = None
         self.loop.release()
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
     def evaluate(self, model: Any, rows: Sequence[EvalRow]) -> list[Prediction]:
-        """Predictions of a model for rows; on all ranks together."""
+        """Predictions of a model for rows. All ranks call it together."""
         run = self.run
         return self.ask(
             writer(model, self.tokenizer, run.spec.evaluation, stop=run.stop, note=run.note), rows
         )
 
     def ask(self, write: Write, rows: Sequence[EvalRow], *, alone: bool = False) -> list[Prediction]:
-        """Predictions of whoever writes; `alone`: the first rank asks for all of them."""
+        """Predictions of a writer for rows. `alone`: only the first rank asks, for all questions."""
         run = self.run
         return evaluate(
             write,
             rows,
             run.spec.evaluation,
-            rationale=run.rationale,
+            method=run.method,
             judge=self.judge,
             ranks=run.ranks,
             seed=run.spec.training.seed,
@@ -108,17 +109,17 @@ class Session:
 
 
 def build(run: Run) -> Session:
-    """Builds a session; on all ranks together.
+    """Builds a session. All ranks call it together.
 
     Raises:
-        JobFailed: files, base model or devices are not what the spec says.
+        JobFailed: files, base model or devices do not match the spec.
     """
     spec, training, ranks = run.spec, run.spec.training, run.ranks
     size = size_of(spec.base)
-    accumulation = passes(training, ranks.world)
+    accumulation = accumulation_steps(training, ranks.world)
     train_rows = read_rows(run.directory / "manifest.jsonl", TrainRow)
     if not train_rows:
-        raise JobFailed("manifest.jsonl has no rows: there is nothing to learn from")
+        raise JobFailed("manifest.jsonl has no rows: there is nothing to train on")
     questions = read_rows(run.directory / "questions.jsonl", EvalRow)
     judge = run.make_judge(spec.evaluation.grader)
 
@@ -132,17 +133,18 @@ def build(run: Run) -> Session:
 
     run.tell("starting", phase="tokenizing")
     tokenizer, model = _base(run, size, train_rows, attentions)
-    if run.rationale:
-        check_arrow(tokenizer)
-    kind = kind_of(model)
+    check_markers(tokenizer, run.method.markers)
+    architecture = architecture_of(model)
     limit = min(training.max_length, positions(model) or training.max_length)
-    rows, dropped = tokenize(tokenizer, train_rows, max_length=limit, form=kind.form)
+    rows, dropped = tokenize(
+        tokenizer, train_rows, max_length=limit, method=run.method, prompt_format=architecture.prompt_format
+    )
 
     run.tell("starting", phase="building")
     highest, known = max(int(row.ids.max()) for row in rows), model.get_input_embeddings().num_embeddings
     if highest >= known:
         raise JobFailed(
-            f"the tokenizer of {spec.base} gives token {highest}, but the model knows {known}: they do not belong together"
+            f"the tokenizer of {spec.base} produces token {highest}, but the model has {known} embeddings: tokenizer and model do not match"
         )
     prepare_generation(model, tokenizer)
     if training.liger:
@@ -150,27 +152,27 @@ def build(run: Run) -> Session:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     resume = choose(run)
     stage3 = training.zero_stage == 3
-    whole = make_whole(
+    gathered = prepare_gathered(
         model, lambda each: lora.adapt(each, training), stage=training.zero_stage, bf16=bf16, device=device
     )
     if training.activation_checkpointing:
         kernels.checkpoint_activations(model, reentrant=stage3)
     if resume.how == "weights" and resume.state:
         put_weights(model, read_weights(run.checkpoints, resume.state.step))
-    student = Student(model, kind, compiled=training.compile)
+    student = Student(model, architecture, compiled=training.compile)
     engine, optimizer = zero.make_engine(
         student,
         training,
         device=device,
         bf16=bf16,
-        passes=accumulation * spec.pieces,
+        accumulation_steps=accumulation * spec.splits,
         universal=resume.how == "universal",
         say=run.note,
     )
     pad = pad_id(tokenizer)
     packed = _packs(run, student, rows, resume.state, pad=pad, device=device)
     plan = BatchPlan(
-        [kind.parts(row) for row in rows],
+        [architecture.lengths(row) for row in rows],
         batch_tokens=training.batch_tokens,
         seed=training.seed,
         packed=packed,
@@ -184,12 +186,12 @@ def build(run: Run) -> Session:
         training=training,
         bf16=bf16,
         accumulation=accumulation,
-        pieces=spec.pieces,
+        splits=spec.splits,
         packed=packed,
         chunk=_chunk(run, student, rows, pad=pad, device=device),
-        kind=kind,
+        architecture=architecture,
         rows=rows,
-        flops=kind.flops(whole.model, rows),
+        flops=architecture.flops(gathered.model, rows),
         plan=plan,
         steps=steps,
         pad=pad,
@@ -203,8 +205,8 @@ def build(run: Run) -> Session:
         run=run,
         device=device,
         tokenizer=tokenizer,
-        whole=whole,
-        kind=kind,
+        gathered=gathered,
+        architecture=architecture,
         engine=engine,
         loop=loop,
         rows=rows,
@@ -230,7 +232,7 @@ def build(run: Run) -> Session:
         resumed_from=session.saved.step if session.saved else None,
         resumed=resume.how,
         packed=packed,
-        pieces=spec.pieces,
+        pieces=spec.splits,
         attention=attention_of(model),
     )
     return session
@@ -246,8 +248,8 @@ def _base(
         return load_tokenizer(spec.base), model
     directory = run.directory / "tokenizer"
     if run.ranks.first:
-        form = TRANSLATED if size.encoder_decoder else CONTINUED
-        keep_tokenizer(directory, rows, form, size.vocabulary)
+        prompt_format = TRANSLATED if size.encoder_decoder else CONTINUED
+        keep_tokenizer(directory, rows, run.method, prompt_format, size.vocabulary)
     run.ranks.barrier()
     tokenizer = load_tokenizer(str(directory))
     model = make(
@@ -263,7 +265,7 @@ def _base(
 
 
 def attention_of(model: Any) -> str:
-    """How a model attends, in transformers' name."""
+    """The attention of a model, by its name in transformers."""
     return str(getattr(model.config, "_attn_implementation", "") or "")
 
 
@@ -276,7 +278,7 @@ def _packs(
     pad: int,
     device: torch.device,
 ) -> bool:
-    """Whether rows are packed: as before the resume, else as configured, where the model allows it."""
+    """Whether rows are packed: as before the resume, otherwise as configured, if the model supports it."""
     training = run.spec.training
     if not (state.packed if state else packing.wanted(training, device, attention_of(student.model))):
         return False
@@ -286,29 +288,29 @@ def _packs(
     name = type(student.model).__name__
     if training.packing is True or state:
         raise JobFailed(
-            f"{name} cannot be trained with packed rows: {wrong} (training.packing = false trains it with padded batches)"
+            f"{name} cannot be trained with packed rows: {wrong} (training.packing = false uses padded batches)"
         )
-    run.note(f"rows are padded, not packed: {name} does not keep packed rows apart ({wrong})")
+    run.note(f"rows are padded instead of packed: {name} does not keep packed rows apart ({wrong})")
     return False
 
 
 def _chunk(
     run: Run, student: Student, rows: Sequence[TokenRow], *, pad: int, device: torch.device
 ) -> int | None:
-    """How many supervised tokens have logits at a time; None: all of a micro-batch."""
+    """The largest number of supervised tokens whose logits are in memory at a time; None: no limit."""
     training = run.spec.training
     if max(training.batch_tokens, *(row.supervised for row in rows)) <= training.loss_chunk:
         return None
-    if packing.splits(student, packing.sample(rows), pad=pad, device=device):
+    if packing.chunks_agree(student, packing.sample(rows), pad=pad, device=device):
         return training.loss_chunk
     run.note(
-        f"training.loss_chunk is not used: {type(student.model).__name__} changes its logits after the output embedding"
+        f"training.loss_chunk has no effect: {type(student.model).__name__} changes its logits after the output embedding"
     )
     return None
 
 
 def dev_steps(run: Run, plan: BatchPlan, steps: int, together: int) -> frozenset[int]:
-    """The steps after which dev is evaluated; the last one is among them, unless there are none."""
+    """The steps after which dev is evaluated. The last step is one of them, unless there are none."""
     evaluation = run.spec.evaluation
     if evaluation.every_epochs:
         each = evaluation.every_epochs * plan.micro_batches / together
@@ -319,14 +321,14 @@ def dev_steps(run: Run, plan: BatchPlan, steps: int, together: int) -> frozenset
 
 
 def save(session: Session, state: RunState, files: dict[str, bytes]) -> None:
-    """Makes a checkpoint of `state`, with extra files; on all ranks together."""
+    """Writes a checkpoint of `state`, with extra files. All ranks call it together."""
     run, directory = session.run, session.run.checkpoints
     name = partial_name(state.step)
     session.engine.save_checkpoint(
         str(directory),
         tag=name,
         save_latest=False,
-        exclude_frozen_parameters=session.whole.adapted is not None,
+        exclude_frozen_parameters=session.gathered.adapted is not None,
     )
     run.ranks.barrier()
     if run.ranks.first:
@@ -338,11 +340,11 @@ def save(session: Session, state: RunState, files: dict[str, bytes]) -> None:
 
 
 def load(session: Session, tag: str, *, weights_only: bool = False) -> None:
-    """Puts the weights (and the optimizer's state) of a complete checkpoint into the engine."""
+    """Loads the weights (and the optimizer state) of a complete checkpoint into the engine."""
     path, _ = session.engine.load_checkpoint(
         str(session.run.checkpoints),
         tag=tag,
-        load_module_strict=session.whole.adapted is None,  # frozen weights are not in it
+        load_module_strict=session.gathered.adapted is None,  # it has no frozen weights
         load_module_only=weights_only,
         load_lr_scheduler_states=False,
     )
@@ -351,17 +353,17 @@ def load(session: Session, tag: str, *, weights_only: bool = False) -> None:
 
 
 def _resume(session: Session, resume: Resume) -> RunState | None:
-    """The newest checkpoint's state, once it is loaded, as one of this stage and these ranks; None where there is none."""
+    """Loads the newest checkpoint and returns its state with the ranks and stage of this start; None if there is none."""
     run, state = session.run, resume.state
     if state is None:
         return None
-    if resume.said:
-        run.note(resume.said)
+    if resume.note:
+        run.note(resume.note)
     if resume.how == "universal":
         zero.load_universal(session.engine, session.loop.optimizer, lambda: load(session, resume.tag))
     elif resume.how == "exact":
         load(session, resume.tag)
-    elif resume.how == "finished" and not session.whole.twin:
+    elif resume.how == "finished" and not session.gathered.twin:
         load(session, resume.tag, weights_only=True)
     if resume.how == "universal":
         run.ranks.barrier()

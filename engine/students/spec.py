@@ -1,13 +1,17 @@
-"""What a student run is told: `spec.json` and the row files beside it. Imports nothing heavy.
+"""The files that describe a student run: `spec.json` and the rows beside it. Imports nothing heavy.
 
 runs/<id>/  spec.json        this Spec
-            manifest.jsonl   the training rows, frozen (TrainRow a line)
-            questions.jsonl  dev and test questions (EvalRow a line)
-            progress.jsonl   events, written by rank 0 (see `progress.py`)
+            manifest.jsonl   the training rows, frozen (one TrainRow per line)
+            questions.jsonl  dev and test questions (one EvalRow per line)
+            progress.jsonl   events, written by rank 0 (see `progress_file`)
             log.txt          stdout and stderr of the ranks
             checkpoints/<step>/…, COMPLETE
             student/         safetensors, tokenizer, model card
             predictions.jsonl, evaluation.json
+
+The digest of a manifest identifies what a student has read, so bytes of existing manifests never change: a field that is
+added to a row has a default and is left out of the line while it has that default. `manifest_version` goes up when an
+existing field changes its meaning.
 """
 
 from __future__ import annotations
@@ -22,24 +26,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from engine.config.students import EvaluationConfig, TrainingConfig
 from engine.config.tasks import AnswerFormat
+from engine.methods import MethodName, TrainRow
+
+MANIFEST_VERSION = 1
+"""The newest version of `manifest.jsonl` and `questions.jsonl` that this program reads, and the one it writes."""
 
 
-class _Frozen(BaseModel):
+class EvalRow(BaseModel):
+    """A question to answer: a line of `questions.jsonl`. `task` names its task, since a joint run has several."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TrainRow(_Frozen):
-    """One example as the student reads it; `rationale` is None for plain fine-tuning."""
-
-    sample_id: int | None  # null for rows made of a question and its gold answer
-    question_id: int
-    question: str
-    rationale: str | None
-    answer: str
-
-
-class EvalRow(_Frozen):
-    """One question to be answered; `task` names it where a run is joint."""
 
     question_id: int
     task: str
@@ -49,37 +45,49 @@ class EvalRow(_Frozen):
     answer_format: AnswerFormat
 
 
-class Spec(_Frozen):
-    """All that decides a run, but for the rows."""
+class Spec(BaseModel):
+    """Everything that decides a run, except the rows."""
 
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    manifest_version: int = MANIFEST_VERSION
     run_id: int
     student: str
-    scope: str  # the task's name, or "joint"
+    scope: str
+    """The name of the task, or "joint"."""
     trigger: str
-    method: Literal["fine-tune", "fine-tune-cot"]
-    base: str  # builtin:NAME, or a directory (absolute), or a hub id
+    method: MethodName
+    base: str
+    """`builtin:NAME`, an absolute path of a directory, or a hub id."""
     training: TrainingConfig
     evaluation: EvaluationConfig
     manifest_digest: str
-    pieces: int = Field(default=1, gt=0)
-    """Each micro-batch is computed in so many parts: 2, 4, … after it was too large for the memory."""
+    splits: int = Field(default=1, gt=0, alias="pieces")
+    """Each micro-batch is computed in this many splits: 2, 4, … after it did not fit into memory."""
     started_from: int | None = None
-    """The run whose student `base` is, where it starts from the previous one."""
-    teachers: dict[str, int] = {}  # who wrote the rationales, "name (model)", and how many of them
+    """The run whose student is `base`, with `start_from = "previous"`."""
+    teachers: dict[str, int] = {}
+    """Who wrote the rationales, as "name (model)", with the number of rows."""
+
+    def to_json(self) -> str:
+        """The text of `spec.json`."""
+        return self.model_dump_json(indent=2, by_alias=True) + "\n"
 
 
 def write_rows(path: Path, rows: Sequence[TrainRow] | Sequence[EvalRow]) -> str:
-    """Writes one JSON object a line (UTF-8, keys in order) and returns the digest of the bytes."""
+    """Writes one JSON object per line (UTF-8, keys in order) and returns the digest of the bytes."""
     data = _bytes(rows)
     path.write_bytes(data)
     return hashlib.sha256(data).hexdigest()
 
 
 def digest_of(rows: Sequence[TrainRow]) -> str:
-    """The digest that `write_rows` would return."""
+    """The digest that `write_rows` returns."""
     return hashlib.sha256(_bytes(rows)).hexdigest()
 
 
 def _bytes(rows: Sequence[TrainRow] | Sequence[EvalRow]) -> bytes:
-    text = "".join(json.dumps(row.model_dump(), ensure_ascii=False) + "\n" for row in rows)
+    text = "".join(
+        json.dumps(row.model_dump(exclude_defaults=True), ensure_ascii=False) + "\n" for row in rows
+    )
     return text.encode("utf-8", "surrogatepass")

@@ -1,8 +1,8 @@
-"""The tokenizer: the base model's own, or for a built-in student one made from the training rows.
+"""The tokenizer: that of the base model, or for a built-in student one that is made from the training rows.
 
-The made one is a BPE of some hundred word pieces over the characters that occur (a 256-byte alphabet would
-eat half of nano's vocabulary), with digits one by one. It is made once by rank 0 and kept in the run
-directory, so every rank and every resume reads the same one. What it has never seen is `<unk>`.
+The latter is a BPE of a few hundred word pieces over the characters that occur (a 256-byte alphabet would take half of
+nano's vocabulary), with single digits. Rank 0 makes it once and keeps it in the run directory, so every rank and every
+resume reads the same one. Unknown characters become `<unk>`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import JobFailed
-from engine.students.spec import TrainRow
-from engine.students.template import ARROW, CONTINUED, Form
+from engine.methods import Method, TrainRow
+from engine.students.prompt_format import CONTINUED, PromptFormat
 
 VOCABULARY = 500
 _PIECES = r" ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s"
 
 
 def make_tokenizer(texts: Iterable[str], vocabulary: int = VOCABULARY) -> Any:
-    """A `PreTrainedTokenizerFast` learned from texts; the same texts in any order give the same one."""
+    """A `PreTrainedTokenizerFast` trained on texts, whose order does not matter."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -46,24 +46,28 @@ def make_tokenizer(texts: Iterable[str], vocabulary: int = VOCABULARY) -> Any:
     )
 
 
-def row_texts(rows: Iterable[TrainRow], form: Form = CONTINUED) -> set[str]:
-    """The texts a tokenizer is made from."""
+def row_texts(rows: Iterable[TrainRow], method: Method, prompt_format: PromptFormat = CONTINUED) -> set[str]:
+    """The texts that a tokenizer is made from."""
     texts = set()
     for row in rows:
-        texts.add(form.prompt(row.question))
-        texts.add(form.completion(row.rationale, row.answer))
+        texts.add(prompt_format.prompt(row.question))
+        texts.add(prompt_format.completion(method.target(row)))
     return texts
 
 
 def keep_tokenizer(
-    directory: Path, rows: Iterable[TrainRow], form: Form = CONTINUED, vocabulary: int = VOCABULARY
+    directory: Path,
+    rows: Iterable[TrainRow],
+    method: Method,
+    prompt_format: PromptFormat = CONTINUED,
+    vocabulary: int = VOCABULARY,
 ) -> None:
-    """Makes the tokenizer of a run and saves it at `directory`, unless it is there already."""
+    """Makes the tokenizer of a run and saves it in `directory`, if that does not exist."""
     if directory.exists():
         return
     partial = directory.with_name(f"{directory.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    make_tokenizer(row_texts(rows, form), vocabulary).save_pretrained(partial)
+    make_tokenizer(row_texts(rows, method, prompt_format), vocabulary).save_pretrained(partial)
     os.rename(partial, directory)
 
 
@@ -71,35 +75,36 @@ def load_tokenizer(source: str) -> Any:
     """The tokenizer of a directory or hub id. Code that comes with a model is never run.
 
     Raises:
-        JobFailed: there is none, or it cannot be read.
+        JobFailed: it does not exist or cannot be read.
     """
     from transformers import AutoTokenizer
 
     try:
         return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    except Exception as error:  # the library raises whatever its parsers raise
+    except Exception as error:  # the library passes on the errors of its parsers
         reason = next(
             (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
         )
         raise JobFailed(f"the tokenizer of {source} cannot be loaded: {reason}") from error
 
 
-def check_arrow(tokenizer: Any) -> None:
-    """Makes sure that the answer of a completion can be found in what the student writes.
+def check_markers(tokenizer: Any, markers: Iterable[str]) -> None:
+    """Checks that the student can write the texts by which its answer is found.
 
     Raises:
-        JobFailed: the vocabulary lacks the arrow's characters, or puts spaces between them.
+        JobFailed: the vocabulary lacks the characters of a marker, or decoding puts spaces between them.
     """
-    text = tokenizer.decode(tokenizer(f" {ARROW} ", add_special_tokens=False)["input_ids"])
-    if ARROW not in text:
-        raise JobFailed(
-            f"the tokenizer of the base model reads {ARROW!r} and writes {text.strip()!r}: the answer after a "
-            "rationale could not be found (choose another students.base)"
-        )
+    for marker in markers:
+        text = tokenizer.decode(tokenizer(f" {marker} ", add_special_tokens=False)["input_ids"])
+        if marker not in text:
+            raise JobFailed(
+                f"the tokenizer of the base model turns {marker!r} into {text.strip()!r}, so the answer in a"
+                " completion could not be found: choose another students.base"
+            )
 
 
 def pad_id(tokenizer: Any) -> int:
-    """What fills a batch; any id will do, since padding is masked or never looked at."""
+    """The id that fills a batch. Any id works, since padding is masked or never attended to."""
     for token in (tokenizer.pad_token_id, tokenizer.eos_token_id):
         if token is not None:
             return int(token)

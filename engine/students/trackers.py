@@ -1,8 +1,8 @@
-"""Numbers of a run in other programs' views: TensorBoard, Weights & Biases or trackio, by their own libraries.
+"""Sends the numbers of a run to TensorBoard, Weights & Biases or trackio, with their own libraries.
 
-A tracker gets what `progress.jsonl` gets (which stays the only thing the daemon reads): steps, dev and test accuracies. It
-is the first rank's, and a run never fails by it: after a first error it is left alone, and a note says so. Keys are not passed to
-training processes: log in once (`wandb login`), or point it at a folder (`WANDB_MODE=offline`).
+A tracker gets what `progress.jsonl` gets (the daemon reads that file alone): steps, dev and test accuracies. Only the
+first rank has one. It never fails a run: after its first error it is not used again, and a note says so. Keys are not
+passed to training processes: log in once (`wandb login`), or use a folder (`WANDB_MODE=offline`).
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ class _Sink(Protocol):
 
 
 class Tracker:
-    """Passes a run's events on; `note` hears once if that fails."""
+    """Forwards the events of a run; calls `note` once if that fails."""
 
     def __init__(self, sink: _Sink, note: Callable[[str], None]) -> None:
         self._sink: _Sink | None = sink
         self._note = note
 
     def tell(self, event: Mapping[str, Any]) -> None:
-        """Takes the numbers out of a `step` or `eval` event; others have none."""
+        """Forwards the numbers of a `step` or `eval` event; other events have none."""
         if event["event"] == "step":
             numbers = {f"train/{name}": event.get(name) for name in STEP}
         elif event["event"] == "eval":
@@ -47,7 +47,7 @@ class Tracker:
         self._guarded(lambda sink: sink.log(known, int(event["step"])))
 
     def close(self) -> None:
-        """Hands over what is left."""
+        """Sends what is left."""
         self._guarded(lambda sink: sink.close())
         self._sink = None
 
@@ -56,14 +56,14 @@ class Tracker:
             return
         try:
             what(self._sink)
-        except Exception as error:  # whatever a library makes of a full disk or a lost network
+        except Exception as error:  # such as a full disk or a lost network
             self._sink = None
             reason = next(iter(str(error).splitlines()), "")
-            self._note(f"the tracker is left alone from here on ({type(error).__name__}: {reason})")
+            self._note(f"the tracker failed and is not used any more ({type(error).__name__}: {reason})")
 
 
 def check_tracker(name: TrackerName) -> None:
-    """Makes sure that a tracker can be used.
+    """Checks that a tracker can be used.
 
     Raises:
         JobFailed: its library is not installed.
@@ -76,7 +76,7 @@ def check_tracker(name: TrackerName) -> None:
 
 
 def make_tracker(directory: Path, spec: Spec, note: Callable[[str], None]) -> Tracker | None:
-    """The tracker that the run's settings name; a run that goes on continues the same one.
+    """The tracker in the settings of the run. A resumed run continues the same one.
 
     Raises:
         JobFailed: its library is not installed.
@@ -90,7 +90,7 @@ def make_tracker(directory: Path, spec: Spec, note: Callable[[str], None]) -> Tr
     except Exception as error:  # not logged in, no network, no disk
         reason = next(iter(str(error).splitlines()), "")
         note(
-            f"the tracker {name} cannot be used ({type(error).__name__}: {reason}): the run goes on without it"
+            f"the tracker {name} cannot be used ({type(error).__name__}: {reason}): the run continues without it"
         )
         return None
 
@@ -120,7 +120,7 @@ class _Hosted:
         module.init(project=PROJECT, name=name, config=config, **more)
 
     def log(self, numbers: Mapping[str, float], step: int) -> None:
-        self._last = max(self._last, step)  # they refuse steps that go back, as after a resume
+        self._last = max(self._last, step)  # they reject steps that go back, as after a resume
         self._module.log(dict(numbers), step=self._last)
 
     def close(self) -> None:

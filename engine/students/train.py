@@ -1,9 +1,9 @@
 """The training process: `python -m engine.students.train RUN_DIR`, once for each rank.
 
-From a run directory to an evaluated, exported student. Started again on the same directory it goes on from
-the newest complete checkpoint; a finished one is left alone. Exit code 0: done, or stopped by SIGTERM with a
-checkpoint; 1: failed, and a `failed` event says why in one line (the traceback goes to stderr). It never
-looks at its parent: a daemon may die, and the next one follows this run.
+From a run directory to an evaluated, exported student. Started again on the same directory, it resumes from the newest
+complete checkpoint; a finished run is left as it is. Exit code 0: done, or stopped by SIGTERM with a checkpoint. 1: failed;
+a `failed` event says why in one line, and the traceback goes to stderr. The process does not watch its parent: the daemon
+may die, and the next one follows this run.
 """
 
 from __future__ import annotations
@@ -18,23 +18,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.students import progress
-from engine.students.checkpoints import DevResult, RunState, prune, replace
-from engine.students.export import DIRECTORY, finish_student, model_card, save_student
-from engine.students.lora import merge
-from engine.students.memory import OutOfMemory, is_out_of_memory
-from engine.students.orders import obey
-from engine.students.progress import ProgressWriter
+from engine.students import progress_file
+from engine.students.checkpoints import DevResult, RunState, prune
+from engine.students.exported_student import DIRECTORY
+from engine.students.finish import DEV, finish, lines, tell_results
+from engine.students.out_of_memory import OutOfMemory, is_out_of_memory
+from engine.students.progress_file import ProgressWriter
 from engine.students.ranks import Ranks, StopFlag, Stopped
 from engine.students.run import MakeJudge, Run, lock_run, read_spec
+from engine.students.run_commands import follow_commands
 from engine.students.trackers import make_tracker
 
-if TYPE_CHECKING:  # these bring torch, which is imported once the run has said that it starts
-    from engine.students.evaluate import Judge, Prediction
+if TYPE_CHECKING:  # these bring torch, which is imported once the run has reported that it starts
+    from engine.students.evaluate import Judge
     from engine.students.session import Session
 
 PEER_GONE = "another rank of this run is gone"
-DEV = "dev.jsonl"  # in a checkpoint: what its weights answered to the dev questions
 
 
 def main(argv: Sequence[str], make_judge: MakeJudge | None = None) -> int:
@@ -42,18 +41,18 @@ def main(argv: Sequence[str], make_judge: MakeJudge | None = None) -> int:
 
     Args:
         argv: the run directory.
-        make_judge: makes a judge from a grader's name; the graders of the teachers by default.
+        make_judge: makes a judge from the name of a grader; by default the graders of the teachers.
     """
     if len(argv) != 1:
         print("usage: python -m engine.students.train RUN_DIR", file=sys.stderr)  # noqa: T201
         return 2
     stop, ranks, directory = StopFlag(), Ranks.from_environment(), Path(argv[0]).resolve()
     stop.install()
-    obey(directory, stop.ask)
+    follow_commands(directory, stop.ask)
     writer, lock = None, -1
     try:
         lock = lock_run(directory, ranks)
-        writer = ProgressWriter(directory / progress.FILE)
+        writer = ProgressWriter(directory / progress_file.FILE)
         train(
             Run(
                 directory=directory,
@@ -86,11 +85,11 @@ def main(argv: Sequence[str], make_judge: MakeJudge | None = None) -> int:
 
 
 def train(run: Run) -> None:
-    """The whole run: build, learn, choose the weights, export, test, finish.
+    """The whole run: build, train, choose the weights, export, test, finish.
 
     Raises:
         Stopped: it was asked to stop, and has a checkpoint.
-        JobFailed: it cannot go on.
+        JobFailed: it cannot continue.
     """
     if (run.directory / DIRECTORY).is_dir():
         evaluation = json.loads((run.directory / "evaluation.json").read_bytes())
@@ -111,7 +110,7 @@ def train(run: Run) -> None:
 
 @contextmanager
 def tracked(run: Run) -> Iterator[None]:
-    """What the first rank tells goes to the run's tracker as well."""
+    """Forwards the events of the first rank to the run's tracker."""
     tracker = make_tracker(run.directory, run.spec, run.note) if run.progress else None
     if tracker is None or run.progress is None:
         yield
@@ -124,7 +123,7 @@ def tracked(run: Run) -> Iterator[None]:
 
 
 def learn(session: Session, state: RunState) -> RunState:
-    """Optimizer steps, with dev evaluations and checkpoints where they are due; ends in a checkpoint."""
+    """Optimizer steps, with dev evaluations and checkpoints where they are due. Ends in a checkpoint."""
     from engine.students.evaluate import results
 
     if state.finished:
@@ -136,7 +135,7 @@ def learn(session: Session, state: RunState) -> RunState:
         files: dict[str, bytes] = {}
         if not stopping and state.step in session.dev_steps and state.step not in {r.step for r in state.dev}:
             try:
-                with session.whole.weights() as model:
+                with session.gathered.weights() as model:
                     predictions = session.evaluate(model, session.dev)
             except Stopped:
                 stopping = True
@@ -159,11 +158,11 @@ def learn(session: Session, state: RunState) -> RunState:
         step = state.step + 1
         due = step == session.steps or step in session.dev_steps or step % spec.training.checkpoint_steps == 0
         try:
-            stopping = session.loop.run_step(step, meet=due)
+            stopping = session.loop.run_step(step, sync=due)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            divisible = spec.pieces < session.largest
+            divisible = spec.splits < session.largest
             raise OutOfMemory(one_line(error), divisible=divisible) from error
         state = state.model_copy(update={"step": step})
 
@@ -177,7 +176,7 @@ def verdict(session: Session, state: RunState) -> str | None:
 
 
 def checkpoint(session: Session, state: RunState, files: dict[str, bytes]) -> None:
-    """Saves the state, says so, and removes what is not needed any more."""
+    """Saves the state, reports it, and removes checkpoints that are no longer needed."""
     from engine.students.session import save
 
     begun = time.monotonic()
@@ -190,97 +189,15 @@ def checkpoint(session: Session, state: RunState, files: dict[str, bytes]) -> No
     session.loop.rest()
 
 
-def finish(session: Session, state: RunState) -> None:
-    """Exports the chosen weights, tests the exported copy, and writes what came of it."""
-    from engine.students.answering import answering
-    from engine.students.evaluate import results
-    from engine.students.session import load
-
-    run, spec = session.run, session.run.spec
-    best = state.best if spec.evaluation.best else None
-    selected_by = "dev" if best else "last"
-    step = best.step if best else state.step
-    run.tell("phase", phase="exporting")
-    whole = session.whole
-    if whole.twin:
-        if run.ranks.first:
-            whole.read(run.checkpoints, step)
-    elif step != state.step:
-        load(session, str(step), weights_only=True)
-    if run.ranks.first:
-        merge(whole.adapted)
-        save_student(run.directory, whole.model, session.tokenizer)
-    run.ranks.barrier()
-
-    run.tell("phase", phase="evaluating")
-    session.release()
-    kept = run.checkpoints / str(step) / DEV
-    with answering(run, session.kind, session.tokenizer, session.device) as (write, alone):
-        seen = read_predictions(kept) if kept.is_file() else session.ask(write, session.dev, alone=alone)
-        tested = session.ask(write, session.test, alone=alone)
-    table = results([*seen, *tested])
-    tell_results(session, results(tested) if kept.is_file() else table, step)
-    if run.ranks.first:
-        replace(run.directory / "predictions.jsonl", lines([*tested, *seen]))
-        outcome = {
-            "run_id": spec.run_id,
-            "student": spec.student,
-            "scope": spec.scope,
-            "method": spec.method,
-            "manifest_digest": spec.manifest_digest,
-            "seed": spec.training.seed,
-            "step": step,
-            "steps": session.steps,
-            "epoch": session.epoch(step),
-            "reason": state.finished,
-            "selected_by": selected_by,
-            "results": table,
-        }
-        replace(run.directory / "evaluation.json", json.dumps(outcome, indent=1).encode())
-        card = model_card(
-            spec,
-            session.kind,
-            rows=len(session.rows),
-            questions=len({row.question_id for row in session.train_rows}),
-            parameters=session.parameters,
-            step=step,
-            steps=session.steps,
-            selected_by=selected_by,
-            results=table,
-        )
-        finish_student(run.directory, card)
-    run.tell("exported", step=step, directory=DIRECTORY)
-    run.tell("done", step=step, steps=session.steps, reason=state.finished)
-
-
-def tell_results(session: Session, table: Sequence[dict[str, Any]], step: int) -> None:
-    """One `eval` event for each task and split."""
-    run = session.run
-    for row in table:
-        run.tell("eval", **row, step=step, epoch=session.epoch(step), seed=run.spec.training.seed)
-
-
-def lines(predictions: Sequence[Prediction]) -> bytes:
-    """Predictions as JSON lines."""
-    return "".join(f"{prediction.model_dump_json()}\n" for prediction in predictions).encode()
-
-
-def read_predictions(path: Path) -> list[Prediction]:
-    """Predictions from JSON lines."""
-    from engine.students.evaluate import Prediction
-
-    return [Prediction.model_validate_json(line) for line in path.read_bytes().splitlines()]
-
-
 def teachers_judge(grader: str) -> Judge:
-    """The grader that also reads the teachers' completions."""
+    """The grader that also grades the completions of teachers."""
     from engine.students.evaluate import judge_with
 
     return judge_with(grader)
 
 
 def one_line(error: BaseException) -> str:
-    """What a person should read about a failure: a line, at most 500 characters."""
+    """A failure in one line of at most 500 characters."""
     text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     name = type(error).__name__
     if name == "JobFailed":
@@ -295,11 +212,11 @@ def one_line(error: BaseException) -> str:
 
 
 def told_by_peer(directory: Path) -> dict[str, Any] | None:
-    """How another rank of this start failed, where it said so: the last event is the one that is believed."""
+    """How another rank of this start failed, if it reported that: the last event of a start counts."""
     failed: dict[str, Any] | None = None
     offset = 0
     while True:
-        events, end = progress.read_events(directory / progress.FILE, offset)
+        events, end = progress_file.read_events(directory / progress_file.FILE, offset)
         for event in events:
             if event["event"] == "starting":
                 failed = None

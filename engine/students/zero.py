@@ -1,9 +1,9 @@
-"""The DeepSpeed engine: ZeRO 0 to 3, offload, AdamW, clipping. No compiler is ever needed.
+"""The DeepSpeed engine: ZeRO 0 to 3, offload, AdamW, clipping. A compiler is never required.
 
-DeepSpeed would build an operator for shared-memory collectives with ninja and g++ on any CPU run and a
-fused Adam on any run; both are switched off (gloo and torch's own fused AdamW are used instead). Where the
-optimizer's states are offloaded from a GPU, its CPU Adam is built if there is a compiler (a minute, once);
-without one torch's AdamW updates them: the same numbers, slower, and the run says so.
+DeepSpeed would build an operator for shared-memory collectives with ninja and g++ on any CPU run, and a fused Adam on any
+run. Both are disabled; gloo and torch's own fused AdamW are used instead. If the optimizer states are offloaded from a GPU,
+DeepSpeed's CPU Adam is built if there is a compiler (a minute, once). Otherwise torch's AdamW updates them: the same
+numbers, slower, and a note says so.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ def zero_config(
     *,
     bf16: bool,
     parameters: int,
-    passes: int,
+    accumulation_steps: int,
     pinned: bool = False,
     universal: bool = False,
 ) -> dict[str, Any]:
-    """The engine's configuration.
+    """The configuration of the engine.
 
-    Buckets are no larger than the model: DeepSpeed allocates them whole, 2 GB by default.
+    Buckets are no larger than the model: DeepSpeed allocates them completely, 2 GB by default.
 
     Args:
-        training: what a person configured.
+        training: the configured settings.
         bf16: whether to compute in bf16.
-        parameters: how many are trained.
-        passes: forward and backward passes of this rank in an optimizer step.
-        pinned: whether what is offloaded lies in pinned memory.
+        parameters: the number of trained parameters.
+        accumulation_steps: forward and backward passes of this rank per optimizer step.
+        pinned: whether offloaded tensors are in pinned memory.
         universal: whether the next checkpoint to load is a universal one.
     """
     bucket = max(1, min(parameters, 200_000_000))
@@ -58,7 +58,7 @@ def zero_config(
     if training.zero_stage == 3:
         zero |= {
             "stage3_prefetch_bucket_size": min(bucket, 50_000_000),
-            # Smaller weights stay whole; of a toy's all would, by DeepSpeed's own threshold.
+            # Smaller weights are not partitioned. By DeepSpeed's own threshold, no weight of a toy model would be.
             "stage3_param_persistence_threshold": min(100_000, parameters // 200),
         }
     place = {"device": "cpu", "pin_memory": pinned}
@@ -67,12 +67,12 @@ def zero_config(
     if training.offload == "all":
         zero["offload_param"] = place
     return {
-        "train_micro_batch_size_per_gpu": 1,  # what a micro-batch is, is decided in `batches`
-        "gradient_accumulation_steps": passes,
+        "train_micro_batch_size_per_gpu": 1,  # `batches` decides what a micro-batch is
+        "gradient_accumulation_steps": accumulation_steps,
         "gradient_clipping": 0.0 if clips_itself(training, bf16) else training.clip,
         "bf16": {"enabled": bf16},
         "zero_optimization": zero,
-        "zero_force_ds_cpu_optimizer": False,  # whether there is one, is decided in `_adam`
+        "zero_force_ds_cpu_optimizer": False,  # `_adam` decides whether there is one
         "checkpoint": {"load_universal": universal},
         "steps_per_print": 10**9,
         "wall_clock_breakdown": False,
@@ -80,7 +80,7 @@ def zero_config(
 
 
 def clips_itself(training: TrainingConfig, bf16: bool) -> bool:
-    """Whether we clip: DeepSpeed's stage 0 in float32 clips too, but does not tell the norm."""
+    """Whether this program clips: at stage 0 in float32, DeepSpeed clips too but does not report the norm."""
     return training.zero_stage == 0 and not bf16
 
 
@@ -102,7 +102,7 @@ def join_ranks(device: str, *, world: int) -> None:
 
 
 def _reduce_nothing(backend: Any) -> None:
-    """What one rank adds up is what it has: no collective, which costs a hand-over between threads, three times a step."""
+    """With a single rank, a sum over ranks is the value itself. Skips the collective, which costs three thread switches per step."""
     collective = backend.all_reduce
 
     def all_reduce(tensor: Any, *others: Any, async_op: bool = False, **named: Any) -> Any:
@@ -117,47 +117,52 @@ def make_engine(
     *,
     device: torch.device,
     bf16: bool,
-    passes: int,
+    accumulation_steps: int,
     universal: bool = False,
     say: Callable[[str], None] = lambda _message: None,
 ) -> tuple[Any, Any]:
     """A DeepSpeed engine around the student, and its optimizer, whose learning rate the loop sets.
 
-    `say` hears what a person should know about the choices made here.
+    `say` receives notes on the choices made here.
     """
     import deepspeed
 
     groups = parameter_groups(student, training.weight_decay)
     on_gpu = device.type == "cuda"
     if training.offload != "none" and not on_gpu:
-        say("offload has nothing to offload from: this run's device is the CPU, whose memory is the host's")
+        say("offload has no effect: this run computes on the CPU, whose memory is the host's")
     parameters = sum(parameter.numel() for group in groups for parameter in group["params"])
     engine, *_ = deepspeed.initialize(
         model=student,
         optimizer=(optimizer := _adam(groups, training, on_gpu=on_gpu, say=say)),
         config=zero_config(
-            training, bf16=bf16, parameters=parameters, passes=passes, pinned=on_gpu, universal=universal
+            training,
+            bf16=bf16,
+            parameters=parameters,
+            accumulation_steps=accumulation_steps,
+            pinned=on_gpu,
+            universal=universal,
         ),
         dist_init_required=False,
     )
     _undo_first_step(engine, optimizer)
     if training.zero_stage == 0 and torch.distributed.get_world_size() == 1:
-        engine.enable_backward_allreduce = False  # it would copy all gradients to one place and back
+        engine.enable_backward_allreduce = False  # it would copy all gradients into one buffer and back
     return engine, optimizer
 
 
 def _undo_first_step(engine: Any, optimizer: Any) -> None:
-    """At stage 0 in bf16 DeepSpeed 0.19 makes the optimizer's states by a step without gradients, and leaves its marks.
+    """At stage 0 in bf16, DeepSpeed 0.19 creates the optimizer states with a step without gradients. This undoes its effects.
 
-    Matrices have decayed at the peak rate, and the step counters are one ahead, which makes the first real step a
-    quarter shorter than at the other stages.
+    Matrices have decayed at the peak rate, and the step counters are one ahead, which makes the first real step a quarter
+    shorter than at the other stages.
     """
     from deepspeed.runtime.fp16.unfused_optimizer import FP16_UnfusedOptimizer
 
     if not isinstance(engine.optimizer, FP16_UnfusedOptimizer):
         return
-    for whole, rounded in zip(engine.optimizer.fp32_groups, engine.optimizer.fp16_groups, strict=True):
-        for one, other in zip(whole, rounded, strict=True):
+    for full, rounded in zip(engine.optimizer.fp32_groups, engine.optimizer.fp16_groups, strict=True):
+        for one, other in zip(full, rounded, strict=True):
             one.data.copy_(other.data)
     for state in optimizer.state.values():
         state["step"].zero_()
@@ -168,36 +173,36 @@ def _adam(
 ) -> Any:
     rates = {"lr": training.learning_rate, "betas": (training.beta1, training.beta2)}
     if training.offload != "none" and on_gpu:
-        missing = "no C++ compiler (g++) is found" if compiler() is None else ""
+        missing = "no C++ compiler (g++) was found" if compiler() is None else ""
         if not missing:
             try:
                 return cpu_adam(groups, rates)
-            except Exception as error:  # whatever a build says
+            except Exception as error:  # any failure of a build
                 missing = (
                     f"it cannot be built ({str(error).strip().splitlines()[0] if str(error) else error!r})"
                 )
         say(
-            f"offload goes without DeepSpeed's CPU Adam: {missing}; torch's AdamW updates the weights, slower"
+            f"offload works without DeepSpeed's CPU Adam: {missing}; torch's AdamW updates the weights, more slowly"
         )
     return torch.optim.AdamW(groups, **rates, fused=True)
 
 
 def cpu_adam(groups: list[dict[str, Any]], rates: dict[str, Any]) -> Any:
-    """DeepSpeed's Adam for states in the host's memory; it is compiled where it is used first."""
+    """DeepSpeed's Adam for states in host memory. It is compiled on first use."""
     from deepspeed.ops.adam import DeepSpeedCPUAdam
 
     return DeepSpeedCPUAdam(groups, **rates, adamw_mode=True)
 
 
 def load_universal(engine: Any, optimizer: Any, load: Callable[[], None]) -> None:
-    """Has the engine load a universal checkpoint, and repairs what it does to the optimizer.
+    """Has the engine load a universal checkpoint, and repairs the effects on the optimizer.
 
-    At stage 3 DeepSpeed 0.19 gives every group of weights the first one's settings (vectors would decay), and
-    one step counter for all, which then counts each of them.
+    At stage 3, DeepSpeed 0.19 gives every group of weights the settings of the first one (vectors would decay), and one step
+    counter for all, which then counts once per group.
     """
     decays = [group["weight_decay"] for group in optimizer.param_groups]
     load()
-    engine._config.load_universal_checkpoint = False  # what is read later is of the usual kind
+    engine._config.load_universal_checkpoint = False  # later checkpoints are ordinary ones
     for group, decay in zip(optimizer.param_groups, decays, strict=True):
         group["weight_decay"] = decay
     for state in optimizer.state.values():

@@ -61,7 +61,7 @@ def test_a_matrix_is_run_to_its_report_and_told_of(short: Path) -> None:
 
     assert coterie(short, "report", "-o", "out").returncode == 0
     text = (short / "out" / "report.md").read_text(encoding="utf-8")
-    assert text.index("## Experiment") < text.index("## Accuracy on test, run by run")
+    assert text.index("## Experiment") < text.index("## Accuracy on test, by run")
     assert "fine-tune-cot, D = 1" in text and f"- {task}: " in text
     assert re.search(r"Report by coterie \S+.*, Python 3", text) and '"experiment": {' in text
     figures = sorted((short / "out" / "figures").iterdir())

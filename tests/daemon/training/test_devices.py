@@ -39,11 +39,11 @@ def test_named_devices_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (["gpu"], "'gpu' is no device"),
-        (["auto", "cpu:0"], "'auto' is no device"),
-        (["cuda:1"], "cuda:1 is not there: this machine has 1 GPU"),
-        (["cuda:-1"], "is no device"),
-        ([""], "is no device"),
+        (["gpu"], "'gpu' is not a device"),
+        (["auto", "cpu:0"], "'auto' is not a device"),
+        (["cuda:1"], "cuda:1 does not exist: this machine has 1 GPU"),
+        (["cuda:-1"], "is not a device"),
+        ([""], "is not a device"),
     ],
 )
 def test_a_device_that_is_none_is_refused(monkeypatch, names: list[str], words: str) -> None:

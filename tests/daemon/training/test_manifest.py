@@ -9,7 +9,9 @@ import pytest
 from daemon.training.manifest import RunRequest, materialise, prepare, training_rows
 from engine.config import Config, StudentConfig
 from engine.errors import JobFailed
-from engine.students.spec import Spec
+from engine.methods import TrainRow
+from engine.students.run import read_spec
+from engine.students.spec import EvalRow, Spec, digest_of, write_rows
 from state.enums import SampleState
 from state.outcomes import SampleEnd, Verdict
 from state.runs import RunRow, TaskInfo, create_run, unfinished
@@ -192,13 +194,13 @@ def test_training_questions_that_stand_in_a_test_split_are_left_out(world: World
     sample(world, plan, "a", "b", "c")
     new = prepare(world.connection, made, order(world, plan))
     assert new.sample_ids == (1, 3)
-    assert new.drops == {"question stands in a test split": 1}
+    assert new.drops == {"question is in a test split": 1}
     kept = prepare(world.connection, made, order(world, plan, curation={"drop_test_overlap": False}))
     assert kept.sample_ids == (1, 2, 3)
     plain = prepare(
         world.connection, made, order(world, method="fine-tune")
     )  # compared fairly: the same rule
-    assert (plain.rows, plain.drops) == (2, {"question stands in a test split": 1})
+    assert (plain.rows, plain.drops) == (2, {"question is in a test split": 1})
     directory = materialise(world.connection, made, run(world, made, order(world, method="fine-tune")))
     assert len(rows(directory)) == 2
 
@@ -285,3 +287,75 @@ def test_answers_alone_are_mixed_in_and_rebuilt(world: World) -> None:
     ]
     most = training_rows(world.connection, made, order(world, plan, curation={"mix_answers": 0.9}))
     assert len(most.rows) == 6 + 3  # each question at most once
+
+
+ROWS = [
+    TrainRow(sample_id=None, question_id=1, question="q \u2028?", rationale=None, answer="yes"),
+    TrainRow(sample_id=7, question_id=2, question='a "b"', rationale="so\n\U0001f600", answer="4"),
+]
+DIGEST = "963bca0be70a12dd17220b71987f6959baf1c83a8203ec63d2df0a63c5ce4752"
+"""Of these rows, by the program that wrote all five fields."""
+
+
+def test_the_digest_of_rows_is_what_it_was() -> None:
+    assert digest_of(ROWS) == DIGEST
+
+
+def test_a_later_field_changes_no_digest_until_it_is_set() -> None:
+    class Later(TrainRow):
+        teacher: str = ""
+        turns: tuple[tuple[str, str], ...] = ()
+
+    later = [Later.model_validate(row.model_dump()) for row in ROWS]
+    assert digest_of(later) == DIGEST
+    assert digest_of([later[0], later[1].model_copy(update={"teacher": "a"})]) != DIGEST
+    assert digest_of([later[0], later[1].model_copy(update={"turns": (("", "x"),)})]) != DIGEST
+
+
+def test_the_fields_of_the_first_version_are_always_written(tmp_path: Path) -> None:
+    assert not [name for name, field in TrainRow.model_fields.items() if not field.is_required()]
+    asked = EvalRow(question_id=1, task="t", split="dev", question="q", gold="g", answer_format="text")
+    write_rows(tmp_path / "rows", [asked])
+    assert json.loads((tmp_path / "rows").read_text()) == asked.model_dump()
+
+
+OLD_SPEC = {
+    **{"run_id": 1, "student": "s", "scope": "t", "trigger": "complete", "method": "fine-tune-cot"},
+    "base": "builtin:nano",
+    "training": {"zero_stage": 1, "steps": 9},
+    "evaluation": {"grader": "careful"},
+    "manifest_digest": "d",
+}
+"""With the fields of version 0.1."""
+
+
+def test_a_spec_of_the_first_version_is_read_and_one_of_a_later_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "spec.json"
+    path.write_text(json.dumps({**OLD_SPEC, "pieces": 4}))
+    spec = read_spec(tmp_path)
+    assert (spec.manifest_version, spec.splits, spec.started_from, spec.teachers) == (1, 4, None, {})
+    assert spec.training.steps == 9 and spec.training.packing == "auto"
+    path.write_text(spec.to_json())
+    assert read_spec(tmp_path) == spec and json.loads(path.read_text())["pieces"] == 4
+    path.write_text(json.dumps({**OLD_SPEC, "manifest_version": 2}))
+    with pytest.raises(JobFailed, match=r"the rows have version 2, and this program reads up to 1"):
+        read_spec(tmp_path)
+
+
+@pytest.mark.parametrize("method", ["fine-tune", "fine-tune-cot"])
+def test_a_run_that_an_older_program_queued_has_the_same_manifest(world: World, method: str) -> None:
+    plan, made = world.plan(rationales=2), config(world)
+    sample(world, plan, "because", "since", "as")
+    row = run(world, made, order(world, plan, method=method))
+    settings = json.loads(str(row["spec"]))
+    settings["student"] = {  # of the fields of version 0.1 those that matter, and none that came later
+        **{"name": "s", "base": "builtin:nano", "method": method, "tasks": ["*"], "plans": ["*"]},
+        **{"rationales": 8, "scope": "per-task", "curation": {"keep": "correct"}, "training": {"seed": 0}},
+    }
+    directory = materialise(world.connection, made, {**row, "spec": json.dumps(settings)})
+    assert read_spec(directory).splits == 1
+    (directory / "spec.json").write_text(json.dumps({**OLD_SPEC, "method": method}))
+    assert materialise(world.connection, made, {**row, "spec": json.dumps(settings)}) == directory
+    settings["pieces"] = 2  # it did not fit into memory
+    materialise(world.connection, made, {**row, "spec": json.dumps(settings)})
+    assert read_spec(directory).splits == 2

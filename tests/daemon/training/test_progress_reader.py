@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from daemon.training.progress_reader import follow, read_predictions, tail
-from engine.students.progress import FILE, ProgressWriter
+from engine.students.progress_file import FILE, ProgressWriter
 from state.run_reports import report_run
 from state.runs import create_run
 from tests.state.test_runs import NEW

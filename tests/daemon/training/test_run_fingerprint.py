@@ -1,11 +1,14 @@
-"""Which settings of a student are part of its run's fingerprint."""
-
 from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import pytest
 
-from engine.config import CurationConfig, EvaluationConfig, StudentConfig, TrainingConfig
+from daemon.training.run_fingerprint import identity_of, run_fingerprint
+from engine.config import StudentConfig
 from engine.config.base import Identity, Section, fields_marked
+from engine.config.students import CurationConfig, EvaluationConfig, TrainingConfig
 
 FIRST_RELEASE = {
     StudentConfig: (
@@ -22,6 +25,68 @@ FIRST_RELEASE = {
         *("every_epochs", "dev_evaluations", "best", "patience", "max_new_tokens", "batch_size", "grader"),
     ),
 }
+
+
+SECTIONS = (StudentConfig, CurationConfig, TrainingConfig, EvaluationConfig)
+
+
+def student(**settings: Any) -> StudentConfig:
+    return StudentConfig.model_validate({"name": "s", **settings})
+
+
+def marks() -> Iterator[tuple[str, list[Identity]]]:
+    for section in SECTIONS:
+        for name in section.model_fields:
+            yield (
+                f"{section.__name__}.{name}",
+                [mark for mark in Identity if name in fields_marked(section, mark)],
+            )
+
+
+def test_every_setting_of_a_student_says_once_whether_it_is_part_of_its_identity() -> None:
+    assert not [name for name, found in marks() if len(found) != 1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),  # from the program before the marks
+    [
+        ({}, "f4cce8b300e4b2ac19100454"),
+        ({"method": "fine-tune"}, "b6b990f1fe47e6e69a11ea66"),
+        (
+            {"training": {"zero_stage": 1, "lora_rank": 8, "epochs": 3}, "base": "t5-small"},
+            "7d4e6f0de4cd2e3475c6db10",
+        ),
+        ({"evaluation": {"samples": 5, "temperature": 0.3}}, "63f883229dab4a0f04cc692e"),
+        ({"curation": {"mix_answers": 0.3}}, "d330707ec01e0fc1926f6463"),
+        ({"questions": 9}, "9e79dc53bb5011c5bacae1af"),
+    ],
+)
+def test_fingerprints_of_what_exists_stay(settings: dict[str, Any], expected: str) -> None:
+    class Plan:
+        def __init__(self, recipe: str) -> None:
+            self.recipe = recipe
+
+    plans: list[Any] = [Plan("b"), Plan("a"), Plan("a")]
+    assert run_fingerprint(student(**settings), plans, ["d", "e"]) == expected
+
+
+class Part(Section):
+    first: Annotated[int, Identity.ALWAYS] = 1
+    later: Annotated[int, Identity.IF_SET] = 2
+    aside: Annotated[int, Identity.NO] = 3
+
+
+class Outer(Section):
+    part: Annotated[Part, Identity.ALWAYS] = Part()
+    names: Annotated[tuple[str, ...], Identity.IF_SET] = ()
+
+
+def test_a_later_setting_counts_where_it_is_set_and_sections_are_looked_into() -> None:
+    assert identity_of(Outer()) == {"part": {"first": 1}}
+    assert identity_of(Outer(part=Part(first=7, later=8, aside=9), names=("a",))) == {
+        "part": {"first": 7, "later": 8},
+        "names": ["a"],
+    }
 
 
 @pytest.mark.parametrize("model", FIRST_RELEASE)

@@ -16,8 +16,8 @@ from daemon.training.planner import Planner
 from daemon.training.run_process import RunProcess
 from daemon.training.trainer import Trainer
 from engine.config import Config
-from engine.students.orders import Launch, read_launch, write_launch
-from engine.students.progress import FILE, ProgressWriter
+from engine.students.progress_file import FILE, ProgressWriter
+from engine.students.run_commands import Launch, read_launch, write_launch
 from state.enums import RunState
 from state.runs import RunRow, RunSettings, unfinished
 from tests.daemon.parts import Heard, active_plan, config_of, until, writing
@@ -182,7 +182,7 @@ def test_a_run_of_several_machines_is_stopped_by_an_order(tmp_path: Path) -> Non
     for what, order in ((run.ask_to_stop, "stop"), (run.kill, "end")):
         what()
         told = read_launch(tmp_path)
-        assert told is not None and told.order == order
+        assert told is not None and told.command == order
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,7 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
         ),
         pytest.param(
             GOOD + '[[students]]\nname = "s"\n[students.training]\noffload = "all"\n',
-            'config.toml:11: students.s.training: offload = "all" needs zero_stage = 3: other stages keep whole weights '
+            'config.toml:11: students.s.training: offload = "all" needs zero_stage = 3: other stages keep all weights '
             "on each device",
             id="offload of weights",
         ),
@@ -187,8 +187,8 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
         ),
         pytest.param(
             GOOD + '[[students]]\nname = "s"\n[students.training]\ncompile = true\nzero_stage = 3\n',
-            "config.toml:11: students.s.training: compile needs a zero_stage of 0, 1 or 2: stage 3 moves weights in "
-            "between",
+            "config.toml:11: students.s.training: compile needs a zero_stage of 0, 1 or 2: stage 3 moves weights during "
+            "a step",
             id="compiled stage 3",
         ),
         pytest.param(

@@ -17,7 +17,7 @@ def test_near_duplicates_of_two_splits_are_counted() -> None:
     ]
     given = [question(LONG + " well.", "train"), *others, question(LONG + " badly.", "test")]
     assert contamination(given) == [
-        "1 train questions (25.0 %) share most of their word 8-grams with one of test"
+        "1 train questions (25.0 %) share most of their word 8-grams with a test question"
     ]
     assert contamination(given[:-1]) == []
 
@@ -26,6 +26,6 @@ def test_the_same_question_in_two_tasks_is_said_of_the_tested_one() -> None:
     one = [question("Joan found 70 seashells on the beach .", "train"), question("Own?", "test")]
     other = [question("Joan found 70 seashells on the beach.", "test"), question("Other?", "train")]
     assert between_tasks({"one": one, "other": other}) == {
-        "other": ["1 of its test questions stand in train of one"]
+        "other": ["1 of its test questions are also in train of one"]
     }
     assert between_tasks({"other": other}) == {}

@@ -27,7 +27,7 @@ def test_the_majority_decides_without_the_gold_answer() -> None:
     done = curate(given, rationales=8, settings=CurationConfig(labels="majority"), formats=FORMATS)
     assert [each.sample_id for each in done.samples] == [1, 3]
     assert {key: (vote.answer, vote.votes, vote.of) for key, vote in done.labels.items()} == {1: ("5", 2, 3)}
-    assert done.drops == {"no majority": 3, "not the majority's answer": 1}
+    assert done.drops == {"no majority": 3, "differs from the majority": 1}
     assert len(given) == len(done.samples) + sum(done.drops.values())
 
 

@@ -86,7 +86,7 @@ def test_plans_that_share_their_samples_have_one_cost_and_one_histogram() -> Non
     }
     for name in ("cost-per-correct", "pass-rates"):
         assert "x.good.d8" in told[name] and "x.good.d1" not in told[name]
-    assert "50" in told["cost-per-correct"]  # 4 milli-dollars for 80, of which it paid one itself
+    assert "0.05" in told["cost-per-correct"]  # 4 milli-dollars for 80, of which it paid one itself
 
 
 def test_every_value_of_an_axis_has_its_place_also_before_it_is_measured() -> None:
@@ -108,7 +108,7 @@ def test_the_course_says_of_which_seed_it_is_and_leaves_other_students_in() -> N
     figure_data = replace(figure_data, curves=(*figure_data.curves, other))
     figure = figures(results, figure_data, EXPERIMENT, [])[0]
     words = [each.strip() for each in ElementTree.fromstring(figure.svg).itertext()]
-    assert figure.name == "accuracy-by-epoch" and figure.caption.endswith("Of 2 seeds the first (0).")
+    assert figure.name == "accuracy-by-epoch" and figure.caption.endswith("First of 2 seeds (0).")
     assert {"beside", "fine-tune", "fine-tune-cot.d1"} <= set(words)
     assert not [word for word in words if word.endswith(".s1")]
     assert "epoch (logarithmic)" in words

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from engine.confidence_interval import wilson
 from engine.report import method_table, render, summary, text_table
-from engine.students.interval import wilson
 from state.results import PlanResult, Results, RunResult, TaskResult
 
 HOSTILE = "evil | name\n| forged | row |\r\x1b[2J\u202e <script>alert(1)</script> `x` \\"
@@ -199,9 +199,9 @@ def test_samples_that_plans_share_count_and_cost_once() -> None:
         PLAN, name="few", fingerprint="r", stored=10, accepted=6, spent_usd=0.0001, sampled_usd=0.003
     )
     text = render(replace(FULL, plans=(few, wide, EXAM)))
-    assert "82 samples for 3 plan(s)" in text  # 79 and 3
+    assert "Samples: 82, for 3 plans." in text  # 79 and 3
     (line,) = [line for line in text.splitlines() if line.startswith("| few ")]
-    assert cells(line)[-2:] == ["0.0030", "0.000500"]
+    assert cells(line)[-2:] == ["0.0030", "0.500"]
 
 
 def test_what_was_read_and_given_up_is_told_with_its_reasons() -> None:
@@ -223,7 +223,7 @@ def test_only_what_there_is_is_shown() -> None:
     assert [cell.method for cell in method_table(only)["coin_flip"]] == ["random"]
     assert "| coin_flip | random" in summary(only)
     text = render(EMPTY)
-    assert "No plan." in text and "No finished run." in text and "## Failed runs" not in text
+    assert "No plans." in text and "No finished runs." in text and "## Failed runs" not in text
 
 
 def test_the_report_has_its_results_first_and_all_of_its_numbers() -> None:
@@ -231,15 +231,15 @@ def test_the_report_has_its_results_first_and_all_of_its_numbers() -> None:
     assert text.index("## Accuracy on test") < text.index("## Sampling") < text.index("## Training sets")
     for said in (
         "80.0 (72.9–85.6)",
-        "(95 %, Wilson's)",
+        "95 % interval (Wilson)",
         "practice, gpt",
         "75.9",
         "0.0123",
         "19 wrong answer, 2 duplicate rationale",
         "9 of 10",
         "out of memory",
-        "$0.0125 for 1000 prompt and 500 completion tokens, over 2 start(s)",
-        "3 attempts ended without an answer",
+        "$0.0125 for 1,000 prompt tokens and 500 completion tokens. Starts of the daemon: 2.",
+        "3 requests ended without an answer and may have been billed",
     ):
         assert said in text, said
     assert json.loads(text.split("```json\n")[1].split("\n```")[0]) == FULL.config
@@ -266,5 +266,5 @@ def test_hostile_names_and_reasons_stay_in_their_cell_and_do_nothing() -> None:
 
 def test_what_a_correct_one_cost_stands_in_the_table_of_sampling() -> None:
     text = render(FULL)
-    assert "USD a correct one" in text
-    assert "0.000205" in text  # 0.0123 / 60
+    assert "USD per 1,000 correct" in text
+    assert " 0.205 |" in text  # 1,000 x 0.0123 / 60

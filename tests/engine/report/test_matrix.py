@@ -53,7 +53,7 @@ def test_tables_vary_one_axis_and_say_what_is_missing() -> None:
     results, figure_data = measured(EXPERIMENT, answers)
     told = dict(tables(EXPERIMENT, points(EXPERIMENT, results, figure_data), {"coin_flip": 0.5}))
     titles = ["Methods", "Degree of reasoning diversity (D)", "Training questions", "Teacher"]
-    assert list(told) == [*titles, "What the students read"]  # bases and filters have one value each
+    assert list(told) == [*titles, "Training sets of the students"]  # bases and filters have one value each
     rows = {
         title: [line.split("|")[1].strip() for line in table.splitlines()[2:]]
         for title, table in told.items()
@@ -92,7 +92,7 @@ def test_what_each_cell_read_stands_beside_its_accuracy() -> None:
         "x.fine-tune.s0": ALL,
     }
     results, figure_data = measured(EXPERIMENT, answers)
-    told = dict(tables(EXPERIMENT, points(EXPERIMENT, results, figure_data)))["What the students read"]
+    told = dict(tables(EXPERIMENT, points(EXPERIMENT, results, figure_data)))["Training sets of the students"]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in told.splitlines()[2:]]
     runs = {run.student: run.rows for run in results.runs}
     mean = round((runs["x.fine-tune-cot.s0"] + runs["x.fine-tune-cot.s1"]) / 2)

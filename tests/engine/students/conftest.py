@@ -10,10 +10,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from engine.students.spec import TrainRow
+from engine.methods import TrainRow
 from tests.engine.students.runs import BASES, make_base, make_run, run_ranks
 
-# Ways to compute the same numbers as run "stage2": base, settings, pieces.
+# Ways to compute the same numbers as run "stage2": base, settings, splits.
 WAYS = {
     "offloaded": ("gpt2", {"accumulation": 2, "zero_stage": 3, "offload": "all"}, 1),
     "offloaded2": ("gpt2", {"accumulation": 2, "offload": "optimizer"}, 1),
@@ -68,8 +68,8 @@ def alone(tmp_path_factory, bases) -> SimpleNamespace:
             for stage in (0, 1, 2, 3)
         },
         **{
-            name: make_run(folder / name, base=str(bases[base]), training=training, pieces=pieces)
-            for name, (base, training, pieces) in WAYS.items()
+            name: make_run(folder / name, base=str(bases[base]), training=training, splits=splits)
+            for name, (base, training, splits) in WAYS.items()
         },
         "back": make_run(folder / "back", training=BACK | two, evaluation={"dev_evaluations": 1}),
         "packed bart": make_run(folder / "bart2", base=str(bases["bart"]), training={"packing": "auto"}),

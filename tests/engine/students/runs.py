@@ -10,10 +10,12 @@ import sys
 from pathlib import Path
 
 from engine.config.students import EvaluationConfig, TrainingConfig
+from engine.methods import METHODS, TrainRow
 from engine.students.launch import rank_commands
-from engine.students.progress import FILE, read_events
-from engine.students.spec import EvalRow, Spec, TrainRow, write_rows
+from engine.students.progress_file import FILE, read_events
+from engine.students.spec import EvalRow, Spec, write_rows
 
+COT = METHODS["fine-tune-cot"]
 ENCODER_DECODERS = ("t5", "bart")
 CORE = ("gpt2", "llama", "qwen", *ENCODER_DECODERS)
 BASES = (*CORE, "qwen3", "gemma", "phi")
@@ -63,7 +65,7 @@ def make_run(
     training: dict | None = None,
     evaluation: dict | None = None,
     train: list[TrainRow] | None = None,
-    pieces: int = 1,
+    splits: int = 1,
 ) -> Path:
     """A run directory of 12 steps, with two dev evaluations and a checkpoint every 5 steps."""
     directory.mkdir(parents=True)
@@ -83,9 +85,9 @@ def make_run(
         ),
         evaluation=EvaluationConfig(**{"dev_evaluations": 2, "max_new_tokens": 12} | (evaluation or {})),
         manifest_digest=digest,
-        pieces=pieces,
+        splits=splits,
     )
-    (directory / "spec.json").write_text(spec.model_dump_json())
+    (directory / "spec.json").write_text(spec.to_json())
     return directory
 
 
@@ -146,7 +148,7 @@ def make_base(directory: Path, kind: str) -> Path:
     from engine.students.architecture import auto_class
     from engine.students.tokenizer import make_tokenizer, row_texts
 
-    tokenizer = make_tokenizer(row_texts(rows()[0]), 150)
+    tokenizer = make_tokenizer(row_texts(rows()[0], COT), 150)
     if kind in ENCODER_DECODERS:  # theirs close every text
         end_token = tokenizer.eos_token
         tokenizer.backend_tokenizer.post_processor = TemplateProcessing(

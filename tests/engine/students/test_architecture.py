@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from engine.errors import JobFailed
-from engine.students.architecture import DECODER, EncoderDecoder, kind_of
+from engine.students.architecture import DECODER, EncoderDecoder, architecture_of
 from engine.students.batches import BatchPlan
-from engine.students.rows import TokenRow
+from engine.students.token_rows import TokenRow
 
 ROWS = [TokenRow(np.arange(10, 10 + length), prompt) for length, prompt in ((7, 3), (12, 4), (9, 8))]
 
@@ -20,7 +20,7 @@ def test_a_decoder_learns_every_completion_token_from_the_token_before_it() -> N
     expected = [(row.ids[at - 1], row.ids[at]) for row in ROWS for at in range(row.prompt, len(row.ids))]
     assert list(zip(ids.reshape(-1)[batch.keep], batch.targets, strict=True)) == expected
     assert all(set(ids[line, len(row.ids) :]) <= {0} for line, row in enumerate(ROWS))
-    assert [DECODER.parts(row) for row in ROWS] == [(7,), (12,), (9,)]
+    assert [DECODER.lengths(row) for row in ROWS] == [(7,), (12,), (9,)]
 
 
 def test_an_encoder_decoder_learns_every_completion_token_from_the_question_and_those_before() -> None:
@@ -37,7 +37,7 @@ def test_an_encoder_decoder_learns_every_completion_token_from_the_question_and_
         labels = row.ids[row.prompt :].tolist()
         pairs += zip([5, *labels[:-1]], labels, strict=True)
     assert list(zip(written.reshape(-1)[batch.keep], batch.targets, strict=True)) == pairs
-    assert [kind.parts(row) for row in ROWS] == [(3, 4), (4, 8), (8, 1)]
+    assert [kind.lengths(row) for row in ROWS] == [(3, 4), (4, 8), (8, 1)]
 
 
 def test_batches_of_two_sides_keep_to_the_budget_with_the_padding_of_both() -> None:
@@ -56,12 +56,12 @@ def test_batches_of_two_sides_keep_to_the_budget_with_the_padding_of_both() -> N
 def test_the_decoder_needs_a_place_to_begin() -> None:
     config = SimpleNamespace(is_encoder_decoder=True, decoder_start_token_id=3)
     model = SimpleNamespace(config=config, generation_config=SimpleNamespace(decoder_start_token_id=None))
-    assert kind_of(model) == EncoderDecoder(start=3)
+    assert architecture_of(model) == EncoderDecoder(start=3)
     config.decoder_start_token_id = None
-    with pytest.raises(JobFailed, match="names no decoder_start_token_id"):
-        kind_of(model)
+    with pytest.raises(JobFailed, match="has no decoder_start_token_id"):
+        architecture_of(model)
     config.is_encoder_decoder = False
-    assert kind_of(model) is DECODER
+    assert architecture_of(model) is DECODER
 
 
 def test_an_encoder_decoder_has_room_for_a_prompt_and_an_answer_of_full_length() -> None:

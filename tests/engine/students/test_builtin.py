@@ -33,6 +33,6 @@ def test_the_seed_decides_the_weights() -> None:
 def test_other_bases_are_loaded_and_unknown_ones_refused() -> None:
     assert size_of("google/flan-t5-small") is None
     with pytest.raises(
-        JobFailed, match="no built-in model 'builtin:huge'; there is builtin:nano, builtin:micro"
+        JobFailed, match="unknown built-in model 'builtin:huge'; known: builtin:nano, builtin:micro"
     ):
         size_of("builtin:huge")

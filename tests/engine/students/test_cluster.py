@@ -19,12 +19,19 @@ from engine.errors import ConfigError, JobFailed
 from engine.students.cluster import prepare_cluster
 from engine.students.hosts import Host, capacity, place, read_hostfile
 from engine.students.launch import ROOT
-from engine.students.member import environment
+from engine.students.launched_rank import environment
 from engine.students.node import main as node_main
-from engine.students.orders import START, Launch, give_order, obey, read_launch, write_launch
+from engine.students.run_commands import (
+    START,
+    Launch,
+    follow_commands,
+    read_launch,
+    send_command,
+    write_launch,
+)
 
 HOSTS = (Host("node1", 2), Host("node2", 2))
-MEMBER = str(ROOT / "engine" / "students" / "member.py")
+MEMBER = str(ROOT / "engine" / "students" / "launched_rank.py")
 FAKE = """#!{python}
 import json, os, sys
 with open({record!r}, "a") as file:
@@ -68,10 +75,10 @@ def test_a_hostfile_is_read_as_deepspeed_reads_it(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("node1\n", "hosts:1: 'node1' is no machine; expected a line such as: node1 slots=8"),
-        ("a slots=1\na slots=2\n", "hosts:2: a stands there twice"),
-        ("a slots=0\n", "hosts:1: 'a slots=0' is no machine"),
-        ("-oProxyCommand=x slots=1\n", "is no machine"),
+        ("node1\n", "hosts:1: 'node1' is not a machine; expected a line such as: node1 slots=8"),
+        ("a slots=1\na slots=2\n", "hosts:2: a appears twice"),
+        ("a slots=0\n", "hosts:1: 'a slots=0' is not a machine"),
+        ("-oProxyCommand=x slots=1\n", "is not a machine"),
         ("# none\n", "names no machine"),
         (None, "cannot be read"),
     ],
@@ -235,25 +242,25 @@ def test_ranks_obey_without_a_signal(tmp_path, monkeypatch) -> None:
     write_launch(tmp_path, launched(start="two"))
     monkeypatch.delenv(START, raising=False)
     before = threading.active_count()
-    obey(tmp_path, stopped.set, lambda _code: ended.set())
+    follow_commands(tmp_path, stopped.set, lambda _code: ended.set())
     assert threading.active_count() == before  # no launcher started this one
     monkeypatch.setenv(START, "two")
-    monkeypatch.setattr("engine.students.orders.LOOK_S", 0.01)
-    obey(tmp_path, stopped.set, lambda _code: ended.set())
-    give_order(tmp_path, "stop")
+    monkeypatch.setattr("engine.students.run_commands.LOOK_S", 0.01)
+    follow_commands(tmp_path, stopped.set, lambda _code: ended.set())
+    send_command(tmp_path, "stop")
     assert stopped.wait(30) and not ended.is_set()
     write_launch(tmp_path, launched(start="three"))  # a newer start: this rank is a leftover
     assert ended.wait(30)
 
 
 def test_an_end_is_not_taken_back(tmp_path) -> None:
-    give_order(tmp_path, "stop")  # no start, nothing to say
+    send_command(tmp_path, "stop")  # no start, nothing to say
     assert read_launch(tmp_path) is None
     write_launch(tmp_path, launched())
-    give_order(tmp_path, "end")
-    give_order(tmp_path, "stop")
+    send_command(tmp_path, "end")
+    send_command(tmp_path, "stop")
     found = read_launch(tmp_path)
-    assert found is not None and found.order == "end"
+    assert found is not None and found.command == "end"
 
 
 @pytest.mark.parametrize("argv", [["--node-rank", "1", "/no/such"], ["--node-rank", "0", "."]])

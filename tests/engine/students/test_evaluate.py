@@ -5,11 +5,12 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from engine.config.students import EvaluationConfig
+from engine.methods import METHODS
 from engine.students import evaluate
-from engine.students.architecture import EncoderDecoder, auto_class, kind_of
+from engine.students.architecture import EncoderDecoder, architecture_of, auto_class
 from engine.students.ranks import Ranks, StopFlag, Stopped
-from engine.students.rows import prompt_ids
-from tests.engine.students.runs import CORE, rows
+from engine.students.token_rows import prompt_ids
+from tests.engine.students.runs import CORE, COT, rows
 
 QUESTIONS = [row.question for row in rows()[1]]
 
@@ -25,8 +26,8 @@ def student(request, bases):
 
 def by_hand(model, tokenizer, question: str, count: int) -> str:
     """The greedy continuation, one full forward pass a token."""
-    kind = kind_of(model)
-    [ids] = prompt_ids(tokenizer, [question], kind.form)
+    kind = architecture_of(model)
+    [ids] = prompt_ids(tokenizer, [question], kind.prompt_format)
     written: list[int] = []
     with torch.inference_mode():
         while len(written) < count and (not written or written[-1] != tokenizer.eos_token_id):
@@ -74,18 +75,18 @@ def by_hand_no_end(model, tokenizer, question: str, count: int) -> str:
 def test_rows_are_graded_by_the_part_after_the_arrow() -> None:
     row = rows()[1][0].model_copy(update={"gold": "yes"})
     same = evaluate.judge_with("careful")
-    right = evaluate.predict(row, " So no. --> yes END", rationale=True, judge=same)
+    right = evaluate.predict(row, " So no. --> yes END", method=COT, judge=same)
     assert (right.correct, right.extracted, right.question_id) == (True, "yes", row.question_id)
-    without = evaluate.predict(row, " So it is yes", rationale=True, judge=same)
+    without = evaluate.predict(row, " So it is yes", method=COT, judge=same)
     assert (without.correct, without.extracted) == (False, None) and "-->" in without.reason
-    assert evaluate.predict(row, " yes END", rationale=False, judge=same).correct
-    assert not evaluate.predict(row, " END", rationale=False, judge=same).correct
+    assert evaluate.predict(row, " yes END", method=METHODS["fine-tune"], judge=same).correct
+    assert not evaluate.predict(row, " END", method=METHODS["fine-tune"], judge=same).correct
 
 
 def test_results_are_counted_by_split_and_task(student) -> None:
     model, tokenizer = student
     stop = StopFlag()
-    ask = {"rationale": True, "judge": evaluate.judge_with("careful"), "ranks": Ranks(0, 0, 1)}
+    ask = {"method": COT, "judge": evaluate.judge_with("careful"), "ranks": Ranks(0, 0, 1)}
     config = EvaluationConfig(max_new_tokens=4)
     write = evaluate.writer(model, tokenizer, config, stop=stop)
     found = evaluate.evaluate(write, rows()[1], config, **ask)
@@ -113,7 +114,7 @@ def test_the_majority_of_sampled_answers_is_a_second_result() -> None:
         return [f" so. --> {said[place % len(said)]} END" for place in range(len(questions))]
 
     config = EvaluationConfig(samples=3, temperature=0.9)
-    ask = {"rationale": True, "judge": evaluate.judge_with("careful"), "ranks": Ranks(0, 0, 1)}
+    ask = {"method": COT, "judge": evaluate.judge_with("careful"), "ranks": Ranks(0, 0, 1)}
     dev = row.model_copy(update={"split": "dev"})
     first, second = evaluate.evaluate(write, [row, dev], config, **ask)
     assert asked == [None, 0.9]
@@ -142,7 +143,7 @@ def test_a_batch_too_large_for_the_memory_is_halved_and_the_answers_stay(bases) 
     model.generate = greedy
     found = evaluate.generate(model, tokenizer, QUESTIONS, max_new_tokens=3, batch_size=16, note=notes.append)
     assert found == expected and sizes == [16, 8, 4, 2, 2, 2, 2, 2, 2, 2, 2, 1]
-    assert notes[-1] == "out of memory with 4 questions at a time: goes on with 2"
+    assert notes[-1] == "out of memory with 4 questions per batch: continuing with 2"
     model.generate = lambda **_more: torch.empty(2**50, dtype=torch.uint8)
     with pytest.raises(RuntimeError, match="can't allocate memory"):
         evaluate.generate(model, tokenizer, QUESTIONS[:2], max_new_tokens=3, batch_size=2)

@@ -7,6 +7,7 @@ from transformers import AutoConfig
 from engine.config.students import TrainingConfig
 from engine.errors import JobFailed
 from engine.students.architecture import auto_class
+from engine.students.base_model import load_model
 from engine.students.kernels import (
     apply_liger,
     attentions,
@@ -14,7 +15,6 @@ from engine.students.kernels import (
     checkpoint_activations,
     compiler,
 )
-from engine.students.model import load_model
 from engine.students.zero import zero_config
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -79,14 +79,16 @@ def test_an_architecture_that_cannot_forget_activations_is_refused(bases) -> Non
         sum(getattr(module, "gradient_checkpointing", False) for module in model.modules()) >= config.n_layer
     )
     model.supports_gradient_checkpointing = False
-    with pytest.raises(JobFailed, match="GPT2LMHeadModel has no activation checkpointing"):
+    with pytest.raises(JobFailed, match="GPT2LMHeadModel does not support activation checkpointing"):
         checkpoint_activations(model, reentrant=False)
 
 
 def test_deepspeed_is_told_what_stays_where() -> None:
     def zero(**settings: object) -> dict:
         training = TrainingConfig(**settings)
-        return zero_config(training, bf16=False, parameters=10**9, passes=1, pinned=True)["zero_optimization"]
+        return zero_config(training, bf16=False, parameters=10**9, accumulation_steps=1, pinned=True)[
+            "zero_optimization"
+        ]
 
     assert "offload_optimizer" not in zero(zero_stage=3)
     assert zero(offload="optimizer")["offload_optimizer"] == {"device": "cpu", "pin_memory": True}
@@ -104,5 +106,5 @@ def test_offload_without_a_compiler_says_so(monkeypatch, tmp_path) -> None:
     found = zero._adam(groups, TrainingConfig(offload="optimizer"), on_gpu=True, say=said.append)
     assert type(found) is torch.optim.AdamW
     assert said == [
-        "offload goes without DeepSpeed's CPU Adam: no C++ compiler (g++) is found; torch's AdamW updates the weights, slower"
+        "offload works without DeepSpeed's CPU Adam: no C++ compiler (g++) was found; torch's AdamW updates the weights, more slowly"
     ]

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from engine.config.students import TrainingConfig
-from engine.students.launch import free_port, rank_commands, training_environment
+from engine.errors import JobFailed
+from engine.students.launch import (
+    accumulation_steps,
+    free_port,
+    rank_commands,
+    ranks_for,
+    training_environment,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -69,9 +76,34 @@ def test_a_folder_where_the_daemon_was_started_is_not_imported(tmp_path) -> None
 
 @pytest.mark.parametrize(
     "module",
-    ["progress", "launch", "interval", "spec", "template", "schedule", "checkpoints", "sharing", "memory"],
+    [
+        "progress_file",
+        "launch",
+        "run_commands",
+        "spec",
+        "prompt_format",
+        "checkpoints",
+        "ranks",
+        "run",
+        "out_of_memory",
+        "hosts",
+    ],
 )
 def test_what_the_daemon_imports_is_light(module) -> None:
     code = f"import engine.students.{module}, sys, json; print(json.dumps([*sys.modules]))"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert not {"torch", "transformers", "deepspeed", "numpy"} & set(json.loads(found.stdout))
+
+
+def test_a_steps_micro_batches_are_shared_evenly_or_not_at_all() -> None:
+    training = TrainingConfig(devices=4, accumulation=3)
+    assert [accumulation_steps(training, world) for world in (1, 2, 3, 4, 6, 12)] == [12, 6, 4, 3, 2, 1]
+    with pytest.raises(JobFailed, match=r"4 x 3 micro-batches .* which 5 ranks cannot share evenly"):
+        accumulation_steps(training, 5)
+
+
+def test_as_many_ranks_as_share_evenly() -> None:
+    training = TrainingConfig(devices=4, accumulation=3)
+    assert [ranks_for(training, available) for available in (1, 2, 3, 4, 5, 6, 11, 12, 100)] == [
+        *(1, 2, 3, 4, 4, 6, 6, 12, 12)
+    ]

@@ -64,7 +64,7 @@ def test_a_model_without_linear_layers_is_refused(bases) -> None:
 
 
 def test_frozen_weights_cost_no_gradient(bases) -> None:
-    from engine.students.rows import TokenRow
+    from engine.students.token_rows import TokenRow
 
     model = load(bases["gpt2"])
     row = TokenRow(torch.arange(9).numpy(), 3)

@@ -7,17 +7,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from engine.errors import JobFailed
-from engine.students.architecture import DECODER, kind_of
+from engine.students.architecture import DECODER, architecture_of
 from engine.students.objective import Student
 from engine.students.packing import on_device
-from engine.students.rows import tokenize
-from tests.engine.students.runs import ENCODER_DECODERS, rows
+from engine.students.token_rows import tokenize
+from tests.engine.students.runs import COT, ENCODER_DECODERS, rows
 
 
 @pytest.fixture(scope="module")
 def batch(bases):
     tokenizer = AutoTokenizer.from_pretrained(bases["gpt2"])
-    taught, _ = tokenize(tokenizer, rows()[0][:6], max_length=100)
+    taught, _ = tokenize(tokenizer, rows()[0][:6], max_length=100, method=COT)
     return taught, DECODER.collate(taught, tokenizer.pad_token_id)
 
 
@@ -56,8 +56,10 @@ def test_the_loss_is_that_of_each_row_alone_on_its_completion(bases, batch, kind
 def test_an_encoder_decoders_loss_is_that_of_each_row_alone_whatever_the_padding(bases, kind) -> None:
     tokenizer = AutoTokenizer.from_pretrained(bases[kind])
     student = Student(AutoModelForSeq2SeqLM.from_pretrained(bases[kind]).eval())
-    side = kind_of(student.model)
-    taught, _ = tokenize(tokenizer, rows()[0][:6], max_length=100, form=side.form)
+    side = architecture_of(student.model)
+    taught, _ = tokenize(
+        tokenizer, rows()[0][:6], max_length=100, method=COT, prompt_format=side.prompt_format
+    )
     assert len({row.prompt for row in taught}) > 2 and len({row.supervised for row in taught}) > 2
     expected = torch.zeros(())
     for row in taught:
@@ -123,8 +125,10 @@ def test_a_loss_in_parts_is_the_loss(bases, kind, parts) -> None:
     tokenizer = AutoTokenizer.from_pretrained(bases[kind])
     auto = AutoModelForSeq2SeqLM if kind in ENCODER_DECODERS else AutoModelForCausalLM
     student = Student(auto.from_pretrained(bases[kind]).eval())
-    taught, _ = tokenize(tokenizer, rows()[0][:6], max_length=100, form=student.kind.form)
-    batch = student.kind.collate(taught, 0)
+    taught, _ = tokenize(
+        tokenizer, rows()[0][:6], max_length=100, method=COT, prompt_format=student.architecture.prompt_format
+    )
+    batch = student.architecture.collate(taught, 0)
     found = []
     for number in (1, parts):
         student.zero_grad()

@@ -6,11 +6,11 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoTokenizer
 
-from engine.students.architecture import DECODER, READ, Decoder, auto_class, kind_of
+from engine.students.architecture import DECODER, READ, Decoder, architecture_of, auto_class
 from engine.students.objective import Student
-from engine.students.packing import mixes, on_device, sample, splits, wanted
-from engine.students.rows import MicroBatch, tokenize
-from tests.engine.students.runs import rows
+from engine.students.packing import chunks_agree, mixes, on_device, sample, wanted
+from engine.students.token_rows import MicroBatch, tokenize
+from tests.engine.students.runs import COT, rows
 
 CPU = torch.device("cpu")
 KEEPING = ("gpt2", "llama", "qwen", "qwen3", "gemma", "phi", "t5")
@@ -19,8 +19,14 @@ KEEPING = ("gpt2", "llama", "qwen", "qwen3", "gemma", "phi", "t5")
 def load(base, attention: str | None = None) -> tuple[Student, list]:
     config = AutoConfig.from_pretrained(base)
     model = auto_class(config).from_pretrained(base, attn_implementation=attention).eval()
-    kind = kind_of(model)
-    taught, _ = tokenize(AutoTokenizer.from_pretrained(base), rows()[0][:7], max_length=100, form=kind.form)
+    kind = architecture_of(model)
+    taught, _ = tokenize(
+        AutoTokenizer.from_pretrained(base),
+        rows()[0][:7],
+        max_length=100,
+        method=COT,
+        prompt_format=kind.prompt_format,
+    )
     return Student(model, kind), taught
 
 
@@ -42,7 +48,7 @@ def gradients(student: Student, *batches: MicroBatch) -> tuple[float, dict[str, 
 @pytest.mark.parametrize("name", KEEPING)
 def test_packed_rows_have_the_logits_and_gradients_of_rows_alone(bases, name, attention) -> None:
     student, taught = load(bases[name], attention)
-    kind = student.kind
+    kind = student.architecture
     packed = kind.pack(taught)
     with torch.no_grad():
         together = student.logits(*on_device(packed, CPU)[:2])
@@ -61,7 +67,7 @@ def test_packed_rows_have_the_logits_and_gradients_of_rows_alone(bases, name, at
 def test_packed_rows_have_no_padding(bases) -> None:
     for name in ("llama", "t5"):
         student, taught = load(bases[name])
-        batch = student.kind.pack(taught)
+        batch = student.architecture.pack(taught)
         two_sides = READ in batch.inputs
         held = sum(len(row.ids) for row in taught) - (0 if two_sides else len(taught))
         sides = ("input_ids", "decoder_input_ids") if two_sides else ("input_ids",)
@@ -88,7 +94,7 @@ class Continued(Decoder):
 @pytest.mark.parametrize("kind", [Masked(), Continued()])
 def test_rows_that_see_each_other_are_found(bases, kind) -> None:
     student, taught = load(bases["llama"])
-    student.kind = kind
+    student.architecture = kind
     assert mixes(student, sample(taught), pad=0, device=CPU) == "rows see the ones before them"
 
 
@@ -102,7 +108,7 @@ def test_positions_that_do_not_begin_anew_are_found(bases) -> None:
             return MicroBatch(batch.inputs | later, batch.keep, batch.targets)
 
     student, taught = load(bases["gpt2"])
-    student.kind = Shifted()
+    student.architecture = Shifted()
     assert "logits differ from those of rows alone by" in mixes(student, sample(taught), pad=0, device=CPU)
 
 
@@ -130,11 +136,11 @@ def test_packing_is_for_gpus_unless_it_is_asked_for() -> None:
 
 def test_logits_that_are_changed_after_the_head_are_not_cut(bases) -> None:
     student, taught = load(bases["llama"])
-    assert splits(student, taught[:3], pad=0, device=CPU)
-    kind = student.kind = Decoder()
+    assert chunks_agree(student, taught[:3], pad=0, device=CPU)
+    kind = student.architecture = Decoder()
     plain = kind.logits
     object.__setattr__(
         kind, "logits", lambda model, inputs: 3 * torch.tanh(plain(model, inputs) / 3)
     )  # as Gemma 2 does
-    assert not splits(student, taught[:3], pad=0, device=CPU)
+    assert not chunks_agree(student, taught[:3], pad=0, device=CPU)
     assert DECODER.logits is not kind.logits

@@ -4,10 +4,10 @@ import pytest
 from transformers import AutoTokenizer
 
 from engine.errors import JobFailed
-from engine.students.tokenizer import check_arrow, keep_tokenizer, load_tokenizer, make_tokenizer, row_texts
-from tests.engine.students.runs import rows
+from engine.students.tokenizer import check_markers, keep_tokenizer, load_tokenizer, make_tokenizer, row_texts
+from tests.engine.students.runs import COT, rows
 
-TEXTS = row_texts(rows()[0]) | {"A sum: 1234 and 56 + 7 = 63.\nNew line, café!"}
+TEXTS = row_texts(rows()[0], COT) | {"A sum: 1234 and 56 + 7 = 63.\nNew line, café!"}
 
 
 @pytest.fixture(scope="module")
@@ -39,19 +39,19 @@ def test_the_unseen_is_unknown_and_special_tokens_are_not_shown(tokenizer) -> No
 
 
 def test_a_tokenizer_that_cannot_write_the_arrow_is_refused(tokenizer) -> None:
-    check_arrow(tokenizer)
-    with pytest.raises(JobFailed, match=r"reads '-->' and writes '(<unk>)+'"):
-        check_arrow(make_tokenizer(["no arrows here"], 50))
+    check_markers(tokenizer, COT.markers)
+    with pytest.raises(JobFailed, match=r"turns '-->' into '(<unk>)+'"):
+        check_markers(make_tokenizer(["no arrows here"], 50), COT.markers)
 
 
 def test_the_same_rows_give_the_same_tokenizer_and_it_is_made_once(tmp_path) -> None:
     taught = rows()[0]
-    keep_tokenizer(tmp_path / "one", taught)
-    keep_tokenizer(tmp_path / "two", taught[::-1])
+    keep_tokenizer(tmp_path / "one", taught, COT)
+    keep_tokenizer(tmp_path / "two", taught[::-1], COT)
     assert (tmp_path / "one" / "tokenizer.json").read_bytes() == (
         tmp_path / "two" / "tokenizer.json"
     ).read_bytes()
-    keep_tokenizer(tmp_path / "one", taught[:2])
+    keep_tokenizer(tmp_path / "one", taught[:2], COT)
     kept = load_tokenizer(str(tmp_path / "one"))
     assert len(kept) == len(AutoTokenizer.from_pretrained(tmp_path / "two"))
     text = taught[0].question

@@ -93,7 +93,7 @@ def test_a_run_does_not_fail_by_its_tracker(library, tmp_path) -> None:
     found.tell(STEP)
     found.tell(STEP)
     found.close()
-    assert notes == ["the tracker is left alone from here on (OSError: no space left)"]
+    assert notes == ["the tracker failed and is not used any more (OSError: no space left)"]
 
 
 def test_one_that_refuses_is_done_without(library, tmp_path) -> None:
@@ -101,7 +101,7 @@ def test_one_that_refuses_is_done_without(library, tmp_path) -> None:
     (library / "refuse").touch()
     assert tracker(library, tmp_path, notes) is None
     [note] = notes
-    assert note.endswith("cannot be used (RuntimeError: not logged in): the run goes on without it")
+    assert note.endswith("cannot be used (RuntimeError: not logged in): the run continues without it")
 
 
 def test_a_library_that_is_missing_is_named(monkeypatch) -> None:

@@ -22,8 +22,8 @@ from pathlib import Path
 from engine.config.students import TrainingConfig
 from engine.students.cluster import prepare_cluster
 from engine.students.hosts import Host
-from engine.students.orders import give_order
-from engine.students.progress import FILE, read_events
+from engine.students.progress_file import FILE, read_events
+from engine.students.run_commands import send_command
 from tests.engine.students.runs import events, make_run, numbers
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -146,7 +146,7 @@ def compare(folder: Path, one: Machine, two: Machine) -> int:
         whole = make_run(runs / f"whole{stage}", training=training, evaluation={"dev_evaluations": 0})
         begun = time.monotonic()
         code = begin(whole, stage, one, two).wait(PATIENCE_S)
-        give_order(whole, "end")
+        send_command(whole, "end")
         [loaded] = events(whole, "loaded")
         say(
             f"stage {stage}: whole run on {loaded['world_size']} machines: exit {code}, {len(numbers(whole))} steps told, "
@@ -158,14 +158,14 @@ def compare(folder: Path, one: Machine, two: Machine) -> int:
         say(f"stage {stage}: machine 2 is killed at step {step(run)}: {two.kill()} processes")
         worker.wait(PATIENCE_S)
         code = first.wait(PATIENCE_S)
-        give_order(run, "end")
+        send_command(run, "end")
         failed = events(run, "failed")
         say(
             f"stage {stage}: machine 1 ended with {code}: {failed[-1]['message'][:90] if failed else 'no word'}"
         )
         worker = two.start(*node, log=folder / "node.txt")  # the machine is back
         last = begin(run, stage, one, two).wait(PATIENCE_S)
-        give_order(run, "end")
+        send_command(run, "end")
         loaded = events(run, "loaded")[-1]
         same = numbers(run) == numbers(whole)
         say(

@@ -1,0 +1,108 @@
+"""Writes rows to files: JSON lines, Parquet, or chat messages (OpenAI's fine-tuning format, with ids, with `<think>`)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+PAGE = 5000
+
+Row = Mapping[str, Any]
+
+
+def write_jsonl(rows: Iterable[Row], output: TextIO) -> int:
+    """Writes one JSON object per line; returns the number of rows."""
+    count = 0
+    for count, row in enumerate(rows, start=1):  # noqa: B007 - the last number is the count
+        output.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return count
+
+
+def write_parquet(rows: Iterable[Row], path: Path) -> int:
+    """Writes a Parquet file in groups of rows; returns the number of rows."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    count = 0
+    writer = None
+    iterator = iter(rows)
+    schema = None
+    try:
+        while page := list(islice(iterator, PAGE)):
+            table = pa.Table.from_pylist([dict(row) for row in page], schema=schema)
+            if writer is None:
+                schema = _without_nulls(pa, table.schema)
+                writer = pq.ParquetWriter(path, schema)
+            writer.write_table(table.cast(schema))
+            count += len(page)
+    finally:
+        if writer is not None:
+            writer.close()
+    if writer is None:
+        pq.write_table(pa.table({}), path)
+    return count
+
+
+def _without_nulls(pa: Any, schema: Any) -> Any:
+    """A column that is empty in the first group of rows may have values later. It is text, except for the known ones."""
+    entry = pa.struct([("token", pa.string()), ("value", pa.float64())])
+    known = {
+        "sample_id": pa.int64(),
+        "correct": pa.bool_(),
+        "mean_logprob": pa.float64(),
+        "logprobs": pa.struct(
+            [
+                ("tokens", pa.list_(pa.string())),
+                ("values", pa.list_(pa.float64())),
+                ("top", pa.list_(pa.list_(entry))),
+            ]
+        ),
+    }
+
+    def typed(field: Any) -> Any:
+        if field.name == "logprobs":
+            return pa.field(field.name, known["logprobs"])
+        if field.type == pa.list_(pa.null()):
+            return pa.field(field.name, pa.list_(pa.string()))
+        if field.type == pa.null():
+            return pa.field(field.name, known.get(field.name, pa.string()))
+        return field
+
+    return pa.schema([typed(field) for field in schema])
+
+
+KEPT = ("sample_id", "student", "scope", "task", "question_id", "teacher", "model", "label")
+"""Fields of a row that `chat` and `think` keep next to the messages."""
+_MARK = re.compile(r"</?think>", re.IGNORECASE)
+
+
+def openai_chat(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
+    """Training rows in OpenAI's fine-tuning format: a question, and its rationale with the answer."""
+    for row in rows:
+        yield {"messages": _messages(row, _with_answer_line(row))}
+
+
+def chat(rows: Iterable[Row], *, think: bool) -> Iterator[dict[str, Any]]:
+    """The same with ids and label next to the messages. With `think`, the rationale is in `<think>` and the answer follows."""
+    for row in rows:
+        reply = _with_think(row) if think else _with_answer_line(row)
+        yield {"messages": _messages(row, reply), **{name: row[name] for name in KEPT if name in row}}
+
+
+def _messages(row: Row, reply: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": row["question"]}, {"role": "assistant", "content": reply}]
+
+
+def _with_answer_line(row: Row) -> str:
+    rationale = row.get("rationale")
+    return f"{rationale}\n\nAnswer: {row['answer']}" if rationale else f"Answer: {row['answer']}"
+
+
+def _with_think(row: Row) -> str:
+    """Marks inside a rationale are removed, since they would end it too early."""
+    rationale = _MARK.sub("", row.get("rationale") or "").strip()
+    return f"<think>\n{rationale}\n</think>\n\n{row['answer']}" if rationale else str(row["answer"])

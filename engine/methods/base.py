@@ -1,0 +1,131 @@
+"""What a student method is: the rows it trains on, the text it learns to write, and how its answer is read.
+
+Everything that differs between methods is a field or function of `Method`. The rest of the program asks the object and
+never compares its name. Imports nothing heavy: the configuration is built on it.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+LabelSource = Literal["gold", "majority"]
+"""Where the answer that a student learns comes from: the data, or the majority of a question's samples."""
+
+END = "END"
+"""Marks the end of a completion of a decoder. Nothing after it is part of an answer."""
+_AFTER_END = re.compile(rf"\s+{END}\b")
+
+
+class Sample(Protocol):
+    """A graded rationale that curation kept."""
+
+    @property
+    def sample_id(self) -> int:
+        """Its id in the database."""
+
+    @property
+    def rationale(self) -> str:
+        """The teacher's text."""
+
+    @property
+    def correct(self) -> bool:
+        """Whether its answer equals the gold answer."""
+
+    @property
+    def extracted(self) -> str | None:
+        """The answer that the grader read from it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingQuestion:
+    """A training question and the samples that curation kept, in order of replicate."""
+
+    question_id: int
+    question: str
+    gold: str
+    label: str | None = None
+    """The pseudo-label that replaces the gold answer, with `labels = "majority"`."""
+    samples: Sequence[Sample] = ()
+
+    @property
+    def answer(self) -> str:
+        """The answer to learn: the pseudo-label if there is one, otherwise the gold answer."""
+        return self.gold if self.label is None else self.label
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RowSettings:
+    """The settings of a student that its rows depend on."""
+
+    mix_answers: float = 0.0
+    seed: int = 0
+
+
+class TrainRow(BaseModel):
+    """One training example: a line of `manifest.jsonl`.
+
+    The five fields of version 1 have no default and are always written. A later field needs a default and is left out
+    of the line while it has it, so digests of existing manifests never change.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sample_id: int | None
+    """None for rows made from a question and its answer alone."""
+    question_id: int
+    question: str
+    rationale: str | None
+    """None where the student learns to write the answer alone."""
+    answer: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method(ABC):
+    """A student method."""
+
+    name: str
+    doc: str
+    """What it learns, in a few words; part of docs/configuration.md."""
+    title: str
+    """Its name in the card of an exported student."""
+    teaches: str
+    """What its rows contain, in cards."""
+    writes: str
+    """The shape of what its student writes, in cards."""
+    rank: int
+    """Its place in tables, figures and lists, from the simplest method on."""
+    reads_samples: bool
+    """Whether its rows are made from samples of plans. If so, the plans' fingerprints are part of a run's fingerprint."""
+    labels: tuple[LabelSource, ...]
+    """The values of `curation.labels` that it supports."""
+    axes: frozenset[str]
+    """The axes of an experiment that its students depend on."""
+    train_at: tuple[int | Literal["complete"], ...]
+    """When an experiment trains its students."""
+    markers: tuple[str, ...] = ()
+    """Texts that the student must be able to write exactly, because its answer is found by them."""
+    no_answer: str
+    """Why a completion counts as wrong when `parse` finds no answer."""
+
+    @abstractmethod
+    def rows(self, questions: Sequence[TrainingQuestion], settings: RowSettings) -> Iterator[TrainRow]:
+        """The training rows of some questions, in order."""
+
+    @abstractmethod
+    def target(self, row: TrainRow) -> str:
+        """The text that a student learns to write for a row, without the marks of its prompt format."""
+
+    @abstractmethod
+    def parse(self, text: str) -> str | None:
+        """The answer in a generated completion; None if there is none."""
+
+
+def before_end(text: str) -> str | None:
+    """The text before the end mark; None if it is empty."""
+    return _AFTER_END.split(text, maxsplit=1)[0].strip() or None

@@ -1,0 +1,199 @@
+"""Answers of an exported student from a server with the OpenAI completions API: vLLM, SGLang, llama.cpp, `transformers serve`.
+
+It is asked through the same client as the teachers. The server already runs (`server_url`) or is started for this
+evaluation (`server_command`). A started server has its own process group, an environment without the variables of ranks,
+and ends with the evaluation. `ServerFailed` says why it cannot be used; the caller then evaluates without it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import anyio
+
+from engine.config import TeacherConfig
+from engine.config.students import EvaluationConfig
+from engine.students.launch import free_port
+from engine.students.ranks import StopFlag, Stopped
+from engine.teachers.client import Answer, TeacherClient
+from engine.teachers.dialects import openai_completions
+from engine.teachers.messages import Message, Request
+
+START_S = 900.0
+"""How long a server may take to load the student."""
+TRIES = 5
+ANSWER_S = 600.0
+_OF_RANKS = (
+    *("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "LOCAL_SIZE", "CROSS_RANK", "CROSS_SIZE"),
+    *("MASTER_ADDR", "MASTER_PORT", "DS_ACCELERATOR", "PYTHONPATH", "GLOO_SOCKET_IFNAME", "COTERIE_START"),
+)
+
+
+class ServerFailed(Exception):
+    """A server cannot be used for an evaluation; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A prompt and the number of tokens its answer may have; with 0 it is not asked."""
+
+    prompt: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A running server."""
+
+    url: str
+    model: str
+    concurrency: int
+    stop: StopFlag
+
+    def write(self, asked: Sequence[Asked], *, temperature: float | None, seed: int) -> list[str]:
+        """Completions, in order.
+
+        Raises:
+            ServerFailed: a question has no answer after several tries.
+            Stopped: this rank was asked to stop.
+        """
+        try:
+            return anyio.run(self._write, asked, temperature, seed)
+        except* (ServerFailed, Stopped) as errors:
+            first: BaseException = errors
+            while isinstance(first, BaseExceptionGroup):
+                first = first.exceptions[0]
+            raise first from None
+
+    async def _write(self, asked: Sequence[Asked], temperature: float | None, seed: int) -> list[str]:
+        texts = [""] * len(asked)
+        todo = iter([index for index, each in enumerate(asked) if each.count > 0])
+        teacher = TeacherConfig(
+            dialect=openai_completions.DIALECT.name,
+            base_url=self.url,
+            model=self.model,
+            timeout_seconds=ANSWER_S,
+        )
+        async with TeacherClient(teacher) as client, anyio.create_task_group() as group:
+
+            async def work() -> None:
+                for index in todo:
+                    if self.stop.set:
+                        raise Stopped
+                    request = Request(
+                        messages=(Message("user", asked[index].prompt),),
+                        temperature=temperature or 0.0,
+                        max_tokens=asked[index].count,
+                        seed=None if temperature is None else (seed * 1_000_003 + index) % 2**31,
+                    )
+                    texts[index] = await _ask(client, request, index)
+
+            for _ in range(min(self.concurrency, len(asked))):
+                group.start_soon(work)
+        return texts
+
+
+async def _ask(client: TeacherClient, request: Request, number: int) -> str:
+    reason = ""
+    for attempt in range(TRIES):
+        if attempt:
+            await anyio.sleep(0.5 * 2**attempt)
+        found = await client.send(request, request_id=f"evaluation-{number}-{attempt}", key=None)
+        if isinstance(found, Answer):
+            [first, *_] = found.completions
+            return (first.reasoning or "") + first.text
+        reason = found.reason
+        if found.kind in ("permanent", "parked"):
+            break
+    raise ServerFailed(f"the evaluation server did not answer: {reason}")
+
+
+@contextmanager
+def serving(config: EvaluationConfig, student: Path, stop: StopFlag) -> Iterator[Served]:
+    """The configured server, for the duration of the context.
+
+    Raises:
+        ServerFailed: it is not reachable or does not start.
+        Stopped: this rank was asked to stop while it started.
+    """
+    if not config.server_command:
+        if anyio.run(_models, config.server_url) is None:
+            raise ServerFailed(f"no server answers at {config.server_url}/models")
+        yield Served(config.server_url, str(student), config.server_concurrency, stop)
+        return
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/v1"
+    argv = [
+        word.replace("{student}", str(student)).replace("{port}", str(port)) for word in config.server_command
+    ]
+    try:
+        process = subprocess.Popen(
+            argv, env=server_environment(os.environ), stdin=subprocess.DEVNULL, process_group=0
+        )
+    except OSError as error:
+        raise ServerFailed(f"the evaluation server cannot be started: {error}") from None
+    try:
+        models = _wait(process, url, stop)
+        model = models[0] if len(models) == 1 else str(student)
+        yield Served(url, model, config.server_concurrency, stop)
+    finally:
+        _end(process)
+
+
+def server_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a server: that of this process without the variables of ranks.
+
+    Programs next to this Python are found by their name.
+    """
+    env = {name: value for name, value in environ.items() if name not in _OF_RANKS}
+    return env | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', os.defpath)}"}
+
+
+def _wait(process: subprocess.Popen[bytes], url: str, stop: StopFlag) -> list[str]:
+    """Waits until the server answers; returns the names of its models."""
+    begun = time.monotonic()
+    while time.monotonic() - begun < START_S:
+        if stop.set:
+            raise Stopped
+        if process.poll() is not None:
+            raise ServerFailed(
+                f"the evaluation server exited with code {process.returncode}; its output is in log.txt"
+            )
+        if models := anyio.run(_models, url):
+            return models
+        time.sleep(0.3)
+    raise ServerFailed(f"the evaluation server did not answer within {START_S:.0f} s")
+
+
+async def _models(url: str) -> list[str] | None:
+    """The names of the models of a server; None if it does not answer."""
+    try:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10), trust_env=False) as session:
+            async with session.get(f"{url.rstrip('/')}/models") as response:
+                found = await response.json(content_type=None) if response.status == 200 else None
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+        return None
+    data = found.get("data") if isinstance(found, dict) else None
+    return [str(each["id"]) for each in data if "id" in each] if isinstance(data, list) else None
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for number, seconds in ((signal.SIGTERM, 20.0), (signal.SIGKILL, 20.0)):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(seconds)
+        except ProcessLookupError:
+            process.wait()
+            return
+        except subprocess.TimeoutExpired:
+            continue
+        return

@@ -1,0 +1,156 @@
+"""The exported student: safetensors, tokenizer and model card in a directory that anyone can load.
+
+It is written under another name, evaluated from there, and renamed once the card has its results. So a directory
+`student/` is always complete.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.confidence_interval import accuracy_text, percent
+from engine.methods import METHODS
+from engine.students.checkpoints import sync
+from engine.students.spec import Spec
+
+if TYPE_CHECKING:  # it brings torch
+    from engine.students.architecture import Architecture
+
+DIRECTORY = "student"
+PARTIAL = "student.partial"
+
+
+def save_student(run_dir: Path, model: Any, tokenizer: Any) -> Path:
+    """Writes weights, configuration and tokenizer to the unfinished copy and returns its path."""
+    partial = run_dir / PARTIAL
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    model.save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    return partial
+
+
+def load_student(run_dir: Path, device: Any) -> Any:
+    """The model of the unfinished copy, loaded as its users will load it."""
+    from transformers import AutoConfig
+
+    from engine.students.architecture import auto_class
+
+    partial = run_dir / PARTIAL
+    config = AutoConfig.from_pretrained(partial, trust_remote_code=False, local_files_only=True)
+    model = auto_class(config).from_pretrained(
+        partial, dtype="auto", trust_remote_code=False, use_safetensors=True, local_files_only=True
+    )
+    return model.to(device).eval()
+
+
+def finish_student(run_dir: Path, card: str) -> Path:
+    """Adds the card and renames the copy."""
+    partial, final = run_dir / PARTIAL, run_dir / DIRECTORY
+    (partial / "README.md").write_text(card, encoding="utf-8")
+    for path in partial.rglob("*"):
+        if path.is_file():
+            sync(path)
+    shutil.rmtree(final, ignore_errors=True)
+    os.rename(partial, final)
+    sync(run_dir)
+    return final
+
+
+def model_card(
+    spec: Spec,
+    architecture: Architecture,
+    *,
+    rows: int,
+    questions: int,
+    parameters: int,
+    step: int,
+    steps: int,
+    selected_by: str,
+    results: Sequence[dict[str, Any]],
+) -> str:
+    """The README of an exported student, in Markdown."""
+    method = METHODS[spec.method]
+    writes = architecture.prompt_format.completion(method.writes)
+    how = "best dev accuracy" if selected_by == "dev" else "last step"
+    base = (
+        "the previous student"
+        if spec.started_from
+        else Path(spec.base).name
+        if Path(spec.base).is_absolute()
+        else spec.base
+    )
+    training = spec.training
+    batch = f"{training.batch_tokens} tokens per batch x {training.devices} ranks x {training.accumulation}"
+    adapters = f"LoRA of rank {training.lora_rank} (merged), " if training.lora_rank else ""
+    settings = f"{adapters}learning rate {training.learning_rate:g}, {batch}, ZeRO {training.zero_stage}, seed {training.seed}"
+    lines = [
+        "---",
+        "library_name: transformers",
+        f"pipeline_tag: {architecture.tag}",
+        "tags: [fine-tune-cot, distillation]",
+        "---",
+        "",
+        f"# {spec.student} on {spec.scope}",
+        "",
+        f"A student of {parameters:,} parameters, trained by Coterie with {method.title}.",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| base | {base} |",
+        *([f"| started from | the student of run {spec.started_from} |"] if spec.started_from else []),
+        f"| method | {spec.method} |",
+        f"| task | {spec.scope} |",
+        f"| training data | {rows:,} rows ({method.teaches}) from {questions:,} questions, trigger {spec.trigger} |",
+        *(
+            [f"| teachers | {', '.join(f'{name}: {count}' for name, count in spec.teachers.items())} |"]
+            if spec.teachers
+            else []
+        ),
+        f"| manifest digest | `{spec.manifest_digest}` |",
+        f"| weights | step {step} of {steps} ({how}) |",
+        f"| training | {settings} |",
+        "",
+        "## Results",
+        "",
+        "Greedy decoding, one seed. Accuracy in percent with its 95 % Wilson interval.",
+        "",
+        "| split | task | n | correct | accuracy % (95 % interval) | seed |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['split']} | {row['task']} | {row['n']} | {row['correct']} | "
+        f"{accuracy_text(row['accuracy'], row['low'], row['high'])} | {training.seed} |"
+        for row in results
+    ]
+    lines += [
+        f"\nThe majority of {row['majority_of']} sampled answers per question (temperature {spec.evaluation.temperature:g}) "
+        f"is correct on {percent(row['majority'])} % of {row['split']} of {row['task']}."
+        for row in results
+        if row.get("majority_of")
+    ]
+    if not results:
+        lines.append("| none | | 0 | | | |")
+    lines += [
+        "",
+        "## Use",
+        "",
+        f"The prompt is `{architecture.prompt_format.prompt('{question}')}`. The student writes `{writes}`.",
+        "",
+        "```python",
+        f"from transformers import {architecture.auto}, AutoTokenizer",
+        "",
+        f'model = {architecture.auto}.from_pretrained(".")',
+        'tokenizer = AutoTokenizer.from_pretrained(".")',
+        f'text = "{architecture.prompt_format.prompt("A question?")}"',
+        'prompt = tokenizer(text, return_tensors="pt", return_token_type_ids=False)',
+        "output = model.generate(**prompt, max_new_tokens=" + f"{spec.evaluation.max_new_tokens})",
+        "print(tokenizer.decode(output[0], skip_special_tokens=True))",
+        "```",
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,101 @@
+"""The end of a training: exports the chosen weights, tests the exported copy, and writes the results and the card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.students.checkpoints import RunState, replace
+from engine.students.exported_student import DIRECTORY, finish_student, model_card, save_student
+from engine.students.lora import merge
+
+if TYPE_CHECKING:  # these bring torch, which is imported once the run has reported that it starts
+    from engine.students.evaluate import Prediction
+    from engine.students.session import Session
+
+DEV = "dev.jsonl"
+"""In a checkpoint: the answers of its weights to the dev questions."""
+
+
+def finish(session: Session, state: RunState) -> None:
+    """Exports the chosen weights, tests the exported copy, and writes the results and the card."""
+    from engine.students.answering import answering
+    from engine.students.evaluate import results
+    from engine.students.session import load
+
+    run, spec = session.run, session.run.spec
+    best = state.best if spec.evaluation.best else None
+    selected_by = "dev" if best else "last"
+    step = best.step if best else state.step
+    run.tell("phase", phase="exporting")
+    gathered = session.gathered
+    if gathered.twin:
+        if run.ranks.first:
+            gathered.read(run.checkpoints, step)
+    elif step != state.step:
+        load(session, str(step), weights_only=True)
+    if run.ranks.first:
+        merge(gathered.adapted)
+        save_student(run.directory, gathered.model, session.tokenizer)
+    run.ranks.barrier()
+
+    run.tell("phase", phase="evaluating")
+    session.release()
+    kept = run.checkpoints / str(step) / DEV
+    with answering(run, session.architecture, session.tokenizer, session.device) as (write, alone):
+        seen = read_predictions(kept) if kept.is_file() else session.ask(write, session.dev, alone=alone)
+        tested = session.ask(write, session.test, alone=alone)
+    table = results([*seen, *tested])
+    tell_results(session, results(tested) if kept.is_file() else table, step)
+    if run.ranks.first:
+        replace(run.directory / "predictions.jsonl", lines([*tested, *seen]))
+        outcome = {
+            "run_id": spec.run_id,
+            "student": spec.student,
+            "scope": spec.scope,
+            "method": spec.method,
+            "manifest_digest": spec.manifest_digest,
+            "seed": spec.training.seed,
+            "step": step,
+            "steps": session.steps,
+            "epoch": session.epoch(step),
+            "reason": state.finished,
+            "selected_by": selected_by,
+            "results": table,
+        }
+        replace(run.directory / "evaluation.json", json.dumps(outcome, indent=1).encode())
+        card = model_card(
+            spec,
+            session.architecture,
+            rows=len(session.rows),
+            questions=len({row.question_id for row in session.train_rows}),
+            parameters=session.parameters,
+            step=step,
+            steps=session.steps,
+            selected_by=selected_by,
+            results=table,
+        )
+        finish_student(run.directory, card)
+    run.tell("exported", step=step, directory=DIRECTORY)
+    run.tell("done", step=step, steps=session.steps, reason=state.finished)
+
+
+def tell_results(session: Session, table: Sequence[dict[str, Any]], step: int) -> None:
+    """Reports one `eval` event per task and split."""
+    run = session.run
+    for row in table:
+        run.tell("eval", **row, step=step, epoch=session.epoch(step), seed=run.spec.training.seed)
+
+
+def lines(predictions: Sequence[Prediction]) -> bytes:
+    """Predictions as JSON lines."""
+    return "".join(f"{prediction.model_dump_json()}\n" for prediction in predictions).encode()
+
+
+def read_predictions(path: Path) -> list[Prediction]:
+    """Predictions from JSON lines."""
+    from engine.students.evaluate import Prediction
+
+    return [Prediction.model_validate_json(line) for line in path.read_bytes().splitlines()]

@@ -1,0 +1,103 @@
+"""How a run resumes from its checkpoint, and the note that explains any difference from an exact resume.
+
+exact       the same stage and number of ranks: the numbers are those of a run that was never interrupted
+universal   another number of ranks at the same stage (1 to 3): DeepSpeed's universal checkpoints distribute the optimizer
+            states again; the numbers agree to rounding
+weights     anything else (another stage, adapters): weights and step are kept, the moments of the optimizer start at zero
+finished    no steps follow
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Literal
+
+from engine.students.checkpoints import RunState, complete_steps, read_state
+from engine.students.ranks import Ranks
+from engine.students.run import Run
+
+How = Literal["new", "exact", "universal", "weights", "finished"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """What a run resumes from, and how."""
+
+    how: How
+    state: RunState | None = None
+    tag: str = ""
+    """The directory of the checkpoint, for the engine to load."""
+    note: str = ""
+    """A note for people."""
+
+
+def choose(run: Run) -> Resume:
+    """How the run resumes. All ranks call it together. A checkpoint of another number of ranks is converted here."""
+    training, world = run.spec.training, run.ranks.world
+    steps = complete_steps(run.checkpoints)
+    state = read_state(run.checkpoints, steps[-1]) if steps else None
+    if state is None:
+        return Resume("new")
+    tag = str(state.step)
+    if state.finished is not None:
+        return Resume("finished", state, tag)
+    stage = training.zero_stage if state.stage is None else state.stage
+    if stage == training.zero_stage and state.world == world:
+        return Resume("exact", state, tag)
+    where = f"the checkpoint of step {state.step} was made by {_ranks(state.world)} at ZeRO stage {stage}"
+    if stage != training.zero_stage:
+        reason = f"at stage {training.zero_stage} its optimizer states do not fit"
+    elif stage == 0:
+        return Resume(
+            "exact", state, tag, f"{where}; {_ranks(world)} can load it, since each rank has all of it"
+        )
+    else:
+        reason = convert(run.checkpoints, state.step, run.ranks)
+        if not reason:
+            note = f"{where}; its weights and optimizer states were redistributed to {_ranks(world)}"
+            return Resume("universal", state, universal_name(state.step), note)
+    note = f"{where}; its weights and step were kept, but {reason}: the optimizer's moments start at zero"
+    return Resume("weights", state, tag, note)
+
+
+def _ranks(number: int) -> str:
+    return "1 rank" if number == 1 else f"{number} ranks"
+
+
+def universal_name(step: int) -> str:
+    """The directory of a converted checkpoint, which is removed once it is loaded."""
+    return f"{step}.universal"
+
+
+def convert(checkpoints: Path, step: int, ranks: Ranks) -> str:
+    """Converts the checkpoint of step `step` to a universal one; returns why that failed, or nothing."""
+    reason = ""
+    if ranks.first:
+        try:
+            _convert(checkpoints / str(step), checkpoints / universal_name(step))
+        except Exception as error:  # any failure of DeepSpeed: the weights alone are used
+            reason = f"they cannot be converted ({type(error).__name__}: {error})".replace("\n", " ")
+    return str(ranks.gather(reason)[0])
+
+
+def _convert(source: Path, target: Path) -> None:
+    from deepspeed.checkpoint.ds_to_universal import main
+
+    shutil.rmtree(target, ignore_errors=True)
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        main(
+            SimpleNamespace(
+                input_folder=str(source),
+                output_folder=str(target),
+                num_extract_workers=1,
+                num_merge_workers=1,
+                keep_temp_folder=False,
+                strict=True,
+                inject_missing_state=True,
+            )
+        )

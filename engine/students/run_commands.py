@@ -1,0 +1,97 @@
+"""Commands to the ranks of a run on several machines: `launch.json` in the run's directory. Imports nothing heavy.
+
+The daemon writes the file each time it starts a run on several machines, with a new `start`. Every rank reads it once a
+second. So ranks are stopped without a signal, which launchers do not pass on reliably, and a rank left over from an
+earlier start ends by itself when there is a newer one.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+FILE = "launch.json"
+HOSTFILE = "hostfile"
+START = "COTERIE_START"
+"""In the environment of a rank: the start it belongs to. Unset for ranks that no launcher started."""
+LOOK_S = 1.0
+
+RankCommand = Literal["", "stop", "end"]
+"""None; make a checkpoint and stop; end at once (also written when the run is over)."""
+
+
+class Launch(BaseModel):
+    """One start of a run on several machines."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    start: str
+    launcher: str
+    hosts: tuple[tuple[str, int], ...]
+    """The machines and their numbers of ranks, in order."""
+    address: str
+    port: int
+    env: Mapping[str, str]
+    """The environment of every rank, whatever the launcher passes on."""
+    command: RankCommand = Field(default="", alias="order")
+
+    @property
+    def world(self) -> int:
+        """The number of ranks on all machines."""
+        return sum(slots for _, slots in self.hosts)
+
+
+def read_launch(directory: Path) -> Launch | None:
+    """The newest start on several machines; None if there is none or it cannot be read."""
+    try:
+        return Launch.model_validate_json((directory / FILE).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def write_launch(directory: Path, launch: Launch) -> None:
+    """Writes the file atomically."""
+    scratch = directory / f"{FILE}.new"
+    scratch.write_text(launch.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8")
+    scratch.rename(directory / FILE)
+
+
+def send_command(directory: Path, command: RankCommand) -> None:
+    """Sends a command to the ranks of the newest start, if there is one."""
+    launch = read_launch(directory)
+    if launch is not None and launch.command != "end":
+        write_launch(directory, launch.model_copy(update={"command": command}))
+
+
+def follow_commands(
+    directory: Path, stop: Callable[[], None], end: Callable[[int], object] = os._exit
+) -> None:
+    """Follows commands in a thread until the process ends. Does nothing in a rank that no launcher started.
+
+    Args:
+        directory: the directory of the run.
+        stop: asks this rank to stop at its next step.
+        end: ends this process at once, with an exit code.
+    """
+    start = os.environ.get(START)
+    if start is None:
+        return
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(LOOK_S):
+            launch = read_launch(directory)
+            if launch is None:
+                continue  # a shared file system may be unavailable for a moment
+            if launch.start != start or launch.command == "end":
+                end(1)
+                return
+            if launch.command == "stop":
+                stop()
+
+    threading.Thread(target=look, name="run commands", daemon=True).start()

@@ -1,0 +1,128 @@
+"""Rows as token ids. Uses a tokenizer only by calling it; needs numpy, not torch.
+
+A row is prompt and completion in one sequence, which `architecture` splits where needed. The loss counts the completion
+alone. Rows longer than the limit are dropped and counted, never truncated: a truncated rationale would teach the student
+to stop without an answer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ValidationError
+
+from engine.errors import JobFailed
+from engine.methods import Method, TrainRow
+from engine.students.prompt_format import CONTINUED, PromptFormat
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """`ids` of prompt and completion (int64). The first `prompt` of them are not supervised."""
+
+    ids: np.ndarray
+    prompt: int
+
+    @property
+    def supervised(self) -> int:
+        """The number of tokens that the loss counts."""
+        return len(self.ids) - self.prompt
+
+
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """One forward pass.
+
+    inputs   the arguments of the model by name: token ids and masks, each [rows, length]
+    keep     [supervised]: flat positions, of those the head sees, that predict a supervised token
+    targets  [supervised]: those tokens
+    """
+
+    inputs: dict[str, np.ndarray]
+    keep: np.ndarray
+    targets: np.ndarray
+
+
+def read_rows(path: Path, model: type[Model]) -> list[Model]:
+    """The rows of a JSON-lines file.
+
+    Raises:
+        JobFailed: the file is missing, or a line is not such a row.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        raise JobFailed(
+            f"{path} is missing: a run directory contains spec.json, manifest.jsonl and questions.jsonl"
+        ) from None
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(model.model_validate_json(line))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the line"
+            raise JobFailed(f"{path.name}:{number}: {where}: {first['msg']}") from None
+    return rows
+
+
+def prompt_ids(
+    tokenizer: Any, questions: Sequence[str], prompt_format: PromptFormat = CONTINUED
+) -> list[list[int]]:
+    """Ids of prompts with the special tokens of the tokenizer, without an end token where a prompt is continued."""
+    if not questions:
+        return []
+    found: list[list[int]] = tokenizer([prompt_format.prompt(question) for question in questions])[
+        "input_ids"
+    ]
+    for ids in found if prompt_format == CONTINUED else ():
+        while ids and ids[-1] == tokenizer.eos_token_id:
+            ids.pop()
+    return found
+
+
+def completion_ids(
+    tokenizer: Any, rows: Sequence[TrainRow], method: Method, prompt_format: PromptFormat = CONTINUED
+) -> list[list[int]]:
+    """Ids of the completions of rows, closed by the tokenizer's end token if it has one."""
+    texts = [prompt_format.completion(method.target(row)) for row in rows]
+    found: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    end = tokenizer.eos_token_id
+    return found if end is None else [[*ids, end] for ids in found]
+
+
+def tokenize(
+    tokenizer: Any,
+    rows: Sequence[TrainRow],
+    *,
+    max_length: int,
+    method: Method,
+    prompt_format: PromptFormat = CONTINUED,
+) -> tuple[list[TokenRow], int]:
+    """The rows that fit into `max_length` tokens, in order, and the number of those that do not.
+
+    Raises:
+        JobFailed: none of them fits.
+    """
+    questions = list(dict.fromkeys(row.question for row in rows))  # a question has several rationales
+    prompts = dict(zip(questions, prompt_ids(tokenizer, questions, prompt_format), strict=True))
+    fitting, shortest = [], math.inf
+    for row, completion in zip(rows, completion_ids(tokenizer, rows, method, prompt_format), strict=True):
+        start = prompts[row.question]
+        length = len(start) + len(completion)
+        shortest = min(shortest, length)
+        if length <= max_length:
+            fitting.append(TokenRow(np.asarray(start + completion, dtype=np.int64), len(start)))
+    if not fitting:
+        raise JobFailed(
+            f"all {len(rows)} training rows are longer than training.max_length = {max_length} tokens "
+            f"(the shortest has {shortest}): raise max_length"
+        )
+    return fitting, len(rows) - len(fitting)

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from engine.config.experiment import AXES
+from engine.config.students import StudentConfig
+from engine.methods import METHODS, RowSettings, TrainingQuestion, TrainRow
+from engine.students.prompt_format import CONTINUED, TRANSLATED
+
+ROOT = Path(__file__).parents[3]
+ROOMS = ("state", "engine", "daemon", "tui")
+
+
+@dataclass(frozen=True)
+class Rationale:
+    sample_id: int
+    rationale: str
+    correct: bool = True
+    extracted: str | None = None
+
+
+def question(key: int, *samples: Rationale, label: str | None = None) -> TrainingQuestion:
+    return TrainingQuestion(question_id=key, question=f"q{key}? ", gold="yes", label=label, samples=samples)
+
+
+def rows(method: str, *questions: TrainingQuestion, **settings: float) -> list[tuple[object, ...]]:
+    made = METHODS[method].rows(questions, RowSettings(**settings))  # type: ignore[arg-type]
+    return [(row.sample_id, row.question_id, row.question, row.rationale, row.answer) for row in made]
+
+
+def row(rationale: str | None, answer: str) -> TrainRow:
+    return TrainRow(sample_id=1, question_id=1, question="q?", rationale=rationale, answer=answer)
+
+
+def test_the_methods_in_order() -> None:
+    assert list(METHODS) == ["fine-tune", "fine-tune-cot"]
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=list(METHODS))
+def test_what_a_method_says_of_itself_holds_together(method) -> None:
+    assert method.axes <= set(AXES)
+    assert "gold" in method.labels
+    assert all(marker in method.writes for marker in method.markers)
+    assert method.doc in (StudentConfig.model_fields["method"].description or "")
+    assert StudentConfig(name="s", method=method.name, train_at=list(method.train_at)).method == method.name
+    assert method.reads_samples or ("complete" not in method.train_at and "rationales" not in method.axes)
+
+
+def test_fine_tune_reads_questions_and_answers_alone() -> None:
+    assert rows("fine-tune", question(1, Rationale(7, "so")), question(2, label="no")) == [
+        (None, 1, "q1? ", None, "yes"),
+        (None, 2, "q2? ", None, "no"),
+    ]
+
+
+def test_a_rationale_keeps_the_answer_it_led_to_unless_there_is_a_pseudo_label() -> None:
+    samples = Rationale(1, " a "), Rationale(2, "b", False, "no"), Rationale(3, "c", False)
+    assert rows("fine-tune-cot", question(5, *samples), question(6)) == [
+        (1, 5, "q5? ", "a", "yes"),
+        (2, 5, "q5? ", "b", "no"),
+        (3, 5, "q5? ", "c", ""),
+    ]
+    assert [each[4] for each in rows("fine-tune-cot", question(5, *samples, label="maybe"))] == ["maybe"] * 3
+
+
+def test_answers_alone_follow_the_last_rationale_of_their_question() -> None:
+    asked = [question(key, Rationale(10 * key, "a"), Rationale(10 * key + 1, "b")) for key in range(1, 5)]
+    made = rows("fine-tune-cot", *asked, question(9), mix_answers=0.2, seed=1)
+    alone = [place for place, each in enumerate(made) if each[3] is None]
+    assert len(alone) == 2 and len(made) == 10, "2 of 10 rows"
+    for place in alone:
+        before, own = made[place - 1], made[place]
+        assert own[0] is None and own[1] == before[1] and before[0] == 10 * own[1] + 1
+        assert own[2] == f"q{own[1]}? (Answer only.)" and own[4] == "yes"
+    assert rows("fine-tune-cot", *asked, mix_answers=0.2, seed=2) != made[:-1]
+
+
+@pytest.mark.parametrize("answer", ["4", "(B)", "yes", "12/25/2019", "the ENDING of it", "1 --> 2"])
+@pytest.mark.parametrize("rationale", [None, "Two and two.", "So a --> b, the END.", "one\nEND\ntwo"])
+def test_what_is_written_is_read_back(rationale, answer) -> None:
+    target = METHODS["fine-tune-cot"].target(row(rationale, answer))
+    method = METHODS["fine-tune-cot" if rationale is not None else "fine-tune"]
+    assert method.target(row(rationale, answer)) == target
+    text = CONTINUED.completion(target)
+    assert method.parse(TRANSLATED.completion(target)) == answer
+    assert method.parse(text) == answer
+    assert method.parse(text + " 5 --> 6 END") == answer
+
+
+def test_targets_are_the_papers() -> None:
+    assert METHODS["fine-tune-cot"].target(row("Two and two.", "4")) == "Two and two. --> 4"
+    assert METHODS["fine-tune-cot"].target(row(" Two and two. ", "4 ")) == "Two and two. --> 4"
+    assert (
+        METHODS["fine-tune-cot"].target(row(None, "4")) == METHODS["fine-tune"].target(row(None, " 4")) == "4"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "method", "answer"),
+    [
+        (" It is 4 --> 4", "fine-tune-cot", "4"),
+        (" It is 4, so the answer is 4 END", "fine-tune-cot", None),
+        (" It is 4 -->", "fine-tune-cot", None),
+        (" --> END", "fine-tune-cot", None),
+        ("", "fine-tune-cot", None),
+        (" 4", "fine-tune", "4"),
+        (" END 4", "fine-tune", None),
+        (" 4 ENDING", "fine-tune", "4 ENDING"),
+    ],
+)
+def test_a_text_without_an_answer_has_none(text, method, answer) -> None:
+    assert METHODS[method].parse(text) == answer
+
+
+def compared(tree: ast.AST) -> Iterator[ast.Constant]:
+    """Constants that something is compared with, alone or in a tuple, list or set, and the keys of dictionaries."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare):
+            for side in (node.left, *node.comparators):
+                yield from (each for each in ast.walk(side) if isinstance(each, ast.Constant))
+        elif isinstance(node, ast.MatchValue):
+            yield from (each for each in ast.walk(node) if isinstance(each, ast.Constant))
+        elif isinstance(node, ast.Dict):
+            yield from (key for key in node.keys if isinstance(key, ast.Constant))
+
+
+def test_no_other_file_compares_the_name_of_a_method() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{each.lineno}: {each.value}"
+        for room in ROOMS
+        for path in sorted((ROOT / room).rglob("*.py"))
+        if path.parent != ROOT / "engine" / "methods"
+        for each in compared(ast.parse(path.read_text(encoding="utf-8")))
+        if each.value in METHODS
+    ]
+    assert not found, found
+    assert list(compared(ast.parse("x == 'fine-tune' or x in ('a', 'fine-tune-cot')")))

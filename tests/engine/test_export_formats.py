@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from engine import export_formats
+from engine.export_formats import chat, openai_chat, write_jsonl, write_parquet
+
+HOSTILE = 'two\nlines, "quoted" \u2028 \x1b[2J \x00 ü 😀'
+
+
+def row(number: int, **more: Any) -> dict[str, Any]:
+    return {
+        **{"sample_id": number, "question": f"q{number}?", "rationale": HOSTILE, "answer": "yes"},
+        **{"correct": True, "flags": [], "cost_usd": 0.0, **more},
+    }
+
+
+def test_json_lines_come_back_as_they_were() -> None:
+    output = io.StringIO()
+    rows = [row(1), row(2, flags=["truncated"], correct=None)]
+    assert write_jsonl(rows, output) == 2
+    assert [json.loads(line) for line in output.getvalue().split("\n")[:-1]] == rows
+    assert "ü 😀" in output.getvalue()
+    assert write_jsonl([], output) == 0
+
+
+@pytest.mark.parametrize("page", [1, 2, 5000])
+def test_parquet_comes_back_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: int) -> None:
+    monkeypatch.setattr(export_formats, "PAGE", page)
+    rows = [
+        row(1, extracted=None, correct=None),
+        row(2, extracted="yes", flags=["truncated"], cost_usd=0.25),
+        row(3, extracted=None, correct=False),
+    ]
+    assert write_parquet(iter(rows), tmp_path / "rows.parquet") == 3
+    assert pq.read_table(tmp_path / "rows.parquet").to_pylist() == rows
+
+
+@pytest.mark.parametrize("page", [1, 5000])
+def test_a_training_set_of_several_students_fits_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    monkeypatch.setattr(export_formats, "PAGE", page)
+    plain = {"student": "plain", "sample_id": None, "question_id": 1, "rationale": None, "answer": "yes"}
+    rows = [plain, {**plain, "student": "cot", "sample_id": 5, "rationale": "because"}]
+    assert write_parquet(rows, tmp_path / "rows.parquet") == 2
+    assert pq.read_table(tmp_path / "rows.parquet").to_pylist() == rows
+
+
+def test_no_row_is_an_empty_file_that_can_be_read(tmp_path: Path) -> None:
+    assert write_parquet([], tmp_path / "rows.parquet") == 0
+    assert pq.read_table(tmp_path / "rows.parquet").num_rows == 0
+
+
+def test_the_form_for_fine_tuning_elsewhere() -> None:
+    found = list(openai_chat([row(1, rationale="because"), row(2, rationale=None)]))
+    assert found == [
+        {
+            "messages": [
+                {"role": "user", "content": "q1?"},
+                {"role": "assistant", "content": "because\n\nAnswer: yes"},
+            ]
+        },
+        {"messages": [{"role": "user", "content": "q2?"}, {"role": "assistant", "content": "Answer: yes"}]},
+    ]
+
+
+def test_chat_messages_keep_what_the_row_is() -> None:
+    given = row(7, student="s", label="gold", rationale="one\n</THINK> two ")
+    (plain,) = chat([given], think=False)
+    assert plain["messages"][0] == {"role": "user", "content": "q7?"}
+    assert plain["messages"][1]["content"].endswith("\n\nAnswer: yes")
+    assert {name: plain[name] for name in plain if name != "messages"} == {
+        **{"sample_id": 7, "student": "s", "label": "gold"},
+    }
+    (thought,) = chat([given], think=True)
+    assert thought["messages"][1]["content"] == "<think>\none\n two\n</think>\n\nyes"
+    (alone,) = chat([{**given, "rationale": None}], think=True)
+    assert alone["messages"][1]["content"] == "yes"
+
+
+def test_messages_come_back_from_parquet(tmp_path: Path) -> None:
+    rows = list(chat([row(1), row(2)], think=True))
+    assert write_parquet(rows, tmp_path / "a.parquet") == 2
+    assert pq.read_table(tmp_path / "a.parquet").to_pylist() == rows
