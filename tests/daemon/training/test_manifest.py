@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from engine.students.run import read_spec
 from engine.students.spec import EvalRow, Spec, digest_of, write_rows
 from state.enums import SampleState
 from state.outcomes import SampleEnd, Verdict
-from state.runs import RunRow, TaskInfo, create_run, unfinished
+from state.runs import RunRow, RunSettings, TaskInfo, create_run, unfinished
 from tests.daemon.parts import config_of
 from tests.state.world import World, make, question_row, question_rows, stored
 
@@ -347,15 +348,21 @@ def test_a_run_that_an_older_program_queued_has_the_same_manifest(world: World, 
     plan, made = world.plan(rationales=2), config(world)
     sample(world, plan, "because", "since", "as")
     row = run(world, made, order(world, plan, method=method))
-    settings = json.loads(str(row["spec"]))
+    (text,) = world.row("SELECT spec FROM run")
+    settings = json.loads(text)
     settings["student"] = {  # of the fields of version 0.1 those that matter, and none that came later
         **{"name": "s", "base": "builtin:nano", "method": method, "tasks": ["*"], "plans": ["*"]},
         **{"rationales": 8, "scope": "per-task", "curation": {"keep": "correct"}, "training": {"seed": 0}},
     }
-    directory = materialise(world.connection, made, {**row, "spec": json.dumps(settings)})
+    directory = materialise(
+        world.connection, made, replace(row, settings=RunSettings.decode(json.dumps(settings)))
+    )
     assert read_spec(directory).splits == 1
     (directory / "spec.json").write_text(json.dumps({**OLD_SPEC, "method": method}))
-    assert materialise(world.connection, made, {**row, "spec": json.dumps(settings)}) == directory
+    assert (
+        materialise(world.connection, made, replace(row, settings=RunSettings.decode(json.dumps(settings))))
+        == directory
+    )
     settings["pieces"] = 2  # it did not fit into memory
-    materialise(world.connection, made, {**row, "spec": json.dumps(settings)})
+    materialise(world.connection, made, replace(row, settings=RunSettings.decode(json.dumps(settings))))
     assert read_spec(directory).splits == 2
