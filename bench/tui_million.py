@@ -81,9 +81,9 @@ async def quiet(app: Any, pilot: Any) -> None:
     await pilot.pause()
 
 
-def searched(view: Any) -> bool:
+def searched(screen: Any) -> bool:
     """Whether the filter has scanned every sample."""
-    return view.search.low is not None and view.search.low <= view.samples.low
+    return screen.search.low is not None and screen.search.low <= screen.samples.low
 
 
 def taken(times: list[float]) -> str:
@@ -119,16 +119,15 @@ async def jumps(app: Any, pilot: Any, frames: Frames, rows: Any, there: Callable
 async def monitored(path: Path) -> list[Row]:
     """All measurements of the monitor."""
     began = time.perf_counter()
-    from tui.app import make_app
-    from tui.garbage import settle
+    from tui.app import make_app, tune_garbage_collector
 
     imported = time.perf_counter()
     app: Any = make_app(path, alive=lambda pid: True)
     frames = Frames(app)
     async with app.run_test(size=(140, 40)) as pilot:
-        await until(lambda: app.status is not None and not app.busy)
+        await until(lambda: app.context.status is not None and not app.busy)
         painted = await frames.after(time.perf_counter() - 0.002)
-        settle()  # as on a terminal
+        tune_garbage_collector()  # as on a terminal
         found = [
             Row("imports", f"{1000 * (imported - began):.0f} ms"),
             Row("first paint with data", f"{1000 * (painted - imported):.0f} ms", wanted="< 500 ms"),
@@ -155,22 +154,24 @@ async def monitored(path: Path) -> list[Row]:
 async def _samples(app: Any, pilot: Any, frames: Frames) -> list[Row]:
     began = time.perf_counter()
     app.action_go("samples")
-    await until(lambda: app.view.number == "4" and app.view.chosen is not None and not app.busy)
+    await until(
+        lambda: app.active_screen.number == "4" and app.active_screen.chosen is not None and not app.busy
+    )
     opened = await frames.after(time.perf_counter() - 0.002) - began
-    view = app.view
-    rows = view.samples
+    screen = app.active_screen
+    rows = screen.samples
 
     def there() -> bool:
-        return view.chosen.row.id == rows.selected and rows.cells(rows.cursor) is not None
+        return screen.chosen.row.id == rows.selected and rows.cells(rows.cursor) is not None
 
     found = [Row("samples, first time", f"{1000 * opened:.0f} ms")]
     found.append(Row("a jump among them", await jumps(app, pilot, frames, rows, there), wanted="< 30 ms"))
     for words in SEARCHES:
         began = time.perf_counter()
-        view.set_filter(words)
-        await until(lambda: searched(view) or (rows.total() > 0 and rows.cells(0) is not None))
+        screen.set_filter(words)
+        await until(lambda: searched(screen) or (rows.total() > 0 and rows.cells(0) is not None))
         shown = await frames.after(time.perf_counter() - 0.002) - began
-        await until(lambda: searched(view) and not app.busy)
+        await until(lambda: searched(screen) and not app.busy)
         ended = time.perf_counter() - began
         found.append(
             Row(
@@ -179,7 +180,7 @@ async def _samples(app: Any, pilot: Any, frames: Frames) -> list[Row]:
             )
         )
         await quiet(app, pilot)
-    view.set_filter("")
+    screen.set_filter("")
     await quiet(app, pilot)
     return found
 
@@ -187,10 +188,12 @@ async def _samples(app: Any, pilot: Any, frames: Frames) -> list[Row]:
 async def _runs(app: Any, pilot: Any, frames: Frames) -> list[Row]:
     began = time.perf_counter()
     app.action_go("runs")
-    await until(lambda: app.view.number == "5" and app.view.course.run is not None and not app.busy)
+    await until(
+        lambda: app.active_screen.number == "5" and app.active_screen.history.run is not None and not app.busy
+    )
     opened = await frames.after(time.perf_counter() - 0.002) - began
-    view = app.view
-    times = await jumps(app, pilot, frames, view.table, lambda: view.course.run.id == view.table.key)
+    screen = app.active_screen
+    times = await jumps(app, pilot, frames, screen.table, lambda: screen.history.run.id == screen.table.key)
     return [
         Row("runs, first time", f"{1000 * opened:.0f} ms"),
         Row("a jump among them, plots redrawn", times),

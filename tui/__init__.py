@@ -1,1 +1,1 @@
-"""What is seen: a terminal monitor that reads `state.db` and writes nothing but `command` rows."""
+"""The terminal monitor. It reads `state.db` and writes only rows of the `command` table."""

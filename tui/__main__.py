@@ -1,4 +1,4 @@
-"""`coterie tui`: the monitor of a `state.db`, on a terminal or as one line an interval."""
+"""`coterie tui`: the monitor of a `state.db`, on a terminal or as one line per interval."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         path, settings = _source(arguments)
         if arguments.plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
             return plain(path, arguments.interval)
-        from tui.app import make_app  # heavy, and not needed for --plain
+        from tui.app import make_app  # heavy, and --plain does not need it
 
         app = make_app(
             path,
@@ -48,48 +48,48 @@ BACKGROUND, STOP = "background", "stop"
 
 
 def watch(config: Config, until: Callable[[], bool]) -> str:
-    """Runs the UI on a configuration's database until it is left, or `until` says so (looked at twice a second).
+    """Runs the UI on a configuration's database until you leave it or `until` returns true (checked twice a second).
 
     Returns:
-        What a person chose for the daemon: `BACKGROUND`, or `STOP`; `STOP` as well where nobody was asked, because the
-        terminal went away or the daemon ended.
+        What should happen to the daemon: `BACKGROUND` or `STOP`; also `STOP` if nobody could be asked because the
+        terminal was closed or the daemon ended.
     """
     from tui.app import make_app
-    from tui.screens.modals import Choice
+    from tui.screens.dialogs import Choice
 
     choices = [
-        Choice("b", "leave it running in the background", BACKGROUND),
-        Choice("s", "stop it in order: what is in flight is awaited, runs keep a checkpoint", STOP),
+        Choice("b", "keep it running in the background", BACKGROUND),
+        Choice("s", "stop it: requests in flight finish, runs keep a checkpoint", STOP),
     ]
     app = make_app(
         config.database,
         keys=config.tui.keys,
         theme=config.tui.theme,
-        leaving=("The daemon is at work. What is to become of it?", choices, "stay here"),
+        leaving=("The daemon is still running. What should happen to it?", choices, "stay here"),
     )
 
-    def look() -> None:
+    def check() -> None:
         if until():
             app.exit(STOP)
 
-    app.call_later(app.set_interval, 0.5, look)
+    app.call_later(app.set_interval, 0.5, check)
     return app.run() or STOP
 
 
 def plain(path: Path, interval: float) -> int:
-    """One line of status an interval, until it is interrupted or nobody reads any more."""
+    """Prints one line of status per interval until it is interrupted or the pipe is closed."""
     from state.database import now_ms
     from state.safe import safe
     from state.views.format import status_line
-    from tui.feed import Feed, FeedError
+    from tui.database_reader import DatabaseReader, ReadError
 
-    feed = Feed(path)
+    reader = DatabaseReader(path)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while True:
             try:
-                line = status_line(feed.read(now_ms(), None).status)
-            except FeedError as error:
+                line = status_line(reader.read(now_ms(), None).status)
+            except ReadError as error:
                 line = safe(f"waiting: {error}")
             sys.stdout.write(line + "\n")
             sys.stdout.flush()
@@ -97,27 +97,29 @@ def plain(path: Path, interval: float) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise Python complains at exit
         return 0
     finally:
-        feed.close()
+        reader.close()
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="coterie tui",
-        description="Watch a daemon through its state database; works while it is down, too.",
+        description="Watch a daemon through its state database; also works while it is stopped.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "-c", "--config", type=Path, default=None, metavar="FILE", help="default: config.toml"
     )
-    parser.add_argument("--db", metavar="URL|PATH", help="the database itself: sqlite:///PATH or PATH")
+    parser.add_argument("--db", metavar="URL|PATH", help="the database: sqlite:///PATH or PATH")
     parser.add_argument(
-        "--readonly", action="store_true", help="without the keys that ask the daemon for something"
+        "--readonly", action="store_true", help="disable the keys that send the daemon commands"
     )
-    parser.add_argument("--plain", action="store_true", help="one line an interval; also without a terminal")
+    parser.add_argument(
+        "--plain", action="store_true", help="print one line per interval; the default without a terminal"
+    )
     parser.add_argument("--interval", type=_seconds, default=1.0, metavar="S", help="seconds (default 1)")
     return parser
 
@@ -128,12 +130,12 @@ def _seconds(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0.1 <= value <= 3600:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0.1 to 3600")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0.1 to 3600")
     return value
 
 
 def _source(arguments: argparse.Namespace) -> tuple[Path, TuiConfig]:
-    """The database, and the monitor's settings; with --db a configuration is not needed."""
+    """The database and the monitor's settings; --db needs no configuration."""
     file = arguments.config or Path("config.toml")
     config = load_config(file) if arguments.config or not arguments.db or file.exists() else None
     settings = config.tui if config is not None else TuiConfig()
@@ -143,7 +145,7 @@ def _source(arguments: argparse.Namespace) -> tuple[Path, TuiConfig]:
     given = arguments.db
     if "://" in given:
         if not given.startswith("sqlite:///") or given == "sqlite:///":
-            raise UsageError(f"--db {given}: expected sqlite:///PATH, or a path")
+            raise UsageError(f"--db {given}: expected sqlite:///PATH or a path")
         given = given.removeprefix("sqlite:///")
     return Path(given).resolve(), settings
 

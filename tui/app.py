@@ -1,60 +1,80 @@
-"""The monitor: six screens over `state.db`, one tick a second.
+"""The monitor: six screens over `state.db`, read once a second.
 
-Invariants: all reading happens in one worker thread that only posts messages, and never twice at a
-time; what a person asks of the daemon is a row of the command table; no fault of the database is
-more than a banner. It never imports the daemon and shares no process with it.
+Invariants: one worker thread reads, one reading at a time, and it only posts messages; a command for the daemon is a
+row of the `command` table; a database error becomes a banner. The monitor never imports the daemon and shares no
+process with it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from textual import on, work
 from textual.binding import BindingType
+from textual.message import Message
 
 from state.database import now_ms
 from state.views.status import process_exists
-from state.views.status_records import Status
-from tui.command_actions import Asking
-from tui.feed import Feed, FeedError, Wish
-from tui.garbage import settle
-from tui.keys import BINDINGS, checked
-from tui.messages import Lost, Read
-from tui.navigation_actions import Moving
+from tui.command_actions import CommandActions
+from tui.context import Context
+from tui.database_reader import DatabaseReader, Query, ReadError, Snapshot
+from tui.key_bindings import BINDINGS, check_remapping
+from tui.messages import ReadRequested
+from tui.navigation_actions import NavigationActions
 from tui.palette import Palette
-from tui.screens.events import Events
-from tui.screens.modals import Choice, Confirm
-from tui.screens.overview import Overview
-from tui.screens.runs import Runs
-from tui.screens.samples import Samples
-from tui.screens.tasks import Tasks
-from tui.screens.teachers import Teachers
-from tui.screens.view import View
+from tui.screens.base_screen import MonitorScreen
+from tui.screens.dialogs import Choice, ConfirmDialog
+from tui.screens.events import EventsScreen
+from tui.screens.overview import OverviewScreen
+from tui.screens.runs import RunsScreen
+from tui.screens.samples import SamplesScreen
+from tui.screens.tasks import TasksScreen
+from tui.screens.teachers import TeachersScreen
 
+SCREENS: dict[str, type[MonitorScreen]] = {
+    "overview": OverviewScreen,
+    "tasks": TasksScreen,
+    "teachers": TeachersScreen,
+    "samples": SamplesScreen,
+    "runs": RunsScreen,
+    "events": EventsScreen,
+}
 HOLD_S = 0.05
-"""So long a screen waits for what belongs to the row that the cursor came to; then it is drawn without."""
+"""How long drawing waits for the details of the row under the cursor; then the screen is drawn without them."""
+GC_THRESHOLDS = (5_000, 10, 20)
+"""New objects, young collections, middle collections: how many of each precede the next collection."""
 
 
-class Monitor(Moving, Asking):
+class SnapshotRead(Message):
+    """The worker thread has read a snapshot for a screen."""
+
+    def __init__(self, screen: MonitorScreen, query: Query | None, snapshot: Snapshot) -> None:
+        super().__init__()
+        self.screen, self.query, self.snapshot = screen, query, snapshot
+
+
+class ReadFailed(Message):
+    """The database cannot be read."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+
+
+class Monitor(NavigationActions, CommandActions):
     """The terminal UI."""
 
     CSS_PATH = "monitor.tcss"
     TITLE = "Coterie"
     BINDINGS: ClassVar[list[BindingType]] = [*BINDINGS]
     COMMANDS: ClassVar[set[Any]] = {Palette}
-    MODES: ClassVar[dict[str, Any]] = {
-        "overview": Overview,
-        "tasks": Tasks,
-        "teachers": Teachers,
-        "samples": Samples,
-        "runs": Runs,
-        "events": Events,
-    }
     DEFAULT_MODE = "overview"
 
     def __init__(
@@ -70,31 +90,32 @@ class Monitor(Moving, Asking):
         leaving: tuple[str, list[Choice], str] | None,
     ) -> None:
         super().__init__()
-        self.path = path
-        self.readonly = readonly
-        self.clock = clock
-        self.remapped = checked(keys)
+        self.context = Context(
+            path=path,
+            readonly=readonly,
+            clock=clock,
+            remapped=check_remapping(keys),
+            hold_frame=self.hold_frame,
+        )
+        for mode, screen in SCREENS.items():
+            self.add_mode(mode, partial(screen, self.context))
         self.interval = interval
-        self.status: Status | None = None
-        self.problem = ""
-        self.frozen = False
-        self.marked: int | None = None
         self.generation = 0
         self.leaving = leaving
-        self._feed = Feed(path, alive)
+        self._reader = DatabaseReader(path, alive)
         self._reading = False
-        self._again = False
+        self._read_again = False
         self._held = ExitStack()
-        self._until: asyncio.TimerHandle | None = None
-        self._asked: dict[int, str] = {}  # commands whose answer is not here yet
+        self._release_timer: asyncio.TimerHandle | None = None
+        self._unanswered = {}
         self._chosen_theme = theme if theme in self.available_themes else "textual-dark"
         self.animation_level = "none"
-        self.set_keymap(self.remapped)
+        self.set_keymap(self.context.remapped)
 
-    # Life
+    # Start and end
 
     def on_mount(self) -> None:
-        """Starts ticking."""
+        """Starts the regular readings."""
         self.theme = self._chosen_theme
         self.set_interval(self.interval, self.tick)
         if not self.is_headless:
@@ -102,104 +123,107 @@ class Monitor(Moving, Asking):
                 asyncio.get_running_loop().add_signal_handler(number, self.exit)
 
     def on_ready(self) -> None:
-        """The first frame is drawn; a test's process is more than a monitor."""
+        """The first frame is drawn. A test's process holds more than a monitor, so its collector is left alone."""
         if not self.is_headless:
-            settle()
+            tune_garbage_collector()
 
     def on_unmount(self) -> None:
-        """Lets the database go."""
-        self._feed.close()
+        """Closes the database."""
+        self._reader.close()
 
     @property
     def busy(self) -> bool:
-        """Whether a reading is under way, or wanted."""
-        return self._reading or self._again
+        """Whether a reading is in progress or requested."""
+        return self._reading or self._read_again
 
     # Reading
 
     def tick(self) -> None:
-        """Once a second."""
-        if not self.frozen:
-            self.ask()
+        """Reads, unless the display is frozen; called once per interval."""
+        if not self.context.frozen:
+            self.read_now()
 
-    def ask(self) -> None:
-        """Reads for the screen that is shown: now, or as soon as the reading under way is done."""
-        view = self.view
-        if view is None or not view.ready:
+    @on(ReadRequested)
+    def read_now(self) -> None:
+        """Reads for the screen that is shown: now, or as soon as the reading in progress is done."""
+        screen = self.active_screen
+        if screen is None or not screen.ready:
             return
         if self._reading:
-            self._again = True
+            self._read_again = True
             return
-        self._reading, self._again = True, False
-        self._read(view, view.wish(), self.clock(), tuple(self._asked))
+        self._reading, self._read_again = True, False
+        self._read(screen, screen.data_query(), self.context.clock(), tuple(self._unanswered))
 
-    # Not `exclusive=True`: that would cancel a reading whose message is already on its way. `_reading`
-    # keeps it to one at a time.
-    @work(thread=True, group="feed")
-    def _read(self, view: View, wish: Wish | None, now: int, asked: tuple[int, ...]) -> None:
+    # Not `exclusive=True`: that would cancel a reading whose message has already been posted. `_reading` allows only
+    # one at a time.
+    @work(thread=True, group="reader")
+    def _read(
+        self, screen: MonitorScreen, query: Query | None, now: int, command_ids: tuple[int, ...]
+    ) -> None:
         try:
-            fresh = self._feed.read(now, wish, asked)
-        except FeedError as error:
-            self.post_message(Lost(str(error)))
+            snapshot = self._reader.read(now, query, command_ids)
+        except ReadError as error:
+            self.post_message(ReadFailed(str(error)))
         else:
-            self.post_message(Read(view, wish, fresh))
+            self.post_message(SnapshotRead(screen, query, snapshot))
 
-    @on(Read)
-    def was_read(self, message: Read) -> None:
-        """Gives what was read to its screen, and draws the one that is shown."""
+    @on(SnapshotRead)
+    def show_snapshot(self, message: SnapshotRead) -> None:
+        """Gives the snapshot to its screen, and draws the screen that is shown."""
         self._reading = False
-        fresh, view = message.fresh, message.view
-        if not view.ready:
-            self._release()
+        snapshot, screen = message.snapshot, message.screen
+        if not screen.ready:
+            self._release_frame()
             return
-        self.status, self.problem = fresh.status, ""
-        replaced = self.generation not in (0, fresh.generation)
-        self.generation = fresh.generation
+        self.context.status, self.context.problem = snapshot.status, ""
+        replaced = self.generation not in (0, snapshot.generation)
+        self.generation = snapshot.generation
         if replaced:
             for stack in self._screen_stacks.values():
-                for screen in stack:
-                    if isinstance(screen, View):
-                        screen.new_database()
-        self.answered(fresh.answers)
-        view.status = fresh.status
-        if fresh.payload is not None:
-            view.learn(fresh.payload)
-        current = self.view
+                for each in stack:
+                    if isinstance(each, MonitorScreen):
+                        each.reset()
+        self.show_answers(snapshot.answers)
+        screen.status = snapshot.status
+        if snapshot.payload is not None:
+            screen.receive(snapshot.payload)
+        current = self.active_screen
         if current is not None:
-            current.status = fresh.status
+            current.status = snapshot.status
             current.draw()
-            wish = current.wish()
-            key = message.wish.key if message.wish is not None and current is view else None
-            waited = self._again
-            if waited or replaced or (wish is not None and wish.key != key):
-                self.ask()
+            query = current.data_query()
+            key = message.query.key if message.query is not None and current is screen else None
+            waited = self._read_again
+            if waited or replaced or (query is not None and query.key != key):
+                self.read_now()
             if not waited:
-                self._release()
+                self._release_frame()
 
-    @on(Lost)
-    def was_lost(self, message: Lost) -> None:
-        """A banner; the next tick tries again."""
+    @on(ReadFailed)
+    def show_problem(self, message: ReadFailed) -> None:
+        """Shows the banner; the next tick tries again."""
         self._reading = False
-        self._release()
-        self.problem = message.reason
-        if self.view is not None:
-            self.view.draw()
+        self._release_frame()
+        self.context.problem = message.reason
+        if self.active_screen is not None:
+            self.active_screen.draw()
 
-    # Drawing once, not twice
+    # One frame instead of two
 
-    def hold(self) -> None:
-        """The cursor moves: its row and what belongs to it are drawn in one frame, where they are read in time.
+    def hold_frame(self) -> None:
+        """The cursor moves: its row and the row's details are drawn in one frame, if they arrive in time.
 
-        A frame costs more than the reading, and one with rows that are on their way says nothing.
+        A frame costs more than the reading, and one with missing rows shows nothing useful.
         """
-        if self._until is None and self.is_running:
+        if self._release_timer is None and self.is_running:
             self._held.enter_context(self.batch_update())
-            self._until = asyncio.get_running_loop().call_later(HOLD_S, self._release)
+            self._release_timer = asyncio.get_running_loop().call_later(HOLD_S, self._release_frame)
 
-    def _release(self) -> None:
-        if self._until is not None:
-            self._until.cancel()
-            self._until = None
+    def _release_frame(self) -> None:
+        if self._release_timer is not None:
+            self._release_timer.cancel()
+            self._release_timer = None
             self._held.close()
             if self.is_running:
                 for screen in self.screen_stack:
@@ -208,7 +232,7 @@ class Monitor(Moving, Asking):
     # Leaving
 
     def action_leave(self) -> None:
-        """Ends the monitor; one that belongs to a daemon asks what is to become of that."""
+        """Ends the monitor; one that started a daemon first asks what should happen to the daemon."""
         if self.leaving is None:
             self.exit()
             return
@@ -217,11 +241,22 @@ class Monitor(Moving, Asking):
             if value is not None:
                 self.exit(value)
 
-        self.push_screen(Confirm(*self.leaving), chosen)
+        self.push_screen(ConfirmDialog(*self.leaving), chosen)
 
     async def action_quit(self) -> None:
-        """Textual's own ctrl+q: no way past the question."""
+        """Textual's own ctrl+q asks the same question."""
         self.action_leave()
+
+
+def tune_garbage_collector() -> None:
+    """Makes Python's garbage collector run rarely; for a process that is only a monitor, after its first frame.
+
+    A collection stops everything and looks at every object: 80 ms with the monitor's libraries loaded, nine times in
+    sixty jumps through a list. Objects that exist at the first frame (modules, classes, styles) are never garbage, so
+    they are frozen. Few of the others are in cycles, so a collection can wait.
+    """
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def make_app(
@@ -235,21 +270,21 @@ def make_app(
     interval: float = 1.0,
     leaving: tuple[str, list[Choice], str] | None = None,
 ) -> Monitor:
-    """The monitor of a database, for the command and for tests.
+    """Creates the monitor of a database, for the command and for tests.
 
     Args:
-        path: the database; it need not be there yet.
-        readonly: take away the keys that ask something of the daemon.
+        path: the database; it may not exist yet.
+        readonly: removes the keys that send the daemon a command.
         clock: wall clock, UTC milliseconds.
         alive: says whether a process id is in use.
         keys: other keys for bindings, by id.
         theme: a Textual theme.
         interval: seconds between two readings.
-        leaving: what to ask when it is left: the question, its choices (the application returns the value of the one
-            chosen), and the words for staying.
+        leaving: what to ask when you leave: the question, its choices (the application returns the value of the chosen
+            one), and the words for staying.
 
     Raises:
-        ConfigError: `keys` names a binding that does not exist.
+        ConfigError: `keys` names an unknown binding.
     """
     return Monitor(
         path,

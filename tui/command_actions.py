@@ -1,167 +1,146 @@
-"""The keys that ask the daemon for something: confirmed first, written as a row of `command`, the answer shown.
+"""The keys that send the daemon a command: confirm, write the row, show the answer.
 
-Invariants: nothing is written before a person said yes to the very words that are written; `--readonly` has none of it.
+Invariants: nothing is written before you have confirmed exactly that command; `--readonly` removes all of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from textual import on, work
+from textual.message import Message
 
-from state.commands import Command, Pause, Resume, SetBudget, StopRun, Train
 from state.views.commands import Answer
-from state.views.format import money
-from state.views.status_records import RunStatus, Status
-from tui.base import WRITES, Base
-from tui.messages import Ordered
-from tui.orders import OrderError, order
-from tui.screens.modals import Amount, Choice, Confirm
+from tui.base import MonitorBase
+from tui.commands import (
+    CommandError,
+    UserCommand,
+    pause_or_resume,
+    set_budget,
+    spent_of,
+    stop_run,
+    train,
+    write,
+)
+from tui.key_bindings import KEYS
+from tui.messages import CommandRequested
+from tui.screens.dialogs import AmountDialog, Choice, ConfirmDialog
+
+WRITING_ACTIONS = {key.action for key in KEYS if key.writes}
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A command and the words for it."""
+class CommandWritten(Message):
+    """A command was written, or could not be (`id` None: `words` says why)."""
 
-    words: str
-    command: Command
+    def __init__(self, id: int | None, words: str) -> None:
+        super().__init__()
+        self.id, self.words = id, words
 
 
-class Asking(Base):
+class CommandActions(MonitorBase):
     """Actions that change what the daemon does."""
 
-    _asked: dict[int, str]  # commands whose answer is not here yet
+    _unanswered: dict[int, str]  # words of the commands whose answer has not arrived, by id
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """`--readonly` takes away what asks something of the daemon."""
-        return not (self.readonly and action in WRITES)
+        """Disables the writing keys under `--readonly`."""
+        return not (self.context.readonly and action in WRITING_ACTIONS)
 
     # Writing, and the answers
 
-    def order(self, wanted: Order) -> None:
-        """Writes a command; its answer is shown when it arrives."""
-        if not self.readonly:
-            self._order(wanted)
+    def send(self, command: UserCommand) -> None:
+        """Writes a command; a notice shows its answer when it arrives."""
+        if not self.context.readonly:
+            self._write(command)
 
-    @work(thread=True, group="orders")
-    def _order(self, wanted: Order) -> None:
+    @work(thread=True, group="commands")
+    def _write(self, command: UserCommand) -> None:
         try:
-            number = order(self.path, wanted.command)
-        except OrderError as error:
-            self.post_message(Ordered(None, f"{wanted.words}: not written. {error}"))
+            number = write(self.context.path, command.command)
+        except CommandError as error:
+            self.post_message(CommandWritten(None, f"{command.words}: not written. {error}"))
         else:
-            self.post_message(Ordered(number, wanted.words))
+            self.post_message(CommandWritten(number, command.words))
 
-    @on(Ordered)
-    def was_ordered(self, message: Ordered) -> None:
-        """Says that it was asked, or why not."""
-        if message.number is None:
-            self.tell(message.words, "error")
+    @on(CommandWritten)
+    def command_written(self, message: CommandWritten) -> None:
+        """Says that the command was written, or why not."""
+        if message.id is None:
+            self.notice(message.words, "error")
             return
-        self._asked[message.number] = message.words
-        alive = self.status is not None and self.status.daemon.alive
-        wait = "asked; waiting for the daemon" if alive else "asked; no daemon runs, the next one will do it"
-        self.tell(f"{message.words}: {wait}")
-        self.ask()
+        self._unanswered[message.id] = message.words
+        status = self.context.status
+        if status is not None and status.daemon.alive:
+            self.notice(f"{message.words}: sent, waiting for the daemon")
+        else:
+            self.notice(f"{message.words}: queued, applied when a daemon starts")
+        self.read_now()
 
-    def answered(self, answers: Sequence[Answer]) -> None:
-        """Shows what the daemon said."""
+    def show_answers(self, answers: Sequence[Answer]) -> None:
+        """Shows the daemon's answers."""
         for answer in answers:
-            words = self._asked.pop(answer.id, answer.kind)
+            words = self._unanswered.pop(answer.id, answer.kind)
             severity = "information" if answer.state == "done" else "error"
-            self.tell(f"{words}: {answer.state}. {answer.text}".strip(), severity)
+            self.notice(f"{words}: {answer.state}. {answer.text}".strip(), severity)
 
-    def confirm(self, question: str, wanted: Order, other: Order | None = None) -> None:
-        """Orders it once a person said yes; `other` is offered beside it, under `a`."""
-        if self.readonly:
+    @on(CommandRequested)
+    def command_requested(self, message: CommandRequested) -> None:
+        """A screen or the palette wants a command sent."""
+        self.confirm(message.command)
+
+    def confirm(self, command: UserCommand, other: UserCommand | None = None) -> None:
+        """Sends the command once it is confirmed; `other` is offered beside it under the key `a`."""
+        if self.context.readonly:
             return
-        choices = [Choice("y", "yes", wanted)] + ([Choice("a", other.words, other)] if other else [])
+        choices = [Choice("y", "yes", command)] + ([Choice("a", other.words, other)] if other else [])
 
         def chosen(value: Any) -> None:
-            if isinstance(value, Order):
-                self.order(value)
+            if isinstance(value, UserCommand):
+                self.send(value)
 
-        self.push_screen(Confirm(question, choices), chosen)
+        self.push_screen(ConfirmDialog(command.question, choices), chosen)
 
     # The keys
 
     def action_pause(self) -> None:
         """Pauses or resumes the task or teacher under the cursor, or all sampling."""
-        status, view = self.status, self.view
-        if status is None or view is None:
+        status, screen = self.context.status, self.active_screen
+        if status is None or screen is None:
             return
-        everything = pausing(status)
-        own = None
-        if view.number == "2" and (task := view.subject_task()):
-            own = pausing(status, task=task)
-        elif view.number == "3" and (teacher := view.subject_teacher()):
-            own = pausing(status, teacher=teacher)
-        if own is None:
-            self.confirm(f"{everything.words}?", everything)
+        everything = pause_or_resume(status)
+        if screen.number == "2" and (task := screen.target_task()):
+            self.confirm(pause_or_resume(status, task=task), everything)
+        elif screen.number == "3" and (teacher := screen.target_teacher()):
+            self.confirm(pause_or_resume(status, teacher=teacher), everything)
         else:
-            self.confirm(f"{own.words}?", own, everything)
+            self.confirm(everything)
 
     def action_train(self) -> None:
-        """Trains the task under the cursor, once confirmed."""
-        view = self.view
-        task = view.subject_task() if view is not None else None
-        if view is None or task is None:
-            self.tell("which task? Choose one on 2 Tasks first", "warning")
+        """Trains the task under the cursor."""
+        screen = self.active_screen
+        task = screen.target_task() if screen is not None else None
+        if screen is None or task is None:
+            self.notice("No task selected: choose one on screen 2 first.", "warning")
             return
-        wanted = training(task, view.subject_student())
-        self.confirm(f"{wanted.words} now?", wanted)
+        self.confirm(train(task, screen.target_student()))
 
     def action_stop_run(self) -> None:
-        """Stops the run under the cursor, once confirmed."""
-        run = self.view.subject_run() if self.view is not None else None
+        """Stops the run under the cursor."""
+        run = self.active_screen.target_run() if self.active_screen is not None else None
         if run is None:
-            self.tell("no run is under way here", "warning")
+            self.notice("No active run is selected.", "warning")
             return
-        self.stop_run(run)
-
-    def stop_run(self, run: RunStatus) -> None:
-        """Stops a run, once confirmed."""
-        question = f"stop run {run.id} ({run.student} on {run.task}, step {run.step} of {run.steps})?"
-        self.confirm(question, Order(f"stop run {run.id}", StopRun(run=run.id)))
+        self.confirm(stop_run(run))
 
     def action_budget(self) -> None:
-        """Another budget: how much, then confirmed."""
-        status = self.status
+        """Asks for a new budget, then for confirmation."""
+        status = self.context.status
         if status is None:
             return
-        spent, cap = status.spend.usd, status.spend.cap_usd
-        now = f"spent {money(spent, None)} of {'no cap' if cap is None else money(cap, None)}"
 
         def given(usd: float | None) -> None:
-            if usd is None:
-                return
-            words = f"set the budget to {money(usd, None)}"
-            warning = " Less than what is spent: no new request will be sent." if usd < spent else ""
-            self.confirm(f"{words} ({now})?{warning}", Order(words, SetBudget(usd=usd)))
+            if usd is not None:
+                self.confirm(set_budget(usd, status))
 
-        self.push_screen(Amount(f"the whole budget in dollars ({now}):"), given)
-
-
-def pausing(status: Status, *, task: str | None = None, teacher: str | None = None) -> Order:
-    """Pausing or, where it is paused or parked, resuming; a task, a teacher or everything."""
-    if task is not None:
-        halted = any(item.paused for item in status.tasks if item.name == task)
-        what = f"task {task}"
-    elif teacher is not None:
-        halted = any(item.state in ("paused", "parked") for item in status.teachers if item.name == teacher)
-        what = f"teacher {teacher}"
-    else:
-        halted = status.daemon.state == "paused" or (
-            bool(status.tasks) and all(item.paused for item in status.tasks)
-        )
-        what = "all sampling"
-    if halted:
-        return Order(f"resume {what}", Resume(task=task, teacher=teacher))
-    return Order(f"pause {what}", Pause(task=task, teacher=teacher))
-
-
-def training(task: str, student: str | None = None) -> Order:
-    """Training a task, by one student or all of them."""
-    return Order(f"train {student or 'every student'} on {task}", Train(task=task, student=student))
+        self.push_screen(AmountDialog(f"Total budget in dollars ({spent_of(status)}):"), given)

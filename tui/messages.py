@@ -1,36 +1,35 @@
-"""What the worker threads say to the application; they touch nothing of it themselves."""
+"""What a screen asks the application to do. The application handles them in `tui/app.py` and its action modules."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from textual.message import Message
 
-from tui.feed import Fresh, Wish
-
-if TYPE_CHECKING:
-    from tui.screens.view import View
+from tui.commands import UserCommand
 
 
-class Read(Message):
-    """Something was read for a screen."""
+class ReadRequested(Message):
+    """Read the database now for the screen that is shown."""
 
-    def __init__(self, view: View, wish: Wish | None, fresh: Fresh) -> None:
+
+class RowRequested(Message):
+    """Show a screen with the cursor on one of its rows."""
+
+    def __init__(self, mode: str, key: object) -> None:
         super().__init__()
-        self.view, self.wish, self.fresh = view, wish, fresh
+        self.mode, self.key = mode, key
 
 
-class Lost(Message):
-    """The database cannot be read."""
+class TaskSamplesRequested(Message):
+    """Show the samples of a task, and filter the runs by it."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, task: str) -> None:
         super().__init__()
-        self.reason = reason
+        self.task = task
 
 
-class Ordered(Message):
-    """A command was written, or could not be (`number` None)."""
+class CommandRequested(Message):
+    """Ask for confirmation, then write the command for the daemon."""
 
-    def __init__(self, number: int | None, words: str) -> None:
+    def __init__(self, command: UserCommand) -> None:
         super().__init__()
-        self.number, self.words = number, words
+        self.command = command

@@ -1,158 +1,163 @@
-"""The keys that only look: another screen, the cursor, the filter, tabs, copies, help."""
+"""The keys that change only the display: another screen, the cursor, the filter, tabs, copies, help."""
 
 from __future__ import annotations
 
+from textual import on
+
 from state.safe import safe
-from tui.base import Base
-from tui.keys import offered
-from tui.screens.modals import Help
+from tui.base import MonitorBase
+from tui.key_bindings import available_keys
+from tui.messages import RowRequested, TaskSamplesRequested
+from tui.screens.dialogs import HelpDialog
 from tui.widgets.row_list import RowList, Table
 
 
-class Moving(Base):
+class NavigationActions(MonitorBase):
     """Actions that change nothing but the display."""
 
     def action_go(self, mode: str) -> None:
-        """Another screen, as it was left."""
+        """Shows another screen as you left it."""
         if self.current_mode != mode:
             self.switch_mode(mode)
 
-    async def go_to(self, mode: str, key: object) -> None:
-        """A screen with the cursor on one of its rows."""
-        await self.switch_mode(mode)
-        view = self.view
-        if view is None:
+    @on(RowRequested)
+    async def go_to_row(self, message: RowRequested) -> None:
+        """Shows a screen with the cursor on one of its rows."""
+        await self.switch_mode(message.mode)
+        screen = self.active_screen
+        if screen is None:
             return
-        view.status = self.status or view.status
-        view.faults, view.words = False, ""
-        view.draw()
-        rows = view.rows
-        if isinstance(rows, Table) and not rows.find(key):
-            self.tell("that is not there any more", "warning")
+        screen.status = self.context.status or screen.status
+        screen.problems_only, screen.filter_text = False, ""
+        screen.draw()
+        rows = screen.row_list
+        if isinstance(rows, Table) and not rows.find(message.key):
+            self.notice("It no longer exists.", "warning")
 
-    async def open_task(self, task: str) -> None:
-        """The samples of a task; the runs are filtered to it as well."""
+    @on(TaskSamplesRequested)
+    async def show_samples_of_task(self, message: TaskSamplesRequested) -> None:
+        """Shows the samples of a task, and filters the runs by it."""
         for mode in ("runs", "samples"):
             await self.switch_mode(mode)
-            if self.view is not None:
-                self.view.status = self.status or self.view.status
-                self.view.set_filter(f"task:{task}")
+            if self.active_screen is not None:
+                self.active_screen.status = self.context.status or self.active_screen.status
+                self.active_screen.set_filter(f"task:{message.task}")
 
     def action_filter(self) -> None:
-        """The filter line."""
-        if self.view:
-            self.view.ask_filter()
+        """Opens the filter line."""
+        if self.active_screen:
+            self.active_screen.open_filter()
 
     def action_faults(self) -> None:
-        """Only what went wrong."""
-        if self.view:
-            self.view.toggle_faults()
-            self.view.draw()
-            self.ask()
+        """Shows only problems, or everything again."""
+        if self.active_screen:
+            self.active_screen.toggle_problems()
+            self.active_screen.draw()
+            self.read_now()
 
     def action_sort(self) -> None:
-        """Another order."""
-        if self.view:
-            self.view.sorted_next()
-            self.ask()
+        """Sorts by the next column."""
+        if self.active_screen:
+            self.active_screen.sort_next()
+            self.read_now()
 
     def action_open(self) -> None:
-        """In."""
-        if self.view:
-            self.view.opened()
+        """Opens the row under the cursor."""
+        if self.active_screen:
+            self.active_screen.open_selected()
 
     def action_out(self) -> None:
-        """Out."""
-        if self.view:
-            self.view.escape()
+        """Goes back."""
+        if self.active_screen:
+            self.active_screen.go_back()
 
-    def action_hop(self, step: int) -> None:
-        """To the next wrong one, or the one before."""
-        if self.view:
-            self.view.hop(step)
+    def action_go_to_wrong(self, step: int) -> None:
+        """Goes to the next or the previous wrong sample."""
+        if self.active_screen:
+            self.active_screen.go_to_wrong(step)
 
     def action_mark(self) -> None:
-        """Marks the run under the cursor, for comparing."""
-        if self.view:
-            self.view.mark()
+        """Marks the run under the cursor, to compare others with it."""
+        if self.active_screen:
+            self.active_screen.toggle_mark()
 
     def _move(self, rows: int, *, to: int | None = None) -> None:
-        view = self.view
-        if view is None:
+        screen = self.active_screen
+        if screen is None:
             return
-        listed = None if view.inside else view.rows
+        listed = None if screen.in_detail else screen.row_list
         if listed is not None:
             listed.move(listed.cursor + rows if to is None else to)
-        elif view.detail is not None:
+        elif screen.detail is not None:
             if to is None:
-                view.detail.scroll_relative(y=rows, animate=False)
+                screen.detail.scroll_relative(y=rows, animate=False)
             else:
-                view.detail.scroll_to(y=to, animate=False)
+                screen.detail.scroll_to(y=to, animate=False)
 
     def action_down(self) -> None:
-        """A row down."""
+        """Moves one row down."""
         self._move(1)
 
     def action_up(self) -> None:
-        """A row up."""
+        """Moves one row up."""
         self._move(-1)
 
     def _page(self) -> int:
-        view = self.view
-        rows = view.rows if view is not None and not view.inside else None
+        screen = self.active_screen
+        rows = screen.row_list if screen is not None and not screen.in_detail else None
         return (rows.page_rows if rows is not None else self.size.height) - 1 or 1
 
     def action_page_down(self) -> None:
-        """A page down."""
+        """Moves one page down."""
         self._move(self._page())
 
     def action_page_up(self) -> None:
-        """A page up."""
+        """Moves one page up."""
         self._move(-self._page())
 
     def action_top(self) -> None:
-        """The first row."""
+        """Goes to the first row."""
         self._move(0, to=0)
 
     def action_bottom(self) -> None:
-        """The last row."""
-        view = self.view
-        if view is None:
+        """Goes to the last row."""
+        screen = self.active_screen
+        if screen is None:
             return
-        rows: RowList | None = None if view.inside else view.rows
+        rows: RowList | None = None if screen.in_detail else screen.row_list
         self._move(0, to=rows.total() - 1 if rows is not None else 1_000_000)
-        if view.inside:
-            view.at_bottom()
+        if screen.in_detail:
+            screen.reached_bottom()
 
     def action_detail_down(self) -> None:
         """Scrolls the detail."""
-        if self.view:
-            self.view.scroll_detail(3)
+        if self.active_screen:
+            self.active_screen.scroll_detail(3)
 
     def action_detail_up(self) -> None:
         """Scrolls the detail."""
-        if self.view:
-            self.view.scroll_detail(-3)
+        if self.active_screen:
+            self.active_screen.scroll_detail(-3)
 
     def action_tab(self, step: int) -> None:
-        """Another tab."""
-        if self.view:
-            self.view.next_tab(step)
-            self.ask()
+        """Shows the next or the previous tab."""
+        if self.active_screen:
+            self.active_screen.next_tab(step)
+            self.read_now()
 
     def action_freeze(self) -> None:
-        """Holds the display still."""
-        self.frozen = not self.frozen
-        if self.view:
-            self.view.draw()
+        """Freezes the display, or unfreezes it."""
+        self.context.frozen = not self.context.frozen
+        if self.active_screen:
+            self.active_screen.draw()
         self.tick()
 
     def action_copy(self) -> None:
-        """To the terminal's clipboard."""
-        if self.view and (text := self.view.copied()):
+        """Copies the text to the terminal's clipboard."""
+        if self.active_screen and (text := self.active_screen.text_to_copy()):
             self.copy_to_clipboard(safe(text))
-            self.tell(f"copied {len(text.splitlines())} lines")
+            self.notice(f"Copied {len(text.splitlines())} lines")
 
     def action_help(self) -> None:
-        """Every key."""
-        self.push_screen(Help(offered(self.readonly), self.remapped))
+        """Shows every key."""
+        self.push_screen(HelpDialog(available_keys(self.context.readonly), self.context.remapped))

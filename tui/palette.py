@@ -1,65 +1,78 @@
-"""The palette's entries: every key, every task, run and teacher to go to, and what can be asked of each."""
+"""The command palette: every key, every task, run and teacher to go to, and the commands for each of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from state.views.status_records import Status
-from tui.command_actions import pausing, training
-from tui.keys import offered, shown
+from tui.base import MonitorBase
+from tui.commands import UserCommand, pause_or_resume, stop_run, train
+from tui.key_bindings import available_keys, key_label
+from tui.messages import CommandRequested, RowRequested
 from tui.text import one_line, say
 
-if TYPE_CHECKING:
-    from tui.app import Monitor
+Entry = tuple[str, Callable[[], Any]]
 
 
 class Palette(Provider):
-    """Finds by the letters typed, in their order."""
+    """Finds entries by the letters typed, in their order."""
 
-    def entries(self) -> Iterator[tuple[str, Callable[[], Any]]]:
-        """What can be done: words, and what does it."""
-        app: Any = self.app
-        monitor: Monitor = app
-        for key in offered(monitor.readonly):
+    @property
+    def monitor(self) -> MonitorBase:
+        """The application."""
+        assert isinstance(self.app, MonitorBase)
+        return self.app
+
+    def entries(self) -> Iterator[Entry]:
+        """The words of every entry, and what it does."""
+        context = self.monitor.context
+        for key in available_keys(context.readonly):
             if key.id != "palette":
-                yield f"{key.words}  ({shown(key, monitor.remapped)})", partial(app.run_action, key.action)
-        if monitor.status is None:
+                words = f"{key.words}  ({key_label(key, context.remapped)})"
+                yield words, partial(self.app.run_action, key.action)
+        if context.status is None:
             return
-        for task in monitor.status.tasks:
-            yield f"go to task {one_line(task.name)}", partial(monitor.go_to, "tasks", task.name)
-        for run in reversed(monitor.status.runs):
+        for task in context.status.tasks:
+            yield f"go to task {one_line(task.name)}", self._row("tasks", task.name)
+        for run in reversed(context.status.runs):
             words = one_line(f"go to run {run.id}: {run.student} on {run.task}")
-            yield words, partial(monitor.go_to, "runs", run.id)
-        for teacher in monitor.status.teachers:
-            yield f"go to teacher {one_line(teacher.name)}", partial(monitor.go_to, "teachers", teacher.name)
-        if not monitor.readonly:
-            yield from self._orders(monitor, monitor.status)
+            yield words, self._row("runs", run.id)
+        for teacher in context.status.teachers:
+            yield f"go to teacher {one_line(teacher.name)}", self._row("teachers", teacher.name)
+        if not context.readonly:
+            yield from self._commands(context.status)
 
-    def _orders(self, monitor: Monitor, status: Status) -> Iterator[tuple[str, Callable[[], Any]]]:
-        """What can be asked of the daemon by name; each is confirmed."""
-        found = [pausing(status)]
-        found += [pausing(status, task=task.name) for task in status.tasks]
-        found += [pausing(status, teacher=teacher.name) for teacher in status.teachers]
-        found += [training(task.name) for task in status.tasks]
-        for wanted in found:
-            yield one_line(wanted.words), partial(monitor.confirm, f"{wanted.words}?", wanted)
+    def _commands(self, status: Status) -> Iterator[Entry]:
+        """Commands for the daemon; each asks for confirmation."""
+        found = [pause_or_resume(status)]
+        found += [pause_or_resume(status, task=task.name) for task in status.tasks]
+        found += [pause_or_resume(status, teacher=teacher.name) for teacher in status.teachers]
+        found += [train(task.name) for task in status.tasks]
+        for command in found:
+            yield one_line(command.words), self._command(command)
         for run in status.active_runs:
-            words = one_line(f"stop run {run.id}: {run.student} on {run.task}")
-            yield words, partial(monitor.stop_run, run)
+            command = stop_run(run)
+            yield one_line(f"{command.words}: {run.student} on {run.task}"), self._command(command)
+
+    def _row(self, mode: str, key: object) -> Callable[[], Any]:
+        return lambda: self.monitor.post_message(RowRequested(mode, key))
+
+    def _command(self, command: UserCommand) -> Callable[[], Any]:
+        return lambda: self.monitor.post_message(CommandRequested(command))
 
     async def discover(self) -> Hits:
         """Everything, before anything is typed."""
-        for words, command in self.entries():
-            yield DiscoveryHit(say(words), command, text=words)
+        for words, run in self.entries():
+            yield DiscoveryHit(say(words), run, text=words)
 
     async def search(self, query: str) -> Hits:
-        """What fits the letters, best first."""
+        """The entries that match the letters, best first."""
         matcher = self.matcher(query)
-        for words, command in self.entries():
+        for words, run in self.entries():
             score = matcher.match(words)
             if score > 0:
-                yield Hit(score, say(words), command, text=words)
+                yield Hit(score, say(words), run, text=words)

@@ -1,7 +1,7 @@
-"""Text as the monitor shows it: every string that comes from outside goes through `say`.
+"""Text as the monitor shows it. Every string from outside the program goes through `say`.
 
-Invariants: nothing is ever parsed as markup; control characters are made visible. Verdicts and
-states are a glyph and a word, so they can be told apart without colour.
+Invariants: nothing is parsed as markup; control characters are made visible. Verdicts and states are a glyph and a
+word, so they can be told apart without colour.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Part = str | tuple[str, str] | Text
 
 
 def say(*parts: Part) -> Text:
-    """One text of strings, (string, style) pairs and texts, as they stand."""
+    """Joins strings, (string, style) pairs and texts into one text."""
     whole = Text(no_wrap=False, overflow="ellipsis", tab_size=4)
     for part in parts:
         if isinstance(part, Text):
@@ -34,14 +34,14 @@ WEIGHTS = {"bold", "dim", "italic", "underline", "reverse"}
 
 
 def _style(style: str) -> str:
-    """The style; without its colours under NO_COLOR: as a grey, red on a dark ground cannot be read."""
+    """The style, without its colours under NO_COLOR: shown as grey, red on a dark background is unreadable."""
     if "NO_COLOR" not in os.environ:
         return style
     return " ".join(word for word in style.split() if word in WEIGHTS)
 
 
 def lines(parts: Sequence[Text | str]) -> Text:
-    """Texts one below the other."""
+    """Joins texts, one line each."""
     whole = Text(overflow="ellipsis", tab_size=4)
     for number, part in enumerate(parts):
         if number:
@@ -51,29 +51,62 @@ def lines(parts: Sequence[Text | str]) -> Text:
 
 
 def one_line(text: str, limit: int = 2_000) -> str:
-    """The start of a text, its line breaks and tabs as spaces."""
+    """The start of a text with spaces for line breaks and tabs."""
     return text[:limit].replace("\n", " ").replace("\t", " ")
 
 
 def shortened(text: str, room: int) -> str:
-    """The start of a text in one line of at most `room` characters, and a mark where it goes on."""
+    """The start of a text in one line of at most `room` characters; an ellipsis marks a cut."""
     text = one_line(text)
     return text if len(text) <= room else text[: max(0, room - 1)] + "…"
 
 
+def truncated(text: Text, width: int) -> Text:
+    """Cuts a text in place to one line of at most `width` cells."""
+    text.truncate(max(1, width), overflow="ellipsis")
+    return text
+
+
+def fit_parts(parts: Sequence[tuple[int, Text]], width: int) -> Text:
+    """Joins the parts that fit into `width` cells, in their order; the highest priority number is dropped first."""
+    kept = list(parts)
+    while len(kept) > 1 and sum(text.cell_len for _, text in kept) > width:
+        kept.remove(max(kept, key=lambda part: part[0]))
+    return truncated(say(*(text for _, text in kept)), width)
+
+
 def guarded(text: Text) -> Text:
-    """The last look before the screen: whatever was put in past `say` is made harmless here."""
+    """Makes a text harmless that was built without `say`: the last check before the screen."""
     plain = text.plain
     shown = safe(plain)
     if shown is not plain and shown != plain:
         text = text.copy()
-        text.plain = shown  # of the same length, so the styles stay where they are
+        text.plain = shown  # same length, so the styles keep their positions
     return text
 
 
 def title(words: str) -> Text:
-    """The heading of a part of the screen."""
+    """The heading of a section."""
     return say((words, "bold cyan"))
+
+
+def sections(*parts: tuple[Text, Sequence[Text]]) -> Text:
+    """Headings with the lines below each; a section without lines is left out."""
+    whole: list[Text | str] = []
+    for heading, below in parts:
+        if below:
+            whole += [*([""] if whole else []), heading, *below]
+    return lines(whole)
+
+
+def fields(*rows: tuple[Part, ...] | None, width: int = 11) -> list[Text]:
+    """Lines of a label and its value; all values start in the same cell. None leaves a line out.
+
+    Args:
+        rows: the label, then the parts of the value.
+        width: cells of the label column.
+    """
+    return [say((f"{row[0]:<{width}}", "dim"), *row[1:]) for row in rows if row is not None]
 
 
 VERDICTS = {
@@ -86,7 +119,7 @@ VERDICTS = {
 
 
 def verdict_of(row: SampleRow) -> str:
-    """The verdict's word: correct, wrong, ungraded, open or failed."""
+    """The verdict of a sample: correct, wrong, ungraded, open or failed."""
     if row.state != "stored":
         return row.state
     return "ungraded" if row.verdict is None else "correct" if row.verdict else "wrong"

@@ -47,6 +47,11 @@ def percent(share: float | None, digits: int = 0) -> str:
     return "–" if share is None else f"{100 * share:.{digits}f} %"
 
 
+def interval(share: float, low: float, high: float) -> str:
+    """An accuracy with its interval, in percent: `66.0 (58.1–73.1)`."""
+    return f"{100 * share:.1f} ({100 * low:.1f}–{100 * high:.1f})"
+
+
 def money(usd: float, cap: float | None) -> str:
     """`$3.12`, or with its cap `$3.12 of $5.00`; less than a cent has four digits."""
     return _amount(usd) + (f" of {_amount(cap)}" if cap is not None else "")

@@ -71,7 +71,7 @@ class Driver:
 
     async def read(self) -> Driver:
         """As a tick does."""
-        self.app.ask()
+        self.app.read_now()
         await settled(self.pilot)
         return self
 

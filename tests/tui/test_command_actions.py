@@ -8,8 +8,8 @@ import pytest
 
 from tests.tui.conftest import monitor, running, settled
 from tests.tui.seeded import NOW
-from tests.tui.test_keys import commands, write
-from tui.screens.modals import Choice
+from tests.tui.test_key_bindings import commands, write
+from tui.screens.dialogs import Choice
 
 pytestmark = pytest.mark.anyio
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 async def test_p_means_the_task_under_the_cursor_or_all(own: Path) -> None:
     async with running(own) as driver:
         await driver.press("2", "j", "P")
-        assert "pause task gsm8k?" in driver.text
+        assert "Pause task gsm8k?" in driver.text
         assert "a  pause all sampling" in driver.text
         await driver.press("y")
         assert commands(own) == [("pause", {"task": "gsm8k"})]
@@ -32,7 +32,7 @@ async def test_p_means_the_teacher_under_the_cursor(own: Path) -> None:
         await driver.press("3", "P", "y")
         assert commands(own) == [("pause", {"teacher": "practice"})]
         await driver.press("j", "P")
-        assert "resume teacher gpt?" in driver.text  # it is parked
+        assert "Resume teacher gpt?" in driver.text  # it is parked
         await driver.press("enter")
         assert commands(own)[-1] == ("resume", {"teacher": "gpt"})
 
@@ -40,11 +40,11 @@ async def test_p_means_the_teacher_under_the_cursor(own: Path) -> None:
 async def test_a_budget_is_a_number_and_is_confirmed(own: Path) -> None:
     async with running(own) as driver:
         await driver.press("B")
-        assert "the whole budget in dollars (spent $3.12 of $5.00)" in driver.text
+        assert "Total budget in dollars (spent $3.12 of $5.00)" in driver.text
         await driver.press(*"all", "enter")
-        assert "a number of dollars" in driver.text
+        assert "Enter a number of dollars" in driver.text
         await driver.press("backspace", "backspace", "backspace", *"8.5", "enter")
-        assert "set the budget to $8.50 (spent $3.12 of $5.00)?" in driver.text
+        assert "Set the budget to $8.50 (spent $3.12 of $5.00)?" in driver.text
         assert commands(own) == []
         await driver.press("y")
         assert commands(own) == [("budget", {"usd": 8.5})]
@@ -68,18 +68,18 @@ async def test_the_budget_that_was_set_is_the_one_that_is_shown(own: Path) -> No
 async def test_the_palette_pauses_and_trains_by_name_once_confirmed(own: Path) -> None:
     async with running(own, (100, 40)) as driver:
         await driver.press("colon", *"pausetaskgsm", "down", "enter")
-        assert "pause task gsm8k?" in driver.text
+        assert "Pause task gsm8k?" in driver.text
         await driver.press("y")
         assert commands(own) == [("pause", {"task": "gsm8k"})]
     async with running(own, (100, 40), readonly=True) as driver:
         await driver.press("colon", *"pausetaskgsm")
-        assert "pause task" not in driver.text
+        assert "pause task" not in driver.text.lower()
 
 
-async def test_leaving_a_monitor_that_belongs_to_a_daemon_asks_what_becomes_of_it(own: Path) -> None:
-    choices = [Choice("b", "leave it running", "background"), Choice("s", "stop it", "stop")]
+async def test_leaving_a_monitor_that_started_a_daemon_asks_what_should_happen_to_it(own: Path) -> None:
+    choices = [Choice("b", "keep it running", "background"), Choice("s", "stop it", "stop")]
     for keys, value in ((("q", "n", "q", "escape", "ctrl+q", "b"), "background"), (("q", "s"), "stop")):
-        app = monitor(own, leaving=("What is to become of it?", choices, "stay"))
+        app = monitor(own, leaving=("What should happen to it?", choices, "stay"))
         async with app.run_test(size=(80, 24)) as pilot:
             await settled(pilot)
             for key in keys:

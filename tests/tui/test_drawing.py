@@ -11,9 +11,9 @@ import pytest
 
 from tests.tui.conftest import Driver, running
 from tui import app as application
-from tui.garbage import THRESHOLDS, settle
+from tui.app import GC_THRESHOLDS, tune_garbage_collector
 from tui.screens import sample_search
-from tui.screens.sample_search import MOST, QUICK_S, SLOW_S, next_window
+from tui.screens.sample_search import MAX_WINDOW, QUICK_S, SLOW_S, next_window
 
 pytestmark = pytest.mark.anyio
 
@@ -40,10 +40,10 @@ async def test_a_jump_is_one_frame_with_its_rows_and_its_sample(
     async with running(seeded, (140, 40)) as driver:
         await driver.press("4")
         frames = drawn(driver)
-        view: Any = driver.app.view
-        view.samples.move(300)
+        screen: Any = driver.app.active_screen
+        screen.samples.move(300)
         await driver.read()
-        assert view.chosen.row.id == 210
+        assert screen.chosen.row.id == 210
         assert "▸      210 " in frames[-1]
         for frame in frames:  # the row, the way to it and its text come together, or none of them
             there = "▸      210 " in frame
@@ -62,8 +62,8 @@ async def test_a_reading_that_takes_long_does_not_hold_the_cursor(
             sample_search, "sample_rows", lambda *given: let_go.wait(60) and read_rows(*given)
         )
         try:
-            view: Any = driver.app.view
-            view.samples.move(300)
+            screen: Any = driver.app.active_screen
+            screen.samples.move(300)
             for _ in range(600):
                 await driver.pilot.pause(0.02)
                 if "▸ …" in driver.text:
@@ -88,17 +88,17 @@ async def test_a_key_is_answered_before_the_search_goes_on(
         monkeypatch.setattr(
             sample_search, "sample_detail", lambda *given: order.append(given[1]) or detail(*given)
         )
-        view: Any = driver.app.view
-        view.samples.move(3)
+        screen: Any = driver.app.active_screen
+        screen.samples.move(3)
         await driver.press("?", "escape")
-        sample = view.samples.selected
+        sample = screen.samples.selected
         assert order[0] == sample
         assert "search" in order  # and then on
 
 
 def test_windows_grow_and_shrink_with_the_time_they_take() -> None:
     assert next_window(5_000, QUICK_S / 2, None) == 10_000
-    assert next_window(MOST, QUICK_S / 2, None) == MOST
+    assert next_window(MAX_WINDOW, QUICK_S / 2, None) == MAX_WINDOW
     assert next_window(5_000, (QUICK_S + SLOW_S) / 2, None) == 5_000
     assert next_window(5_000, 2 * SLOW_S, None) == 2_500
     assert next_window(1, 2 * SLOW_S, None) == 1
@@ -119,9 +119,9 @@ def test_a_statement_with_a_price_of_its_own_looks_at_more() -> None:
 def test_garbage_is_looked_for_seldom() -> None:
     before = gc.get_threshold()
     try:
-        settle()
+        tune_garbage_collector()
         assert gc.get_freeze_count() > 1_000
-        assert gc.get_threshold() == THRESHOLDS
+        assert gc.get_threshold() == GC_THRESHOLDS
     finally:
         gc.unfreeze()
         gc.set_threshold(*before)

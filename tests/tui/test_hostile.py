@@ -115,7 +115,7 @@ async def test_no_screen_shows_control_characters_or_obeys_markup(seeded: Path) 
             for key in keys:
                 await driver.press(key)
                 shown += driver.text
-        driver.app.tell(HOSTILE)
+        driver.app.notice(HOSTILE)
         await driver.read()
         shown += driver.text
         assert not FORBIDDEN.search(shown.replace("\n", ""))

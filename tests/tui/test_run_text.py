@@ -7,7 +7,7 @@ import pytest
 
 from state.database import open_reader
 from state.views.runs import RunDetail, run_detail
-from tui.screens.run_text import paint_compare, paint_course
+from tui.screens.run_text import paint_compare, paint_curves
 
 
 @pytest.fixture
@@ -22,9 +22,9 @@ def runs(seeded: Path) -> tuple[RunDetail, RunDetail]:
 
 
 def test_a_majority_stands_beside_the_accuracy_on_test(runs: tuple[RunDetail, RunDetail]) -> None:
-    one, two = (paint_course(run, [], 100).plain for run in runs)
+    one, two = (paint_curves(run, [], 100).plain for run in runs)
     [line] = [line for line in one.splitlines() if "majority" in line]
-    assert line.startswith("test ") and line.endswith("80 % [65 %, 95 %] n=20  majority of 5 90 %")
+    assert line.startswith("test ") and line.endswith("80.0 (65.0–95.0) n=20  majority of 5 90.0 %")
     assert "majority" not in two
 
 

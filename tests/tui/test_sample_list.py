@@ -9,7 +9,7 @@ import pytest
 from state.database import open_writer
 from tests.tui.conftest import running
 from tests.tui.seeded import NOW
-from tui.screens import sample_search as screen
+from tui.screens import sample_search
 
 pytestmark = pytest.mark.anyio
 
@@ -68,13 +68,13 @@ async def test_an_open_sample_is_seen_to_be_stored(own: Path) -> None:
 async def test_a_filter_goes_on_where_it_stopped_and_takes_in_what_comes(
     own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(screen, "SEARCH_S", 0.0)
-    monkeypatch.setattr(screen, "WINDOW", 100)
-    monkeypatch.setattr(screen, "YOUNG", 50)
+    monkeypatch.setattr(sample_search, "SEARCH_S", 0.0)
+    monkeypatch.setattr(sample_search, "WINDOW", 100)
+    monkeypatch.setattr(sample_search, "YOUNG", 50)
     async with running(own) as driver:
         await driver.press("4", "slash", *"v:wrong", "enter")
-        view: Any = driver.app.view
-        expected = list(view.samples.found)
+        screen: Any = driver.app.active_screen
+        expected = list(screen.samples.found)
         connection = open_writer(own)
         found = connection.execute("SELECT id FROM sample WHERE verdict = 0 ORDER BY id DESC").fetchall()
         assert expected == [row[0] for row in found]
@@ -82,20 +82,20 @@ async def test_a_filter_goes_on_where_it_stopped_and_takes_in_what_comes(
         connection.close()
         add(own, 511, 70, verdict=0)
         await driver.read()
-        assert list(view.samples.found) == [*range(580, 510, -1), *sorted({*expected, 506}, reverse=True)]
+        assert list(screen.samples.found) == [*range(580, 510, -1), *sorted({*expected, 506}, reverse=True)]
 
 
 async def test_a_filter_begins_anew_when_very_much_came_in(
     own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(screen, "FAR", 100)
+    monkeypatch.setattr(sample_search, "FAR", 100)
     async with running(own) as driver:
         await driver.press("4", "slash", *"v:wrong", "enter")
-        view: Any = driver.app.view
-        before = list(view.samples.found)
+        screen: Any = driver.app.active_screen
+        before = list(screen.samples.found)
         add(own, 511, 300, verdict=0)
         await driver.read()
-        assert list(view.samples.found) == [*range(810, 510, -1), *before]
+        assert list(screen.samples.found) == [*range(810, 510, -1), *before]
 
 
 async def test_gaps_in_the_ids_are_shown_as_such(own: Path) -> None:

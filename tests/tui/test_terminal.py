@@ -19,9 +19,9 @@ from tests.tui.terminals import ENDS, ends
 
 @pytest.fixture
 def terminal(seeded: Path) -> Iterator[Terminal]:
-    opened = Terminal("tui", "--db", str(seeded))
-    yield opened
-    opened.close()
+    open_selected = Terminal("tui", "--db", str(seeded))
+    yield open_selected
+    open_selected.close()
 
 
 def test_hostile_samples_leave_the_terminal_clean(terminal: Terminal) -> None:
@@ -59,7 +59,7 @@ def test_a_terminal_made_tiny_and_large_again_shows_what_fits(terminal: Terminal
     terminal.press("4")
     terminal.until("verdict")
     terminal.resize(20, 5)
-    terminal.until("running|down")  # its pulse ages: nobody is there to renew it
+    terminal.until("running|down")  # its heartbeat ages: no daemon renews it
     terminal.press("5")
     terminal.resize(120, 40)
     terminal.until("fine-tune")

@@ -1,1 +1,1 @@
-"""The monitor's screens, one a module; `view` is what they share."""
+"""The screens of the monitor; `base_screen` is what they share."""

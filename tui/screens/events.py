@@ -1,7 +1,8 @@
-"""6 Events: what happened, newest first; with the cursor at the top it follows."""
+"""6 Events: what happened, newest first. With the cursor at the top, the list follows new events."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from rich.text import Text
@@ -12,137 +13,147 @@ from state.sqlite import Connection
 from state.views.events import EventRow, newest_events
 from state.views.format import duration
 from state.views.status_records import Status
-from tui.feed import Wish
-from tui.screens.view import View, sections
-from tui.text import level_word, one_line, say, title
-from tui.widgets.block import Block
-from tui.widgets.row_list import Column, RowList, Table
+from tui.context import Context
+from tui.database_reader import Query
+from tui.messages import RowRequested
+from tui.screens.base_screen import MonitorScreen
+from tui.text import fields, level_word, one_line, say, sections, title
+from tui.widgets.columns import Column
+from tui.widgets.row_list import RowList, Table
+from tui.widgets.text_block import TextBlock
 
-COLUMNS = (
-    Column("age", 7, "right"),
-    Column("level", 9),
-    Column("subject", 16, least=50),
-    Column("what", 0),
+PAGE = 200
+MAX_EVENTS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class EventLine:
+    """An event, and the time at which it is shown."""
+
+    event: EventRow
+    now: int
+
+    @property
+    def age(self) -> str:
+        """How long ago it happened."""
+        return duration((self.now - self.event.at) / 1000)
+
+
+COLUMNS: tuple[Column[EventLine], ...] = (
+    Column("age", 7, lambda line: say((line.age, "dim")), "right"),
+    Column("level", 9, lambda line: level_word(line.event.level)),
+    Column("subject", 16, lambda line: one_line(line.event.subject), from_width=50),
+    Column("event", 0, lambda line: one_line(line.event.message or line.event.kind)),
 )
-STEP = 200
-MOST = 5_000
 
 
-class Events(View):
-    """All events, levelled and filtered."""
+class EventsScreen(MonitorScreen):
+    """All events, by level, with a filter."""
 
     number = "6"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
         self.events: list[EventRow] = []
-        self.limit = STEP
+        self.limit = PAGE
 
-    def body(self) -> ComposeResult:
-        """List, and the chosen event whole."""
+    def compose_body(self) -> ComposeResult:
+        """The list, and the full event under the cursor."""
         with Horizontal(classes="split long"):
-            yield Table(COLUMNS, id="list")
+            yield Table(COLUMNS, key=lambda line: line.event.id, id="list")
             with VerticalScroll(classes="detail", can_focus=False):
-                yield Block(id="event")
+                yield TextBlock(id="event")
 
-    def wish(self) -> Wish:
-        """The newest events that fit; more of them when the cursor nears the end."""
-        limit, faults, words = self.limit, self.faults, self.words
+    @property
+    def table(self) -> Table[EventLine]:
+        """The list."""
+        return self.query_one(Table)
+
+    @property
+    def selected(self) -> EventRow | None:
+        """The event under the cursor."""
+        line = self.table.selected
+        return line.event if line is not None else None
+
+    def data_query(self) -> Query:
+        """The newest events; more of them as the cursor nears the end."""
+        limit, problems, words = self.limit, self.problems_only, self.filter_text
 
         def read(connection: Connection) -> list[EventRow]:
-            return newest_events(connection, faults=faults, text=words, limit=limit)
+            return newest_events(connection, faults=problems, text=words, limit=limit)
 
-        return Wish(("events", limit, faults, words), read)
+        return Query(("events", limit, problems, words), read)
 
-    def learn(self, payload: Any) -> None:
+    def receive(self, payload: Any) -> None:
         """Takes the events."""
         self.events = payload
 
-    def new_database(self) -> None:
-        """Other events."""
+    def reset(self) -> None:
+        """Forgets the events."""
         self.events = []
 
-    def hints(self) -> list[tuple[str, str]]:
-        """What can be done with events."""
+    def key_hints(self) -> list[tuple[str, str]]:
+        """What you can do with events."""
         return [
             ("help", "help"),
-            ("open", "its subject"),
-            ("faults", "all" if self.faults else "warnings and errors"),
+            ("open", "go to subject"),
+            ("faults", "all" if self.problems_only else "warnings and errors"),
             ("filter", "filter"),
             ("top", "follow"),
             ("detail_down", "scroll"),
             ("copy", "copy"),
-            ("quit", "leave"),
+            ("quit", "quit"),
         ]
 
-    def crumbs(self) -> list[str]:
-        """Whether it follows, or the event under the cursor."""
-        event = self._event()
-        at_top = self.query_one(Table).cursor == 0
-        return super().crumbs() + (["newest, following"] if at_top else [event.kind] if event else [])
+    def breadcrumbs(self) -> list[str]:
+        """Whether the list follows new events, or the event under the cursor."""
+        if self.table.cursor == 0:
+            return [*super().breadcrumbs(), "newest, following"]
+        return super().breadcrumbs() + ([self.selected.kind] if self.selected else [])
 
     def on_row_list_moved(self) -> None:
-        """Another event; older ones are read before the end is reached."""
+        """Another event; older ones are read before the cursor reaches the end."""
         if not self.ready:
             return
-        if self.query_one(Table).cursor >= len(self.events) - 20 and len(self.events) >= self.limit < MOST:
-            self.limit += STEP
-            self.monitor.ask()
+        if self.table.cursor >= len(self.events) - 20 and len(self.events) >= self.limit < MAX_EVENTS:
+            self.limit += PAGE
+            self.request_read()
         self.draw()
 
     def on_row_list_chosen(self, message: RowList.Chosen) -> None:
         """A click on the event."""
-        self.opened()
+        self.open_selected()
 
     def show(self, status: Status) -> None:
-        """List and detail."""
-        table = self.query_one(Table)
-        filtered = self.words or self.faults
-        table.explain(
-            "no event fits; esc shows all"
-            if filtered
-            else "No event yet: they come when the daemon runs (`coterie run`)."
+        """Draws list and details."""
+        self.table.show_when_empty(
+            "No event matches; esc shows all."
+            if self.filter_text or self.problems_only
+            else "No events yet: they appear when the daemon runs (`coterie run`)."
         )
-        table.show([(event.id, _cells(event, status.at)) for event in self.events], follow=True)
-        event = self._event()
-        self.query_one("#event", Block).write(_detail(event, status.at) if event is not None else say())
+        self.table.show([EventLine(event, status.at) for event in self.events], follow=True)
+        line = self.table.selected
+        self.query_one("#event", TextBlock).write(_detail(line) if line is not None else say())
 
-    def opened(self) -> None:
-        """Where the event's subject is."""
-        event = self._event()
-        if event is None:
+    def open_selected(self) -> None:
+        """Goes to the event's subject."""
+        if self.selected is None:
             return
-        kind, _, name = event.subject.partition(":")
+        kind, _, name = self.selected.subject.partition(":")
         if kind == "run" and name.isdecimal():
-            self.run_worker(self.monitor.go_to("runs", int(name)))
+            self.post_message(RowRequested("runs", int(name)))
         elif kind in ("task", "teacher"):
-            self.run_worker(self.monitor.go_to(f"{kind}s", name))
+            self.post_message(RowRequested(f"{kind}s", name))
         else:
-            self.go_inside()
-
-    def _event(self) -> EventRow | None:
-        key = self.query_one(Table).key
-        return next((event for event in self.events if event.id == key), None)
+            self.enter_detail()
 
 
-def _cells(event: EventRow, now: int) -> list[Text]:
-    return [
-        say((duration((now - event.at) / 1000), "dim")),
-        level_word(event.level),
-        say(one_line(event.subject)),
-        say(one_line(event.message or event.kind)),
+def _detail(line: EventLine) -> Text:
+    event = line.event
+    about = [
+        say(level_word(event.level), (f"  {line.age} ago", "dim")),
+        *fields(("subject", one_line(event.subject)), width=9),
+        say(),
+        say(event.message[:20_000]),
     ]
-
-
-def _detail(event: EventRow, now: int) -> Text:
-    return sections(
-        (
-            title(one_line(event.kind)),
-            [
-                say(level_word(event.level), (f"  {duration((now - event.at) / 1000)} ago", "dim")),
-                say(("subject  ", "dim"), one_line(event.subject)),
-                say(),
-                say(event.message[:20_000]),
-            ],
-        ),
-    )
+    return sections((title(one_line(event.kind)), about))

@@ -1,11 +1,10 @@
-"""5 Runs: each student's training, how its loss falls, what it reaches, beside what it must beat."""
+"""5 Runs: how each student's loss falls, and what it reaches beside its baselines."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal, Vertical, VerticalScroll
 
@@ -13,153 +12,212 @@ from state.sqlite import Connection
 from state.views.format import percent
 from state.views.runs import PredictionRow, RunDetail, predictions
 from state.views.status_records import RunStatus, Status
-from tui.feed import Wish
-from tui.keys import KEYS, shown
-from tui.run_log import tail
-from tui.screens.course import LearningCurve, News, accuracies, losses, read_course
+from tui.context import Context
+from tui.database_reader import Query
+from tui.key_bindings import KEYS, key_label
+from tui.screens.base_screen import MonitorScreen
+from tui.screens.run_history import (
+    RunHistory,
+    RunUpdate,
+    accuracy_curves,
+    log_tail,
+    loss_curves,
+    read_history,
+)
 from tui.screens.run_text import (
     TABS,
     paint_compare,
     paint_config,
-    paint_course,
+    paint_curves,
     paint_head,
     paint_log,
     paint_predictions,
 )
-from tui.screens.view import View
 from tui.text import one_line, say, state_word
-from tui.widgets.block import Block
-from tui.widgets.loss_plot import Line, LinePlot
-from tui.widgets.row_list import Column, RowList, Table
+from tui.widgets.columns import Column
+from tui.widgets.line_plot import Line, LinePlot
+from tui.widgets.row_list import RowList, Table
+from tui.widgets.text_block import Painter, TextBlock
 
-COLUMNS = (
-    Column("run", 4, "right"),
-    Column("student, task", 0),
-    Column("", 1, most=49),
-    Column("state", 10, least=50),
-    Column("at", 4, "right", least=50),
-    Column("test", 4, "right", least=26),
-)
-ORDERS = ("newest", "accuracy", "student", "task")
 PAGE = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What one reading brought: the run under the cursor, the marked one, and what the tab shows."""
+class RunRow:
+    """A run, and whether it is marked."""
 
-    news: News
-    marked: News | None
+    run: RunStatus
+    marked: bool
+
+    def matches(self, words: str) -> bool:
+        """Whether it matches a filter."""
+        run = self.run
+        text = f"{run.id} {run.student} {run.state} {run.method}".lower()
+        for word in words.lower().split():
+            key, _, value = word.partition(":")
+            if key == "task" and value:
+                if run.task not in (value, "joint"):
+                    return False
+            elif word not in text and word not in run.task.lower():
+                return False
+        return True
+
+
+COLUMNS: tuple[Column[RunRow], ...] = (
+    Column("run", 4, lambda row: say(("*", "bold yellow") if row.marked else "", str(row.run.id)), "right"),
+    Column(
+        "student, task",
+        0,
+        lambda row: say(one_line(row.run.student), (f" {one_line(row.run.task)}", "dim")),
+        sort_by={
+            "student": lambda row: (row.run.student, -row.run.id),
+            "task": lambda row: (row.run.task, -row.run.id),
+        },
+    ),
+    Column("", 1, lambda row: state_word(row.run.state)[:1], to_width=49),
+    Column("state", 10, lambda row: state_word(row.run.state), from_width=50),
+    Column("done", 5, lambda row: _progress(row.run), "right", from_width=50),
+    Column(
+        "test",
+        7,
+        lambda row: percent(row.run.accuracy, 1),
+        "right",
+        from_width=26,
+        sort_by={"accuracy": lambda row: -(row.run.accuracy if row.run.accuracy is not None else -1.0)},
+    ),
+)
+
+
+def _progress(run: RunStatus) -> str:
+    return percent(run.step / run.steps) if run.active and run.steps else ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunsPayload:
+    """The result of one reading: the run under the cursor, the marked run, and the data of the tab."""
+
+    run: RunUpdate
+    marked: RunUpdate | None
     log: str | None
     predictions: list[PredictionRow] | None
 
 
-class Runs(View):
-    """All runs, and one of them in detail."""
+class RunsScreen(MonitorScreen):
+    """All runs, and the details of one."""
 
     number = "5"
     filter_hint = "task:NAME, or words of student, task or state"
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.order = 0
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
         self.tab = TABS[0]
-        self.course = LearningCurve()
-        self.other = LearningCurve()  # of the marked run
+        self.history = RunHistory()
+        self.marked: int | None = None  # the run that others are compared with
+        self.marked_history = RunHistory()
         self.log_text = ""
-        self.answers: list[PredictionRow] = []
+        self.predictions: list[PredictionRow] = []
         self.limit = PAGE
         self.wrong_only = False
 
-    def body(self) -> ComposeResult:
-        """List, plot and tabs."""
+    def compose_body(self) -> ComposeResult:
+        """List, plots and tabs."""
         with Horizontal(classes="split"):
-            rows = Table(COLUMNS, id="list")
-            rows.leaving = self.monitor.hold
-            yield rows
+            table = Table(COLUMNS, key=lambda row: row.run.id, order="newest", id="list")
+            table.before_move = self.context.hold_frame
+            yield table
             with Vertical(id="run"):
-                yield Block(id="head")
+                yield TextBlock(id="head")
                 with VerticalScroll(classes="detail", can_focus=False):
                     with Container(id="plots"):
                         yield LinePlot(id="loss")
-                        yield LinePlot(id="accuracy", unit=True, over="epoch")
-                    yield Block(id="tab")
+                        yield LinePlot(id="accuracy", unit=True, x_unit="epoch")
+                    yield TextBlock(id="tab")
 
     @property
-    def table(self) -> Table:
+    def table(self) -> Table[RunRow]:
         """The list."""
         return self.query_one(Table)
 
-    def wish(self) -> Wish:
-        """The run under the cursor, what is new of its metrics, and what its tab shows."""
-        key = self.table.key
-        number = key if isinstance(key, int) else -1
-        after, tab, base = self.course.after(number), self.tab, self.monitor.path.parent
-        wrong_only, limit = self.wrong_only, self.limit
-        mark = self.monitor.marked if tab == "compare" and self.monitor.marked != number else None
-        mark_after = self.other.after(mark) if mark is not None else -1
+    @property
+    def selected(self) -> RunStatus | None:
+        """The run under the cursor."""
+        row = self.table.selected
+        return row.run if row is not None else None
 
-        def read(connection: Connection) -> Found:
-            news = read_course(connection, number, after)
-            return Found(
-                news,
-                read_course(connection, mark, mark_after) if mark is not None else None,
-                tail(base, news.run.directory) if tab == "log" and news.run is not None else None,
+    def data_query(self) -> Query:
+        """The run under the cursor, its new metrics, and the data of its tab."""
+        number = self.selected.id if self.selected is not None else -1
+        after, tab, base = self.history.last_step(number), self.tab, self.context.path.parent
+        wrong_only, limit = self.wrong_only, self.limit
+        mark = self.marked if tab == "compare" and self.marked != number else None
+        mark_after = self.marked_history.last_step(mark) if mark is not None else -1
+
+        def read(connection: Connection) -> RunsPayload:
+            found = read_history(connection, number, after)
+            return RunsPayload(
+                found,
+                read_history(connection, mark, mark_after) if mark is not None else None,
+                log_tail(base, found.run.directory) if tab == "log" and found.run is not None else None,
                 predictions(connection, number, wrong_only=wrong_only, limit=limit)
                 if tab == "predictions"
                 else None,
             )
 
-        return Wish(("runs", number, mark, tab, wrong_only, limit), read)
+        return Query(("runs", number, mark, tab, wrong_only, limit), read)
 
-    def learn(self, payload: Any) -> None:
-        """Takes it, where it is still the run under the cursor."""
-        found: Found = payload
+    def receive(self, payload: Any) -> None:
+        """Takes the result, if its run is still under the cursor."""
+        found: RunsPayload = payload
         if found.marked is not None and found.marked.run is not None:
-            if found.marked.run.id == self.monitor.marked:
-                self.other.learn(found.marked)
-        if found.news.run is None or found.news.run.id != self.table.key:
+            if found.marked.run.id == self.marked:
+                self.marked_history.update(found.marked)
+        if found.run.run is None or found.run.run.id != self.table.key:
             return
-        self.course.learn(found.news)
+        self.history.update(found.run)
         self.log_text = found.log if found.log is not None else self.log_text
-        self.answers = found.predictions if found.predictions is not None else self.answers
+        self.predictions = found.predictions if found.predictions is not None else self.predictions
 
-    def new_database(self) -> None:
-        """Other runs."""
-        self.course.forget()
-        self.other.forget()
-        self.monitor.marked = None
-        self.answers, self.log_text = [], ""
+    def reset(self) -> None:
+        """Forgets the runs."""
+        self.history.clear()
+        self.marked_history.clear()
+        self.marked = None
+        self.predictions, self.log_text = [], ""
 
     def show(self, status: Status) -> None:
-        """List, then the tab of the run under the cursor."""
-        found = [run for run in status.runs if _fits(run, self.words)]
-        if self.faults:
-            found = [run for run in found if run.state == "failed" or run.error]
-        found.sort(key=lambda run: _order(run, ORDERS[self.order]))
-        self.table.explain(_hint(status, bool(self.words or self.faults)))
-        marked = self.monitor.marked
-        self.table.show([(run.id, _cells(run, run.id == marked)) for run in found])
-        known = self.course.run
+        """Draws the list, then the tab of the run under the cursor."""
+        rows = [RunRow(run, run.id == self.marked) for run in status.runs[::-1]]
+        rows = [row for row in rows if row.matches(self.filter_text)]
+        if self.problems_only:
+            rows = [row for row in rows if row.run.state == "failed" or row.run.error]
+        self.table.show_when_empty(
+            "No run matches; esc shows all."
+            if status.runs and (self.filter_text or self.problems_only)
+            else "No runs yet: one starts when a task has enough correct samples (see screen 2)."
+        )
+        self.table.show(rows)
+        known = self.history.run
         run = known if known is not None and known.id == self.table.key else None
-        self.query_one("#run").display = run is not None or bool(found)
-        if run is None:
-            if not found:
-                self.query_one("#head", Block).write(say())
-                self.query_one("#tab", Block).write(say())
-            return
-        tab = self.tab
-        self.query_one("#head", Block).paint(lambda width: paint_head(run, tab, width))
-        curves: list[Line] = []
-        beside: list[Line] = []
-        if tab == "course":
-            curves, beside = losses(self.course), accuracies(run)
-        elif tab == "compare" and self.other.run is not None and self.other.run.id == marked != run.id:
-            curves = losses(self.other, "other", f"run {marked} (marked)", raw=False)
-            curves += losses(self.course, "one", f"run {run.id}", raw=False)
-        self._plot("#loss", run.id, curves)
-        self._plot("#accuracy", run.id, beside)
-        self.query_one("#tab", Block).paint(self._painter(run))
+        self.query_one("#run").display = run is not None or bool(rows)
+        if run is not None:
+            self._show_run(run)
+        elif not rows:
+            self.query_one("#head", TextBlock).write(say())
+            self.query_one("#tab", TextBlock).write(say())
+
+    def _show_run(self, run: RunDetail) -> None:
+        tab, marked = self.tab, self.marked_history
+        self.query_one("#head", TextBlock).paint(lambda width: paint_head(run, tab, width))
+        losses: list[Line] = []
+        accuracies: list[Line] = []
+        if tab == "curves":
+            losses, accuracies = loss_curves(self.history), accuracy_curves(run)
+        elif tab == "compare" and marked.run is not None and marked.run.id == self.marked != run.id:
+            losses = loss_curves(marked, "other", f"run {self.marked} (marked)", raw=False)
+            losses += loss_curves(self.history, "one", f"run {run.id}", raw=False)
+        self._plot("#loss", run.id, losses)
+        self._plot("#accuracy", run.id, accuracies)
+        self.query_one("#tab", TextBlock).paint(self._painter(run))
 
     def _plot(self, name: str, key: int, curves: list[Line]) -> None:
         plot = self.query_one(name, LinePlot)
@@ -168,148 +226,104 @@ class Runs(View):
         if plot.display:
             self.call_after_refresh(plot.draw, (key, self.tab), curves)
 
-    def _painter(self, run: RunDetail) -> Any:
-        tab, metrics, log, answers = self.tab, self.course.metrics, self.log_text, self.answers
-        if tab == "compare":
-            other = self.other.run if self.other.run and self.other.run.id == self.monitor.marked else None
-            key = shown(next(key for key in KEYS if key.id == "mark"), self.monitor.remapped)
+    def _painter(self, run: RunDetail) -> Painter:
+        metrics, log, found = self.history.metrics, self.log_text, self.predictions
+        if self.tab == "compare":
+            marked = self.marked_history.run
+            other = marked if marked is not None and marked.id == self.marked else None
+            key = key_label(next(key for key in KEYS if key.id == "mark"), self.context.remapped)
             return lambda width: paint_compare(run, other, key, width)
-        if tab == "config":
+        if self.tab == "config":
             return lambda width: paint_config(run)
-        if tab == "log":
+        if self.tab == "log":
             return lambda width: paint_log(log, run.directory)
-        if tab == "predictions":
-            more = len(answers) >= self.limit
-            return lambda width: paint_predictions(answers, self.wrong_only, more)
-        return lambda width: paint_course(run, metrics, width)
+        if self.tab == "predictions":
+            more = len(found) >= self.limit
+            return lambda width: paint_predictions(found, self.wrong_only, more)
+        return lambda width: paint_curves(run, metrics, width)
 
     def on_row_list_moved(self) -> None:
         """Another run."""
         self.limit = PAGE
         self.draw()
-        self.monitor.ask()
+        self.request_read()
 
     def on_row_list_chosen(self, message: RowList.Chosen) -> None:
         """A click on the run."""
-        self.opened()
+        self.open_selected()
 
     def next_tab(self, step: int) -> None:
-        """Another tab, from its top; a log from its end."""
+        """Shows another tab, from its top."""
         self.tab = TABS[(TABS.index(self.tab) + step) % len(TABS)]
         self.limit = PAGE
         self.draw()
         if self.detail is not None:
             self.detail.scroll_to(y=0, animate=False)
 
-    def toggle_faults(self) -> None:
-        """Failed runs only; on the predictions tab, wrong answers only."""
+    def toggle_problems(self) -> None:
+        """Shows failed runs only; on the predictions tab, wrong answers only."""
         if self.tab == "predictions":
             self.wrong_only = not self.wrong_only
         else:
-            super().toggle_faults()
+            super().toggle_problems()
 
-    def at_bottom(self) -> None:
-        """More predictions, where there are."""
-        if self.tab == "predictions" and len(self.answers) >= self.limit:
+    def reached_bottom(self) -> None:
+        """Reads more predictions, if there are any."""
+        if self.tab == "predictions" and len(self.predictions) >= self.limit:
             self.limit += PAGE
-            self.monitor.ask()
+            self.request_read()
 
-    def sorted_next(self) -> None:
-        """Another order."""
-        self.order = (self.order + 1) % len(ORDERS)
-        self.monitor.tell(f"sorted by {ORDERS[self.order]}")
+    def sort_next(self) -> None:
+        """Sorts by the next column."""
+        self.notice(f"sorted by {self.table.sort_next()}")
         self.draw()
 
-    def mark(self) -> None:
-        """Marks the run under the cursor, or takes its mark away."""
-        run = self._under_cursor()
+    def toggle_mark(self) -> None:
+        """Marks the run under the cursor, or removes its mark."""
+        run = self.selected
         if run is None:
             return
-        if self.monitor.marked == run.id:
-            self.monitor.marked = None
+        if self.marked == run.id:
+            self.marked = None
         else:
-            self.monitor.marked = run.id
-            self.monitor.tell(f"run {run.id} is marked: open another, and the tab compare ([ and ])")
+            self.marked = run.id
+            self.notice(f"Run {run.id} is marked: select another run, then the compare tab ([ and ]).")
         self.draw()
-        self.monitor.ask()
+        self.request_read()
 
-    def hints(self) -> list[tuple[str, str]]:
-        """What can be done with runs."""
-        run, at = self._under_cursor(), self.tab
-        found = [("help", "help"), ("next_tab", TABS[(TABS.index(at) + 1) % len(TABS)])]
-        if at == "predictions":
+    def key_hints(self) -> list[tuple[str, str]]:
+        """What you can do with runs."""
+        run, tab = self.selected, self.tab
+        found = [("help", "help"), ("next_tab", TABS[(TABS.index(tab) + 1) % len(TABS)])]
+        if tab == "predictions":
             found.append(("faults", "all" if self.wrong_only else "wrong only"))
         if run is not None and (run.active or run.state == "queued"):
             found.append(("stop_run", "stop"))
         elif run is not None and run.task != "joint":
             found.append(("train", "train again"))
-        found.append(("mark", "mark" if run is None or run.id != self.monitor.marked else "unmark"))
-        found += [("open", "read") if not self.inside else ("back", "list"), ("filter", "filter")]
-        found += [("sort", f"by {ORDERS[self.order]}"), ("detail_down", "scroll"), ("copy", "copy")]
-        return [*found, ("quit", "leave")]
+        found.append(("mark", "mark" if run is None or run.id != self.marked else "unmark"))
+        found += [("open", "details") if not self.in_detail else ("back", "list"), ("filter", "filter")]
+        found += [("sort", f"by {self.table.order}"), ("detail_down", "scroll"), ("copy", "copy")]
+        return [*found, ("quit", "quit")]
 
-    def crumbs(self) -> list[str]:
+    def breadcrumbs(self) -> list[str]:
         """The run under the cursor, and its tab."""
-        here: list[str] = []
-        if isinstance(self.table.key, int):
-            here = [f"run {self.table.key}", self.tab]
-            if self.tab == "compare" and self.monitor.marked is not None:
-                here[-1] += f" with run {self.monitor.marked}"
-        return self.way(here)
+        if self.selected is None:
+            return self.breadcrumb_path([])
+        compared = self.tab == "compare" and self.marked is not None
+        tab = f"compare with run {self.marked}" if compared else self.tab
+        return self.breadcrumb_path([f"run {self.selected.id}", tab])
 
-    def subject_task(self) -> str | None:
+    def target_task(self) -> str | None:
         """The run's task."""
-        run = self._under_cursor()
+        run = self.selected
         return run.task if run is not None and run.task != "joint" else None
 
-    def subject_student(self) -> str | None:
+    def target_student(self) -> str | None:
         """The run's student."""
-        run = self._under_cursor()
-        return run.student if run is not None else None
+        return self.selected.student if self.selected is not None else None
 
-    def subject_run(self) -> RunStatus | None:
-        """The run, where it can be stopped."""
-        run = self._under_cursor()
+    def target_run(self) -> RunStatus | None:
+        """The run, if it can be stopped."""
+        run = self.selected
         return run if run is not None and (run.active or run.state == "queued") else None
-
-    def _under_cursor(self) -> RunStatus | None:
-        runs = self.status.runs if self.status else ()
-        return next((run for run in runs if run.id == self.table.key), None)
-
-
-def _fits(run: RunStatus, words: str) -> bool:
-    text = f"{run.id} {run.student} {run.state} {run.method}".lower()
-    for word in words.lower().split():
-        key, _, value = word.partition(":")
-        if key == "task" and value:
-            if run.task not in (value, "joint"):
-                return False
-        elif word not in text and word not in run.task.lower():
-            return False
-    return True
-
-
-def _order(run: RunStatus, by: str) -> Any:
-    return {
-        "newest": -run.id,
-        "accuracy": -(run.accuracy if run.accuracy is not None else -1.0),
-        "student": (run.student, -run.id),
-        "task": (run.task, -run.id),
-    }[by]
-
-
-def _hint(status: Status, filtered: bool) -> str:
-    if filtered and status.runs:
-        return "no run fits; esc shows all"
-    return "No run yet: one starts when a task has enough accepted samples (2 Tasks shows how many)."
-
-
-def _cells(run: RunStatus, marked: bool) -> list[Text]:
-    return [
-        say(("*", "bold yellow") if marked else "", str(run.id)),
-        say(one_line(run.student), (f" {one_line(run.task)}", "dim")),
-        state_word(run.state)[:1],
-        state_word(run.state),
-        say(percent(run.step / run.steps) if run.active and run.steps else ""),
-        say(percent(run.accuracy)),
-    ]

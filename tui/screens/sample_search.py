@@ -1,8 +1,8 @@
-"""How the samples screen reads: the rows on the screen, the one under the cursor, and a stretch of a search.
+"""How the samples screen reads: the visible rows, the sample under the cursor, and the next part of a search.
 
-A filter is looked for in windows of ids, newest first, some hundredths of a second at a time, so what is found shows
-at once; a window grows while it is quick (an index answers for a million ids in a millisecond) and shrinks where
-every row has to be looked at. It knows nothing of widgets.
+A filter is searched in windows of ids, newest first, for some hundredths of a second at a time, so matches appear at
+once. A window grows while it is fast (an index covers a million ids in a millisecond) and shrinks if every row must be
+read. This module knows no widgets.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ from state.views.samples import (
 )
 from state.views.search import indexed_upto
 
-WINDOW = 5_000  # ids looked at in one statement, at first
-MOST = 5_000_000
+WINDOW = 5_000  # ids searched by the first statement
+MAX_WINDOW = 5_000_000
 QUICK_S, SLOW_S = 0.008, 0.03
-SEARCH_S = 0.05  # of searching in one reading
-YOUNG = 2_000  # the newest ids may still change: they are searched again
-FAR = 40_000  # when so many came in meanwhile, the search begins anew
-STRIDE = 100_000  # ids looked at in one statement for the next wrong one
-CHUNK = 5_000
+SEARCH_S = 0.05  # seconds of searching in one reading
+YOUNG = 2_000  # the newest ids may still change, so they are searched again
+FAR = 40_000  # the search starts over if more new ids than this were added
+STRIDE = 100_000  # ids searched by one statement for the next wrong sample
+CHUNK = 5_000  # the same, within a filter
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """How far a filter has been looked for: every id from `low` to `high`."""
+    """The progress of a search: every id from `low` to `high` has been searched."""
 
     wanted: SampleFilter
-    low: int | None = None  # None: not begun
+    low: int | None = None  # None: not started
     high: int = 0
     window: int = field(default_factory=lambda: WINDOW)
-    before: tuple[int, float] | None = None  # the last statement: ids looked at, seconds
+    before: tuple[int, float] | None = None  # the last statement: ids searched, seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Hop:
-    """The way to the next wrong sample: from the row `start` on, down (`step` 1) or up (-1)."""
+class WrongSearch:
+    """A search for the next wrong sample, from the row `start` down (`step` 1) or up (-1)."""
 
     start: int
     step: int
@@ -58,66 +58,66 @@ class Hop:
     found: array[int] | None
 
     def id_at(self, index: int) -> int:
-        """The sample of a row, when the hop began."""
+        """The sample id of a row when the search started."""
         if not self.newest_first:
             index = self.total - 1 - index
         return self.high - index if self.found is None else self.found[index]
 
 
 @dataclass(frozen=True, slots=True)
-class Hopped:
-    """How far it came: `sample` is there, or `next` is where to go on, or neither: there is none."""
+class NextWrong:
+    """Its progress: `sample` was found, or it continues at row `next`, or neither: there is none."""
 
-    hop: Hop
+    wrong_search: WrongSearch
     sample: int | None = None
     next: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What one reading brought."""
+class SamplesPayload:
+    """The result of one reading."""
 
     span: tuple[int, int] | None
-    here: tuple[tuple[int, ...], int | None]  # what was on the screen, and under the cursor
-    asked: tuple[int, ...]
+    read_for: tuple[tuple[int, ...], int | None]  # the visible ids, and the one under the cursor
+    ids: tuple[int, ...]  # the rows that were read
     rows: dict[int, SampleRow]
     detail: SampleDetail | None
-    search: Search | None  # None: it was not gone on with
-    kept_from: int  # what was found before stays where its id is from here …
-    kept_to: int  # … up to here
-    newer: list[int]  # matches above that
-    older: list[int]  # matches below that
-    hopped: Hopped | None
-    upto: int  # the index of words has come so far
+    search: Search | None  # None: it was not continued
+    kept_from: int  # earlier matches are kept from this id …
+    kept_to: int  # … up to this one
+    newer: list[int]  # matches above
+    older: list[int]  # matches below
+    next_wrong: NextWrong | None
+    indexed_upto: int  # the last id in the word index
 
 
 def next_window(window: int, spent: float, before: tuple[int, float] | None) -> int:
-    """How many ids the next statement looks at, after one of `window` ids that took `spent` seconds.
+    """How many ids the next statement searches, after one of `window` ids that took `spent` seconds.
 
-    A statement may have a price of its own, whatever it looks at (the beginning of a word that a million samples have):
-    then smaller ones only pay it more often. Two statements tell it from the price of an id.
+    A statement may have a fixed cost (a prefix that a million samples contain); smaller windows would only pay it more
+    often. Two statements separate the fixed cost from the cost per id.
     """
     if spent < QUICK_S:
-        return min(2 * window, MOST)
+        return min(2 * window, MAX_WINDOW)
     if spent <= SLOW_S:
         return window
     if before is not None and before[0] != window:
-        an_id = (spent - before[1]) / (window - before[0])
-        own = spent - an_id * window
-        if own > spent / 2:
-            return min(max(4 * window, round(own / an_id) if an_id > 0 else 0), MOST)
+        per_id = (spent - before[1]) / (window - before[0])
+        fixed = spent - per_id * window
+        if fixed > spent / 2:
+            return min(max(4 * window, round(fixed / per_id) if per_id > 0 else 0), MAX_WINDOW)
     return max(window // 2, 1)
 
 
 def read(
     connection: Connection,
-    shown: tuple[int, ...],
-    asked: tuple[int, ...],
+    visible: tuple[int, ...],
+    ids: tuple[int, ...],
     selected: int | None,
     search: Search | None,
-    hop: Hop | None,
-) -> Found:
-    """One reading; without a `search` only of what is on the screen, so that a key waits for nothing else."""
+    wrong_search: WrongSearch | None,
+) -> SamplesPayload:
+    """One reading; without a `search` only the visible rows, so that a key waits for nothing else."""
     span = id_range(connection)
     upto = indexed_upto(connection) if search is not None and search.wanted.text else 0
     newer: list[int] = []
@@ -139,47 +139,49 @@ def read(
             start = max(low, reached - window)
             older += matching_ids(connection, wanted, start, reached - 1, upto)
             now = time.monotonic()
-            if reached - start == window:  # the last ones of all say nothing
+            if reached - start == window:  # a shorter last window says nothing
                 window, last = next_window(window, now - before, last), (window, now - before)
             reached = start
             if now - began >= SEARCH_S:
                 break
         search = replace(search, low=reached, high=high, window=window, before=last)
-    return Found(
+    return SamplesPayload(
         span=span,
-        here=(shown, selected),
-        asked=asked,
-        rows=sample_rows(connection, asked) if asked else {},
+        read_for=(visible, selected),
+        ids=ids,
+        rows=sample_rows(connection, ids) if ids else {},
         detail=sample_detail(connection, selected) if selected is not None else None,
         search=search,
         kept_from=kept_from,
         kept_to=kept_to,
         newer=newer,
         older=older,
-        hopped=_hop(connection, hop) if hop is not None else None,
-        upto=upto,
+        next_wrong=_search_wrong(connection, wrong_search) if wrong_search is not None else None,
+        indexed_upto=upto,
     )
 
 
-def _hop(connection: Connection, hop: Hop) -> Hopped:
-    deadline, at = time.monotonic() + SEARCH_S, hop.start
-    while 0 <= at < hop.total:
-        size = STRIDE if hop.found is None else CHUNK
-        end = max(-1, min(hop.total, at + hop.step * size))  # the row after the last one of this part
-        sample = _fault(connection, hop, at, end)
+def _search_wrong(connection: Connection, wrong_search: WrongSearch) -> NextWrong:
+    deadline, at = time.monotonic() + SEARCH_S, wrong_search.start
+    while 0 <= at < wrong_search.total:
+        size = STRIDE if wrong_search.found is None else CHUNK
+        end = max(
+            -1, min(wrong_search.total, at + wrong_search.step * size)
+        )  # the row after the last one of this chunk
+        sample = _first_wrong(connection, wrong_search, at, end)
         if sample is not None:
-            return Hopped(hop, sample=sample)
+            return NextWrong(wrong_search, sample=sample)
         at = end
-        if time.monotonic() > deadline and 0 <= at < hop.total:
-            return Hopped(hop, next=at)
-    return Hopped(hop)
+        if time.monotonic() > deadline and 0 <= at < wrong_search.total:
+            return NextWrong(wrong_search, next=at)
+    return NextWrong(wrong_search)
 
 
-def _fault(connection: Connection, hop: Hop, at: int, end: int) -> int | None:
-    """The first wrong sample of the rows from `at` to before `end`."""
-    if hop.found is None:
-        ends = hop.id_at(at), hop.id_at(end - hop.step)
+def _first_wrong(connection: Connection, wrong_search: WrongSearch, at: int, end: int) -> int | None:
+    """The first wrong sample among the rows from `at` to before `end`."""
+    if wrong_search.found is None:
+        ends = wrong_search.id_at(at), wrong_search.id_at(end - wrong_search.step)
         return fault_between(connection, min(ends), max(ends), newest=ends[0] >= ends[1])
-    ids = [hop.id_at(index) for index in range(at, end, hop.step)]
+    ids = [wrong_search.id_at(index) for index in range(at, end, wrong_search.step)]
     wrong = faults_among(connection, ids)
     return next((sample for sample in ids if sample in wrong), None)

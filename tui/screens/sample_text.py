@@ -1,20 +1,18 @@
-"""What is shown of one sample: its text, what was sent for it, its verdict and what it took. Pure."""
+"""The texts of one sample: question and rationale, requests, verdict, cost and attempts. Pure."""
 
 from __future__ import annotations
 
 from rich.text import Text
 
-from state.views.format import dollars, duration
+from state.views.format import count, dollars, duration
 from state.views.samples import SampleDetail
-from tui.screens.frame import cut
-from tui.screens.view import sections
-from tui.text import one_line, say, shortened, title, verdict, verdict_of
+from tui.text import fields, one_line, say, sections, shortened, title, truncated, verdict, verdict_of
 
 TABS = ("sample", "sent")
 
 
 def paint_text(detail: SampleDetail | None) -> Text:
-    """Question and rationale, as they were written."""
+    """Question, rationale and answer."""
     if detail is None:
         return say()
     row = detail.row
@@ -22,7 +20,7 @@ def paint_text(detail: SampleDetail | None) -> Text:
     if detail.rationale is not None:
         body = say(detail.rationale)
     elif row.state == "failed":
-        body = say(("given up: ", "red"), detail.reason or "no reason was stored")
+        body = say(("given up: ", "red"), detail.reason or "no reason stored")
     else:
         body = say(("no answer yet", "dim"))
     return sections(
@@ -33,30 +31,30 @@ def paint_text(detail: SampleDetail | None) -> Text:
 
 
 def paint_verdict(detail: SampleDetail | None) -> Text:
-    """What the grader read against the gold answer, and what it took to get it."""
+    """The extracted answer against the gold answer, where the sample came from, and its attempts."""
     if detail is None:
         return say()
     row = detail.row
-    nothing = "–" if row.state == "open" else "nothing"
-    against = [
+    nothing = "–" if row.state == "open" else "no answer"
+    verdict_lines = [
         verdict(verdict_of(row)),
-        say(("extracted  ", "dim"), one_line(row.extracted) if row.extracted is not None else nothing),
-        say(("gold       ", "dim"), one_line(detail.gold)),
+        *fields(
+            ("extracted", one_line(row.extracted) if row.extracted is not None else nothing),
+            ("gold", one_line(detail.gold)),
+            ("reason", one_line(detail.grade_reason)) if detail.grade_reason else None,
+            ("grader", detail.grader) if detail.grader else None,
+            ("flags", (", ".join(row.flags), "yellow")) if row.flags else None,
+        ),
     ]
-    if detail.grade_reason:
-        against.append(say(("because    ", "dim"), one_line(detail.grade_reason)))
-    if detail.grader:
-        against.append(say(("grader     ", "dim"), detail.grader))
-    if row.flags:
-        against.append(say(("flags      ", "dim"), (", ".join(row.flags), "yellow")))
-    source = [
-        say(("teacher    ", "dim"), row.teacher),
-        say(("plan       ", "dim"), detail.plan),
-        say(("strategy   ", "dim"), detail.strategy),
-        say(("tokens     ", "dim"), f"{detail.prompt_tokens} in, {detail.completion_tokens} out"),
-        say(("cost       ", "dim"), dollars(detail.cost_usd)),
-        say(("ended by   ", "dim"), detail.finish_reason or "–"),
-    ]
+    source = fields(
+        ("teacher", row.teacher),
+        ("plan", detail.plan),
+        ("strategy", detail.strategy),
+        ("tokens", f"{count(detail.prompt_tokens)} in, {count(detail.completion_tokens)} out"),
+        ("cost", dollars(detail.cost_usd)),
+        ("finished by", detail.finish_reason or "–"),
+        width=13,
+    )
     attempts = [
         say(
             (f"{number}. ", "dim"),
@@ -70,12 +68,15 @@ def paint_verdict(detail: SampleDetail | None) -> Text:
         for number, item in enumerate(detail.attempts, start=1)
     ]
     return sections(
-        (say(), []), (title("verdict"), against), (title("from"), source), (title("attempts"), attempts)
+        (say(), []),
+        (title("verdict"), verdict_lines),
+        (title("source"), source),
+        (title("attempts"), attempts),
     )
 
 
 def paint_tabs(tab: str, detail: SampleDetail | None, width: int) -> Text:
-    """The tabs; beside them the verdict and its two answers, as there is room: the whole of it may be far below."""
+    """The tabs, with the verdict and both answers beside them if there is room: the verdict below may be far away."""
     names: list[tuple[str, str]] = []
     for name in TABS:
         names += [(f" {name} ", "reverse bold" if name == tab else "dim"), (" ", "")]
@@ -85,18 +86,20 @@ def paint_tabs(tab: str, detail: SampleDetail | None, width: int) -> Text:
     short = verdict(verdict_of(row))
     if verdict_of(row) == "wrong":
         short = say(
-            short, f" {shortened(row.extracted or 'nothing', max(6, width - 36))}", (f", gold {gold}", "dim")
+            short,
+            f" {shortened(row.extracted or 'no answer', max(6, width - 36))}",
+            (f", gold {gold}", "dim"),
         )
-    return cut(say(*names, short), width)
+    return truncated(say(*names, short), width)
 
 
-def paint_sent(detail: SampleDetail | None) -> Text:
-    """The requests of a sample, as they were sent."""
+def paint_requests(detail: SampleDetail | None) -> Text:
+    """The requests that were sent for a sample."""
     if detail is None:
         return say()
     if not detail.prompts:
-        hint = "not known: no daemon of this version has worked on its plan yet"
-        return sections((title("sent"), [say((hint, "dim"))]))
+        hint = "unknown: no daemon of this version has worked on its plan yet"
+        return sections((title("requests"), [say((hint, "dim"))]))
     return sections(
         *(
             (

@@ -1,8 +1,9 @@
-"""2 Tasks: how much of each was sampled, how much of it is right, what its students reach."""
+"""2 Tasks: how much of each task is sampled, how much of it is correct, and what its students reach."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -10,76 +11,127 @@ from textual.containers import Horizontal, VerticalScroll
 
 from state.views.alerts import bound_by
 from state.views.costs import usd_per_correct
-from state.views.format import count, dollars, duration, percent, short
+from state.views.format import count, duration, per_thousand, percent, short
 from state.views.status_records import Status, TaskStatus
-from tui.screens.view import View, sections
-from tui.text import one_line, say, shortened, state_word, title
-from tui.widgets.block import Block
-from tui.widgets.row_list import Column, RowList, Table
+from tui.messages import TaskSamplesRequested
+from tui.screens.base_screen import MonitorScreen
+from tui.text import fields, one_line, say, sections, shortened, state_word, title
+from tui.widgets.columns import Column
+from tui.widgets.row_list import RowList, Table
+from tui.widgets.text_block import TextBlock
 
-COLUMNS = (
-    Column("task", 0),
-    Column("sampled", 7, "right", least=40),
-    Column("right", 5, "right"),
-    Column("next", 11, "right"),
-    Column("best", 5, "right", least=48),
-    Column("teacher", 7, "right", least=56),
-    Column("$/right", 10, "right", least=72),
-    Column("ETA", 6, "right", least=64),
+RUNS_SHOWN = 12
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """A task and the status it is part of."""
+
+    status: Status
+    task: TaskStatus
+
+    @property
+    def usd_per_correct(self) -> float | None:
+        """Dollars per correct train sample."""
+        plans = self.status.plans
+        return usd_per_correct(
+            plan for plan in plans if plan.task == self.task.name and plan.split == "train"
+        )
+
+    @property
+    def has_problem(self) -> bool:
+        """Whether it is paused, mostly wrong, or has a failed run."""
+        failed = {alert.subject for alert in self.status.alerts}
+        return (
+            self.task.paused
+            or (self.task.correct_share or 1.0) < 0.5
+            or any(f"run:{run.id}" in failed for run in self.status.runs if run.task == self.task.name)
+        )
+
+
+COLUMNS: tuple[Column[TaskRow], ...] = (
+    Column(
+        "task",
+        0,
+        lambda row: say(one_line(row.task.name), (" ‖", "yellow") if row.task.paused else ""),
+        sort_by={"name": lambda row: row.task.name},
+    ),
+    Column("sampled", 7, lambda row: short(row.task.stored), "right", from_width=40),
+    Column(
+        "correct",
+        7,
+        lambda row: percent(row.task.correct_share, 1),
+        "right",
+        sort_by={"correct": lambda row: -(row.task.correct_share or 0.0)},
+    ),
+    Column(
+        "next",
+        11,
+        lambda row: _next(row.task),
+        "right",
+        sort_by={"next": lambda row: row.task.trigger.remaining if row.task.trigger else 10**12},
+    ),
+    Column(
+        "best",
+        7,
+        lambda row: percent(row.task.best_accuracy, 1),
+        "right",
+        from_width=48,
+        sort_by={"best": lambda row: -(row.task.best_accuracy or 0.0)},
+    ),
+    Column("teacher", 7, lambda row: percent(row.task.teacher_accuracy, 1), "right", from_width=56),
+    Column("$/1k correct", 12, lambda row: per_thousand(row.usd_per_correct), "right", from_width=78),
+    Column("ETA", 6, lambda row: duration(row.task.eta_s), "right", from_width=64),
 )
 
-ORDERS = ("as configured", "name", "right", "next", "best")
+
+def _next(task: TaskStatus) -> Text:
+    trigger = task.trigger
+    return say(trigger.progress.text(short, unit=False)) if trigger else say(("–", "dim"))
 
 
-class Tasks(View):
-    """All tasks, and one of them in detail."""
+class TasksScreen(MonitorScreen):
+    """All tasks, and the details of one."""
 
     number = "2"
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.order = 0
-
-    def body(self) -> ComposeResult:
-        """List and detail."""
+    def compose_body(self) -> ComposeResult:
+        """List and details."""
         with Horizontal(classes="split wide"):
-            yield Table(COLUMNS, id="list")
+            yield Table(COLUMNS, key=lambda row: row.task.name, order="as configured", id="list")
             with VerticalScroll(classes="detail", can_focus=False):
-                yield Block(id="task")
+                yield TextBlock(id="task")
 
     @property
-    def table(self) -> Table:
+    def table(self) -> Table[TaskRow]:
         """The list."""
         return self.query_one(Table)
 
     @property
     def selected(self) -> TaskStatus | None:
         """The task under the cursor."""
-        return (
-            next((task for task in self.status.tasks if task.name == self.table.key), None)
-            if self.status
-            else None
-        )
+        row = self.table.selected
+        return row.task if row is not None else None
 
-    def hints(self) -> list[tuple[str, str]]:
-        """What can be done with tasks."""
+    def key_hints(self) -> list[tuple[str, str]]:
+        """What you can do with tasks."""
         paused = self.selected is not None and self.selected.paused
         return [
             ("help", "help"),
-            ("open", "its samples"),
+            ("open", "samples"),
             ("train", "train now"),
             ("pause", "resume" if paused else "pause"),
             ("filter", "filter"),
-            ("faults", "faults"),
-            ("sort", f"by {ORDERS[self.order]}"),
+            ("faults", "problems"),
+            ("sort", f"by {self.table.order}"),
             ("copy", "copy"),
             ("budget", "budget"),
-            ("quit", "leave"),
+            ("quit", "quit"),
         ]
 
-    def crumbs(self) -> list[str]:
+    def breadcrumbs(self) -> list[str]:
         """The task under the cursor."""
-        return self.way([f"task {self.selected.name}"] if self.selected else [])
+        return self.breadcrumb_path([f"task {self.selected.name}"] if self.selected else [])
 
     def on_row_list_moved(self) -> None:
         """Another task."""
@@ -87,142 +139,107 @@ class Tasks(View):
 
     def on_row_list_chosen(self, message: RowList.Chosen) -> None:
         """A click on the task."""
-        self.opened()
+        self.open_selected()
 
     def show(self, status: Status) -> None:
-        """List and detail."""
-        tasks = [task for task in status.tasks if self.words.lower() in task.name.lower()]
-        if self.faults:
-            failed = {
-                run.task
-                for run in status.runs
-                if any(item.subject == f"run:{run.id}" for item in status.alerts)
-            }
-            tasks = [
-                task
-                for task in tasks
-                if task.paused or task.name in failed or (task.correct_share or 1.0) < 0.5
-            ]
-        tasks.sort(key=lambda task: _order(task, ORDERS[self.order]))
-        self.table.explain(_hint(status, self.words, self.faults))
-        self.table.show([(task.name, _cells(task, _price(status, task))) for task in tasks])
-        chosen = self.selected
-        self.query_one("#task", Block).paint(lambda width: paint_task(status, chosen, width))
+        """Draws list and details."""
+        rows = [
+            TaskRow(status, task) for task in status.tasks if self.filter_text.lower() in task.name.lower()
+        ]
+        if self.problems_only:
+            rows = [row for row in rows if row.has_problem]
+        if status.tasks and (self.filter_text or self.problems_only):
+            self.table.show_when_empty("No task matches; esc shows all.")
+        else:
+            self.table.show_when_empty(
+                "No tasks yet: add [tasks.NAME] to config.toml, then start `coterie run`."
+            )
+        self.table.show(rows)
+        row = self.table.selected
+        self.query_one("#task", TextBlock).paint(lambda width: paint_task(row, width))
 
-    def sorted_next(self) -> None:
-        """Another order."""
-        self.order = (self.order + 1) % len(ORDERS)
-        self.monitor.tell(f"sorted by {ORDERS[self.order]}")
+    def sort_next(self) -> None:
+        """Sorts by the next column."""
+        self.notice(f"sorted by {self.table.sort_next()}")
         self.draw()
 
-    def opened(self) -> None:
-        """The task's samples; its runs are filtered too."""
+    def open_selected(self) -> None:
+        """Shows the task's samples, and filters the runs by it."""
         if self.selected is not None:
-            self.run_worker(self.monitor.open_task(self.selected.name))
+            self.post_message(TaskSamplesRequested(self.selected.name))
 
-    def subject_task(self) -> str | None:
+    def target_task(self) -> str | None:
         """The task under the cursor."""
         return self.selected.name if self.selected else None
 
 
-def _hint(status: Status, words: str, faults: bool) -> str:
-    if status.tasks and (words or faults):
-        return "no task fits; esc shows all"
-    return "No task yet: write [tasks.NAME] in config.toml, then `coterie run`."
-
-
-def _order(task: TaskStatus, by: str) -> Any:
-    return {
-        "as configured": task.id,
-        "name": task.name,
-        "right": -(task.correct_share or 0.0),
-        "next": task.trigger.remaining if task.trigger else 10**12,
-        "best": -(task.best_accuracy or 0.0),
-    }[by]
-
-
-def _price(status: Status, task: TaskStatus) -> float | None:
-    """Dollars an accepted train sample of the task."""
-    own = (plan for plan in status.plans if plan.task == task.name and plan.split == "train")
-    return usd_per_correct(own)
-
-
-def _cells(task: TaskStatus, price: float | None) -> list[Text]:
-    trigger = task.trigger
-    return [
-        say(one_line(task.name), (" ‖", "yellow") if task.paused else ""),
-        say(short(task.stored)),
-        say(percent(task.correct_share)),
-        say(trigger.progress.text(short, unit=False)) if trigger else say(("–", "dim")),
-        say(percent(task.best_accuracy)),
-        say(percent(task.teacher_accuracy)),
-        say(dollars(price)),
-        say(duration(task.eta_s)),
-    ]
-
-
-def paint_task(status: Status, task: TaskStatus | None, width: int) -> Text:
-    """One task: questions, plans, triggers, students."""
-    if task is None:
+def paint_task(row: TaskRow | None, width: int) -> Text:
+    """One task: questions, plans, triggers, runs."""
+    if row is None:
         return say()
-    about = [
-        say(("source     ", "dim"), one_line(task.source)),
-        say(("answers    ", "dim"), task.answer_format),
-        say(("train/dev/test  ", "dim"), f"{count(task.train)}/{count(task.dev)}/{count(task.test)}"),
-        say(("sampled    ", "dim"), f"{count(task.stored)} of {count(task.wanted)}"),
-        say(("correct    ", "dim"), f"{count(task.accepted)} ({percent(task.correct_share)})"),
-        say(
-            ("best       ", "dim"),
-            f"{percent(task.best_accuracy)} on test; teacher {percent(task.teacher_accuracy)}",
-        ),
-    ]
-    price = _price(status, task)
-    if price is not None:
-        about.append(say(("cost       ", "dim"), f"{dollars(price)} a correct sample"))
-    if task.eta_s is not None:
-        bound = bound_by(status, task)
-        about.append(
-            say(("ETA        ", "dim"), duration(task.eta_s), (f", bound by {bound}" if bound else "", "dim"))
-        )
-    if task.paused:
-        about.append(
-            say(("‖ paused", "yellow"), f"; P goes on (`coterie resume --task {one_line(task.name)}`)")
-        )
-    plans: list[Text] = []
     shown = count if width >= 44 else short
-    for plan in (plan for plan in status.plans if plan.task == task.name):
+    return sections(
+        (title(one_line(row.task.name)), _about(row)),
+        (title("plans"), _plans(row, shown)),
+        (title("triggers"), _triggers(row.task, shown)),
+        (title("runs"), _runs(row)),
+    )
+
+
+def _about(row: TaskRow) -> list[Text]:
+    task, price, limit = row.task, row.usd_per_correct, bound_by(row.status, row.task)
+    resume = f"; resume with P or `coterie resume --task {one_line(task.name)}`"
+    return fields(
+        ("source", one_line(task.source)),
+        ("answers", task.answer_format),
+        ("questions", f"{count(task.train)}/{count(task.dev)}/{count(task.test)} train/dev/test"),
+        ("sampled", f"{count(task.stored)} of {count(task.wanted)}"),
+        ("correct", f"{count(task.accepted)} ({percent(task.correct_share, 1)})"),
+        ("best", f"{percent(task.best_accuracy, 1)} on test; teacher {percent(task.teacher_accuracy, 1)}"),
+        ("cost", f"{per_thousand(price)} per 1,000 correct") if price is not None else None,
+        ("ETA", duration(task.eta_s), (f", limited by {limit}" if limit else "", "dim"))
+        if task.eta_s is not None
+        else None,
+        ("state", ("‖ paused", "yellow"), resume) if task.paused else None,
+    )
+
+
+def _plans(row: TaskRow, shown: Callable[[float], str]) -> list[Text]:
+    found: list[Text] = []
+    for plan in (plan for plan in row.status.plans if plan.task == row.task.name):
         numbers = f"{plan.split:<5}  {shown(plan.stored)}/{shown(plan.wanted)}"
-        plans += [
+        found += [
             say((f"{shortened(plan.name, 18):<18} ", "bold"), numbers),
             say(
                 (f"  ✓ {count(plan.accepted)}", "green"),
                 (f"  ✗ {count(plan.rejected)}", "red"),
                 (f"  ! {count(plan.failed)} failed", "red") if plan.failed else "",
-                (f"  ◌ {plan.in_flight} open", "dim") if plan.in_flight else "",
+                (f"  ◌ {count(plan.in_flight)} open", "dim") if plan.in_flight else "",
             ),
         ]
-    waiting = [
+    return found
+
+
+def _triggers(task: TaskStatus, shown: Callable[[float], str]) -> list[Text]:
+    found = [
         say(
-            ("✓ " if trigger.progress.reached else "◌ ", "green" if trigger.progress.reached else "yellow"),
+            ("✓ ", "green") if trigger.progress.reached else ("◌ ", "yellow"),
             f"{one_line(trigger.student)} @{trigger.name}",
             (f"  {trigger.progress.text(shown, unit=False)}", "dim"),
         )
         for trigger in task.triggers
     ]
-    runs = [
+    return found or [say(("none: add [[students]] to config.toml", "dim"))]
+
+
+def _runs(row: TaskRow) -> list[Text]:
+    runs = [run for run in row.status.runs if run.task == row.task.name]
+    return [
         say(
             (f"run {run.id} ", "bold"),
             one_line(f"{run.student} @{run.trigger} "),
             state_word(run.state),
-            f" {percent(run.accuracy)}" if run.accuracy is not None else "",
+            f" {percent(run.accuracy, 1)}" if run.accuracy is not None else "",
         )
-        for run in status.runs
-        if run.task == task.name
-    ][-12:]
-    nothing = [say(("none; [[students]] in config.toml", "dim"))]
-    return sections(
-        (title(one_line(task.name)), about),
-        (title("plans"), plans),
-        (title("students wait for"), waiting or nothing),
-        (title("runs"), runs),
-    )
+        for run in runs[-RUNS_SHOWN:]
+    ]

@@ -1,7 +1,9 @@
-"""3 Teachers: how much of each limit is used, how fast they answer, what goes wrong, what it costs."""
+"""3 Teachers: how much of each limit is used, how fast teachers answer, what fails, and what they cost."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from rich.text import Text
@@ -10,97 +12,137 @@ from textual.containers import Horizontal, VerticalScroll
 
 from state.heartbeat import TeacherHeartbeat
 from state.sqlite import Connection
-from state.views.format import cost, count, duration, money, percent, short
+from state.views.format import count, duration, money, per_thousand, percent, short
 from state.views.status_records import Status, TeacherStatus
 from state.views.teacher_counts import TeacherCounts, continue_counting
-from tui.feed import Wish
-from tui.meter import bar, spark
-from tui.screens.frame import cut
-from tui.screens.view import View, sections
-from tui.text import one_line, say, state_word, title
-from tui.widgets.block import Block
-from tui.widgets.row_list import Column, RowList, Table
+from tui.charts import bar, sparkline
+from tui.database_reader import Query
+from tui.screens.base_screen import MonitorScreen
+from tui.text import Part, fields, one_line, say, sections, state_word, title, truncated
+from tui.widgets.columns import Column
+from tui.widgets.row_list import RowList, Table
+from tui.widgets.text_block import TextBlock
 
-COLUMNS = (
-    Column("teacher", 0),
-    Column("state", 10),
-    Column("in flight", 9, "right"),
-    Column("req/min", 7, "right", least=44),
-    Column("p50", 6, "right", least=72),
-    Column("429", 5, "right", least=80),
-    Column("cost", 8, "right", least=36),
-    Column("$/right", 10, "right", least=60),
-)
 COUNT_S = 0.04
-"""Of counting in one reading."""
-ORDERS = ("as configured", "name", "cost", "errors")
+"""Seconds of counting in one reading."""
+LABEL = 13
+"""Cells of the label column."""
 
 
-class Teachers(View):
-    """All teachers, and one of them in detail."""
+@dataclass(frozen=True, slots=True)
+class TeacherRow:
+    """A teacher, the status it is part of, and the samples counted so far."""
+
+    status: Status
+    teacher: TeacherStatus
+    counts: TeacherCounts
+
+    @property
+    def counted(self) -> float:
+        """The share of the samples counted so far, 0 to 1."""
+        return self.counts.upto / self.counts.high if self.counts.high and not self.counts.whole else 1.0
+
+    @property
+    def cost_of_correct(self) -> str:
+        """Dollars per 1,000 correct samples; while the samples are being counted, the share counted in brackets."""
+        if self.counted < 1:
+            return f"({percent(self.counted)})"
+        return per_thousand(self.counts.usd_per_correct(self.teacher.id))
+
+
+COLUMNS: tuple[Column[TeacherRow], ...] = (
+    Column(
+        "teacher", 0, lambda row: one_line(row.teacher.name), sort_by={"name": lambda row: row.teacher.name}
+    ),
+    Column("state", 10, lambda row: state_word(row.teacher.state)),
+    Column("in flight", 9, lambda row: f"{row.teacher.in_flight}/{row.teacher.cap}", "right"),
+    Column("req/min", 7, lambda row: short(row.teacher.requests_per_minute), "right", from_width=44),
+    Column("p50", 6, lambda row: milliseconds(row.teacher.p50_ms), "right", from_width=72),
+    Column("429", 5, lambda row: short(row.teacher.status_429), "right", from_width=80),
+    Column(
+        "errors",
+        6,
+        lambda row: short(row.teacher.errors),
+        "right",
+        from_width=88,
+        sort_by={"errors": lambda row: -row.teacher.errors},
+    ),
+    Column(
+        "cost",
+        8,
+        lambda row: money(row.teacher.usd, None),
+        "right",
+        from_width=36,
+        sort_by={"cost": lambda row: -row.teacher.usd},
+    ),
+    Column("$/1k correct", 12, lambda row: row.cost_of_correct, "right", from_width=68),
+)
+
+
+class TeachersScreen(MonitorScreen):
+    """All teachers, and the details of one."""
 
     number = "3"
+    counts = TeacherCounts()
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.order = 0
-        self.continue_counting = TeacherCounts()
-
-    def body(self) -> ComposeResult:
-        """List and detail."""
+    def compose_body(self) -> ComposeResult:
+        """List and details."""
         with Horizontal(classes="split wide"):
-            yield Table(COLUMNS, id="list")
+            yield Table(COLUMNS, key=lambda row: row.teacher.name, order="as configured", id="list")
             with VerticalScroll(classes="detail", can_focus=False):
-                yield Block(id="teacher")
+                yield TextBlock(id="teacher")
 
-    def wish(self) -> Wish:
-        """What each spent, and its correct samples, as far as there is time to count them."""
-        before = self.continue_counting
+    @property
+    def table(self) -> Table[TeacherRow]:
+        """The list."""
+        return self.query_one(Table)
+
+    def data_query(self) -> Query:
+        """Each teacher's spending and correct samples, counted as far as time allows."""
+        before = self.counts
 
         def read(connection: Connection) -> TeacherCounts:
             return continue_counting(connection, before, COUNT_S)
 
-        return Wish(("teachers", None if before.whole else before.upto, before.high > 0), read)
+        return Query(("teachers", None if before.whole else before.upto, before.high > 0), read)
 
-    def learn(self, payload: Any) -> None:
-        """Takes it."""
-        self.continue_counting = payload
+    def receive(self, payload: Any) -> None:
+        """Takes the counts."""
+        self.counts = payload
 
-    def new_database(self) -> None:
-        """Other samples."""
-        self.continue_counting = TeacherCounts()
+    def reset(self) -> None:
+        """Forgets the counts."""
+        self.counts = TeacherCounts()
 
     def on_screen_resume(self) -> None:
-        """Counted anew: samples may have been graded anew."""
-        self.continue_counting = TeacherCounts()
+        """Counts again: samples may have been regraded."""
+        self.counts = TeacherCounts()
 
-    def subject_teacher(self) -> str | None:
+    def target_teacher(self) -> str | None:
         """The teacher under the cursor."""
-        key = self.query_one(Table).key
-        return key if isinstance(key, str) else None
+        row = self.table.selected
+        return row.teacher.name if row is not None else None
 
-    def hints(self) -> list[tuple[str, str]]:
-        """What can be done with teachers."""
-        name = self.subject_teacher()
-        halted = self.status is not None and any(
-            item.name == name and item.state in ("paused", "parked") for item in self.status.teachers
-        )
+    def key_hints(self) -> list[tuple[str, str]]:
+        """What you can do with teachers."""
+        row = self.table.selected
+        halted = row is not None and row.teacher.state in ("paused", "parked")
         return [
             ("help", "help"),
             ("pause", "resume" if halted else "pause"),
             ("budget", "budget"),
             ("filter", "filter"),
-            ("faults", "faults"),
-            ("open", "scroll" if not self.inside else "in the detail"),
-            ("sort", f"by {ORDERS[self.order]}"),
+            ("faults", "problems"),
+            ("open", "scroll" if not self.in_detail else "in the details"),
+            ("sort", f"by {self.table.order}"),
             ("copy", "copy"),
-            ("quit", "leave"),
+            ("quit", "quit"),
         ]
 
-    def crumbs(self) -> list[str]:
+    def breadcrumbs(self) -> list[str]:
         """The teacher under the cursor."""
-        name = self.subject_teacher()
-        return self.way([f"teacher {name}"] if name else [])
+        name = self.target_teacher()
+        return self.breadcrumb_path([f"teacher {name}"] if name else [])
 
     def on_row_list_moved(self) -> None:
         """Another teacher."""
@@ -108,120 +150,113 @@ class Teachers(View):
 
     def on_row_list_chosen(self, message: RowList.Chosen) -> None:
         """A click on the teacher."""
-        self.opened()
+        self.open_selected()
 
-    def sorted_next(self) -> None:
-        """Another order."""
-        self.order = (self.order + 1) % len(ORDERS)
-        self.monitor.tell(f"sorted by {ORDERS[self.order]}")
+    def sort_next(self) -> None:
+        """Sorts by the next column."""
+        self.notice(f"sorted by {self.table.sort_next()}")
         self.draw()
 
     def show(self, status: Status) -> None:
-        """List and detail."""
-        table = self.query_one(Table)
-        found = [item for item in status.teachers if self.words.lower() in item.name.lower()]
-        if self.faults:
-            found = [item for item in found if item.state != "ready" or item.errors]
-        by = ORDERS[self.order]
-        if by == "name":
-            found.sort(key=lambda item: item.name)
-        elif by != ORDERS[0]:
-            found.sort(key=lambda item: -(item.usd if by == "cost" else item.errors))
-        hint = (
-            "no teacher fits; esc shows all"
+        """Draws list and details."""
+        rows = [
+            TeacherRow(status, teacher, self.counts)
+            for teacher in status.teachers
+            if self.filter_text.lower() in teacher.name.lower()
+            and (not self.problems_only or teacher.state != "ready" or teacher.errors)
+        ]
+        self.table.show_when_empty(
+            "No teacher matches; esc shows all."
             if status.teachers
-            else "No teacher yet: [teachers.NAME] in config.toml."
+            else "No teachers yet: add [teachers.NAME] to config.toml."
         )
-        table.explain(hint)
-        counted = self.continue_counting
-        table.show([(item.name, _cells(item, counted)) for item in found])
-        chosen = next((item for item in found if item.name == table.key), None)
-        self.query_one("#teacher", Block).paint(lambda width: paint_teacher(status, chosen, counted, width))
+        self.table.show(rows)
+        row = self.table.selected
+        self.query_one("#teacher", TextBlock).paint(lambda width: paint_teacher(row, width))
 
 
-def _cells(teacher: TeacherStatus, counted: TeacherCounts) -> list[Text]:
-    return [
-        say(one_line(teacher.name)),
-        state_word(teacher.state),
-        say(f"{teacher.in_flight}/{teacher.cap}"),
-        say(short(teacher.requests_per_minute)),
-        say(_ms(teacher.p50_ms)),
-        say(short(teacher.status_429)),
-        say(money(teacher.usd, None)),
-        say(_price(teacher, counted)),
-    ]
-
-
-def _price(teacher: TeacherStatus, counted: TeacherCounts) -> str:
-    """Dollars a correct sample; how far they are counted, while they are."""
-    if counted.high and not counted.whole:
-        return f"({percent(counted.upto / counted.high)})"
-    return cost(counted.usd_per_correct(teacher.id))
-
-
-def _ms(value: float | None) -> str:
+def milliseconds(value: float | None) -> str:
+    """A latency: `41ms`, `12s`."""
     return "–" if value is None else f"{value:.0f}ms" if value < 10_000 else f"{value / 1000:.0f}s"
 
 
-def paint_teacher(status: Status, teacher: TeacherStatus | None, counted: TeacherCounts, width: int) -> Text:
+def paint_teacher(row: TeacherRow | None, width: int) -> Text:
     """One teacher: why it waits, its limits, its answers, its cost."""
-    if teacher is None:
+    if row is None:
         return say()
-    now = status.heartbeat.teachers.get(teacher.name) or TeacherHeartbeat()
-    head = [say(state_word(teacher.state), (f"  {one_line(teacher.model)}", "dim"))]
-    if now.resumes_in_s is not None:
-        head.append(say((f"goes on in {duration(now.resumes_in_s)}", "yellow")))
-    if now.bound_by:
-        head.append(say(f"held back by {one_line(now.bound_by)}"))
-    if teacher.reason:
-        colour = {"parked": "red", "cooling": "yellow"}.get(teacher.state, "dim")
-        head.append(say((teacher.reason[:2_000], colour)))
-    if teacher.state == "parked":
-        name = one_line(teacher.name)
-        head.append(say(("mend it (key, quota, address), then P or", "yellow")))
-        head.append(say((f"`coterie resume --teacher {name}`", "yellow")))
-    elif teacher.state == "paused":
-        head.append(say(("paused by a person; P goes on", "dim")))
-    room = max(6, width - 34)
-    load = [
-        _gauge("in flight", teacher.in_flight, teacher.cap, room),
-        _gauge("requests/min", teacher.requests_per_minute, now.requests_limit, room),
-        _gauge("tokens/min", teacher.tokens_per_minute, now.tokens_limit, room),
-        say(("cap          ", "dim"), (spark(now.caps, max(8, width - 14)), "cyan")) if now.caps else say(),
-    ]
-    shown = count if width >= 44 else short
-    answered = [
-        say(("time         ", "dim"), f"p50 {_ms(teacher.p50_ms)}  p95 {_ms(teacher.p95_ms)}"),
-        say(("requests     ", "dim"), f"{shown(teacher.requests)}, {shown(teacher.answered)} answered"),
-        say(
-            ("429s         ", "dim"),
-            f"{count(teacher.status_429)} ({percent(teacher.status_429 / max(1, teacher.requests), 1)})",
-        ),
-        say(("retries      ", "dim"), count(teacher.retries)),
-        say(("errors       ", "dim"), count(teacher.errors)),
-        *(say((f"  {one_line(kind)[:20]:<11}", "dim"), count(number)) for kind, number in now.errors.items()),
-        say(("unknown      ", "dim"), count(teacher.unknown_attempts), (" maybe billed", "dim")),
-    ]
-    each = f"{count(counted.correct(teacher.id))} correct" if counted.whole else "samples counted"
-    spent = [
-        say(
-            ("tokens       ", "dim"),
-            f"{short(teacher.prompt_tokens)} in, {short(teacher.completion_tokens)} out",
-        ),
-        say(("cost         ", "dim"), money(teacher.usd, None)),
-        say(("per correct  ", "dim"), _price(teacher, counted), (f"  {each}", "dim")),
-    ]
+    teacher = row.teacher
+    now = row.status.heartbeat.teachers.get(teacher.name) or TeacherHeartbeat()
     return sections(
-        (title(one_line(teacher.name)), head),
-        (title("now"), [cut(line, max(20, width)) for line in load] if status.daemon.alive else []),
-        (title("cost"), spent),
-        (title("answers"), answered),
+        (title(one_line(teacher.name)), _state(teacher, now)),
+        (title("now"), _now(teacher, now, width) if row.status.daemon.alive else []),
+        (title("cost"), _cost(row)),
+        (title("requests"), _requests(teacher, now, count if width >= 44 else short)),
     )
 
 
-def _gauge(name: str, used: float, limit: float | None, room: int) -> Text:
+def _state(teacher: TeacherStatus, now: TeacherHeartbeat) -> list[Text]:
+    """State, reason and remedy."""
+    found = [say(state_word(teacher.state), (f"  {one_line(teacher.model)}", "dim"))]
+    if now.resumes_in_s is not None:
+        found.append(say((f"resumes in {duration(now.resumes_in_s)}", "yellow")))
+    if now.bound_by:
+        found.append(say(f"limited by {one_line(now.bound_by)}"))
+    if teacher.reason:
+        colour = {"parked": "red", "cooling": "yellow"}.get(teacher.state, "dim")
+        found.append(say((teacher.reason[:2_000], colour)))
+    if teacher.state == "parked":
+        command = f"`coterie resume --teacher {one_line(teacher.name)}`"
+        found.append(say(("Fix the key, quota or URL, then press P or run", "yellow")))
+        found.append(say((command, "yellow")))
+    elif teacher.state == "paused":
+        found.append(say(("paused by you; P resumes it", "dim")))
+    return found
+
+
+def _now(teacher: TeacherStatus, now: TeacherHeartbeat, width: int) -> list[Text]:
+    """How much of each limit is used."""
+    room = max(6, width - 34)
+    found = fields(
+        _gauge("in flight", teacher.in_flight, teacher.cap, room),
+        _gauge("requests/min", teacher.requests_per_minute, now.requests_limit, room),
+        _gauge("tokens/min", teacher.tokens_per_minute, now.tokens_limit, room),
+        ("concurrency", (sparkline(now.caps, max(8, width - 14)), "cyan")) if now.caps else None,
+        width=LABEL,
+    )
+    return [truncated(line, max(20, width)) for line in found]
+
+
+def _gauge(name: str, used: float, limit: float | None, room: int) -> tuple[Part, ...]:
     if not limit:
-        return say((f"{name:<13}", "dim"), f"{short(used):>6} ", ("no limit known", "dim"))
-    return say(
-        (f"{name:<13}", "dim"), f"{short(used):>6} / {short(limit):<6} ", (bar(used / limit, room), "green")
+        return name, f"{short(used):>6} ", ("no known limit", "dim")
+    return name, f"{short(used):>6} / {short(limit):<6} ", (bar(used / limit, room), "green")
+
+
+def _cost(row: TeacherRow) -> list[Text]:
+    teacher, counts = row.teacher, row.counts
+    counted = row.counted >= 1
+    return fields(
+        (
+            "correct",
+            count(counts.correct(teacher.id)) if counted else f"counting … {percent(row.counted)}",
+        ),
+        ("tokens", f"{short(teacher.prompt_tokens)} in, {short(teacher.completion_tokens)} out"),
+        ("cost", money(teacher.usd, None)),
+        ("", f"{row.cost_of_correct} per 1,000 correct") if counted else None,
+        width=LABEL,
+    )
+
+
+def _requests(teacher: TeacherStatus, now: TeacherHeartbeat, shown: Callable[[float], str]) -> list[Text]:
+    """How fast it answers, and what fails."""
+    share_429 = percent(teacher.status_429 / max(1, teacher.requests), 1)
+    return fields(
+        ("latency", f"p50 {milliseconds(teacher.p50_ms)}  p95 {milliseconds(teacher.p95_ms)}"),
+        ("requests", f"{shown(teacher.requests)}, {shown(teacher.answered)} answered"),
+        ("429s", f"{count(teacher.status_429)} ({share_429})"),
+        ("retries", count(teacher.retries)),
+        ("errors", count(teacher.errors)),
+        *((f"  {one_line(kind)[:20]:<11}", count(number)) for kind, number in now.errors.items()),
+        ("unknown", count(teacher.unknown_attempts), (" possibly billed", "dim")),
+        width=LABEL,
     )

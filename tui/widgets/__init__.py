@@ -1,1 +1,1 @@
-"""The monitor's widgets. Data reaches the screen through two of them only: `Block` and `RowList`."""
+"""The widgets of the monitor. Only `TextBlock` and `RowList` put data on the screen."""

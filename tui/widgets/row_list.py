@@ -1,15 +1,14 @@
-"""A list of rows with a cursor, drawn line by line: only what is visible is ever made.
+"""A list of rows with a cursor, drawn line by line: only the visible rows are rendered.
 
-Invariants: it holds no rows itself (`RowList`) or tens to hundreds of them (`Table`); the cursor
-stays on its row when others come or go; texts are shown as they stand, one line each.
+Invariants: a `RowList` holds no rows itself, a `Table` holds tens to hundreds; the cursor stays on its row when other
+rows come or go; each row is one line of text, shown as it is.
 """
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Generic
 
 from rich.segment import Segment
 from rich.style import Style
@@ -20,22 +19,11 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui.text import guarded, say
-from tui.widgets.cell import Align, fitted
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column: `width` cells, or what is left where 0; hidden in lists narrower than `least` or wider than `most`."""
-
-    title: str
-    width: int
-    align: Align = "left"
-    least: int = 0
-    most: int = 10_000
+from tui.widgets.columns import Column, RowT, fit_cell, visible
 
 
 class RowList(ScrollView, can_focus=False):
-    """Rows by index, from wherever `cells` takes them."""
+    """Rows by index; a subclass supplies their cells."""
 
     DEFAULT_CSS = """
     RowList { height: 1fr; width: 1fr; scrollbar-size-horizontal: 0; scrollbar-size-vertical: 1;
@@ -46,33 +34,33 @@ class RowList(ScrollView, can_focus=False):
     COMPONENT_CLASSES: ClassVar[set[str]] = {"rows--cursor", "rows--title"}
 
     class Moved(Message):
-        """The cursor is on another row."""
+        """The cursor moved to another row."""
 
     class Chosen(Message):
-        """A row was clicked that the cursor was on."""
+        """The row under the cursor was clicked."""
 
-    def __init__(self, columns: Sequence[Column], *, id: str | None = None) -> None:
+    def __init__(self, columns: Sequence[Column[Any]], *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.columns = columns
         self.cursor = 0
         self._empty = "nothing here yet"
-        self.leaving: Callable[[], None] = lambda: None
-        """Called before the cursor goes to another row: what belongs to that row is about to be read."""
-        self._base = Style()  # of this drawing, as are the columns
-        self._laid: list[tuple[int, Column, int]] = []
+        self.before_move: Callable[[], None] = lambda: None
+        """Called before the cursor moves to another row, whose details will then be read."""
+        self._base = Style()  # for the current drawing, like the visible columns
+        self._visible: list[tuple[int, Column[Any], int]] = []
 
-    # What it shows: for subclasses
+    # For subclasses
 
     def total(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return 0
 
     def cells(self, index: int) -> Sequence[Text] | None:
-        """One text for each column; None while the row is not known yet."""
+        """One text per column; None while the row has not been read yet."""
         return None
 
-    def explain(self, words: str) -> None:
-        """What stands there while there is no row."""
+    def show_when_empty(self, words: str) -> None:
+        """The text shown while there are no rows."""
         if words != self._empty:
             self._empty = words
             self.refresh()
@@ -81,7 +69,7 @@ class RowList(ScrollView, can_focus=False):
 
     @property
     def page_rows(self) -> int:
-        """Rows that fit on the screen."""
+        """The number of rows that fit on the screen."""
         return max(1, self.size.height - 1)
 
     @property
@@ -90,11 +78,11 @@ class RowList(ScrollView, can_focus=False):
         return round(self.scroll_offset.y)
 
     def move(self, index: int) -> None:
-        """Puts the cursor on a row (the nearest there is) and shows it."""
+        """Moves the cursor to a row (or the nearest one) and scrolls it into view."""
         index = max(0, min(index, self.total() - 1))
         moved = index != self.cursor
         if moved:
-            self.leaving()
+            self.before_move()
         self.cursor = index
         self.reveal()
         if moved:
@@ -102,7 +90,7 @@ class RowList(ScrollView, can_focus=False):
             self.post_message(self.Moved())
 
     def reveal(self) -> None:
-        """Scrolls until the cursor can be seen."""
+        """Scrolls until the cursor is visible."""
         top, rows = self.top, self.page_rows
         if self.cursor < top:
             self.show_from(self.cursor)
@@ -110,22 +98,22 @@ class RowList(ScrollView, can_focus=False):
             self.show_from(self.cursor - rows + 1)
 
     def show_from(self, index: int) -> None:
-        """Makes `index` the first visible row, as far as that goes."""
+        """Makes `index` the first visible row, if the list is long enough."""
         self.scroll_to(y=index, animate=False, force=True, immediate=True)
 
     def resized(self) -> None:
-        """To be called when `total` changed."""
+        """Call this when `total` has changed."""
         self.virtual_size = Size(self.size.width, self.total() + 1)
         self.cursor = max(0, min(self.cursor, self.total() - 1))
         self.refresh()
 
     def on_resize(self) -> None:
-        """Keeps the cursor in sight when the terminal changes."""
+        """Keeps the cursor visible when the terminal is resized."""
         self.resized()
         self.call_after_refresh(self.reveal)
 
     def on_click(self, event: object) -> None:
-        """A click moves the cursor; a click on the cursor's row opens it."""
+        """A click moves the cursor; a click on the row under the cursor opens it."""
         y = getattr(event, "y", 0)
         index = self.top + y - 1
         if y < 1 or index >= self.total():
@@ -137,25 +125,13 @@ class RowList(ScrollView, can_focus=False):
 
     # Drawing
 
-    def layout_columns(self) -> list[tuple[int, Column, int]]:
-        """Position, column and width of the columns that fit."""
-        room = self.size.width - 2
-        shown = [
-            (at, column)
-            for at, column in enumerate(self.columns)
-            if column.least <= self.size.width <= column.most
-        ]
-        fixed = sum(column.width + 1 for _, column in shown)
-        rest = max(4, room - fixed)
-        return [(at, column, column.width or rest) for at, column in shown]
-
     def render_lines(self, crop: Region) -> list[Strip]:
-        """Lines of the list; what holds for all of them is worked out once."""
-        self._base, self._laid = self.rich_style, self.layout_columns()
+        """The visible lines; values that all lines share are computed once."""
+        self._base, self._visible = self.rich_style, visible(self.columns, self.size.width)
         return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
-        """The titles, then a row a line."""
+        """The column titles, then one row per line."""
         width = self.size.width
         if y == 0:
             style = self.get_component_rich_style("rows--title", partial=True)
@@ -177,8 +153,8 @@ class RowList(ScrollView, can_focus=False):
     def _strip(self, mark: str, cells: Sequence[Text], width: int, style: Style) -> Strip:
         base = self._base + style
         segments, taken = [Segment(mark, base)], len(mark)
-        for at, column, room in self._laid:
-            segments += [Segment(piece, base + own) for piece, own in fitted(cells[at], room, column.align)]
+        for at, column, room in self._visible:
+            segments += [Segment(piece, base + own) for piece, own in fit_cell(cells[at], room, column.align)]
             segments.append(Segment(" ", base))
             taken += room + 1
         return Strip(segments, taken).adjust_cell_length(width, base)
@@ -195,38 +171,71 @@ class RowList(ScrollView, can_focus=False):
         return Strip(segments).adjust_cell_length(width).apply_style(base)
 
 
-class Table(RowList):
-    """Some tens or hundreds of rows, each with a key; the cursor stays with its key."""
+class Table(RowList, Generic[RowT]):
+    """Tens or hundreds of rows, each with a key; the cursor stays on its key."""
 
-    def __init__(self, columns: Sequence[Column], *, id: str | None = None) -> None:
+    def __init__(
+        self,
+        columns: Sequence[Column[RowT]],
+        *,
+        key: Callable[[RowT], Hashable],
+        order: str = "",
+        id: str | None = None,
+    ) -> None:
+        """A table of these columns.
+
+        Args:
+            columns: what is shown of a row; their `sort_by` are the sort orders.
+            key: identifies a row.
+            order: name of the order in which the rows are given.
+            id: of the widget.
+        """
         super().__init__(columns, id=id)
-        self._rows: list[tuple[Hashable, Sequence[Text]]] = []
+        self.order = order
+        self.rows: list[RowT] = []
+        self._orders = {name: by for column in columns for name, by in column.sort_by.items()}
+        self._names = [order, *self._orders]
+        self._key_of = key
+        self._keys: list[Hashable] = []
+        self._cells: list[list[Text]] = []
 
     def total(self) -> int:
-        """How many rows there are."""
-        return len(self._rows)
+        """The number of rows."""
+        return len(self.rows)
 
     def cells(self, index: int) -> Sequence[Text]:
-        """The row's texts."""
-        return self._rows[index][1]
+        """The texts of a row."""
+        return self._cells[index]
 
     @property
     def key(self) -> Hashable | None:
-        """Key of the row under the cursor; None without rows."""
-        return self._rows[self.cursor][0] if self._rows else None
+        """The key of the row under the cursor; None without rows."""
+        return self._keys[self.cursor] if self._keys else None
 
-    def show(self, rows: list[tuple[Hashable, Sequence[Text]]], *, follow: bool = False) -> None:
-        """Replaces the rows. The cursor stays on its key; with `follow`, it stays at the top if it is there."""
-        if rows == self._rows:
+    @property
+    def selected(self) -> RowT | None:
+        """The row under the cursor; None without rows."""
+        return self.rows[self.cursor] if self.rows else None
+
+    def sort_next(self) -> str:
+        """Chooses the next sort order and returns its name; the next `show` applies it."""
+        self.order = self._names[(self._names.index(self.order) + 1) % len(self._names)]
+        return self.order
+
+    def show(self, rows: Sequence[RowT], *, follow: bool = False) -> None:
+        """Replaces the rows. The cursor stays on its key; with `follow`, a cursor at the top stays there."""
+        key, before, keep_top = self.key, self._keys, follow and self.cursor == 0
+        by = self._orders.get(self.order)
+        self.rows = sorted(rows, key=by) if by is not None else list(rows)
+        self._keys = [self._key_of(row) for row in self.rows]
+        cells = [[column.text(row) for column in self.columns] for row in self.rows]
+        if self._keys == before and cells == self._cells:
             return
-        before, key = [row[0] for row in self._rows], self.key
-        stay = follow and self.cursor == 0
+        self._cells = cells
         shift = 0
-        self._rows = rows
-        if key is not None and not stay and before != [row[0] for row in rows]:
-            position = next((at for at, row in enumerate(rows) if row[0] == key), None)
-            if position is not None:
-                shift, self.cursor = position - self.cursor, position
+        if key is not None and not keep_top and before != self._keys and key in self._keys:
+            position = self._keys.index(key)
+            shift, self.cursor = position - self.cursor, position
         self.resized()
         if shift and self.is_mounted:
             self.show_from(self.top + shift)
@@ -235,9 +244,8 @@ class Table(RowList):
             self.post_message(self.Moved())
 
     def find(self, key: Hashable) -> bool:
-        """Puts the cursor on a key; False where it is not there."""
-        for at, row in enumerate(self._rows):
-            if row[0] == key:
-                self.move(at)
-                return True
-        return False
+        """Moves the cursor to a key; returns False if there is no such row."""
+        if key not in self._keys:
+            return False
+        self.move(self._keys.index(key))
+        return True

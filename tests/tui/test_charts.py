@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tui.meter import bar, smoothed, spark, thinned
+from tui.charts import bar, smoothed, sparkline, thinned
 
 
 def test_a_bar_is_as_wide_as_asked_whatever_the_share() -> None:
@@ -10,10 +10,10 @@ def test_a_bar_is_as_wide_as_asked_whatever_the_share() -> None:
 
 
 def test_a_sparkline_keeps_peaks_when_it_has_fewer_cells_than_values() -> None:
-    assert spark([0, 1, 2, 4, 8], 10) == "▁▁▂▄█"
-    assert spark([0.0] * 30 + [9.0] + [0.0] * 29, 6) == "▁▁▁█▁▁"
-    assert spark([0, 0], 5) == "▁▁"
-    assert spark([], 5) == spark([1], 0) == ""
+    assert sparkline([0, 1, 2, 4, 8], 10) == "▁▁▂▄█"
+    assert sparkline([0.0] * 30 + [9.0] + [0.0] * 29, 6) == "▁▁▁█▁▁"
+    assert sparkline([0, 0], 5) == "▁▁"
+    assert sparkline([], 5) == sparkline([1], 0) == ""
 
 
 def test_smoothing_starts_at_the_first_value_and_follows() -> None:

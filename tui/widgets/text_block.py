@@ -1,4 +1,4 @@
-"""A block of text that is painted for the width it gets, and drawn again only when it changed."""
+"""A block of text rendered for its width, and drawn again only when it has changed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tui.text import guarded, say
 Painter = Callable[[int], Text]
 
 
-class Block(Widget, can_focus=False):
-    """Text from a function of the width in cells."""
+class TextBlock(Widget, can_focus=False):
+    """Text made by a function of the width in cells."""
 
-    DEFAULT_CSS = "Block { height: auto; width: 1fr; }"
+    DEFAULT_CSS = "TextBlock { height: auto; width: 1fr; }"
 
     def __init__(
         self, painter: Painter | None = None, *, id: str | None = None, classes: str | None = None
@@ -26,17 +26,17 @@ class Block(Widget, can_focus=False):
         self._shown: tuple[int, Text] | None = None
 
     def paint(self, painter: Painter) -> None:
-        """Shows what `painter` makes of the width; nothing is drawn when that is what stands there."""
+        """Shows the text that `painter` returns for the width; draws nothing if it is the same text."""
         self._paint = painter
         before = self._shown
         if before is None:
             self.refresh(layout=True)
             return
-        fresh = guarded(painter(before[0]))
-        if fresh == before[1] and fresh.spans == before[1].spans:
+        text = guarded(painter(before[0]))
+        if text == before[1] and text.spans == before[1].spans:
             return
-        self._shown = (before[0], fresh)
-        self.refresh(layout=fresh.plain.count("\n") != before[1].plain.count("\n") or self._wraps)
+        self._shown = (before[0], text)
+        self.refresh(layout=text.plain.count("\n") != before[1].plain.count("\n") or self._wraps)
 
     def write(self, text: Text) -> None:
         """Shows a text that does not depend on the width."""
@@ -44,7 +44,7 @@ class Block(Widget, can_focus=False):
 
     @property
     def plain(self) -> str:
-        """What it shows, for copying."""
+        """The text without styles, for copying."""
         return self._shown[1].plain if self._shown is not None else ""
 
     @property
@@ -57,12 +57,12 @@ class Block(Widget, can_focus=False):
         return self._shown[1]
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """Lines of the text at that width."""
+        """The number of lines at that width."""
         text = self._text(width)
         if not self._wraps:
             return text.plain.count("\n") + 1
         return super().get_content_height(container, viewport, width)
 
     def render(self) -> Text:
-        """The text for the present width."""
+        """The text for the current width."""
         return self._text(self.content_size.width)

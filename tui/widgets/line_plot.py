@@ -1,4 +1,4 @@
-"""Lines over steps or epochs: losses, and accuracies with what they must beat."""
+"""Line plots over steps or epochs: losses, and accuracies beside their baselines."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from textual.containers import Vertical
 from textual.reactive import reactive
 from textual_plot import HiResMode, PlotWidget
 
-from tui.meter import thinned
+from tui.charts import thinned
 from tui.text import one_line, say
-from tui.widgets.block import Block
+from tui.widgets.text_block import TextBlock
 
-LEAST = (24, 8)
-"""Cells under which a plot says less than the numbers beside it."""
+MIN_WIDTH = 24
+"""In narrower plots nothing can be read."""
 
 DARK = {
     "raw": "rgb(105,105,115)",
@@ -35,7 +35,7 @@ LIGHT = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Points to be joined. `style` is raw, one, other or mark; the label stands above the plot."""
+    """Points joined by a line. `style` is raw, one, other or mark; the label appears above the plot."""
 
     x: Sequence[float]
     y: Sequence[float]
@@ -45,7 +45,7 @@ class Line:
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:
-    """Round numbers between two ends, about `most` of them at the most: 0, 200, 400 and so on."""
+    """Round numbers between two ends, about `most` of them: 0, 200, 400 and so on."""
     span = high - low
     if span <= 0:
         return [low]
@@ -55,7 +55,7 @@ def ticks(low: float, high: float, most: int) -> list[float]:
 
 
 class Plot(PlotWidget, can_focus=False):  # type: ignore[misc, call-arg]
-    """Without zoom, and with the room that labels of losses and steps need."""
+    """A plot without zoom whose margins fit labels of losses and steps."""
 
     margin_top = reactive(0)
     margin_bottom = reactive(1)
@@ -66,34 +66,34 @@ class Plot(PlotWidget, can_focus=False):  # type: ignore[misc, call-arg]
 
 
 class LinePlot(Vertical, can_focus=False):
-    """Draws again only when there is something new to draw."""
+    """A plot with a legend, drawn again only when its lines have changed."""
 
     DEFAULT_CSS = """
     LinePlot { height: 12; }
     LinePlot Plot { height: 1fr; }
-    LinePlot Block { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    LinePlot TextBlock { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     """
 
-    def __init__(self, *, id: str | None = None, unit: bool = False, over: str = "step") -> None:
+    def __init__(self, *, id: str | None = None, unit: bool = False, x_unit: str = "step") -> None:
         super().__init__(id=id)
         self._drawn: tuple[Any, ...] | None = None
         self._wanted: tuple[object, Sequence[Line]] | None = None
-        self._unit = unit  # y is a share, 0 to 1
-        self._over = over  # what x counts
+        self._unit = unit  # y runs from 0 to 1
+        self._x_unit = x_unit
 
     def compose(self) -> ComposeResult:
-        """What the lines are, and the plot itself."""
-        yield Block()
+        """The legend and the plot."""
+        yield TextBlock()
         yield Plot()
 
     def on_resize(self) -> None:
-        """There is room now, or another width: other points."""
+        """Another width needs other points."""
         self._drawn = None
         if self._wanted is not None:
             self.draw(*self._wanted)
 
     def draw(self, key: object, lines: Sequence[Line]) -> None:
-        """Shows lines; `key` names what they are of. While there is no room yet, they wait for it."""
+        """Shows lines; `key` identifies their data. They are kept until the widget has a size."""
         self._wanted = key, lines
         width, dark = self.size.width, self.app.current_theme.dark
         state = (
@@ -102,7 +102,7 @@ class LinePlot(Vertical, can_focus=False):
             width,
             dark,
         )
-        if repr(state) == repr(self._drawn) or width < LEAST[0]:
+        if repr(state) == repr(self._drawn) or width < MIN_WIDTH:
             return
         self._drawn = state
         colours = DARK if dark else LIGHT
@@ -112,10 +112,10 @@ class LinePlot(Vertical, can_focus=False):
             if line.label
             for piece in (("── ", colours[line.style]), (f"{one_line(line.label)}   ", "dim"))
         ]
-        self.query_one(Block).write(say((f"by {self._over}   ", "dim"), *legend))
+        self.query_one(TextBlock).write(say((f"by {self._x_unit}   ", "dim"), *legend))
         plot = self.query_one(Plot)
         plot.clear()
-        for line in sorted(lines, key=lambda line: line.dots or len(line.x) == 1):  # dots lie on top
+        for line in sorted(lines, key=lambda line: line.dots or len(line.x) == 1):  # dots on top
             if not line.x:
                 continue
             at = thinned(line.y, 2 * width)

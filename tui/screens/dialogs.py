@@ -1,4 +1,4 @@
-"""Small screens over the others: questions before something is asked of the daemon, and help."""
+"""Dialogs above the screens: confirmations, the budget, and help."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
-from tui.keys import Key, shown
+from tui.key_bindings import Key, key_label
 from tui.text import lines, say, title
-from tui.widgets.block import Block
+from tui.widgets.text_block import TextBlock
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One answer to a question: its key, its words, and what the question then returns."""
+    """One answer to a question: its key, its words, and the value it returns."""
 
     key: str
     words: str
     value: Any
 
 
-class Confirm(ModalScreen[Any]):
-    """A question; enter is the first of its choices, `n`, `q` and escape are none of them."""
+class ConfirmDialog(ModalScreen[Any]):
+    """A question. Enter means the first choice; `n`, `q` and escape mean none."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "first", "yes"),
@@ -44,17 +44,17 @@ class Confirm(ModalScreen[Any]):
         self._no = no
 
     def compose(self) -> ComposeResult:
-        """The question and its keys."""
-        yield Block(self._paint, id="box")
+        """The question and its choices."""
+        yield TextBlock(self._paint, id="box")
 
-    # Not in `on_mount`: a quick person has answered, and the question is gone, before that runs.
+    # Not in `on_mount`: a quick answer closes the dialog before that runs.
     def _paint(self, width: int) -> Text:
         keys = [say((f"{choice.key:>3}", "bold cyan"), f"  {choice.words}") for choice in self._choices]
         keys.append(say(("  n", "bold cyan"), f"  {self._no}"))
         return lines([say((self._question, "bold")), "", *keys])
 
     def on_key(self, event: events.Key) -> None:
-        """One of the choices."""
+        """Chooses by key."""
         for choice in self._choices:
             if event.key == choice.key:
                 event.stop()
@@ -62,29 +62,29 @@ class Confirm(ModalScreen[Any]):
                 return
 
     def action_first(self) -> None:
-        """Enter."""
+        """Chooses the first."""
         self.dismiss(self._choices[0].value)
 
 
-class Amount(ModalScreen[float | None]):
-    """Asks for a number of dollars."""
+class AmountDialog(ModalScreen[float | None]):
+    """Asks for an amount in dollars."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "leave it")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "cancel")]
 
     def __init__(self, question: str) -> None:
         super().__init__()
         self._question = question
 
     def compose(self) -> ComposeResult:
-        """The question and its line."""
+        """The question and the input line."""
         with Vertical(id="box"):
-            yield Block(lambda width: say((self._question, "bold")), id="question")
+            yield TextBlock(lambda width: say((self._question, "bold")), id="question")
             yield Input(placeholder="8.00", compact=True, id="amount")
-            yield Block(lambda width: say(("enter goes on, esc leaves it as it is", "dim")), id="hint")
+            yield TextBlock(lambda width: say(("enter to continue, esc to cancel", "dim")), id="hint")
 
     @on(Input.Submitted)
     def given(self, event: Input.Submitted) -> None:
-        """A number closes it; anything else is said to be none."""
+        """A valid amount closes the dialog; anything else shows a hint."""
         event.stop()
         try:
             usd = float(event.value.strip().lstrip("$"))
@@ -93,18 +93,20 @@ class Amount(ModalScreen[float | None]):
         if 0 <= usd <= 1e9:
             self.dismiss(usd)
         else:
-            self.query_one("#hint", Block).write(say(("a number of dollars, such as 8 or 12.50", "yellow")))
+            self.query_one("#hint", TextBlock).write(
+                say(("Enter a number of dollars, for example 8 or 12.50.", "yellow"))
+            )
 
 
-class Help(ModalScreen[None]):
-    """Every key."""
+class HelpDialog(ModalScreen[None]):
+    """All keys, and how to filter and remap."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,question_mark,enter", "dismiss", "close"),
         Binding("j,down", "scroll(1)", "down"),
         Binding("k,up", "scroll(-1)", "up"),
-        Binding("pagedown,space", "scroll(10)", "a page down"),
-        Binding("pageup", "scroll(-10)", "a page up"),
+        Binding("pagedown,space", "scroll(10)", "page down"),
+        Binding("pageup", "scroll(-10)", "page up"),
     ]
 
     def __init__(self, keys: list[Key], remapped: Mapping[str, str]) -> None:
@@ -113,9 +115,9 @@ class Help(ModalScreen[None]):
         self._remapped = remapped
 
     def compose(self) -> ComposeResult:
-        """The keys, one a line."""
+        """The keys, one per line."""
         with VerticalScroll(id="box", can_focus=False):
-            yield Block(self._paint)
+            yield TextBlock(self._paint)
 
     def action_scroll(self, rows: int) -> None:
         """Scrolls."""
@@ -123,16 +125,16 @@ class Help(ModalScreen[None]):
 
     def _paint(self, width: int) -> Text:
         entries = [
-            say((f"{shown(key, self._remapped):>14}", "bold cyan"), "  ", key.words) for key in self._keys
+            say((f"{key_label(key, self._remapped):>14}", "bold cyan"), "  ", key.words) for key in self._keys
         ]
         ends: list[Text | str] = [
             "",
-            title("the filter of samples"),
-            "task:NAME teacher:NAME plan:NAME split:test verdict:wrong state:failed flag:truncated, and",
-            'words of question, rationale and answer: whole, flip* for a beginning, "as it stands" in quotes',
+            title("filtering samples"),
+            "task:NAME teacher:NAME plan:NAME split:test verdict:wrong state:failed flag:truncated",
+            'and words from question, rationale or answer: flip, flip* (prefix), "exact phrase"',
             "",
-            title("other keys"),
-            'in config.toml: [tui] keys = { freeze = "ctrl+f" } by these names:',
+            title("remapping keys"),
+            'in config.toml: [tui] keys = { freeze = "ctrl+f" }, with these names:',
             say((", ".join(key.id for key in self._keys), "dim")),
         ]
         return lines([title("keys"), *entries, *ends])

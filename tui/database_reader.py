@@ -1,8 +1,7 @@
-"""Reads the database for the screens: one connection, one reader at a time, in a worker thread.
+"""Reads the database for the screens: one connection, one reading at a time, in a worker thread.
 
-Invariants: nothing is kept open across a failure, a replaced file or a migration; a screen's own reading is left
-out when neither the database nor what it asks for has changed. It knows nothing of widgets: what it
-read goes to the screen as a message.
+Invariants: no connection survives a failure, a replaced file or a migration; a screen's query is skipped when
+neither the database nor the query has changed. This module knows no widgets.
 """
 
 from __future__ import annotations
@@ -25,37 +24,37 @@ from state.views.status import process_exists, read_status
 from state.views.status_records import Status
 
 STATUS_S = 0.5
-"""So long a status holds for someone who moves about while nothing is written."""
+"""How long a status is reused while the cursor moves and nothing is written."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What a screen wants read beside the status; equal keys mean equal wishes."""
+class Query:
+    """What a screen needs beside the status. Queries with equal keys are the same query."""
 
     key: Hashable
     read: Callable[[Connection], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Fresh:
-    """What was read; `payload` is None where there was no wish or nothing has changed."""
+class Snapshot:
+    """The result of one reading; `payload` is None if there was no query or nothing has changed."""
 
     status: Status
     payload: Any
     answers: list[Answer]
-    generation: int  # counts the database files that were opened
+    generation: int  # how many database files have been opened so far
 
 
-class FeedError(Exception):
-    """The database cannot be read now; the message is for the banner."""
+class ReadError(Exception):
+    """The database cannot be read now; the message goes into the banner."""
 
 
-class Feed:
-    """A read-only connection that comes back when the database does."""
+class DatabaseReader:
+    """A read-only connection that reopens when the database returns."""
 
-    def __init__(self, path: Path, alive: Callable[[int], bool] = process_exists) -> None:
+    def __init__(self, path: Path, is_alive: Callable[[int], bool] = process_exists) -> None:
         self._path = path
-        self._alive = alive
+        self._is_alive = is_alive
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._file: tuple[int, int] | None = None
@@ -64,49 +63,49 @@ class Feed:
         self._status: tuple[int, float, Status] | None = None  # of which version, when it was read
         self._generation = 0
 
-    def read(self, now_ms: int, wish: Wish | None, asked: Sequence[int] = ()) -> Fresh:
-        """The status, what `wish` asks for, and the answers to the commands `asked`.
+    def read(self, now_ms: int, query: Query | None, command_ids: Sequence[int] = ()) -> Snapshot:
+        """Reads the status, the result of `query`, and the answers to these commands.
 
         Raises:
-            FeedError: there is no database, or it cannot be read.
+            ReadError: there is no database, or it is unreadable.
         """
         with self._lock:
             try:
                 before = self._generation
                 connection = self._open()
-                # What was asked of another file may not fit this one: its screens begin anew first.
+                # A query made for another file may not fit this one: the screens reset first.
                 replaced = before not in (0, self._generation)
                 version = data_version(connection)
-                status = self._current(connection, version, now_ms, wish)
+                status = self._current(connection, version, now_ms, query)
                 payload = None
-                if wish is not None and not replaced and self._seen != (version, wish.key):
-                    payload = wish.read(connection)
-                    self._seen = (version, wish.key)
-                return Fresh(status, payload, answers(connection, asked), self._generation)
+                if query is not None and not replaced and self._seen != (version, query.key):
+                    payload = query.read(connection)
+                    self._seen = (version, query.key)
+                return Snapshot(status, payload, answers(connection, command_ids), self._generation)
             except StateMissing:
                 self._close()
-                raise FeedError(f"no state database yet; `coterie run` makes {self._path}") from None
+                raise ReadError(f"no state database yet; `coterie run` creates {self._path}") from None
             except StateError as error:
                 self._close()
-                raise FeedError(self._short(error.message)) from None
+                raise ReadError(self._short(error.message)) from None
             except (sqlite.Error, OSError) as error:
-                why = self._of_before() or f"{error}; trying again ({self._path})"
+                why = self._older_schema() or f"{error}; trying again ({self._path})"
                 self._close()
-                raise FeedError(self._short(why)) from None
+                raise ReadError(self._short(why)) from None
 
     def close(self) -> None:
-        """Lets the database go."""
+        """Closes the connection."""
         with self._lock:
             self._close()
 
-    def _current(self, connection: Connection, version: int, now_ms: int, wish: Wish | None) -> Status:
-        """The status; the last one where only the wish is another, so that moving about costs the wish alone."""
-        moved = wish is not None and self._seen is not None and self._seen != (version, wish.key)
+    def _current(self, connection: Connection, version: int, now_ms: int, query: Query | None) -> Status:
+        """The status; the last one again if only the query differs, so that moving the cursor costs only the query."""
+        moved = query is not None and self._seen is not None and self._seen != (version, query.key)
         if moved and self._status is not None:
             of, at, status = self._status
             if of == version and time.monotonic() - at < STATUS_S:
                 return status
-        status = read_status(connection, now_ms, self._alive)
+        status = read_status(connection, now_ms, self._is_alive)
         self._status = version, time.monotonic(), status
         return status
 
@@ -126,17 +125,17 @@ class Feed:
             self._generation += 1
         return self._connection
 
-    def _of_before(self) -> str:
-        """Why it cannot be read, where an older Coterie wrote it; else nothing."""
+    def _older_schema(self) -> str:
+        """Why it cannot be read if an older Coterie wrote it; otherwise empty."""
         if self._connection is None or self._version >= VERSION:
             return ""
         return (
-            f"{self._path} is of an older Coterie (schema version {self._version}, this one knows {VERSION});"
-            " `coterie run` brings it up to date and keeps a backup"
+            f"{self._path} is from an older Coterie (schema version {self._version}, this one needs {VERSION});"
+            " `coterie run` migrates it and keeps a backup"
         )
 
     def _short(self, message: str) -> str:
-        """A banner has one line: the name of the file must do."""
+        """The message with the file's name instead of its path: the banner has one line."""
         return message.replace(str(self._path), self._path.name)
 
     def _close(self) -> None:

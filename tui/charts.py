@@ -1,4 +1,4 @@
-"""Bars and sparklines as strings of one line. Pure."""
+"""Bars and sparklines as one-line strings, and the series behind plots. Pure."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ _EIGHTHS = " ▁▂▃▄▅▆▇█"
 
 
 def bar(share: float, width: int) -> str:
-    """A bar `width` cells wide, `share` (0 to 1) of it full."""
+    """A bar of `width` cells, filled to `share` (0 to 1)."""
     full = round(max(0.0, min(1.0, share)) * width)
     return "█" * full + "░" * (width - full)
 
 
-def spark(values: Sequence[float], width: int) -> str:
-    """The last of `values` as a sparkline at most `width` cells wide, from zero to their maximum.
+def sparkline(values: Sequence[float], width: int) -> str:
+    """The values as a sparkline of at most `width` cells, scaled from zero to their maximum.
 
-    Where there are more values than cells, each cell shows the largest of its share of them.
+    If there are more values than cells, each cell shows the largest value it covers.
     """
     if not values or width <= 0:
         return ""
@@ -31,7 +31,7 @@ def spark(values: Sequence[float], width: int) -> str:
 
 
 def smoothed(values: Sequence[float], weight: float = 0.9) -> list[float]:
-    """An exponential average, without the pull towards its start (as Adam's moments are corrected)."""
+    """An exponential moving average with bias correction, as in Adam."""
     result, mean, share = [], 0.0, 1.0
     for value in values:
         mean = weight * mean + (1 - weight) * value
@@ -41,7 +41,7 @@ def smoothed(values: Sequence[float], weight: float = 0.9) -> list[float]:
 
 
 def thinned(values: Sequence[float], most: int) -> list[int]:
-    """Positions of at most `most` of the values, evenly spread, first and last among them."""
+    """Indices of at most `most` values, evenly spread, always with the first and the last."""
     if len(values) <= most:
         return list(range(len(values)))
     step = (len(values) - 1) / (most - 1)

@@ -1,4 +1,4 @@
-"""Every key of the monitor: its id (for `[tui] keys`), what it does, in which words help shows it."""
+"""Every key of the monitor: its id (for `[tui] keys`), its action, and its description in help."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A binding. `writes`: it asks the daemon for something, so `--readonly` takes it away."""
+    """A binding. `writes`: it sends the daemon a command, so `--readonly` removes it."""
 
     id: str
     keys: str  # as Textual names them, separated by commas
@@ -29,34 +29,39 @@ KEYS = (
     Key("samples", "4", "go('samples')", "Samples"),
     Key("runs", "5", "go('runs')", "Runs"),
     Key("events", "6", "go('events')", "Events"),
-    Key("palette", "colon,ctrl+p", "command_palette", "palette: every key, go to a task, run or teacher"),
-    Key("filter", "slash", "filter", "filter"),
-    Key("faults", "f", "faults", "faults only, or all again"),
+    Key(
+        "palette",
+        "colon,ctrl+p",
+        "command_palette",
+        "command palette: every key; go to a task, run or teacher",
+    ),
+    Key("filter", "slash", "filter", "filter the list"),
+    Key("faults", "f", "faults", "show only problems, or everything again"),
     Key("sort", "s", "sort", "sort by the next column"),
-    Key("open", "enter", "open", "in"),
+    Key("open", "enter", "open", "open"),
     Key("back", "escape", "out", "back"),
     Key("down", "j,down", "down", "down"),
     Key("up", "k,up", "up", "up"),
-    Key("page_down", "pagedown,space", "page_down", "a page down"),
-    Key("page_up", "pageup", "page_up", "a page up"),
-    Key("top", "g,home", "top", "to the top"),
-    Key("bottom", "G,end", "bottom", "to the bottom"),
-    Key("next_wrong", "n", "hop(1)", "to the next wrong sample"),
-    Key("previous_wrong", "N", "hop(-1)", "to the wrong sample before"),
-    Key("detail_down", "J,shift+down", "detail_down", "scroll the detail down"),
-    Key("detail_up", "K,shift+up", "detail_up", "scroll the detail up"),
+    Key("page_down", "pagedown,space", "page_down", "page down"),
+    Key("page_up", "pageup", "page_up", "page up"),
+    Key("top", "g,home", "top", "go to the top"),
+    Key("bottom", "G,end", "bottom", "go to the bottom"),
+    Key("next_wrong", "n", "go_to_wrong(1)", "go to the next wrong sample"),
+    Key("previous_wrong", "N", "go_to_wrong(-1)", "go to the previous wrong sample"),
+    Key("detail_down", "J,shift+down", "detail_down", "scroll the details down"),
+    Key("detail_up", "K,shift+up", "detail_up", "scroll the details up"),
     Key("previous_tab", "left_square_bracket", "tab(-1)", "previous tab"),
     Key("next_tab", "right_square_bracket", "tab(1)", "next tab"),
-    Key("mark", "m", "mark", "mark a run, to compare others with it"),
-    Key("freeze", "p", "freeze", "freeze the display, or go on"),
-    Key("pause", "P", "pause", "pause or resume: the task, the teacher, or all sampling", writes=True),
+    Key("mark", "m", "mark", "mark a run to compare others with it"),
+    Key("freeze", "p", "freeze", "freeze or unfreeze the display"),
+    Key("pause", "P", "pause", "pause or resume a task, a teacher or all sampling", writes=True),
     Key("train", "t", "train", "train now", writes=True),
     Key("stop_run", "x", "stop_run", "stop a run", writes=True),
     Key("budget", "B", "budget", "set the budget", writes=True),
-    Key("copy", "y", "copy", "copy what is shown"),
-    Key("theme", "T", "change_theme", "theme"),
+    Key("copy", "y", "copy", "copy the text"),
+    Key("theme", "T", "change_theme", "change the theme"),
     Key("help", "question_mark", "help", "help"),
-    Key("quit", "q", "leave", "leave"),
+    Key("quit", "q", "leave", "quit"),
 )
 
 BINDINGS = [Binding(key.keys, key.action, key.words, show=False, id=key.id) for key in KEYS]
@@ -73,27 +78,27 @@ _NAMES = {
 }
 
 
-def checked(keys: Mapping[str, str]) -> dict[str, str]:
-    """The remapping of `[tui] keys`, every id of which must exist.
+def check_remapping(keys: Mapping[str, str]) -> dict[str, str]:
+    """Checks that every id in `[tui] keys` exists, and returns the remapping.
 
     Raises:
-        ConfigError: an id that is none.
+        ConfigError: an id is unknown.
     """
     ids = [key.id for key in KEYS]
     for given in keys:
         if given not in ids:
             near = difflib.get_close_matches(given, ids, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(ids)}"
-            raise ConfigError(f"tui.keys.{given}: there is no such binding; {hint}")
+            raise ConfigError(f"tui.keys.{given}: unknown binding; {hint}")
     return dict(keys)
 
 
-def shown(key: Key, remapped: Mapping[str, str]) -> str:
-    """The keys of a binding as a person reads them."""
+def key_label(key: Key, remapped: Mapping[str, str]) -> str:
+    """The keys of a binding in readable form."""
     names = remapped.get(key.id, key.keys).split(",")
     return " ".join(_NAMES.get(name.strip(), name.strip()) for name in names)
 
 
-def offered(readonly: bool) -> list[Key]:
-    """The bindings there are."""
+def available_keys(readonly: bool) -> list[Key]:
+    """The bindings that are available."""
     return [key for key in KEYS if not (readonly and key.writes)]

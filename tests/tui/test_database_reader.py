@@ -12,43 +12,43 @@ from state.database import open_writer
 from state.migrations import APPLICATION_ID, VERSION, steps_from
 from tests.tui.conftest import running
 from tests.tui.seeded import NOW, seed
-from tui.feed import Feed, FeedError, Wish
+from tui.database_reader import DatabaseReader, Query, ReadError
 
 pytestmark = pytest.mark.anyio
 
 
 def test_a_wish_is_read_again_only_when_something_changed(own: Path) -> None:
-    feed = Feed(own, lambda pid: True)
+    reader = DatabaseReader(own, lambda pid: True)
     reads = []
-    wish = Wish("a", lambda connection: reads.append(1) or len(reads))
-    assert [feed.read(NOW, wish).payload for _ in range(3)] == [1, None, None]
-    assert feed.read(NOW, Wish("b", wish.read)).payload == 2
+    query = Query("a", lambda connection: reads.append(1) or len(reads))
+    assert [reader.read(NOW, query).payload for _ in range(3)] == [1, None, None]
+    assert reader.read(NOW, Query("b", query.read)).payload == 2
     writer = open_writer(own)
     writer.execute("UPDATE pulse SET at = at + 1")
     writer.close()
-    assert feed.read(NOW, Wish("b", wish.read)).payload == 3
-    feed.close()
+    assert reader.read(NOW, Query("b", query.read)).payload == 3
+    reader.close()
 
 
 def test_of_a_replaced_file_the_status_is_read_first(own: Path, tmp_path: Path) -> None:
-    feed = Feed(own, lambda pid: True)
-    wish = Wish("a", lambda connection: "read")
-    assert feed.read(NOW, wish).payload == "read"
+    reader = DatabaseReader(own, lambda pid: True)
+    query = Query("a", lambda connection: "read")
+    assert reader.read(NOW, query).payload == "read"
     other = tmp_path / "other.db"
     seed(other)
     os.replace(other, own)
-    first, second = feed.read(NOW, wish), feed.read(NOW, wish)
+    first, second = reader.read(NOW, query), reader.read(NOW, query)
     assert (first.payload, first.generation) == (None, 2)  # screens forget what they know, then ask
     assert second.payload == "read"
-    feed.close()
+    reader.close()
 
 
 def test_no_transaction_stays_open(own: Path) -> None:
-    feed = Feed(own, lambda pid: True)
-    feed.read(NOW, None)
-    assert feed._connection is not None
-    assert not feed._connection.in_transaction
-    feed.close()
+    reader = DatabaseReader(own, lambda pid: True)
+    reader.read(NOW, None)
+    assert reader._connection is not None
+    assert not reader._connection.in_transaction
+    reader.close()
 
 
 @pytest.mark.parametrize(
@@ -59,8 +59,8 @@ def test_what_cannot_be_read_is_said(tmp_path: Path, content: bytes | None, reas
     path = tmp_path / "state.db"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(FeedError, match=reason):
-        Feed(path).read(NOW, None)
+    with pytest.raises(ReadError, match=reason):
+        DatabaseReader(path).read(NOW, None)
 
 
 async def test_a_missing_database_is_waited_for(tmp_path: Path) -> None:
@@ -87,17 +87,17 @@ async def test_a_database_that_goes_and_comes_back_is_another_one(own: Path, tmp
         open_writer(empty).close()
         os.replace(empty, own)
         await driver.read()
-        assert "No sample yet" in driver.text
+        assert "No samples yet" in driver.text
         assert "507" not in driver.text
         os.replace(hidden, own)
         await driver.read()
         assert "▸      510" in driver.text
         await driver.press("1")
-        assert "last events" in driver.text
+        assert "latest events" in driver.text
         os.rename(own, hidden)
         os.replace(shutil.copy(hidden, tmp_path / "copy.db"), own)
         await driver.read()
-        assert "last events" in driver.text  # read again, though nothing was written since
+        assert "latest events" in driver.text  # read again, though nothing was written since
 
 
 async def test_a_locked_database_is_a_banner_and_no_traceback(
@@ -163,7 +163,7 @@ async def test_a_database_replaced_by_one_of_an_older_version_is_read_or_a_banne
         await driver.read()
         for screen in "1234561":
             await driver.press(screen)
-            assert f"of an older Coterie (schema version 1, this one knows {VERSION})" in driver.text
+            assert f"is from an older Coterie (schema version 1, this one needs {VERSION})" in driver.text
         os.replace(new, own)
         await driver.read()
         assert "older Coterie" not in driver.text
@@ -184,14 +184,14 @@ async def test_nothing_is_drawn_for_hidden_screens(own: Path) -> None:
 
 
 def test_who_moves_about_waits_for_no_status(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    feed = Feed(own, lambda pid: True)
-    monkeypatch.setattr("tui.feed.STATUS_S", 3600.0)
-    one, other = Wish("a", lambda connection: "a"), Wish("b", lambda connection: "b")
-    first, moved, ticked = feed.read(NOW, one), feed.read(NOW + 1, other), feed.read(NOW + 2, other)
+    reader = DatabaseReader(own, lambda pid: True)
+    monkeypatch.setattr("tui.database_reader.STATUS_S", 3600.0)
+    one, other = Query("a", lambda connection: "a"), Query("b", lambda connection: "b")
+    first, moved, ticked = reader.read(NOW, one), reader.read(NOW + 1, other), reader.read(NOW + 2, other)
     assert (moved.payload, moved.status) == ("b", first.status)
     assert ticked.status.at == NOW + 2  # nobody moved
     writer = open_writer(own)
     writer.execute("UPDATE pulse SET at = at + 1")
     writer.close()
-    assert feed.read(NOW + 3, one).status.at == NOW + 3  # something was written
-    feed.close()
+    assert reader.read(NOW + 3, one).status.at == NOW + 3  # something was written
+    reader.close()

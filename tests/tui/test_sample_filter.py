@@ -10,7 +10,7 @@ from state.views.samples import SampleFilter
 from state.views.status import read_status
 from state.views.status_records import Status
 from tests.tui.seeded import NOW
-from tui.query import QueryError, parse
+from tui.screens.sample_filter import FilterError, parse
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +39,10 @@ def test_filters(text: str, wanted: SampleFilter, status: Status) -> None:
 
 
 def test_faults_is_part_of_the_filter(status: Status) -> None:
-    assert parse("", status, faults=True) == SampleFilter(faults=True)
+    assert parse("", status, problems_only=True) == SampleFilter(faults=True)
 
 
 @pytest.mark.parametrize("text", ["task:nope", "v:maybe", "colour:red"])
 def test_what_is_not_there_is_said(text: str, status: Status) -> None:
-    with pytest.raises(QueryError, match="there are"):
+    with pytest.raises(FilterError, match="known: "):
         parse(text, status)

@@ -1,9 +1,9 @@
-"""What a person types after `/` on the samples screen, as a filter. Pure.
+"""The filter language of the samples screen, typed after `/`. Pure.
 
     task:coin_flip teacher:gpt plan:diverse split:test verdict:wrong state:failed flag:truncated words
 
-The first letters of a key are enough (`v:wrong`). Everything else is words of question, rationale and answer: whole
-ones, `flip*` for a beginning, `"as it stands"` in quotation marks.
+The first letters of a key are enough (`v:wrong`). Anything else is searched for in question, rationale and answer: whole
+words, `flip*` for a prefix, `"exact phrase"` in quotation marks.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ SPLITS = ("train", "dev", "test")
 
 _PARTS = re.compile(r'"[^"]*"?|\S+')
 
-EXAMPLE = 'task:NAME verdict:wrong flag:truncated words flip* "as it stands"'
+EXAMPLE = 'task:NAME verdict:wrong flag:truncated words flip* "exact phrase"'
 
 
-class QueryError(ValueError):
-    """The text is no filter; the message says why."""
+class FilterError(ValueError):
+    """The text is not a valid filter; the message says why."""
 
 
-def parse(text: str, status: Status, *, faults: bool = False) -> SampleFilter:
-    """The filter that `text` means, with the names of `status`.
+def parse(text: str, status: Status, *, problems_only: bool = False) -> SampleFilter:
+    """Parses a filter; names are looked up in `status`.
 
     Raises:
-        QueryError: a key or a name that is not there.
+        FilterError: a key or a name is unknown.
     """
     values: dict[str, Any] = {}
     words: list[str] = []
@@ -41,7 +41,7 @@ def parse(text: str, status: Status, *, faults: bool = False) -> SampleFilter:
         if part.startswith('"') or not colon or not value or not key.isalpha():
             words.append(part)
             continue
-        name = _near(key, KEYS, "key")
+        name = _matching(key, KEYS, "key")
         if name == "task":
             values["task_id"] = _id(value, {task.name: task.id for task in status.tasks}, "task")
         elif name == "teacher":
@@ -49,14 +49,14 @@ def parse(text: str, status: Status, *, faults: bool = False) -> SampleFilter:
         elif name == "plan":
             values["plan_id"] = _id(value, {plan.name: plan.id for plan in status.plans}, "plan")
         elif name == "split":
-            values["split"] = _near(value, SPLITS, "split")
+            values["split"] = _matching(value, SPLITS, "split")
         elif name == "state":
-            values["state"] = _near(value, STATES, "state")
+            values["state"] = _matching(value, STATES, "state")
         elif name == "flag":
             values["flag"] = value
         else:
-            values |= _verdict(_near(value, VERDICTS, "verdict"))
-    return SampleFilter(**values, text=" ".join(words) or None, faults=faults)
+            values |= _verdict(_matching(value, VERDICTS, "verdict"))
+    return SampleFilter(**values, text=" ".join(words) or None, faults=problems_only)
 
 
 def _verdict(word: str) -> dict[str, Any]:
@@ -67,12 +67,12 @@ def _verdict(word: str) -> dict[str, Any]:
     return {"verdict": int(word == "correct")}
 
 
-def _near(given: str, known: tuple[str, ...], what: str) -> str:
+def _matching(given: str, known: tuple[str, ...], what: str) -> str:
     found = [name for name in known if name == given] or [name for name in known if name.startswith(given)]
     if not found:
-        raise QueryError(f"no {what} {given!r}; there are: {', '.join(known)}")
+        raise FilterError(f"unknown {what} {given!r}; known: {', '.join(known)}")
     return found[0]
 
 
 def _id(given: str, known: dict[str, int], what: str) -> int:
-    return known[_near(given, tuple(known), what)]
+    return known[_matching(given, tuple(known), what)]

@@ -10,8 +10,8 @@ from engine.errors import ConfigError
 from state.database import open_reader, open_writer
 from tests.tui.conftest import monitor, running
 from tests.tui.seeded import NOW
-from tui.keys import KEYS
-from tui.screens.view import View
+from tui.key_bindings import KEYS
+from tui.screens.base_screen import MonitorScreen
 
 pytestmark = pytest.mark.anyio
 
@@ -35,10 +35,10 @@ async def test_numbers_go_to_the_screens_which_keep_their_place(seeded: Path) ->
         assert "gsm8k" in driver.text.splitlines()[4]
         for key in "345612":
             await driver.press(key)
-        view = driver.app.view
-        assert view is not None
-        assert view.rows is not None
-        assert view.rows.cursor == 1
+        screen = driver.app.active_screen
+        assert screen is not None
+        assert screen.row_list is not None
+        assert screen.row_list.cursor == 1
 
 
 async def test_every_binding_does_what_help_says_on_every_screen(own: Path) -> None:
@@ -71,40 +71,40 @@ async def test_the_list_moves_by_j_k_g_and_capital_g(seeded: Path) -> None:
 async def test_samples_are_filtered_and_escape_shows_all(seeded: Path) -> None:
     async with running(seeded, (140, 40)) as driver:
         await driver.press("4", "slash", *"task:coin", "space", *"v:wrong", "enter")
-        view: Any = driver.app.view
-        found = list(view.samples.found)
+        screen: Any = driver.app.active_screen
+        found = list(screen.samples.found)
         assert len(found) == 15
         assert found == sorted(found, reverse=True)
         assert all(sample <= 170 for sample in found)
         assert "✗ wrong" in driver.text
         assert "✓ correct" not in driver.text
         await driver.press("escape")
-        assert view.samples.total() == 510
+        assert screen.samples.total() == 510
         await driver.press("f")
-        assert "faults only" in driver.text
-        assert 60 < view.samples.total() < 120
+        assert "problems only" in driver.text
+        assert 60 < screen.samples.total() < 120
         await driver.press("escape", "s")
-        assert view.samples.id_at(0) == 1
+        assert screen.samples.id_at(0) == 1
 
 
 async def test_an_unknown_name_in_a_filter_is_told(seeded: Path) -> None:
     async with running(seeded) as driver:
         await driver.press("4", "slash", *"task:nope", "enter")
-        assert driver.notices == ["no task 'nope'; there are: coin_flip, gsm8k, letters"]
+        assert driver.notices == ["unknown task 'nope'; known: coin_flip, gsm8k, letters"]
 
 
 async def test_enter_on_a_task_shows_its_samples_and_filters_its_runs(seeded: Path) -> None:
     async with running(seeded) as driver:
         await driver.press("2", "j", "enter")
-        view: Any = driver.app.view
+        screen: Any = driver.app.active_screen
         assert driver.app.current_mode == "samples"
-        assert view.samples.total() == 170
+        assert screen.samples.total() == 170
         await driver.press("5")
-        view = driver.app.view
-        assert [key for key, _ in view.table._rows] == [6, 3]
+        screen = driver.app.active_screen
+        assert [row.run.id for row in screen.table.rows] == [6, 3]
 
 
-async def test_tabs_show_course_config_log_and_predictions(seeded: Path) -> None:
+async def test_tabs_show_curves_config_log_and_predictions(seeded: Path) -> None:
     async with running(seeded, (140, 40)) as driver:
         await driver.press("5", "j", "j", "j")
         assert "tokens/s" in driver.text
@@ -116,7 +116,7 @@ async def test_tabs_show_course_config_log_and_predictions(seeded: Path) -> None
         assert "loaded" in driver.text
         assert "loading" not in driver.text
         await driver.press("G", "right_square_bracket")
-        assert "against" in driver.text
+        assert "gold" in driver.text
         await driver.press("f")
         assert "✗ wrong" in driver.text
         assert driver.text.count("✓ correct") == 0
@@ -139,13 +139,13 @@ async def test_freeze_holds_the_display(own: Path) -> None:
 async def test_pause_is_a_command_and_its_answer_is_shown(own: Path) -> None:
     async with running(own) as driver:
         await driver.press("P")
-        assert "pause all sampling?" in driver.text
+        assert "Pause all sampling?" in driver.text
         await driver.press("escape")
         assert commands(own) == []
         await driver.press("P", "y")
         assert commands(own) == [("pause", {})]
-        assert driver.notices == ["pause all sampling: asked; waiting for the daemon"]
-        assert "1 asked" in driver.text
+        assert driver.notices == ["pause all sampling: sent, waiting for the daemon"]
+        assert "1 queued" in driver.text
         write(own, "UPDATE command SET state = 'refused', answer = 'nothing to pause', answered_at = ?", NOW)
         await driver.read()
         assert driver.notices[-1] == "pause all sampling: refused. nothing to pause"
@@ -158,7 +158,7 @@ async def test_pause_is_a_command_and_its_answer_is_shown(own: Path) -> None:
 async def test_training_is_confirmed_first(own: Path) -> None:
     async with running(own) as driver:
         await driver.press("2", "j", "t")
-        assert "train every student on gsm8k now?" in driver.text
+        assert "Train every student on gsm8k now?" in driver.text
         await driver.press("n")
         assert commands(own) == []
         await driver.press("t", "y")
@@ -170,9 +170,9 @@ async def test_training_is_confirmed_first(own: Path) -> None:
 async def test_a_run_is_stopped_once_confirmed_and_only_while_it_can_be(own: Path) -> None:
     async with running(own) as driver:
         await driver.press("x")
-        assert "stop run 3 (fine-tune-cot on gsm8k, step 412 of 900)?" in driver.text
+        assert "Stop run 3 (fine-tune-cot on gsm8k, step 412 of 900)?" in driver.text
         await driver.press("escape", "5", "x")  # run 6 was stopped long ago
-        assert driver.notices == ["no run is under way here"]
+        assert driver.notices == ["No active run is selected."]
         await driver.press("j", "x", "y")
         assert commands(own) == [("stop_run", {"run": 5})]
 
@@ -181,7 +181,7 @@ async def test_a_command_while_no_daemon_runs_says_that_it_waits(own: Path) -> N
     write(own, "UPDATE boot SET ended_at = ?", NOW)
     async with running(own) as driver:
         await driver.press("P", "y")
-        assert driver.notices == ["pause all sampling: asked; no daemon runs, the next one will do it"]
+        assert driver.notices == ["pause all sampling: queued, applied when a daemon starts"]
 
 
 async def test_readonly_has_no_key_that_asks_for_anything(own: Path) -> None:
@@ -189,7 +189,7 @@ async def test_readonly_has_no_key_that_asks_for_anything(own: Path) -> None:
         await driver.press("P", "y", "B", "2", "t", "P", "5", "j", "x", "y")
         assert commands(own) == []
         await driver.press("question_mark")
-        assert "pause" not in driver.text
+        assert "pause" not in driver.text.lower()
         await driver.press("escape", "colon", *"pause")
         assert "pause all sampling" not in driver.text
 
@@ -197,9 +197,9 @@ async def test_readonly_has_no_key_that_asks_for_anything(own: Path) -> None:
 async def test_keys_can_be_remapped(own: Path) -> None:
     async with running(own, keys={"freeze": "ctrl+f", "samples": "z"}) as driver:
         await driver.press("ctrl+f")
-        assert driver.app.frozen
+        assert driver.app.context.frozen
         await driver.press("p")
-        assert driver.app.frozen
+        assert driver.app.context.frozen
         await driver.press("z")
         assert driver.app.current_mode == "samples"
 
@@ -220,21 +220,21 @@ async def test_the_palette_finds_keys_tasks_runs_and_teachers(seeded: Path) -> N
         await driver.press("colon", *"gotorun4")
         assert "go to run 4: fine-tune-cot on letters" in driver.text
         await driver.press("down", "enter")
-        view: Any = driver.app.view
+        screen: Any = driver.app.active_screen
         assert driver.app.current_mode == "runs"
-        assert view.table.key == 4
+        assert screen.table.key == 4
         await driver.press("ctrl+p", *"gototeachergpt", "down", "enter")
         assert driver.app.current_mode == "teachers"
-        view = driver.app.view
-        assert view.query_one("#list").key == "gpt"
+        screen = driver.app.active_screen
+        assert screen.query_one("#list").key == "gpt"
 
 
 async def test_an_event_opens_its_subject(seeded: Path) -> None:
     async with running(seeded) as driver:
         await driver.press("6", "j", "enter")
-        view: Any = driver.app.view
+        screen: Any = driver.app.active_screen
         assert driver.app.current_mode == "runs"
-        assert view.table.key == 4
+        assert screen.table.key == 4
 
 
 async def test_copy_takes_the_sample_without_control_characters(seeded: Path) -> None:
@@ -257,6 +257,6 @@ async def test_typing_in_the_filter_line_presses_no_keys(seeded: Path) -> None:
         await driver.press("2", "slash", *"q1P", "escape")
         assert driver.app.is_running
         assert driver.app.current_mode == "tasks"
-        view: View | None = driver.app.view
-        assert view is not None
-        assert view.words == ""
+        screen: MonitorScreen | None = driver.app.active_screen
+        assert screen is not None
+        assert screen.filter_text == ""

@@ -12,15 +12,15 @@ import pytest
 
 from state.database import open_reader, open_writer
 from state.search import index_words
-from state.views.format import cost
+from state.views.format import per_thousand
 from state.views.status import read_status
 from state.views.status_records import Alert
 from state.views.teacher_counts import TeacherCounts
 from tests.tui.conftest import Driver, running
 from tests.tui.seeded import NOW
-from tests.tui.test_keys import write
+from tests.tui.test_key_bindings import write
 from tui.screens import sample_search, teachers
-from tui.screens.frame import trouble_lines
+from tui.screens.header_footer import banner_lines
 
 pytestmark = pytest.mark.anyio
 
@@ -35,8 +35,8 @@ def wrong(path: Path, where: str = "1") -> list[int]:
 
 
 def selected(driver: Driver) -> int:
-    view: Any = driver.app.view
-    return int(view.samples.selected)
+    screen: Any = driver.app.active_screen
+    return int(screen.samples.selected)
 
 
 async def test_n_goes_to_the_next_wrong_sample_and_back(
@@ -55,7 +55,7 @@ async def test_n_goes_to_the_next_wrong_sample_and_back(
         await driver.press("G", "N")
         assert selected(driver) == expected[-1]
         await driver.press("n")
-        assert driver.notices == ["no wrong one below"]
+        assert driver.notices == ["No wrong sample below."]
         await driver.press("s", "g", "n")  # oldest first: downwards are the newer ones
         assert selected(driver) == expected[-1]
         await driver.press("n")
@@ -85,8 +85,8 @@ async def test_what_was_sent_is_a_tab_of_the_sample(seeded: Path) -> None:
 async def test_words_are_found_in_questions_too_and_the_way_says_how_far_it_is(own: Path) -> None:
     async with running(own) as driver:
         await driver.press("4", "slash", *'"apples', "space", *'and"', "enter")
-        view: Any = driver.app.view
-        assert view.samples.total() == 167  # every sample of the task that ended
+        screen: Any = driver.app.active_screen
+        assert screen.samples.total() == 167  # every sample of the task that ended
         assert '› / "apples and" › 167 found › sample 337' in driver.text
         writer = open_writer(own)
         writer.execute("UPDATE sample SET state = 'open' WHERE id = 337")
@@ -94,16 +94,16 @@ async def test_words_are_found_in_questions_too_and_the_way_says_how_far_it_is(o
         writer.execute("UPDATE sample SET state = 'stored' WHERE id = 337")
         writer.close()
         await driver.press("escape", "slash", *"apples", "enter")
-        assert view.samples.total() == 167
+        assert screen.samples.total() == 167
 
 
 async def test_two_runs_side_by_side(seeded: Path) -> None:
     async with running(seeded, (140, 40)) as driver:
         await driver.press("5", "j", "j", "j", "left_square_bracket")
-        assert "mark a run with m" in driver.text
+        assert "Mark a run with m" in driver.text
         await driver.press("m")
         assert "*3" in driver.text
-        assert driver.notices == ["run 3 is marked: open another, and the tab compare ([ and ])"]
+        assert driver.notices == ["Run 3 is marked: select another run, then the compare tab ([ and ])."]
         await driver.press("j")
         assert "── run 3 (marked)   ── run 2" in driver.text
         assert "method                 fine-tune                     fine-tune-cot" in driver.text
@@ -116,12 +116,12 @@ async def test_two_runs_side_by_side(seeded: Path) -> None:
 async def test_a_marked_run_of_a_database_that_was_replaced_is_forgotten(own: Path, tmp_path: Path) -> None:
     async with running(own) as driver:
         await driver.press("5", "m")
-        assert driver.app.marked == 6
+        assert driver.app.active_screen.marked == 6
         empty = tmp_path / "empty.db"
         open_writer(empty).close()
         empty.replace(own)
         await driver.read()
-        assert driver.app.marked is None
+        assert driver.app.active_screen.marked is None
 
 
 async def test_accuracy_by_epoch_is_drawn_with_what_it_must_beat(seeded: Path) -> None:
@@ -139,7 +139,7 @@ async def test_hints_say_what_is_possible_here(seeded: Path) -> None:
             ("3", "P pause"),
             ("4", "n next wrong"),
             ("5", "m mark"),
-            ("6", "enter its subject"),
+            ("6", "enter go to subject"),
         ):
             await driver.press(screen)
             assert words in driver.text.splitlines()[-2], screen
@@ -187,14 +187,16 @@ async def test_a_reading_that_hangs_does_not_hold_the_event_loop(
 
     async with running(seeded) as driver:
         await driver.press("4")
-        monkeypatch.setattr("tui.feed.read_status", lambda *given: let_go.wait(60) and read_status(*given))
-        driver.app.ask()
+        monkeypatch.setattr(
+            "tui.database_reader.read_status", lambda *given: let_go.wait(60) and read_status(*given)
+        )
+        driver.app.read_now()
         try:
             for key in ("j", "j", "5", "4", "question_mark", "escape"):
                 await asyncio.wait_for(driver.pilot.press(key), 20)
             assert driver.app.busy
-            view: Any = driver.app.view
-            assert view.samples.cursor == 2  # the keys were obeyed meanwhile
+            screen: Any = driver.app.active_screen
+            assert screen.samples.cursor == 2  # the keys were obeyed meanwhile
         finally:
             monkeypatch.undo()
             let_go.set()
@@ -209,13 +211,15 @@ async def test_a_correct_sample_of_each_teacher_has_a_price(own: Path) -> None:
             " FROM teacher t WHERE id = 1"
         ).fetchall()
         connection.close()
-        price = cost(spent / 1e6 / correct)
-        assert f"per correct  {price}  {correct} correct" in driver.text
-        assert "$/right" in driver.text
+        price = per_thousand(spent / 1e6 / correct)
+        assert f"correct      {correct}\n" in driver.text
+        assert f"{price} per 1,000 correct" in driver.text
+        assert "$/1k correct" in driver.text
         assert re.search(rf"▸ .*{re.escape(price)} ", driver.text)  # in its row
         write(own, "UPDATE sample SET verdict = 0 WHERE teacher_id = 1")
         await driver.press("1", "3")
-        assert "per correct  –  0 correct" in driver.text
+        assert "correct      0\n" in driver.text
+        assert "– per 1,000 correct" in driver.text
 
 
 async def test_while_they_are_counted_it_says_how_far(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +228,7 @@ async def test_while_they_are_counted_it_says_how_far(own: Path, monkeypatch: py
     )
     async with running(own) as driver:
         await driver.press("3")
-        assert "per correct  (2 %)  samples counted" in driver.text
+        assert "correct      counting … 2 %" in driver.text
 
 
 async def test_the_verdict_stands_beside_the_tabs_where_its_panel_is_not(own: Path) -> None:
@@ -242,7 +246,7 @@ async def test_the_verdict_stands_beside_the_tabs_where_its_panel_is_not(own: Pa
 async def test_the_way_ends_where_one_is(seeded: Path) -> None:
     async with running(seeded, (140, 40)) as driver:
         await driver.press("5", "slash", *"task:gsm8k", "enter", "enter")
-        assert re.search(r"› / task:gsm8k › run \d+ › course › detail$", driver.text.splitlines()[-1])
+        assert re.search(r"› / task:gsm8k › run \d+ › curves › details$", driver.text.splitlines()[-1])
 
 
 async def test_an_empty_log_says_so(own: Path) -> None:
@@ -250,7 +254,7 @@ async def test_an_empty_log_says_so(own: Path) -> None:
         (own.parent / "runs" / "3").mkdir(parents=True)
         (own.parent / "runs" / "3" / "log.txt").write_text(" \n")
         await driver.press("5", "j", "j", "j", "right_square_bracket", "right_square_bracket")
-        assert "nothing was printed yet (runs/" in driver.text
+        assert "no output yet (runs/" in driver.text
 
 
 async def test_a_daemon_with_nothing_to_do_says_so(own: Path) -> None:
@@ -267,22 +271,22 @@ async def test_a_daemon_with_nothing_to_do_says_so(own: Path) -> None:
         assert "nothing to do" not in driver.text
 
 
-def test_what_is_wrong_has_as_many_lines_as_are_free() -> None:
+def test_problems_get_as_many_lines_as_are_free() -> None:
     parked = Alert(what="teacher gpt is parked", why="key refused " * 20, remedy="`coterie resume`")
     failed = Alert(what="run 6 failed", why="out of memory", remedy="t trains again")
-    [alone] = trouble_lines("", [parked], 60, 1)
+    [alone] = banner_lines("", [parked], 60, 1)
     assert alone.plain.startswith(" ! teacher gpt is parked: key refused")
     assert alone.plain.endswith("… → `coterie resume`")
-    two = trouble_lines("", [parked], 60, 2)
+    two = banner_lines("", [parked], 60, 2)
     assert len(two) == 2
     assert two[1].plain.endswith("… → `coterie resume`")
     assert sum(text.plain.count("key refused") for text in two) > alone.plain.count("key refused")
-    both = trouble_lines("", [parked, failed], 60, 2)
+    both = banner_lines("", [parked, failed], 60, 2)
     assert [text.plain[:15] for text in both] == [" ! teacher gpt ", " ! run 6 failed"]
-    assert trouble_lines("", [parked, failed], 60, 1)[0].plain.endswith("(+1 more)")
+    assert banner_lines("", [parked, failed], 60, 1)[0].plain.endswith("(+1 more)")
     assert all(text.cell_len <= 60 for text in (alone, *two, *both))
-    assert len(trouble_lines("", [failed], 60, 3)) == 1
-    gone = trouble_lines("word " * 30, [parked, failed], 60, 3)
+    assert len(banner_lines("", [failed], 60, 3)) == 1
+    gone = banner_lines("word " * 30, [parked, failed], 60, 3)
     assert len(gone) == 3
 
 
@@ -291,7 +295,7 @@ async def test_runs_of_a_daemon_that_is_gone_are_not_running_now(own: Path) -> N
         assert "running now" in driver.text
         write(own, f"UPDATE pulse SET at = {NOW - 60_000}")
         await driver.read()
-        assert "under way when the daemon ended" in driver.text
+        assert "active when the daemon ended" in driver.text
         assert "running now" not in driver.text
         assert "→ `coterie run` resumes where it stopped" in " ".join(driver.text.split())
 
@@ -300,10 +304,10 @@ async def test_what_to_do_next_is_said_whole_where_nothing_is_yet(tmp_path: Path
     open_writer(tmp_path / "state.db").close()
     async with running(tmp_path / "state.db") as driver:
         for screen, words in (
-            ("2", "No task yet: write [tasks.NAME] in config.toml, then `coterie run`."),
-            ("3", "No teacher yet: [teachers.NAME] in config.toml."),
-            ("4", "No sample yet: they come when the daemon runs (`coterie run`)."),
-            ("5", "(2 Tasks shows how many)."),
+            ("2", "No tasks yet: add [tasks.NAME] to config.toml, then start `coterie run`."),
+            ("3", "No teachers yet: add [teachers.NAME] to config.toml."),
+            ("4", "No samples yet: they appear when the daemon runs (`coterie run`)."),
+            ("5", "(see screen 2)."),
         ):
             await driver.press(screen)
             column = " ".join(line[:42].strip() for line in driver.text.splitlines()[2:8]).strip()
