@@ -51,7 +51,7 @@ def command(arguments: argparse.Namespace) -> int:
             raise
         except OSError as error:
             raise UsageError(
-                f"{error.filename or arguments.output}: cannot write: {error.strerror}"
+                f"{error.filename or arguments.output}: cannot be written: {error.strerror}"
             ) from None
     sys.stderr.write(f"{count:,} rows\n")
     return 0

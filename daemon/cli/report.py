@@ -65,7 +65,7 @@ def write(results: Results, figure_data: FigureData, folder: Path) -> Path:
             scratch.write_text(content, encoding="utf-8")
             scratch.replace(target)
     except OSError as error:
-        raise UsageError(f"{path}: cannot write: {error.strerror}") from None
+        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
     return path
 
 

@@ -37,7 +37,7 @@ CASES = [
     (["export", "samples", "--format", "parquet"], 2, "parquet needs a file"),
     (["export", "predictions", "--format", "openai-chat"], 2, "use it with samples or dataset"),
     (["export", "predictions", "--format", "think"], 2, "use it with samples or dataset"),
-    (["export", "dataset", "--card"], 2, "--card describes a training set beside its file"),
+    (["export", "dataset", "--card"], 2, "--card writes a card next to a training set"),
     (["train", "coin_flop"], 2, "has no task 'coin_flop'; did you mean 'coin_flip'?"),
     (["pause", "--teacher", "x"], 2, "has no teacher 'x'; there are: school"),
     (["teacher", "--fault", "5000=0.1"], 2, "did you mean '500'?"),

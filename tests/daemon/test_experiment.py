@@ -55,7 +55,7 @@ def test_a_matrix_is_run_to_its_report_and_told_of(short: Path) -> None:
     assert told["left"] == {"samples": 0, "runs": 0, "failed": 0}
     assert all(cell["state"] == "done" and cell["accuracy"] is not None for cell in told["cells"])
     shown = coterie(short, "experiment").stdout
-    assert "reproduce: 4 of 4 cells done; nothing is left" in shown and shown.count(f"| {task}") == 4
+    assert "reproduce: 4 of 4 cells done; nothing left to do" in shown and shown.count(f"| {task}") == 4
     assert "experiment reproduce: 4 of 4 cells" in coterie(short, "status").stdout
     assert json.loads(coterie(short, "status", "--json").stdout)["experiment"] == "reproduce: 4 of 4 cells"
 

@@ -14,14 +14,14 @@ import signal
 import sys
 from pathlib import Path
 
-from engine.students import loop, train
+from engine.students import finish, loop, train
 
 
 def strike(where: str, what: str) -> None:
-    run_step, finish = loop.Loop.run_step, train.finish_student
+    run_step, finish_student = loop.Loop.run_step, finish.finish_student
 
-    def deadly_step(self, step, *, meet):
-        result = run_step(self, step, meet=meet)
+    def deadly_step(self, step, *, sync):
+        result = run_step(self, step, sync=sync)
         if str(step) == where:
             deed(what)
         return result
@@ -29,9 +29,9 @@ def strike(where: str, what: str) -> None:
     def deadly_finish(run_dir, card):
         if where == "export":
             deed(what)
-        return finish(run_dir, card)
+        return finish_student(run_dir, card)
 
-    loop.Loop.run_step, train.finish_student = deadly_step, deadly_finish
+    loop.Loop.run_step, finish.finish_student = deadly_step, deadly_finish
 
 
 def deed(what: str) -> None:

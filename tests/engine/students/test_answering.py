@@ -39,7 +39,10 @@ def test_sampled_answers_are_kept_with_each_test_question(alone, name) -> None:
     assert all(answer["votes"] is None for answer in found if answer["split"] == "dev")
     tested = [event for event in events(alone.runs[name], "eval") if event["split"] == "test"]
     assert {event["majority_of"] for event in tested} == {3}
-    assert "Of 3 sampled answers a question" in (alone.runs[name] / "student" / "README.md").read_text()
+    assert (
+        "The majority of 3 sampled answers per question"
+        in (alone.runs[name] / "student" / "README.md").read_text()
+    )
 
 
 def test_continuous_batches_answer_as_single_questions(alone) -> None:

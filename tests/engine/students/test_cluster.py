@@ -79,7 +79,7 @@ def test_a_hostfile_is_read_as_deepspeed_reads_it(tmp_path) -> None:
         ("a slots=1\na slots=2\n", "hosts:2: a appears twice"),
         ("a slots=0\n", "hosts:1: 'a slots=0' is not a machine"),
         ("-oProxyCommand=x slots=1\n", "is not a machine"),
-        ("# none\n", "names no machine"),
+        ("# none\n", "has no machines"),
         (None, "cannot be read"),
     ],
 )
@@ -191,7 +191,7 @@ def test_a_launcher_that_is_not_there_is_named(tmp_path) -> None:
         prepare_cluster(
             tmp_path, settings("slurm"), HOSTS, device="cpu", threads=1, environ={"PATH": "/none"}
         )
-    with pytest.raises(JobFailed, match="9 ranks cannot be placed"):
+    with pytest.raises(JobFailed, match="9 ranks do not fit"):
         prepare_cluster(tmp_path, settings("no-ssh", devices=9), HOSTS, device="cpu", threads=1, environ={})
 
 
