@@ -1,7 +1,7 @@
-"""A teacher that is no server: it stands in for the client, has limits and weather, and bills on its own account.
+"""A fault server in memory: it replaces the HTTP client, has limits and fault periods, and keeps its own account of its bills.
 
-What the daemon sees of it goes through the real dialects and the real classification of errors. Whether a
-request is billed is settled when it arrives, whatever becomes of the daemon that sent it.
+Answers pass through the real dialects and the real error classification. Whether a request is billed is decided when it
+arrives, whatever happens to the daemon that sent it.
 """
 
 from __future__ import annotations
