@@ -8,9 +8,9 @@ import sys
 from typing import Any
 
 from daemon import __main__ as command
-from daemon.batches import fetch_batch as batch_fetch
-from daemon.batches import key_batches as batches
+from daemon.batches import fetch_batch
 from daemon.batches.batch_rows import Settler
+from daemon.batches.outbox import Outbox
 from engine.teachers.batch_client import BatchClient
 
 MOMENTS = (
@@ -64,10 +64,10 @@ def arm(moment: str) -> None:
     elif moment == "after the download":
         around(BatchClient, "download", before=False)
     elif moment == "while rows are stored":
-        batch_fetch.CHUNK = 8  # type: ignore[misc]
+        fetch_batch.CHUNK = 8  # type: ignore[misc]
         around(Settler, "settle", before=True, call=20)
     elif moment == "before the batch is over":
-        around(batches.KeyBatches, "_end", before=True)
+        around(Outbox, "end", before=True)
     else:
         raise SystemExit(f"no such moment: {moment}")
 

@@ -100,3 +100,12 @@ def test_prices_are_those_of_a_batch() -> None:
     prices = {"usd_per_million_input": 2.0, "usd_per_million_output": 8.0, "usd_per_million_cached": 1.0}
     assert teacher_with(**prices)[0].tokens.price.cost(1_000_000, 1_000_000) == 5_000_000
     assert teacher_with(batch_discount=0.25, **prices)[0].tokens.price.cost(1_000_000, 1_000_000) == 7_500_000
+
+
+def test_rows_of_keys_that_left_one_after_another_stay_in_flight() -> None:
+    teacher, (first, second, _) = teacher_with(keys=3)
+    first.outbox.batches = [out(10, 7)]
+    second.outbox.batches = [out(10, 5)]
+    teacher.transport.drop_key(first)
+    teacher.transport.drop_key(second)  # before the first one has handed its batches over
+    assert teacher.in_flight == 12
