@@ -149,10 +149,10 @@ class Dialect:
         ]
         facts = [
             f"supports {' and '.join(f'`{word}`' for word in able) or 'neither `per_request` nor `logprobs`'}",
-            *(["sent in batches"] if self.transport == "batches" else []),
-            *(["spoken by the built-in teacher"] if self.builtin else []),
+            *(["requests are sent in batches"] if self.transport == "batches" else []),
+            *(["the built-in teacher speaks it"] if self.builtin else []),
         ]
-        return f"{self.api}; {', '.join(facts)}."
+        return f"{self.api}. {'; '.join(facts).capitalize()}."
 
     @property
     def identity(self) -> str:

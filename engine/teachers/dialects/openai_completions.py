@@ -71,7 +71,7 @@ def _choice(choice: dict[str, object]) -> tuple[str, str | None, dict[str, objec
 
 DIALECT = Dialect(
     name="openai-completions",
-    api="OpenAI's text completions, for base models; spoken by vLLM, SGLang and llama.cpp",
+    api="OpenAI's text completions, for base models, spoken by vLLM, SGLang and llama.cpp",
     build=build,
     parse=parse,
     fields=BodyFields(token_limit="max_tokens", replacing_limits=("max_completion_tokens",)),

@@ -56,7 +56,7 @@ def parse(payload: object, request: Request) -> list[Completion]:
 
 DIALECT = Dialect(
     name="throwaway",
-    documentation="An API that wraps its sampling parameters",
+    api="An API that wraps its sampling parameters",
     build=build,
     parse=parse,
     fields=BodyFields(
@@ -213,4 +213,4 @@ def test_its_documentation(result) -> None:
     named, own, table = result["documented"]
     assert named.startswith("| `dialect` |") and '"throwaway"' in named
     assert own == "| `throwaway_tier` | whole number | `1` | `throwaway`: Service tier. |"
-    assert table == "| `throwaway` | An API that wraps its sampling parameters | yes | no | requests | no |"
+    assert table == "| `throwaway` | An API that wraps its sampling parameters. Supports `per_request`. |"
