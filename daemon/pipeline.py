@@ -168,10 +168,10 @@ class Pipeline:
         teachers = [each for each in self.teachers if teacher in (None, each.name)]
         if task is not None and not plans:
             known = sorted({plan.task for plan in self.plans})
-            raise ValueError(f"no plan samples a task {task!r}; there are: {', '.join(known) or 'none'}")
+            raise ValueError(f"no plan samples task {task!r}; known: {', '.join(known) or 'none'}")
         if teacher is not None and not teachers:
             known = [each.name for each in self.teachers]
-            raise ValueError(f"there is no teacher {teacher!r}; there are: {', '.join(known) or 'none'}")
+            raise ValueError(f"unknown teacher {teacher!r}; known: {', '.join(known) or 'none'}")
         now = self._context.clock.monotonic()
         if teacher is None:
             for plan in plans:

@@ -250,7 +250,7 @@ def damaged(path: Path, text: str) -> StateDamaged:
     """The error for a damaged database; it names the newest backup."""
     copies = (path.parent / "backups").glob(f"{path.stem}-*.db")
     newest = max(copies, key=lambda copy: copy.stat().st_mtime, default=None)
-    hint = f"The newest backup is {newest}." if newest else "There is no backup beside it."
+    hint = f"The newest backup is {newest}." if newest else "There is no backup next to it."
     return StateDamaged(f"{path} is damaged or not a SQLite database ({text}). It was left untouched. {hint}")
 
 

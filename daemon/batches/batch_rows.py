@@ -63,7 +63,7 @@ class Tally:
 
     @property
     def hopeless(self) -> bool:
-        """Whether so many were refused, and none answered, that the rows are not at fault."""
+        """Whether enough were refused, and none answered, to show that the rows are not at fault."""
         return not self.answered and self.permanent >= PERMANENT_PARKS
 
 

@@ -51,7 +51,7 @@ class BatchTransport(Transport[Teacher, KeyBatches]):
         return max(0, self.link.size - owner.queued) if owner.available and room else 0
 
     def note(self, owner: Teacher, now: float) -> str:
-        """Its batches, in words: "2 batches out, 1,200 of 3,000 rows done, next look in 40 s"."""
+        """Its batches, in words: "2 batches out, 1,200 of 3,000 rows done, next poll in 40 s"."""
         batches = [batch for key in self.all_keys() for batch in key.outbox.batches]
         if not batches:
             return f"{owner.queued:,} waiting for a batch" if owner.queued else ""
@@ -59,7 +59,7 @@ class BatchTransport(Transport[Teacher, KeyBatches]):
         total = sum(batch.requests for batch in batches)
         done = sum(min(batch.requests, max(batch.done, batch.stored)) for batch in batches)
         waits = max(0.0, min(batch.look_at for batch in batches) - now)
-        when = "being looked at" if self.on_the_wire else f"next look in {waits:.0f} s"
+        when = "polling now" if self.on_the_wire else f"next poll in {waits:.0f} s"
         return f"{what} out, {done:,} of {total:,} rows done, {when}"
 
     def _open(self, owner: Teacher, key: TeacherKey, limits: KeyLimits) -> KeyBatches:

@@ -96,9 +96,11 @@ def read_input(config: Config, known: Mapping[str, KnownTask] | None = None) -> 
     for plan in config.plans:
         if not teachers_of(plan, list(config.teachers)):
             besides = " besides its fallbacks" if plan.fallback_teachers else ""
-            raise ConfigError(f"plans.{plan.name}: there is no teacher{besides}; add a [teachers.NAME] table")
+            raise ConfigError(
+                f"plans.{plan.name}: no teacher is configured{besides}; add a [teachers.NAME] table"
+            )
         if not expand(plan.tasks, list(config.tasks)):
-            raise ConfigError(f"plans.{plan.name}: there is no task; add a [tasks.NAME] table")
+            raise ConfigError(f"plans.{plan.name}: no task is configured; add a [tasks.NAME] table")
     environ = environment(config.daemon.env_file, config.folder)
     keys = {
         name: () if teacher.builtin else load_keys(name, teacher, folder=config.folder, environ=environ)

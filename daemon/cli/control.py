@@ -63,7 +63,7 @@ def _check_names(config: Config, arguments: argparse.Namespace) -> None:
         given = getattr(arguments, kind, None)
         if given is not None and given not in there:
             near = difflib.get_close_matches(given, there, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(there) or 'none'}"
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(there) or 'none'}"
             raise UsageError(f"{arguments.config} has no {kind} {given!r}; {hint}")
 
 

@@ -116,8 +116,8 @@ def _with_tui(arguments: argparse.Namespace, config: Config) -> int:
         chosen = watch(config, until=lambda: daemon.poll() is not None)
         if daemon.poll() is None and chosen == BACKGROUND:
             sys.stdout.write(
-                f"the daemon (pid {daemon.pid}) goes on in the background; `coterie tui` watches it, `coterie stop` ends"
-                f" it; its lines are in {output}\n"
+                f"the daemon (pid {daemon.pid}) keeps running in the background; `coterie tui` watches it, `coterie stop` ends"
+                f" it; its output is in {output}\n"
             )
             return 0
         if daemon.poll() is None:
@@ -165,7 +165,7 @@ def _conclude(config: Config, ended: DaemonResult) -> int:
     path = write(results, measures, config.folder / "report")
     sys.stdout.write(f"\n{summary(results)}\n\nreport: {path}\nstudents: {config.runs}/<run>/student\n")
     if ended.interrupted:
-        sys.stdout.write("interrupted; the same command goes on\n")
+        sys.stdout.write("interrupted; run the same command again to resume\n")
         return 130
     sys.stdout.flush()
     failed = [

@@ -357,7 +357,7 @@ class KeyLimits:
         pauses.others_until = others_until
 
     def _full(self) -> bool:
-        """Whether so many answers wait to be stored that no further request may leave."""
+        """Whether too many answers wait to be stored for a further request to leave."""
         if not self._storing:
             return False
         cap = self.concurrency

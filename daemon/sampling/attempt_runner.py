@@ -317,7 +317,7 @@ class AttemptRunner:
             if not of_group and teacher.health.refused():
                 count = teacher.health.permanent_in_a_row
                 for each in teacher.transport.keys:
-                    each.limits.park(f"{count} requests in a row were refused: {failure.reason}")
+                    each.limits.park(f"{count} requests in a row were rejected: {failure.reason}")
         else:
             if teacher.health.failed(failure.reason, now):
                 self._bus.emit(events.TeacherCooling(teacher=teacher.name, reason=failure.reason))

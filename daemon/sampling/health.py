@@ -78,7 +78,7 @@ class Health:
         self.permanent_in_a_row = 0
 
     def refused(self) -> bool:
-        """A request was refused for good; returns whether so many were in a row that the teacher is at fault."""
+        """A request was refused for good; returns whether enough were refused in a row to show that the teacher is at fault."""
         self.permanent_in_a_row += 1
         return self.permanent_in_a_row >= PERMANENT_PARKS
 

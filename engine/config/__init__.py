@@ -1,4 +1,4 @@
-"""What a person asks for: `config.toml`, read into strict, frozen models."""
+"""`config.toml`, read into strict, frozen models."""
 
 from engine.config.experiment import ExperimentConfig
 from engine.config.load import load_config, resolved

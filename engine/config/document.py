@@ -47,7 +47,7 @@ SECTIONS: tuple[tuple[str, str, str], ...] = (
     (
         "[experiment]",
         "ExperimentConfig",
-        "Its plans and students stand beside those of `[[plans]]` and `[[students]]`; `coterie experiment` shows the matrix.",
+        "They are added to those of `[[plans]]` and `[[students]]`; `coterie experiment` shows the matrix.",
     ),
     ("[tui]", "TuiConfig", ""),
 )
@@ -158,7 +158,7 @@ One TOML file, `config.toml` in the working directory or the one given with `-c`
   and the nearest key. All faults are reported at once. `coterie check` looks without running.
 - Relative paths start at the folder of the file.
 - Names of teachers, tasks, plans and students match `{pattern}`.
-- Keys of an API never stand in the file, only where they are found.
+- The file never holds API keys, only where to find them.
 - The file is read when the daemon starts, and again on SIGHUP. Its resolved form is stored with each start and each run.
 - Changing what a teacher would see (the models of its teachers, their `extra_body` and `omit`, strategy, its
   templates and examples, `temperature`, `top_p`, `max_tokens`, `answer_max_tokens`) makes a plan begin anew; its former samples stay stored, apart.

@@ -84,7 +84,7 @@ def fields_at(model: type[BaseModel], path: Path) -> list[str]:
 def nearest(name: str, known: Sequence[str]) -> str:
     """A hint: the most similar known name, else all of them."""
     near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {quoted(near[0])}?" if near else f"there are: {', '.join(known) or 'none'}"
+    return f"did you mean {quoted(near[0])}?" if near else f"expected one of: {', '.join(known) or 'none'}"
 
 
 def quoted(value: object) -> str:

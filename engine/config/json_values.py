@@ -29,7 +29,7 @@ def _check(value: object, place: str, depth: int) -> None:
     if isinstance(value, dict):
         for name, each in value.items():
             if not isinstance(name, str):
-                raise ValueError(f"{_short(place)}: a key is no text")
+                raise ValueError(f"{_short(place)}: a key must be text")
             _check(each, f"{place}.{name}", depth + 1)
     elif isinstance(value, list):
         for index, each in enumerate(value):

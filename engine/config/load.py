@@ -29,7 +29,7 @@ def load_config(path: Path) -> Config:
     """The configuration in `path`.
 
     Raises:
-        ConfigError: the file is missing, is no TOML, or does not fit the models; all faults at once.
+        ConfigError: the file is missing, not valid TOML, or does not fit the models; all faults at once.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -133,7 +133,7 @@ def _messages(path: Path, text: str, data: dict[str, Any], error: ValidationErro
 
 
 def _shown(place: faults.Path, data: dict[str, Any]) -> str:
-    """A path as a person writes it; an item of `[[plans]]` goes by its name."""
+    """A path as you would write it; an item of `[[plans]]` goes by its name."""
     shown = ""
     value: Any = data
     for part in place:

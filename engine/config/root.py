@@ -71,7 +71,7 @@ class TuiConfig(Section):
 
 
 class Config(Section):
-    """Everything a person asks for."""
+    """Everything you can configure."""
 
     state: StateConfig = Field(default_factory=StateConfig)
     daemon: DaemonConfig = Field(default_factory=DaemonConfig)
@@ -159,7 +159,7 @@ def wrong_plans(data: Mapping[str, Any]) -> list[tuple[tuple[int | str, ...], st
         if isinstance(named, str):
             if named not in prompts:
                 have = ", ".join(sorted(prompts)) or "none"
-                text = f"there is no [prompts.{named}] (there are: {have})"
+                text = f"unknown prompts {quoted(named)} (known: {have})"
                 found.append((("plans", index, "prompts"), text))
             elif misfit := _misfit(
                 prompts[named], plan.get("strategy", PlanConfig.model_fields["strategy"].default)
@@ -188,7 +188,7 @@ def _wrong_needs(
 ) -> list[str]:
     if needs not in earlier:
         have = ", ".join(earlier) or "none"
-        return [f"expected a plan that stands before this one (those are: {have}), got {quoted(needs)}"]
+        return [f"expected a plan defined earlier (known: {have}), got {quoted(needs)}"]
     other = earlier[needs]
     if other.get("split", "train") != plan.get("split", "train"):
         return [f"the plan {quoted(needs)} is of another split"]
@@ -204,7 +204,7 @@ def _unknown(
 ) -> list[tuple[tuple[int | str, ...], str]]:
     have = ", ".join(sorted(names)) or "none"
     return [
-        ((*place, position), f"there is no {what[:-1]} {quoted(name)} (there are: {have})")
+        ((*place, position), f"unknown {what[:-1]} {quoted(name)} (known: {have})")
         for position, name in enumerate(given if isinstance(given, list) else [])
         if isinstance(name, str)
         and name not in names

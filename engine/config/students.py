@@ -17,7 +17,7 @@ def _train_at(value: object) -> object:
     """A value of `train_at`, unchanged.
 
     Raises:
-        ValueError: it is no trigger.
+        ValueError: it is not a trigger.
     """
     try:
         parse_trigger(value)

@@ -79,7 +79,7 @@ def parse_faults(text: str) -> tuple[Fault, ...]:
         name, _, rate = (text.strip() for text in part.partition("="))
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
             raise UsageError(f"fault {name!r}: unknown; {hint}")
         try:
             value = float(rate)

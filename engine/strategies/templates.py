@@ -31,7 +31,7 @@ def check(name: str, found: list[str], known: frozenset[str], required: frozense
     listed = ", ".join(f"{{{place}}}" for place in sorted(known))
     for place in found:
         if place not in known:
-            raise ValueError(f"{name}: {{{place}}} is not known here; there are: {listed or 'none'}")
+            raise ValueError(f"{name}: {{{place}}} is not known here; known: {listed or 'none'}")
         if found.count(place) > 1:
             raise ValueError(f"{name}: {{{place}}} occurs more than once")
     missing = sorted(required - set(found))

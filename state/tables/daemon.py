@@ -37,7 +37,7 @@ class Heartbeat(SQLModel, table=True):
 
 
 class Event(SQLModel, table=True):
-    """Something a person may want to know later."""
+    """Something that happened, kept for later."""
 
     __table_args__ = (Index("event_by_level", "level", "id"), STRICT)
     id: int | None = key_column()
@@ -50,7 +50,7 @@ class Event(SQLModel, table=True):
 
 
 class Command(SQLModel, table=True):
-    """What a person asked for; the daemon applies it and answers."""
+    """A request of the user; the daemon applies it and answers."""
 
     __table_args__ = (Index("command_by_state", "state", "id"), STRICT)
     id: int | None = key_column()

@@ -1,4 +1,4 @@
-"""`train_at = [400]`: a run once there are so many samples."""
+"""`train_at = [400]`: a run once there are that many samples."""
 
 from __future__ import annotations
 

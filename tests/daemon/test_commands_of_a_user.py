@@ -39,7 +39,7 @@ CASES = [
     (["export", "predictions", "--format", "think"], 2, "use it with samples or dataset"),
     (["export", "dataset", "--card"], 2, "--card writes a card next to a training set"),
     (["train", "coin_flop"], 2, "has no task 'coin_flop'; did you mean 'coin_flip'?"),
-    (["pause", "--teacher", "x"], 2, "has no teacher 'x'; there are: school"),
+    (["pause", "--teacher", "x"], 2, "has no teacher 'x'; known: school"),
     (["teacher", "--fault", "5000=0.1"], 2, "did you mean '500'?"),
     (["teacher", "--replay", "nope.jsonl"], 2, "nope.jsonl"),
     (["tui", "--db", "redis://x", "--plain"], 2, "expected sqlite:///PATH"),

@@ -46,7 +46,7 @@ def test_leaving_asks_and_the_daemon_goes_on_in_the_background_or_is_stopped(fol
         terminal.press("b")
         assert terminal.end() == 0
         left_clean(terminal)
-        assert "goes on in the background" in text_of(terminal.written)
+        assert "keeps running in the background" in text_of(terminal.written)
         pid = daemon_pid(folder)
         assert start_time(pid) is not None
         stored = count(folder, "sample", "state = 'stored'")

@@ -155,7 +155,7 @@ def test_pause_resume_and_stop_are_answered(tmp_path: Path) -> None:
             assert status["daemon"]["state"] == "paused"
             assert len(school.ledger()) == asked
             refused = coterie(tmp_path, "pause", "--teacher", "nobody")
-            assert refused.returncode == 2 and "there are: school" in refused.stderr
+            assert refused.returncode == 2 and "known: school" in refused.stderr
             assert coterie(tmp_path, "resume").returncode == 0
             wait_until("it goes on", lambda: len(school.ledger()) > asked)
             stopped = coterie(tmp_path, "stop")

@@ -109,7 +109,7 @@ def _cut(path: Path) -> None:
         (_foreign, StateForeign, "is a SQLite database of another program. It was left untouched"),
         (_newer, StateNewer, f"has schema version {VERSION + 1}; this Coterie supports up to {VERSION}"),
         (_text, StateDamaged, "is damaged or not a SQLite database"),
-        (_flipped, StateDamaged, "There is no backup beside it"),
+        (_flipped, StateDamaged, "There is no backup next to it"),
         (_cut, StateDamaged, "It was left untouched"),
     ],
 )

@@ -68,9 +68,9 @@ def test_what_the_status_says() -> None:
     teacher.queue.push(job())
     assert teacher.heartbeat(0.0).reason == "1 waiting for a batch"
     first.outbox.batches = [out(1000, 1000, done=900, look_at=70)]
-    assert teacher.heartbeat(0.0).reason == "1 batch out, 900 of 1,000 rows done, next look in 70 s"
+    assert teacher.heartbeat(0.0).reason == "1 batch out, 900 of 1,000 rows done, next poll in 70 s"
     second.outbox.batches = [out(2000, 1700)]
-    assert teacher.heartbeat(0.0).reason == "2 batches out, 1,200 of 3,000 rows done, next look in 40 s"
+    assert teacher.heartbeat(0.0).reason == "2 batches out, 1,200 of 3,000 rows done, next poll in 40 s"
     teacher.health.park("the key is refused")
     assert teacher.heartbeat(0.0).reason == "the key is refused"
 

@@ -151,8 +151,8 @@ def test_money_that_was_spent_counts_against_every_cap_former_teachers_too(
 @pytest.mark.parametrize(
     ("sections", "error", "words"),
     [
-        ({"teachers": {}}, ConfigError, "plans.p: there is no teacher"),
-        ({"tasks": {}}, ConfigError, "plans.p: there is no task"),
+        ({"teachers": {}}, ConfigError, "plans.p: no teacher is configured"),
+        ({"tasks": {}}, ConfigError, "plans.p: no task is configured"),
         ({"tasks": {"t": {"source": "none.jsonl", "answer": "yes_no"}}}, TaskDataError, "none.jsonl"),
     ],
 )
@@ -198,7 +198,7 @@ def test_a_star_stands_for_all_teachers_but_the_fallbacks(tmp_path: Path, connec
     (plan,) = start(with_spare(tmp_path, fallback_teachers=["spare"])).plans
     assert (plan.teachers, plan.fallbacks) == (("a",), ("spare",))
     assert connection.execute("SELECT teachers FROM plan").fetchone() == ('["a", "spare"]',)
-    with pytest.raises(ConfigError, match=r"plans\.p: there is no teacher besides its fallbacks"):
+    with pytest.raises(ConfigError, match=r"plans\.p: no teacher is configured besides its fallbacks"):
         start(with_spare(tmp_path, fallback_teachers=["a", "spare"]))
 
 

@@ -271,7 +271,7 @@ async def test_a_refused_request_fails_its_sample_and_many_in_a_row_park_the_tea
             if number == 0:
                 assert world.row("SELECT state, reason FROM sample") == ("failed", "a permanent failure")
         assert bench.parked == [bench.teacher]
-        assert "20 requests in a row were refused" in bench.teacher.health.parked
+        assert "20 requests in a row were rejected" in bench.teacher.health.parked
 
 
 async def test_an_answer_between_two_refusals_starts_the_count_anew(world: World) -> None:

@@ -158,11 +158,11 @@ def test_a_task_that_is_dealt_by_template_as_well_has_a_twin(tmp_path: Path, way
             + '[tasks."sums.template"]\nsource = "x.jsonl"\nanswer = "text"',
             r"experiment.split_by: .*sums.template, which another task has",
         ),
-        ('teachers = ["goud"]', r'config.toml:16: experiment.teachers\[0\]: there is no teacher "goud"'),
-        ('teachers = ["*"]', r"there is no teacher"),
+        ('teachers = ["goud"]', r'config.toml:16: experiment.teachers\[0\]: unknown teacher "goud"'),
+        ('teachers = ["*"]', r"unknown teacher"),
         (
             'teachers = ["good"]\ntasks = ["u"]',
-            r'config.toml:17: experiment.tasks\[0\]: there is no task "u"',
+            r'config.toml:17: experiment.tasks\[0\]: unknown task "u"',
         ),
         (
             'teachers = ["good"]\nplan = { max_tokes = 9 }',
@@ -178,11 +178,11 @@ def test_a_task_that_is_dealt_by_template_as_well_has_a_twin(tmp_path: Path, way
         ),
         (
             'teachers = ["good"]\nplan = { prompts = "mine" }',
-            r"config.toml:17: experiment.plan.prompts: there is no \[prompts.mine\]",
+            r'config.toml:17: experiment.plan.prompts: unknown prompts "mine"',
         ),
         (
             'teachers = ["good"]\nplan = { needs = "other" }',
-            r"experiment.plan.needs: expected a plan that stands before",
+            r"experiment.plan.needs: expected a plan defined earlier",
         ),
         (
             'teachers = ["good"]\nplan = { exemplars = "mine.jsonl" }',

@@ -65,7 +65,7 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
         ),
         pytest.param(
             GOOD + '[[plans]]\nname = "p"\nfallback_teachers = ["practise"]\n',
-            'config.toml:11: plans.p.fallback_teachers[0]: there is no teacher "practise" (there are: practice)',
+            'config.toml:11: plans.p.fallback_teachers[0]: unknown teacher "practise" (known: practice)',
             id="a fallback that is not there",
         ),
         pytest.param(
@@ -75,7 +75,7 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
         ),
         pytest.param(
             "[state]\nzzz = 1\n",
-            "config.toml:2: state.zzz: unknown key; there are: url, runs",
+            "config.toml:2: state.zzz: unknown key; expected one of: url, runs",
             id="unknown key, nothing near",
         ),
         pytest.param(
@@ -85,7 +85,7 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
         ),
         pytest.param(
             GOOD + "concurrency = 1\n",
-            "config.toml:9: tasks.coin_flip.concurrency: unknown key; there are: source, answer, train, dev, test, seed, split_by, revision, splits, fields, options",
+            "config.toml:9: tasks.coin_flip.concurrency: unknown key; expected one of: source, answer, train, dev, test, seed, split_by, revision, splits, fields, options",
             id="key of another section",
         ),
         pytest.param(
@@ -213,17 +213,17 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
         ),
         pytest.param(
             GOOD + '[[plans]]\nname = "p"\ntasks = ["coin_flip", "gsm8k"]\n',
-            'config.toml:11: plans.p.tasks[1]: there is no task "gsm8k" (there are: coin_flip)',
+            'config.toml:11: plans.p.tasks[1]: unknown task "gsm8k" (known: coin_flip)',
             id="unknown task",
         ),
         pytest.param(
             GOOD + '[[plans]]\nname = "p"\nteachers = ["gpt"]\n',
-            'config.toml:11: plans.p.teachers[0]: there is no teacher "gpt" (there are: practice)',
+            'config.toml:11: plans.p.teachers[0]: unknown teacher "gpt" (known: practice)',
             id="unknown teacher",
         ),
         pytest.param(
             GOOD + '[[students]]\nname = "s"\nplans = ["p"]\n',
-            'config.toml:11: students.s.plans[0]: there is no plan "p" (there are: none)',
+            'config.toml:11: students.s.plans[0]: unknown plan "p" (known: none)',
             id="unknown plan",
         ),
         pytest.param(
@@ -249,7 +249,7 @@ def test_all_faults_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> Non
         '[[students]]\nname = "s"\ntrain_at = ["x", -1]\n',
     )
     assert found == [
-        'config.toml:3: plans.p.tasks[0]: there is no task "nothing" (there are: none)',
+        'config.toml:3: plans.p.tasks[0]: unknown task "nothing" (known: none)',
         'config.toml:4: plans.p.rationales: expected a whole number (got "8")',
         'config.toml:6: daemon.htpp: unknown key; did you mean "http"?',
         'config.toml:9: students.s.train_at[0]: expected a count, "complete" or "every 6h" (got "x")',

@@ -52,10 +52,10 @@ def test_what_is_filled_in_is_no_template() -> None:
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        ('prompts = "other"', "plans.second.prompts: there is no [prompts.other] (there are: mine)"),
+        ('prompts = "other"', 'plans.second.prompts: unknown prompts "other" (known: mine)'),
         ('prompts = "mine"\nstrategy = "few-shot-cot"', "[prompts.mine] does not fit: prompt: {exemplars} is missing, for few-shot-cot"),
         ('strategy = "rationalize"', "set `needs` to the plan whose failures it is for"),
-        ('strategy = "rationalize"\nneeds = "second"', 'plans.second.needs: expected a plan that stands before this one (those are: first), got "second"'),
+        ('strategy = "rationalize"\nneeds = "second"', 'plans.second.needs: expected a plan defined earlier (known: first), got "second"'),
         ('needs = "first"\nsplit = "test"', 'the plan "first" is of another split'),
         ('needs = "first"\ntasks = ["*"]', 'the plan "first" does not sample the task u'),
         ('exemplars = "a.jsonl"', "exemplars belong to the strategy few-shot-cot"),

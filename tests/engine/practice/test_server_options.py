@@ -31,7 +31,7 @@ def test_faults() -> None:
     ("text", "message"),
     [
         ("rset=0.1", "fault 'rset': unknown; did you mean 'reset'"),
-        ("zzz=0.1", "there are: reset, truncate"),
+        ("zzz=0.1", "known: reset, truncate"),
         ("499=0.1", "fault '499': unknown"),
         ("500", "fault 500: expected a rate from 0 to 1"),
         ("500=2", "expected a rate"),
