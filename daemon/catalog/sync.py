@@ -317,6 +317,7 @@ def _sync_plans(
                 settings={
                     **plan.model_dump(mode="json"),
                     **({"wording": wording.stored} if wording != PLAIN else {}),
+                    "facts": STRATEGIES[plan.strategy].stored_facts,
                     "templates": templates(plan, config.tasks[task].answer, wording),
                 },
                 rationales=plan.most,

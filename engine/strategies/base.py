@@ -136,6 +136,11 @@ class Strategy:
         """How the report names the baseline."""
         return self.shown_as or self.name
 
+    @property
+    def stored_facts(self) -> dict[str, bool]:
+        """What readers of `state.db` need to know of it; stored with each plan, under `facts` of its settings."""
+        return {"hinted": self.hinted, "writes_rationale": self.writes_rationale}
+
     def identity(self, answer_format: str) -> str:
         """The part of a plan's fingerprint that the strategy decides: its templates and the phrase for this format."""
         lines = [template.text for template in self.templates.values() if template.text is not None]

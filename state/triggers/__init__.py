@@ -19,7 +19,6 @@ from dataclasses import dataclass
 
 from state.triggers._base import LastRun, Progress, Stock, Trigger
 from state.triggers._stock import (
-    HINTED_STRATEGIES,
     PlanCounts,
     StudentRule,
     first_start,
@@ -29,7 +28,6 @@ from state.triggers._stock import (
 )
 
 __all__ = [
-    "HINTED_STRATEGIES",
     "KINDS",
     "Due",
     "LastRun",

@@ -17,8 +17,6 @@ from state.enums import RunState
 from state.sqlite import Connection
 from state.triggers._base import LastRun, Stock, Trigger
 
-HINTED_STRATEGIES = frozenset({"rationalize"})
-"""Strategies whose prompt shows the gold answer: those that `engine.strategies` marks as hinted, which a test compares."""
 ENDED_STATES = frozenset({RunState.DONE, RunState.STOPPED, RunState.FAILED})
 
 
@@ -30,7 +28,8 @@ class PlanCounts:
     name: str
     task: str
     split: str
-    strategy: str
+    hinted: bool
+    """Whether its strategy shows the gold answer."""
     fingerprint: str
     wanted: int
     stored: int
@@ -71,7 +70,7 @@ class StudentRule:
             and self.trains_on(plan.task)
             and (self.plans is None or plan.name in self.plans)
             and plan.split == "train"
-            and (self.hinted or plan.strategy not in HINTED_STRATEGIES)
+            and (self.hinted or not plan.hinted)
         ]
 
     def stock(
@@ -132,10 +131,10 @@ def student_rule(student: Mapping[str, Any], triggers: Iterable[Trigger] = ()) -
 
 def plan_counts(connection: Connection, ids: Collection[int] | None = None) -> list[PlanCounts]:
     """The counters of plans, in the order of their rows: of all active ones, or of those with these ids."""
-    columns = ("id", "name", "task", "split", "strategy", "fingerprint", "wanted", "stored", "accepted")
+    columns = ("id", "name", "task", "split", "hinted", "fingerprint", "wanted", "stored", "accepted")
     names = (*columns, "failed", "skipped", "created_at")
     rows = connection.execute(
-        "SELECT p.id, p.name, t.name, p.split, p.strategy, p.recipe, p.wanted, p.stored, p.accepted, p.failed,"
+        "SELECT p.id, p.name, t.name, p.split, coalesce(p.settings ->> '$.facts.hinted', 0), p.recipe, p.wanted, p.stored, p.accepted, p.failed,"
         " p.skipped, p.created_at FROM plan p JOIN task t ON t.id = p.task_id"
         " WHERE CASE WHEN ?1 IS NULL THEN p.active = 1 ELSE p.id IN (SELECT value FROM json_each(?1)) END"
         " ORDER BY p.id",

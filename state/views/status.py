@@ -81,7 +81,7 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
         plan_rows = rows(
             connection,
             "SELECT p.id, p.name, t.name, p.teachers, p.split, p.wanted, p.claimed, p.stored, p.accepted,"
-            " p.rejected, p.failed, p.skipped, p.spent_micros, p.recipe, p.strategy FROM plan p JOIN task t ON t.id = p.task_id"
+            " p.rejected, p.failed, p.skipped, p.spent_micros, p.recipe, coalesce(p.settings ->> '$.facts.writes_rationale', 1) FROM plan p JOIN task t ON t.id = p.task_id"
             " WHERE p.active = 1 ORDER BY p.id",
         )
         teacher_rows = rows(
@@ -223,7 +223,7 @@ def _plan(row: Any, alive: bool) -> PlanStatus:
         skipped,
         spent,
         recipe,
-        strategy,
+        writes_rationale,
     ) = row
     return PlanStatus(
         id=plan_id,
@@ -239,7 +239,7 @@ def _plan(row: Any, alive: bool) -> PlanStatus:
         failed=failed,
         skipped=skipped,
         usd=spent / 1e6,
-        strategy=strategy,
+        writes_rationale=bool(writes_rationale),
         samples=f"{task}|{split}|{recipe}",
     )
 
@@ -312,7 +312,7 @@ def _task(
 
 def _teacher_accuracy(plans: Sequence[PlanStatus]) -> float | None:
     """The accuracy of the best plan on test, as in the report: of plans that reason; a failed sample counts as wrong."""
-    reasoning = [plan for plan in plans if plan.strategy != "zero-shot"] or plans
+    reasoning = [plan for plan in plans if plan.writes_rationale] or plans
     shares = [share(plan.accepted, plan.accepted + plan.rejected + plan.failed) for plan in reasoning]
     return max((found for found in shares if found is not None), default=None)
 

@@ -58,7 +58,7 @@ class PlanStatus:
     failed: int
     skipped: int
     usd: float = 0.0  # without requests in flight
-    strategy: str = ""
+    writes_rationale: bool = True
     samples: str = ""  # equal for plans that share samples: each counts them, one of them paid
     shared: tuple[float, int] | None = (
         None  # what those plans spent together, and the most that one of them accepted

@@ -22,6 +22,7 @@ from daemon.sampling.plan_state import PlanState
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.teacher import Teacher
 from engine.config import Config, PlanConfig, TeacherConfig
+from engine.strategies import STRATEGIES
 from engine.teachers.client import TeacherClient
 from state.catalog import PlanRow, over, reconcile, sync_plan
 from state.database import open_writer
@@ -123,7 +124,7 @@ def active_plan(
         recipe=recipe,
         teachers=list(teachers),
         strategy=config.strategy,
-        settings=config.model_dump(mode="json"),
+        settings={**config.model_dump(mode="json"), "facts": STRATEGIES[config.strategy].stored_facts},
         rationales=config.most,
         weight=config.weight,
         base=config.base,

@@ -18,9 +18,8 @@ from daemon.sampling.plans import ActivePlan
 from daemon.training.planner import Planner
 from daemon.training.trainer import Trainer
 from engine.config import Config
-from engine.strategies import STRATEGIES
 from state.database import now_ms, open_reader
-from state.triggers import HINTED_STRATEGIES, Stock, due
+from state.triggers import Stock, due
 from state.views.status import read_status
 from state.views.triggers import TriggerStatus
 from tests.daemon.parts import active_plan, config_of
@@ -195,7 +194,3 @@ def test_one_rule_counts_for_all(
     assert item is not None
     assert shown[item.trigger.name].progress.reached
     assert not shown["every 6h"].progress.reached
-
-
-def test_state_knows_which_strategies_show_the_gold_answer() -> None:
-    assert HINTED_STRATEGIES == {name for name, each in STRATEGIES.items() if each.hinted}

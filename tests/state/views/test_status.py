@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.strategies import STRATEGIES
 from state.database import open_writer
 from state.sqlite import Connection
 from state.views.costs import usd_per_correct
@@ -137,6 +138,7 @@ def test_the_teacher_beside_students_is_the_best_one_that_reasons(writer: Connec
         new = {
             "recipe": strategy,
             "strategy": strategy,
+            "settings": json.dumps({"facts": STRATEGIES[strategy].stored_facts}),
             "accepted": accepted,
             "rejected": rejected,
             "failed": failed,

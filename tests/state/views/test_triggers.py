@@ -15,7 +15,7 @@ def plan(
     name: str = "diverse", task: str = "coin", accepted: int = 0, fingerprint: str = "", **more: Any
 ) -> PlanCounts:
     counts = {"wanted": 800, "stored": accepted, "failed": 0, "skipped": 0, "created_at": NOW} | more
-    counts = {"id": 1, "split": "train", "strategy": "zero-shot-cot"} | counts
+    counts = {"id": 1, "split": "train", "hinted": False} | counts
     return PlanCounts(name=name, task=task, accepted=accepted, fingerprint=fingerprint or name, **counts)
 
 
