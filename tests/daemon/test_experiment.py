@@ -79,7 +79,7 @@ def test_a_matrix_is_run_to_its_report_and_told_of(short: Path) -> None:
     assert f"`{digest}`" in (short / "README.md").read_text(encoding="utf-8")
     (short / "README.md").write_text("mine", encoding="utf-8")
     done = coterie(short, "export", "dataset", "-o", "set.jsonl", "--card")
-    assert done.returncode == 2 and "it was left as it is" in done.stderr
+    assert done.returncode == 2 and "it was not changed" in done.stderr
 
 
 def test_without_an_experiment_there_is_nothing_to_tell(tmp_path: Path) -> None:
