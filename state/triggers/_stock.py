@@ -134,7 +134,7 @@ def plan_counts(connection: Connection, ids: Collection[int] | None = None) -> l
     columns = ("id", "name", "task", "split", "hinted", "fingerprint", "wanted", "stored", "accepted")
     names = (*columns, "failed", "skipped", "created_at")
     rows = connection.execute(
-        "SELECT p.id, p.name, t.name, p.split, coalesce(p.settings ->> '$.facts.hinted', 0), p.recipe, p.wanted, p.stored, p.accepted, p.failed,"
+        "SELECT p.id, p.name, t.name, p.split, iif(json_valid(p.settings), coalesce(p.settings ->> '$.facts.hinted', 0), 0), p.recipe, p.wanted, p.stored, p.accepted, p.failed,"
         " p.skipped, p.created_at FROM plan p JOIN task t ON t.id = p.task_id"
         " WHERE CASE WHEN ?1 IS NULL THEN p.active = 1 ELSE p.id IN (SELECT value FROM json_each(?1)) END"
         " ORDER BY p.id",

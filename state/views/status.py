@@ -81,7 +81,7 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
         plan_rows = rows(
             connection,
             "SELECT p.id, p.name, t.name, p.teachers, p.split, p.wanted, p.claimed, p.stored, p.accepted,"
-            " p.rejected, p.failed, p.skipped, p.spent_micros, p.recipe, coalesce(p.settings ->> '$.facts.writes_rationale', 1) FROM plan p JOIN task t ON t.id = p.task_id"
+            " p.rejected, p.failed, p.skipped, p.spent_micros, p.recipe, iif(json_valid(p.settings), coalesce(p.settings ->> '$.facts.writes_rationale', 1), 1) FROM plan p JOIN task t ON t.id = p.task_id"
             " WHERE p.active = 1 ORDER BY p.id",
         )
         teacher_rows = rows(

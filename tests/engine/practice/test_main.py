@@ -49,7 +49,7 @@ def test_a_mistake_is_one_line_and_exit_code_2() -> None:
     with start("--fault", "bogus=1", stderr=subprocess.PIPE) as process:
         _, err = process.communicate(timeout=30)
     assert process.returncode == 2
-    assert err.startswith("fault 'bogus': unknown; there are") and err.count("\n") == 1
+    assert err.startswith("fault 'bogus': unknown; known: reset") and err.count("\n") == 1
 
 
 def test_it_imports_no_training_library() -> None:
