@@ -38,11 +38,11 @@ def test_leaving_asks_and_the_daemon_goes_on_in_the_background_or_is_stopped(fol
     terminal = begun(folder)
     try:
         terminal.press("q")
-        terminal.until("What is to become of it")
+        terminal.until("What should happen to it")
         terminal.press("n")  # stay
-        terminal.until("q leave")  # the question is gone: until then it takes the keys
+        terminal.until("q quit")  # the question is gone: until then it takes the keys
         terminal.press("q")
-        terminal.until("What is to become of it")
+        terminal.until("What should happen to it")
         terminal.press("b")
         assert terminal.end() == 0
         left_clean(terminal)
@@ -59,7 +59,7 @@ def test_leaving_asks_and_the_daemon_goes_on_in_the_background_or_is_stopped(fol
     terminal = begun(folder, boot=2)
     try:
         terminal.press("q")
-        terminal.until("What is to become of it")
+        terminal.until("What should happen to it")
         terminal.press("s")
         assert terminal.end() == 130
         left_clean(terminal)

@@ -170,7 +170,7 @@ async def test_the_transport_selects_the_client(name: str) -> None:
         assert isinstance(client, BatchClient) == (dialect(name).transport == "batches")
 
 
-EXPORTS = {"daemon/cli/export.py", "daemon/cli/parser.py", "engine/card.py"}
+EXPORTS = {"daemon/cli/export.py", "daemon/cli/parser.py", "engine/data_card.py"}
 """`coterie export --format openai-chat` is named after OpenAI's fine-tuning format."""
 
 
