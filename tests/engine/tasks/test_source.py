@@ -181,7 +181,7 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path, name: str) -> Non
             "data.txt",
             'tasks.mine.source: unknown source "data.txt"; expected builtin:NAME, hf:DATASET, or a file that ends with .jsonl',
         ),
-        ("builtin:nothing", 'unknown builtin task "nothing"; there are: coin_flip'),
+        ("builtin:nothing", 'unknown builtin task "nothing"; expected one of: coin_flip'),
     ],
 )
 def test_an_unknown_source_is_named(tmp_path: Path, source: str, message: str) -> None:
