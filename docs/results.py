@@ -74,8 +74,8 @@ def main(argv: Sequence[str]) -> int:
         return 1
     day = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
     block = (
-        f"{table(method_table(results))}\n\nAccuracy in percent with its 95 % interval over questions. Written by `make results` from"
-        f" one `make run` on {day}: {made_by()}; {machine()}."
+        f"{table(method_table(results))}\n\nAccuracy in percent with its 95 % interval over questions. Written by `make results` on {day}"
+        f" from one `make run`: {made_by()}; {machine()}."
     )
     for target in targets:
         target.write_text(replaced(target.read_text(encoding="utf-8"), block), encoding="utf-8")
