@@ -147,17 +147,22 @@ class Settler:
         job.unknowns += kind == "ambiguous"
         reason = "" if tally.hopeless else given_up(job, teacher, failure, counts, self._clock.monotonic())
         end = SampleEnd(state=SampleState.FAILED, reason=reason) if reason else None
-        billed = kind in ("ambiguous", "malformed")
+        (cost,), (usage,) = teacher.tokens.charged(failure, [out.attempt.reserved_micros])
         await self._store(
             teacher,
             out,
             OUTCOMES[kind],
             failure.reason,
-            cost_micros=out.attempt.reserved_micros if billed else 0,
+            cost_micros=cost,
             status=failure.status,
             provider_id=provider_id,
-            raw=failure.raw if kind == "malformed" else None,
-            estimated=billed,
+            raw=failure.raw or None,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            cached_tokens=usage.cached_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            estimated=failure.charged == "unknown",
             counts=counts,
             end=end,
         )

@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from engine.teachers.headers import RateHeaders
+    from engine.teachers.messages import Usage
 
 LimitScope = Literal["requests", "tokens", "input", "output", "concurrency"]
 """The limit that was reached: requests, all tokens, prompt tokens, completion tokens, or concurrent requests."""
 FailureKind = Literal["limited", "parked", "transient", "ambiguous", "permanent", "malformed"]
+Charge = Literal["none", "usage", "unknown"]
+"""What a request without a completion costs: nothing, what its `usage` says, or perhaps all that was reserved."""
 
 
 class MalformedAnswer(Exception):
@@ -35,6 +38,7 @@ class Failure:
     is false if no connection was made: nothing was sent, so the attempt does not count. `scope` is the limit that was
     reached, if the message names it, and `daily` whether that is a limit per day; for a transient failure,
     "concurrency" means that this machine cannot open another connection. `raw` is the body of a malformed response.
+    `usage` is what the response says was used, `charge` what is booked; unset, both follow from the kind.
     """
 
     kind: FailureKind
@@ -48,3 +52,14 @@ class Failure:
     headers: RateHeaders | None = None
     latency_s: float = 0.0
     provider_id: str | None = None
+    usage: Usage | None = None
+    charge: Charge | None = None
+
+    @property
+    def charged(self) -> Charge:
+        """What is booked: as stated, else what `usage` says, else by the kind of failure."""
+        if self.charge is not None:
+            return self.charge
+        if self.usage is not None:
+            return "usage"
+        return "unknown" if self.kind in ("ambiguous", "malformed") else "none"

@@ -46,7 +46,7 @@ class Usage:
     """Tokens as billed. `estimated` is true if the response had no usable numbers.
 
     Cached tokens (read from the provider's cache) and tokens written to the cache are included in the prompt tokens,
-    reasoning tokens in the completion tokens.
+    reasoning tokens in the completion tokens. `cost_usd` is what the provider says it billed, in dollars, if it does.
     """
 
     prompt_tokens: int
@@ -55,6 +55,7 @@ class Usage:
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     estimated: bool = False
+    cost_usd: float | None = None
 
 
 @dataclass(kw_only=True, slots=True)
