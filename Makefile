@@ -20,8 +20,8 @@ $(STAMP): pyproject.toml constraints.txt
 run: $(STAMP) ## sample, grade, train and evaluate the default of config.toml, to the end
 	@$(BIN)/coterie run --until-idle
 
-WORKERS ?= 2
-test: $(STAMP) ## the test suite, two files at a time: WORKERS=2
+WORKERS ?= 3
+test: $(STAMP) ## the test suite, three files at a time: WORKERS=3
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 SEEDS ?= 1000
