@@ -64,7 +64,7 @@ reproduce: $(STAMP) ## the paper's findings on procedural tasks, to reproduce/re
 	@mkdir -p reproduce && cp docs/reproduce.toml reproduce/config.toml
 	@$(BIN)/coterie run --until-idle --no-tui -c reproduce/config.toml
 
-picture: $(STAMP) ## draw the README's picture of the UI from state.db
+picture: $(STAMP) ## draw the README's picture of the UI from state.db, while a `make run` trains
 	@PYTHONPATH=. $(BIN)/python docs/picture.py state.db docs/overview.svg
 
 results: $(STAMP) ## write the result table of state.db into README.md and docs/method.md
