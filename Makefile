@@ -20,8 +20,8 @@ $(STAMP): pyproject.toml constraints.txt
 run: $(STAMP) ## sample, grade, train and evaluate the default of config.toml, to the end
 	@$(BIN)/coterie run --until-idle
 
-WORKERS ?= 2
-test: $(STAMP) ## the test suite, two files at a time: WORKERS=2
+WORKERS ?= 3
+test: $(STAMP) ## the test suite, three files at a time: WORKERS=3
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 SEEDS ?= 1000
@@ -64,7 +64,7 @@ reproduce: $(STAMP) ## the paper's findings on procedural tasks, to reproduce/re
 	@mkdir -p reproduce && cp docs/reproduce.toml reproduce/config.toml
 	@$(BIN)/coterie run --until-idle --no-tui -c reproduce/config.toml
 
-picture: $(STAMP) ## draw the README's picture of the UI from state.db
+picture: $(STAMP) ## draw the README's picture of the UI from state.db, while a `make run` trains
 	@PYTHONPATH=. $(BIN)/python docs/picture.py state.db docs/overview.svg
 
 results: $(STAMP) ## write the result table of state.db into README.md and docs/method.md

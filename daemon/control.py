@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -54,6 +54,7 @@ class Control:
         stop: Callable[[str, bool], None],
         budget: Budget,
         configured: Callable[[], float | None],
+        beat: Callable[[], Awaitable[None]],
     ) -> None:
         self._database = database
         self._writer = writer
@@ -65,6 +66,7 @@ class Control:
         self._stop = stop
         self._budget = budget
         self._configured = configured
+        self._beat = beat
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Applies commands until cancelled; looks only when the database changed."""
@@ -84,6 +86,7 @@ class Control:
             if item.command is None:
                 raise ValueError(item.fault)
             reply = Reply(id=item.id, done=True, answer=await self._apply(item.command, item.id))
+            await self._beat()  # `coterie status` after the answer shows what the command did
         except ValueError as error:
             reply = Reply(id=item.id, done=False, answer=str(error))
         await self._writer.do(answer, reply)

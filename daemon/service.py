@@ -196,6 +196,7 @@ class Service:
                 budget=context.budget,
                 bus=self._bus,
                 configured=lambda: (self._reload.config if self._reload else config).daemon.budget_usd,
+                beat=heartbeat.beat,
             )
 
             indexer = Indexer(

@@ -6,8 +6,10 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 for name in (
     "COLUMNS",
@@ -17,8 +19,26 @@ for name in (
 
 DATA = Path(os.environ.get("COTERIE_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
+# Files run side by side: a second thread of torch would wait for a core, which costs ten times what it saves.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 RUNTIME = tempfile.mkdtemp(prefix="coterie-tests-")
 os.environ["XDG_RUNTIME_DIR"] = RUNTIME  # daemons of tests share limits with one another at most
+
+
+SHARING = tuple(f"tests/engine/students/test_{name}.py" for name in ("train", "answering"))
+"""Files that share training processes (`conftest.py` of their folder), which take minutes: one worker runs them."""
+
+
+class Scheduling(LoadFileScheduling):
+    """A file is run by one worker; so are all files that share fixtures."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return SHARING[0] if nodeid.startswith(SHARING) else str(super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    return Scheduling(config, log)
 
 
 def pytest_unconfigure() -> None:

@@ -83,17 +83,32 @@ def plain(path: Path, interval: float) -> int:
     from state.views.format import status_line
     from tui.database_reader import DatabaseReader, ReadError
 
+    reading = asked = False
+
+    def interrupt(number: int, frame: object) -> None:
+        nonlocal asked
+        asked = True
+        if not reading:  # an exception in the middle of a query would look like one of the database
+            raise KeyboardInterrupt
+
     reader = DatabaseReader(path)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
     try:
-        while True:
+        while not asked:
+            reading = True
             try:
                 line = status_line(reader.read(now_ms(), None).status)
             except ReadError as error:
                 line = safe(f"waiting: {error}")
+            finally:
+                reading = False
+            if asked:
+                break
             sys.stdout.write(line + "\n")
             sys.stdout.flush()
             time.sleep(interval)
+        return 130
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from state.database import open_reader
 from state.errors import StateMissing
+from tests.forked import Forked
 
 ROOT = Path(__file__).resolve().parents[2]
 ENV = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
@@ -35,16 +37,16 @@ class Teacher:
 
     def __init__(self, folder: Path, *flags: str) -> None:
         self.ledger_file = folder / "ledger.jsonl"
-        argv = [sys.executable, "-m", "engine.practice", "--port", "0", "--ledger", str(self.ledger_file)]
-        self._process = subprocess.Popen(
-            [*argv, "--exit-with-parent", *flags],
-            env=ENV,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
+        argv = ["--port", "0", "--ledger", str(self.ledger_file), "--exit-with-parent", *flags]
+        theirs, self._stdin = os.pipe()
+        said, saying = os.pipe()
+        self._process = Forked(
+            "engine.practice", argv, cwd=folder, env=ENV, stdin=theirs, stdout=saying, stderr=2
         )
-        assert self._process.stdout is not None
-        self.url = json.loads(self._process.stdout.readline())["url"]
+        os.close(theirs)
+        os.close(saying)
+        with os.fdopen(said) as lines:
+            self.url = json.loads(lines.readline())["url"]
 
     def ledger(self) -> list[dict[str, Any]]:
         """Every request it received."""
@@ -55,10 +57,8 @@ class Teacher:
 
     def stop(self) -> None:
         """Ends it."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.close()
+        os.close(self._stdin)
         self._process.wait(timeout=10)
-        self._process.stdout.close()
 
 
 @contextmanager
@@ -72,20 +72,37 @@ def teacher(folder: Path, *flags: str) -> Iterator[Teacher]:
 
 
 class Daemon:
-    """A `coterie run` process; what it prints is kept."""
+    """A `coterie run` process; what it prints is kept. `anew`: by `python -m`, with imports and a command line of its own."""
 
-    def __init__(self, folder: Path, *flags: str, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *flags: str, env: dict[str, str] | None = None, anew: bool = False
+    ) -> None:
         self.folder = folder
         self._output = (folder / "output.txt").open("ab")
         self._start = self._output.tell()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "daemon", "run", "--no-tui", *flags],
-            cwd=folder,
-            env={**ENV, **(env or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=subprocess.STDOUT,
-        )
+        argv, environment = ["run", "--no-tui", *flags], {**ENV, **(env or {})}
+        anew = anew or "LD_PRELOAD" in environment
+        self.process: Forked | subprocess.Popen[bytes]
+        if anew:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "daemon", *argv],
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=subprocess.STDOUT,
+            )
+        else:
+            out = self._output.fileno()
+            with open(os.devnull, "rb") as nothing:
+                self.process = Forked(
+                    *("daemon", argv),
+                    cwd=folder,
+                    env=environment,
+                    stdin=nothing.fileno(),
+                    stdout=out,
+                    stderr=out,
+                )
 
     def output(self) -> str:
         """What this process printed so far."""
@@ -119,9 +136,11 @@ class Daemon:
 
 
 @contextmanager
-def daemon(folder: Path, *flags: str, env: dict[str, str] | None = None) -> Iterator[Daemon]:
+def daemon(
+    folder: Path, *flags: str, env: dict[str, str] | None = None, anew: bool = False
+) -> Iterator[Daemon]:
     """A daemon that is gone at the end."""
-    started = Daemon(folder, *flags, env=env)
+    started = Daemon(folder, *flags, env=env, anew=anew)
     try:
         yield started
     finally:
@@ -134,18 +153,26 @@ def run_to_end(folder: Path, *, env: dict[str, str] | None = None, seconds: floa
         return started.wait(seconds), started.output()
 
 
-def coterie(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
-    """One command of the command line."""
-    return subprocess.run(
-        [sys.executable, "-m", "daemon", *argv],
-        cwd=folder,
-        env=ENV,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
+def coterie(
+    folder: Path, *argv: str, module: str = "daemon", seconds: float = 60.0
+) -> subprocess.CompletedProcess[str]:
+    """One command of the command line, or of another module that is one."""
+    with TemporaryFile() as out, TemporaryFile() as err, open(os.devnull, "rb") as nothing:
+        process = Forked(
+            *(module, argv),
+            cwd=folder,
+            env=ENV,
+            stdin=nothing.fileno(),
+            stdout=out.fileno(),
+            stderr=err.fileno(),
+        )
+        try:
+            code = process.wait(timeout=seconds)
+        finally:
+            process.kill()
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(argv, code, out.read().decode(), err.read().decode())
 
 
 def query(folder: Path, sql: str, *values: Any) -> list[tuple[Any, ...]]:

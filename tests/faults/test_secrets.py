@@ -83,7 +83,7 @@ def test_a_student_that_comes_by_sighup_is_trained_and_nothing_holds_a_key(tmp_p
     with fault_server() as served:
         served.does = dict.fromkeys(KEYS, echoes)
         configure(tmp_path, served.url)
-        with daemon(tmp_path, env={"A_KEY": KEYS["a"], "SOME_TOKEN": KEYS["a"]}) as running:
+        with daemon(tmp_path, env={"A_KEY": KEYS["a"], "SOME_TOKEN": KEYS["a"]}, anew=True) as running:
             wait_until(
                 "all is stored", lambda: count(tmp_path, "sample", "state = 'stored'") == 3 * QUESTIONS
             )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,6 @@ import pytest
 from tests.daemon.dying import MOMENTS
 from tests.daemon.ledgers import check_promise
 from tests.daemon.site import (
-    ENV,
     configure,
     coterie,
     count,
@@ -74,17 +71,9 @@ def test_killed_at_every_moment_nothing_is_paid_twice(tmp_path: Path) -> None:
     with teacher(tmp_path, *FAST) as school:
         batched(tmp_path, school.url)
         for moment in MOMENTS:
-            argv = [sys.executable, "-m", "tests.daemon.dying", moment, "run", "--no-tui", "--until-idle"]
-            died = subprocess.run(
-                argv,
-                cwd=tmp_path,
-                env=ENV,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=100,
-                check=False,
-            )
-            assert died.returncode == -9, (moment, died.stdout.decode()[-2000:], died.stderr.decode()[-2000:])
+            argv = (moment, "run", "--no-tui", "--until-idle")
+            died = coterie(tmp_path, *argv, module="tests.daemon.dying", seconds=100)
+            assert died.returncode == -9, (moment, died.stdout[-2000:], died.stderr[-2000:])
             told = check_promise(tmp_path, school.ledger())
             assert count(tmp_path, "attempt", "outcome = 'unknown'") == 0, moment
             assert told["billed"] <= 2 * SAMPLES, moment
