@@ -41,6 +41,7 @@ from daemon.training.planner import Planner
 from daemon.training.trainer import Trainer
 from engine.config import Config, TaskConfig, TeacherConfig
 from engine.config.prices import unpriced
+from engine.config.root import left_out
 from engine.errors import CoterieError, SecretError
 from engine.tasks import TaskSummary
 from engine.teachers.client import TeacherClient
@@ -203,7 +204,7 @@ class Reload:
                 self._bus.emit(events.ConfigRefused(reason=error.message))
                 return
             changes = differences(self.config, config)
-            unbound = set(unpriced(self.config))
+            unbound = {*unpriced(self.config), *left_out(self.config)}
             self.config = config
             self._remember(config, new.given)
             self._budget.total.cap = micros(await anyio.to_thread.run_sync(budget_of, config))
@@ -227,7 +228,7 @@ class Reload:
         self._bus.emit(events.ConfigReloaded(changes=(*changes, *keys)))
         if new.later:
             self._bus.emit(events.RestartNeeded(what=new.later))
-        for said in set(unpriced(config)) - unbound:
+        for said in {*unpriced(config), *left_out(config)} - unbound:
             self._bus.emit(events.Noted(what=said))
         for teacher in self._scheduler.teachers:
             if teacher.health.parked and not teacher.health.disabled:

@@ -94,7 +94,7 @@ def read_input(config: Config, known: Mapping[str, KnownTask] | None = None) -> 
         with _named(f"teachers.{name}.dialect"):
             dialect(teacher.dialect)
     for plan in config.plans:
-        if not teachers_of(plan, list(config.teachers)):
+        if not teachers_of(plan, config.teachers):
             besides = " besides its fallbacks" if plan.fallback_teachers else ""
             raise ConfigError(
                 f"plans.{plan.name}: no teacher is configured{besides}; add a [teachers.NAME] table"
@@ -294,7 +294,7 @@ def _sync_plans(
     active: list[ActivePlan] = []
     gone: list[PlanSuperseded] = []
     for plan in config.plans:
-        names, fallbacks = teachers_of(plan, list(config.teachers)), plan.fallback_teachers
+        names, fallbacks = teachers_of(plan, config.teachers), plan.fallback_teachers
         for task in expand(plan.tasks, list(config.tasks)):
             brief = given.tasks[task]
             wording = given.wordings.get((plan.name, task), PLAIN)

@@ -14,6 +14,7 @@ from daemon.catalog.sync import Input, overlaps, read_input
 from daemon.training.devices import check_ranks, find_devices
 from engine.config import Config, TeacherConfig, load_config
 from engine.config.prices import unpriced
+from engine.config.root import left_out
 from engine.errors import JobFailed
 from engine.teachers.keys import TeacherKey
 from engine.teachers.transport import make_client
@@ -40,6 +41,8 @@ def command(arguments: argparse.Namespace) -> int:
             _say("  its samples are excluded from training (training_allowed = false)")
     for said in unpriced(config):
         _say(f"warning: {said}")
+    for said in left_out(config):
+        _say(f"note: {said}")
     _say(sqlite.describe())
     _database(config)
     if config.students:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from engine.config import load_config
+from engine.config import Config, load_config
+from engine.config.root import left_out, teachers_of
 from engine.errors import ConfigError
 
 TEACHER = '[teachers.a]\nmodel = "m"\nbase_url = "https://api.example/v1"\n'
@@ -78,3 +80,46 @@ def test_what_cannot_be_sent_is_refused_with_its_place(tmp_path: Path, line: str
 )
 def test_what_the_builtin_teacher_cannot(tmp_path: Path, line: str, message: str) -> None:
     assert message in faults(tmp_path, f'[teachers.a]\nbuiltin = true\nmodel = "m"\n{line}\n')
+
+
+BUILT_IN = {"builtin": True, "model": "practice-large"}
+REAL = {"base_url": "https://api.example.com/v1", "model": "m"}
+
+
+@pytest.mark.parametrize(
+    ("plan", "asked", "said"),
+    [
+        ({}, ["gpt"], True),
+        ({"teachers": ["*"]}, ["gpt"], True),
+        ({"teachers": ["*", "practice"]}, ["practice", "gpt"], False),
+        ({"teachers": ["practice"]}, ["practice"], False),
+        ({"teachers": ["practice", "gpt"]}, ["practice", "gpt"], False),
+        ({"fallback_teachers": ["gpt"]}, ["practice"], False),
+        ({"fallback_teachers": ["practice"]}, ["gpt"], False),
+    ],
+)
+def test_a_star_leaves_the_built_in_teacher_out_where_there_is_another(
+    plan: dict[str, Any], asked: list[str], said: bool
+) -> None:
+    config = Config.model_validate(
+        {"teachers": {"practice": BUILT_IN, "gpt": REAL}, "plans": [{"name": "p", **plan}]}
+    )
+    assert teachers_of(config.plans[0], config.teachers) == asked
+    notes = list(left_out(config))
+    assert len(notes) == said
+    if said:
+        assert "leaves out the built-in teacher practice, because there is gpt" in notes[0]
+        assert 'teachers = ["*", "practice"]' in notes[0]
+
+
+def test_a_star_means_the_built_in_teachers_where_there_is_no_other() -> None:
+    config = Config.model_validate({"teachers": {"a": BUILT_IN, "b": BUILT_IN}, "plans": [{"name": "p"}]})
+    assert teachers_of(config.plans[0], config.teachers) == ["a", "b"]
+    assert not list(left_out(config))
+
+
+def test_what_a_left_out_teacher_cannot_do_is_no_mistake() -> None:
+    """The practice teacher returns one rationale per request by this dialect, but it is not asked."""
+    built_in = {"builtin": True, "model": "practice-large", "dialect": "openai-batch"}
+    plan = {"name": "p", "per_request": 4}
+    Config.model_validate({"teachers": {"practice": built_in, "gpt": REAL}, "plans": [plan]})
