@@ -212,7 +212,8 @@ class Reload:
                 await self._teacher(name, settings, catalog.teachers[name], new)
             for teacher in self._scheduler.teachers:
                 teacher.health.disable(teacher.name not in config.teachers)
-            fresh = self._plans(catalog.plans, await anyio.to_thread.run_sync(used_by_plans, config))
+            used = await anyio.to_thread.run_sync(used_by_plans, config)
+            fresh = self._plans(catalog.plans, catalog.continued, used)
             await self._empty_queues()
             self._planner.configure(config, catalog.task_ids)
             self._trainer.configure(config, new.devices)
@@ -286,7 +287,9 @@ class Reload:
         for gone in before.values():
             teacher.transport.drop_key(gone)
 
-    def _plans(self, plans: list[ActivePlan], used: dict[int, tuple[int, int]]) -> list[ActivePlan]:
+    def _plans(
+        self, plans: list[ActivePlan], continued: dict[int, str], used: dict[int, tuple[int, int]]
+    ) -> list[ActivePlan]:
         """Changes the plans in place and disables those that are gone; returns those new to this daemon."""
         active, fresh = [], []
         for plan in plans:
@@ -306,6 +309,7 @@ class Reload:
         kept = {plan.id for plan in active}
         for plan in self._known.values():
             plan.state.disable(plan.id not in kept)
+            plan.recipe = continued.get(plan.id, plan.recipe)
         self._scheduler.plans[:] = active  # the planner and the idle check hold the same list
         return fresh
 

@@ -25,6 +25,7 @@ from daemon.events.run_events import (
 )
 from daemon.events.sample_events import (
     PlanCompleted,
+    PlanContinued,
     PlanFellBack,
     PlanReturned,
     PlanSuperseded,
@@ -53,6 +54,7 @@ __all__ = [
     "Event",
     "Noted",
     "PlanCompleted",
+    "PlanContinued",
     "PlanFellBack",
     "PlanReturned",
     "PlanSuperseded",
