@@ -257,8 +257,7 @@ class Service:
                 context,
                 scheduler=scheduler,
                 retry_queue=retry_queue,
-                planner=planner,
-                trainer=trainer,
+                others=(planner, trainer, control),
             )
             group.start_soon(work.report_completions, name="plan completions")
             if self._until_idle:

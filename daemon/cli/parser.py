@@ -129,6 +129,22 @@ def _control(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         _wait(parser)
     parser = _add(
         commands,
+        "retry",
+        "ask given-up samples again",
+        'coterie retry --plan diverse --reason "HTTP 500" --dry-run',
+        module="control",
+    )
+    parser.add_argument("--plan", help="only this plan")
+    parser.add_argument("--task", help="only this task")
+    parser.add_argument(
+        "--reason", metavar="TEXT", help="only samples whose reason contains this text, in any case"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print how many there are, by plan, task and reason"
+    )
+    _wait(parser)
+    parser = _add(
+        commands,
         "train",
         "train now, with the existing samples",
         "coterie train coin_flip",

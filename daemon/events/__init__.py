@@ -13,6 +13,7 @@ from daemon.events.daemon_events import (
     DaemonStopping,
     Noted,
     RestartNeeded,
+    SamplesRetried,
     StoodStill,
 )
 from daemon.events.run_events import (
@@ -66,6 +67,7 @@ __all__ = [
     "RunStopped",
     "SampleFailed",
     "SampleStored",
+    "SamplesRetried",
     "StoodStill",
     "TargetMissed",
     "TaskRead",

@@ -230,8 +230,7 @@ class Simulation:
                     context,
                     scheduler=pipeline.scheduler,
                     retry_queue=pipeline.retry_queue,
-                    planner=Nothing(),
-                    trainer=Nothing(),
+                    others=(),
                     run_blocking=_inline,
                 )
                 group.start_soon(work.report_completions)
