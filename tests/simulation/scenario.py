@@ -60,6 +60,11 @@ class Scenario:
         config._folder = folder
         return config
 
+    @property
+    def asks_again(self) -> bool:
+        """Whether a person asks given-up samples again once nothing else is left to do."""
+        return self.seed % 3 == 0
+
     @classmethod
     def of(cls, seed: int) -> Scenario:
         """The scenario of a seed."""
