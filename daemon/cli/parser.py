@@ -199,7 +199,9 @@ def _look(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         commands, "check", "check configuration, data, keys, devices and database", "coterie check --ping"
     )
     parser.add_argument(
-        "--ping", action="store_true", help="send one tiny request to each teacher (may cost a little)"
+        "--ping",
+        action="store_true",
+        help="also ask each teacher the first question of each of its plans, with the plan's settings: costs one sample each",
     )
     parser = _add(
         commands, "grade", "grade the completions in a file offline", "coterie grade answers.jsonl --json"

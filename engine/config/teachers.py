@@ -16,6 +16,7 @@ from engine.config.base import HEADER_PATTERN, Change, Identity, Money, Positive
 from engine.config.json_values import json_table
 from engine.teachers.dialects import DEFAULT, DIALECTS, Dialect, DialectSettings, dialect
 from engine.teachers.dialects.paths import overrides, value_at
+from engine.teachers.messages import Message, Request
 from engine.variants import VariantError
 
 if TYPE_CHECKING:
@@ -153,6 +154,18 @@ class CommonTeacherConfig(Section):
                 raise ValueError(f"{parameter} is in both extra_body and omit: remove one of them")
         return self
 
+    @field_validator("base_url")
+    @classmethod
+    def _no_endpoint(cls, value: str, info: ValidationInfo) -> str:
+        """An endpoint at the end is added a second time, so no request would arrive."""
+        address, mark, query = value.partition("?")
+        address = address.rstrip("/")
+        for name, endpoint in _endpoints().items():
+            if address.endswith(endpoint) and (name == info.data.get("dialect") or endpoint.count("/") > 1):
+                base = f"{address.removesuffix(endpoint)}{mark}{query}"
+                raise ValueError(f'ends in {endpoint}, which is added to it for each request: write "{base}"')
+        return value
+
     @field_validator("proxy")
     @classmethod
     def _proxy(cls, value: str) -> str:
@@ -197,6 +210,13 @@ class CommonTeacherConfig(Section):
             if overrides(value, path) and not good:
                 raise ValueError(f"{path}: expected a whole number from 1")
         return value
+
+
+def _endpoints() -> dict[str, str]:
+    """The path under `base_url` that each dialect sends requests to, the longest first."""
+    request = Request(messages=(Message("user", ""),))
+    paths = {each.name: each.build(request, "", {})[0] for each in DIALECTS.values()}
+    return dict(sorted(paths.items(), key=lambda each: -len(each[1])))
 
 
 def listed(words: list[str], last: str) -> str:

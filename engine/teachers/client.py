@@ -186,6 +186,11 @@ class TeacherClient:
             provider_id=completions[0].provider_id or provider_id,
         )
 
+    def url(self, request: Request) -> str:
+        """Where a request is sent."""
+        path, _ = self._compose(request)
+        return str(self._base.joinpath(path.lstrip("/")).with_query(self._base.query))
+
     async def ping(self, *, key: SecretStr | None) -> Failure | str:
         """Sends one tiny request; on success, what that showed, in words."""
         request = Request(messages=(Message("user", "Say OK."),), max_tokens=16)

@@ -123,3 +123,34 @@ def test_what_a_left_out_teacher_cannot_do_is_no_mistake() -> None:
     built_in = {"builtin": True, "model": "practice-large", "dialect": "openai-batch"}
     plan = {"name": "p", "per_request": 4}
     Config.model_validate({"teachers": {"practice": built_in, "gpt": REAL}, "plans": [plan]})
+
+
+@pytest.mark.parametrize(
+    ("dialect", "url", "base"),
+    [
+        ("openai-chat", "https://x.example/v1/chat/completions", "https://x.example/v1"),
+        ("openai-chat", "https://x.example/v1/chat/completions/", "https://x.example/v1"),
+        (
+            "openai-chat",
+            "https://x.example/d/chat/completions?api-version=1",
+            "https://x.example/d?api-version=1",
+        ),
+        ("openai-batch", "https://x.example/v1/chat/completions", "https://x.example/v1"),
+        ("openai-completions", "https://x.example/v1/completions", "https://x.example/v1"),
+        ("openai-completions", "https://x.example/v1/chat/completions", "https://x.example/v1"),
+        ("openai-responses", "https://x.example/v1/responses", "https://x.example/v1"),
+        ("anthropic-messages", "https://x.example/v1/messages", "https://x.example/v1"),
+        ("openai-chat", "https://x.example/messages", None),
+        ("openai-chat", "https://x.example", None),
+    ],
+)
+def test_an_endpoint_in_base_url_is_refused_with_the_right_one(
+    dialect: str, url: str, base: str | None
+) -> None:
+    config = {"teachers": {"a": {"model": "m", "dialect": dialect, "base_url": url}}}
+    if base is None:
+        Config.model_validate(config)
+        return
+    with pytest.raises(ValueError, match="which is added to it for each request") as caught:
+        Config.model_validate(config)
+    assert f'write "{base}"' in str(caught.value)
