@@ -114,8 +114,8 @@ def sync_plans(
             for old in superseded(opened, each.row)
             if each.row.stored == 0
         ]
-    for plan in active:
-        adopt_open(opened, plan.id, but=in_hand)
+    for ready in active:
+        adopt_open(opened, ready.id, but=in_hand)
     return active, news, continued
 
 

@@ -133,7 +133,7 @@ class _Ping:
             request = replace(conversation.request, n=1)
             if asked.plan.seed is not None:
                 request = replace(request, seed=asked.plan.seed)
-            got = await self._tries(self._send, request)
+            got: Answer | Failure = await self._tries(self._send, request)
             if isinstance(got, Failure):
                 self._say(f"  failed ({got.kind}): {got.reason}")
                 for advice in await self._advice(got, request):

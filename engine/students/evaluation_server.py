@@ -129,7 +129,7 @@ async def _ask(client: TeacherClient, request: Request, number: int) -> str:
     async def send() -> Answer | Failure:
         return await client.send(request, request_id=f"evaluation-{number}-{next(times)}", key=None)
 
-    found = await tries(send)
+    found: Answer | Failure = await tries(send)
     if isinstance(found, Failure):
         raise ServerFailed(f"the evaluation server did not answer: {found.reason}")
     [first, *_] = found.completions
