@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from daemon.__main__ import main
-from tests.daemon.site import coterie, daemon, query, run_to_end, wait_until
+from tests.daemon.site import daemon, query, run_to_end, wait_until
 from tests.faults.fault_server import GOOD, Asked, FaultServer, fault_server, refuses
 
 CONFIG = """
@@ -123,22 +123,3 @@ def test_given_up_samples_are_told_and_asked_again(
         tmp_path, "SELECT outcome, count(*) FROM attempt WHERE outcome <> 'ok' GROUP BY outcome ORDER BY 1"
     )
     assert attempts == [("permanent", 3)]
-
-
-def test_what_is_asked_again_while_the_daemon_works_is_not_lost(tmp_path: Path) -> None:
-    """By need: a question whose only sample was given up is solved by the one that is asked again."""
-    with fault_server() as served:
-        prepare(tmp_path, served)
-        with (tmp_path / "config.toml").open("a") as file:
-            file.write("rationales = 1\nstop_after_correct = 1\n")
-        served.does["a"] = second_turn_refused
-        with daemon(tmp_path) as running:
-            wait_until("three are given up", lambda: query(tmp_path, "SELECT failed FROM plan") == [(3,)])
-            served.does["a"] = GOOD
-            done = coterie(tmp_path, "retry", "--plan", "two-turns")
-            assert (done.returncode, done.stdout) == (0, "3 samples are asked again\n"), done.stderr
-            wait_until(
-                "all is stored", lambda: query(tmp_path, "SELECT stored, failed FROM plan") == [(20, 0)]
-            )
-            running.terminate()
-            assert running.wait() == 130
