@@ -80,7 +80,11 @@ class Completer:
                     chat=body.chat,
                 )
                 choices.append(_choice(body, self._reply(api, wanted)))
-        return choices, sum(map(count_tokens, body.prompts))
+        return choices, self.prompt_tokens(body)
+
+    def prompt_tokens(self, body: Body) -> int:
+        """The number of prompt tokens."""
+        return sum(map(count_tokens, body.prompts))
 
     def count(self, body: Body) -> None:
         """Records that these prompts were answered, so that their next completions differ."""

@@ -1,6 +1,7 @@
 """The server: completions over HTTP in the forms of several APIs, with rate limits, delays, faults and a ledger.
 
     POST /v1/chat/completions, /v1/completions, /v1/responses, /v1/messages (each is a module of apis/)
+    POST /v1/messages/count_tokens
     GET  /v1/models[/ID], /healthz, /ledger[?since=N]
     and files and batches (files_api.py, batch_api.py), all of them also without `/v1`
 
@@ -25,9 +26,8 @@ from aiohttp import web
 
 from engine.errors import UsageError
 from engine.practice import fault_injection as faults
-from engine.practice.apis import APIS, Api
+from engine.practice.apis import APIS, Api, messages
 from engine.practice.apis.base import Body, Choice, Provider, Refusal, parse_object
-from engine.practice.apis.messages import ANTHROPIC
 from engine.practice.apis.openai import OPENAI
 from engine.practice.batch_api import BatchServer
 from engine.practice.completer import Completer
@@ -90,14 +90,7 @@ class TeacherServer:
         return handle
 
     async def _complete(self, request: web.Request, api: Api) -> web.StreamResponse:
-        call = Call(
-            api=api,
-            number=self.started,
-            request_id=request.headers.get("X-Request-Id", "")[:200] or uuid.uuid4().hex,
-            received_at=time.time_ns() // 1_000_000,
-            path=request.path,
-        )
-        self.started += 1
+        call = self._begin(request, api)
         try:
             key = self._authorize(request)
             body = api.read(parse_object(await request.read()))
@@ -126,6 +119,29 @@ class TeacherServer:
         finally:
             self.in_flight -= 1
 
+    def _begin(self, request: web.Request, api: Api) -> Call:
+        self.started += 1
+        return Call(
+            api=api,
+            number=self.started - 1,
+            request_id=request.headers.get("X-Request-Id", "")[:200] or uuid.uuid4().hex,
+            received_at=time.time_ns() // 1_000_000,
+            path=request.path,
+        )
+
+    async def count_tokens(self, request: web.Request) -> web.StreamResponse:
+        """POST: the tokens of a prompt of Anthropic's messages, which cost nothing to count."""
+        call = self._begin(request, messages.API)
+        try:
+            self._authorize(request)
+            body = messages.API.read({"max_tokens": 1, **parse_object(await request.read())})
+            call.model = body.model
+            self.completer.check_model(body.model)
+        except Refusal as refusal:
+            return await self._refuse(request, call, refusal, {})
+        counted = json.dumps({"input_tokens": self.completer.prompt_tokens(body)}).encode()
+        return await self._answer_unbilled(request, call, 200, counted, {})
+
     async def _deliver(
         self,
         request: web.Request,
@@ -141,7 +157,7 @@ class TeacherServer:
         error = faults.status_fault(call.fault, rng, api.provider)
         if error is not None:
             status, text, more = error
-            return await self._answer_error(request, call, status, text, headers | more)
+            return await self._answer_unbilled(request, call, status, text, headers | more)
         if call.fault == "reset" and rng.random() < 0.5:
             response = faults.reset(request)
             self._enter(call, 0, answered=False)
@@ -194,9 +210,9 @@ class TeacherServer:
         self, request: web.Request, call: Call, refusal: Refusal, headers: dict[str, str]
     ) -> web.StreamResponse:
         body = call.api.provider.error(refusal)
-        return await self._answer_error(request, call, refusal.status, body, headers)
+        return await self._answer_unbilled(request, call, refusal.status, body, headers)
 
-    async def _answer_error(
+    async def _answer_unbilled(
         self, request: web.Request, call: Call, status: int, body: bytes, headers: dict[str, str]
     ) -> web.StreamResponse:
         headers = {**headers, call.api.provider.request_id_header: _header(call.request_id)}
@@ -294,7 +310,7 @@ class TeacherServer:
 
 def _provider(request: web.Request) -> Provider:
     """Whose client asks for what several providers have under one path."""
-    return ANTHROPIC if "anthropic-version" in request.headers else OPENAI
+    return messages.ANTHROPIC if "anthropic-version" in request.headers else OPENAI
 
 
 def _refused(provider: Provider, refusal: Refusal) -> web.Response:
@@ -332,6 +348,7 @@ def make_app(options: PracticeOptions) -> web.Application:
             app.router.add_post(f"{prefix}{api.path}", server.handler(api))
         app.router.add_get(f"{prefix}/models", server.models)
         app.router.add_get(f"{prefix}/models/{{id:.+}}", server.models)
+        app.router.add_post(f"{prefix}{messages.API.path}/count_tokens", server.count_tokens)
         server.batches.add_routes(app, prefix)
     app.router.add_get("/healthz", server.health)
     app.router.add_get("/ledger", server.show_ledger)

@@ -148,6 +148,8 @@ async def test_anthropic_s_messages() -> None:
             text = "".join([piece async for piece in stream.text_stream])
             done = await stream.get_final_message()
         assert text == done.content[0].text and done.usage.input_tokens == whole.usage.input_tokens
+        counted = await client.messages.count_tokens(model=MODEL, system="Reason.", messages=SAID)
+        assert counted.input_tokens == whole.usage.input_tokens
         raw = await client.messages.create(**asked, stream=True)
         assert [event.type async for event in raw][-1] == "message_stop"
         stopped = await client.messages.create(**asked | {"stop_sequences": ["Anna"]})
@@ -162,8 +164,16 @@ async def test_anthropic_s_models_and_errors() -> None:
             assert (await client.models.retrieve(MODEL)).display_name == MODEL
             with pytest.raises(anthropic.NotFoundError):
                 await client.messages.create(model="claude", max_tokens=9, messages=SAID)
+            with pytest.raises(anthropic.NotFoundError):
+                await client.messages.count_tokens(model="claude", messages=SAID)
             with pytest.raises(anthropic.BadRequestError):
                 await client.messages.create(model=MODEL, max_tokens=9, messages=[])
+            entries = await server.get("/ledger")
+            assert [(entry["path"], entry["billed"]) for entry in entries] == [
+                ("/v1/messages", False),
+                ("/v1/messages/count_tokens", False),
+                ("/v1/messages", False),
+            ]
         async with anthropic_client(server.url, "bad") as client:
             with pytest.raises(anthropic.AuthenticationError):
                 await client.messages.create(model=MODEL, max_tokens=9, messages=SAID)
