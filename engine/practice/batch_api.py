@@ -20,7 +20,7 @@ from aiohttp import web
 
 from engine.practice import fault_injection
 from engine.practice.apis import APIS, Api
-from engine.practice.apis.base import Refusal, parse_object
+from engine.practice.apis.base import Choice, Refusal, parse_object
 from engine.practice.apis.openai import OPENAI
 from engine.practice.batch_objects import Batch, check_line
 from engine.practice.completer import Completer
@@ -123,7 +123,8 @@ class BatchServer:
     async def _create(self, request: web.Request) -> web.StreamResponse:
         data = parse_object(await request.read())
         file_id, endpoint = data.get("input_file_id"), data.get("endpoint")
-        if self._files.get(file_id) is None:
+        file = self._files.get(file_id)
+        if file is None:
             raise Refusal(400, "The input file does not exist.", param="input_file_id")
         if not isinstance(endpoint, str) or endpoint not in ENDPOINTS:
             raise Refusal(400, f"'endpoint' must be one of {', '.join(ENDPOINTS)}.", param="endpoint")
@@ -135,7 +136,7 @@ class BatchServer:
         batch = Batch(
             id=f"batch_{number:06d}",
             number=number,
-            input_file_id=file_id,
+            input_file_id=file.id,
             endpoint=endpoint,
             metadata=data.get("metadata") or {},
             times={"created": int(time.time())},
@@ -233,7 +234,8 @@ class BatchServer:
         custom_id, model = row["custom_id"], ""
         name, rng = self._row_faults.draw(batch.number * MOST_REQUESTS + index)
         api = ENDPOINTS[batch.endpoint]
-        billed, tokens, choices = False, (0, 0), []
+        billed, tokens = False, (0, 0)
+        choices: list[Choice] = []
         try:
             body = api.read(row["body"])
             model = body.model
