@@ -297,8 +297,9 @@ def _config(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def _teacher(commands: argparse._SubParsersAction[argparse.ArgumentParser], *, whole: bool) -> None:
     parser = commands.add_parser(
         "teacher",
-        help="serve the built-in teacher, OpenAI-compatible",
-        description="Serves the built-in teacher, which solves the builtin tasks or replays recorded completions.",
+        help="serve the built-in teacher: OpenAI's and Anthropic's APIs",
+        description="Serves the built-in teacher, which solves the builtin tasks or replays recorded completions, over OpenAI's"
+        " chat completions, text completions, responses and batches and over Anthropic's messages, with streams.",
         epilog="example: coterie teacher --port 8000 --fault 500=0.02,reset=0.01",
     )
     if whole:

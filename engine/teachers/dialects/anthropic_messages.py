@@ -131,4 +131,5 @@ DIALECT = Dialect(
     key_header="x-api-key",
     headers=MappingProxyType({"anthropic-version": "2023-06-01"}),
     limits_count_cached=False,
+    builtin=True,
 )

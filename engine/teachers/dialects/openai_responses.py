@@ -165,4 +165,5 @@ DIALECT = Dialect(
         token_limit="max_output_tokens", parameters={"temperature": "temperature", "top_p": "top_p"}
     ),
     supports_logprobs=True,
+    builtin=True,
 )
