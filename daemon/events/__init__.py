@@ -35,6 +35,7 @@ from daemon.events.sample_events import (
 )
 from daemon.events.teacher_events import (
     AskedOneByOne,
+    LogprobsMissing,
     TeacherCooling,
     TeacherParked,
     TeacherRecovered,
@@ -51,6 +52,7 @@ __all__ = [
     "DaemonStarted",
     "DaemonStopping",
     "Event",
+    "LogprobsMissing",
     "Noted",
     "PlanCompleted",
     "PlanFellBack",
