@@ -37,6 +37,7 @@ from daemon.events.sample_events import (
 )
 from daemon.events.teacher_events import (
     AskedOneByOne,
+    LogprobsMissing,
     TeacherCooling,
     TeacherParked,
     TeacherRecovered,
@@ -53,6 +54,7 @@ __all__ = [
     "DaemonStarted",
     "DaemonStopping",
     "Event",
+    "LogprobsMissing",
     "Noted",
     "PlanCompleted",
     "PlanContinued",

@@ -151,6 +151,8 @@ class AttemptRunner:
         workers.limits.received(reservation, now)
         teacher.changed.notify()  # the next request may leave while this answer is stored
         estimate, allowed = request.job.prompt_tokens, request.job.output_tokens
+        if teacher.misses_logprobs(request.job.request, answer.completions):
+            self._bus.emit(events.LogprobsMissing(teacher=teacher.name))
         got = list(zip(request.members, answer.completions, strict=False))
         missing = request.members[len(got) :]
         usages = usages_of(answer.completions, len(got))

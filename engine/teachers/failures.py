@@ -27,7 +27,14 @@ Charge = Literal["none", "usage", "unknown"]
 
 
 class MalformedAnswer(Exception):
-    """A response that is not a completion. The message says why and contains none of the response's text."""
+    """A response that is not a completion. The message says why and contains none of the response's text.
+
+    `usage` is what the response says was used, if it does: it was billed all the same.
+    """
+
+    def __init__(self, message: str, usage: Usage | None = None) -> None:
+        super().__init__(message)
+        self.usage = usage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

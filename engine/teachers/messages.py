@@ -14,6 +14,9 @@ from state.logprobs import Logprobs
 Role = Literal["system", "user", "assistant"]
 ReasoningKind = Literal["full", "summary", "hidden"]
 
+FINISH_REASONS = frozenset({"stop", "length", "content_filter", "refusal", "unknown"})
+"""The finish reasons whose meaning is known; `unknown` is an answer that states none."""
+
 
 @dataclass(slots=True)
 class Message:
@@ -62,7 +65,7 @@ class Usage:
 class Completion:
     """One completion of a teacher.
 
-    `finish_reason` is one of `stop`, `length`, `content_filter`, `refusal`, or the API's own word.
+    `finish_reason` is one of `FINISH_REASONS`, or the API's own word.
     """
 
     text: str
