@@ -246,7 +246,7 @@ class AttemptRunner:
                 cost_micros=costs[index],
                 status=failure.status,
                 provider_id=failure.provider_id,
-                raw=failure.raw if failure.raw and not index else None,
+                raw=failure.raw if not index and (failure.raw or failure.kind == "malformed") else None,
                 prompt_tokens=usages[index].prompt_tokens,
                 completion_tokens=usages[index].completion_tokens,
                 cached_tokens=usages[index].cached_tokens,

@@ -101,6 +101,8 @@ class Scenario:
         if rng.random() < 0.2:
             plans[0]["budget_usd"] = work * rng.uniform(0.3, 2) * 100 / 1e6
         behaviour = {name: _habits(rng) for name in names}
+        for name, each in behaviour.items():
+            each.streams = random.Random(f"stream {seed} {name}").random() < 0.4
         teachers = {name: _teacher(rng, behaviour[name]) for name in names}
         _by_need(random.Random(f"need {seed}"), plans, sum(questions.values()) // len(tasks))
         if seed % 3 == 1 and len(plans) == 2 and not shares:
