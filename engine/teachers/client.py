@@ -236,7 +236,7 @@ class TeacherClient:
 
     def url(self, request: Request) -> str:
         """Where a request is sent."""
-        path, _ = self._compose(request)
+        path, _ = self._compose(request, self._streams.form(request))
         return str(self._base.joinpath(path.lstrip("/")).with_query(self._base.query))
 
     async def ping(self, *, key: SecretStr | None) -> Failure | str:
