@@ -99,7 +99,9 @@ async def demands_a_stream(request: web.Request, asked: Asked) -> web.StreamResp
     return await WHOLE_STREAM(request, asked)
 
 
-WHOLE_STREAM = streams(piece(ANSWER[:9]), b": keep-alive\n\n", piece(ANSWER[9:]), piece(None, "stop"), b"data: [DONE]\n\n")
+WHOLE_STREAM = streams(
+    piece(ANSWER[:9]), b": keep-alive\n\n", piece(ANSWER[9:]), piece(None, "stop"), b"data: [DONE]\n\n"
+)
 
 
 async def later_date(request: web.Request, asked: Asked) -> web.StreamResponse:
@@ -361,7 +363,12 @@ def test_what_came_whole_is_kept_byte_for_byte_but_for_the_key(night: Night) -> 
         )
     }
     assert len(kept) > 100
-    unread = {"header", "bomb", "error-in-200", "wrong-path-200"}  # not read whole, or an error that costs nothing
+    unread = {
+        "header",
+        "bomb",
+        "error-in-200",
+        "wrong-path-200",
+    }  # not read whole, or an error that costs nothing
     for asked in night.asked.asked:
         sent = night.asked.answered.get(asked.request_id)
         if sent is not None and asked.teacher not in unread:
@@ -431,7 +438,11 @@ def test_streams_are_stored_as_answers_in_one_piece(night: Night) -> None:
     for name in ("stream-unasked", "stream-demanded"):
         kept = [json.loads(zlib.decompress(raw)) for (raw,) in of_plan(night, name, "c.raw")]
         assert [each["choices"][0]["message"]["content"] for each in kept] == [ANSWER] * 4
-    cut = [json.loads(zlib.decompress(raw)) for raw, outcome in of_plan(night, "stream-cut", "c.raw, a.outcome") if outcome == "unknown"]
+    cut = [
+        json.loads(zlib.decompress(raw))
+        for raw, outcome in of_plan(night, "stream-cut", "c.raw, a.outcome")
+        if outcome == "unknown"
+    ]
     assert [each["choices"][0]["message"]["content"] for each in cut] == [ANSWER[:9]] * 3
 
 
@@ -444,7 +455,12 @@ def test_what_may_be_no_whole_answer_is_flagged_and_what_is_none_is_booked_by_it
         )
     )
     assert flags == {"unknown-finish": '["unknown_finish"]', "in-reasoning": '["answer_in_reasoning"]'}
-    for name, tokens in (("broken-off", (40, 10)), ("tool-calls", (40, 10)), ("empty-reply", (40, 0)), ("error-in-200", (0, 0))):
+    for name, tokens in (
+        ("broken-off", (40, 10)),
+        ("tool-calls", (40, 10)),
+        ("empty-reply", (40, 0)),
+        ("error-in-200", (0, 0)),
+    ):
         rows = of_plan(night, name, "a.outcome, a.prompt_tokens, a.completion_tokens, a.estimated")
         failed = [row[1:] for row in rows if row[0] != "ok"]
         assert failed == [(*tokens, 0)] * 2, name

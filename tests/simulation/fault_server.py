@@ -209,7 +209,9 @@ class FaultServer:
             while at < len(text):
                 piece, at = text[at : (end := at + rng.randint(1, 20))], end
                 said = {"delta": {"content": piece}} if chat else {"text": piece}
-                events.append({"id": "x", "choices": [{"index": choice["index"], **said, "finish_reason": None}]})
+                events.append(
+                    {"id": "x", "choices": [{"index": choice["index"], **said, "finish_reason": None}]}
+                )
         for choice in payload["choices"]:
             end_of = {"delta": {}} if chat else {"text": ""}
             finish = {"index": choice["index"], "finish_reason": choice["finish_reason"], **end_of}

@@ -124,9 +124,13 @@ def test_what_may_be_no_whole_answer_is_never_trained_on(world: World, flag: str
     good, bad = world.claim(plan, 2, teacher="a").samples
     verdict = Verdict(grader="g:1", correct=True, extracted="yes", reason="")
     for each, flags in ((good, ("answer_in_reasoning",)), (bad, (flag,))):
-        end = SampleEnd(state=SampleState.STORED, rationale="because", answer="x", verdict=verdict, flags=flags)
+        end = SampleEnd(
+            state=SampleState.STORED, rationale="because", answer="x", verdict=verdict, flags=flags
+        )
         world.record(stored(each, end=end))
-    directory = materialise(world.connection, made, run(world, made, order(world, plan, curation={"keep": "all"})))
+    directory = materialise(
+        world.connection, made, run(world, made, order(world, plan, curation={"keep": "all"}))
+    )
     assert [row["sample_id"] for row in rows(directory)] == [good.sample_id]
     assert world.row("SELECT drops FROM run") == ('{"not a whole answer": 1}',)
 
