@@ -164,6 +164,7 @@ class EventStream:
             payload = payload[0]
         if not isinstance(payload, dict):
             return
-        if self._name == b"error" and not payload.get("error"):
-            payload = {"error": payload}
-        self.assembly.add(payload)
+        event: dict[str, object] = payload
+        if self._name == b"error" and not event.get("error"):
+            event = {"error": payload}
+        self.assembly.add(event)

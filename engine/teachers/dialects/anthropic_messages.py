@@ -71,7 +71,7 @@ def parse(payload: object, request: Request) -> list[Completion]:
     try:
         said = _said(top)
     except MalformedAnswer as error:
-        raise MalformedAnswer(str(error), stated and stated.usage) from None
+        raise MalformedAnswer(str(error), stated.usage if stated else None) from None
     texts = [said.text + (said.reasoning or "")]
     if stated is not None:
         heed(stated, request, [said], texts)

@@ -50,7 +50,7 @@ def parse(payload: object, request: Request) -> list[Completion]:
     try:
         read = readable(choices_of(top), _said)
     except MalformedAnswer as error:
-        raise MalformedAnswer(str(error), stated and stated.usage) from None
+        raise MalformedAnswer(str(error), stated.usage if stated else None) from None
     return completions(top, read, request, stated, choice_logprobs)
 
 

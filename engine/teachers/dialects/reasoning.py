@@ -20,16 +20,23 @@ _CHANNEL = re.compile(
 _LEAKED = re.compile(r"\A\s*(?:assistant)?analysis(?P<thought>.*?)assistantfinal(?P<text>.*)\Z", re.DOTALL)
 """gpt-oss's channels after a server removed their marks."""
 
+_MARKS = frozenset("<[◁")
 _FIELDS = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "thought")
+_ALL_FIELDS = frozenset({*_FIELDS, "reasoning_details", "thinking_blocks"})
 
 
 def split_think(text: str) -> tuple[str, str | None]:
     """Text without a leading block of reasoning, and the block; an unclosed block takes all of the text."""
-    if "<|channel|>" in text:
-        return _channels(text)
-    if "assistantfinal" in text and (leaked := _LEAKED.match(text)):
-        return leaked["text"].lstrip(), leaked["thought"].strip() or None
-    opened = _OPENING.match(text) if text[:1] in "<[◁" or text[:1].isspace() else None
+    first = text[:1]
+    if first == "a" or first.isspace():
+        if "assistantfinal" in text and (leaked := _LEAKED.match(text)):
+            return leaked["text"].lstrip(), leaked["thought"].strip() or None
+    if first in _MARKS or first.isspace():
+        if "<|channel|>" in text:
+            return _channels(text)
+        opened = _OPENING.match(text)
+    else:
+        opened = None
     if opened is not None:
         wanted = _closing_of(opened)
         for closing in _CLOSING.finditer(text, opened.end()):
@@ -37,7 +44,7 @@ def split_think(text: str) -> tuple[str, str | None]:
                 thought = text[opened.end() : closing.start()].strip()
                 return text[closing.end() :].lstrip(), thought or None
         return "", text[opened.end() :].strip() or None
-    if "</th" in text or "[/THINK]" in text or "/think▷" in text or "</seed:" in text:
+    if "</t" in text or "[/T" in text or not text.isascii():
         closed = _CLOSING.search(text)
         if closed is not None and not _OPENED.search(text, 0, closed.start()):  # opened in the prompt
             return text[closed.end() :].lstrip(), text[: closed.start()].strip() or None
@@ -64,6 +71,8 @@ def _channels(text: str) -> tuple[str, str | None]:
 
 def reasoning_of(message: Mapping[str, object]) -> tuple[str | None, ReasoningKind | None]:
     """The reasoning in the fields of a message, and its kind."""
+    if _ALL_FIELDS.isdisjoint(message):
+        return None, None
     for field in _FIELDS:
         value = message.get(field)
         if value and isinstance(value, str):

@@ -90,7 +90,10 @@ class Piecewise:
         own = self._fields.get(name)
         if not isinstance(own, list):
             before = "".join(self._texts.pop(name, ()))
-            self._fields[name] = own = [{"type": "text", "text": before}] if before else []
+            own = []
+            if before:
+                own.append({"type": "text", "text": before})
+            self._fields[name] = own
         elif pieces := self._texts.pop(name, None):  # text between two lists
             extend(own, [{"type": "text", "text": "".join(pieces)}])
         extend(own, value)
