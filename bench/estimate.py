@@ -17,8 +17,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from daemon.sampling.jobs import bound_tokens
-from engine.teachers.tokens import Correction, estimate_tokens
+from engine.teachers.tokens import Correction, bound_tokens, estimate_tokens
 
 PIECES = 30_000
 
@@ -57,24 +56,24 @@ def measure(folder: Path, seed: int = 0) -> dict[str, Errors]:
     for kind in ("question", "rationale"):
         texts = [row[kind] for row in rows[half:] if row[kind]]
         counts = [len(encoding.ids) for encoding in tokenizer.encode_batch(texts)]
-        found[kind] = _errors([estimate_tokens(text) for text in texts], counts)
+        found[kind] = _errors(texts, counts)
     return found
 
 
-def _errors(estimates: list[int], counts: list[int]) -> Errors:
+def _errors(texts: list[str], counts: list[int]) -> Errors:
+    estimates = [estimate_tokens(text) for text in texts]
     correction, plain, corrected = Correction(), [], []
     for estimate, count in zip(estimates, counts, strict=True):
         plain.append(abs(estimate - count) / count)
         corrected.append(abs(correction.apply(estimate) - count) / count)
         correction.observe(estimate, count)
-    pairs = zip(estimates, counts, strict=True)
     return Errors(
         texts=len(counts),
         ratio=sum(counts) / sum(estimates),
         median=statistics.median(plain),
         p95=sorted(plain)[int(0.95 * len(plain))],
         corrected_median=statistics.median(corrected),
-        over_bound=sum(count > bound_tokens(estimate) for estimate, count in pairs),
+        over_bound=sum(count > bound_tokens(text) for text, count in zip(texts, counts, strict=True)),
     )
 
 

@@ -26,7 +26,8 @@ from daemon.catalog.sync import (
     known_tasks,
     read_input,
     resynchronise,
-    used_by_plans,
+    spending_of,
+    spending_of_plans,
 )
 from daemon.sampling.attempt_runner import AttemptRunner
 from daemon.sampling.budget import add_plan, micros
@@ -46,6 +47,7 @@ from engine.errors import CoterieError, SecretError
 from engine.tasks import TaskSummary
 from engine.teachers.client import TeacherClient
 from engine.teachers.keys import TeacherKey
+from state.budget import Spending
 from state.errors import StateLocked
 from state.tables import Teacher as TeacherRow
 
@@ -212,8 +214,8 @@ class Reload:
                 await self._teacher(name, settings, catalog.teachers[name], new)
             for teacher in self._scheduler.teachers:
                 teacher.health.disable(teacher.name not in config.teachers)
-            used = await anyio.to_thread.run_sync(used_by_plans, config)
-            fresh = self._plans(catalog.plans, catalog.continued, used)
+            before = await anyio.to_thread.run_sync(spending_of_plans, config)
+            fresh = self._plans(catalog.plans, catalog.continued, before)
             await self._empty_queues()
             self._planner.configure(config, catalog.task_ids)
             self._trainer.configure(config, new.devices)
@@ -254,8 +256,7 @@ class Reload:
             self._budget.add_teacher(
                 teacher.id,
                 micros(config.budget_usd),
-                row.spent_micros + row.reserved_micros,
-                reserved=row.reserved_micros,
+                spending_of(row),
                 name=name,
             )
             self._scheduler.add_teacher(teacher)
@@ -288,7 +289,7 @@ class Reload:
             teacher.transport.drop_key(gone)
 
     def _plans(
-        self, plans: list[ActivePlan], continued: dict[int, str], used: dict[int, tuple[int, int]]
+        self, plans: list[ActivePlan], continued: dict[int, str], before: dict[int, Spending]
     ) -> list[ActivePlan]:
         """Changes the plans in place and disables those that are gone; returns those new to this daemon."""
         active, fresh = [], []
@@ -303,7 +304,7 @@ class Reload:
                     fresh.append(known)
             else:
                 self._known[plan.id] = plan
-                add_plan(self._budget, plan, used)
+                add_plan(self._budget, plan, before)
                 active.append(plan)
                 fresh.append(plan)
         kept = {plan.id for plan in active}

@@ -31,7 +31,7 @@ from daemon.observe.metrics import serve_http
 from daemon.observe.search_indexer import Indexer
 from daemon.pipeline import Child, Pipeline
 from daemon.reload import Reload, TeacherFactory
-from daemon.sampling.budget import BUDGET
+from daemon.sampling.budget import BUDGET, Account
 from daemon.sampling.context import Context
 from daemon.sampling.limit_leases import LimitLeases
 from daemon.sampling.scheduler import Scheduler
@@ -349,9 +349,9 @@ class Service:
         group.cancel_scope.cancel()
 
 
-def used_up(caps: Iterable[str]) -> str:
+def used_up(accounts: Iterable[Account]) -> str:
     """The notice about budgets that are used up; empty where there are none."""
-    names = sorted(set(caps))
+    names = sorted({account.words for account in accounts})
     if not names:
         return ""
     remedy = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from typing import Protocol
@@ -106,13 +107,7 @@ class Work:
                 for teacher in scheduler.teachers
                 if teacher.health.parked and teacher.name in names and not teacher.health.disabled
             ),
-            *sorted(
-                {
-                    f"{scheduler.budget_policy.short[plan.id]} is used up"
-                    for plan in rest
-                    if plan.id in scheduler.budget_policy.short
-                }
-            ),
+            *sorted({told for plan in rest if (told := self._money_trouble(plan))}),
             *sorted({f"task {plan.task} is paused" for plan in rest if plan.state.paused}),
             *(
                 f"teacher {teacher.name} is paused"
@@ -121,10 +116,18 @@ class Work:
             ),
         ]
 
+    def _money_trouble(self, plan: ActivePlan) -> str:
+        policy = self._scheduler.budget_policy
+        if (account := policy.spent.get(plan.id)) is not None:
+            return f"{account.words} is used up: {account.figures()}"
+        if (account := policy.short.get(plan.id)) is not None:
+            return f"{account.words} has no room beside what is reserved for requests that wait: {account.figures()}"
+        return ""
+
     def _busy(self) -> bool:
         rest = [plan for plan in self._scheduler.plans if not plan.done or not plan.state.completed]
         teachers = self._scheduler.teachers
-        if any(teacher.busy for teacher in teachers) or len(self._retry_queue) or self._scheduler.settling:
+        if any(teacher.busy for teacher in teachers) or len(self._retry_queue) or self._scheduler.busy:
             return True
         if any(not self._blocked(plan) for plan in rest):
             return True
@@ -135,7 +138,7 @@ class Work:
             return True  # it continues when the other is done
         if (plan.by_need or plan.state.shared) and plan.state.to_look_at and not plan.done:
             return False  # it may be done: the scheduler is about to look
-        if plan.state.paused or plan.id in self._scheduler.budget_policy.short:
+        if plan.state.paused or self._lacks_money(plan):
             return True
         if (plan.state.waiting or (plan.exhausted and plan.state.shared)) and plan.open == 0:
             return True  # for verdicts of samples that another plan has claimed
@@ -144,6 +147,25 @@ class Work:
         if 0 < plan.open <= stuck and (plan.exhausted or plan.state.waiting):
             return True
         return not any(teacher.available for teacher in self._scheduler.fallback_policy.serving(plan))
+
+    def _lacks_money(self, plan: ActivePlan) -> bool:
+        """Whether a plan cannot be paid, and no reservation comes back by itself that could change this."""
+        self._scheduler.note_money(plan)  # as it is now: reservations come back at any time
+        policy = self._scheduler.budget_policy
+        return plan.id in policy.spent or (plan.id in policy.short and not self._money_comes_back())
+
+    def _money_comes_back(self) -> bool:
+        """Whether money is reserved for a request that ends, or is sent, without the user."""
+        held: Counter[str] = Counter()
+        for job in self._scheduler.held_back():
+            held[job.teacher] += sum(
+                member.attempt.reserved_micros for member in job.members if member.attempt
+            )
+        return any(
+            self._scheduler.budget_policy.reserved_at(teacher) > held[teacher.name]
+            for teacher in self._scheduler.teachers
+            if teacher.available and not teacher.locked_out
+        )
 
     def _counts(self, plan_id: int) -> PlanVerdicts:
         with closing(open_reader(self._config.database)) as connection:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from state.budget import Spending
 from state.bulk import insert, storable
 from state.database import now_ms
 from state.enums import BatchState, Outcome
@@ -93,7 +94,7 @@ class StoredRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanOfBatch:
-    """A plan as its row has it, and its money: `used_micros` includes what is reserved."""
+    """A plan as its row has it, and its money."""
 
     id: int
     task_id: int
@@ -103,8 +104,7 @@ class PlanOfBatch:
     fingerprint: str
     teachers: tuple[str, ...]
     wanted: int
-    used_micros: int
-    reserved_micros: int
+    spending: Spending
 
 
 def add_batches(connection: Connection, batches: Sequence[NewBatch]) -> list[int]:
@@ -191,7 +191,7 @@ def plan_of_batch(connection: Connection, plan_id: int) -> PlanOfBatch:
         "SELECT p.task_id, t.name, t.answer_format, p.settings, coalesce((SELECT s.recipe FROM sample s"
         "  JOIN plan o ON o.recipe = s.recipe AND o.task_id = s.task_id AND o.split = s.split AND o.active = 1"
         "  WHERE s.plan_id = p.id AND s.state = 'open' LIMIT 1), p.recipe), p.teachers, p.wanted,"
-        " p.spent_micros + p.reserved_micros, p.reserved_micros FROM plan p JOIN task t ON t.id = p.task_id WHERE p.id = ?",
+        " p.spent_micros, p.reserved_micros, p.unknown_micros FROM plan p JOIN task t ON t.id = p.task_id WHERE p.id = ?",
         (plan_id,),
     ).fetchone()
     return PlanOfBatch(
@@ -203,8 +203,7 @@ def plan_of_batch(connection: Connection, plan_id: int) -> PlanOfBatch:
         fingerprint=row[4],
         teachers=tuple(json.loads(row[5])),
         wanted=row[6],
-        used_micros=row[7],
-        reserved_micros=row[8],
+        spending=Spending(*row[7:10]),
     )
 
 

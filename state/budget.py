@@ -47,24 +47,34 @@ def budget_in_force(connection: Connection, configured: float | None) -> float |
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """Micro-dollars: `used` in all, of which `reserved` for requests in flight."""
+    """Micro-dollars: what is known to be billed, what requests in flight may cost, and what ended ones may have cost.
 
-    used: int
-    reserved: int
+    All three count against a budget.
+    """
+
+    spent: int = 0
+    reserved: int = 0
+    unknown: int = 0
+
+    @property
+    def used(self) -> int:
+        """What counts against a budget."""
+        return self.spent + self.reserved + self.unknown
 
 
 def total_spending(connection: Connection) -> Spending:
     """Spending of all teachers, former ones included."""
     row = connection.execute(
-        "SELECT coalesce(sum(spent_micros + reserved_micros), 0), coalesce(sum(reserved_micros), 0) FROM teacher"
+        "SELECT coalesce(sum(spent_micros), 0), coalesce(sum(reserved_micros), 0), coalesce(sum(unknown_micros), 0)"
+        " FROM teacher"
     ).fetchone()
     return Spending(*row)
 
 
 def spending_by_plan(connection: Connection) -> dict[int, Spending]:
     """Spending of each plan, by id."""
-    rows = connection.execute("SELECT id, spent_micros + reserved_micros, reserved_micros FROM plan")
-    return {plan: Spending(used, reserved) for plan, used, reserved in rows}
+    rows = connection.execute("SELECT id, spent_micros, reserved_micros, unknown_micros FROM plan")
+    return {plan: Spending(*money) for plan, *money in rows}
 
 
 def note_budget(connection: Connection, changes: Sequence[tuple[int, float, float | None]]) -> list[None]:

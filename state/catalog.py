@@ -62,7 +62,7 @@ class PlanRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownTask:
-    """A stored task: digest, stamp, and by split the number of questions and the characters of the longest one."""
+    """A stored task: digest, stamp, and by split the number of questions and the bytes of the longest one."""
 
     digest: str
     stamp: str

@@ -107,7 +107,7 @@ def _expire_stop_commands(connection: Connection, started_at: int) -> None:
 def _end_unanswered(connection: Connection, session_id: int) -> int:
     """Ends attempts that were in flight when an earlier daemon died; returns how many.
 
-    The provider may have billed them, so their reservation counts as spent. Attempts in a batch that a provider
+    The provider may have billed them, so their reservation counts as unknown. Attempts in a batch that a provider
     has are left open: their result can still be fetched.
     """
     run = connection.execute
@@ -117,21 +117,20 @@ def _end_unanswered(connection: Connection, session_id: int) -> int:
         return 0
     run(
         "UPDATE teacher SET unknown_attempts = unknown_attempts + t.n, retries = retries + t.requests,"
-        " spent_micros = spent_micros + t.micros, reserved_micros = reserved_micros - t.micros FROM (SELECT a.teacher_id, count(*) n,"
+        " unknown_micros = unknown_micros + t.micros, reserved_micros = reserved_micros - t.micros FROM (SELECT a.teacher_id, count(*) n,"
         f" sum(a.leader_id IS NULL) requests, sum(a.reserved_micros) micros FROM attempt a WHERE {where} GROUP BY 1) t WHERE teacher.id = t.teacher_id"
     )
     run(
-        "UPDATE plan SET spent_micros = spent_micros + t.micros, reserved_micros = reserved_micros - t.micros"
+        "UPDATE plan SET unknown_micros = unknown_micros + t.micros, reserved_micros = reserved_micros - t.micros"
         " FROM (SELECT s.plan_id, sum(a.reserved_micros) micros FROM attempt a JOIN sample s ON s.id = a.sample_id"
         f" WHERE {where} GROUP BY 1) t WHERE plan.id = t.plan_id"
     )
     run(
-        "UPDATE sample SET cost_micros = cost_micros + t.micros, unknowns = unknowns + t.n"
-        " FROM (SELECT a.sample_id, count(*) n, sum(a.reserved_micros)"
-        f" micros FROM attempt a WHERE {where} GROUP BY 1) t WHERE sample.id = t.sample_id"
+        "UPDATE sample SET unknowns = unknowns + t.n"
+        f" FROM (SELECT a.sample_id, count(*) n FROM attempt a WHERE {where} GROUP BY 1) t WHERE sample.id = t.sample_id"
     )
     run(
-        f"UPDATE attempt AS a SET outcome = '{Outcome.UNKNOWN.value}', cost_micros = a.reserved_micros,"
+        f"UPDATE attempt AS a SET outcome = '{Outcome.UNKNOWN.value}', unknown_micros = a.reserved_micros,"
         f" reason = 'the daemon died before an answer arrived', ended_at = {now_ms()} WHERE {where}"
     )
     return count

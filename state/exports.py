@@ -16,7 +16,8 @@ _SAMPLES = (
     "SELECT s.id, p.name, t.name, q.key, s.split, te.name, p.strategy, s.replicate, q.text, q.gold, s.rationale,"
     " s.answer, s.extracted, s.verdict, s.flags, s.finish_reason, s.prompt_tokens, s.completion_tokens,"
     " s.cost_micros, (SELECT count(*) FROM attempt a WHERE a.sample_id = s.id AND a.outcome <> 'released'),"
-    " s.created_at, te.model, p.settings, t.answer_format, te.dialect, l.mean, CASE WHEN ?4 THEN l.data END"
+    " s.created_at, te.model, p.settings, t.answer_format, te.dialect, l.mean, CASE WHEN ?4 THEN l.data END,"
+    " (SELECT coalesce(sum(a.unknown_micros), 0) FROM attempt a WHERE a.sample_id = s.id)"
     " FROM sample s JOIN plan p ON p.id = s.plan_id JOIN task t ON t.id = s.task_id"
     " JOIN question q ON q.id = s.question_id JOIN teacher te ON te.id = s.teacher_id"
     " LEFT JOIN logprob l ON l.attempt_id = (SELECT a.id FROM attempt a WHERE a.sample_id = s.id AND a.turn = 0"
@@ -64,6 +65,7 @@ def samples(
                 "prompt_tokens": row[16],
                 "completion_tokens": row[17],
                 "cost_usd": row[18] / 1e6,
+                "unknown_usd": row[27] / 1e6,
                 "attempts": row[19],
                 "created_at": row[20],
                 "mean_logprob": row[25],

@@ -1,7 +1,8 @@
 """Results of attempts: body, usage, cost, the sample's result and verdict, and all counters, in one transaction.
 
 The raw body is stored before the request's slot is freed. Every result releases the reservation and books the billed
-cost instead; an attempt that ended `unknown` may have been billed, so its reservation counts as spent.
+cost instead. Where an attempt may have been billed and nothing says how much, its reservation counts as unknown: beside
+what was spent, and against every budget.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class AttemptResult:
     outcome: Outcome
     reserved_micros: int
     cost_micros: int = 0
+    unknown_micros: int = 0  # what it may have cost besides
     status: int | None = None
     reason: str | None = None
     provider_id: str | None = None
@@ -134,7 +136,7 @@ def _end_attempts(connection: Connection, endings: Sequence[AttemptResult], now:
     rows = [
         [item.attempt_id, item.outcome.value, item.status, item.reason, item.provider_id, item.cost_micros]
         + [item.prompt_tokens, item.completion_tokens, item.cached_tokens, item.reasoning_tokens]
-        + [int(item.estimated), item.latency_ms, item.cache_write_tokens]
+        + [int(item.estimated), item.latency_ms, item.cache_write_tokens, item.unknown_micros]
         for item in endings
     ]
     connection.execute(
@@ -142,6 +144,7 @@ def _end_attempts(connection: Connection, endings: Sequence[AttemptResult], now:
         " provider_id = j.value ->> 4, cost_micros = j.value ->> 5, prompt_tokens = j.value ->> 6,"
         " completion_tokens = j.value ->> 7, cached_tokens = j.value ->> 8, reasoning_tokens = j.value ->> 9,"
         " estimated = j.value ->> 10, latency_ms = j.value ->> 11, cache_write_tokens = j.value ->> 12,"
+        " unknown_micros = j.value ->> 13,"
         " ended_at = ?2"
         " FROM json_each(?1) j WHERE attempt.id = j.value ->> 0",
         (rows_json(rows), now),
@@ -275,8 +278,8 @@ def count_ends(
 
 
 def _count(connection: Connection, endings: Sequence[AttemptResult]) -> None:
-    teachers: dict[int, list[int]] = defaultdict(lambda: [0] * 9)
-    plans: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+    teachers: dict[int, list[int]] = defaultdict(lambda: [0] * 10)
+    plans: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
     for item in endings:
         row = teachers[item.teacher_id]
         if item.leader:  # counters of requests
@@ -293,19 +296,23 @@ def _count(connection: Connection, endings: Sequence[AttemptResult]) -> None:
         row[5] += item.prompt_tokens
         row[6] += item.completion_tokens
         row[7] += item.cost_micros
-        row[8] += item.reserved_micros
-        plans[item.plan_id][0] += item.cost_micros
-        plans[item.plan_id][1] += item.reserved_micros
+        row[8] += item.unknown_micros
+        row[9] += item.reserved_micros
+        own = plans[item.plan_id]
+        own[0] += item.cost_micros
+        own[1] += item.unknown_micros
+        own[2] += item.reserved_micros
     for teacher, row in teachers.items():
         connection.execute(
             "UPDATE teacher SET answered = answered + ?, status_429 = status_429 + ?, retries = retries + ?,"
             " errors = errors + ?, unknown_attempts = unknown_attempts + ?, prompt_tokens = prompt_tokens + ?,"
             " completion_tokens = completion_tokens + ?, spent_micros = spent_micros + ?,"
-            " reserved_micros = reserved_micros - ? WHERE id = ?",
+            " unknown_micros = unknown_micros + ?, reserved_micros = reserved_micros - ? WHERE id = ?",
             (*row, teacher),
         )
-    for plan, (cost, reserved) in plans.items():
+    for plan, money in plans.items():
         connection.execute(
-            "UPDATE plan SET spent_micros = spent_micros + ?, reserved_micros = reserved_micros - ? WHERE id = ?",
-            (cost, reserved, plan),
+            "UPDATE plan SET spent_micros = spent_micros + ?, unknown_micros = unknown_micros + ?,"
+            " reserved_micros = reserved_micros - ? WHERE id = ?",
+            (*money, plan),
         )

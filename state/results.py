@@ -104,9 +104,12 @@ class Results:
     config: dict[str, Any]
     boots: int
     spent_usd: float
+    """Known to be billed."""
     unknown_attempts: int
     prompt_tokens: int
     completion_tokens: int
+    unknown_usd: float = 0.0
+    """What requests without an answer may have cost besides."""
     versions: tuple[str, ...] = ()
     """Versions of Coterie that wrote this database, in order."""
 
@@ -122,8 +125,8 @@ def read_results(connection: Connection) -> Results:
 
 def _read(connection: Connection) -> Results:
     run = connection.execute
-    spent, unknown, prompt, completion = run(
-        "SELECT coalesce(sum(spent_micros), 0), coalesce(sum(unknown_attempts), 0),"
+    spent, may_be, unknown, prompt, completion = run(
+        "SELECT coalesce(sum(spent_micros), 0), coalesce(sum(unknown_micros), 0), coalesce(sum(unknown_attempts), 0),"
         " coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0) FROM teacher"
     ).fetchone()
     boots, config = run(
@@ -141,6 +144,7 @@ def _read(connection: Connection) -> Results:
         config=json.loads(config),
         boots=boots,
         spent_usd=spent / 1e6,
+        unknown_usd=may_be / 1e6,
         unknown_attempts=unknown,
         prompt_tokens=prompt,
         completion_tokens=completion,

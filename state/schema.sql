@@ -55,6 +55,7 @@ CREATE TABLE teacher (
 	completion_tokens INTEGER NOT NULL,
 	spent_micros INTEGER NOT NULL,
 	reserved_micros INTEGER NOT NULL,
+	unknown_micros INTEGER DEFAULT 0 NOT NULL,
 	PRIMARY KEY (id),
 	UNIQUE (name)
 ) STRICT;
@@ -88,6 +89,7 @@ CREATE TABLE "plan" (
 	target INTEGER DEFAULT 0 NOT NULL,
 	together INTEGER DEFAULT 1 NOT NULL,
 	unless TEXT DEFAULT '' NOT NULL,
+	unknown_micros INTEGER DEFAULT 0 NOT NULL,
 	PRIMARY KEY (id),
 	UNIQUE (name, task_id, split, recipe),
 	FOREIGN KEY(task_id) REFERENCES task (id)
@@ -217,6 +219,7 @@ CREATE TABLE attempt (
 	ended_at INTEGER,
 	cache_write_tokens INTEGER DEFAULT 0 NOT NULL,
 	leader_id INTEGER,
+	unknown_micros INTEGER DEFAULT 0 NOT NULL,
 	PRIMARY KEY (id),
 	FOREIGN KEY(sample_id) REFERENCES sample (id),
 	FOREIGN KEY(teacher_id) REFERENCES teacher (id),

@@ -9,7 +9,7 @@ from state import sqlite
 from state.commands import Command, Pause, Resume, SetBudget, StopRun, Train, send
 from state.database import open_reader
 from state.errors import StateError
-from state.views.format import money
+from state.views.format import money, spending
 from state.views.status_records import RunStatus, Status
 
 
@@ -81,12 +81,14 @@ def set_budget(usd: float, status: Status) -> UserCommand:
     """Sets the budget; the question warns if that much is already spent."""
     words = f"set the budget to {money(usd, None)}"
     warning = (
-        " That is less than you have spent: no new request will be sent." if usd < status.spend.usd else ""
+        " That is less than counts against it: no new request will be sent."
+        if usd < status.spend.used_usd
+        else ""
     )
     return UserCommand(words, SetBudget(usd=usd), f"S{words[1:]} ({spent_of(status)})?{warning}")
 
 
 def spent_of(status: Status) -> str:
-    """For example "spent $3.12 of $5.00"."""
-    spent = f"spent {money(status.spend.usd, status.spend.cap_usd)}"
+    """For example "spent $3.10 of $5.00, reserved $0.02, unknown $0.00"."""
+    spent = spending(status.spend)
     return spent if status.spend.cap_usd is not None else f"{spent}, no cap"

@@ -21,6 +21,7 @@ from daemon.sampling.recovery import RunBlocking, replay
 from daemon.sampling.teacher import Teacher
 from engine.config import PlanConfig
 from state.batches import StoredBatch, StoredRow, batches_out, open_rows, plan_of_batch, stranded
+from state.budget import Spending
 from state.claims import ClaimedSample, OpenAttempt, received_turns
 from state.database import open_reader
 from state.enums import BatchState
@@ -44,10 +45,10 @@ async def take_up_batches(
     former: list[ActivePlan] = []
     for teacher, transport in teachers:
         found = await run_blocking(_read, database, teacher, known)
-        for plan, used in found[1]:
+        for plan, spending in found[1]:
             known[plan.id] = plan
             former.append(plan)
-            add_plan(budget, plan, {plan.id: used})
+            add_plan(budget, plan, {plan.id: spending})
         for batch, label in found[0]:
             named = [key for key in transport.all_keys() if key.key.label == label]
             batch.look_at, batch.wait_s = now, transport.link.poll_s
@@ -61,19 +62,19 @@ async def take_up_batches(
 
 def _read(
     database: Path, teacher: Teacher, known: dict[int, ActivePlan]
-) -> tuple[list[tuple[OutBatch, str]], list[tuple[ActivePlan, tuple[int, int]]]]:
+) -> tuple[list[tuple[OutBatch, str]], list[tuple[ActivePlan, Spending]]]:
     """A teacher's batches with the labels of their keys, and those of their plans that are not `known`."""
     known = dict(known)
-    former: list[tuple[ActivePlan, tuple[int, int]]] = []
+    former: list[tuple[ActivePlan, Spending]] = []
     batches: list[tuple[OutBatch, str]] = []
     with closing(open_reader(database)) as connection:
         for stored in batches_out(connection, teacher.id):
             rows = {}
             for row in open_rows(connection, stored.id):
                 if row.plan_id not in known:
-                    plan, used = _former(connection, row.plan_id)
+                    plan, spending = _former(connection, row.plan_id)
                     known[plan.id] = plan
-                    former.append((plan, used))
+                    former.append((plan, spending))
                 out = _row(connection, row, known[row.plan_id], teacher)
                 rows[row.request_id] = out
             batches.append((_batch(stored, rows), stored.key))
@@ -121,8 +122,8 @@ def _row(connection: Connection, row: StoredRow, plan: ActivePlan, teacher: Teac
     return OutRow(job, OpenAttempt(row.attempt_id, row.request_id, row.reserved_micros))
 
 
-def _former(connection: Connection, plan_id: int) -> tuple[ActivePlan, tuple[int, int]]:
-    """A plan as its row in `state.db` describes it, and the budget it used."""
+def _former(connection: Connection, plan_id: int) -> tuple[ActivePlan, Spending]:
+    """A plan as its row in `state.db` describes it, and its money."""
     row = plan_of_batch(connection, plan_id)
     given = {name: value for name, value in row.settings.items() if name in PlanConfig.model_fields}
     plan = ActivePlan(
@@ -137,4 +138,4 @@ def _former(connection: Connection, plan_id: int) -> tuple[ActivePlan, tuple[int
         longest=0,
         state=PlanState(exhausted=True, disabled=True, completed=True),
     )
-    return plan, (row.used_micros, row.reserved_micros)
+    return plan, row.spending

@@ -1,8 +1,8 @@
 """Stores one row of a batch: answered with a verdict, tried again, given up, or unknown.
 
 Invariants: a row is stored once, in one transaction with its outcome, cost and verdict; a row that was
-not executed costs nothing and uses up no attempt; one whose answer cannot be read may have been billed
-and counts as billed.
+not executed costs nothing and uses up no attempt; one whose answer is lost or cannot be read may have been
+billed, and what it reserved counts as unknown.
 """
 
 from __future__ import annotations
@@ -101,6 +101,7 @@ class Settler:
         if teacher.misses_logprobs(out.job.request, [completion]):
             self._bus.emit(events.LogprobsMissing(teacher=teacher.name))
         job, usage = out.job, completion.usage
+        (booking,) = teacher.tokens.booked(job.plan.id, [usage], [out.attempt.reserved_micros])
         job.conversation.answer(completion)
         finished = job.conversation.finished
         end = await ended(job, finished) if finished is not None else None
@@ -109,17 +110,11 @@ class Settler:
             out,
             Outcome.OK,
             None,
-            cost_micros=teacher.tokens.costs([usage])[0],
             status=row.status,
             provider_id=completion.provider_id or row.request_id,
             raw=raw,
             finish_reason=finished.finish_reason if finished else completion.finish_reason,
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            cached_tokens=usage.cached_tokens,
-            cache_write_tokens=usage.cache_write_tokens,
-            reasoning_tokens=usage.reasoning_tokens,
-            estimated=usage.estimated,
+            **booking.columns(),
             logprobs=await packed_of(completion),
             end=end,
         )
@@ -153,22 +148,16 @@ class Settler:
         job.unknowns += kind == "ambiguous"
         reason = "" if tally.hopeless else given_up(job, teacher, failure, counts, self._clock.monotonic())
         end = SampleEnd(state=SampleState.FAILED, reason=reason) if reason else None
-        (cost,), (usage,) = teacher.tokens.charged(failure, [out.attempt.reserved_micros])
+        (booking,) = teacher.tokens.charged(job.plan.id, failure, [out.attempt.reserved_micros])
         await self._store(
             teacher,
             out,
             OUTCOMES[kind],
             failure.reason,
-            cost_micros=cost,
             status=failure.status,
             provider_id=provider_id,
             raw=failure.raw or None,
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            cached_tokens=usage.cached_tokens,
-            cache_write_tokens=usage.cache_write_tokens,
-            reasoning_tokens=usage.reasoning_tokens,
-            estimated=failure.charged == "unknown",
+            **booking.columns(),
             counts=counts,
             end=end,
         )
@@ -205,6 +194,8 @@ class Settler:
             **more,
         )
         await self._writer.do(record, result)
-        self._budget.settle(job.plan.id, teacher.id, result.reserved_micros, result.cost_micros)
+        self._budget.settle(
+            job.plan.id, teacher.id, result.reserved_micros, result.cost_micros, result.unknown_micros
+        )
         if result.end is not None:
             job.plan.state.ended()

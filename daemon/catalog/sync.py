@@ -30,7 +30,7 @@ from engine.tasks import TaskSummary, load_task, source_stamp
 from engine.teachers.dialects import DIALECTS, dialect
 from engine.teachers.keys import TeacherKey, environment, load_keys
 from state import sqlite
-from state.budget import budget_in_force, spending_by_plan, total_spending
+from state.budget import Spending, budget_in_force, spending_by_plan, total_spending
 from state.catalog import (
     KnownTask,
     QuestionRow,
@@ -297,22 +297,20 @@ def _sync_tasks(
 
 def make_budget(config: Config, catalog: Catalog) -> Budget:
     """The budgets with the stored spent and reserved amounts."""
-    budget = Budget(micros(budget_of(config)))
+    with contextlib.closing(open_reader(config.database)) as connection:
+        total = total_spending(connection)  # teachers that are no longer configured count too
+    budget = Budget(micros(budget_of(config)), total)
     for name, teacher in catalog.teachers.items():
         assert teacher.id is not None
         budget.add_teacher(
             teacher.id,
             micros(config.teachers[name].budget_usd),
-            teacher.spent_micros + teacher.reserved_micros,
-            reserved=teacher.reserved_micros,
+            spending_of(teacher),
             name=name,
         )
-    used = used_by_plans(config)
-    with contextlib.closing(open_reader(config.database)) as connection:
-        total = total_spending(connection)  # teachers that are no longer configured count too
-        budget.total.used, budget.total.reserved = total.used, total.reserved
+    before = spending_of_plans(config)
     for plan in catalog.plans:
-        add_plan(budget, plan, used)
+        add_plan(budget, plan, before)
     return budget
 
 
@@ -322,7 +320,12 @@ def budget_of(config: Config) -> float | None:
         return budget_in_force(connection, config.daemon.budget_usd)
 
 
-def used_by_plans(config: Config) -> dict[int, tuple[int, int]]:
-    """Stored micro-dollars that each plan spent or reserved, and how much of that is reserved."""
+def spending_of(teacher: TeacherRow) -> Spending:
+    """What a teacher's row has counted."""
+    return Spending(teacher.spent_micros, teacher.reserved_micros, teacher.unknown_micros)
+
+
+def spending_of_plans(config: Config) -> dict[int, Spending]:
+    """What is stored of each plan's money."""
     with contextlib.closing(open_reader(config.database)) as connection:
-        return {plan: (found.used, found.reserved) for plan, found in spending_by_plan(connection).items()}
+        return spending_by_plan(connection)

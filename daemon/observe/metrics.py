@@ -65,6 +65,10 @@ def exposition(status: Status) -> str:
     lines = [
         "# TYPE coterie_spend_usd gauge",
         f"coterie_spend_usd {status.spend.usd}",
+        "# TYPE coterie_reserved_usd gauge",
+        f"coterie_reserved_usd {status.spend.reserved_usd}",
+        "# TYPE coterie_unknown_usd gauge",
+        f"coterie_unknown_usd {status.spend.unknown_usd}",
         "# TYPE coterie_unknown_attempts counter",
         f"coterie_unknown_attempts {status.spend.unknown_attempts}",
         "# TYPE coterie_tokens counter",

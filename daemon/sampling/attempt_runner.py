@@ -89,11 +89,12 @@ class AttemptRunner:
             # Cancelled at the end of a drain: the request may have been billed.
             why = "the daemon stopped before an answer"
             results = [
-                request.result(index, Outcome.UNKNOWN, why, cost_micros=attempt.reserved_micros)
+                request.result(index, Outcome.UNKNOWN, why, unknown_micros=attempt.reserved_micros)
                 for index, attempt in enumerate(attempts)
             ]
             with anyio.CancelScope(shield=True):
                 await self._record(results)
+            self._settle(request, results)
             raise
         job.apart()
         with anyio.CancelScope(shield=True):
@@ -156,28 +157,22 @@ class AttemptRunner:
         got = list(zip(request.members, answer.completions, strict=False))
         missing = request.members[len(got) :]
         usages = usages_of(answer.completions, len(got))
-        costs = teacher.tokens.costs(usages)
+        reserved = [attempt.reserved_micros for attempt in request.attempts]
+        bookings = teacher.tokens.booked(request.job.plan.id, usages, reserved)
         results: list[AttemptResult] = []
         for index, (member, completion) in enumerate(got):
             member.conversation.answer(completion)
             finished = member.conversation.finished
-            usage = usages[index]
             results.append(
                 request.result(
                     index,
                     Outcome.OK,
                     None,
-                    cost_micros=costs[index],
                     status=answer.status,
                     provider_id=answer.provider_id,
                     raw=None if index else answer.raw,
                     finish_reason=finished.finish_reason if finished else completion.finish_reason,
-                    prompt_tokens=usage.prompt_tokens,
-                    completion_tokens=usage.completion_tokens,
-                    cached_tokens=usage.cached_tokens,
-                    cache_write_tokens=usage.cache_write_tokens,
-                    reasoning_tokens=usage.reasoning_tokens,
-                    estimated=usage.estimated,
+                    **bookings[index].columns(),
                     latency_ms=round(answer.latency_s * 1000),
                     logprobs=await packed_of(completion),
                     end=await ended(member, finished) if finished is not None else None,
@@ -237,22 +232,16 @@ class AttemptRunner:
         if limited:  # before the refusal is stored: the next request must not meet the same limit
             self._react(workers, reservation, failure, now)
         reserved = [attempt.reserved_micros for attempt in request.attempts]
-        costs, usages = teacher.tokens.charged(failure, reserved)
+        bookings = teacher.tokens.charged(request.job.plan.id, failure, reserved)
         results = [
             request.result(
                 index,
                 outcome,
                 failure.reason,
-                cost_micros=costs[index],
                 status=failure.status,
                 provider_id=failure.provider_id,
                 raw=failure.raw if not index and (failure.raw or failure.kind == "malformed") else None,
-                prompt_tokens=usages[index].prompt_tokens,
-                completion_tokens=usages[index].completion_tokens,
-                cached_tokens=usages[index].cached_tokens,
-                cache_write_tokens=usages[index].cache_write_tokens,
-                reasoning_tokens=usages[index].reasoning_tokens,
-                estimated=failure.charged == "unknown",
+                **bookings[index].columns(),
                 latency_ms=round(failure.latency_s * 1000),
                 counts=counts,
                 end=ends[index],
@@ -351,7 +340,8 @@ class AttemptRunner:
     def _settle(self, request: InFlightRequest, results: list[AttemptResult]) -> None:
         reserved = sum(result.reserved_micros for result in results)
         spent = sum(result.cost_micros for result in results)
-        self._budget.settle(request.job.plan.id, request.teacher.id, reserved, spent)
+        unknown = sum(result.unknown_micros for result in results)
+        self._budget.settle(request.job.plan.id, request.teacher.id, reserved, spent, unknown)
 
     def _emit_stored(self, job: Job, end: SampleEnd) -> None:
         correct = end.verdict is not None and end.verdict.correct

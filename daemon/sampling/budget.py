@@ -1,23 +1,26 @@
 """Budgets over everything, for each teacher and for each plan, kept with requests in flight. Pure.
 
 All amounts are integer micro-dollars. The upper bound of a request's cost is reserved before it is sent and
-replaced by its cost when it ends, so spent + reserved never exceeds a budget. The daemon fills the accounts
-from the stored totals when it starts.
+replaced by its cost when it ends, or counted as unknown if it may have been billed, so spent + reserved + unknown never
+exceeds a budget. The daemon fills the accounts from the stored totals when it starts.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 from daemon.sampling.plans import ActivePlan
-from engine.teachers.apportion import apportion
+from state.budget import Spending
+from state.views.format import exact_spending
 
-_PARTS = 10**9
-"""Prices are counted in these parts of a micro-dollar, as whole numbers, so that sums are exact."""
+PARTS = 10**9
+"""Costs are counted in these parts of a micro-dollar, as whole numbers, so that sums are exact."""
+
+NOTHING_YET = Spending()
 
 BUDGET = "the budget ([daemon] budget_usd)"
 
@@ -35,10 +38,10 @@ class Price:
     cache_write: float | None = None
     reasoning: float | None = None
 
-    def cost(
+    def parts(
         self, prompt: int, completion: int, cached: int = 0, cache_write: int = 0, reasoning: int = 0
     ) -> int:
-        """The cost of an answer, rounded up: never below what is billed.
+        """The exact cost of an answer, in parts of a micro-dollar.
 
         Args:
             prompt: all prompt tokens.
@@ -47,12 +50,6 @@ class Price:
             cache_write: those of the prompt that were written to one.
             reasoning: those of the completion that were reasoning.
         """
-        return -(-self._exact_cost(prompt, completion, cached, cache_write, reasoning) // _PARTS)
-
-    def _exact_cost(
-        self, prompt: int, completion: int, cached: int = 0, cache_write: int = 0, reasoning: int = 0
-    ) -> int:
-        """The cost in parts of a micro-dollar."""
         write = self.input if self.cache_write is None else self.cache_write
         thought = self.output if self.reasoning is None else self.reasoning
         return (
@@ -63,23 +60,16 @@ class Price:
             + reasoning * _exact(thought)
         )
 
-    def shares(self, parts: Sequence[Sequence[int]]) -> list[int]:
-        """The cost of each part of one answer, with tokens as `cost` takes them; the parts add up to the answer's cost."""
-        if len(parts) == 1:
-            return [self.cost(*parts[0])]
-        whole = self.cost(*(sum(tokens) for tokens in zip(*parts, strict=True)))
-        return apportion(whole, [self._exact_cost(*part) for part in parts])
-
     def bound(self, prompt: int, completion: int) -> int:
         """An upper bound of the cost of a request that was not sent yet: every token at its highest price."""
         dearest = _exact(max(self.input, self.cached, self.cache_write or 0.0))
         spoken = _exact(max(self.output, self.reasoning or 0.0))
-        return -(-(prompt * dearest + completion * spoken) // _PARTS)
+        return -(-(prompt * dearest + completion * spoken) // PARTS)
 
 
 @lru_cache(maxsize=256)
 def _exact(price: float) -> int:
-    return round(price * _PARTS)
+    return round(price * PARTS)
 
 
 @dataclass(slots=True)
@@ -87,9 +77,20 @@ class Account:
     """One budget and what counts against it; `cap` None: unlimited."""
 
     cap: int | None
-    used: int = 0  # spent and reserved
-    reserved: int = 0  # part of `used`, for requests that have not ended
+    spent: int = 0
+    reserved: int = 0  # for requests that have not ended
+    unknown: int = 0  # of requests that may have been billed
     words: str = BUDGET
+
+    @classmethod
+    def of(cls, cap: int | None, before: Spending, words: str) -> Account:
+        """An account that continues with what was stored."""
+        return cls(cap, before.spent, before.reserved, before.unknown, words)
+
+    @property
+    def used(self) -> int:
+        """What counts against the cap."""
+        return self.spent + self.reserved + self.unknown
 
     def room(self) -> float:
         """The amount left."""
@@ -98,6 +99,11 @@ class Account:
     def left_over(self) -> float:
         """The amount left if all reservations came back."""
         return self.room() + self.reserved
+
+    def figures(self) -> str:
+        """For example "$0.0198 of $0.02 spent, $0.0000 reserved, $0.0001 unknown"."""
+        cap = None if self.cap is None else self.cap / 1e6
+        return exact_spending(self.spent / 1e6, self.reserved / 1e6, self.unknown / 1e6, cap)
 
 
 class SetAside(NamedTuple):
@@ -111,24 +117,30 @@ class SetAside(NamedTuple):
 class Budget:
     """The accounts that a request counts against: the total, its teacher's and its plan's."""
 
-    def __init__(self, total_cap: int | None, used: int = 0, reserved: int = 0) -> None:
-        self.total = Account(total_cap, used, reserved)
+    def __init__(self, total_cap: int | None, before: Spending = NOTHING_YET) -> None:
+        self.total = Account.of(total_cap, before, BUDGET)
         self._teachers: dict[int, Account] = {}
         self._plans: dict[int, Account] = {}
 
     def add_teacher(
-        self, teacher_id: int, cap: int | None, used: int, *, reserved: int = 0, name: str = ""
+        self, teacher_id: int, cap: int | None, before: Spending = NOTHING_YET, *, name: str = ""
     ) -> None:
-        """Opens a teacher's account with what it used so far, and how much of that is reserved."""
+        """Opens a teacher's account with what counts against it so far."""
         key = f" (teachers.{name}.budget_usd)" if name else ""
-        self._teachers[teacher_id] = Account(cap, used, reserved, f"the teacher's budget{key}")
+        self._teachers[teacher_id] = Account.of(cap, before, f"the teacher's budget{key}")
 
     def add_plan(
-        self, plan_id: int, cap: int | None, used: int, *, reserved: int = 0, name: str = "", task: str = ""
+        self,
+        plan_id: int,
+        cap: int | None,
+        before: Spending = NOTHING_YET,
+        *,
+        name: str = "",
+        task: str = "",
     ) -> None:
-        """Opens a plan's account with what it used so far, and how much of that is reserved."""
+        """Opens a plan's account with what counts against it so far."""
         key = f" (budget_usd of plan {name}, task {task})" if name else ""
-        self._plans[plan_id] = Account(cap, used, reserved, f"the plan's budget{key}")
+        self._plans[plan_id] = Account.of(cap, before, f"the plan's budget{key}")
 
     def cap_teacher(self, teacher_id: int, cap: int | None) -> None:
         """Changes a teacher's cap; what it used stays."""
@@ -154,19 +166,23 @@ class Budget:
         if micros > self.room(plan_id, teacher_id):
             return False
         for account in self._of(plan_id, teacher_id):
-            account.used += micros
             account.reserved += micros
         return True
 
-    def settle(self, plan_id: int, teacher_id: int, reserved: int, cost: int) -> None:
-        """Replaces a reservation by the cost."""
+    def settle(self, plan_id: int, teacher_id: int, reserved: int, cost: int, unknown: int = 0) -> None:
+        """Replaces a reservation by the cost, and by what may have been billed."""
         for account in self._of(plan_id, teacher_id):
-            account.used += cost - reserved
             account.reserved -= reserved
+            account.spent += cost
+            account.unknown += unknown
 
-    def binding(self, plan_id: int, teacher_id: int) -> str:
-        """A description of the account with the least room."""
-        return min(self._of(plan_id, teacher_id), key=Account.room).words
+    def binding(self, plan_id: int, teacher_id: int) -> Account:
+        """The account with the least room."""
+        return min(self._of(plan_id, teacher_id), key=Account.room)
+
+    def reserved_at(self, teacher_id: int) -> int:
+        """What is reserved for requests of one teacher that have not ended."""
+        return self._teachers[teacher_id].reserved
 
     def used_up(self, plan_id: int, teacher_id: int, need: int) -> Account | None:
         """The account that is too small for a request of `need` even if all reservations came back."""
@@ -189,8 +205,7 @@ def micros(usd: float | None) -> int | None:
     return None if usd is None else round(usd * 1_000_000)
 
 
-def add_plan(budget: Budget, plan: ActivePlan, used: Mapping[int, tuple[int, int]]) -> None:
-    """Opens a plan's account; `used` gives by plan id what is spent or reserved, and how much of that is reserved."""
-    spent, reserved = used.get(plan.id, (0, 0))
+def add_plan(budget: Budget, plan: ActivePlan, before: Mapping[int, Spending]) -> None:
+    """Opens a plan's account; `before` gives what was stored of it, by plan id."""
     cap = micros(plan.config.budget_usd)
-    budget.add_plan(plan.id, cap, spent, reserved=reserved, name=plan.config.name, task=plan.task)
+    budget.add_plan(plan.id, cap, before.get(plan.id, NOTHING_YET), name=plan.config.name, task=plan.task)

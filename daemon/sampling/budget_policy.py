@@ -3,7 +3,8 @@
 A new sample is started only if the budget covers all of its turns, beside what the further turns of started
 samples (of any plan under the same budget) may cost, so no sample is paid for halfway. The amount that is set aside
 is reserved when its turn comes. Reserved money may come back, so a plan can be `short` for a moment;
-it is `spent` when even that would not be enough.
+it is `spent` when even that would not be enough. Where prices are not configured and a provider states what it bills,
+nothing is reserved: then no more is claimed once a budget is overdrawn.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from daemon import events
-from daemon.sampling.budget import Budget, SetAside
+from daemon.sampling.budget import Account, Budget, SetAside
 from daemon.sampling.cost_bounds import Bounds, bounds
 from daemon.sampling.jobs import Job
 from daemon.sampling.plans import ActivePlan
@@ -32,9 +33,9 @@ class BudgetPolicy:
         self._alerts = BudgetAlerts(budget, bus)
         self._bounds: dict[tuple[int, str], Bounds] = {}  # by plan and teacher, as they are configured now
         self._too_little: dict[tuple[int, str], float] = {}  # what was free when it last was too little
-        self.short: dict[int, str] = {}
-        """Plans whose next request does not fit a budget: plan id to a description of the budget."""
-        self.spent: dict[int, str] = {}
+        self.short: dict[int, Account] = {}
+        """Plans whose next request does not fit a budget."""
+        self.spent: dict[int, Account] = {}
         """Those of them for which no reservation that comes back changes this."""
         self.waiting: list[Job] = []
         """Started jobs that the budget has no room for."""
@@ -78,7 +79,9 @@ class BudgetPolicy:
             self._too_little.pop((plan.id, teacher.name), None)
 
     def affords(self, plan: ActivePlan, teacher: Teacher) -> bool:
-        """Whether the next claim may fit: there is more room than when it last did not."""
+        """Whether the next claim may fit: there is more room than when it last did not, and no budget is overdrawn."""
+        if self._budget.room(plan.id, teacher.id) < 0:
+            return False
         too_little = self._too_little.get((plan.id, teacher.name))
         return too_little is None or self.free(plan, teacher) > too_little
 
@@ -98,9 +101,13 @@ class BudgetPolicy:
 
     def note(self, plan: ActivePlan, teachers: Sequence[Teacher]) -> None:
         """Records whether a plan is short: one of its started jobs waits, or none of these `teachers` can be paid."""
-        if job := next((job for job in self.waiting if job.plan is plan), None):
-            at = self._teachers[job.teacher]
-            need = job.bound(at.tokens.price)
+        waiting = [job for job in self.waiting if job.plan is plan]
+        if any(self.pays(job, self._teachers[job.teacher]) for job in waiting):
+            self._has_money(plan.id)  # the scheduler is about to deliver it
+            return
+        if waiting:
+            at = self._teachers[waiting[0].teacher]
+            need = waiting[0].bound(at.tokens.price)
         elif not teachers or any(self.affords(plan, teacher) for teacher in teachers):
             self._has_money(plan.id)
             return
@@ -108,10 +115,14 @@ class BudgetPolicy:
             at = teachers[0]
             need = self._needed(plan, at)
         self.short[plan.id] = self._budget.binding(plan.id, at.id)
-        if which := self._alerts.note(plan.id, at.id, need):
-            self.spent[plan.id] = which
+        if (account := self._alerts.note(plan.id, at.id, need)) is not None:
+            self.spent[plan.id] = account
         else:
             self.spent.pop(plan.id, None)
+
+    def reserved_at(self, teacher: Teacher) -> int:
+        """What is reserved for the requests of one teacher, in micro-dollars."""
+        return self._budget.reserved_at(teacher.id)
 
     def _has_money(self, plan_id: int) -> None:
         self.short.pop(plan_id, None)
@@ -142,16 +153,16 @@ class BudgetAlerts:
         self._bus = bus
         self._reported: dict[str, int | None] = {}  # by the account's description
 
-    def note(self, plan_id: int, teacher_id: int, need: int) -> str:
+    def note(self, plan_id: int, teacher_id: int, need: int) -> Account | None:
         """A request of this plan to this teacher, of at most `need` micro-dollars, does not fit.
 
         Returns:
-            A description of the budget that is used up; empty while reserved money may come back.
+            The budget that is used up; None while reserved money may come back.
         """
         account = self._budget.used_up(plan_id, teacher_id, need)
         if account is None:
-            return ""
+            return None
         if self._reported.get(account.words) != account.cap:
             self._reported[account.words] = account.cap
             self._bus.emit(events.BudgetReached(which=account.words))
-        return account.words
+        return account

@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from daemon.sampling.budget import Price
-from daemon.sampling.jobs import Job, bound_tokens
+from daemon.sampling.jobs import Job
 from daemon.sampling.plans import ActivePlan
 from engine.question import Question
 from engine.strategies import Conversation, Settings, strategy
 from engine.teachers.messages import Completion, Usage
-from engine.teachers.tokens import estimate_prompt, estimate_tokens
+from engine.teachers.tokens import AGAIN, bound_prompt, bound_tokens
 from state.claims import ClaimedSample
-
-LONG_TOKEN = 2
-"""Tokens are estimated by bytes; prose stays below twice the bytes that count as one token."""
 
 
 def job_of(sample: ClaimedSample, plan: ActivePlan) -> Job:
@@ -47,14 +44,14 @@ class Bounds:
     """The most that a sample of a plan may cost at a teacher, in micro-dollars."""
 
     price: Price
-    frame: int  # tokens of the first prompt around the question
+    frame: int  # the most tokens of the first prompt around the question
     output: int  # tokens of the first answer
     most: int  # the first turn, of any question
     rest: int  # the turns after it; 0 if the strategy has one turn
 
     def first(self, question: str) -> int:
         """The first turn of this question."""
-        return self.price.bound(bound_tokens(self.frame + estimate_tokens(question)), self.output)
+        return self.price.bound(self.frame + bound_tokens(question), self.output)
 
     @property
     def further(self) -> int:
@@ -67,13 +64,12 @@ def bounds(plan: ActivePlan, price: Price) -> Bounds:
     conversation = start(plan, "", plan.gold)
     request = conversation.request
     assert request is not None
-    frame = estimate_prompt(request) + 1  # one more for rounding
+    frame = bound_prompt(request)
     output = request.max_tokens
     conversation.answer(Completion(text="so", usage=Usage(prompt_tokens=0, completion_tokens=0)))
     rest = 0
     if (then := conversation.request) is not None:
-        said = LONG_TOKEN * output
-        prompt = estimate_prompt(then) + plan.longest + said
-        rest = price.bound(bound_tokens(prompt), then.max_tokens)
-    most = price.bound(bound_tokens(frame + plan.longest), output)
+        prompt = bound_prompt(then) + plan.longest + AGAIN * output
+        rest = price.bound(prompt, then.max_tokens)
+    most = price.bound(frame + plan.longest, output)
     return Bounds(price=price, frame=frame, output=output, most=most, rest=rest)

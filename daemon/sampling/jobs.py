@@ -14,7 +14,7 @@ from daemon.sampling.budget import Price
 from daemon.sampling.plans import ActivePlan
 from engine.strategies import Conversation
 from engine.teachers.messages import Request
-from engine.teachers.tokens import estimate_prompt
+from engine.teachers.tokens import bound_prompt, estimate_prompt
 from state.claims import OpenAttempt
 
 
@@ -36,6 +36,7 @@ class Job:
     siblings: list[Job] = field(default_factory=list)
     """Samples of the same question that share the next request."""
     _estimated: tuple[int, int] | None = None  # turn, tokens
+    _bound: tuple[int, int] | None = None  # turn, tokens
 
     @property
     def members(self) -> list[Job]:
@@ -68,7 +69,10 @@ class Job:
 
     def bound(self, price: Price) -> int:
         """The most that the next request can cost, in micro-dollars."""
-        return price.bound(bound_tokens(self.prompt_tokens), self.output_tokens)
+        turn = self.conversation.turn
+        if self._bound is None or self._bound[0] != turn:
+            self._bound = turn, bound_prompt(self.request, self.conversation.received)
+        return price.bound(self._bound[1], self.output_tokens)
 
     def apart(self) -> list[Job]:
         """Splits the group; returns its members."""
@@ -101,8 +105,3 @@ def groups_of(jobs: Iterable[Job]) -> list[Job]:
         else:
             found.append(job)
     return found
-
-
-def bound_tokens(prompt_estimate: int) -> int:
-    """An upper bound of prompt tokens for reservations: the estimate is off by less than half on plain text."""
-    return 2 * prompt_estimate + 16

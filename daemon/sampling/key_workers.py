@@ -45,6 +45,7 @@ class KeyWorkers:
         self._turnstile = anyio.Lock(fast_acquire=True)
         self._waiting = 0
         self._workers = 0
+        self._running = 0
 
     @property
     def client(self) -> Client:
@@ -73,8 +74,8 @@ class KeyWorkers:
 
     @property
     def active(self) -> bool:
-        """Whether a request is in flight: it ends without the user."""
-        return self.limits.in_flight > 0
+        """Whether a request is in flight, or its end is being stored: it ends without the user."""
+        return self._running > 0 or self.limits.in_flight > 0
 
     def stuck(self, plan: ActivePlan) -> int:
         """None: every request ends."""
@@ -113,7 +114,11 @@ class KeyWorkers:
             if self._waiting == 0 and self._workers < MOST_WORKERS:
                 self._spawn(group)
             job, reservation = taken
-            await self._run_attempt(job, self, reservation)
+            self._running += 1
+            try:
+                await self._run_attempt(job, self, reservation)
+            finally:
+                self._running -= 1
             self.teacher.changed.notify()  # a slot is free
 
     async def _next(self) -> tuple[Job, Reservation] | None:

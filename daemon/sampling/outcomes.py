@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -150,6 +151,7 @@ def total(usages: Sequence[Usage]) -> Usage:
     """The sum of the usage of several parts of one answer."""
     if len(usages) == 1:
         return usages[0]
+    told = [usage.cost_usd for usage in usages if usage.cost_usd is not None]
     return Usage(
         prompt_tokens=sum(usage.prompt_tokens for usage in usages),
         completion_tokens=sum(usage.completion_tokens for usage in usages),
@@ -157,4 +159,5 @@ def total(usages: Sequence[Usage]) -> Usage:
         cache_write_tokens=sum(usage.cache_write_tokens for usage in usages),
         reasoning_tokens=sum(usage.reasoning_tokens for usage in usages),
         estimated=usages[0].estimated,
+        cost_usd=math.fsum(told) if told else None,
     )

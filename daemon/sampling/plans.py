@@ -21,7 +21,7 @@ class ActivePlan:
     recipe: str  # of a former plan: the one that its samples in hand have from now on
     teachers: tuple[str, ...]
     wanted: int
-    longest: int  # characters of the longest question
+    longest: int  # bytes of the longest question
     fallbacks: tuple[str, ...] = ()  # take over in this order while all teachers before are out
     gold: str = ""  # the longest gold answer, for hints
     wording: Wording = PLAIN

@@ -57,8 +57,6 @@ class Scheduler:
         self.closed_for_good = anyio.Event()
         """Set once no claim is in progress any more."""
         self.changed = Notifier()
-        self.settling = False
-        """Whether a check if plans are done is in progress: the database may take its time."""
         self.claim_lock = anyio.Lock(fast_acquire=True)
         """Held while claims are made; its holder may change teachers and plans."""
         self._woken = False
@@ -127,7 +125,7 @@ class Scheduler:
     def hold_for_money(self, job: Job) -> None:
         """Holds a started job that the budget has no room for, until it has."""
         self.budget_policy.waiting.append(job)
-        self._note_money(job.plan)
+        self.note_money(job.plan)
 
     def hand_over(self, parked: Teacher) -> list[tuple[Job, Teacher]]:
         """Takes out fresh jobs of a parked teacher that another one of their plan can serve; returns them with that one."""
@@ -151,6 +149,11 @@ class Scheduler:
     def teacher_of(self, job: Job) -> Teacher:
         """The teacher that a job is meant for."""
         return self._by_name[job.teacher]
+
+    @property
+    def busy(self) -> bool:
+        """Whether claims are being written, jobs move, or plans and teachers change: the database may take its time."""
+        return self.claim_lock.locked()
 
     def held_back(self) -> list[Job]:
         """Jobs in no queue: of held plans, or waiting for budget."""
@@ -201,14 +204,12 @@ class Scheduler:
         for plan in self._by_verdict:
             state = plan.state
             if state.to_look_at and not self.waits(plan):
-                self.settling = True
                 state.asked()
                 if plan.by_need and not state.exhausted:
                     state.settled(exhausted=await self._writer.do(settle, plan.id))
                 if state.exhausted:
                     state.shared_with_others(await self._writer.do(open_in_other_plans, plan.id))
-                self._note_money(plan)
-        self.settling = False
+                self.note_money(plan)
 
     async def _adopt(self) -> None:
         """Moves held jobs of a disabled plan to a successor that asks for the same samples (it was renamed).
@@ -275,7 +276,7 @@ class Scheduler:
                 self.budget_policy.waiting.append(job)
         if waiting or self.budget_policy.any_short:  # one plan's claim may leave another without budget
             for plan in self.plans:
-                self._note_money(plan)
+                self.note_money(plan)
 
     def _payer(self, job: Job) -> Teacher | None:
         """Another teacher for a fresh job, if only the teacher's own budget is used up."""
@@ -352,10 +353,11 @@ class Scheduler:
         for _, samples in groupby(got.samples, lambda each: each.attempt and each.attempt.request_id):
             teacher.queue.push(together([job_of(sample, plan) for sample in samples]))
         self.budget_policy.claimed(plan, teacher, too_little=got.short_of_money)
-        self._note_money(plan)
+        self.note_money(plan)
         return bool(got.samples)
 
-    def _note_money(self, plan: ActivePlan) -> None:
+    def note_money(self, plan: ActivePlan) -> None:
+        """Looks whether a plan is short of money now."""
         over = plan.exhausted or plan.state.waiting or self.waits(plan)
         self.budget_policy.note(
             plan,

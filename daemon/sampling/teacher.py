@@ -67,6 +67,11 @@ class Teacher:
         return bool(self.transport.active or (self.available and self.queued))
 
     @property
+    def locked_out(self) -> bool:
+        """Whether requests are in flight whose answers cannot be fetched until the user acts."""
+        return any(key.in_flight and not key.active for key in self.transport.all_keys())
+
+    @property
     def cap(self) -> int:
         """Requests that may be in flight now, over the keys that work."""
         return self.transport.cap

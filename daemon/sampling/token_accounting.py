@@ -1,29 +1,65 @@
-"""What a teacher's requests take and cost: prices, and how many tokens the next request is expected to use. Pure."""
+"""What a teacher's requests take and cost: prices, and how many tokens the next request is expected to use. Pure.
+
+Costs are booked in whole micro-dollars, and a cheap answer costs a fraction of one. The rest of each answer is carried to
+the next one of the same plan, so the sum of what is booked stays within one micro-dollar of the exact sum, in each
+daemon session. A request that costs no more than foreseen is still booked with at most what it reserved: that
+was rounded up.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from daemon.sampling.budget import Price
+from daemon.sampling.budget import PARTS, Price
 from daemon.sampling.jobs import Job
 from engine.config import TeacherConfig
+from engine.teachers.apportion import apportion
 from engine.teachers.dialects import dialect
-from engine.teachers.dialects.shared import share
+from engine.teachers.dialects.usage import share
 from engine.teachers.failures import Failure
 from engine.teachers.messages import Usage
 from engine.teachers.tokens import Correction
 
 NOTHING = Usage(prompt_tokens=0, completion_tokens=0)
+MOST_USD = 10_000.0
+"""A server that states more for one answer is not believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """What one attempt is booked with: micro-dollars that are settled or unknown, and tokens."""
+
+    cost: int
+    unknown: int
+    usage: Usage
+
+    def columns(self) -> dict[str, Any]:
+        """As an `AttemptResult` has it."""
+        usage = self.usage
+        return {
+            "cost_micros": self.cost,
+            "unknown_micros": self.unknown,
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+            "cached_tokens": usage.cached_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+            "reasoning_tokens": usage.reasoning_tokens,
+            "estimated": usage.estimated,
+        }
 
 
 class TokenAccounting:
     """Prices and token estimates of one teacher."""
 
-    __slots__ = ("_completion", "_config", "_prompt", "price")
+    __slots__ = ("_carried", "_completion", "_config", "_prompt", "price")
 
     def __init__(self, config: TeacherConfig) -> None:
         self._config = config
         self.price = price_of(config)
+        self._carried: dict[int, int] = {}  # by plan id, parts of a micro-dollar that are not booked yet
         self._prompt = Correction()
         self._completion = Correction(low=0.01, high=1.0)  # completion tokens that came, to those allowed
 
@@ -44,34 +80,34 @@ class TokenAccounting:
             most = min(most, self._completion.apply(most))
         return prompt + most, most
 
-    def costs(self, usages: Sequence[Usage]) -> list[int]:
-        """What each part of one answer costs, in micro-dollars."""
-        return self.price.shares(
-            [
-                (
-                    usage.prompt_tokens,
-                    usage.completion_tokens,
-                    usage.cached_tokens,
-                    usage.cache_write_tokens,
-                    usage.reasoning_tokens,
-                )
-                for usage in usages
-            ]
-        )
+    def booked(self, plan_id: int, usages: Sequence[Usage], reserved: Sequence[int]) -> list[Booking]:
+        """What each attempt that one answer served is booked with.
 
-    def charged(self, failure: Failure, reserved: Sequence[int]) -> tuple[list[int], list[Usage]]:
-        """What a request without a completion costs, and the tokens it used, for each attempt that shared it.
-
-        `reserved` is what each attempt has reserved, in micro-dollars: it is booked where the cost is unknown. Stated
-        usage is split evenly.
+        The dollars that the provider states come before tokens at the configured prices. An answer without usable
+        usage is booked with what its attempts reserved, the most that it can have cost.
         """
-        count = len(reserved)
+        told = [usd for usage in usages if (usd := usage.cost_usd) is not None and 0 <= usd <= MOST_USD]
+        exact = [self._parts(usage) for usage in usages]
+        if told:
+            costs = self._split(plan_id, round(math.fsum(told) * 1e6 * PARTS), exact, usages)
+        elif any(usage.estimated for usage in usages):
+            costs = list(reserved[: len(usages)])
+        else:
+            costs = self._split(plan_id, sum(exact), exact, usages)
+        return [Booking(cost, 0, usage) for cost, usage in zip(costs, usages, strict=True)]
+
+    def charged(self, plan_id: int, failure: Failure, reserved: Sequence[int]) -> list[Booking]:
+        """What each attempt that shared a request without a completion is booked with.
+
+        `reserved` is what each of them has reserved, in micro-dollars: it counts as unknown where nothing says what was
+        billed. Stated usage is split evenly.
+        """
         if failure.charged == "unknown":
-            return list(reserved), [NOTHING] * count
+            lost = Usage(prompt_tokens=0, completion_tokens=0, estimated=True)
+            return [Booking(0, micros, lost) for micros in reserved]
         if failure.charged == "none" or failure.usage is None:
-            return [0] * count, [NOTHING] * count
-        usages = share(failure.usage, [""] * count)
-        return self.costs(usages), usages
+            return [Booking(0, 0, NOTHING) for _ in reserved]
+        return self.booked(plan_id, share(failure.usage, [""] * len(reserved)), reserved)
 
     def counted_of(self, failure: Failure) -> int:
         """The tokens that count against limits of a request without a completion."""
@@ -87,6 +123,24 @@ class TokenAccounting:
         if not usage.estimated:
             self._prompt.observe(estimate, usage.prompt_tokens)
             self._completion.observe(allowed, usage.completion_tokens)
+
+    def _parts(self, usage: Usage) -> int:
+        return self.price.parts(
+            usage.prompt_tokens,
+            usage.completion_tokens,
+            usage.cached_tokens,
+            usage.cache_write_tokens,
+            usage.reasoning_tokens,
+        )
+
+    def _split(self, plan_id: int, exact: int, shares: Sequence[int], usages: Sequence[Usage]) -> list[int]:
+        """An exact cost in whole micro-dollars for each of `usages`; what is left of it is carried on."""
+        whole, self._carried[plan_id] = divmod(exact + self._carried.get(plan_id, PARTS // 2), PARTS)
+        if len(usages) == 1:
+            return [whole]
+        # Without prices, the provider's dollars are shared by tokens.
+        tokens = [usage.prompt_tokens + usage.completion_tokens for usage in usages]
+        return apportion(whole, shares if any(shares) else tokens)
 
 
 def price_of(config: TeacherConfig) -> Price:

@@ -20,8 +20,8 @@ def unpriced(config: Config) -> Iterator[str]:
         missing = [price for price in PRICES if not getattr(teacher, price)]
         if missing and _has_key(teacher) and (caps := list(_caps(config, name, teacher))):
             yield (
-                f"teachers.{name} has a key but no {' and no '.join(missing)}: its cost is not counted, so"
-                f" {' and '.join(caps)} cannot limit it"
+                f"teachers.{name} has a key but no {' and no '.join(missing)}: its cost is only counted if the provider"
+                f" states dollars, so {' and '.join(caps)} may not limit it"
             )
 
 

@@ -76,7 +76,7 @@ class CommonTeacherConfig(Section):
     """Limit per key on completion tokens alone; unset: discovered."""
 
     usd_per_million_input: Money = 0.0
-    """Price per million prompt tokens. Without prices, nothing counts against a budget."""
+    """Price per million prompt tokens. Without prices, only dollars that the provider states count against a budget."""
 
     usd_per_million_output: Money = 0.0
     """Price per million completion tokens."""

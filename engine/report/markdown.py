@@ -115,7 +115,8 @@ def _short(results: Results) -> str:
         distinct[key] = max(distinct.get(key, 0), plan.stored)
     return (
         f"Tasks: {len(results.tasks)}. Samples: {sum(distinct.values()):,}, for {len(results.plans)} plans."
-        f" Runs: {len(results.runs)} finished, {len(results.failed)} failed. Spent: ${results.spent_usd:.4f}."
+        f" Runs: {len(results.runs)} finished, {len(results.failed)} failed. Spent: ${results.spent_usd:.4f}"
+        + (f", and ${results.unknown_usd:.4f} that may have been billed." if results.unknown_usd else ".")
     )
 
 
@@ -216,8 +217,8 @@ def _money(results: Results) -> str:
     return (
         f"Total: ${results.spent_usd:.4f} for {results.prompt_tokens:,} prompt tokens and"
         f" {results.completion_tokens:,} completion tokens. Starts of the daemon: {results.boots:,}."
-        f" {results.unknown_attempts:,} requests ended without an answer and may have been billed;"
-        " they are counted at the most they can have cost."
+        f" {results.unknown_attempts:,} requests ended without an answer and may have been billed: at most"
+        f" ${results.unknown_usd:.4f} more, which no cost in this report includes."
     )
 
 

@@ -157,12 +157,13 @@ class Strategy:
 class Conversation:
     """One strategy applied to one question: either `request` is the next request, or it has `finished`."""
 
-    __slots__ = ("_turns", "finished", "request", "turn")
+    __slots__ = ("_turns", "finished", "received", "request", "turn")
 
     def __init__(self, strategy: Strategy, question: Question, settings: Settings) -> None:
         self.finished: Finished | None = None
         self.request: Request | None = None
         self.turn = 0  # answers received so far
+        self.received: Completion | None = None  # the last of them
         self._turns = strategy.converse(question, settings)
         try:
             self.request = next(self._turns)
@@ -188,6 +189,7 @@ class Conversation:
         if self.finished is not None:
             raise ValueError("this conversation has finished: no answer is expected")
         self.turn += 1
+        self.received = completion
         try:
             self.request = self._turns.send(completion)
         except StopIteration as stop:

@@ -17,8 +17,8 @@ from engine.question import SPLITS
 from engine.tasks.row_files import suffix_of
 from engine.tasks.source import SPLIT_MARK
 
-READER = 1
-"""Raise it when the same file should be read as other questions."""
+READER = 2
+"""Raise it when the same file should be read as other questions, or `TaskSummary` has other figures of it."""
 
 SETTLED_S = 2.0
 """File systems may store times in steps as large as this."""

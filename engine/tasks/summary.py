@@ -15,7 +15,7 @@ from engine.tasks.source import LoadedTask
 class TaskSummary:
     """Counts and lengths of a task's questions.
 
-    By split: `sizes` counts questions, `longest` is the length of the longest in characters, `golds` is the longest gold
+    By split: `sizes` counts questions, `longest` is the length of the longest in bytes, `golds` is the longest gold
     answer (empty if the questions were not read). `questions` is None if `state.db` has them already; the digest there
     is then the same as here.
     """
@@ -37,7 +37,9 @@ class TaskSummary:
         for question in loaded.questions:
             golds[question.split] = max(golds[question.split], question.answer, key=len)
             sizes[question.split] += 1
-            longest[question.split] = max(longest[question.split], len(question.text))
+            longest[question.split] = max(
+                longest[question.split], len(question.text.encode("utf-8", "surrogatepass"))
+            )
         return cls(
             digest=loaded.digest,
             sizes=sizes,

@@ -33,7 +33,7 @@ class Task(SQLModel, table=True):
     paused: int = int_column()
     created_at: int = int_column()
     stamp: str = added_text_column("")  # of its file when it was read; empty: read it again at every start
-    longest: str = added_text_column("{}")  # JSON: characters of the longest question by split
+    longest: str = added_text_column("{}")  # JSON: bytes of the longest question by split
 
 
 class Question(SQLModel, table=True):
@@ -77,7 +77,8 @@ class Teacher(SQLModel, table=True):
     prompt_tokens: int = int_column()
     completion_tokens: int = int_column()
     spent_micros: int = int_column()
-    reserved_micros: int = int_column()  # of attempts in flight or unknown
+    reserved_micros: int = int_column()  # of attempts that have not ended
+    unknown_micros: int = added_int_column()  # of attempts that may have been billed
 
 
 class Plan(SQLModel, table=True):
@@ -123,6 +124,7 @@ class Plan(SQLModel, table=True):
         1
     )  # rationales of a question that share one request: the order of its slots
     unless: str = added_text_column("")  # a recipe: questions with a correct sample of it are not asked
+    unknown_micros: int = added_int_column()
 
 
 class Need(SQLModel, table=True):

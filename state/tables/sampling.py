@@ -87,6 +87,7 @@ class Attempt(SQLModel, table=True):
     ended_at: int | None = int_column(null=True)
     cache_write_tokens: int = added_int_column()
     leader_id: int | None = int_column(null=True)  # the first attempt of its request; null: itself
+    unknown_micros: int = added_int_column()  # what it reserved, if it may have been billed; not in its cost
 
 
 class Batch(SQLModel, table=True):

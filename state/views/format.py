@@ -9,7 +9,7 @@ import math
 import textwrap
 
 from state.safe import safe
-from state.views.status_records import RunStatus, Status, TaskStatus
+from state.views.status_records import RunStatus, Spend, Status, TaskStatus
 
 
 def duration(seconds: float | None) -> str:
@@ -55,6 +55,26 @@ def interval(share: float, low: float, high: float) -> str:
 def money(usd: float, cap: float | None) -> str:
     """`$3.12`, or with its cap `$3.12 of $5.00`; less than a cent has four digits."""
     return _amount(usd) + (f" of {_amount(cap)}" if cap is not None else "")
+
+
+def spending(spend: Spend) -> str:
+    """The three figures that count against the cap: "spent $3.10 of $5.00, reserved $0.02, unknown $0.00"."""
+    reserved, unknown = money(spend.reserved_usd, None), money(spend.unknown_usd, None)
+    return f"spent {money(spend.usd, spend.cap_usd)}, reserved {reserved}, unknown {unknown}"
+
+
+def exact_spending(spent: float, reserved: float, unknown: float, cap: float | None) -> str:
+    """The same with more digits: "$0.0198 of $0.02 spent, $0.0000 reserved, $0.0001 unknown"."""
+    digits = 4 if cap is None or cap >= 0.01 else 6
+    of = f" of {_cap(cap)}" if cap is not None else ""
+    return f"${spent:,.{digits}f}{of} spent, ${reserved:,.{digits}f} reserved, ${unknown:,.{digits}f} unknown"
+
+
+def _cap(usd: float) -> str:
+    """A cap as it was configured: `$5.00`, `$0.02`, `$0.0125`."""
+    text = f"{usd:,.6f}".rstrip("0")
+    whole, _, digits = text.partition(".")
+    return f"${whole}.{digits:0<2}"
 
 
 def _amount(usd: float) -> str:

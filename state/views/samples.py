@@ -68,6 +68,7 @@ class AttemptRow:
     status: int | None
     reason: str | None
     cost_usd: float
+    unknown_usd: float  # what it may have cost besides
     latency_ms: int | None
     claimed_at: int
 
@@ -198,7 +199,7 @@ def sample_detail(connection: Connection, sample: int) -> SampleDetail | None:
         )
         attempts = rows(
             connection,
-            "SELECT a.id, a.turn, h.name, a.outcome, a.status, a.reason, a.cost_micros, a.latency_ms,"
+            "SELECT a.id, a.turn, h.name, a.outcome, a.status, a.reason, a.cost_micros, a.latency_ms, a.unknown_micros,"
             " a.claimed_at FROM attempt a JOIN teacher h ON h.id = a.teacher_id"
             " WHERE a.sample_id = ? ORDER BY a.id LIMIT 200",
             (sample,),
@@ -274,7 +275,8 @@ def _attempt(row: tuple[Any, ...]) -> AttemptRow:
         reason=row[5],
         cost_usd=row[6] / 1e6,
         latency_ms=row[7],
-        claimed_at=row[8],
+        unknown_usd=row[8] / 1e6,
+        claimed_at=row[9],
     )
 
 

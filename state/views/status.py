@@ -82,13 +82,13 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
         plan_rows = rows(
             connection,
             "SELECT p.id, p.name, t.name, p.teachers, p.split, p.wanted, p.claimed, p.stored, p.accepted,"
-            " p.rejected, p.failed, p.skipped, p.spent_micros, p.recipe, iif(json_valid(p.settings), coalesce(p.settings ->> '$.facts.writes_rationale', 1), 1) FROM plan p JOIN task t ON t.id = p.task_id"
+            " p.rejected, p.failed, p.skipped, p.spent_micros, p.reserved_micros, p.unknown_micros, p.recipe, iif(json_valid(p.settings), coalesce(p.settings ->> '$.facts.writes_rationale', 1), 1) FROM plan p JOIN task t ON t.id = p.task_id"
             " WHERE p.active = 1 ORDER BY p.id",
         )
         teacher_rows = rows(
             connection,
             "SELECT id, name, model, state, reason, active, requests, answered, status_429, retries, errors,"
-            " unknown_attempts, prompt_tokens, completion_tokens, spent_micros, reserved_micros"
+            " unknown_attempts, prompt_tokens, completion_tokens, spent_micros, reserved_micros, unknown_micros"
             " FROM teacher ORDER BY id",
         )
         task_rows = rows(
@@ -128,7 +128,9 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
         at=now_ms,
         daemon=daemon,
         spend=Spend(
-            usd=sum(row[14] + row[15] for row in teacher_rows) / 1e6,
+            usd=sum(row[14] for row in teacher_rows) / 1e6,
+            reserved_usd=sum(row[15] for row in teacher_rows) / 1e6,
+            unknown_usd=sum(row[16] for row in teacher_rows) / 1e6,
             cap_usd=cap_usd,
             prompt_tokens=sum(row[12] for row in teacher_rows),
             completion_tokens=sum(row[13] for row in teacher_rows),
@@ -224,6 +226,8 @@ def _plan(row: Any, alive: bool, unasked: int) -> PlanStatus:
         failed,
         skipped,
         spent,
+        reserved,
+        unknown,
         recipe,
         writes_rationale,
     ) = row
@@ -242,6 +246,8 @@ def _plan(row: Any, alive: bool, unasked: int) -> PlanStatus:
         skipped=skipped,
         given_up=unasked,
         usd=spent / 1e6,
+        reserved_usd=reserved / 1e6,
+        unknown_usd=unknown / 1e6,
         writes_rationale=bool(writes_rationale),
         samples=f"{task}|{split}|{recipe}",
     )
@@ -267,7 +273,9 @@ def _teacher(row: Any, heartbeat: HeartbeatData | None) -> TeacherStatus:
         unknown_attempts=row[11],
         prompt_tokens=row[12],
         completion_tokens=row[13],
-        usd=(row[14] + row[15]) / 1e6,
+        usd=row[14] / 1e6,
+        reserved_usd=row[15] / 1e6,
+        unknown_usd=row[16] / 1e6,
         p50_ms=now.p50_ms if now is not None else None,
         p95_ms=now.p95_ms if now is not None else None,
     )

@@ -8,14 +8,15 @@ from typing import Any
 from state.views.status_records import Status
 
 _DAEMON = ("state", "pid", "boot_id", "uptime_s", "loop_lag_ms")
-_SPEND = ("usd", "cap_usd", "prompt_tokens", "completion_tokens", "unknown_attempts")
+_MONEY = ("usd", "reserved_usd", "unknown_usd")
+_SPEND = (*_MONEY, "cap_usd", "prompt_tokens", "completion_tokens", "unknown_attempts")
 _PLAN = (
     *("name", "task", "teacher", "split", "wanted", "in_flight", "stored", "accepted", "rejected", "failed"),
-    *("given_up", "usd", "usd_per_correct"),
+    *("given_up", *_MONEY, "usd_per_correct"),
 )
 _TEACHER = (
     *("name", "state", "in_flight", "cap", "requests_per_minute", "tokens_per_minute", "status_429"),
-    *("retries", "p50_ms", "p95_ms", "reason"),
+    *("retries", "p50_ms", "p95_ms", "reason", *_MONEY),
 )
 _RUN = (
     *("id", "student", "task", "state", "samples", "step", "steps", "loss", "tokens_per_second", "eta_s"),

@@ -32,13 +32,24 @@ class DaemonStatus:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spend:
-    """Money spent, and reserved for requests in flight; and tokens."""
+    """Money and tokens.
+
+    Dollars: `usd` is what is known to be billed, and never falls; `reserved_usd` what requests that have not ended may
+    cost; `unknown_usd` what ended ones may have cost. All three count against the cap.
+    """
 
     usd: float
+    reserved_usd: float
+    unknown_usd: float
     cap_usd: float | None
     prompt_tokens: int
     completion_tokens: int
     unknown_attempts: int
+
+    @property
+    def used_usd(self) -> float:
+        """What counts against the cap."""
+        return self.usd + self.reserved_usd + self.unknown_usd
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +69,9 @@ class PlanStatus:
     failed: int
     skipped: int
     given_up: int = 0  # of the failed ones, those that it still asks for: `coterie retry`
-    usd: float = 0.0  # without requests in flight
+    usd: float = 0.0  # known to be billed
+    reserved_usd: float = 0.0
+    unknown_usd: float = 0.0
     writes_rationale: bool = True
     samples: str = ""  # equal for plans that share samples: each counts them, one of them paid
     shared: tuple[float, int] | None = (
@@ -67,7 +80,7 @@ class PlanStatus:
 
     @property
     def usd_per_correct(self) -> float | None:
-        """Dollars per correct sample, wrong and failed ones included; None before the first."""
+        """Dollars that are known to be billed per correct sample, wrong and failed ones included; None before the first."""
         usd, accepted = self.shared or (self.usd, self.accepted)
         return usd / accepted if self.accepted else None
 
@@ -93,7 +106,9 @@ class TeacherStatus:
     unknown_attempts: int
     prompt_tokens: int
     completion_tokens: int
-    usd: float
+    usd: float  # as `Spend` has it, and so are the next two
+    reserved_usd: float
+    unknown_usd: float
     p50_ms: float | None
     p95_ms: float | None
 

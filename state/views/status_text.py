@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from state.safe import safe
-from state.views.format import count, duration, money, per_thousand, percent, short
+from state.views.format import count, duration, per_thousand, percent, short, spending
 from state.views.given_up import given_up_words
 from state.views.status_records import Spend, Status
 
@@ -102,7 +102,7 @@ def _daemon(status: Status) -> str:
 def _spending(spend: Spend) -> str:
     tokens = f"{count(spend.prompt_tokens)} prompt and {count(spend.completion_tokens)} completion tokens"
     requests = "1 request" if spend.unknown_attempts == 1 else f"{count(spend.unknown_attempts)} requests"
-    return f"spent {money(spend.usd, spend.cap_usd)}; {tokens}; {requests} possibly billed without an answer"
+    return f"{spending(spend)}; {tokens}; {requests} possibly billed without an answer"
 
 
 def _table(head: tuple[str, ...], body: list[tuple[str, ...]], left: int) -> list[str]:

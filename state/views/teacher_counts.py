@@ -25,7 +25,7 @@ _OPEN = "(verdict IS NULL AND state <> 'failed')"
 class TeacherCounts:
     """Correct samples by teacher id, for ids up to `upto`; the highest existing id is `high`."""
 
-    spent: Mapping[int, float] = field(default_factory=dict)  # dollars by teacher id
+    spent: Mapping[int, float] = field(default_factory=dict)  # dollars known to be billed, by teacher id
     counted: Mapping[int, int] = field(default_factory=dict)
     waiting: tuple[int, ...] = ()  # samples without a verdict, least recently checked first
     upto: int = 0
@@ -41,7 +41,10 @@ class TeacherCounts:
         return self.counted.get(teacher, 0)
 
     def usd_per_correct(self, teacher: int) -> float | None:
-        """Dollars per correct sample, wrong and failed ones included; None before the first, and until all are counted."""
+        """Dollars known to be billed per correct sample, wrong and failed ones included.
+
+        None before the first, and until all are counted.
+        """
         correct = self.correct(teacher)
         return self.spent.get(teacher, 0.0) / correct if correct and self.whole else None
 

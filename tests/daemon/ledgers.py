@@ -49,10 +49,16 @@ def check_promise(folder: Path, ledger: list[dict[str, Any]]) -> dict[str, int]:
         "SELECT sample_id, turn, count(*) FROM attempt WHERE outcome = 'ok' GROUP BY 1, 2 HAVING count(*) > 1",
     )
     assert not doubled, "a turn was paid for twice although its answer was stored"
-    counters = query(
+    spent = query(
         folder,
         "SELECT (SELECT sum(spent_micros) FROM teacher), (SELECT sum(cost_micros) FROM attempt),"
         " (SELECT sum(spent_micros) FROM plan), (SELECT sum(cost_micros) FROM sample)",
     )[0]
-    assert len(set(counters)) == 1, f"the accounts differ: {counters}"
+    assert len(set(spent)) == 1, f"the accounts differ: {spent}"
+    may_be = query(
+        folder,
+        "SELECT (SELECT sum(unknown_micros) FROM teacher), (SELECT sum(unknown_micros) FROM attempt),"
+        " (SELECT sum(unknown_micros) FROM plan)",
+    )[0]
+    assert len(set(may_be)) == 1, f"the accounts of what may have been billed differ: {may_be}"
     return {"billed": len(billed), "stored": stored, "unknown": unknown}

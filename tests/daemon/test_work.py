@@ -10,12 +10,14 @@ import pytest
 
 from daemon import work as module
 from daemon.events import PlanCompleted, TargetMissed
+from daemon.sampling.budget import Budget
 from daemon.sampling.cost_bounds import job_of
 from daemon.sampling.job_queue import RetryQueue
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.scheduler import Scheduler
 from daemon.sampling.teacher import Teacher
 from daemon.work import Work
+from state.claims import OpenAttempt
 from tests.daemon.parts import Clock, Heard, active_plan, config_of, context_of, teacher_of, until, writing
 from tests.state.world import World, make
 
@@ -37,15 +39,20 @@ class Part:
 
 class Bench:
     def __init__(
-        self, work: Work, scheduler: Scheduler, retry_queue: RetryQueue, heard: Heard, part: Part
+        self,
+        work: Work,
+        scheduler: Scheduler,
+        retry_queue: RetryQueue,
+        heard: Heard,
+        part: Part,
+        budget: Budget,
     ) -> None:
-        self.work, self.scheduler, self.retry_queue, self.heard, self.part = (
-            work,
-            scheduler,
-            retry_queue,
-            heard,
-            part,
-        )
+        self.work, self.scheduler, self.retry_queue = work, scheduler, retry_queue
+        self.heard, self.part, self.budget = heard, part, budget
+
+    def no_claim_fits(self, plan: ActivePlan, teacher: Teacher) -> None:
+        """A claim found too little money."""
+        self.scheduler.budget_policy.claimed(plan, teacher, too_little=True)
 
     async def idle(self) -> bool:
         """Whether the daemon would end by itself."""
@@ -59,9 +66,13 @@ async def working(
     world: World, plans: list[ActivePlan], teachers: list[Teacher], monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Bench]:
     monkeypatch.setattr(module, "LOOK_S", 0.002)
-    heard, part = Heard(), Part()
+    heard, part, budget = Heard(), Part(), Budget(None)
+    for plan in plans:
+        budget.add_plan(plan.id, None)
+    for teacher in teachers:
+        budget.add_teacher(teacher.id, None)
     async with writing(world) as writer:
-        context = context_of(world, writer, bus=heard.bus)
+        context = context_of(world, writer, bus=heard.bus, budget=budget)
         scheduler = Scheduler(context, teachers=teachers, plans=plans)
         retry_queue = RetryQueue(Clock(), scheduler.deliver)
         work = Work(
@@ -71,7 +82,7 @@ async def working(
             retry_queue=retry_queue,
             others=(part,),
         )
-        yield Bench(work, scheduler, retry_queue, heard, part)
+        yield Bench(work, scheduler, retry_queue, heard, part, budget)
 
 
 def job(world: World, plan: ActivePlan) -> Any:
@@ -117,14 +128,94 @@ async def test_what_only_a_person_can_mend_is_said(world: World, monkeypatch: py
         assert await bench.idle()
         assert bench.work.troubles() == ["task t is paused"]
         plan.state.pause(False)
-        bench.scheduler.budget_policy.short[plan.id] = "the plan's budget"
+        bench.budget.cap_plan(plan.id, 20_000)
+        bench.budget.settle(plan.id, teacher.id, 0, 19_900, 101)
         assert await bench.idle()
-        assert bench.work.troubles() == ["the plan's budget is used up"]
+        assert bench.work.troubles() == [
+            "the plan's budget is used up: $0.0199 of $0.02 spent, $0.0000 reserved, $0.0001 unknown"
+        ]
         teacher.queue.push(job(world, plan))
         assert not await bench.idle()  # paid for and ready: only a pause of the teacher's holds it up
         teacher.queue.pop()
         finish(plan)
         assert bench.work.troubles() == []
+
+
+async def test_money_that_is_only_reserved_is_not_used_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = active_plan(world)
+    teacher = teacher_of(world, usd_per_million_input=1.0, usd_per_million_output=1.0)
+    async with working(world, [plan], [teacher], monkeypatch) as bench:
+        bench.budget.total.cap = 20_000
+        bench.budget.reserve(plan.id, teacher.id, 19_000)  # a request ends in this moment: nothing is busy
+        bench.no_claim_fits(plan, teacher)
+        bench.scheduler.note_money(plan)
+        assert plan.id in bench.scheduler.budget_policy.short and not bench.scheduler.budget_policy.spent
+        assert not await bench.idle()
+        bench.budget.settle(plan.id, teacher.id, 19_000, 6_000)
+        assert not await bench.idle(), "the scheduler is about to claim again"
+        bench.no_claim_fits(plan, teacher)
+        bench.budget.settle(plan.id, teacher.id, 0, 9_000, 4_000)
+        assert await bench.idle()
+        assert bench.work.troubles() == [
+            "the budget ([daemon] budget_usd) is used up: $0.0150 of $0.02 spent, $0.0000 reserved, $0.0040 unknown"
+        ]
+
+
+@pytest.mark.parametrize("held_by", ["a paused teacher", "a paused task"])
+async def test_money_reserved_for_what_waits_for_you_keeps_nobody_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch, held_by: str
+) -> None:
+    first, second = active_plan(world), active_plan(world, "second", teachers=("b",), temperature=0.1)
+    prices = {"usd_per_million_input": 1.0, "usd_per_million_output": 1.0}
+    teachers = [teacher_of(world, "a", **prices), teacher_of(world, "b", **prices)]
+    async with working(world, [first, second], teachers, monkeypatch) as bench:
+        bench.budget.total.cap = 20_000
+        waiting = job(world, first)
+        waiting.attempt = OpenAttempt(waiting.attempt.id, waiting.attempt.request_id, 19_000)
+        bench.budget.reserve(first.id, teachers[0].id, 19_000)
+        teachers[0].queue.push(waiting)
+        if held_by == "a paused teacher":
+            teachers[0].health.pause()
+        else:
+            first.state.pause()
+            bench.scheduler.hold_or_return()
+        bench.no_claim_fits(second, teachers[1])
+        assert await bench.idle()
+        reserved, paused = bench.work.troubles()
+        assert reserved == (
+            "the budget ([daemon] budget_usd) has no room beside what is reserved for requests that wait:"
+            " $0.0000 of $0.02 spent, $0.0190 reserved, $0.0000 unknown"
+        )
+        assert paused == ("teacher a is paused" if held_by == "a paused teacher" else "task t is paused")
+
+
+async def test_a_claim_or_a_reload_under_way_is_work(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = active_plan(world)
+    async with working(world, [plan], [teacher_of(world)], monkeypatch) as bench:
+        finish(plan)
+        async with bench.scheduler.claim_lock:  # the database takes its time
+            assert not await bench.idle()
+        assert await bench.idle()
+
+
+async def test_a_started_sample_that_can_be_paid_again_is_work(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = active_plan(world)
+    teacher = teacher_of(world, usd_per_million_input=1.0, usd_per_million_output=1.0)
+    async with working(world, [plan], [teacher], monkeypatch) as bench:
+        bench.budget.total.cap = 20_000
+        bench.budget.settle(plan.id, teacher.id, 0, 19_900)
+        plan.state.settled(exhausted=True)
+        begun = job(world, plan)
+        begun.attempt, begun.teacher = None, "a"
+        bench.scheduler.hold_for_money(begun)
+        assert await bench.idle()
+        assert bench.work.troubles()[0].startswith("the budget ([daemon] budget_usd) is used up: $0.0199 of")
+        bench.budget.total.cap = 50_000  # before the scheduler has looked
+        assert not await bench.idle()
 
 
 async def test_a_plan_whose_rest_waits_for_a_parked_teacher_keeps_nobody_waiting(

@@ -89,7 +89,8 @@ class Entry:
     level: int  # so many of this key were at work when it came
     fault: str = "ok"
     billed: bool = False
-    cost: int = 0
+    parts: int = 0  # what it billed, in parts of a micro-dollar
+    stated: bool = True  # whether the answer says what was used
     digest: str = ""
     delivered: bool = False
 
@@ -128,7 +129,7 @@ class FaultServer:
         entry.fault, headers = self._fate(place)
         if entry.fault in BILLED:
             entry.billed = True
-            raw, entry.cost = self._body(request)
+            raw, entry.parts, entry.stated = self._body(request)
             if entry.fault == "malformed":
                 raw = self.rng.choice(_MALFORMED)
             elif self.behaviour.streams:
@@ -191,8 +192,8 @@ class FaultServer:
             return self.behaviour.latency_s * self.rng.uniform(0.3, 3)
         return self.rng.uniform(0.001, 0.1)
 
-    def _body(self, request: Request) -> tuple[bytes, int]:
-        """An answer and what it costs; now and then it has fewer choices than were asked for."""
+    def _body(self, request: Request) -> tuple[bytes, int, bool]:
+        """An answer, what it costs and whether it says so; now and then it has fewer choices than were asked for."""
         if request.n > 1:
             return self._several(request)
         choice, completion = self._choice(request)
@@ -234,19 +235,21 @@ class FaultServer:
         assert stream.complete is not cut
         return stream.raw()
 
-    def _several(self, request: Request) -> tuple[bytes, int]:
+    def _several(self, request: Request) -> tuple[bytes, int, bool]:
         given = request.n if self.rng.random() < 0.8 else self.rng.randint(1, request.n)
         made = [self._choice(request) for _ in range(given)]
         choices = [{**choice, "index": index} for index, (choice, _) in enumerate(made)]
         self.rng.shuffle(choices)
         return self._written(request, choices, sum(tokens for _, tokens in made))
 
-    def _written(self, request: Request, choices: list[dict[str, Any]], completion: int) -> tuple[bytes, int]:
+    def _written(
+        self, request: Request, choices: list[dict[str, Any]], completion: int
+    ) -> tuple[bytes, int, bool]:
         prompt = max(1, round(estimate_prompt(request) * self.behaviour.token_ratio))
         body: dict[str, Any] = {"id": "x", "choices": choices}
-        if self.rng.random() >= self.behaviour.no_usage:
+        if stated := self.rng.random() >= self.behaviour.no_usage:
             body["usage"] = {"prompt_tokens": prompt, "completion_tokens": completion}
-        return json.dumps(body).encode(), self.price.cost(prompt, completion)
+        return json.dumps(body).encode(), self.price.parts(prompt, completion), stated
 
     def _choice(self, request: Request) -> tuple[dict[str, Any], int]:
         """A choice and its tokens."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.pipeline import Pipeline
-from daemon.sampling.budget import Budget, micros
+from daemon.sampling.budget import PARTS, Budget, micros
 from engine.config import Config
 from state.database import open_reader
 from state.sqlite import Connection
@@ -29,7 +29,9 @@ configuration has it, and where it has none or a wrong one, and it is found out 
 that are under way when the first refusal comes are refused too, however many they are."""
 
 
-CAPS = "spent and reserved are within every cap"
+CAPS = "spent, reserved and unknown are within every cap"
+GROWS = "spent never falls"
+LEDGER = "what is booked for answers is what they cost"
 BILLS = "what the teachers billed is within the budget"
 FAIRNESS = "no plan at work is far ahead of its weight"
 COUNTERS = "counters equal a recount"
@@ -70,29 +72,43 @@ class Watch:
         self._base: dict[int, int] = {}
         self._largest: dict[int, int] = {}
         self._last = self._claimed()
+        self._spent: dict[str, int] = {}
         self._rules = Rules(connection, pipeline)
 
     def committed(self, now: float) -> str:
         """Checks what is on disk now; returns a summary for the trace."""
         rows = self._connection.execute(
-            "SELECT id, claimed, stored, failed, spent_micros, reserved_micros FROM plan ORDER BY id"
+            "SELECT id, claimed, stored, failed, spent_micros, reserved_micros, unknown_micros FROM plan ORDER BY id"
         ).fetchall()
-        spent, reserved = self._connection.execute(
-            "SELECT sum(spent_micros), sum(reserved_micros) FROM teacher"
-        ).fetchone()
+        by_teacher = self._connection.execute(
+            "SELECT id, spent_micros, reserved_micros, unknown_micros FROM teacher"
+        ).fetchall()
+        spent, reserved, unknown = (sum(row[at] for row in by_teacher) for at in (1, 2, 3))
+        self._grows(
+            {f"teacher {row[0]}": row[1] for row in by_teacher} | {f"plan {row[0]}": row[4] for row in rows}
+        )
         self._tally[CAPS] += 1
         if self._total is not None:
             self._tally[BILLS] += 1
-            assert spent + reserved <= self._total, f"{spent} + {reserved} is over the budget {self._total}"
-            billed = sum(entry.cost for server in self._servers.values() for entry in server.entries)
-            assert billed <= self._total, f"the teachers billed {billed} of {self._total}"
-        for plan, _, _, _, plan_spent, plan_reserved in rows:
+            assert spent + reserved + unknown <= self._total, (
+                f"{spent} + {reserved} + {unknown} is over the budget {self._total}"
+            )
+            billed = sum(entry.parts for server in self._servers.values() for entry in server.entries)
+            assert billed <= (self._total + 1) * PARTS, f"the teachers billed {billed} of {self._total}"
+        for plan, _, _, _, *money in rows:
             cap = self._caps.get(plan)
-            assert cap is None or plan_spent + plan_reserved <= cap, f"plan {plan} is over its budget {cap}"
-            assert plan_spent >= 0 and plan_reserved >= 0
+            assert cap is None or sum(money) <= cap, f"plan {plan} is over its budget {cap}"
+            assert min(money) >= 0
         self._fair({row[0]: row[1] for row in rows})
         self._rules.committed()
-        return f"{rows} {spent} {reserved}"
+        return f"{rows} {spent} {reserved} {unknown}"
+
+    def _grows(self, spent: dict[str, int]) -> None:
+        self._tally[GROWS] += 1
+        for name, micros_spent in spent.items():
+            before = self._spent.get(name, 0)
+            assert micros_spent >= before, f"{name} had spent {before}, and now {micros_spent}"
+        self._spent = spent
 
     def _claimed(self) -> dict[int, int]:
         return dict(self._connection.execute("SELECT id, claimed FROM plan").fetchall())
@@ -171,6 +187,7 @@ def check_end(
             0
         ]
         found = _check_bills(connection, servers, cut, tally)
+        _check_ledgers(connection, servers, tally)
         _check_tries(connection, scenario, servers, tally)
     for name, server in servers.items():
         _check_pace(name, server, tally)
@@ -226,15 +243,38 @@ def _check_bills(
     return {"billed": billed, "stored": stored, "unknown": unknown}
 
 
+def _check_ledgers(connection: Connection, servers: Mapping[str, FaultServer], tally: Tally) -> None:
+    """For each teacher: answers are booked with what it billed for them; one that does not say it, with no less."""
+    booked: dict[str, tuple[int, int]] = {
+        request: (micros_booked, estimated)
+        for request, micros_booked, estimated in connection.execute(
+            "SELECT request_id, sum(cost_micros), max(estimated) FROM attempt GROUP BY request_id"
+            " HAVING max(outcome = 'ok')"
+        )
+    }
+    (boots,) = connection.execute("SELECT count(*) FROM boot").fetchone()
+    (plans,) = connection.execute("SELECT count(*) FROM plan").fetchone()
+    for name, server in servers.items():
+        answered = [entry for entry in server.entries if entry.request_id in booked]
+        for entry in answered:
+            micros_booked, estimated = booked[entry.request_id]
+            assert estimated == (not entry.stated)
+            assert entry.stated or micros_booked * PARTS >= entry.parts, "less is booked than may be billed"
+        exact = sum(entry.parts for entry in answered if entry.stated) / PARTS
+        kept = sum(booked[entry.request_id][0] for entry in answered if entry.stated)
+        tally[LEDGER] += 1
+        assert abs(kept - exact) <= exact / 1000 + boots * plans, f"{name} billed {exact}, booked is {kept}"
+
+
 def _check_siblings(connection: Connection) -> None:
     """Attempts of one request end alike, but for those that its answer had nothing for; the body is stored once."""
-    for outcome, own, leader, raw, reserved, cost in connection.execute(
-        "SELECT a.outcome, a.request_id, l.request_id, c.raw, a.reserved_micros, a.cost_micros"
+    for outcome, own, leader, raw, reserved, unknown in connection.execute(
+        "SELECT a.outcome, a.request_id, l.request_id, c.raw, a.reserved_micros, a.unknown_micros"
         " FROM attempt a JOIN attempt l ON l.id = a.leader_id"
         " LEFT JOIN completion c ON c.attempt_id = a.id WHERE a.choice > 0"
     ):
         assert own == leader and raw is None
-        assert outcome != "unknown" or cost == reserved
+        assert outcome != "unknown" or unknown == reserved
     uneven = connection.execute(
         "SELECT l.request_id, l.outcome, a.outcome FROM attempt a JOIN attempt l ON l.id = a.leader_id"
         " WHERE a.outcome IS NOT l.outcome AND NOT (l.outcome = 'ok' AND a.outcome = 'released')"

@@ -270,7 +270,7 @@ class Simulation:
                         self._tally["given-up samples are asked again"] += 1
                         continue
                 return
-            if all(trouble.endswith("is used up") for trouble in troubles):
+            if all("is used up" in trouble for trouble in troubles):
                 assert self.capped, "short of money without a budget"
                 ready = sum(teacher.queued for teacher in pipeline.teachers if teacher.available)
                 assert ready == 0, f"{ready} jobs are paid for and ready, and the daemon stops for money"

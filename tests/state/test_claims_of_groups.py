@@ -91,14 +91,14 @@ def test_after_a_crash_all_of_a_group_are_unknown_at_their_part_of_the_reservati
     plan = world.plan(rationales=3, together=3)
     world.claim(plan, 3, cost=10, further=4)
     assert world.reboot() == 3
-    assert world.rows("SELECT outcome, cost_micros FROM attempt ORDER BY id") == [
-        ("unknown", 10),
-        ("unknown", 4),
-        ("unknown", 4),
+    assert world.rows("SELECT outcome, cost_micros, unknown_micros FROM attempt ORDER BY id") == [
+        ("unknown", 0, 10),
+        ("unknown", 0, 4),
+        ("unknown", 0, 4),
     ]
-    assert world.row("SELECT unknown_attempts, retries, spent_micros FROM teacher WHERE name = 'a'") == (
-        *(3, 1, 18),
-    )
+    assert world.row(
+        "SELECT unknown_attempts, retries, spent_micros, unknown_micros FROM teacher WHERE name = 'a'"
+    ) == (3, 1, 0, 18)
     check_counts(world)
 
 

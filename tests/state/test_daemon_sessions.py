@@ -35,10 +35,12 @@ def test_what_a_crash_leaves_behind(world: World, died: str) -> None:
     found = start(world)
     assert found.unknown_attempts == (1 if lost else 0)
     assert not found.previous_ended
-    unknown = world.rows("SELECT cost_micros, reason FROM attempt WHERE outcome = 'unknown'")
-    assert unknown == ([(lost, "the daemon died before an answer arrived")] if lost else [])
+    unknown = world.rows("SELECT cost_micros, unknown_micros, reason FROM attempt WHERE outcome = 'unknown'")
+    assert unknown == ([(0, lost, "the daemon died before an answer arrived")] if lost else [])
     assert world.row("SELECT count(*) FROM attempt WHERE outcome IS NULL") == (0,)
-    assert world.row("SELECT reserved_micros, spent_micros FROM plan") == (0, 7 if died == "stored" else lost)
+    assert world.row("SELECT reserved_micros, spent_micros, unknown_micros FROM plan") == (
+        *(0, 7 if died == "stored" else 0, lost),
+    )
     waiting = open_samples(world.connection, plan, 0, 10)
     assert len(waiting) == (0 if died in ("stored", "failed") else 1)
     assert [each.unknowns for each in waiting] == ([1] if lost else [0]) * len(waiting)
@@ -63,14 +65,14 @@ def test_a_crash_with_attempts_of_several_teachers_and_plans(world: World) -> No
     world.store(world.claim(first, 1, cost=10, teacher="b"))
     assert start(world).unknown_attempts == 5
     assert world.rows(
-        "SELECT name, unknown_attempts, spent_micros, reserved_micros FROM teacher ORDER BY id"
+        "SELECT name, unknown_attempts, spent_micros, unknown_micros, reserved_micros FROM teacher ORDER BY id"
     ) == [
-        ("a", 2, 20, 0),
-        ("b", 3, 22, 0),
+        ("a", 2, 0, 20, 0),
+        ("b", 3, 7, 15, 0),
     ]
-    assert world.rows("SELECT name, spent_micros, reserved_micros FROM plan ORDER BY id") == [
-        ("p", 27, 0),
-        ("q", 15, 0),
+    assert world.rows("SELECT name, spent_micros, unknown_micros, reserved_micros FROM plan ORDER BY id") == [
+        ("p", 7, 20, 0),
+        ("q", 0, 15, 0),
     ]
     check_counts(world)
 

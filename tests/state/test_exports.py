@@ -26,7 +26,7 @@ CONTRACT = [
         "gold",
     ),
     *("rationale", "answer", "extracted", "correct", "flags", "finish_reason", "prompt_tokens"),
-    *("completion_tokens", "cost_usd", "attempts", "created_at"),
+    *("completion_tokens", "cost_usd", "unknown_usd", "attempts", "created_at"),
 ]
 
 
@@ -57,6 +57,7 @@ def test_a_sample_has_every_field_of_the_contract(world: World) -> None:
         "prompt_tokens": 0,
         "completion_tokens": 0,
         "cost_usd": 0.0015,
+        "unknown_usd": 0.0,
         "attempts": 2,  # one that failed and one that answered; what was not sent is none
     }
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from state.budget import Spending, total_spending
 from state.claims import OpenAttempt
 from state.enums import Outcome, SampleState
 from state.exports import samples
@@ -128,6 +129,20 @@ def test_each_outcome_counts_as_what_it_is(world: World, outcome, status, expect
     assert {name: value for name, value in kept.items() if value} == expected
     assert world.row("SELECT spent_micros, reserved_micros FROM teacher WHERE name = 'a'") == (3, 0)
     assert world.row("SELECT state FROM sample") == ("open",)
+    check_counts(world)
+
+
+def test_what_may_have_been_billed_is_counted_apart_from_what_was(world: World) -> None:
+    found = world.claim(world.plan(), 2, cost=10).samples
+    world.record(ending(found[0], Outcome.UNKNOWN, unknown_micros=10))
+    world.record(ending(found[1], Outcome.MALFORMED, cost=4))
+    money = "spent_micros, unknown_micros, reserved_micros"
+    assert world.row(f"SELECT {money} FROM teacher WHERE name = 'a'") == (4, 10, 0)
+    assert world.row(f"SELECT {money} FROM plan") == (4, 10, 0)
+    assert world.rows("SELECT cost_micros, unknown_micros FROM attempt ORDER BY id") == [(0, 10), (4, 0)]
+    assert world.rows("SELECT cost_micros FROM sample ORDER BY id") == [(0,), (4,)]
+    assert total_spending(world.connection) == Spending(spent=4, reserved=0, unknown=10)
+    assert total_spending(world.connection).used == 14
     check_counts(world)
 
 

@@ -264,7 +264,7 @@ def check_counts(world: World) -> None:
     """Every counter equals what a full recount of attempts and samples gives."""
     names = (
         *("requests", "answered", "status_429", "retries", "errors", "unknown_attempts", "prompt_tokens"),
-        *("completion_tokens", "spent_micros", "reserved_micros"),
+        *("completion_tokens", "spent_micros", "unknown_micros", "reserved_micros"),
     )
     for teacher in world.teachers.values():
         kept = world.row(f"SELECT {', '.join(names)} FROM teacher WHERE id = ?", teacher)
@@ -274,13 +274,16 @@ def check_counts(world: World) -> None:
             " coalesce(sum(choice = 0 AND outcome IN ('transient', 'malformed', 'unknown')), 0),"
             " coalesce(sum(choice = 0 AND outcome IN ('transient', 'malformed', 'permanent', 'parked')), 0),"
             " coalesce(sum(outcome = 'unknown'), 0), coalesce(sum(prompt_tokens), 0),"
-            " coalesce(sum(completion_tokens), 0), coalesce(sum(cost_micros), 0),"
+            " coalesce(sum(completion_tokens), 0), coalesce(sum(cost_micros), 0), coalesce(sum(unknown_micros), 0),"
             " coalesce(sum(CASE WHEN outcome IS NULL THEN reserved_micros END), 0)"
             " FROM attempt WHERE teacher_id = ?",
             teacher,
         )
         assert dict(zip(names, kept, strict=True)) == dict(zip(names, counted, strict=True))
-    names = ("claimed", "stored", "accepted", "rejected", "failed", "spent_micros", "reserved_micros")
+    names = (
+        *("claimed", "stored", "accepted", "rejected", "failed"),
+        *("spent_micros", "unknown_micros", "reserved_micros"),
+    )
     for plan, wanted, slots, skips, cursor, skipped, *kept in world.rows(
         f"SELECT id, wanted, questions * base, want + target > 0 OR unless <> '', cursor, skipped, {', '.join(names)} FROM plan"
     ):
@@ -291,7 +294,7 @@ def check_counts(world: World) -> None:
             " AND s.replicate < p.rationales WHERE p.id = ?",
             plan,
         ) + world.row(
-            "SELECT coalesce(sum(a.cost_micros), 0),"
+            "SELECT coalesce(sum(a.cost_micros), 0), coalesce(sum(a.unknown_micros), 0),"
             " coalesce(sum(CASE WHEN a.outcome IS NULL THEN a.reserved_micros END), 0)"
             " FROM sample s JOIN attempt a ON a.sample_id = s.id WHERE s.plan_id = ?",
             plan,

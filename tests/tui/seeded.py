@@ -137,6 +137,7 @@ def _teachers(connection: Connection) -> None:
         completion_tokens=81_000,
         spent_micros=3_100_000,
         reserved_micros=20_000,
+        unknown_micros=15_000,
     )
     insert(
         connection,

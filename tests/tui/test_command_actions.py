@@ -40,11 +40,11 @@ async def test_p_means_the_teacher_under_the_cursor(own: Path) -> None:
 async def test_a_budget_is_a_number_and_is_confirmed(own: Path) -> None:
     async with running(own) as driver:
         await driver.press("B")
-        assert "Total budget in dollars (spent $3.12 of $5.00)" in driver.text
+        assert "Total budget in dollars (spent $3.10 of $5.00, reserved $0.02, unknown $0.01)" in driver.text
         await driver.press(*"all", "enter")
         assert "Enter a number of dollars" in driver.text
         await driver.press("backspace", "backspace", "backspace", *"8.5", "enter")
-        assert "Set the budget to $8.50 (spent $3.12 of $5.00)?" in driver.text
+        assert "Set the budget to $8.50 (spent $3.10 of $5.00, reserved $0.02, unknown $0.01)?" in driver.text
         assert commands(own) == []
         await driver.press("y")
         assert commands(own) == [("budget", {"usd": 8.5})]
@@ -62,7 +62,7 @@ async def test_the_budget_that_was_set_is_the_one_that_is_shown(own: Path) -> No
         NOW,
     )
     async with running(own) as driver:
-        assert "$3.12 of $8.00" in driver.text
+        assert "$3.10 of $8.00" in driver.text
 
 
 async def test_the_palette_pauses_and_trains_by_name_once_confirmed(own: Path) -> None:

@@ -58,7 +58,7 @@ def test_plain_prints_a_line_an_interval_until_it_is_interrupted(seeded: Path) -
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert first == second
-    assert first.startswith("down 2h13m | $3.12 of $5.00 | coin_flip 145/400")
+    assert first.startswith("down 2h13m | $3.10 of $5.00 | coin_flip 145/400")
     assert first[:-1].isprintable()
     assert errors == ""
 

@@ -46,7 +46,12 @@ def header(status: Status | None, width: int, *, now: int, frozen: bool, readonl
         parts.append((1, say((f" {age} ago", "bold yellow" if stale else "dim"))))
     if daemon.loop_lag_ms is not None:
         parts.append((7, say((f"  lag {daemon.loop_lag_ms:.0f}ms", "dim"))))
-    parts.append((3, say("  spend ", (money(status.spend.usd, status.spend.cap_usd), "bold"))))
+    spend = status.spend
+    parts.append((3, say("  spent ", (money(spend.usd, spend.cap_usd), "bold"))))
+    if spend.reserved_usd:
+        parts.append((6, say((f" +{money(spend.reserved_usd, None)} reserved", "dim"))))
+    if spend.unknown_usd:
+        parts.append((6, say((f" +{money(spend.unknown_usd, None)} unknown", "yellow"))))
     for kind, word in (("teacher:", "parked"), ("run:", "failed")):
         number = sum(alert.subject.startswith(kind) for alert in status.alerts)
         if number:

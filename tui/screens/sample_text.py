@@ -63,6 +63,7 @@ def paint_verdict(detail: SampleDetail | None) -> Text:
             f" {duration(item.latency_ms / 1000) if item.latency_ms >= 1000 else f'{item.latency_ms}ms'}"
             if item.latency_ms is not None
             else "",
+            f"  may have cost {dollars(item.unknown_usd)}" if item.unknown_usd else "",
             f"  {one_line(item.reason)}" if item.reason else "",
         )
         for number, item in enumerate(detail.attempts, start=1)

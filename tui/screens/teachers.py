@@ -44,7 +44,7 @@ class TeacherRow:
 
     @property
     def cost_of_correct(self) -> str:
-        """Dollars per 1,000 correct samples; while the samples are being counted, the share counted in brackets."""
+        """Dollars spent per 1,000 correct samples; while the samples are being counted, the share counted in brackets."""
         if self.counted < 1:
             return f"({percent(self.counted)})"
         return per_thousand(self.counts.usd_per_correct(self.teacher.id))
@@ -68,12 +68,12 @@ COLUMNS: tuple[Column[TeacherRow], ...] = (
         sort_by={"errors": lambda row: -row.teacher.errors},
     ),
     Column(
-        "cost",
+        "spent",
         8,
         lambda row: money(row.teacher.usd, None),
         "right",
         from_width=36,
-        sort_by={"cost": lambda row: -row.teacher.usd},
+        sort_by={"spent": lambda row: -row.teacher.usd},
     ),
     Column("$/1k correct", 12, lambda row: row.cost_of_correct, "right", from_width=68),
 )
@@ -241,8 +241,10 @@ def _cost(row: TeacherRow) -> list[Text]:
             count(counts.correct(teacher.id)) if counted else f"counting … {percent(row.counted)}",
         ),
         ("tokens", f"{short(teacher.prompt_tokens)} in, {short(teacher.completion_tokens)} out"),
-        ("cost", money(teacher.usd, None)),
+        ("spent", money(teacher.usd, None)),
         ("", f"{row.cost_of_correct} per 1,000 correct") if counted else None,
+        ("reserved", money(teacher.reserved_usd, None), ("  for requests that have not ended", "dim")),
+        ("unknown", money(teacher.unknown_usd, None), ("  may have been billed besides", "dim")),
         width=LABEL,
     )
 

@@ -12,6 +12,7 @@ from daemon.sampling.jobs import Job
 from daemon.sampling.teacher import Teacher
 from engine.teachers.batch_client import BatchClient
 from engine.teachers.keys import TeacherKey
+from engine.teachers.messages import Usage
 from tests.daemon.parts import Clock, teacher_config
 
 
@@ -98,8 +99,13 @@ async def test_a_key_that_is_gone_leaves_its_batches_to_another() -> None:
 
 def test_prices_are_those_of_a_batch() -> None:
     prices = {"usd_per_million_input": 2.0, "usd_per_million_output": 8.0, "usd_per_million_cached": 1.0}
-    assert teacher_with(**prices)[0].tokens.price.cost(1_000_000, 1_000_000) == 5_000_000
-    assert teacher_with(batch_discount=0.25, **prices)[0].tokens.price.cost(1_000_000, 1_000_000) == 7_500_000
+    assert teacher_with(**prices)[0].tokens.price.bound(1_000_000, 1_000_000) == 5_000_000
+    assert (
+        teacher_with(batch_discount=0.25, **prices)[0].tokens.price.bound(1_000_000, 1_000_000) == 7_500_000
+    )
+    usage = Usage(prompt_tokens=1_000_000, completion_tokens=0, cost_usd=0.75)
+    (booked,) = teacher_with(**prices)[0].tokens.booked(1, [usage], [10**7])
+    assert booked.cost == 750_000, "the provider's own dollars have its discount already"
 
 
 def test_rows_of_keys_that_left_one_after_another_stay_in_flight() -> None:

@@ -69,7 +69,7 @@ class Bench:
 async def making(world: World, plans: list[ActivePlan]) -> AsyncIterator[tuple[Bench, Shared]]:
     heard, budget, clock = Heard(), Budget(None), Clock()
     for plan in plans:
-        budget.add_plan(plan.id, None, 0)
+        budget.add_plan(plan.id, None)
     async with BatchClient(CONFIG) as client, writing(world) as writer:
         context = context_of(world, writer, budget=budget, bus=heard.bus, clock=clock)
         delivered: list[Job] = []
@@ -84,7 +84,7 @@ async def making(world: World, plans: list[ActivePlan]) -> AsyncIterator[tuple[B
         )
         transport = BatchTransport(client, CONFIG, shared)
         teacher = Teacher(world.teachers["a"], "a", CONFIG, transport, 0.0)
-        budget.add_teacher(teacher.id, None, 0)
+        budget.add_teacher(teacher.id, None)
         yield Bench(world, teacher, transport, budget, delivered, short), shared
 
 

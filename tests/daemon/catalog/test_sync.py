@@ -147,7 +147,7 @@ def test_money_that_was_spent_counts_against_every_cap_former_teachers_too(
     budget = make_budget(made, catalog)
     assert budget.total.used == 1170
     assert budget.room(plan, catalog.teachers["a"].id or 0) == 250_000 - 170
-    budget.add_plan(plan, None, 0)
+    budget.add_plan(plan, None)
     assert budget.room(plan, catalog.teachers["a"].id or 0) == 500_000 - 170
 
 

@@ -123,8 +123,8 @@ async def carrying(world: World, **settings: Any) -> AsyncIterator[Bench]:
     teacher = teacher_of(world, usd_per_million_input=1.0, usd_per_million_output=2.0, **settings)
     async with writing(world) as writer:
         bench = Bench(world, plan, teacher, cast(KeyWorkers, None), cast(AttemptRunner, None))
-        bench.budget.add_teacher(teacher.id, None, 0)
-        bench.budget.add_plan(plan.id, None, 0)
+        bench.budget.add_teacher(teacher.id, None)
+        bench.budget.add_plan(plan.id, None)
         retry_queue = RetryQueue(bench.clock, bench.delayed.append)
         context = context_of(world, writer, budget=bench.budget, bus=bench.heard.bus, clock=bench.clock)
         bench.attempt_runner = AttemptRunner(
@@ -138,8 +138,10 @@ async def carrying(world: World, **settings: Any) -> AsyncIterator[Bench]:
         yield bench
         assert limits.in_flight == 0
     check_counts(world)
-    spent, reserved = world.row("SELECT sum(spent_micros), sum(reserved_micros) FROM plan")
-    assert bench.budget.total.used == spent + reserved
+    total = bench.budget.total
+    assert world.row("SELECT sum(spent_micros), sum(reserved_micros), sum(unknown_micros) FROM plan") == (
+        *(total.spent, total.reserved, total.unknown),
+    )
 
 
 async def test_two_turns_are_two_attempts_and_one_sample(world: World) -> None:
@@ -241,11 +243,13 @@ async def test_a_teacher_that_fails_and_recovers_is_told_of(world: World) -> Non
         assert recovered.message().startswith("a answers again, after ")
 
 
-async def test_what_may_have_been_billed_is_spent_and_tried_three_times(world: World) -> None:
+async def test_what_may_have_been_billed_is_unknown_and_tried_three_times(world: World) -> None:
     async with carrying(world) as bench:
         job = bench.job()
         await bench.run(job, failure("ambiguous"))
-        assert world.row("SELECT outcome, cost_micros, estimated FROM attempt") == ("unknown", 1000, 1)
+        assert world.row("SELECT outcome, cost_micros, unknown_micros, estimated FROM attempt") == (
+            *("unknown", 0, 1000, 1),
+        )
         for _ in range(MOST_UNKNOWN - 1):
             await bench.run(job, failure("ambiguous"))
         assert bench.plan.open == 0
@@ -298,7 +302,7 @@ async def test_without_money_for_its_next_turn_a_job_waits(world: World) -> None
     assert world.row("SELECT count(*) FROM attempt") == (1,)
 
 
-async def test_a_request_that_is_cut_off_is_unknown_and_spent(world: World) -> None:
+async def test_a_request_that_is_cut_off_is_unknown_and_so_is_its_money(world: World) -> None:
     async with carrying(world) as bench:
         job = bench.job()
         bench.line.results = [KeyboardInterrupt()]
@@ -306,8 +310,8 @@ async def test_a_request_that_is_cut_off_is_unknown_and_spent(world: World) -> N
         with pytest.raises(KeyboardInterrupt):
             await bench.attempt_runner.run(job, bench.workers, reservation)
         bench.workers.limits.released(reservation)
-    assert world.row("SELECT outcome, cost_micros, reason FROM attempt") == (
-        *("unknown", 1000, "the daemon stopped before an answer"),
+    assert world.row("SELECT outcome, cost_micros, unknown_micros, reason FROM attempt") == (
+        *("unknown", 0, 1000, "the daemon stopped before an answer"),
     )
 
 

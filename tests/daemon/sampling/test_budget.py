@@ -6,25 +6,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.sampling.budget import Budget, Price, micros
+from daemon.sampling.budget import PARTS, Budget, Price, micros
+from state.budget import Spending
 
 
 def budget(
     total: int | None = None, teacher: int | None = None, plan: int | None = None, used: int = 0
 ) -> Budget:
-    found = Budget(total, used)
-    found.add_teacher(1, teacher, used)
-    found.add_plan(1, plan, used)
+    found = Budget(total, Spending(used))
+    found.add_teacher(1, teacher, Spending(used))
+    found.add_plan(1, plan, Spending(used))
     return found
 
 
 def test_a_price_is_micro_dollars_a_token() -> None:
     price = Price(input=2.0, output=8.0, cached=0.5)
-    assert price.cost(100, 10) == 280
-    assert price.cost(100, 10, cached=60) == 80 + 30 + 80
-    assert Price(0.15, 0.6, 0.15).cost(3, 1) == 2, "1.05: never below what is billed"
-    assert Price(0.15, 0.6, 0.15).cost(100, 0) == 15, "and not above by what floating point adds"
+    assert price.parts(100, 10) == 280 * PARTS
+    assert price.parts(100, 10, cached=60) == (80 + 30 + 80) * PARTS
+    assert Price(0.15, 0.6, 0.15).parts(3, 1) == 1.05 * PARTS, "exact, whatever floating point makes of 0.15"
     assert price.bound(100, 10) == 280
+    assert Price(0.15, 0.6, 0.15).bound(3, 1) == 2, "1.05: never below what is billed"
+    assert Price(0.15, 0.6, 0.15).bound(100, 0) == 15, "and not above by what floating point adds"
 
 
 def test_cached_tokens_may_cost_more_than_others() -> None:
@@ -33,10 +35,11 @@ def test_cached_tokens_may_cost_more_than_others() -> None:
 
 def test_cache_writes_and_reasoning_have_prices_of_their_own() -> None:
     price = Price(input=3.0, output=15.0, cached=0.3, cache_write=3.75, reasoning=20.0)
-    assert price.cost(1000, 100, cached=400, cache_write=200, reasoning=40) == 1200 + 120 + 750 + 900 + 800
+    used = {"cached": 400, "cache_write": 200, "reasoning": 40}
+    assert price.parts(1000, 100, **used) == (1200 + 120 + 750 + 900 + 800) * PARTS
     assert price.bound(1000, 100) == 3750 + 2000
     plain = Price(input=3.0, output=15.0, cached=0.3)
-    assert plain.cost(1000, 100, cached=400, cache_write=200, reasoning=40) == 1800 + 120 + 1500
+    assert plain.parts(1000, 100, **used) == (1800 + 120 + 1500) * PARTS
 
 
 money = st.floats(0, 1000)
@@ -53,8 +56,8 @@ def test_a_bound_is_never_below_the_cost(prices, prompt, completion, shares, roo
     price = Price(*prices)
     cached = int(prompt * shares[0])
     written = int((prompt - cached) * shares[1])
-    cost = price.cost(prompt, completion, cached, written, int(completion * shares[2]))
-    assert 0 <= cost <= price.bound(prompt + room[0], completion + room[1])
+    cost = price.parts(prompt, completion, cached, written, int(completion * shares[2]))
+    assert 0 <= cost <= price.bound(prompt + room[0], completion + room[1]) * PARTS
 
 
 def test_dollars_become_micro_dollars() -> None:
@@ -79,11 +82,15 @@ def test_the_smallest_cap_binds_to_the_micro_dollar(caps: dict[str, int], said: 
     assert found.total.used == 0
     assert found.reserve(1, 1, 10)
     assert found.room(1, 1) == 0
-    assert found.binding(1, 1) == said
+    assert found.binding(1, 1).words == said
     assert not found.reserve(1, 1, 1)
     assert found.reserve(1, 1, 0)
     found.settle(1, 1, 10, 4)
     assert found.room(1, 1) == 6
+    assert found.reserve(1, 1, 6)
+    found.settle(1, 1, 6, 0, 5)
+    assert found.room(1, 1) == 1, "what may have been billed counts as well"
+    assert (found.total.spent, found.total.reserved, found.total.unknown) == (4, 0, 5)
 
 
 def test_without_caps_there_is_always_room() -> None:
@@ -95,6 +102,20 @@ def test_without_caps_there_is_always_room() -> None:
 def test_what_was_spent_before_this_start_counts() -> None:
     assert budget(total=100, used=95).room(1, 1) == 5
     assert not budget(total=100, used=101).reserve(1, 1, 1)
+    assert Budget(100, Spending(spent=20, reserved=30, unknown=45)).total.room() == 5
+
+
+@pytest.mark.parametrize(
+    ("cap", "said"),
+    [
+        (20_000, "$0.0198 of $0.02 spent, $0.0000 reserved, $0.0001 unknown"),
+        (5_000, "$0.019800 of $0.005 spent, $0.000000 reserved, $0.000100 unknown"),
+        (1_234_500_000, "$0.0198 of $1,234.50 spent, $0.0000 reserved, $0.0001 unknown"),
+        (None, "$0.0198 spent, $0.0000 reserved, $0.0001 unknown"),
+    ],
+)
+def test_an_account_tells_its_figures(cap: int | None, said: str) -> None:
+    assert Budget(cap, Spending(spent=19_800, unknown=100)).total.figures() == said
 
 
 @given(
@@ -108,8 +129,8 @@ def test_no_cap_is_ever_passed_in_any_order(caps, steps) -> None:
     total, *others = caps
     found = Budget(total)
     for key in (0, 1):
-        found.add_teacher(key, others[key], 0)
-        found.add_plan(key, others[2 + key], 0)
+        found.add_teacher(key, others[key])
+        found.add_plan(key, others[2 + key])
     held: list[tuple[int, int, int]] = []
     spent: dict[str, int] = {}
     for plan, teacher, amount, share, end in steps:

@@ -59,15 +59,18 @@ def test_a_budget_that_bounds_nothing_is_told_at_the_start_and_by_check(tmp_path
     with teacher(tmp_path, "--key", "sk-right-0001") as school:
         configure(tmp_path, school.url, train=2, teacher='api_key_file = "key"')
         text = (tmp_path / "config.toml").read_text()
-        assert "cannot limit it" not in coterie(tmp_path, "check").stdout
+        assert "may not limit it" not in coterie(tmp_path, "check").stdout
         with daemon(tmp_path) as running:
             wait_until("it runs", lambda: count(tmp_path, "pulse", "state = 'running'"))
             (tmp_path / "config.toml").write_text(text.replace("usd_per_million_output", "#"))
             running.process.send_signal(signal.SIGHUP)
-            said = "teachers.school has a key but no usd_per_million_output: its cost is not counted"
+            said = "teachers.school has a key but no usd_per_million_output: its cost is only counted if the provider"
             wait_until("it is told", lambda: said in running.output())
             running.terminate()
             running.wait()
         with daemon(tmp_path) as running:
             wait_until("it is told", lambda: said in running.output())
-        assert f"warning: {said}, so [daemon] budget_usd cannot limit it" in coterie(tmp_path, "check").stdout
+        assert (
+            f"warning: {said} states dollars, so [daemon] budget_usd may not limit it"
+            in coterie(tmp_path, "check").stdout
+        )

@@ -64,6 +64,25 @@ async def test_keys_share_the_work_by_their_free_capacity() -> None:
     assert 2 < done["big"] / done["small"] < 4.5
 
 
+async def test_a_request_whose_end_is_being_stored_is_still_work() -> None:
+    clock, stored = SystemClock(), anyio.Event()
+
+    async def run(job: Job, workers: KeyWorkers, reservation: Reservation) -> None:
+        workers.limits.limited(reservation, clock.monotonic(), 60.0, None, None)  # frees its slot at once
+        await stored.wait()
+
+    teacher = teacher_with(1, run)
+    workers = cast(KeyWorkers, teacher.add_key(TeacherKey("", None), clock.monotonic()))
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as group:
+            await group.start(workers.serve)
+            await until(lambda: teacher.queued == 0)
+            assert (workers.in_flight, teacher.busy) == (0, True)
+            stored.set()
+            await until(lambda: not teacher.busy)
+            workers.close()
+
+
 async def test_an_open_breaker_lets_one_probe_out_whatever_the_cap() -> None:
     clock = SystemClock()
     sent, answer = [], anyio.Event()

@@ -86,9 +86,9 @@ async def claiming(
 ) -> AsyncIterator[Bench]:
     heard, budget = Heard(), Budget(cap)
     for teacher in teachers:
-        budget.add_teacher(teacher.id, None, 0)
+        budget.add_teacher(teacher.id, None)
     for plan in plans:
-        budget.add_plan(plan.id, (plan_caps or {}).get(plan.id), 0)
+        budget.add_plan(plan.id, (plan_caps or {}).get(plan.id))
     async with writing(world) as writer:
         context = context_of(world, writer, budget=budget, bus=heard.bus)
         scheduler = Scheduler(context, teachers=teachers, plans=plans)
@@ -212,13 +212,15 @@ async def test_a_plan_without_money_holds_no_other_up(world: World) -> None:
             jobs = await bench.take(teacher, 120)
         poor = [job for job in jobs if job.plan is plans[0]]
         assert 1 <= len(poor) <= 3
-        assert bench.scheduler.budget_policy.short == {plans[0].id: "the plan's budget"}
+        (short,) = bench.scheduler.budget_policy.short.items()
+        assert (short[0], short[1].words) == (plans[0].id, "the plan's budget")
         assert bench.heard.of(BudgetReached) == [], "what is only reserved may come back"
         assert bench.scheduler.budget_policy.spent == {}
         for job in poor:
             assert job.attempt is not None
             bench.end(job, job.attempt.reserved_micros)
-        bench.budget.settle(plans[0].id, teacher.id, 0, 1500)  # their further turns
+        left = int(bench.budget.room(plans[0].id, teacher.id))
+        bench.budget.settle(plans[0].id, teacher.id, 0, left - 100)  # their further turns
         await until(lambda: bench.heard.of(BudgetReached))
         assert [event.which for event in bench.heard.of(BudgetReached)] == ["the plan's budget"]
         assert bench.scheduler.budget_policy.spent == bench.scheduler.budget_policy.short
@@ -432,7 +434,7 @@ def test_the_bounds_by_the_longest_question_bound_every_question_and_turn(
         recipe="",
         teachers=("a",),
         wanted=1,
-        longest=len(question),
+        longest=len(question.encode()),
     )
     price = Price(input=3.0, output=15.0, cached=0.3)
     cost, job = bounds(plan, price), job_of(a_sample(plan, question), plan)

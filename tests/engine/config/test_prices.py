@@ -27,13 +27,13 @@ def told(
 def test_a_teacher_that_no_budget_bounds_is_told_of() -> None:
     (said,) = told(PAID)
     assert said == (
-        "teachers.gpt has a key but no usd_per_million_input and no usd_per_million_output: its cost is not"
-        " counted, so [daemon] budget_usd cannot limit it"
+        "teachers.gpt has a key but no usd_per_million_input and no usd_per_million_output: its cost is"
+        " only counted if the provider states dollars, so [daemon] budget_usd may not limit it"
     )
     assert "no usd_per_million_output:" in told({**PAID, "usd_per_million_input": 1.0})[0]
     (both,) = told({**PAID, "budget_usd": 2.0}, plan={"budget_usd": 1.0})
     assert both.endswith(
-        "[daemon] budget_usd and teachers.gpt.budget_usd and budget_usd of plan p cannot limit it"
+        "[daemon] budget_usd and teachers.gpt.budget_usd and budget_usd of plan p may not limit it"
     )
 
 

@@ -34,15 +34,16 @@ def test_the_json_has_the_contracts_names_and_is_json(reader: Connection) -> Non
     found = json.loads(json.dumps(to_json(read_status(reader, NOW, here))))
     assert list(found["daemon"]) == ["state", "pid", "boot_id", "uptime_s", "loop_lag_ms"]
     assert list(found["spend"]) == [
-        *("usd", "cap_usd", "prompt_tokens", "completion_tokens", "unknown_attempts")
+        *("usd", "reserved_usd", "unknown_usd", "cap_usd"),
+        *("prompt_tokens", "completion_tokens", "unknown_attempts"),
     ]
     assert list(found["plans"][0]) == [
         *("name", "task", "teacher", "split", "wanted", "in_flight", "stored", "accepted", "rejected"),
-        *("failed", "given_up", "usd", "usd_per_correct"),
+        *("failed", "given_up", "usd", "reserved_usd", "unknown_usd", "usd_per_correct"),
     ]
     assert list(found["teachers"][0]) == [
         *("name", "state", "in_flight", "cap", "requests_per_minute", "tokens_per_minute", "status_429"),
-        *("retries", "p50_ms", "p95_ms", "reason"),
+        *("retries", "p50_ms", "p95_ms", "reason", "usd", "reserved_usd", "unknown_usd"),
     ]
     assert list(found["runs"][0]) == [
         *("id", "student", "task", "state", "samples", "step", "steps", "loss", "tokens_per_second"),
@@ -55,7 +56,13 @@ def test_a_running_daemon(reader: Connection) -> None:
     assert (status.daemon.state, status.daemon.pid, status.daemon.boot_id) == ("running", PID, 1)
     assert status.daemon.uptime_s == (2 * HOUR + 14 * MINUTE) / 1000
     assert status.daemon.loop_lag_ms == 3.2
-    assert status.spend.usd == pytest.approx(3.122)  # settled and reserved
+    spend = status.spend
+    assert (spend.usd, spend.reserved_usd, spend.unknown_usd) == pytest.approx((3.102, 0.02, 0.015))
+    assert spend.used_usd == pytest.approx(3.137)
+    for figure in ("usd", "reserved_usd", "unknown_usd"):
+        parts = sum(getattr(teacher, figure) for teacher in status.teachers)
+        assert parts == pytest.approx(getattr(spend, figure)), "the teachers say what the whole says"
+    assert "spent $3.10 of $5.00, reserved $0.02, unknown $0.01; " in format_status(status)
     assert status.spend.cap_usd == 5.0
     assert status.plans[0].in_flight == 3
     assert [run.id for run in status.active_runs] == [3]
@@ -164,7 +171,7 @@ def test_the_plain_line_is_one_printable_line(reader: Connection) -> None:
     line = status_line(read_status(reader, NOW, here))
     assert line.isprintable()
     assert line.startswith(
-        "running 2h14m | $3.12 of $5.00 | 31.4 req/s, 0.2 % 429s | coin_flip 145/400, 91 % correct"
+        "running 2h14m | $3.10 of $5.00 | 31.4 req/s, 0.2 % 429s | coin_flip 145/400, 91 % correct"
     )
     assert "run 3 fine-tune-cot/gsm8k training 412/900 loss 0.810 ETA 6m10s" in line
     assert "teacher gpt is parked: key refused (401)" in line
