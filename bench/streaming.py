@@ -35,7 +35,10 @@ def bench(quick: bool) -> Table:
             )
         )
         rows.append(
-            Row(f"&nbsp; per event of about 4 bytes, {per}", f"{(streamed - whole) * each / (size / 4):.1f} µs")
+            Row(
+                f"&nbsp; per event of about 4 bytes, {per}",
+                f"{(streamed - whole) * each / (size / 4):.1f} µs",
+            )
         )
     return Table(
         "Streaming",
