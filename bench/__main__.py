@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from bench import latency, limits, million, peers, sampling, startup, streaming, training
+from bench import latency, limits, million, peers, sampling, servers, startup, streaming, training
 from bench.tables import Table, results
 
 BENCHES = {
@@ -17,6 +17,7 @@ BENCHES = {
     "streaming": streaming,
     "latency": latency,
     "limits": limits,
+    "servers": servers,
     "startup": startup,
     "million": million,
     "peers": peers,
@@ -29,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     found = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Measures Coterie beside a bare loop and other programs in the same run (about 15 minutes).",
+        description="Measures Coterie beside a bare loop and other programs in the same run (about 20 minutes).",
         epilog="example: python -m bench --quick sampling",
     )
     found.add_argument("names", nargs="*", metavar="NAME", help=f"run only these: {', '.join(BENCHES)}")

@@ -1,5 +1,6 @@
 """The benches' teacher: a server that answers chat completions immediately, after a delay, or within limits, streamed if asked.
 
+It can also refuse by chance, or work on a few at once while the others wait.
 It is a bare asyncio protocol, because it shares the machine with the client and must use little CPU. Its limits are strict. It
 counts accepted and refused requests: `GET /stats`.
 """
@@ -9,9 +10,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import random
 import subprocess
 import sys
 import urllib.request
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -32,6 +35,14 @@ class Rules:
         self.refuse_s: float = options.refuse_s
         self.retry_after: float | None = options.retry_after
         self.body, self.events = answers(options.answer_bytes)
+        self.refusal_status: int = options.refusal_status
+        self.chance: float = options.chance
+        self.slots: int | None = options.slots
+        self.queue: deque[Connection] = deque()
+        self.working = 0
+        self.levels: list[int] = []  # in flight when each request came, with it
+        self.answered: list[float] = []
+        self._random = random.Random(1)
         self.started: float | None = None
         self._level, self._stamp = 0.0, now
         self.in_flight = 0
@@ -42,11 +53,13 @@ class Rules:
     def refuses(self, now: float) -> bool:
         """Counts a request that arrives now; returns whether it gets a 429."""
         self.seen.append(now)
+        self.levels.append(self.in_flight + 1)
         if self.started is None:
             self.started = now
         refused = (
             now < self.started + self.refuse_s
             or (self.concurrency is not None and self.in_flight >= self.concurrency)
+            or (self.chance > 0 and self._random.random() < self.chance)
             or not self._within_rate(now)
         )
         if refused:
@@ -107,16 +120,30 @@ class Connection(asyncio.Protocol):
         rules = self._rules
         if rules.refuses(self._loop.time()):
             extra = b"" if rules.retry_after is None else b"retry-after: %d\r\n" % rules.retry_after
-            self._send(429, b'{"error": {"message": "rate limit"}}', extra)
+            words = b"server busy" if rules.refusal_status >= 500 else b"rate limit"
+            self._send(rules.refusal_status, b'{"error": {"message": "%b"}}' % words, extra)
         elif rules.delay_s:
             rules.in_flight += 1
-            self._loop.call_later(rules.delay_s, self._late)
+            if rules.slots is not None and rules.working >= rules.slots:
+                rules.queue.append(self)
+            else:
+                self._work()
         else:
+            rules.answered.append(self._loop.time())
             self._send(200, rules.body)
 
+    def _work(self) -> None:
+        self._rules.working += 1
+        self._loop.call_later(self._rules.delay_s, self._late)
+
     def _late(self) -> None:
-        self._rules.in_flight -= 1
-        self._send(200, self._rules.body)
+        rules = self._rules
+        rules.working -= 1
+        rules.in_flight -= 1
+        if rules.queue:
+            rules.queue.popleft()._work()
+        rules.answered.append(self._loop.time())
+        self._send(200, rules.body)
 
     def _stream(self) -> None:
         """One write for each event, as a server that generates writes them."""
@@ -161,7 +188,13 @@ def answers(size: int) -> tuple[bytes, list[bytes]]:
 
 
 def _stats(rules: Rules) -> bytes:
-    return json.dumps({"accepted": rules.accepted, "seen": rules.seen, "refused": rules.refused}).encode()
+    found = {
+        "accepted": rules.accepted,
+        "seen": rules.seen,
+        "levels": rules.levels,
+        "answered": rules.answered,
+    }
+    return json.dumps({**found, "refused": rules.refused}).encode()
 
 
 async def _serve(options: argparse.Namespace) -> None:
@@ -177,6 +210,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m bench.server")
     parser.add_argument("--delay-ms", type=float, default=0.0, help="response time")
     parser.add_argument("--concurrency", type=int, help="most requests in flight; more are refused")
+    parser.add_argument("--slots", type=int, help="requests worked on at once; more wait in order")
+    parser.add_argument("--chance", type=float, default=0.0, help="share of all requests that is refused")
+    parser.add_argument("--refusal-status", type=int, default=429, help="HTTP status of refusals")
     parser.add_argument("--requests-per-minute", type=int, help="limit; more are refused")
     parser.add_argument(
         "--refuse-s", type=float, default=0.0, help="refuse everything for this time after the first request"
@@ -200,7 +236,7 @@ class Server:
         self._stats = f"http://127.0.0.1:{port}/stats"
 
     def stats(self) -> dict[str, Any]:
-        """Its counts: the times of accepted and of all requests in seconds, and the number of refused ones."""
+        """Its counts: times of accepted and of all requests and of answers, requests in flight as each came, refusals."""
         with urllib.request.urlopen(self._stats, timeout=30) as response:
             found: dict[str, Any] = json.loads(response.read())
             return found

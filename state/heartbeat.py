@@ -34,7 +34,7 @@ class TeacherHeartbeat:
     resumes_in_s: float | None = None
     """Seconds until the pause ends."""
     bound_by: str = ""
-    """The current bottleneck: "requests/min", "tokens/min", "input tokens/min", "output tokens/min", "concurrency",
+    """The current bottleneck: "requests/min", "tokens/min", "input tokens/min", "output tokens/min", "concurrency", "latency",
     "storing" (answers not yet on disk), "pause", "limit a day", or "" (none)."""
     shared_with: int = 0
     """Other processes on this machine (their keys) that share its limits now."""

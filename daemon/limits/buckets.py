@@ -25,6 +25,8 @@ HOLD_S = 5.0
 HOLD_MAX_S = 120.0
 SHRINK, HALF, STEP_BACK = 0.9, 0.5, 0.95
 """A first refusal lowers the rate to between 0.5 and 0.9 of it; one during growth lowers it by a step."""
+KEPT = 1.05
+"""Growth of a learned rate up to which it counts as not grown."""
 LEAST = 1e-6
 """Rate per second while nothing is granted: a rate is never zero."""
 GROWTH = 0.01
@@ -40,6 +42,7 @@ class Bucket:
         "_born",
         "_burst_s",
         "_cut_at",
+        "_cut_to",
         "_failed_at",
         "_granted",
         "_grown_at",
@@ -71,6 +74,7 @@ class Bucket:
         self._hold_s = HOLD_S
         self._since_cut = 0.0  # accepted since the last cut
         self._waited_s = 0.0  # the pause that followed it
+        self._cut_to = 0.0  # the rate that was learned by it
         self._failed_at = 0.0  # the rate at which growth was last refused
 
     @property
@@ -82,6 +86,11 @@ class Bucket:
     def learned(self) -> bool:
         """Whether the rate was lowered by refusals."""
         return self._learned is not None
+
+    @property
+    def kept(self) -> bool:
+        """Whether a rate was learned that has hardly grown since."""
+        return self._learned is not None and self._learned <= KEPT * self._cut_to
 
     def configure(self, now: float, per_minute: float | None) -> None:
         """Changes the configured limit; forgets the learned rate, keeps the use."""
@@ -211,8 +220,18 @@ class Bucket:
             self._learned = new
             self._renew()
         self._level = min(self._level, 1.0)
+        self._cut_to = self._learned or 0.0
         self._cut_at = self._grown_at = now
         self._since_cut, self._waited_s = 0.0, wait_s
+
+    def forget(self, now: float) -> None:
+        """Refusals were for no rate: what they taught is forgotten."""
+        if self._learned is not None:
+            self._refill(now)
+            self._learned = None
+            self._burst_s = BURST_S
+            self._hold_s = HOLD_S
+            self._renew()
 
     def grow(self, now: float) -> None:
         """Raises a learned rate a little; called when the bucket binds."""

@@ -9,7 +9,8 @@ remaining, indicate a rate; a refusal at the known number in flight, or one that
 concurrency; otherwise only the cap reacts. A rate refusal pauses the key for the requested time, once per burst, and
 lowers the learned rate; it never lowers the cap below what the server admitted. If the requested time was kept and the
 next request is refused again, that time is not trusted: single requests then probe at shorter
-intervals, so that no capacity stays unused. A limit per day is waited out.
+intervals, so that no capacity stays unused. A limit per day is waited out. A refusal that nothing explains may be chance
+(`chance.py`): then its request waits alone.
 
 There are four rates: requests, and tokens in the three ways that providers count them: both kinds together, prompt
 tokens, completion tokens. A refusal that names one lowers that one alone. Shares of limits that several processes use
@@ -20,17 +21,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
 
+from daemon.limits.chance import Chance, Room
 from daemon.limits.concurrency import Cap
 from daemon.limits.lease_table import Need
 from daemon.limits.pauses import Pauses
-from daemon.limits.rates import RATES, Amounts, RateBinds, Rates, exhausted_by
+from daemon.limits.rates import RATES, RateBinds, Rates, Reservation, exhausted_by
 from engine.teachers.failures import LimitScope
 from engine.teachers.headers import RateHeaders
 
-Binds = RateBinds | Literal["parked", "pause", "limit a day", "concurrency", "storing"]
+Binds = RateBinds | Literal["parked", "pause", "limit a day", "concurrency", "latency", "storing"]
 
 DAY_LOOK_S = 900.0
 """Interval of probes of a limit per day that does not say when it ends."""
@@ -38,18 +39,10 @@ DAY_WAIT_S = 60.0
 """With a shorter requested wait, a limit per day is paced like one per minute: a little of it becomes free all the time."""
 BOUND_S = 2.0
 """A limit that delayed a request within this time still binds."""
+OWN_WAIT_S = 1.0
+"""How long a request that was refused by chance waits where the server does not say."""
 STORING_SHARE = 4
 """Answers being stored beside a full cap: at most this fraction of the cap."""
-
-
-@dataclass(slots=True)
-class Reservation:
-    """A request that may be sent now, with the amounts it took from the limits."""
-
-    amounts: Amounts
-    sent_at: float
-    level: int
-    received: bool = False
 
 
 class KeyLimits:
@@ -77,7 +70,9 @@ class KeyLimits:
         self.limited_count = 0
         self._accepted = False  # a request was answered
         self._pauses = Pauses(now)
+        self._chance = Chance()
         self.others = 0  # keys of other processes that share the limits
+        self._room = Room()
         self._storing = 0  # answers received and not on disk yet
 
     @property
@@ -145,7 +140,7 @@ class KeyLimits:
         if self._full():
             return "storing"
         if self.concurrency.ready_at(now) > now:
-            return "concurrency"
+            return "latency" if self.concurrency.slowed else "concurrency"
         return self.rates.binds(now, tokens, output)
 
     def ready_at(self, now: float, tokens: int, output: int = 0) -> float:
@@ -156,19 +151,25 @@ class KeyLimits:
             tokens: the expected tokens, prompt and completion together.
             output: how many of them are completion tokens.
         """
-        if self.parked or self._full():
+        if self.parked:
+            return math.inf
+        if self._full():
+            self.concurrency.waits(now)
             return math.inf
         at = self.concurrency.ready_at(now)
         if at == math.inf:
             return at
-        return max(
-            at, self.rates.ready_at(now, tokens, output), self._pauses.until, self._pauses.others_until
-        )
+        pauses = self._pauses
+        until = now if self._chance.trying(now) else pauses.until
+        return max(at, self.rates.ready_at(now, tokens, output), until, pauses.others_until)
 
     def take(self, now: float, tokens: int, output: int = 0) -> Reservation:
         """Reserves a request of `tokens` tokens, `output` of them completion tokens; to be called when `ready_at` allows it."""
-        self._pauses.sent(now)
-        return Reservation(self.rates.take(now, tokens, output), now, self.concurrency.sent())
+        if not self._chance.trying(now):
+            self._pauses.sent(now)
+        number = self._chance.sent(now)
+        level, wave = self.concurrency.sent()
+        return Reservation(self.rates.take(now, tokens, output), now, now, number, level, wave)
 
     def departed(self, reservation: Reservation, now: float) -> None:
         """The request leaves only now, after it was stored: it counts against the rates from now on."""
@@ -176,10 +177,14 @@ class KeyLimits:
             taken = reservation.amounts
             self.rates.give_back(taken)
             reservation.amounts = self.rates.take(now, taken.tokens, taken.output)
+            reservation.left_at = now
 
-    def received(self, reservation: Reservation, now: float) -> None:
-        """The answer was received and is not on disk yet: the server has room for another request. `succeeded` follows."""
-        self.concurrency.answered(now, reservation.sent_at, reservation.level)
+    def received(self, reservation: Reservation, now: float, output: int | None = None) -> None:
+        """The answer was received and is not on disk yet: the server has room for another request. `succeeded` follows.
+
+        `output` are its completion tokens, if it says how many.
+        """
+        self._answered(reservation, now, output)
         reservation.received = True
         self._storing += 1
 
@@ -204,13 +209,25 @@ class KeyLimits:
         if reservation.received:
             self._storing -= 1
         else:
-            self.concurrency.answered(now, reservation.sent_at, reservation.level)
+            self._answered(reservation, now, used_output)
         if used_tokens is not None:
             output = reservation.amounts.output if used_output is None else used_output
             self.rates.settle(reservation.amounts, used_tokens, min(used_tokens, output))
-        self._pauses.answered(reservation.sent_at)
         if headers is not None:
             self.observe(now, headers)
+
+    def _answered(self, reservation: Reservation, now: float, output: int | None) -> None:
+        sent_at = reservation.sent_at
+        seconds = now - reservation.left_at
+        self._room.answered(sent_at, seconds)
+        self.concurrency.answered(now, sent_at, reservation.level, reservation.wave, seconds, output)
+        self._pauses.answered(sent_at)
+        if self._chance.answered(sent_at):
+            self._pauses.end(now)
+            if self._chance.proved:
+                self.concurrency.forget(now)
+                for name in RATES:
+                    self.rates.bucket(name).forget(now)
 
     def limited(
         self,
@@ -221,8 +238,10 @@ class KeyLimits:
         scope: LimitScope | None = None,
         *,
         daily: bool = False,
-    ) -> None:
+    ) -> float | None:
         """The request was refused for a limit (429); its amounts are given back.
+
+        Returns how long this request alone waits, if it was refused by chance; None where the key waits.
 
         Args:
             reservation: the result of `take`.
@@ -235,10 +254,13 @@ class KeyLimits:
         self.limited_count += 1
         self.rates.give_back(reservation.amounts)
         if daily and (retry_after is None or retry_after >= DAY_WAIT_S):
-            self.concurrency.left()
+            self.concurrency.left(reservation.wave)
             self._prolong(now + (DAY_LOOK_S if retry_after is None else retry_after), day=True)
-            return
-        exhausted = exhausted_by(headers, reservation.amounts)
+            return None
+        exhausted, chance = exhausted_by(headers, reservation.amounts), self._chance
+        if chance.refused(reservation.sent_at, reservation.number) and exhausted is None:
+            self.concurrency.left(reservation.wave)
+            return OWN_WAIT_S if retry_after is None else retry_after
         if headers is not None:
             self.observe(now, headers, pause=False)
         wait = retry_after
@@ -252,33 +274,58 @@ class KeyLimits:
         )
         cap = self.concurrency
         if exhausted is None and cap.refused_at_ceiling(
-            now, reservation.sent_at, reservation.level, wait or 0.0
+            now, reservation.sent_at, reservation.level, wait or 0.0, reservation.wave
         ):
-            return
+            return None
+        admitted = cap.admits(reservation.level, reservation.sent_at)
         at_once = scope == "concurrency" or (
             exhausted is None and scope is None and cap.first_find(reservation.level, reservation.sent_at)
         )
         if not rate and scope is None and cap.far_below(reservation.level):
             rate = True
-        if at_once or not rate:
-            cap.refused(now, reservation.sent_at)
-        else:
-            cap.left()
+        by_number = at_once or not rate
+        bucket = self.rates.blamed(exhausted, scope)
         pauses = self._pauses
         until = pauses.until
         if pauses.covers(reservation.sent_at, now, wait):
+            self._leave(reservation, now, by_number)
             if pauses.until > until:
                 cap.restart_ramp(pauses.until)
-            return
+            return None
         refusal = pauses.refused(reservation.sent_at)
-        if rate and not at_once and refusal != "again":
-            said = scope if scope != "concurrency" else None
-            named = exhausted if said in (None, "tokens") else said  # "tokens" may mean one kind of them
-            bucket = self.rates.bucket(named or said or "requests")
-            if self._accepted or bucket.rate is not None:  # before the first answer of a key no rate is known
-                bucket.cut(now, wait or 0.0)
+        doubted = exhausted is None and (admitted if by_number else bucket.kept) and chance.doubts()
+        chance.answers = 0
+        self._leave(reservation, now, by_number and not doubted)
+        known = self._accepted or bucket.rate is not None  # before the first answer of a key no rate is
+        if known and not by_number and not doubted and refusal != "again":
+            bucket.cut(now, wait or 0.0)
         pauses.begin(now, wait, refusal)
-        cap.restart_ramp(pauses.until)
+        if doubted:
+            chance.begin(reservation.sent_at, pauses.until)
+        else:
+            cap.restart_ramp(pauses.until)
+        return None
+
+    def busy(self, reservation: Reservation, now: float) -> bool:
+        """Whether a server error (503) without words means that no room is free; `limited` or `failed` follows."""
+        cap = self.concurrency
+        more = cap.first_find(reservation.level, reservation.sent_at)
+        if not self._room.refused(now, now - reservation.left_at, more, cap.taught):
+            return False
+        return not (self._chance.on and self._chance.refused(reservation.sent_at, reservation.number))
+
+    def fails(self, now: float) -> None:
+        """The server is out of order: what its latest refusals taught about the number in flight is forgotten."""
+        taught = self._room.before(now)
+        if taught is not None:
+            self.concurrency.teach(taught)
+
+    def _leave(self, reservation: Reservation, now: float, by_number: bool) -> None:
+        """A refused request leaves; `by_number`: for the number in flight."""
+        if by_number:
+            self.concurrency.refused(now, reservation.sent_at, reservation.wave)
+        else:
+            self.concurrency.left(reservation.wave)
 
     def failed(
         self,
@@ -291,7 +338,7 @@ class KeyLimits:
 
         `used_tokens`: 0 gives the tokens back; None keeps what was reserved (it may have been billed).
         """
-        self.concurrency.left()
+        self.concurrency.left(reservation.wave)
         self.concurrency.hold(now)
         self._pauses.lost(reservation.sent_at)
         if used_tokens is not None:
@@ -302,7 +349,7 @@ class KeyLimits:
 
     def released(self, reservation: Reservation) -> None:
         """The request was never sent."""
-        self.concurrency.left()
+        self.concurrency.left(reservation.wave)
         self.rates.give_back(reservation.amounts)
         self._pauses.lost(reservation.sent_at)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from daemon.limits.buckets import Bucket
+from engine.teachers.failures import LimitScope
 from engine.teachers.headers import RateHeaders
 
 Rate = Literal["requests", "tokens", "input", "output"]
@@ -26,6 +27,24 @@ class Amounts:
     tokens: int
     output: int
     bins: tuple[int, int, int, int]
+
+
+@dataclass(slots=True)
+class Reservation:
+    """A request that may be sent now, with the amounts it took from the limits."""
+
+    amounts: Amounts
+    sent_at: float
+    """When it was reserved: the order of requests."""
+    left_at: float
+    """When it was sent; later if its attempt had to be stored first."""
+    number: int
+    """How many had been sent, with it."""
+    level: int
+    """How many were in flight, with it."""
+    wave: int
+    """The wave of the knee that it belongs to; 0: none."""
+    received: bool = False
 
 
 class Rates:
@@ -49,6 +68,12 @@ class Rates:
         """The bucket of that name."""
         found: Bucket = getattr(self, name)
         return found
+
+    def blamed(self, exhausted: Rate | None, scope: LimitScope | None) -> Bucket:
+        """The limit that refused a request, by its headers and its words; requests if neither says."""
+        said = scope if scope != "concurrency" else None
+        named = exhausted if said in (None, "tokens") else said  # "tokens" may mean one kind of them
+        return self.bucket(named or said or "requests")
 
     def binds(self, now: float, tokens: int, output: int) -> RateBinds:
         """Which of them delays a request."""

@@ -23,38 +23,62 @@ def backoff(attempt: int, rng: random.Random, *, first_s: float = FIRST_S, max_s
     return rng.uniform(bound / 10, bound)
 
 
-class RetryBudget:
-    """Limits a teacher's retries to a share of its successes and a small rate, so that failures cause no retry storm.
+MEMORY_S = 10.0
+"""Over about how long the rate of a teacher's answers is known, and what of it may be saved up."""
+SHARE = 1.0
+"""Retries that each answer earns: what failed comes back at the rate of the answers."""
 
-    No retry is dropped: one beyond the budget waits longer.
+
+class RetryBudget:
+    """Limits a teacher's retries to a share of its answers and a small rate, so that failures cause no retry storm.
+
+    It grows with what is answered: where answers go on, retries come back at their rate. When nothing is answered, as in an
+    outage, what was saved up is used once, and the rest comes by time alone. No retry is dropped: one beyond the
+    budget waits longer.
     """
 
-    __slots__ = ("_capacity", "_level", "_per_second", "_refund", "_stamp")
+    __slots__ = ("_answers", "_capacity", "_level", "_per_second", "_share", "_stamp")
 
     def __init__(
-        self, now: float, *, capacity: float = 50.0, refund: float = 0.2, per_second: float = 1.0
+        self, now: float, *, capacity: float = 50.0, share: float = SHARE, per_second: float = 1.0
     ) -> None:
         """Starts full.
 
         Args:
             now: the time.
-            capacity: retries that may be saved up.
-            refund: retries earned by each success.
+            capacity: retries that may be saved up while nothing is answered.
+            share: retries earned by each answer.
             per_second: retries earned by time.
         """
-        self._capacity, self._refund, self._per_second = capacity, refund, per_second
+        self._capacity, self._share, self._per_second = capacity, share, per_second
         self._level, self._stamp = capacity, now
+        self._answers = 0.0  # in about the last `MEMORY_S` seconds
 
-    def succeeded(self) -> None:
+    def succeeded(self, now: float) -> None:
         """A request was answered."""
-        self._level = min(self._capacity, self._level + self._refund)
+        self._pass(now)
+        self._answers += 1
+        self._level = min(self._most, self._level + self._share)
 
     def spend(self, now: float) -> float:
         """Takes one retry; returns the seconds it has to wait for the budget, 0 if there was some left."""
-        self._level = min(self._capacity, self._level + (now - self._stamp) * self._per_second)
-        self._stamp = now
+        self._pass(now)
         self._level -= 1
-        return max(0.0, -self._level / self._per_second)
+        rate = self._per_second + self._share * self._answers / MEMORY_S
+        return max(0.0, -self._level / rate)
+
+    @property
+    def _most(self) -> float:
+        """Retries that may be saved up."""
+        return max(self._capacity, self._share * self._answers)
+
+    def _pass(self, now: float) -> None:
+        """Time goes by."""
+        seconds = now - self._stamp
+        if seconds > 0:
+            self._stamp = now
+            self._answers *= math.exp(-seconds / MEMORY_S)
+            self._level = min(self._most, self._level + seconds * self._per_second)
 
 
 class Breaker:

@@ -10,12 +10,13 @@ alone. Members that the answer had no choice for are requested again as a group,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import anyio
 import anyio.to_thread
 
 from daemon import events
-from daemon.limits.key_limits import Reservation
+from daemon.limits.rates import Reservation
 from daemon.limits.retries import backoff
 from daemon.sampling.context import Context
 from daemon.sampling.job_queue import RetryQueue
@@ -28,6 +29,9 @@ from engine.teachers.failures import Failure
 from state.claims import AttemptRequest, OpenAttempt, open_attempts, open_groups
 from state.enums import Outcome, SampleState
 from state.outcomes import AttemptResult, SampleEnd, record, record_groups
+
+BUSY = (503, 529)
+"""Statuses of a server that has no room, or is out of order: what else is answered tells which."""
 
 
 class AttemptRunner:
@@ -149,7 +153,8 @@ class AttemptRunner:
         self, request: InFlightRequest, workers: KeyWorkers, reservation: Reservation, answer: Answer
     ) -> None:
         teacher, now = workers.teacher, self._clock.monotonic()
-        workers.limits.received(reservation, now)
+        written = sum(each.usage.completion_tokens for each in answer.completions if not each.usage.estimated)
+        workers.limits.received(reservation, now, written)
         teacher.changed.notify()  # the next request may leave while this answer is stored
         estimate, allowed = request.job.prompt_tokens, request.job.output_tokens
         if teacher.misses_logprobs(request.job.request, answer.completions):
@@ -188,7 +193,7 @@ class AttemptRunner:
         counted = None if usage.estimated else teacher.tokens.counted(usage)
         workers.limits.succeeded(reservation, now, counted, answer.headers, usage.completion_tokens)
         self._works(teacher, now)
-        teacher.retry_budget.succeeded()
+        teacher.retry_budget.succeeded(now)
         teacher.health.answered()
         teacher.tokens.learn(estimate, allowed, usage)
         teacher.meters.answers.add(now)
@@ -218,6 +223,8 @@ class AttemptRunner:
         self, request: InFlightRequest, workers: KeyWorkers, reservation: Reservation, failure: Failure
     ) -> None:
         teacher, now = workers.teacher, self._clock.monotonic()
+        if failure.kind == "transient" and failure.status in BUSY and workers.limits.busy(reservation, now):
+            failure = replace(failure, kind="limited", scope="concurrency")
         outcome = OUTCOMES[failure.kind]
         counts = failure.kind in ("transient", "malformed") and failure.reached
         # A group may be refused because it is one, or because of one of its samples: each is requested alone.
@@ -229,8 +236,9 @@ class AttemptRunner:
             reason = "" if split else given_up(member, teacher, failure, counts, now)
             ends.append(SampleEnd(state=SampleState.FAILED, reason=reason) if reason else None)
         limited = failure.kind == "limited"
+        alone: float | None = None
         if limited:  # before the refusal is stored: the next request must not meet the same limit
-            self._react(workers, reservation, failure, now)
+            alone = self._react(workers, reservation, failure, now)
         reserved = [attempt.reserved_micros for attempt in request.attempts]
         bookings = teacher.tokens.charged(request.job.plan.id, failure, reserved)
         results = [
@@ -276,6 +284,8 @@ class AttemptRunner:
             teacher.meters.retries.add(now)
             wait = max(backoff(max(1, job.attempts + job.unknowns), self._rng), failure.retry_after_s or 0.0)
             self._retry_queue.put(job, wait + teacher.retry_budget.spend(now))
+        elif alone is not None:  # refused by chance: it waits, the key does not
+            self._retry_queue.put(job, alone)
         else:
             teacher.queue.push(job, first=True)
 
@@ -287,22 +297,25 @@ class AttemptRunner:
         now: float,
         *,
         of_group: bool = False,
-    ) -> None:
-        """Applies a failure to the key and the teacher; a refused group counts only once its members were asked."""
+    ) -> float | None:
+        """Applies a failure to the key and the teacher; a refused group counts only once its members were asked.
+
+        Returns how long the request alone waits, None where the key does.
+        """
         teacher, limits = workers.teacher, workers.limits
         if failure.kind == "limited":
             teacher.meters.limited.add(now)
-            limits.limited(
+            alone = limits.limited(
                 *(reservation, now, failure.retry_after_s, failure.headers, failure.scope),
                 daily=failure.daily,
             )
             self._works(teacher, now)  # a server that answers with a rate limit works
-            return
+            return alone
         if failure.kind == "transient" and failure.scope == "concurrency":
             # Too many open files on this machine: fewer at once; the teacher is not at fault.
             limits.limited(reservation, now, None, None, "concurrency")
             teacher.health.withdrawn()
-            return
+            return None
         used = None if failure.charged == "unknown" else teacher.tokens.counted_of(failure)
         limits.failed(reservation, now, failure.retry_after_s, used)
         if failure.kind == "parked":
@@ -317,8 +330,11 @@ class AttemptRunner:
         else:
             if teacher.health.failed(failure.reason, now):
                 self._bus.emit(events.TeacherCooling(teacher=teacher.name, reason=failure.reason))
+                for each in teacher.transport.keys:
+                    each.limits.fails(now)
         if teacher.park_if_no_key_works():
             self._parked(teacher)
+        return None
 
     def _works(self, teacher: Teacher, now: float) -> None:
         """The teacher answered, if only with a refusal: ends an outage."""

@@ -15,7 +15,8 @@ import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
 from daemon.host.clock import Clock
-from daemon.limits.key_limits import KeyLimits, Reservation
+from daemon.limits.key_limits import KeyLimits
+from daemon.limits.rates import Reservation
 from daemon.sampling.jobs import Job
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.teacher import Teacher

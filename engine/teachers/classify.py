@@ -73,6 +73,11 @@ _SCOPES: tuple[tuple[LimitScope, re.Pattern[str]], ...] = (
         ),
     ),
 )
+_BUSY = re.compile(
+    r"\bbusy\b|overloaded|queue is full|maximum pending requests|at capacity|no (?:free )?slots?\b",
+    re.IGNORECASE,
+)
+"""A server that has no room for another request."""
 _DAILY = re.compile(r"(?:per|/|a)[ _-]?day\b|\b(?:RPD|TPD|ITPD|OTPD)\b|\bdaily\b", re.IGNORECASE)
 _NO_FILES = (errno.EMFILE, errno.ENFILE)
 _TRANSIENT = frozenset({408, 409, 425})
@@ -112,7 +117,9 @@ def classify_status(
         reason=redact(reason, secrets),
         retry_after_s=wait if kind in ("limited", "transient") else None,
         status=status,
-        scope=_scope(words) if kind == "limited" else None,
+        scope=_scope(words) or ("concurrency" if _BUSY.search(words) else None)
+        if kind == "limited"
+        else None,
         daily=daily,
         headers=rate_headers(headers, wall),
     )
@@ -200,6 +207,8 @@ def _kind(status: int, words: str) -> tuple[FailureKind, str]:
         if _MONEY.search(words):
             return "parked", "quota or billing (429)"
         return "limited", "rate limited (429)"
+    if status in (503, 529) and _BUSY.search(words):
+        return "limited", f"the server is busy ({status})"
     if status in _TRANSIENT or status >= 500:
         return "transient", f"server error ({status})"
     if 300 <= status < 400:

@@ -129,6 +129,25 @@ class ClosedUntil(Server):
 
 
 @dataclass
+class ByChance(Server):
+    """Refuses a share of all requests, and what another server refuses."""
+
+    share: float = 0.05
+    refusal_s: float = 0.0
+    retry_after: float | None = 1.0
+    scope: LimitScope | None = None
+    within: Server | None = None
+
+    def judge(self, now: float) -> Reply:
+        if self.random.random() < self.share:
+            return Reply(False, self.refusal_s, self.retry_after, scope=self.scope)
+        if self.within is not None:
+            self.within.in_flight = self.in_flight
+            return self.within.judge(now)
+        return Reply(True, 0.0)
+
+
+@dataclass
 class Result:
     seconds: float
     calls: int
@@ -197,13 +216,18 @@ def simulate(
                 )
             elif kind == "end":
                 server.in_flight -= 1
+            elif kind == "again":
+                queue += 1
             else:
                 reservation, reply = payload
                 if reply.ok:
                     key.succeeded(reservation, now, tokens, reply.headers, output)
                     done += 1
                 else:
-                    key.limited(reservation, now, reply.retry_after, reply.headers, reply.scope)
+                    alone = key.limited(reservation, now, reply.retry_after, reply.headers, reply.scope)
                     refused += 1
-                    queue += 1
+                    if alone is None:
+                        queue += 1
+                    else:  # it waits by itself, and holds no slot
+                        heapq.heappush(events, (now + alone, next(number), "again", None))
     return Result(now - start, calls, refused, sends, most, accepted)

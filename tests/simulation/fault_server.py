@@ -38,8 +38,14 @@ from engine.teachers.tokens import estimate_prompt, estimate_tokens
 WALL = 1_700_000_000.0
 WINDOW_S = 60.0
 
-BURNS = ("5xx", "503-told", "malformed")
-"""Faults that use up an attempt of a sample."""
+BURNS = ("5xx", "503-told", "malformed", "full")
+"""Faults that use up an attempt of a sample; a full server's only where nothing shows that it is full."""
+FULL = {
+    "429": (429, b'{"error": {"message": "slow down"}}'),
+    "busy": (503, b'{"error": "server busy, please try again.  maximum pending requests exceeded"}'),
+    "503": (503, b""),
+}
+"""How servers refuse what is more than they take at once."""
 AMBIGUOUS = ("reset-before", "reset-after", "truncate", "timeout")
 PERMANENT = ("400", "filter")
 FAULTS = (
@@ -76,6 +82,8 @@ class Behaviour:
     fault_periods: list[FaultPeriod]
     streams: bool = False
     """Whether answers come as events, and are cut off within them."""
+    full: str = "429"  # how it refuses more than `concurrency`, of FULL
+    slots: int | None = None  # works on so many at once; the others wait in order
 
 
 @dataclass
@@ -111,6 +119,8 @@ class FaultServer:
     _in_flight: dict[tuple[int, str], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        slots = self.behaviour.slots
+        self._slots = None if slots is None else anyio.Semaphore(slots)
         self.price = Price(
             self.config.usd_per_million_input,
             self.config.usd_per_million_output,
@@ -139,7 +149,11 @@ class FaultServer:
             raw = b""
         self._in_flight[place] = self._in_flight.get(place, 0) + 1
         try:
-            await anyio.sleep(self._latency(entry.fault))
+            if self._slots is not None and entry.billed:
+                async with self._slots:
+                    await anyio.sleep(self._latency(entry.fault))
+            else:
+                await anyio.sleep(self._latency(entry.fault))
         finally:
             self._in_flight[place] -= 1
         await self.moment("answered")
@@ -163,7 +177,7 @@ class FaultServer:
             self._tell(headers, window[0] + WINDOW_S - now)
             return "limit", headers
         if behaviour.concurrency is not None and self._in_flight.get(place, 0) >= behaviour.concurrency:
-            return "limit", headers
+            return ("limit" if behaviour.full == "429" else "full"), headers
         window.append(now)
         if limit is not None and behaviour.tells == "headers":
             headers["x-ratelimit-limit-requests"] = str(limit)
@@ -287,7 +301,10 @@ class FaultServer:
                     provider_id="x",
                 )
             case "limit" | "429" | "429-told":
-                return classify_status(429, headers, b'{"error": {"message": "slow down"}}', wall=wall)
+                return classify_status(429, headers, FULL["429"][1], wall=wall)
+            case "full":
+                status, body = FULL[self.behaviour.full]
+                return classify_status(status, headers, body, wall=wall)
             case "5xx":
                 return classify_status(self.rng.choice((500, 502, 503, 529)), headers, b"", wall=wall)
             case "503-told":

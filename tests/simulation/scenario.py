@@ -103,6 +103,7 @@ class Scenario:
         behaviour = {name: _habits(rng) for name in names}
         for name, each in behaviour.items():
             each.streams = random.Random(f"stream {seed} {name}").random() < 0.4
+        _full_or_queueing(random.Random(f"servers {seed}"), behaviour)
         teachers = {name: _teacher(rng, behaviour[name]) for name in names}
         _by_need(random.Random(f"need {seed}"), plans, sum(questions.values()) // len(tasks))
         if seed % 3 == 1 and len(plans) == 2 and not shares:
@@ -214,6 +215,15 @@ def _habits(rng: random.Random) -> Behaviour:
         no_usage=rng.choice((0.0, 0.0, 0.1)),
         fault_periods=fault_periods,
     )
+
+
+def _full_or_queueing(rng: random.Random, behaviour: dict[str, Behaviour]) -> None:
+    """Some servers refuse with 503 what is too much at once, and some let it wait."""
+    for each in behaviour.values():
+        if each.concurrency is not None and rng.random() < 0.5:
+            each.full = rng.choice(("busy", "503"))
+        elif each.concurrency is None and rng.random() < 0.4:
+            each.slots = rng.choice((1, 2, 4, 8))
 
 
 def _teacher(rng: random.Random, behaviour: Behaviour) -> dict[str, Any]:

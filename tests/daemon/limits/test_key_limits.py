@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.limits.key_limits import KeyLimits, Reservation
-from daemon.limits.rates import RATES
+from daemon.limits.key_limits import KeyLimits
+from daemon.limits.rates import RATES, Reservation
 from engine.teachers.headers import RateHeaders
 from tests.daemon.simulation import (
     AtOnce,
@@ -493,11 +493,11 @@ def test_a_limit_a_day_is_waited_out_and_teaches_no_rate() -> None:
 
 def test_an_answer_that_is_being_stored_leaves_the_server_room_but_not_without_end() -> None:
     key = KeyLimits(0.0)
-    flying = [key.take(0.0, 1) for _ in range(16)]
+    flying = [key.take(0.0, 1) for _ in range(8)]
     assert key.ready_at(1.0, 1) == math.inf
     for one in flying[:4]:
         key.received(one, 1.0)
-    assert (key.out, key.in_flight) == (12, 16)
+    assert (key.out, key.in_flight) == (4, 8)
     now = 1.0
     while key.ready_at(now := now + 1.0, 1) <= now:
         flying.append(key.take(now, 1))

@@ -30,12 +30,29 @@ def test_a_storm_spends_the_budget_and_time_refills_it() -> None:
 
 
 def test_successes_earn_retries() -> None:
-    budget = RetryBudget(0.0, capacity=1, refund=0.5)
+    budget = RetryBudget(0.0, capacity=1, share=0.5)
     assert budget.spend(0.0) == 0.0
     assert budget.spend(0.0) > 0
     for _ in range(6):
-        budget.succeeded()
+        budget.succeeded(0.0)
     assert budget.spend(0.0) == 0.0
+
+
+def test_retries_come_back_at_the_rate_of_the_answers_and_stop_with_them() -> None:
+    budget, now = RetryBudget(0.0), 0.0
+    for _ in range(600):  # twenty answers a second, and as many failures
+        now += 0.05
+        budget.succeeded(now)
+        assert budget.spend(now) == 0.0
+    backlog = [budget.spend(now) for _ in range(400)]
+    assert 5 < max(backlog) < 25, "some 200 more than was saved up, at about twenty a second"
+    later = RetryBudget(0.0)
+    for second in range(100):
+        later.succeeded(second / 100)
+    now = 300.0  # nothing is answered for minutes
+    storm = [later.spend(now + index / 1000) for index in range(1000)]
+    assert sum(wait <= 0 for wait in storm) <= 51, "only what is saved up goes at once"
+    assert max(storm) > 900
 
 
 def test_the_breaker_opens_probes_and_closes() -> None:

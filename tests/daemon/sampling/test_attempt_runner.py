@@ -189,16 +189,47 @@ async def test_a_sample_is_given_up_after_its_last_attempt(world: World) -> None
     assert world.row("SELECT count(*) FROM completion") == (1,)
 
 
+async def test_an_error_at_once_beside_answers_is_a_refusal_and_uses_up_nothing(world: World) -> None:
+    async with carrying(world, max_attempts=1) as bench:
+        limits, clock = bench.workers.limits, bench.clock
+        for _ in range(3):  # a server that answers within a second
+            one = limits.take(clock.now, 10)
+            clock.now += 1
+            limits.succeeded(one, clock.now, 10)
+        others = [limits.take(clock.now, 10) for _ in range(6)]
+        job = bench.job()
+        await bench.run(job, failure("transient", status=503))
+        assert (job.attempts, bench.teacher.queued) == (0, 1)
+        assert limits.cap == 6, "as many as are answered"
+        for other in others:
+            limits.released(other)
+    assert world.rows("SELECT outcome, status FROM attempt") == [("limited", 503)]
+
+
+async def test_what_is_refused_by_chance_waits_by_itself(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with carrying(world) as bench:
+        monkeypatch.setattr(
+            KeyLimits, "limited", lambda limits, reservation, *_, **__: limits.released(reservation) or 2.0
+        )
+        job = bench.job()
+        await bench.run(job, failure("limited", status=429, retry_after_s=2.0))
+        assert bench.teacher.queued == 0, "it is not asked at once"
+        assert len(bench.attempt_runner._retry_queue) == 1
+        assert job.attempts == 0
+
+
 async def test_without_open_files_there_are_fewer_at_once_and_nothing_is_held_against_the_teacher(
     world: World,
 ) -> None:
     async with carrying(world, max_attempts=1) as bench:
         job, limits = bench.job(), bench.workers.limits
-        others = [limits.take(bench.clock.monotonic(), 10) for _ in range(9)]
-        assert limits.cap > 9
+        others = [limits.take(bench.clock.monotonic(), 10) for _ in range(7)]
+        assert limits.cap > 7
         for _ in range(30):
             await bench.run(job, failure("transient", reached=False, scope="concurrency"))
-        assert limits.cap <= 9, "no fewer at once"
+        assert limits.cap <= 7, "no fewer at once"
         assert not bench.teacher.health.cooling and bench.teacher.health.failing == "" and job.attempts == 0
         for other in others:
             limits.released(other)

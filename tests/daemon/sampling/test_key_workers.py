@@ -9,7 +9,8 @@ import anyio.lowlevel
 import pytest
 
 from daemon.host.clock import SystemClock
-from daemon.limits.key_limits import KeyLimits, Reservation
+from daemon.limits.key_limits import KeyLimits
+from daemon.limits.rates import Reservation
 from daemon.sampling.jobs import Job
 from daemon.sampling.key_workers import KeyWorkers
 from daemon.sampling.teacher import Teacher

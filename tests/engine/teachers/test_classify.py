@@ -125,7 +125,9 @@ def test_a_limit_a_day_is_told_apart_and_waited_for(message, daily, seconds) -> 
         (408, b"", "transient"),
         (409, b"", "transient"),
         (500, b"<html>", "transient"),
-        (503, {"error": {"message": "overloaded"}}, "transient"),
+        (503, {"error": {"message": "overloaded"}}, "limited"),
+        (503, {"error": "server busy, please try again.  maximum pending requests exceeded"}, "limited"),
+        (503, {"error": {"message": "The service is temporarily unavailable"}}, "transient"),
         (529, b"", "transient"),
         (302, b"", "parked"),
     ],
@@ -248,7 +250,7 @@ def anthropic(kind: str, message: str, **details: str) -> dict[str, object]:
         (429, anthropic("rate_limit_error", "Slow down.", error_code="ramp_limit_exceeded"), "limited", None),
         (500, anthropic("api_error", "Internal server error"), "transient", None),
         (504, anthropic("timeout_error", "Timed out"), "transient", None),
-        (529, anthropic("overloaded_error", "Overloaded"), "transient", None),
+        (529, anthropic("overloaded_error", "Overloaded"), "limited", "concurrency"),
     ],
 )  # fmt: skip
 def test_errors_of_anthropic(status, body, kind, scope) -> None:
