@@ -96,6 +96,13 @@ class TokenAccounting:
             costs = self._split(plan_id, sum(exact), exact, usages)
         return [Booking(cost, 0, usage) for cost, usage in zip(costs, usages, strict=True)]
 
+    def exact_usd(self, usages: Sequence[Usage]) -> float:
+        """What answers cost in dollars, unrounded: as the provider states it, else tokens at the configured prices."""
+        return math.fsum(
+            usage.cost_usd if usage.cost_usd is not None else self._parts(usage) / PARTS / 1e6
+            for usage in usages
+        )
+
     def charged(self, plan_id: int, failure: Failure, reserved: Sequence[int]) -> list[Booking]:
         """What each attempt that shared a request without a completion is booked with.
 
