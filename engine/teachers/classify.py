@@ -1,6 +1,7 @@
 """Classifies failed requests: status, headers, body or exception become a `Failure`.
 
-Every failure passes through here before anything is retried. A reason is one short printable line made from the
+Every failure passes through here before anything is retried. A class is what status, codes and words suggest; whose
+refusal it is, the daemon decides by what becomes of other requests. A reason is one short printable line made from the
 response's own message, with all secrets removed.
 """
 
@@ -11,76 +12,40 @@ import os
 import re
 import ssl
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 from engine.teachers.decode import decode_json
-from engine.teachers.failures import Failure, FailureKind, LimitScope, MalformedAnswer
-from engine.teachers.headers import DAY_S, MAX_WAIT_S, rate_headers, retry_after
+from engine.teachers.error_body import ErrorBody, read_error
+from engine.teachers.failures import Blame, Failure, FailureKind, LimitScope, MalformedAnswer
+from engine.teachers.headers import DAY_S, MAX_WAIT_S, rate_headers, retry_after, until_reset
 from engine.teachers.keys import redact
+from engine.teachers.refusal_words import (
+    BUSY,
+    CONTENT,
+    CUT,
+    KEY,
+    MONEY,
+    PERIOD,
+    SAMPLED,
+    TOO_LONG,
+    Class,
+    classes_of,
+    is_daily,
+    is_too_large,
+    refused_setting,
+    remedy,
+    scope_of,
+)
 from engine.teachers.reported import reported_in
 from state.safe import safe_line
 
-READ_BODY = 64 * 1024
-"""Bytes of an error's body that are read."""
-
-_MONEY = re.compile(
-    r"insufficient[_ ]quota|exceeded your current quota|billing|spend[_ ]limit|credit balance|insufficient[_ ](?:credit|balance|funds)"
-    r"|payment[_ ]required|budget (?:has been )?exceeded|out of credits|api usage limits",
-    re.IGNORECASE,
-)
-_KEY = re.compile(
-    r"invalid[_ ]api[_ ]key|incorrect api key|api[_ ]key[_ ]invalid|api key not valid"
-    r"|organization (?:has been|is) disabled|organization[_ ]on[_ ]hold",
-    re.IGNORECASE,
-)
-_FIELD = re.compile(
-    r"\b(temperature|top_p|seed|stop)['\"`]?:? (?:is deprecated|is not supported|does not support|may only be set"
-    r"|and `?top_p`? cannot|extra inputs)",
-    re.IGNORECASE,
-)
-"""A sampling parameter that the model rejects. Every request would fail, so the key is parked at once."""
-_LINK = re.compile(r"https?://\S+")
-"""Ignored when classifying: OpenAI's ordinary rate-limit messages link to a billing page."""
-_CONTENT = re.compile(r"content[_ ](?:filter|policy|management)|moderation|flagged", re.IGNORECASE)
-_CONTEXT = re.compile(
-    r"context[_ ](?:length|window|limit)|maximum context|too many tokens|prompt is too long|string[_ ]above[_ ]max[_ ]length",
-    re.IGNORECASE,
-)
-_SCOPES: tuple[tuple[LimitScope, re.Pattern[str]], ...] = (
-    (
-        "concurrency",
-        re.compile(r"concurren|simultaneous|too many requests in (?:flight|parallel)", re.IGNORECASE),
-    ),
-    (
-        "input",
-        re.compile(r"(?:input|prompt)[ _-]tokens?[ _-]?(?:per|/|rate)|\bI(?:TPM|TPD)\b", re.IGNORECASE),
-    ),
-    (
-        "output",
-        re.compile(r"(?:output|completion)[ _-]tokens?[ _-]?(?:per|/|rate)|\bO(?:TPM|TPD)\b", re.IGNORECASE),
-    ),
-    (
-        "tokens",
-        re.compile(r"tokens[ _-]?(?:per|/)|\bT(?:PM|PD)\b|token rate|tokens has exceeded", re.IGNORECASE),
-    ),
-    (
-        "requests",
-        re.compile(
-            r"requests[ _-]?(?:per|/)|\bR(?:PM|PD)\b|request rate|requests has exceeded", re.IGNORECASE
-        ),
-    ),
-)
-_BUSY = re.compile(
-    r"\bbusy\b|overloaded|queue is full|maximum pending requests|at capacity|no (?:free )?slots?\b",
-    re.IGNORECASE,
-)
-"""A server that has no room for another request."""
-_DAILY = re.compile(r"(?:per|/|a)[ _-]?day\b|\b(?:RPD|TPD|ITPD|OTPD)\b|\bdaily\b", re.IGNORECASE)
 _NO_FILES = (errno.EMFILE, errno.ENFILE)
-_TRANSIENT = frozenset({408, 409, 425})
+_TRANSIENT = frozenset({408, 409, 424, 425, 498, 499})
+_BUSY = frozenset({429, 503, 529})
 _HINTS = {
     401: "the API key was rejected (401)",
     402: "payment required (402)",
@@ -90,6 +55,33 @@ _HINTS = {
     407: "the proxy requires a password (407)",
     413: "the request is too large (413)",
 }
+_BLAMED: dict[int, Blame] = {401: "key", 402: "money", 403: "key", 404: "key", 405: "place", 407: "place"}
+_REPORTED: dict[Class, int] = {
+    "money": 429,
+    "key": 401,
+    "model": 404,
+    "limit": 429,
+    "day": 429,
+    "busy": 503,
+    "content": 400,
+    "long": 400,
+    "sample": 424,
+    "server": 500,
+}
+"""HTTP statuses of errors that are identified only by a code or a name."""
+
+
+@dataclass(kw_only=True, slots=True)
+class _Class:
+    """The class of a failure; `what` is the start of its reason."""
+
+    kind: FailureKind
+    what: str
+    blame: Blame = ""
+    scope: LimitScope | None = None
+    daily: bool = False
+    coded: bool = False
+    cut: bool = False
 
 
 def classify_status(
@@ -104,25 +96,7 @@ def classify_status(
         wall: Unix time in seconds, for dates in headers.
         secrets: values that must not appear in the reason.
     """
-    message, words = _message(body, secrets)
-    kind, what = _kind(status, words)
-    daily = kind == "limited" and _DAILY.search(words) is not None
-    wait = retry_after(headers, wall, message, DAY_S if daily else MAX_WAIT_S)
-    if 300 <= status < 400:
-        what = f"redirected ({status}) to {_host(headers.get('location', ''))}, which is not followed: set base_url to the URL of the API"
-        message = ""
-    reason = safe_line(f"{what}: {message}" if message else what)
-    return Failure(
-        kind=kind,
-        reason=redact(reason, secrets),
-        retry_after_s=wait if kind in ("limited", "transient") else None,
-        status=status,
-        scope=_scope(words) or ("concurrency" if _BUSY.search(words) else None)
-        if kind == "limited"
-        else None,
-        daily=daily,
-        headers=rate_headers(headers, wall),
-    )
+    return _failure(status, headers, read_error(body), wall, secrets)
 
 
 def classify_reported(
@@ -136,10 +110,13 @@ def classify_reported(
     found = reported_in(body)
     if found is None:
         return None
-    if found.status is not None:
-        return replace(
-            classify_status(found.status, headers, found.body(), wall=wall, secrets=secrets), charge="none"
-        )
+    error = read_error(body)
+    status = found.status
+    if not any(re.fullmatch(r"[45]\d\d", code) for code in error.codes):
+        classes = classes_of(error.codes)
+        status = next((_REPORTED[each] for each in _REPORTED if each in classes), status)
+    if status is not None:
+        return replace(_failure(status, headers, error, wall, secrets), charge="none")
     said = f": {found.message}" if found.message else ""
     failure = _of("malformed", f"the response reports an error{said}", secrets)
     return replace(failure, raw=body, status=200, charge="none")
@@ -197,36 +174,121 @@ def _texts(value: object, depth: int) -> bool:
     )
 
 
-def _scope(words: str) -> LimitScope | None:
-    return next((scope for scope, pattern in _SCOPES if pattern.search(words)), None)
-
-
-def _kind(status: int, words: str) -> tuple[FailureKind, str]:
-    """The kind of failure, and the start of the reason."""
-    if status == 429:
-        if _MONEY.search(words):
-            return "parked", "quota or billing (429)"
-        return "limited", "rate limited (429)"
-    if status in (503, 529) and _BUSY.search(words):
-        return "limited", f"the server is busy ({status})"
-    if status in _TRANSIENT or status >= 500:
-        return "transient", f"server error ({status})"
+def _failure(
+    status: int, headers: Mapping[str, str], error: ErrorBody, wall: float, secrets: Sequence[str]
+) -> Failure:
+    limit = status == 429 or bool(classes_of(error.codes) & {"limit", "day", "busy"})
+    text = f"{error.words} {error.quota}"
+    daily = is_daily(text) or "day" in classes_of(error.codes)
+    most = DAY_S if daily and limit else MAX_WAIT_S
+    wait = retry_after(headers, wall, most=most)
+    if wait is None and error.headers is not None:
+        wait = until_reset(CIMultiDict(error.headers), wall, most)
+    if wait is None and error.wait_s is not None:
+        wait = min(error.wait_s, most)
+    if wait is None:
+        wait = retry_after({}, wall, error.words, most, limit=limit)
+    returns = scope_of(text) is not None or PERIOD.search(text) is not None
+    returns = returns or error.wait_s is not None or retry_after({}, wall, error.words) is not None
+    found = _class(status, error, wait, returns)
+    if found.daily and "day" in error.quota.lower() and wait is not None and wait < 60:
+        wait = None  # Google states seconds for a quota that comes back at midnight
+    message = error.message
     if 300 <= status < 400:
-        return "parked", ""
-    if status in (400, 422) and (field := _FIELD.search(words)):
-        return "parked", f'the model rejects {field[1]} ({status}); set omit = ["{field[1].lower()}"]'
-    if status in (400, 403, 413, 422):
-        if _CONTEXT.search(words):
-            return "permanent", f"too long for the model's context ({status})"
-        if _CONTENT.search(words):
-            return "permanent", f"blocked by a content filter ({status})"
-    if status == 404 and "unknown_question" in words:  # the built-in teacher, replaying
-        return "permanent", "the teacher does not know this question (404)"
-    if _MONEY.search(words) or _KEY.search(words):
-        return "parked", _HINTS.get(status, f"key or billing ({status})")
-    if status in (401, 402, 403, 404, 405, 407):
-        return "parked", _HINTS[status]
-    return "permanent", _HINTS.get(status, f"the request was rejected ({status})")
+        found.what = f"redirected ({status}) to {_host(headers.get('location', ''))}, which is not followed: set base_url to the URL of the API"
+        message = ""
+    reason = f"{found.what}: {redact(message, secrets)}" if message else found.what
+    return Failure(
+        kind=found.kind,
+        reason=redact(safe_line(reason), secrets),
+        retry_after_s=wait if found.kind in ("limited", "transient") else None,
+        status=status,
+        scope=found.scope,
+        daily=found.daily,
+        blame=found.blame,
+        coded=found.coded,
+        cut=found.cut,
+        headers=rate_headers(headers, wall),
+    )
+
+
+def _class(status: int, error: ErrorBody, wait: float | None, returns: bool) -> _Class:
+    """The class of an error; what a code says comes before what words say.
+
+    `wait` is how long to wait, if anything says so; `returns` whether the body itself says that a limit comes back.
+    """
+    codes, words = classes_of(error.codes), error.words
+    if status == 429:
+        return _limit(status, error, wait, returns)
+    if status in _TRANSIENT or status >= 500:
+        busy = "busy" in codes or (status in _BUSY and BUSY.search(words) is not None)
+        if busy and status >= 500:
+            return _Class(kind="limited", what=f"the server is busy ({status})", scope="concurrency")
+        blame: Blame = "sample" if "sample" in codes or SAMPLED.search(words) else ""
+        return _Class(kind="transient", what=f"server error ({status})", blame=blame)
+    if 300 <= status < 400:
+        return _Class(kind="parked", what="", blame="place")
+    if CUT.search(words):
+        return _Class(kind="transient", what=f"cut at max_tokens ({status})", blame="sample", cut=True)
+    if "sample" in codes or SAMPLED.search(words):
+        return _Class(kind="transient", what=f"the sampled text was refused ({status})", blame="sample")
+    if status in (401, 407):
+        return _Class(kind="parked", what=_HINTS[status], blame=_BLAMED[status])
+    return _refused(status, error, codes, wait, returns)
+
+
+def _limit(status: int, error: ErrorBody, wait: float | None, returns: bool) -> _Class:
+    """A 429: a request that is too large for the limit, no money, or a limit that comes back."""
+    codes, words = classes_of(error.codes), error.words
+    if is_too_large(words) or "long" in codes:
+        return _Class(kind="permanent", what=f"too large for the limit ({status})", blame="request")
+    scope = scope_of(f"{words} {error.quota}")
+    if "busy" in codes or BUSY.search(words):
+        return _Class(kind="limited", what=f"the server is busy ({status})", scope=scope or "concurrency")
+    daily = is_daily(f"{words} {error.quota}") or "day" in codes
+    google = "resource_exhausted" in error.codes
+    words_alone = (
+        MONEY.search(words) is not None and not google and wait is None
+    )  # many headers state a wait for anything
+    if not returns and not daily and ("money" in codes or words_alone):
+        coded = "money" in codes
+        return _Class(kind="parked", what=f"quota or billing ({status})", blame="money", coded=coded)
+    if "key" in codes and not codes & {"limit", "day"}:
+        return _Class(kind="parked", what=f"key or account ({status})", blame="key")
+    return _Class(kind="limited", what=f"rate limited ({status})", scope=scope, daily=daily)
+
+
+def _refused(status: int, error: ErrorBody, codes: set[Class], wait: float | None, returns: bool) -> _Class:
+    """Any other 4xx."""
+    words = error.words
+    if "money" in codes or status == 402:
+        what = _HINTS[402] if status == 402 else f"quota or billing ({status})"
+        return _Class(kind="parked", what=what, blame="money", coded="money" in codes)
+    if is_too_large(words):
+        return _Class(kind="permanent", what=f"too large for the limit ({status})", blame="request")
+    if status == 413 or "long" in codes or TOO_LONG.search(words):
+        what = "the request is too large" if status == 413 else "too long for the model's context"
+        return _Class(kind="permanent", what=f"{what} ({status})", blame="request")
+    if "content" in codes:
+        return _Class(kind="permanent", what=f"blocked by a content filter ({status})", blame="request")
+    if "unknown_question" in error.codes:  # the built-in teacher, replaying
+        what = f"the teacher does not know this question ({status})"
+        return _Class(kind="permanent", what=what, blame="request")
+    if status in (400, 403, 422) and (name := refused_setting(error.field, words)):
+        what = f"the model rejects {name} ({status}); {remedy(name, words)}"
+        return _Class(kind="parked", what=what, blame="setting")
+    if status in (400, 403, 422, 451) and CONTENT.search(words):
+        return _Class(kind="permanent", what=f"blocked by a content filter ({status})", blame="request")
+    if codes & {"limit", "day"} and status != 404:
+        return _limit(status, error, wait, returns)
+    if MONEY.search(words):
+        return _Class(kind="parked", what=_HINTS.get(status, f"key or billing ({status})"), blame="money")
+    if codes & {"key", "model"} or KEY.search(words):
+        what = _HINTS.get(status, f"key or billing ({status})")
+        return _Class(kind="parked", what=what, blame="key", coded=bool(codes & {"key", "model"}))
+    if status in _BLAMED:
+        return _Class(kind="parked", what=_HINTS[status], blame=_BLAMED[status])
+    return _Class(kind="permanent", what=_HINTS.get(status, f"the request was rejected ({status})"))
 
 
 def classify_exception(error: BaseException, *, secrets: Sequence[str] = ()) -> Failure:
@@ -237,7 +299,10 @@ def classify_exception(error: BaseException, *, secrets: Sequence[str] = ()) -> 
     """
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         detail = str(error.certificate_error)
-        return _of("parked", f"the server's TLS certificate is not trusted: {detail}", secrets, reached=False)
+        failure = _of(
+            "parked", f"the server's TLS certificate is not trusted: {detail}", secrets, reached=False
+        )
+        return replace(failure, blame="place")
     if isinstance(error, aiohttp.ClientSSLError):
         return _of("transient", f"TLS handshake failed: {_os_error(error)}", secrets, reached=False)
     if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno in _NO_FILES:
@@ -245,7 +310,8 @@ def classify_exception(error: BaseException, *, secrets: Sequence[str] = ()) -> 
         return replace(failure, scope="concurrency")
     if isinstance(error, aiohttp.ClientHttpProxyError):
         kind: FailureKind = "transient" if error.status == 429 or error.status >= 500 else "parked"
-        return _of(kind, f"the proxy could not connect ({error.status})", secrets, reached=False)
+        failure = _of(kind, f"the proxy could not connect ({error.status})", secrets, reached=False)
+        return replace(failure, blame="place" if kind == "parked" else "")
     if isinstance(error, aiohttp.ClientProxyConnectionError):
         return _of("transient", f"no connection to the proxy: {_os_error(error)}", secrets, reached=False)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
@@ -256,7 +322,7 @@ def classify_exception(error: BaseException, *, secrets: Sequence[str] = ()) -> 
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return _of("transient", "no connection: timed out", secrets, reached=False)
     if isinstance(error, aiohttp.InvalidURL | UnicodeError):
-        return _of("parked", "base_url is not a valid URL", secrets, reached=False)
+        return replace(_of("parked", "base_url is not a valid URL", secrets, reached=False), blame="place")
     if isinstance(error, aiohttp.ClientResponseError):
         return _of("malformed", f"invalid HTTP response: {error.message}", secrets)
     if isinstance(error, TimeoutError):
@@ -286,26 +352,3 @@ def _host(location: str) -> str:
         return URL(location).host or "another path"
     except ValueError:
         return "an unreadable address"
-
-
-def _message(body: bytes, secrets: Sequence[str]) -> tuple[str, str]:
-    """The body's error message for the reason, and all the text that determines its kind."""
-    if not body:
-        return "", ""
-    try:
-        payload = decode_json(body[:READ_BODY])
-    except MalformedAnswer:
-        text = redact(body[:READ_BODY].decode("utf-8", "replace"), secrets)
-        return ("" if text.lstrip().startswith("<") else text[:500]), text
-    if isinstance(payload, list) and payload:  # Google wraps errors in a list
-        payload = payload[0]
-    source = payload.get("error", payload) if isinstance(payload, dict) else payload
-    if isinstance(source, dict):
-        message = next((str(source[key]) for key in ("message", "detail", "error") if source.get(key)), "")
-        details = source.get("details")
-        code = details.get("error_code", "") if isinstance(details, dict) else ""
-        named = [str(source.get(key, "")) for key in ("type", "code", "status", "param")]
-        words = " ".join((*named, str(code), message))
-    else:
-        message = words = source if isinstance(source, str) else ""
-    return redact(message[:2000], secrets), _LINK.sub("", words[:4000])

@@ -2,12 +2,25 @@
 
 | kind | means |
 |---|---|
-| limited | 429: the key pauses; the sample's attempt does not count |
-| parked | rejected because of key, quota, billing or URL: the key is parked until you act |
-| transient | worth retrying: 408, 409, 5xx, 529, no connection |
+| limited | a limit or a busy server: the key pauses or sends fewer; the sample's attempt does not count |
+| parked | key, quota, billing, URL or a setting: parked until you act, unless others are answered |
+| transient | worth retrying: 408, 409, 424, 5xx, no connection |
 | ambiguous | sent, but no complete response arrived: it may have been billed |
-| permanent | the request itself is rejected: the sample fails |
+| permanent | the request itself is rejected: the sample fails, unless nothing was answered yet |
 | malformed | a 2xx response without a completion; its raw bytes are stored |
+
+Words alone never decide whose refusal it is. `blame` is what they suggest; the daemon decides by what it sees of other
+requests of the same key (`daemon/limits/evidence.py`).
+
+| blame | suggests |
+|---|---|
+| request | this request, which will be refused whenever it is sent: content, too long |
+| sample | the text that was sampled this time: the same request may be answered the next time |
+| setting | a setting that all requests of the plan share |
+| key | the key, its permissions, or the model |
+| money | the balance behind the key |
+| place | `base_url`, a proxy, a certificate |
+| (empty) | nothing |
 """
 
 from __future__ import annotations
@@ -22,6 +35,7 @@ if TYPE_CHECKING:
 LimitScope = Literal["requests", "tokens", "input", "output", "concurrency"]
 """The limit that was reached: requests, all tokens, prompt tokens, completion tokens, or concurrent requests."""
 FailureKind = Literal["limited", "parked", "transient", "ambiguous", "permanent", "malformed"]
+Blame = Literal["", "request", "sample", "setting", "key", "money", "place"]
 Charge = Literal["none", "usage", "unknown"]
 """What a request without a completion costs: nothing, what its `usage` says, or perhaps all that was reserved."""
 
@@ -44,7 +58,9 @@ class Failure:
     `reason` is one short printable line without the key. `retry_after_s` is the server's request, bounded. `reached`
     is false if no connection was made: nothing was sent, so the attempt does not count. `scope` is the limit that was
     reached, if the message names it, and `daily` whether that is a limit per day; for a transient failure,
-    "concurrency" means that this machine cannot open another connection. `raw` is the body of a malformed response.
+    "concurrency" means that this machine cannot open another connection. `coded` means that a code of the provider says
+    what is blamed, and not only words, which may repeat a prompt. `cut` means that the token limit ended the
+    answer before it had any text. `raw` is the body of a malformed response.
     `usage` is what the response says was used, `charge` what is booked; unset, both follow from the kind.
     """
 
@@ -55,6 +71,9 @@ class Failure:
     reached: bool = True
     scope: LimitScope | None = None
     daily: bool = False
+    blame: Blame = ""
+    coded: bool = False
+    cut: bool = False
     raw: bytes = b""
     headers: RateHeaders | None = None
     latency_s: float = 0.0

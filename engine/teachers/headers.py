@@ -28,11 +28,17 @@ UNNAMED_WAIT_S = 60.0
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNIT_S = {"milli": 0.001, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_TRY_AGAIN = re.compile(
-    r"(?:try again|retry(?: again)?) (?:in|after) "
-    r"((?:\d{1,9}(?:\.\d{1,9})? ?(?:milli|ms|s|m|h|d)[a-z]*[ ,]{0,2}(?:and )?){1,4})",
-    re.IGNORECASE,
+_TIME = r"((?:\d{1,9}(?:\.\d{1,9})? ?(?:milli|ms|s|m|h|d)[a-z]*[ ,]{0,2}(?:and )?){1,4})"
+_WAITS = tuple(
+    re.compile(words + _TIME, re.IGNORECASE)
+    for words in (
+        r"(?:try again|retry(?:ing)?(?: again)?|available(?: again)?|resets?) (?:in|after) ",
+        r"\b(?:wait|backoff|back off)(?: (?:for|at least|about))? ",
+        r"\bevery ",
+        r"\b(?:in|after) ",
+    )
 )
+"""How messages say how long to wait, the surest words first."""
 _PIECE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?(milli|ms|s|m|h|d)", re.IGNORECASE)
 
 _RATE_NAMES = [  # header and field, one list per naming scheme
@@ -80,15 +86,16 @@ class RateHeaders:
 
 
 def retry_after(
-    headers: Mapping[str, str], wall: float, text: str = "", most: float = MAX_WAIT_S
+    headers: Mapping[str, str], wall: float, text: str = "", most: float = MAX_WAIT_S, *, limit: bool = True
 ) -> float | None:
     """Seconds to wait, from 0 to `most`, or None if nothing usable is stated.
 
     Args:
         headers: response headers, looked up without regard to case (a CIMultiDict).
         wall: Unix time in seconds, for dates of a server that does not send its own time (`Date`).
-        text: an error message; "Please try again in 1m2.5s" is used if no header helps.
+        text: an error message; "Please try again in 1m2.5s" and the like is used if no header helps.
         most: the maximum wait.
+        limit: the text is about a limit; in others "after 30 s" is no request to wait.
     """
     milliseconds = number(headers.get("retry-after-ms"))
     if milliseconds is not None:
@@ -100,10 +107,11 @@ def retry_after(
             seconds = _until(value, _server_time(headers, wall))
         if seconds is not None:
             return min(seconds, most)
-    if match := _TRY_AGAIN.search(text):
-        return min(
-            sum(float(amount) * _UNIT_S[unit.lower()] for amount, unit in _PIECE.findall(match[1])), most
-        )
+    for words in _WAITS if limit else _WAITS[:2]:
+        if match := words.search(text):
+            return min(
+                sum(float(amount) * _UNIT_S[unit.lower()] for amount, unit in _PIECE.findall(match[1])), most
+            )
     return None
 
 
@@ -125,6 +133,16 @@ def rate_headers(headers: Mapping[str, str], wall: float) -> RateHeaders | None:
                 requests_reset_s=None if reset_s is None else min(reset_s, UNNAMED_WAIT_S),
             )
     return None
+
+
+def until_reset(headers: Mapping[str, str], wall: float, most: float) -> float | None:
+    """Seconds until a limit resets by `Retry-After` or an unnamed reset, of headers that a gateway repeats in its body."""
+    told = retry_after(headers, wall, most=most)
+    if told is not None:
+        return told
+    value = next((headers[name] for _, name in _UNNAMED if name in headers), None)
+    seconds = None if value is None else _reset(value, headers, wall, most)
+    return None if seconds is None else min(seconds, most)
 
 
 def number(value: str | None) -> float | None:
@@ -149,13 +167,13 @@ def duration(value: str) -> float | None:
     return sum(float(amount) * _UNIT_S[unit] for amount, unit in parts)
 
 
-def _reset(value: str, headers: Mapping[str, str], wall: float) -> float | None:
+def _reset(value: str, headers: Mapping[str, str], wall: float, most: float = MAX_WAIT_S) -> float | None:
     seconds = duration(value)
     if seconds is None:
         seconds = _until(value, _server_time(headers, wall))
     elif seconds > 1e9:  # a few servers send the Unix time of the reset
         seconds = max(0.0, (seconds if seconds < 1e11 else seconds / 1000) - _server_time(headers, wall))
-    return None if seconds is None else min(seconds, MAX_WAIT_S)
+    return None if seconds is None else min(seconds, most)
 
 
 def _server_time(headers: Mapping[str, str], wall: float) -> float:

@@ -95,13 +95,14 @@ class StreamSupport:
 
     def explained(self, form: Form, failure: Failure, body: bytes) -> Failure:
         """A refusal that a setting causes, with the line to write: each further request would be refused too."""
-        if self._mode is not False or failure.kind != "permanent" or not _refused(failure):
+        if self._mode is not False or failure.kind not in ("permanent", "parked") or not _refused(failure):
             return failure
         if not _DEMANDED.search(body[:READ_BODY].decode("utf-8", "replace")):
             return failure
         return replace(
             failure,
             kind="parked",
+            blame="setting",
             reason=f'the server demands a stream; set stream = "auto": {failure.reason}',
         )
 

@@ -128,6 +128,7 @@ def test_a_limit_a_day_is_told_apart_and_waited_for(message, daily, seconds) -> 
         (503, {"error": {"message": "overloaded"}}, "limited"),
         (503, {"error": "server busy, please try again.  maximum pending requests exceeded"}, "limited"),
         (503, {"error": {"message": "The service is temporarily unavailable"}}, "transient"),
+        (503, {"error": {"message": "down for maintenance"}}, "transient"),
         (529, b"", "transient"),
         (302, b"", "parked"),
     ],
