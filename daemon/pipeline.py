@@ -74,6 +74,8 @@ class Pipeline:
             retry_queue=self.retry_queue,
             out_of_money=self.scheduler.hold_for_money,
             parked=self._on_park,
+            hold_plan=self.scheduler.hold_plan,
+            serves_others=self.scheduler.serves_others,
         )
         self._batches = Shared(
             context=context,
@@ -145,6 +147,7 @@ class Pipeline:
             requests = RequestTransport(client, self._context.clock, self.attempt_runner.run)
             teacher = Teacher(row.id, row.name, config, requests, now)
         teacher.transport.url = url
+        teacher.answered_before = row.answered > 0
         teacher.health.pause(row.state == "paused")
         return teacher
 
@@ -178,6 +181,10 @@ class Pipeline:
         if teacher is None:
             for plan in plans:
                 plan.state.pause(paused)
+                if not paused and plan.state.release():
+                    for each in self.teachers:
+                        each.first_answers(plan).accept()
+                    self._context.bus.emit(events.PlanResumed(plan=plan.config.name, task=plan.task))
             await self._context.writer.do(switch, SwitchRequest(table="task", name=task, paused=paused))
         if teacher is not None or (task is None and not paused):
             for each in teachers:

@@ -185,6 +185,7 @@ class Service:
                 state=lambda: self._shown_state(scheduler),
                 notice=lambda: writer.trouble or used_up(scheduler.budget_policy.spent.values()),
                 waiting=lambda: len(retry_queue),
+                plans=pipeline.plans,
             )
             control = Control(
                 config.database,

@@ -108,6 +108,11 @@ class Work:
                 if teacher.health.parked and teacher.name in names and not teacher.health.disabled
             ),
             *sorted({told for plan in rest if (told := self._money_trouble(plan))}),
+            *(
+                f"plan {plan.config.name} on {plan.task} is held: {plan.state.held}"
+                for plan in rest
+                if plan.state.held
+            ),
             *sorted({f"task {plan.task} is paused" for plan in rest if plan.state.paused}),
             *(
                 f"teacher {teacher.name} is paused"
@@ -138,7 +143,7 @@ class Work:
             return True  # it continues when the other is done
         if (plan.by_need or plan.state.shared) and plan.state.to_look_at and not plan.done:
             return False  # it may be done: the scheduler is about to look
-        if plan.state.paused or self._lacks_money(plan):
+        if plan.state.paused or plan.state.held or self._lacks_money(plan):
             return True
         if (plan.state.waiting or (plan.exhausted and plan.state.shared)) and plan.open == 0:
             return True  # for verdicts of samples that another plan has claimed

@@ -61,6 +61,8 @@ class HeartbeatData:
     notice: str = ""
     """A problem you should know about: budget reached, disk full, …; empty when all is well."""
     teachers: dict[str, TeacherHeartbeat] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)
+    """Plans that are held, as `plan on task`, and why."""
     tasks: dict[str, float] = field(default_factory=dict)
     """Correct samples per minute of each task, over the last minutes."""
     requests: list[float] = field(default_factory=list)
@@ -152,6 +154,7 @@ _FIELDS: dict[str, Callable[[Any], Any]] = {
     "list[float]": _list(_number),
     "dict[str, int]": _dict(_integer),
     "dict[str, float]": _dict(_number),
+    "dict[str, str]": _dict(_text),
     "dict[str, TeacherHeartbeat]": _dict(lambda value: _read(TeacherHeartbeat, value)),
 }
 """What reads a field's value, by the field's type; None where it does not fit."""

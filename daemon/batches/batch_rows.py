@@ -146,6 +146,7 @@ class Settler:
         counts = kind in ("transient", "malformed") and failure.reached
         job.attempts += counts
         job.unknowns += kind == "ambiguous"
+        job.refusals += kind in ("limited", "parked") and tally.answered > 0
         reason = "" if tally.hopeless else given_up(job, teacher, failure, counts, self._clock.monotonic())
         end = SampleEnd(state=SampleState.FAILED, reason=reason) if reason else None
         (booking,) = teacher.tokens.charged(job.plan.id, failure, [out.attempt.reserved_micros])
@@ -156,7 +157,7 @@ class Settler:
             failure.reason,
             status=failure.status,
             provider_id=provider_id,
-            raw=failure.raw or None,
+            raw=failure.raw if failure.raw or kind == "malformed" else None,
             **booking.columns(),
             counts=counts,
             end=end,

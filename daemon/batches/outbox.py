@@ -167,7 +167,7 @@ class Outbox:
         """All rows of a batch are settled: whether the next one is sent at once, later, or not at all."""
         wait = self.wait
         wait.not_before = 0.0
-        if tally.parked:
+        if tally.parked and not tally.answered:  # else the rows were refused, not the key
             self.park(tally.parked)
         elif tally.hopeless:
             self.park(

@@ -115,6 +115,33 @@ class TargetMissed(TaskEvent):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PlanHeld(TaskEvent):
+    """A plan's settings are at fault: nothing more is sent for it until you act."""
+
+    level: ClassVar[str] = "error"
+    plan: str
+    reason: str
+
+    def message(self) -> str:
+        """Why, and what to do."""
+        return (
+            f"plan {self.plan} on {self.task} is held: {self.reason.rstrip('.')}. Change config.toml and send SIGHUP or restart;"
+            f" `coterie resume --task {self.task}` continues it as it is."
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanResumed(TaskEvent):
+    """A plan that was held continues."""
+
+    plan: str
+
+    def message(self) -> str:
+        """Which one."""
+        return f"plan {self.plan} on {self.task} resumed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PlanFellBack(TeacherEvent):
     """A fallback teacher took over a plan."""
 

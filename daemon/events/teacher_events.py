@@ -18,7 +18,7 @@ class TeacherParked(TeacherEvent):
 
     def message(self) -> str:
         """Why, and what to do."""
-        return f"{self.teacher} is parked: {self.reason.rstrip('.')}. Fix it, then run `coterie resume --teacher {self.teacher}`."
+        return f"{self.teacher} is parked: {self.reason.rstrip('.。')}. Fix it, then run `coterie resume --teacher {self.teacher}`."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +42,38 @@ class LogprobsMissing(TeacherEvent):
     def message(self) -> str:
         """What is missing, and what to do."""
         return f"{self.teacher} returns no log-probabilities: its samples are stored without them. Ask its server for them, or remove logprobs."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeySuspended(TeacherEvent):
+    """A key that was answered before is refused: single requests try again before you are needed."""
+
+    level: ClassVar[str] = "warning"
+    reason: str
+    seconds: float
+
+    def message(self) -> str:
+        """How it is refused, and what happens now."""
+        return (
+            f"{self.teacher} refuses everything: {self.reason.rstrip('.')}. It answered before, so one request tries again in"
+            f" {duration(self.seconds)}. If you fixed it: `coterie resume --teacher {self.teacher}`."
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GatewayGaveUp(TeacherEvent):
+    """Errors come so late that a gateway seems to give up while the model goes on, and is billed."""
+
+    level: ClassVar[str] = "warning"
+    reason: str
+    seconds: float
+
+    def message(self) -> str:
+        """After how long, and what to do."""
+        return (
+            f"{self.teacher}: a gateway gives up after {self.seconds:.3g} s ({self.reason.rstrip('.')}); the model may go on"
+            " and be billed. Raise the gateway's timeout, or set stream = true."
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import anyio
@@ -15,6 +15,7 @@ from daemon.events import Bus, Event, SampleStored, StoodStill
 from daemon.host.clock import Clock
 from daemon.sampling.context import Context
 from daemon.sampling.meters import Meter
+from daemon.sampling.plans import ActivePlan
 from daemon.sampling.teacher import Teacher
 from state.events import EventRow, add_events
 from state.heartbeat import HeartbeatData, HeartbeatRow, write_heartbeat
@@ -62,6 +63,7 @@ class Heartbeat:
         state: Callable[[], str],
         notice: Callable[[], str],
         waiting: Callable[[], int],
+        plans: Sequence[ActivePlan] = (),
     ) -> None:
         self._session_id = context.session_id
         self._writer = context.writer
@@ -71,6 +73,7 @@ class Heartbeat:
         self._state = state
         self._notice = notice
         self._waiting = waiting
+        self._plans = plans
         self._accepted: dict[str, Meter] = {}
         context.bus.listen(self._on_event)
 
@@ -109,6 +112,11 @@ class Heartbeat:
             memory_mb=memory_mb(),
             notice=self._notice(),
             teachers={teacher.name: teacher.heartbeat(now) for teacher in self._teachers},
+            held={
+                f"{plan.config.name} on {plan.task}": plan.state.held
+                for plan in self._plans
+                if plan.state.held
+            },
             tasks={task: meter.per_minute(now) for task, meter in self._accepted.items()},
             requests=_sum([each.requests.series(now) for each in figures]),
             tokens=_sum([each.tokens.series(now) for each in figures]),

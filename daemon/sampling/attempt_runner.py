@@ -16,6 +16,7 @@ import anyio
 import anyio.to_thread
 
 from daemon import events
+from daemon.limits.evidence import Asked
 from daemon.limits.rates import Reservation
 from daemon.limits.retries import backoff
 from daemon.sampling.context import Context
@@ -23,6 +24,8 @@ from daemon.sampling.job_queue import RetryQueue
 from daemon.sampling.jobs import Job, together
 from daemon.sampling.key_workers import KeyWorkers
 from daemon.sampling.outcomes import OUTCOMES, InFlightRequest, ended, given_up, packed_of, total, usages_of
+from daemon.sampling.plans import ActivePlan
+from daemon.sampling.refusals import Judgement, Refusals, judge
 from daemon.sampling.teacher import Teacher
 from engine.teachers.client import Answer
 from engine.teachers.failures import Failure
@@ -44,6 +47,8 @@ class AttemptRunner:
         retry_queue: RetryQueue,
         out_of_money: Callable[[Job], None],
         parked: Callable[[Teacher], None],
+        hold_plan: Callable[[ActivePlan, str], None],
+        serves_others: Callable[[Teacher, ActivePlan], bool],
     ) -> None:
         self._session_id = context.session_id
         self._writer = context.writer
@@ -54,15 +59,19 @@ class AttemptRunner:
         self._retry_queue = retry_queue
         self._out_of_money = out_of_money
         self._parked = parked
+        self._hold_plan = hold_plan
+        self._refusals = Refusals(
+            context, retry_queue=retry_queue, hold_plan=hold_plan, serves_others=serves_others
+        )
 
     async def run(self, job: Job, workers: KeyWorkers, reservation: Reservation) -> None:
         """One attempt of `job` on `workers`."""
         teacher = workers.teacher
-        if job.plan.state.disabled:  # since it was queued
+        asked = workers.evidence.sent(job.sample_id, job.question, self._clock.monotonic())
+        if job.plan.state.disabled or job.plan.state.held:  # since it was queued
             with anyio.CancelScope(shield=True):
                 await self.release(job, teacher)
-            workers.limits.released(reservation)
-            teacher.health.withdrawn()
+            self._withdrawn(workers, reservation, asked)
             self._retry_queue.put(job, 0.0)
             return
         attempts = [member.attempt for member in job.members if member.attempt is not None]
@@ -70,8 +79,7 @@ class AttemptRunner:
             # Answers cost more than foreseen, or a budget was lowered: what was claimed ahead is not sent.
             with anyio.CancelScope(shield=True):
                 await self.release(job, teacher)
-            workers.limits.released(reservation)
-            teacher.health.withdrawn()
+            self._withdrawn(workers, reservation, asked)
             self._out_of_money(job)
             return
         if not attempts:
@@ -79,8 +87,7 @@ class AttemptRunner:
                 attempts = await self._opened(job, teacher)
             workers.limits.departed(reservation, self._clock.monotonic())
         if not attempts:
-            workers.limits.released(reservation)
-            teacher.health.withdrawn()
+            self._withdrawn(workers, reservation, asked)
             self._out_of_money(job)
             return
         request = InFlightRequest(job, teacher, attempts)
@@ -103,9 +110,15 @@ class AttemptRunner:
         job.apart()
         with anyio.CancelScope(shield=True):
             if isinstance(result, Answer):
-                await self._answered(request, workers, reservation, result)
+                await self._answered(request, workers, reservation, asked, result)
             else:
-                await self._failed(request, workers, reservation, result)
+                await self._failed(request, workers, reservation, asked, result)
+
+    def _withdrawn(self, workers: KeyWorkers, reservation: Reservation, asked: Asked) -> None:
+        """The request is not sent."""
+        workers.limits.released(reservation)
+        workers.evidence.ended(asked)
+        workers.teacher.health.withdrawn()
 
     async def release(self, job: Job, teacher: Teacher) -> None:
         """Releases an attempt that is on disk and will not be sent."""
@@ -150,17 +163,27 @@ class AttemptRunner:
         return await self._writer.do(open_groups, requests)
 
     async def _answered(
-        self, request: InFlightRequest, workers: KeyWorkers, reservation: Reservation, answer: Answer
+        self,
+        request: InFlightRequest,
+        workers: KeyWorkers,
+        reservation: Reservation,
+        asked: Asked,
+        answer: Answer,
     ) -> None:
         teacher, now = workers.teacher, self._clock.monotonic()
         written = sum(each.usage.completion_tokens for each in answer.completions if not each.usage.estimated)
         workers.limits.received(reservation, now, written)
+        teacher.lateness.answered(answer.latency_s)
+        suspended_s = workers.evidence.answered(asked, now)
+        if suspended_s is not None:
+            self._bus.emit(events.TeacherRecovered(teacher=teacher.name, seconds=suspended_s))
         teacher.changed.notify()  # the next request may leave while this answer is stored
         estimate, allowed = request.job.prompt_tokens, request.job.output_tokens
         if teacher.misses_logprobs(request.job.request, answer.completions):
             self._bus.emit(events.LogprobsMissing(teacher=teacher.name))
         got = list(zip(request.members, answer.completions, strict=False))
         missing = request.members[len(got) :]
+        plan, turn = request.job.plan, request.job.conversation.turn
         usages = usages_of(answer.completions, len(got))
         reserved = [attempt.reserved_micros for attempt in request.attempts]
         bookings = teacher.tokens.booked(request.job.plan.id, usages, reserved)
@@ -208,6 +231,10 @@ class AttemptRunner:
                 teacher.queue.push(member, first=True)
             else:
                 self._emit_stored(member, result.end)
+        first = teacher.first_answers(plan)
+        for completion in answer.completions:
+            if why := first.completed(plan.config, turn, completion):
+                self._hold_plan(plan, why)
 
     def _again(self, members: list[Job], teacher: Teacher) -> None:
         """Queues members of a group that got no choice, as a group if the teacher takes groups."""
@@ -220,25 +247,38 @@ class AttemptRunner:
             self._bus.emit(events.AskedOneByOne(teacher=teacher.name, reason=in_vain.rstrip(".")))
 
     async def _failed(
-        self, request: InFlightRequest, workers: KeyWorkers, reservation: Reservation, failure: Failure
+        self,
+        request: InFlightRequest,
+        workers: KeyWorkers,
+        reservation: Reservation,
+        asked: Asked,
+        failure: Failure,
     ) -> None:
         teacher, now = workers.teacher, self._clock.monotonic()
+        failure = self._refusals.timely(teacher, failure)
         if failure.kind == "transient" and failure.status in BUSY and workers.limits.busy(reservation, now):
             failure = replace(failure, kind="limited", scope="concurrency")
+        judged = judge(together(request.members), workers, asked, failure, now)
+        request.job.apart()
+        # Before the refusal is stored: no further request must meet the same.
+        self._refusals.conclude(request.job.plan, workers, failure, judged, now)
         outcome = OUTCOMES[failure.kind]
         counts = failure.kind in ("transient", "malformed") and failure.reached
-        # A group may be refused because it is one, or because of one of its samples: each is requested alone.
-        split = failure.kind == "permanent" and len(request.members) > 1
+        split = judged.split
         ends: list[SampleEnd | None] = []
         for member in request.members:
             member.attempts += counts
             member.unknowns += failure.kind == "ambiguous"
-            reason = "" if split else given_up(member, teacher, failure, counts, now)
+            reason = judged.given_up
+            if not reason and not split and failure.kind != "permanent":
+                reason = given_up(member, teacher, failure, counts, now)
             ends.append(SampleEnd(state=SampleState.FAILED, reason=reason) if reason else None)
+            if reason:
+                workers.evidence.forget(member.sample_id)
         limited = failure.kind == "limited"
         alone: float | None = None
         if limited:  # before the refusal is stored: the next request must not meet the same limit
-            alone = self._react(workers, reservation, failure, now)
+            alone = self._react(request, workers, reservation, failure, judged, now)
         reserved = [attempt.reserved_micros for attempt in request.attempts]
         bookings = teacher.tokens.charged(request.job.plan.id, failure, reserved)
         results = [
@@ -271,7 +311,7 @@ class AttemptRunner:
         if split:
             self._learn_groups(teacher, failure.reason)
         if not limited:
-            self._react(workers, reservation, failure, now, of_group=split)
+            self._react(request, workers, reservation, failure, judged, now)
         rest = [member for member, end in zip(request.members, ends, strict=True) if end is None]
         if not rest:
             return
@@ -280,35 +320,37 @@ class AttemptRunner:
                 teacher.queue.push(member, first=True)
             return
         job = together(rest)
-        if failure.kind not in ("limited", "parked"):
-            teacher.meters.retries.add(now)
-            wait = max(backoff(max(1, job.attempts + job.unknowns), self._rng), failure.retry_after_s or 0.0)
-            self._retry_queue.put(job, wait + teacher.retry_budget.spend(now))
-        elif alone is not None:  # refused by chance: it waits, the key does not
-            self._retry_queue.put(job, alone)
-        else:
-            teacher.queue.push(job, first=True)
+        if failure.kind in ("limited", "parked", "permanent"):
+            self._refusals.queue_again(job, workers, failure, judged, alone)
+            return
+        teacher.meters.retries.add(now)
+        wait = max(backoff(max(1, job.attempts + job.unknowns), self._rng), failure.retry_after_s or 0.0)
+        self._retry_queue.put(job, wait + teacher.retry_budget.spend(now))
 
     def _react(
         self,
+        request: InFlightRequest,
         workers: KeyWorkers,
         reservation: Reservation,
         failure: Failure,
+        judged: Judgement,
         now: float,
-        *,
-        of_group: bool = False,
     ) -> float | None:
-        """Applies a failure to the key and the teacher; a refused group counts only once its members were asked.
+        """Applies a failure to the key, the teacher and the plan.
 
-        Returns how long the request alone waits, None where the key does.
+        Returns how long the request alone waits for a limit, None where the key does.
         """
         teacher, limits = workers.teacher, workers.limits
         if failure.kind == "limited":
             teacher.meters.limited.add(now)
-            alone = limits.limited(
-                *(reservation, now, failure.retry_after_s, failure.headers, failure.scope),
-                daily=failure.daily,
-            )
+            alone: float | None = None
+            if judged.again:  # it alone is refused: nobody else waits for it
+                limits.released(reservation)
+            else:
+                alone = limits.limited(
+                    *(reservation, now, failure.retry_after_s, failure.headers, failure.scope),
+                    daily=failure.daily,
+                )
             self._works(teacher, now)  # a server that answers with a rate limit works
             return alone
         if failure.kind == "transient" and failure.scope == "concurrency":
@@ -317,16 +359,17 @@ class AttemptRunner:
             teacher.health.withdrawn()
             return None
         used = None if failure.charged == "unknown" else teacher.tokens.counted_of(failure)
-        limits.failed(reservation, now, failure.retry_after_s, used)
+        limits.failed(reservation, now, None if judged.again else failure.retry_after_s, used)
         if failure.kind == "parked":
-            limits.park(failure.reason)
             teacher.health.withdrawn()
         elif failure.kind == "permanent":
             self._works(teacher, now)
-            if not of_group and teacher.health.refused():
-                count = teacher.health.permanent_in_a_row
-                for each in teacher.transport.keys:
-                    each.limits.park(f"{count} requests in a row were rejected: {failure.reason}")
+            own = judged.given_up and failure.blame == "request"
+            if own and teacher.health.refused(request.job.question):
+                count = len(teacher.health.refused_in_a_row)
+                self._refusals.park_all(teacher, f"{count} requests in a row were rejected: {failure.reason}")
+        elif failure.blame == "sample":
+            self._works(teacher, now)  # it worked, for nothing
         else:
             if teacher.health.failed(failure.reason, now):
                 self._bus.emit(events.TeacherCooling(teacher=teacher.name, reason=failure.reason))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from daemon.limits.retries import Breaker
 
 PERMANENT_PARKS = 20
-"""Requests refused in a row after which the teacher, not the samples, is taken to be at fault."""
+"""Questions refused in a row after which the teacher, not the samples, is taken to be at fault."""
 GROUPS_IN_VAIN = 3
 """Requests in a row for several rationales that brought one, or a refusal, after which each is asked for by itself."""
 
@@ -13,7 +13,7 @@ GROUPS_IN_VAIN = 3
 class Health:
     """The state of one teacher; the attempt runner and the user report what happened."""
 
-    __slots__ = ("_breaker", "disabled", "failing", "parked", "paused", "permanent_in_a_row")
+    __slots__ = ("_breaker", "disabled", "failing", "parked", "paused", "refused_in_a_row")
 
     def __init__(self) -> None:
         self._breaker = Breaker()
@@ -23,7 +23,8 @@ class Health:
         """Why no key works; empty while at least one does."""
         self.failing = ""
         """What the last failed answer was, or why there was none."""
-        self.permanent_in_a_row = 0
+        self.refused_in_a_row: set[str] = set()
+        """Questions whose requests were refused for themselves since the last answer."""
 
     @property
     def available(self) -> bool:
@@ -51,7 +52,8 @@ class Health:
 
     def unpark(self) -> None:
         """The user acted: it is tried again."""
-        self.parked, self.permanent_in_a_row = "", 0
+        self.parked = ""
+        self.refused_in_a_row.clear()
 
     # What requests tell
 
@@ -75,12 +77,12 @@ class Health:
 
     def answered(self) -> None:
         """A request was answered with a completion."""
-        self.permanent_in_a_row = 0
+        self.refused_in_a_row.clear()
 
-    def refused(self) -> bool:
-        """A request was refused for good; returns whether enough were refused in a row to show that the teacher is at fault."""
-        self.permanent_in_a_row += 1
-        return self.permanent_in_a_row >= PERMANENT_PARKS
+    def refused(self, question: str) -> bool:
+        """A request was refused for good; returns whether so many questions in a row show that the teacher is at fault."""
+        self.refused_in_a_row.add(question)
+        return len(self.refused_in_a_row) >= PERMANENT_PARKS
 
     def failed(self, reason: str, now: float) -> bool:
         """A server error, no connection or a malformed answer; returns whether the teacher begins to cool."""

@@ -33,6 +33,7 @@ class Job:
     attempts: int = 0  # counted against the teacher's max_attempts
     unknowns: int = 0  # sent without an answer
     left_out: bool = False  # no plan at work asks for it any more
+    refusals: int = 0  # in batches, while other rows were answered
     siblings: list[Job] = field(default_factory=list)
     """Samples of the same question that share the next request."""
     _estimated: tuple[int, int] | None = None  # turn, tokens

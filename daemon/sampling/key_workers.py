@@ -15,6 +15,7 @@ import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
 from daemon.host.clock import Clock
+from daemon.limits.evidence import KeyEvidence
 from daemon.limits.key_limits import KeyLimits
 from daemon.limits.rates import Reservation
 from daemon.sampling.jobs import Job
@@ -39,6 +40,7 @@ class KeyWorkers:
         self.teacher = teacher
         self.key = key
         self.limits = limits
+        self.evidence = KeyEvidence(answered_before=teacher.answered_before)
         self._transport = transport
         self._clock = transport.clock
         self._run_attempt = transport.run
@@ -95,10 +97,13 @@ class KeyWorkers:
 
     def rekey(self, key: TeacherKey) -> None:
         """Another secret under the same label."""
+        if self.key.secret != key.secret:
+            self.evidence.forget_key()
         self.key = key
 
     def look_again(self) -> None:
-        """Nothing to do: the limits were opened again, and they are all that a key waits for."""
+        """The user acted: it is asked at once."""
+        self.evidence.look_again()
 
     def _spawn(self, group: TaskGroup) -> None:
         self._workers += 1
@@ -132,7 +137,9 @@ class KeyWorkers:
                 continue
             now = self._clock.monotonic()
             tokens, output = teacher.expected_tokens(job)
-            ready_at = max(self.limits.ready_at(now, tokens, output), health.ready_at(now))
+            ready_at = max(
+                self.limits.ready_at(now, tokens, output), health.ready_at(now), self.evidence.ready_at(now)
+            )
             if ready_at <= now:
                 queue.pop()
                 health.sent()
@@ -154,6 +161,18 @@ class RequestTransport(Transport[Teacher, KeyWorkers]):
     def connect(self, client: Client, url: str | None) -> None:
         """Sends with another client from now on."""
         self.client, self.url = client, url
+
+    @property
+    def suspended(self) -> bool:
+        """Whether no key takes requests now, and one that was answered before is tried again later."""
+        keys = self.keys
+        return any(key.evidence.suspended for key in keys) and all(
+            key.evidence.suspended or key.limits.parked for key in keys
+        )
+
+    def refusals(self, now: float) -> str:
+        """The words of refusals, where for a while nothing else came."""
+        return next((said for key in self.keys if (said := key.evidence.told(now))), "")
 
     def configure(self, config: TeacherConfig) -> None:
         """Nothing to do: it has no settings of its own."""

@@ -66,6 +66,8 @@ def given_up(job: Job, teacher: Teacher, failure: Failure, counts: bool, now: fl
         return ""  # no sample is answered: this one is not at fault
     if counts and job.attempts >= teacher.config.max_attempts:
         return f"{job.attempts} attempts failed; the last: {failure.reason}"
+    if job.refusals >= teacher.config.max_attempts:
+        return f"refused {job.refusals} times while others were not; the last: {failure.reason}"
     if failure.kind == "ambiguous" and job.unknowns >= MOST_UNKNOWN:
         return f"{job.unknowns} requests got no answer; the last: {failure.reason}"
     return ""

@@ -6,6 +6,7 @@ The state alone counts the samples that were claimed and have not ended. Its par
 - *waiting*: nothing is to be claimed before a further verdict;
 - *unsettled*: verdicts came since it was last looked at whether it is exhausted;
 - *shared*: another plan perhaps has samples in hand that this one asks for too;
+- *held*: its own settings are at fault, and requests of it would be wasted until the user acts;
 - *paused* by the user, *disabled* (no longer configured: what is in flight ends, nothing more is sent);
 - *completed*: its completion was reported.
 
@@ -23,6 +24,7 @@ class PlanState:
         "_completed",
         "_disabled",
         "_exhausted",
+        "_held",
         "_open",
         "_paused",
         "_shared",
@@ -47,6 +49,7 @@ class PlanState:
         self._paused = paused
         self._disabled = disabled
         self._completed = completed
+        self._held = ""
 
     @property
     def open(self) -> int:
@@ -89,9 +92,14 @@ class PlanState:
         return self._completed
 
     @property
-    def held(self) -> bool:
+    def held(self) -> str:
+        """Why nothing more is sent for it until the user acts; empty where it is not held."""
+        return self._held
+
+    @property
+    def set_aside(self) -> bool:
         """Whether its jobs stay outside the queues."""
-        return self._paused or self._disabled
+        return self._paused or self._disabled or bool(self._held)
 
     @property
     def done(self) -> bool:
@@ -163,6 +171,17 @@ class PlanState:
         """The user pauses or resumes it."""
         self._paused = paused
 
+    def hold(self, reason: str) -> bool:
+        """Its settings are at fault; returns whether that is new."""
+        new = not self._held
+        self._held = self._held or reason
+        return new
+
+    def release(self) -> bool:
+        """The user resumed it; returns whether it was held."""
+        was, self._held = bool(self._held), ""
+        return was
+
     def disable(self, disabled: bool = True) -> None:
         """The configuration has it no longer, or again."""
         self._disabled = disabled
@@ -171,7 +190,7 @@ class PlanState:
         """The configuration was read again; what is open stays open, and a completion holds while it is done."""
         self._waiting, self._unsettled = False, True
         self._exhausted, self._shared, self._paused = now._exhausted, now._shared, now._paused
-        self._disabled = False
+        self._disabled, self._held = False, ""
         self._completed = self._completed and self.done
 
     def complete(self) -> None:

@@ -51,6 +51,7 @@ class Scheduler:
         self._writer = context.writer
         self._budget = context.budget
         self._clock = context.clock
+        self._bus = context.bus
         self.teachers = teachers
         self.plans = plans
         self.closed = False
@@ -105,7 +106,7 @@ class Scheduler:
 
     def deliver(self, job: Job) -> None:
         """Queues a job at its teacher; holds it if its plan is held; gives it to another teacher if its own is disabled."""
-        if job.plan.state.held:
+        if job.plan.state.set_aside:
             self._held.append(job)
             return
         teacher = self._by_name[job.teacher]
@@ -116,11 +117,30 @@ class Scheduler:
     def hold_or_return(self) -> None:
         """After a pause or its end: takes jobs of held plans out of the queues, and returns the others."""
         for teacher in self.teachers:
-            self._held += teacher.queue.take_out(lambda job: job.plan.state.held)
-        back = [job for job in self._held if not job.plan.state.held]
-        self._held = [job for job in self._held if job.plan.state.held]
+            self._held += teacher.queue.take_out(lambda job: job.plan.state.set_aside)
+        back = [job for job in self._held if not job.plan.state.set_aside]
+        self._held = [job for job in self._held if job.plan.state.set_aside]
         for job in back:
             self.deliver(job)
+
+    def hold_plan(self, plan: ActivePlan, reason: str) -> None:
+        """Sends nothing more for a plan whose settings are at fault, on any of its tasks, until the user acts."""
+        for each in self.plans:
+            if each.config.name == plan.config.name and each.state.hold(reason):
+                self._bus.emit(events.PlanHeld(plan=each.config.name, task=each.task, reason=reason))
+        self.hold_or_return()
+        self.changed.notify()
+
+    def serves_others(self, teacher: Teacher, plan: ActivePlan) -> bool:
+        """Whether a teacher has work of plans with other settings than this one's."""
+        return any(
+            each.config.name != plan.config.name
+            and teacher.name in each.all_teachers
+            and not each.done
+            and not each.state.set_aside
+            and not self.waits(each)
+            for each in self.plans
+        )
 
     def hold_for_money(self, job: Job) -> None:
         """Holds a started job that the budget has no room for, until it has."""
@@ -299,7 +319,7 @@ class Scheduler:
             for plan in self.plans
             if not plan.exhausted
             and not plan.state.waiting
-            and not plan.state.paused
+            and not plan.state.set_aside
             and not self.waits(plan)
             and teacher.name in plan.all_teachers
             and teacher in self.fallback_policy.serving(plan)

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from daemon.host.notify import Notifier
 from daemon.limits.key_limits import KeyLimits
+from daemon.limits.lateness import Lateness
 from daemon.limits.retries import RetryBudget
+from daemon.sampling.first_answers import FirstAnswers
 from daemon.sampling.health import GroupSupport, Health
 from daemon.sampling.job_queue import JobQueue
 from daemon.sampling.jobs import Job
@@ -45,6 +47,10 @@ class Teacher:
         self.meters = TeacherMeters(now)
         self.retry_budget = RetryBudget(now)
         self._told_logprobs = False
+        self.lateness = Lateness()
+        self.answered_before = False
+        """Whether an earlier daemon session had answers of it."""
+        self._first_answers: dict[int, FirstAnswers] = {}
 
     @property
     def available(self) -> bool:
@@ -85,6 +91,10 @@ class Teacher:
         """Samples of a plan that wait here, as long as the teacher takes no work."""
         return self.queue.waiting(plan) + self.transport.stuck(plan)
 
+    def first_answers(self, plan: ActivePlan) -> FirstAnswers:
+        """Its first answers to a plan, since the configuration was read."""
+        return self._first_answers.setdefault(plan.id, FirstAnswers())
+
     def expected_tokens(self, job: Job) -> tuple[int, int]:
         """Tokens that the next request of a job is expected to take from the limits: in all, and of the completion."""
         keys = self.transport.keys
@@ -113,6 +123,7 @@ class Teacher:
     def configure(self, now: float, config: TeacherConfig) -> None:
         """Other prices and limits from now on; what is in the queue keeps its place."""
         before, self.config = self.config, config
+        self._first_answers.clear()
         if (before.model, before.dialect) != (config.model, config.dialect):
             self.groups.forget()
             self._told_logprobs = False
@@ -143,7 +154,7 @@ class Teacher:
 
     def unpark(self, now: float) -> bool:
         """Tries every key again; returns whether the teacher was parked."""
-        was = bool(self.health.parked)
+        was = bool(self.health.parked) or self.transport.suspended
         self.health.unpark()
         for each in self.transport.keys:
             if each.limits.parked:
@@ -165,8 +176,15 @@ class Teacher:
             state = "paused"
         elif health.cooling:
             state, reason = "cooling", health.failing
+            if self.lateness.timeout_s is not None:
+                after = self.lateness.timeout_s
+                reason += f"; a gateway gives up after {after:.3g} s: raise its timeout, or set stream = true"
+        elif self.transport.suspended:
+            state, reason = "cooling", self.transport.refusals(now)
         elif pause > 0:
             state, reason = "limited", f"asked to wait; next request in {duration(pause)}"
+            if refusals := self.transport.refusals(now):
+                reason = f"{refusals}; next request in {duration(pause)}"
         return TeacherHeartbeat(
             state=state,
             reason=reason or self.transport.note(self, now),

@@ -125,6 +125,15 @@ class Transport(ABC, Generic[Owner, Key]):
         """Whether something in flight will end without the user."""
         return any(key.active for key in self.all_keys())
 
+    @property
+    def suspended(self) -> bool:
+        """Whether no key takes requests now, and one that was answered before is tried again later."""
+        return False
+
+    def refusals(self, now: float) -> str:
+        """The words of refusals, where for a while nothing else came."""
+        return ""
+
     def stuck(self, plan: ActivePlan) -> int:
         """Samples of a plan in flight whose answers cannot be fetched until the user acts."""
         return sum(key.stuck(plan) for key in self.all_keys())

@@ -34,6 +34,15 @@ def daemon_alerts(daemon: DaemonStatus, heartbeat: HeartbeatData) -> list[Alert]
     if heartbeat.notice:
         found.append(Alert(what=heartbeat.notice))
     found += [
+        Alert(
+            what=f"plan {name} is held",
+            why=why,
+            remedy=f"change config.toml and send SIGHUP; `coterie resume --task {name.rpartition(' on ')[2]}` continues it as it is",
+            subject=f"task:{name.rpartition(' on ')[2]}",
+        )
+        for name, why in heartbeat.held.items()
+    ]
+    found += [
         Alert(what=f"teacher {name} shares its limits with {_processes(now.shared_with)} on this machine")
         for name, now in heartbeat.teachers.items()
         if now.shared_with

@@ -48,7 +48,7 @@ def body(text: str = ANSWER, finish: str = "stop", **more: Any) -> dict[str, Any
 
 
 def says(
-    raw: bytes | dict[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
+    raw: bytes | dict[str, Any] | list[Any], status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Behaviour:
     """Answers every request with these bytes."""
     content = raw if isinstance(raw, bytes) else json.dumps(raw).encode()
@@ -70,6 +70,15 @@ def first(times: int, fault: Behaviour, then: Behaviour | None = None) -> Behavi
 
     async def answer(request: web.Request, asked: Asked) -> web.StreamResponse:
         return await (fault if asked.number <= times else then or GOOD)(request, asked)
+
+    return answer
+
+
+def nth(number: int, fault: Behaviour) -> Behaviour:
+    """A fault for one request; the others are answered."""
+
+    async def answer(request: web.Request, asked: Asked) -> web.StreamResponse:
+        return await (fault if asked.number == number else GOOD)(request, asked)
 
     return answer
 

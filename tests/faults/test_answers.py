@@ -33,6 +33,7 @@ from tests.faults.fault_server import (
     cut,
     fault_server,
     first,
+    nth,
     on,
     refuses,
     says,
@@ -104,6 +105,11 @@ WHOLE_STREAM = streams(
 )
 
 
+async def late(request: web.Request, asked: Asked) -> web.StreamResponse:
+    await asyncio.sleep(0.3)  # stands for a gateway's 60 s
+    return web.Response(status=504, text="<html>504 Gateway Time-out</html>")
+
+
 async def later_date(request: web.Request, asked: Asked) -> web.StreamResponse:
     return await refuses(429, RATE, Retry_After=formatdate(time.time() + 2.5, usegmt=True))(request, asked)
 
@@ -149,6 +155,17 @@ def parked(reason: str, does: Behaviour, at_most: int = 1, stored: int = 0) -> C
     return Case(does, stored=stored, state="parked", reason=reason, holds=lambda asked: len(asked) <= at_most)
 
 
+MINUTE = {
+    "error": {
+        "code": 429,
+        "status": "RESOURCE_EXHAUSTED",
+        "message": "You exceeded your current quota, please check your plan and billing details.",
+        "details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "1s"}],
+    }
+}
+SEED = {
+    "detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]
+}
 REDIRECT = "redirected (307) to 127.0.0.1, which is not followed: set base_url to the URL of the API"
 CASES: dict[str, Case] = {
     "wait-seconds": Case(first(1, refuses(429, RATE, Retry_After="1")), holds=gap(0.99)),
@@ -167,12 +184,27 @@ CASES: dict[str, Case] = {
         "quota or billing (429): You exceeded your current quota.",
         refuses(429, "You exceeded your current quota.", "insufficient_quota"),
     ),
+    "wait-google": Case(first(1, says([MINUTE], 429)), holds=gap(0.99)),
+    "setting": parked(
+        'the model rejects seed (422); set omit = ["seed"]: seed: Extra inputs are not permitted',
+        says(SEED, 422),
+    ),
+    "for-itself": Case(
+        on("two", refuses(403, "you may not ask this")),
+        stored=3,
+        failed=1,
+        why="refused 6 times while others were not; the last: access denied (403): you may not ask this",
+        settings="max_attempts = 2",
+    ),
+    "one-401": Case(nth(2, refuses(401, "service unavailable")), holds=lambda asked: len(asked) == 5),
+    "busy": Case(first(2, refuses(503, "maximum pending requests exceeded"))),
+    "late": lost("no answer after 0.", late),
     "overload": Case(first(2, refuses(529, "Overloaded"))),
     "key-refused": parked(
         "the API key was rejected (401): Incorrect API key provided: [redacted]",
         refuses(401, f"Incorrect API key provided: {KEY}", "invalid_api_key"),
     ),
-    "forbidden": parked("access denied (403): no", refuses(403, "no")),
+    "forbidden": parked("access denied (403): no", refuses(403, "no"), at_most=2),
     "too-long": Case(
         on("two", refuses(400, "at most 4096 tokens", "context_length_exceeded")),
         stored=3,
@@ -409,7 +441,16 @@ def test_usage_that_cannot_be_is_estimated_and_one_that_is_large_ends_at_the_cap
 
 
 def test_faults_that_are_not_the_samples_use_up_no_attempt(night: Night) -> None:
-    whole = ("wait-for-ever", "quota", "key-refused", "forbidden", "redirect", "certificate")
+    whole = (
+        "wait-for-ever",
+        "quota",
+        "key-refused",
+        "forbidden",
+        "setting",
+        "one-401",
+        "redirect",
+        "certificate",
+    )
     for name in (*whole, "no-server", "no-name"):
         used = query(
             night.folder,
@@ -420,7 +461,7 @@ def test_faults_that_are_not_the_samples_use_up_no_attempt(night: Night) -> None
 
 
 def test_a_person_is_told_in_status_and_log(night: Night) -> None:
-    for name in ("quota", "key-refused", "forbidden", "redirect", "certificate"):
+    for name in ("quota", "key-refused", "forbidden", "setting", "redirect", "certificate"):
         assert f"! teacher {name} is parked: {EVERY[name].reason}" in night.screen
         assert f"{name} is parked: {EVERY[name].reason}" in night.output
     for name in ("no-server", "no-name"):

@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import random
+import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -46,13 +47,21 @@ FULL = {
     "503": (503, b""),
 }
 """How servers refuse what is more than they take at once."""
-AMBIGUOUS = ("reset-before", "reset-after", "truncate", "timeout")
+AMBIGUOUS = ("reset-before", "reset-after", "truncate", "timeout", "late")
 PERMANENT = ("400", "filter")
 FAULTS = (
     *("429", "429-told", "refused", "dns", "slow", "quota", "402", "401"),
     *(BURNS + AMBIGUOUS + PERMANENT),
 )
-BILLED = ("ok", "slow", "reset-after", "truncate", "timeout", "malformed")
+BILLED = ("ok", "slow", "reset-after", "truncate", "timeout", "malformed", "late")
+OWN = {
+    "400": b'{"error": {"message": "not this one"}}',
+    "403": b'{"error": {"message": "you may not ask this"}}',
+    "429": b'{"error": {"message": "slow down"}}',
+}
+"""Refusals that a teacher has for some questions for ever, by status; nothing in their words says so."""
+OWN_IN = 11
+"""One question in so many is refused."""
 
 _HOST = ConnectionKey("teacher.invalid", 443, True, True, None, None, None)
 _MALFORMED = (b"", b"<html>busy</html>", b'{"choices": []}', b"null", b'{"choices": [{"message"', b"\xff\xfe")
@@ -84,6 +93,7 @@ class Behaviour:
     """Whether answers come as events, and are cut off within them."""
     full: str = "429"  # how it refuses more than `concurrency`, of FULL
     slots: int | None = None  # works on so many at once; the others wait in order
+    own: str = ""  # the status with which some questions are refused for themselves, for ever
 
 
 @dataclass
@@ -136,7 +146,7 @@ class FaultServer:
         place = self.boot(), label
         entry = Entry(self.now(), *place, request_id, self._in_flight.get(place, 0))
         self.entries.append(entry)
-        entry.fault, headers = self._fate(place)
+        entry.fault, headers = self._fate(place, request)
         if entry.fault in BILLED:
             entry.billed = True
             raw, entry.parts, entry.stated = self._body(request)
@@ -160,10 +170,12 @@ class FaultServer:
         entry.delivered = True
         return self._result(entry, request, raw, headers, self.now() - started)
 
-    def _fate(self, place: tuple[int, str]) -> tuple[str, CIMultiDict[str]]:
+    def _fate(self, place: tuple[int, str], request: Request) -> tuple[str, CIMultiDict[str]]:
         """What becomes of a request that arrives now, and the answer's headers."""
         now, behaviour = self.now(), self.behaviour
         headers: CIMultiDict[str] = CIMultiDict()
+        if behaviour.own and zlib.crc32(_asked(request).encode()) % OWN_IN == 0:
+            return "own", headers
         for fault_periods in behaviour.fault_periods:
             if fault_periods.start <= now < fault_periods.end and self.rng.random() < fault_periods.share:
                 if fault_periods.fault in ("429-told", "503-told"):
@@ -202,6 +214,8 @@ class FaultServer:
             return self.rng.uniform(30, 600)
         if fault == "timeout":
             return self.config.timeout_seconds
+        if fault == "late":
+            return self.rng.uniform(20, 120)
         if fault in ("ok", "malformed", "reset-after", "truncate"):
             return self.behaviour.latency_s * self.rng.uniform(0.3, 3)
         return self.rng.uniform(0.001, 0.1)
@@ -268,7 +282,7 @@ class FaultServer:
     def _choice(self, request: Request) -> tuple[dict[str, Any], int]:
         """A choice and its tokens."""
         text = request.messages[-1].content
-        first, second = (int(word) for word in text.split("What is ")[1].split("?")[0].split(" plus "))
+        first, second = (int(word) for word in _asked(request).split(" plus "))
         total = first + second + (0 if self.rng.random() < self.behaviour.correct else 1)
         if "Therefore, the answer" in text:
             answer = f" {total}."
@@ -328,7 +342,17 @@ class FaultServer:
                     b'{"error": {"code": "insufficient_quota", "message": "no money"}}',
                     wall=wall,
                 )
+            case "late":
+                return replace(classify_status(504, headers, b"<html>", wall=wall), latency_s=latency)
+            case "own":
+                own = self.behaviour.own
+                return classify_status(int(own), headers, OWN[own], wall=wall)
             case "filter":
                 return classify_status(400, headers, b'{"error": {"code": "content_filter"}}', wall=wall)
             case status:
                 return classify_status(int(status), headers, b'{"error": {"message": "no"}}', wall=wall)
+
+
+def _asked(request: Request) -> str:
+    """The question of a request, in whatever prompt it stands: `3 plus 4`."""
+    return request.messages[-1].content.split("What is ")[1].split("?")[0]

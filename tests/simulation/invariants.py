@@ -121,7 +121,7 @@ class Watch:
             plan
             for plan in plans
             if not plan.exhausted
-            and not plan.state.paused
+            and not plan.state.set_aside
             and not plan.by_need
             and not plan.fallbacks
             and plan.needs is None
@@ -291,7 +291,7 @@ def _check_tries(
     refused: set[int] = set()
     for sample, request, outcome in connection.execute("SELECT sample_id, request_id, outcome FROM attempt"):
         burned[sample] += fault.get(request) in BURNS and outcome in ("transient", "malformed")
-        if fault.get(request) in PERMANENT and outcome == "permanent":
+        if fault.get(request) == "own" or (fault.get(request) in PERMANENT and outcome == "permanent"):
             refused.add(sample)
     most = min(teacher["max_attempts"] for teacher in scenario.tables["teachers"].values())
     rows: list[tuple[Any, ...]] = connection.execute(

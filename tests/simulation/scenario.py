@@ -108,6 +108,7 @@ class Scenario:
         _by_need(random.Random(f"need {seed}"), plans, sum(questions.values()) // len(tasks))
         if seed % 3 == 1 and len(plans) == 2 and not shares:
             plans[1]["needs"] = "one"
+        _refusals(random.Random(f"refusals {seed}"), behaviour)
         resumed = _fallback(random.Random(f"fallback {seed}"), plans, teachers, behaviour, work)
         return cls(
             seed=seed,
@@ -147,6 +148,16 @@ def _by_need(rng: random.Random, plans: list[dict[str, Any]], questions: int) ->
             plan["max_rationales"] = plan["rationales"] + rng.choice((1, 4))
         if rng.random() < 0.2:
             plan["correct_per_task"] = max(1, round(questions * plan["rationales"] * rng.uniform(0.05, 1)))
+
+
+def _refusals(rng: random.Random, behaviour: dict[str, Behaviour]) -> None:
+    """Some teachers refuse some questions for ever, refuse now and then by chance, or answer late with a 504."""
+    for each in behaviour.values():
+        if rng.random() < 0.2:
+            each.own = rng.choice(("400", "403", "429"))
+        for fault, share in (("401", 0.01), ("403", 0.05), ("late", 0.01)):
+            if rng.random() < 0.1:
+                each.fault_periods.append(FaultPeriod(0.0, 1e9, fault, share))
 
 
 def _fallback(

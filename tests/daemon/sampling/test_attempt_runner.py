@@ -11,11 +11,21 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from daemon.events import LogprobsMissing, SampleFailed, SampleStored, TeacherCooling, TeacherRecovered
+from daemon.events import (
+    GatewayGaveUp,
+    KeySuspended,
+    LogprobsMissing,
+    SampleFailed,
+    SampleStored,
+    TeacherCooling,
+    TeacherRecovered,
+)
+from daemon.limits.evidence import PROBES_S
 from daemon.limits.key_limits import KeyLimits
 from daemon.sampling.attempt_runner import AttemptRunner
 from daemon.sampling.budget import Budget
 from daemon.sampling.cost_bounds import job_of
+from daemon.sampling.first_answers import FIRST, UNSAID
 from daemon.sampling.health import PERMANENT_PARKS
 from daemon.sampling.job_queue import RetryQueue
 from daemon.sampling.jobs import Job
@@ -98,6 +108,8 @@ class Bench:
         self.delayed: list[Job] = []
         self.poor: list[Job] = []
         self.parked: list[Teacher] = []
+        self.held: list[str] = []
+        self.others = False
         self.budget = Budget(None)
 
     def job(self, cost: int = 1000) -> Job:
@@ -108,6 +120,11 @@ class Bench:
         job = job_of(sample, self.plan)
         job.teacher = self.teacher.name
         return job
+
+    def hold(self, plan: ActivePlan, reason: str) -> None:
+        """What the scheduler does."""
+        plan.state.hold(reason)
+        self.held.append(reason)
 
     async def run(self, job: Job, *results: Answer | Failure | BaseException) -> None:
         self.line.results += results
@@ -132,6 +149,8 @@ async def carrying(world: World, **settings: Any) -> AsyncIterator[Bench]:
             retry_queue=retry_queue,
             out_of_money=bench.poor.append,
             parked=bench.parked.append,
+            hold_plan=bench.hold,
+            serves_others=lambda teacher, plan: bench.others,
         )
         limits = KeyLimits(bench.clock.monotonic())
         bench.workers = cast(KeyWorkers, teacher.transport.add_key(teacher, TeacherKey("", None), limits))
@@ -303,7 +322,7 @@ async def test_a_refused_request_fails_its_sample_and_many_in_a_row_park_the_tea
     async with carrying(world) as bench:
         for number in range(PERMANENT_PARKS):
             assert bench.parked == []
-            await bench.run(bench.job(), failure("permanent", status=400))
+            await bench.run(bench.job(), failure("permanent", status=400, blame="request"))
             if number == 0:
                 assert world.row("SELECT state, reason FROM sample") == ("failed", "a permanent failure")
         assert bench.parked == [bench.teacher]
@@ -313,9 +332,9 @@ async def test_a_refused_request_fails_its_sample_and_many_in_a_row_park_the_tea
 async def test_an_answer_between_two_refusals_starts_the_count_anew(world: World) -> None:
     async with carrying(world) as bench:
         for _ in range(PERMANENT_PARKS - 1):
-            await bench.run(bench.job(), failure("permanent", status=400))
+            await bench.run(bench.job(), failure("permanent", status=400, blame="request"))
         await bench.run(bench.job(), answer("because"), answer("yes"))
-        await bench.run(bench.job(), failure("permanent", status=400))
+        await bench.run(bench.job(), failure("permanent", status=400, blame="request"))
         assert bench.parked == []
 
 
@@ -402,3 +421,164 @@ async def test_missing_log_probabilities_are_told_once(world: World) -> None:
             told = [event.message() for event in bench.heard.of(LogprobsMissing)]
             assert len(told) == (1 if logprobs else 0), "only where they were asked for"
         assert told[0].startswith("a returns no log-probabilities: its samples are stored without them.")
+
+
+async def test_one_refusal_among_answers_parks_nobody_and_its_sample_is_asked_again(world: World) -> None:
+    async with carrying(world) as bench:
+        await bench.run(bench.job(), answer("because"), answer("yes"))
+        job = bench.job()
+        await bench.run(job, failure("parked", status=401, blame="key"))
+        assert bench.parked == [] and len(bench.attempt_runner._retry_queue) == 1
+        await bench.run(bench.job(), answer("because"), answer("yes"))
+        await bench.run(job, answer("because"), answer("yes"))
+    assert world.row("SELECT count(*), sum(attempts) FROM sample WHERE state = 'stored'") == (3, 0)
+
+
+async def test_a_key_that_was_answered_is_suspended_and_parked_only_after_its_probes(world: World) -> None:
+    async with carrying(world) as bench:
+        await bench.run(bench.job(), answer("because"), answer("yes"))
+        bench.clock.now += 1.0
+        for _ in range(2):
+            await bench.run(bench.job(), failure("parked", status=403, blame="key"))
+        said = []
+        for wait in PROBES_S:
+            (event,) = bench.heard.of(KeySuspended)[len(said) :]
+            said.append(event.seconds)
+            now = bench.teacher.heartbeat(bench.clock.monotonic())
+            assert now.state == "cooling" and now.reason.startswith("a parked failure; tried again in ")
+            assert bench.parked == []
+            bench.clock.now += wait
+            await bench.run(bench.job(), failure("parked", status=403, blame="key"))
+        assert said == list(PROBES_S) and bench.parked == [bench.teacher]
+    assert world.row("SELECT sum(attempts), sum(unknowns) FROM sample") == (0, 0)
+
+
+async def test_a_suspended_key_that_is_answered_goes_on(world: World) -> None:
+    async with carrying(world) as bench:
+        await bench.run(bench.job(), answer("because"), answer("yes"))
+        bench.clock.now += 1.0
+        for _ in range(2):
+            await bench.run(bench.job(), failure("parked", status=404, blame="key"))
+        bench.clock.now += 60.0
+        await bench.run(bench.job(), answer("because"))
+        (recovered,) = bench.heard.of(TeacherRecovered)
+        assert recovered.seconds == 60.0
+        assert bench.teacher.heartbeat(bench.clock.monotonic()).state == "ready"
+
+
+async def test_money_parks_a_key_without_a_schedule(world: World) -> None:
+    async with carrying(world) as bench:
+        await bench.run(bench.job(), answer("because"), answer("yes"))
+        bench.clock.now += 1.0
+        for _ in range(2):
+            assert bench.parked == []
+            await bench.run(bench.job(), failure("parked", status=402, blame="money"))
+        assert bench.parked == [bench.teacher] and bench.heard.of(KeySuspended) == []
+
+
+@pytest.mark.parametrize(("kind", "blame"), [("limited", ""), ("parked", "key"), ("parked", "money")])
+async def test_what_is_refused_for_itself_is_given_up_and_holds_up_nobody(
+    world: World, kind: str, blame: str
+) -> None:
+    async with carrying(world, max_attempts=3) as bench:
+        job, limits = bench.job(), bench.workers.limits
+        tries = 0
+        while not bench.heard.of(SampleFailed):
+            tries += 1
+            assert tries < 12, "refused for ever"
+            bench.clock.now += 1.0
+            await bench.run(job, failure(kind, status=403, blame=blame, retry_after_s=5.0))
+            if tries > 1:
+                assert limits.pause_left(bench.clock.monotonic()) == 0, "the others wait for it"
+                assert bench.teacher.queue.head() is not job
+            bench.teacher.queue.take(10)
+            for _ in range(2):
+                bench.clock.now += 6.0
+                await bench.run(bench.job(), answer("because"), answer("yes"))
+        assert tries >= 3
+        (event,) = bench.heard.of(SampleFailed)
+        assert event.reason.endswith(f"times while others were not; the last: a {kind} failure")
+        assert bench.parked == []
+    assert world.row("SELECT count(*) FROM sample WHERE state = 'failed'") == (1,)
+
+
+async def test_a_refused_setting_parks_at_once_and_gives_nothing_up(world: World) -> None:
+    async with carrying(world) as bench:
+        await bench.run(bench.job(), failure("parked", status=422, blame="setting"))
+        assert bench.parked == [bench.teacher] and bench.held == []
+        assert bench.teacher.health.parked == "a parked failure"
+    assert world.row("SELECT state, attempts FROM sample") == ("open", 0)
+
+
+async def test_a_refused_setting_holds_its_plan_where_others_are_served(world: World) -> None:
+    async with carrying(world) as bench:
+        bench.others = True
+        await bench.run(bench.job(), failure("parked", status=422, blame="setting"))
+        assert bench.parked == [] and bench.held == ["a parked failure"]
+        job = bench.job()
+        reservation = bench.workers.limits.take(bench.clock.monotonic(), 10)
+        await bench.attempt_runner.run(job, bench.workers, reservation)  # taken before it was held
+    assert world.rows("SELECT outcome FROM attempt ORDER BY id") == [("parked",), ("released",)]
+
+
+async def test_a_rejection_without_a_reason_gives_nobody_up_before_anyone_is_answered(world: World) -> None:
+    async with carrying(world) as bench:
+        for number in range(UNSAID):
+            assert bench.parked == [], number
+            await bench.run(bench.job(), failure("permanent", status=400))
+        assert bench.parked == [bench.teacher]
+        assert bench.teacher.health.parked.startswith(
+            "5 requests in a row were rejected, and none was answered"
+        )
+    assert world.rows("SELECT DISTINCT state FROM sample") == [("open",)]
+
+
+async def test_a_rejection_without_a_reason_fails_its_sample_where_others_are_answered(world: World) -> None:
+    async with carrying(world) as bench:
+        job = bench.job()
+        await bench.run(bench.job(), answer("because"), answer("yes"))
+        bench.clock.now += 1.0
+        await bench.run(job, failure("permanent", status=400))
+        assert bench.heard.of(SampleFailed) == [], "not known yet"
+        bench.clock.now += 1.0
+        await bench.run(bench.job(), answer("because"), answer("yes"))
+        await bench.run(job, failure("permanent", status=400))
+        assert len(bench.heard.of(SampleFailed)) == 1 and bench.parked == []
+
+
+async def test_the_first_answers_hold_a_plan_that_is_of_no_use(world: World) -> None:
+    async with carrying(world) as bench:
+        for _ in range(FIRST):
+            cut = answer("It")
+            cut.completions[0].finish_reason = "length"
+            assert bench.held == []
+            await bench.run(bench.job(), cut)
+        assert bench.held == ["20 of 20 answers were cut at max_tokens = 256: raise max_tokens"]
+
+
+async def test_a_late_gateway_error_may_have_been_billed_and_the_timeout_is_told(world: World) -> None:
+    async with carrying(world) as bench:
+        for _ in range(3):
+            await bench.run(bench.job(), failure("transient", status=504, latency_s=60.0))
+        (event,) = bench.heard.of(GatewayGaveUp)
+        assert "a gateway gives up after 60 s" in event.message() and "stream = true" in event.message()
+        await bench.run(bench.job(), failure("transient", status=504, latency_s=0.01))
+        for _ in range(7):
+            await bench.run(bench.job(), failure("transient", status=504, latency_s=60.0))
+        now = bench.teacher.heartbeat(bench.clock.monotonic())
+        assert now.state == "cooling", "a storm of them stops"
+        assert "a gateway gives up after 60 s: raise its timeout, or set stream = true" in now.reason
+    assert world.rows("SELECT outcome, cost_micros, estimated FROM attempt ORDER BY id")[2:5] == [
+        ("unknown", 1000, 1),
+        ("transient", 0, 0),
+        ("unknown", 1000, 1),
+    ]
+
+
+async def test_what_the_sampled_text_caused_is_tried_again_and_counted(world: World) -> None:
+    async with carrying(world, max_attempts=2) as bench:
+        job = bench.job()
+        await bench.run(job, failure("transient", status=400, blame="sample"))
+        assert job.attempts == 1 and bench.teacher.health.failing == ""
+        await bench.run(job, failure("transient", status=400, blame="sample"))
+        assert len(bench.heard.of(SampleFailed)) == 1

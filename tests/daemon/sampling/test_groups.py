@@ -150,9 +150,9 @@ async def test_a_refused_group_is_asked_for_one_by_one_before_anyone_fails(world
         singles = taken(bench)
         assert [(each.sample_id, each.request.n) for each in singles] == [(1, 1), (2, 1), (3, 1)]
         assert bench.heard.of(SampleFailed) == []
-        await bench.run(singles[0], failure("permanent", status=400))
+        await bench.run(singles[0], failure("permanent", status=400, blame="request"))
         assert len(bench.heard.of(SampleFailed)) == 1
-        assert bench.teacher.health.permanent_in_a_row == 1 < PERMANENT_PARKS
+        assert len(bench.teacher.health.refused_in_a_row) == 1 < PERMANENT_PARKS
     assert world.rows("SELECT outcome, cost_micros FROM attempt ORDER BY id")[:3] == [("permanent", 0)] * 3
 
 
@@ -262,3 +262,21 @@ def test_completions_carry_what_they_used() -> None:
     parts: list[Any] = [used(5, 1), used(4, 2), used(3, 4)]
     assert [(u.prompt_tokens, u.completion_tokens) for u in usages_of(parts, 2)] == [(8, 5), (4, 2)]
     assert len(usages_of(parts, 3)) == 3
+
+
+async def test_a_group_that_is_refused_again_and_again_is_asked_for_one_by_one(world: World) -> None:
+    async with carrying(world, max_attempts=2) as bench:
+        job = group(bench, 2)
+        tries = 0
+        while job.siblings:
+            tries += 1
+            taken(bench)
+            bench.clock.now += 1.0
+            await bench.run(job, failure("parked", status=403, blame="key"))
+            if not job.siblings:
+                break
+            bench.clock.now += 1.0
+            await bench.run(group(bench, 2), brought("One.", "Two."))
+        assert 3 <= tries < 12 and bench.heard.of(SampleFailed) == []
+        alone = [each.sample_id for each in taken(bench) if not each.siblings]
+        assert {1, 2} <= set(alone)

@@ -22,12 +22,13 @@ def test_a_teacher_takes_work_unless_it_is_paused_parked_or_disabled() -> None:
 
 def test_refusals_in_a_row_are_the_teachers_fault_and_an_answer_ends_the_row() -> None:
     health = Health()
-    assert not any(health.refused() for _ in range(PERMANENT_PARKS - 1))
+    questions = [f"What is {number}?" for number in range(PERMANENT_PARKS)]
+    assert not any(health.refused(each) for each in questions[:-1])
     health.answered()
-    assert not any(health.refused() for _ in range(PERMANENT_PARKS - 1))
-    assert health.refused() and health.permanent_in_a_row == PERMANENT_PARKS
+    assert not any(health.refused(each) for each in [*questions[:-1], *questions[:-1]]), "each counts once"
+    assert health.refused(questions[-1]) and len(health.refused_in_a_row) == PERMANENT_PARKS
     health.unpark()
-    assert health.permanent_in_a_row == 0
+    assert not health.refused_in_a_row
 
 
 def test_an_outage_begins_once_and_its_end_is_told_with_its_length() -> None:

@@ -37,8 +37,8 @@ def configure(folder: Path, url: str, key: str) -> None:
     )
 
 
-def parked(folder: Path, times: int) -> bool:
-    return count(folder, "event", "kind = 'TeacherParked'") == times
+def told(folder: Path, kind: str, times: int = 1) -> bool:
+    return count(folder, "event", f"kind = '{kind}'") == times
 
 
 def done(folder: Path) -> bool:
@@ -76,13 +76,14 @@ def test_a_key_that_is_refused_in_the_middle_wakes_by_sighup(
         with daemon(tmp_path) as running:
             wait_until("it samples", lambda: count(tmp_path, "sample", "state = 'stored'") > 8)
             slowly(served, takes("sk-second"))
-            wait_until("it is parked", lambda: parked(tmp_path, 1))
+            wait_until("it is suspended", lambda: told(tmp_path, "KeySuspended"))
             asked, before = len(served.asked), count(tmp_path, "sample", "state = 'stored'")
             key.write_text(text.format("sk-second"))
             running.process.send_signal(signal.SIGHUP)
             wait_until("all is stored", lambda: done(tmp_path))
             output = running.output()
-            assert "ada is parked: the API key was rejected (401): Incorrect API key provided." in output
+            refused = "ada refuses everything: the API key was rejected (401): Incorrect API key provided."
+            assert f"{refused} It answered before, so one request tries again in 1m00s." in output
             assert "configuration reloaded: the key of ada" in output and "ada resumed" in output
             running.terminate()
             assert running.wait() == 130
@@ -97,15 +98,16 @@ def test_what_was_mended_elsewhere_goes_on_by_resume(tmp_path: Path) -> None:
         slowly(served, GOOD)
         configure(tmp_path, served.url, "")
         with daemon(tmp_path) as running:
-            for times, fault in enumerate(
-                (refuses(403, "Your account is not active."), refuses(402, "Pay your bill.")), 1
+            for times, kind, fault in (
+                (1, "KeySuspended", refuses(403, "Your account is not active.")),
+                (2, "TeacherParked", refuses(402, "Pay your bill.")),
             ):
                 already = count(tmp_path, "sample", "state = 'stored'")
                 wait_until(
                     "it samples", lambda n=already: count(tmp_path, "sample", "state = 'stored'") > n + 8
                 )
                 slowly(served, fault)
-                wait_until("it is parked", lambda n=times: parked(tmp_path, n))
+                wait_until("it takes no work", lambda kind=kind: told(tmp_path, kind))
                 slowly(served, GOOD)
                 resumed = coterie(tmp_path, "resume", *(["--teacher", "ada"] if times == 1 else []))
                 assert resumed.returncode == 0, resumed.stderr

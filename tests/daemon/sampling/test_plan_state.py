@@ -67,7 +67,19 @@ class Plans(RuleBasedStateMachine):
     def hold(self, which: int, paused: bool, disabled: bool) -> None:
         self.plans[which].pause(paused)
         self.plans[which].disable(disabled)
-        assert self.plans[which].held == (paused or disabled)
+        assert self.plans[which].set_aside == (paused or disabled or bool(self.plans[which].held))
+
+    @rule(which=st.sampled_from((0, 1)), reason=st.sampled_from(("cut", "empty")))
+    def fault(self, which: int, reason: str) -> None:
+        before = self.plans[which].held
+        assert self.plans[which].hold(reason) == (not before)
+        assert self.plans[which].held == (before or reason) and self.plans[which].set_aside
+
+    @rule(which=st.sampled_from((0, 1)))
+    def resume(self, which: int) -> None:
+        before = self.plans[which].held
+        assert self.plans[which].release() == bool(before)
+        assert self.plans[which].held == ""
 
     @rule(which=st.sampled_from((0, 1)), exhausted=st.booleans(), shared=st.booleans(), paused=st.booleans())
     def renew(self, which: int, exhausted: bool, shared: bool, paused: bool) -> None:

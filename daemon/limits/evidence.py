@@ -1,0 +1,239 @@
+"""Whose refusal it is: the request's, or the key's. Pure; one object for each key.
+
+Words of errors only suggest it. What decides is what becomes of other requests of the same key:
+
+- A refusal belongs to the *request* if requests about other questions were answered since that question was first asked,
+  and no new question was refused after them.
+- Otherwise the key is in *doubt*. What is in flight may still clear it: until then nothing more leaves. Once nothing is
+  in flight, one request at a time probes. An answer clears the key; refusals of several questions show that it is
+  the *key*.
+- A key that was answered before is *suspended*: probed after 1, 5 and 15 minutes, before the user is needed.
+
+A rate limit (429) puts no key in doubt, but counts in the same way against a request that is refused again and again.
+A request is hopeless after `max_attempts` refusals of its own, if chance alone would hardly refuse it so often: the more
+of the other requests are refused, the more refusals that takes. A limit per minute must have had time to pass.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Literal
+
+from state.views.format import duration
+
+Owner = Literal["request", "open", "key"]
+"""Whose refusal it is; `open` while that is not known."""
+
+PROBES_S = (60.0, 300.0, 900.0)
+"""Waits before the probes of a suspended key that was answered before."""
+LIMIT_S = 65.0
+"""A request that is refused for a limit is hopeless only after this time, or while others were let in: a limit per minute
+has passed by then."""
+LEFT_S = 7200.0
+LAST_FEW = 3
+"""So many questions or fewer that are left are given up if a limit refuses them for this time: no other request can show
+whose refusal it is."""
+SURE = math.log(1e5)
+"""Odds against chance from which on a refusal is the request's own."""
+MEMORY = 0.98
+"""Weight of the past in the share of refused requests, per request."""
+MOST_ROWS = 10_000
+SAME_MORE = 2
+"""Where no other question is left to ask, so many more refusals of the same one show that it is the key."""
+ONLY_REFUSALS_S = 120.0
+"""After this time with nothing but refusals, their words are shown."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """A request that left."""
+
+    sample: Hashable
+    question: Hashable
+    sent_at: float
+
+
+@dataclass(slots=True)
+class _Row:
+    """The refusals of one sample since it was last answered."""
+
+    first_at: float
+    last_at: float
+    refusals: int = 0
+    own: int = 0  # those that others did not share
+    let_in: int = 0  # of these, while another request that left later was answered
+    odds: float = 0.0
+
+
+class KeyEvidence:
+    """What is known of one key; times are monotonic seconds."""
+
+    def __init__(self, *, answered_before: bool = False) -> None:
+        """`answered_before`: an earlier session, or an earlier request, was answered."""
+        self.answered_before = answered_before
+        self.words = ""
+        """The reason of the last refusal, while nothing was answered since."""
+        self._in_flight = 0
+        self._answered_at = -math.inf
+        self._answered_sent_at = -math.inf
+        self._questions: dict[Hashable, tuple[float, int]] = {}
+        """Refused questions: when the first refused request was sent, and which one it was of those counted."""
+        self._rows: dict[Hashable, _Row] = {}
+        self._new: set[Hashable] = set()  # questions refused since the last answer
+        self._doubted: set[Hashable] = set()  # those of them that may be the key's
+        self._doubts = 0  # refusals of these
+        self._refused_since = math.inf
+        self._share = (0.0, 0.0)  # weighted counts of requests: refused, all
+        self._counted = 0
+        self._probe_at: float | None = None
+        self._step = 0
+        self._suspended_at = 0.0
+
+    @property
+    def suspended(self) -> bool:
+        """Whether it waits for its next probe."""
+        return self._probe_at is not None
+
+    def ready_at(self, now: float) -> float:
+        """When a request may leave; inf while one that is in flight has to end first."""
+        if self._probe_at is None and not self._doubted:
+            return now
+        if self._in_flight:
+            return math.inf
+        return now if self._probe_at is None else max(now, self._probe_at)
+
+    def told(self, now: float) -> str:
+        """What a reader should know: that it is suspended, or that for minutes there was nothing but refusals."""
+        if self._probe_at is not None:
+            left = self._probe_at - now
+            when = f"tried again in {duration(left)}" if left > 0 else "being tried again"
+            return f"{self.words.rstrip('.')}; {when}"
+        seconds = now - self._refused_since
+        return f"only refusals for {duration(seconds)}: {self.words}" if seconds >= ONLY_REFUSALS_S else ""
+
+    # What requests tell
+
+    def sent(self, sample: Hashable, question: Hashable, now: float) -> Asked:
+        """A request leaves; exactly one of the following ends it."""
+        self._in_flight += 1
+        return Asked(sample, question, now)
+
+    def answered(self, asked: Asked, now: float) -> float | None:
+        """It was answered: the key works. Returns how long it had been suspended, None if it was not."""
+        self._in_flight -= 1
+        self._answered_at, self._answered_sent_at = now, max(self._answered_sent_at, asked.sent_at)
+        self._count(refused=False)
+        self._rows.pop(asked.sample, None)
+        self._questions.pop(asked.question, None)
+        self.answered_before = True
+        return now - self._suspended_at if self._clear() else None
+
+    def ended(self, asked: Asked) -> None:
+        """It ended otherwise, which tells nothing of the key, or was never sent."""
+        self._in_flight -= 1
+
+    def limited(self, asked: Asked, now: float, words: str) -> Owner:
+        """It was refused for a limit, or rejected in a way that is never the key's."""
+        self._in_flight -= 1
+        return "request" if self._refusal(asked, now, words) else "open"
+
+    def refused(self, asked: Asked, now: float, words: str, *, enough: int = 2) -> Owner:
+        """It was refused in a way that may be the key's; `enough` questions refused show it if nothing is in flight."""
+        self._in_flight -= 1
+        own = self._refusal(asked, now, words)
+        if self._probe_at is None and not self._doubted and (own or asked.question not in self._new):
+            return "request"
+        self._doubted.add(asked.question)
+        self._doubts += 1
+        if self._in_flight:
+            return "open"
+        if self._probe_at is not None or len(self._doubted) >= enough or self._doubts >= enough + SAME_MORE:
+            return "key"
+        return "open"
+
+    def refusals(self, sample: Hashable) -> int:
+        """How often a sample was refused since it was last answered."""
+        row = self._rows.get(sample)
+        return row.refusals if row is not None else 0
+
+    def hopeless(self, sample: Hashable, most: int, *, limit: bool) -> int:
+        """The refusals of its own, if they are `most` or more and not by chance; else 0. `limit`: it was a limit."""
+        row = self._rows.get(sample)
+        if row is None or row.own < most or row.odds < SURE:
+            return 0
+        if limit and 2 * row.let_in < row.own and row.last_at - row.first_at < LIMIT_S:
+            return 0
+        return row.own
+
+    def left_alone(self, sample: Hashable, most: int) -> int:
+        """The refusals of one of the last few samples, if for hours nothing was asked but these; else 0."""
+        row = self._rows.get(sample)
+        if row is None or row.refusals < most or len(self._new) > LAST_FEW:
+            return 0
+        return row.refusals if row.last_at - row.first_at >= LEFT_S else 0
+
+    def forget(self, sample: Hashable) -> None:
+        """The sample has ended."""
+        self._rows.pop(sample, None)
+
+    # What follows
+
+    def suspend(self, now: float) -> float | None:
+        """Suspends the key; returns the seconds until its next probe, None if it was probed often enough."""
+        if not self.answered_before or self._step >= len(PROBES_S):
+            return None
+        wait = PROBES_S[self._step]
+        if self._probe_at is None:
+            self._suspended_at = now
+        self._step += 1
+        self._probe_at = now + wait
+        return wait
+
+    def look_again(self) -> bool:
+        """The user acted: nothing is held against the key. Returns whether it was suspended."""
+        return self._clear()
+
+    def forget_key(self) -> None:
+        """It is another key; `look_again` follows."""
+        self.answered_before = False
+
+    def _clear(self) -> bool:
+        was = self.suspended
+        self._new.clear()
+        self._doubted.clear()
+        self._doubts = self._step = 0
+        self._probe_at, self._refused_since, self.words = None, math.inf, ""
+        return was
+
+    def _refusal(self, asked: Asked, now: float, words: str) -> bool:
+        """Counts a refusal; returns whether it is the request's own."""
+        self.words = words
+        self._refused_since = min(self._refused_since, now)
+        if asked.question not in self._questions:
+            self._count(refused=True)
+            self._questions[asked.question] = asked.sent_at, self._counted
+        first_sent_at, counted = self._questions[asked.question]
+        if self._answered_at <= first_sent_at:
+            self._new.add(asked.question)
+        row = self._rows.setdefault(asked.sample, _Row(now, now))
+        row.refusals += 1
+        own = not self._new
+        if own:
+            its_own = MEMORY ** (self._counted - counted)
+            refused, every = (max(0.0, each - its_own) for each in self._share)
+            row.own += 1
+            row.let_in += self._answered_sent_at > row.last_at or row.refusals == 1
+            row.odds -= math.log((refused + 0.5) / (every + 1.0))
+        row.last_at = now
+        if len(self._rows) > MOST_ROWS:
+            self._rows.pop(next(iter(self._rows)))
+        if len(self._questions) > MOST_ROWS:
+            self._questions.pop(next(iter(self._questions)))
+        return own
+
+    def _count(self, *, refused: bool) -> None:
+        before, every = self._share
+        self._share = before * MEMORY + refused, every * MEMORY + 1.0
+        self._counted += 1
