@@ -34,7 +34,6 @@ from engine.teachers.failures import Failure, MalformedAnswer
 from engine.teachers.messages import Request
 from engine.teachers.patience import Wait
 from engine.teachers.receive import collect
-from engine.teachers.streams import PLAIN
 
 T = TypeVar("T")
 
@@ -67,7 +66,7 @@ class BatchClient(TeacherClient):
 
     def line(self, request: Request, custom_id: str) -> bytes:
         """A request as a line of an input file."""
-        _, body = self._compose(request, PLAIN)
+        _, body = self._compose(request)
         return input_line(custom_id, body)
 
     async def upload(self, file: BinaryIO, name: str, *, key: SecretStr | None) -> str | Failure:

@@ -38,7 +38,7 @@ from engine.teachers.keys import redact, without
 from engine.teachers.messages import Completion, Message, Request
 from engine.teachers.patience import Patience
 from engine.teachers.receive import receive
-from engine.teachers.streams import Form, StreamSupport
+from engine.teachers.streams import PLAIN, Form, StreamSupport
 
 if TYPE_CHECKING:
     from aiohappyeyeballs import AddrInfoType
@@ -245,7 +245,7 @@ class TeacherClient:
         answer = await self.send(request, request_id=f"ping-{uuid.uuid4().hex}", key=key)
         return answer if isinstance(answer, Failure) else f"answered in {answer.latency_s * 1000:.0f} ms"
 
-    def _compose(self, request: Request, form: Form) -> tuple[str, Body]:
+    def _compose(self, request: Request, form: Form = PLAIN) -> tuple[str, Body]:
         config = self.config
         return self.dialect.compose(
             request,

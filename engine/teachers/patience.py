@@ -55,7 +55,7 @@ class Patience:
 
     def __init__(self, silent_s: float) -> None:
         """Waits at most `silent_s` without receiving a byte; there is no limit on the whole."""
-        self._silent_s = silent_s
+        self.silent_s = silent_s
         self._tick_s = min(TICK_S, silent_s / 5)
         self._loop = asyncio.get_running_loop()
         self._waits: set[Wait] = set()
@@ -91,7 +91,7 @@ class Patience:
         self._stamp = now
         if not late:  # else: first read what has arrived meanwhile
             for wait in list(self._waits):
-                if self._awake - wait.heard > self._silent_s:
+                if self._awake - wait.heard > self.silent_s:
                     wait.end()
         self._ticking = bool(self._waits)
         if self._ticking:

@@ -124,6 +124,37 @@ def test_a_limit_that_may_be_set_is_never_above_what_is_reserved(name: str) -> N
 
 
 @EACH
+def test_the_token_limit_is_in_the_field_that_the_teacher_names(name: str) -> None:
+    each = dialect(name)
+    for path in each.fields.limits:
+        assert refusal(name, max_tokens_field=path) == ""
+        _, body = each.compose(ASK, "m", {}, limit_field=path)
+        assert [value_at(body, limit) for limit in each.fields.limits] == [
+            64 if limit == path else None for limit in each.fields.limits
+        ]
+    assert f"max_tokens_field: {name} has no 'n_predict'; expected" in refusal(
+        name, max_tokens_field="n_predict"
+    )
+    for path in each.fields.replacing_limits:
+        _, body = each.compose(ASK, "m", nested(path, 40), limit_field=path)
+        assert value_at(body, path) == 40, "extra_body may ask for fewer"
+        said = refusal(name, max_tokens_field=each.fields.token_limit, extra_body=nested(path, 40))
+        assert f"extra_body sets {path}, max_tokens_field another field" in said
+
+
+@EACH
+def test_streams_are_configured_where_the_dialect_has_them(name: str) -> None:
+    for mode in ("auto", False):
+        assert refusal(name, stream=mode) == ""
+    assert bool(refusal(name, stream=True)) is (dialect(name).streaming is None)
+    assert refusal(name, stream="always") and refusal(name, stream=1)
+
+
+def test_a_refused_stream_key_names_the_teacher_s_own() -> None:
+    assert "the teacher's key stream" in refusal(DEFAULT, extra_body={"stream": True})
+
+
+@EACH
 def test_omitted_parameters_are_not_sent_wherever_they_are(name: str) -> None:
     each = dialect(name)
     _, whole = each.compose(ASK, "m", {})
