@@ -107,10 +107,13 @@ def adopt(connection: Connection, plan_id: int, where: str, *values: object) -> 
     )
     given = (plan_id, *values)
     costs = connection.execute(
-        f"SELECT plan_id, sum(cost_micros) FROM sample WHERE {mine} GROUP BY plan_id", given
+        "SELECT plan_id, sum(cost_micros), sum((SELECT coalesce(sum(a.unknown_micros), 0) FROM attempt a"
+        f" WHERE a.sample_id = sample.id)) FROM sample WHERE {mine} GROUP BY plan_id",
+        given,
     ).fetchall()
     moved = connection.execute(f"UPDATE sample SET plan_id = ?1 WHERE {mine}", given).rowcount
-    for source, cost in costs:
-        connection.execute("UPDATE plan SET spent_micros = spent_micros - ? WHERE id = ?", (cost, source))
-        connection.execute("UPDATE plan SET spent_micros = spent_micros + ? WHERE id = ?", (cost, plan_id))
+    change = "UPDATE plan SET spent_micros = spent_micros + ?, unknown_micros = unknown_micros + ? WHERE id = ?"
+    for source, cost, unknown in costs:
+        connection.execute(change, (-cost, -unknown, source))
+        connection.execute(change, (cost, unknown, plan_id))
     return moved

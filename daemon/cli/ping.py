@@ -185,12 +185,13 @@ class _Ping:
         return [f'base_url may lack a part such as /v1: try base_url = "{better}"']
 
     def _say_cost(self, usages: list[Usage], failure: Failure | None) -> None:
-        micros = sum(sum(self._accounting.costs([usage])) for usage in usages)
+        billed = list(usages)
         if failure is not None and failure.charged == "usage" and failure.usage is not None:
-            micros += sum(self._accounting.costs([failure.usage]))
+            billed.append(failure.usage)
+        usd = sum(self._accounting.dollars(usage) for usage in billed)
         perhaps = "; it may have been billed" if failure is not None and failure.charged == "unknown" else ""
-        if micros or _priced(self._client.config):
-            self._say(f"  cost {money(micros / 1e6, None)}{perhaps}")
+        if usd or _priced(self._client.config):
+            self._say(f"  cost {money(usd, None)}{perhaps}")
         elif usages or perhaps:
             self._say(f"  cost unknown: the teacher has no prices{perhaps}")
 

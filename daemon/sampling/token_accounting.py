@@ -86,7 +86,7 @@ class TokenAccounting:
         The dollars that the provider states come before tokens at the configured prices. An answer without usable
         usage is booked with what its attempts reserved, the most that it can have cost.
         """
-        told = [usd for usage in usages if (usd := usage.cost_usd) is not None and 0 <= usd <= MOST_USD]
+        told = _told(usages)
         exact = [self._parts(usage) for usage in usages]
         if told:
             costs = self._split(plan_id, round(math.fsum(told) * 1e6 * PARTS), exact, usages)
@@ -108,6 +108,11 @@ class TokenAccounting:
         if failure.charged == "none" or failure.usage is None:
             return [Booking(0, 0, NOTHING) for _ in reserved]
         return self.booked(plan_id, share(failure.usage, [""] * len(reserved)), reserved)
+
+    def dollars(self, usage: Usage) -> float:
+        """What one answer costs, to the last digit; an answer without usable usage by its estimated tokens."""
+        told = _told([usage])
+        return told[0] if told else self._parts(usage) / PARTS / 1e6
 
     def counted_of(self, failure: Failure) -> int:
         """The tokens that count against limits of a request without a completion."""
@@ -141,6 +146,11 @@ class TokenAccounting:
         # Without prices, the provider's dollars are shared by tokens.
         tokens = [usage.prompt_tokens + usage.completion_tokens for usage in usages]
         return apportion(whole, shares if any(shares) else tokens)
+
+
+def _told(usages: Sequence[Usage]) -> list[float]:
+    """The dollars that a provider states, where they can be."""
+    return [usd for usage in usages if (usd := usage.cost_usd) is not None and 0 <= usd <= MOST_USD]
 
 
 def price_of(config: TeacherConfig) -> Price:
