@@ -112,8 +112,10 @@ def adopt(connection: Connection, plan_id: int, where: str, *values: object) -> 
         given,
     ).fetchall()
     moved = connection.execute(f"UPDATE sample SET plan_id = ?1 WHERE {mine}", given).rowcount
-    change = "UPDATE plan SET spent_micros = spent_micros + ?, unknown_micros = unknown_micros + ? WHERE id = ?"
     for source, cost, unknown in costs:
-        connection.execute(change, (-cost, -unknown, source))
-        connection.execute(change, (cost, unknown, plan_id))
+        for plan, sign in ((source, -1), (plan_id, 1)):
+            connection.execute(
+                "UPDATE plan SET spent_micros = spent_micros + ?, unknown_micros = unknown_micros + ? WHERE id = ?",
+                (sign * cost, sign * unknown, plan),
+            )
     return moved

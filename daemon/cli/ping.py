@@ -185,10 +185,8 @@ class _Ping:
         return [f'base_url may lack a part such as /v1: try base_url = "{better}"']
 
     def _say_cost(self, usages: list[Usage], failure: Failure | None) -> None:
-        billed = list(usages)
-        if failure is not None and failure.charged == "usage" and failure.usage is not None:
-            billed.append(failure.usage)
-        usd = sum(self._accounting.dollars(usage) for usage in billed)
+        stated = failure.usage if failure is not None and failure.charged == "usage" else None
+        usd = self._accounting.exact_usd([*usages, *([stated] if stated is not None else [])])
         perhaps = "; it may have been billed" if failure is not None and failure.charged == "unknown" else ""
         if usd or _priced(self._client.config):
             self._say(f"  cost {money(usd, None)}{perhaps}")

@@ -86,7 +86,7 @@ class TokenAccounting:
         The dollars that the provider states come before tokens at the configured prices. An answer without usable
         usage is booked with what its attempts reserved, the most that it can have cost.
         """
-        told = _told(usages)
+        told = [usd for usage in usages if (usd := usage.cost_usd) is not None and 0 <= usd <= MOST_USD]
         exact = [self._parts(usage) for usage in usages]
         if told:
             costs = self._split(plan_id, round(math.fsum(told) * 1e6 * PARTS), exact, usages)
@@ -95,6 +95,13 @@ class TokenAccounting:
         else:
             costs = self._split(plan_id, sum(exact), exact, usages)
         return [Booking(cost, 0, usage) for cost, usage in zip(costs, usages, strict=True)]
+
+    def exact_usd(self, usages: Sequence[Usage]) -> float:
+        """What answers cost in dollars, unrounded: as the provider states it, else tokens at the configured prices."""
+        return math.fsum(
+            usage.cost_usd if usage.cost_usd is not None else self._parts(usage) / PARTS / 1e6
+            for usage in usages
+        )
 
     def charged(self, plan_id: int, failure: Failure, reserved: Sequence[int]) -> list[Booking]:
         """What each attempt that shared a request without a completion is booked with.
@@ -108,11 +115,6 @@ class TokenAccounting:
         if failure.charged == "none" or failure.usage is None:
             return [Booking(0, 0, NOTHING) for _ in reserved]
         return self.booked(plan_id, share(failure.usage, [""] * len(reserved)), reserved)
-
-    def dollars(self, usage: Usage) -> float:
-        """What one answer costs, to the last digit; an answer without usable usage by its estimated tokens."""
-        told = _told([usage])
-        return told[0] if told else self._parts(usage) / PARTS / 1e6
 
     def counted_of(self, failure: Failure) -> int:
         """The tokens that count against limits of a request without a completion."""
@@ -146,11 +148,6 @@ class TokenAccounting:
         # Without prices, the provider's dollars are shared by tokens.
         tokens = [usage.prompt_tokens + usage.completion_tokens for usage in usages]
         return apportion(whole, shares if any(shares) else tokens)
-
-
-def _told(usages: Sequence[Usage]) -> list[float]:
-    """The dollars that a provider states, where they can be."""
-    return [usd for usage in usages if (usd := usage.cost_usd) is not None and 0 <= usd <= MOST_USD]
 
 
 def price_of(config: TeacherConfig) -> Price:
