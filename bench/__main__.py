@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from bench import latency, limits, million, peers, sampling, servers, startup, streaming, training
+from bench import latency, limits, million, peers, sampling, startup, streaming, training
 from bench.tables import Table, results
 
 BENCHES = {
@@ -17,7 +17,6 @@ BENCHES = {
     "streaming": streaming,
     "latency": latency,
     "limits": limits,
-    "servers": servers,
     "startup": startup,
     "million": million,
     "peers": peers,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench import servers
 from bench.cli import alone
 from bench.daemon_fixture import daemon_fixture
 from bench.server import running
@@ -21,10 +22,9 @@ def bench(quick: bool) -> Table:
         _rate("unset", None, seconds, "≥ 95 %"),
         _storm(),
         _at_once(),
+        *servers.rows(quick),
     ]
-    about = (
-        f"A server that accepts {LIMIT:,} requests per minute (50 per second), for about {seconds} s each."
-    )
+    about = f"A server that accepts {LIMIT:,} requests per minute (50 per second), for about {seconds} s each; then {servers.ABOUT}"
     return Table("Limits", about, rows)
 
 

@@ -14,10 +14,17 @@ MINUTE = 600
 QUEUE = 4
 
 
-def bench(quick: bool) -> Table:
-    """One row each; the reference is `bench/bare.py` with the best fixed number in flight, right after the daemon."""
+ABOUT = (
+    "servers that are full, refuse by chance, queue or scale. Their figures are samples per second between the first request and the last"
+    " answer. The reference is a bare loop with the best fixed number of requests in flight, right after the daemon; it sends a"
+    " refused request again after its `Retry-After`, or 50 ms."
+)
+
+
+def rows(quick: bool) -> list[Row]:
+    """The figures of each server."""
     share = 0.4 if quick else 1.0
-    rows = [
+    return [
         _busy(503, round(271 * share)),
         _busy(429, round(271 * share)),
         _chance(round(2000 * share)),
@@ -25,11 +32,11 @@ def bench(quick: bool) -> Table:
         *_queue(round(480 * share)),
         *_scale(round(20_000 * share)),
     ]
-    about = (
-        "Samples per second between the first and the last answer. The bare loop sends a refused request again after its"
-        " `Retry-After` (or 50 ms) and keeps the best fixed number of requests in flight."
-    )
-    return Table("Servers as they are", about, rows)
+
+
+def bench(quick: bool) -> Table:
+    """All of them as a table."""
+    return Table("Servers", f"Servers as they are: {ABOUT}", rows(quick))
 
 
 def _sample(
