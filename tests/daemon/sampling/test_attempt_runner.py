@@ -568,7 +568,7 @@ async def test_a_late_gateway_error_may_have_been_billed_and_the_timeout_is_told
         now = bench.teacher.heartbeat(bench.clock.monotonic())
         assert now.state == "cooling", "a storm of them stops"
         assert "a gateway gives up after 60 s: raise its timeout, or set stream = true" in now.reason
-    assert world.rows("SELECT outcome, cost_micros, estimated FROM attempt ORDER BY id")[2:5] == [
+    assert world.rows("SELECT outcome, unknown_micros, estimated FROM attempt ORDER BY id")[2:5] == [
         ("unknown", 1000, 1),
         ("transient", 0, 0),
         ("unknown", 1000, 1),
