@@ -43,8 +43,8 @@ BODY = json.dumps(
 ).encode()
 
 
-async def send(url: str, requests: int, workers: int) -> float:
-    """CPU seconds of this many requests through the teacher's client."""
+async def send(url: str, requests: int, workers: int, stream: bool = False) -> float:
+    """CPU seconds of this many requests through the teacher's client, streamed or not."""
     numbers = iter(range(requests))
 
     async def work(client: TeacherClient) -> None:
@@ -56,7 +56,7 @@ async def send(url: str, requests: int, workers: int) -> float:
             if not isinstance(answer, Answer):
                 raise RuntimeError(answer.reason)
 
-    async with TeacherClient(TeacherConfig(base_url=url, model="bench")) as client:
+    async with TeacherClient(TeacherConfig(base_url=url, model="bench", stream=stream)) as client:
         started = time.process_time()
         async with asyncio.TaskGroup() as group:
             for _ in range(workers):
@@ -125,6 +125,7 @@ def main() -> None:
     client.add_argument("url")
     client.add_argument("--requests", type=int, default=20_000)
     client.add_argument("--workers", type=int, default=100)
+    client.add_argument("--stream", action="store_true", help="ask for streams")
     storing = parts.add_parser("storing", help="claims and storing")
     storing.add_argument("config", type=Path)
     options = parser.parse_args()
@@ -133,7 +134,8 @@ def main() -> None:
             from uvloop import run
         except ImportError:
             from asyncio import run
-        cpu_s, samples = run(send(options.url, options.requests, options.workers)), options.requests
+        sent = send(options.url, options.requests, options.workers, options.stream)
+        cpu_s, samples = run(sent), options.requests
     else:
         cpu_s, samples = store(options.config)
     print(json.dumps({"cpu_s": cpu_s, "samples": samples}))

@@ -1,4 +1,4 @@
-"""The benches' teacher: a server that answers chat completions immediately, after a delay, or within limits.
+"""The benches' teacher: a server that answers chat completions immediately, after a delay, or within limits, streamed if asked.
 
 It is a bare asyncio protocol, because it shares the machine with the client and must use little CPU. Its limits are strict. It
 counts accepted and refused requests: `GET /stats`.
@@ -31,6 +31,7 @@ class Rules:
         self.requests_per_minute: int | None = options.requests_per_minute
         self.refuse_s: float = options.refuse_s
         self.retry_after: float | None = options.retry_after
+        self.body, self.events = answers(options.answer_bytes)
         self.started: float | None = None
         self._level, self._stamp = 0.0, now
         self.in_flight = 0
@@ -92,9 +93,13 @@ class Connection(asyncio.Protocol):
             )
             if len(self._buffer) < end + 4 + length:
                 return
+            request = self._buffer[end + 4 : end + 4 + length]
             self._buffer = self._buffer[end + 4 + length :]
             if head.startswith(b"get /stats"):
                 self._send(200, _stats(self._rules))
+            elif b'"stream": true' in request:
+                self._rules.refuses(self._loop.time())
+                self._stream()
             else:
                 self._answer()
 
@@ -107,11 +112,20 @@ class Connection(asyncio.Protocol):
             rules.in_flight += 1
             self._loop.call_later(rules.delay_s, self._late)
         else:
-            self._send(200, BODY)
+            self._send(200, rules.body)
 
     def _late(self) -> None:
         self._rules.in_flight -= 1
-        self._send(200, BODY)
+        self._send(200, self._rules.body)
+
+    def _stream(self) -> None:
+        """One write for each event, as a server that generates writes them."""
+        self._transport.write(
+            b"HTTP/1.1 200 X\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+        )
+        for event in self._rules.events:
+            self._transport.write(b"%x\r\n%b\r\n" % (len(event), event))
+        self._transport.write(b"0\r\n\r\n")
 
     def _send(self, status: int, body: bytes, extra: bytes = b"") -> None:
         if not self._transport.is_closing():
@@ -121,16 +135,29 @@ class Connection(asyncio.Protocol):
             )
 
 
-BODY = json.dumps(
-    {
-        "id": "chatcmpl-bench",
-        "object": "chat.completion",
-        "created": 1,
-        "model": "bench",
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": TEXT}, "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": 60, "completion_tokens": 130, "total_tokens": 190},
-    }
-).encode()
+TOKEN = 4
+"""Bytes of an event's text: about a token."""
+USAGE = {"prompt_tokens": 60, "completion_tokens": 130, "total_tokens": 190}
+
+
+def answers(size: int) -> tuple[bytes, list[bytes]]:
+    """An answer of about `size` bytes of text (0: the usual one), in one piece and as the events of a stream."""
+    text = TEXT if not size else ("We add one more number to it. " * (size // 30)) + TEXT[-11:]
+    head = {"id": "chatcmpl-bench", "created": 1, "model": "bench"}
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    whole = {**head, "object": "chat.completion", "choices": [choice], "usage": USAGE}
+    pieces = [{"content": text[at : at + TOKEN]} for at in range(0, len(text), TOKEN)]
+    chunks: list[dict[str, Any]] = [
+        {"choices": [{"index": 0, "delta": piece, "logprobs": None, "finish_reason": None}]}
+        for piece in ({"role": "assistant", "content": ""}, *pieces)
+    ]
+    chunks.append({"choices": [{"index": 0, "delta": {}, "logprobs": None, "finish_reason": "stop"}]})
+    chunks.append({"choices": [], "usage": USAGE})
+    events = [
+        b"data: %b\n\n" % json.dumps({**head, "object": "chat.completion.chunk", **chunk}).encode()
+        for chunk in chunks
+    ]
+    return json.dumps(whole).encode(), [*events, b"data: [DONE]\n\n"]
 
 
 def _stats(rules: Rules) -> bytes:
@@ -154,6 +181,7 @@ def main() -> None:
     parser.add_argument(
         "--refuse-s", type=float, default=0.0, help="refuse everything for this time after the first request"
     )
+    parser.add_argument("--answer-bytes", type=int, default=0, help="bytes of an answer's text")
     parser.add_argument("--retry-after", type=float, help="Retry-After seconds of refusals")
     options = parser.parse_args()
     try:

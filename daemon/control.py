@@ -23,6 +23,7 @@ from state.commands import (
     Pending,
     Reply,
     Resume,
+    Retry,
     SetBudget,
     StopDaemon,
     StopRun,
@@ -31,6 +32,7 @@ from state.commands import (
     pending,
 )
 from state.database import data_version, open_reader
+from state.given_up import MOST, RetryRequest
 from state.views.format import money
 from state.writer import Writer
 
@@ -67,6 +69,8 @@ class Control:
         self._budget = budget
         self._configured = configured
         self._beat = beat
+        self.idle = False
+        """Whether no command waits to be applied; a daemon that has just started has not looked yet."""
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Applies commands until cancelled; looks only when the database changed."""
@@ -77,8 +81,11 @@ class Control:
                 version = data_version(connection)
                 if version != seen:
                     seen = version
-                    for item in pending(connection):
-                        await self._answer(item)
+                    while found := pending(connection):
+                        self.idle = False
+                        for item in found:
+                            await self._answer(item)
+                self.idle = True
                 await self._clock.sleep(POLL_S)
 
     async def _answer(self, item: Pending) -> None:
@@ -100,6 +107,8 @@ class Control:
         match command:
             case Pause() | Resume():
                 return await self._switch(command)
+            case Retry():
+                return await self._retry(command)
             case Train():
                 return await self._planner.train_now(command.task, command.student)
             case StopDaemon():
@@ -117,6 +126,16 @@ class Control:
         await self._pipeline.switch(task=task, teacher=teacher, paused=paused)
         what = f"task {task}" if task else f"teacher {teacher}" if teacher else "all sampling"
         return f"{what} {'paused' if paused else 'resumed'}"
+
+    async def _retry(self, command: Retry) -> str:
+        request = RetryRequest(plan=command.plan, task=command.task, reason=command.reason)
+        found = await self._pipeline.retry(self._database, request)
+        rest = f"; {found.left:,} more were given up, and are not needed for now" if found.left else ""
+        if found.left and found.count >= MOST:
+            rest = f"; {found.left:,} more were given up: run the command again once these have ended"
+        if found.count:
+            self._bus.emit(events.SamplesRetried(samples=found.count))
+        return f"{found.count:,} {'sample is' if found.count == 1 else 'samples are'} asked again{rest}"
 
     async def _set_budget(self, command: SetBudget, number: int) -> str:
         usd = command.usd

@@ -36,6 +36,8 @@ from engine.teachers.client import Client
 from engine.teachers.dialects import dialect
 from engine.teachers.keys import TeacherKey
 from state.catalog import SwitchRequest, park_teacher, switch
+from state.claims import settle
+from state.given_up import Retried, RetryRequest, retry
 from state.tables import Teacher as TeacherRow
 
 Child = Callable[..., Awaitable[None]]
@@ -185,6 +187,33 @@ class Pipeline:
             await self._context.writer.do(switch, SwitchRequest(table="teacher", name=teacher, paused=paused))
         self.scheduler.hold_or_return()
         self.scheduler.changed.notify()
+
+    async def retry(self, database: Path, request: RetryRequest) -> Retried:
+        """Asks given-up samples again.
+
+        Raises:
+            ValueError: no plan or task has that name; the message lists those there are.
+        """
+        for kind, name, known in (
+            ("plan", request.plan, {plan.config.name for plan in self.plans}),
+            ("task", request.task, {plan.task for plan in self.plans}),
+        ):
+            if name is not None and name not in known:
+                raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(sorted(known)) or 'none'}")
+        do = self._context.writer.do
+        async with self.scheduler.claim_lock:
+            found = await do(retry, request)
+            asked = [plan for plan in self.plans if plan.id in found.samples]
+            for plan in self.plans:
+                others = any(plan.shares(each) for each in asked)
+                if others or plan in asked:
+                    over = await do(settle, plan.id) if plan.by_need else plan.exhausted
+                    plan.state.reopened(exhausted=over, shared=others)
+            notes = await take_up(database, self.scheduler, asked, self._run_blocking, only=found.samples)
+        for note in notes:
+            self._context.bus.emit(events.Noted(what=note))
+        self.scheduler.changed.notify()
+        return found
 
     def close(self) -> None:
         """Stops new claims and new requests."""

@@ -41,6 +41,7 @@ from daemon.training.planner import Planner
 from daemon.training.trainer import Trainer
 from engine.config import Config, TaskConfig, TeacherConfig
 from engine.config.prices import unpriced
+from engine.config.root import left_out
 from engine.errors import CoterieError, SecretError
 from engine.tasks import TaskSummary
 from engine.teachers.client import TeacherClient
@@ -203,7 +204,7 @@ class Reload:
                 self._bus.emit(events.ConfigRefused(reason=error.message))
                 return
             changes = differences(self.config, config)
-            unbound = set(unpriced(self.config))
+            unbound = {*unpriced(self.config), *left_out(self.config)}
             self.config = config
             self._remember(config, new.given)
             self._budget.total.cap = micros(await anyio.to_thread.run_sync(budget_of, config))
@@ -211,7 +212,8 @@ class Reload:
                 await self._teacher(name, settings, catalog.teachers[name], new)
             for teacher in self._scheduler.teachers:
                 teacher.health.disable(teacher.name not in config.teachers)
-            fresh = self._plans(catalog.plans, await anyio.to_thread.run_sync(used_by_plans, config))
+            used = await anyio.to_thread.run_sync(used_by_plans, config)
+            fresh = self._plans(catalog.plans, catalog.continued, used)
             await self._empty_queues()
             self._planner.configure(config, catalog.task_ids)
             self._trainer.configure(config, new.devices)
@@ -227,7 +229,7 @@ class Reload:
         self._bus.emit(events.ConfigReloaded(changes=(*changes, *keys)))
         if new.later:
             self._bus.emit(events.RestartNeeded(what=new.later))
-        for said in set(unpriced(config)) - unbound:
+        for said in {*unpriced(config), *left_out(config)} - unbound:
             self._bus.emit(events.Noted(what=said))
         for teacher in self._scheduler.teachers:
             if teacher.health.parked and not teacher.health.disabled:
@@ -285,7 +287,9 @@ class Reload:
         for gone in before.values():
             teacher.transport.drop_key(gone)
 
-    def _plans(self, plans: list[ActivePlan], used: dict[int, tuple[int, int]]) -> list[ActivePlan]:
+    def _plans(
+        self, plans: list[ActivePlan], continued: dict[int, str], used: dict[int, tuple[int, int]]
+    ) -> list[ActivePlan]:
         """Changes the plans in place and disables those that are gone; returns those new to this daemon."""
         active, fresh = [], []
         for plan in plans:
@@ -305,6 +309,7 @@ class Reload:
         kept = {plan.id for plan in active}
         for plan in self._known.values():
             plan.state.disable(plan.id not in kept)
+            plan.recipe = continued.get(plan.id, plan.recipe)
         self._scheduler.plans[:] = active  # the planner and the idle check hold the same list
         return fresh
 

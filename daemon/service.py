@@ -42,6 +42,7 @@ from daemon.training.trainer import Trainer
 from daemon.work import Work
 from engine.config import Config, TeacherConfig
 from engine.config.prices import unpriced
+from engine.config.root import left_out
 from engine.errors import CoterieError
 from engine.teachers.client import TeacherClient
 from engine.teachers.keys import TeacherKey
@@ -121,7 +122,7 @@ class Service:
                         unknown_attempts=catalog.session.unknown_attempts,
                     )
                 )
-                for said in ([note] if note else []) + list(unpriced(self._config)):
+                for said in [*([note] if note else []), *unpriced(self._config), *left_out(self._config)]:
                     self._bus.emit(events.Noted(what=said))
                 for event in catalog.news:
                     self._bus.emit(event)
@@ -256,8 +257,7 @@ class Service:
                 context,
                 scheduler=scheduler,
                 retry_queue=retry_queue,
-                planner=planner,
-                trainer=trainer,
+                others=(planner, trainer, control),
             )
             group.start_soon(work.report_completions, name="plan completions")
             if self._until_idle:

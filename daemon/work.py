@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Protocol
 
@@ -41,16 +42,14 @@ class Work:
         *,
         scheduler: Scheduler,
         retry_queue: RetryQueue,
-        planner: Busy,
-        trainer: Busy,
+        others: Sequence[Busy],
         run_blocking: RunBlocking = anyio.to_thread.run_sync,
     ) -> None:
         self._config = config
         self._bus = context.bus
         self._scheduler = scheduler
         self._retry_queue = retry_queue
-        self._planner = planner
-        self._trainer = trainer
+        self._others = others
         self._clock = context.clock
         self._run_blocking = run_blocking
 
@@ -129,7 +128,7 @@ class Work:
             return True
         if any(not self._blocked(plan) for plan in rest):
             return True
-        return not (self._planner.idle and self._trainer.idle)
+        return not all(part.idle for part in self._others)
 
     def _blocked(self, plan: ActivePlan) -> bool:
         if self._scheduler.waits(plan):

@@ -183,9 +183,14 @@ def stranded(connection: Connection, served: Sequence[int]) -> list[tuple[str, i
 
 
 def plan_of_batch(connection: Connection, plan_id: int) -> PlanOfBatch:
-    """A plan whose samples are in a batch; it may no longer be in the configuration."""
+    """A plan whose samples are in a batch; it may no longer be in the configuration.
+
+    The fingerprint is that of its open samples that a plan at work asks for, if its teachers changed.
+    """
     row = connection.execute(
-        "SELECT p.task_id, t.name, t.answer_format, p.settings, p.recipe, p.teachers, p.wanted,"
+        "SELECT p.task_id, t.name, t.answer_format, p.settings, coalesce((SELECT s.recipe FROM sample s"
+        "  JOIN plan o ON o.recipe = s.recipe AND o.task_id = s.task_id AND o.split = s.split AND o.active = 1"
+        "  WHERE s.plan_id = p.id AND s.state = 'open' LIMIT 1), p.recipe), p.teachers, p.wanted,"
         " p.spent_micros + p.reserved_micros, p.reserved_micros FROM plan p JOIN task t ON t.id = p.task_id WHERE p.id = ?",
         (plan_id,),
     ).fetchone()

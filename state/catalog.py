@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from sqlmodel import Session, col, select, update
 
-from state.batches import IN_A_BATCH
 from state.bulk import storable
 from state.database import now_ms
+from state.kept_samples import NOT_IN_A_BATCH, adopt
 from state.orm import driver_connection
 from state.resampling import rebuild_needs
 from state.slot_order import group_at
@@ -201,6 +201,14 @@ def sync_plan(opened: Session, row: PlanRow, questions: int) -> tuple[Plan, bool
     return plan, changed
 
 
+def plans_of_fingerprint(opened: Session, plan: Plan, fingerprint: str) -> list[Plan]:
+    """The plans, active or not, on the task and split of `plan` that have a fingerprint."""
+    statement = select(Plan).where(
+        Plan.task_id == plan.task_id, Plan.split == plan.split, Plan.recipe == fingerprint
+    )
+    return list(opened.exec(statement))
+
+
 def superseded(opened: Session, plan: Plan) -> list[Plan]:
     """Inactive plans of the same name and task that have samples, as a changed prompt leaves behind."""
     statement = select(Plan).where(
@@ -275,17 +283,18 @@ def _first_gap(connection: Connection, plan: Plan, begun: dict[int, int]) -> int
 
 
 def adopt_open(opened: Session, plan_id: int, *, but: Collection[int] = ()) -> None:
-    """Moves open samples of inactive plans to this one if it shares them (it was renamed), to be continued.
+    """Moves open samples of inactive plans to this one if it asks for them too (it was renamed), to be continued.
 
     Call it after every plan is synced. Samples of the plans `but` stay, as a running daemon has them in memory, and so
     do those in a batch at a provider, whose reservation belongs to the old plan.
     """
-    opened.connection().exec_driver_sql(
-        "UPDATE sample SET plan_id = p.id FROM plan p JOIN plan old ON old.active = 0 AND old.task_id = p.task_id"
-        " AND old.split = p.split AND old.recipe = p.recipe AND old.id NOT IN (SELECT value FROM json_each(?))"
-        " WHERE p.id = ? AND sample.plan_id = old.id AND sample.state = 'open' AND sample.replicate < p.rationales"
-        f" AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.sample_id = sample.id AND a.outcome IS NULL AND {IN_A_BATCH})",
-        (json.dumps(sorted(but)), plan_id),
+    adopt(
+        driver_connection(opened),
+        plan_id,
+        "sample.state = 'open' AND sample.plan_id IN (SELECT old.id FROM plan p JOIN plan old ON old.active = 0"
+        "  AND old.task_id = p.task_id AND old.split = p.split WHERE p.id = ?1"
+        f"  AND old.id NOT IN (SELECT value FROM json_each(?2))) AND {NOT_IN_A_BATCH}",
+        json.dumps(sorted(but)),
     )
 
 
@@ -320,8 +329,6 @@ def park_teacher(connection: Connection, parked: Sequence[tuple[int, str]]) -> l
     return [None] * len(parked)
 
 
-def adopt_samples(connection: Connection, adopted: Sequence[tuple[int, int]]) -> list[None]:
-    """Moves open samples to another plan that shares them, as (plan id, sample id)."""
-    for plan_id, sample_id in adopted:
-        connection.execute("UPDATE sample SET plan_id = ? WHERE id = ?", (plan_id, sample_id))
-    return [None] * len(adopted)
+def adopt_samples(connection: Connection, adopted: Sequence[tuple[int, int]]) -> list[bool]:
+    """Moves open samples to another plan that asks for them too, as (plan id, sample id); False where it does not."""
+    return [adopt(connection, plan_id, "sample.id = ?2", sample_id) > 0 for plan_id, sample_id in adopted]

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from state.batches import IN_A_BATCH
@@ -260,18 +261,21 @@ def _attempts(connection: Connection, requests: Sequence[AttemptRequest], now: i
     return opened
 
 
-def open_samples(connection: Connection, plan_id: int, after: int, limit: int) -> list[ClaimedSample]:
+def open_samples(
+    connection: Connection, plan_id: int, after: int, limit: int, *, only: Collection[int] | None = None
+) -> list[ClaimedSample]:
     """Open samples that an earlier daemon left in a plan, by id; each is continued at its next turn.
 
     Samples of changed or withdrawn questions are left out, and so are those whose attempt is in a batch that a
-    provider has: that batch continues them.
+    provider has: that batch continues them. With `only`, samples with other ids are left out too.
     """
     rows = connection.execute(
         "SELECT s.id, s.teacher_id, s.question_id, q.text, q.gold, s.replicate, s.attempts, s.unknowns"
         " FROM sample s JOIN question q ON q.id = s.question_id"
-        " WHERE s.plan_id = ? AND s.state = ? AND s.id > ? AND q.active = 1 AND NOT EXISTS (SELECT 1 FROM attempt a"
-        f" WHERE a.sample_id = s.id AND a.outcome IS NULL AND {IN_A_BATCH}) ORDER BY s.id LIMIT ?",
-        (plan_id, SampleState.OPEN.value, after, limit),
+        " WHERE s.plan_id = ?1 AND s.state = ?2 AND s.id > ?3 AND q.active = 1 AND NOT EXISTS (SELECT 1 FROM attempt a"
+        f" WHERE a.sample_id = s.id AND a.outcome IS NULL AND {IN_A_BATCH})"
+        " AND (?4 IS NULL OR s.id IN (SELECT value FROM json_each(?4))) ORDER BY s.id LIMIT ?5",
+        (plan_id, SampleState.OPEN.value, after, None if only is None else json.dumps(sorted(only)), limit),
     ).fetchall()
     return [
         ClaimedSample(

@@ -33,6 +33,15 @@ class Resume:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Retry:
+    """Asks given-up samples again: of a plan, of a task, with a reason that contains a text; all where it is None."""
+
+    plan: str | None = None
+    task: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Train:
     """Trains a student (all of them where it is None) on a task, or `joint`, with the samples there are."""
 
@@ -61,11 +70,12 @@ class SetBudget:
     usd: float
 
 
-Command = Pause | Resume | Train | StopDaemon | StopRun | SetBudget
+Command = Pause | Resume | Retry | Train | StopDaemon | StopRun | SetBudget
 
 KINDS: Mapping[str, type[Command]] = {
     "pause": Pause,
     "resume": Resume,
+    "retry": Retry,
     "train": Train,
     "stop": StopDaemon,
     "stop_run": StopRun,
@@ -96,7 +106,7 @@ class Reply:
 def encode(command: Command) -> tuple[str, dict[str, Any]]:
     """The columns `kind` and `args` of a command."""
     args = asdict(command)
-    if isinstance(command, Pause | Resume):
+    if isinstance(command, Pause | Resume | Retry):
         args = {name: value for name, value in args.items() if value is not None}
     return _NAMES[type(command)], args
 
@@ -113,6 +123,8 @@ def decode(kind: str, args: object) -> Command:
         case "pause" | "resume":
             given = {"task": _text(kind, args, "task"), "teacher": _text(kind, args, "teacher")}
             return Pause(**given) if kind == "pause" else Resume(**given)
+        case "retry":
+            return Retry(**{name: _text(kind, args, name) for name in ("plan", "task", "reason")})
         case "train":
             task = _text(kind, args, "task")
             if task is None:

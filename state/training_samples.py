@@ -23,6 +23,8 @@ class StoredSample:
     correct: bool
     truncated: bool
     hinted: bool = False
+    incomplete: bool = False
+    """Withheld in part, or ended by a server for a reason of its own."""
     task_id: int = 0
     teacher: str = ""
 
@@ -36,6 +38,8 @@ class StoredQuestion:
     gold: str
 
 
+_INCOMPLETE = ("content_filter", "unknown_finish")
+"""Flags of samples that may be no whole answer: students never read them."""
 _SELECT = (
     "SELECT DISTINCT s.id, s.question_id, q.text, q.gold, s.rationale, s.extracted, s.verdict, s.finish_reason,"
     " s.flags, q.task_id, te.name, s.replicate FROM "
@@ -98,6 +102,7 @@ def _sample(row: tuple[Any, ...]) -> StoredSample:
         correct=verdict == 1,
         truncated=finish == "length" or "truncated" in flags,
         hinted='"hinted"' in flags,
+        incomplete=any(f'"{flag}"' in flags for flag in _INCOMPLETE),
         task_id=task,
         teacher=teacher,
     )

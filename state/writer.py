@@ -24,6 +24,7 @@ from typing import Any, TypeVar, cast
 import anyio
 import anyio.to_thread
 from anyio.abc import TaskStatus
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_fixed
 
 from state import sqlite
 from state.sqlite import Connection
@@ -80,6 +81,14 @@ class Writer:
         self._ended = False
         self._thread = anyio.CapacityLimiter(1)
         self._run = run or partial(anyio.to_thread.run_sync, limiter=self._thread)
+        self._until_it_works = AsyncRetrying(
+            retry=retry_if_exception(_passing),
+            wait=wait_fixed(RETRY_S),
+            sleep=anyio.sleep,
+            before_sleep=self._waits,
+            reraise=True,
+        )
+        self._waits_since = 0.0
         self.trouble = ""
         """Why commits wait (disk full, database locked); empty when all is well."""
         self.on_trouble: Callable[[str], None] = lambda _: None
@@ -147,29 +156,23 @@ class Writer:
         self._full.set()
 
     async def _commit(self, group: list[_Ticket]) -> None:
-        committed = False
-        since = 0.0
         try:
-            while not committed:
-                try:
-                    await self._run(partial(self._transact, group))
-                except sqlite.OperationalError as error:
-                    if not _passing(error):
-                        raise
-                    if not self.trouble:
-                        since = time.monotonic()
-                        self.trouble = f"state.db: {error}; waiting, nothing received is lost"
-                        self.on_trouble(self.trouble)
-                    await anyio.sleep(RETRY_S)
-                else:
-                    committed = True
-                    if self.trouble:
-                        self.trouble = ""
-                        self.on_trouble(f"state.db is writable again, after {time.monotonic() - since:.0f} s")
+            await self._until_it_works(self._run, partial(self._transact, group))
+            if self.trouble:
+                self.trouble = ""
+                seconds = time.monotonic() - self._waits_since
+                self.on_trouble(f"state.db is writable again, after {seconds:.0f} s")
         finally:
             self._give_up([ticket for ticket in group if not ticket.settled])
             for ticket in group:
                 ticket.tell()
+
+    def _waits(self, state: RetryCallState) -> None:
+        """A commit failed for a passing cause and is tried again: reported once."""
+        if not self.trouble and state.outcome is not None:
+            self._waits_since = time.monotonic()
+            self.trouble = f"state.db: {state.outcome.exception()}; waiting, nothing received is lost"
+            self.on_trouble(self.trouble)
 
     def _give_up(self, tickets: list[_Ticket]) -> None:
         """Fails the waiting tasks when the writer dies; shielded ones would keep the daemon from ending otherwise."""
@@ -220,14 +223,14 @@ class Writer:
                 ticket.error, ticket.settled = error, True
 
 
-def _passing(error: Exception) -> bool:
+def _passing(error: BaseException) -> bool:
     """Whether waiting may help: disk full or failing, database locked, out of file descriptors.
 
     SQLite reports an exhausted quota or a file size limit as an input/output error. The writer also waits for a disk
     that really fails: the transaction was rolled back and is retried as a whole, so nothing is acknowledged that is
     not on disk, and giving up would lose what was received.
     """
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (
+    return isinstance(error, sqlite.OperationalError) and getattr(error, "sqlite_errorcode", 0) & 0xFF in (
         sqlite3.SQLITE_BUSY,
         sqlite3.SQLITE_LOCKED,
         sqlite3.SQLITE_FULL,

@@ -7,8 +7,9 @@ and counts as billed.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from daemon import events
@@ -19,6 +20,7 @@ from daemon.sampling.jobs import Job
 from daemon.sampling.outcomes import OUTCOMES, ended, given_up, packed_of
 from daemon.sampling.teacher import Teacher
 from engine.teachers.batch_api import BatchInfo, Row
+from engine.teachers.classify import classify_unreadable
 from engine.teachers.dialects import dialect
 from engine.teachers.failures import Failure, MalformedAnswer
 from state.claims import OpenAttempt
@@ -91,9 +93,13 @@ class Settler:
         try:
             completion = dialect(teacher.config.dialect).parse(row.body, out.job.request)[0]
         except MalformedAnswer as error:
-            failure = Failure(kind="malformed", reason=str(error), raw=raw, status=row.status)
+            body = json.dumps(row.body).encode()
+            failure = classify_unreadable(error, {}, body, status=row.status, wall=0.0, secrets=secrets)
+            failure = replace(failure, raw=raw if failure.raw else b"")  # the whole line, as it came
             await self._failed(teacher, out, failure, tally, row.request_id)
             return
+        if teacher.misses_logprobs(out.job.request, [completion]):
+            self._bus.emit(events.LogprobsMissing(teacher=teacher.name))
         job, usage = out.job, completion.usage
         job.conversation.answer(completion)
         finished = job.conversation.finished
@@ -147,17 +153,22 @@ class Settler:
         job.unknowns += kind == "ambiguous"
         reason = "" if tally.hopeless else given_up(job, teacher, failure, counts, self._clock.monotonic())
         end = SampleEnd(state=SampleState.FAILED, reason=reason) if reason else None
-        billed = kind in ("ambiguous", "malformed")
+        (cost,), (usage,) = teacher.tokens.charged(failure, [out.attempt.reserved_micros])
         await self._store(
             teacher,
             out,
             OUTCOMES[kind],
             failure.reason,
-            cost_micros=out.attempt.reserved_micros if billed else 0,
+            cost_micros=cost,
             status=failure.status,
             provider_id=provider_id,
-            raw=failure.raw if kind == "malformed" else None,
-            estimated=billed,
+            raw=failure.raw or None,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            cached_tokens=usage.cached_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            estimated=failure.charged == "unknown",
             counts=counts,
             end=end,
         )

@@ -16,22 +16,22 @@ from engine.strategies import PLAIN, STRATEGIES, Wording
 from engine.teachers.dialects import dialect
 
 
+def model_of(teacher: TeacherConfig) -> tuple[str, ...]:
+    """What is part of a plan's fingerprint of a teacher: its model, and what changes the model's answers."""
+    return (
+        dialect(teacher.dialect).identity,
+        teacher.model,
+        json.dumps(teacher.extra_body, sort_keys=True),
+        *sorted(set(teacher.omit)),
+    )
+
+
 def plan_fingerprint(
     plan: PlanConfig, teachers: list[TeacherConfig], answer_format: str, wording: Wording = PLAIN
 ) -> str:
     """The fingerprint of a plan on a task of this answer format."""
     seen = {
-        "models": sorted(
-            {
-                (
-                    dialect(teacher.dialect).identity,
-                    teacher.model,
-                    json.dumps(teacher.extra_body, sort_keys=True),
-                    *sorted(set(teacher.omit)),
-                )
-                for teacher in teachers
-            }
-        ),
+        "models": sorted({model_of(teacher) for teacher in teachers}),
         "prompts": STRATEGIES[plan.strategy].identity(answer_format),
         **{name: getattr(plan, name) for name in fields_marked(PlanConfig, Identity.ALWAYS)},
         **{

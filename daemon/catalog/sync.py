@@ -14,19 +14,18 @@ from importlib.metadata import version
 
 from sqlmodel import Session
 
-from daemon.catalog.plan_fingerprint import plan_fingerprint
-from daemon.catalog.prompt_preview import templates
+from daemon.catalog.changed_teachers import EarlierTeachers
 from daemon.catalog.prompt_templates import Wordings, read_wordings
-from daemon.events import Event, PlanSuperseded, TaskRead
+from daemon.catalog.sync_plans import sync_plans
+from daemon.events import Event, TaskRead
 from daemon.host.processes import start_time
 from daemon.sampling.budget import Budget, add_plan, micros
-from daemon.sampling.plan_state import PlanState
 from daemon.sampling.plans import ActivePlan
 from engine.config import Config, TaskConfig, resolved
 from engine.config.root import expand, teachers_of
 from engine.curation import between_tasks, contamination
 from engine.errors import ConfigError
-from engine.strategies import PLAIN, STRATEGIES
+from engine.strategies import STRATEGIES
 from engine.tasks import TaskSummary, load_task, source_stamp
 from engine.teachers.dialects import DIALECTS, dialect
 from engine.teachers.keys import TeacherKey, environment, load_keys
@@ -34,16 +33,9 @@ from state import sqlite
 from state.budget import budget_in_force, spending_by_plan, total_spending
 from state.catalog import (
     KnownTask,
-    PlanRow,
     QuestionRow,
-    adopt_open,
     deactivate_all,
-    over,
     read_known,
-    reconcile,
-    shared_out,
-    superseded,
-    sync_plan,
     sync_task,
     sync_teacher,
     task_digests,
@@ -77,7 +69,9 @@ class Catalog:
     plans: list[ActivePlan]
     task_ids: dict[str, int]
     news: list[Event]
-    """Events to emit: notes on newly read tasks, plans that start over."""
+    """Events to emit: notes on newly read tasks, plans that start over or go on with other teachers."""
+    continued: dict[int, str] = field(default_factory=dict)
+    """Former plans, by id, some of whose samples a plan with other teachers keeps: that plan's fingerprint."""
 
 
 def read_input(config: Config, known: Mapping[str, KnownTask] | None = None) -> Input:
@@ -94,7 +88,7 @@ def read_input(config: Config, known: Mapping[str, KnownTask] | None = None) -> 
         with _named(f"teachers.{name}.dialect"):
             dialect(teacher.dialect)
     for plan in config.plans:
-        if not teachers_of(plan, list(config.teachers)):
+        if not teachers_of(plan, config.teachers):
             besides = " besides its fallbacks" if plan.fallback_teachers else ""
             raise ConfigError(
                 f"plans.{plan.name}: no teacher is configured{besides}; add a [teachers.NAME] table"
@@ -165,7 +159,8 @@ def synchronise(config: Config, given: Input) -> Catalog:
     )
     overlap = overlaps_of_new(config, given)
     with orm_session(config.database) as opened:
-        return _sync(opened, config, given, session, overlap, recount_all=not session.previous_ended)
+        earlier = EarlierTeachers.stored(driver_connection(opened))
+        return _sync(opened, config, given, session, overlap, earlier, recount_all=not session.previous_ended)
 
 
 def overlaps(given: Input, names: Collection[str]) -> dict[str, list[str]]:
@@ -205,8 +200,9 @@ def resynchronise(
     """
     overlap = overlaps_of_new(config, given)
     with orm_session(config.database) as opened:
+        earlier = EarlierTeachers.stored(driver_connection(opened))  # with those of the present configuration
         replace_config(driver_connection(opened), session.id, resolved(config))
-        return _sync(opened, config, given, session, overlap, in_hand=in_hand, mended=mended)
+        return _sync(opened, config, given, session, overlap, earlier, in_hand=in_hand, mended=mended)
 
 
 def _sync(
@@ -215,6 +211,7 @@ def _sync(
     given: Input,
     session: StartedSession,
     overlap: Mapping[str, list[str]],
+    earlier: EarlierTeachers,
     *,
     recount_all: bool = False,
     in_hand: Collection[int] = (),
@@ -234,10 +231,26 @@ def _sync(
         for name, teacher in config.teachers.items()
     }
     recount = set(config.tasks) if recount_all else other
-    plans, gone = _sync_plans(opened, config, given, task_ids, recount=recount, in_hand=in_hand)
+    plans, told, continued = sync_plans(
+        opened,
+        config,
+        given.tasks,
+        given.wordings,
+        task_ids,
+        recount=recount,
+        in_hand=in_hand,
+        earlier=earlier,
+    )
     for plan in plans:
         plan.state.pause(plan.task in paused)
-    return Catalog(session=session, teachers=teachers, plans=plans, task_ids=task_ids, news=[*news, *gone])
+    return Catalog(
+        session=session,
+        teachers=teachers,
+        plans=plans,
+        task_ids=task_ids,
+        news=[*news, *told],
+        continued=continued,
+    )
 
 
 def _sync_tasks(
@@ -280,85 +293,6 @@ def _sync_tasks(
             changed.add(name)
             news += [TaskRead(task=name, note=note) for note in (*loaded.notes, *overlap.get(name, ()))]
     return ids, paused, changed, news
-
-
-def _sync_plans(
-    opened: Session,
-    config: Config,
-    given: Input,
-    task_ids: dict[str, int],
-    *,
-    recount: set[str],
-    in_hand: Collection[int],
-) -> tuple[list[ActivePlan], list[PlanSuperseded]]:
-    active: list[ActivePlan] = []
-    gone: list[PlanSuperseded] = []
-    for plan in config.plans:
-        names, fallbacks = teachers_of(plan, list(config.teachers)), plan.fallback_teachers
-        for task in expand(plan.tasks, list(config.tasks)):
-            brief = given.tasks[task]
-            wording = given.wordings.get((plan.name, task), PLAIN)
-            recipe = plan_fingerprint(
-                plan,
-                [config.teachers[name] for name in [*names, *fallbacks]],
-                config.tasks[task].answer,
-                wording,
-            )
-            first = next(
-                (each for each in active if (each.config.name, each.task) == (plan.needs, task)), None
-            )
-            wanted = PlanRow(
-                name=plan.name,
-                task_id=task_ids[task],
-                split=plan.split,
-                recipe=recipe,
-                teachers=[*names, *fallbacks],
-                strategy=plan.strategy,
-                settings={
-                    **plan.model_dump(mode="json"),
-                    **({"wording": wording.stored} if wording != PLAIN else {}),
-                    "facts": STRATEGIES[plan.strategy].stored_facts,
-                    "templates": templates(plan, config.tasks[task].answer, wording),
-                },
-                rationales=plan.most,
-                weight=plan.weight,
-                base=plan.base,
-                want=plan.want,
-                target=plan.correct_per_task or 0,
-                together=plan.per_request,
-                unless=first.recipe if first else "",
-            )
-            row, changed = sync_plan(opened, wanted, brief.sizes[plan.split])
-            if changed or task in recount:
-                reconcile(opened, row)
-            assert row.id is not None
-            exhausted = over(opened, row)
-            active.append(
-                ActivePlan(
-                    id=row.id,
-                    config=plan,
-                    task=task,
-                    task_id=task_ids[task],
-                    answer_format=config.tasks[task].answer,
-                    recipe=recipe,
-                    teachers=tuple(names),
-                    fallbacks=tuple(fallbacks),
-                    wanted=row.wanted,
-                    longest=brief.longest[plan.split],
-                    gold=brief.golds.get(plan.split, ""),
-                    wording=wording,
-                    needs=first.id if first else None,
-                    state=PlanState(exhausted=exhausted, shared=shared_out(opened, row)),
-                )
-            )
-            gone += [
-                PlanSuperseded(plan=plan.name, task=task, stored=old.stored)
-                for old in superseded(opened, row)
-                if row.stored == 0
-            ]
-    for each in active:
-        adopt_open(opened, each.id, but=in_hand)
-    return active, gone
 
 
 def make_budget(config: Config, catalog: Catalog) -> Budget:

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import anyio
 
-from daemon.catalog.sync import Input, overlaps, read_input
+from daemon.catalog.sync import overlaps, read_input
+from daemon.cli.ping import ping_all
 from daemon.training.devices import check_ranks, find_devices
 from engine.config import Config, TeacherConfig, load_config
 from engine.config.prices import unpriced
+from engine.config.root import left_out
 from engine.errors import JobFailed
 from engine.teachers.keys import TeacherKey
-from engine.teachers.transport import make_client
 from state import sqlite
 from state.database import open_reader
 from state.errors import StateMissing
@@ -40,12 +41,14 @@ def command(arguments: argparse.Namespace) -> int:
             _say("  its samples are excluded from training (training_allowed = false)")
     for said in unpriced(config):
         _say(f"warning: {said}")
+    for said in left_out(config):
+        _say(f"note: {said}")
     _say(sqlite.describe())
     _database(config)
     if config.students:
         _training(config)
-    if arguments.ping and not anyio.run(_ping_all, config, given):
-        raise JobFailed("a teacher did not answer; see above")
+    if arguments.ping and not anyio.run(ping_all, config, given, _say):
+        raise JobFailed("a teacher did not answer; see `failed` above")
     return 0
 
 
@@ -96,18 +99,3 @@ def _training(config: Config) -> None:
                 raise JobFailed(
                     f"students.{student.name}.base: {path} not a model directory (it has no config.json)"
                 )
-
-
-async def _ping_all(config: Config, given: Input) -> bool:
-    good = True
-    for name, teacher in config.teachers.items():
-        if teacher.builtin:
-            continue
-        async with make_client(teacher) as client:
-            for key in given.keys[name]:
-                got = await client.ping(key=key.secret)
-                label = f" ({key.label})" if key.label else ""
-                said = got if isinstance(got, str) else f"{got.kind}: {got.reason}"
-                good = good and isinstance(got, str)
-                _say(f"teacher {name}{label}: {said}")
-    return good

@@ -1,4 +1,4 @@
-"""`coterie pause`, `resume`, `train`, `stop`, `budget`: writes a command and prints the daemon's answer."""
+"""`coterie pause`, `resume`, `retry`, `train`, `stop`, `budget`: writes a command and prints the daemon's answer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import argparse
 import difflib
 import sys
 from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
 
 from engine.config import Config, load_config
 from engine.errors import JobFailed, UsageError
@@ -13,6 +15,7 @@ from state.commands import (
     Command,
     Pause,
     Resume,
+    Retry,
     SetBudget,
     StopDaemon,
     StopRun,
@@ -21,6 +24,9 @@ from state.commands import (
     wait_for,
 )
 from state.database import now_ms, open_reader
+from state.given_up import RetryRequest, given_up, in_all
+from state.safe import safe
+from state.views.given_up import given_up_lines
 from state.views.status import read_status
 
 
@@ -29,6 +35,8 @@ def command(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.config)
     _check_names(config, arguments)
     database = config.database
+    if arguments.name == "retry" and not _to_retry(arguments, database):
+        return 0
     with closing(open_reader(database)) as connection:
         alive = read_status(connection, now_ms()).daemon.alive
     if arguments.name == "stop" and not alive:
@@ -58,6 +66,7 @@ def _check_names(config: Config, arguments: argparse.Namespace) -> None:
         "task": [*config.tasks, "joint"] if arguments.name == "train" else list(config.tasks),
         "teacher": list(config.teachers),
         "student": [student.name for student in config.students],
+        "plan": [plan.name for plan in config.plans],
     }
     for kind, there in names.items():
         given = getattr(arguments, kind, None)
@@ -65,6 +74,36 @@ def _check_names(config: Config, arguments: argparse.Namespace) -> None:
             near = difflib.get_close_matches(given, there, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(there) or 'none'}"
             raise UsageError(f"{arguments.config} has no {kind} {given!r}; {hint}")
+
+
+def _to_retry(arguments: argparse.Namespace, database: Path) -> bool:
+    """Whether there is anything to ask again; says what, and with `--dry-run` nothing more.
+
+    Raises:
+        UsageError: samples were given up, but none for that reason; the message has the reasons.
+    """
+    request = RetryRequest(plan=arguments.plan, task=arguments.task)
+    with closing(open_reader(database)) as connection:
+        every = given_up(connection, request)
+        found = given_up(connection, replace(request, reason=arguments.reason))
+    if every and not found:
+        reasons = "".join(f"\n  {line}" for line in given_up_lines(every))
+        raise UsageError(
+            safe(f"no given-up sample has {arguments.reason!r} in its reason; there are:{reasons}")
+        )
+    if not found:
+        sys.stdout.write("no sample was given up: nothing to ask again\n")
+        return False
+    if arguments.dry_run:
+        sys.stdout.write("\n".join(safe(line) for line in given_up_lines(found)) + "\n")
+        count, _ = in_all(found)
+        sys.stdout.write(f"dry run: {count:,} {_samples(count)} would be asked again\n")
+        return False
+    return True
+
+
+def _samples(count: int) -> str:
+    return "sample" if count == 1 else "samples"
 
 
 def asked(arguments: argparse.Namespace) -> Command:
@@ -76,6 +115,8 @@ def asked(arguments: argparse.Namespace) -> Command:
             return StopDaemon(now=arguments.now) if arguments.run is None else StopRun(run=arguments.run)
         case "budget":
             return SetBudget(usd=arguments.usd)
+        case "retry":
+            return Retry(plan=arguments.plan, task=arguments.task, reason=arguments.reason)
         case "pause":
             return Pause(task=arguments.task, teacher=arguments.teacher)
         case _:

@@ -129,6 +129,22 @@ def _control(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         _wait(parser)
     parser = _add(
         commands,
+        "retry",
+        "ask given-up samples again",
+        'coterie retry --plan diverse --reason "HTTP 500" --dry-run',
+        module="control",
+    )
+    parser.add_argument("--plan", help="only this plan")
+    parser.add_argument("--task", help="only this task")
+    parser.add_argument(
+        "--reason", metavar="TEXT", help="only samples whose reason contains this text, in any case"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print how many there are, by plan, task and reason"
+    )
+    _wait(parser)
+    parser = _add(
+        commands,
         "train",
         "train now, with the existing samples",
         "coterie train coin_flip",
@@ -183,7 +199,9 @@ def _look(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         commands, "check", "check configuration, data, keys, devices and database", "coterie check --ping"
     )
     parser.add_argument(
-        "--ping", action="store_true", help="send one tiny request to each teacher (may cost a little)"
+        "--ping",
+        action="store_true",
+        help="also ask each teacher the first question of each of its plans, with the plan's settings: costs one sample each",
     )
     parser = _add(
         commands, "grade", "grade the completions in a file offline", "coterie grade answers.jsonl --json"
@@ -279,8 +297,9 @@ def _config(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def _teacher(commands: argparse._SubParsersAction[argparse.ArgumentParser], *, whole: bool) -> None:
     parser = commands.add_parser(
         "teacher",
-        help="serve the built-in teacher, OpenAI-compatible",
-        description="Serves the built-in teacher, which solves the builtin tasks or replays recorded completions.",
+        help="serve the built-in teacher: OpenAI's and Anthropic's APIs",
+        description="Serves the built-in teacher, which solves the builtin tasks or replays recorded completions, over OpenAI's"
+        " chat completions, text completions, responses and batches and over Anthropic's messages, with streams.",
         epilog="example: coterie teacher --port 8000 --fault 500=0.02,reset=0.01",
     )
     if whole:

@@ -22,7 +22,10 @@ from engine.config import Config, load_config
 from engine.errors import CoterieError, JobFailed
 from state import sqlite
 from state.database import now_ms, open_reader, told
+from state.given_up import given_up, in_all
+from state.safe import safe
 from state.views.format import status_line
+from state.views.given_up import given_up_lines, given_up_words
 from state.views.status import Status, read_status
 
 LINE_S = 1.0
@@ -167,10 +170,15 @@ def _conclude(config: Config, ended: DaemonResult) -> int:
     if ended.interrupted:
         sys.stdout.write("interrupted; run the same command again to resume\n")
         return 130
+    with closing(open_reader(config.database)) as connection:
+        abandoned = given_up(connection)
+    for line in given_up_lines(abandoned):
+        sys.stdout.write(safe(line) + "\n")
     sys.stdout.flush()
+    unasked = given_up_words(*in_all(abandoned))
     failed = [
         f"run {key} ({student} on {scope}) failed: {reason}" for key, student, scope, reason in results.failed
     ]
-    if failed or ended.troubles:
-        raise JobFailed("; ".join([*ended.troubles, *failed]))
+    if failed or ended.troubles or unasked:
+        raise JobFailed("; ".join([*ended.troubles, *failed, *([unasked] if unasked else [])]))
     return 0

@@ -13,6 +13,7 @@ from daemon.events.daemon_events import (
     DaemonStopping,
     Noted,
     RestartNeeded,
+    SamplesRetried,
     StoodStill,
 )
 from daemon.events.run_events import (
@@ -25,6 +26,7 @@ from daemon.events.run_events import (
 )
 from daemon.events.sample_events import (
     PlanCompleted,
+    PlanContinued,
     PlanFellBack,
     PlanReturned,
     PlanSuperseded,
@@ -35,6 +37,7 @@ from daemon.events.sample_events import (
 )
 from daemon.events.teacher_events import (
     AskedOneByOne,
+    LogprobsMissing,
     TeacherCooling,
     TeacherParked,
     TeacherRecovered,
@@ -51,8 +54,10 @@ __all__ = [
     "DaemonStarted",
     "DaemonStopping",
     "Event",
+    "LogprobsMissing",
     "Noted",
     "PlanCompleted",
+    "PlanContinued",
     "PlanFellBack",
     "PlanReturned",
     "PlanSuperseded",
@@ -64,6 +69,7 @@ __all__ = [
     "RunStopped",
     "SampleFailed",
     "SampleStored",
+    "SamplesRetried",
     "StoodStill",
     "TargetMissed",
     "TaskRead",

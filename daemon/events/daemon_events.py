@@ -81,6 +81,17 @@ class BudgetReached(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SamplesRetried(Event):
+    """Given-up samples are asked again."""
+
+    samples: int
+
+    def message(self) -> str:
+        """How many."""
+        return f"{self.samples:,} given-up {'sample is' if self.samples == 1 else 'samples are'} asked again"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BudgetSet(Event):
     """You set the budget while the daemon ran."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -55,6 +56,27 @@ class PlanSuperseded(TaskEvent):
             f"plan {self.plan} on {self.task} starts over: its prompt, model or parameters changed; the"
             f" {self.stored:,} samples taken before stay stored"
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanContinued(TaskEvent):
+    """A plan has other teachers than before; the samples of those that stay go on counting."""
+
+    level: ClassVar[str] = "warning"
+    plan: str
+    kept: Mapping[str, int]
+    left: Mapping[str, int]
+
+    def message(self) -> str:
+        """How many samples of whom are kept, and how many are not."""
+        left = f"; {_by_teacher(self.left)} stay stored, but no longer count" if self.left else ""
+        return f"plan {self.plan} on {self.task} has other teachers: {_by_teacher(self.kept)} are kept{left}"
+
+
+def _by_teacher(counts: Mapping[str, int]) -> str:
+    """`1,204 samples of gpt and 3 of practice`."""
+    (first, *others) = (f"{count:,} {{}}of {name}" for name, count in counts.items())
+    return " and ".join([first.format("samples "), *(other.format("") for other in others)])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

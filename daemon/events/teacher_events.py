@@ -34,6 +34,17 @@ class TeacherCooling(TeacherEvent):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LogprobsMissing(TeacherEvent):
+    """A teacher returned no log-probabilities though they were asked for; told once."""
+
+    level: ClassVar[str] = "warning"
+
+    def message(self) -> str:
+        """What is missing, and what to do."""
+        return f"{self.teacher} returns no log-probabilities: its samples are stored without them. Ask its server for them, or remove logprobs."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TeacherRecovered(TeacherEvent):
     """A teacher that kept failing answers."""
 

@@ -33,6 +33,7 @@ def command(config: TeacherConfig) -> list[str]:
         tokens_per_minute=config.tokens_per_minute,
         concurrency=None if dialect(config.dialect).transport == "batches" else config.concurrency,
         faults=parse_faults(config.fault),
+        refuse_unknown=True,
     )
     return [sys.executable, "-P", "-m", "engine.practice", "--exit-with-parent", *arguments(options)]
 

@@ -1,22 +1,17 @@
 """Backoff, retry budget and circuit breaker of a teacher. Pure: time and random numbers are passed in.
 
-Waits are tenacity's exponential strategy with full jitter (uniform between a floor and the exponential bound), drawn
-from the given generator, so that a seeded run is repeatable. A request that waits holds no slot: its owner puts it
-back into the queue. Rate limits are handled in `key_limits.py`.
+Waits are exponential with full jitter (uniform between a floor and the exponential bound), drawn from the given
+generator, so that a seeded run is repeatable. A request that waits holds no slot and no task: its owner puts it back into
+the queue when its time has come, so there is no loop here that could retry. Rate limits are handled in `key_limits.py`.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from typing import Any, cast
-
-from tenacity import RetryCallState, wait_exponential
 
 FIRST_S = 1.0
 MAX_S = 60.0
-
-_BOUND = wait_exponential(multiplier=FIRST_S, max=MAX_S)
 
 
 def backoff(attempt: int, rng: random.Random, *, first_s: float = FIRST_S, max_s: float = MAX_S) -> float:
@@ -24,10 +19,7 @@ def backoff(attempt: int, rng: random.Random, *, first_s: float = FIRST_S, max_s
 
     At least a tenth of the bound, so that no try follows at once.
     """
-    state = RetryCallState(cast(Any, None), None, (), {})
-    state.attempt_number = max(1, min(attempt, 64))
-    standard = first_s == FIRST_S and max_s == MAX_S
-    bound = float((_BOUND if standard else wait_exponential(multiplier=first_s, max=max_s))(state))
+    bound = min(max_s, first_s * 2.0 ** (max(1, min(attempt, 64)) - 1))
     return rng.uniform(bound / 10, bound)
 
 

@@ -151,6 +151,8 @@ class AttemptRunner:
         workers.limits.received(reservation, now)
         teacher.changed.notify()  # the next request may leave while this answer is stored
         estimate, allowed = request.job.prompt_tokens, request.job.output_tokens
+        if teacher.misses_logprobs(request.job.request, answer.completions):
+            self._bus.emit(events.LogprobsMissing(teacher=teacher.name))
         got = list(zip(request.members, answer.completions, strict=False))
         missing = request.members[len(got) :]
         usages = usages_of(answer.completions, len(got))
@@ -234,18 +236,23 @@ class AttemptRunner:
         limited = failure.kind == "limited"
         if limited:  # before the refusal is stored: the next request must not meet the same limit
             self._react(workers, reservation, failure, now)
-        # An answer that may have been billed counts as billed.
-        billed = failure.kind in ("ambiguous", "malformed")
+        reserved = [attempt.reserved_micros for attempt in request.attempts]
+        costs, usages = teacher.tokens.charged(failure, reserved)
         results = [
             request.result(
                 index,
                 outcome,
                 failure.reason,
-                cost_micros=attempt.reserved_micros if billed else 0,
+                cost_micros=costs[index],
                 status=failure.status,
                 provider_id=failure.provider_id,
-                raw=failure.raw if failure.kind == "malformed" and not index else None,
-                estimated=billed,
+                raw=failure.raw if not index and (failure.raw or failure.kind == "malformed") else None,
+                prompt_tokens=usages[index].prompt_tokens,
+                completion_tokens=usages[index].completion_tokens,
+                cached_tokens=usages[index].cached_tokens,
+                cache_write_tokens=usages[index].cache_write_tokens,
+                reasoning_tokens=usages[index].reasoning_tokens,
+                estimated=failure.charged == "unknown",
                 latency_ms=round(failure.latency_s * 1000),
                 counts=counts,
                 end=ends[index],
@@ -307,8 +314,8 @@ class AttemptRunner:
             limits.limited(reservation, now, None, None, "concurrency")
             teacher.health.withdrawn()
             return
-        billed = failure.kind in ("ambiguous", "malformed")
-        limits.failed(reservation, now, failure.retry_after_s, None if billed else 0)
+        used = None if failure.charged == "unknown" else teacher.tokens.counted_of(failure)
+        limits.failed(reservation, now, failure.retry_after_s, used)
         if failure.kind == "parked":
             limits.park(failure.reason)
             teacher.health.withdrawn()

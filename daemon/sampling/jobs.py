@@ -32,6 +32,7 @@ class Job:
     attempt: OpenAttempt | None = None  # on disk, not sent yet
     attempts: int = 0  # counted against the teacher's max_attempts
     unknowns: int = 0  # sent without an answer
+    left_out: bool = False  # no plan at work asks for it any more
     siblings: list[Job] = field(default_factory=list)
     """Samples of the same question that share the next request."""
     _estimated: tuple[int, int] | None = None  # turn, tokens

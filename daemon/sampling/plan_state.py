@@ -150,6 +150,13 @@ class PlanState:
         """Caps or plans are others: it is asked anew."""
         self._waiting = False
 
+    def reopened(self, *, exhausted: bool, shared: bool) -> None:
+        """Given-up samples that it asks for are asked again, by itself or (`shared`) by another plan."""
+        self._exhausted = exhausted
+        self._shared |= shared
+        self._waiting, self._unsettled = False, True
+        self._completed = False
+
     # The user and the configuration
 
     def pause(self, paused: bool = True) -> None:

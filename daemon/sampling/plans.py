@@ -18,7 +18,7 @@ class ActivePlan:
     task: str
     task_id: int
     answer_format: AnswerFormat
-    recipe: str
+    recipe: str  # of a former plan: the one that its samples in hand have from now on
     teachers: tuple[str, ...]
     wanted: int
     longest: int  # characters of the longest question
@@ -67,6 +67,7 @@ class ActivePlan:
 
     def renew(self, now: ActivePlan) -> None:
         """Takes over the reloaded configuration of the same plan."""
+        self.recipe = now.recipe
         self.config, self.teachers, self.fallbacks = now.config, now.teachers, now.fallbacks
         self.wanted, self.longest = now.wanted, now.longest
         self.gold, self.wording, self.needs = now.gold, now.wording, now.needs

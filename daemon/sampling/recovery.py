@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -31,11 +31,12 @@ RunBlocking = Callable[..., Awaitable[Any]]
 
 
 def open_jobs(
-    database: Path, plan: ActivePlan, dialects: Mapping[int, str]
+    database: Path, plan: ActivePlan, dialects: Mapping[int, str], only: Collection[int] | None = None
 ) -> tuple[list[tuple[Job, int]], int]:
     """Open samples of a plan as jobs, with their teacher's id; answered turns are replayed, not paid for again.
 
-    `dialects` gives the dialect of each configured teacher by its id.
+    `dialects` gives the dialect of each configured teacher by its id; samples with ids that are not in `only` are left
+    out.
 
     Returns:
         The jobs, and how many samples stay open because no dialect can read their answers.
@@ -44,7 +45,7 @@ def open_jobs(
     unreadable = 0
     with closing(open_reader(database)) as connection:
         after = 0
-        while page := open_samples(connection, plan.id, after, PAGE):
+        while page := open_samples(connection, plan.id, after, PAGE, only=only):
             after = page[-1].sample_id
             for sample in page:
                 job = job_of(sample, plan)
@@ -63,8 +64,10 @@ async def take_up(
     scheduler: Scheduler,
     plans: Iterable[ActivePlan],
     run_blocking: RunBlocking = anyio.to_thread.run_sync,
+    *,
+    only: Mapping[int, Collection[int]] | None = None,
 ) -> list[str]:
-    """Queues the open samples of earlier daemons.
+    """Queues the open samples of earlier daemons; with `only`, those of each plan that it names.
 
     Returns:
         Notes for the user about samples that stay open because their answers cannot be read.
@@ -73,7 +76,9 @@ async def take_up(
     dialects: dict[int, str] = {teacher.id: teacher.config.dialect for teacher in scheduler.teachers}
     names = {teacher.id: teacher.name for teacher in scheduler.teachers}
     for plan in plans:
-        jobs, unreadable = await run_blocking(open_jobs, database, plan, dialects)
+        jobs, unreadable = await run_blocking(
+            open_jobs, database, plan, dialects, None if only is None else only.get(plan.id, ())
+        )
         if unreadable:
             notes.append(
                 f"plan {plan.config.name}, task {plan.task}: {unreadable:,} started samples stay open: this version cannot"

@@ -100,6 +100,8 @@ class Scheduler:
         self.fallback_policy.look_again()
         for plan in self.plans:
             plan.state.wait_no_longer()
+        for job in self._held:
+            job.left_out = False
         self.hold_or_return()
         self.changed.notify()
 
@@ -209,33 +211,42 @@ class Scheduler:
         self.settling = False
 
     async def _adopt(self) -> None:
-        """Moves held jobs of a disabled plan to a successor that asks for the same samples (it was renamed)."""
-        if not any(job.plan.state.disabled for job in self._held):
+        """Moves held jobs of a disabled plan to a successor that asks for the same samples (it was renamed).
+
+        Of a plan whose teachers changed, the successor keeps some samples; `state.db` knows which.
+        """
+        if not any(job.plan.state.disabled and not job.left_out for job in self._held):
             return
         self._held = [
             each
             for job in self._held
             for each in (job.apart() if job.plan.state.disabled and job.attempt is None else [job])
         ]
-        moved: list[tuple[Job, ActivePlan]] = []
+        asked: list[tuple[Job, ActivePlan]] = []
         for job in self._held:
-            plan = job.plan
-            successor = (
-                next((each for each in self.plans if each.shares(plan)), None)
-                if plan.state.disabled
-                else None
-            )
-            if successor is not None and job.attempt is None and job.replicate < successor.config.most:
-                moved.append((job, successor))
-        gone = {job for job, _ in moved}
+            if not job.plan.state.disabled or job.left_out or job.attempt is not None:
+                continue
+            successor = next((each for each in self.plans if each.shares(job.plan)), None)
+            if successor is None or job.replicate >= successor.config.most:
+                job.left_out = True
+            else:
+                asked.append((job, successor))
+        gone = {job for job, _ in asked}
         self._held = [job for job in self._held if job not in gone]
         async with anyio.create_task_group() as group:
-            for job, successor in moved:
-                group.start_soon(self._writer.do, adopt_samples, (successor.id, job.sample_id))
-        for job, successor in moved:
-            job.plan.state.moved_to(successor.state)
-            job.plan = successor
+            for job, successor in asked:
+                group.start_soon(self._adopt_job, job, successor)
+        for job, _ in asked:
             self.deliver(job)
+
+    async def _adopt_job(self, job: Job, successor: ActivePlan) -> None:
+        if not await self._writer.do(adopt_samples, (successor.id, job.sample_id)):
+            job.left_out = True
+            return
+        job.plan.state.moved_to(successor.state)
+        job.plan = successor
+        if job.teacher not in successor.all_teachers and job.conversation.turn == 0:
+            job.teacher = successor.teachers[0]
 
     def _move_stranded(self) -> None:
         """Moves fresh jobs that came back to a parked or disabled teacher to another one of their plan."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from daemon.host.notify import Notifier
 from daemon.limits.key_limits import KeyLimits
 from daemon.limits.retries import RetryBudget
@@ -14,6 +16,7 @@ from daemon.sampling.token_accounting import TokenAccounting
 from daemon.sampling.transport import KeyTransport, Transport
 from engine.config import TeacherConfig
 from engine.teachers.keys import TeacherKey
+from engine.teachers.messages import Completion, Request
 from state.heartbeat import TeacherHeartbeat
 from state.views.format import duration
 
@@ -41,6 +44,7 @@ class Teacher:
         self.tokens = TokenAccounting(config)
         self.meters = TeacherMeters(now)
         self.retry_budget = RetryBudget(now)
+        self._told_logprobs = False
 
     @property
     def available(self) -> bool:
@@ -81,6 +85,13 @@ class Teacher:
         keys = self.transport.keys
         return self.tokens.expected(job, counts_apart=bool(keys) and keys[0].limits.counts_apart)
 
+    def misses_logprobs(self, request: Request, completions: Sequence[Completion]) -> bool:
+        """Whether an answer lacks the log-probabilities that were asked for; true once."""
+        if not request.logprobs or self._told_logprobs:
+            return False
+        self._told_logprobs = all(each.logprobs is None for each in completions)
+        return self._told_logprobs
+
     def add_key(self, key: TeacherKey, now: float) -> KeyTransport:
         """One more key with the configured limits; the caller serves it."""
         config = self.config
@@ -99,6 +110,7 @@ class Teacher:
         before, self.config = self.config, config
         if (before.model, before.dialect) != (config.model, config.dialect):
             self.groups.forget()
+            self._told_logprobs = False
         self.tokens.configure(config)
         self.transport.configure(config)
         for each in self.transport.keys:

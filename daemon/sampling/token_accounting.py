@@ -8,8 +8,12 @@ from daemon.sampling.budget import Price
 from daemon.sampling.jobs import Job
 from engine.config import TeacherConfig
 from engine.teachers.dialects import dialect
+from engine.teachers.dialects.shared import share
+from engine.teachers.failures import Failure
 from engine.teachers.messages import Usage
 from engine.teachers.tokens import Correction
+
+NOTHING = Usage(prompt_tokens=0, completion_tokens=0)
 
 
 class TokenAccounting:
@@ -54,6 +58,24 @@ class TokenAccounting:
                 for usage in usages
             ]
         )
+
+    def charged(self, failure: Failure, reserved: Sequence[int]) -> tuple[list[int], list[Usage]]:
+        """What a request without a completion costs, and the tokens it used, for each attempt that shared it.
+
+        `reserved` is what each attempt has reserved, in micro-dollars: it is booked where the cost is unknown. Stated
+        usage is split evenly.
+        """
+        count = len(reserved)
+        if failure.charged == "unknown":
+            return list(reserved), [NOTHING] * count
+        if failure.charged == "none" or failure.usage is None:
+            return [0] * count, [NOTHING] * count
+        usages = share(failure.usage, [""] * count)
+        return self.costs(usages), usages
+
+    def counted_of(self, failure: Failure) -> int:
+        """The tokens that count against limits of a request without a completion."""
+        return 0 if failure.usage is None else self.counted(failure.usage)
 
     def counted(self, usage: Usage) -> int:
         """The tokens of an answer that count against limits; some APIs leave out those read from their cache."""

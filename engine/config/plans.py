@@ -25,7 +25,7 @@ class PlanConfig(Section):
     """Names of tasks; `*` means all."""
 
     teachers: Annotated[list[str], Identity.BY_CONTENT] = Field(default_factory=lambda: ["*"], min_length=1)
-    """Names of teachers that share the work by free capacity; `*` means all except the fallbacks, so a teacher that is added later changes the plan."""
+    """Names of teachers that share the work by free capacity. `*` means all except the fallbacks, and except built-in teachers where there is another (`["*", "practice"]` includes one). When the teachers change, the samples of those that stay are kept, and only what is missing is asked."""
 
     fallback_teachers: Annotated[list[str], Identity.BY_CONTENT] = Field(default_factory=list)
     """Names of teachers that take over, in this order, while every one of `teachers` is parked or out of budget."""

@@ -36,6 +36,6 @@ def _caps(config: Config, name: str, teacher: TeacherConfig) -> Iterator[str]:
     if teacher.budget_usd is not None:
         yield f"teachers.{name}.budget_usd"
     for plan in config.plans:
-        asked = [*teachers_of(plan, list(config.teachers)), *plan.fallback_teachers]
+        asked = [*teachers_of(plan, config.teachers), *plan.fallback_teachers]
         if plan.budget_usd is not None and name in asked:
             yield f"budget_usd of plan {plan.name}"

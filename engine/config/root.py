@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -168,9 +168,9 @@ def wrong_plans(data: Mapping[str, Any]) -> list[tuple[tuple[int | str, ...], st
         if isinstance(needs, str):
             found += [(("plans", index, "needs"), text) for text in _wrong_needs(plan, needs, earlier, tasks)]
         earlier[plan["name"]] = plan
-        given = [plan.get("teachers", ["*"]), plan.get("fallback_teachers", [])]
-        named = [n for some in given if isinstance(some, list) for n in some if isinstance(n, str)]
-        names = expand(named, list(teachers))
+        own, fallbacks = _names(plan.get("teachers", ["*"])), _names(plan.get("fallback_teachers", []))
+        built_in = {name: _table(each).get("builtin") is True for name, each in teachers.items()}
+        names = [*_served(own, fallbacks, built_in)[0], *expand(fallbacks, list(teachers))]
         asked = {name: teachers[name] for name in names if isinstance(teachers[name], Mapping)}
         found += [(("plans", index, key), text) for key, text in wrong_requests(plan, asked)]
     return found
@@ -216,19 +216,50 @@ def _table(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
+def _names(value: object) -> list[str]:
+    return [name for name in value if isinstance(name, str)] if isinstance(value, list) else []
+
+
 def _items(value: object) -> list[tuple[int, dict[str, Any]]]:
     """The items of an array of tables that have a name."""
     items = enumerate(value if isinstance(value, list) else [])
     return [(i, item) for i, item in items if isinstance(item, dict) and isinstance(item.get("name"), str)]
 
 
-def teachers_of(plan: PlanConfig, known: list[str]) -> list[str]:
-    """The teachers that share a plan's work, in the order of `known`; `*` stands for all but its fallbacks."""
-    names = expand(plan.teachers, known)
-    return [name for name in names if "*" not in plan.teachers or name not in plan.fallback_teachers]
+def teachers_of(plan: PlanConfig, teachers: Mapping[str, TeacherConfig]) -> list[str]:
+    """The teachers that share a plan's work, in the order of the configuration.
+
+    `*` stands for all but the plan's fallbacks, and but the built-in ones where there is another.
+    """
+    built_in = {name: teacher.builtin for name, teacher in teachers.items()}
+    return _served(plan.teachers, plan.fallback_teachers, built_in)[0]
 
 
-def expand(names: list[str], known: list[str]) -> list[str]:
+def left_out(config: Config) -> Iterator[str]:
+    """Notes on built-in teachers that `*` leaves out of a plan."""
+    built_in = {name: teacher.builtin for name, teacher in config.teachers.items()}
+    for plan in config.plans:
+        used, unused = _served(plan.teachers, plan.fallback_teachers, built_in)
+        for name in unused:
+            yield (
+                f'plans.{plan.name}: teachers = ["*"] leaves out the built-in teacher {name}, because there is'
+                f' {", ".join(used)}; to ask it too, name it: teachers = ["*", "{name}"]'
+            )
+
+
+def _served(
+    named: Sequence[str], fallbacks: Sequence[str], built_in: Mapping[str, bool]
+) -> tuple[list[str], list[str]]:
+    """The teachers that a list of names means, and the built-in ones that its `*` leaves out."""
+    if "*" not in named:
+        return expand(named, list(built_in)), []
+    names = [name for name in built_in if name not in fallbacks]
+    real = any(not built_in[name] for name in names)
+    unused = [name for name in names if real and built_in[name] and name not in named]
+    return [name for name in names if name not in unused], unused
+
+
+def expand(names: Sequence[str], known: list[str]) -> list[str]:
     """The names meant by a list in which `*` stands for all, in the order of `known`."""
     if "*" in names:
         return list(known)

@@ -16,12 +16,15 @@ from engine.config.base import HEADER_PATTERN, Change, Identity, Money, Positive
 from engine.config.json_values import json_table
 from engine.teachers.dialects import DEFAULT, DIALECTS, Dialect, DialectSettings, dialect
 from engine.teachers.dialects.paths import overrides, value_at
+from engine.teachers.messages import Message, Request
 from engine.variants import VariantError
 
 if TYPE_CHECKING:
     DialectName = str
 else:
     DialectName = Literal[tuple(DIALECTS)]
+
+STREAM_KEY = 'the teacher\'s key stream (true, false or "auto") decides how responses come'
 
 KEY_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"})
 """Headers whose value is a secret. `headers` must not contain them, because the configuration is stored."""
@@ -97,7 +100,13 @@ class CommonTeacherConfig(Section):
     """Attempts of one request that may fail with transient errors or malformed responses before the sample is given up."""
 
     timeout_seconds: Annotated[float, Field(gt=0), Change.RECONNECT] = 1800.0
-    """Maximum time to wait for a response. Keep it generous: a short timeout discards responses that were paid for."""
+    """Maximum time without receiving a byte of a response. Keep it generous: a short timeout discards responses that were paid for."""
+
+    stream: Annotated[Literal["auto"] | bool, Change.RECONNECT] = "auto"
+    """Whether responses are streamed. They are stored as if they were not. `"auto"` streams where a request allows more than 4,096 completion tokens, and where the server demands it."""
+
+    max_tokens_field: Annotated[str, Change.RECONNECT] = ""
+    """Field of the request body that holds `max_tokens`, for models that reject the usual one: `max_completion_tokens`. Unset: the dialect's usual one."""
 
     headers: Annotated[dict[str, str], Change.RECONNECT] = Field(default_factory=dict)
     """Additional HTTP headers, such as `OpenAI-Organization`."""
@@ -107,9 +116,9 @@ class CommonTeacherConfig(Section):
     ] = Field(default_factory=dict)
     """Additional fields of the request body, such as `reasoning_effort` or `thinking = { type = "enabled", budget_tokens = 2000 }`. Part of a plan's identity: changing it starts the plan anew."""
 
-    omit: Annotated[list[Literal["temperature", "top_p", "seed", "stop"]], Identity.ALWAYS] = Field(
-        default_factory=list
-    )
+    omit: Annotated[
+        list[Literal["temperature", "top_p", "seed", "stop"]], Identity.ALWAYS, Change.RECONNECT
+    ] = Field(default_factory=list)
     """Sampling parameters that are not sent, for models that reject them, as many reasoning models reject `temperature`. Part of a plan's identity."""
 
     step_error_rate: Annotated[float, Field(ge=0, le=1), Change.SERVER] = 0.10
@@ -147,11 +156,35 @@ class CommonTeacherConfig(Section):
                 raise ValueError(f"{name} is only for dialect = {quoted}: remove it")
         if self.builtin and self.proxy:
             raise ValueError("the built-in teacher is reached without a proxy: remove builtin or proxy")
+        if self.stream is True and spoken.streaming is None:
+            raise ValueError(f'{spoken.name} has no streams: remove stream, or set stream = "auto"')
+        limits = spoken.fields.limits
+        if self.max_tokens_field and self.max_tokens_field not in limits:
+            raise ValueError(
+                f"max_tokens_field: {spoken.name} has no {self.max_tokens_field!r}; expected {listed(list(limits), 'or')}"
+            )
+        for limit in spoken.fields.replacing_limits:
+            if self.max_tokens_field and self.max_tokens_field != limit and overrides(self.extra_body, limit):
+                raise ValueError(
+                    f"extra_body sets {limit}, max_tokens_field another field: remove one of them"
+                )
         for parameter in self.omit:
             place = spoken.fields.parameters.get(parameter, parameter)
             if parameter in self.extra_body or overrides(self.extra_body, place):
                 raise ValueError(f"{parameter} is in both extra_body and omit: remove one of them")
         return self
+
+    @field_validator("base_url")
+    @classmethod
+    def _no_endpoint(cls, value: str, info: ValidationInfo) -> str:
+        """An endpoint at the end is added a second time, so no request would arrive."""
+        address, mark, query = value.partition("?")
+        address = address.rstrip("/")
+        for name, endpoint in _endpoints().items():
+            if address.endswith(endpoint) and (name == info.data.get("dialect") or endpoint.count("/") > 1):
+                base = f"{address.removesuffix(endpoint)}{mark}{query}"
+                raise ValueError(f'ends in {endpoint}, which is added to it for each request: write "{base}"')
+        return value
 
     @field_validator("proxy")
     @classmethod
@@ -187,7 +220,7 @@ class CommonTeacherConfig(Section):
         fields = dialect(info.data["dialect"]).fields
         for path in fields.all_streaming:
             if value_at(value, path):
-                raise ValueError(f"{path} cannot be used: responses are read in one piece; remove it")
+                raise ValueError(f"{path} cannot be used here: {STREAM_KEY}; remove it")
         for path in fields.all_reserved:
             if place := overrides(value, path):
                 raise ValueError(f"{place} cannot be set here: the teacher's model or the plan determines it")
@@ -197,6 +230,13 @@ class CommonTeacherConfig(Section):
             if overrides(value, path) and not good:
                 raise ValueError(f"{path}: expected a whole number from 1")
         return value
+
+
+def _endpoints() -> dict[str, str]:
+    """The path under `base_url` that each dialect sends requests to, the longest first."""
+    request = Request(messages=(Message("user", ""),))
+    paths = {each.name: each.build(request, "", {})[0] for each in DIALECTS.values()}
+    return dict(sorted(paths.items(), key=lambda each: -len(each[1])))
 
 
 def listed(words: list[str], last: str) -> str:

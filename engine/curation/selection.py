@@ -25,6 +25,7 @@ REASONS = (
     "wrong answer",
     "empty rationale",
     "truncated",
+    "not a whole answer",
     "too long",
     IN_TEST,
     "duplicate rationale",
@@ -195,6 +196,8 @@ def _reason(
         return "empty rationale"
     if settings.drop_truncated and sample.truncated:
         return "truncated"
+    if sample.incomplete:
+        return "not a whole answer"
     if len(sample.rationale) > settings.max_characters:
         return "too long"
     if settings.drop_test_overlap and sample.question_id in contaminated:

@@ -14,7 +14,7 @@ def main() -> int:
     """Parses the flags and serves."""
     parser = argparse.ArgumentParser(
         prog="python -m engine.practice",
-        description="The built-in teacher: an OpenAI-compatible server that answers the builtin tasks' questions.",
+        description="The built-in teacher: a server of OpenAI's and Anthropic's APIs that answers the builtin tasks' questions.",
         epilog="example: python -m engine.practice --port 8000 --fault 500=0.02,reset=0.01",
     )
     add_arguments(parser)

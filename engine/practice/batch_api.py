@@ -1,7 +1,6 @@
-"""OpenAI's Batch API: files, batches that run in the background, and their faults.
+"""OpenAI's Batch API: batches that run in the background, and their faults. Its files are in files_api.py.
 
-    POST /v1/files    GET /v1/files/ID[/content]    DELETE /v1/files/ID
-    POST /v1/batches  GET /v1/batches[/ID]          POST /v1/batches/ID/cancel
+    POST /v1/batches    GET /v1/batches[/ID]    POST /v1/batches/ID/cancel
 
 A batch's rows are executed one by one over `batch_seconds`; each executed row is an entry of the ledger under its
 `custom_id`. Files and batches are kept in memory and are lost when the server ends.
@@ -17,21 +16,23 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from aiohttp import BodyPartReader, web
+from aiohttp import web
 
 from engine.practice import fault_injection
-from engine.practice.batch_objects import Batch, File, check_line
+from engine.practice.apis import APIS, Api
+from engine.practice.apis.base import Choice, Refusal, parse_object
+from engine.practice.apis.openai import OPENAI
+from engine.practice.batch_objects import Batch, check_line
+from engine.practice.completer import Completer
+from engine.practice.files_api import FileStore, page
 from engine.practice.ledger import Ledger
-from engine.practice.openai_json import Body, Choice, Refusal, read_body, write_answer
 from engine.practice.server_options import BATCH_BEHAVIOURS, PracticeOptions
-from engine.practice.simulated_model import MODELS
 
 MOST_REQUESTS = 50_000
-MOST_BYTES = 200 * 1000 * 1000
 TICK_S = 0.02
 PAGE = 20
-
-Complete = Callable[[Body], tuple[list[Choice], int]]
+ENDPOINTS: dict[str, Api] = {f"/v1{api.path}": api for api in APIS.values() if api.provider is OPENAI}
+"""The APIs that a batch can be for."""
 
 
 class BatchServer:
@@ -42,8 +43,7 @@ class BatchServer:
         options: PracticeOptions,
         ledger: Ledger,
         authorize: Callable[[web.Request], str],
-        complete: Complete,
-        count: Callable[[Body], None],
+        completer: Completer,
     ) -> None:
         """Prepares the handlers; no batch runs yet.
 
@@ -51,15 +51,13 @@ class BatchServer:
             options: the server's options.
             ledger: records what is answered and billed.
             authorize: raises a `Refusal` for a wrong API key.
-            complete: makes a request's completions.
-            count: records that they were given.
+            completer: makes a request's completions.
         """
         self._options = options
         self._ledger = ledger
         self._authorize = authorize
-        self._complete = complete
-        self._count = count
-        self._files: dict[str, File] = {}
+        self._completer = completer
+        self._files = FileStore(options.seed)
         self._batches: dict[str, Batch] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._calls = 0
@@ -69,19 +67,16 @@ class BatchServer:
         self._row_faults = fault_injection.FaultPlan(rows, options.seed)
         self._numbers = 0
 
-    def add_routes(self, app: web.Application) -> None:
-        """Adds the handlers to the application."""
+    def add_routes(self, app: web.Application, prefix: str) -> None:
+        """Adds the handlers of files and batches to the application."""
         for method, path, handler in (
-            ("POST", "/v1/files", self._upload),
-            ("GET", "/v1/files/{id}", self._show_file),
-            ("GET", "/v1/files/{id}/content", self._content),
-            ("DELETE", "/v1/files/{id}", self._delete),
-            ("POST", "/v1/batches", self._create),
-            ("GET", "/v1/batches", self._list),
-            ("GET", "/v1/batches/{id}", self._show),
-            ("POST", "/v1/batches/{id}/cancel", self._cancel),
+            *self._files.routes(),
+            ("POST", "/batches", self._create),
+            ("GET", "/batches", self._list),
+            ("GET", "/batches/{id}", self._show),
+            ("POST", "/batches/{id}/cancel", self._cancel),
         ):
-            app.router.add_route(method, path, self._guarded(handler))
+            app.router.add_route(method, prefix + path, self._guarded(handler))
 
     async def close(self) -> None:
         """Stops the running batches."""
@@ -103,7 +98,7 @@ class BatchServer:
                     response = await handler(request)
             except Refusal as refusal:
                 response = web.Response(
-                    status=refusal.status, body=refusal.body, content_type="application/json"
+                    status=refusal.status, body=OPENAI.error(refusal), content_type="application/json"
                 )
             if request.method == "POST":
                 self._ledger.add(
@@ -122,58 +117,17 @@ class BatchServer:
         name, rng = self._batch_faults.draw(number)
         if name != "batch-429":
             return None
-        status, body, headers = fault_injection.status_fault("429", rng) or (429, b"", {})
+        status, body, headers = fault_injection.status_fault("429", rng, OPENAI) or (429, b"", {})
         return web.Response(status=status, body=body, headers=headers, content_type="application/json")
 
-    async def _upload(self, request: web.Request) -> web.Response:
-        if not request.content_type.startswith("multipart/"):
-            raise Refusal(400, "The file must come as multipart/form-data.")
-        purpose, name, content = "", "", b""
-        async for part in await request.multipart():
-            if not isinstance(part, BodyPartReader):
-                continue
-            if part.name == "purpose":
-                purpose = await part.text()
-            elif part.name == "file":
-                name, content = part.filename or "", await _whole(part)
-        if purpose != "batch":
-            raise Refusal(400, "'purpose' must be 'batch' here.", param="purpose")
-        return web.json_response(self._keep(name, "batch", content).as_json())
-
-    def _keep(self, name: str, purpose: str, content: bytes) -> File:
-        key = f"file-{len(self._files):06d}-{random.Random(f'{self._options.seed}{len(self._files)}').getrandbits(48):012x}"
-        self._files[key] = File(key, name, purpose, content, int(time.time()))
-        return self._files[key]
-
-    def _file(self, request: web.Request) -> File:
-        key = request.match_info["id"]
-        if key not in self._files:
-            raise Refusal(404, f"No such File object: {key[:100]}", param="id")
-        return self._files[key]
-
-    async def _show_file(self, request: web.Request) -> web.Response:
-        return web.json_response(self._file(request).as_json())
-
-    async def _content(self, request: web.Request) -> web.Response:
-        return web.Response(body=self._file(request).content, content_type="application/octet-stream")
-
-    async def _delete(self, request: web.Request) -> web.Response:
-        key = self._file(request).id
-        del self._files[key]
-        return web.json_response({"id": key, "object": "file", "deleted": True})
-
     async def _create(self, request: web.Request) -> web.StreamResponse:
-        try:
-            data = json.loads(await request.read())
-        except (ValueError, RecursionError):
-            raise Refusal(400, "We could not parse the JSON body of your request.") from None
+        data = parse_object(await request.read())
         file_id, endpoint = data.get("input_file_id"), data.get("endpoint")
-        if file_id not in self._files:
+        file = self._files.get(file_id)
+        if file is None:
             raise Refusal(400, "The input file does not exist.", param="input_file_id")
-        if endpoint not in ("/v1/chat/completions", "/v1/completions"):
-            raise Refusal(
-                400, "'endpoint' must be /v1/chat/completions or /v1/completions.", param="endpoint"
-            )
+        if not isinstance(endpoint, str) or endpoint not in ENDPOINTS:
+            raise Refusal(400, f"'endpoint' must be one of {', '.join(ENDPOINTS)}.", param="endpoint")
         if data.get("completion_window") != "24h":
             raise Refusal(400, "'completion_window' must be '24h'.", param="completion_window")
         number = self._numbers
@@ -182,7 +136,7 @@ class BatchServer:
         batch = Batch(
             id=f"batch_{number:06d}",
             number=number,
-            input_file_id=file_id,
+            input_file_id=file.id,
             endpoint=endpoint,
             metadata=data.get("metadata") or {},
             times={"created": int(time.time())},
@@ -197,21 +151,7 @@ class BatchServer:
         return web.json_response(batch.as_json())
 
     async def _list(self, request: web.Request) -> web.Response:
-        rows = list(reversed(self._batches.values()))
-        after, limit = request.query.get("after"), int(request.query.get("limit", PAGE))
-        if after:
-            ids = [batch.id for batch in rows]
-            rows = rows[ids.index(after) + 1 :] if after in ids else []
-        page = rows[:limit]
-        return web.json_response(
-            {
-                "object": "list",
-                "data": [batch.as_json() for batch in page],
-                "first_id": page[0].id if page else None,
-                "last_id": page[-1].id if page else None,
-                "has_more": len(rows) > limit,
-            }
-        )
+        return web.json_response(page(request, list(reversed(self._batches.values())), PAGE))
 
     def _batch(self, request: web.Request) -> Batch:
         key = request.match_info["id"]
@@ -293,26 +233,26 @@ class BatchServer:
         key = f"{batch.number}-{index}"
         custom_id, model = row["custom_id"], ""
         name, rng = self._row_faults.draw(batch.number * MOST_REQUESTS + index)
+        api = ENDPOINTS[batch.endpoint]
         billed, tokens = False, (0, 0)
+        choices: list[Choice] = []
         try:
-            body = read_body(json.dumps(row["body"]).encode(), chat=batch.endpoint == "/v1/chat/completions")
+            body = api.read(row["body"])
             model = body.model
-            if self._options.replay is None and body.model not in MODELS:
-                raise Refusal(
-                    404, f"The model '{body.model[:100]}' does not exist.", "model_not_found", "model"
-                )
-            choices, prompt_tokens = self._complete(body)
-            error = fault_injection.status_fault(name, rng)
+            if body.stream:
+                raise Refusal(400, "A batch does not stream; remove 'stream'.", param="stream")
+            choices, prompt_tokens = self._completer.complete(api, body)
+            error = fault_injection.status_fault(name, rng, api.provider)
             if error is not None:
                 status, answer = error[0], json.loads(error[1])
             else:
                 tokens = prompt_tokens, sum(choice.tokens for choice in choices)
-                status, answer, billed = 200, write_answer(body, choices, prompt_tokens, index), True
-                self._count(body)
+                status, answer, billed = 200, api.write(body, choices, prompt_tokens, index), True
+                self._completer.count(body)
                 if name == "malformed":
-                    answer["choices"] = []
+                    answer[api.contents_field] = []
         except Refusal as refusal:
-            status, answer = refusal.status, json.loads(refusal.body)
+            status, answer = refusal.status, json.loads(OPENAI.error(refusal))
         line = json.dumps(
             {
                 "id": f"batch_req_{key}",
@@ -335,6 +275,7 @@ class BatchServer:
             tokens=tokens,
             sha256=hashlib.sha256(line).hexdigest(),
             fault=name if _took_effect(name, status) else "",
+            choices=len(choices),
         )
 
     def _conclude(self, batch: Batch, rows: list[dict[str, Any]], stop_at: int) -> None:
@@ -360,11 +301,11 @@ class BatchServer:
         rng = random.Random(f"{self._options.seed}|order|{batch.number}")
         rng.shuffle(batch.output)
         if batch.output:
-            batch.output_file_id = self._keep(
+            batch.output_file_id = self._files.keep(
                 f"{batch.id}_output.jsonl", "batch_output", _joined(batch.output)
             ).id
         if batch.error_lines:
-            batch.error_file_id = self._keep(
+            batch.error_file_id = self._files.keep(
                 f"{batch.id}_error.jsonl", "batch_output", _joined(batch.error_lines)
             ).id
         self._enter(batch, status)
@@ -377,18 +318,6 @@ class BatchServer:
 def _took_effect(name: str, status: int) -> bool:
     """Whether a fault applied to a row; faults of a connection do not apply to rows."""
     return name == "malformed" or (name == "quota" and status == 429) or name == str(status)
-
-
-async def _whole(part: BodyPartReader) -> bytes:
-    """The content of an uploaded file, which may be larger than other bodies."""
-    chunks: list[bytes] = []
-    size = 0
-    while chunk := await part.read_chunk(1024 * 1024):
-        size += len(chunk)
-        if size > MOST_BYTES:
-            raise Refusal(413, "File is too large.")
-        chunks.append(bytes(chunk))
-    return b"".join(chunks)
 
 
 def _joined(lines: list[bytes]) -> bytes:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
-from engine.practice.openai_json import KINDS, error_body
+from engine.practice.apis.base import Api, Json, Provider, Refusal
 from engine.practice.server_options import Fault
 
 JSON = "application/json"
+EVENTS = "text/event-stream"
+HTML = b"<!doctype html><html><body><h1>502 Bad Gateway</h1></body></html>"
+PIECES = 8
+"""A slow response and a stream arrive in up to so many pieces."""
 
 
 class FaultPlan:
@@ -34,11 +37,12 @@ class FaultPlan:
         return "", rng
 
 
-def status_fault(name: str, rng: random.Random) -> tuple[int, bytes, dict[str, str]] | None:
+def status_fault(
+    name: str, rng: random.Random, provider: Provider
+) -> tuple[int, bytes, dict[str, str]] | None:
     """Status, body and headers of a fault that is an HTTP error; None for any other fault."""
     if name == "quota":
-        message = "You exceeded your current quota, please check your plan and billing details."
-        return 429, error_body(message, "insufficient_quota", "insufficient_quota"), {}
+        return provider.quota.status, provider.error(provider.quota), {}
     if not name.isdigit():
         return None
     status = int(name)
@@ -46,7 +50,7 @@ def status_fault(name: str, rng: random.Random) -> tuple[int, bytes, dict[str, s
     if status == 429 and rng.random() < 0.5:
         headers = retry_after(0.25)
     code = {429: "rate_limit_exceeded", 401: "invalid_api_key", 404: "model_not_found"}.get(status)
-    return status, error_body(f"Injected fault {status}.", KINDS.get(status, "server_error"), code), headers
+    return status, provider.error(Refusal(status, f"Injected fault {status}.", code)), headers
 
 
 def retry_after(seconds: float) -> dict[str, str]:
@@ -55,16 +59,30 @@ def retry_after(seconds: float) -> dict[str, str]:
     return {"Retry-After": str(-(-milliseconds // 1000)), "retry-after-ms": str(milliseconds)}
 
 
-def malformed(answer: dict[str, Any], body: bytes, rng: random.Random) -> tuple[bytes, str]:
+def malformed(api: Api, answer: Json, body: bytes, rng: random.Random) -> tuple[bytes, str]:
     """A body for status 200 that is not a valid completion, and its content type."""
     kind = rng.choice(("html", "empty", "no-choices", "broken"))
     if kind == "html":
-        return b"<!doctype html><html><body><h1>502 Bad Gateway</h1></body></html>", "text/html"
+        return HTML, "text/html"
     if kind == "empty":
         return b"", JSON
     if kind == "no-choices":
-        return json.dumps({**answer, "choices": []}).encode(), JSON
+        return json.dumps({**answer, api.contents_field: []}).encode(), JSON
     return body[: len(body) // 2], JSON
+
+
+def malformed_stream(api: Api, events: Sequence[bytes], rng: random.Random) -> tuple[bytes, str]:
+    """The same for a stream: the third kind is one that ends with an error, the fourth has an event with broken JSON."""
+    kind = rng.choice(("html", "empty", "error", "broken"))
+    if kind == "html":
+        return HTML, "text/html"
+    if kind == "empty":
+        return b"", EVENTS
+    middle = len(events) // 2
+    begun, event = b"".join(events[:middle]), events[middle]
+    if kind == "error":
+        return begun + api.error_event(Refusal(500, "The server had an error while it answered.")), EVENTS
+    return begun + event.strip()[: -len(event) // 4] + b"\n\n" + b"".join(events[middle + 1 :]), EVENTS
 
 
 async def send(
@@ -83,34 +101,59 @@ async def send(
 
 
 async def trickle(
-    request: web.Request, body: bytes, headers: Mapping[str, str], seconds: float
+    request: web.Request,
+    pieces: Sequence[bytes],
+    headers: Mapping[str, str],
+    seconds: float,
+    content_type: str = JSON,
 ) -> tuple[web.StreamResponse, bool]:
-    """Sends a body in chunks over `seconds`; returns the response, and whether all of it was written to the socket."""
-    response = web.StreamResponse(headers={**headers, "Content-Length": str(len(body)), "Content-Type": JSON})
-    chunks = 8
-    size = -(-len(body) // chunks)
+    """Sends pieces of a body over `seconds`; returns the response, and whether all of it was written to the socket."""
+    response = _begun(headers, sum(map(len, pieces)), content_type)
     try:
         await response.prepare(request)
-        for start in range(0, len(body), size):
-            await asyncio.sleep(seconds / chunks)
-            await response.write(body[start : start + size])
+        for piece in pieces:
+            await asyncio.sleep(seconds / len(pieces))
+            await response.write(piece)
         await response.write_eof()
     except ConnectionError:
         return response, False
     return response, _open(request)
 
 
-async def truncate(request: web.Request, body: bytes, headers: Mapping[str, str]) -> web.StreamResponse:
-    """Announces a whole body, sends half of it, and closes the connection."""
-    response = web.StreamResponse(headers={**headers, "Content-Length": str(len(body)), "Content-Type": JSON})
+async def truncate(
+    request: web.Request, body: bytes, headers: Mapping[str, str], content_type: str, rng: random.Random
+) -> web.StreamResponse:
+    """Sends half of a body and closes the connection; every other stream ends as if it were whole, as behind a gateway."""
+    response = _begun(headers, len(body), content_type)
     try:
         await response.prepare(request)
         await response.write(body[: len(body) // 2])
+        if content_type == EVENTS and rng.random() < 0.5:
+            await response.write_eof()
+            return response
     except ConnectionError:
         return response
     if request.transport is not None:
         request.transport.close()
     return response
+
+
+def bytewise(body: bytes) -> list[bytes]:
+    """A body in pieces that end anywhere, also in the middle of an event or of a character."""
+    size = max(1, -(-len(body) // PIECES))
+    return [body[start : start + size] for start in range(0, len(body), size)]
+
+
+def eventwise(events: Sequence[bytes]) -> list[bytes]:
+    """A stream in pieces of whole events."""
+    size = max(1, -(-len(events) // PIECES))
+    return [b"".join(events[start : start + size]) for start in range(0, len(events), size)]
+
+
+def _begun(headers: Mapping[str, str], length: int, content_type: str) -> web.StreamResponse:
+    """A response to write to. The length of a stream is not announced."""
+    known = {"Cache-Control": "no-cache"} if content_type == EVENTS else {"Content-Length": str(length)}
+    return web.StreamResponse(headers={**headers, **known, "Content-Type": content_type})
 
 
 def reset(request: web.Request) -> web.StreamResponse:

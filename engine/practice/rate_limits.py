@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from engine.practice.server_options import PracticeOptions
 
@@ -53,6 +54,15 @@ class Refused:
     wait: float
 
 
+class Level(NamedTuple):
+    """What is left of a limit: its kind, its size, what remains, and the seconds until all of it is there again."""
+
+    kind: str
+    per_minute: int
+    remaining: float
+    reset: float
+
+
 class Limits:
     """The buckets of all keys; the least recently used key is dropped first."""
 
@@ -78,14 +88,12 @@ class Limits:
             bucket.level -= wanted[kind]
         return None
 
-    def headers(self, key: str, now: float) -> dict[str, str]:
-        """The `x-ratelimit-*` headers of a response."""
-        shown = {}
-        for kind, bucket in self._of(key, now).items():
-            shown[f"x-ratelimit-limit-{kind}"] = str(bucket.per_minute)
-            shown[f"x-ratelimit-remaining-{kind}"] = str(max(0, math.floor(bucket.level)))
-            shown[f"x-ratelimit-reset-{kind}"] = duration(bucket.reset())
-        return shown
+    def levels(self, key: str, now: float) -> list[Level]:
+        """What is left of each limit."""
+        return [
+            Level(kind, bucket.per_minute, bucket.level, bucket.reset())
+            for kind, bucket in self._of(key, now).items()
+        ]
 
     def _of(self, key: str, now: float) -> dict[str, Bucket]:
         if key not in self._keys:

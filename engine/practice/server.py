@@ -1,7 +1,9 @@
-"""The server: OpenAI's chat and text completions over HTTP, with rate limits, delays, faults and a ledger.
+"""The server: completions over HTTP in the forms of several APIs, with rate limits, delays, faults and a ledger.
 
-    POST /v1/chat/completions, /v1/completions    GET /v1/models, /healthz, /ledger[?since=N]
-    and the Batch API (batch_api.py)
+    POST /v1/chat/completions, /v1/completions, /v1/responses, /v1/messages (each is a module of apis/)
+    POST /v1/messages/count_tokens
+    GET  /v1/models[/ID], /healthz, /ledger[?since=N]
+    and files and batches (files_api.py, batch_api.py), all of them also without `/v1`
 
 The completions are made, the rate limits are charged, the delay passes, and the response is billed and sent. Every POST
 request is an entry of the ledger, even if it is refused.
@@ -17,40 +19,40 @@ import math
 import random
 import time
 import uuid
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 
 from aiohttp import web
 
 from engine.errors import UsageError
 from engine.practice import fault_injection as faults
+from engine.practice.apis import APIS, Api, messages
+from engine.practice.apis.base import Body, Choice, Provider, Refusal, parse_object
+from engine.practice.apis.openai import OPENAI
 from engine.practice.batch_api import BatchServer
+from engine.practice.completer import Completer
 from engine.practice.ledger import Ledger
-from engine.practice.openai_json import Body, Choice, Refusal, read_body, write_answer
 from engine.practice.rate_limits import Limits, Refused
-from engine.practice.recorded_model import RecordedModel
 from engine.practice.server_options import BATCH_BEHAVIOURS, PracticeOptions
-from engine.practice.simulated_model import (
-    MODELS,
-    CompletionRequest,
-    Respond,
-    SimulatedModel,
-    UnknownQuestion,
-)
-from engine.practice.tokens import count_tokens, cut
+from engine.practice.simulated_model import MODELS
 
 LARGEST_BODY = 4 * 1024 * 1024
-PROMPTS_COUNTED = 1_000_000
-MOST = 10**9
 SPREAD = 0.35
 """Standard deviation of the logarithm of the delay."""
+KEY_HEADERS = ("x-api-key", "api-key")
+"""Headers of the API key, besides `Authorization`."""
+
+PREFIXES = ("/v1", "")
+"""Clients differ in whether `/v1` belongs to the base URL."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(slots=True)
 class Call:
     """A request in progress, with the data of its ledger entry."""
 
+    api: Api
     number: int
     request_id: str
     received_at: int
@@ -70,61 +72,75 @@ class TeacherServer:
             TaskDataError: a line of the replay file is wrong.
         """
         self.options = options
-        self.respond: Respond = (
-            RecordedModel(options.replay).reply
-            if options.replay
-            else SimulatedModel(options.seed, options.error_rate).reply
-        )
+        self.completer = Completer(options)
         self.ledger = Ledger(options.ledger)
         self.limits = Limits(options)
         single = tuple(fault for fault in options.faults if fault.name not in BATCH_BEHAVIOURS)
         self.fault_plan = faults.FaultPlan(single, options.seed)
-        self.batches = BatchServer(options, self.ledger, self._authorize, self._answer, self._count)
+        self.batches = BatchServer(options, self.ledger, self._authorize, self.completer)
         self.started = 0
         self.in_flight = 0
-        self._given: OrderedDict[tuple[str, str], int] = OrderedDict()
 
-    async def complete(self, request: web.Request) -> web.StreamResponse:
-        """POST: completions."""
-        call = Call(
-            number=self.started,
-            request_id=request.headers.get("X-Request-Id", "")[:200] or uuid.uuid4().hex,
-            received_at=time.time_ns() // 1_000_000,
-            path=request.path,
-        )
-        self.started += 1
+    def handler(self, api: Api) -> Handler:
+        """The handler of an API's requests."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return await self._complete(request, api)
+
+        return handle
+
+    async def _complete(self, request: web.Request, api: Api) -> web.StreamResponse:
+        call = self._begin(request, api)
         try:
             key = self._authorize(request)
-            body = read_body(await request.read(), chat=request.path.endswith("/chat/completions"))
+            body = api.read(parse_object(await request.read()))
             call.model = body.model
-            if self.options.replay is None and body.model not in MODELS:
-                message = (
-                    f"The model '{body.model[:100]}' does not exist; the models are {' and '.join(MODELS)}."
-                )
-                raise Refusal(404, message, "model_not_found", "model")
-            choices, prompt_tokens = self._answer(body)
+            choices, prompt_tokens = self.completer.complete(api, body)
         except Refusal as refusal:
-            return await self._refuse(request, call, refusal.status, refusal.body, {})
+            return await self._refuse(request, call, refusal, {})
         except web.HTTPRequestEntityTooLarge:
             large = Refusal(413, f"The body is larger than {LARGEST_BODY} bytes.")
-            return await self._refuse(request, call, 413, large.body, {"Connection": "close"})
+            return await self._refuse(request, call, large, {"Connection": "close"})
         if self.options.concurrency is not None and self.in_flight >= self.options.concurrency:
             message = f"Too many requests in flight: the limit is {self.options.concurrency}."
-            full = Refusal(429, message, "concurrency_limit_exceeded")
-            return await self._refuse(request, call, 429, full.body, {})
+            return await self._refuse(request, call, Refusal(429, message, "concurrency_limit_exceeded"), {})
         now = time.monotonic()
         tokens = prompt_tokens, sum(choice.tokens for choice in choices)
         refused = self.limits.take(key, sum(tokens), now)
-        headers = {**self.limits.headers(key, now), "x-request-id": _header(call.request_id)}
+        headers = api.provider.limit_headers(self.limits.levels(key, now))
+        headers[api.provider.request_id_header] = _header(call.request_id)
         if refused is not None:
             headers |= faults.retry_after(refused.wait)
-            return await self._refuse(request, call, 429, _too_many(body, refused), headers)
-        self._count(body)
+            return await self._refuse(request, call, _too_many(body, refused), headers)
+        self.completer.count(body)
         self.in_flight += 1
         try:
             return await self._deliver(request, call, body, choices, tokens, headers)
         finally:
             self.in_flight -= 1
+
+    def _begin(self, request: web.Request, api: Api) -> Call:
+        self.started += 1
+        return Call(
+            api=api,
+            number=self.started - 1,
+            request_id=request.headers.get("X-Request-Id", "")[:200] or uuid.uuid4().hex,
+            received_at=time.time_ns() // 1_000_000,
+            path=request.path,
+        )
+
+    async def count_tokens(self, request: web.Request) -> web.StreamResponse:
+        """POST: the tokens of a prompt of Anthropic's messages, which cost nothing to count."""
+        call = self._begin(request, messages.API)
+        try:
+            self._authorize(request)
+            body = messages.API.read({"max_tokens": 1, **parse_object(await request.read())})
+            call.model = body.model
+            self.completer.check_model(body.model)
+        except Refusal as refusal:
+            return await self._refuse(request, call, refusal, {})
+        counted = json.dumps({"input_tokens": self.completer.prompt_tokens(body)}).encode()
+        return await self._answer_unbilled(request, call, 200, counted, {})
 
     async def _deliver(
         self,
@@ -135,33 +151,46 @@ class TeacherServer:
         tokens: tuple[int, int],
         headers: dict[str, str],
     ) -> web.StreamResponse:
-        """Waits, bills and sends, or carries out the fault."""
+        """Waits, bills and sends, or carries out the fault. A stream begins after half of the delay, and takes the other half."""
+        api = call.api
         call.fault, rng = self.fault_plan.draw(call.number)
-        error = faults.status_fault(call.fault, rng)
+        error = faults.status_fault(call.fault, rng, api.provider)
         if error is not None:
             status, text, more = error
-            return await self._refuse(request, call, status, text, headers | more)
+            return await self._answer_unbilled(request, call, status, text, headers | more)
         if call.fault == "reset" and rng.random() < 0.5:
             response = faults.reset(request)
             self._enter(call, 0, answered=False)
             return response
+        delay = self._delay(call.number)
         try:
-            await asyncio.sleep(self._delay(call.number))
+            await asyncio.sleep(delay / 2 if body.stream else delay)
         except asyncio.CancelledError:
             self._enter(call, 0, answered=False)
             raise
-        answer = write_answer(body, choices, tokens[0], call.number)
-        raw = json.dumps(answer).encode()
-        response, answered, content_type = web.StreamResponse(), False, faults.JSON
-        if call.fault == "malformed":
-            raw, content_type = faults.malformed(answer, raw, rng)
+        if body.stream:
+            events = api.stream(body, choices, tokens[0], call.number)
+            raw, content_type = b"".join(events), faults.EVENTS
+            if call.fault == "malformed":
+                raw, content_type = faults.malformed_stream(api, events, rng)
+        else:
+            events = []
+            answer = api.write(body, choices, tokens[0], call.number)
+            raw, content_type = json.dumps(answer).encode(), faults.JSON
+            if call.fault == "malformed":
+                raw, content_type = faults.malformed(api, answer, raw, rng)
+        response, answered = web.StreamResponse(), False
         try:
             if call.fault == "reset":
                 response = faults.reset(request)
             elif call.fault == "truncate":
-                response = await faults.truncate(request, raw, headers)
+                response = await faults.truncate(request, raw, headers, content_type, rng)
             elif call.fault == "slow":
-                response, answered = await faults.trickle(request, raw, headers, self.options.slow_seconds)
+                pieces, seconds = faults.bytewise(raw), self.options.slow_seconds
+                response, answered = await faults.trickle(request, pieces, headers, seconds, content_type)
+            elif events and call.fault != "malformed":
+                pieces = faults.eventwise(events)
+                response, answered = await faults.trickle(request, pieces, headers, delay / 2, content_type)
             else:
                 response, answered = await faults.send(request, 200, raw, headers, content_type)
         finally:  # the completion was made, so it is billed, even if the server is stopped while it sends
@@ -178,9 +207,15 @@ class TeacherServer:
         return response
 
     async def _refuse(
+        self, request: web.Request, call: Call, refusal: Refusal, headers: dict[str, str]
+    ) -> web.StreamResponse:
+        body = call.api.provider.error(refusal)
+        return await self._answer_unbilled(request, call, refusal.status, body, headers)
+
+    async def _answer_unbilled(
         self, request: web.Request, call: Call, status: int, body: bytes, headers: dict[str, str]
     ) -> web.StreamResponse:
-        headers = {**headers, "x-request-id": _header(call.request_id)}
+        headers = {**headers, call.api.provider.request_id_header: _header(call.request_id)}
         response, answered = await faults.send(request, status, body, headers)
         self._enter(call, status, answered=answered, sha256=hashlib.sha256(body).hexdigest())
         return response
@@ -216,58 +251,15 @@ class TeacherServer:
         Raises:
             Refusal: keys are required, and this is not one of them.
         """
-        key = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
+        given = request.headers
+        key = given.get("Authorization", "").removeprefix("Bearer ").strip()
+        key = key or next((given[name] for name in KEY_HEADERS if name in given), "")
         if self.options.keys and not any(
             hmac.compare_digest(key.encode("utf-8", "surrogateescape"), known.encode())
             for known in self.options.keys
         ):
             raise Refusal(401, "Incorrect API key provided.", "invalid_api_key")
         return key
-
-    def _answer(self, body: Body) -> tuple[list[Choice], int]:
-        """The completions after limits and stop strings, and the number of prompt tokens."""
-        choices: list[Choice] = []
-        for prompt in body.prompts:
-            seen = self._given.get((body.model, prompt), 0)
-            for index in range(body.n):
-                if body.seed is None:
-                    replicate, turn = f"count {seen + index}", seen + index
-                else:
-                    replicate, turn = f"seed {body.seed} {index}", body.seed + index
-                wanted = CompletionRequest(
-                    prompt=prompt,
-                    model=body.model,
-                    temperature=body.temperature,
-                    replicate=replicate,
-                    turn=turn,
-                    chat=body.chat,
-                )
-                try:
-                    reply = self.respond(wanted)
-                except UnknownQuestion:
-                    known = "recorded questions" if self.options.replay else "questions of the builtin tasks"
-                    message = (
-                        f"The prompt contains no question that this teacher knows; it answers only {known}."
-                    )
-                    raise Refusal(
-                        404, message, "unknown_question", "messages" if body.chat else "prompt"
-                    ) from None
-                text, tokens, reason = cut(reply.text, MOST if reply.whole else body.max_tokens, body.stop)
-                if reason == "stop" and text == reply.text:
-                    reason = reply.finish_reason
-                choices.append(Choice(text, tokens, reason))
-        return choices, sum(map(count_tokens, body.prompts))
-
-    def _count(self, body: Body) -> None:
-        """Records that these prompts were answered, so that their next completions differ."""
-        if body.seed is not None or body.temperature == 0:
-            return
-        for prompt in body.prompts:
-            key = body.model, prompt
-            self._given[key] = self._given.get(key, 0) + body.n
-            self._given.move_to_end(key)
-        while len(self._given) > PROMPTS_COUNTED:
-            self._given.popitem(last=False)
 
     def _delay(self, number: int) -> float:
         """Seconds of delay: log-normal around the mean `latency_ms`."""
@@ -277,9 +269,27 @@ class TeacherServer:
         return self.options.latency_ms / 1000 * math.exp(rng.gauss(-SPREAD * SPREAD / 2, SPREAD))
 
     async def models(self, request: web.Request) -> web.Response:
-        """GET: the models."""
-        rows = [{"id": name, "object": "model", "created": 0, "owned_by": "coterie"} for name in MODELS]
-        return web.json_response({"object": "list", "data": rows})
+        """GET: the models, or one of them by its id."""
+        provider = _provider(request)
+        try:
+            self._authorize(request)
+            wanted = request.match_info.get("id")
+            if wanted is not None:
+                self.completer.check_model(wanted)
+            shown = provider.models(MODELS) if wanted is None else provider.model(wanted)
+        except Refusal as refusal:
+            return _refused(provider, refusal)
+        return web.json_response(shown)
+
+    async def unknown(self, request: web.Request) -> web.Response:
+        """Any other request."""
+        path = request.path.removeprefix("/v1")
+        asked = f"{request.method} {request.path}"
+        if path.removeprefix("/") in APIS:
+            refusal = Refusal(405, f"Not allowed: {asked}. Use POST.", "method_not_supported")
+        else:
+            refusal = Refusal(404, f"Unknown request URL: {asked}.", "unknown_url")
+        return _refused(_provider(request), refusal)
 
     async def health(self, request: web.Request) -> web.Response:
         """GET: that the server runs, and its counts of requests."""
@@ -289,8 +299,7 @@ class TeacherServer:
         """GET: the entries whose number is at least `since`."""
         since = request.query.get("since", "0")
         if not since.isascii() or not since.isdigit():
-            body = Refusal(400, "'since' must be a whole number from 0.", param="since").body
-            return web.Response(status=400, body=body, content_type=faults.JSON)
+            return _refused(OPENAI, Refusal(400, "'since' must be a whole number from 0.", param="since"))
         return web.json_response([asdict(entry) for entry in self.ledger.since(int(since[:18]))])
 
     async def close(self, app: web.Application) -> None:
@@ -299,13 +308,22 @@ class TeacherServer:
         self.ledger.close()
 
 
-def _too_many(body: Body, refused: Refused) -> bytes:
+def _provider(request: web.Request) -> Provider:
+    """Whose client asks for what several providers have under one path."""
+    return messages.ANTHROPIC if "anthropic-version" in request.headers else OPENAI
+
+
+def _refused(provider: Provider, refusal: Refusal) -> web.Response:
+    return web.Response(status=refusal.status, body=provider.error(refusal), content_type="application/json")
+
+
+def _too_many(body: Body, refused: Refused) -> Refusal:
     short = "RPM" if refused.kind == "requests" else "TPM"
     message = (
         f"Rate limit reached for {body.model} on {refused.kind} per min ({short}): Limit {refused.per_minute}. "
         f"Please try again in {refused.wait:.3f}s."
     )
-    return Refusal(429, message, "rate_limit_exceeded").body
+    return Refusal(429, message, "rate_limit_exceeded")
 
 
 def _header(text: str) -> str:
@@ -325,12 +343,16 @@ def make_app(options: PracticeOptions) -> web.Application:
     server = TeacherServer(options)
     app = web.Application(client_max_size=LARGEST_BODY)
     app[SERVER] = server
-    app.router.add_post("/v1/chat/completions", server.complete)
-    app.router.add_post("/v1/completions", server.complete)
-    app.router.add_get("/v1/models", server.models)
+    for prefix in PREFIXES:
+        for api in APIS.values():
+            app.router.add_post(f"{prefix}{api.path}", server.handler(api))
+        app.router.add_get(f"{prefix}/models", server.models)
+        app.router.add_get(f"{prefix}/models/{{id:.+}}", server.models)
+        app.router.add_post(f"{prefix}{messages.API.path}/count_tokens", server.count_tokens)
+        server.batches.add_routes(app, prefix)
     app.router.add_get("/healthz", server.health)
     app.router.add_get("/ledger", server.show_ledger)
-    server.batches.add_routes(app)
+    app.router.add_route("*", "/{path:.*}", server.unknown)
     app.on_cleanup.append(server.close)
     return app
 

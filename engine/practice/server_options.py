@@ -15,10 +15,10 @@ from engine.errors import UsageError
 
 BEHAVIOURS: dict[str, str] = {
     "reset": "the connection is reset before or after the completion was made (the ledger shows whether it was billed)",
-    "truncate": "the body is cut off in the middle",
-    "slow": "the response arrives slowly",
-    "malformed": "200 with HTML, an empty body, no choices, or broken JSON",
-    "quota": "429 because the quota is used up",
+    "truncate": "the body is cut off in the middle; a stream breaks off, or ends as if it were whole",
+    "slow": "the response arrives slowly, in pieces",
+    "malformed": "200 with HTML, an empty body, no choices or broken JSON; in a stream an error instead of the rest",
+    "quota": "the quota is used up (429, from Anthropic's API 400)",
 }
 BATCH_BEHAVIOURS: dict[str, str] = {
     "batch-expire": "a batch expires after half of its rows",
@@ -46,13 +46,15 @@ class PracticeOptions:
 
     Limits apply to each API key; None means no limit. `burst_seconds` is the part of a minute's limit that can be used at
     once. `latency_ms` is the mean response time, `slow_seconds` the duration of a slow response, `batch_seconds` the duration
-    of a batch, `batch_queue_tokens` the most prompt tokens of a batch.
+    of a batch, `batch_queue_tokens` the most prompt tokens of a batch. `refuse_unknown`: a prompt without a known question gets
+    404, as it always does from recorded completions, and not an answer that says what this teacher can solve.
     """
 
     host: str = "127.0.0.1"
     port: int = 0
     keys: tuple[str, ...] = ()
     replay: Path | None = None
+    refuse_unknown: bool = False
     faults: tuple[Fault, ...] = ()
     seed: int = 0
     latency_ms: float = 40.0
@@ -110,6 +112,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--key", action="append", default=[], metavar="KEY", help="accept only this API key; repeatable")
     add("--replay", type=Path, metavar="FILE", help="answer with recorded completions (.jsonl, .jsonl.gz)")
+    add(
+        "--refuse-unknown",
+        action="store_true",
+        help="404 for a prompt without a known question, as with --replay; by default an answer says what can be solved",
+    )
     named = "; ".join(f"{name}: {what}" for name, what in {**BEHAVIOURS, **BATCH_BEHAVIOURS}.items())
     add(
         "--fault",
@@ -185,6 +192,7 @@ def options_from(args: argparse.Namespace) -> PracticeOptions:
         port=args.port,
         keys=tuple(args.key),
         replay=args.replay,
+        refuse_unknown=args.refuse_unknown,
         faults=parse_faults(args.fault),
         seed=args.seed,
         latency_ms=args.latency_ms,
@@ -205,6 +213,8 @@ def arguments(options: PracticeOptions) -> list[str]:
     flags = [f"--key={key}" for key in options.keys]
     if options.faults:
         flags.append("--fault=" + ",".join(f"{fault.name}={fault.rate}" for fault in options.faults))
+    if options.refuse_unknown:
+        flags.append("--refuse-unknown")
     names = ("host", "port", "replay", "seed", "latency_ms", "error_rate", "requests_per_minute",
              "tokens_per_minute", "burst_seconds", "concurrency", "ledger", "slow_seconds", "batch_seconds",
              "batch_queue_tokens")  # fmt: skip

@@ -19,10 +19,15 @@ from engine.question import Question
 from engine.strategies.first_formats import identity_of_phrase
 from engine.strategies.templates import Template, fill
 from engine.strategies.wording import PLAIN, Wording
-from engine.teachers.messages import Completion, Message, Request
+from engine.teachers.messages import FINISH_REASONS, Completion, Message, Request
 
 LAST_LETTER = "E"
 """Stands for the last option's letter in a question without options."""
+
+UNKNOWN_FINISH = "unknown_finish"
+"""The flag of a sample whose server ended the answer with a word of its own: it may be incomplete, so no student reads it."""
+IN_REASONING = "answer_in_reasoning"
+"""The flag of a sample whose text was empty and whose answer was found in the reasoning."""
 
 MOST_STOPS = 4
 """Stop strings that APIs accept at most; the plan's come first."""
@@ -89,7 +94,7 @@ class Finished:
     """A sample: what the student may learn, and what will be graded.
 
     `finish_reason` is the rationale's. `flags`: `truncated`, `content_filter`, `refusal`, `empty-rationale`,
-    `answer-truncated`, `no-answer-line`, `hinted`.
+    `answer-truncated`, `no-answer-line`, `hinted`, `unknown_finish`, `answer_in_reasoning`.
     """
 
     rationale: str
@@ -204,13 +209,30 @@ def trigger(question: Question, settings: Settings, pick: Callable[[Phrases], st
     return fill(phrase, last=letters[-1] if letters else LAST_LETTER)
 
 
+def said_in(completion: Completion) -> tuple[str, bool]:
+    """The text of a completion, or its reasoning where a server put all of the answer there; and which it is."""
+    in_reasoning = (
+        not completion.text.strip()
+        and completion.reasoning_kind == "full"
+        and completion.finish_reason in ("stop", "unknown")
+    )
+    return (completion.reasoning or "", True) if in_reasoning else (completion.text, False)
+
+
 def rationale_flags(completion: Completion, rationale: str) -> list[str]:
     """The flags that a rationale's completion gives reason for."""
     flags = []
     if completion.finish_reason == "length":
         flags.append("truncated")
-    elif completion.finish_reason in ("content_filter", "refusal"):
-        flags.append(completion.finish_reason)
+    else:
+        flags += finish_flags(completion)
     if not rationale:
         flags.append("empty-rationale")
     return flags
+
+
+def finish_flags(completion: Completion) -> list[str]:
+    """The flag of a completion that is not a whole answer, whatever its text is for."""
+    if completion.finish_reason in ("content_filter", "refusal"):
+        return [completion.finish_reason]
+    return [] if completion.finish_reason in FINISH_REASONS else [UNKNOWN_FINISH]

@@ -10,7 +10,16 @@ from __future__ import annotations
 import re
 
 from engine.question import Question
-from engine.strategies.base import Finished, Settings, Strategy, Turns, ask, rationale_flags
+from engine.strategies.base import (
+    IN_REASONING,
+    Finished,
+    Settings,
+    Strategy,
+    Turns,
+    ask,
+    rationale_flags,
+    said_in,
+)
 from engine.strategies.templates import Template, fill
 from engine.teachers.messages import Completion
 
@@ -36,17 +45,21 @@ def _converse(question: Question, settings: Settings) -> Turns:
 
 def read(completion: Completion) -> Finished:
     """Rationale and answer of a completion."""
-    text = completion.text.split(NEXT)[0].strip()
+    whole, in_reasoning = said_in(completion)
+    text = whole.split(NEXT)[0].strip()
     marks = list(_ANSWER.finditer(text))
     if marks and text[marks[-1].end() :].strip():
         rationale = text[: marks[-1].start()].strip()
         answer = text[marks[-1].end() :].split("\n")[0].strip()
     else:
         marks = []
-        rationale = answer = text
+        rationale = text
+        answer = "" if in_reasoning else text
     flags = rationale_flags(completion, rationale)
     if not marks:
         flags.append("no-answer-line")
+    elif in_reasoning:
+        flags.append(IN_REASONING)
     return Finished(
         rationale=rationale, answer=answer, finish_reason=completion.finish_reason, flags=tuple(flags)
     )

@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from engine.grading.format import Phrases
 from engine.question import Question
-from engine.strategies.base import Finished, Settings, Strategy, Turns, ask, trigger
+from engine.strategies.base import (
+    IN_REASONING,
+    Finished,
+    Settings,
+    Strategy,
+    Turns,
+    ask,
+    finish_flags,
+    said_in,
+    trigger,
+)
 from engine.strategies.templates import Template, fill
 
 PROMPT = "Q: {question}\nA: {trigger}"
@@ -22,13 +32,12 @@ def _converse(question: Question, settings: Settings) -> Turns:
     phrase = trigger(question, settings, _phrase)
     prompt = fill(settings.wording.prompt or PROMPT, question=question.text, trigger=phrase)
     completion = yield ask(prompt, settings, settings.answer_max_tokens)
-    flags: tuple[str, ...] = ()
-    if completion.finish_reason == "length":
-        flags = ("answer-truncated",)
-    elif completion.finish_reason in ("content_filter", "refusal"):
-        flags = (completion.finish_reason,)
+    text, in_reasoning = said_in(completion)
+    flags = ["answer-truncated"] if completion.finish_reason == "length" else finish_flags(completion)
+    if in_reasoning:
+        flags.append(IN_REASONING)
     return Finished(
-        rationale="", answer=completion.text.strip(), finish_reason=completion.finish_reason, flags=flags
+        rationale="", answer=text.strip(), finish_reason=completion.finish_reason, flags=tuple(flags)
     )
 
 

@@ -10,12 +10,15 @@ from __future__ import annotations
 from engine.grading.format import Phrases
 from engine.question import Question
 from engine.strategies.base import (
+    IN_REASONING,
     Finished,
     Settings,
     Strategy,
     Turns,
     ask,
+    finish_flags,
     rationale_flags,
+    said_in,
     trigger,
 )
 from engine.strategies.templates import Template, fill
@@ -32,25 +35,31 @@ def _converse(question: Question, settings: Settings) -> Turns:
     """Two turns: rationale, then answer."""
     prompt = fill(settings.wording.prompt or PROMPT, question=question.text)
     first = yield ask(prompt, settings, settings.max_tokens)
-    rationale = first.text.strip()
+    reasoned, in_reasoning = said_in(first)
+    rationale = reasoned.strip()
     flags = rationale_flags(first, rationale)
+    if in_reasoning and rationale:
+        flags.append(IN_REASONING)
     if not rationale or first.finish_reason in ("content_filter", "refusal"):
         return Finished(rationale=rationale, answer="", finish_reason=first.finish_reason, flags=tuple(flags))
-    gap = "" if first.text[:1].isspace() else " "
+    gap = "" if reasoned[:1].isspace() else " "
     text = fill(
         settings.wording.answer_prompt or SECOND,
         prompt=prompt,
         question=question.text,
-        rationale=gap + first.text.rstrip(),
+        rationale=gap + reasoned.rstrip(),
         trigger=trigger(question, settings, _phrase),
     )
     second = yield ask(text, settings, settings.answer_max_tokens)
-    if second.finish_reason == "length":
-        flags.append("answer-truncated")
-    elif second.finish_reason in ("content_filter", "refusal"):
-        flags.append(second.finish_reason)
+    answer, in_reasoning = said_in(second)
+    flags += ["answer-truncated"] if second.finish_reason == "length" else finish_flags(second)
+    if in_reasoning:
+        flags.append(IN_REASONING)
     return Finished(
-        rationale=rationale, answer=second.text.strip(), finish_reason=first.finish_reason, flags=tuple(flags)
+        rationale=rationale,
+        answer=answer.strip(),
+        finish_reason=first.finish_reason,
+        flags=tuple(dict.fromkeys(flags)),
     )
 
 

@@ -2,7 +2,7 @@
 
 The model is asked to reason and to end with a line "Answer: …". The rationale is the content before that line; if there
 is none and the API returns the full reasoning, it is the reasoning. Without such a line the whole text is both rationale
-and answer, and the sample is flagged.
+and answer, and the sample is flagged. Where the text is empty, the line is looked for in the reasoning.
 """
 
 from __future__ import annotations
@@ -12,7 +12,16 @@ import re
 from engine.grading.format import Phrases
 from engine.grading.formats import FORMATS
 from engine.question import Question
-from engine.strategies.base import Finished, Settings, Strategy, Turns, ask, rationale_flags
+from engine.strategies.base import (
+    IN_REASONING,
+    Finished,
+    Settings,
+    Strategy,
+    Turns,
+    ask,
+    rationale_flags,
+    said_in,
+)
 from engine.strategies.templates import Template, fill
 from engine.teachers.messages import Completion
 
@@ -36,17 +45,21 @@ def _converse(question: Question, settings: Settings) -> Turns:
 
 def read(completion: Completion) -> Finished:
     """Rationale and answer of a completion."""
-    line = _last_answer_line(completion.text)
+    text, in_reasoning = said_in(completion)
+    line = _last_answer_line(text)
     if line is not None:
-        rationale = completion.text[: line.start()].strip()
+        rationale = text[: line.start()].strip()
         answer = line[1].strip().strip("*_").strip()
     else:
-        rationale = answer = completion.text.strip()
-    if not rationale and completion.reasoning and completion.reasoning_kind == "full":
+        rationale = text.strip()
+        answer = "" if in_reasoning else rationale  # reasoning alone is no answer
+    if not rationale and completion.reasoning and completion.reasoning_kind == "full" and not in_reasoning:
         rationale = completion.reasoning.strip()
     flags = rationale_flags(completion, rationale)
     if line is None:
         flags.append("no-answer-line")
+    elif in_reasoning:
+        flags.append(IN_REASONING)
     return Finished(
         rationale=rationale, answer=answer, finish_reason=completion.finish_reason, flags=tuple(flags)
     )

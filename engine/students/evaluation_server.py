@@ -7,18 +7,30 @@ and ends with the evaluation. `ServerFailed` says why it cannot be used; the cal
 
 from __future__ import annotations
 
+import itertools
+import operator
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import anyio
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    Retrying,
+    retry_if_result,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_exponential,
+    wait_fixed,
+)
 
 from engine.config import TeacherConfig
 from engine.config.students import EvaluationConfig
@@ -26,9 +38,11 @@ from engine.students.launch import free_port
 from engine.students.ranks import StopFlag, Stopped
 from engine.teachers.client import Answer, TeacherClient
 from engine.teachers.dialects import openai_completions
+from engine.teachers.failures import Failure
 from engine.teachers.messages import Message, Request
 
 START_S = 900.0
+LOOK_S = 0.3
 """How long a server may take to load the student."""
 TRIES = 5
 ANSWER_S = 600.0
@@ -103,18 +117,33 @@ class Served:
 
 
 async def _ask(client: TeacherClient, request: Request, number: int) -> str:
-    reason = ""
-    for attempt in range(TRIES):
-        if attempt:
-            await anyio.sleep(0.5 * 2**attempt)
-        found = await client.send(request, request_id=f"evaluation-{number}-{attempt}", key=None)
-        if isinstance(found, Answer):
-            [first, *_] = found.completions
-            return (first.reasoning or "") + first.text
-        reason = found.reason
-        if found.kind in ("permanent", "parked"):
-            break
-    raise ServerFailed(f"the evaluation server did not answer: {reason}")
+    tries = AsyncRetrying(
+        stop=stop_after_attempt(TRIES),
+        wait=wait_exponential(),
+        retry=retry_if_result(_worth_another_try),
+        retry_error_callback=_last_result,
+        sleep=anyio.sleep,
+    )
+    times = itertools.count()
+
+    async def send() -> Answer | Failure:
+        return await client.send(request, request_id=f"evaluation-{number}-{next(times)}", key=None)
+
+    found: Answer | Failure = await tries(send)
+    if isinstance(found, Failure):
+        raise ServerFailed(f"the evaluation server did not answer: {found.reason}")
+    [first, *_] = found.completions
+    return (first.reasoning or "") + first.text
+
+
+def _worth_another_try(found: Answer | Failure) -> bool:
+    return isinstance(found, Failure) and found.kind not in ("permanent", "parked")
+
+
+def _last_result(state: RetryCallState) -> Any:
+    """What the last try brought, in place of tenacity's own error."""
+    assert state.outcome is not None
+    return state.outcome.result()
 
 
 @contextmanager
@@ -160,17 +189,24 @@ def server_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _wait(process: subprocess.Popen[bytes], url: str, stop: StopFlag) -> list[str]:
     """Waits until the server answers; returns the names of its models."""
-    begun = time.monotonic()
-    while time.monotonic() - begun < START_S:
+
+    def look() -> list[str] | None:
         if stop.set:
             raise Stopped
         if process.poll() is not None:
             raise ServerFailed(
                 f"the evaluation server exited with code {process.returncode}; its output is in log.txt"
             )
-        if models := anyio.run(_models, url):
-            return models
-        time.sleep(0.3)
+        return anyio.run(_models, url)
+
+    tries = Retrying(
+        stop=stop_after_delay(START_S),
+        wait=wait_fixed(LOOK_S),
+        retry=retry_if_result(operator.not_),
+        retry_error_callback=_last_result,
+    )
+    if models := tries(look):
+        return models
     raise ServerFailed(f"the evaluation server did not answer within {START_S:.0f} s")
 
 

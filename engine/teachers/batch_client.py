@@ -32,7 +32,9 @@ from engine.teachers.client import TeacherClient
 from engine.teachers.decode import decode_json
 from engine.teachers.failures import Failure, MalformedAnswer
 from engine.teachers.messages import Request
-from engine.teachers.patience import Patience, Wait
+from engine.teachers.patience import Wait
+from engine.teachers.receive import collect
+from engine.teachers.streams import PLAIN
 
 T = TypeVar("T")
 
@@ -62,12 +64,10 @@ class BatchClient(TeacherClient):
         """
         super().__init__(config, base_url=base_url)
         self._max_download = max_download
-        # During an upload the server sends nothing, so only the total time can be limited.
-        self._upload_patience = Patience(config.timeout_seconds, config.timeout_seconds)
 
     def line(self, request: Request, custom_id: str) -> bytes:
         """A request as a line of an input file."""
-        _, body = self._compose(request)
+        _, body = self._compose(request, PLAIN)
         return input_line(custom_id, body)
 
     async def upload(self, file: BinaryIO, name: str, *, key: SecretStr | None) -> str | Failure:
@@ -85,7 +85,6 @@ class BatchClient(TeacherClient):
                 key=key,
                 data=form,
                 headers=headers,
-                patience=self._upload_patience,
             )
 
     async def create(self, input_file_id: str, mark: str, *, key: SecretStr | None) -> BatchInfo | Failure:
@@ -168,7 +167,6 @@ class BatchClient(TeacherClient):
         data: object = None,
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
-        patience: Patience | None = None,
         save: Callable[[aiohttp.ClientResponse, Wait], Awaitable[None]] | None = None,
     ) -> T | Failure:
         """One call: its body as `read` parses it, or the failure."""
@@ -177,7 +175,7 @@ class BatchClient(TeacherClient):
         sent = {"X-Request-Id": uuid.uuid4().hex, **(headers or {}), **self._authorization(secret)}
         url = self._url(path).update_query(query or {})
         try:
-            with (patience or self._patience).wait() as wait:
+            with self._patience.wait() as wait:
                 async with self._session.request(
                     method, url, data=data, headers=sent, allow_redirects=False
                 ) as response:
@@ -187,7 +185,7 @@ class BatchClient(TeacherClient):
                     if good and save is not None:
                         await save(response, wait)
                     else:
-                        raw = await self._read(response, wait)
+                        raw = await collect(response, wait, self._max_body)
             if wait.expired:
                 raise TimeoutError
             if not good:

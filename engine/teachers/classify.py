@@ -20,6 +20,7 @@ from engine.teachers.decode import decode_json
 from engine.teachers.failures import Failure, FailureKind, LimitScope, MalformedAnswer
 from engine.teachers.headers import DAY_S, MAX_WAIT_S, rate_headers, retry_after
 from engine.teachers.keys import redact
+from engine.teachers.reported import reported_in
 from state.safe import safe_line
 
 READ_BODY = 64 * 1024
@@ -75,15 +76,6 @@ _SCOPES: tuple[tuple[LimitScope, re.Pattern[str]], ...] = (
 _DAILY = re.compile(r"(?:per|/|a)[ _-]?day\b|\b(?:RPD|TPD|ITPD|OTPD)\b|\bdaily\b", re.IGNORECASE)
 _NO_FILES = (errno.EMFILE, errno.ENFILE)
 _TRANSIENT = frozenset({408, 409, 425})
-_REPORTED = {
-    "insufficient_quota": 429,
-    "rate_limit_exceeded": 429,
-    "rate_limit_error": 429,
-    "invalid_api_key": 401,
-    "authentication_error": 401,
-    "context_length_exceeded": 400,
-}
-"""HTTP statuses of errors that are identified only by a name."""
 _HINTS = {
     401: "the API key was rejected (401)",
     402: "payment required (402)",
@@ -129,28 +121,73 @@ def classify_status(
 def classify_reported(
     headers: Mapping[str, str], body: bytes, *, wall: float, secrets: Sequence[str] = ()
 ) -> Failure | None:
-    """The failure for a 2xx response whose body is an error, as gateways report errors of their upstream.
+    """The failure for a 2xx response whose body is an error; None if it is none.
 
-    None if the error has no equivalent status, or if work may have been done and billed (a server error): then the
-    response is malformed. Arguments are those of `classify_status`.
+    It is what the status that means the same would be, and costs nothing. An error that means no status is malformed.
+    Arguments are those of `classify_status`.
     """
+    found = reported_in(body)
+    if found is None:
+        return None
+    if found.status is not None:
+        return replace(
+            classify_status(found.status, headers, found.body(), wall=wall, secrets=secrets), charge="none"
+        )
+    said = f": {found.message}" if found.message else ""
+    failure = _of("malformed", f"the response reports an error{said}", secrets)
+    return replace(failure, raw=body, status=200, charge="none")
+
+
+def classify_unreadable(
+    error: MalformedAnswer,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    status: int,
+    wall: float,
+    secrets: Sequence[str] = (),
+) -> Failure:
+    """The failure for a 2xx response that `error` says is no completion.
+
+    What it states as used is booked. An error without a usage costs nothing, unless a part of an answer came before it.
+    Further arguments are those of `classify_status`.
+    """
+    usage = error.usage
+    if usage is not None and not (usage.prompt_tokens or usage.completion_tokens or usage.cost_usd):
+        usage = None
+    said = classify_reported(headers, body, wall=wall, secrets=secrets)
+    if said is None:
+        return replace(classify_exception(error, secrets=secrets), raw=body, status=status, usage=usage)
+    if usage is not None:
+        return replace(said, raw=body, usage=usage, charge="usage")
+    if _partial(body):
+        return replace(said, raw=body, charge="unknown")
+    return said
+
+
+def _partial(body: bytes) -> bool:
+    """Whether a body with an error has a part of an answer as well."""
     try:
-        payload = decode_json(body[:READ_BODY])
+        payload = decode_json(body)
     except MalformedAnswer:
-        return None
-    error = payload.get("error") if isinstance(payload, dict) else None
-    if not isinstance(error, dict):
-        return None
-    code = str(error.get("code", ""))
-    known = (
-        int(code)
-        if re.fullmatch(r"4\d\d", code)
-        else _REPORTED.get(code) or _REPORTED.get(str(error.get("type")))
+        return False
+    found = (
+        [payload.get(name) for name in ("choices", "content", "output")] if isinstance(payload, dict) else []
     )
-    if known is None:
-        return None
-    failure = classify_status(known, headers, body, wall=wall, secrets=secrets)
-    return failure if failure.kind in ("limited", "parked", "permanent") else None
+    return any(_texts(each, 0) for each in found)
+
+
+def _texts(value: object, depth: int) -> bool:
+    """Whether there is any text of a model in a value."""
+    if isinstance(value, list):
+        return any(_texts(each, depth + 1) for each in value)
+    if not isinstance(value, dict) or depth > 6:
+        return False
+    return any(
+        bool(inner) if isinstance(inner, str) else _texts(inner, depth + 1)
+        for name, inner in value.items()
+        if name in ("message", "content", "text", "thinking", "summary", "reasoning", "reasoning_content")
+    )
 
 
 def _scope(words: str) -> LimitScope | None:

@@ -2,37 +2,46 @@
 
 Invariants: the key is sent only to the configured URL, in the dialect's header (or `api_key_header`); redirects are not
 followed and proxies of the environment are not used; TLS is always verified; a body is read in chunks up to a cap;
-`send` returns an `Answer` or a `Failure` and raises only on cancellation. Rate limits, retries and the database are
-handled elsewhere.
+`send` returns an `Answer` or a `Failure` and raises only on cancellation. A streamed response is put together and then
+handled as one in one piece; whether a server takes or demands streams is learned here (`streams.py`). Rate limits,
+retries and the database are handled elsewhere.
 """
 
 from __future__ import annotations
 
 import json
+import socket
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import aiohttp
 import anyio.to_thread
-from multidict import CIMultiDict
+from multidict import CIMultiDict, istr
 from pydantic import SecretStr
 from yarl import URL
 
 from engine.config import TeacherConfig
 from engine.errors import ConfigError
-from engine.teachers.classify import classify_exception, classify_reported, classify_status
+from engine.teachers.classify import classify_exception, classify_status, classify_unreadable
 from engine.teachers.decode import decode_json
 from engine.teachers.dialects import dialect
 from engine.teachers.dialects.base import Body
+from engine.teachers.dialects.usage import dollars
+from engine.teachers.event_stream import EventStream
 from engine.teachers.failures import Failure, MalformedAnswer
 from engine.teachers.headers import RateHeaders, rate_headers
 from engine.teachers.keys import redact, without
 from engine.teachers.messages import Completion, Message, Request
-from engine.teachers.patience import Patience, Wait
+from engine.teachers.patience import Patience
+from engine.teachers.receive import receive
+from engine.teachers.streams import Form, StreamSupport
+
+if TYPE_CHECKING:
+    from aiohappyeyeballs import AddrInfoType
 
 MAX_BODY = 32 * 1024 * 1024
 """Maximum bytes of a decompressed body; a larger one is malformed."""
@@ -44,8 +53,12 @@ KEEP_ALIVE_S = 4.0
 """Idle connections are closed before servers usually close them (5 s), or a request could meet the closing."""
 
 SOCK_CONNECT_S = 15.0
-IDLE_S = 600.0
-"""Maximum wait without receiving a byte."""
+
+ALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPALIVE", 60), ("TCP_KEEPINTVL", 60), ("TCP_KEEPCNT", 20))
+"""Seconds of silence before a probe, and between probes, so that no router forgets a connection that waits for an answer;
+the number of unanswered probes lets it survive an outage of 20 minutes. Systems have some of these options."""
+
+_COST = istr("x-litellm-response-cost")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -100,9 +113,12 @@ class TeacherClient:
         self._urls: dict[str, URL] = {}
         self._max_body = max_body
         self._clock, self._wall = clock, wall
-        self._patience = Patience(config.timeout_seconds, min(IDLE_S, config.timeout_seconds))
+        self._patience = Patience(config.timeout_seconds)
+        self._streams = StreamSupport(config.stream, self.dialect.streaming is not None)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, keepalive_timeout=KEEP_ALIVE_S),
+            connector=aiohttp.TCPConnector(
+                limit=0, ttl_dns_cache=60, keepalive_timeout=KEEP_ALIVE_S, socket_factory=_socket
+            ),
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=min(SOCK_CONNECT_S, config.timeout_seconds), sock_read=None
             ),
@@ -127,12 +143,32 @@ class TeacherClient:
     async def send(self, request: Request, *, request_id: str, key: SecretStr | None) -> Answer | Failure:
         """Sends one request and reads the response.
 
+        A server that refuses the request because it is streamed, or is not, is sent it again at once in the other form.
+
         Args:
             request: what to send.
             request_id: sent as `X-Request-Id` and `Idempotency-Key`.
             key: the API key, if the API needs one.
         """
-        path, body = self._compose(request)
+        form = first = self._streams.form(request)
+        result, raw = await self._once(request, request_id, key, form)
+        tried = [form]
+        while isinstance(result, Failure):
+            other = self._streams.other(form, result, raw)
+            if other is None or other in tried:
+                break
+            form = other
+            tried.append(form)
+            result, raw = await self._once(request, f"{request_id}-{len(tried)}", key, form)
+        if len(tried) > 1:
+            self._streams.learn(first, form, result)
+        return result if isinstance(result, Answer) else self._streams.explained(form, result, raw)
+
+    async def _once(
+        self, request: Request, request_id: str, key: SecretStr | None, form: Form
+    ) -> tuple[Answer | Failure, bytes]:
+        """Sends a request in one form; returns what came of it, and the body."""
+        path, body = self._compose(request, form)
         url = self._urls.get(path)
         if url is None:
             joined = self._base.joinpath(path.lstrip("/"))
@@ -144,40 +180,51 @@ class TeacherClient:
             headers[self._key_header] = f"Bearer {secret}" if bearer else secret
         secrets = (secret,) if secret else ()
         started = self._clock()
+        events: list[EventStream] = []
         raw = b""
         try:
             with self._patience.wait() as wait:
                 async with self._session.post(
                     url, data=json.dumps(body).encode(), headers=headers, allow_redirects=False
                 ) as response:
-                    raw = await self._read(response, wait)
-                    if secret:
-                        raw = without(raw, secret)
-                    status, received = response.status, response.headers
-            if wait.expired:
+                    raw = await receive(
+                        response, wait, self._max_body, self.dialect.streaming, request.n, events
+                    )
+            raw = _kept(raw, events, secret)
+            if wait.expired and not (events and events[0].complete):
                 raise TimeoutError
+            status, received = response.status, response.headers
             latency = self._clock() - started
             provider_id = (
                 redact(received.get("x-request-id") or received.get("request-id") or "", secrets) or None
             )
             if not 200 <= status < 300:
                 failure = classify_status(status, received, raw, wall=self._wall(), secrets=secrets)
-                return replace(failure, latency_s=latency, provider_id=provider_id)
+                return replace(failure, latency_s=latency, provider_id=provider_id), raw
+            if events:
+                self._streams.streamed(form)
+                if not (events[0].complete or events[0].assembly.error):
+                    cut = Failure(
+                        kind="ambiguous", reason="the stream ended before the answer was complete", raw=raw
+                    )
+                    return replace(cut, status=status, latency_s=latency, provider_id=provider_id), raw
             if len(raw) <= ON_LOOP:
                 completions = self.dialect.parse(decode_json(raw), request)
             else:
                 completions = await anyio.to_thread.run_sync(self._parse, raw, request)
+            if (cost := received.get(_COST)) is not None:
+                _priced(completions, cost)
         except MalformedAnswer as error:
-            latency = self._clock() - started
-            said = classify_reported(response.headers, raw, wall=self._wall(), secrets=secrets)
-            if said is not None:
-                return replace(said, latency_s=latency)
-            failure = classify_exception(error, secrets=secrets)
-            return replace(failure, raw=raw, status=response.status, latency_s=latency)
+            raw = _kept(raw, events, secret)
+            failure = classify_unreadable(
+                error, response.headers, raw, status=response.status, wall=self._wall(), secrets=secrets
+            )
+            return replace(failure, latency_s=self._clock() - started), raw
         except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:
             failure = classify_exception(error, secrets=secrets)
-            return replace(failure, raw=raw, latency_s=self._clock() - started)
-        return Answer(
+            raw = _kept(raw, events, secret)
+            return replace(failure, raw=raw, latency_s=self._clock() - started), raw
+        answer = Answer(
             raw=raw,
             completions=completions,
             status=status,
@@ -185,6 +232,12 @@ class TeacherClient:
             latency_s=latency,
             provider_id=completions[0].provider_id or provider_id,
         )
+        return answer, raw
+
+    def url(self, request: Request) -> str:
+        """Where a request is sent."""
+        path, _ = self._compose(request, self._streams.form(request))
+        return str(self._base.joinpath(path.lstrip("/")).with_query(self._base.query))
 
     async def ping(self, *, key: SecretStr | None) -> Failure | str:
         """Sends one tiny request; on success, what that showed, in words."""
@@ -192,30 +245,52 @@ class TeacherClient:
         answer = await self.send(request, request_id=f"ping-{uuid.uuid4().hex}", key=key)
         return answer if isinstance(answer, Failure) else f"answered in {answer.latency_s * 1000:.0f} ms"
 
-    def _compose(self, request: Request) -> tuple[str, Body]:
+    def _compose(self, request: Request, form: Form) -> tuple[str, Body]:
         config = self.config
-        return self.dialect.compose(request, config.model, config.extra_body, config.omit)
+        return self.dialect.compose(
+            request,
+            config.model,
+            config.extra_body,
+            config.omit,
+            limit_field=config.max_tokens_field,
+            stream=form.stream,
+            stream_usage=form.usage,
+        )
 
     def _parse(self, raw: bytes, request: Request) -> list[Completion]:
         return self.dialect.parse(decode_json(raw), request)
 
-    async def _read(self, response: aiohttp.ClientResponse, wait: Wait) -> bytes:
-        """The decompressed body; never more than the cap is held in memory.
 
-        Raises:
-            MalformedAnswer: the body is larger than the cap; the connection is closed.
-        """
-        content = response.content
-        chunks: list[bytes] = []
-        size = 0
-        while chunk := await content.readany():
-            size += len(chunk)
-            wait.hear()
-            if size > self._max_body:
-                response.close()
-                raise MalformedAnswer(f"the response is larger than {self._max_body} bytes")
-            chunks.append(chunk)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+def _kept(raw: bytes, events: Sequence[EventStream], secret: str) -> bytes:
+    """What was received, as the body of a response in one piece, without the key."""
+    if events:
+        raw = events[0].raw()
+    return without(raw, secret) if secret and raw else raw
+
+
+def _priced(completions: Sequence[Completion], header: str) -> None:
+    """Takes over the cost in dollars that a gateway states in a header; 0 may stand for an unknown price."""
+    cost = dollars(header)
+    if not cost or any(each.usage.cost_usd is not None for each in completions):
+        return
+    weights = [each.usage.prompt_tokens + each.usage.completion_tokens for each in completions]
+    for each, weight in zip(completions, weights, strict=True):
+        part = weight / sum(weights) if sum(weights) else 1 / len(weights)
+        each.usage = replace(each.usage, cost_usd=cost * part)
+
+
+def _socket(address: AddrInfoType) -> socket.socket:
+    """A socket whose connection is kept alive while an answer takes long."""
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in ALIVE:
+            if (option := getattr(socket, name, None)) is not None:
+                made.setsockopt(socket.IPPROTO_TCP, option, value)
+    except OSError:
+        pass  # a system without these options has working connections all the same
+    return made
 
 
 def _headers(*given: Mapping[str, str]) -> CIMultiDict[str]:

@@ -14,6 +14,9 @@ from state.logprobs import Logprobs
 Role = Literal["system", "user", "assistant"]
 ReasoningKind = Literal["full", "summary", "hidden"]
 
+FINISH_REASONS = frozenset({"stop", "length", "content_filter", "refusal", "unknown"})
+"""The finish reasons whose meaning is known; `unknown` is an answer that states none."""
+
 
 @dataclass(slots=True)
 class Message:
@@ -46,7 +49,7 @@ class Usage:
     """Tokens as billed. `estimated` is true if the response had no usable numbers.
 
     Cached tokens (read from the provider's cache) and tokens written to the cache are included in the prompt tokens,
-    reasoning tokens in the completion tokens.
+    reasoning tokens in the completion tokens. `cost_usd` is what the provider says it billed, in dollars, if it does.
     """
 
     prompt_tokens: int
@@ -55,13 +58,14 @@ class Usage:
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     estimated: bool = False
+    cost_usd: float | None = None
 
 
 @dataclass(kw_only=True, slots=True)
 class Completion:
     """One completion of a teacher.
 
-    `finish_reason` is one of `stop`, `length`, `content_filter`, `refusal`, or the API's own word.
+    `finish_reason` is one of `FINISH_REASONS`, or the API's own word.
     """
 
     text: str

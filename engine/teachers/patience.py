@@ -1,4 +1,4 @@
-"""Timeouts for responses that count only the time during which this process runs.
+"""Timeouts for responses: the time without a byte of one, as far as this process ran during it.
 
 When a process resumes after being stopped, or its machine after sleeping, every timer is due at once, while responses
 that were paid for are still unread in its sockets. So time in which the process did not run does not count.
@@ -18,12 +18,12 @@ TICK_S = 0.5
 class Wait:
     """The wait for one response; a context manager that cancels its body on timeout."""
 
-    __slots__ = ("_patience", "_scope", "begun", "heard")
+    __slots__ = ("_patience", "_scope", "heard")
 
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
         self._scope = anyio.CancelScope()
-        self.begun = self.heard = patience.now()
+        self.heard = patience.now()
 
     @property
     def expired(self) -> bool:
@@ -53,10 +53,10 @@ class Wait:
 class Patience:
     """The timeouts of all responses of a teacher; needs a running event loop."""
 
-    def __init__(self, total_s: float, idle_s: float) -> None:
-        """Waits at most `total_s` for a response, and at most `idle_s` without receiving a byte."""
-        self._total_s, self._idle_s = total_s, idle_s
-        self._tick_s = min(TICK_S, total_s / 5, idle_s / 5)
+    def __init__(self, silent_s: float) -> None:
+        """Waits at most `silent_s` without receiving a byte; there is no limit on the whole."""
+        self._silent_s = silent_s
+        self._tick_s = min(TICK_S, silent_s / 5)
         self._loop = asyncio.get_running_loop()
         self._waits: set[Wait] = set()
         self._awake = 0.0
@@ -91,7 +91,7 @@ class Patience:
         self._stamp = now
         if not late:  # else: first read what has arrived meanwhile
             for wait in list(self._waits):
-                if self._awake - wait.begun > self._total_s or self._awake - wait.heard > self._idle_s:
+                if self._awake - wait.heard > self._silent_s:
                     wait.end()
         self._ticking = bool(self._waits)
         if self._ticking:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from state.budget import budget_in_force
+from state.given_up import count_given_up
 from state.heartbeat import HeartbeatData
 from state.sqlite import Connection
 from state.triggers import LastRun, PlanCounts, first_start, last_runs, plan_counts
@@ -106,6 +107,7 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
                 "SELECT task_id, max(accuracy) FROM evaluation WHERE split = 'test' GROUP BY task_id",
             )
         )
+        unasked = count_given_up(connection)
         stocked = _Stocked(now_ms, plan_counts(connection), last_runs(connection), first_start(connection))
         command_rows = rows(
             connection,
@@ -114,7 +116,7 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
     daemon, config, heartbeat = _daemon(boot, beat, now_ms, alive)
     cap_usd = budget_in_force(connection, _cap(config))
     teachers = tuple(_teacher(row, heartbeat if daemon.alive else None) for row in teacher_rows if row[5])
-    plans = tuple(with_shared([_plan(row, daemon.alive) for row in plan_rows]))
+    plans = tuple(with_shared([_plan(row, daemon.alive, unasked.get(row[0], 0)) for row in plan_rows]))
     runs = tuple(
         RunStatus(**dict(zip(_RUN_FIELDS, (*row[:-1], row[-1] or ""), strict=True)))
         for row in reversed(run_rows)
@@ -207,7 +209,7 @@ def _cap(config: dict[str, Any]) -> float | None:
     return float(cap) if isinstance(cap, int | float) else None
 
 
-def _plan(row: Any, alive: bool) -> PlanStatus:
+def _plan(row: Any, alive: bool, unasked: int) -> PlanStatus:
     (
         plan_id,
         name,
@@ -238,6 +240,7 @@ def _plan(row: Any, alive: bool) -> PlanStatus:
         rejected=rejected,
         failed=failed,
         skipped=skipped,
+        given_up=unasked,
         usd=spent / 1e6,
         writes_rationale=bool(writes_rationale),
         samples=f"{task}|{split}|{recipe}",

@@ -11,7 +11,7 @@ _DAEMON = ("state", "pid", "boot_id", "uptime_s", "loop_lag_ms")
 _SPEND = ("usd", "cap_usd", "prompt_tokens", "completion_tokens", "unknown_attempts")
 _PLAN = (
     *("name", "task", "teacher", "split", "wanted", "in_flight", "stored", "accepted", "rejected", "failed"),
-    *("usd", "usd_per_correct"),
+    *("given_up", "usd", "usd_per_correct"),
 )
 _TEACHER = (
     *("name", "state", "in_flight", "cap", "requests_per_minute", "tokens_per_minute", "status_429"),

@@ -57,6 +57,7 @@ class PlanStatus:
     rejected: int
     failed: int
     skipped: int
+    given_up: int = 0  # of the failed ones, those that it still asks for: `coterie retry`
     usd: float = 0.0  # without requests in flight
     writes_rationale: bool = True
     samples: str = ""  # equal for plans that share samples: each counts them, one of them paid
@@ -202,6 +203,17 @@ class Status:
     def notices(self) -> tuple[str, ...]:
         """The alerts as sentences."""
         return tuple(trouble.words for trouble in self.alerts)
+
+    @property
+    def given_up(self) -> tuple[int, int]:
+        """How many samples were given up, of how many wanted; plans that share samples count once."""
+        widest: dict[str, tuple[int, int]] = {}
+        for plan in self.plans:
+            samples = f"{plan.task} {plan.split} {plan.samples or plan.id}"
+            number, wanted = widest.get(samples, (0, 0))
+            if plan.given_up:
+                widest[samples] = max(number, plan.given_up), max(wanted, plan.wanted)
+        return sum(number for number, _ in widest.values()), sum(wanted for _, wanted in widest.values())
 
     @property
     def active_runs(self) -> tuple[RunStatus, ...]:

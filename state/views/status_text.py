@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from state.safe import safe
 from state.views.format import count, duration, money, per_thousand, percent, short
+from state.views.given_up import given_up_words
 from state.views.status_records import Spend, Status
 
 
 def format_status(status: Status) -> str:
     """Sections for the daemon, plans, teachers and runs; safe for a terminal."""
     lines = [_daemon(status), _spending(status.spend), *(f"! {notice}" for notice in status.notices)]
+    if words := given_up_words(*status.given_up):
+        lines.append(words)
     lines += _table(
         (
             "plan",

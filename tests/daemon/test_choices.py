@@ -72,10 +72,10 @@ def test_kill_9_loses_no_choice_and_every_payment_is_explained(tmp_path: Path) -
                 )
                 running.kill()
         code, output = run_to_end(tmp_path)
-        assert code == 0, output
         told = check_promise(tmp_path, school.ledger())
     assert told["unknown"] > 0
     wanted, stored, failed = query(tmp_path, "SELECT sum(wanted), sum(stored), sum(failed) FROM plan")[0]
+    assert code == (failed > 0), output
     assert stored + failed == wanted == 166
     uneven = query(
         tmp_path,

@@ -253,6 +253,49 @@ def test_teachers_and_plans_come_and_go_and_nothing_is_asked_twice(tmp_path: Pat
         assert code == 0 and len(other.ledger()) + len(school.ledger()) == told["billed"], output
 
 
+def test_leaving_a_teacher_out_asks_only_for_what_it_had(tmp_path: Path) -> None:
+    """By SIGHUP in the middle, with requests of both in flight, and back again after a restart."""
+
+    async def slowly(request, asked):  # type: ignore[no-untyped-def]
+        await asyncio.sleep(0.05)
+        return await says(body())(request, asked)
+
+    rows = "".join(f'{{"question": "What is {n}?", "answer": "4", "split": "train"}}\n' for n in range(60))
+    (tmp_path / "sums.jsonl").write_text(rows)
+    teachers = {name: f'[teachers.{name}]\nmodel = "{name}"\nconcurrency = 4\n' for name in ("stays", "goes")}
+    rest = (
+        '[tasks.sums]\nsource = "sums.jsonl"\nanswer = "number"\ndev = 0\n'
+        '[[plans]]\nname = "one"\nstrategy = "zero-shot-cot-chat"\nrationales = 2\n'
+    )
+    with fault_server() as served:
+        served.does = {"stays": slowly, "goes": slowly}
+
+        def write(*names: str) -> None:
+            text = "".join(f'{teachers[name]}base_url = "{served.url}/{name}/v1"\n' for name in names)
+            (tmp_path / "config.toml").write_text(text + rest)
+
+        write("stays", "goes")
+        with daemon(tmp_path) as running:
+            wait_until("both answer", lambda: min(len(served.of(name)) for name in teachers) > 12)
+            write("stays")
+            hup(running)
+            gone = len(served.of("goes"))
+            wait_until("all is stored", lambda: all_stored(tmp_path))
+            running.terminate()
+            assert running.wait() == 130, running.output()
+        assert len(served.of("goes")) == gone
+        assert len(served.of("stays")) == 120  # each slot once, whether it was asked before or after
+        assert query(tmp_path, "SELECT stored FROM plan WHERE active = 1") == [(120,)]
+        assert "are kept" in events(tmp_path, "PlanContinued")[0]
+        (left,) = query(tmp_path, "SELECT count(*) FROM sample WHERE state = 'open'")[0]
+        write("stays", "goes")
+        code, output = run_to_end(tmp_path)
+        assert code == 0, output
+        # Back again: only samples that the other one had begun are still asked for.
+        assert (len(served.of("goes")) - gone, len(served.of("stays"))) == (left, 120)
+        assert "samples of stays are kept" in events(tmp_path, "PlanContinued")[-1]
+
+
 def test_a_plan_that_is_gone_sends_nothing_more_and_goes_on_when_it_is_back(tmp_path: Path) -> None:
     with teacher(tmp_path, "--latency-ms", "100") as school:
         configure(tmp_path, school.url, train=50, teacher="concurrency = 8")

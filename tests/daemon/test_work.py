@@ -69,8 +69,7 @@ async def working(
             context,
             scheduler=scheduler,
             retry_queue=retry_queue,
-            planner=part,
-            trainer=part,
+            others=(part,),
         )
         yield Bench(work, scheduler, retry_queue, heard, part)
 

@@ -73,6 +73,37 @@ async def drips(request: web.Request, asked: Asked) -> web.StreamResponse:
     return response
 
 
+def piece(text: str | None, finish: str | None = None) -> bytes:
+    """An event of a stream."""
+    delta = {} if text is None else {"content": text}
+    chunk = {"id": "x", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+    return f"data: {json.dumps(chunk)}\n\n".encode()
+
+
+def streams(*events: bytes) -> Behaviour:
+    """Answers with these events, whatever was asked for."""
+
+    async def answer(request: web.Request, asked: Asked) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for event in events:
+            await response.write(event)
+        return response
+
+    return answer
+
+
+async def demands_a_stream(request: web.Request, asked: Asked) -> web.StreamResponse:
+    if not (await request.json()).get("stream"):
+        return await refuses(400, "This model only supports stream mode.")(request, asked)
+    return await WHOLE_STREAM(request, asked)
+
+
+WHOLE_STREAM = streams(
+    piece(ANSWER[:9]), b": keep-alive\n\n", piece(ANSWER[9:]), piece(None, "stop"), b"data: [DONE]\n\n"
+)
+
+
 async def later_date(request: web.Request, asked: Asked) -> web.StreamResponse:
     return await refuses(429, RATE, Retry_After=formatdate(time.time() + 2.5, usegmt=True))(request, asked)
 
@@ -178,6 +209,17 @@ CASES: dict[str, Case] = {
         settings="usd_per_million_input = 1.0\nusd_per_million_output = 1.0\nbudget_usd = 5.0",
         holds=lambda asked: len(asked) == 1,
     ),
+    "stream-unasked": Case(WHOLE_STREAM, holds=lambda asked: len(asked) == 4),
+    "stream-demanded": Case(demands_a_stream, holds=lambda asked: len(asked) == 5),
+    "stream-cut": lost("the stream ended before the answer was complete", streams(piece(ANSWER[:9]))),
+    "broken-off": bad("the server broke the answer off: abort", body(ANSWER, "abort")),
+    "empty-reply": bad("the reply is empty", body("", usage={"prompt_tokens": 40, "completion_tokens": 0})),
+    "tool-calls": bad("a message has only tool calls", body("", "tool_calls", message={"tool_calls": [{"id": "1"}]})),
+    "unknown-finish": Case(says(body(ANSWER, "pause_turn"))),
+    "in-reasoning": Case(says(body("", message={"content": None, "reasoning_content": ANSWER}))),
+    "error-in-200": bad("server error (502): Provider returned error (upstream connect error)", {"error": {"code": 502, "message": "Provider returned error", "metadata": {"raw": "upstream connect error"}}}),
+    "error-without-status": bad("the response reports an error: no luck", {"error": "no luck"}),
+    "wrong-path-200": parked("model or URL not found (404): Unexpected endpoint or method.", says({"error": "Unexpected endpoint or method."})),
     "echo": Case(says(body(f"My key is {KEY}.\nAnswer: 4"), headers={"X-Request-Id": f"r-{KEY}"})),
     "good": Case(GOOD, holds=lambda asked: len(asked) == 4),
 }  # fmt: skip
@@ -321,7 +363,12 @@ def test_what_came_whole_is_kept_byte_for_byte_but_for_the_key(night: Night) -> 
         )
     }
     assert len(kept) > 100
-    unread = {"header", "bomb"}  # refused before it was read whole
+    unread = {
+        "header",
+        "bomb",
+        "error-in-200",
+        "wrong-path-200",
+    }  # not read whole, or an error that costs nothing
     for asked in night.asked.asked:
         sent = night.asked.answered.get(asked.request_id)
         if sent is not None and asked.teacher not in unread:
@@ -385,3 +432,35 @@ def test_a_person_is_told_in_status_and_log(night: Night) -> None:
 
 def test_a_bomb_takes_no_memory(night: Night) -> None:
     assert 0 < night.peak_mb < 260, f"{night.peak_mb:.0f} MB for an answer of 512"
+
+
+def test_streams_are_stored_as_answers_in_one_piece(night: Night) -> None:
+    for name in ("stream-unasked", "stream-demanded"):
+        kept = [json.loads(zlib.decompress(raw)) for (raw,) in of_plan(night, name, "c.raw")]
+        assert [each["choices"][0]["message"]["content"] for each in kept] == [ANSWER] * 4
+    cut = [
+        json.loads(zlib.decompress(raw))
+        for raw, outcome in of_plan(night, "stream-cut", "c.raw, a.outcome")
+        if outcome == "unknown"
+    ]
+    assert [each["choices"][0]["message"]["content"] for each in cut] == [ANSWER[:9]] * 3
+
+
+def test_what_may_be_no_whole_answer_is_flagged_and_what_is_none_is_booked_by_its_usage(night: Night) -> None:
+    flags = dict(
+        query(
+            night.folder,
+            "SELECT DISTINCT p.name, s.flags FROM sample s JOIN plan p ON p.id = s.plan_id"
+            " WHERE p.name IN ('unknown-finish', 'in-reasoning') AND s.verdict = 1",
+        )
+    )
+    assert flags == {"unknown-finish": '["unknown_finish"]', "in-reasoning": '["answer_in_reasoning"]'}
+    for name, tokens in (
+        ("broken-off", (40, 10)),
+        ("tool-calls", (40, 10)),
+        ("empty-reply", (40, 0)),
+        ("error-in-200", (0, 0)),
+    ):
+        rows = of_plan(night, name, "a.outcome, a.prompt_tokens, a.completion_tokens, a.estimated")
+        failed = [row[1:] for row in rows if row[0] != "ok"]
+        assert failed == [(*tokens, 0)] * 2, name

@@ -86,7 +86,8 @@ class Campaign:
                 self._life(teacher)
             self._configure(teacher)
             code, output = run_to_end(self._folder, seconds=600)
-            assert code == 0, output[-3000:]
+            given_up = count(self._folder, "sample", "state = 'failed'")  # in flight at three kills
+            assert code == (given_up > 0), output[-3000:]
             self._check(teacher)
         finally:
             teacher.stop()

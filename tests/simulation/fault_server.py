@@ -13,7 +13,7 @@ import math
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from typing import Any
 
@@ -29,6 +29,7 @@ from engine.teachers.classify import classify_exception, classify_status
 from engine.teachers.client import Answer
 from engine.teachers.decode import decode_json
 from engine.teachers.dialects import dialect
+from engine.teachers.event_stream import EventStream
 from engine.teachers.failures import Failure, MalformedAnswer
 from engine.teachers.headers import rate_headers
 from engine.teachers.messages import Request
@@ -73,6 +74,8 @@ class Behaviour:
     correct: float  # share of correct answers
     no_usage: float  # share of answers without usage
     fault_periods: list[FaultPeriod]
+    streams: bool = False
+    """Whether answers come as events, and are cut off within them."""
 
 
 @dataclass
@@ -128,6 +131,8 @@ class FaultServer:
             raw, entry.cost = self._body(request)
             if entry.fault == "malformed":
                 raw = self.rng.choice(_MALFORMED)
+            elif self.behaviour.streams:
+                raw = self._streamed(raw, random.Random(request_id), cut=entry.fault == "truncate")
             entry.digest = hashlib.sha256(raw).hexdigest()
         else:
             raw = b""
@@ -193,6 +198,42 @@ class FaultServer:
         choice, completion = self._choice(request)
         return self._written(request, [choice], completion)
 
+    def _streamed(self, raw: bytes, rng: random.Random, *, cut: bool) -> bytes:
+        """What the client puts together of an answer that comes as events, in pieces of any size."""
+        payload = json.loads(raw)
+        chat = self.config.dialect == "openai-chat"
+        events: list[dict[str, Any]] = []
+        for choice in payload["choices"]:
+            text = choice["message"]["content"] if chat else choice["text"]
+            at = 0
+            while at < len(text):
+                piece, at = text[at : (end := at + rng.randint(1, 20))], end
+                said = {"delta": {"content": piece}} if chat else {"text": piece}
+                events.append(
+                    {"id": "x", "choices": [{"index": choice["index"], **said, "finish_reason": None}]}
+                )
+        for choice in payload["choices"]:
+            end_of = {"delta": {}} if chat else {"text": ""}
+            finish = {"index": choice["index"], "finish_reason": choice["finish_reason"], **end_of}
+            events.append({"id": "x", "choices": [finish]})
+        if "usage" in payload:
+            events.append({"id": "x", "choices": [], "usage": payload["usage"]})
+        ending = rng.choice(("\n\n", "\r\n\r\n"))
+        body = b"".join(f"data: {json.dumps(event)}{ending}".encode() for event in events)
+        body += f"data: [DONE]{ending}".encode()
+        if cut:
+            body = body[: rng.randrange(body.index(b'"finish_reason": "'))]
+        streaming = dialect(self.config.dialect).streaming
+        assert streaming is not None
+        stream = EventStream(streaming.assembly())
+        while body:
+            size = rng.randint(1, 200)
+            stream.feed(body[:size])
+            body = body[size:]
+        stream.close()
+        assert stream.complete is not cut
+        return stream.raw()
+
     def _several(self, request: Request) -> tuple[bytes, int]:
         given = request.n if self.rng.random() < 0.8 else self.rng.randint(1, request.n)
         made = [self._choice(request) for _ in range(given)]
@@ -256,7 +297,8 @@ class FaultServer:
             case "reset-before" | "reset-after":
                 return classify_exception(aiohttp.ServerDisconnectedError())
             case "truncate":
-                return classify_exception(aiohttp.ClientPayloadError())
+                failure = classify_exception(aiohttp.ClientPayloadError())
+                return replace(failure, raw=raw) if self.behaviour.streams else failure
             case "timeout":
                 return classify_exception(TimeoutError())
             case "quota":

@@ -257,9 +257,10 @@ def _check_tries(
     rows: list[tuple[Any, ...]] = connection.execute(
         "SELECT id, state, attempts, unknowns, reason FROM sample"
     ).fetchall()
+    anew = connection.execute("SELECT count(*) FROM command WHERE kind = 'retry'").fetchone()[0] > 0
     for sample, state, attempts, unknowns, reason in rows:
         tally[TRIES] += 1
-        assert attempts == burned[sample], (
+        assert attempts == burned[sample] or (anew and attempts < burned[sample]), (
             f"sample {sample}: {attempts} attempts used, {burned[sample]} faults"
         )
         if state == "failed":

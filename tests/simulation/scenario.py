@@ -60,6 +60,11 @@ class Scenario:
         config._folder = folder
         return config
 
+    @property
+    def asks_again(self) -> bool:
+        """Whether a person asks given-up samples again once nothing else is left to do."""
+        return self.seed % 3 == 0
+
     @classmethod
     def of(cls, seed: int) -> Scenario:
         """The scenario of a seed."""
@@ -96,6 +101,8 @@ class Scenario:
         if rng.random() < 0.2:
             plans[0]["budget_usd"] = work * rng.uniform(0.3, 2) * 100 / 1e6
         behaviour = {name: _habits(rng) for name in names}
+        for name, each in behaviour.items():
+            each.streams = random.Random(f"stream {seed} {name}").random() < 0.4
         teachers = {name: _teacher(rng, behaviour[name]) for name in names}
         _by_need(random.Random(f"need {seed}"), plans, sum(questions.values()) // len(tasks))
         if seed % 3 == 1 and len(plans) == 2 and not shares:

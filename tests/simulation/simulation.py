@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ from daemon.sampling.context import Context
 from daemon.work import Work
 from state.daemon_sessions import end_session
 from state.database import open_writer
+from state.given_up import RetryRequest
 from state.sqlite import Connection
 from state.writer import Writer
 from tests.simulation.fault_server import FaultServer
@@ -91,6 +92,7 @@ class Simulation:
         self.boot_id = 0
         self.cut: set[int] = set()  # boots that did not wait for all their answers
         self.capped = True
+        self.asked_again = False
         self._now = START
         self._loop: VirtualLoop | None = None
         self._death: Death | None = None
@@ -230,8 +232,7 @@ class Simulation:
                     context,
                     scheduler=pipeline.scheduler,
                     retry_queue=pipeline.retry_queue,
-                    planner=Nothing(),
-                    trainer=Nothing(),
+                    others=(),
                     run_blocking=_inline,
                 )
                 group.start_soon(work.report_completions)
@@ -239,7 +240,7 @@ class Simulation:
                 for at, length in scenario.locked:
                     group.start_soon(self._lock, config.database, START + at - loop.time(), length)
                 with anyio.move_on_after(death.seconds if death is not None and death.seconds else None):
-                    await self._until_done(work, pipeline)
+                    await self._until_done(work, pipeline, writer)
                 done = all(plan.done for plan in pipeline.plans)
                 pipeline.close()
                 drain_s = 30.0 if death is None or not death.seconds else death.drain_s
@@ -255,13 +256,19 @@ class Simulation:
         self._note(f"end {done}")
         return done
 
-    async def _until_done(self, work: Work, pipeline: Pipeline) -> None:
+    async def _until_done(self, work: Work, pipeline: Pipeline, writer: Writer) -> None:
         """Until nothing is left to do; a person resumes what waits for one, or raises a budget and starts anew."""
         while True:
             await work.idle()
             troubles = work.troubles()
             if not troubles:
                 assert all(plan.done for plan in pipeline.plans), "idle, with work left and nothing to tell"
+                if self.scenario.asks_again and not self.asked_again:
+                    self.asked_again = True
+                    await writer.do(_note_retry, None)
+                    if (await pipeline.retry(self.folder / "state.db", RetryRequest())).count:
+                        self._tally["given-up samples are asked again"] += 1
+                        continue
                 return
             if all(trouble.endswith("is used up") for trouble in troubles):
                 assert self.capped, "short of money without a budget"
@@ -325,6 +332,15 @@ class Simulation:
 
     def _note(self, what: str) -> None:
         self._trace.update(f"{self.now():.9f} {what}\n".encode())
+
+
+def _note_retry(connection: Connection, items: Sequence[None]) -> list[None]:
+    """The row of the user's command, which a recount looks for."""
+    for _ in items:
+        connection.execute(
+            "INSERT INTO command (kind, args, state, created_at) VALUES ('retry', '{}', 'done', 0)"
+        )
+    return [None] * len(items)
 
 
 async def _inline(work: Callable[..., Any], *args: Any) -> Any:

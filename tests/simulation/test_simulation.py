@@ -106,7 +106,7 @@ def keeps_no_pace(patch: pytest.MonkeyPatch) -> None:
 
 
 def leaves_the_open(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(recovery, "open_samples", lambda connection, plan, after, limit: [])
+    patch.setattr(recovery, "open_samples", lambda *_, **__: [])
 
 
 def asks_before_the_verdict(patch: pytest.MonkeyPatch) -> None:

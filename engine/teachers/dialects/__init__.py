@@ -28,7 +28,7 @@ DEFAULT = "openai-chat"
 DIALECTS: dict[str, Dialect] = discover(
     __name__,
     Dialect,
-    helpers=("base", "logprobs", "paths", "shared"),
+    helpers=("base", "finish", "logprobs", "paths", "reasoning", "shared", "streaming", "usage"),
     order=lambda each: (each.name != DEFAULT, each.transport != "requests"),
 )
 """Every dialect by name, the default first, those served by batches last."""

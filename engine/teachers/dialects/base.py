@@ -13,7 +13,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from engine.teachers.dialects.paths import lower, remove
+from engine.teachers.dialects.paths import lower, merge, place, remove, value_at
+from engine.teachers.dialects.streaming import Streaming
 from engine.teachers.messages import Completion, Request
 
 Body = dict[str, object]
@@ -35,7 +36,7 @@ RESERVED = (
 them. The synonyms are refused everywhere, because many servers accept fields of other APIs."""
 
 STREAMING = ("stream", "background")
-"""Fields that ask for anything but one JSON response."""
+"""Fields that decide how a response comes; the teacher's key `stream` does that."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,11 +46,11 @@ class BodyFields:
     token_limit: str
     """The token limit that `build` writes; `extra_body` must not set it."""
     replacing_limits: tuple[str, ...] = ()
-    """Token limits that `extra_body` may set instead; `build` lowers them to what is reserved for the request."""
+    """Token limits that `extra_body` or the teacher's `max_tokens_field` may use instead; they are lowered to what is reserved for the request."""
     reserved: tuple[str, ...] = ()
     """Further fields that `extra_body` must not set, besides `RESERVED`: the prompt, the number of completions."""
     streaming: tuple[str, ...] = ()
-    """Further fields that ask for anything but one JSON response, besides `STREAMING`."""
+    """Further fields that ask for a stream or an answer at another time, besides `STREAMING`."""
     parameters: Mapping[Parameter, str] = field(
         default_factory=lambda: {
             "temperature": "temperature",
@@ -67,8 +68,13 @@ class BodyFields:
         return tuple(path for path in dict.fromkeys(paths) if path not in self.replacing_limits)
 
     @property
+    def limits(self) -> tuple[str, ...]:
+        """Every field that can hold the token limit, the usual one first."""
+        return tuple(dict.fromkeys((self.token_limit, *self.replacing_limits)))
+
+    @property
     def all_streaming(self) -> tuple[str, ...]:
-        """Every path that asks for anything but one JSON response."""
+        """Every path that asks for a stream or an answer at another time."""
         return tuple(dict.fromkeys((*STREAMING, *self.streaming)))
 
 
@@ -120,6 +126,8 @@ class Dialect:
     """`parse(payload, request)` returns one completion per choice, or raises `MalformedAnswer`."""
     fields: BodyFields
     """Where the body holds what the plan decides."""
+    streaming: Streaming | None = None
+    """How it asks for streams and reads them; None: it has none."""
     key_header: str = "Authorization"
     """The header of the API key. `Authorization` takes it as a bearer token, any other header takes it as it is."""
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -160,13 +168,38 @@ class Dialect:
         return self.same_samples_as or self.name
 
     def compose(
-        self, request: Request, model: str, extra_body: Mapping[str, object], omit: Sequence[Parameter] = ()
+        self,
+        request: Request,
+        model: str,
+        extra_body: Mapping[str, object],
+        omit: Sequence[Parameter] = (),
+        *,
+        limit_field: str = "",
+        stream: bool = False,
+        stream_usage: bool = True,
     ) -> tuple[str, Body]:
-        """The path under `base_url` and the body to send: `build`, within the request's token limit, without `omit`."""
+        """The path under `base_url` and the body to send: `build`, within the request's token limit, without `omit`.
+
+        Args:
+            request: what to send.
+            model: the model's name.
+            extra_body: further fields.
+            omit: parameters to leave out.
+            limit_field: the field that holds the token limit; empty: the dialect's usual one.
+            stream: whether the response is to be streamed; the dialect must have streams.
+            stream_usage: whether a stream is asked to state the usage.
+        """
         path, body = self.build(request, model, extra_body)
+        if limit_field and value_at(body, limit_field) is None:
+            remove(body, self.fields.token_limit)
+            place(body, limit_field, request.max_tokens)
         for limit in self.fields.replacing_limits:
             lower(body, limit, request.max_tokens)
         for parameter in omit:
-            if place := self.fields.parameters.get(parameter):
-                remove(body, place)
+            if found := self.fields.parameters.get(parameter):
+                remove(body, found)
+        if stream and self.streaming is not None:
+            merge(body, self.streaming.ask)
+            if stream_usage:
+                merge(body, self.streaming.ask_usage)
         return path, body

@@ -15,6 +15,16 @@ MOST_TOP = 20
 Entry = tuple[str, float]
 
 
+def choice_logprobs(choice: dict[str, object]) -> Logprobs | None:
+    """Those of a choice, in either form: some servers send that of the other API."""
+    given = choice.get("logprobs")
+    if isinstance(given, list):
+        return chat_logprobs({"logprobs": {"content": given}})
+    if isinstance(given, dict) and given.get("content"):
+        return chat_logprobs(choice)
+    return plain_logprobs(choice)
+
+
 def chat_logprobs(choice: dict[str, object]) -> Logprobs | None:
     """Those of a chat completion's choice: `logprobs.content`, one object per token with its `top_logprobs`."""
     given = choice.get("logprobs")

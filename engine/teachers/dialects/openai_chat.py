@@ -1,7 +1,7 @@
 """OpenAI's chat completions, spoken by OpenAI and by nearly every other server.
 
-Reasoning is read from `reasoning_content`, `reasoning`, thinking parts and `<think>` blocks. `max_completion_tokens` in
-`extra_body` replaces `max_tokens`, which some models reject.
+Reasoning is read from `reasoning_content`, `reasoning` and other fields, thinking parts, `<think>` blocks and channels.
+`max_completion_tokens` in `extra_body` or in the teacher's `max_tokens_field` replaces `max_tokens`, which some models reject.
 """
 
 from __future__ import annotations
@@ -10,16 +10,19 @@ from collections.abc import Mapping
 
 from engine.teachers.decode import clean
 from engine.teachers.dialects.base import BodyFields, Dialect
-from engine.teachers.dialects.logprobs import chat_logprobs
+from engine.teachers.dialects.logprobs import choice_logprobs
+from engine.teachers.dialects.reasoning import parts_of, reasoning_of, split_think
 from engine.teachers.dialects.shared import (
+    Said,
     choices_of,
-    finish,
+    completions,
     readable,
+    reason_of,
     sampling,
-    share,
-    split_think,
-    usage_of,
+    top_of,
 )
+from engine.teachers.dialects.streaming import ChoicesAssembly, Streaming
+from engine.teachers.dialects.usage import stated_of
 from engine.teachers.failures import MalformedAnswer
 from engine.teachers.messages import Completion, Request
 
@@ -46,44 +49,37 @@ def parse(payload: object, request: Request) -> list[Completion]:
     Raises:
         MalformedAnswer: the payload is not a chat completion.
     """
-    top, choices = choices_of(payload)
-    read = readable(choices, _choice)
-    texts = [text + (reasoning or "") for text, reasoning, _, _ in read]
-    usage = usage_of(top, request, texts)
-    model, provider_id = top.get("model"), top.get("id")
-    return [
-        Completion(
-            text=text,
-            usage=part,
-            finish_reason=reason,
-            reasoning=reasoning,
-            reasoning_kind="full" if reasoning else "hidden" if usage.reasoning_tokens else None,
-            model=clean(model) if isinstance(model, str) else "",
-            provider_id=clean(provider_id) if isinstance(provider_id, str) else None,
-            logprobs=chat_logprobs(choice) if request.logprobs else None,
-        )
-        for (text, reasoning, reason, choice), part in zip(read, share(usage, texts), strict=True)
-    ]
+    top = top_of(payload)
+    stated = stated_of(top)
+    try:
+        read = readable(choices_of(top), said)
+    except MalformedAnswer as error:
+        raise MalformedAnswer(str(error), stated.usage if stated else None) from None
+    return completions(top, read, request, stated, choice_logprobs)
 
 
-def _choice(choice: dict[str, object]) -> tuple[str, str | None, str, dict[str, object]]:
-    """Text, reasoning and finish reason of a choice, and the choice."""
+def said(choice: dict[str, object]) -> Said:
+    """What a choice says.
+
+    Raises:
+        MalformedAnswer: it is no answer.
+    """
     message = choice.get("message")
     if not isinstance(message, dict):
-        raise MalformedAnswer("a choice has no message")
-    return (*_message(message, finish(choice.get("finish_reason"))), choice)
-
-
-def _message(message: dict[str, object], reason: str) -> tuple[str, str | None, str]:
-    """Text, reasoning and finish reason of a message."""
+        if not isinstance(choice.get("text"), str):
+            raise MalformedAnswer("a choice has no message")
+        message = {"content": choice["text"]}  # as text completions write it
+    reason = reason_of(choice)
     content, refusal = message.get("content"), message.get("refusal")
-    reasoning = message.get("reasoning_content") or message.get("reasoning")
-    reasoning = reasoning if isinstance(reasoning, str) else None
+    reasoning, kind = reasoning_of(message)
     if isinstance(content, list):
-        content, thought = _parts(content)
-        reasoning = reasoning or thought
+        content, thought, thought_kind = parts_of(content)
+        if reasoning is None and thought:
+            reasoning, kind = thought, thought_kind
     if isinstance(refusal, str) and refusal and not content:
         content, reason = refusal, "refusal"
+    if not content and not reasoning and (message.get("tool_calls") or message.get("function_call")):
+        raise MalformedAnswer("a message has only tool calls")
     if content is None and (reasoning or reason in ("length", "content_filter", "refusal")):
         content = ""  # cut off while reasoning, or withheld: a completion all the same
     if not isinstance(content, str):
@@ -91,26 +87,9 @@ def _message(message: dict[str, object], reason: str) -> tuple[str, str | None, 
             "a message has no text" if content is None else "a message's content is not text"
         )
     text, thought = split_think(clean(content))
-    reasoning = reasoning or thought
-    return text, clean(reasoning) if reasoning else None, reason
-
-
-def _parts(parts: list[object]) -> tuple[str, str | None]:
-    """Text and thinking of a content that is a list of parts."""
-    texts: list[str] = []
-    thoughts: list[str] = []
-    for part in parts:
-        if isinstance(part, dict):
-            if isinstance(text := part.get("text"), str):
-                texts.append(text)
-            thinking = part.get("thinking")
-            if isinstance(thinking, list):
-                thoughts.extend(
-                    t["text"] for t in thinking if isinstance(t, dict) and isinstance(t.get("text"), str)
-                )
-            elif isinstance(thinking, str):
-                thoughts.append(thinking)
-    return "".join(texts), "".join(thoughts) or None
+    if reasoning is None and thought:
+        reasoning, kind = thought, "full"
+    return Said(text, clean(reasoning) if reasoning else None, kind, reason, choice)
 
 
 DIALECT = Dialect(
@@ -119,6 +98,7 @@ DIALECT = Dialect(
     build=build,
     parse=parse,
     fields=FIELDS,
+    streaming=Streaming(assembly=ChoicesAssembly, ask_usage={"stream_options": {"include_usage": True}}),
     supports_n=True,
     supports_logprobs=True,
     builtin=True,

@@ -8,17 +8,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.teachers.decode import clean
+from engine.teachers.dialects import openai_chat
 from engine.teachers.dialects.base import BodyFields, Dialect
-from engine.teachers.dialects.logprobs import plain_logprobs
+from engine.teachers.dialects.logprobs import choice_logprobs
+from engine.teachers.dialects.reasoning import reasoning_of, split_think
 from engine.teachers.dialects.shared import (
+    Said,
     choices_of,
-    finish,
+    completions,
     readable,
+    reason_of,
     sampling,
-    share,
-    split_think,
-    usage_of,
+    top_of,
 )
+from engine.teachers.dialects.streaming import Streaming, TextChoicesAssembly
+from engine.teachers.dialects.usage import stated_of
 from engine.teachers.failures import MalformedAnswer
 from engine.teachers.messages import Completion, Request
 
@@ -41,32 +45,26 @@ def parse(payload: object, request: Request) -> list[Completion]:
     Raises:
         MalformedAnswer: the payload is not a completion.
     """
-    top, choices = choices_of(payload)
-    read = readable(choices, _choice)
-    texts = [text + (reasoning or "") for text, reasoning, _ in read]
-    usage = usage_of(top, request, texts)
-    model, provider_id = top.get("model"), top.get("id")
-    return [
-        Completion(
-            text=text,
-            usage=part,
-            finish_reason=finish(choice.get("finish_reason")),
-            reasoning=reasoning,
-            reasoning_kind="full" if reasoning else None,
-            model=clean(model) if isinstance(model, str) else "",
-            provider_id=clean(provider_id) if isinstance(provider_id, str) else None,
-            logprobs=plain_logprobs(choice) if request.logprobs else None,
-        )
-        for (text, reasoning, choice), part in zip(read, share(usage, texts), strict=True)
-    ]
+    top = top_of(payload)
+    stated = stated_of(top)
+    try:
+        read = readable(choices_of(top), _said)
+    except MalformedAnswer as error:
+        raise MalformedAnswer(str(error), stated.usage if stated else None) from None
+    return completions(top, read, request, stated, choice_logprobs)
 
 
-def _choice(choice: dict[str, object]) -> tuple[str, str | None, dict[str, object]]:
-    """Text and reasoning of a choice, and the choice."""
+def _said(choice: dict[str, object]) -> Said:
+    """What a choice says."""
     text = choice.get("text")
     if not isinstance(text, str):
+        if isinstance(choice.get("message"), dict):
+            return openai_chat.said(choice)  # as chat completions write it
         raise MalformedAnswer("a choice has no text")
-    return (*split_think(clean(text)), choice)
+    text, thought = split_think(clean(text))
+    reasoning, kind = (thought, None) if thought else reasoning_of(choice)
+    reasoning = clean(reasoning) if reasoning else None
+    return Said(text, reasoning, (kind or "full") if reasoning else kind, reason_of(choice), choice)
 
 
 DIALECT = Dialect(
@@ -75,6 +73,7 @@ DIALECT = Dialect(
     build=build,
     parse=parse,
     fields=BodyFields(token_limit="max_tokens", replacing_limits=("max_completion_tokens",)),
+    streaming=Streaming(assembly=TextChoicesAssembly, ask_usage={"stream_options": {"include_usage": True}}),
     supports_n=True,
     supports_logprobs=True,
     builtin=True,

@@ -53,6 +53,13 @@ def lower(body: dict[str, object], path: str, most: int) -> None:
         table[last] = min(value, most)
 
 
+def place(body: dict[str, object], path: str, value: object) -> None:
+    """Sets the field at `path`."""
+    for name in reversed(path.split(".")[1:]):
+        value = {name: value}
+    merge(body, {path.split(".")[0]: value})
+
+
 def remove(body: dict[str, object], path: str) -> None:
     """Removes the field at `path`, if there is one."""
     *parents, last = path.split(".")

@@ -1,42 +1,43 @@
-"""Helpers of several dialects: sampling parameters, choices, finish reasons, `<think>`, stop strings, usage.
-
-A server's numbers are not trusted: a usage that is missing, negative, not a number or implausible is replaced by an
-estimate marked as such, so that spending caps still hold.
-"""
+"""Helpers of several dialects: sampling parameters, choices, stop strings, and what a choice becomes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
-from engine.teachers.apportion import apportion
 from engine.teachers.decode import clean
+from engine.teachers.dialects.finish import broken_off, finish
 from engine.teachers.dialects.paths import lower, merge
+from engine.teachers.dialects.usage import Stated, count, settled, share
 from engine.teachers.failures import MalformedAnswer
-from engine.teachers.messages import Request, Usage
-from engine.teachers.tokens import estimate_prompt, estimate_tokens
+from engine.teachers.messages import FINISH_REASONS, Completion, ReasoningKind, Request
+from state.logprobs import Logprobs
+
+__all__ = [
+    "REPORTED",
+    "Said",
+    "choices_of",
+    "completions",
+    "count",
+    "cut_at",
+    "heed",
+    "objects",
+    "plain",
+    "readable",
+    "reason_of",
+    "sampling",
+    "settled",
+    "share",
+    "top_of",
+    "unbroken",
+]
 
 Read = TypeVar("Read")
 
-MAX_TOKENS = 10_000_000
-"""A larger usage of one request is implausible."""
-
-_FINISH = {
-    "stop": "stop",
-    "eos": "stop",
-    "eos_token": "stop",
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "length": "length",
-    "max_tokens": "length",
-    "max_output_tokens": "length",
-    "model_length": "length",
-    "model_context_window_exceeded": "length",
-    "content_filter": "content_filter",
-    "safety": "content_filter",
-    "recitation": "content_filter",
-    "refusal": "refusal",
-}
+REPORTED = "the response reports an error"
+_UNSAID = ("stop", "unknown")
+_WHOLE = frozenset({"stop", "length", "content_filter", "refusal"})
 
 
 def sampling(body: dict[str, object], request: Request, extra_body: Mapping[str, object]) -> None:
@@ -82,24 +83,23 @@ def objects(value: object, what: str) -> list[dict[str, object]]:
     return value
 
 
-def choices_of(payload: object) -> tuple[dict[str, object], list[dict[str, object]]]:
-    """The response as a dict, and its choices ordered by index.
+def choices_of(payload: dict[str, object]) -> list[dict[str, object]]:
+    """The choices of a response, ordered by index.
 
     Raises:
         MalformedAnswer: there are none.
     """
-    payload = top_of(payload)
     choices = payload.get("choices")
     if not isinstance(choices, list) or not choices:
-        raise MalformedAnswer(
-            "the response reports an error" if payload.get("error") else "the response has no choices"
-        )
+        raise MalformedAnswer(REPORTED if payload.get("error") else "the response has no choices")
     good = [choice for choice in choices if isinstance(choice, dict)]
     if len(good) != len(choices):
         raise MalformedAnswer("a choice is not an object")
+    if payload.get("error") and not all(finish(each.get("finish_reason")) in _WHOLE for each in good):
+        raise MalformedAnswer(REPORTED)  # an error after a part of the answer
     if len(good) > 1:
         good.sort(key=lambda choice: index if isinstance(index := choice.get("index"), int) else 0)
-    return payload, good
+    return good
 
 
 def readable(choices: list[dict[str, object]], read: Callable[[dict[str, object]], Read]) -> list[Read]:
@@ -120,25 +120,6 @@ def readable(choices: list[dict[str, object]], read: Callable[[dict[str, object]
     return found
 
 
-def finish(reason: object) -> str:
-    """`stop`, `length`, `content_filter`, `refusal`, or the API's own word; `unknown` if there is none."""
-    if not isinstance(reason, str) or not reason:
-        return "unknown"
-    return _FINISH.get(reason.lower()) or clean(reason[:64])
-
-
-def split_think(text: str) -> tuple[str, str | None]:
-    """Text without a leading `<think>` block, and the block; an unclosed block takes all of the text."""
-    head, closed, tail = text.partition("</think>")
-    start = head.lstrip()
-    if start.startswith("<think>"):
-        thought = start.removeprefix("<think>").strip()
-        return (tail.lstrip() if closed else ""), thought or None
-    if closed and "<think>" not in head:  # the opening tag was in the prompt
-        return tail.lstrip(), head.strip() or None
-    return text, None
-
-
 def cut_at(text: str, stops: Iterable[str]) -> tuple[str, bool]:
     """The text before the first of `stops`, for APIs without stop strings, and whether there was one."""
     at = min((found for stop in stops if stop and (found := text.find(stop)) >= 0), default=-1)
@@ -150,94 +131,88 @@ def plain(value: object) -> str | None:
     return clean(value) if isinstance(value, str) and value else None
 
 
-def usage_of(top: dict[str, object], request: Request, texts: list[str]) -> Usage:
-    """The usage of the whole response, or an estimate from the texts."""
-    usage = top.get("usage")
-    if not isinstance(usage, dict):
-        return settled(request, texts)
-    prompt, completion = count(usage, "prompt_tokens"), count(usage, "completion_tokens")
-    total = count(usage, "total_tokens")
-    if prompt is not None and total is not None and total >= prompt + (completion or 0):
-        # Completion tokens may be missing, or leave out reasoning tokens, which are in the total and billed (xAI, Gemini).
-        completion = total - prompt
-    cached = count(usage, "prompt_tokens_details", "cached_tokens")
-    return settled(
-        request,
-        texts,
-        prompt=prompt,
-        completion=completion,
-        cached=count(usage, "prompt_cache_hit_tokens") if cached is None else cached,
-        cache_write=count(usage, "prompt_tokens_details", "cache_write_tokens"),
-        reasoning=count(usage, "completion_tokens_details", "reasoning_tokens"),
-    )
+@dataclass(slots=True)
+class Said:
+    """A choice as it was read."""
+
+    text: str
+    reasoning: str | None
+    kind: ReasoningKind | None
+    finish: str
+    choice: dict[str, object]
 
 
-def settled(
-    request: Request,
-    texts: list[str],
-    *,
-    prompt: int | None = None,
-    completion: int | None = None,
-    cached: int | None = None,
-    cache_write: int | None = None,
-    reasoning: int | None = None,
-) -> Usage:
-    """The usage if prompt and completion tokens are known, else an estimate from the texts."""
-    if prompt is not None and completion is not None:
-        return Usage(
-            prompt_tokens=prompt,
-            completion_tokens=completion,
-            cached_tokens=(read := min(cached or 0, prompt)),
-            cache_write_tokens=min(cache_write or 0, prompt - read),
-            reasoning_tokens=min(reasoning or 0, completion),
-        )
-    return Usage(
-        prompt_tokens=estimate_prompt(request),
-        completion_tokens=sum(estimate_tokens(text) for text in texts),
-        estimated=True,
-    )
+def reason_of(choice: dict[str, object]) -> str:
+    """The finish reason of a choice that is an answer.
 
-
-def count(usage: dict[str, object], *path: str) -> int | None:
-    """A plausible number of tokens at `path`, else None."""
-    value: object = usage
-    for name in path:
-        value = value.get(name) if isinstance(value, dict) else None
-    if value is None:
-        return None
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_TOKENS:
-        return value
-    return None
-
-
-def share(usage: Usage, texts: list[str]) -> list[Usage]:
-    """Splits `usage` among the choices of one response, so that the parts add up exactly to what is billed.
-
-    The shared prompt is split evenly, completion tokens by the length of `texts`, since APIs report only their sum.
+    Raises:
+        MalformedAnswer: the choice reports an error, or the server broke it off.
     """
-    if len(texts) == 1:
-        return [usage]
-    even = [1] * len(texts)
-    lengths = [estimate_tokens(text) for text in texts]
-    prompt = apportion(usage.prompt_tokens, even)
-    completion = apportion(usage.completion_tokens, lengths)
+    if choice.get("error"):
+        raise MalformedAnswer(REPORTED)
+    given = choice.get("finish_reason")
+    if given == "stop":
+        return "stop"
+    return unbroken(finish(given))
+
+
+def unbroken(reason: str) -> str:
+    """A finish reason, unless it says that the server broke the answer off.
+
+    Raises:
+        MalformedAnswer: it does.
+    """
+    if reason not in FINISH_REASONS and broken_off(reason):
+        word = reason if reason.isascii() and reason.isprintable() else "an error"
+        raise MalformedAnswer(f"the server broke the answer off: {word}")
+    return reason
+
+
+def completions(
+    top: dict[str, object],
+    read: list[Said],
+    request: Request,
+    stated: Stated | None,
+    logprobs: Callable[[dict[str, object]], Logprobs | None],
+) -> list[Completion]:
+    """The completions of a response with choices, which share its usage.
+
+    Raises:
+        MalformedAnswer: nothing was said, at no cost.
+    """
+    texts = [each.text + (each.reasoning or "") for each in read]
+    usage = settled(request, texts) if stated is None else stated.usage
+    if stated is not None:
+        heed(stated, request, read, texts)
+    model, provider_id = top.get("model"), top.get("id")
     return [
-        Usage(
-            prompt_tokens=part,
-            completion_tokens=tokens,
-            cached_tokens=cached,
-            cache_write_tokens=written,
-            reasoning_tokens=reasoning,
-            estimated=usage.estimated,
+        Completion(
+            text=each.text,
+            usage=part,
+            finish_reason=each.finish,
+            reasoning=each.reasoning,
+            reasoning_kind=each.kind or ("hidden" if usage.reasoning_tokens else None),
+            model=clean(model) if isinstance(model, str) else "",
+            provider_id=clean(provider_id) if isinstance(provider_id, str) else None,
+            logprobs=logprobs(each.choice) if request.logprobs else None,
         )
-        for part, tokens, cached, written, reasoning in zip(
-            prompt,
-            completion,
-            apportion(usage.cached_tokens, prompt),
-            apportion(usage.cache_write_tokens, prompt),
-            apportion(usage.reasoning_tokens, completion),
-            strict=True,
-        )
+        for each, part in zip(read, share(usage, texts), strict=True)
     ]
+
+
+def heed(stated: Stated, request: Request, read: list[Said], texts: list[str]) -> None:
+    """Checks choices against the usage that a response states.
+
+    An empty reply that cost no completion token is none: asked again, most models answer. Choices that took all the
+    tokens they were allowed are cut off, whatever the server says.
+
+    Raises:
+        MalformedAnswer: every reply is empty, at no cost.
+    """
+    limited = stated.limited
+    if limited == 0 and not any(texts) and all(each.finish in _UNSAID for each in read):
+        raise MalformedAnswer("the reply is empty", stated.usage)
+    if limited >= request.max_tokens * max(request.n, len(read)):
+        for each in read:
+            if each.finish in _UNSAID:
+                each.finish = "length"

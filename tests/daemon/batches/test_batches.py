@@ -120,7 +120,7 @@ def test_rows_that_fail_are_sent_again_or_given_up_with_the_reason(tmp_path: Pat
     with teacher(tmp_path, *FAST, "--fault", "500=0.15,429=0.05,malformed=0.05,422=0.05") as school:
         batched(tmp_path, school.url)
         code, output = run_to_end(tmp_path)
-        assert code == 0, output
+        assert code == 1 and "were given up: `coterie retry`" in output, output
         check_promise(tmp_path, school.ledger())
         refused = sum(entry["status"] == 422 for entry in school.ledger())
     wanted, stored, failed = query(tmp_path, "SELECT sum(wanted), sum(stored), sum(failed) FROM plan")[0]

@@ -149,7 +149,11 @@ def test_only_marked_fields_wait_for_a_restart() -> None:
         ("TeacherConfig", "builtin"),
     }
     for mark, names in (
-        (Change.RECONNECT, {"base_url", "model", "dialect", "headers", "extra_body", "timeout_seconds"}),
+        (
+            Change.RECONNECT,
+            {"base_url", "model", "dialect", "headers", "extra_body", "timeout_seconds"}
+            | {"stream", "max_tokens_field", "omit"},
+        ),
         (Change.SERVER, {"step_error_rate", "latency_ms", "fault"}),
         (Change.SERVER_LIMIT, {"requests_per_minute", "tokens_per_minute", "concurrency"}),
     ):

@@ -9,16 +9,19 @@ from typing import Any
 import pytest
 
 from daemon.catalog.sync import Catalog, known_tasks, make_budget, read_input, synchronise
-from daemon.events import PlanSuperseded
+from daemon.events import PlanContinued, PlanSuperseded
 from engine.config import Config
 from engine.errors import ConfigError, TaskDataError
 from engine.strategies import PLAIN, Wording
 from state.catalog import SwitchRequest, switch
+from state.claims import open_samples
 from state.daemon_sessions import end_session
 from state.database import open_writer
+from state.enums import Outcome, SampleState
+from state.outcomes import SampleEnd
 from state.sqlite import Connection
 from tests.daemon.parts import config_of
-from tests.state.world import World, check_counts
+from tests.state.world import World, check_counts, ending
 
 ROWS = [
     *(
@@ -315,3 +318,130 @@ def test_a_plan_that_can_take_no_more_wants_what_it_took_after_a_restart(
     (plan,) = start(config(tmp_path, **settings)).plans
     assert (plan.exhausted, plan.wanted) == (True, 3)
     assert connection.execute("SELECT wanted, claimed FROM plan").fetchone() == (3, 3)
+
+
+TWO = {"a": {"builtin": True, "model": "m"}, "b": {"builtin": True, "model": "other"}}
+
+
+def of_teachers(folder: Path, known: dict[str, Any], *more: dict[str, Any], **plan: Any) -> Config:
+    """Three questions, these teachers, a plan of all of them."""
+    data = config(folder).model_dump(mode="json", include={"tasks"})
+    plans = [{"name": "p", "rationales": 2, **plan}, *more]
+    return config_of(folder, **data, teachers=known, plans=plans)
+
+
+def kept(catalog: Catalog) -> list[PlanContinued]:
+    return [event for event in catalog.news if isinstance(event, PlanContinued)]
+
+
+def slots(connection: Connection, plan: int) -> set[tuple[int, int]]:
+    rows = connection.execute(
+        "SELECT s.question_id, s.replicate FROM plan p JOIN sample s ON s.recipe = p.recipe WHERE p.id = ?",
+        (plan,),
+    )
+    return set(rows.fetchall())
+
+
+def test_leaving_a_teacher_out_keeps_the_samples_of_the_others(
+    tmp_path: Path, connection: Connection
+) -> None:
+    catalog = start(of_teachers(tmp_path, TWO))
+    world = world_of(connection, catalog, tmp_path)
+    old = catalog.plans[0]
+    world.store(world.claim(old.id, 2, teacher="a"), cost=70)
+    world.store(world.claim(old.id, 1, teacher="b"), cost=50)
+    failed = world.claim(old.id, 1, teacher="a").samples[0]
+    world.record(ending(failed, Outcome.PERMANENT, end=SampleEnd(state=SampleState.FAILED, reason="no")))
+    end_session(connection, catalog.session.id, "done")
+    again = start(of_teachers(tmp_path, {"a": TWO["a"]}))
+    (plan,) = again.plans
+    assert plan.recipe != old.recipe
+    assert kept(again) == [PlanContinued(plan="p", task="t", kept={"a": 3}, left={"b": 1})]
+    assert kept(again)[0].message() == (
+        "plan p on t has other teachers: 3 samples of a are kept; 1 samples of b stay stored, but no longer count"
+    )
+    assert [event for event in again.news if isinstance(event, PlanSuperseded)] == []
+    assert world.row("SELECT claimed, stored, failed, spent_micros FROM plan WHERE id = ?", plan.id) == (
+        *(3, 2, 1, 140),
+    )
+    assert world.row("SELECT claimed, spent_micros FROM plan WHERE id = ?", old.id) == (1, 50)
+    check_counts(world)
+    assert len(world.claim(plan.id, 10, teacher="a").samples) == 3  # of six, only what b had and nobody had
+    assert slots(connection, plan.id) == {(q, n) for q in (1, 2, 3) for n in (0, 1)}
+    check_counts(world)
+
+
+def test_a_teacher_that_comes_back_brings_its_samples(tmp_path: Path, connection: Connection) -> None:
+    """Also what the other one answered meanwhile goes on counting; only two samples for one slot cannot."""
+    both = of_teachers(tmp_path, TWO, {"name": "wide", "rationales": 3})
+    alone = of_teachers(tmp_path, {"a": TWO["a"]}, {"name": "wide", "rationales": 3})
+    catalog = start(both)
+    world = world_of(connection, catalog, tmp_path)
+    first, wide = catalog.plans
+    world.store(world.claim(first.id, 2, teacher="a"))
+    world.store(world.claim(wide.id, 2, teacher="b"))
+    again = start(alone)
+    world.store(world.claim(again.plans[0].id, 3, teacher="a"))  # the slots of b, and another
+    check_counts(world)
+    back = start(both)
+    assert [plan.recipe for plan in back.plans] == [first.recipe, first.recipe]
+    assert kept(back)[0].kept == {"a": 3} and kept(back)[0].left == {"a": 2}
+    for plan in back.plans:
+        assert world.row("SELECT claimed, stored FROM plan WHERE id = ?", plan.id) == (5, 5)
+    check_counts(world)
+    assert len(world.claim(back.plans[1].id, 10, teacher="b").samples) == 4
+
+
+def test_open_samples_are_continued_by_the_plan_that_keeps_them(
+    tmp_path: Path, connection: Connection
+) -> None:
+    catalog = start(of_teachers(tmp_path, TWO))
+    world = world_of(connection, catalog, tmp_path)
+    mine = world.claim(catalog.plans[0].id, 2, teacher="a").samples
+    world.claim(catalog.plans[0].id, 1, teacher="b")
+    (plan,) = start(of_teachers(tmp_path, {"a": TWO["a"]})).plans
+    assert {each.sample_id for each in open_samples(connection, plan.id, 0, 10)} == {
+        each.sample_id for each in mine
+    }
+    check_counts(world)
+
+
+@pytest.mark.parametrize(
+    ("teachers", "plan"),
+    [
+        ({"a": {**TWO["a"], "model": "new"}}, {}),
+        ({"a": TWO["a"]}, {"temperature": 0.1}),
+        ({"b": {**TWO["b"], "extra_body": {"x": 1}}}, {}),
+    ],
+    ids=["another model", "another parameter", "another body"],
+)
+def test_nothing_is_kept_where_the_requests_are_others(
+    tmp_path: Path, connection: Connection, teachers: dict[str, Any], plan: dict[str, Any]
+) -> None:
+    catalog = start(of_teachers(tmp_path, TWO))
+    world = world_of(connection, catalog, tmp_path)
+    world.store(world.claim(catalog.plans[0].id, 2, teacher="a"))
+    again = start(of_teachers(tmp_path, teachers, **plan))
+    assert kept(again) == []
+    assert world.row("SELECT stored FROM plan WHERE id = ?", again.plans[0].id) == (0,)
+    assert [event.stored for event in again.news if isinstance(event, PlanSuperseded)] == [2]
+
+
+def test_a_name_that_stood_for_both_models_keeps_nothing(tmp_path: Path, connection: Connection) -> None:
+    catalog = start(of_teachers(tmp_path, TWO))
+    world = world_of(connection, catalog, tmp_path)
+    world.store(world.claim(catalog.plans[0].id, 2, teacher="a"))
+    start(of_teachers(tmp_path, {"a": TWO["b"], "b": TWO["a"]}))  # the same fingerprint
+    again = start(of_teachers(tmp_path, {"a": TWO["a"]}))
+    assert kept(again) == []
+
+
+def test_what_another_plan_at_work_asks_for_stays_with_it(tmp_path: Path, connection: Connection) -> None:
+    other = {"name": "other", "rationales": 2, "teachers": ["a", "b"]}
+    catalog = start(of_teachers(tmp_path, TWO, other))
+    world = world_of(connection, catalog, tmp_path)
+    world.store(world.claim(catalog.plans[0].id, 2, teacher="a"))
+    again = start(of_teachers(tmp_path, TWO, other, teachers=["a"]))
+    assert kept(again) == []
+    assert world.row("SELECT stored FROM plan WHERE id = ?", again.plans[1].id) == (2,)
+    check_counts(world)

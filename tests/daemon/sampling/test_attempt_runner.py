@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,7 +11,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from daemon.events import SampleFailed, SampleStored, TeacherCooling, TeacherRecovered
+from daemon.events import LogprobsMissing, SampleFailed, SampleStored, TeacherCooling, TeacherRecovered
 from daemon.limits.key_limits import KeyLimits
 from daemon.sampling.attempt_runner import AttemptRunner
 from daemon.sampling.budget import Budget
@@ -355,3 +356,14 @@ async def test_mathematical_answers_are_judged_off_the_loop_in_threads_of_their_
         assert threads.borrowed_tokens == 0
         released.set()
     assert verdicts == [True] * (WAITING_THREADS + 2)
+
+
+async def test_missing_log_probabilities_are_told_once(world: World) -> None:
+    async with carrying(world) as bench:
+        for logprobs in (0, 2, 2):
+            job = bench.job()
+            job.conversation.request = replace(job.request, logprobs=logprobs)
+            await bench.run(job, answer("Heads."), answer("yes"))
+            told = [event.message() for event in bench.heard.of(LogprobsMissing)]
+            assert len(told) == (1 if logprobs else 0), "only where they were asked for"
+        assert told[0].startswith("a returns no log-probabilities: its samples are stored without them.")

@@ -327,8 +327,7 @@ async def test_until_idle_does_not_wait_for_it(world: World, monkeypatch: pytest
             context,
             scheduler=scheduler,
             retry_queue=RetryQueue(Clock(), scheduler.deliver),
-            planner=bench.planner,
-            trainer=trainer,
+            others=(bench.planner, trainer),
         )
 
         async def ends() -> bool:

@@ -118,6 +118,23 @@ def test_a_directory_is_written_from_what_was_decided(world: World) -> None:
     )
 
 
+@pytest.mark.parametrize("flag", ["unknown_finish", "content_filter"])
+def test_what_may_be_no_whole_answer_is_never_trained_on(world: World, flag: str) -> None:
+    plan, made = world.plan(), config(world)
+    good, bad = world.claim(plan, 2, teacher="a").samples
+    verdict = Verdict(grader="g:1", correct=True, extracted="yes", reason="")
+    for each, flags in ((good, ("answer_in_reasoning",)), (bad, (flag,))):
+        end = SampleEnd(
+            state=SampleState.STORED, rationale="because", answer="x", verdict=verdict, flags=flags
+        )
+        world.record(stored(each, end=end))
+    directory = materialise(
+        world.connection, made, run(world, made, order(world, plan, curation={"keep": "all"}))
+    )
+    assert [row["sample_id"] for row in rows(directory)] == [good.sample_id]
+    assert world.row("SELECT drops FROM run") == ('{"not a whole answer": 1}',)
+
+
 def test_it_can_be_rebuilt_byte_for_byte_whatever_was_sampled_since(world: World) -> None:
     plan, made = world.plan(rationales=3), config(world)
     sample(world, plan, "because", "since \u2028 \U0001f600", "as")

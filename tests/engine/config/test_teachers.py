@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from engine.config import load_config
+from engine.config import Config, load_config
+from engine.config.root import left_out, teachers_of
 from engine.errors import ConfigError
 
 TEACHER = '[teachers.a]\nmodel = "m"\nbase_url = "https://api.example/v1"\n'
@@ -66,15 +68,80 @@ def test_what_cannot_be_sent_is_refused_with_its_place(tmp_path: Path, line: str
     assert "secret@" not in said
 
 
+def test_what_the_builtin_teacher_cannot(tmp_path: Path) -> None:
+    text = '[teachers.a]\nbuiltin = true\nmodel = "m"\nproxy = "http://proxy.example"\n'
+    assert "is reached without a proxy" in faults(tmp_path, text)
+
+
+BUILT_IN = {"builtin": True, "model": "practice-large"}
+REAL = {"base_url": "https://api.example.com/v1", "model": "m"}
+
+
 @pytest.mark.parametrize(
-    ("line", "message"),
+    ("plan", "asked", "said"),
     [
-        (
-            'dialect = "anthropic-messages"',
-            "the built-in teacher speaks openai-chat, openai-completions and openai-batch",
-        ),
-        ('proxy = "http://proxy.example"', "is reached without a proxy"),
+        ({}, ["gpt"], True),
+        ({"teachers": ["*"]}, ["gpt"], True),
+        ({"teachers": ["*", "practice"]}, ["practice", "gpt"], False),
+        ({"teachers": ["practice"]}, ["practice"], False),
+        ({"teachers": ["practice", "gpt"]}, ["practice", "gpt"], False),
+        ({"fallback_teachers": ["gpt"]}, ["practice"], False),
+        ({"fallback_teachers": ["practice"]}, ["gpt"], False),
     ],
 )
-def test_what_the_builtin_teacher_cannot(tmp_path: Path, line: str, message: str) -> None:
-    assert message in faults(tmp_path, f'[teachers.a]\nbuiltin = true\nmodel = "m"\n{line}\n')
+def test_a_star_leaves_the_built_in_teacher_out_where_there_is_another(
+    plan: dict[str, Any], asked: list[str], said: bool
+) -> None:
+    config = Config.model_validate(
+        {"teachers": {"practice": BUILT_IN, "gpt": REAL}, "plans": [{"name": "p", **plan}]}
+    )
+    assert teachers_of(config.plans[0], config.teachers) == asked
+    notes = list(left_out(config))
+    assert len(notes) == said
+    if said:
+        assert "leaves out the built-in teacher practice, because there is gpt" in notes[0]
+        assert 'teachers = ["*", "practice"]' in notes[0]
+
+
+def test_a_star_means_the_built_in_teachers_where_there_is_no_other() -> None:
+    config = Config.model_validate({"teachers": {"a": BUILT_IN, "b": BUILT_IN}, "plans": [{"name": "p"}]})
+    assert teachers_of(config.plans[0], config.teachers) == ["a", "b"]
+    assert not list(left_out(config))
+
+
+def test_what_a_left_out_teacher_cannot_do_is_no_mistake() -> None:
+    """The practice teacher returns one rationale per request by this dialect, but it is not asked."""
+    built_in = {"builtin": True, "model": "practice-large", "dialect": "openai-batch"}
+    plan = {"name": "p", "per_request": 4}
+    Config.model_validate({"teachers": {"practice": built_in, "gpt": REAL}, "plans": [plan]})
+
+
+@pytest.mark.parametrize(
+    ("dialect", "url", "base"),
+    [
+        ("openai-chat", "https://x.example/v1/chat/completions", "https://x.example/v1"),
+        ("openai-chat", "https://x.example/v1/chat/completions/", "https://x.example/v1"),
+        (
+            "openai-chat",
+            "https://x.example/d/chat/completions?api-version=1",
+            "https://x.example/d?api-version=1",
+        ),
+        ("openai-batch", "https://x.example/v1/chat/completions", "https://x.example/v1"),
+        ("openai-completions", "https://x.example/v1/completions", "https://x.example/v1"),
+        ("openai-completions", "https://x.example/v1/chat/completions", "https://x.example/v1"),
+        ("openai-responses", "https://x.example/v1/responses", "https://x.example/v1"),
+        ("anthropic-messages", "https://x.example/v1/messages", "https://x.example/v1"),
+        ("openai-chat", "https://x.example/messages", None),
+        ("openai-chat", "https://x.example", None),
+    ],
+)
+def test_an_endpoint_in_base_url_is_refused_with_the_right_one(
+    dialect: str, url: str, base: str | None
+) -> None:
+    config = {"teachers": {"a": {"model": "m", "dialect": dialect, "base_url": url}}}
+    if base is None:
+        Config.model_validate(config)
+        return
+    with pytest.raises(ValueError, match="which is added to it for each request") as caught:
+        Config.model_validate(config)
+    assert f'write "{base}"' in str(caught.value)

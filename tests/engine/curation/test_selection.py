@@ -53,6 +53,7 @@ def test_good_rationales_stay_in_order() -> None:
         ({"correct": False}, "wrong answer", {"keep": "all"}),
         ({"rationale": " \n"}, "empty rationale", None),
         ({"truncated": True}, "truncated", {"drop_truncated": False}),
+        ({"incomplete": True}, "not a whole answer", None),
         ({"rationale": "x" * 8001}, "too long", {"max_characters": 8001}),
         ({"question": 9}, "question is in a test split", {"drop_test_overlap": False}),
         ({"rationale": "RATIONALE  1 "}, "duplicate rationale", {"drop_duplicates": False}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ COIN = (
     "A coin is heads up. Anna flips the coin. Ben does not flip the coin. Carla flips the coin. David flips the "
     'coin. Is the coin still heads up? Note that "flip" here means "reverse".'
 )
+MODEL = "practice-large"
 STEP1 = f"Q: {COIN}\nA: Let's think step by step."
 
 
@@ -34,6 +35,38 @@ class Answer:
     @property
     def texts(self) -> list[str]:
         return [c["message"]["content"] if "message" in c else c["text"] for c in self.json["choices"]]
+
+
+def asking(path: str, prompt: str = STEP1, **fields: Any) -> dict[str, Any]:
+    """The body of a request with one prompt, by the path of its API."""
+    said = [{"role": "user", "content": prompt}]
+    own: dict[str, dict[str, Any]] = {
+        "/chat/completions": {"messages": said, "max_tokens": 256},
+        "/completions": {"prompt": prompt, "max_tokens": 256},
+        "/responses": {"input": said, "max_output_tokens": 256},
+        "/messages": {"messages": said, "max_tokens": 256},
+    }
+    return {"model": MODEL, **own[path], **fields}
+
+
+def text_of(path: str, answer: Any) -> str:
+    """The text of a response with one completion."""
+    texts: dict[str, Callable[[Any], str]] = {
+        "/chat/completions": lambda found: found["choices"][0]["message"]["content"],
+        "/completions": lambda found: found["choices"][0]["text"],
+        "/responses": lambda found: found["output"][0]["content"][0]["text"],
+        "/messages": lambda found: found["content"][0]["text"],
+    }
+    return texts[path](answer)
+
+
+def events_of(body: bytes) -> list[tuple[str, Any]]:
+    """The names and data of a stream's events."""
+    found = []
+    for block in body.decode().split("\n\n")[:-1]:
+        lines = dict(line.split(": ", 1) for line in block.split("\n"))
+        found.append((lines.get("event", ""), lines["data"]))
+    return [(name, data if data == "[DONE]" else json.loads(data)) for name, data in found]
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,10 @@ async def test_several_prompts_and_messages() -> None:
         ({"stop": ["a", "b", "c", "d", "e"]}, "'stop' must be"),
         ({"stop": [""]}, "'stop' must be"),
         ({"seed": "x"}, "'seed' must be"),
-        ({"stream": True}, "does not stream"),
+        ({"stream": 3}, "'stream' must be true or false"),
+        ({"stream_options": {"include_usage": True}}, "only allowed when 'stream' is enabled"),
+        ({"stream": True, "stream_options": 1}, "'stream_options' must be an object"),
+        ({"top_logprobs": 2}, "only allowed when 'logprobs' is true"),
     ],
 )
 async def test_a_bad_body_is_400(fields, message: str) -> None:
@@ -121,15 +124,38 @@ async def test_a_huge_body_is_413() -> None:
         assert answer.status == 413 and "larger than" in answer.json["error"]["message"]
 
 
-async def test_an_unknown_question_and_model_are_404() -> None:
+async def test_a_prompt_without_a_known_question_is_told_what_is_known() -> None:
     async with teacher() as client:
+        chat = await client.chat("What is the capital of France?")
+        assert chat.status == 200 and "practice teacher" in chat.texts[0] and "coin_flip" in chat.texts[0]
+        said = [
+            {"role": "user", "content": "What is the capital of France?"},
+            {"role": "assistant", "content": chat.texts[0]},
+            {"role": "user", "content": "Well?"},
+        ]
+        assert (
+            await client.chat(messages=said)
+        ).texts == chat.texts  # it does not answer what it said itself
+        assert (await client.text("Once upon a time")).texts == [" " + chat.texts[0]]
+        assert [entry["billed"] for entry in await client.get("/ledger")] == [True] * 3
+
+
+async def test_an_unknown_question_is_404_where_it_is_to_be_refused() -> None:
+    async with teacher(refuse_unknown=True) as client:
         question = await client.chat("What is the capital of France?")
         assert question.status == 404 and question.json["error"]["code"] == "unknown_question"
         assert "builtin tasks" in question.json["error"]["message"]
+        assert question.json["error"]["param"] == "messages"
+        assert [entry["billed"] for entry in await client.get("/ledger")] == [False]
+        assert (await client.chat()).status == 200
+
+
+async def test_an_unknown_model_is_404() -> None:
+    async with teacher() as client:
         model = await client.chat(model="gpt-7")
         assert model.status == 404 and model.json["error"]["code"] == "model_not_found"
         assert "practice-small" in model.json["error"]["message"]
-        assert [entry["billed"] for entry in await client.get("/ledger")] == [False, False]
+        assert [entry["billed"] for entry in await client.get("/ledger")] == [False]
 
 
 async def test_a_wrong_key_is_401() -> None:

@@ -54,6 +54,7 @@ def test_flags_and_options_go_both_ways() -> None:
         port=8123,
         keys=("-a", "b"),
         replay=Path("x.jsonl"),
+        refuse_unknown=True,
         faults=parse_faults("500=0.02,slow=0.5"),
         seed=-3,
         latency_ms=1.5,

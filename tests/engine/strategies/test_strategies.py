@@ -245,3 +245,33 @@ def test_baselines_have_an_order_and_two_are_shown_as_the_teacher() -> None:
     assert names == ["zero-shot", "zero-shot-cot", "zero-shot-cot-chat", "few-shot-cot"]
     assert [each.report_name for each in ranked].count("teacher") == 2
     assert [each.name for each in STRATEGIES.values() if not each.writes_rationale] == ["zero-shot"]
+
+
+def test_an_answer_that_is_all_in_the_reasoning_is_read_there_and_flagged() -> None:
+    said = "We add 2 and 2.\nAnswer: 4"
+    for name, text, answer in (
+        ("zero-shot-cot-chat", said, "4"),
+        ("zero-shot", "4", "4"),
+        ("few-shot-cot", "We add. The answer is 4.", "4."),
+    ):
+        finished = talk(name, completion("", reasoning=text, reasoning_kind="full")).finished
+        assert finished is not None
+        assert (finished.answer, finished.flags) == (answer, ("answer_in_reasoning",)), name
+    first = completion("\n", reasoning="2 + 2 = 4.", reasoning_kind="full")
+    finished = talk("zero-shot-cot", first, completion("", reasoning="4", reasoning_kind="full")).finished
+    assert finished is not None
+    assert (finished.rationale, finished.answer) == ("2 + 2 = 4.", "4")
+    assert finished.flags == ("answer_in_reasoning",)
+    finished = talk("zero-shot-cot-chat", completion("", reasoning="Hm …", reasoning_kind="full")).finished
+    assert finished is not None, "reasoning alone is no answer"
+    assert (finished.answer, finished.rationale, finished.flags) == ("", "Hm …", ("no-answer-line",))
+    for more in ({"finish_reason": "length", "reasoning_kind": "full"}, {"reasoning_kind": "summary"}):
+        finished = talk("zero-shot-cot-chat", completion("", reasoning=said, **more)).finished
+        assert finished is not None and finished.answer == ""
+
+
+@pytest.mark.parametrize("name", ["zero-shot-cot-chat", "zero-shot", "few-shot-cot", "zero-shot-cot"])
+def test_an_unknown_finish_reason_is_flagged(name) -> None:
+    said = completion("We add. The answer is 4.\nAnswer: 4", finish_reason="tool_calls")
+    finished = talk(name, said).finished or talk(name, said, said).finished
+    assert finished is not None and finished.flags == ("unknown_finish",)

@@ -70,7 +70,7 @@ async def test_path_key_and_answer(faults, name) -> None:
         ("{}", "no "),
         ('{"output": 7, "content": 7}', "not a list"),
         ('{"output": [null], "content": [null], "stop_reason": "end_turn"}', "not a list"),
-        ('{"type": "error", "status": "failed", "error": {"code": "server_error", "message": "m"}}', "an error"),
+        ('{"type": "error", "status": "failed", "error": {"code": "odd", "message": "m"}}', "an error: m"),
     ],
 )  # fmt: skip
 async def test_what_is_no_completion_is_malformed(faults, name, body, reason) -> None:

@@ -27,13 +27,13 @@ CAPABILITIES = (
 TABLE: dict[str, tuple[object, ...]] = {
     "openai-chat": (True, True, True, True, "requests", "openai-chat", "Authorization", DialectSettings),
     "anthropic-messages": (
-        *(False, False, False, False, "requests", "anthropic-messages", "x-api-key", DialectSettings),
+        *(False, False, True, False, "requests", "anthropic-messages", "x-api-key", DialectSettings),
     ),
     "openai-completions": (
         *(True, True, True, True, "requests", "openai-completions", "Authorization", DialectSettings),
     ),
     "openai-responses": (
-        *(False, True, False, True, "requests", "openai-responses", "Authorization", DialectSettings),
+        *(False, True, True, True, "requests", "openai-responses", "Authorization", DialectSettings),
     ),
     "openai-batch": (False, True, True, True, "batches", "openai-chat", "Authorization", BatchSettings),
 }
@@ -80,14 +80,15 @@ def test_capabilities(name: str) -> None:
 
 
 @EACH
-def test_each_capability_decides_what_the_configuration_allows(name: str) -> None:
+def test_each_capability_decides_what_the_configuration_allows(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     each = dialect(name)
     builtin = {"dialect": name, "builtin": True, "model": "m"}
-    if each.builtin:
-        assert TeacherConfig.model_validate(builtin).dialect == name
-    else:
-        with pytest.raises(ValidationError, match="the built-in teacher speaks"):
-            TeacherConfig.model_validate(builtin)
+    assert TeacherConfig.model_validate(builtin).dialect == name
+    monkeypatch.setitem(DIALECTS, name, replace(each, builtin=False))
+    with pytest.raises(ValidationError, match="the built-in teacher speaks"):
+        TeacherConfig.model_validate(builtin)
     own = refusal(name, batch_discount=0.25)
     if each.transport == "batches":
         assert own == "" and config(name, batch_discount=0.25).settings.price_share == 0.75

@@ -194,7 +194,8 @@ def test_its_configuration(result) -> None:
         "limit": f"{head}generationConfig.maxOutputTokens {decided}",
         "whole": f"{head}generationConfig {decided}",
         "n": f"{head}generationConfig.candidateCount {decided}",
-        "live": f"{head}generationConfig.live cannot be used: responses are read in one piece; remove it",
+        "live": f'{head}generationConfig.live cannot be used here: the teacher\'s key stream (true, false or "auto")'
+        " decides how responses come; remove it",
         "omit": "config.toml:1: teachers.a: stop is in both extra_body and omit: remove one of them",
         "good": "",
         "typo": 'config.toml:5: teachers.a.throwaway_teir: unknown key; did you mean "throwaway_tier"?',

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_time_in_which_nothing_ran_does_not_count() -> None:
-    patience = Patience(0.3, 0.3)
+    patience = Patience(0.3)
     with patience.wait() as wait:
         await anyio.sleep(0.1)
         time.sleep(0.8)  # noqa: ASYNC251 - the process is stopped
@@ -19,8 +19,8 @@ async def test_time_in_which_nothing_ran_does_not_count() -> None:
     assert not wait.expired
 
 
-async def test_silence_ends_a_wait_before_its_total() -> None:
-    patience = Patience(30.0, 0.1)
+async def test_silence_ends_a_wait_and_bytes_prolong_it() -> None:
+    patience = Patience(0.1)
     with anyio.fail_after(10):
         with patience.wait() as quiet:
             await anyio.sleep_forever()
@@ -33,7 +33,7 @@ async def test_silence_ends_a_wait_before_its_total() -> None:
 
 
 async def test_a_cancellation_from_outside_is_not_taken_for_an_end_of_patience() -> None:
-    patience = Patience(30.0, 30.0)
+    patience = Patience(30.0)
     with anyio.move_on_after(0.02) as outer, patience.wait() as wait:
         await anyio.sleep_forever()
     assert outer.cancelled_caught and not wait.expired

@@ -1,0 +1,142 @@
+"""Updates the plans' rows to match the configuration: rows first, then what they keep of former ones, then counters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from sqlmodel import Session
+
+from daemon.catalog.changed_teachers import EarlierTeachers, keep_samples
+from daemon.catalog.plan_fingerprint import plan_fingerprint
+from daemon.catalog.prompt_preview import templates
+from daemon.catalog.prompt_templates import Wordings
+from daemon.events import Event, PlanContinued, PlanSuperseded
+from daemon.sampling.plan_state import PlanState
+from daemon.sampling.plans import ActivePlan
+from engine.config import Config, PlanConfig, TeacherConfig
+from engine.config.root import expand, teachers_of
+from engine.strategies import PLAIN, STRATEGIES, Wording
+from engine.tasks import TaskSummary
+from state.catalog import PlanRow, adopt_open, over, reconcile, shared_out, superseded, sync_plan
+from state.tables import Plan as PlanTable
+
+
+@dataclass(kw_only=True, slots=True)
+class _SyncedPlan:
+    """A plan on one task whose row is in `state.db`."""
+
+    plan: PlanConfig
+    task: str
+    wording: Wording
+    row: PlanTable
+    recount: bool
+    fingerprint: Callable[[list[TeacherConfig]], str]
+    needs: int | None
+
+
+def sync_plans(
+    opened: Session,
+    config: Config,
+    tasks: Mapping[str, TaskSummary],
+    wordings: Wordings,
+    task_ids: dict[str, int],
+    *,
+    recount: set[str],
+    in_hand: Collection[int],
+    earlier: EarlierTeachers,
+) -> tuple[list[ActivePlan], list[Event], dict[int, str]]:
+    """The plans at work, events to emit, and the fingerprints that others' samples have from now on, by their id."""
+    synced: list[_SyncedPlan] = []
+    for plan in config.plans:
+        names, fallbacks = teachers_of(plan, config.teachers), plan.fallback_teachers
+        for task in expand(plan.tasks, list(config.tasks)):
+            wording = wordings.get((plan.name, task), PLAIN)
+            fingerprint = partial(
+                plan_fingerprint, plan, answer_format=config.tasks[task].answer, wording=wording
+            )
+            recipe = fingerprint([config.teachers[name] for name in [*names, *fallbacks]])
+            first = next((each for each in synced if (each.plan.name, each.task) == (plan.needs, task)), None)
+            wanted = PlanRow(
+                name=plan.name,
+                task_id=task_ids[task],
+                split=plan.split,
+                recipe=recipe,
+                teachers=[*names, *fallbacks],
+                strategy=plan.strategy,
+                settings={
+                    **plan.model_dump(mode="json"),
+                    **({"wording": wording.stored} if wording != PLAIN else {}),
+                    "facts": STRATEGIES[plan.strategy].stored_facts,
+                    "templates": templates(plan, config.tasks[task].answer, wording),
+                },
+                rationales=plan.most,
+                weight=plan.weight,
+                base=plan.base,
+                want=plan.want,
+                target=plan.correct_per_task or 0,
+                together=plan.per_request,
+                unless=first.row.recipe if first else "",
+            )
+            row, changed = sync_plan(opened, wanted, tasks[task].sizes[plan.split])
+            synced.append(
+                _SyncedPlan(
+                    plan=plan,
+                    task=task,
+                    wording=wording,
+                    row=row,
+                    recount=changed or task in recount,
+                    fingerprint=fingerprint,
+                    needs=first.row.id if first else None,
+                )
+            )
+    news: list[Event] = []
+    continued: dict[int, str] = {}
+    for each in synced:
+        asked = [config.teachers[name] for name in json.loads(each.row.teachers)]
+        for kept in keep_samples(opened, each.row, asked, each.fingerprint, earlier, in_hand=in_hand):
+            for other in synced:  # they share what was moved
+                other.recount |= (other.task, other.row.split, other.row.recipe) == (
+                    *(each.task, each.row.split, each.row.recipe),
+                )
+            continued |= dict.fromkeys(kept.former, each.row.recipe)
+            news.append(PlanContinued(plan=each.plan.name, task=each.task, kept=kept.kept, left=kept.left))
+    active: list[ActivePlan] = []
+    for each in synced:
+        if each.recount:
+            reconcile(opened, each.row)
+        exhausted = over(opened, each.row)
+        active.append(_active(each, config, tasks[each.task], exhausted, shared_out(opened, each.row)))
+        news += [
+            PlanSuperseded(plan=each.plan.name, task=each.task, stored=old.stored)
+            for old in superseded(opened, each.row)
+            if each.row.stored == 0
+        ]
+    for ready in active:
+        adopt_open(opened, ready.id, but=in_hand)
+    return active, news, continued
+
+
+def _active(
+    synced: _SyncedPlan, config: Config, brief: TaskSummary, exhausted: bool, shared: bool
+) -> ActivePlan:
+    plan, row = synced.plan, synced.row
+    assert row.id is not None
+    return ActivePlan(
+        id=row.id,
+        config=plan,
+        task=synced.task,
+        task_id=row.task_id,
+        answer_format=config.tasks[synced.task].answer,
+        recipe=row.recipe,
+        teachers=tuple(teachers_of(plan, config.teachers)),
+        fallbacks=tuple(plan.fallback_teachers),
+        wanted=row.wanted,
+        longest=brief.longest[plan.split],
+        gold=brief.golds.get(plan.split, ""),
+        wording=synced.wording,
+        needs=synced.needs,
+        state=PlanState(exhausted=exhausted, shared=shared),
+    )
