@@ -90,7 +90,7 @@ class Piecewise:
         own = self._fields.get(name)
         if not isinstance(own, list):
             before = "".join(self._texts.pop(name, ()))
-            own = []
+            own = list[object]()
             if before:
                 own.append({"type": "text", "text": before})
             self._fields[name] = own
