@@ -351,7 +351,8 @@ def test_leaving_a_teacher_out_keeps_the_samples_of_the_others(
     world.store(world.claim(old.id, 2, teacher="a"), cost=70)
     world.store(world.claim(old.id, 1, teacher="b"), cost=50)
     failed = world.claim(old.id, 1, teacher="a").samples[0]
-    world.record(ending(failed, Outcome.PERMANENT, end=SampleEnd(state=SampleState.FAILED, reason="no")))
+    given_up = SampleEnd(state=SampleState.FAILED, reason="no")
+    world.record(ending(failed, Outcome.UNKNOWN, unknown_micros=10, end=given_up))
     end_session(connection, catalog.session.id, "done")
     again = start(of_teachers(tmp_path, {"a": TWO["a"]}))
     (plan,) = again.plans
@@ -361,10 +362,11 @@ def test_leaving_a_teacher_out_keeps_the_samples_of_the_others(
         "plan p on t has other teachers: 3 samples of a are kept; 1 samples of b stay stored, but no longer count"
     )
     assert [event for event in again.news if isinstance(event, PlanSuperseded)] == []
-    assert world.row("SELECT claimed, stored, failed, spent_micros FROM plan WHERE id = ?", plan.id) == (
-        *(3, 2, 1, 140),
+    money = "spent_micros, unknown_micros"
+    assert world.row(f"SELECT claimed, stored, failed, {money} FROM plan WHERE id = ?", plan.id) == (
+        *(3, 2, 1, 140, 10),
     )
-    assert world.row("SELECT claimed, spent_micros FROM plan WHERE id = ?", old.id) == (1, 50)
+    assert world.row(f"SELECT claimed, {money} FROM plan WHERE id = ?", old.id) == (1, 50, 0)
     check_counts(world)
     assert len(world.claim(plan.id, 10, teacher="a").samples) == 3  # of six, only what b had and nobody had
     assert slots(connection, plan.id) == {(q, n) for q in (1, 2, 3) for n in (0, 1)}

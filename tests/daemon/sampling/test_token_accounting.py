@@ -109,6 +109,12 @@ def test_the_dollars_of_the_provider_count_without_prices() -> None:
     assert abs(sum(booked) - 1_300) <= 1
 
 
+def test_one_answer_by_itself_has_its_exact_cost() -> None:
+    tokens = accounting(**CHEAP)
+    assert tokens.dollars(used(7, 3)) == pytest.approx(0.38e-6)
+    assert tokens.dollars(used(7, 3, cost_usd=0.5)) == 0.5
+
+
 @pytest.mark.parametrize("told", [math.nan, math.inf, -0.5, 1e12])
 def test_dollars_that_cannot_be_are_not_believed(told: float) -> None:
     tokens = accounting(usd_per_million_input=2.0, usd_per_million_output=0.0)
