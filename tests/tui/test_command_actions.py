@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -37,19 +38,25 @@ async def test_p_means_the_teacher_under_the_cursor(own: Path) -> None:
         assert commands(own)[-1] == ("resume", {"teacher": "gpt"})
 
 
+def boxed(text: str) -> str:
+    """The words of the dialog, in one line."""
+    return " ".join(" ".join(re.findall("│(.*?)│", text)).split())
+
+
 async def test_a_budget_is_a_number_and_is_confirmed(own: Path) -> None:
     async with running(own) as driver:
         await driver.press("B")
-        assert "Total budget in dollars (spent $3.10 of $5.00, reserved $0.02, unknown $0.01)" in driver.text
+        spent = "(spent $3.10 of $5.00, reserved $0.02, unknown $0.01)"
+        assert f"Total budget in dollars {spent}:" in boxed(driver.text)
         await driver.press(*"all", "enter")
         assert "Enter a number of dollars" in driver.text
         await driver.press("backspace", "backspace", "backspace", *"8.5", "enter")
-        assert "Set the budget to $8.50 (spent $3.10 of $5.00, reserved $0.02, unknown $0.01)?" in driver.text
+        assert f"Set the budget to $8.50 {spent}?" in boxed(driver.text)
         assert commands(own) == []
         await driver.press("y")
         assert commands(own) == [("budget", {"usd": 8.5})]
         await driver.press("B", *"1", "enter")
-        assert "no new request will be sent" in driver.text
+        assert "That is less than counts against it: no new request will be sent" in boxed(driver.text)
         await driver.press("escape", "B", "escape")
         assert len(commands(own)) == 1
 

@@ -243,8 +243,8 @@ def _cost(row: TeacherRow) -> list[Text]:
         ("tokens", f"{short(teacher.prompt_tokens)} in, {short(teacher.completion_tokens)} out"),
         ("spent", money(teacher.usd, None)),
         ("", f"{row.cost_of_correct} per 1,000 correct") if counted else None,
-        ("reserved", money(teacher.reserved_usd, None), ("  for requests that have not ended", "dim")),
-        ("unknown", money(teacher.unknown_usd, None), ("  may have been billed besides", "dim")),
+        ("reserved", money(teacher.reserved_usd, None), ("  not ended yet", "dim")),
+        ("unknown", money(teacher.unknown_usd, None), ("  possibly billed", "dim")),
         width=LABEL,
     )
 

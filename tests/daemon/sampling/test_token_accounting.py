@@ -111,8 +111,8 @@ def test_the_dollars_of_the_provider_count_without_prices() -> None:
 
 def test_one_answer_by_itself_has_its_exact_cost() -> None:
     tokens = accounting(**CHEAP)
-    assert tokens.dollars(used(7, 3)) == pytest.approx(0.38e-6)
-    assert tokens.dollars(used(7, 3, cost_usd=0.5)) == 0.5
+    assert tokens.exact_usd([used(7, 3)]) == pytest.approx(0.38e-6)
+    assert tokens.exact_usd([used(7, 3), used(7, 3, cost_usd=0.5)]) == pytest.approx(0.50000038)
 
 
 @pytest.mark.parametrize("told", [math.nan, math.inf, -0.5, 1e12])
