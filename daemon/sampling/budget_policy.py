@@ -71,12 +71,19 @@ class BudgetPolicy:
         own = sum(micros for each, micros in begun if each is plan)
         return self._budget.free(plan.id, teacher.id, SetAside(total, at_teacher, own))
 
-    def claimed(self, plan: ActivePlan, teacher: Teacher, *, too_little: bool) -> None:
-        """Records a claim; `too_little`: the budget did not cover all of it."""
-        if too_little:
-            self._too_little[plan.id, teacher.name] = self.free(plan, teacher)
-        else:
+    def claimed(self, plan: ActivePlan, teacher: Teacher, too_little: float | None) -> None:
+        """Records a claim.
+
+        Args:
+            plan: whose samples it was for.
+            teacher: who will be asked.
+            too_little: what was left for it when the next sample did not fit; None if the budget covered all of it.
+                What is free by now may be more: money comes back while a claim is written.
+        """
+        if too_little is None:
             self._too_little.pop((plan.id, teacher.name), None)
+        else:
+            self._too_little[plan.id, teacher.name] = too_little
 
     def affords(self, plan: ActivePlan, teacher: Teacher) -> bool:
         """Whether the next claim may fit: there is more room than when it last did not, and no budget is overdrawn."""

@@ -372,7 +372,8 @@ class Scheduler:
             plan.virtual_time = self._virtual_time[teacher.name] + len(got.samples) / plan.config.weight
         for _, samples in groupby(got.samples, lambda each: each.attempt and each.attempt.request_id):
             teacher.queue.push(together([job_of(sample, plan) for sample in samples]))
-        self.budget_policy.claimed(plan, teacher, too_little=got.short_of_money)
+        left = allowance - reserved - cost.rest * len(got.samples)
+        self.budget_policy.claimed(plan, teacher, left if got.short_of_money else None)
         self.note_money(plan)
         return bool(got.samples)
 

@@ -52,7 +52,8 @@ class Bench:
 
     def no_claim_fits(self, plan: ActivePlan, teacher: Teacher) -> None:
         """A claim found too little money."""
-        self.scheduler.budget_policy.claimed(plan, teacher, too_little=True)
+        policy = self.scheduler.budget_policy
+        policy.claimed(plan, teacher, policy.free(plan, teacher))
 
     async def idle(self) -> bool:
         """Whether the daemon would end by itself."""

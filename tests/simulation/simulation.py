@@ -276,6 +276,7 @@ class Simulation:
                 assert ready == 0, f"{ready} jobs are paid for and ready, and the daemon stops for money"
                 self.capped = False
                 return
+            assert not all(" has no room " in each for each in troubles), f"nothing is waited for: {troubles}"
             await anyio.sleep(self.rng.uniform(1, PERSON_S))
             await pipeline.switch(task=None, teacher=None, paused=False)
 

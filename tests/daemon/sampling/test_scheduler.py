@@ -23,7 +23,7 @@ from engine.config import PlanConfig
 from engine.strategies import STRATEGIES
 from engine.teachers.keys import TeacherKey
 from engine.teachers.messages import Completion, Usage
-from state.claims import ClaimedSample
+from state.claims import ClaimedSample, claim
 from tests.daemon.parts import Heard, active_plan, context_of, teacher_of, until, writing
 from tests.state.world import World, check_counts, make, question_rows, stored
 
@@ -224,6 +224,29 @@ async def test_a_plan_without_money_holds_no_other_up(world: World) -> None:
         await until(lambda: bench.heard.of(BudgetReached))
         assert [event.which for event in bench.heard.of(BudgetReached)] == ["the plan's budget"]
         assert bench.scheduler.budget_policy.spent == bench.scheduler.budget_policy.short
+
+
+async def test_money_that_comes_back_while_a_claim_is_written_is_claimed(world: World) -> None:
+    plan = active_plan(world, strategy="zero-shot-cot-chat")
+    teacher = teacher_of(world, usd_per_million_input=1.0, usd_per_million_output=1.0)
+    plan.state.pause()
+    async with claiming(world, [plan], [teacher], cap=20_000) as bench:
+        bench.budget.reserve(plan.id, teacher.id, 19_900)  # a request in flight: little is left
+        do, found = bench.scheduler._writer.do, []
+
+        async def slow(batch: Any, item: Any) -> Any:
+            got = await do(batch, item)
+            if batch is claim and not found:
+                found.append(got)
+                bench.budget.settle(plan.id, teacher.id, 19_900, 10)  # it ends before the claim is back
+            return got
+
+        bench.scheduler._writer.do = slow  # type: ignore[method-assign]
+        plan.state.pause(False)
+        bench.scheduler.changed.notify()
+        await until(lambda: teacher.queued >= 4)
+        assert found[0].short_of_money and not found[0].samples
+        assert bench.scheduler.budget_policy.short == {}
 
 
 WORDS = {"usd_per_million_input": 0.001, "usd_per_million_output": 1.0}
