@@ -17,8 +17,8 @@ TRIALS = 3
 PASS, FAIL, SURE = 1.1, -2.3, 3.0
 """What an answer and a refusal of a request sent after the refused one say: the logarithm of how much likelier they are by chance
 than under a limit; and the sum that decides."""
-ENOUGH = 3
-"""Answers since the last refusal from which on another one is doubted."""
+ENOUGH = 1
+"""Answers since the last refusal from which on another one is doubted: a limit refuses right after its pause, or later than that."""
 IN_A_ROW = 5
 """Refusals in a row that are no chance."""
 RECENT, LONG = 1 / 64, 1 / 256

@@ -39,8 +39,8 @@ from engine.teachers.tokens import estimate_prompt, estimate_tokens
 WALL = 1_700_000_000.0
 WINDOW_S = 60.0
 
-BURNS = ("5xx", "503-told", "malformed", "full")
-"""Faults that use up an attempt of a sample; a full server's only where nothing shows that it is full."""
+BURNS = ("5xx", "503-told", "malformed")
+"""Faults that use up an attempt of a sample."""
 FULL = {
     "429": (429, b'{"error": {"message": "slow down"}}'),
     "busy": (503, b'{"error": "server busy, please try again.  maximum pending requests exceeded"}'),

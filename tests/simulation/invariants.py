@@ -290,7 +290,8 @@ def _check_tries(
     burned: dict[int, int] = defaultdict(int)
     refused: set[int] = set()
     for sample, request, outcome in connection.execute("SELECT sample_id, request_id, outcome FROM attempt"):
-        burned[sample] += fault.get(request) in BURNS and outcome in ("transient", "malformed")
+        may_burn = (*BURNS, "full")  # a full server's only where nothing shows that it is full
+        burned[sample] += fault.get(request) in may_burn and outcome in ("transient", "malformed")
         if fault.get(request) == "own" or (fault.get(request) in PERMANENT and outcome == "permanent"):
             refused.add(sample)
     most = min(teacher["max_attempts"] for teacher in scenario.tables["teachers"].values())
