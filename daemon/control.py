@@ -32,7 +32,7 @@ from state.commands import (
     pending,
 )
 from state.database import data_version, open_reader
-from state.given_up import MOST, RetryRequest
+from state.given_up import MOST
 from state.views.format import money
 from state.writer import Writer
 
@@ -128,8 +128,7 @@ class Control:
         return f"{what} {'paused' if paused else 'resumed'}"
 
     async def _retry(self, command: Retry) -> str:
-        request = RetryRequest(plan=command.plan, task=command.task, reason=command.reason)
-        found = await self._pipeline.retry(self._database, request)
+        found = await self._pipeline.retry(self._database, command)
         rest = f"; {found.left:,} more were given up, and are not needed for now" if found.left else ""
         if found.left and found.count >= MOST:
             rest = f"; {found.left:,} more were given up: run the command again once these have ended"

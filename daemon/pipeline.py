@@ -37,7 +37,8 @@ from engine.teachers.dialects import dialect
 from engine.teachers.keys import TeacherKey
 from state.catalog import SwitchRequest, park_teacher, switch
 from state.claims import settle
-from state.given_up import Retried, RetryRequest, retry
+from state.commands import Retry
+from state.given_up import Retried, retry
 from state.tables import Teacher as TeacherRow
 
 Child = Callable[..., Awaitable[None]]
@@ -195,7 +196,7 @@ class Pipeline:
         self.scheduler.hold_or_return()
         self.scheduler.changed.notify()
 
-    async def retry(self, database: Path, request: RetryRequest) -> Retried:
+    async def retry(self, database: Path, request: Retry) -> Retried:
         """Asks given-up samples again.
 
         Raises:

@@ -16,6 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from state.commands import Retry
 from state.kept_samples import adopt
 from state.resampling import PENDING, refresh_needs
 from state.slots import read
@@ -51,15 +52,6 @@ class GivenUp:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RetryRequest:
-    """Asks given-up samples again: of a plan, of a task, with a reason that contains a text; all where it is None."""
-
-    plan: str | None = None
-    task: str | None = None
-    reason: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Retried:
     """What is asked again: the open samples of each plan, and how many more were given up that are not."""
 
@@ -77,9 +69,10 @@ _CORRECT_OR_PENDING = (
     f" AND o.replicate < p.rationales AND (o.verdict = 1 OR {PENDING.replace('s.', 'o.')}))"
 )
 _GIVEN_UP = (
-    "SELECT p.id AS plan, s.id AS sample, s.plan_id AS owner, coalesce(s.reason, '') AS reason, p.base > p.want AND s.replicate < p.base"
-    "   OR row_number() OVER (PARTITION BY p.id, s.question_id ORDER BY s.replicate)"
-    f"    <= p.want - {_CORRECT_OR_PENDING} OR p.want = 0 AS needed"
+    "SELECT p.id AS plan, s.id AS sample, s.plan_id AS owner, coalesce(s.reason, '') AS reason,"
+    "  p.want = 0 OR row_number() OVER (PARTITION BY p.id, s.question_id ORDER BY s.replicate)"
+    "   <= CASE WHEN s.replicate < p.base THEN max(p.base, p.want) ELSE p.want END"
+    f"    - {_CORRECT_OR_PENDING} AS needed"
     " FROM plan p CROSS JOIN sample s ON s.task_id = p.task_id AND s.split = p.split AND s.verdict IS NULL"
     "  AND s.recipe = p.recipe AND s.replicate < p.rationales AND s.state = 'failed'"
     " JOIN question q ON q.id = s.question_id AND q.active = 1 JOIN task t ON t.id = p.task_id"
@@ -88,12 +81,13 @@ _GIVEN_UP = (
     "  AND (p.unless = '' OR NOT EXISTS (SELECT 1 FROM sample u WHERE u.question_id = q.id AND u.recipe = p.unless"
     "   AND u.verdict = 1))"
 )
-"""Candidates of the plans at work; of one question with `want`, no more are needed than are missing."""
+"""Candidates of the plans at work. With `want`, a question needs as many as the rule of `state/slots.py` leaves room
+for: up to `base` rationales open or correct while the first `base` are asked again, and up to `want` for the others."""
 
 
-def given_up(connection: Connection, request: RetryRequest | None = None) -> list[GivenUp]:
+def given_up(connection: Connection, request: Retry | None = None) -> list[GivenUp]:
     """The given-up samples of each plan at work that still asks for them, with their reasons."""
-    request = request or RetryRequest()
+    request = request or Retry()
     found = {
         key: GivenUp(plan=plan, task=task, wanted=wanted, samples=samples)
         for key, plan, task, wanted, samples in connection.execute(
@@ -129,19 +123,24 @@ def count_given_up(connection: Connection) -> dict[int, int]:
 
 def in_all(plans: Iterable[GivenUp]) -> tuple[int, int]:
     """How many samples were given up, of how many wanted; plans that share samples count once."""
+    return count_once((each.samples, each.count, each.wanted) for each in plans)
+
+
+def count_once(plans: Iterable[tuple[str, int, int]]) -> tuple[int, int]:
+    """The same of (samples, given up, wanted); `samples` is equal for plans that share theirs."""
     counts: dict[str, tuple[int, int]] = {}
-    for each in plans:
-        count, wanted = counts.get(each.samples, (0, 0))
-        counts[each.samples] = max(count, each.count), max(wanted, each.wanted)
+    for samples, count, wanted in plans:
+        most, widest = counts.get(samples, (0, 0))
+        counts[samples] = max(most, count), max(widest, wanted)
     return sum(count for count, _ in counts.values()), sum(wanted for _, wanted in counts.values())
 
 
-def retry(connection: Connection, requests: Sequence[RetryRequest]) -> list[Retried]:
+def retry(connection: Connection, requests: Sequence[Retry]) -> list[Retried]:
     """Opens given-up samples again, in the caller's transaction."""
     return [_retry(connection, request) for request in requests]
 
 
-def _retry(connection: Connection, request: RetryRequest) -> Retried:
+def _retry(connection: Connection, request: Retry) -> Retried:
     rows = connection.execute(
         f"SELECT plan, sample, owner, reason FROM ({_GIVEN_UP}) WHERE needed ORDER BY plan, sample",
         (request.plan, request.task),

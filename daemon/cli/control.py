@@ -24,7 +24,7 @@ from state.commands import (
     wait_for,
 )
 from state.database import now_ms, open_reader
-from state.given_up import RetryRequest, given_up, in_all
+from state.given_up import given_up, in_all
 from state.safe import safe
 from state.views.given_up import given_up_lines
 from state.views.status import read_status
@@ -82,7 +82,7 @@ def _to_retry(arguments: argparse.Namespace, database: Path) -> bool:
     Raises:
         UsageError: samples were given up, but none for that reason; the message has the reasons.
     """
-    request = RetryRequest(plan=arguments.plan, task=arguments.task)
+    request = Retry(plan=arguments.plan, task=arguments.task)
     with closing(open_reader(database)) as connection:
         every = given_up(connection, request)
         found = given_up(connection, replace(request, reason=arguments.reason))

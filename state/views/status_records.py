@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from state.enums import ACTIVE_RUN_STATES
+from state.given_up import count_once
 from state.heartbeat import HeartbeatData
 from state.views.triggers import TriggerStatus
 
@@ -222,13 +223,9 @@ class Status:
     @property
     def given_up(self) -> tuple[int, int]:
         """How many samples were given up, of how many wanted; plans that share samples count once."""
-        widest: dict[str, tuple[int, int]] = {}
-        for plan in self.plans:
-            samples = f"{plan.task} {plan.split} {plan.samples or plan.id}"
-            number, wanted = widest.get(samples, (0, 0))
-            if plan.given_up:
-                widest[samples] = max(number, plan.given_up), max(wanted, plan.wanted)
-        return sum(number for number, _ in widest.values()), sum(wanted for _, wanted in widest.values())
+        return count_once(
+            (each.samples or str(each.id), each.given_up, each.wanted) for each in self.plans if each.given_up
+        )
 
     @property
     def active_runs(self) -> tuple[RunStatus, ...]:

@@ -99,15 +99,24 @@ def _open_at_most(target: int, accepted: int, graded: int) -> int:
 
 
 def check_most(connection: Connection) -> None:
-    """No question has more correct and open rationales, or more in all, than the rules of its recipe's plans let it."""
+    """No question has more correct and open rationales, or more in all, than the rules of its recipe's plans let it.
+
+    Of plans that share their samples, one asks for its first rationales whatever the others found: asked again, they
+    come on top of those that took their place.
+    """
+    asked_again = connection.execute("SELECT 1 FROM command WHERE kind = 'retry'").fetchone()
     rules: dict[tuple[int, str], list[int]] = {}
     for task, recipe, base, want, most in connection.execute(
         "SELECT task_id, recipe, base, want, rationales FROM plan"
     ):
-        limits = rules.setdefault((task, recipe), [0, 0])
-        limits[0] = max(limits[0], max(base, want) if want else most)
-        limits[1] = max(limits[1], most)
-    for (task, recipe), (hoped, most) in rules.items():
+        limits = rules.setdefault((task, recipe), [0, 0, 0])
+        if want:
+            limits[0] = max(limits[0], base, want)
+        else:
+            limits[1] = max(limits[1], most)
+        limits[2] = max(limits[2], most)
+    for (task, recipe), (needed, plain, most) in rules.items():
+        hoped = needed + plain if asked_again else max(needed, plain)
         found = connection.execute(
             "SELECT question_id, sum(verdict = 1 OR state = 'open' OR (state = 'stored' AND verdict IS NULL)),"
             " count(*) FROM sample WHERE task_id = ? AND recipe = ? GROUP BY question_id",

@@ -25,9 +25,9 @@ from daemon.events import Bus
 from daemon.pipeline import Pipeline
 from daemon.sampling.context import Context
 from daemon.work import Work
+from state.commands import Retry
 from state.daemon_sessions import end_session
 from state.database import open_writer
-from state.given_up import RetryRequest
 from state.sqlite import Connection
 from state.writer import Writer
 from tests.simulation.fault_server import FaultServer
@@ -266,7 +266,7 @@ class Simulation:
                 if self.scenario.asks_again and not self.asked_again:
                     self.asked_again = True
                     await writer.do(_note_retry, None)
-                    if (await pipeline.retry(self.folder / "state.db", RetryRequest())).count:
+                    if (await pipeline.retry(self.folder / "state.db", Retry())).count:
                         self._tally["given-up samples are asked again"] += 1
                         continue
                 return

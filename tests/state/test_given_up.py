@@ -9,7 +9,7 @@ import pytest
 from state.claims import Claim, open_samples, settle
 from state.commands import Reply, Retry, answer, decode, send
 from state.enums import Outcome, SampleState
-from state.given_up import GivenUp, RetryRequest, count_given_up, given_up, in_all, retry
+from state.given_up import GivenUp, count_given_up, given_up, in_all, retry
 from state.outcomes import SampleEnd
 from state.views.given_up import given_up_lines, given_up_words
 from tests.state.world import World, check_counts, ending, question_rows, stored
@@ -32,7 +32,7 @@ def counted(world: World) -> dict[str, int]:
 
 def ask_again(world: World, **request: Any) -> tuple[int, int]:
     world.connection.execute("BEGIN IMMEDIATE")
-    (found,) = retry(world.connection, [RetryRequest(**request)])
+    (found,) = retry(world.connection, [Retry(**request)])
     world.connection.execute("COMMIT")
     answer(world.connection, [Reply(id=send(world.path, Retry(**request)), done=True, answer="")])
     check_counts(world)
@@ -74,9 +74,10 @@ def test_plan_task_and_a_part_of_the_reason_choose(world: World) -> None:
     fail(world, world.claim(world.plan("p", rationales=1), 2), "HTTP 500: Überlastet")
     fail(world, world.claim(world.plan("q", recipe="other", rationales=1), 2), "HTTP 400: no")
     fail(world, world.claim(world.plan("p", task="u", rationales=1), 1), "HTTP 400: no")
-    assert [
-        (each.plan, each.task, each.count) for each in given_up(world.connection, RetryRequest(plan="p"))
-    ] == [("p", "t", 2), ("p", "u", 1)]
+    assert [(each.plan, each.task, each.count) for each in given_up(world.connection, Retry(plan="p"))] == [
+        ("p", "t", 2),
+        ("p", "u", 1),
+    ]
     assert ask_again(world, reason="überlastet") == (2, 0)
     assert ask_again(world, plan="p", task="t") == (0, 0)
     assert ask_again(world, task="u", reason="400") == (1, 0)
@@ -93,7 +94,7 @@ def test_plans_that_share_samples_count_them_once(world: World) -> None:
     world.connection.execute("UPDATE sample SET state = 'failed', reason = 'x'")
     world.connection.execute("UPDATE plan SET failed = 2, active = (name = 'many')")
     world.connection.execute("BEGIN")
-    (found,) = retry(world.connection, [RetryRequest()])
+    (found,) = retry(world.connection, [Retry()])
     assert list(found.samples) == [many]  # the one that is gone cannot
     world.connection.execute("COMMIT")
     check_counts(world)
@@ -130,6 +131,35 @@ def test_a_solved_question_needs_none_again_but_the_base_is_for_everyone(world: 
     other = world.plan("stop", recipe="s", rationales=2, base=1, want=1)
     fail(world, world.claim(other, 1))
     world.store(world.claim(other, 1))
+    assert counted(world) == {}
+
+
+def test_the_base_is_not_asked_again_where_others_took_its_place(world: World) -> None:
+    """Two for every question and one correct: both failed, one more is open, so one of the two has room."""
+    world.task("t", question_rows(1))
+    plan = world.plan(rationales=4, base=2, want=1)
+    fail(world, world.claim(plan, 2))
+    world.claim(plan, 1)
+    assert counted(world) == {"p": 1}
+    assert ask_again(world) == (1, 0)
+    assert counted(world) == {}
+    assert world.rows("SELECT replicate, state FROM sample ORDER BY replicate") == [
+        (0, "open"),
+        (1, "failed"),
+        (2, "open"),
+    ]
+
+
+def test_a_plan_without_a_need_asks_again_whatever_its_neighbour_found(world: World) -> None:
+    world.task("t", question_rows(1))
+    needs = world.plan("needs", rationales=4, base=2, want=2)
+    world.plan("plain", rationales=2)
+    fail(world, world.claim(needs, 2))
+    for _ in range(2):
+        world.store(world.claim(needs, 1))
+    assert counted(world) == {"plain": 2}
+    assert ask_again(world, plan="needs") == (0, 0)
+    assert ask_again(world) == (2, 0)
     assert counted(world) == {}
 
 
