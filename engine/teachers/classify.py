@@ -71,6 +71,10 @@ _REPORTED: dict[Class, int] = {
 """HTTP statuses of errors that are identified only by a code or a name."""
 
 
+_UNKNOWN = "unknown_question"
+"""The built-in teacher's code; where an API has no codes, the message begins with it."""
+
+
 @dataclass(kw_only=True, slots=True)
 class _Class:
     """The class of a failure; `what` is the start of its reason."""
@@ -271,7 +275,7 @@ def _refused(status: int, error: ErrorBody, codes: set[Class], wait: float | Non
         return _Class(kind="permanent", what=f"{what} ({status})", blame="request")
     if "content" in codes:
         return _Class(kind="permanent", what=f"blocked by a content filter ({status})", blame="request")
-    if "unknown_question" in error.codes:  # the built-in teacher, replaying
+    if _UNKNOWN in error.codes or error.message.startswith(f"{_UNKNOWN}: "):
         what = f"the teacher does not know this question ({status})"
         return _Class(kind="permanent", what=what, blame="request")
     if status in (400, 403, 422) and (name := refused_setting(error.field, words)):

@@ -56,6 +56,15 @@ class Bench:
                 jobs.append(teacher.queue.pop())
         return jobs
 
+    async def queued_or_short(self, teacher: Teacher, *plans: ActivePlan) -> None:
+        """Waits until the teacher has jobs, or the budget covers no further one of these plans."""
+        policy = self.scheduler.budget_policy
+
+        def short(plan: ActivePlan) -> bool:
+            return plan.id in policy.short and not policy.affords(plan, teacher)
+
+        await until(lambda: teacher.queued or all(map(short, plans)))
+
     def end(self, job: Job, cost: int) -> None:
         """Settles a job's only attempt, as the attempt runner does; the job has ended."""
         assert job.attempt is not None
@@ -312,8 +321,7 @@ async def test_the_cap_is_never_passed_and_used_up(world: World) -> None:
             for job in jobs:
                 bench.end(job, 200)
             bench.scheduler.changed.notify()
-            with anyio.move_on_after(0.3):
-                await until(lambda: teacher.queued)
+            await bench.queued_or_short(teacher, plan)
             if not teacher.queued:
                 break
             jobs = [teacher.queue.pop() for _ in range(teacher.queued)]
@@ -478,8 +486,7 @@ async def test_every_begun_sample_can_pay_its_further_turns(world: World, cap: i
         second: list[Job] = []
         while True:
             bench.scheduler.changed.notify()
-            with anyio.move_on_after(0.3):
-                await until(lambda: teacher.queued)
+            await bench.queued_or_short(teacher, plan, other)
             if not teacher.queued:
                 break
             for job in [teacher.queue.pop() for _ in range(teacher.queued)]:

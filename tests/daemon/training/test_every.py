@@ -13,6 +13,7 @@ import pytest
 from daemon import work as work_module
 from daemon.events import PlanCompleted, RunFailed, RunFinished, SampleStored
 from daemon.host.clock import SystemClock
+from daemon.sampling.budget import Budget
 from daemon.sampling.job_queue import RetryQueue
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.scheduler import Scheduler
@@ -320,8 +321,11 @@ async def test_until_idle_does_not_wait_for_it(world: World, monkeypatch: pytest
     plan = active_plan(world)
     async with planning(world, config(world, "every 6h"), [plan], Wall(world)) as bench:
         trainer = bench.trainer
-        context = context_of(world, bench.planner._writer, bus=bench.heard.bus)
-        scheduler = Scheduler(context, teachers=[teacher_of(world)], plans=[plan])
+        teacher, budget = teacher_of(world), Budget(None)
+        budget.add_teacher(teacher.id, None)
+        budget.add_plan(plan.id, None)
+        context = context_of(world, bench.planner._writer, budget=budget, bus=bench.heard.bus)
+        scheduler = Scheduler(context, teachers=[teacher], plans=[plan])
         work = Work(
             config_of(world.path.parent),
             context,
