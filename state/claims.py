@@ -294,6 +294,15 @@ def open_samples(
     ]
 
 
+def teachers_that_answered(connection: Connection, plan_id: int, *, looked_at: int = 1000) -> list[int]:
+    """The teachers of some of a plan's stored samples."""
+    rows = connection.execute(
+        "SELECT DISTINCT teacher_id FROM (SELECT teacher_id FROM sample WHERE plan_id = ? AND state = ? LIMIT ?)",
+        (plan_id, SampleState.STORED.value, looked_at),
+    ).fetchall()
+    return [teacher for (teacher,) in rows]
+
+
 def received_turns(connection: Connection, sample_id: int) -> list[tuple[bytes, int]]:
     """The compressed bodies of a sample's answered turns, in order, each with the index of the sample's choice.
 

@@ -12,6 +12,9 @@ Words of errors only suggest it. What decides is what becomes of other requests 
 A rate limit (429) puts no key in doubt, but counts in the same way against a request that is refused again and again.
 A request is hopeless after `max_attempts` refusals of its own, if chance alone would hardly refuse it so often: the more
 of the other requests are refused, the more refusals that takes. A limit per minute must have had time to pass.
+
+At the end of the work there are no other requests left to compare with: the last few questions are given up without
+such proof. And a user who resumes vouches for the key: what it refused before is the request's if it is refused again.
 """
 
 from __future__ import annotations
@@ -32,9 +35,9 @@ LIMIT_S = 65.0
 """A request that is refused for a limit is hopeless only after this time, or while others were let in: a limit per minute
 has passed by then."""
 LEFT_S = 7200.0
+"""A limit that refuses the last few questions for this time will not let them in."""
 LAST_FEW = 3
-"""So many questions or fewer that are left are given up if a limit refuses them for this time: no other request can show
-whose refusal it is."""
+"""The most questions that count as the last few."""
 SURE = math.log(1e5)
 """Odds against chance from which on a refusal is the request's own."""
 MEMORY = 0.98
@@ -84,6 +87,7 @@ class KeyEvidence:
         self._new: set[Hashable] = set()  # questions refused since the last answer
         self._doubted: set[Hashable] = set()  # those of them that may be the key's
         self._doubts = 0  # refusals of these
+        self._vouched: set[Hashable] = set()  # questions that were refused before the user resumed
         self._refused_since = math.inf
         self._share = (0.0, 0.0)  # weighted counts of requests: refused, all
         self._counted = 0
@@ -167,12 +171,21 @@ class KeyEvidence:
             return 0
         return row.own
 
-    def left_alone(self, sample: Hashable, most: int) -> int:
-        """The refusals of one of the last few samples, if for hours nothing was asked but these; else 0."""
+    def left_alone(self, sample: Hashable, most: int, *, seconds: float = LEFT_S) -> int:
+        """The refusals of one of the last few samples, if in this time nothing was asked but these; else 0."""
         row = self._rows.get(sample)
-        if row is None or row.refusals < most or len(self._new) > LAST_FEW:
+        if row is None or row.refusals < most or not self.few_left:
             return 0
-        return row.refusals if row.last_at - row.first_at >= LEFT_S else 0
+        return row.refusals if row.last_at - row.first_at >= seconds else 0
+
+    @property
+    def few_left(self) -> bool:
+        """Whether only the last few questions were refused since the last answer."""
+        return len(self._new) <= LAST_FEW
+
+    def is_vouched(self, asked: Asked) -> bool:
+        """Whether the user resumed after a refusal of this question, which says that the key is not at fault."""
+        return asked.question in self._vouched
 
     def forget(self, sample: Hashable) -> None:
         """The sample has ended."""
@@ -193,11 +206,13 @@ class KeyEvidence:
 
     def look_again(self) -> bool:
         """The user acted: nothing is held against the key. Returns whether it was suspended."""
+        self._vouched = set(self._new)
         return self._clear()
 
     def forget_key(self) -> None:
         """It is another key; `look_again` follows."""
         self.answered_before = False
+        self._new.clear()
 
     def _clear(self) -> bool:
         was = self.suspended

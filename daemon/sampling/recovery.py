@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ from daemon.sampling.jobs import Job, groups_of
 from daemon.sampling.outcomes import judge
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.scheduler import Scheduler
+from daemon.sampling.teacher import Teacher
 from engine.teachers.decode import decode_json
 from engine.teachers.dialects import read_stored
 from engine.teachers.failures import MalformedAnswer
-from state.claims import ClaimedSample, open_samples, received_turns
+from state.claims import ClaimedSample, open_samples, received_turns, teachers_that_answered
 from state.database import open_reader
 from state.outcomes import UngradedSample, grade_stored, ungraded_samples
 from state.writer import Writer
@@ -76,6 +77,8 @@ async def take_up(
     dialects: dict[int, str] = {teacher.id: teacher.config.dialect for teacher in scheduler.teachers}
     names = {teacher.id: teacher.name for teacher in scheduler.teachers}
     for plan in plans:
+        if only is None:
+            await run_blocking(_note_answers, database, plan, scheduler.teachers)
         jobs, unreadable = await run_blocking(
             open_jobs, database, plan, dialects, None if only is None else only.get(plan.id, ())
         )
@@ -93,6 +96,15 @@ async def take_up(
         for job in groups_of(job for job, _ in jobs):
             scheduler.deliver(job)
     return notes
+
+
+def _note_answers(database: Path, plan: ActivePlan, teachers: Sequence[Teacher]) -> None:
+    """Tells the teachers which of them answered a plan before."""
+    with closing(open_reader(database)) as connection:
+        before = set(teachers_that_answered(connection, plan.id))
+    for teacher in teachers:
+        if teacher.id in before:
+            teacher.first_answers(plan).answered = True
 
 
 def replay(

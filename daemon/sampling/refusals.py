@@ -71,6 +71,9 @@ def judge(job: Job, workers: KeyWorkers, asked: Asked, failure: Failure, now: fl
         evidence.ended(asked)
         at_fault = first.failed(job.plan.config, job.conversation.turn, job.question, failure)
         return Judgement(owner="request", given_up=failure.reason, at_fault=at_fault)
+    if failure.blame != "setting" and evidence.is_vouched(asked):
+        evidence.ended(asked)
+        return Judgement(owner="request", given_up=f"rejected again after a resume: {failure.reason}")
     if not first.answered:  # nothing shows that the plan's settings are right
         owner = evidence.limited(asked, now, failure.reason)
         at_fault = failure.reason
@@ -78,6 +81,14 @@ def judge(job: Job, workers: KeyWorkers, asked: Asked, failure: Failure, now: fl
             at_fault = first.rejected(job.question, failure.reason)
         return Judgement(owner="request" if owner == "request" else "open", again=True, at_fault=at_fault)
     owner = evidence.refused(asked, now, failure.reason, enough=UNSAID)
+    if owner != "request" and failure.blame != "setting" and evidence.few_left:
+        count = evidence.left_alone(job.sample_id, workers.teacher.config.max_attempts, seconds=0.0)
+        given_up = (
+            f"refused {count} times, with nothing else left to ask; the last: {failure.reason}"
+            if count
+            else ""
+        )
+        return Judgement(owner="request" if count else "open", again=True, given_up=given_up)
     if owner == "key":
         why = f"requests that were answered before are rejected: {failure.reason}"
         return Judgement(owner=owner, at_fault=failure.reason if failure.blame == "setting" else why)
@@ -113,6 +124,14 @@ def _larger_than_limit(job: Job, workers: KeyWorkers, failure: Failure) -> bool:
 
 def _key(job: Job, workers: KeyWorkers, asked: Asked, failure: Failure, now: float) -> Judgement:
     evidence = workers.evidence
+    if (
+        failure.blame == "key"
+        and not failure.coded
+        and failure.status in (403, 404)
+        and evidence.is_vouched(asked)
+    ):
+        evidence.ended(asked)
+        return Judgement(owner="request", given_up=f"refused again after a resume: {failure.reason}")
     at_once = not failure.reached or failure.coded or failure.status in AT_ONCE or failure.blame == "place"
     enough = 1 if at_once and not evidence.answered_before else 2
     owner = evidence.refused(asked, now, failure.reason, enough=enough)

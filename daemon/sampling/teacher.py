@@ -164,6 +164,12 @@ class Teacher:
         self.changed.notify()
         return was
 
+    def resume(self, plan: ActivePlan) -> None:
+        """The user resumed a plan that was held: its settings are right, and what is refused again is at fault itself."""
+        self.first_answers(plan).accept()
+        for each in self.transport.all_keys():
+            each.look_again()
+
     def heartbeat(self, now: float) -> TeacherHeartbeat:
         """What the teacher does now, for the heartbeat."""
         meters, health, keys = self.meters, self.health, self.transport.keys
