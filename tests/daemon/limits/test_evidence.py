@@ -243,3 +243,31 @@ def test_a_request_can_leave_whenever_nothing_is_in_flight(steps: list[str]) -> 
             elif step == "refuse" and key.refuse(asked) == "key" and key.evidence.suspend(key.now) is None:
                 key.evidence.look_again()
         assert out or key.waits <= PROBES_S[-1]
+
+
+def test_what_is_refused_again_after_a_resume_is_the_requests() -> None:
+    key = Key(before=True)
+    refused, answered = key.send(1), key.send(2)
+    key.refuse(refused)
+    key.answer(answered)
+    for asked in (key.send(1), key.send(3)):
+        key.refuse(asked)
+    key.evidence.look_again()
+    again = [key.send(sample) for sample in (1, 2, 3, 4)]
+    assert [key.evidence.is_vouched(asked) for asked in again] == [False, False, True, False]  # type: ignore[arg-type]
+    key.refuse(again[3])
+    key.evidence.forget_key()
+    key.evidence.look_again()
+    assert not any(key.evidence.is_vouched(asked) for asked in again), "another key vouches for nothing"  # type: ignore[arg-type]
+
+
+def test_the_last_few_questions_need_no_others_to_compare_with() -> None:
+    key = Key(before=True)
+    for _ in range(7):
+        for sample in (1, 2, 3):
+            key.refuse(key.send(sample), enough=5)
+    assert not key.evidence.left_alone(1, 8, seconds=0)
+    key.refuse(key.send(1), enough=5)
+    assert key.evidence.few_left and key.evidence.left_alone(1, 8, seconds=0) == 8
+    key.refuse(key.send(4), enough=5)
+    assert not key.evidence.few_left and not key.evidence.left_alone(1, 8, seconds=0)

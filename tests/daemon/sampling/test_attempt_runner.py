@@ -546,6 +546,35 @@ async def test_a_rejection_without_a_reason_fails_its_sample_where_others_are_an
         assert len(bench.heard.of(SampleFailed)) == 1 and bench.parked == []
 
 
+async def test_the_last_sample_is_given_up_if_its_plan_was_answered_before(world: World) -> None:
+    async with carrying(world, max_attempts=4) as bench:
+        job = bench.job()
+        bench.teacher.first_answers(job.plan).answered = True  # in an earlier session
+        for _ in range(4):
+            assert bench.heard.of(SampleFailed) == []
+            await bench.run(job, failure("permanent", status=400))
+        (event,) = bench.heard.of(SampleFailed)
+        assert event.reason.startswith("refused 4 times, with nothing else left to ask; the last: ")
+        assert bench.parked == bench.held == []
+
+
+@pytest.mark.parametrize(
+    "how", [failure("permanent", status=400), failure("parked", status=403, blame="key")]
+)
+async def test_what_is_refused_again_after_a_resume_is_given_up(world: World, how: Failure) -> None:
+    async with carrying(world) as bench:
+        jobs = [bench.job() for _ in range(UNSAID)]
+        for job in jobs:
+            await bench.run(job, how)
+        assert bench.heard.of(SampleFailed) == []
+        bench.teacher.unpark(bench.clock.monotonic())
+        await bench.run(jobs[0], how)
+        (event,) = bench.heard.of(SampleFailed)
+        assert "again after a resume: " in event.reason
+        await bench.run(bench.job(), how)
+        assert len(bench.heard.of(SampleFailed)) == 1, "one that was not refused before"
+
+
 async def test_the_first_answers_hold_a_plan_that_is_of_no_use(world: World) -> None:
     async with carrying(world) as bench:
         for _ in range(FIRST):
