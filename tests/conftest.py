@@ -19,7 +19,7 @@ for name in (
 
 DATA = Path(os.environ.get("COTERIE_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
-# Files run side by side: a second thread of torch would wait for a core, which costs ten times what it saves.
+# Files run side by side: a second thread of torch would wait for a core, which costs ten times more than it gains.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 RUNTIME = tempfile.mkdtemp(prefix="coterie-tests-")

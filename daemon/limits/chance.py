@@ -30,7 +30,7 @@ QUICK = 0.5
 LATELY = 1 / 16
 """Weight of the latest answer in what an answer takes."""
 LEAST_SHARE, MOST_SHARE, TIMES = 0.2, 0.45, 2.5
-"""Chance ends at a recent share of so many times the usual one, within these bounds."""
+"""Chance ends where the recent share is this multiple of the usual one, within these bounds."""
 LASTING = 500
 """Requests after which chance has proved itself: what ends it then is new."""
 

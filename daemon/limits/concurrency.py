@@ -247,7 +247,7 @@ class Cap:
         return True
 
     def admits(self, level: int, sent_at: float) -> bool:
-        """Whether so many in flight were admitted before: nothing explains why one of them is refused."""
+        """Whether this number in flight was admitted before: then nothing explains the refusal of one of them."""
         return self.ceiling is not None and level <= self.ceiling and sent_at > self._burst_at + SETTLE_S
 
     def far_below(self, level: int) -> bool:

@@ -44,7 +44,7 @@ MEMORY = 0.98
 """Weight of the past in the share of refused requests, per request."""
 MOST_ROWS = 10_000
 SAME_MORE = 2
-"""Where no other question is left to ask, so many more refusals of the same one show that it is the key."""
+"""Refusals of the same question, beyond those of several, that show that it is the key where no other question is left to ask."""
 ONLY_REFUSALS_S = 120.0
 """After this time with nothing but refusals, their words are shown."""
 

@@ -15,7 +15,7 @@ BY_NATURE = frozenset({408, 504, 524})
 AT_ONCE_S = {True: 0.1, False: 0.25}
 """Up to this latency one is a refusal in any case, by whether it means a timeout."""
 TIMES = {True: 2.0, False: 3.0}
-"""Up to so many times the fastest refusal too."""
+"""Up to this multiple of the fastest refusal too."""
 REFUSAL_S = 5.0
 ANSWER_S = 1.0
 """Bounds of what the fastest refusal and half of the fastest answer may stand for."""

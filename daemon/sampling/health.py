@@ -80,7 +80,7 @@ class Health:
         self.refused_in_a_row.clear()
 
     def refused(self, question: str) -> bool:
-        """A request was refused for good; returns whether so many questions in a row show that the teacher is at fault."""
+        """A request was refused for good; returns whether enough questions in a row were, so that the teacher is at fault."""
         self.refused_in_a_row.add(question)
         return len(self.refused_in_a_row) >= PERMANENT_PARKS
 

@@ -16,7 +16,7 @@ JSON = "application/json"
 EVENTS = "text/event-stream"
 HTML = b"<!doctype html><html><body><h1>502 Bad Gateway</h1></body></html>"
 PIECES = 8
-"""A slow response and a stream arrive in up to so many pieces."""
+"""The most pieces of a slow response and of a stream."""
 
 
 class FaultPlan:

@@ -52,7 +52,7 @@ def read(completion: Completion) -> Finished:
         answer = line[1].strip().strip("*_").strip()
     else:
         rationale = text.strip()
-        answer = "" if in_reasoning else rationale  # reasoning alone is no answer
+        answer = "" if in_reasoning else rationale  # reasoning alone does not answer
     if not rationale and completion.reasoning and completion.reasoning_kind == "full" and not in_reasoning:
         rationale = completion.reasoning.strip()
     flags = rationale_flags(completion, rationale)

@@ -54,7 +54,7 @@ class Patience:
     """The timeouts of all responses of a teacher; needs a running event loop."""
 
     def __init__(self, silent_s: float) -> None:
-        """Waits at most `silent_s` without receiving a byte; there is no limit on the whole."""
+        """Waits at most `silent_s` without receiving a byte; the whole may take any time."""
         self.silent_s = silent_s
         self._tick_s = min(TICK_S, silent_s / 5)
         self._loop = asyncio.get_running_loop()

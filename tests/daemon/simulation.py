@@ -108,7 +108,7 @@ class TokenBucket(Server):
 
 @dataclass
 class AtOnce(Server):
-    """Takes so many at once."""
+    """Takes this many at once."""
 
     limit: int = 20
     retry_after: float | None = None

@@ -61,7 +61,7 @@ OWN = {
 }
 """Refusals that a teacher has for some questions for ever, by status; nothing in their words says so."""
 OWN_IN = 11
-"""One question in so many is refused."""
+"""One question in this many is refused."""
 
 _HOST = ConnectionKey("teacher.invalid", 443, True, True, None, None, None)
 _MALFORMED = (b"", b"<html>busy</html>", b'{"choices": []}', b"null", b'{"choices": [{"message"', b"\xff\xfe")
@@ -92,7 +92,7 @@ class Behaviour:
     streams: bool = False
     """Whether answers come as events, and are cut off within them."""
     full: str = "429"  # how it refuses more than `concurrency`, of FULL
-    slots: int | None = None  # works on so many at once; the others wait in order
+    slots: int | None = None  # works on this many at once; the others wait in order
     own: str = ""  # the status with which some questions are refused for themselves, for ever
 
 
@@ -104,7 +104,7 @@ class Entry:
     boot: int
     key: str
     request_id: str
-    level: int  # so many of this key were at work when it came
+    level: int  # how many of this key were at work when it came
     fault: str = "ok"
     billed: bool = False
     parts: int = 0  # what it billed, in parts of a micro-dollar

@@ -21,10 +21,10 @@ from tests.simulation.scenario import Scenario
 from tests.state.world import World, check_counts
 
 FAIR = 2.0
-"""Two plans at work may differ by so many claims of the largest size, weighed."""
+"""Two plans at work may differ by this many claims of the largest size, weighed."""
 OVER_KNOWN = 3
 OVER_UNKNOWN = 100
-"""In any minute a life asks at most so many times more than the true limit, refusals counted: where the
+"""In any minute a life asks at most this many times more than the true limit, refusals counted: where the
 configuration has it, and where it has none or a wrong one, and it is found out by being refused. Then those
 that are under way when the first refusal comes are refused too, however many they are."""
 

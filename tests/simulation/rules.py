@@ -9,7 +9,7 @@ from daemon.sampling.plans import ActivePlan
 from state.sqlite import Connection
 
 BEFORE = 8
-"""A claim that is on disk now was decided at most so many commits ago."""
+"""A claim that is on disk now was decided at most this many commits ago."""
 
 
 class Rules:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +17,6 @@ from engine.practice.apis.base import (
     content_text,
     event,
     flag,
-    in_turn,
     model_of,
     number,
     stops,
@@ -68,7 +66,7 @@ def write(body: Body, choices: Sequence[Choice], prompt_tokens: int, number: int
     ]
     tokens = sum(choice.tokens for choice in choices)
     return {
-        **_head(body, "chat.completion", number),
+        **openai.head(body, f"chatcmpl-{number:012d}", "chat.completion"),
         "choices": shown,
         "usage": openai.usage(prompt_tokens, tokens),
     }
@@ -76,13 +74,13 @@ def write(body: Body, choices: Sequence[Choice], prompt_tokens: int, number: int
 
 def stream(body: Body, choices: Sequence[Choice], prompt_tokens: int, number: int) -> list[bytes]:
     """The chunks: the role first, a token each, the finish reason, the usage where it is asked for, and `[DONE]`."""
-    head = _head(body, "chat.completion.chunk", number)
-    if body.stream_usage:
-        head["usage"] = None
-    events = in_turn(_chunks(body, head, index, choice) for index, choice in enumerate(choices))
-    if body.stream_usage:
-        events.append(openai.usage_chunk(head, prompt_tokens, sum(choice.tokens for choice in choices)))
-    return [*events, openai.DONE]
+    return openai.stream(
+        body,
+        openai.head(body, f"chatcmpl-{number:012d}", "chat.completion.chunk"),
+        _chunks,
+        choices,
+        prompt_tokens,
+    )
 
 
 def _chunks(body: Body, head: Json, index: int, choice: Choice) -> list[bytes]:
@@ -103,15 +101,6 @@ def _chunks(body: Body, head: Json, index: int, choice: Choice) -> list[bytes]:
         ]
     first = chunk({"role": "assistant", "content": "", "refusal": None})
     return [first, *pieces, chunk({}, reason=choice.finish_reason)]
-
-
-def _head(body: Body, kind: str, number: int) -> Json:
-    return {
-        "id": f"chatcmpl-{number:012d}",
-        "object": kind,
-        "created": int(time.time()),
-        "model": body.model,
-    }
 
 
 def _messages(value: object) -> str:

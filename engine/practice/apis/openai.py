@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 
-from engine.practice.apis.base import MOST_CHOICES, MOST_TOKENS, Json, Provider, Refusal, event, flag, number
+from engine.practice.apis.base import (
+    MOST_CHOICES,
+    MOST_TOKENS,
+    Body,
+    Choice,
+    Json,
+    Provider,
+    Refusal,
+    event,
+    flag,
+    in_turn,
+    number,
+)
 from engine.practice.rate_limits import Level, duration
 
 KINDS = {
@@ -47,9 +60,26 @@ def usage(prompt_tokens: int, completion_tokens: int) -> Json:
     }
 
 
-def usage_chunk(shared: Json, prompt_tokens: int, completion_tokens: int) -> bytes:
-    """The last chunk of a stream of completions for a client that asks for its usage."""
-    return event({**shared, "choices": [], "usage": usage(prompt_tokens, completion_tokens)})
+def head(body: Body, number: str, kind: str) -> Json:
+    """What a response and all chunks of a stream begin with."""
+    return {"id": number, "object": kind, "created": int(time.time()), "model": body.model}
+
+
+def stream(
+    body: Body,
+    shared: Json,
+    chunks: Callable[[Body, Json, int, Choice], list[bytes]],
+    choices: Sequence[Choice],
+    prompt_tokens: int,
+) -> list[bytes]:
+    """The chunks of all choices in turn, the usage for a client that asks for it, and the end; each begins with `shared`."""
+    if body.stream_usage:
+        shared["usage"] = None
+    events = in_turn(chunks(body, shared, index, choice) for index, choice in enumerate(choices))
+    if body.stream_usage:
+        used = usage(prompt_tokens, sum(choice.tokens for choice in choices))
+        events.append(event({**shared, "choices": [], "usage": used}))
+    return [*events, DONE]
 
 
 def token_limit(data: Json, default: int) -> int:
@@ -70,15 +100,15 @@ def seed(data: Json) -> int | None:
 
 def streaming(data: Json) -> tuple[bool, bool]:
     """Whether a stream is requested, and whether it ends with its usage."""
-    stream, options = flag(data, "stream"), data.get("stream_options")
+    streams, options = flag(data, "stream"), data.get("stream_options")
     if options is None:
-        return stream, False
-    if not stream:
+        return streams, False
+    if not streams:
         message = "The 'stream_options' parameter is only allowed when 'stream' is enabled."
         raise Refusal(400, message, param="stream_options")
     if not isinstance(options, dict):
         raise Refusal(400, "'stream_options' must be an object.", param="stream_options")
-    return stream, flag(options, "include_usage")
+    return streams, flag(options, "include_usage")
 
 
 def _model(name: str) -> Json:

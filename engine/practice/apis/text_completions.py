@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 
 from engine.practice.apis import openai
@@ -17,7 +16,6 @@ from engine.practice.apis.base import (
     Refusal,
     event,
     flag,
-    in_turn,
     model_of,
     number,
     stops,
@@ -72,13 +70,7 @@ def write(body: Body, choices: Sequence[Choice], prompt_tokens: int, number: int
 
 def stream(body: Body, choices: Sequence[Choice], prompt_tokens: int, number: int) -> list[bytes]:
     """The chunks: a token each, the finish reason, the usage where it is asked for, and `[DONE]`."""
-    head = _head(body, number)
-    if body.stream_usage:
-        head["usage"] = None
-    events = in_turn(_chunks(body, head, index, choice) for index, choice in enumerate(choices))
-    if body.stream_usage:
-        events.append(openai.usage_chunk(head, prompt_tokens, sum(choice.tokens for choice in choices)))
-    return [*events, openai.DONE]
+    return openai.stream(body, _head(body, number), _chunks, choices, prompt_tokens)
 
 
 def _chunks(body: Body, head: Json, index: int, choice: Choice) -> list[bytes]:
@@ -100,12 +92,7 @@ def _chunks(body: Body, head: Json, index: int, choice: Choice) -> list[bytes]:
 
 
 def _head(body: Body, number: int) -> Json:
-    return {
-        "id": f"cmpl-{number:012d}",
-        "object": "text_completion",
-        "created": int(time.time()),
-        "model": body.model,
-    }
+    return openai.head(body, f"cmpl-{number:012d}", "text_completion")
 
 
 def _prompts(value: object) -> tuple[str, ...]:

@@ -62,7 +62,7 @@ def said(choice: dict[str, object]) -> Said:
     """What a choice says.
 
     Raises:
-        MalformedAnswer: it is no answer.
+        MalformedAnswer: it holds no completion.
     """
     message = choice.get("message")
     if not isinstance(message, dict):

@@ -19,15 +19,14 @@ from engine.teachers.dialects.shared import (
     REPORTED,
     Said,
     count,
-    cut_at,
-    heed,
     objects,
+    only_completion,
     plain,
     top_of,
     unbroken,
 )
 from engine.teachers.dialects.streaming import Assembly, Event, Streaming
-from engine.teachers.dialects.usage import Stated, cost_of, known, settled
+from engine.teachers.dialects.usage import Stated, cost_of, known
 from engine.teachers.failures import MalformedAnswer
 from engine.teachers.messages import Completion, ReasoningKind, Request
 
@@ -72,23 +71,7 @@ def parse(payload: object, request: Request) -> list[Completion]:
         said = _said(top, items)
     except MalformedAnswer as error:
         raise MalformedAnswer(str(error), stated.usage if stated else None) from None
-    texts = [said.text + (said.reasoning or "")]
-    if stated is not None:
-        heed(stated, request, [said], texts)
-    usage = settled(request, texts) if stated is None else stated.usage
-    text, stopped = cut_at(said.text, request.stop)
-    return [
-        Completion(
-            text=text,
-            usage=usage,
-            finish_reason="stop" if stopped else said.finish,
-            reasoning=said.reasoning,
-            reasoning_kind=said.kind or ("hidden" if usage.reasoning_tokens else None),
-            model=plain(top.get("model")) or "",
-            provider_id=plain(top.get("id")),
-            logprobs=part_logprobs(_parts(items)) if request.logprobs else None,
-        )
-    ]
+    return [only_completion(top, said, request, stated, lambda _: part_logprobs(_parts(items)))]
 
 
 def _said(top: dict[str, object], items: list[dict[str, object]]) -> Said:

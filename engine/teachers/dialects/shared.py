@@ -200,6 +200,25 @@ def completions(
     ]
 
 
+def only_completion(
+    top: dict[str, object],
+    said: Said,
+    request: Request,
+    stated: Stated | None,
+    logprobs: Callable[[dict[str, object]], Logprobs | None] = lambda _: None,
+) -> Completion:
+    """The completion of a response that has one, cut at the first stop string.
+
+    Raises:
+        MalformedAnswer: nothing was said, at no cost.
+    """
+    (found,) = completions(top, [said], request, stated, logprobs)
+    found.text, stopped = cut_at(found.text, request.stop)
+    if stopped:
+        found.finish_reason = "stop"
+    return found
+
+
 def heed(stated: Stated, request: Request, read: list[Said], texts: list[str]) -> None:
     """Checks choices against the usage that a response states.
 

@@ -19,7 +19,7 @@ MAX_TOKENS = 10_000_000
 MAX_USD = 10_000.0
 """A larger cost of one request is implausible."""
 TICKS = 1e10
-"""xAI states a cost in ticks; so many are a dollar."""
+"""xAI states a cost in ticks: this many are a dollar."""
 
 _CACHED = (
     ("prompt_tokens_details", "cached_tokens"),
@@ -167,7 +167,7 @@ def _most(usage: Mapping[str, object], places: tuple[tuple[str, ...], ...]) -> i
 def cost_of(top: Mapping[str, object]) -> float | None:
     """The dollars that a response says it cost; None if it says nothing of the kind.
 
-    OpenRouter's credits are dollars; with a key of one's own at the upstream provider, that one bills the rest. LiteLLM
+    OpenRouter's credits are dollars; with your own key at the upstream provider, that one bills the rest. LiteLLM
     and Vercel state `usage.cost` in dollars too, Perplexity a table with the total, xAI ticks. A cost of 0 counts only
     beside its explanation: elsewhere it may stand for an unknown price. An estimate (DeepInfra's) is no bill, nor are
     amounts of another currency.

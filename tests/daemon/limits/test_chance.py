@@ -109,7 +109,7 @@ def test_a_server_with_eight_slots_that_refuses_more_is_kept_full(retry_after: f
 
 
 def answered(key: KeyLimits, count: int, now: float, seconds: float = 1.0) -> float:
-    """So many requests, one after another."""
+    """Sends this many requests, one after another."""
     for _ in range(count):
         key.succeeded(key.take(now, 1), now + seconds, 1)
         now += seconds

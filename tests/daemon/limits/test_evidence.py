@@ -146,7 +146,7 @@ def test_at_the_end_of_a_run_a_limit_a_minute_must_have_passed() -> None:
         key.now += 5
         assert key.limit(1) == "request"
     assert key.now - began >= 65
-    assert key.evidence.hopeless(1, 3, limit=False), "of a refusal that is no limit, not"
+    assert key.evidence.hopeless(1, 3, limit=False), "a refusal that is not a limit needs no time"
 
 
 def test_what_is_refused_by_chance_is_not_hopeless() -> None:

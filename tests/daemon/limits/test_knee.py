@@ -32,7 +32,7 @@ class Call:
 
 
 class Slots:
-    """Works on so many at once; the others wait in order."""
+    """Works on this many at once; the others wait in order."""
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
@@ -121,7 +121,7 @@ class Told:
         return sum(work for at, work in self.answers if start <= at < end) / (end - start)
 
     def reached(self, level: int) -> float:
-        """When so many were in flight first."""
+        """When this many were in flight first."""
         return next((at for at, found, _ in self.levels if found >= level), math.inf)
 
 

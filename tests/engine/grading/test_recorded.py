@@ -30,7 +30,7 @@ CAREFUL_DIFFERS = {  # (right where the log says wrong, wrong where the log says
     ),  # fractions, also beside their decimals, number words, sums, ".5", rounding of the last digit
     "multiarith": (3, 0),  # number words, a sum
     "gsm8k": (24, 0),  # sums, number words, sentences with a given number before the answer
-    "svamp": (11, 1),  # the same; "7 + 4" cut off is no answer
+    "svamp": (11, 1),  # the same; "7 + 4" was cut off
     "single_eq": (13, 1),  # fractions and words; "13, 13, …, 14" is a list
     "commonsense_qa": (1, 43),  # an option named by its text; letters of several options
     "last_letter_concatenation": (4, 0),  # "s-e-e-n"

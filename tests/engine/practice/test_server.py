@@ -133,9 +133,7 @@ async def test_a_prompt_without_a_known_question_is_told_what_is_known() -> None
             {"role": "assistant", "content": chat.texts[0]},
             {"role": "user", "content": "Well?"},
         ]
-        assert (
-            await client.chat(messages=said)
-        ).texts == chat.texts  # it does not answer what it said itself
+        assert (await client.chat(messages=said)).texts == chat.texts  # it does not answer its own messages
         assert (await client.text("Once upon a time")).texts == [" " + chat.texts[0]]
         assert [entry["billed"] for entry in await client.get("/ledger")] == [True] * 3
 

@@ -263,7 +263,7 @@ def test_an_answer_that_is_all_in_the_reasoning_is_read_there_and_flagged() -> N
     assert (finished.rationale, finished.answer) == ("2 + 2 = 4.", "4")
     assert finished.flags == ("answer_in_reasoning",)
     finished = talk("zero-shot-cot-chat", completion("", reasoning="Hm …", reasoning_kind="full")).finished
-    assert finished is not None, "reasoning alone is no answer"
+    assert finished is not None, "reasoning alone does not answer"
     assert (finished.answer, finished.rationale, finished.flags) == ("", "Hm …", ("no-answer-line",))
     for more in ({"finish_reason": "length", "reasoning_kind": "full"}, {"reasoning_kind": "summary"}):
         finished = talk("zero-shot-cot-chat", completion("", reasoning=said, **more)).finished
