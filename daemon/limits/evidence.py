@@ -14,7 +14,8 @@ A request is hopeless after `max_attempts` refusals of its own, if chance alone 
 of the other requests are refused, the more refusals that takes. A limit per minute must have had time to pass.
 
 At the end of the work there are no other requests left to compare with: the last few questions are given up without
-such proof. And a user who resumes vouches for the key: what it refused before is the request's if it is refused again.
+such proof; for a limit, or what may be the key's, that takes hours. And a user who resumes vouches for the settings: a
+question that was rejected before is at fault itself if it is rejected again.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ LIMIT_S = 65.0
 """A request that is refused for a limit is hopeless only after this time, or while others were let in: a limit per minute
 has passed by then."""
 LEFT_S = 7200.0
-"""A limit that refuses the last few questions for this time will not let them in."""
+"""What refuses the last few questions for this time is given up."""
 LAST_FEW = 3
 """The most questions that count as the last few."""
 SURE = math.log(1e5)
@@ -184,7 +185,7 @@ class KeyEvidence:
         return len(self._new) <= LAST_FEW
 
     def is_vouched(self, asked: Asked) -> bool:
-        """Whether the user resumed after a refusal of this question, which says that the key is not at fault."""
+        """Whether the user resumed after a refusal of this question, which says that key and settings are right."""
         return asked.question in self._vouched
 
     def forget(self, sample: Hashable) -> None:

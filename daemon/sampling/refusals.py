@@ -83,11 +83,7 @@ def judge(job: Job, workers: KeyWorkers, asked: Asked, failure: Failure, now: fl
     owner = evidence.refused(asked, now, failure.reason, enough=UNSAID)
     if owner != "request" and failure.blame != "setting" and evidence.few_left:
         count = evidence.left_alone(job.sample_id, workers.teacher.config.max_attempts, seconds=0.0)
-        given_up = (
-            f"refused {count} times, with nothing else left to ask; the last: {failure.reason}"
-            if count
-            else ""
-        )
+        given_up = _alone(count, "with nothing else left to ask", failure)
         return Judgement(owner="request" if count else "open", again=True, given_up=given_up)
     if owner == "key":
         why = f"requests that were answered before are rejected: {failure.reason}"
@@ -108,9 +104,13 @@ def _limited(job: Job, workers: KeyWorkers, asked: Asked, failure: Failure, now:
     owner = evidence.limited(asked, now, failure.reason)
     if owner != "request" or evidence.refusals(job.sample_id) < 2:
         count = evidence.left_alone(job.sample_id, workers.teacher.config.max_attempts)
-        given_up = f"refused {count} times in hours; the last: {failure.reason}" if count else ""
-        return Judgement(owner=owner, given_up=given_up)
+        return Judgement(owner=owner, given_up=_alone(count, "in hours", failure))
     return _again(job, workers, failure, owner)
+
+
+def _alone(count: int, how: str, failure: Failure) -> str:
+    """Why one of the last few samples is given up, if it was refused `count` times, and not 0."""
+    return f"refused {count} times {how}; the last: {failure.reason}" if count else ""
 
 
 def _larger_than_limit(job: Job, workers: KeyWorkers, failure: Failure) -> bool:
@@ -124,19 +124,14 @@ def _larger_than_limit(job: Job, workers: KeyWorkers, failure: Failure) -> bool:
 
 def _key(job: Job, workers: KeyWorkers, asked: Asked, failure: Failure, now: float) -> Judgement:
     evidence = workers.evidence
-    if (
-        failure.blame == "key"
-        and not failure.coded
-        and failure.status in (403, 404)
-        and evidence.is_vouched(asked)
-    ):
-        evidence.ended(asked)
-        return Judgement(owner="request", given_up=f"refused again after a resume: {failure.reason}")
     at_once = not failure.reached or failure.coded or failure.status in AT_ONCE or failure.blame == "place"
     enough = 1 if at_once and not evidence.answered_before else 2
     owner = evidence.refused(asked, now, failure.reason, enough=enough)
     if owner != "request":
-        return Judgement(owner=owner)
+        count = 0
+        if failure.blame == "key" and not failure.coded and failure.status in (403, 404):
+            count = evidence.left_alone(job.sample_id, workers.teacher.config.max_attempts)
+        return Judgement(owner=owner, given_up=_alone(count, "in hours", failure))
     return _again(job, workers, failure, owner)
 
 

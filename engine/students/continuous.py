@@ -19,11 +19,31 @@ from engine.students.token_rows import prompt_ids
 
 AT_A_TIME = 1024
 """Questions between two checks for a stop request."""
+PAGE = 256
+"""Tokens of a page of the cache."""
 
 
 def can_batch(model: Any) -> bool:
     """Whether transformers supports continuous batching for a model: a decoder of a supported architecture."""
     return architecture_of(model) is DECODER and hasattr(model, "generate_batch")
+
+
+def _memory(model: Any, batch_size: int, tokens: int) -> Any:
+    """How much memory the cache takes: transformers sizes it by a GPU's; a CPU's is not all ours, so it gets what it needs.
+
+    `tokens` is the length of the longest prompt with its answer.
+    """
+    from transformers.generation.configuration_utils import ContinuousBatchingConfig
+
+    if model.device.type != "cpu":
+        return None
+    pages = -(-tokens // PAGE)
+    return ContinuousBatchingConfig(
+        page_size=PAGE,
+        num_blocks=batch_size * pages,
+        max_requests_per_batch=batch_size,
+        max_batch_tokens=max(pages * PAGE, batch_size),
+    )
 
 
 def generate_continuously(
@@ -59,6 +79,9 @@ def generate_continuously(
                 model.generate_batch(
                     inputs=[prompts[index] for index in chosen],
                     generation_config=settings,
+                    continuous_batching_config=_memory(
+                        model, config.batch_size, longest + settings.max_new_tokens
+                    ),
                     progress_bar=False,
                 ).values()
             )

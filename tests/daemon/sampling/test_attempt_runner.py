@@ -554,25 +554,39 @@ async def test_the_last_sample_is_given_up_if_its_plan_was_answered_before(world
             assert bench.heard.of(SampleFailed) == []
             await bench.run(job, failure("permanent", status=400))
         (event,) = bench.heard.of(SampleFailed)
-        assert event.reason.startswith("refused 4 times, with nothing else left to ask; the last: ")
+        assert event.reason.startswith("refused 4 times with nothing else left to ask; the last: ")
         assert bench.parked == bench.held == []
 
 
-@pytest.mark.parametrize(
-    "how", [failure("permanent", status=400), failure("parked", status=403, blame="key")]
-)
-async def test_what_is_refused_again_after_a_resume_is_given_up(world: World, how: Failure) -> None:
+async def test_what_is_rejected_again_after_a_resume_is_given_up(world: World) -> None:
+    no = failure("permanent", status=400)
     async with carrying(world) as bench:
         jobs = [bench.job() for _ in range(UNSAID)]
         for job in jobs:
-            await bench.run(job, how)
+            await bench.run(job, no)
         assert bench.heard.of(SampleFailed) == []
         bench.teacher.unpark(bench.clock.monotonic())
-        await bench.run(jobs[0], how)
+        await bench.run(jobs[0], no)
         (event,) = bench.heard.of(SampleFailed)
-        assert "again after a resume: " in event.reason
-        await bench.run(bench.job(), how)
-        assert len(bench.heard.of(SampleFailed)) == 1, "one that was not refused before"
+        assert event.reason.startswith("rejected again after a resume: ")
+        await bench.run(bench.job(), no)
+        assert len(bench.heard.of(SampleFailed)) == 1, "one that was not rejected before"
+
+
+async def test_the_last_sample_is_given_up_if_its_key_refuses_it_for_hours(world: World) -> None:
+    no = failure("parked", status=403, blame="key")
+    async with carrying(world, max_attempts=6) as bench:
+        job = bench.job()
+        await bench.run(bench.job(), answer("because"), answer("yes"))
+        for hours in (0, 0, 0, 1, 1):
+            bench.clock.now += hours * 3600.0 + 1.0
+            await bench.run(job, no)
+            bench.teacher.unpark(bench.clock.monotonic())
+        assert bench.heard.of(SampleFailed) == []
+        bench.clock.now += 3600.0
+        await bench.run(job, no)
+        (event,) = bench.heard.of(SampleFailed)
+        assert event.reason.startswith("refused 6 times in hours; the last: ")
 
 
 async def test_the_first_answers_hold_a_plan_that_is_of_no_use(world: World) -> None:
