@@ -2,16 +2,17 @@
 
 Words of errors only suggest it. What decides is what becomes of other requests of the same key:
 
-- A refusal belongs to the *request* if requests about other questions were answered since that question was first asked,
-  and no new question was refused after them.
+- A refusal belongs to the *request* if a request about another question, sent after that question was first asked, was answered,
+  and no new question was refused after it.
 - Otherwise the key is in *doubt*. What is in flight may still clear it: until then nothing more leaves. Once nothing is
   in flight, one request at a time probes. An answer clears the key; refusals of several questions show that it is
   the *key*.
 - A key that was answered before is *suspended*: probed after 1, 5 and 15 minutes, before the user is needed.
 
 A rate limit (429) puts no key in doubt, but counts in the same way against a request that is refused again and again.
-A request is hopeless after `max_attempts` refusals of its own, if chance alone would hardly refuse it so often: the more
-of the other requests are refused, the more refusals that takes. A limit per minute must have had time to pass.
+A request is hopeless after `max_attempts` refusals of its own, if chance alone would hardly refuse it so often. What chance does is
+seen in the samples that were answered since it was first asked: the more often those were refused before, the more refusals
+it takes. A limit per minute must have had time to pass.
 
 At the end of the work there are no other requests left to compare with: the last few questions are given up without
 such proof; for a limit, or what may be the key's, that takes hours. And a user who resumes vouches for the settings: a
@@ -42,7 +43,7 @@ LAST_FEW = 3
 SURE = math.log(1e5)
 """Odds against chance from which on a refusal is the request's own."""
 MEMORY = 0.98
-"""Weight of the past in the share of refused requests, per request."""
+"""Weight of the past in what became of other requests, per request."""
 MOST_ROWS = 10_000
 SAME_MORE = 2
 """Refusals of the same question, beyond those of several, that show that it is the key where no other question is left to ask."""
@@ -57,6 +58,10 @@ class Asked:
     sample: Hashable
     question: Hashable
     sent_at: float
+    others: tuple[float, float]
+    """What had become of others by then: weighted counts of refused and answered requests."""
+    counted: int
+    """Of how many."""
 
 
 @dataclass(slots=True)
@@ -65,10 +70,12 @@ class _Row:
 
     first_at: float
     last_at: float
+    others: tuple[float, float]  # what had become of others when the first refused request was sent
+    counted: int
     refusals: int = 0
     own: int = 0  # those that others did not share
     let_in: int = 0  # of these, while another request that left later was answered
-    odds: float = 0.0
+    odds: float = 0.0  # logarithm of the odds against chance
 
 
 class KeyEvidence:
@@ -80,17 +87,16 @@ class KeyEvidence:
         self.words = ""
         """The reason of the last refusal, while nothing was answered since."""
         self._in_flight = 0
-        self._answered_at = -math.inf
         self._answered_sent_at = -math.inf
-        self._questions: dict[Hashable, tuple[float, int]] = {}
-        """Refused questions: when the first refused request was sent, and which one it was of those counted."""
+        self._questions: dict[Hashable, float] = {}
+        """Refused questions: when the first refused request was sent."""
         self._rows: dict[Hashable, _Row] = {}
         self._new: set[Hashable] = set()  # questions refused since the last answer
         self._doubted: set[Hashable] = set()  # those of them that may be the key's
         self._doubts = 0  # refusals of these
         self._vouched: set[Hashable] = set()  # questions that were refused before the user resumed
         self._refused_since = math.inf
-        self._share = (0.0, 0.0)  # weighted counts of requests: refused, all
+        self._others = (0.0, 0.0)  # weighted counts of the requests of answered samples: refused, answered
         self._counted = 0
         self._probe_at: float | None = None
         self._step = 0
@@ -123,14 +129,14 @@ class KeyEvidence:
     def sent(self, sample: Hashable, question: Hashable, now: float) -> Asked:
         """A request leaves; exactly one of the following ends it."""
         self._in_flight += 1
-        return Asked(sample, question, now)
+        return Asked(sample, question, now, self._others, self._counted)
 
     def answered(self, asked: Asked, now: float) -> float | None:
         """It was answered: the key works. Returns how long it had been suspended, None if it was not."""
         self._in_flight -= 1
-        self._answered_at, self._answered_sent_at = now, max(self._answered_sent_at, asked.sent_at)
-        self._count(refused=False)
-        self._rows.pop(asked.sample, None)
+        self._answered_sent_at = max(self._answered_sent_at, asked.sent_at)
+        row = self._rows.pop(asked.sample, None)
+        self._count(row.refusals if row is not None else 0)
         self._questions.pop(asked.question, None)
         self.answered_before = True
         return now - self._suspended_at if self._clear() else None
@@ -227,21 +233,23 @@ class KeyEvidence:
         """Counts a refusal; returns whether it is the request's own."""
         self.words = words
         self._refused_since = min(self._refused_since, now)
-        if asked.question not in self._questions:
-            self._count(refused=True)
-            self._questions[asked.question] = asked.sent_at, self._counted
-        first_sent_at, counted = self._questions[asked.question]
-        if self._answered_at <= first_sent_at:
+        if self._answered_sent_at <= self._questions.setdefault(asked.question, asked.sent_at):
             self._new.add(asked.question)
-        row = self._rows.setdefault(asked.sample, _Row(now, now))
+        row = self._rows.get(asked.sample)
+        if row is None:
+            row = self._rows[asked.sample] = _Row(now, now, asked.others, asked.counted)
         row.refusals += 1
         own = not self._new
         if own:
-            its_own = MEMORY ** (self._counted - counted)
-            refused, every = (max(0.0, each - its_own) for each in self._share)
+            faded = MEMORY ** (self._counted - row.counted)
+            since = (
+                max(0.0, each - before * faded) for each, before in zip(self._others, row.others, strict=True)
+            )
+            refused, answered = since
+            refused += row.own
+            row.odds -= math.log((refused + 0.5) / (refused + answered + 1.0))
             row.own += 1
             row.let_in += self._answered_sent_at > row.last_at or row.refusals == 1
-            row.odds -= math.log((refused + 0.5) / (every + 1.0))
         row.last_at = now
         if len(self._rows) > MOST_ROWS:
             self._rows.pop(next(iter(self._rows)))
@@ -249,7 +257,9 @@ class KeyEvidence:
             self._questions.pop(next(iter(self._questions)))
         return own
 
-    def _count(self, *, refused: bool) -> None:
-        before, every = self._share
-        self._share = before * MEMORY + refused, every * MEMORY + 1.0
-        self._counted += 1
+    def _count(self, refusals: int) -> None:
+        """A sample was answered after some refusals."""
+        faded = MEMORY ** (refusals + 1)
+        refused, answered = self._others
+        self._others = refused * faded + refusals, answered * faded + 1.0
+        self._counted += refusals + 1
