@@ -83,7 +83,7 @@ def judge(job: Job, workers: KeyWorkers, asked: Asked, failure: Failure, now: fl
     owner = evidence.refused(asked, now, failure.reason, enough=UNSAID)
     if owner != "request" and failure.blame != "setting" and evidence.few_left:
         count = evidence.left_alone(job.sample_id, workers.teacher.config.max_attempts, seconds=0.0)
-        given_up = _alone(count, "with nothing else left to ask", failure)
+        given_up = _refused(count, "with nothing else left to ask", failure)
         return Judgement(owner="request" if count else "open", again=True, given_up=given_up)
     if owner == "key":
         why = f"requests that were answered before are rejected: {failure.reason}"
@@ -104,12 +104,12 @@ def _limited(job: Job, workers: KeyWorkers, asked: Asked, failure: Failure, now:
     owner = evidence.limited(asked, now, failure.reason)
     if owner != "request" or evidence.refusals(job.sample_id) < 2:
         count = evidence.left_alone(job.sample_id, workers.teacher.config.max_attempts)
-        return Judgement(owner=owner, given_up=_alone(count, "in hours", failure))
+        return Judgement(owner=owner, given_up=_refused(count, "in hours", failure))
     return _again(job, workers, failure, owner)
 
 
-def _alone(count: int, how: str, failure: Failure) -> str:
-    """Why one of the last few samples is given up, if it was refused `count` times, and not 0."""
+def _refused(count: int, how: str, failure: Failure) -> str:
+    """Why a sample is given up that was refused `count` times; empty for 0."""
     return f"refused {count} times {how}; the last: {failure.reason}" if count else ""
 
 
@@ -131,7 +131,7 @@ def _key(job: Job, workers: KeyWorkers, asked: Asked, failure: Failure, now: flo
         count = 0
         if failure.blame == "key" and not failure.coded and failure.status in (403, 404):
             count = evidence.left_alone(job.sample_id, workers.teacher.config.max_attempts)
-        return Judgement(owner=owner, given_up=_alone(count, "in hours", failure))
+        return Judgement(owner=owner, given_up=_refused(count, "in hours", failure))
     return _again(job, workers, failure, owner)
 
 
@@ -146,8 +146,10 @@ def _again(job: Job, workers: KeyWorkers, failure: Failure, owner: Owner) -> Jud
 def _hopeless(job: Job, workers: KeyWorkers, failure: Failure) -> str:
     """Why a sample that is refused again and again is given up, if it is."""
     limited = failure.kind == "limited"
-    count = workers.evidence.hopeless(job.sample_id, workers.teacher.config.max_attempts, limit=limited)
-    return f"refused {count} times while others were not; the last: {failure.reason}" if count else ""
+    evidence, most = workers.evidence, workers.teacher.config.max_attempts
+    if count := evidence.hopeless(job.sample_id, most, limit=limited):
+        return _refused(count, "while others were not", failure)
+    return _refused(evidence.left_alone(job.sample_id, most), "in hours", failure)
 
 
 class Refusals:
