@@ -178,12 +178,14 @@ class KeyEvidence:
             return 0
         return row.own
 
-    def left_alone(self, sample: Hashable, most: int, *, seconds: float = LEFT_S) -> int:
-        """The refusals of one of the last few samples, if in this time nothing was asked but these; else 0."""
-        row = self._rows.get(sample)
+    def left_alone(self, asked: Asked, most: int, *, seconds: float = LEFT_S) -> int:
+        """The refusals of one of the last few samples, if nothing was asked for this time but their questions; else 0."""
+        row = self._rows.get(asked.sample)
         if row is None or row.refusals < most or not self.few_left:
             return 0
-        return row.refusals if row.last_at - row.first_at >= seconds else 0
+        return (
+            row.refusals if row.last_at - self._questions.get(asked.question, row.last_at) >= seconds else 0
+        )
 
     @property
     def few_left(self) -> bool:

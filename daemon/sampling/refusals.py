@@ -82,7 +82,7 @@ def judge(job: Job, workers: KeyWorkers, asked: Asked, failure: Failure, now: fl
         return Judgement(owner="request" if owner == "request" else "open", again=True, at_fault=at_fault)
     owner = evidence.refused(asked, now, failure.reason, enough=UNSAID)
     if owner != "request" and failure.blame != "setting" and evidence.few_left:
-        count = evidence.left_alone(job.sample_id, workers.teacher.config.max_attempts, seconds=0.0)
+        count = evidence.left_alone(asked, workers.teacher.config.max_attempts, seconds=0.0)
         given_up = _refused(count, "with nothing else left to ask", failure)
         return Judgement(owner="request" if count else "open", again=True, given_up=given_up)
     if owner == "key":
@@ -90,7 +90,7 @@ def judge(job: Job, workers: KeyWorkers, asked: Asked, failure: Failure, now: fl
         return Judgement(owner=owner, at_fault=failure.reason if failure.blame == "setting" else why)
     if owner == "request" and failure.blame != "setting":
         return Judgement(owner=owner, given_up=failure.reason)
-    return _again(job, workers, failure, owner)
+    return _again(job, workers, asked, failure, owner)
 
 
 def _limited(job: Job, workers: KeyWorkers, asked: Asked, failure: Failure, now: float) -> Judgement:
@@ -103,9 +103,9 @@ def _limited(job: Job, workers: KeyWorkers, asked: Asked, failure: Failure, now:
         return Judgement(owner="request", again=True, given_up=f"larger than the limit: {failure.reason}")
     owner = evidence.limited(asked, now, failure.reason)
     if owner != "request" or evidence.refusals(job.sample_id) < 2:
-        count = evidence.left_alone(job.sample_id, workers.teacher.config.max_attempts)
+        count = evidence.left_alone(asked, workers.teacher.config.max_attempts)
         return Judgement(owner=owner, given_up=_refused(count, "in hours", failure))
-    return _again(job, workers, failure, owner)
+    return _again(job, workers, asked, failure, owner)
 
 
 def _refused(count: int, how: str, failure: Failure) -> str:
@@ -130,26 +130,26 @@ def _key(job: Job, workers: KeyWorkers, asked: Asked, failure: Failure, now: flo
     if owner != "request":
         count = 0
         if failure.blame == "key" and not failure.coded and failure.status in (403, 404):
-            count = evidence.left_alone(job.sample_id, workers.teacher.config.max_attempts)
+            count = evidence.left_alone(asked, workers.teacher.config.max_attempts)
         return Judgement(owner=owner, given_up=_refused(count, "in hours", failure))
-    return _again(job, workers, failure, owner)
+    return _again(job, workers, asked, failure, owner)
 
 
-def _again(job: Job, workers: KeyWorkers, failure: Failure, owner: Owner) -> Judgement:
+def _again(job: Job, workers: KeyWorkers, asked: Asked, failure: Failure, owner: Owner) -> Judgement:
     """A request that is refused while others are not; of a group, each member gets its own chance first."""
-    hopeless = _hopeless(job, workers, failure)
+    hopeless = _hopeless(workers, asked, failure)
     if hopeless and job.siblings:
         return Judgement(owner=owner, again=True, split=True)
     return Judgement(owner=owner, again=True, given_up=hopeless)
 
 
-def _hopeless(job: Job, workers: KeyWorkers, failure: Failure) -> str:
+def _hopeless(workers: KeyWorkers, asked: Asked, failure: Failure) -> str:
     """Why a sample that is refused again and again is given up, if it is."""
     limited = failure.kind == "limited"
     evidence, most = workers.evidence, workers.teacher.config.max_attempts
-    if count := evidence.hopeless(job.sample_id, most, limit=limited):
+    if count := evidence.hopeless(asked.sample, most, limit=limited):
         return _refused(count, "while others were not", failure)
-    return _refused(evidence.left_alone(job.sample_id, most), "in hours", failure)
+    return _refused(evidence.left_alone(asked, most), "in hours", failure)
 
 
 class Refusals:

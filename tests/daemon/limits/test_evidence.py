@@ -36,6 +36,11 @@ class Key:
         self.now += 0.1
         return self.evidence.limited(asked, self.now, "slow")  # type: ignore[arg-type]
 
+    def left_alone(self, sample: int, most: int, **more: float) -> int:
+        asked = self.evidence.sent(sample, sample, self.now)
+        self.evidence.ended(asked)
+        return self.evidence.left_alone(asked, most, **more)
+
     @property
     def waits(self) -> float:
         return self.evidence.ready_at(self.now) - self.now
@@ -175,13 +180,13 @@ def test_the_last_few_that_a_limit_refuses_for_hours_are_given_up() -> None:
     key = Key(before=True)
     for _ in range(8):
         assert key.limit(1) == "open"
-    assert not key.evidence.left_alone(1, 8)
+    assert not key.left_alone(1, 8)
     key.now += 7200
     key.limit(1)
-    assert key.evidence.left_alone(1, 8) == 9
+    assert key.left_alone(1, 8) == 9
     for sample in (2, 3, 4):
         key.limit(sample)
-    assert not key.evidence.left_alone(1, 8), "a limit of all"
+    assert not key.left_alone(1, 8), "a limit of all"
 
 
 def test_two_requests_that_are_refused_for_themselves_at_the_end_do_not_hide_each_other() -> None:
@@ -266,8 +271,8 @@ def test_the_last_few_questions_need_no_others_to_compare_with() -> None:
     for _ in range(7):
         for sample in (1, 2, 3):
             key.refuse(key.send(sample), enough=5)
-    assert not key.evidence.left_alone(1, 8, seconds=0)
+    assert not key.left_alone(1, 8, seconds=0)
     key.refuse(key.send(1), enough=5)
-    assert key.evidence.few_left and key.evidence.left_alone(1, 8, seconds=0) == 8
+    assert key.evidence.few_left and key.left_alone(1, 8, seconds=0) == 8
     key.refuse(key.send(4), enough=5)
-    assert not key.evidence.few_left and not key.evidence.left_alone(1, 8, seconds=0)
+    assert not key.evidence.few_left and not key.left_alone(1, 8, seconds=0)
