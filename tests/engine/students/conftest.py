@@ -34,7 +34,7 @@ ANSWERS = {
     "no url": ("gpt2", {"server_url": "http://127.0.0.1:9/v1"}),
     "served t5": ("t5", {"server_command": SERVE, "batching": "continuous"}),
 }
-BACK = {"steps": 110, "zero_stage": 3, "checkpoint_steps": 104}
+BACK = {"steps": 30, "zero_stage": 3, "checkpoint_steps": 24}
 
 
 @pytest.fixture(scope="session")
@@ -156,8 +156,8 @@ def together(tmp_path_factory, bases, stopped) -> SimpleNamespace:
     )
     for stage in (0, 2, 3):  # two ranks go on with what one began
         runs[f"moved{stage}"] = stopped[f"stage{stage}"]
-    # Step 100 exists in two runs alone.
-    ranks = run_ranks(*runs.values(), world=2, strike="100:1:SIGTERM")
+    # Step 20 exists in two runs alone.
+    ranks = run_ranks(*runs.values(), world=2, strike="20:1:SIGTERM")
     return SimpleNamespace(runs=runs, ranks=ranks)
 
 

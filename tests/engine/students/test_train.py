@@ -182,7 +182,7 @@ def test_a_signal_to_one_rank_stops_all_with_a_checkpoint(together) -> None:
     last = events(run)[-2:]
     assert [event["event"] for event in last] == ["checkpoint", "stopped"]
     step = last[-1]["step"]
-    assert 100 <= step <= 400 and complete_steps(run / "checkpoints") == [step]
+    assert 20 <= step <= 320 and complete_steps(run / "checkpoints") == [step]
     assert not (run / "student").exists()
 
 
@@ -247,7 +247,7 @@ def test_an_interrupted_run_ends_in_the_same_numbers(alone, stopped, together, b
     before, after = numbers(alone.runs["back"]), numbers(restaged)
     first = events(restaged, "loaded")[-1]["resumed_from"] + 1
     assert after[first][0] == pytest.approx(before[first][0], rel=1e-5), "the same weights and rows"
-    assert after[110][0] != before[110][0]
+    assert after[30][0] != before[30][0]
     assert events(other, "loaded")[-1]["resumed_from"] == 6
     same(other, alone.runs["t5"])
     same(lora, alone.runs["lora"])
