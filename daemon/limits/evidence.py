@@ -215,13 +215,13 @@ class KeyEvidence:
 
     def look_again(self) -> bool:
         """The user acted: nothing is held against the key. Returns whether it was suspended."""
-        self._vouched = set(self._new)
+        self._vouched = set(self._questions)
         return self._clear()
 
     def forget_key(self) -> None:
         """It is another key; `look_again` follows."""
         self.answered_before = False
-        self._new.clear()
+        self._questions.clear()
 
     def _clear(self) -> bool:
         was = self.suspended

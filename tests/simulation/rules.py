@@ -101,22 +101,18 @@ def _open_at_most(target: int, accepted: int, graded: int) -> int:
 def check_most(connection: Connection) -> None:
     """No question has more correct and open rationales, or more in all, than the rules of its recipe's plans let it.
 
-    Of plans that share their samples, one asks for its first rationales whatever the others found: asked again, they
-    come on top of those that took their place.
+    Of plans that share their samples, one looks at its first rationales alone: asked again, they come on top of those
+    that others claimed in their place.
     """
     asked_again = connection.execute("SELECT 1 FROM command WHERE kind = 'retry'").fetchone()
-    rules: dict[tuple[int, str], list[int]] = {}
+    rules: dict[tuple[int, str], dict[tuple[int, int], int]] = {}
     for task, recipe, base, want, most in connection.execute(
         "SELECT task_id, recipe, base, want, rationales FROM plan"
     ):
-        limits = rules.setdefault((task, recipe), [0, 0, 0])
-        if want:
-            limits[0] = max(limits[0], base, want)
-        else:
-            limits[1] = max(limits[1], most)
-        limits[2] = max(limits[2], most)
-    for (task, recipe), (needed, plain, most) in rules.items():
-        hoped = needed + plain if asked_again else max(needed, plain)
+        rules.setdefault((task, recipe), {})[most, want] = max(base, want) if want else most
+    for (task, recipe), limits in rules.items():
+        hoped = sum(limits.values()) if asked_again else max(limits.values())
+        most = max(most for most, _ in limits)
         found = connection.execute(
             "SELECT question_id, sum(verdict = 1 OR state = 'open' OR (state = 'stored' AND verdict IS NULL)),"
             " count(*) FROM sample WHERE task_id = ? AND recipe = ? GROUP BY question_id",
