@@ -40,8 +40,9 @@ LEFT_S = 7200.0
 """What refuses the last few questions for this time is given up."""
 LAST_FEW = 3
 """The most questions that count as the last few."""
-SURE = math.log(1e5)
-"""Odds against chance from which on a refusal is the request's own."""
+SURE, SURE_OF_FEW = 1e5, 30.0
+"""Odds against chance from which on refusals are the request's own: the first, or the second times the square of the number of other
+requests that tell. Where there are few others, there is little to lose by chance."""
 MEMORY = 0.98
 """Weight of the past in what became of other requests, per request."""
 MOST_ROWS = 10_000
@@ -75,7 +76,6 @@ class _Row:
     refusals: int = 0
     own: int = 0  # those that others did not share
     let_in: int = 0  # of these, while another request that left later was answered
-    odds: float = 0.0  # logarithm of the odds against chance
 
 
 class KeyEvidence:
@@ -172,11 +172,24 @@ class KeyEvidence:
     def hopeless(self, sample: Hashable, most: int, *, limit: bool) -> int:
         """The refusals of its own, if they are `most` or more and not by chance; else 0. `limit`: it was a limit."""
         row = self._rows.get(sample)
-        if row is None or row.own < most or row.odds < SURE:
+        if row is None or row.own < most or self._by_chance(row):
             return 0
         if limit and 2 * row.let_in < row.own and row.last_at - row.first_at < LIMIT_S:
             return 0
         return row.own
+
+    def _by_chance(self, row: _Row) -> bool:
+        """Whether chance may have refused a sample that often, given what became of others since it was first asked.
+
+        The Bayes factor of two guesses, with Jeffreys' prior: only this sample is refused, and always; or all have one
+        chance of refusal.
+        """
+        faded = MEMORY ** (self._counted - row.counted)
+        refused, answered = (
+            max(0.0, now - then * faded) for now, then in zip(self._others, row.others, strict=True)
+        )
+        odds = _log_beta(refused + 0.5, answered + 0.5) - _log_beta(refused + row.own + 0.5, answered + 0.5)
+        return odds < math.log(min(SURE, SURE_OF_FEW * (1.0 + refused + answered) ** 2))
 
     def left_alone(self, asked: Asked, most: int, *, seconds: float = LEFT_S) -> int:
         """The refusals of one of the last few samples, if nothing was asked for this time but their questions; else 0."""
@@ -243,13 +256,6 @@ class KeyEvidence:
         row.refusals += 1
         own = not self._new
         if own:
-            faded = MEMORY ** (self._counted - row.counted)
-            since = (
-                max(0.0, each - before * faded) for each, before in zip(self._others, row.others, strict=True)
-            )
-            refused, answered = since
-            refused += row.own
-            row.odds -= math.log((refused + 0.5) / (refused + answered + 1.0))
             row.own += 1
             row.let_in += self._answered_sent_at > row.last_at or row.refusals == 1
         row.last_at = now
@@ -265,3 +271,7 @@ class KeyEvidence:
         refused, answered = self._others
         self._others = refused * faded + refusals, answered * faded + 1.0
         self._counted += refusals + 1
+
+
+def _log_beta(a: float, b: float) -> float:
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)

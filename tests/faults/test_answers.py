@@ -193,7 +193,7 @@ CASES: dict[str, Case] = {
         on("two", refuses(403, "you may not ask this")),
         stored=3,
         failed=1,
-        why="refused 6 times while others were not; the last: access denied (403): you may not ask this",
+        why="refused 7 times while others were not; the last: access denied (403): you may not ask this",
         settings="max_attempts = 2",
     ),
     "one-401": Case(nth(2, refuses(401, "service unavailable")), holds=lambda asked: len(asked) == 5),
