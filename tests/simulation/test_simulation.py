@@ -140,7 +140,7 @@ def does_not_wait(patch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("broken", "seed", "told"),
     [
-        (burns_on_429, 2, "attempts used"),
+        (burns_on_429, 1, "attempts used"),
         (loses_answers, 1, "without its body"),
         (loses_siblings, 39, "ended differently"),
         (forgets_turns, 6, "paid again"),
