@@ -150,7 +150,8 @@ def test_pause_resume_and_stop_are_answered(tmp_path: Path) -> None:
             paused = coterie(tmp_path, "pause", "--task", "coin_flip")
             assert (paused.returncode, paused.stdout) == (0, "task coin_flip paused\n")
             wait_until("nothing in flight", lambda: _in_flight(tmp_path) == 0)
-            asked = len(school.ledger())
+            asked = count(tmp_path, "attempt", "outcome = 'ok'")
+            wait_until("the last one is in the ledger, too", lambda: len(school.ledger()) >= asked)
             status = json.loads(coterie(tmp_path, "status", "--json").stdout)
             assert status["daemon"]["state"] == "paused"
             assert len(school.ledger()) == asked
