@@ -238,6 +238,8 @@ class KeyEvidence:
 
     def _clear(self) -> bool:
         was = self.suspended
+        if math.isinf(self._refused_since) and not was:
+            return False  # nothing was refused since
         self._new.clear()
         self._doubted.clear()
         self._doubts = self._step = 0

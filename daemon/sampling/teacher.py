@@ -93,7 +93,10 @@ class Teacher:
 
     def first_answers(self, plan: ActivePlan) -> FirstAnswers:
         """Its first answers to a plan, since the configuration was read."""
-        return self._first_answers.setdefault(plan.id, FirstAnswers())
+        found = self._first_answers.get(plan.id)
+        if found is None:
+            found = self._first_answers[plan.id] = FirstAnswers()
+        return found
 
     def expected_tokens(self, job: Job) -> tuple[int, int]:
         """Tokens that the next request of a job is expected to take from the limits: in all, and of the completion."""
