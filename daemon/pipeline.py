@@ -184,7 +184,8 @@ class Pipeline:
                 plan.state.pause(paused)
                 if not paused and plan.state.release():
                     for each in self.teachers:
-                        each.resume(plan)
+                        if each.name in plan.all_teachers:
+                            each.resume(plan)
                     self._context.bus.emit(events.PlanResumed(plan=plan.config.name, task=plan.task))
             await self._context.writer.do(switch, SwitchRequest(table="task", name=task, paused=paused))
         if teacher is not None or (task is None and not paused):

@@ -104,8 +104,14 @@ def _limited(job: Job, workers: KeyWorkers, asked: Asked, failure: Failure, now:
     owner = evidence.limited(asked, now, failure.reason)
     if owner != "request" or evidence.refusals(job.sample_id) < 2:
         count = evidence.left_alone(asked, workers.teacher.config.max_attempts)
-        return Judgement(owner=owner, given_up=_refused(count, "in hours", failure))
+        return _given_up(job, owner, _refused(count, "in hours", failure))
     return _again(job, workers, asked, failure, owner)
+
+
+def _given_up(job: Job, owner: Owner, reason: str, *, again: bool = False) -> Judgement:
+    """Gives a sample up, if there is a reason; of a group, each member gets its own chance first."""
+    split = bool(reason and job.siblings)
+    return Judgement(owner=owner, again=again, split=split, given_up="" if split else reason)
 
 
 def _refused(count: int, how: str, failure: Failure) -> str:
@@ -131,25 +137,17 @@ def _key(job: Job, workers: KeyWorkers, asked: Asked, failure: Failure, now: flo
         count = 0
         if failure.blame == "key" and not failure.coded and failure.status in (403, 404):
             count = evidence.left_alone(asked, workers.teacher.config.max_attempts)
-        return Judgement(owner=owner, given_up=_refused(count, "in hours", failure))
+        return _given_up(job, owner, _refused(count, "in hours", failure))
     return _again(job, workers, asked, failure, owner)
 
 
 def _again(job: Job, workers: KeyWorkers, asked: Asked, failure: Failure, owner: Owner) -> Judgement:
-    """A request that is refused while others are not; of a group, each member gets its own chance first."""
-    hopeless = _hopeless(workers, asked, failure)
-    if hopeless and job.siblings:
-        return Judgement(owner=owner, again=True, split=True)
-    return Judgement(owner=owner, again=True, given_up=hopeless)
-
-
-def _hopeless(workers: KeyWorkers, asked: Asked, failure: Failure) -> str:
-    """Why a sample that is refused again and again is given up, if it is."""
-    limited = failure.kind == "limited"
+    """A request that is refused while others are not: it is tried again, or given up for being hopeless."""
     evidence, most = workers.evidence, workers.teacher.config.max_attempts
-    if count := evidence.hopeless(asked.sample, most, limit=limited):
-        return _refused(count, "while others were not", failure)
-    return _refused(evidence.left_alone(asked, most), "in hours", failure)
+    count = evidence.hopeless(asked.sample, most, limit=failure.kind == "limited")
+    reason = _refused(count, "while others were not", failure)
+    reason = reason or _refused(evidence.left_alone(asked, most), "in hours", failure)
+    return _given_up(job, owner, reason, again=True)
 
 
 class Refusals:

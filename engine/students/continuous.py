@@ -29,7 +29,7 @@ def can_batch(model: Any) -> bool:
 
 
 def _memory(model: Any, batch_size: int, tokens: int) -> Any:
-    """How much memory the cache takes: transformers sizes it by a GPU's; a CPU's is not all ours, so it gets what it needs.
+    """How much memory the cache takes: transformers sizes it by a GPU's. On a CPU, it is sized by the batch.
 
     `tokens` is the length of the longest prompt with its answer.
     """

@@ -280,3 +280,18 @@ async def test_a_group_that_is_refused_again_and_again_is_asked_for_one_by_one(w
         assert 3 <= tries < 12 and bench.heard.of(SampleFailed) == []
         alone = [each.sample_id for each in taken(bench) if not each.siblings]
         assert {1, 2} <= set(alone)
+
+
+async def test_a_group_that_is_refused_for_hours_is_asked_for_one_by_one_before_it_is_given_up(
+    world: World,
+) -> None:
+    async with carrying(world, max_attempts=2) as bench:
+        await bench.run(group(bench, 2), brought("One.", "Two."))
+        job = group(bench, 2)
+        while job.siblings:
+            assert bench.clock.now < 20 * 3600.0
+            taken(bench)
+            await bench.run(job, failure("parked", status=403, blame="key"))
+            bench.teacher.unpark(bench.clock.monotonic())
+            bench.clock.now += 3600.0
+        assert bench.heard.of(SampleFailed) == []

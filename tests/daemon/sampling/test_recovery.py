@@ -121,3 +121,14 @@ async def test_a_begun_sample_of_a_fallback_stays_with_it_and_a_fresh_one_goes_b
         scheduler = Scheduler(context_of(world, writer), teachers=teachers, plans=[plan])
         assert await take_up(world.path, scheduler, [plan]) == []
     assert [[job.conversation.turn for job in teacher.queue.jobs()] for teacher in teachers] == [[0], [1]]
+
+
+async def test_who_answered_a_plan_before_is_known_after_a_start(world: World) -> None:
+    plan = active_plan(world, teachers=("a", "b"))
+    world.store(world.claim(plan.id, 2, teacher="b"))
+    world.reboot()
+    teachers = [teacher_of(world, "a"), teacher_of(world, "b")]
+    async with writing(world) as writer:
+        scheduler = Scheduler(context_of(world, writer), teachers=teachers, plans=[plan])
+        await take_up(world.path, scheduler, [plan])
+    assert [teacher.first_answers(plan).answered for teacher in teachers] == [False, True]
