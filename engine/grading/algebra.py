@@ -32,7 +32,22 @@ def compare(first: str, second: str) -> Relation:
     if not right:
         return "unread-second"
     same = verify(left, right, allow_set_relation_comp=True, timeout_seconds=None)
+    if not same and any(sign in first + second for sign in ("e^", "i")):
+        same = verify(_constants(left), _constants(right), allow_set_relation_comp=True, timeout_seconds=None)
     return "equal" if same else "differs"
+
+
+def _constants(read: list[Any]) -> list[Any]:
+    """Expressions in which e is Euler's number and i the imaginary unit."""
+    from sympy import E, Expr, I
+
+    meant = {"e": E, "i": I}
+    return [
+        each.subs({symbol: meant[symbol.name] for symbol in each.free_symbols if symbol.name in meant})
+        if isinstance(each, Expr)
+        else each
+        for each in read
+    ]
 
 
 def _parsed(expression: str) -> list[Any]:

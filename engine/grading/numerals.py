@@ -1,10 +1,10 @@
 """Numbers in digits and in words, as exact fractions.
 
-Digits: "1,234.50", ".25", "-3", "3/8", "2 1/2", "3 and 1/4", "5e3", "1.5 × 10^6", "2.5 million", "20%". Words:
+Digits: "1,234.50", ".25", "-3", "3/8", "2 1/2", "3 and 1/4", "5e3", "1.5 × 10^6", "2^10", "2.5 million", "3 dozen", "20%". Words:
 "two hundred ninety-six", "nine point eight", "three-tenths", "minus five", "one half". A decimal comma is one
 only where it can be nothing else ("0,75", "1.234,56", "3,50 €", "12,5 %", "2,5 kg"): "4,2" may be a list. Digits
-that belong to a word or a unit ("CO2", "m^2", "1st") or to a time of day ("5:24", but "5:00" is 5) are not
-numbers.
+that belong to a word or a unit ("CO2", "m^2", "1st", "12B") or to a time of day ("5:24", but "5:00" is 5) are not
+numbers. A number beside a symbol ("5π", "2√(3)", "5x", "√2") is a part of an expression.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ _DOTTED = re.compile(r"(?<![\w.,$])(\d{1,3}(?:\.\d{3}){1,6}),(\d{1,6})(?![\d,]|\
 _DOTTED_WHOLE = re.compile(r"(?<![\w.,])(\d{1,3}(?:\.\d{3}){2,6})(?![\d,]|\.\d)")
 _COMMA = re.compile(
     r"(?<![\w.,])(?:(0),(\d{1,9})(?![\d,]|\.\d)|(?:(?<=[$€£])|(?<=[$€£] ))(\d{1,9}),(\d{1,2})(?![\d,]|\.\d)"
-    r"|(\d{1,9}),(\d{1,2})(?=\s?(?:[€£%]|(?:euros?|EUR|percent|kg|km|cm|mm|ml|m²|°C)\b)))"
+    r"|(\d{1,9}),(\d{1,2})(?=\s?(?:[€£%]|(?:euros?|EUR|percent|kg|km|cm|mm|ml|m²|°C|[Ll]iters?|[Ll]itres?|litros?|Stunden|heures|horas)\b)))"
 )
+_LOCAL_COMMA = re.compile(r"(?<![\w.,])(\d{1,9}),(\d{1,9})(?![\d,]|\.\d|, ?\d)")
 _CLOCK = re.compile(r"(?<![\d:.])(\d{1,2}):([0-5]\d)(:[0-5]\d)?(?![\d:])")
 _UNITS_WITHIN = (
     ("hours?|hrs?", "minutes?|mins?", 60), ("minutes?|mins?", "seconds?|secs?", 60), ("feet|foot|ft", "inches|inch|in", 12),
@@ -50,10 +51,19 @@ _NUMBER = re.compile(
     r"(?:(?:\s|-|\sand\s)(?P<top>\d{1,6})\s?/\s?(?P<bottom>\d{1,6})(?![\d/])"
     r"|\s?/\s?(?P<over>\d{1,12})(?![\d/.]\d)"
     r"|[eE](?P<exponent>[+-]?\d{1,9})(?!\w)"
-    r"|\s?[×x*]\s?10\s?\^\s?\{?(?P<power>[+-]?\d{1,3})\}?)?"
-    r"(?P<ordinal>st|nd|rd|th)?(?P<scale>\s?(?:thousand|million|billion|trillion)\b|[kK]\b)?(?P<percent>\s?(?:%|percent\b|per cent\b))?"
+    r"|\s?[×x*]\s?10\s?\^\s?\{?(?P<power>[+-]?\d{1,3})\}?"
+    r"|\s?(?:\^|\*\*)\s?\{?(?P<raised>-?\d{1,4})\}?)?"
+    r"(?P<ordinal>st\b|nd\b|rd\b|th\b)?(?P<scale>\s?(?:thousand|million|billion|trillion|dozen|lakh|crore|mn|bn)s?\b|[kKM]\b)?(?P<percent>\s?(?:%|percent\b|per cent\b))?"
 )
-_SCALES = {"thousand": 10**3, "k": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_SYMBOL = re.compile(r"\s?(?:[π√\\^]|[xyznabckij](?![\w']|\s[a-z]{2}|\s?[\d($-]))")
+"""What makes a number before it a part of an expression."""
+_LABEL = re.compile(r"[A-BD-EGHLO-UX-Z](?![A-Za-z°])")
+"""A letter that makes a name of a number before it: 12B."""
+_SCALES = {
+    "thousand": 10**3, "k": 10**3, "million": 10**6, "m": 10**6, "mn": 10**6, "billion": 10**9, "bn": 10**9,
+    "trillion": 10**12, "dozen": 12, "lakh": 10**5, "crore": 10**7,
+}  # fmt: skip
+_SCALE_WORDS = {name: value for name, value in _SCALES.items() if name in ("thousand", "million", "billion", "trillion", "k", "dozen")}
 _UNITS = {
     word: value
     for value, word in enumerate(
@@ -80,7 +90,8 @@ MAX_WORDS = 20
 class Number:
     """A number in a text: its value, its place, how it was written.
 
-    `finer` is the same quantity in its smaller unit: 2 hours and 30 minutes have the value 2.5 and are 150.
+    `finer` is the same quantity in its smaller unit: 2 hours and 30 minutes have the value 2.5 and are 150. `symbolic` says
+    that it is a part of an expression, 5π, whose value it is not.
     """
 
     value: Fraction
@@ -90,6 +101,8 @@ class Number:
     percent: bool = False
     currency: bool = False
     finer: Fraction | None = None
+    symbolic: bool = False
+    ordinal: bool = False
 
 
 class Time(NamedTuple):
@@ -101,12 +114,14 @@ class Time(NamedTuple):
     is_of_24: bool
 
 
-def tidy(text: str) -> str:
+def tidy(text: str, *, comma: bool = False) -> str:
     """`text` in the notation that is read: "$" for currency, no decimal comma, no time, no unit's power.
 
-    Positions of `numbers` refer to it.
+    Positions of `numbers` refer to it. `comma`: 12,75 is 12.75, as in most languages of Europe.
     """
     if "," in text:
+        if comma:
+            text = _LOCAL_COMMA.sub(r"\1.\2", text)
         text = _DOTTED.sub(lambda match: match[1].replace(".", "") + "." + match[2], text)
         text = _COMMA.sub(
             lambda match: ".".join(group for group in match.groups() if group is not None), text
@@ -153,11 +168,13 @@ def numbers(text: str) -> list[Number]:
     """The numbers of a text in digits; if there are none, those in words."""
     text = tidy(text)
     found = [number for match in _NUMBER.finditer(text) if (number := _read(match, text)) is not None]
-    return found or in_words(text)
+    plain = [number for number in found if not number.ordinal]
+    return plain or in_words(text) or found
 
 
 def _read(match: re.Match[str], text: str) -> Number | None:
-    if match["ordinal"]:
+    end = match.end()
+    if end < len(text) and _LABEL.match(text, end):
         return None
     plain = match["value"].replace(",", "")
     if plain.isdecimal():  # the usual case, much faster
@@ -177,8 +194,14 @@ def _read(match: re.Match[str], text: str) -> Number | None:
         if abs(int(exponent)) > MAX_EXPONENT:
             return None
         value *= Fraction(10) ** int(exponent)
+    if match["raised"]:
+        raised = int(match["raised"])
+        if abs(raised) > MAX_EXPONENT or abs(raised) * len(plain) > 4 * MAX_EXPONENT or (not value and raised < 0):
+            return None
+        value **= raised
     if match["scale"]:
-        value *= _SCALES[match["scale"].strip().lower()]
+        scale = match["scale"].strip().lower()
+        value *= _SCALES.get(scale) or _SCALES[scale.rstrip("s")]
     sign = match["sign"]
     negative = (sign is not None and "-" in sign) or _is_negated(text, match.start())
     return Number(
@@ -188,6 +211,8 @@ def _read(match: re.Match[str], text: str) -> Number | None:
         decimals=len(plain.partition(".")[2]),
         percent=match["percent"] is not None,
         currency="$" in match[0],
+        symbolic=(end < len(text) and _SYMBOL.match(text, end) is not None) or text[max(0, match.start() - 2) : match.start()].strip("( ")[-1:] == "√",
+        ordinal=match["ordinal"] is not None,
     )
 
 
@@ -224,7 +249,7 @@ def in_words(text: str) -> list[Number]:
         if run and not joined:
             _close(run, start, end, lowered, found)
             run = []
-        numeral = word in _UNITS or word in _TENS or word in _SCALES or word == "hundred"
+        numeral = word in _UNITS or word in _TENS or word in _SCALE_WORDS or word == "hundred"
         if numeral and word != "k":
             start = start if run else match.start()
             run.append(word)
@@ -275,8 +300,8 @@ def _value(run: list[str]) -> Fraction | None:
             current += _TENS[word]
         elif word == "hundred":
             current = max(1, current) * 100
-        elif word in _SCALES:
-            total, current = total + max(1, current) * _SCALES[word], 0
+        elif word in _SCALE_WORDS:
+            total, current = total + max(1, current) * _SCALE_WORDS[word], 0
         elif word != "and":
             return None
     return Fraction(total + current)

@@ -11,76 +11,178 @@ import re
 from collections.abc import Sequence
 
 from engine.grading.format import Format, Phrases, casefolded
+from engine.grading.notation import plain
 from engine.grading.options import options_of
 from engine.grading.paper import PaperRules
-from engine.grading.spans import affirmed, normalise, spans
+from engine.grading.reading import affirmed, spans
 from engine.grading.verdict import Verdict
 
 DEFAULT = "ABCDE"
 _BARE = re.compile(r"\s*\(?([A-Z])\)?\s*\.?\s*")
+_NAMED = re.compile(
+    r"\W{0,6}(?:(?:the )?(?:letter|option|choice|number|answer)\s)?[\"'(\[{]{0,3}([A-Za-z]|\d{1,2})(?![\w'&]|-\w)[\"')\]}]{0,3}",
+    re.IGNORECASE,
+)
+"""A name at the beginning of an answer."""
 _LETTER = re.compile(
     r"\(([A-Za-z])\)"  # (B)
-    r"|(?<![\w'&.-])(?<!among )(?<!between )(?<!than )([A-Z])(?=[.,:;)\]\"'*]|\s*$|\s+(?:or|and|is|was|because|since|as|-)\b|\s*[-/&(])"  # B. or B, or B and
+    r"|(?<![\w'&.-])(?<!among )(?<!between )(?<!than )([A-Z])(?=[.,:;)\]\"'*]|\s*$|\s+(?:or|and|is|was|because|since|as|-|seems?|looks?|fits?|stays|remains|holds|works)\b|\s*[-/&(])"  # B. or B, or B and
     r"|(?<![\w'])(?:option|choice|answer|is)\s+[\"'*(]{0,3}([A-Z])(?![\w'])"  # option B
     r"|(?<![\w'])(?:option|choice)\s+[\"'*(]{0,3}([b-z])(?![\w'])"  # option b
     r"|^\W{0,6}([A-Za-z])(?=[).:]|\W*$)"  # b) or b.
+    r"|(?:\b(?:or|and)|[/&])\s?(?:maybe |perhaps |possibly |also |even )?\(?([A-Z])(?![\w'])(?!\s[a-z])"  # or C
 )
+_NUMBER = re.compile(r"\((\d{1,2})\)|(?:^\W{0,6}|\b(?:option|choice|number)\s)(\d{1,2})(?![\w%])|(?:\b(?:or|and)|[/&,])\s?(\d{1,2})(?!\w)", re.IGNORECASE)
 _DENIED = re.compile(
     r"\W{0,4}\(?[A-Z]\)\s[^.;\n]{0,120}?\b(?:is|are|was|does|do|can|would|could)(?:\s?not\b|n't\b)(?!\s(?:only|just))"
 )
+_REASON = re.compile(
+    r"\s{0,2}(?:\((?=[^)]{6,})|[,;]?\s(?:because|since|as|so|given|for|which|where|when|while|denn|weil|parce|car|porque)\b|;\s|\s-\s)",
+    re.IGNORECASE,
+)
+"""Begins a reason, where an option was named before it."""
+_ENDS = re.compile(_REASON.pattern + r"|\s?[^\W\da-zA-Z\u00c0-\u024f]", re.IGNORECASE)
+"""What may follow a name that is an answer: a reason, or a particle of another script."""
+_ANOTHER = re.compile(
+    r"[\s\"')\]*]{0,3}(?:,|/|&|-|\bor\b|\band\b)[\s,]{0,2}(?:or |and )?(?:maybe |perhaps |possibly |also |even )?(?:option )?\(?([A-Z]|\d{1,2})(?![\w'])",
+    re.IGNORECASE,
+)
+_TURN = re.compile(r"\A\s*(?:Q:.{0,400}\n)?\s*A:\s(?=\W{0,3}[A-Z]\b\W{0,3}\s*\Z)", re.DOTALL)
+""""A:" before a single letter is the mark of an answer."""
 _NOT_WORD = re.compile(r"[^\w.%/]+")
 
 
 def judge(completion: str, gold: str, question: str | None) -> Verdict:
     """Whether the option a completion names is the gold one."""
     options = options_of(question) if question else {}
-    letters = "".join(options) or DEFAULT
+    names = list(options) or list(DEFAULT)
     wanted = _gold(gold, options)
     bare = _BARE.fullmatch(completion[:12]) if len(completion) <= 12 else None
-    if bare and bare[1] in letters:
+    if bare and bare[1] in names:
         return _verdict(bare[1], wanted, [])
-    texts = {letter: plain(text) for letter, text in options.items() if plain(text)}
-    for span, is_marked in spans(normalise(completion)):
-        if not is_marked and _DENIED.match(span):
+    if len(completion) <= 500:
+        completion = _TURN.sub("", completion)
+    texts = {name: flat for name, text in options.items() if (flat := flattened(text))}
+    for span in spans(completion):
+        text, flags = plain(span.text), [] if span.marked else ["unmarked"]
+        if not span.marked and _DENIED.match(text):
             continue
-        span, flags = affirmed(span), [] if is_marked else ["unmarked"]
-        named = _letters(span, letters)
-        if not is_marked and len(named) != 1 and not _is_answer(span, named):
-            named = []
-        if len(set(named)) > 1:
-            listed = ", ".join(dict.fromkeys(named))
+        text = affirmed(text)
+        if span.marked:
+            named = _at_start(text, names, options)
+            if named is not None:
+                return _hedged(named) if len(named) > 1 else _consistent(named[0], text, texts, wanted, flags)
+        reason = _REASON.search(text)
+        heads = [text[: reason.start()], text] if reason else [text]
+        for head in heads:
+            whole = [name for name, own in texts.items() if own == flattened(head)]
+            if len(whole) == 1:
+                return _verdict(whole[0], wanted, [*flags, "by-text"])
+        if not span.marked:
+            heads = [text]
+        for head in heads:
+            verdict = _read(head, options, texts, wanted, flags, marked=span.marked)
+            if verdict is not None:
+                return verdict
+        if span.marked and (other := _NAMED.match(text)) and other[1].isupper() and not text[other.end() :].strip(" .!"):
             return Verdict(
-                correct=False,
-                extracted=None,
-                reason=f"several choices are named: {listed}",
-                flags=("hedged",),
-            )
-        spoken = _by_text(span, texts)
-        if named:
-            if len(spoken) == 1 and spoken[0] != named[0]:
-                reason = f"the letter {named[0]} is given with the text of {spoken[0]}"
-                return Verdict(correct=False, extracted=named[0], reason=reason, flags=("conflict",))
-            return _verdict(named[0], wanted, flags)
-        if len(spoken) == 1:
-            return _verdict(spoken[0], wanted, [*flags, "by-text"])
-        if len(spoken) > 1 and is_marked:
-            listed = ", ".join(spoken)
-            return Verdict(
-                correct=False,
-                extracted=None,
-                reason=f"several choices are named: {listed}",
-                flags=("hedged",),
+                correct=False, extracted=None, reason=f"{other[1]} is no option", flags=("no-answer",)
             )
     return Verdict(correct=False, extracted=None, reason="no choice was found", flags=("no-answer",))
 
 
-def _letters(span: str, letters: str) -> list[str]:
-    """The letters of options that a span names, in order."""
+def _read(
+    text: str, options: dict[str, str], texts: dict[str, str], wanted: str, flags: list[str], *, marked: bool
+) -> Verdict | None:
+    """The verdict on the options that a text names anywhere; None if it names none."""
+    names = list(options) or list(DEFAULT)
+    named = _names(text, names)
+    if not marked and len(set(named)) != 1 and not _is_answer(text, named):
+        named = []
+    if len(set(named)) > 1:
+        if _starts_with(text, named[0], texts):  # whose text may name others
+            named = _at_start(text, names, options) or named
+        return _hedged(named) if len(set(named)) > 1 else _verdict(named[0], wanted, flags)
+    spoken = _by_text(text, texts)
+    if named:
+        if len(spoken) == 1 and spoken[0] != named[0]:
+            reason = f"the letter {named[0]} is given with the text of {spoken[0]}"
+            return Verdict(correct=False, extracted=named[0], reason=reason, flags=("conflict",))
+        return _verdict(named[0], wanted, flags)
+    if len(spoken) == 1:
+        return _verdict(spoken[0], wanted, [*flags, "by-text"])
+    return _hedged(spoken) if len(spoken) > 1 and marked else None
+
+
+def _at_start(text: str, names: list[str], options: dict[str, str]) -> list[str] | None:
+    """The option with whose name an answer begins, with others that it names beside it; None if it begins otherwise."""
+    match = _NAMED.match(text)
+    if match is None:
+        return None
+    name = _option(match[1], names)
+    if name is None:
+        return None
+    after = text[match.end() :]
+    own = options.get(name, "")
+    ours = flattened(own) and f" {flattened(after)} ".startswith(f" {flattened(own)} ")
+    if ours:  # its text may name others
+        place = after.lower().find(own.lower())
+        after = after[place + len(own) :] if place >= 0 else ""
+    if other := _ANOTHER.match(after):
+        further = _option(other[1], names)
+        if further is not None and further != name and (other[1].isupper() or match[1].islower() or other[1].isdigit()):
+            return [name, further]
+    if ours:
+        return [name]
+    bracketed = match[0][-1:] in ")]}\"'" or match[0].rstrip()[-1:] in ")]}"
+    ends = not after.strip() or after[:1] in ".,:;!*)" or _ENDS.match(after) is not None
+    if not bracketed and not ends:
+        return None  # "A kettle", "I believe", "5 cats"
+    if match[1].isdigit() and after[:1] in "." and after[1:2].isdigit():
+        return None
+    return [name]
+
+
+def _consistent(name: str, text: str, texts: dict[str, str], wanted: str, flags: list[str]) -> Verdict:
+    """The verdict on an option that an answer begins with; the text of another one beside it contradicts."""
+    if not _starts_with(text, name, texts):
+        reason = _REASON.search(text)
+        spoken = _by_text(text[: reason.start()] if reason else text, texts)
+        if len(spoken) == 1 and spoken[0] != name:
+            said = f"the letter {name} is given with the text of {spoken[0]}"
+            return Verdict(correct=False, extracted=name, reason=said, flags=("conflict",))
+    return _verdict(name, wanted, flags)
+
+
+def _starts_with(text: str, name: str, texts: dict[str, str]) -> bool:
+    """Whether a text begins with an option's name and its own text."""
+    match = _NAMED.match(text)
+    own = texts.get(name)
+    return (
+        match is not None
+        and own is not None
+        and match[1].upper() == name.upper()
+        and f" {flattened(text[match.end() :])} ".startswith(f" {own} ")
+    )
+
+
+def _option(written: str, names: list[str]) -> str | None:
+    """The option of a name as it was written; None if there is none."""
+    if written in names:
+        return written
+    other = written.swapcase()
+    return other if other in names else None
+
+
+def _names(text: str, names: list[str]) -> list[str]:
+    """The options that a text names, in order."""
+    pattern = _NUMBER if names[0].isdigit() else _LETTER
     found = []
-    for match in _LETTER.finditer(span):
-        letter = next(group for group in match.groups() if group).upper()
-        if letter in letters:
-            found.append(letter)
+    for match in pattern.finditer(text):
+        written = next(group for group in match.groups() if group)
+        name = _option(written, names)
+        if name is not None:
+            found.append(name)
     return found
 
 
@@ -91,7 +193,7 @@ def _is_answer(span: str, named: list[str]) -> bool:
 
 def _by_text(span: str, texts: dict[str, str]) -> list[str]:
     """Letters of the options whose text a span contains; a text within another contained text does not count."""
-    flat = f" {plain(span)} "
+    flat = f" {flattened(span)} "
     held = [letter for letter, text in texts.items() if f" {text} " in flat]
     return [
         letter
@@ -103,7 +205,7 @@ def _by_text(span: str, texts: dict[str, str]) -> list[str]:
     ]
 
 
-def plain(text: str) -> str:
+def flattened(text: str) -> str:
     """Lower case words without punctuation and leading articles."""
     words = [word.strip(".") for word in _NOT_WORD.sub(" ", text.lower()).split()]
     words = [word for word in words if word]
@@ -111,11 +213,22 @@ def plain(text: str) -> str:
 
 
 def _gold(gold: str, options: dict[str, str]) -> str:
-    letter = gold.strip().strip("().").upper()
-    if len(letter) == 1:
-        return letter
-    match = [key for key, text in options.items() if plain(text) == plain(gold)]
+    name = gold.strip().strip("().")
+    if len(name) == 1 or name.isdigit():
+        known = _option(name, list(options))
+        if known is not None:
+            return known
+        if len(name) == 1 and not name.isdigit():
+            return name.upper()
+    match = [key for key, text in options.items() if flattened(text) == flattened(gold)]
     return match[0] if len(match) == 1 else gold.strip()
+
+
+def _hedged(named: list[str]) -> Verdict:
+    listed = ", ".join(dict.fromkeys(named))
+    return Verdict(
+        correct=False, extracted=None, reason=f"several choices are named: {listed}", flags=("hedged",)
+    )
 
 
 def _verdict(letter: str, wanted: str, flags: list[str]) -> Verdict:
@@ -131,6 +244,8 @@ def _verdict(letter: str, wanted: str, flags: list[str]) -> Verdict:
 
 def _published_candidate(text: str, question: str | None) -> str | None:
     letters = "".join(options_of(question)) if question else ""
+    if not letters.isupper():  # published for capital letters only
+        letters = ""
     match = re.search(f"[{letters or DEFAULT}]", text)
     return match[0] if match else None
 

@@ -14,12 +14,13 @@ from functools import lru_cache
 
 from engine.grading.format import Format, Phrases
 from engine.grading.formats.number import same, show
+from engine.grading.notation import plain
 from engine.grading.numerals import Number, numbers, tidy
-from engine.grading.spans import affirmed, normalise, spans, terse
+from engine.grading.reading import affirmed, spans, terse
 from engine.grading.verdict import Verdict
 
 _UNIT = r"(?:\s?[a-z°%$][a-z°²³]{0,15}(?:/[a-z]{1,8})?\.?){0,2}?"
-_TO = re.compile(rf"{_UNIT}\s?(?:-|\b(?:up\s)?to\b|\bthrough\b|\buntil\b)\s?", re.IGNORECASE)
+_TO = re.compile(rf"{_UNIT}\s?(?:-|\b(?:up\s)?to\b|\bthrough\b|\buntil\b|\bbis\b|\bhasta\b|\bjusqu'à\b|\bдо\b|[~～到至])\s?", re.IGNORECASE)
 _COMMA = re.compile(rf"{_UNIT}\s?[,;…]\s?", re.IGNORECASE)
 _CLOSING = re.compile(rf"{_UNIT}\s?([\])])", re.IGNORECASE)
 _BELOW = re.compile(r"\s?(<=|≤|<|\\leq?)\s?[a-z]\w{0,15}\s?(<=|≤|<|\\leq?)\s?", re.IGNORECASE)
@@ -31,7 +32,10 @@ _REASON = re.compile(r"[,;]?\s(?:because|since|as|given that|for)\s", re.IGNOREC
 _SCALE = re.compile(r"(?:thousand|(million)|(billion)|(trillion)|k)\b", re.IGNORECASE)
 _ONE_COMMA = re.compile(r"([\[(][^\[\](),\n]{1,24}),(?=[^\[\](),\n]{1,24}[\])])")
 """In brackets a single comma separates the ends: "[3,500]" runs from 3 to 500, "[0,5]" from 0 to 5. It becomes "…"."""
-_BETWEEN = re.compile(r"(\bbetween\s[^.;\n]{1,40}?)\sand\s", re.IGNORECASE)
+_BETWEEN = re.compile(
+    r"(\b(?:between|zwischen|entre|tra|между|tussen|mellan|mellem|mellom|między)\s[^.;\n]{1,40}?)\s(?:and|und|y|e|et|и|en|och|og|a|i)\s",
+    re.IGNORECASE,
+)
 _LONGEST_GAP = 60
 
 
@@ -59,9 +63,9 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
     wanted = _gold(gold)
     if wanted is None:
         return _wrong(f"the gold answer {gold[:40]!r} is not an interval", "bad-gold")
-    for span, is_marked in spans(normalise(completion), _begins):
-        text = _plain(span)
-        head = _REASON.split(text)[0] if is_marked else text
+    for span in spans(completion, _begins):
+        text = _plain(span.text, comma=span.comma)
+        head = _REASON.split(text)[0] if span.marked else text
         found, loose = intervals(head)
         if not found and not loose:
             found, loose = intervals(text)
@@ -76,7 +80,7 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
             return _wrong(f"several intervals are given: {', '.join(map(str, found[:4]))}", "hedged")
         if any(_beside(text, each, number) for each in found for number in loose):
             return _wrong(f"another number is given beside the interval {answer}", "hedged")
-        return _verdict(answer, wanted, [] if is_marked else ["unmarked"])
+        return _verdict(answer, wanted, [] if span.marked else ["unmarked"])
     return _wrong("no interval was found", "no-answer")
 
 
@@ -144,9 +148,10 @@ def _beside(text: str, interval: Interval, number: Number) -> bool:
     return len(gap) <= _LONGEST_GAP and _ALTERNATIVE.fullmatch(gap) is not None
 
 
-def _plain(text: str) -> str:
+def _plain(text: str, *, comma: bool = False) -> str:
     """A text without what it denies, in which the ends of every interval can be told apart."""
-    return tidy(_BETWEEN.sub(r"\1 to ", affirmed(_ONE_COMMA.sub(r"\1…", text))))
+    separate = _ONE_COMMA.sub(r"\1…", text.replace("{,}", "").replace("\\,", ""))
+    return tidy(_BETWEEN.sub(r"\1 to ", affirmed(plain(separate))), comma=comma)
 
 
 def _begins(span: str) -> bool:
@@ -160,7 +165,7 @@ def _begins(span: str) -> bool:
 
 @lru_cache(maxsize=4096)  # a question's gold answer is read once for each of its rationales
 def _gold(gold: str) -> Interval | None:
-    found, loose = intervals(_plain(normalise(gold.rpartition("####")[2])))
+    found, loose = intervals(_plain(gold.rpartition("####")[2]))
     return found[0] if len(found) == 1 and not loose and found[0].closed else None
 
 

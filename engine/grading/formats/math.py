@@ -2,7 +2,8 @@ r"""The format `math`: an expression, equal in value to the gold answer however 
 
 The last marked answer counts; of several adjacent "\boxed{…}", all of them. Without a mark the last formula counts, else
 the end of the last sentence. "x = 3" answers 3 unless the gold answer is an equation; "2 or 3" is the set {2, 3}. Units and
-words after a number do not matter; a gold answer of words is compared as text. Values are compared in a worker process
+words after a number do not matter, but a letter is a variable and "10!" a factorial; a gold answer of words is compared as
+text. Two numbers are compared exactly, as the format `number` does. Other values are compared in a worker process
 (`workers`), under a deadline: what is not decided in time is wrong, and the reason says so.
 """
 
@@ -14,8 +15,10 @@ from itertools import pairwise
 
 from engine.grading.format import Format, Phrases
 from engine.grading.formats import text
-from engine.grading.numerals import numeric_form
-from engine.grading.spans import TAIL, affirmed, marked, sentences
+from engine.grading.formats.number import same
+from engine.grading.notation import plain
+from engine.grading.numerals import numbers, numeric_form, tidy
+from engine.grading.reading import TAIL, affirmed, answering, sentences, spans
 from engine.grading.verdict import Verdict
 from engine.grading.workers import Pool, shared
 
@@ -29,12 +32,14 @@ _FORMULA = re.compile(
     r"\$\$([^$]{1,400})\$\$|\$([^$\n]{1,400})\$|\\\((.{1,400}?)\\\)|\\\[(.{1,400}?)\\\]", re.DOTALL
 )
 _BOXED = "\\boxed{"
-_AND = re.compile(r"[\s$,;.]{0,6}(?:\\(?:text|quad|qquad|,)?\{?)?\s?(?:or|and)?\}?[\s$,;.]{0,6}")
+_OTHER_BOX = re.compile(r"\\f(?:rame)?box\{")
+_AND = re.compile(r"[\s$,;.]{0,6}(?:\\(?:text|quad|qquad|,)?\{?)?\s?(?:or|and)?\}?[\s$,;.]{0,6}(?:[a-z]\s?=\s?)?")
 _OR = re.compile(
     r"\s+(?:or|and)\s+|\\(?:text|mbox|mathrm)\s?\{\s?(?:or|and)\s?\}|\\(?:lor|quad|qquad)(?![a-z])"
 )
 _NAMED = re.compile(r"(^|,)\s*[a-zA-Z]\s*=\s*")
-_AFTER_NUMBER = re.compile(r"^([^A-Za-z]{0,60}[\d)}%])\s?(?:[A-Za-z°][A-Za-z.]*(?:[\s/^23-]{1,3}|$)){1,6}$")
+_AFTER_NUMBER = re.compile(r"^([^A-Za-z]{0,60}[\d)}%])(\s?°?[A-Za-z°][A-Za-z./°]*(?:[\s/^23{}-]{1,4}[A-Za-z./°]{1,20}){0,5}(?:\s?\^?\{?[23]\}?)?)\s?$")
+"""A number and what may be its unit."""
 _IS = re.compile(r"\b(?:is|are|equals|be|gives?|get|becomes?|has|have)\b:?\s+", re.IGNORECASE)
 _WORDS = re.compile(r"[A-Za-z][A-Za-z '-]{2,}")
 _FUNCTIONS = frozenset(
@@ -42,7 +47,20 @@ _FUNCTIONS = frozenset(
 )
 _PLAIN_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 _EXPRESSION = re.compile(r"[-+]?[\d(\[\\.][^\s,;]{0,80}")
-_OUTER = " \t\n.,:;!?\"'`*_"
+_OUTER = " \t\n.,:;?\"'`*_"
+_REASON = re.compile(r"[,;]?\s(?:because|since|as|so that|given that|for which|where|denn|weil|parce|car|porque)\b|;\s", re.IGNORECASE)
+_ROOT = re.compile(r"√\s?(?:\(([^()]{1,80})\)|(\d{1,20}|[a-z]))")
+_TYPED = str.maketrans({"²": "^{2}", "³": "^{3}", "¹": "^{1}", "⁴": "^{4}", "⁵": "^{5}", "⁶": "^{6}", "⁷": "^{7}", "⁸": "^{8}", "⁹": "^{9}",
+                        "ⁿ": "^{n}", "⁰": "^{0}", "π": "\\pi ", "∞": "\\infty ", "≤": "\\le ", "≥": "\\ge ", "∪": "\\cup ",
+                        "×": "\\times ", "·": "\\cdot ", "÷": "\\div ", "±": "\\pm ", "°": "^\\circ "})  # fmt: skip
+_LETTERED = re.compile(r"^\(([A-Za-z])\)$")
+_RELATION = re.compile(r"[=<>]|\\(?:le|ge|leq|geq|in|lt|gt|ne|neq|infty|cup|cap|mathbb|mathrm|operatorname|text|begin|binom)")
+_COMMAND = re.compile(r"\\[A-Za-z]+")
+_VARIABLE = re.compile(r"[A-Za-z]")
+_UNITS = frozenset(
+    "cm mm km m kg g mg lb lbs oz ft in mi mph kmh s sec secs min mins h hr hrs L ml l J N W V A Hz kW deg sq cu rad "
+    "USD EUR GBP km/h m/s".split()
+)
 
 
 def judge(completion: str, gold: str, question: str | None, *, pool: Pool | None = None) -> Verdict:
@@ -69,8 +87,12 @@ def judge(completion: str, gold: str, question: str | None, *, pool: Pool | None
         )
     if _WORDS.fullmatch(canonical(answer)):
         return _no(f"{shown!r} is not an expression", "no-answer")
+    exact = _as_numbers(answer, wanted)
+    if exact is not None:
+        reason = f"{shown!r} equals the gold {wanted[:80]!r}"
+        return Verdict(correct=True, extracted=shown, reason=reason, flags=tuple(flags)) if exact else _differs(shown, wanted, flags)
     pool = pool or shared()
-    relation = pool.compare(wanted, answer)
+    relation = "differs" if _variables(answer) != _variables(wanted) else pool.compare(wanted, answer)
     if relation == "equal":
         reason = f"{shown!r} equals the gold {wanted[:80]!r}"
         return Verdict(correct=True, extracted=shown, reason=reason, flags=tuple(flags))
@@ -86,24 +108,62 @@ def judge(completion: str, gold: str, question: str | None, *, pool: Pool | None
 
 def extract(completion: str, *, keep_equation: bool) -> tuple[str | None, list[str]]:
     """The expression that a completion answers, and its flags."""
-    tail = unicodedata.normalize("NFKC", completion[-TAIL:]).replace("\u2212", "-")
-    head = tail.partition("\nQ:")[0]
-    tail = head if head.strip() else tail
+    tail = answering(completion)[-TAIL:]
+    if not tail.isascii():
+        tail = unicodedata.normalize("NFKC", _ROOT.sub(_root, tail.translate(_TYPED))).replace("\u2212", "-")
+    tail = _OTHER_BOX.sub(lambda _: _BOXED, tail) if "box{" in tail else tail
     boxes = _last_boxes(tail)
-    spans = [", ".join(boxes)] if boxes else []
-    for span in marked(tail):
-        spans += [span] if span in boxes else sentences(affirmed(span))[:1]
-    for span in spans:
-        answer = _expression(span, keep_equation=keep_equation)
-        if answer:
-            return answer, []
-    pieces = sentences(tail)
-    for piece in reversed(pieces[-3:]):
-        answer = _expression(affirmed(piece), keep_equation=keep_equation)
-        if answer and any(character.isdigit() or character == "\\" for character in answer):
-            return answer, [] if len(pieces) == 1 and len(tail) <= 80 else ["unmarked"]
+    tried = 0
+    for span in spans(tail, _begins):
+        if not span.marked:
+            tried += 1
+            answer = _expression(affirmed(span.text), keep_equation=keep_equation) if tried <= 3 else ""
+            if answer and any(character.isdigit() or character == "\\" for character in answer):
+                alone = len(tail) <= 80 and len(sentences(tail)) == 1
+                return answer, [] if alone else ["unmarked"]
+            continue
+        texts = [span.text]
+        if span.formal and not span.line:  # a box
+            texts = [", ".join(boxes)] if boxes and span.text and boxes[-1].strip() in span.text else texts
+        else:
+            reason = _REASON.search(span.text)
+            head = span.text[: reason.start()] if reason else ""
+            texts = [head, span.text] if any(c.isdigit() or c in "\\$" for c in head) else texts
+        for text in texts:
+            answer = _expression(affirmed(text), keep_equation=keep_equation, formal=span.formal)
+            if answer:
+                return answer, []
     whole = tail.strip(_OUTER)
     return (whole, []) if whole and len(whole.split()) <= 3 else (None, [])
+
+
+def _begins(sentence: str) -> bool:
+    """Never: in a text without a mark the end counts."""
+    return False
+
+
+def _root(match: re.Match[str]) -> str:
+    return f"\\sqrt{{{match[1] or match[2]}}}"
+
+
+def _variables(expression: str) -> frozenset[str]:
+    """The variables of an expression; none of what relates two sides, is a set, or holds words."""
+    if _RELATION.search(expression):
+        return frozenset()
+    bare = _COMMAND.sub(" ", _TEXT.sub(" ", expression))
+    return frozenset(_VARIABLE.findall(bare)) - {"e", "i", "R", "C"}
+
+
+def _as_numbers(answer: str, wanted: str) -> bool | None:
+    """Whether two texts are the same number; None if one of them is anything else."""
+    read = []
+    for text in (answer, wanted):
+        written = tidy(plain(text)).strip(_OUTER + "!" if "!" not in text else _OUTER)
+        found = numbers(written) if written[-1:].isdigit() or written[-1:] in "%}" else []
+        if len(found) != 1 or (found[0].start, found[0].end) != (0, len(written)) or found[0].symbolic:
+            return None
+        read.append(found[0])
+    return same(read[0], read[1])
 
 
 def canonical(expression: str) -> str:
@@ -114,7 +174,7 @@ def canonical(expression: str) -> str:
     expression = expression.replace("dfrac", "frac").replace("tfrac", "frac").strip(_OUTER)
     if _WORDS.fullmatch(expression):
         return " ".join(expression.casefold().split())
-    return re.sub(r"\s+", "", expression)
+    return re.sub(r"\s+", "", _LETTERED.sub(r"\1", expression))
 
 
 def _last_boxes(text: str) -> list[str]:
@@ -138,8 +198,10 @@ def _last_boxes(text: str) -> list[str]:
     return [box for _, _, box in last]
 
 
-def _expression(span: str, *, keep_equation: bool = True) -> str:
+def _expression(span: str, *, keep_equation: bool = True, formal: bool = True) -> str:
     """The expression of a sentence; empty if there is none."""
+    if not formal and "$" not in span and "\\(" not in span:
+        span = span.rstrip(" .!")  # "The answer is 10!" cries
     formulas = [next(group for group in match.groups() if group) for match in _FORMULA.finditer(span)]
     if formulas:
         gaps = _FORMULA.split(span)[5:-1:5]
@@ -161,12 +223,22 @@ def _expression(span: str, *, keep_equation: bool = True) -> str:
         if lead and not _FUNCTIONS.intersection(lead[0].lower().replace(":", " ").split()):
             span = span[lead.end() :]
     unit = _AFTER_NUMBER.match(span)
-    if unit and not _FUNCTIONS.intersection(span.lower().split()):
+    if unit and _is_unit(unit[2]) and not _FUNCTIONS.intersection(span.lower().split()):
         span = unit[1].strip()
     if len([word for word in _PLAIN_WORD.findall(_TEXT.sub("", span)) if word not in _FUNCTIONS]) > 2:
         inner = _EXPRESSION.findall(span)
         span = inner[-1].strip(_OUTER) if inner else ""
     return span
+
+
+def _is_unit(text: str) -> bool:
+    """Whether letters behind a number are a unit or a word, and not variables: "cm", " m", " apples", but not "m" or "ab"."""
+    words = [word.strip("./^23{}-") for word in text.split()]
+    spaced = text[:1].isspace() or text[:1] == "°"
+    return all(
+        (word in _UNITS and (spaced or len(word) > 1)) or len(word) >= 3 or (place and word in ("of", "in", "a", "an", "to")) or "°" in word or not word
+        for place, word in enumerate(words)
+    )
 
 
 def _differs(shown: str, wanted: str, flags: list[str]) -> Verdict:

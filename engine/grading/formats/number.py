@@ -4,25 +4,29 @@ In a span with "=" the number after the last one counts ("180 * 7 = 1260" answer
 the first of these counts: the one with which a marked answer begins, the only one whose thing the question asks for
 ("How many alligators …"), the only one that is not in the question, the only one with a currency sign. A bare list or
 range ("5, 4, 9", "30 and 35", one number a line) and two counts of two things are hedges; an unfinished calculation is not
-an answer. "7 feet, 4 inches" is 88 and 7 1/3. Values compare as exact fractions; a gold answer of six or more decimals also
-equals itself rounded to two or more; "20%" equals both 20 and 0.2. A gold answer that is a time ("3:45") is compared as a
-time.
+an answer. "7 feet, 4 inches" is 88 and 7 1/3. Values compare as exact fractions, see `same`. A reason or remark behind a marked number is not read. A number
+in an expression that is not worked out ("5π") is no answer. A gold answer that is a time ("3:45") is compared as a time.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import re
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 
 from engine.grading.format import Format, Phrases
+from engine.grading.notation import plain
 from engine.grading.numerals import Number, Time, clock, numbers, numeric_form, tidy, two_units
 from engine.grading.paper import PaperRules
-from engine.grading.spans import SHORT, affirmed, normalise, spans, terse
+from engine.grading.reading import SHORT, TAIL, Span, affirmed, spans, terse
 from engine.grading.verdict import Verdict
 
-TOLERANCE = Fraction(1, 10**6)
+EXACT = 8
+"""Decimals from which on the last ones are noise of floating point."""
+NOISE = Fraction(1, 10**8)
 _BARE = re.compile(r"\s*:?\s*\$?(-?(?:\d{1,3}(?:,\d{3}){1,6}|\d{1,18})(?:\.\d{1,18})?|\.\d{1,18})\.?\s*")
 _START = re.compile(
     r"\W{0,8}(?:(?:about|approximately|around|only|exactly|roughly)\W{1,3})?[-+$]{0,2}\.?\d", re.IGNORECASE
@@ -36,7 +40,17 @@ _THING = re.compile(r"\s+([A-Za-z]+(?:\s[A-Za-z]+){0,2}?)(,|,?\s+and\s+|\W*$)\s*
 _ASKED = re.compile(r"\bhow many ((?:[A-Za-z]+ ){0,3}[A-Za-z]+)", re.IGNORECASE)
 _SYMBOLIC = re.compile(r"[A-Za-z)']\s{0,3}[-+*/×÷]\s{0,3}$")
 """An expression with names, "age - 8", has no value yet."""
-_JOINED = re.compile(r"[\s,;&/~-]*(?:or|and|to|between|through)?[\s,;&/~-]*", re.IGNORECASE)
+_REMARK = re.compile(
+    r"\s{0,2}(?:\((?![\d.]{1,12}\)(?!\s*$))|[,;:]?\s(?:because|since|as|so|given|for|which|where|when|if|after|from|by|that is|i\.e\.|with)\b|;\s|\s?±|\s-\s(?=[A-Za-z])|\s?~~)",
+    re.IGNORECASE,
+)
+"""Begins a reason or a remark, where a number stands before it."""
+_OPERATORS = tuple("-+*/×÷=^(")
+_FACTORIAL = re.compile(r"!\s{0,3}\.?\s{0,3}")
+_LOSS = re.compile(r"\b(?:loss|losses|lost|loses|decreases?d?|drops?|dropped|fell|falls|deficit|debt|owes?|down)\b", re.IGNORECASE)
+_JOINED = re.compile(
+    r"[\s,;&/~-]*(?:or|and|to|between|through)?[\s,;&/~-]*(?:maybe|perhaps|possibly)?[\s,;&/~-]*", re.IGNORECASE
+)
 
 
 def judge(completion: str, gold: str, question: str | None) -> Verdict:
@@ -54,28 +68,54 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
         )
     if len(completion) <= 64 and (verdict := _bare(completion, gold)) is not None:
         return verdict
-    text = _CONTINUED.sub(" ", normalise(completion))
-    hedge: list[Number] = numbers(text) if len(text) <= SHORT and _COLUMN.fullmatch(text) else []
-    if len({number.value for number in hedge}) > 1:
+    if len(completion) <= SHORT and (hedge := _column(completion)):
         return _hedged(hedge)
-    hedge = []
-    for span, is_marked in spans(text, _begins):
-        chosen, flags = _choose(affirmed(span), question, is_marked)
+    for span in spans(_CONTINUED.sub(" ", completion[-TAIL:]) if "\n=" in completion or "\n =" in completion else completion, _begins):
+        text = tidy(plain(span.text), comma=span.comma)
+        if span.marked:
+            text = _answer_of(text)
+        chosen, flags = _choose(affirmed(text), question, span.marked)
         if chosen is not None:
-            return _verdict(chosen, wanted, flags + ([] if is_marked else ["unmarked"]))
+            return _verdict(_meant(chosen, text, span, wanted), wanted, flags + ([] if span.marked else ["unmarked"]))
         if "hedged" in flags:
-            hedge = numbers(tidy(span))
-            break
-        if "cut-off" in flags and not is_marked:
+            return _hedged(numbers(text))
+        if "cut-off" in flags and not span.marked:
             return Verdict(
                 correct=False,
                 extracted=None,
                 reason="the text ends in the middle of a calculation",
                 flags=("no-answer", "cut-off"),
             )
-    if hedge:
-        return _hedged(hedge)
     return Verdict(correct=False, extracted=None, reason="no number was found", flags=("no-answer",))
+
+
+def _column(completion: str) -> list[Number]:
+    """Different numbers of which a text consists, one a line; else nothing."""
+    if "\n" not in completion.strip() or not _COLUMN.fullmatch(text := plain(completion)):
+        return []
+    found = numbers(tidy(text))
+    return found if len({number.value for number in found}) > 1 else []
+
+
+def _answer_of(text: str) -> str:
+    """What a marked sentence answers, without the reason or remark behind its number."""
+    remark = _REMARK.search(text)
+    while remark is not None:
+        head = text[: remark.start()]
+        if head.rstrip()[-1:] not in _OPERATORS and numbers(head):
+            return head
+        remark = _REMARK.search(text, remark.end())
+    return text
+
+
+def _meant(number: Number, text: str, span: Span, gold: Number) -> Number:
+    """The number that the words around one make of it: a factorial, a loss."""
+    after = text[number.end :]
+    if span.formal and _FACTORIAL.fullmatch(after) and number.value.denominator == 1 and 0 <= number.value <= 20:
+        return replace(number, value=Fraction(math.factorial(int(number.value))))
+    if gold.value < 0 < number.value and _LOSS.search(text[: number.start]):
+        return replace(number, value=-number.value)
+    return number
 
 
 @lru_cache(maxsize=4096)  # the usual answer, and the same one to each rationale of a question
@@ -98,11 +138,11 @@ def _hedged(found: list[Number]) -> Verdict:
 
 def _time(completion: str, wanted: Time) -> Verdict:
     """Whether a completion's time is the gold one; if one of them does not say which half of the day, both halves fit."""
-    for span, is_marked in spans(normalise(completion)):
-        found = {time for match in _TIMES.finditer(span) if (time := clock(match[0])) is not None}
+    for span in spans(completion):
+        found = {time for match in _TIMES.finditer(plain(span.text)) if (time := clock(match[0])) is not None}
         if not found:
             continue
-        flags = () if is_marked else ("unmarked",)
+        flags = () if span.marked else ("unmarked",)
         listed = ", ".join(_clock(time) for time in sorted(found))
         if len(found) > 1:
             return Verdict(
@@ -135,11 +175,12 @@ def _begins(span: str) -> bool:
 
 
 def _choose(span: str, question: str | None, is_marked: bool) -> tuple[Number | None, list[str]]:
-    """The number a span answers, or None with the flag `hedged` where it does not choose."""
-    span = tidy(span)
-    _, sign, tail = span.replace("≈", "=").rpartition("=")
+    """The number a tidy span answers, or None with the flag `hedged` where it does not choose."""
+    head, sign, tail = span.replace("≈", "=").rpartition("=")
     if sign:
         result = numbers(tail)
+        if is_marked and len(result) > 1 and len(alone := numbers(head)) == 1 and _START.match(head):
+            return alone[0], []  # "6 = 2 * 3"
         if result and _SYMBOLIC.search(tail[: result[0].start]):
             return None, ["cut-off"]
         if len({number.value for number in result}) > 1:
@@ -231,37 +272,69 @@ def _listed(span: str, found: list[Number]) -> bool:
 
 @lru_cache(maxsize=4096)  # a question's gold answer is read once for each of its rationales
 def _gold(gold: str) -> Number | None:
-    text = tidy(normalise(gold.rpartition("####")[2]))
+    text = tidy(plain(gold.rpartition("####")[2]))
     found = _joined(text, numbers(text))
-    return found[-1] if found else None
+    return found[-1] if found and not found[-1].symbolic else None
 
 
 def _verdict(number: Number, gold: Number, flags: list[str]) -> Verdict:
+    shown = show(number.value) + ("%" if number.percent else "")
+    if number.symbolic:
+        reason = f"{shown} is a part of an expression"
+        return Verdict(correct=False, extracted=None, reason=reason, flags=(*flags, "expression"))
     correct = same(number, gold)
-    if not correct and gold.decimals >= 6 and number.decimals >= 2:
-        correct = abs(number.value - gold.value) <= Fraction(51, 100) / 10**number.decimals
-        if correct:
-            flags = [*flags, "rounded"]
+    if correct and number.value != gold.value and number.percent == gold.percent and number.finer == gold.finer:
+        flags = [*flags, "rounded"]
     relation = "equals" if correct else "differs from"
     return Verdict(
         correct=correct,
-        extracted=show(number.value) + ("%" if number.percent else ""),
-        reason=f"the answer {show(number.value)} {relation} the gold {show(gold.value)}",
+        extracted=shown,
+        reason=f"the answer {shown} {relation} the gold {show(gold.value)}",
         flags=tuple(flags),
     )
 
 
-def same(number: Number, gold: Number) -> bool:
-    """Whether two numbers are equal: as fractions, "20%" also as 20, two units also in the smaller one."""
-    if number.value == gold.value and number.percent == gold.percent:
+def same(one: Number, two: Number) -> bool:
+    """Whether two numbers are equal, whichever is the gold one.
+
+    As exact fractions; 20 % is 0.2 and, as a unit, 20, but 0.5 % is not 0.5; two units also in the smaller one. A number with
+    six or more decimals, or a fraction that no decimal ends, equals itself rounded to two or more. Beyond nine digits,
+    decimals are noise of floating point.
+    """
+    if one.finer is not None or two.finer is not None:
+        return bool({one.value, one.finer} & {two.value, two.finer} - {None})
+    values = [(one.value, two.value)]
+    if one.percent != two.percent:
+        share, other = (one, two) if one.percent else (two, one)
+        values = [(share.value / 100, other.value)]
+        if abs(share.value) >= 1:
+            values.append((share.value, other.value))
+    return any(left == right or _rounded(left, right, one, two) for left, right in values)
+
+
+def _rounded(left: Fraction, right: Fraction, one: Number, two: Number) -> bool:
+    """Whether two values are the same one, written with different precision."""
+    if left.denominator == right.denominator == 1 or not left or not right:
+        return False
+    difference = abs(left - right)
+    if max(one.decimals, two.decimals) >= EXACT and difference <= abs(right) * NOISE:
         return True
-    scale = max(Fraction(1), abs(gold.value))
-    values = [number.value]
-    if number.finer is not None or gold.finer is not None:
-        return bool({number.value, number.finer} & {gold.value, gold.finer} - {None})
-    if number.percent != gold.percent:
-        values.append(number.value / 100 if number.percent else number.value * 100)
-    return any(abs(value - gold.value) <= TOLERANCE * scale for value in values)
+    coarse, fine = (one, two) if _precision(one) < _precision(two) else (two, one)
+    return (
+        coarse.decimals >= 2
+        and _precision(fine) >= 6
+        and difference <= Fraction(51, 100) / 10**coarse.decimals
+        and difference * 50 <= max(abs(left), abs(right))
+    )
+
+
+def _precision(number: Number) -> float:
+    """Decimals of a number; a fraction that no decimal ends has endless ones."""
+    bottom = number.value.denominator
+    for prime in (2, 5):
+        while bottom % prime == 0:
+            bottom //= prime
+    return math.inf if bottom > 1 and not number.decimals else number.decimals
 
 
 def show(value: Fraction) -> str:

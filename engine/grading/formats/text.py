@@ -1,26 +1,39 @@
 """The format `text`: a short text, compared without case, quotes, outer punctuation and a leading article.
 
 Letters that are spelled out ("n a o i", "s-e-e-n") equal the word they make. In a sentence the quoted text counts, else
-the text after "is". An answer that only contains the gold answer is wrong: the rest may contradict it.
+the text after "is". Where a dot may end an initial or a sentence ("J. K. Rowling", "U.S. Navy"), either reading counts, and so
+does a marked answer without the reason behind it. An answer that only contains the gold answer is wrong: the rest may
+contradict it.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 
 from engine.grading.format import Format, Phrases
-from engine.grading.spans import normalise, spans
+from engine.grading.notation import plain
+from engine.grading.reading import SHORT, Span, affirmed, spans
 from engine.grading.verdict import Verdict
 
 _QUOTED = re.compile(
     r"\"([^\"\n]{1,200})\"|(?<!\w)'([^'\n]{1,200})'(?!\w)|\*\*([^*\n]{1,200})\*\*|`([^`\n]{1,200})`"
 )
-_IS = re.compile(r"\b(?:is|are|was|be|gives?|get|becomes?|spells?|form)\b:?\s+", re.IGNORECASE)
+_IS = re.compile(r"\b(?:is|are|was|be|gives?|get|becomes?|spells?|form)\b:?\s+|[:=]\s+", re.IGNORECASE)
+_ANSWERED = re.compile(r"\W{0,4}(.{1,80}?)\s(?:is|was|would be|must be)\s(?:the|my)\s(?:final |correct )?answer\W{0,4}", re.IGNORECASE)
+_PARTICLE = re.compile(r"(?:です|でした|である|だ|입니다|이다|예요|이에요|है)[\s.。!]*$")
+"""What ends a sentence behind its last word in Japanese, Korean and Hindi."""
 _IT = re.compile(r"\W{0,4}(?:it|this|that)(?: is|'s| was)\s+(?=\S)", re.IGNORECASE)
+_REASON = re.compile(
+    r"[,;]?\s(?:because|since|as|given|for|which|where|when|who|denn|weil|parce|car|porque|so)\s|;\s|\s\((?=[^)]{8,}\)\W*$)|\s-\s|,\s(?:and|with|the)\s",
+    re.IGNORECASE,
+)
 _SPELLED = re.compile(r"\w(?:[\s,.·-]{1,3}\w){1,60}")
-_OUTER = " \t\n.,:;!?\"'`*_()[]{}<>"
+_OUTER = " \t\n.,:;!?\"'`*_()[]{}<>\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb\u300c\u300d\u300e\u300f\u3002\uff0c\u3001\u060c"
 _ARTICLES = ("the ", "a ", "an ")
+LINE = 400
+"""Characters of a line that may be one answer."""
 
 
 def judge(completion: str, gold: str, question: str | None) -> Verdict:
@@ -28,13 +41,18 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
     wanted = canonical(gold)
     if not wanted:
         return Verdict(correct=False, extracted=None, reason="the gold answer is empty", flags=("bad-gold",))
-    whole = canonical(completion) if len(completion) <= 200 else ""
+    whole = canonical(completion) if len(completion) <= SHORT else ""
     if whole and _same(whole, wanted):
         return _verdict(whole, wanted, gold, [])
-    for span, is_marked in spans(normalise(completion)):
-        answer = canonical(_answer(span, is_marked))
-        if answer:
-            return _verdict(answer, wanted, gold, [] if is_marked else ["unmarked"])
+    for span in spans(completion):
+        flags = [] if span.marked else ["unmarked"]
+        first = ""
+        for answer in map(canonical, _readings(span)):
+            if _same(answer, wanted):
+                return _verdict(answer, wanted, gold, flags)
+            first = first or answer
+        if first:
+            return _verdict(first, wanted, gold, flags)
     return Verdict(correct=False, extracted=None, reason="no answer was found", flags=("no-answer",))
 
 
@@ -47,8 +65,32 @@ def canonical(text: str) -> str:
     return text
 
 
+def _readings(span: Span) -> Iterator[str]:
+    """What a span may answer, the likeliest first."""
+    text = _written(span.text)
+    if not text.isascii():
+        text = _PARTICLE.sub("", text)
+    yield _answer(text, span.marked)
+    if not span.marked:
+        return
+    line = _written(span.line[:LINE])
+    for part in (affirmed(text), text, line, _IT.sub("", line, count=1)):
+        yield part
+        reason = _REASON.search(part)
+        if reason:
+            yield _answer(part[: reason.start()], span.marked)
+
+
+def _written(text: str) -> str:
+    """A text without LaTeX's commands; nothing else is touched, since it may be the answer."""
+    return plain(text) if "\\" in text else text
+
+
 def _answer(span: str, is_marked: bool) -> str:
     """The answer of a sentence: its last quoted text, the text after its last "is", or all of it."""
+    answered = _ANSWERED.fullmatch(span)
+    if answered:
+        return answered[1]
     quoted = [next(group for group in match.groups() if group) for match in _QUOTED.finditer(span)]
     if quoted:
         return quoted[-1]

@@ -1,7 +1,8 @@
-"""The format `yes_no`: yes or no, also as true or false.
+"""The format `yes_no`: yes or no, also as true or false, correct or incorrect, and in other languages.
 
 A span that begins with the word is decided by it ("No, a spider would …"); any other must contain one of the two and
-not the other. "Yes and no", "yes or no" and "it depends" decide nothing.
+not the other. "Yes and no", "yes or no" and "it depends" decide nothing. "No" before a noun ("has no wings", "no one", "no
+doubt") is no answer.
 """
 
 from __future__ import annotations
@@ -10,38 +11,59 @@ import re
 from collections.abc import Sequence
 
 from engine.grading.format import Format, Phrases
+from engine.grading.notation import plain
 from engine.grading.paper import PaperRules
-from engine.grading.spans import normalise, spans
+from engine.grading.reading import spans
 from engine.grading.verdict import Verdict
 
-_WORD = re.compile(r"(?<![\w'-])(yes|no|true|false|yeah|yep|nope|nah)(?![\w'-])(?!\.\s?\d)", re.IGNORECASE)
+_YES = ("yes yeah yep yup true affirmative correct oui sí sì sim ja evet tak да так верно igen kyllä có đúng "
+        "हाँ हां نعم بله כן ใช่ はい 正しい 是的 是 对 對 正确 正確 네 예 맞습니다").split()  # fmt: skip
+_NO = ("no nope nah false negative incorrect untrue non nein não nee hayır nie нет ні неверно nem ei không sai "
+       "नहीं لا خیر לא ไม่ いいえ 不是 不 否 不对 不對 错 錯误 错误 아니요 아니오 아닙니다").split()  # fmt: skip
+_VALUE = {**dict.fromkeys(_YES, "yes"), **dict.fromkeys(_NO, "no")}
+_LATIN = "|".join(sorted((word for word in _VALUE if word[0] < "\u2e80"), key=len, reverse=True))
+_OTHER = "|".join(sorted((word for word in _VALUE if word[0] >= "\u2e80"), key=len, reverse=True))
+_WORD = re.compile(rf"(?<![\w'-])({_LATIN})(?![\w'-])(?!\.\s?\d)|(?<![^\W\da-z])({_OTHER})(?=[^\w]|$|です|입니다|である)", re.IGNORECASE)
 _BARE = re.compile(r"[\s:\"'*(]*(yes|no)[\s.!\"'*)]*", re.IGNORECASE)
+_LETTER = re.compile(r"\W{0,4}([yn10])\W{0,4}", re.IGNORECASE)
 _LEAD = re.compile(
-    r"\W{0,8}(?:(?:so|then|therefore|thus|hence|most likely|probably|likely|well)\W{1,3}){0,2}$",
+    r"\W{0,8}(?:(?:so|then|therefore|thus|hence|most likely|probably|likely|well|because of this|it is|that is|that's|it's)\W{1,3}){0,2}$",
     re.IGNORECASE,
 )
 _BOTH = re.compile(
-    r"\b(?:yes|true)\W{1,3}(?:and|or|/)\W{0,3}(?:no|false)\b|\b(?:no|false)\W{1,3}(?:and|or|/)\W{0,3}(?:yes|true)\b",
+    r"\b(?:yes|true)\W{0,3}(?:and|or|/)\W{0,3}(?:no|false)\b|\b(?:no|false)\W{0,3}(?:and|or|/)\W{0,3}(?:yes|true)\b",
     re.IGNORECASE,
 )
-_NOT = re.compile(r"\bnot\s{1,3}$", re.IGNORECASE)
+_UNDECIDED = re.compile(
+    r"\b(?:it depends|depends on|dependent (?:up)?on|not (?:definitive|known|clear|certain|possible to (?:say|tell|know))|unknown|unclear|inconclusive"
+    r"|undetermined|(?:cannot|can't|could not) be (?:determined|known|answered))\b",
+    re.IGNORECASE,
+)
+_ASKED = re.compile(r"\(?\byes or no\b\s?(?:\?|[):]{1,2}\s*(?=\S))|\(yes/no\):?", re.IGNORECASE)
+"""The question, restated before the answer."""
+_IDIOM = re.compile(
+    r"\bno (?:doubt|one|matter|longer|problem|wonder|way to|idea|more than|less than|fewer than|change|effect|such)\b"
+    r"|\bcorrect (?:answer|option|choice|statement)\b|\btrue (?:that|or false)\b",
+    re.IGNORECASE,
+)
+_PHRASES = (
+    (re.compile(r"\b(?:of course not|certainly not|absolutely not|definitely not|I don't think so|not at all|by no means)\b", re.IGNORECASE), "no"),
+    (re.compile(r"\W{0,3}(?:of course|certainly|absolutely|definitely|indeed)\b", re.IGNORECASE), "yes"),
+)  # fmt: skip
+_NOT = re.compile(r"(?:\bnot|n't)(?: (?:be|entirely|quite|actually|really|strictly))?\s{1,3}$", re.IGNORECASE)
+_DENIED = re.compile(r"\b(?:not (?:the case|true|correct)|false|wrong|incorrect)\s(?:that|to say)\b", re.IGNORECASE)
 _PUNCTUATION = re.compile(r"\"|'|\n|\.|\s|:|,")
-_VALUE = {
-    "yes": "yes",
-    "true": "yes",
-    "yeah": "yes",
-    "yep": "yes",
-    "no": "no",
-    "false": "no",
-    "nope": "no",
-    "nah": "no",
-}
-_GOLD = {**_VALUE, "1": "yes", "0": "no"}
+_NOUN = frozenset({"no", "true", "false", "correct", "incorrect", "negative"})
+"""Words that are an answer only where no noun follows."""
+_GOLD = {
+    "yes": "yes", "true": "yes", "yeah": "yes", "yep": "yes", "1": "yes", "y": "yes", "correct": "yes",
+    "no": "no", "false": "no", "nope": "no", "nah": "no", "0": "no", "n": "no", "incorrect": "no",
+}  # fmt: skip
 
 
 def judge(completion: str, gold: str, question: str | None) -> Verdict:
     """Whether a completion says yes or no as the gold does."""
-    wanted = _GOLD.get(gold.strip().strip(".").lower())
+    wanted = _GOLD.get(gold.strip().strip(".").lower()) or _said(gold)
     if wanted is None:
         return Verdict(
             correct=False,
@@ -52,36 +74,83 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
     bare = _BARE.fullmatch(completion[:20]) if len(completion) <= 20 else None
     if bare:
         return _verdict(bare[1].lower(), wanted, [])
-    for span, is_marked in spans(normalise(completion), _begins):
-        if _BOTH.search(span):
+    for span in spans(completion, _begins):
+        text = _IDIOM.sub("", _ASKED.sub("", plain(span.text)))
+        if _BOTH.search(text):
+            return _hedged()
+        flags = [] if span.marked else ["unmarked"]
+        letter = _LETTER.fullmatch(text)
+        if letter and (span.formal or not letter[1].isdigit()):
+            return _verdict(_GOLD[letter[1].lower()], wanted, flags)
+        answer = _answer(text)
+        if answer is None and _UNDECIDED.search(text):
             return Verdict(
-                correct=False, extracted=None, reason="both yes and no are given", flags=("hedged",)
+                correct=False, extracted=None, reason="it says that nothing is decided", flags=("hedged",)
             )
-        found = list(_WORD.finditer(span))
-        if not found:
-            continue
-        leads = _LEAD.fullmatch(span[: found[0].start()][-60:]) is not None
-        said = {_VALUE[match[1].lower()] for match in found}
-        if leads or len(said) == 1:
-            if not leads and not _speaks(span, found[0]):
-                continue
-            answer = _VALUE[found[0][1].lower()]
-            if _NOT.search(span[: found[0].start()][-12:]):
+        if answer == "both":
+            return _hedged()
+        if answer is not None:
+            if span.before and _DENIED.search(span.before):
                 answer = "no" if answer == "yes" else "yes"
-            return _verdict(answer, wanted, [] if is_marked else ["unmarked"])
-        return Verdict(correct=False, extracted=None, reason="both yes and no are given", flags=("hedged",))
+            return _verdict(answer, wanted, flags)
     return Verdict(correct=False, extracted=None, reason="neither yes nor no was found", flags=("no-answer",))
 
 
+def _answer(text: str) -> str | None:
+    """What a span says: yes, no, or both; None if it says neither."""
+    for phrase, value in _PHRASES:
+        if phrase.search(text) if value == "no" else phrase.match(text):
+            return value
+    found = list(_WORD.finditer(text))
+    if not found:
+        return None
+    if _LEAD.fullmatch(text[: found[0].start()][-60:]) and _alone(text, found[0]):
+        return _value(text, found[0])
+    speaking = [match for match in found if _speaks(text, match)]
+    said = {_value(text, match) for match in speaking}
+    if len(said) == 1:
+        return said.pop()
+    return "both" if said else None
+
+
+def _value(text: str, match: re.Match[str]) -> str:
+    """What a word says, turned round by a "not" before it."""
+    value = _VALUE[(match[1] or match[2]).lower()]
+    if _NOT.search(text[: match.start()][-24:]):
+        return "no" if value == "yes" else "yes"
+    return value
+
+
+def _said(text: str) -> str | None:
+    """What a text that is only one of the words says."""
+    match = _WORD.fullmatch(plain(text).strip(" ."))
+    return _VALUE[(match[1] or match[2]).lower()] if match else None
+
+
+def _hedged() -> Verdict:
+    return Verdict(correct=False, extracted=None, reason="both yes and no are given", flags=("hedged",))
+
+
 def _begins(span: str) -> bool:
-    return re.match(r"[\s:\"'*(]{0,8}(?:yes|no)\b", span, re.IGNORECASE) is not None
+    """Whether a first sentence is an answer: it begins with one of the words."""
+    text = plain(span)
+    match = _WORD.search(text[:80])
+    if match is None:
+        return len(text.split()) <= 4
+    return _LEAD.fullmatch(text[: match.start()]) is not None and _alone(text, match)
 
 
-def _speaks(span: str, match: re.Match[str]) -> bool:
+def _alone(text: str, match: re.Match[str]) -> bool:
+    """Whether a leading word is an answer by itself: "No, …", "No." and "No a heron …", but not "Correct answers …"."""
+    word = (match[1] or match[2]).lower()
+    return word in ("yes", "no") or _speaks(text, match)
+
+
+def _speaks(text: str, match: re.Match[str]) -> bool:
     """Whether a word within a sentence is an answer; "no" before a noun ("has no wings") is not."""
-    if match[1].lower() not in ("no", "true", "false"):
+    if (match[1] or match[2]).lower() not in _NOUN:
         return True
-    after = span[match.end() :].lstrip("\"'*)")
+    after = text[match.end() :].lstrip("\"'*)")
     return not after or not after.lstrip()[:1].isalnum() or not after[:1].isspace()
 
 
