@@ -47,7 +47,7 @@ class Span(NamedTuple):
     line: str = ""
     """The whole line behind the mark, of which `text` is the first sentence."""
     before: str = ""
-    """What stands before the mark, up to `BEFORE` characters of its sentence."""
+    """What stands before the mark, up to `BEFORE` characters."""
 
 
 _THINK_ENDS = ("</thinking>", "</reasoning>", "</thought>", "[/THINK]", "\u25c1/think\u25b7", "<|end_of_thought|>",
@@ -61,7 +61,7 @@ _HEADING = re.compile(
     r"[ \t]{0,2}(?:#?\d{1,4})?|User|Human|Instruction)(?:[*_]{0,3}[ \t]{0,2}[:：]|(?<=[a-z\d])[*_]{0,3}[ \t]{0,4}\n)",
     re.IGNORECASE,
 )
-_HEADS = ("\nQ", "\n**Q", "\n#", "\nP", "\nU", "\nH", "\nFrage", "\nВ", "\n问", "\n問", "\n質", "\n질", "\nप", "\nا")
+_TURNS = ("<|", "</s>", "[INST]", "<end_of_turn>")
 _TURN = re.compile(r"<\|(?:im_end|im_start|endoftext|eot_id|end|user|end_of_text|eom_id)\|>|</s>|\[INST\]|<end_of_turn>")
 
 _STRUCK = re.compile(r"~~[^~\n]{1,200}~~")
@@ -70,6 +70,7 @@ _SENTENCE = re.compile(
     r"(?<=[.!?])(?<!\b(?:Dr|Mr|Ms|St|vs|Jr|Sr)\.)(?<!\bMrs\.)[\"')\]]{0,2}[ \t]+(?!(?<=\bNo\. )\d)|(?<=[。！？])|\n+"
 )
 _ENUMERATOR = re.compile(r"^[ \t>]{0,8}(?:\(?\d{1,2}[.)](?=[ \t*]+\S)|[-*+•](?=[ \t])|#{1,6}(?=[ \t])|(?:step|schritt|étape|paso)[ \t]\d{1,2}[.:)])[ \t*]{0,4}", re.IGNORECASE)  # fmt: skip
+_CONTINUED = re.compile(r"[ \t]{0,8}\n[ \t\n]{0,8}(?==)")
 _BEGUN = re.compile(r"\s*\d{1,2}[.)]\s*")
 _DENIED = re.compile(r"(?:(?:^|,?\s)(?:but |and )?not|(?<=[a-z])n't)\s(?:(?!\sbut\s)[^.,;\n]){1,60}", re.IGNORECASE)
 _CORRECTED = re.compile(
@@ -141,11 +142,11 @@ def answering(completion: str) -> str:
     text = completion
     if "<" in text or "[" in text or "\u25c1" in text:
         text = _after_thinking(text)
-    at = text.find("<|") if len(text) < _FAR else text.find("<|", len(text) - _FAR)
-    if at >= 0 or "</s>" in text[-_FAR:] or "[INST]" in text[-_FAR:] or "<end_of_turn>" in text[-_FAR:]:
-        turn = _TURN.search(text, max(0, len(text) - _FAR))
-        if turn and text[: turn.start()].strip():
-            text = text[: turn.start()]
+        far = max(0, len(text) - _FAR)
+        if any(text.rfind(turn, far) >= 0 for turn in _TURNS):
+            turn = _TURN.search(text, far)
+            if turn and text[: turn.start()].strip():
+                text = text[: turn.start()]
     return _before_another_question(text)
 
 
@@ -172,14 +173,18 @@ def _after_thinking(text: str) -> str:
 def _before_another_question(text: str) -> str:
     """The text before the first heading of a question that follows something."""
     first = len(text)
-    for head in _HEADS:
-        if head[1] > "\x7f" and text.isascii():
-            continue
-        at = text.rfind(head)
-        while at >= 0:
-            if at < first and _HEADING.match(text, at) and text[:at].strip():
-                first = at
-            at = text.rfind(head, 0, at)
+    at = text.rfind("\nQ")
+    while at >= 0:
+        if _HEADING.match(text, at) and text[:at].strip():
+            first = at
+        at = text.rfind("\nQ", 0, at)
+    for heading in _HEADING.finditer(text, max(0, len(text) - _FAR)):
+        at = heading.start()
+        if at >= first:
+            break
+        if text[:at].strip():
+            first = at
+            break
     return text[:first]
 
 
@@ -232,7 +237,7 @@ def spans(completion: str, begins: Callable[[str], bool] = terse) -> Iterator[Sp
         follows = text[after : after + 4 * LONGEST]
         if span.formal and _reasons(span.text, follows, begins):
             continue
-        if _CORRECTED.search(follows):
+        if follows and _CORRECTED.search(follows):
             yield from _unmarked(text[after:])
         yield span
         if span.formal and len(text) - mark.start <= 60:
@@ -241,7 +246,7 @@ def spans(completion: str, begins: Callable[[str], bool] = terse) -> Iterator[Sp
         if tried == MARKS:
             break
     if len(text) <= SHORT and not _listed(text) and not _CORRECTED.search(text):
-        pieces = sentences(_bare(text))
+        pieces = sentences(_bare(_CONTINUED.sub(" ", text)))
         if pieces and begins(pieces[0]):
             for place, piece in enumerate(pieces):
                 yield Span(piece, place == 0, line=text.strip().partition("\n")[0] if place == 0 else "")
@@ -313,12 +318,16 @@ def _behind(text: str, mark: _Mark) -> tuple[Span, int]:
         stop = text.find("\n", start, end)
         stop = end if stop < 0 else stop
         line = text[start:stop]
+    while stop < end and text[stop + 1 : stop + 12].lstrip()[:1] == "=":  # a calculation that goes on
+        next_stop = text.find("\n", stop + 1 + len(text[stop + 1 : stop + 12]) - len(text[stop + 1 : stop + 12].lstrip()), end)
+        stop = end if next_stop < 0 else next_stop
+        line = " ".join(text[start:stop].split())
     close = line.find("</")
     if close >= 0:
         line = line[:close]
     found = sentences(line)
     first = found[0] if found else ""
-    after = start + line.find(first) + len(first) if first else stop
+    after = start + max(0, text[start:stop].find(first)) + len(first) if first else stop
     return (
         Span(
             unemphasised(first).strip(),
@@ -326,7 +335,7 @@ def _behind(text: str, mark: _Mark) -> tuple[Span, int]:
             mark.formal,
             mark.comma,
             unemphasised(line).strip(),
-            sentences(" " + text[max(0, mark.begin - BEFORE) : mark.begin] + "x")[-1],
+            text[max(0, mark.begin - BEFORE) : mark.begin],
         ),
         after,
     )
@@ -351,28 +360,28 @@ def _boxes(text: str, mark: _Mark) -> str:
 
 def _marks(text: str) -> Iterator[_Mark]:
     """The marks of a text, the last first."""
-    lowered = text.lower()
-    if len(lowered) != len(text):  # "İ" becomes two characters
-        lowered = text.replace("\u0130", "I").lower()
-        if len(lowered) != len(text):
-            lowered = text
     near = max(0, len(text) - NEAR)
-    keys = _KEYS if text.isascii() else {**_KEYS, **_FOREIGN}
-    yield from _of(text, lowered, keys, near, len(text))
+    yield from _of(text, _KEYS if text.isascii() else {**_KEYS, **_FOREIGN}, near, len(text))
     if near:
-        yield from _of(text, lowered, _USUAL, 0, near)
+        yield from _of(text, _USUAL, 0, near)
 
 
-def _of(text: str, lowered: str, keys: Iterable[str], start: int, end: int) -> Iterator[_Mark]:
+def _of(text: str, keys: Iterable[str], start: int, end: int) -> Iterator[_Mark]:
     """The marks that one of the keys makes, between two places."""
+    window = text[start:end]
+    lowered = window.lower()
+    if len(lowered) != len(window):  # "\u0130" becomes two characters
+        lowered = window.replace("\u0130", "I").lower()
     places: list[tuple[int, str]] = []
     for key in keys:
-        at = lowered.rfind(key, start, end)
+        at = lowered.rfind(key)
+        if at < 0:
+            continue
         for _ in range(MOST_PLACES):
+            places.append((at + start, key))
+            at = lowered.rfind(key, 0, at)
             if at < 0:
                 break
-            places.append((at, key))
-            at = lowered.rfind(key, start, at)
     places.sort(reverse=True)
     done = len(text) + 1
     for at, key in places:

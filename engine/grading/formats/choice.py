@@ -33,6 +33,8 @@ _LETTER = re.compile(
     r"|(?:\b(?:or|and)|[/&])\s?(?:maybe |perhaps |possibly |also |even )?\(?([A-Z])(?![\w'])(?!\s[a-z])"  # or C
 )
 _NUMBER = re.compile(r"\((\d{1,2})\)|(?:^\W{0,6}|\b(?:option|choice|number)\s)(\d{1,2})(?![\w%])|(?:\b(?:or|and)|[/&,])\s?(\d{1,2})(?!\w)", re.IGNORECASE)
+_NAME = re.compile(r"(?<![^\W_])(?:[^\W\d_]|\d{1,2})(?![^\W_]|')")
+"""A letter or number by itself: a quick look at whether a sentence may name an option."""
 _DENIED = re.compile(
     r"\W{0,4}\(?[A-Z]\)\s[^.;\n]{0,120}?\b(?:is|are|was|does|do|can|would|could)(?:\s?not\b|n't\b)(?!\s(?:only|just))"
 )
@@ -64,7 +66,12 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
         completion = _TURN.sub("", completion)
     texts = {name: flat for name, text in options.items() if (flat := flattened(text))}
     for span in spans(completion):
+        if not span.marked and not _NAME.search(span.text) and not _by_text(span.text, texts):
+            continue
         text, flags = plain(span.text), [] if span.marked else ["unmarked"]
+        bare = _BARE.fullmatch(text) if span.marked else None
+        if bare and bare[1] in names:
+            return _verdict(bare[1], wanted, flags)
         if not span.marked and _DENIED.match(text):
             continue
         text = affirmed(text)
@@ -195,6 +202,8 @@ def _by_text(span: str, texts: dict[str, str]) -> list[str]:
     """Letters of the options whose text a span contains; a text within another contained text does not count."""
     flat = f" {flattened(span)} "
     held = [letter for letter, text in texts.items() if f" {text} " in flat]
+    if len(held) < 2:
+        return held
     return [
         letter
         for letter in held

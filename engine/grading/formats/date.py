@@ -51,6 +51,9 @@ _DATE = re.compile(
     re.IGNORECASE,
 )
 
+_NUMBER = re.compile(r"\d")
+_PARTS = re.compile(r"\d\s?[/.年년-]\s?\d|\d{8}|tháng")
+_LETTERS = re.compile(r"[^\W\d_]+")
 _REASON = re.compile(
     r"[,;]?\s(?:because|since|as|given|for|which|where|when|if|after|before|so|and (?:yesterday|tomorrow|today))\b|;\s|\s\(", re.IGNORECASE
 )
@@ -68,6 +71,8 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
         )
     wanted = golds[-1]
     for span in spans(completion, _begins):
+        if not span.marked and not _may_be(span.text):
+            continue
         found = _found(plain(span.text), marked=span.marked)
         if not found and span.line:  # "Sept. 3" and "1. Mai" are two sentences by their dots
             found = _found(plain(span.line[:SHORT]), marked=span.marked)
@@ -87,6 +92,13 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
             flags=() if span.marked else ("unmarked",),
         )
     return Verdict(correct=False, extracted=None, reason="no date was found", flags=("no-answer",))
+
+
+def _may_be(text: str) -> bool:
+    """Whether a sentence may hold a date: a quick look."""
+    if not _NUMBER.search(text):
+        return False
+    return _PARTS.search(text) is not None or not _MONTHS.keys().isdisjoint(_LETTERS.findall(text.lower()))
 
 
 def _found(text: str, *, marked: bool) -> list[datetime.date]:

@@ -21,7 +21,7 @@ from engine.grading.format import Format, Phrases
 from engine.grading.notation import plain
 from engine.grading.numerals import Number, Time, clock, numbers, numeric_form, tidy, two_units
 from engine.grading.paper import PaperRules
-from engine.grading.reading import SHORT, TAIL, Span, affirmed, spans, terse
+from engine.grading.reading import SHORT, Span, affirmed, spans, terse
 from engine.grading.verdict import Verdict
 
 EXACT = 8
@@ -34,7 +34,6 @@ _START = re.compile(
 _PUBLISHED = re.compile(r"-?\d+(?:\.\d+)?")
 _OPERATOR = re.compile(r"\s*[-+*×÷x]\s*[($]*")
 _TIMES = re.compile(r"(?<![\d:.])\d{1,2}:[0-5]\d(?::[0-5]\d)?(?![\d:])(?:\s?[ap]\.?m\b)?", re.IGNORECASE)
-_CONTINUED = re.compile(r"[ \t]{0,8}\n[ \t\n]{0,8}(?==)")
 _COLUMN = re.compile(r"[\s:]*(?:-?\$?[\d.,]{1,20}[ \t]*\n\s*){1,30}-?\$?[\d.,]{1,20}\s*")
 _THING = re.compile(r"\s+([A-Za-z]+(?:\s[A-Za-z]+){0,2}?)(,|,?\s+and\s+|\W*$)\s*")
 _ASKED = re.compile(r"\bhow many ((?:[A-Za-z]+ ){0,3}[A-Za-z]+)", re.IGNORECASE)
@@ -70,7 +69,9 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
         return verdict
     if len(completion) <= SHORT and (hedge := _column(completion)):
         return _hedged(hedge)
-    for span in spans(_CONTINUED.sub(" ", completion[-TAIL:]) if "\n=" in completion or "\n =" in completion else completion, _begins):
+    for span in spans(completion, _begins):
+        if span.marked and len(span.text) <= 64 and (verdict := _bare(span.text, gold)) is not None:
+            return verdict
         text = tidy(plain(span.text), comma=span.comma)
         if span.marked:
             text = _answer_of(text)

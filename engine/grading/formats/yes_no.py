@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from engine.grading.format import Format, Phrases
 from engine.grading.notation import plain
 from engine.grading.paper import PaperRules
-from engine.grading.reading import spans
+from engine.grading.reading import sentences, spans
 from engine.grading.verdict import Verdict
 
 _YES = ("yes yeah yep yup true affirmative correct oui sí sì sim ja evet tak да так верно igen kyllä có đúng "
@@ -53,6 +53,12 @@ _PHRASES = (
 _NOT = re.compile(r"(?:\bnot|n't)(?: (?:be|entirely|quite|actually|really|strictly))?\s{1,3}$", re.IGNORECASE)
 _DENIED = re.compile(r"\b(?:not (?:the case|true|correct)|false|wrong|incorrect)\s(?:that|to say)\b", re.IGNORECASE)
 _PUNCTUATION = re.compile(r"\"|'|\n|\.|\s|:|,")
+_WORDS = re.compile(r"[^\W\d_]+")
+_CUES = frozenset(
+    "course certainly absolutely definitely indeed don depends dependent definitive known clear certain possible unknown unclear "
+    "inconclusive undetermined determined answered y n".split()
+)
+"""Words of phrases that say yes, no, or nothing."""
 _NOUN = frozenset({"no", "true", "false", "correct", "incorrect", "negative"})
 """Words that are an answer only where no noun follows."""
 _GOLD = {
@@ -75,6 +81,8 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
     if bare:
         return _verdict(bare[1].lower(), wanted, [])
     for span in spans(completion, _begins):
+        if not span.marked and not _may_say(span.text):
+            continue
         text = _IDIOM.sub("", _ASKED.sub("", plain(span.text)))
         if _BOTH.search(text):
             return _hedged()
@@ -90,10 +98,16 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
         if answer == "both":
             return _hedged()
         if answer is not None:
-            if span.before and _DENIED.search(span.before):
+            if span.before and _DENIED.search((sentences(span.before + "x") or [""])[-1]):
                 answer = "no" if answer == "yes" else "yes"
             return _verdict(answer, wanted, flags)
     return Verdict(correct=False, extracted=None, reason="neither yes nor no was found", flags=("no-answer",))
+
+
+def _may_say(text: str) -> bool:
+    """Whether a sentence holds any of the words, or says that nothing is decided: a quick look."""
+    words = _WORDS.findall(text.lower())
+    return not _VALUE.keys().isdisjoint(words) or not _CUES.isdisjoint(words) or (not text.isascii() and _WORD.search(text) is not None)
 
 
 def _answer(text: str) -> str | None:
