@@ -65,6 +65,8 @@ _TURNS = ("<|", "</s>", "[INST]", "<end_of_turn>")
 _TURN = re.compile(r"<\|(?:im_end|im_start|endoftext|eot_id|end|user|end_of_text|eom_id)\|>|</s>|\[INST\]|<end_of_turn>")
 
 _STRUCK = re.compile(r"~~[^~\n]{1,200}~~")
+TAG = re.compile(r"</?(?:b|i|u|em|strong|mark|code|p|br|span|div|h\d)(?:\s[^<>]{0,60})?/?>", re.IGNORECASE)
+"""Tags of HTML that only change how a text looks."""
 _EMPHASIS = re.compile(r"(?<![\w)])(?<![\w)]\s)\*{1,3}(?=\S)|(?<=\S)\*{1,3}(?![\w(*])(?!\s[\d(-])|\*\*(?=\s*$)|(?<![A-Za-z0-9])_{2,3}(?=\S)|(?<=\S)_{2,3}(?![A-Za-z0-9])|`{1,3}")
 _SENTENCE = re.compile(
     r"(?<=[.!?])(?<!\b(?:Dr|Mr|Ms|St|vs|Jr|Sr)\.)(?<!\bMrs\.)[\"')\]]{0,2}[ \t]+(?!(?<=\bNo\. )\d)|(?<=[。！？])|\n+"
@@ -73,6 +75,17 @@ _ENUMERATOR = re.compile(r"^[ \t>]{0,8}(?:\(?\d{1,2}[.)](?=[ \t*]+\S)|[-*+•](?
 _CONTINUED = re.compile(r"[ \t]{0,8}\n[ \t\n]{0,8}(?==)")
 _BEGUN = re.compile(r"\s*\d{1,2}[.)]\s*")
 _DENIED = re.compile(r"(?:(?:^|,?\s)(?:but |and )?not|(?<=[a-z])n't)\s(?:(?!\sbut\s)[^.,;\n]){1,60}", re.IGNORECASE)
+_POLITE = re.compile(
+    r"\W{0,4}(?:let me know|i hope|hope (?:this|that)|feel free|if you (?:have|need|want|would)|please (?:let|ask)|would you like|(?:i am|i'm) (?:happy|glad)"
+    r"|happy to|thanks?\b|thank you|great question|good (?:luck|question)|is there anything|do you have|i (?:give|rate)\b)",
+    re.IGNORECASE,
+)
+"""How a remark begins that is no part of the answer."""
+BECAUSE = (
+    r"(?:[,;]?\s(?:because|since|as|given|denn|weil|da|parce|car|puisque|porque|pois|perché|poiché|omdat|want|eftersom|fordi|ponieważ|gdyż|потому|так как"
+    r"|поскольку|бо|çünkü|vì|karena|sebab|لأن|क्योंकि)\b|[,;、，；]?\s?(?:因为|因為|由于|由於|なぜなら|왜냐하면|เพราะ|כי\b))"
+)
+"""A pattern: begins a reason behind an answer, in many languages."""
 _CORRECTED = re.compile(
     r"(?:^\s{0,4}|[.!?\n…—–-][\s*_\"')\]]{0,4})(?:oh,? |hmm,? |no,? )?(?:wait\b|hmm\b|no[,:]|actually\b|correction\b|oops\b|sorry\b|scratch that|hold on|I made a mistake"
     r"|I was wrong|that(?: is|'s) (?:not right|wrong|incorrect)|let me (?:re-?check|redo|re-?calculate|correct)|on second thought)",
@@ -93,7 +106,7 @@ _ANSWER = re.compile(
 _CHOSEN = re.compile(r"s?[\"'*_]{0,3}\s{0,3}(?:(?P<line>[:：])|" + _IS + r"(?![A-Za-z])[ \t]{0,4}:?)", re.IGNORECASE)
 _RESULT = re.compile(r"[\"'*_]{0,3}[ \t]{0,3}(?P<line>[:：])")
 _ELSEWHERE = re.compile(
-    r"[^\W\d_A-Z]{0,4}?[\s\"»”*_)）]{0,4}(?:[(（][^()（）\n]{0,40}[)）]\s?)?"
+    r"[^\W\d_]{0,4}?(?:\s(?:final|finale|correcta|correcte|correta|corretta|definitiva|końcowa))?[\s\"»”*_)）]{0,4}(?:[(（][^()（）\n]{0,40}[)）]\s?)?"
     r"(?:(?:(?:ist|lautet|wäre|est|sería|es|seria|é|è|sarebbe|is|är|er|on|je|to|jest|wynosi|brzmi|равен|равна|равно|это|là|adalah|olur|είναι)(?!\w)"
     r"|是|为|為|は|が|은|는|هو|هي|है|คือ|היא|הוא)\s{0,2}[:：]?|(?P<line>[*_]{0,3}\s{0,2}(?:[:：=—–]|->|→)))",
     re.IGNORECASE,
@@ -101,7 +114,11 @@ _ELSEWHERE = re.compile(
 _BEFORE_HEADING = re.compile(r"(?:^|\n)[ \t>#*_\d.)-]{0,8}(?:the |my |your |so |and )?(?:final |correct |short )?$", re.IGNORECASE)
 _BEFORE_CHOSEN = re.compile(r"(?:(?:correct|right|best|my|final|chosen|answer|the)[ \t]|(?:^|\n)[ \t>#*_\"-]{0,8})$", re.IGNORECASE)
 _BEFORE_RESULT = re.compile(r"(?:^|\n)[ \t>#*_-]{0,8}(?:the )?(?:final )?$", re.IGNORECASE)
-_VALUE = re.compile(r"[-+$€£(]{0,3}[\d.]")
+_SECTION = re.compile(
+    r"(?:\d{1,2}[.)] )?(?:step|solution|explanation|reasoning|part|calculat|analysis|method|approach|given|set-?up|check|verif|conclusion|summary|example|note|problem|question)",
+    re.IGNORECASE,
+)
+"""How the heading of a section begins, which "####" makes in Markdown too."""
 _NONE = re.compile("")
 _BOXES = ("boxed{", "framebox{", "fbox{")
 _BESIDE = re.compile(r"[^.!?:;=\n{}]{0,24}")
@@ -172,20 +189,25 @@ def _after_thinking(text: str) -> str:
 
 def _before_another_question(text: str) -> str:
     """The text before the first heading of a question that follows something."""
-    first = len(text)
+    first, begin = len(text), -1
     at = text.rfind("\nQ")
     while at >= 0:
-        if _HEADING.match(text, at) and text[:at].strip():
-            first = at
+        if _HEADING.match(text, at):
+            begin = _begin(text) if begin < 0 else begin
+            if at > begin:
+                first = at
         at = text.rfind("\nQ", 0, at)
     for heading in _HEADING.finditer(text, max(0, len(text) - _FAR)):
-        at = heading.start()
-        if at >= first:
-            break
-        if text[:at].strip():
-            first = at
+        begin = _begin(text) if begin < 0 else begin
+        if heading.start() > begin:
+            first = min(first, heading.start())
             break
     return text[:first]
+
+
+def _begin(text: str) -> int:
+    """Where a text begins, after white space."""
+    return len(text) - len(text.lstrip())
 
 
 def affirmed(span: str) -> str:
@@ -197,6 +219,8 @@ def unemphasised(text: str) -> str:
     """A text without Markdown's emphasis and code quotes, and without what is struck out."""
     if "~~" in text:
         text = _STRUCK.sub("", text)
+    if "<" in text:
+        text = TAG.sub("", text)
     return _EMPHASIS.sub("", text) if "*" in text or "`" in text or "__" in text else text
 
 
@@ -285,7 +309,7 @@ def _unmarked(text: str) -> Iterator[Span]:
             first = text.find("\n", start, end)
             start = first + 1 if 0 <= first < cut else start
         for piece in reversed(sentences(_bare(text[start:end]))):
-            if "words)" in piece:  # "The answer (in words) is …" repeats what was said in digits
+            if "words)" in piece or _POLITE.match(piece):  # "The answer (in words) is …" repeats what was said in digits
                 continue
             yield Span(piece[-NEAR:], False)
             left -= 1
@@ -404,8 +428,7 @@ def _mark(text: str, at: int, key: str) -> _Mark | None:
         return _Mark(at, start, min(len(text), start + LONGEST), True, False)
     if key == "####":
         rest = text[start : start + LONGEST].lstrip()
-        last = "\n" not in text[start:].strip()
-        return _Mark(at, start, min(len(text), start + LONGEST), True, False) if last or _VALUE.match(rest) else None
+        return None if _SECTION.match(rest) else _Mark(at, start, min(len(text), start + LONGEST), True, False)
     pattern, before, comma = _KEYS.get(key) or _FOREIGN[key]
     previous = text[at - 1] if at else "\n"
     if before is None and (previous == "/" or (previous.isalpha() and previous.isascii())):

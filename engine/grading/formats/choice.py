@@ -14,7 +14,7 @@ from engine.grading.format import Format, Phrases, casefolded
 from engine.grading.notation import plain
 from engine.grading.options import options_of
 from engine.grading.paper import PaperRules
-from engine.grading.reading import affirmed, spans
+from engine.grading.reading import BECAUSE, affirmed, spans
 from engine.grading.verdict import Verdict
 
 DEFAULT = "ABCDE"
@@ -39,7 +39,7 @@ _DENIED = re.compile(
     r"\W{0,4}\(?[A-Z]\)\s[^.;\n]{0,120}?\b(?:is|are|was|does|do|can|would|could)(?:\s?not\b|n't\b)(?!\s(?:only|just))"
 )
 _REASON = re.compile(
-    r"\s{0,2}(?:\((?=[^)]{6,})|[,;]?\s(?:because|since|as|so|given|for|which|where|when|while|denn|weil|parce|car|porque)\b|;\s|\s-\s)",
+    r"\s{0,2}(?:\((?=.{6,})|" + BECAUSE + r"|[,;]?\s(?:so|for|which|where|when|while)\b|;\s|\s-\s)",
     re.IGNORECASE,
 )
 """Begins a reason, where an option was named before it."""
@@ -49,6 +49,10 @@ _ANOTHER = re.compile(
     r"[\s\"')\]*]{0,3}(?:,|/|&|-|\bor\b|\band\b)[\s,]{0,2}(?:or |and )?(?:maybe |perhaps |possibly |also |even )?(?:option )?\(?([A-Z]|\d{1,2})(?![\w'])",
     re.IGNORECASE,
 )
+_RIGHT = re.compile(
+    r"(?<![\w'])\(?([A-Za-z]|\d{1,2})\)?\s(?:is|must be|would be|has to be)\s(?:the\s|my\s)?(?:right|correct|best)\b", re.IGNORECASE
+)
+"""Says that an option is right."""
 _TURN = re.compile(r"\A\s*(?:Q:.{0,400}\n)?\s*A:\s(?=\W{0,3}[A-Z]\b\W{0,3}\s*\Z)", re.DOTALL)
 """"A:" before a single letter is the mark of an answer."""
 _NOT_WORD = re.compile(r"[^\w.%/]+")
@@ -79,7 +83,10 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
             named = _at_start(text, names, options)
             if named is not None:
                 return _hedged(named) if len(named) > 1 else _consistent(named[0], text, texts, wanted, flags)
-        reason = _REASON.search(text)
+        right = {name for match in _RIGHT.finditer(text) if (name := _option(match[1], names)) is not None}
+        if len(right) == 1:
+            return _verdict(right.pop(), wanted, flags)
+        reason = _REASON.search(text, _begin(text))
         heads = [text[: reason.start()], text] if reason else [text]
         for head in heads:
             whole = [name for name, own in texts.items() if own == flattened(head)]
@@ -153,7 +160,7 @@ def _at_start(text: str, names: list[str], options: dict[str, str]) -> list[str]
 def _consistent(name: str, text: str, texts: dict[str, str], wanted: str, flags: list[str]) -> Verdict:
     """The verdict on an option that an answer begins with; the text of another one beside it contradicts."""
     if not _starts_with(text, name, texts):
-        reason = _REASON.search(text)
+        reason = _REASON.search(text, _begin(text))
         spoken = _by_text(text[: reason.start()] if reason else text, texts)
         if len(spoken) == 1 and spoken[0] != name:
             said = f"the letter {name} is given with the text of {spoken[0]}"
@@ -171,6 +178,12 @@ def _starts_with(text: str, name: str, texts: dict[str, str]) -> bool:
         and match[1].upper() == name.upper()
         and f" {flattened(text[match.end() :])} ".startswith(f" {own} ")
     )
+
+
+def _begin(text: str) -> int:
+    """Where a text goes on behind the name it begins with."""
+    match = _NAMED.match(text)
+    return match.end() if match else 1
 
 
 def _option(written: str, names: list[str]) -> str | None:

@@ -12,7 +12,7 @@ import re
 
 from engine.grading.format import Format, Phrases
 from engine.grading.notation import plain
-from engine.grading.reading import SHORT, affirmed, spans, terse
+from engine.grading.reading import BECAUSE, SHORT, affirmed, spans, terse
 from engine.grading.verdict import Verdict
 
 _NAMES = (
@@ -55,7 +55,7 @@ _NUMBER = re.compile(r"\d")
 _PARTS = re.compile(r"\d\s?[/.年년-]\s?\d|\d{8}|tháng")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _REASON = re.compile(
-    r"[,;]?\s(?:because|since|as|given|for|which|where|when|if|after|before|so|and (?:yesterday|tomorrow|today))\b|;\s|\s\(", re.IGNORECASE
+    BECAUSE + r"|[,;]?\s(?:for|which|where|when|if|after|before|so|and (?:yesterday|tomorrow|today))\b|;\s|\s\(", re.IGNORECASE
 )
 
 

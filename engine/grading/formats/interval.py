@@ -16,7 +16,7 @@ from engine.grading.format import Format, Phrases
 from engine.grading.formats.number import same, show
 from engine.grading.notation import plain
 from engine.grading.numerals import Number, numbers, tidy
-from engine.grading.reading import affirmed, spans, terse
+from engine.grading.reading import BECAUSE, affirmed, spans, terse
 from engine.grading.verdict import Verdict
 
 _UNIT = r"(?:\s?[a-z°%$][a-z°²³]{0,15}(?:/[a-z]{1,8})?\.?){0,2}?"
@@ -28,7 +28,7 @@ _ALTERNATIVE = re.compile(rf"[\])]?{_UNIT}\s?(?:[,;/]\s?)?(?:\b(?:or|and)\b|[,;/
 _LEAD = re.compile(
     r"\W{0,8}(?:(?:about|approximately|around|roughly|from|between)\W{1,3}){0,2}", re.IGNORECASE
 )
-_REASON = re.compile(r"[,;]?\s(?:because|since|as|given that|for)\s", re.IGNORECASE)
+_REASON = re.compile(BECAUSE + r"|[,;]?\sfor\s|\s\((?=[^()]*[a-z]{2})", re.IGNORECASE)
 _SCALE = re.compile(r"(?:thousand|(million)|(billion)|(trillion)|k)\b", re.IGNORECASE)
 _ONE_COMMA = re.compile(r"([\[(][^\[\](),\n]{1,24}),(?=[^\[\](),\n]{1,24}[\])])")
 """In brackets a single comma separates the ends: "[3,500]" runs from 3 to 500, "[0,5]" from 0 to 5. It becomes "…"."""
@@ -65,9 +65,8 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
         return _wrong(f"the gold answer {gold[:40]!r} is not an interval", "bad-gold")
     for span in spans(completion, _begins):
         text = _plain(span.text, comma=span.comma)
-        head = _REASON.split(text)[0] if span.marked else text
-        found, loose = intervals(head)
-        if not found and not loose:
+        found, loose = intervals(_REASON.split(text)[0]) if span.marked else ([], [])
+        if not found:
             found, loose = intervals(text)
         if not found:
             if not loose:

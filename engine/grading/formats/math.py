@@ -18,7 +18,7 @@ from engine.grading.formats import text
 from engine.grading.formats.number import same
 from engine.grading.notation import plain
 from engine.grading.numerals import numbers, numeric_form, tidy
-from engine.grading.reading import TAIL, affirmed, answering, sentences, spans
+from engine.grading.reading import BECAUSE, TAG, TAIL, affirmed, answering, sentences, spans
 from engine.grading.verdict import Verdict
 from engine.grading.workers import Pool, shared
 
@@ -48,7 +48,7 @@ _FUNCTIONS = frozenset(
 _PLAIN_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 _EXPRESSION = re.compile(r"[-+]?[\d(\[\\.][^\s,;]{0,80}")
 _OUTER = " \t\n.,:;?\"'`*_"
-_REASON = re.compile(r"[,;]?\s(?:because|since|as|so that|given that|for which|where|denn|weil|parce|car|porque)\b|;\s", re.IGNORECASE)
+_REASON = re.compile(BECAUSE + r"|[,;]?\s(?:so that|for which|where)\b|;\s|(?<=[\d$}])\s\((?=[^()]*[a-z]{2,})", re.IGNORECASE)
 _ROOT = re.compile(r"√\s?(?:\(([^()]{1,80})\)|(\d{1,20}|[a-z]))")
 _TYPED = str.maketrans({"²": "^{2}", "³": "^{3}", "¹": "^{1}", "⁴": "^{4}", "⁵": "^{5}", "⁶": "^{6}", "⁷": "^{7}", "⁸": "^{8}", "⁹": "^{9}",
                         "ⁿ": "^{n}", "⁰": "^{0}", "π": "\\pi ", "∞": "\\infty ", "≤": "\\le ", "≥": "\\ge ", "∪": "\\cup ",
@@ -109,6 +109,8 @@ def judge(completion: str, gold: str, question: str | None, *, pool: Pool | None
 def extract(completion: str, *, keep_equation: bool) -> tuple[str | None, list[str]]:
     """The expression that a completion answers, and its flags."""
     tail = answering(completion)[-TAIL:]
+    if "<" in tail:
+        tail = TAG.sub("", tail)
     if not tail.isascii():
         tail = unicodedata.normalize("NFKC", _ROOT.sub(_root, tail.translate(_TYPED))).replace("\u2212", "-")
     tail = _OTHER_BOX.sub(lambda _: _BOXED, tail) if "box{" in tail else tail

@@ -21,7 +21,7 @@ from engine.grading.format import Format, Phrases
 from engine.grading.notation import plain
 from engine.grading.numerals import Number, Time, clock, numbers, numeric_form, tidy, two_units
 from engine.grading.paper import PaperRules
-from engine.grading.reading import SHORT, Span, affirmed, spans, terse
+from engine.grading.reading import BECAUSE, SHORT, Span, affirmed, spans, terse
 from engine.grading.verdict import Verdict
 
 EXACT = 8
@@ -40,10 +40,12 @@ _ASKED = re.compile(r"\bhow many ((?:[A-Za-z]+ ){0,3}[A-Za-z]+)", re.IGNORECASE)
 _SYMBOLIC = re.compile(r"[A-Za-z)']\s{0,3}[-+*/×÷]\s{0,3}$")
 """An expression with names, "age - 8", has no value yet."""
 _REMARK = re.compile(
-    r"\s{0,2}(?:\((?![\d.]{1,12}\)(?!\s*$))|[,;:]?\s(?:because|since|as|so|given|for|which|where|when|if|after|from|by|that is|i\.e\.|with)\b|;\s|\s?±|\s-\s(?=[A-Za-z])|\s?~~)",
+    r"\s{0,2}(?:\((?![\d.]{1,12}\)(?!\s*$))|" + BECAUSE + r"|[,;:]?\s(?:so|for|which|where|when|if|after|from|by|that is|i\.e\.|with)\b|;\s|\s?±|\s-\s(?=[A-Za-z])|\s?~~)",
     re.IGNORECASE,
 )
 """Begins a reason or a remark, where a number stands before it."""
+REMARKS = 6
+"""Places of a sentence that are tried as the beginning of a remark."""
 _OPERATORS = tuple("-+*/×÷=^(")
 _FACTORIAL = re.compile(r"!\s{0,3}\.?\s{0,3}")
 _LOSS = re.compile(r"\b(?:loss|losses|lost|loses|decreases?d?|drops?|dropped|fell|falls|deficit|debt|owes?|down)\b", re.IGNORECASE)
@@ -100,12 +102,10 @@ def _column(completion: str) -> list[Number]:
 
 def _answer_of(text: str) -> str:
     """What a marked sentence answers, without the reason or remark behind its number."""
-    remark = _REMARK.search(text)
-    while remark is not None:
+    for remark in itertools.islice(_REMARK.finditer(text), REMARKS):
         head = text[: remark.start()]
         if head.rstrip()[-1:] not in _OPERATORS and numbers(head):
             return head
-        remark = _REMARK.search(text, remark.end())
     return text
 
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from itertools import islice
 
 from engine.grading.format import Format, Phrases
 from engine.grading.notation import plain
-from engine.grading.reading import SHORT, Span, affirmed, spans
+from engine.grading.reading import BECAUSE, SHORT, Span, affirmed, spans, unemphasised
 from engine.grading.verdict import Verdict
 
 _QUOTED = re.compile(
@@ -26,12 +27,15 @@ _PARTICLE = re.compile(r"(?:です|でした|である|だ|입니다|이다|예�
 """What ends a sentence behind its last word in Japanese, Korean and Hindi."""
 _IT = re.compile(r"\W{0,4}(?:it|this|that)(?: is|'s| was)\s+(?=\S)", re.IGNORECASE)
 _REASON = re.compile(
-    r"[,;]?\s(?:because|since|as|given|for|which|where|when|who|denn|weil|parce|car|porque|so)\s|;\s|\s\((?=[^)]{8,}\)\W*$)|\s-\s|,\s(?:and|with|the)\s",
+    BECAUSE + r"|[,;]?\s(?:for|which|where|when|who|so)\s|;\s|\s\((?=[^)]{8,}\)\W*$)|\s-\s|,\s(?:and|with|the)\s",
     re.IGNORECASE,
 )
 _SPELLED = re.compile(r"\w(?:[\s,.·-]{1,3}\w){1,60}")
 _OUTER = " \t\n.,:;!?\"'`*_()[]{}<>\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb\u300c\u300d\u300e\u300f\u3002\uff0c\u3001\u060c"
 _ARTICLES = ("the ", "a ", "an ")
+_STOP = re.compile(r"[.!?](?=\s)")
+STOPS = 4
+"""Dots within a line that may be those of initials, or its end."""
 LINE = 400
 """Characters of a line that may be one answer."""
 
@@ -41,7 +45,7 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
     wanted = canonical(gold)
     if not wanted:
         return Verdict(correct=False, extracted=None, reason="the gold answer is empty", flags=("bad-gold",))
-    whole = canonical(completion) if len(completion) <= SHORT else ""
+    whole = canonical(unemphasised(completion)) if len(completion) <= SHORT else ""
     if whole and _same(whole, wanted):
         return _verdict(whole, wanted, gold, [])
     for span in spans(completion):
@@ -73,10 +77,11 @@ def _readings(span: Span) -> Iterator[str]:
     yield _answer(text, span.marked)
     if not span.marked:
         return
-    line = _written(span.line[:LINE])
-    for part in (affirmed(text), text, line, _IT.sub("", line, count=1)):
+    line = _PARTICLE.sub("", _written(span.line[:LINE]))
+    parts = [line[: end.start()] for end in islice(_STOP.finditer(line), STOPS)]
+    for part in (affirmed(text), text, line, _IT.sub("", line, count=1), *parts):
         yield part
-        reason = _REASON.search(part)
+        reason = _REASON.search(part, 1)
         if reason:
             yield _answer(part[: reason.start()], span.marked)
 
