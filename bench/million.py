@@ -93,7 +93,7 @@ def fill(database: Path, samples: int) -> None:
         )
         connection.execute(
             "INSERT INTO grade (sample_id, grader, correct, extracted, reason, flags, graded_at) SELECT s.id,"
-            " 'careful:2', s.verdict, '42', 'equal', '[]', ? FROM sample s"
+            " 'careful:3', s.verdict, '42', 'equal', '[]', ? FROM sample s"
             " WHERE NOT EXISTS (SELECT 1 FROM grade g WHERE g.sample_id = s.id) AND s.verdict IS NOT NULL",
             (now,),
         )

@@ -112,7 +112,7 @@ def _ending(sample: ClaimedSample) -> AttemptResult:
             state=SampleState.STORED,
             rationale="40 and 2 make 42.",
             answer="42",
-            verdict=Verdict(grader="careful:2", correct=True, extracted="42", reason="equal"),
+            verdict=Verdict(grader="careful:3", correct=True, extracted="42", reason="equal"),
         ),
     )
 

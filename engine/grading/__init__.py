@@ -15,7 +15,7 @@ from engine.grading.formats import FORMATS
 from engine.grading.verdict import Verdict
 
 GraderName = Literal["careful", "paper"]
-GRADER_VERSIONS: dict[str, str] = {"careful": "careful:2", "paper": "paper:1"}
+GRADER_VERSIONS: dict[str, str] = {"careful": "careful:3", "paper": "paper:1"}
 
 __all__ = [
     "FORMATS",

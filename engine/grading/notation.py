@@ -37,7 +37,9 @@ _GROUPED = re.compile(
     r"|(\d{1,3}(?:_\d{3}){1,6})(?!\w))"
 )
 _LATEX_GROUPED = re.compile(r"(?<=\d)(?:\{,\}|\\,|\\!|\\;|,\\!)(?=\d{3}(?!\d))")
-_WORDS = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox|textit|mathit|operatorname|emph|hbox)\s{0,2}\{([^{}]{0,200})\}")
+_WORDS = re.compile(
+    r"\\(?:text|mathrm|mathbf|textbf|mbox|textit|mathit|operatorname|emph|hbox)\s{0,2}\{([^{}]{0,200})\}"
+)
 _SMALL = r"(?:\{\s{0,4}(-?[\d.,]{1,20})\s{0,4}\}|(\d))"
 _FRACTION = re.compile(rf"(\d?)\s?\\[dtc]?frac\s{{0,2}}{_SMALL}\s{{0,2}}{_SMALL}")
 _ROOT = re.compile(r"\\sqrt\s{0,2}\{([^{}]{0,80})\}")

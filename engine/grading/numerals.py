@@ -63,7 +63,11 @@ _SCALES = {
     "thousand": 10**3, "k": 10**3, "million": 10**6, "m": 10**6, "mn": 10**6, "billion": 10**9, "bn": 10**9,
     "trillion": 10**12, "dozen": 12, "lakh": 10**5, "crore": 10**7,
 }  # fmt: skip
-_SCALE_WORDS = {name: value for name, value in _SCALES.items() if name in ("thousand", "million", "billion", "trillion", "k", "dozen")}
+_SCALE_WORDS = {
+    name: value
+    for name, value in _SCALES.items()
+    if name in ("thousand", "million", "billion", "trillion", "k", "dozen")
+}
 _UNITS = {
     word: value
     for value, word in enumerate(
@@ -81,6 +85,8 @@ _PARTS = {
     "tenth": 10, "tenths": 10, "hundredth": 100, "hundredths": 100, "thousandth": 1000, "thousandths": 1000,
 }  # fmt: skip
 _WORD = re.compile(r"[a-z]+")
+_NUMERALS = frozenset((*_UNITS, *_TENS, *_SCALE_WORDS, "hundred", "half"))
+"""Words without which a text has no number in words."""
 MAX_EXPONENT = 200
 MAX_WORDS = 20
 """Numbers beyond these bounds are not meant as numbers."""
@@ -196,7 +202,11 @@ def _read(match: re.Match[str], text: str) -> Number | None:
         value *= Fraction(10) ** int(exponent)
     if match["raised"]:
         raised = int(match["raised"])
-        if abs(raised) > MAX_EXPONENT or abs(raised) * len(plain) > 4 * MAX_EXPONENT or (not value and raised < 0):
+        if (
+            abs(raised) > MAX_EXPONENT
+            or abs(raised) * len(plain) > 4 * MAX_EXPONENT
+            or (not value and raised < 0)
+        ):
             return None
         value **= raised
     if match["scale"]:
@@ -211,7 +221,8 @@ def _read(match: re.Match[str], text: str) -> Number | None:
         decimals=len(plain.partition(".")[2]),
         percent=match["percent"] is not None,
         currency="$" in match[0],
-        symbolic=(end < len(text) and _SYMBOL.match(text, end) is not None) or text[max(0, match.start() - 2) : match.start()].strip("( ")[-1:] == "√",
+        symbolic=(end < len(text) and _SYMBOL.match(text, end) is not None)
+        or text[max(0, match.start() - 2) : match.start()].strip("( ")[-1:] == "√",
         ordinal=match["ordinal"] is not None,
     )
 
@@ -242,6 +253,8 @@ def in_words(text: str) -> list[Number]:
     run: list[str] = []
     start = end = 0
     lowered = text.lower()
+    if _NUMERALS.isdisjoint(_WORD.findall(lowered)):
+        return found
     for match in _WORD.finditer(lowered):
         word = match[0]
         gap = lowered[end : match.start()]

@@ -15,6 +15,7 @@ _NAMES = ("[A-Z]", "[a-z]", "[1-9]|1[0-9]|2[0-6]")
 _MARKS = tuple(re.compile(form.format(name)) for name in _NAMES for form in _FORMS)
 _TAIL = 8000
 """Characters that are read, from the end: options are at the end of a question."""
+_BEGINS = 8
 _MOST = 400
 """Marks that are looked at."""
 
@@ -37,10 +38,9 @@ def options_of(question: str) -> dict[str, str]:
 def _run(matches: list[re.Match[str]]) -> list[re.Match[str]]:
     """The longest run A, B, C … of at least two marks, the last of equal ones."""
     best: list[re.Match[str]] = []
-    for place, first in enumerate(matches):
-        if first[1] not in ("A", "a", "1"):
-            continue
-        run = [first]
+    begins = [place for place, match in enumerate(matches) if match[1] in ("A", "a", "1")]
+    for place in begins[:_BEGINS] + begins[_BEGINS:][-_BEGINS:]:
+        run = [matches[place]]
         for match in matches[place + 1 :]:
             if match[1] == _next(run[-1][1]):
                 run.append(match)

@@ -14,20 +14,19 @@ have bounded repeats, so time is linear. Nothing is cleaned here except Markdown
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
+
+from engine.grading.marks import LONGEST, NEAR, Mark, boxes, marks
+from engine.grading.prose import SENTENCE, TERSE, sentences, terse, unemphasised
 
 TAIL = 8000
 """Characters that are read, from the end: an answer is at the end."""
-NEAR = 1500
-"""Characters from the end in which all marks are looked for; in the rest of the tail only the usual ones are."""
+FIRST = 300
+"""Characters from the end that are cut into sentences at first."""
 SHORT = 200
-TERSE = 4
-"""Words in the first sentence of a short text (at most `SHORT` characters) that may be its answer."""
 MARKS = 3
 """Marks that are tried, from the last one."""
-LONGEST = 400
-"""Characters of an answer behind a mark."""
 BEFORE = 60
 SENTENCES = 24
 """Sentences without a mark that are tried, from the end."""
@@ -62,96 +61,23 @@ _HEADING = re.compile(
     re.IGNORECASE,
 )
 _TURNS = ("<|", "</s>", "[INST]", "<end_of_turn>")
-_TURN = re.compile(r"<\|(?:im_end|im_start|endoftext|eot_id|end|user|end_of_text|eom_id)\|>|</s>|\[INST\]|<end_of_turn>")
-
-_STRUCK = re.compile(r"~~[^~\n]{1,200}~~")
-TAG = re.compile(r"</?(?:b|i|u|em|strong|mark|code|p|br|span|div|h\d)(?:\s[^<>]{0,60})?/?>", re.IGNORECASE)
-"""Tags of HTML that only change how a text looks."""
-_EMPHASIS = re.compile(r"(?<![\w)])(?<![\w)]\s)\*{1,3}(?=\S)|(?<=\S)\*{1,3}(?![\w(*])(?!\s[\d(-])|\*\*(?=\s*$)|(?<![A-Za-z0-9])_{2,3}(?=\S)|(?<=\S)_{2,3}(?![A-Za-z0-9])|`{1,3}")
-_SENTENCE = re.compile(
-    r"(?<=[.!?])(?<!\b(?:Dr|Mr|Ms|St|vs|Jr|Sr)\.)(?<!\bMrs\.)[\"')\]]{0,2}[ \t]+(?!(?<=\bNo\. )\d)|(?<=[。！？])|\n+"
+_TURN = re.compile(
+    r"<\|(?:im_end|im_start|endoftext|eot_id|end|user|end_of_text|eom_id)\|>|</s>|\[INST\]|<end_of_turn>"
 )
-_ENUMERATOR = re.compile(r"^[ \t>]{0,8}(?:\(?\d{1,2}[.)](?=[ \t*]+\S)|[-*+•](?=[ \t])|#{1,6}(?=[ \t])|(?:step|schritt|étape|paso)[ \t]\d{1,2}[.:)])[ \t*]{0,4}", re.IGNORECASE)  # fmt: skip
+
+_ENUMERATOR = re.compile(r"^[ \t>]{0,8}(?:\(?(?P<number>\d{1,2})[.)](?=[ \t*]+\S|\s*$)|[-*+•](?=[ \t])|#{1,6}(?=[ \t])|(?:step|schritt|étape|paso)[ \t]\d{1,2}[.:)])[ \t*]{0,4}", re.IGNORECASE)  # fmt: skip
 _CONTINUED = re.compile(r"[ \t]{0,8}\n[ \t\n]{0,8}(?==)")
-_BEGUN = re.compile(r"\s*\d{1,2}[.)]\s*")
-_DENIED = re.compile(r"(?:(?:^|,?\s)(?:but |and )?not|(?<=[a-z])n't)\s(?:(?!\sbut\s)[^.,;\n]){1,60}", re.IGNORECASE)
 _POLITE = re.compile(
     r"\W{0,4}(?:let me know|i hope|hope (?:this|that)|feel free|if you (?:have|need|want|would)|please (?:let|ask)|would you like|(?:i am|i'm) (?:happy|glad)"
     r"|happy to|thanks?\b|thank you|great question|good (?:luck|question)|is there anything|do you have|i (?:give|rate)\b)",
     re.IGNORECASE,
 )
 """How a remark begins that is no part of the answer."""
-BECAUSE = (
-    r"(?:[,;]?\s(?:because|since|as|given|denn|weil|da|parce|car|puisque|porque|pois|perché|poiché|omdat|want|eftersom|fordi|ponieważ|gdyż|потому|так как"
-    r"|поскольку|бо|çünkü|vì|karena|sebab|لأن|क्योंकि)\b|[,;、，；]?\s?(?:因为|因為|由于|由於|なぜなら|왜냐하면|เพราะ|כי\b))"
-)
-"""A pattern: begins a reason behind an answer, in many languages."""
 _CORRECTED = re.compile(
     r"(?:^\s{0,4}|[.!?\n…—–-][\s*_\"')\]]{0,4})(?:oh,? |hmm,? |no,? )?(?:wait\b|hmm\b|no[,:]|actually\b|correction\b|oops\b|sorry\b|scratch that|hold on|I made a mistake"
     r"|I was wrong|that(?: is|'s) (?:not right|wrong|incorrect)|let me (?:re-?check|redo|re-?calculate|correct)|on second thought)",
     re.IGNORECASE,
 )
-
-_IS = (
-    r"(?:is|was|are|would be|should be|must be|will be|has to be|can only be|could only be|comes (?:out )?to|becomes|equals|turns out to be)"
-    r"(?!\s+not\b)(?:\s+(?:therefore|thus|then|hence|simply|just|clearly|still|now|also))?"
-)
-_ANSWER = re.compile(
-    r"s?[\"'*_`)]{0,4}(?:\s?\([^()\n]{0,60}\))?"
-    r"(?:(?P<tag>>)"
-    r"|(?:\s(?:to|for|of|here|in)\b[^.:\n!?]{0,80}?)?(?:(?P<line>[*_]{0,3}\s{0,3}(?:[:：=]|->|→|⇒)+)|\s+" + _IS + r"(?![A-Za-z])[ \t]{0,4}(?P<colon>[:：])?)"
-    r"|(?P<heading>[*_#\s\"]{0,6}\n))",
-    re.IGNORECASE,
-)
-_CHOSEN = re.compile(r"s?[\"'*_]{0,3}\s{0,3}(?:(?P<line>[:：])|" + _IS + r"(?![A-Za-z])[ \t]{0,4}:?)", re.IGNORECASE)
-_RESULT = re.compile(r"[\"'*_]{0,3}[ \t]{0,3}(?P<line>[:：])")
-_ELSEWHERE = re.compile(
-    r"[^\W\d_]{0,4}?(?:\s(?:final|finale|correcta|correcte|correta|corretta|definitiva|końcowa))?[\s\"»”*_)）]{0,4}(?:[(（][^()（）\n]{0,40}[)）]\s?)?"
-    r"(?:(?:(?:ist|lautet|wäre|est|sería|es|seria|é|è|sarebbe|is|är|er|on|je|to|jest|wynosi|brzmi|равен|равна|равно|это|là|adalah|olur|είναι)(?!\w)"
-    r"|是|为|為|は|が|은|는|هو|هي|है|คือ|היא|הוא)\s{0,2}[:：]?|(?P<line>[*_]{0,3}\s{0,2}(?:[:：=—–]|->|→)))",
-    re.IGNORECASE,
-)
-_BEFORE_HEADING = re.compile(r"(?:^|\n)[ \t>#*_\d.)-]{0,8}(?:the |my |your |so |and )?(?:final |correct |short )?$", re.IGNORECASE)
-_BEFORE_CHOSEN = re.compile(r"(?:(?:correct|right|best|my|final|chosen|answer|the)[ \t]|(?:^|\n)[ \t>#*_\"-]{0,8})$", re.IGNORECASE)
-_BEFORE_RESULT = re.compile(r"(?:^|\n)[ \t>#*_-]{0,8}(?:the )?(?:final )?$", re.IGNORECASE)
-_SECTION = re.compile(
-    r"(?:\d{1,2}[.)] )?(?:step|solution|explanation|reasoning|part|calculat|analysis|method|approach|given|set-?up|check|verif|conclusion|summary|example|note|problem|question)",
-    re.IGNORECASE,
-)
-"""How the heading of a section begins, which "####" makes in Markdown too."""
-_NONE = re.compile("")
-_BOXES = ("boxed{", "framebox{", "fbox{")
-_BESIDE = re.compile(r"[^.!?:;=\n{}]{0,24}")
-BESIDE = 25
-MOST_PLACES = 16
-"""Places of one key that are looked at."""
-
-_USUAL = ("answer", "boxed{", "-->", "####")
-_KEYS: dict[str, tuple[re.Pattern[str], re.Pattern[str] | None, bool]] = {
-    "answer": (_ANSWER, None, False),
-    "boxed{": (_NONE, None, False),
-    "framebox{": (_NONE, None, False),
-    "fbox{": (_NONE, None, False),
-    "-->": (_NONE, None, False),
-    "####": (_NONE, None, False),
-    "option": (_CHOSEN, _BEFORE_CHOSEN, False),
-    "choice": (_CHOSEN, _BEFORE_CHOSEN, False),
-    "result": (_RESULT, _BEFORE_RESULT, False),
-    "antwort": (_ELSEWHERE, None, True),
-    "respuesta": (_ELSEWHERE, None, True),
-    "resposta": (_ELSEWHERE, None, True),
-    "risposta": (_ELSEWHERE, None, True),
-    "antwoord": (_ELSEWHERE, None, True),
-    "jawaban": (_ELSEWHERE, None, True),
-    "cevap": (_ELSEWHERE, None, True),
-    "vastaus": (_ELSEWHERE, None, True),
-    "svar": (_ELSEWHERE, None, True),
-    "odpow": (_ELSEWHERE, None, True),
-}
-_FOREIGN = {
-    **dict.fromkeys(("réponse", "ответ", "відповідь", "đáp án", "trả lời", "yanıt", "odpověď", "απάντηση"), (_ELSEWHERE, None, True)),
-    **dict.fromkeys(("答案", "答え", "答", "正解", "解答", "정답", "답", "الجواب", "الإجابة", "جواب", "پاسخ", "उत्तर", "คำตอบ", "תשובה"), (_ELSEWHERE, None, False)),
-}  # fmt: skip
 
 
 def answering(completion: str) -> str:
@@ -210,41 +136,6 @@ def _begin(text: str) -> int:
     return len(text) - len(text.lstrip())
 
 
-def affirmed(span: str) -> str:
-    """A span without the parts it denies: "5, not 6" affirms 5."""
-    return _DENIED.sub("", span) if "not" in span or "n't" in span or span.startswith("Not") else span
-
-
-def unemphasised(text: str) -> str:
-    """A text without Markdown's emphasis and code quotes, and without what is struck out."""
-    if "~~" in text:
-        text = _STRUCK.sub("", text)
-    if "<" in text:
-        text = TAG.sub("", text)
-    return _EMPHASIS.sub("", text) if "*" in text or "`" in text or "__" in text else text
-
-
-def sentences(text: str) -> list[str]:
-    """Sentences and lines that contain a letter or digit."""
-    return [piece for piece in _SENTENCE.split(text) if any(character.isalnum() for character in piece)]
-
-
-def terse(sentence: str) -> bool:
-    """Whether a sentence is short enough to be an answer by itself."""
-    return len(sentence.split()) <= TERSE
-
-
-class _Mark(NamedTuple):
-    begin: int
-    """Where its first letter is."""
-    start: int
-    """Where the answer begins."""
-    end: int
-    """Where the answer ends at the latest."""
-    formal: bool
-    comma: bool
-
-
 def spans(completion: str, begins: Callable[[str], bool] = terse) -> Iterator[Span]:
     """Candidate spans in order of preference; a format takes the first in which it finds anything.
 
@@ -254,7 +145,7 @@ def spans(completion: str, begins: Callable[[str], bool] = terse) -> Iterator[Sp
     """
     text = answering(completion)[-TAIL:]
     tried = 0
-    for mark in _marks(text):
+    for mark in marks(text):
         span, after = _behind(text, mark)
         if not span.text or (span.text.endswith("?") and not span.formal):
             continue
@@ -270,7 +161,8 @@ def spans(completion: str, begins: Callable[[str], bool] = terse) -> Iterator[Sp
         if tried == MARKS:
             break
     if len(text) <= SHORT and not _listed(text) and not _CORRECTED.search(text):
-        pieces = sentences(_bare(_CONTINUED.sub(" ", text)))
+        continued = _CONTINUED.sub(" ", text)
+        pieces = sentences(_bare(continued, continued))
         if pieces and begins(pieces[0]):
             for place, piece in enumerate(pieces):
                 yield Span(piece, place == 0, line=text.strip().partition("\n")[0] if place == 0 else "")
@@ -284,38 +176,54 @@ def _listed(text: str) -> bool:
     return "\n" in text and _ENUMERATOR.match(text) is not None
 
 
-def _bare(text: str) -> str:
-    """A text without emphasis and without the numbers and bullets of its items; one line alone is no list."""
+def _bare(text: str, whole: str) -> str:
+    """A part of a text without emphasis and without the numbers and bullets of the items of lists."""
     text = unemphasised(text)
-    if "\n" not in text:
+    if "\n" not in text and text == whole:
         return text
-    lines = text.split("\n")
-    items = [_ENUMERATOR.sub("", line, count=1) for line in lines]
-    if sum(item != line for item, line in zip(items, lines, strict=True)) + bool(_BEGUN.fullmatch(lines[-1])) < 2:
-        return text
-    if _BEGUN.fullmatch(items[-1]):  # an item that was cut off
-        items.pop()
-    return "\n".join(items)
+    return "\n".join(_without_bullet(line, whole) for line in text.split("\n"))
+
+
+def _without_bullet(line: str, whole: str) -> str:
+    """A line without the number or bullet of an item; a number is one only where the one before or after it is."""
+    match = _ENUMERATOR.match(line)
+    if match is None:
+        return line
+    number = match["number"]
+    if number is not None and not _numbered(int(number) - 1, whole) and not _numbered(int(number) + 1, whole):
+        return line
+    return line[match.end() :]
+
+
+def _numbered(number: int, text: str) -> bool:
+    """Whether a line of a text begins with a number and a dot or bracket."""
+    return any(f"\n{number}{end}" in text or text.startswith(f"{number}{end}") for end in ".)")
 
 
 def _unmarked(text: str) -> Iterator[Span]:
     """The sentences of a text, from its end."""
-    left = SENTENCES
-    end = len(text)
+    left, end, size = SENTENCES, len(text), FIRST
     while end > 0 and left > 0:
-        start = max(0, end - NEAR)
-        if start:  # from the beginning of a line or sentence
-            cut = text.rfind("\n", start, end)
-            first = text.find("\n", start, end)
-            start = first + 1 if 0 <= first < cut else start
-        for piece in reversed(sentences(_bare(text[start:end]))):
-            if "words)" in piece or _POLITE.match(piece):  # "The answer (in words) is …" repeats what was said in digits
+        start = max(0, end - size)
+        if start:  # from the beginning of a sentence
+            stop = SENTENCE.search(text, start, end - 1)
+            if stop is not None and stop.end() < end:
+                start = stop.end()
+            elif size < NEAR:
+                size *= 2
+                continue
+        pieces = sentences(_bare(text[start:end], text))
+        left -= not pieces
+        for piece in reversed(pieces):
+            if "words)" in piece or _POLITE.match(
+                piece
+            ):  # "The answer (in words) is …" repeats what was said in digits
                 continue
             yield Span(piece[-NEAR:], False)
             left -= 1
             if not left:
                 return
-        end = start
+        end, size = start, min(NEAR, 2 * size)
 
 
 def _reasons(sentence: str, follows: str, begins: Callable[[str], bool]) -> bool:
@@ -324,11 +232,11 @@ def _reasons(sentence: str, follows: str, begins: Callable[[str], bool]) -> bool
     return words > TERSE + 3 and not begins(sentence) and len(sentences(follows)) >= 2
 
 
-def _behind(text: str, mark: _Mark) -> tuple[Span, int]:
+def _behind(text: str, mark: Mark) -> tuple[Span, int]:
     """The span behind a mark, and where the text after it begins."""
     start, end = mark.start, mark.end
     if text[start - 1] == "{":
-        return Span(_boxes(text, mark), True, True), end + 1
+        return Span(boxes(text, mark), True, True), end + 1
     while start < end and text[start] in " \t*_:：=\u00a0":
         start += 1
     if start < end and text[start] in "\n\r":
@@ -337,13 +245,17 @@ def _behind(text: str, mark: _Mark) -> tuple[Span, int]:
     stop = text.find("\n", start, end)
     stop = end if stop < 0 else stop
     line = text[start:stop]
-    if line[:3] == "```" or line[:2] in ("$$", "\\[") and len(line.strip()) <= 3:  # the answer is in the next line
+    if line[:3] == "```" or (
+        line[:2] in ("$$", "\\[") and len(line.strip()) <= 3
+    ):  # the answer is in the next line
         start = stop + 1
         stop = text.find("\n", start, end)
         stop = end if stop < 0 else stop
         line = text[start:stop]
     while stop < end and text[stop + 1 : stop + 12].lstrip()[:1] == "=":  # a calculation that goes on
-        next_stop = text.find("\n", stop + 1 + len(text[stop + 1 : stop + 12]) - len(text[stop + 1 : stop + 12].lstrip()), end)
+        next_stop = text.find(
+            "\n", stop + 1 + len(text[stop + 1 : stop + 12]) - len(text[stop + 1 : stop + 12].lstrip()), end
+        )
         stop = end if next_stop < 0 else next_stop
         line = " ".join(text[start:stop].split())
     close = line.find("</")
@@ -363,99 +275,3 @@ def _behind(text: str, mark: _Mark) -> tuple[Span, int]:
         ),
         after,
     )
-
-
-def _boxes(text: str, mark: _Mark) -> str:
-    """What is in a box, with the boxes before it that stand beside it: "3 red and 4 blue"."""
-    begin = mark.begin
-    line = text.rfind("\n", 0, begin) + 1
-    while True:
-        at = text.rfind("\\boxed{", line, begin)
-        if at < 0:
-            break
-        close = _closing(text, at + 7)
-        if not close < begin <= close + BESIDE or not _BESIDE.fullmatch(text, close + 1, begin):
-            break
-        begin = at
-    if begin == mark.begin:
-        return text[mark.start : mark.end].strip()
-    return text[begin : mark.end].replace("\\boxed{", "").replace("}", "").replace("$", "")
-
-
-def _marks(text: str) -> Iterator[_Mark]:
-    """The marks of a text, the last first."""
-    near = max(0, len(text) - NEAR)
-    yield from _of(text, _KEYS if text.isascii() else {**_KEYS, **_FOREIGN}, near, len(text))
-    if near:
-        yield from _of(text, _USUAL, 0, near)
-
-
-def _of(text: str, keys: Iterable[str], start: int, end: int) -> Iterator[_Mark]:
-    """The marks that one of the keys makes, between two places."""
-    window = text[start:end]
-    lowered = window.lower()
-    if len(lowered) != len(window):  # "\u0130" becomes two characters
-        lowered = window.replace("\u0130", "I").lower()
-    places: list[tuple[int, str]] = []
-    for key in keys:
-        at = lowered.rfind(key)
-        if at < 0:
-            continue
-        for _ in range(MOST_PLACES):
-            places.append((at + start, key))
-            at = lowered.rfind(key, 0, at)
-            if at < 0:
-                break
-    places.sort(reverse=True)
-    done = len(text) + 1
-    for at, key in places:
-        if at >= done:
-            continue
-        mark = _mark(text, at, key)
-        if mark is not None:
-            done = mark.begin
-            yield mark
-
-
-def _mark(text: str, at: int, key: str) -> _Mark | None:
-    """The mark that a key at a place makes; None if it makes none."""
-    start = at + len(key)
-    if key in _BOXES:
-        if at == 0 or text[at - 1] != "\\":
-            return None
-        return _Mark(at - 1, start, _closing(text, start), True, False)
-    if key == "-->":
-        return _Mark(at, start, min(len(text), start + LONGEST), True, False)
-    if key == "####":
-        rest = text[start : start + LONGEST].lstrip()
-        return None if _SECTION.match(rest) else _Mark(at, start, min(len(text), start + LONGEST), True, False)
-    pattern, before, comma = _KEYS.get(key) or _FOREIGN[key]
-    previous = text[at - 1] if at else "\n"
-    if before is None and (previous == "/" or (previous.isalpha() and previous.isascii())):
-        return None
-    if before is not None and not before.search(text[max(0, at - 40) : at]):
-        return None
-    match = pattern.match(text, start)
-    if match is None or "words" in match[0]:
-        return None
-    found = match.groupdict()
-    if found.get("tag") and previous != "<":
-        return None
-    if found.get("heading") and not _BEFORE_HEADING.search(text[max(0, at - 40) : at]):
-        return None
-    formal = any(found.get(name) for name in ("tag", "line", "heading"))
-    return _Mark(at, match.end(), min(len(text), match.end() + LONGEST), formal, comma)
-
-
-def _closing(text: str, start: int) -> int:
-    """Where the brace closes that opened before `start`."""
-    depth = 1
-    most = min(len(text), start + LONGEST)
-    for at in range(start, most):
-        if text[at] == "{":
-            depth += 1
-        elif text[at] == "}":
-            depth -= 1
-            if depth == 0:
-                return at
-    return most

@@ -14,7 +14,8 @@ from engine.grading.format import Format, Phrases, casefolded
 from engine.grading.notation import plain
 from engine.grading.options import options_of
 from engine.grading.paper import PaperRules
-from engine.grading.reading import BECAUSE, affirmed, spans
+from engine.grading.prose import BECAUSE, affirmed
+from engine.grading.reading import spans
 from engine.grading.verdict import Verdict
 
 DEFAULT = "ABCDE"
@@ -32,8 +33,13 @@ _LETTER = re.compile(
     r"|^\W{0,6}([A-Za-z])(?=[).:]|\W*$)"  # b) or b.
     r"|(?:\b(?:or|and)|[/&])\s?(?:maybe |perhaps |possibly |also |even )?\(?([A-Z])(?![\w'])(?!\s[a-z])"  # or C
 )
-_NUMBER = re.compile(r"\((\d{1,2})\)|(?:^\W{0,6}|\b(?:option|choice|number)\s)(\d{1,2})(?![\w%])|(?:\b(?:or|and)|[/&,])\s?(\d{1,2})(?!\w)", re.IGNORECASE)
-_NAME = re.compile(r"(?<![^\W_])(?:[^\W\d_]|\d{1,2})(?![^\W_]|')")
+_NUMBER = re.compile(
+    r"\((\d{1,2})\)|(?:^\W{0,6}|\b(?:option|choice|number)\s)(\d{1,2})(?![\w%])|(?:\b(?:or|and)|[/&,])\s?(\d{1,2})(?!\w)",
+    re.IGNORECASE,
+)
+_NAME = re.compile(
+    r"(?<![^\W_])[A-Z](?![^\W_]|')|\([A-Za-z\d]{1,2}\)|\b(?:[Oo]ption|[Cc]hoice)\s|^\W{0,6}(?:[a-z]|\d{1,2})(?=[).:]|\W*$)|[\uff21-\uff3a]"
+)
 """A letter or number by itself: a quick look at whether a sentence may name an option."""
 _DENIED = re.compile(
     r"\W{0,4}\(?[A-Z]\)\s[^.;\n]{0,120}?\b(?:is|are|was|does|do|can|would|could)(?:\s?not\b|n't\b)(?!\s(?:only|just))"
@@ -50,7 +56,8 @@ _ANOTHER = re.compile(
     re.IGNORECASE,
 )
 _RIGHT = re.compile(
-    r"(?<![\w'])\(?([A-Za-z]|\d{1,2})\)?\s(?:is|must be|would be|has to be)\s(?:the\s|my\s)?(?:right|correct|best)\b", re.IGNORECASE
+    r"(?<![\w'])\(?([A-Za-z]|\d{1,2})\)?\s(?:is|must be|would be|has to be)\s(?:the\s|my\s)?(?:right|correct|best)\b",
+    re.IGNORECASE,
 )
 """Says that an option is right."""
 _TURN = re.compile(r"\A\s*(?:Q:.{0,400}\n)?\s*A:\s(?=\W{0,3}[A-Z]\b\W{0,3}\s*\Z)", re.DOTALL)
@@ -98,7 +105,12 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
             verdict = _read(head, options, texts, wanted, flags, marked=span.marked)
             if verdict is not None:
                 return verdict
-        if span.marked and (other := _NAMED.match(text)) and other[1].isupper() and not text[other.end() :].strip(" .!"):
+        if (
+            span.marked
+            and (other := _NAMED.match(text))
+            and other[1].isupper()
+            and not text[other.end() :].strip(" .!")
+        ):
             return Verdict(
                 correct=False, extracted=None, reason=f"{other[1]} is no option", flags=("no-answer",)
             )
@@ -144,7 +156,11 @@ def _at_start(text: str, names: list[str], options: dict[str, str]) -> list[str]
         after = after[place + len(own) :] if place >= 0 else ""
     if other := _ANOTHER.match(after):
         further = _option(other[1], names)
-        if further is not None and further != name and (other[1].isupper() or match[1].islower() or other[1].isdigit()):
+        if (
+            further is not None
+            and further != name
+            and (other[1].isupper() or match[1].islower() or other[1].isdigit())
+        ):
             return [name, further]
     if ours:
         return [name]

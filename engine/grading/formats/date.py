@@ -12,7 +12,8 @@ import re
 
 from engine.grading.format import Format, Phrases
 from engine.grading.notation import plain
-from engine.grading.reading import BECAUSE, SHORT, affirmed, spans, terse
+from engine.grading.prose import BECAUSE, affirmed, terse
+from engine.grading.reading import SHORT, spans
 from engine.grading.verdict import Verdict
 
 _NAMES = (
@@ -36,7 +37,10 @@ _ORDINALS = {
         "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth "
         "sixteenth seventeenth eighteenth nineteenth twentieth".split(), start=1)
 }  # fmt: skip
-_ORDINALS |= {f"twenty-{word}": 20 + day for word, day in list(_ORDINALS.items())[:9]} | {"thirtieth": 30, "thirty-first": 31}
+_ORDINALS |= {f"twenty-{word}": 20 + day for word, day in list(_ORDINALS.items())[:9]} | {
+    "thirtieth": 30,
+    "thirty-first": 31,
+}
 _MONTH = "(?P<{0}>" + "|".join(sorted(_MONTHS, key=len, reverse=True)) + r")(?!\w)\.?"
 _WORD = "|".join(sorted(_ORDINALS, key=len, reverse=True))
 _DAY = rf"(?P<{{0}}>\d{{{{1,2}}}}|\b(?:{_WORD})\b)(?:st|nd|rd|th|er|º|ª|°|\.)?"
@@ -52,10 +56,12 @@ _DATE = re.compile(
 )
 
 _NUMBER = re.compile(r"\d")
-_PARTS = re.compile(r"\d\s?[/.年년-]\s?\d|\d{8}|tháng")
+_PARTS = re.compile(r"\d\s?([/.-])\s?\d{1,2}\s?\1\s?\d|\d\s?[年년]|\d{8}|tháng")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _REASON = re.compile(
-    BECAUSE + r"|[,;]?\s(?:for|which|where|when|if|after|before|so|and (?:yesterday|tomorrow|today))\b|;\s|\s\(", re.IGNORECASE
+    BECAUSE
+    + r"|[,;]?\s(?:for|which|where|when|if|after|before|so|and (?:yesterday|tomorrow|today))\b|;\s|\s\(",
+    re.IGNORECASE,
 )
 
 

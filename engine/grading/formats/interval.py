@@ -16,11 +16,15 @@ from engine.grading.format import Format, Phrases
 from engine.grading.formats.number import same, show
 from engine.grading.notation import plain
 from engine.grading.numerals import Number, numbers, tidy
-from engine.grading.reading import BECAUSE, affirmed, spans, terse
+from engine.grading.prose import BECAUSE, affirmed, terse
+from engine.grading.reading import spans
 from engine.grading.verdict import Verdict
 
 _UNIT = r"(?:\s?[a-z°%$][a-z°²³]{0,15}(?:/[a-z]{1,8})?\.?){0,2}?"
-_TO = re.compile(rf"{_UNIT}\s?(?:-|\b(?:up\s)?to\b|\bthrough\b|\buntil\b|\bbis\b|\bhasta\b|\bjusqu'à\b|\bдо\b|[~～到至])\s?", re.IGNORECASE)
+_TO = re.compile(
+    rf"{_UNIT}\s?(?:-|\b(?:up\s)?to\b|\bthrough\b|\buntil\b|\bbis\b|\bhasta\b|\bjusqu'à\b|\bдо\b|[~～到至])\s?",
+    re.IGNORECASE,
+)
 _COMMA = re.compile(rf"{_UNIT}\s?[,;…]\s?", re.IGNORECASE)
 _CLOSING = re.compile(rf"{_UNIT}\s?([\])])", re.IGNORECASE)
 _BELOW = re.compile(r"\s?(<=|≤|<|\\leq?)\s?[a-z]\w{0,15}\s?(<=|≤|<|\\leq?)\s?", re.IGNORECASE)

@@ -18,7 +18,8 @@ from engine.grading.formats import text
 from engine.grading.formats.number import same
 from engine.grading.notation import plain
 from engine.grading.numerals import numbers, numeric_form, tidy
-from engine.grading.reading import BECAUSE, TAG, TAIL, affirmed, answering, sentences, spans
+from engine.grading.prose import BECAUSE, TAG, affirmed, sentences
+from engine.grading.reading import TAIL, answering, spans
 from engine.grading.verdict import Verdict
 from engine.grading.workers import Pool, shared
 
@@ -33,12 +34,16 @@ _FORMULA = re.compile(
 )
 _BOXED = "\\boxed{"
 _OTHER_BOX = re.compile(r"\\f(?:rame)?box\{")
-_AND = re.compile(r"[\s$,;.]{0,6}(?:\\(?:text|quad|qquad|,)?\{?)?\s?(?:or|and)?\}?[\s$,;.]{0,6}(?:[a-z]\s?=\s?)?")
+_AND = re.compile(
+    r"[\s$,;.]{0,6}(?:\\(?:text|quad|qquad|,)?\{?)?\s?(?:or|and)?\}?[\s$,;.]{0,6}(?:[a-z]\s?=\s?)?"
+)
 _OR = re.compile(
     r"\s+(?:or|and)\s+|\\(?:text|mbox|mathrm)\s?\{\s?(?:or|and)\s?\}|\\(?:lor|quad|qquad)(?![a-z])"
 )
 _NAMED = re.compile(r"(^|,)\s*[a-zA-Z]\s*=\s*")
-_AFTER_NUMBER = re.compile(r"^([^A-Za-z]{0,60}[\d)}%])(\s?°?[A-Za-z°][A-Za-z./°]*(?:[\s/^23{}-]{1,4}[A-Za-z./°]{1,20}){0,5}(?:\s?\^?\{?[23]\}?)?)\s?$")
+_AFTER_NUMBER = re.compile(
+    r"^([^A-Za-z]{0,60}[\d)}%])(\s?°?[A-Za-z°][A-Za-z./°]*(?:[\s/^23{}-]{1,4}[A-Za-z./°]{1,20}){0,5}(?:\s?\^?\{?[23]\}?)?)\s?$"
+)
 """A number and what may be its unit."""
 _IS = re.compile(r"\b(?:is|are|equals|be|gives?|get|becomes?|has|have)\b:?\s+", re.IGNORECASE)
 _WORDS = re.compile(r"[A-Za-z][A-Za-z '-]{2,}")
@@ -48,13 +53,17 @@ _FUNCTIONS = frozenset(
 _PLAIN_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 _EXPRESSION = re.compile(r"[-+]?[\d(\[\\.][^\s,;]{0,80}")
 _OUTER = " \t\n.,:;?\"'`*_"
-_REASON = re.compile(BECAUSE + r"|[,;]?\s(?:so that|for which|where)\b|;\s|(?<=[\d$}])\s\((?=[^()]*[a-z]{2,})", re.IGNORECASE)
+_REASON = re.compile(
+    BECAUSE + r"|[,;]?\s(?:so that|for which|where)\b|;\s|(?<=[\d$}])\s\((?=[^()]*[a-z]{2,})", re.IGNORECASE
+)
 _ROOT = re.compile(r"√\s?(?:\(([^()]{1,80})\)|(\d{1,20}|[a-z]))")
 _TYPED = str.maketrans({"²": "^{2}", "³": "^{3}", "¹": "^{1}", "⁴": "^{4}", "⁵": "^{5}", "⁶": "^{6}", "⁷": "^{7}", "⁸": "^{8}", "⁹": "^{9}",
                         "ⁿ": "^{n}", "⁰": "^{0}", "π": "\\pi ", "∞": "\\infty ", "≤": "\\le ", "≥": "\\ge ", "∪": "\\cup ",
                         "×": "\\times ", "·": "\\cdot ", "÷": "\\div ", "±": "\\pm ", "°": "^\\circ "})  # fmt: skip
 _LETTERED = re.compile(r"^\(([A-Za-z])\)$")
-_RELATION = re.compile(r"[=<>]|\\(?:le|ge|leq|geq|in|lt|gt|ne|neq|infty|cup|cap|mathbb|mathrm|operatorname|text|begin|binom)")
+_RELATION = re.compile(
+    r"[=<>]|\\(?:le|ge|leq|geq|in|lt|gt|ne|neq|infty|cup|cap|mathbb|mathrm|operatorname|text|begin|binom)"
+)
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 _VARIABLE = re.compile(r"[A-Za-z]")
 _UNITS = frozenset(
@@ -90,7 +99,11 @@ def judge(completion: str, gold: str, question: str | None, *, pool: Pool | None
     exact = _as_numbers(answer, wanted)
     if exact is not None:
         reason = f"{shown!r} equals the gold {wanted[:80]!r}"
-        return Verdict(correct=True, extracted=shown, reason=reason, flags=tuple(flags)) if exact else _differs(shown, wanted, flags)
+        return (
+            Verdict(correct=True, extracted=shown, reason=reason, flags=tuple(flags))
+            if exact
+            else _differs(shown, wanted, flags)
+        )
     pool = pool or shared()
     relation = "differs" if _variables(answer) != _variables(wanted) else pool.compare(wanted, answer)
     if relation == "equal":
@@ -131,8 +144,8 @@ def extract(completion: str, *, keep_equation: bool) -> tuple[str | None, list[s
             reason = _REASON.search(span.text)
             head = span.text[: reason.start()] if reason else ""
             texts = [head, span.text] if any(c.isdigit() or c in "\\$" for c in head) else texts
-        for text in texts:
-            answer = _expression(affirmed(text), keep_equation=keep_equation, formal=span.formal)
+        for part in texts:
+            answer = _expression(affirmed(part), keep_equation=keep_equation, formal=span.formal)
             if answer:
                 return answer, []
     whole = tail.strip(_OUTER)
@@ -159,8 +172,8 @@ def _variables(expression: str) -> frozenset[str]:
 def _as_numbers(answer: str, wanted: str) -> bool | None:
     """Whether two texts are the same number; None if one of them is anything else."""
     read = []
-    for text in (answer, wanted):
-        written = tidy(plain(text)).strip(_OUTER + "!" if "!" not in text else _OUTER)
+    for part in (answer, wanted):
+        written = tidy(plain(part)).strip(_OUTER)
         found = numbers(written) if written[-1:].isdigit() or written[-1:] in "%}" else []
         if len(found) != 1 or (found[0].start, found[0].end) != (0, len(written)) or found[0].symbolic:
             return None
@@ -238,7 +251,11 @@ def _is_unit(text: str) -> bool:
     words = [word.strip("./^23{}-") for word in text.split()]
     spaced = text[:1].isspace() or text[:1] == "°"
     return all(
-        (word in _UNITS and (spaced or len(word) > 1)) or len(word) >= 3 or (place and word in ("of", "in", "a", "an", "to")) or "°" in word or not word
+        (word in _UNITS and (spaced or len(word) > 1))
+        or len(word) >= 3
+        or (place and word in ("of", "in", "a", "an", "to"))
+        or "°" in word
+        or not word
         for place, word in enumerate(words)
     )
 

@@ -21,7 +21,8 @@ from engine.grading.format import Format, Phrases
 from engine.grading.notation import plain
 from engine.grading.numerals import Number, Time, clock, numbers, numeric_form, tidy, two_units
 from engine.grading.paper import PaperRules
-from engine.grading.reading import BECAUSE, SHORT, Span, affirmed, spans, terse
+from engine.grading.prose import BECAUSE, affirmed, terse
+from engine.grading.reading import SHORT, Span, spans
 from engine.grading.verdict import Verdict
 
 EXACT = 8
@@ -40,7 +41,9 @@ _ASKED = re.compile(r"\bhow many ((?:[A-Za-z]+ ){0,3}[A-Za-z]+)", re.IGNORECASE)
 _SYMBOLIC = re.compile(r"[A-Za-z)']\s{0,3}[-+*/×÷]\s{0,3}$")
 """An expression with names, "age - 8", has no value yet."""
 _REMARK = re.compile(
-    r"\s{0,2}(?:\((?![\d.]{1,12}\)(?!\s*$))|" + BECAUSE + r"|[,;:]?\s(?:so|for|which|where|when|if|after|from|by|that is|i\.e\.|with)\b|;\s|\s?±|\s-\s(?=[A-Za-z])|\s?~~)",
+    r"\s{0,2}(?:\((?![\d.]{1,12}\)(?!\s*$))|"
+    + BECAUSE
+    + r"|[,;:]?\s(?:so|for|which|where|when|if|after|from|by|that is|i\.e\.|with)\b|;\s|\s?±|\s-\s(?=[A-Za-z])|\s?~~)",
     re.IGNORECASE,
 )
 """Begins a reason or a remark, where a number stands before it."""
@@ -48,9 +51,13 @@ REMARKS = 6
 """Places of a sentence that are tried as the beginning of a remark."""
 _OPERATORS = tuple("-+*/×÷=^(")
 _FACTORIAL = re.compile(r"!\s{0,3}\.?\s{0,3}")
-_LOSS = re.compile(r"\b(?:loss|losses|lost|loses|decreases?d?|drops?|dropped|fell|falls|deficit|debt|owes?|down)\b", re.IGNORECASE)
+_LOSS = re.compile(
+    r"\b(?:loss|losses|lost|loses|decreases?d?|drops?|dropped|fell|falls|deficit|debt|owes?|down)\b",
+    re.IGNORECASE,
+)
 _JOINED = re.compile(
-    r"[\s,;&/~-]*(?:or|and|to|between|through)?[\s,;&/~-]*(?:maybe|perhaps|possibly)?[\s,;&/~-]*", re.IGNORECASE
+    r"[\s,;&/~-]*(?:or|and|to|between|through)?[\s,;&/~-]*(?:maybe|perhaps|possibly)?[\s,;&/~-]*",
+    re.IGNORECASE,
 )
 
 
@@ -79,7 +86,9 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
             text = _answer_of(text)
         chosen, flags = _choose(affirmed(text), question, span.marked)
         if chosen is not None:
-            return _verdict(_meant(chosen, text, span, wanted), wanted, flags + ([] if span.marked else ["unmarked"]))
+            return _verdict(
+                _meant(chosen, text, span, wanted), wanted, flags + ([] if span.marked else ["unmarked"])
+            )
         if "hedged" in flags:
             return _hedged(numbers(text))
         if "cut-off" in flags and not span.marked:
@@ -112,7 +121,12 @@ def _answer_of(text: str) -> str:
 def _meant(number: Number, text: str, span: Span, gold: Number) -> Number:
     """The number that the words around one make of it: a factorial, a loss."""
     after = text[number.end :]
-    if span.formal and _FACTORIAL.fullmatch(after) and number.value.denominator == 1 and 0 <= number.value <= 20:
+    if (
+        span.formal
+        and _FACTORIAL.fullmatch(after)
+        and number.value.denominator == 1
+        and 0 <= number.value <= 20
+    ):
         return replace(number, value=Fraction(math.factorial(int(number.value))))
     if gold.value < 0 < number.value and _LOSS.search(text[: number.start]):
         return replace(number, value=-number.value)
@@ -284,7 +298,12 @@ def _verdict(number: Number, gold: Number, flags: list[str]) -> Verdict:
         reason = f"{shown} is a part of an expression"
         return Verdict(correct=False, extracted=None, reason=reason, flags=(*flags, "expression"))
     correct = same(number, gold)
-    if correct and number.value != gold.value and number.percent == gold.percent and number.finer == gold.finer:
+    if (
+        correct
+        and number.value != gold.value
+        and number.percent == gold.percent
+        and number.finer == gold.finer
+    ):
         flags = [*flags, "rounded"]
     relation = "equals" if correct else "differs from"
     return Verdict(

@@ -15,19 +15,24 @@ from itertools import islice
 
 from engine.grading.format import Format, Phrases
 from engine.grading.notation import plain
-from engine.grading.reading import BECAUSE, SHORT, Span, affirmed, spans, unemphasised
+from engine.grading.prose import BECAUSE, affirmed, unemphasised
+from engine.grading.reading import SHORT, Span, spans
 from engine.grading.verdict import Verdict
 
 _QUOTED = re.compile(
     r"\"([^\"\n]{1,200})\"|(?<!\w)'([^'\n]{1,200})'(?!\w)|\*\*([^*\n]{1,200})\*\*|`([^`\n]{1,200})`"
 )
 _IS = re.compile(r"\b(?:is|are|was|be|gives?|get|becomes?|spells?|form)\b:?\s+|[:=]\s+", re.IGNORECASE)
-_ANSWERED = re.compile(r"\W{0,4}(.{1,80}?)\s(?:is|was|would be|must be)\s(?:the|my)\s(?:final |correct )?answer\W{0,4}", re.IGNORECASE)
+_ANSWERED = re.compile(
+    r"\W{0,4}(.{1,80}?)\s(?:is|was|would be|must be)\s(?:the|my)\s(?:final |correct )?answer\W{0,4}",
+    re.IGNORECASE,
+)
 _PARTICLE = re.compile(r"(?:です|でした|である|だ|입니다|이다|예요|이에요|है)[\s.。!]*$")
 """What ends a sentence behind its last word in Japanese, Korean and Hindi."""
 _IT = re.compile(r"\W{0,4}(?:it|this|that)(?: is|'s| was)\s+(?=\S)", re.IGNORECASE)
 _REASON = re.compile(
-    BECAUSE + r"|[,;]?\s(?:for|which|where|when|who|so)\s|;\s|\s\((?=[^)]{8,}\)\W*$)|\s-\s|,\s(?:and|with|the)\s",
+    BECAUSE
+    + r"|[,;]?\s(?:for|which|where|when|who|so)\s|;\s|\s\((?=[^)]{8,}\)\W*$)|\s-\s|,\s(?:and|with|the)\s",
     re.IGNORECASE,
 )
 _SPELLED = re.compile(r"\w(?:[\s,.·-]{1,3}\w){1,60}")

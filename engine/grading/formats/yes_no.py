@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from engine.grading.format import Format, Phrases
 from engine.grading.notation import plain
 from engine.grading.paper import PaperRules
-from engine.grading.reading import sentences, spans
+from engine.grading.prose import sentences
+from engine.grading.reading import spans
 from engine.grading.verdict import Verdict
 
 _YES = ("yes yeah yep yup true affirmative correct oui sí sì sim ja evet tak да так верно igen kyllä có đúng "
@@ -23,7 +24,10 @@ _NO = ("no nope nah false negative incorrect untrue non nein não nee hayır nie
 _VALUE = {**dict.fromkeys(_YES, "yes"), **dict.fromkeys(_NO, "no")}
 _LATIN = "|".join(sorted((word for word in _VALUE if word[0] < "\u2e80"), key=len, reverse=True))
 _OTHER = "|".join(sorted((word for word in _VALUE if word[0] >= "\u2e80"), key=len, reverse=True))
-_WORD = re.compile(rf"(?<![\w'-])({_LATIN})(?![\w'-])(?!\.\s?\d)|(?<![^\W\da-z])({_OTHER})(?=[^\w]|$|です|입니다|である)", re.IGNORECASE)
+_WORD = re.compile(
+    rf"(?<![\w'-])({_LATIN})(?![\w'-])(?!\.\s?\d)|(?<![^\W\da-z])({_OTHER})(?=[^\w]|$|です|입니다|である)",
+    re.IGNORECASE,
+)
 _BARE = re.compile(r"[\s:\"'*(]*(yes|no)[\s.!\"'*)]*", re.IGNORECASE)
 _LETTER = re.compile(r"\W{0,4}([yn10])\W{0,4}", re.IGNORECASE)
 _LEAD = re.compile(
@@ -51,7 +55,9 @@ _PHRASES = (
     (re.compile(r"\W{0,3}(?:of course|certainly|absolutely|definitely|indeed)\b", re.IGNORECASE), "yes"),
 )  # fmt: skip
 _NOT = re.compile(r"(?:\bnot|n't)(?: (?:be|entirely|quite|actually|really|strictly))?\s{1,3}$", re.IGNORECASE)
-_DENIED = re.compile(r"\b(?:not (?:the case|true|correct)|false|wrong|incorrect)\s(?:that|to say)\b", re.IGNORECASE)
+_DENIED = re.compile(
+    r"\b(?:not (?:the case|true|correct)|false|wrong|incorrect)\s(?:that|to say)\b", re.IGNORECASE
+)
 _PUNCTUATION = re.compile(r"\"|'|\n|\.|\s|:|,")
 _WORDS = re.compile(r"[^\W\d_]+")
 _CUES = frozenset(
@@ -107,7 +113,11 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
 def _may_say(text: str) -> bool:
     """Whether a sentence holds any of the words, or says that nothing is decided: a quick look."""
     words = _WORDS.findall(text.lower())
-    return not _VALUE.keys().isdisjoint(words) or not _CUES.isdisjoint(words) or (not text.isascii() and _WORD.search(text) is not None)
+    return (
+        not _VALUE.keys().isdisjoint(words)
+        or not _CUES.isdisjoint(words)
+        or (not text.isascii() and _WORD.search(text) is not None)
+    )
 
 
 def _answer(text: str) -> str | None:
