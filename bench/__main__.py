@@ -9,11 +9,12 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from bench import latency, limits, million, peers, sampling, startup, streaming, training
+from bench import grading, latency, limits, million, peers, sampling, startup, streaming, training
 from bench.tables import Table, results
 
 BENCHES = {
     "sampling": sampling,
+    "grading": grading,
     "streaming": streaming,
     "latency": latency,
     "limits": limits,

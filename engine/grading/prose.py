@@ -14,7 +14,7 @@ _EMPHASIS = re.compile(
     r"(?<![\w)])(?<![\w)]\s)\*{1,3}(?=\S)|(?<=\S)\*{1,3}(?![\w(*])(?!\s[\d(-])|\*\*(?=\s*$)|(?<![A-Za-z0-9])_{2,3}(?=\S)|(?<=\S)_{2,3}(?![A-Za-z0-9])|`{1,3}"
 )
 SENTENCE = re.compile(
-    r"[.!?。！？\n](?:(?<=\n)\n*|(?<=[。！？])|(?<=[.!?])(?<!\b(?:Dr|Mr|Ms|St|vs|Jr|Sr)\.)(?<!\bMrs\.)[\"')\]]{0,2}[ \t]+(?!(?<=\bNo\. )\d))"
+    r"[.!?。！？\n](?:(?<=\n)\n*|(?<=[。！？])|(?<=[.!?])(?<!\b(?:Dr|Mr|Ms|St|vs|Jr|Sr)\.)(?<!\bMrs\.)(?<!\be\.g\.)(?<!\bi\.e\.)[\"')\]]{0,2}[ \t]+(?!(?<=\bNo\. )\d))"
 )
 """The end of a sentence or line, from its last character."""
 _WORDLIKE = re.compile(r"[^\W_]")

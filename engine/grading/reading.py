@@ -73,6 +73,29 @@ _POLITE = re.compile(
     re.IGNORECASE,
 )
 """How a remark begins that is no part of the answer."""
+_IF = re.compile(r"(?:^|\W)(?:if|had|suppose|otherwise)\s", re.IGNORECASE)
+_IF_FIRST = re.compile(r"\W{0,4}(?:if|had|suppose|otherwise|equivalently|alternatively)\b", re.IGNORECASE)
+"""Begins a sentence that is about another case."""
+_REFUSED = re.compile(
+    r"\W{0,4}(?:i'?m (?:really |very )?sorry|i am (?:really |very )?sorry|i apologi[sz]e|sorry,|i (?:cannot|can't|am unable to|'m unable to) (?:help|assist|answer|provide)|as an ai\b)",
+    re.IGNORECASE,
+)
+_REMARKS = re.compile(
+    r"(?:\n[ \t>#*_(-]{0,8}|(?<=[.!?)])\s{1,3}[*_(]{0,3})(?:note\b|tip\b|hint\b|fun fact|p\.?s\.|verification|check\b|sanity check|as a (?:sanity )?check|to (?:verify|check)"
+    r"|let'?s (?:verify|check)|we can (?:verify|check)|you can (?:verify|check|confirm)|probe\b|recap|quick recap|extension|general formula|explanation\b|reasoning\b"
+    r"|let me know|i hope|hope (?:this|that)|feel free|would you like|do you want)",
+    re.IGNORECASE,
+)
+"""Begins a remark behind the answer."""
+_CONCLUDES = re.compile(
+    r"(?:^|[.!?\n])[\s*_]{0,4}(?:so\b|therefore|thus|hence|in total|altogether|in all|in conclusion|consequently|finally)[\s,:]",
+    re.IGNORECASE,
+)
+_BOLD = re.compile(r"\*\*(?=[^\s*])([^*\n]{1,200}?)(?<=[^\s*])\*\*")
+_SECTION = re.compile(
+    r"(?:step|part|case|method|option|approach|day|round|question)\s?\d|(?:solution|explanation|reasoning|analysis|given|check|verification|note|tip|summary|recap|conclusion|answer|final answer)\W*$",
+    re.IGNORECASE,
+)
 _CORRECTED = re.compile(
     r"(?:^\s{0,4}|[.!?\n…—–-][\s*_\"')\]]{0,4})(?:oh,? |hmm,? |no,? )?(?:wait\b|hmm\b|no[,:]|actually\b|correction\b|oops\b|sorry\b|scratch that|hold on|I made a mistake"
     r"|I was wrong|that(?: is|'s) (?:not right|wrong|incorrect)|let me (?:re-?check|redo|re-?calculate|correct)|on second thought)",
@@ -149,6 +172,8 @@ def spans(completion: str, begins: Callable[[str], bool] = terse) -> Iterator[Sp
         span, after = _behind(text, mark)
         if not span.text or (span.text.endswith("?") and not span.formal):
             continue
+        if not span.formal and _supposed(span.before):
+            continue
         follows = text[after : after + 4 * LONGEST]
         if span.formal and _reasons(span.text, follows, begins):
             continue
@@ -163,11 +188,54 @@ def spans(completion: str, begins: Callable[[str], bool] = terse) -> Iterator[Sp
     if len(text) <= SHORT and not _listed(text) and not _CORRECTED.search(text):
         continued = _CONTINUED.sub(" ", text)
         pieces = sentences(_bare(continued, continued))
-        if pieces and begins(pieces[0]):
+        if pieces and begins(pieces[0]) and not _SECTION.match(pieces[0]):
             for place, piece in enumerate(pieces):
                 yield Span(piece, place == 0, line=text.strip().partition("\n")[0] if place == 0 else "")
             return
+    if _REFUSED.match(text):
+        return
+    text = _without_remarks(text)
+    yield from _emphasised(text, begins)
     yield from _unmarked(text)
+
+
+def _supposed(before: str) -> bool:
+    """Whether the sentence that goes before a mark supposes something: "If you asked …, the answer would be"."""
+    last = (sentences(before + "x") or [""])[-1]
+    return _IF.search(last) is not None
+
+
+def _without_remarks(text: str) -> str:
+    """A text without the remarks at its end: a note, a check, an offer of help."""
+    start = max(0, len(text) - 2 * NEAR)
+    cut = next((match.start() for match in _REMARKS.finditer(text, start) if match.start() > 40), None)
+    return text if cut is None or not text[:cut].strip() else text[:cut]
+
+
+def _emphasised(text: str, begins: Callable[[str], bool]) -> Iterator[Span]:
+    """What stands out in an answer without a mark: its first line, if that is an answer, and what is bold.
+
+    Not where a conclusion follows, nor a heading, nor the bold beginning of an item of a list.
+    """
+    first, _, rest = text.strip().partition("\n")
+    if rest and begins is not terse and len(first) <= 80 and not rest.lstrip(" ")[:1].isalnum():
+        line = unemphasised(first).strip()
+        if begins(line) and not _listed(text) and not _CONCLUDES.search(rest):
+            yield Span(line, True, line=line)
+    if "**" not in text:
+        return
+    found = list(_BOLD.finditer(text))
+    for match in found[::-1][:MARKS]:
+        content = match[1].strip()
+        if content.endswith(":") or text[match.end() : match.end() + 1] == ":" or _SECTION.match(content):
+            continue
+        if _CONCLUDES.search(text, match.end()):
+            break
+        begin = text.rfind("\n", 0, match.start()) + 1
+        bullet = _ENUMERATOR.match(text[begin : match.start()] + "x")
+        if bullet is not None and begin + bullet.end() >= match.start():
+            continue
+        yield Span(content, True, line=content)
 
 
 def _listed(text: str) -> bool:

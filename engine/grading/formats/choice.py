@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 
 from engine.grading.format import Format, Phrases, casefolded
 from engine.grading.notation import plain
 from engine.grading.options import options_of
 from engine.grading.paper import PaperRules
-from engine.grading.prose import BECAUSE, affirmed
+from engine.grading.prose import BECAUSE, affirmed, terse
 from engine.grading.reading import spans
 from engine.grading.verdict import Verdict
 
@@ -60,6 +61,13 @@ _RIGHT = re.compile(
     re.IGNORECASE,
 )
 """Says that an option is right."""
+_REMAINS = re.compile(
+    r"(?:only|leaves(?: us)?(?: with)?|left with|must be|has to be|remains?(?: is)?)\s(?:option |choice )?\(?([A-Z]|\d{1,2})\)?(?![\w'])",
+    re.IGNORECASE,
+)
+"""Says that an option is left."""
+_COMMENT = re.compile(r"\A\s?\([^()]{1,80}\)")
+_BULLET = re.compile(r"(?m)^[ \t]*[-*•][ \t]+(.{1,120}?)[ \t]*$")
 _TURN = re.compile(r"\A\s*(?:Q:.{0,400}\n)?\s*A:\s(?=\W{0,3}[A-Z]\b\W{0,3}\s*\Z)", re.DOTALL)
 """"A:" before a single letter is the mark of an answer."""
 _NOT_WORD = re.compile(r"[^\w.%/]+")
@@ -68,6 +76,8 @@ _NOT_WORD = re.compile(r"[^\w.%/]+")
 def judge(completion: str, gold: str, question: str | None) -> Verdict:
     """Whether the option a completion names is the gold one."""
     options = options_of(question) if question else {}
+    if not options and len(gold.strip().strip("().")) > 1:
+        options = _unnamed(gold, question or "")
     names = list(options) or list(DEFAULT)
     wanted = _gold(gold, options)
     bare = _BARE.fullmatch(completion[:12]) if len(completion) <= 12 else None
@@ -76,23 +86,26 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
     if len(completion) <= 500:
         completion = _TURN.sub("", completion)
     texts = {name: flat for name, text in options.items() if (flat := flattened(text))}
-    for span in spans(completion):
+    for span in spans(completion, partial(_begins, options=options, names=names)):
         if not span.marked and not _NAME.search(span.text) and not _by_text(span.text, texts):
             continue
         text, flags = plain(span.text), [] if span.marked else ["unmarked"]
-        bare = _BARE.fullmatch(text) if span.marked else None
+        bare = _BARE.fullmatch(text) if span.marked and len(span.line) <= len(span.text) else None
         if bare and bare[1] in names:
             return _verdict(bare[1], wanted, flags)
-        if not span.marked and _DENIED.match(text):
+        if not span.formal and not span.before and _DENIED.match(text):
             continue
         text = affirmed(text)
         if span.marked:
             named = _at_start(text, names, options)
             if named is not None:
+                if len(named) == 1 and (other := _beside(named[0], text, plain(span.line), texts)):
+                    return _conflict(named[0], other)
                 return _hedged(named) if len(named) > 1 else _consistent(named[0], text, texts, wanted, flags)
-        right = {name for match in _RIGHT.finditer(text) if (name := _option(match[1], names)) is not None}
-        if len(right) == 1:
-            return _verdict(right.pop(), wanted, flags)
+        for says in (_RIGHT, _REMAINS):
+            right = {name for match in says.finditer(text) if (name := _option(match[1], names)) is not None}
+            if len(right) == 1:
+                return _verdict(right.pop(), wanted, flags)
         reason = _REASON.search(text, _begin(text))
         heads = [text[: reason.start()], text] if reason else [text]
         for head in heads:
@@ -117,6 +130,28 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
     return Verdict(correct=False, extracted=None, reason="no choice was found", flags=("no-answer",))
 
 
+def _begins(sentence: str, options: dict[str, str], names: list[str]) -> bool:
+    """Whether a first sentence is an answer: it has few words, or begins with an option."""
+    return terse(sentence) or _at_start(plain(sentence), names, options) is not None
+
+
+def _unnamed(gold: str, question: str) -> dict[str, str]:
+    """Options that have no names, each under its own text: those of a list, else the gold answer alone."""
+    listed = {match[1]: match[1] for match in _BULLET.finditer(question[-2000:])}
+    return listed if any(flattened(each) == flattened(gold) for each in listed) else {gold: gold}
+
+
+def _beside(name: str, text: str, line: str, texts: dict[str, str]) -> str | None:
+    """The option whose whole text stands behind the name of another one in a line: "C. 10"."""
+    rest = flattened(line[len(text) :]) if line.startswith(text) else ""
+    return next((other for other, own in texts.items() if rest and rest == own and other != name), None)
+
+
+def _conflict(name: str, other: str) -> Verdict:
+    reason = f"the letter {name} is given with the text of {other}"
+    return Verdict(correct=False, extracted=name, reason=reason, flags=("conflict",))
+
+
 def _read(
     text: str, options: dict[str, str], texts: dict[str, str], wanted: str, flags: list[str], *, marked: bool
 ) -> Verdict | None:
@@ -132,8 +167,7 @@ def _read(
     spoken = _by_text(text, texts)
     if named:
         if len(spoken) == 1 and spoken[0] != named[0]:
-            reason = f"the letter {named[0]} is given with the text of {spoken[0]}"
-            return Verdict(correct=False, extracted=named[0], reason=reason, flags=("conflict",))
+            return _conflict(named[0], spoken[0])
         return _verdict(named[0], wanted, flags)
     if len(spoken) == 1:
         return _verdict(spoken[0], wanted, [*flags, "by-text"])
@@ -154,7 +188,7 @@ def _at_start(text: str, names: list[str], options: dict[str, str]) -> list[str]
     if ours:  # its text may name others
         place = after.lower().find(own.lower())
         after = after[place + len(own) :] if place >= 0 else ""
-    if other := _ANOTHER.match(after):
+    if other := _ANOTHER.match(_COMMENT.sub("", after, count=1)):
         further = _option(other[1], names)
         if (
             further is not None
@@ -179,8 +213,7 @@ def _consistent(name: str, text: str, texts: dict[str, str], wanted: str, flags:
         reason = _REASON.search(text, _begin(text))
         spoken = _by_text(text[: reason.start()] if reason else text, texts)
         if len(spoken) == 1 and spoken[0] != name:
-            said = f"the letter {name} is given with the text of {spoken[0]}"
-            return Verdict(correct=False, extracted=name, reason=said, flags=("conflict",))
+            return _conflict(name, spoken[0])
     return _verdict(name, wanted, flags)
 
 
@@ -212,6 +245,8 @@ def _option(written: str, names: list[str]) -> str | None:
 
 def _names(text: str, names: list[str]) -> list[str]:
     """The options that a text names, in order."""
+    if len(names[0]) > 2:
+        return []
     pattern = _NUMBER if names[0].isdigit() else _LETTER
     found = []
     for match in pattern.finditer(text):

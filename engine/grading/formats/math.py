@@ -61,6 +61,8 @@ _TYPED = str.maketrans({"²": "^{2}", "³": "^{3}", "¹": "^{1}", "⁴": "^{4}",
                         "ⁿ": "^{n}", "⁰": "^{0}", "π": "\\pi ", "∞": "\\infty ", "≤": "\\le ", "≥": "\\ge ", "∪": "\\cup ",
                         "×": "\\times ", "·": "\\cdot ", "÷": "\\div ", "±": "\\pm ", "°": "^\\circ "})  # fmt: skip
 _LETTERED = re.compile(r"^\(([A-Za-z])\)$")
+_SQRT = re.compile(r"(?<![\\A-Za-z])sqrt\s?\(([^()]{1,80})\)")
+_STAR = re.compile(r"(?<=[\w)}])\s?\*\s?(?=[\w(\\])")
 _RELATION = re.compile(
     r"[=<>]|\\(?:le|ge|leq|geq|in|lt|gt|ne|neq|infty|cup|cap|mathbb|mathrm|operatorname|text|begin|binom)"
 )
@@ -126,6 +128,8 @@ def extract(completion: str, *, keep_equation: bool) -> tuple[str | None, list[s
         tail = TAG.sub("", tail)
     if not tail.isascii():
         tail = unicodedata.normalize("NFKC", _ROOT.sub(_root, tail.translate(_TYPED))).replace("\u2212", "-")
+    if "sqrt(" in tail or "sqrt (" in tail or ")*" in tail or "*" in tail:
+        tail = _STAR.sub(r" \\cdot ", _SQRT.sub(r"\\sqrt{\1}", tail))
     tail = _OTHER_BOX.sub(lambda _: _BOXED, tail) if "box{" in tail else tail
     boxes = _last_boxes(tail)
     tried = 0
@@ -133,7 +137,9 @@ def extract(completion: str, *, keep_equation: bool) -> tuple[str | None, list[s
         if not span.marked:
             tried += 1
             answer = _expression(affirmed(span.text), keep_equation=keep_equation) if tried <= 3 else ""
-            if answer and any(character.isdigit() or character == "\\" for character in answer):
+            if answer and (
+                "$" in span.text or any(character.isdigit() or character == "\\" for character in answer)
+            ):
                 alone = len(tail) <= 80 and len(sentences(tail)) == 1
                 return answer, [] if alone else ["unmarked"]
             continue

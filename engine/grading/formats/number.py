@@ -199,6 +199,8 @@ def _choose(span: str, question: str | None, is_marked: bool) -> tuple[Number | 
         if result and _SYMBOLIC.search(tail[: result[0].start]):
             return None, ["cut-off"]
         if len({number.value for number in result}) > 1:
+            if (exact := _one(result)) is not None:
+                return exact, []  # "1/2, or 50%"
             if _listed(tail, result):
                 return None, ["hedged"]
             if _OPERATOR.fullmatch(tail[result[0].end : result[1].start]):  # an unfinished calculation
@@ -253,7 +255,7 @@ def _one(found: list[Number]) -> Number | None:
             number.decimals >= 2
             and abs(number.value - exact.value) <= Fraction(51, 100) / 10**number.decimals
         )
-        if number.value != exact.value and not rounded:
+        if number.value != exact.value and not rounded and not same(number, exact):
             return None
     return exact if len({number.value for number in found}) > 1 else found[0]
 
