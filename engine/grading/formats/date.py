@@ -99,12 +99,18 @@ def _day(match: re.Match[str]) -> datetime.date | None:
         return None
 
 
+def bad_gold(gold: str, question: str | None) -> str:
+    """Why a gold answer cannot be read; empty if it can."""
+    return "" if dates(gold) else "not a date"
+
+
 FORMAT = Format(
     name="date",
     documentation=(
         "A day, in any of the usual notations; 05/01/2021 is read month first. Two different dates are wrong."
     ),
     judge=judge,
+    bad_gold=bad_gold,
     phrases=Phrases(
         direct="The answer (MM/DD/YYYY) is",
         after_rationale="Therefore, the answer (MM/DD/YYYY) is",

@@ -105,12 +105,18 @@ def _chance(questions: Sequence[tuple[str, str]]) -> float:
     return 0.5
 
 
+def bad_gold(gold: str, question: str | None) -> str:
+    """Why a gold answer cannot be read; empty if it can."""
+    return "" if gold.strip().strip(".").lower() in _GOLD else "neither yes nor no"
+
+
 FORMAT = Format(
     name="yes_no",
     documentation=(
         'Yes or no; true and false mean the same. An answer that gives both, or says "it depends", is wrong.'
     ),
     judge=judge,
+    bad_gold=bad_gold,
     phrases=Phrases(
         direct="The answer (Yes or No) is",
         after_rationale="Therefore, the answer (Yes or No) is",
