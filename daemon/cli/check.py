@@ -10,6 +10,7 @@ from pathlib import Path
 
 import anyio
 
+from daemon.catalog.regrading import changed_formats
 from daemon.catalog.sync import overlaps, read_input
 from daemon.cli.ping import ping_all
 from daemon.training.devices import check_ranks, find_devices
@@ -32,7 +33,7 @@ def command(arguments: argparse.Namespace) -> int:
     given = read_input(config)
     overlap = overlaps(given, given.tasks)
     for name, task in given.tasks.items():
-        _say(f"task {name}: " + ", ".join(f"{count} {split}" for split, count in task.sizes.items()))
+        _say(f"task {name}: {task.split_line}")
         for note in (*task.notes, *overlap[name]):
             _say(f"  {note}")
     for name, teacher in config.teachers.items():
@@ -72,6 +73,11 @@ def _database(config: Config) -> None:
         with closing(open_reader(config.database)) as connection:
             samples = count_samples(connection)
         _say(f"{config.database}: {samples:,} samples")
+        for name, before in changed_formats(config.database, config).items():
+            now = config.tasks[name].answer
+            _say(
+                f"  task {name}: `answer` was {before} and is {now}: the next start grades its stored samples again"
+            )
     except StateMissing:
         _say(f"{config.database}: does not exist yet; `coterie run` creates it")
 
