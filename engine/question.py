@@ -13,12 +13,23 @@ from typing import Literal
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 
+SPLIT_NAMES: dict[str, Split] = {
+    "train": "train",
+    "dev": "dev",
+    "validation": "dev",
+    "valid": "dev",
+    "val": "dev",
+    "test": "test",
+}
+"""What data call their splits, in lower case."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
     """One question of a task, with its gold answer.
 
     `key` names it within the task (the `id` of a row); `rationale` was written by a human, if the data has one.
+    `unreadable` says why its gold answer cannot be read: such a question is stored, and never used.
     """
 
     key: str
@@ -26,6 +37,7 @@ class Question:
     answer: str
     split: Split
     rationale: str | None = None
+    unreadable: str = ""
 
     @property
     def text_hash(self) -> str:
@@ -37,7 +49,8 @@ class Question:
 class Draft:
     """A question before it is dealt to a split.
 
-    `split` is the split that its row names, if any; `place` is its file and line, for error messages.
+    `split` is the split that its row names, if any; `place` is its file and line, for error messages; `unreadable` says
+    why no gold answer was found in its row.
     """
 
     text: str
@@ -46,11 +59,17 @@ class Draft:
     rationale: str | None = None
     split: Split | None = None
     place: str = ""
+    unreadable: str = ""
 
     def question(self, split: Split) -> Question:
         """The question in its split."""
         return Question(
-            key=self.key, text=self.text, answer=self.answer, split=split, rationale=self.rationale
+            key=self.key,
+            text=self.text,
+            answer=self.answer,
+            split=split,
+            rationale=self.rationale,
+            unreadable=self.unreadable,
         )
 
 

@@ -34,6 +34,8 @@ class QuestionRow:
     text_hash: str
     gold: str
     rationale: str | None
+    unreadable: str = ""
+    """Why its gold answer cannot be read: it is stored, and not active."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,25 +64,34 @@ class PlanRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownTask:
-    """A stored task: digest, stamp, and by split the number of questions and the bytes of the longest one."""
+    """A stored task: digest, stamp, and by split the number of questions and the bytes of the longest one.
+
+    `unreadable` further questions are not used.
+    """
 
     digest: str
     stamp: str
     sizes: dict[str, int]
     longest: dict[str, int]
+    unreadable: int = 0
+    answer_format: str = ""
 
 
 def read_known(connection: Connection) -> dict[str, KnownTask]:
     """The stored tasks by name."""
-    rows = connection.execute("SELECT name, digest, stamp, train, dev, test, longest FROM task").fetchall()
+    rows = connection.execute(
+        "SELECT name, digest, stamp, train, dev, test, longest, unreadable, answer_format FROM task"
+    ).fetchall()
     return {
         name: KnownTask(
             digest=digest,
             stamp=stamp,
             sizes={"train": train, "dev": dev, "test": test},
             longest=json.loads(longest),
+            unreadable=unreadable,
+            answer_format=answer_format,
         )
-        for name, digest, stamp, train, dev, test, longest in rows
+        for name, digest, stamp, train, dev, test, longest, unreadable, answer_format in rows
     }
 
 
@@ -107,10 +118,11 @@ def sync_task(
     sizes: Mapping[str, int],
     longest: Mapping[str, int],
     questions: Sequence[QuestionRow] | None,
+    unreadable: int = 0,
 ) -> tuple[Task, bool]:
     """Syncs a task; returns its row, and whether its questions changed (then its plans must be recounted).
 
-    Questions are rewritten only if their digest changed; otherwise they may be None. A sample keeps its question: it
+    Questions are rewritten only if their digest changed; otherwise they may be None. `unreadable` of them are not used. A sample keeps its question: it
     moves with it to another split, and loses its verdict if the gold answer changed.
     """
     task = opened.exec(select(Task).where(Task.name == name)).first()
@@ -120,6 +132,7 @@ def sync_task(
     task.source, task.answer_format, task.digest, task.active = source, answer_format, digest, 1
     task.stamp, task.longest = stamp, json.dumps(dict(longest))
     task.train, task.dev, task.test = sizes["train"], sizes["dev"], sizes["test"]
+    task.unreadable = unreadable
     opened.add(task)
     opened.flush()
     assert task.id is not None
@@ -131,23 +144,24 @@ def sync_task(
 
 def _sync_questions(opened: Session, task_id: int, questions: Iterable[QuestionRow]) -> None:
     run = opened.connection().exec_driver_sql
-    run("UPDATE question SET active = 0 WHERE task_id = ?", (task_id,))
+    run("UPDATE question SET active = 0, unreadable = '' WHERE task_id = ?", (task_id,))
     before = run("SELECT id, gold FROM question WHERE task_id = ?", (task_id,)).fetchall()
     gold: dict[int, str] = {row[0]: row[1] for row in before}
     positions: dict[str, int] = {}
     rows: list[tuple[Any, ...]] = []
     for question in questions:
         position = positions.get(question.split, 0)
-        positions[question.split] = position + 1
+        used = not question.unreadable
+        positions[question.split] = position + used  # of those that are used
         rows.append(
             (task_id, question.key, question.split, position, question.text, question.text_hash)
-            + (question.gold, question.rationale)
+            + (question.gold, question.rationale, int(used), question.unreadable)
         )
     if rows:
         run(
-            "INSERT INTO question (task_id, key, split, position, text, text_hash, gold, rationale, active)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT (task_id, key, text_hash) DO UPDATE SET active = 1,"
-            " split = excluded.split, position = excluded.position, text = excluded.text, gold = excluded.gold,"
+            "INSERT INTO question (task_id, key, split, position, text, text_hash, gold, rationale, active,"
+            " unreadable) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (task_id, key, text_hash) DO UPDATE SET"
+            " active = excluded.active, unreadable = excluded.unreadable, split = excluded.split, position = excluded.position, text = excluded.text, gold = excluded.gold,"
             " rationale = excluded.rationale",
             rows,
         )
@@ -156,7 +170,9 @@ def _sync_questions(opened: Session, task_id: int, questions: Iterable[QuestionR
         " WHERE q.task_id = ? AND q.active = 1 AND sample.question_id = q.id AND sample.split <> q.split",
         (task_id,),
     )
-    now = run("SELECT id, gold FROM question WHERE task_id = ? AND active = 1", (task_id,)).fetchall()
+    now = run(
+        "SELECT id, gold FROM question WHERE task_id = ? AND (active = 1 OR unreadable <> '')", (task_id,)
+    ).fetchall()
     changed = [(key,) for key, answer in now if gold.get(key, answer) != answer]
     if changed:
         run("UPDATE sample SET verdict = NULL, extracted = NULL WHERE question_id = ?", changed)

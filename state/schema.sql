@@ -14,6 +14,7 @@ CREATE TABLE task (
 	created_at INTEGER NOT NULL,
 	stamp TEXT DEFAULT '' NOT NULL,
 	longest TEXT DEFAULT '{}' NOT NULL,
+	unreadable INTEGER DEFAULT 0 NOT NULL,
 	PRIMARY KEY (id),
 	UNIQUE (name)
 ) STRICT;
@@ -29,6 +30,7 @@ CREATE TABLE question (
 	gold TEXT NOT NULL,
 	rationale TEXT,
 	active INTEGER NOT NULL,
+	unreadable TEXT DEFAULT '' NOT NULL,
 	PRIMARY KEY (id),
 	UNIQUE (task_id, "key", text_hash),
 	FOREIGN KEY(task_id) REFERENCES task (id)

@@ -16,6 +16,7 @@ from sqlmodel import Session
 
 from daemon.catalog.changed_teachers import EarlierTeachers
 from daemon.catalog.prompt_templates import Wordings, read_wordings
+from daemon.catalog.regrading import regrade_changed_formats
 from daemon.catalog.sync_plans import sync_plans
 from daemon.events import Event, TaskRead
 from daemon.host.processes import start_time
@@ -122,7 +123,13 @@ def _asked_whole(config: Config) -> set[str]:
 def _read(name: str, task: TaskConfig, config: Config, known: KnownTask | None) -> TaskSummary:
     seen = source_stamp(task, config.folder)
     if known is not None and seen and seen == known.stamp:
-        return TaskSummary(digest=known.digest, sizes=known.sizes, longest=known.longest, stamp=seen)
+        return TaskSummary(
+            digest=known.digest,
+            sizes=known.sizes,
+            longest=known.longest,
+            stamp=seen,
+            unreadable=known.unreadable,
+        )
     loaded = load_task(name, task, config.folder)
     unchanged = seen == source_stamp(task, config.folder)  # while it was read
     return TaskSummary.of(loaded, seen if unchanged else "")
@@ -158,9 +165,14 @@ def synchronise(config: Config, given: Input) -> Catalog:
         batch_dialects=[each.name for each in DIALECTS.values() if each.transport == "batches"],
     )
     overlap = overlaps_of_new(config, given)
+    regraded = regrade_changed_formats(config)
     with orm_session(config.database) as opened:
         earlier = EarlierTeachers.stored(driver_connection(opened))
-        return _sync(opened, config, given, session, overlap, earlier, recount_all=not session.previous_ended)
+        catalog = _sync(
+            opened, config, given, session, overlap, earlier, recount_all=not session.previous_ended
+        )
+    catalog.news[:0] = regraded
+    return catalog
 
 
 def overlaps(given: Input, names: Collection[str]) -> dict[str, list[str]]:
@@ -199,10 +211,13 @@ def resynchronise(
         mended: teachers with another key or address, which are unparked.
     """
     overlap = overlaps_of_new(config, given)
+    regraded = regrade_changed_formats(config)  # of tasks that this daemon has not worked on
     with orm_session(config.database) as opened:
         earlier = EarlierTeachers.stored(driver_connection(opened))  # with those of the present configuration
         replace_config(driver_connection(opened), session.id, resolved(config))
-        return _sync(opened, config, given, session, overlap, earlier, in_hand=in_hand, mended=mended)
+        catalog = _sync(opened, config, given, session, overlap, earlier, in_hand=in_hand, mended=mended)
+    catalog.news[:0] = regraded
+    return catalog
 
 
 def _sync(
@@ -281,9 +296,11 @@ def _sync_tasks(
                     text_hash=question.text_hash,
                     gold=question.answer,
                     rationale=question.rationale,
+                    unreadable=question.unreadable,
                 )
-                for question in loaded.questions
+                for question in (*loaded.questions, *loaded.unreadable_questions)
             ],
+            unreadable=loaded.unreadable,
         )
         assert row.id is not None
         ids[name] = row.id
@@ -291,7 +308,9 @@ def _sync_tasks(
             paused.add(name)
         if other:
             changed.add(name)
-            news += [TaskRead(task=name, note=note) for note in (*loaded.notes, *overlap.get(name, ()))]
+            split = (loaded.split_line,) if loaded.set_aside else ()
+            notes = (*split, *loaded.notes, *overlap.get(name, ()))
+            news += [TaskRead(task=name, note=note) for note in notes]
     return ids, paused, changed, news
 
 

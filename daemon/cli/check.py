@@ -10,13 +10,17 @@ from pathlib import Path
 
 import anyio
 
-from daemon.catalog.sync import overlaps, read_input
+from daemon.catalog.regrading import changed_formats
+from daemon.catalog.sync import Input, overlaps, read_input
 from daemon.cli.ping import ping_all
 from daemon.training.devices import check_ranks, find_devices
+from daemon.training.manifest import base_of
 from engine.config import Config, TeacherConfig, load_config
 from engine.config.prices import unpriced
-from engine.config.root import left_out
+from engine.config.root import expand, left_out
 from engine.errors import JobFailed
+from engine.methods import METHODS
+from engine.students.vocabulary import open_base, unwritten_golds
 from engine.teachers.keys import TeacherKey
 from state import sqlite
 from state.database import open_reader
@@ -32,7 +36,7 @@ def command(arguments: argparse.Namespace) -> int:
     given = read_input(config)
     overlap = overlaps(given, given.tasks)
     for name, task in given.tasks.items():
-        _say(f"task {name}: " + ", ".join(f"{count} {split}" for split, count in task.sizes.items()))
+        _say(f"task {name}: {task.split_line}")
         for note in (*task.notes, *overlap[name]):
             _say(f"  {note}")
     for name, teacher in config.teachers.items():
@@ -47,6 +51,7 @@ def command(arguments: argparse.Namespace) -> int:
     _database(config)
     if config.students:
         _training(config)
+        _vocabularies(config, given)
     if arguments.ping and not anyio.run(ping_all, config, given, _say):
         raise JobFailed("a teacher did not answer; see `failed` above")
     return 0
@@ -72,8 +77,37 @@ def _database(config: Config) -> None:
         with closing(open_reader(config.database)) as connection:
             samples = count_samples(connection)
         _say(f"{config.database}: {samples:,} samples")
+        for name, before in changed_formats(config.database, config).items():
+            now = config.tasks[name].answer
+            _say(
+                f"  task {name}: `answer` was {before} and is {now}: the next start grades its stored samples again"
+            )
     except StateMissing:
         _say(f"{config.database}: does not exist yet; `coterie run` creates it")
+
+
+def _vocabularies(config: Config, given: Input) -> None:
+    """Says which gold answers a student's vocabulary cannot write, where the files of its base are on this machine."""
+    for student in config.students:
+        if student.base.startswith("builtin:"):  # its vocabulary is made from its own rows
+            continue
+        base = open_base(base_of(config, student.base))
+        if base is None:
+            _say(
+                f"  student {student.name}: whether its vocabulary can write the answers is not known before the first run"
+            )
+            continue
+        for name in expand(student.tasks, list(config.tasks)):
+            golds = [(each.answer, each.text) for each in given.tasks[name].questions or ()]
+            tried, lost = unwritten_golds(base, METHODS[student.method], golds, config.tasks[name].answer)
+            if lost:
+                shown = "; ".join(
+                    f"{each.gold[:60]!r} becomes {(each.read or '')[:60]!r}" for each in lost[:3]
+                )
+                _say(
+                    f"warning: student {student.name} cannot write {len(lost):,} of {tried:,} different gold answers of task"
+                    f" {name}: {shown}. Its vocabulary lacks their characters: choose another base"
+                )
 
 
 def _training(config: Config) -> None:

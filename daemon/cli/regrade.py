@@ -6,26 +6,21 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
+from daemon.catalog.regrading import Changed, judged, written
 from daemon.host.lock import hold
 from engine.config import load_config
 from engine.errors import UsageError
-from engine.grading import GRADER_VERSIONS, grade, in_worker
+from engine.grading import GRADER_VERSIONS
 from engine.report import text_table
 from state.database import open_reader, open_writer
-from state.outcomes import Verdict
-from state.regrades import Graded, graded_samples, regrade, stored_tasks
+from state.regrades import stored_tasks
 from state.safe import safe
 from state.sqlite import Connection
 
-ASKING = 4
-"""Threads that wait for the worker processes of the formats that have some."""
 SHORT = 60
 """Characters of a gold answer, an extracted one and a reason in an example."""
-
-Changed = tuple[Graded, Verdict]
 
 
 def command(arguments: argparse.Namespace) -> int:
@@ -41,11 +36,11 @@ def command(arguments: argparse.Namespace) -> int:
         if arguments.task is not None:
             _check_task(connection, arguments.task)
         if not arguments.apply:
-            _show(_judged(connection, grader, arguments.task), arguments, applied=False)
+            _show(judged(connection, arguments.task, grader=grader), arguments, applied=False)
             return 0
     with hold(config.database), closing(open_writer(config.database)) as writer:
         with closing(open_reader(config.database)) as connection:
-            _show(_written(writer, _judged(connection, grader, arguments.task)), arguments, applied=True)
+            _show(written(writer, judged(connection, arguments.task, grader=grader)), arguments, applied=True)
     return 0
 
 
@@ -53,42 +48,6 @@ def _check_task(connection: Connection, task: str) -> None:
     known = stored_tasks(connection)
     if task not in known:
         raise UsageError(f"--task: unknown task {task!r} (tasks: {', '.join(known) or 'none'})")
-
-
-def _judged(connection: Connection, grader: str, task: str | None) -> Iterator[list[Changed]]:
-    """Pages of samples, each with its new verdict."""
-    with ThreadPoolExecutor(ASKING) as threads:
-        for page in graded_samples(connection, task):
-            slow = {each.id: each for each in page if in_worker(each.answer_format)}
-            found = dict(
-                zip(slow, threads.map(lambda each: _verdict(each, grader), slow.values()), strict=True)
-            )
-            yield [(each, found[each.id] if each.id in found else _verdict(each, grader)) for each in page]
-
-
-def _verdict(sample: Graded, grader: str) -> Verdict:
-    found = grade(sample.answer, sample.gold, sample.answer_format, question=sample.question, grader=grader)
-    return Verdict(
-        grader=GRADER_VERSIONS[grader],
-        correct=found.correct,
-        extracted=found.extracted,
-        reason=found.reason,
-        flags=found.flags,
-    )
-
-
-def _written(writer: Connection, pages: Iterator[list[Changed]]) -> Iterator[list[Changed]]:
-    """Stores each page in a transaction of its own and passes it on, so an interrupted run continues where it stopped."""
-    for page in pages:
-        changed = [
-            (old.id, new)
-            for old, new in page
-            if (old.grader, old.correct, old.extracted, old.reason)
-            != (new.grader, new.correct, new.extracted, new.reason)
-        ]
-        if changed:
-            regrade(writer, changed)
-        yield page
 
 
 def _show(pages: Iterator[list[Changed]], arguments: argparse.Namespace, *, applied: bool) -> None:

@@ -36,6 +36,7 @@ from daemon.events.sample_events import (
     SampleStored,
     TargetMissed,
     TaskRead,
+    TaskRegraded,
 )
 from daemon.events.teacher_events import (
     AskedOneByOne,
@@ -81,6 +82,7 @@ __all__ = [
     "StoodStill",
     "TargetMissed",
     "TaskRead",
+    "TaskRegraded",
     "TeacherCooling",
     "TeacherParked",
     "TeacherRecovered",

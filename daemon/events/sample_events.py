@@ -43,6 +43,22 @@ class TaskRead(TaskEvent):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TaskRegraded(TaskEvent):
+    """The answer format of a task changed, so its stored samples were graded again. Nothing was asked for."""
+
+    before: str
+    now: str
+    samples: int
+    changed: int
+
+    def message(self) -> str:
+        """The formats, and how many verdicts changed."""
+        samples = "1 stored sample was" if self.samples == 1 else f"{self.samples:,} stored samples were"
+        verdicts = "1 verdict" if self.changed == 1 else f"{self.changed:,} verdicts"
+        return f"task {self.task}: `answer` was {self.before} and is {self.now}: {samples} graded again, {verdicts} changed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PlanSuperseded(TaskEvent):
     """A plan's prompt, model or parameters changed, so it starts over; its earlier samples stay stored."""
 

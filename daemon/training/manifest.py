@@ -147,7 +147,7 @@ def materialise(connection: Connection, config: Config, run: RunRow) -> Path:
         scope=run.scope,
         trigger=run.trigger,
         method=student.method,
-        base=str(previous[1]) if previous else _base(config, student.base),
+        base=str(previous[1]) if previous else base_of(config, student.base),
         training=student.training,
         evaluation=student.evaluation,
         manifest_digest=run.digest,
@@ -177,7 +177,7 @@ def _write_spec(directory: Path, spec: Spec) -> None:
     scratch.rename(directory / "spec.json")
 
 
-def _base(config: Config, base: str) -> str:
+def base_of(config: Config, base: str) -> str:
     """The base, with the path of a directory made absolute."""
     if base.startswith("builtin:"):
         return base

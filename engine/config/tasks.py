@@ -23,13 +23,13 @@ class FieldsConfig(Section):
     """`[tasks.NAME.fields]`: which columns of the data contain what, if they are not called question and answer."""
 
     question: str = "question"
-    """A column, or several in a text such as `{Body} {Question}`. A dot selects within a nested column: `qa.question`."""
+    """A column, or several in a text such as `{Body} {Question}`. A dot selects within a nested column: `qa.question`, `answers.0`. In a column of chats (`messages`) the last user message is the question, and the assistant's the answer."""
 
     answer: str = "answer"
-    """The column of the gold answer. With `choices`: a letter, a label, a position from 0 or the choice's text."""
+    """The column of the gold answer. With `choices`: a letter, a label, a position from 0 or the choice's text. Of an answer that ends with `#### 72`, as in GSM8K, 72 is the gold answer and what is before it the rationale."""
 
     answer_pattern: str | None = None
-    """Regular expression with one group; its last match in the column is the answer, such as `#### (.+)`. Or `boxed`: the last `\\boxed{…}`."""
+    """Regular expression with one group; its last match in the column is the answer, such as `answer: (.+)`. Or `boxed`: the last `\\boxed{…}`. A row that it does not match has no readable gold answer."""
 
     rationale: str | None = None
     """The column of a rationale written by a human."""
@@ -38,7 +38,7 @@ class FieldsConfig(Section):
     """Regular expression whose one group is the rationale."""
 
     choices: str | None = None
-    """The column of a list of choices. They are appended to the question as `Answer choices: (A) …, (B) ….`"""
+    """The column of the choices (a list, an object from letter to text, or label and text), or one column each: `{A} {B} {C} {D}`. They are appended to the question as `Answer choices: (A) …, (B) ….`"""
 
     id: str | None = None
     """The column of a question's name; unset: `id` if there is one, else the row number."""
@@ -72,7 +72,7 @@ class TaskConfig(Section):
     """Number of training questions (builtin tasks), or the maximum (files)."""
 
     dev: NonNegative | None = None
-    """Number of dev questions. They decide early stopping and the best epoch, never the result."""
+    """Number of dev questions; data without a dev split give a tenth of train for it, and `dev = 0` keeps them in train. They decide early stopping and the best epoch, never the result."""
 
     test: NonNegative | None = None
     """Number of test questions. Each run reads them once."""

@@ -28,6 +28,11 @@ def casefolded(answer: str) -> str:
     return " ".join(answer.casefold().split())
 
 
+def any_gold(gold: str, question: str | None) -> str:
+    """Every gold answer can be read."""
+    return ""
+
+
 def never(questions: Sequence[tuple[str, str]]) -> float:
     """The accuracy of guessing a free answer."""
     return 0.0
@@ -46,6 +51,9 @@ class Format:
 
     judge: Callable[[str, str, str | None], Verdict]
     """The careful grader: completion, gold answer and question to a verdict."""
+
+    bad_gold: Callable[[str, str | None], str] = any_gold
+    """Why a gold answer to a question cannot be read, such as "not a number"; empty if it can. Needs no completion."""
 
     phrases: Phrases
     phrases_without_options: Phrases | None = None

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from engine.config.tasks import AnswerFormat, FieldsConfig
-from engine.question import SPLITS, Draft, Split
-from engine.tasks.columns import columns_of, mapped, needed_columns
-from engine.tasks.row_files import Number, Row, fail, kind_of, read_rows
+from engine.question import SPLIT_NAMES, Draft, Split
+from engine.tasks.answers import UNREADABLE
+from engine.tasks.columns import OTHER_COLUMNS, columns_of, mapped, needed_columns, unmapped
+from engine.tasks.row_files import FIELDS, Number, Row, fail, kind_of, read_rows
 
 LONGEST_FIELD = 1_000_000
 """Characters of a question, an answer or a rationale."""
@@ -39,21 +40,28 @@ def read_drafts(
         TaskDataError: names file, line (or row) and reason.
     """
     if fields is None:
-        return make_drafts(path, read_rows(path), split)
-    rows = read_rows(path, needed_columns(fields), columns_of(fields))
+        rows = read_rows(path, known=(*FIELDS, *OTHER_COLUMNS))
+    else:
+        rows = read_rows(path, needed_columns(fields), columns_of(fields))
     return make_drafts(path, mapped_rows(path, rows, fields, answer_format), split)
 
 
 def mapped_rows(
-    path: Path | str, rows: Iterable[tuple[int, Row]], fields: FieldsConfig, answer_format: AnswerFormat
+    path: Path | str,
+    rows: Iterable[tuple[int, Row]],
+    fields: FieldsConfig | None,
+    answer_format: AnswerFormat,
 ) -> Iterator[tuple[int, Row]]:
-    """Rows with the columns that `fields` names, as rows with the columns question and answer."""
+    """Rows with the columns that `fields` names (None: our own), as rows with the columns question and answer."""
     for line, row in rows:
 
         def refuse(reason: str, line: int = line) -> NoReturn:
             fail(path, str(line), reason)
 
-        yield line, mapped(row, fields, answer_format, refuse)
+        if fields is None:
+            yield line, unmapped(row, answer_format, refuse)
+        else:
+            yield line, mapped(row, fields, answer_format, refuse)
 
 
 def make_drafts(path: Path | str, rows: Iterable[tuple[int, Row]], split: Split | None = None) -> list[Draft]:
@@ -91,17 +99,25 @@ def _draft(path: Path | str, line: int, row: Row, split: Split | None) -> Draft:
     if split is not None and own not in (None, split):
         fail(path, place, f"split: expected {split!r}, as in the file's name (got {own!r})")
     return Draft(
-        key=key, text=text, answer=answer, rationale=rationale, split=split or own, place=f"{path}:{line}"
+        key=key,
+        text=text,
+        answer=answer,
+        rationale=rationale,
+        split=split or own,
+        place=f"{path}:{line}",
+        unreadable=row.get(UNREADABLE, ""),
     )
 
 
 def _split(path: Path | str, place: str, value: Any) -> Split | None:
     if value in (None, ""):
         return None
-    for split in SPLITS:
-        if value == split:
-            return split
-    fail(path, place, f"split: expected train, dev or test (got {value!r:.60})")
+    split = SPLIT_NAMES.get(value.strip().lower()) if isinstance(value, str) else None
+    if split is None:
+        fail(
+            path, place, f"split: expected train, dev (or validation, valid, val) or test (got {value!r:.60})"
+        )
+    return split
 
 
 def _text(path: Path | str, place: str, row: Row, name: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,19 +17,10 @@ from typing import Any
 from engine.config.faults import quoted
 from engine.config.tasks import FieldsConfig
 from engine.errors import ConfigError, TaskDataError
-from engine.question import Split
-from engine.tasks.columns import columns_of, needed_columns
+from engine.question import SPLIT_NAMES, Split
+from engine.tasks.columns import CHATS, OTHER_COLUMNS, columns_of, needed_columns
 from engine.tasks.known_datasets import KNOWN_DATASETS, KnownDataset, by_name, recognised
 from engine.tasks.row_files import Row
-
-BY_NAME: dict[str, Split] = {
-    "train": "train",
-    "dev": "dev",
-    "valid": "dev",
-    "val": "dev",
-    "validation": "dev",
-    "test": "test",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +81,7 @@ def open_hub(
     first = next(iter(loaded.values()))
     if known is None and fields is None:
         known = recognised(first.column_names, first[0] if len(first) else {})
-    chosen = fields or (known.fields if known else FieldsConfig())
+    chosen = fields or (known.fields if known else _own_names(first.column_names))
     missing = [
         name for name in needed_columns(chosen, named=fields is not None) if name not in first.column_names
     ]
@@ -99,16 +90,25 @@ def open_hub(
             f"{where}.source: {quoted(source)} has no column {quoted(missing[0])} (columns: {', '.join(first.column_names)});"
             f" name the columns of question and answer in [{where}.fields]"
         )
+    wanted = (*columns_of(chosen), *(OTHER_COLUMNS if fields is None and known is None else ()))
     usual = dict(known.splits) if known and by_name(dataset) is known else {}
     notes = []
     if not local and revision is None:
         notes.append(f"{dataset}: the newest revision of the hub was read; `revision` pins one")
     return HubData(
-        splits=tuple(_splits(where, dataset, loaded, splits or usual, chosen)),
+        splits=tuple(_splits(where, dataset, loaded, splits or usual, wanted)),
         fields=chosen,
         known=known,
         notes=tuple(notes),
     )
+
+
+def _own_names(columns: Collection[str]) -> FieldsConfig:
+    """The mapping of a data set that nobody described: our own names, or a column of chats."""
+    chat = next((name for name in CHATS if name in columns), None)
+    if chat is None or {"question", "answer"} & set(columns):
+        return FieldsConfig()
+    return FieldsConfig(question=chat, answer=chat)
 
 
 def _require(where: str) -> None:
@@ -151,7 +151,7 @@ def _load(where: str, source: str, path: str, config: str | None, revision: str 
 
 
 def _splits(
-    where: str, dataset: str, loaded: dict[str, Any], splits: Mapping[str, Split], fields: FieldsConfig
+    where: str, dataset: str, loaded: dict[str, Any], splits: Mapping[str, Split], wanted: Collection[str]
 ) -> Iterator[DatasetSplit]:
     unknown = [name for name in splits if name not in loaded]
     if unknown:
@@ -159,13 +159,12 @@ def _splits(
             f"{where}.splits.{unknown[0]}: {dataset} has no such split (splits: {', '.join(loaded)})"
         )
     if not splits and len(loaded) > 1:
-        splits = {name: BY_NAME[name] for name in loaded if name in BY_NAME}
+        splits = {name: SPLIT_NAMES[name] for name in loaded if name in SPLIT_NAMES}
         if not splits:
             raise ConfigError(
                 f"{where}.splits: required, because the splits of {dataset} are called {', '.join(loaded)}; for example"
                 f' `splits = {{ {next(iter(loaded))} = "train" }}`'
             )
-    wanted = columns_of(fields)
     for name, table in loaded.items():
         if splits and name not in splits:
             continue

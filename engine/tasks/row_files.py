@@ -24,6 +24,8 @@ SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".parquet")
 
 FIELDS = ("id", "question", "answer", "rationale", "split")
 
+_NAME_THEM = "name the columns of question and answer in [tasks.NAME.fields]"
+
 Row = dict[str, Any]
 
 
@@ -162,7 +164,11 @@ def _check_header(
 ) -> None:
     for name in needed:
         if name not in header:
-            fail(path, str(line), f"no column {name!r} in the header (columns: {', '.join(header)})")
+            fail(
+                path,
+                str(line),
+                f"no column {name!r} in the header (columns: {', '.join(header)}); {_NAME_THEM}",
+            )
     twice = [name for name in known if header.count(name) > 1]
     if twice:
         fail(path, str(line), f"the header has the column {twice[0]!r} twice")
@@ -179,7 +185,8 @@ def _parquet(path: Path, needed: Sequence[str], known: Sequence[str]) -> Iterato
             columns = [name for name in file.schema_arrow.names if name in known]
             for name in needed:
                 if name not in columns:
-                    fail(path, "", f"no column {name!r} (columns: {', '.join(file.schema_arrow.names)})")
+                    names = ", ".join(file.schema_arrow.names)
+                    fail(path, "", f"no column {name!r} (columns: {names}); {_NAME_THEM}")
             row = 0
             for batch in file.iter_batches(batch_size=1024, columns=columns):
                 for values in batch.to_pylist():

@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from engine.errors import TaskDataError
 from engine.question import SPLITS, Draft, Question, Split, text_hash
@@ -29,14 +29,22 @@ TEST_SHARE = 0.3
 DEV_SHARE = 0.1
 
 
+class AssignedQuestions(NamedTuple):
+    """Questions, train before dev before test; notes on what was dropped or decided; how many of train are now dev."""
+
+    questions: tuple[Question, ...]
+    notes: tuple[str, ...]
+    set_aside: int
+
+
 def assign_splits(
     drafts: list[Draft],
     *,
     seed: int,
     caps: dict[Split, int | None],
     by: Literal["question", "template"] = "question",
-) -> tuple[tuple[Question, ...], tuple[str, ...]]:
-    """The questions, train before dev before test, and notes on what was dropped or decided."""
+) -> AssignedQuestions:
+    """The questions of a data set in their splits."""
     notes: list[str] = []
     hashes = [text_hash(draft.text) for draft in drafts]
     if by == "template":
@@ -56,23 +64,21 @@ def assign_splits(
         notes.append(f"no splits in the data: 70 % train and 30 % test (seed {seed})")
 
     splits = _deduplicated(drafts, hashes, chosen, notes)
+    set_aside = 0
     if not splits["dev"] and caps["dev"] != 0:
         size = round(DEV_SHARE * len(splits["train"])) or int(len(splits["train"]) > 1)
         size = size if caps["dev"] is None else min(size, caps["dev"])
         taken = set(_first(splits["train"], size, hashes, order))
         splits["dev"] = [index for index in splits["train"] if index in taken]
         splits["train"] = [index for index in splits["train"] if index not in taken]
-        if size:
-            notes.append(
-                f"no dev split in the data: {_count(size, 'training question')} set aside as dev"
-                f" (seed {seed}; `dev = 0` turns this off)"
-            )
-    return _capped(drafts, hashes, splits, order, seed=seed, caps=caps, notes=notes)
+        set_aside = size
+    questions = _capped(drafts, hashes, splits, order, seed=seed, caps=caps, notes=notes)
+    return AssignedQuestions(questions, tuple(notes), set_aside)
 
 
 def _by_template(
     drafts: list[Draft], hashes: list[str], *, seed: int, caps: dict[Split, int | None]
-) -> tuple[tuple[Question, ...], tuple[str, ...]]:
+) -> AssignedQuestions:
     units = dict(zip(hashes, templates([draft.text for draft in drafts]), strict=True))
     count = Counter(units.values())  # distinct texts of each template
     if len(count) < 2:
@@ -92,7 +98,8 @@ def _by_template(
     chosen: list[Split] = [assigned.get(units[text], "train") for text in hashes]
     order = {text: _rank(seed, text) for text in hashes}
     splits = _deduplicated(drafts, hashes, chosen, notes)
-    return _capped(drafts, hashes, splits, order, seed=seed, caps=caps, notes=notes)
+    questions = _capped(drafts, hashes, splits, order, seed=seed, caps=caps, notes=notes)
+    return AssignedQuestions(questions, tuple(notes), sum(each.split == "dev" for each in questions))
 
 
 def _filled(ranked: list[str], count: Mapping[str, int], share: float) -> set[str]:
@@ -115,7 +122,7 @@ def _capped(
     seed: int,
     caps: dict[Split, int | None],
     notes: list[str],
-) -> tuple[tuple[Question, ...], tuple[str, ...]]:
+) -> tuple[Question, ...]:
     """The questions of each split, at most `caps` of them."""
     questions = []
     for split in SPLITS:
@@ -126,7 +133,7 @@ def _capped(
             notes.append(f"{split}: {cap:,} of {len(indices):,} questions kept (seed {seed})")
             indices = [index for index in indices if index in kept]
         questions += [drafts[index].question(split) for index in indices]
-    return tuple(questions), tuple(notes)
+    return tuple(questions)
 
 
 def _rank(seed: int, text: str) -> bytes:

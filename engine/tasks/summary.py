@@ -15,8 +15,9 @@ from engine.tasks.source import LoadedTask
 class TaskSummary:
     """Counts and lengths of a task's questions.
 
-    By split: `sizes` counts questions, `longest` is the length of the longest in bytes, `golds` is the longest gold
-    answer (empty if the questions were not read). `questions` is None if `state.db` has them already; the digest there
+    By split: `sizes` counts questions that are used, `longest` is the length of the longest in bytes, `golds` is the longest gold
+    answer (empty if the questions were not read). `unreadable` questions are not used, because their gold answer cannot be
+    read; `set_aside` of the training questions in the data are dev. `questions` is None if `state.db` has them already; the digest there
     is then the same as here.
     """
 
@@ -27,6 +28,18 @@ class TaskSummary:
     stamp: str = ""
     notes: tuple[str, ...] = ()
     questions: tuple[Question, ...] | None = None
+    unreadable: int = 0
+    unreadable_questions: tuple[Question, ...] = ()
+    set_aside: int = 0
+
+    @property
+    def split_line(self) -> str:
+        """The sizes of the splits in words; says what was set aside as dev."""
+        train, dev, test = (self.sizes.get(split, 0) for split in SPLITS)
+        if not self.set_aside:
+            return f"{train:,} train, {dev:,} dev, {test:,} test"
+        verb = "is" if dev == 1 else "are"
+        return f"{train + dev:,} train, of which {dev:,} {verb} set aside as dev (`dev = 0` keeps them), {test:,} test"
 
     @classmethod
     def of(cls, loaded: LoadedTask, stamp: str = "") -> TaskSummary:
@@ -48,8 +61,11 @@ class TaskSummary:
             stamp=stamp,
             notes=loaded.notes,
             questions=loaded.questions,
+            unreadable=len(loaded.unreadable),
+            unreadable_questions=loaded.unreadable,
+            set_aside=loaded.set_aside,
         )
 
     def stored(self) -> TaskSummary:
         """The same without the questions, for when `state.db` has them."""
-        return replace(self, questions=None)
+        return replace(self, questions=None, unreadable_questions=())

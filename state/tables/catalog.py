@@ -34,6 +34,7 @@ class Task(SQLModel, table=True):
     created_at: int = int_column()
     stamp: str = added_text_column("")  # of its file when it was read; empty: read it again at every start
     longest: str = added_text_column("{}")  # JSON: bytes of the longest question by split
+    unreadable: int = added_int_column()  # questions that are not used: their gold answer cannot be read
 
 
 class Question(SQLModel, table=True):
@@ -54,6 +55,7 @@ class Question(SQLModel, table=True):
     gold: str = text_column()
     rationale: str | None = text_column(null=True)
     active: int = int_column(1)
+    unreadable: str = added_text_column("")  # why its gold answer cannot be read; then it is not active
 
 
 class Teacher(SQLModel, table=True):

@@ -93,7 +93,7 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
         )
         task_rows = rows(
             connection,
-            "SELECT id, name, source, answer_format, paused, train, dev, test FROM task WHERE active = 1 ORDER BY id",
+            "SELECT id, name, source, answer_format, paused, train, dev, test, unreadable FROM task WHERE active = 1 ORDER BY id",
         )
         run_rows = rows(
             connection,
@@ -290,7 +290,7 @@ def _task(
     best: float | None,
     stocked: _Stocked,
 ) -> TaskStatus:
-    task_id, name, source, answer_format, paused, train, dev, test = row
+    task_id, name, source, answer_format, paused, train, dev, test, unreadable = row
     own = widest(plan for plan in plans if plan.task == name and plan.split == "train")
     held_out = [plan for plan in plans if plan.task == name and plan.split == "test"]
     accepted, rejected = sum(plan.accepted for plan in own), sum(plan.rejected for plan in own)
@@ -307,6 +307,7 @@ def _task(
         train=train,
         dev=dev,
         test=test,
+        unreadable=unreadable,
         wanted=sum(plan.wanted for plan in own),
         stored=sum(plan.stored for plan in own),
         accepted=accepted,

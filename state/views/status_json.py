@@ -36,6 +36,7 @@ def to_json(status: Status) -> dict[str, Any]:
             {
                 "name": task.name,
                 "questions": task.questions,
+                "unreadable": task.unreadable,
                 "accepted": task.accepted,
                 "next_trigger": task.trigger.name if task.trigger is not None else None,
                 "have": task.trigger.have if task.trigger is not None else None,

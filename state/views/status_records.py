@@ -163,6 +163,7 @@ class TaskStatus:
     teacher_accuracy: float | None  # of its best teacher, on the same questions
     eta_s: float | None
     run_id: int | None  # an active or queued run of this task
+    unreadable: int = 0  # further questions, not used: their gold answer cannot be read
 
     @property
     def questions(self) -> int:

@@ -13,6 +13,12 @@ def format_status(status: Status) -> str:
     lines = [_daemon(status), _spending(status.spend), *(f"! {notice}" for notice in status.notices)]
     if words := given_up_words(*status.given_up):
         lines.append(words)
+    lines += [
+        f"! task {task.name}: {count(task.unreadable)} of {count(task.questions + task.unreadable)} questions are not used: their"
+        " gold answers cannot be read; `coterie check` shows some"
+        for task in status.tasks
+        if task.unreadable
+    ]
     lines += _table(
         (
             "plan",

@@ -335,6 +335,15 @@ def _chance(questions: Sequence[tuple[str, str]]) -> float:
     return sum(1 / count for count in counts if count) / len(questions)
 
 
+def bad_gold(gold: str, question: str | None) -> str:
+    """Why a gold answer cannot be read; empty if it can."""
+    options = options_of(question) if question else {}
+    if not options and len(gold.strip().strip("().")) > 1:
+        options = _unnamed(gold, question or "")
+    letters = tuple(options) or tuple(DEFAULT)
+    return "" if _gold(gold, options) in letters else f"not one of the options {', '.join(letters)}"
+
+
 FORMAT = Format(
     name="choice",
     documentation=(
@@ -342,6 +351,7 @@ FORMAT = Format(
         "letter next to the text of another option."
     ),
     judge=judge,
+    bad_gold=bad_gold,
     phrases=Phrases(
         direct="Among A through {last}, the answer is",
         after_rationale="Therefore, among A through {last}, the answer is",

@@ -179,12 +179,18 @@ def _number(day: str) -> int:
     return int(day) if day.isdecimal() else _ORDINALS[day.lower()]
 
 
+def bad_gold(gold: str, question: str | None) -> str:
+    """Why a gold answer cannot be read; empty if it can."""
+    return "" if dates(plain(gold)) else "not a date"
+
+
 FORMAT = Format(
     name="date",
     documentation=(
         "A day, in any of the usual notations; 05/01/2021 is read month first. Two different dates are wrong."
     ),
     judge=judge,
+    bad_gold=bad_gold,
     phrases=Phrases(
         direct="The answer (MM/DD/YYYY) is",
         after_rationale="Therefore, the answer (MM/DD/YYYY) is",

@@ -189,6 +189,11 @@ def _wrong(reason: str, flag: str) -> Verdict:
     return Verdict(correct=False, extracted=None, reason=reason, flags=(flag,))
 
 
+def bad_gold(gold: str, question: str | None) -> str:
+    """Why a gold answer cannot be read; empty if it can."""
+    return "" if _gold(gold) is not None else "not an interval"
+
+
 FORMAT = Format(
     name="interval",
     documentation=(
@@ -196,6 +201,7 @@ FORMAT = Format(
         "answer; a single number, an open interval or several different intervals are wrong."
     ),
     judge=judge,
+    bad_gold=bad_gold,
     phrases=Phrases(
         direct="The answer (an interval [low, high]) is",
         after_rationale="Therefore, the answer (an interval [low, high]) is",

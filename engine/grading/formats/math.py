@@ -279,6 +279,11 @@ def _no(reason: str, flag: str) -> Verdict:
     return Verdict(correct=False, extracted=None, reason=reason, flags=(flag,))
 
 
+def bad_gold(gold: str, question: str | None) -> str:
+    """Why a gold answer cannot be read; empty if it can."""
+    return "" if _expression(gold.rpartition("####")[2]) else "not an expression"
+
+
 FORMAT = Format(
     name="math",
     documentation=(
@@ -287,6 +292,7 @@ FORMAT = Format(
         r"time is wrong."
     ),
     judge=judge,
+    bad_gold=bad_gold,
     phrases=Phrases(
         direct="The answer is", after_rationale="Therefore, the answer is", described="the answer"
     ),

@@ -379,6 +379,11 @@ def _published_same(answer: str, gold: str) -> bool:
         return False
 
 
+def bad_gold(gold: str, question: str | None) -> str:
+    """Why a gold answer cannot be read; empty if it can."""
+    return "" if clock(gold) is not None or _gold(gold) is not None else "not a number"
+
+
 FORMAT = Format(
     name="number",
     documentation=(
@@ -387,6 +392,7 @@ FORMAT = Format(
         "clearly the answer."
     ),
     judge=judge,
+    bad_gold=bad_gold,
     phrases=Phrases(
         direct="The answer (arabic numerals) is",
         after_rationale="Therefore, the answer (arabic numerals) is",

@@ -133,6 +133,11 @@ def _verdict(answer: str, wanted: str, gold: str, flags: list[str]) -> Verdict:
     )
 
 
+def bad_gold(gold: str, question: str | None) -> str:
+    """Why a gold answer cannot be read; empty if it can."""
+    return "" if canonical(gold) else "empty"
+
+
 FORMAT = Format(
     name="text",
     documentation=(
@@ -140,6 +145,7 @@ FORMAT = Format(
         "out equal the word they make. An answer that only contains the gold answer is wrong."
     ),
     judge=judge,
+    bad_gold=bad_gold,
     phrases=Phrases(
         direct="The answer is", after_rationale="Therefore, the answer is", described="the answer"
     ),

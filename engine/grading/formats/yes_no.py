@@ -75,7 +75,7 @@ _GOLD = {
 
 def judge(completion: str, gold: str, question: str | None) -> Verdict:
     """Whether a completion says yes or no as the gold does."""
-    wanted = _GOLD.get(gold.strip().strip(".").lower()) or _said(gold)
+    wanted = _wanted(gold)
     if wanted is None:
         return Verdict(
             correct=False,
@@ -145,9 +145,12 @@ def _value(text: str, match: re.Match[str]) -> str:
     return value
 
 
-def _said(text: str) -> str | None:
-    """What a text that is only one of the words says."""
-    match = _WORD.fullmatch(plain(text).strip(" ."))
+def _wanted(gold: str) -> str | None:
+    """What a gold answer says; None if it is not one of the words."""
+    known = _GOLD.get(gold.strip().strip(".").lower())
+    if known is not None:
+        return known
+    match = _WORD.fullmatch(plain(gold).strip(" ."))
     return _VALUE[(match[1] or match[2]).lower()] if match else None
 
 
@@ -198,12 +201,18 @@ def _chance(questions: Sequence[tuple[str, str]]) -> float:
     return 0.5
 
 
+def bad_gold(gold: str, question: str | None) -> str:
+    """Why a gold answer cannot be read; empty if it can."""
+    return "" if _wanted(gold) else "neither yes nor no"
+
+
 FORMAT = Format(
     name="yes_no",
     documentation=(
         'Yes or no; true and false mean the same. An answer that gives both, or says "it depends", is wrong.'
     ),
     judge=judge,
+    bad_gold=bad_gold,
     phrases=Phrases(
         direct="The answer (Yes or No) is",
         after_rationale="Therefore, the answer (Yes or No) is",

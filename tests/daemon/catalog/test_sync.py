@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from daemon.catalog.regrading import regrade_changed_formats
 from daemon.catalog.sync import Catalog, known_tasks, make_budget, read_input, synchronise
 from daemon.events import PlanContinued, PlanSuperseded
 from engine.config import Config
 from engine.errors import ConfigError, TaskDataError
+from engine.grading import GRADER_VERSIONS
 from engine.strategies import PLAIN, Wording
 from state.catalog import SwitchRequest, switch
 from state.claims import open_samples
@@ -446,4 +448,39 @@ def test_what_another_plan_at_work_asks_for_stays_with_it(tmp_path: Path, connec
     again = start(of_teachers(tmp_path, TWO, other, teachers=["a"]))
     assert kept(again) == []
     assert world.row("SELECT stored FROM plan WHERE id = ?", again.plans[1].id) == (2,)
+    check_counts(world)
+
+
+def with_format(made: Config, answer: str) -> Config:
+    task = made.tasks["t"].model_copy(update={"answer": answer})
+    changed = made.model_copy(update={"tasks": {"t": task}})
+    changed._folder = made._folder
+    return changed
+
+
+def test_a_changed_format_is_graded_before_it_is_stored_by_the_grader_that_graded(
+    tmp_path: Path, connection: Connection
+) -> None:
+    made = config(tmp_path)
+    catalog = start(made)
+    world = world_of(connection, catalog, tmp_path)
+    found = world.claim(catalog.plans[0].id, 3)
+    world.store(found)
+    connection.execute("UPDATE sample SET answer = 'true'")
+    connection.execute(
+        "UPDATE grade SET grader = 'paper:1' WHERE sample_id = ?", (found.samples[0].sample_id,)
+    )
+    changed = with_format(made, "text")
+    for _ in range(2):  # a daemon that dies before the sync: the next one still finds the old format
+        (told,) = regrade_changed_formats(changed)
+        assert (told.before, told.now, told.samples) == ("yes_no", "text", 3)
+        assert connection.execute("SELECT answer_format FROM task").fetchone() == ("yes_no",)
+    assert told.changed == 0
+    assert connection.execute("SELECT sum(verdict) FROM sample").fetchone() == (0,)
+    again = start(changed)
+    assert connection.execute("SELECT accepted, rejected FROM plan WHERE active = 1").fetchone() == (0, 3)
+    graders = connection.execute("SELECT DISTINCT grader FROM grade WHERE reason LIKE '%gold%'").fetchall()
+    assert sorted(graders) == [(GRADER_VERSIONS["careful"],), (GRADER_VERSIONS["paper"],)]
+    assert [type(event).__name__ for event in again.news] == ["TaskRegraded"]
+    assert regrade_changed_formats(changed) == []
     check_counts(world)

@@ -10,9 +10,12 @@ from pydantic import ValidationError
 
 from engine.config.tasks import FieldsConfig, TaskConfig
 from engine.errors import TaskDataError
+from engine.grading.formats import FORMATS
 from engine.tasks import BUILTIN_TASKS, load_task
-from engine.tasks.columns import boxed, mapped
+from engine.tasks.answers import UNREADABLE
+from engine.tasks.columns import boxed, columns_of, mapped, needed_columns, unmapped
 from engine.tasks.known_datasets import KNOWN_DATASETS, by_columns, by_name
+from engine.tasks.row_files import plain
 
 ROWS = {
     "gsm8k": {"question": "Tom has 2 and 3?", "answer": "He has 2+3=<<2+3=5>>5.\nSo five.\n#### 5,000"},
@@ -105,8 +108,13 @@ def test_labels_that_are_numbers() -> None:
     ("row", "fields", "reason"),
     [
         ({"q": "x"}, {"question": "q"}, r"answer: missing \(columns of the row: q\)"),
-        ({"question": "x", "answer": "4"}, {"answer_pattern": "#### (.+)"}, "does not match '4'"),
-        ({"question": "x", "answer": "Z", "c": ["a", "b"]}, {"choices": "c"}, r"answer: expected one of the choices \(labels: A, B; got 'Z'\)"),
+        ({"question": "x", "answer": "4", "r": "y"}, {"rationale": "r", "rationale_pattern": "#### (.+)"}, "does not match 'y'"),
+        ({"question": "x", "answer": 2, "c": ["a", "b"]}, {"choices": "c"}, r"answer: expected one of the choices \(labels: A, B; positions: 0 to 1; got 2\)"),
+        ({"question": "x", "answer": -1, "c": ["a", "b"]}, {"choices": "c"}, "to leave out a split without answers"),
+        ({"question": "x", "answer": 0, "o1": "a", "o2": "b"}, {"choices": "{o1} {o2}"}, r"labels: 1, 2; positions"),
+        ({"question": "x", "answer": ["5", "five"]}, {}, r'answer: 2 accepted answers.*`answer = "answer.0"` in \[tasks.NAME.fields\] takes the first'),
+        ({"question": "x", "answer": {"value": "a", "aliases": []}}, {}, r'answer: an object with value, aliases; name one .*`answer = "answer.value"`'),
+        ({"q": "x", "m": [{"role": "system", "content": "x"}]}, {"question": "m", "answer": "m"}, "expected a user message followed by an assistant message"),
         ({"question": "x", "answer": "A", "c": ["a"]}, {"choices": "c"}, "expected a list of 2 to 26"),
         ({"question": "x", "answer": True}, {}, 'answer: true or false, but the task has `answer = "number"`; expected `answer = "yes_no"`'),
         ({"question": "x", "answer": None}, {}, "answer: empty"),
@@ -162,3 +170,128 @@ def test_a_file_with_columns_of_other_names(tmp_path: Path, form: str) -> None:
     with pytest.raises(TaskDataError, match=r"nope.*(Body|row has)"):
         other = FieldsConfig(question="nope", answer="Answer")
         load_task("t", TaskConfig(source=path.name, answer="number", fields=other), tmp_path)
+
+
+LINES = [
+    ({"A": "bank", "B": "library"}, "choices", "B", "B"),
+    ({"a": "bank", "b": "library"}, "choices", "b", "B"),
+    ({"b": "library", "a": "bank"}, "choices", "B", "B"),
+    ({"A": "bank", "B": "library", "C": None}, "choices", "(b)", "B"),
+    ({"text": ["bank", "library"], "label": ["A", "B"]}, "choices", "Library", "B"),
+    ({"text": ["bank", "library"], "label": ["1", "2"]}, "choices", 2, "B"),
+    (["bank", "library"], "choices", 1, "B"),
+    (["bank", "library"], "choices", "b.", "B"),
+    (["bank", "library"], "choices", ["B"], "B"),
+    (["A) bank", "B) library"], "choices", "bank", "A"),
+]
+
+
+@pytest.mark.parametrize(("choices", "column", "answer", "expected"), LINES)
+def test_choices_in_every_shape(choices: object, column: str, answer: object, expected: str) -> None:
+    value = plain(answer)
+    row = {"question": "Where?", "answer": value, "choices": choices}
+    made = mapped(row, FieldsConfig(choices=column), "choice", refuse)
+    assert made["answer"] == expected
+    assert made["question"] == "Where? Answer choices: (A) bank, (B) library."
+
+
+@pytest.mark.parametrize(
+    ("names", "answer"), [("A B", "B"), ("option_a option_b", "b"), ("opa opb", 1), ("option1 option2", "2"), ("left right", "library")]
+)  # fmt: skip
+def test_choices_with_a_column_each(names: str, answer: object) -> None:
+    one, two = names.split()
+    row = {"question": "Where?", "answer": plain(answer), one: "bank", two: "library", "more": "x"}
+    fields = FieldsConfig(choices=f"{{{one}}} {{{two}}}")
+    made = mapped(row, fields, "choice", refuse)
+    assert (made["question"], made["answer"]) == ("Where? Answer choices: (A) bank, (B) library.", "B")
+    assert {one, two} <= set(columns_of(fields)) and {one, two} <= set(needed_columns(fields))
+
+
+@pytest.mark.parametrize(
+    ("row", "line"),
+    [
+        ({"choices": ["a", "b"]}, '`choices = "choices"`'),
+        ({"options": {"A": "a", "B": "b"}}, '`choices = "options"`'),
+        ({"A": "a", "B": "b", "C": "c"}, '`choices = "{A} {B} {C}"`'),
+        ({"option_a": "a", "option_b": "b"}, '`choices = "{option_a} {option_b}"`'),
+    ],
+)
+def test_choices_that_nobody_named_are_not_left_out(row: dict[str, object], line: str) -> None:
+    for read in (
+        lambda row: unmapped(row, "choice", refuse),
+        lambda row: mapped(row, FieldsConfig(), "choice", refuse),
+    ):
+        with pytest.raises(TaskDataError) as raised:
+            read({"question": "Which?", "answer": "A", **row})
+        assert line in raised.value.message
+        listed = {"question": "Which? (A) a (B) b", "answer": "A", **row}
+        assert read(listed)["answer"] == "A"
+    assert unmapped({"question": "Which?", "answer": "4", **row}, "number", refuse)["answer"] == "4"
+
+
+def test_an_answer_that_is_none_of_the_choices_is_unreadable() -> None:
+    row = {"question": "x", "answer": "Z", "c": ["a", "b"]}
+    made = mapped(row, FieldsConfig(choices="c"), "choice", refuse)
+    assert (made["answer"], made[UNREADABLE]) == ("Z", "not one of the choices (labels: A, B)")
+
+
+SOLUTION = "He has 2+3=5.\nSo five."
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold", "rationale"),
+    [
+        (f"{SOLUTION}\n#### 1,250", "1,250", SOLUTION),
+        (f"{SOLUTION} #### five dogs \n", "five dogs", SOLUTION),
+        ("#### 72", "72", None),
+        ("a #### b\n#### c", "c", "a #### b"),
+        ("# Title\n#### Part\none\ntwo", "# Title\n#### Part\none\ntwo", None),
+        ("##### 5", "##### 5", None),
+        ("72", "72", None),
+        ("open ####", "open ####", None),
+    ],
+)
+def test_gsm8k_as_published_in_every_format(answer: str, gold: str, rationale: str | None) -> None:
+    for form in FORMATS:
+        for made in (
+            unmapped({"question": "q?", "answer": answer}, form, refuse),
+            mapped({"question": "q?", "answer": answer}, FieldsConfig(), form, refuse),
+        ):
+            assert (made["answer"], made.get("rationale")) == (gold, rationale)
+    own = {"question": "q?", "answer": answer, "rationale": "mine"}
+    assert unmapped(own, "number", refuse)["rationale"] == "mine"
+    assert mapped(own, FieldsConfig(rationale="rationale"), "number", refuse)["rationale"] == "mine"
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [{"role": "user", "content": "q?"}, {"role": "assistant", "content": "a"}],
+        [{"from": "human", "value": "q?"}, {"from": "gpt", "value": "a"}],
+        [
+            {"role": "system", "content": "s"},
+            {"role": "user", "content": "first"},
+            {"role": "assistant", "content": "reply"},
+            {"role": "user", "content": [{"type": "text", "text": "q?"}]},
+            {"role": "assistant", "content": "a"},
+        ],
+    ],
+)
+def test_chats(messages: list[dict[str, object]]) -> None:
+    assert unmapped({"messages": messages, "id": 3}, "text", refuse) == {"messages": messages, "id": 3, "question": "q?", "answer": "a"}  # fmt: skip
+    made = mapped({"chat": messages}, FieldsConfig(question="chat", answer="chat"), "text", refuse)
+    assert made == {"question": "q?", "answer": "a"}
+
+
+def test_a_position_in_a_nested_column() -> None:
+    row = {"question": "q?", "answers": {"text": ["a", "b"]}}
+    assert mapped(row, FieldsConfig(answer="answers.text.1"), "text", refuse)["answer"] == "b"
+    with pytest.raises(TaskDataError, match=r"answers\.text\.2: missing"):
+        mapped(row, FieldsConfig(answer="answers.text.2"), "text", refuse)
+
+
+def test_true_and_false_without_a_mapping() -> None:
+    assert unmapped({"question": "q?", "answer": False}, "yes_no", refuse)["answer"] == "no"
+    assert unmapped({"question": "q?", "answer": plain(1)}, "yes_no", refuse)["answer"] == "yes"
+    assert unmapped({"question": "q?", "answer": "1"}, "number", refuse)["answer"] == "1"
+    assert unmapped({"question": "q?", "answer": ["5"]}, "number", refuse)["answer"] == "5"

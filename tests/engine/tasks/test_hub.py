@@ -82,10 +82,7 @@ def test_parquet_shards_with_a_card(sums: Path) -> None:
     assert [sum(q.split == split for q in task.questions) for split in ("train", "dev", "test")] == [18, 2, 6]
     first = next(q for q in task.questions if q.text == "What is 3 + 3?")
     assert (first.answer, first.rationale, first.key) == ("6", "Twice 3 is <<2*3=6>>6.", "train-4")
-    assert (
-        "no dev split in the data: 2 training questions set aside as dev (seed 0; `dev = 0` turns this off)"
-        in task.notes
-    )
+    assert task.set_aside == 2
 
 
 @installed
@@ -173,12 +170,40 @@ def test_what_cannot_be_read_is_said(sums: Path, source: str, more: dict[str, ob
 
 
 @installed
-def test_a_row_that_does_not_fit_is_named(sums: Path) -> None:
+def test_a_row_without_the_pattern_is_set_apart(sums: Path) -> None:
     (sums / "bad").mkdir()
-    rows = [sum_of(0), {"question": "No answer?", "answer": "none"}]
+    rows = [*(sum_of(number) for number in range(20)), {"question": "No answer?", "answer": "none"}]
     pq.write_table(pa.Table.from_pylist(rows), sums / "bad" / "train.parquet")
-    with pytest.raises(TaskDataError, match=r"hf:\./bad train:2: answer: the pattern .* does not match"):
-        load(sums, "hf:./bad")
+    task = load(sums, "hf:./bad")
+    (apart,) = task.unreadable
+    assert (apart.text, len(task.questions)) == ("No answer?", 20)
+    assert "the pattern" in apart.unreadable and "does not match 'none'" in apart.unreadable
+    assert any("1 of 21 gold answers cannot be read as number" in note for note in task.notes)
+
+
+@installed
+def test_a_data_set_that_nobody_described(tmp_path: Path) -> None:
+    (tmp_path / "chats").mkdir()
+    chats = [
+        {
+            "messages": [
+                {"role": "user", "content": f"{n}?"},
+                {"role": "assistant", "content": f"Yes.\n#### {n}"},
+            ]
+        }
+        for n in range(9)
+    ]
+    (tmp_path / "chats" / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in chats))
+    assert {(q.text, q.answer, q.rationale) for q in load(tmp_path, "hf:./chats").questions} == {
+        (f"{n}?", str(n), "Yes.") for n in range(9)
+    }
+    (tmp_path / "mmlu").mkdir()
+    rows = [{"question": f"{n}?", "choices": ["x", "y", "z", "w"], "answer": n % 4} for n in range(9)]
+    (tmp_path / "mmlu" / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(TaskDataError, match='write `choices = "choices"`'):
+        load(tmp_path, "hf:./mmlu", "choice")
+    task = load(tmp_path, "hf:./mmlu", "choice", fields={"choices": "choices"})
+    assert {q.answer for q in task.questions if q.text.startswith("2?")} == {"C"}
 
 
 @installed

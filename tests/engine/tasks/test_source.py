@@ -18,7 +18,7 @@ from engine.tasks.row_files import LONGEST_LINE, read_rows
 
 
 def load(folder: Path, source: str, **fields) -> LoadedTask:
-    return load_task("mine", TaskConfig(source=source, answer="number", **fields), folder)
+    return load_task("mine", TaskConfig(**{"source": source, "answer": "number", **fields}), folder)
 
 
 def write(path: Path, rows: list[object]) -> str:
@@ -106,12 +106,12 @@ GOOD = b'{"question": "a", "answer": "1"}\n'
         (b'{"answer": "1"}\n', r"question: missing \(columns of the row: answer\)"),
         (b'{"question": "b"}\n', "answer: missing"),
         (b'{"question": 3, "answer": "1"}\n', "question: expected a string, got a number"),
-        (b'{"question": "b", "answer": ["1"]}\n', "answer: expected a string or a number, got a list"),
-        (b'{"question": "b", "answer": true}\n', "answer: expected a string or a number, got true or false"),
+        (b'{"question": "b", "answer": ["1", "2"]}\n', "answer: 2 accepted answers"),
+        (b'{"question": "b", "answer": true}\n', "answer: true or false, but the task has `answer = \"number\"`"),
         (b'{"question": "b", "answer": null}\n', "answer: expected a string or a number, got null"),
         (b'{"question": " ", "answer": "1"}\n', "question: empty"),
         (b'{"question": "b", "answer": "1", "rationale": 5}\n', "rationale: expected a string"),
-        (b'{"question": "b", "answer": "1", "split": "dve"}\n', "split: expected train, dev or test"),
+        (b'{"question": "b", "answer": "1", "split": "dve"}\n', "split: expected train, dev .or validation, valid, val. or test"),
         (b'{"question": "b", "answer": "1", "id": "1"}\n', "id: '1' is already used on line 1"),
         (b'{"question": "b", "answer": "1", "id": {}}\n', "id: expected a string or a number, got an object"),
         (b'{"question": "b\\u0000", "answer": "1"}\n', "question: contains a NUL character at character 2"),
@@ -268,6 +268,23 @@ def test_split_files(tmp_path: Path) -> None:
     assert [(q.key, q.split) for q in task.questions] == [("train-1", "train"), ("train-2", "train"), ("train-3", "train"), ("test-1", "test")]  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["validation", "valid", "val", "dev"])
+def test_the_usual_names_of_dev(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "m.train.jsonl", [{"question": f"t{i}", "answer": "1"} for i in range(3)])
+    write(tmp_path / f"m.{name}.jsonl", [{"question": "z", "answer": "1"}])
+    task = load(tmp_path, "m.{split}.jsonl")
+    assert (sizes(task), task.set_aside) == ([3, 1, 0], 0)
+    own = [*rows(3, split="Train"), {"question": "z", "answer": "1", "split": name.upper()}]
+    assert sizes(load(tmp_path, write(tmp_path / "a.jsonl", own))) == [3, 1, 0]
+
+
+def test_two_files_for_dev_are_refused(tmp_path: Path) -> None:
+    for name in ("train", "dev", "validation"):
+        write(tmp_path / f"m.{name}.jsonl", [{"question": name, "answer": "1"}])
+    with pytest.raises(TaskDataError, match=r"m\.dev\.jsonl and m\.validation\.jsonl would both be dev"):
+        load(tmp_path, "m.{split}.jsonl")
+
+
 def test_split_files_that_are_wrong_are_named(tmp_path: Path) -> None:
     with pytest.raises(
         TaskDataError, match=r"none of these files exists in .*: m\.train\.jsonl, m\.dev\.jsonl, m\.test"
@@ -300,12 +317,17 @@ def test_the_digest_sees_every_field(tmp_path: Path) -> None:
 
 
 def test_the_papers_splits_load(recorded: Path) -> None:
-    for name, train, test in (("single_eq", 356, 152), ("gsm8k", 7473, 1319), ("commonsense_qa", 9741, 1221)):
-        task = load(recorded / "tasks", name + ".{split}.jsonl.gz")
+    for name, form, train, test in (
+        ("single_eq", "number", 356, 152),
+        ("gsm8k", "number", 7473, 1319),
+        ("commonsense_qa", "choice", 9741, 1221),
+    ):
+        task = load(recorded / "tasks", name + ".{split}.jsonl.gz", answer=form)
+        assert not task.unreadable
         counts = sizes(task)
         assert (counts[0] + counts[1], counts[2]) == (train, test)
         assert counts[1] == round(train / 10)
-    assert load(recorded / "tasks", "aqua.{split}.jsonl.gz").notes == ()
+    assert load(recorded / "tasks", "aqua.{split}.jsonl.gz", answer="choice").notes == ()
 
 
 @settings(max_examples=100, deadline=None)
