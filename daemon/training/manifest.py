@@ -22,6 +22,7 @@ from engine.grading.majority import Vote
 from engine.methods import METHODS, RowSettings, TrainingQuestion, TrainRow
 from engine.seeded_order import first
 from engine.students.spec import EvalRow, Spec, digest_of, write_rows
+from state.authors import Authors
 from state.runs import NewRun, RunRow, RunSettings, TaskInfo, finished_before
 from state.sqlite import Connection
 from state.training_samples import (
@@ -30,7 +31,6 @@ from state.training_samples import (
     samples_of_run,
     stored_questions,
     stored_samples,
-    teacher_labels,
 )
 
 
@@ -158,7 +158,10 @@ def materialise(connection: Connection, config: Config, run: RunRow) -> Path:
         teachers=dict(
             sorted(
                 Counter(
-                    teacher_labels(connection, [row.sample_id for row in rows if row.sample_id]).values()
+                    author.label
+                    for author in Authors(connection)
+                    .of([row.sample_id for row in rows if row.sample_id])
+                    .values()
                 ).items()
             )
         ),
