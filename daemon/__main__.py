@@ -6,6 +6,7 @@ import sys
 
 from daemon.cli.parser import parse
 from state.errors import CoterieError
+from state.safe import safe
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -14,7 +15,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return int(arguments.command(arguments))
     except CoterieError as error:
-        sys.stderr.write(f"coterie: {error.message}\n")
+        sys.stderr.write(f"coterie: {safe(error.message)}\n")
         return error.exit_code
     except KeyboardInterrupt:
         return 130

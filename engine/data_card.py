@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from state.safe import safe
+
 MADE_BY = "Made by `coterie export`"
 """Part of every card, so that an export overwrites only cards that it wrote itself."""
 
@@ -63,6 +65,10 @@ class Card:
 
 FORMS = {
     "jsonl": "One example per row: question, rationale (null: the answer alone), answer, ids, label.",
+    "csv": (
+        "One example per row: question, rationale (empty: the answer alone), answer, ids, label. A text that a spreadsheet"
+        " would compute, or that begins with an apostrophe, has an apostrophe in front."
+    ),
     "parquet": "One example per row: question, rationale (null: the answer alone), answer, ids, label.",
     "openai-chat": "OpenAI's fine-tuning format: `messages` with the question, and the rationale followed by the line `Answer: …`.",
     "chat": "`messages` with the question, and the rationale followed by the line `Answer: …`; ids and label as further fields.",
@@ -162,4 +168,4 @@ def _table(head: Sequence[str], body: Sequence[Sequence[object]]) -> list[str]:
 
 
 def _cell(value: object) -> str:
-    return " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")
+    return " ".join(safe(str(value)).split()).replace("|", "\\|").replace("<", "&lt;")

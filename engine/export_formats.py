@@ -1,7 +1,8 @@
-"""Writes rows to files: JSON lines, Parquet, or chat messages (OpenAI's fine-tuning format, with ids, with `<think>`)."""
+"""Writes rows to files: JSON lines, CSV, Parquet, or chat messages (OpenAI's fine-tuning format, with ids, with `<think>`)."""
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,17 +10,55 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
+from state.safe import safe, safe_json
+
 PAGE = 5000
 
 Row = Mapping[str, Any]
 
 
 def write_jsonl(rows: Iterable[Row], output: TextIO) -> int:
-    """Writes one JSON object per line; returns the number of rows."""
+    """Writes one JSON object per line, with control characters escaped; returns the number of rows."""
     count = 0
     for count, row in enumerate(rows, start=1):  # noqa: B007 - the last number is the count
-        output.write(json.dumps(row, ensure_ascii=False) + "\n")
+        output.write(safe_json(json.dumps(row, ensure_ascii=False)) + "\n")
     return count
+
+
+_FORMULA = re.compile(r"'|\s*[=+\-@＝＋－＠]|[\t\r]")
+_NUMBER = re.compile(r"[+-]?(?:\d[\d,]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?%?")
+
+
+def write_csv(rows: Iterable[Row], output: TextIO, *, terminal: bool = False) -> int:
+    """Writes a header and the rows; returns the number of rows. Lists and tables become JSON, null an empty cell.
+
+    A spreadsheet computes a cell that begins with `=`, `+`, `-` or `@`, also after spaces, tabs and line breaks. Such a
+    text, and one that begins with an apostrophe, gets an apostrophe in front, unless it is a number. So whoever removes one
+    apostrophe from the cells that begin with one has the values as they were.
+
+    Args:
+        rows: all with the fields of the first.
+        output: opened with `newline=""`.
+        terminal: whether it is one; then control characters are replaced by visible ones.
+    """
+    count = 0
+    writer = csv.writer(output, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    for count, row in enumerate(rows, start=1):
+        if count == 1:
+            names = list(row)
+            writer.writerow(names)
+        cells = [_cell(row[name]) for name in names]
+        writer.writerow([safe(cell) if terminal and isinstance(cell, str) else cell for cell in cells])
+    return count
+
+
+def _cell(value: Any) -> int | float | str:
+    if value is None or isinstance(value, str):
+        text = value or ""
+        return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    return json.dumps(value, ensure_ascii=False)
 
 
 def write_parquet(rows: Iterable[Row], path: Path) -> int:
@@ -75,7 +114,7 @@ def _without_nulls(pa: Any, schema: Any) -> Any:
     return pa.schema([typed(field) for field in schema])
 
 
-KEPT = ("sample_id", "student", "scope", "task", "question_id", "teacher", "model", "label")
+KEPT = ("sample_id", "student", "scope", "task", "question_id", "split", "teacher", "model", "label")
 """Fields of a row that `chat` and `think` keep next to the messages."""
 _MARK = re.compile(r"</?think>", re.IGNORECASE)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+from state.authors import Authors
 from state.claims import received_turns
 from state.logprobs import unpack
 from state.sqlite import Connection
@@ -16,7 +18,7 @@ _SAMPLES = (
     "SELECT s.id, p.name, t.name, q.key, s.split, te.name, p.strategy, s.replicate, q.text, q.gold, s.rationale,"
     " s.answer, s.extracted, s.verdict, s.flags, s.finish_reason, s.prompt_tokens, s.completion_tokens,"
     " s.cost_micros, (SELECT count(*) FROM attempt a WHERE a.sample_id = s.id AND a.outcome <> 'released'),"
-    " s.created_at, te.model, p.settings, t.answer_format, te.dialect, l.mean, CASE WHEN ?4 THEN l.data END,"
+    " s.created_at, p.settings, t.answer_format, l.mean, CASE WHEN ?4 THEN l.data END,"
     " (SELECT coalesce(sum(a.unknown_micros), 0) FROM attempt a WHERE a.sample_id = s.id)"
     " FROM sample s JOIN plan p ON p.id = s.plan_id JOIN task t ON t.id = s.task_id"
     " JOIN question q ON q.id = s.question_id JOIN teacher te ON te.id = s.teacher_id"
@@ -41,9 +43,11 @@ def samples(
         logprobs: include log-probabilities of the rationale's tokens.
     """
     after = 0
+    authors = Authors(connection)
     while page := connection.execute(_SAMPLES, (after, task, PAGE, logprobs)).fetchall():
+        written_by = authors.of([row[0] for row in page])
         for row in page:
-            more = {"logprobs": None if row[26] is None else _shown(row[26])} if logprobs else {}
+            more = {"logprobs": None if row[24] is None else _shown(row[24])} if logprobs else {}
             yield {
                 "sample_id": row[0],
                 "plan": row[1],
@@ -51,7 +55,7 @@ def samples(
                 "question_id": row[3],
                 "split": row[4],
                 "teacher": row[5],
-                "model": row[21],
+                "model": written_by[row[0]].model,
                 "strategy": row[6],
                 "replicate": row[7],
                 "question": row[8],
@@ -65,18 +69,18 @@ def samples(
                 "prompt_tokens": row[16],
                 "completion_tokens": row[17],
                 "cost_usd": row[18] / 1e6,
-                "unknown_usd": row[27] / 1e6,
+                "unknown_usd": row[25] / 1e6,
                 "attempts": row[19],
                 "created_at": row[20],
-                "mean_logprob": row[25],
+                "mean_logprob": row[23],
                 **more,
-            } | (_sent(connection, row, sent) if sent else {})
+            } | (_sent(connection, row, sent, written_by[row[0]].dialect) if sent else {})
         after = page[-1][0]
 
 
-def _sent(connection: Connection, row: tuple[Any, ...], sent: Sent) -> dict[str, Any]:
+def _sent(connection: Connection, row: tuple[Any, ...], sent: Sent, dialect: str) -> dict[str, Any]:
     bodies = received_turns(connection, row[0])
-    return {"sent": sent(json.loads(row[22]), row[23], row[8], row[9], row[24], bodies)}
+    return {"sent": sent(json.loads(row[21]), row[22], row[8], row[9], dialect, bodies)}
 
 
 def _shown(data: bytes) -> dict[str, Any]:
@@ -89,13 +93,39 @@ def _shown(data: bytes) -> dict[str, Any]:
     }
 
 
+def not_stored(connection: Connection, task: str | None = None) -> dict[str, int]:
+    """The number of samples without an answer, which `samples` leaves out, by state."""
+    rows = connection.execute(
+        "SELECT s.state, count(*) FROM sample s JOIN task t ON t.id = s.task_id"
+        " WHERE s.state <> 'stored' AND (?1 IS NULL OR t.name = ?1) GROUP BY s.state ORDER BY s.state",
+        (task,),
+    )
+    return dict(rows.fetchall())
+
+
 def teachers_of(connection: Connection, sample_ids: Collection[int]) -> list[tuple[str, str, int]]:
     """Name and model of the teachers of some samples, with the number of samples of each."""
-    return connection.execute(
-        "SELECT te.name, te.model, count(*) FROM sample s JOIN teacher te ON te.id = s.teacher_id"
-        " WHERE s.id IN (SELECT value FROM json_each(?)) GROUP BY te.id ORDER BY te.id",
-        (json.dumps(sorted(sample_ids)),),
-    ).fetchall()
+    authors = Authors(connection).of(sample_ids).values()
+    counts = Counter((author.teacher, author.model) for author in authors)
+    return [(name, model, count) for (name, model), count in sorted(counts.items())]
+
+
+class QuestionName(NamedTuple):
+    """What a user calls a question: its task, its id there, and its split."""
+
+    task: str
+    key: str
+    split: str
+
+
+def question_names(connection: Connection, question_ids: Collection[int]) -> dict[int, QuestionName]:
+    """The names of questions, by id."""
+    rows = connection.execute(
+        "SELECT q.id, t.name, q.key, q.split FROM json_each(?) j CROSS JOIN question q ON q.id = j.value"
+        " JOIN task t ON t.id = q.task_id",
+        (json.dumps(sorted(question_ids)),),
+    )
+    return {key: QuestionName(*name) for key, *name in rows}
 
 
 def predictions(

@@ -38,6 +38,8 @@ class RunSettings:
     """Samples that triggers counted when it was made; None for a run of an older version."""
     splits: int = 1
     """Parts that each micro-batch is computed in: more than 1 after it did not fit into the memory."""
+    overlap: int = 1
+    """The rule by which training questions are left out that overlap with held-out ones; 1: that of version 0.1."""
 
     def encode(self) -> str:
         """The column."""
@@ -50,6 +52,8 @@ class RunSettings:
             values["counted"] = self.counted
         if self.splits != 1:
             values["pieces"] = self.splits
+        if self.overlap != 1:
+            values["overlap"] = self.overlap
         return json.dumps(values)
 
     @classmethod
@@ -64,6 +68,7 @@ class RunSettings:
             plans=tuple(values.get("plans", ())),
             counted=values.get("counted"),
             splits=values.get("pieces", 1),
+            overlap=values.get("overlap", 1),
         )
 
 

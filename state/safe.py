@@ -3,7 +3,7 @@
 Model output and error bodies may be hostile. `safe` replaces characters that a terminal would interpret or that
 could deceive a reader: control characters except tab and newline, DEL, the C1 range, bidirectional overrides and
 isolates, line separators and lone surrogates. Each becomes one visible character, so lengths do not change. It does
-not handle markup: render the result as plain text.
+not handle markup: render the result as plain text. `safe_json` escapes the same characters where no value may change.
 """
 
 from __future__ import annotations
@@ -29,6 +29,11 @@ _TABLE: dict[int, str] = {
 def safe(text: str) -> str:
     """`text` with each unsafe character replaced by a visible one."""
     return text.translate(_TABLE) if _UNSAFE.search(text) else text
+
+
+def safe_json(text: str) -> str:
+    """JSON text with each unsafe character of its strings escaped: a reader of JSON gets the same values."""
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def safe_line(text: str, limit: int = 200) -> str:

@@ -38,7 +38,7 @@ class StoredQuestion:
     gold: str
 
 
-_INCOMPLETE = ("content_filter", "unknown_finish")
+INCOMPLETE = ("content_filter", "unknown_finish")
 """Flags of samples that may be no whole answer: students never read them."""
 _SELECT = (
     "SELECT DISTINCT s.id, s.question_id, q.text, q.gold, s.rationale, s.extracted, s.verdict, s.finish_reason,"
@@ -79,17 +79,6 @@ def active_task_ids(connection: Connection) -> dict[str, int]:
     return dict(connection.execute("SELECT name, id FROM task WHERE active = 1").fetchall())
 
 
-def teacher_labels(connection: Connection, sample_ids: Sequence[int]) -> dict[int, str]:
-    """The author of each sample, as "teacher (model)": a fallback teacher's samples are in the same plan."""
-    return dict(
-        connection.execute(
-            "SELECT s.id, t.name || ' (' || t.model || ')' FROM json_each(?) j CROSS JOIN sample s ON s.id = j.value"
-            " JOIN teacher t ON t.id = s.teacher_id",
-            (json.dumps(list(sample_ids)),),
-        ).fetchall()
-    )
-
-
 def _sample(row: tuple[Any, ...]) -> StoredSample:
     sample, question, text, gold, rationale, extracted, verdict, finish, flags, task, teacher = row[:11]
     return StoredSample(
@@ -102,7 +91,7 @@ def _sample(row: tuple[Any, ...]) -> StoredSample:
         correct=verdict == 1,
         truncated=finish == "length" or "truncated" in flags,
         hinted='"hinted"' in flags,
-        incomplete=any(f'"{flag}"' in flags for flag in _INCOMPLETE),
+        incomplete=any(f'"{flag}"' in flags for flag in INCOMPLETE),
         task_id=task,
         teacher=teacher,
     )

@@ -52,7 +52,7 @@ def command(arguments: argparse.Namespace) -> int:
         return 0
     if not reply.done:
         raise JobFailed(reply.answer)
-    sys.stdout.write(reply.answer + "\n")
+    sys.stdout.write(safe(reply.answer) + "\n")
     return 0
 
 

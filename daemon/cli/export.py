@@ -9,26 +9,33 @@ from contextlib import closing
 from typing import Any
 
 from daemon.cli.card import Part, write_card
+from daemon.cli.trainable import TrainingData
 from daemon.training.manifest import RunRequest, training_rows
 from daemon.training.scopes import scopes_of
 from engine.config import Config, load_config
 from engine.errors import UsageError
-from engine.export_formats import chat, openai_chat, write_jsonl, write_parquet
-from engine.strategies.rationalize import HINTED
+from engine.export_formats import chat, openai_chat, write_csv, write_jsonl, write_parquet
 from engine.strategies.replay import sent
+from state.authors import Authors
 from state.database import open_reader
-from state.exports import predictions, samples
+from state.enums import SampleState
+from state.exports import not_stored, predictions, question_names, samples
 from state.runs import TaskInfo
+from state.safe import safe
 from state.sqlite import Connection
-from state.training_samples import active_task_ids, teacher_labels
+from state.training_samples import active_task_ids
 from state.triggers import plan_counts
 
 CHATS = ("openai-chat", "chat", "think")
 """Formats of training data."""
+NOT_STORED = {
+    SampleState.OPEN: "not finished",
+    SampleState.FAILED: "given up",
+}
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Writes the rows, and their number to standard error.
+    """Writes the rows, and to standard error their number and what was left out.
 
     Raises:
         UsageError: options that do not fit together, or a file that cannot be written.
@@ -38,21 +45,28 @@ def command(arguments: argparse.Namespace) -> int:
     with closing(open_reader(config.database)) as connection:
         parts = list(_parts(connection, config, arguments)) if arguments.what == "dataset" else []
         rows = _rows(connection, parts, arguments)
+        chosen = None
+        if arguments.what == "samples" and arguments.format in CHATS:
+            chosen = TrainingData(connection, config, arguments.include, arguments.task)
+            rows = chosen.of(rows)
         if arguments.format == "openai-chat":
-            rows = openai_chat(_trainable(rows))
+            rows = openai_chat(rows)
         elif arguments.format in CHATS:
-            rows = chat(_trainable(rows), think=arguments.format == "think")
+            rows = chat(rows, think=arguments.format == "think")
         try:
             count = _write(rows, arguments)
             if arguments.card:
                 path = write_card(connection, config, parts, arguments.output, arguments.format)
-                sys.stderr.write(f"card: {path}\n")
+                sys.stderr.write(f"card: {safe(str(path))}\n")
         except BrokenPipeError:
             raise
         except OSError as error:
             raise UsageError(
                 f"{error.filename or arguments.output}: cannot be written: {error.strerror}"
             ) from None
+        left_out = [*(chosen.left_out() if chosen else ()), *_left_out(connection, parts, arguments)]
+    for line in left_out:
+        sys.stderr.write(f"left out: {line}\n")
     sys.stderr.write(f"{count:,} rows\n")
     return 0
 
@@ -66,6 +80,16 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError("--sent adds the requests of samples: use it with `coterie export samples`")
     if arguments.logprobs and arguments.what != "samples":
         raise UsageError("--logprobs is for samples: use it with `coterie export samples`")
+    if arguments.include and (arguments.what != "samples" or arguments.format not in CHATS):
+        raise UsageError(
+            f"--include is for samples as training data: use it with `coterie export samples --format {CHATS[1]}`"
+            f" ({', '.join(CHATS)}); other formats of samples leave nothing out, and a student's curation decides for"
+            " dataset"
+        )
+    if arguments.student and arguments.what == "samples":
+        raise UsageError(
+            "--student is for dataset and predictions: `coterie export dataset` has the samples that a student reads"
+        )
     if arguments.card and (arguments.what != "dataset" or arguments.output is None):
         raise UsageError(
             "--card writes a card next to a training set: use it with `coterie export dataset -o FILE`"
@@ -84,21 +108,27 @@ def _rows(
     return (row for part in parts for row in _dataset(connection, part))
 
 
-def _trainable(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Of samples, the correct ones that were made without a hint, with their gold answer. Rows of a dataset are all kept."""
-    for row in rows:
-        if "correct" not in row:
-            yield row
-        elif row["correct"] and HINTED not in row["flags"]:
-            yield {**row, "answer": row["gold"]}
+def _left_out(connection: Connection, parts: Sequence[Part], arguments: argparse.Namespace) -> Iterator[str]:
+    """What the rows themselves leave out, in any format: samples without an answer, and what curation drops."""
+    if arguments.what == "samples":
+        for state, count in not_stored(connection, arguments.task).items():
+            yield f"{count:,} {NOT_STORED[SampleState(state)]}"
+    for part in parts:
+        for reason, count in part.chosen.drops.items():
+            yield f"{count:,} of {part.student.name} on {part.scope}: {reason}"
 
 
 def _dataset(connection: Connection, part: Part) -> Iterator[dict[str, Any]]:
-    teachers = teacher_labels(connection, part.chosen.sample_ids)
+    authors = Authors(connection).of(part.chosen.sample_ids)
+    names = question_names(connection, {row.question_id for row in part.chosen.rows})
     for row in part.chosen.rows:
+        question = names[row.question_id]
+        author = None if row.sample_id is None else authors[row.sample_id]
         yield {
-            **{"student": part.student.name, "scope": part.scope, **row.model_dump(), "label": part.label},
-            "teacher": None if row.sample_id is None else teachers[row.sample_id],
+            **{"student": part.student.name, "scope": part.scope, "task": question.task},
+            **row.model_dump(),
+            **{"question_id": question.key, "split": question.split, "label": part.label},
+            **{"teacher": author and author.label, "model": author and author.model},
         }
 
 
@@ -133,6 +163,8 @@ def _write(rows: Iterable[dict[str, Any]], arguments: argparse.Namespace) -> int
     ):
         return write_parquet(rows, arguments.output)
     if arguments.output is None:
+        if arguments.format == "csv":
+            return write_csv(rows, sys.stdout, terminal=sys.stdout.isatty())
         return write_jsonl(rows, sys.stdout)
-    with arguments.output.open("w", encoding="utf-8") as output:
-        return write_jsonl(rows, output)
+    with arguments.output.open("w", encoding="utf-8", newline="") as output:
+        return (write_csv if arguments.format == "csv" else write_jsonl)(rows, output)

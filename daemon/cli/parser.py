@@ -238,10 +238,18 @@ def _look(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("what", choices=("samples", "dataset", "predictions"))
     parser.add_argument(
         "--format",
-        choices=("jsonl", "parquet", "openai-chat", "chat", "think"),
+        choices=("jsonl", "csv", "parquet", "openai-chat", "chat", "think"),
         default="jsonl",
-        help="jsonl, parquet; or messages: openai-chat, chat (with ids), think (rationale in <think>); those to"
-        " FILE.parquet too",
+        help="jsonl, csv, parquet; or messages to train on: openai-chat, chat (with ids), think (rationale in <think>);"
+        " those to FILE.parquet too",
+    )
+    parser.add_argument(
+        "--include",
+        action="append",
+        choices=("dev", "test", "overlap", "forbidden", "truncated"),
+        default=[],
+        help="samples as messages: keep what is left out by default, samples of dev or test questions, of training questions"
+        " that are also in dev or test (overlap), by teachers whose terms forbid training, or truncated ones; repeatable",
     )
     parser.add_argument(
         "--card", action="store_true", help="dataset: write a data card, README.md, beside the file"

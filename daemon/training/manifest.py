@@ -15,12 +15,14 @@ from pathlib import Path
 
 from engine.config import Config, StudentConfig
 from engine.config.root import expand
-from engine.curation import IN_TEST, curate, overlapping
+from engine.config.students import CurationConfig
+from engine.curation import ALIKE, HELD_OUT, alike, curate, same_questions
 from engine.errors import JobFailed
 from engine.grading.majority import Vote
 from engine.methods import METHODS, RowSettings, TrainingQuestion, TrainRow
 from engine.seeded_order import first
 from engine.students.spec import EvalRow, Spec, digest_of, write_rows
+from state.authors import Authors
 from state.runs import NewRun, RunRow, RunSettings, TaskInfo, finished_before
 from state.sqlite import Connection
 from state.training_samples import (
@@ -29,7 +31,6 @@ from state.training_samples import (
     samples_of_run,
     stored_questions,
     stored_samples,
-    teacher_labels,
 )
 
 
@@ -61,13 +62,14 @@ def training_rows(connection: Connection, config: Config, request: RunRequest) -
     """The rows the student would read now."""
     student = request.student
     if not METHODS[student.method].reads_samples:
-        questions, drops = _questions(connection, request.tasks, student)
+        left_out = _left_out(connection, request.tasks, student.curation)
+        questions, drops = _questions(connection, request.tasks, student, left_out)
         return Chosen(rows=_rows(questions, student), drops=drops)
     curated = curate(
         stored_samples(connection, request.plan_ids, _teachers(config, student)),
         rationales=student.rationales,
         settings=student.curation,
-        contaminated=_contaminated(connection, request.tasks),
+        left_out=_left_out(connection, request.tasks, student.curation),
         formats={task.id: task.answer_format for task in request.tasks},
         questions=None
         if student.questions is None
@@ -109,6 +111,7 @@ def prepare(connection: Connection, config: Config, request: RunRequest) -> NewR
             tasks=request.tasks,
             plans=request.plan_ids,
             counted=request.counted,
+            overlap=2,
         ),
     )
 
@@ -132,7 +135,8 @@ def materialise(connection: Connection, config: Config, run: RunRow) -> Path:
     if METHODS[student.method].reads_samples:
         questions = _with_samples(samples_of_run(connection, run.id), labels_of_run(connection, run.id))
     else:
-        questions, _ = _questions(connection, tasks, student)
+        rule = _left_out if run.settings.overlap > 1 else _left_out_in_0_1
+        questions, _ = _questions(connection, tasks, student, rule(connection, tasks, student.curation))
     rows = _rows(questions, student)
     if write_rows(directory / "manifest.jsonl", rows) != run.digest:
         raise JobFailed(
@@ -154,7 +158,10 @@ def materialise(connection: Connection, config: Config, run: RunRow) -> Path:
         teachers=dict(
             sorted(
                 Counter(
-                    teacher_labels(connection, [row.sample_id for row in rows if row.sample_id]).values()
+                    author.label
+                    for author in Authors(connection)
+                    .of([row.sample_id for row in rows if row.sample_id])
+                    .values()
                 ).items()
             )
         ),
@@ -213,23 +220,22 @@ def _with_samples(samples: Sequence[StoredSample], labels: Mapping[int, str]) ->
 
 
 def _questions(
-    connection: Connection, tasks: Sequence[TaskInfo], student: StudentConfig
+    connection: Connection, tasks: Sequence[TaskInfo], student: StudentConfig, left_out: Mapping[int, str]
 ) -> tuple[list[TrainingQuestion], dict[str, int]]:
     """The training questions of a student that reads no samples, and the number dropped per reason."""
-    contaminated = _contaminated(connection, tasks) if student.curation.drop_test_overlap else frozenset()
     found: list[TrainingQuestion] = []
-    dropped = 0
+    drops: Counter[str] = Counter()
     for task in tasks:
         counted = _counted(connection, task, student)
         questions = stored_questions(connection, task.id, "train")
         for each in sorted(questions, key=lambda each: each.question_id):
             if each.question_id not in counted:
                 continue
-            if each.question_id in contaminated:
-                dropped += 1
+            if each.question_id in left_out:
+                drops[left_out[each.question_id]] += 1
                 continue
             found.append(TrainingQuestion(question_id=each.question_id, question=each.text, gold=each.gold))
-    return found, {IN_TEST: dropped} if dropped else {}
+    return found, dict(sorted(drops.items()))
 
 
 def _counted(connection: Connection, task: TaskInfo, student: StudentConfig) -> frozenset[int]:
@@ -255,13 +261,32 @@ def _eval_rows(connection: Connection, task: TaskInfo) -> list[EvalRow]:
     ]
 
 
-def _contaminated(connection: Connection, tasks: Sequence[TaskInfo]) -> frozenset[int]:
-    texts: dict[str, dict[int, str]] = {
-        split: {
-            question.question_id: question.text
-            for task in tasks
-            for question in stored_questions(connection, task.id, split)
-        }
-        for split in ("train", "test")
+def _left_out(connection: Connection, tasks: Sequence[TaskInfo], curation: CurationConfig) -> dict[int, str]:
+    """Why a training question of the tasks is not read, by its id: all dev and test questions of all tasks count."""
+    if not (curation.drop_test_overlap or curation.drop_test_alike):
+        return {}
+    train = _texts(connection, tasks, "train")
+    held_out = _texts(connection, tasks, "dev", "test")
+    found = dict.fromkeys(alike(train, held_out), ALIKE) if curation.drop_test_alike else {}
+    if curation.drop_test_overlap:
+        found |= dict.fromkeys(same_questions(train, held_out.values()), HELD_OUT)
+    return found
+
+
+def _left_out_in_0_1(
+    connection: Connection, tasks: Sequence[TaskInfo], curation: CurationConfig
+) -> dict[int, str]:
+    """The same by the rule of runs that were queued before there was another one."""
+    if not curation.drop_test_overlap:
+        return {}
+    found = alike(_texts(connection, tasks, "train"), _texts(connection, tasks, "test"))
+    return dict.fromkeys(found, ALIKE)
+
+
+def _texts(connection: Connection, tasks: Sequence[TaskInfo], *splits: str) -> dict[int, str]:
+    return {
+        question.question_id: question.text
+        for task in tasks
+        for split in splits
+        for question in stored_questions(connection, task.id, split)
     }
-    return overlapping(texts["train"], texts["test"])

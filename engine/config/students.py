@@ -55,7 +55,10 @@ class CurationConfig(Section):
     """Drop longer rationales."""
 
     drop_test_overlap: Annotated[bool, Identity.ALWAYS] = True
-    """Drop training questions that are also in a test split, exactly or by 8-gram overlap."""
+    """Drop training questions that are also a dev or test question of the student's tasks, however they are written: case, spaces, punctuation and the order of options do not count."""
+
+    drop_test_alike: Annotated[bool, Identity.IF_SET] = False
+    """Also drop training questions that are alike: they share four fifths of their distinctive word 8-grams with a dev or test question. On tasks made from templates these are many, and different questions."""
 
     hinted: Annotated[bool, Identity.IF_SET] = False
     """Also read rationales that were made with the gold answer as a hint (strategy rationalize)."""

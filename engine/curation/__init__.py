@@ -1,6 +1,6 @@
 """Correct samples to a training set: what the student reads, frozen as a manifest."""
 
-from engine.curation.contamination import between_tasks, contamination, overlapping
-from engine.curation.selection import IN_TEST, Curated, curate
+from engine.curation.contamination import alike, overlaps, same_questions
+from engine.curation.selection import ALIKE, HELD_OUT, Curated, curate
 
-__all__ = ["IN_TEST", "Curated", "between_tasks", "contamination", "curate", "overlapping"]
+__all__ = ["ALIKE", "HELD_OUT", "Curated", "alike", "curate", "overlaps", "same_questions"]

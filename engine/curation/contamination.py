@@ -1,64 +1,100 @@
-"""Overlap between splits and between tasks: finds training questions that are also in a test split, exactly or nearly.
+"""Overlap between splits and between tasks: training questions that are a dev or test question too, or nearly.
 
-Within a task, a question in two splits is kept once (`engine.tasks.splits`), so only near-duplicates by word 8-grams are
-left to find. Most questions of a task contain the words of its template, so 8-grams that occur in more than one in twenty
-training questions say nothing and are ignored. A training question that shares four fifths of the others with one test
-question is a near-duplicate. Short questions are compared exactly only. Across tasks, texts are compared word by word,
-without punctuation; that matters to a student of several tasks.
+A training question that *is* a held-out one (`engine.curation.identity`) is left out when a student is trained. One that
+is only *alike* is reported, and left out where the student asks for it. Questions are alike if one has four fifths of the
+other's distinctive word 8-grams. 8-grams of more than one in twenty training questions belong to the task's template and do
+not count; on a task that is little more than a template, alike questions are still different questions.
 
-The counts are reported before anything is paid for. Nothing is dropped here; curation drops by the same rule when a
-student is trained.
+Within a task, equal texts of two splits are removed when it is read (`engine.tasks.split_assignment`). Across tasks, overlap
+matters to a student of several tasks. The counts are reported before anything is paid for.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from engine.question import Question, text_hash
+from engine.curation.identity import identity
+from engine.question import Question, Split, text_hash
 
 WORDS = re.compile(r"\w+")
 GRAM = 8
 SHARED = 0.8
 COMMON = 0.05
 MOST_COMPARED = 100_000
-"""Questions of a task beyond which 8-grams are not compared: that would take minutes and gigabytes."""
+"""Questions of a task beyond which 8-grams are not compared: that would take a gigabyte."""
+_PAIRS: tuple[tuple[Split, Split], ...] = (("train", "test"), ("dev", "test"), ("train", "dev"))
 
 
-def contamination(questions: Sequence[Question]) -> list[str]:
-    """The overlap between the splits of one task, in sentences."""
-    if len(questions) > MOST_COMPARED:
-        return [f"more than {MOST_COMPARED:,} questions: near-duplicates were not searched"]
-    texts: dict[str, dict[int, str]] = {"train": {}, "dev": {}, "test": {}}
-    for index, question in enumerate(questions):
+def overlaps(tasks: Mapping[str, Sequence[Question]], names: Collection[str]) -> dict[str, list[str]]:
+    """The overlap of some tasks' questions, within each of them and with the others, in sentences by task.
+
+    Args:
+        tasks: the questions of all tasks, by name.
+        names: the tasks to report on.
+    """
+    if not names:
+        return {}
+    identities = {name: [identity(each.text) for each in questions] for name, questions in tasks.items()}
+    across = _between_tasks(tasks, identities)
+    return {
+        name: [*_within(questions, identities[name]), *across.get(name, ())]
+        for name, questions in tasks.items()
+        if name in names
+    }
+
+
+def _within(questions: Sequence[Question], identities: Sequence[str]) -> list[str]:
+    splits: dict[Split, dict[int, str]] = {"train": {}, "dev": {}, "test": {}}
+    texts: dict[Split, dict[int, str]] = {"train": {}, "dev": {}, "test": {}}
+    for index, (question, form) in enumerate(zip(questions, identities, strict=True)):
+        splits[question.split][index] = form
         texts[question.split][index] = question.text
-    said = []
-    for of, against in (("train", "test"), ("dev", "test"), ("train", "dev")):
-        near = overlapping(texts[of], texts[against]) if texts[of] and texts[against] else frozenset()
-        if near:
-            share = f"{100 * len(near) / len(texts[of]):.1f} %"
+    compared = len(questions) <= MOST_COMPARED
+    grams = {split: _Grams(own) for split, own in texts.items()} if compared else {}
+    said = [] if compared else [f"more than {MOST_COMPARED:,} questions: near-duplicates were not searched"]
+    for of, against in _PAIRS:
+        if not texts[of] or not texts[against]:
+            continue
+        held_out = set(splits[against].values())
+        same = {key for key, form in splits[of].items() if form in held_out}
+        total = len(texts[of])
+        left_out = "; students do not read them" if of == "train" else ""
+        if same:
             said.append(
-                f"{len(near):,} {of} questions ({share}) share most of their word 8-grams with a {against} question"
+                f"{_share(same, of, total)} are also in {against}, spelled or ordered differently{left_out}"
+            )
+        near = grams[of].near(grams[against]) - same if compared else frozenset()
+        if near:
+            kept = "; students read them unless drop_test_alike = true" if of == "train" else ""
+            said.append(
+                f"{_share(near, of, total)} share most of their word 8-grams with a {against} question{kept}"
             )
     return said
 
 
-def between_tasks(tasks: Mapping[str, Sequence[Question]]) -> dict[str, list[str]]:
-    """Overlap of tasks' test questions with the train or dev split of other tasks, in sentences by tested task."""
-    if len(tasks) < 2 or sum(map(len, tasks.values())) > MOST_COMPARED:
-        return {}
+def _share(found: Collection[int], split: Split, total: int) -> str:
+    noun = "question" if len(found) == 1 else "questions"
+    return f"{len(found):,} {split} {noun} ({100 * len(found) / total:.1f} %)"
+
+
+def _between_tasks(
+    tasks: Mapping[str, Sequence[Question]], identities: Mapping[str, Sequence[str]]
+) -> dict[str, list[str]]:
+    """Test questions that are also in the train or dev split of other tasks, by tested task."""
     holders: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for name, questions in tasks.items():
-        for question in questions:
+        for question, form in zip(questions, identities[name], strict=True):
             if question.split != "test":
-                holders[_words(question.text)].add((name, question.split))
+                holders[form].add((name, question.split))
     found: dict[str, list[str]] = {}
     for name, questions in tasks.items():
         counts: dict[tuple[str, str], int] = defaultdict(int)
-        for question in questions:
+        for question, form in zip(questions, identities[name], strict=True):
             if question.split == "test":
-                for holder in holders.get(_words(question.text), ()):
+                for holder in holders.get(form, ()):
                     counts[holder] += holder[0] != name
         said = [
             f"{count:,} of its test questions are also in {split} of {other}"
@@ -70,29 +106,68 @@ def between_tasks(tasks: Mapping[str, Sequence[Question]]) -> dict[str, list[str
     return found
 
 
-def _words(text: str) -> str:
-    return " ".join(WORDS.findall(text.casefold()))
+def same_questions(train: Mapping[int, str], held_out: Iterable[str]) -> frozenset[int]:
+    """Ids of the training questions that are also among the held-out questions, however they are written."""
+    forms = {identity(text) for text in held_out}
+    return frozenset(key for key, text in train.items() if identity(text) in forms)
 
 
-def overlapping(train: Mapping[int, str], test: Mapping[int, str]) -> frozenset[int]:
-    """Ids of the training questions that are also among the test questions."""
-    test_hashes = {text_hash(text) for text in test.values()}
-    exact = {key for key, text in train.items() if text_hash(text) in test_hashes}
-    grams = {key: _grams(text) for key, text in train.items()}
-    frequency = Counter(gram for own in grams.values() for gram in own)
-    limit = max(2, COMMON * len(train))
-    distinctive = {key: {gram for gram in own if frequency[gram] <= limit} for key, own in grams.items()}
-    by_gram: dict[str, list[int]] = defaultdict(list)
-    for key, own in distinctive.items():
-        for gram in own:
-            by_gram[gram].append(key)
-    near = set()
-    for text in test.values():
-        shared = Counter(key for gram in _grams(text) for key in by_gram.get(gram, ()))
-        near |= {key for key, count in shared.items() if count >= SHARED * len(distinctive[key])}
-    return frozenset(exact | near)
+def alike(train: Mapping[int, str], test: Mapping[int, str]) -> frozenset[int]:
+    """Ids of the training questions that share most of their 8-grams, or their whole text, with a held-out question."""
+    hashes = {text_hash(text) for text in test.values()}
+    exact = {key for key, text in train.items() if text_hash(text) in hashes}
+    return _Grams(train).near(_Grams(test)) | exact
 
 
-def _grams(text: str) -> set[str]:
-    words = WORDS.findall(text.casefold())
-    return {" ".join(words[start : start + GRAM]) for start in range(len(words) - GRAM + 1)}
+class _Grams:
+    """The word 8-grams of some questions, as hashes."""
+
+    def __init__(self, texts: Mapping[int, str]) -> None:
+        self.of = {key: _grams(text) for key, text in texts.items()}
+        self.all = frozenset().union(*self.of.values())
+
+    def near(self, other: _Grams) -> frozenset[int]:
+        """Ids of these questions that have most of their distinctive 8-grams in common with one of the others."""
+        touching = [key for key, own in self.of.items() if not other.all.isdisjoint(own)]
+        seen = frozenset().union(*(self.of[key] for key in touching))
+        frequency: Counter[int] = Counter()
+        for own in self.of.values():
+            if not seen.isdisjoint(own):
+                frequency.update(seen.intersection(own))
+        limit = max(2, COMMON * len(self.of))
+        distinctive = frozenset(gram for gram in seen if frequency[gram] <= limit)
+        holders: dict[int, list[int]] = defaultdict(list)
+        sets = {key: distinctive.intersection(own) for key, own in other.of.items()}
+        for key, held in sets.items():
+            for gram in held:
+                holders[gram].append(key)
+        return frozenset(
+            key for key in touching if _has_near(distinctive.intersection(self.of[key]), sets, holders)
+        )
+
+
+def _has_near(
+    own: frozenset[int], sets: Mapping[int, frozenset[int]], holders: Mapping[int, Sequence[int]]
+) -> bool:
+    """Whether one of the sets has most of these 8-grams.
+
+    Such a set lacks few of them, so it has one of the rarest few: only the sets that have one of those are compared.
+    """
+    least = math.ceil(SHARED * len(own))
+    shared = [gram for gram in own if gram in holders]
+    if not own or len(shared) < least:
+        return False
+    shared.sort(key=lambda gram: len(holders[gram]))
+    tried: set[int] = set()
+    for gram in shared[: len(shared) - least + 1]:
+        for key in holders[gram]:
+            if key not in tried:
+                tried.add(key)
+                if len(own & sets[key]) >= least:
+                    return True
+    return False
+
+
+def _grams(text: str) -> list[int]:
+    words = [hash(word) for word in WORDS.findall(text.casefold())]
+    return [hash(gram) for gram in zip(*(words[start:] for start in range(GRAM)), strict=False)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from engine.config.students import CurationConfig
 from engine.grading.majority import Vote, common_form, majority
@@ -15,7 +16,8 @@ from engine.question import text_hash
 from engine.seeded_order import first
 from state.training_samples import StoredSample
 
-IN_TEST = "question is in a test split"
+HELD_OUT = "question is also in dev or test"
+ALIKE = "question is like one in dev or test"
 REASONS = (
     "question not drawn",
     "too hard or too easy",
@@ -27,7 +29,8 @@ REASONS = (
     "truncated",
     "not a whole answer",
     "too long",
-    IN_TEST,
+    HELD_OUT,
+    ALIKE,
     "duplicate rationale",
     "more than D per question",
     "more than per_teacher per teacher",
@@ -55,7 +58,7 @@ def curate(
     *,
     rationales: int,
     settings: CurationConfig,
-    contaminated: Set[int] = frozenset(),
+    left_out: Mapping[int, str] = MappingProxyType({}),
     formats: Mapping[int, str] | None = None,
     questions: Set[int] | None = None,
     seed: int = 0,
@@ -69,7 +72,7 @@ def curate(
         samples: graded samples, those of a question in order of replicate.
         rationales: D, the largest number of rationales per question.
         settings: what to keep.
-        contaminated: ids of training questions that are also in a test split.
+        left_out: the reason, of those in `REASONS`, by id of a training question that the student does not read.
         formats: the answer formats of the tasks by id, by which a majority compares answers.
         questions: ids of the questions that count; None: all.
         seed: of the random control.
@@ -77,7 +80,7 @@ def curate(
 
     def kept(keep: str) -> Curated:
         wanted = settings.model_copy(update={"keep": keep})
-        return _filtered(samples, wanted, rationales, contaminated, questions, formats or {})
+        return _filtered(samples, wanted, rationales, left_out, questions, formats or {})
 
     if settings.keep == "random":
         return _drawn(kept("all"), len(kept("correct").samples), seed)
@@ -96,7 +99,7 @@ def _filtered(
     samples: Sequence[StoredSample],
     settings: CurationConfig,
     rationales: int,
-    contaminated: Set[int],
+    left_out: Mapping[int, str],
     questions: Set[int] | None,
     formats: Mapping[int, str],
 ) -> Curated:
@@ -114,7 +117,7 @@ def _filtered(
         if sample.question_id in outside:
             drops[REASONS[1]] = drops.get(REASONS[1], 0) + 1
             continue
-        reason = _reason(sample, rationales, settings, contaminated, seen, taken)
+        reason = _reason(sample, rationales, settings, left_out, seen, taken)
         if (
             settings.keep == "correct"
             and settings.labels == "majority"
@@ -184,7 +187,7 @@ def _reason(
     sample: StoredSample,
     rationales: int,
     settings: CurationConfig,
-    contaminated: Set[int],
+    left_out: Mapping[int, str],
     seen: Set[tuple[int, str]],
     taken: dict[int, int],
 ) -> str | None:
@@ -200,8 +203,8 @@ def _reason(
         return "not a whole answer"
     if len(sample.rationale) > settings.max_characters:
         return "too long"
-    if settings.drop_test_overlap and sample.question_id in contaminated:
-        return IN_TEST
+    if sample.question_id in left_out:
+        return left_out[sample.question_id]
     if settings.drop_duplicates and (sample.question_id, text_hash(sample.rationale)) in seen:
         return "duplicate rationale"
     if taken.get(sample.question_id, 0) >= rationales:

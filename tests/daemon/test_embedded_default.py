@@ -9,11 +9,13 @@ import hashlib
 import json
 import re
 from collections import defaultdict
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from state.database import open_reader
 from tests.daemon.site import ROOT, coterie, run_to_end
 
 ROWS = {
@@ -51,9 +53,12 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_its_students_read_what_they_read_in_version_0_1(exported: Path) -> None:
     found: dict[tuple[str, str], Any] = defaultdict(hashlib.sha256)
+    with closing(open_reader(exported / "state.db")) as connection:
+        ids = {key: number for number, key in connection.execute("SELECT id, key FROM question")}
     with (exported / "rows.jsonl").open(encoding="utf-8") as file:
         for row in map(json.loads, file):
-            kept = {key: row[key] for key in ("question_id", "question", "rationale", "answer")}
+            kept = {"question_id": ids[row["question_id"]]}  # manifests have the numbers of the database
+            kept |= {key: row[key] for key in ("question", "rationale", "answer")}
             line = json.dumps(kept, ensure_ascii=False) + "\n"
             found[row["student"], row["scope"]].update(line.encode())
     assert {key: digest.hexdigest() for key, digest in found.items()} == ROWS

@@ -166,8 +166,8 @@ def test_every_strategy_samples_grades_and_tells_what_it_sent(tmp_path: Path) ->
         "direct": 1,
     }
     chat = coterie(tmp_path, "export", "samples", "--format", "openai-chat").stdout.splitlines()
-    assert len(chat) == sum(row["correct"] for row in rows if row["plan"] != "hints"), (
-        "hinted ones are no training data"
+    assert len(chat) == sum(row["correct"] for row in rows if row["plan"] == "diverse"), (
+        "neither hinted ones nor answers to test questions are training data"
     )
     assert all(row["sent"][0].startswith("Question: ") for row in rows if row["plan"] == "diverse")
     table = [line.split("|")[2].strip() for line in output.splitlines() if line.startswith("| coin_flip")]

@@ -46,7 +46,8 @@ def test_an_empty_set_has_a_card_too() -> None:
 
 
 def test_names_of_others_stay_in_their_cell() -> None:
-    hostile = "a | b\n| forged |<script>"
+    hostile = "a | b\n| forged |<script>\x1b[2J"
     text = data_card(replace(CARD, teachers=[CardTeacher(name="t", model=hostile, rows=1, allowed=True)]))
+    assert "\x1b" not in text
     page = MarkdownIt("commonmark").enable("table").render(text.split("---\n", 2)[2])
     assert "<script>" not in page and page.count("forged") == 1 and "<td>forged" not in page

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import io
 import json
 from pathlib import Path
@@ -7,9 +8,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine import export_formats
-from engine.export_formats import chat, openai_chat, write_jsonl, write_parquet
+from engine.export_formats import chat, openai_chat, write_csv, write_jsonl, write_parquet
+from state.safe import safe
 
 HOSTILE = 'two\nlines, "quoted" \u2028 \x1b[2J \x00 ü 😀'
 
@@ -89,3 +93,51 @@ def test_messages_come_back_from_parquet(tmp_path: Path) -> None:
     rows = list(chat([row(1), row(2)], think=True))
     assert write_parquet(rows, tmp_path / "a.parquet") == 2
     assert pq.read_table(tmp_path / "a.parquet").to_pylist() == rows
+
+
+def written_as_csv(rows: list[dict[str, Any]], *, terminal: bool = False) -> list[list[str]]:
+    output = io.StringIO(newline="")
+    assert write_csv(rows, output, terminal=terminal) == len(rows)
+    return list(csv.reader(io.StringIO(output.getvalue(), newline="")))
+
+
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+cmd|' /C calc'!A0", "-1+2", "-x", "@SUM(1)", "\t=1", "\r=1", "  =1", "\n=1", "＝1", "-", "'=1", "'quoted'"]
+)  # fmt: skip
+def test_no_cell_is_a_formula(text: str) -> None:
+    assert written_as_csv([{"a": text}])[1] == ["'" + text]
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["-5", "+5", "-0.5", "-.5", "-1,250", "-1e-5", "-12%", "5", "", "a=b", "1-2", "it's", -5, -0.25, 7],
+)
+def test_numbers_and_other_texts_stay(value: object) -> None:
+    assert written_as_csv([{"a": value}, {"a": ""}])[1:] == [[str(value)], [""]]
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1))
+def test_a_csv_comes_back_without_one_apostrophe(texts: list[str]) -> None:
+    found = written_as_csv([{"a": text, "b": "x"} for text in texts])
+    assert [row[0].removeprefix("'") for row in found[1:]] == texts
+
+
+def test_other_values_in_a_csv() -> None:
+    rows = [row(1, correct=None, flags=["a", "b"], table={"x": 1.5}), row(2, table={"x": "ü"})]
+    header, *found = written_as_csv(rows)
+    assert header == list(rows[0])
+    assert [dict(zip(header, each, strict=True))["correct"] for each in found] == ["", "true"]
+    assert found[0][-1] == '{"x": 1.5}' and found[1][-1] == '{"x": "ü"}'
+    assert written_as_csv([]) == []
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_terminal_gets_no_control_character(form: str) -> None:
+    output = io.StringIO(newline="")
+    given = [{"a": "".join(map(chr, range(0x3000)))}]
+    if form == "csv":
+        write_csv(given, output, terminal=True)
+    else:
+        write_jsonl(given, output)
+        assert [json.loads(output.getvalue())] == given
+    assert safe(output.getvalue()) == output.getvalue()

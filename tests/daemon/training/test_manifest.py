@@ -9,6 +9,7 @@ import pytest
 
 from daemon.training.manifest import RunRequest, materialise, prepare, training_rows
 from engine.config import Config, StudentConfig
+from engine.curation import ALIKE, HELD_OUT
 from engine.errors import JobFailed
 from engine.methods import TrainRow
 from engine.students.run import read_spec
@@ -204,23 +205,66 @@ def test_plain_fine_tuning_reads_the_training_questions_and_their_answers(world:
     assert len(rows(directory)) == 3
 
 
-def test_training_questions_that_stand_in_a_test_split_are_left_out(world: World) -> None:
-    questions = [question_row(f"q{number}", LONG.format(number)) for number in range(3)]
-    copy = question_row("copy", LONG.format(1).upper(), split="test")
-    world.task("t", [*questions, copy])
+OPTIONS = "Anna flips the coin {}. Is it heads? Answer choices: (A) yes, (B) no."
+SWAPPED = "anna flips the coin {} . Is it heads? Answer Choices: (A) no, (B) yes"
+
+
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_a_training_question_that_is_held_out_in_another_spelling_is_not_read(
+    world: World, split: str
+) -> None:
+    questions = [question_row(f"q{number}", OPTIONS.format(number)) for number in range(3)]
+    world.task("t", [*questions, question_row("copy", SWAPPED.format(1), split=split)])
     plan, made = world.plan(), config(world)
     sample(world, plan, "a", "b", "c")
     new = prepare(world.connection, made, order(world, plan))
-    assert new.sample_ids == (1, 3)
-    assert new.drops == {"question is in a test split": 1}
+    assert (new.sample_ids, new.drops) == ((1, 3), {HELD_OUT: 1})
     kept = prepare(world.connection, made, order(world, plan, curation={"drop_test_overlap": False}))
     assert kept.sample_ids == (1, 2, 3)
     plain = prepare(
         world.connection, made, order(world, method="fine-tune")
     )  # compared fairly: the same rule
-    assert (plain.rows, plain.drops) == (2, {"question is in a test split": 1})
+    assert (plain.rows, plain.drops) == (2, {HELD_OUT: 1})
     directory = materialise(world.connection, made, run(world, made, order(world, method="fine-tune")))
     assert len(rows(directory)) == 2
+
+
+def alike_questions(world: World) -> None:
+    questions = [question_row(f"q{number}", LONG.format(number)) for number in range(3)]
+    world.task("t", [*questions, question_row("alike", LONG.format(1) + " Why?", split="test")])
+
+
+def test_a_training_question_that_is_only_alike_is_left_out_on_request(world: World) -> None:
+    alike_questions(world)
+    plan, made = world.plan(), config(world)
+    sample(world, plan, "a", "b", "c")
+    new = prepare(world.connection, made, order(world, plan))
+    assert (new.sample_ids, new.drops) == ((1, 2, 3), {})
+    asked = prepare(world.connection, made, order(world, plan, curation={"drop_test_alike": True}))
+    assert (asked.sample_ids, asked.drops) == ((1, 3), {ALIKE: 1})
+
+
+def test_a_student_of_several_tasks_reads_no_question_that_another_of_them_tests(world: World) -> None:
+    world.task("u", [question_row("u0", "Question Q0 ?", split="test"), question_row("u1", "Only u?")])
+    made = config(world)
+    alone = order(world, method="fine-tune")
+    assert prepare(world.connection, made, alone).rows == 3
+    tasks = tuple(TaskInfo(id=world.tasks[name], name=name, answer_format="yes_no") for name in "tu")
+    joint = prepare(world.connection, made, replace(alone, tasks=tasks, scope="joint"))
+    assert (joint.rows, joint.drops) == (3, {HELD_OUT: 1})
+
+
+def test_a_run_that_version_0_1_queued_gets_the_rows_that_version_0_1_chose(world: World) -> None:
+    alike_questions(world)
+    made, asked = config(world), order(world, method="fine-tune")
+    queued = run(world, made, asked)
+    assert len(training_rows(world.connection, made, asked).rows) == 3
+    chosen = [
+        row for row in training_rows(world.connection, made, asked).rows if row.question != LONG.format(1)
+    ]
+    settings = RunSettings.decode(json.dumps({**json.loads(queued.settings.encode()), "overlap": 1}))
+    old = replace(queued, settings=settings, digest=digest_of(chosen))
+    assert len(rows(materialise(world.connection, made, old))) == 2
 
 
 def test_what_may_not_be_trained_on_is_not(world: World) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.config.students import CurationConfig
-from engine.curation import Curated, curate
+from engine.curation import HELD_OUT, Curated, curate
 from engine.curation.selection import REASONS
 from engine.seeded_order import first
 from state.training_samples import StoredSample
@@ -26,13 +26,13 @@ def sample(number: int, *, question: int = 1, **more: Any) -> StoredSample:
 
 
 def chosen(
-    samples: list[StoredSample], *, rationales: int = 8, contaminated: set[int] | None = None, **settings: Any
+    samples: list[StoredSample], *, rationales: int = 8, left_out: set[int] | None = None, **settings: Any
 ) -> Curated:
     return curate(
         samples,
         rationales=rationales,
         settings=CurationConfig.model_validate(settings),
-        contaminated=contaminated or set(),
+        left_out=dict.fromkeys(left_out or (), HELD_OUT),
     )
 
 
@@ -55,7 +55,7 @@ def test_good_rationales_stay_in_order() -> None:
         ({"truncated": True}, "truncated", {"drop_truncated": False}),
         ({"incomplete": True}, "not a whole answer", None),
         ({"rationale": "x" * 8001}, "too long", {"max_characters": 8001}),
-        ({"question": 9}, "question is in a test split", {"drop_test_overlap": False}),
+        ({"question": 9}, HELD_OUT, None),
         ({"rationale": "RATIONALE  1 "}, "duplicate rationale", {"drop_duplicates": False}),
     ],
 )
@@ -65,11 +65,11 @@ def test_each_reason_drops_and_can_be_lifted(
     fields = {**bad}
     question = fields.pop("question", 1)
     samples = [sample(1), sample(2, question=question, **fields), sample(3)]
-    found = chosen(samples, contaminated={9})
+    found = chosen(samples, left_out={9})
     assert ids(found) == [1, 3]
     assert found.drops == {reason: 1}
     if lifted is not None:
-        assert ids(chosen(samples, contaminated={9}, **lifted)) == [1, 2, 3]
+        assert ids(chosen(samples, left_out={9}, **lifted)) == [1, 2, 3]
 
 
 def test_at_most_d_a_question_the_first_ones() -> None:
@@ -92,7 +92,7 @@ def test_the_same_rationale_of_another_question_is_no_duplicate() -> None:
 
 def test_the_first_reason_that_holds_counts_and_drops_are_in_order() -> None:
     worst = sample(1, question=9, correct=False, truncated=True, rationale="")
-    found = chosen([sample(2), sample(3, rationale="rationale 2"), worst], contaminated={9})
+    found = chosen([sample(2), sample(3, rationale="rationale 2"), worst], left_out={9})
     assert list(found.drops.items()) == [("wrong answer", 1), ("duplicate rationale", 1)]
 
 
@@ -113,14 +113,14 @@ def test_nothing_in_nothing_out() -> None:
     ),
     rationales=st.integers(1, 3),
     keep=st.sampled_from(["correct", "all"]),
-    contaminated=st.sets(st.integers(0, 3)),
+    left_out=st.sets(st.integers(0, 3)),
 )
-def test_counts_add_up_and_nothing_forbidden_stays(rows, rationales, keep, contaminated) -> None:
+def test_counts_add_up_and_nothing_forbidden_stays(rows, rationales, keep, left_out) -> None:
     samples = [
         sample(number, question=question, rationale=text, correct=correct, truncated=truncated)
         for number, (question, text, correct, truncated) in enumerate(rows)
     ]
-    found = chosen(samples, rationales=rationales, contaminated=contaminated, keep=keep, max_characters=20)
+    found = chosen(samples, rationales=rationales, left_out=left_out, keep=keep, max_characters=20)
     assert len(found.samples) + sum(found.drops.values()) == len(samples)
     assert list(found.drops) == [reason for reason in REASONS if reason in found.drops]
     assert ids(found) == sorted(ids(found))
@@ -129,13 +129,10 @@ def test_counts_add_up_and_nothing_forbidden_stays(rows, rationales, keep, conta
     for question in range(4):
         mine = [each for each in found.samples if each.question_id == question]
         assert len(mine) <= rationales
-        assert not mine or question not in contaminated
+        assert not mine or question not in left_out
     assert all(each.rationale and not each.truncated and len(each.rationale) <= 20 for each in found.samples)
     assert keep == "all" or all(each.correct for each in found.samples)
-    assert (
-        chosen(samples, rationales=rationales, contaminated=contaminated, keep=keep, max_characters=20)
-        == found
-    )
+    assert chosen(samples, rationales=rationales, left_out=left_out, keep=keep, max_characters=20) == found
 
 
 def test_the_random_control_is_as_large_as_the_filtered_set_and_drawn_from_all() -> None:
