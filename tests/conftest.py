@@ -26,8 +26,11 @@ RUNTIME = tempfile.mkdtemp(prefix="coterie-tests-")
 os.environ["XDG_RUNTIME_DIR"] = RUNTIME  # daemons of tests share limits with one another at most
 
 
-SHARING = tuple(f"tests/engine/students/test_{name}.py" for name in ("train", "answering"))
-"""Files that share training processes (`conftest.py` of their folder), which take minutes: one worker runs them."""
+SHARING = tuple(
+    f"tests/engine/students/test_{name}.py"
+    for name in ("train", "answering", "objective", "evaluate", "kernels", "lora", "packing")
+)
+"""Files that share training processes and base models (`conftest.py` of their folder): one worker runs them."""
 
 
 class Scheduling(LoadFileScheduling):

@@ -22,6 +22,15 @@ from pathlib import Path
 PRELOADED = [
     *("daemon.cli.run", "daemon.service", "daemon.cli.check", "daemon.cli.export", "daemon.cli.grade"),
     *("daemon.cli.status", "daemon.cli.report", "daemon.cli.control", "engine.practice.run"),
+    *("uvloop", "anyio._backends._asyncio", "daemon.cli.parser"),
+    # What a daemon imports for its report when it ends, which is as much as all else that it does in a short test.
+    *(
+        "matplotlib.figure",
+        "matplotlib.backends.backend_svg",
+        "mpl_toolkits.mplot3d",
+        "markdown_it",
+        "linkify_it",
+    ),
 ]
 
 _CONTEXT = multiprocessing.get_context("forkserver")

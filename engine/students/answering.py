@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.students.architecture import DECODER, Architecture
 from engine.students.evaluate import Write, config_positions, writer
-from engine.students.evaluation_server import Asked, Served, ServerFailed, serving
 from engine.students.exported_student import PARTIAL, load_student
 from engine.students.run import Run
 from engine.students.token_rows import prompt_ids
+
+if TYPE_CHECKING:
+    from engine.students.evaluation_server import Asked
 
 
 @contextmanager
@@ -39,6 +41,9 @@ def answering(
     if not wanted:
         yield here(), False
         return
+    # Brings the client of the teachers, which most runs do not need.
+    from engine.students.evaluation_server import Served, ServerFailed, serving
+
     with ExitStack() as stack:
         own: list[Write] = []
         server: Served | None = None
@@ -69,6 +74,8 @@ def answering(
 def prompts(run: Run, architecture: Architecture, tokenizer: Any, questions: Sequence[str]) -> list[Asked]:
     """The prompts for a server: each allows as many tokens as are configured and fit into the model."""
     from transformers import AutoConfig
+
+    from engine.students.evaluation_server import Asked
 
     most = run.spec.evaluation.max_new_tokens
     config = AutoConfig.from_pretrained(

@@ -8,6 +8,7 @@ may die, and the next one follows this run.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -15,6 +16,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +98,7 @@ def train(run: Run) -> None:
         run.tell("done", step=evaluation["step"], steps=evaluation["steps"], reason=evaluation["reason"])
         return
     run.tell("starting", phase="importing")
+    import_libraries()
     from engine.students.session import build
 
     with tracked(run):
@@ -106,6 +109,20 @@ def train(run: Run) -> None:
         except Stopped:
             run.tell("stopped", step=state.step)
             raise
+
+
+@cache
+def import_libraries() -> None:
+    """Imports what every run needs, without looking for garbage: a million objects come, and all of them stay."""
+    gc.disable()
+    try:
+        import deepspeed  # noqa: F401
+        import transformers.modeling_utils  # noqa: F401
+
+        import engine.students.session  # noqa: F401
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @contextmanager

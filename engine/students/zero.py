@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -90,6 +91,7 @@ def join_ranks(device: str, *, world: int) -> None:
 
     deepspeed.utils.logger.setLevel(logging.ERROR)
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    _import_muon()
     backend = "nccl" if device == "cuda" else "gloo"
     if world == 1 and not torch.distributed.is_initialized():
         # A run of one rank needs no port.
@@ -99,6 +101,22 @@ def join_ranks(device: str, *, world: int) -> None:
     deepspeed.init_distributed(dist_backend=backend, verbose=False, auto_mpi_discovery=False)
     if world == 1:
         _reduce_nothing(deepspeed.comm.comm.cdb)
+
+
+def _import_muon() -> None:
+    """Imports DeepSpeed's Muon, which no run uses, without the compiler of torch.
+
+    The engine imports it to see whether it is the optimizer, and its functions ask to be compiled: that alone imports all of
+    torch's inductor, a quarter of a run's start.
+    """
+    from deepspeed.runtime import compiler
+
+    before, compiler.compile = compiler.compile, lambda: lambda function: function
+    try:
+        with suppress(ImportError):  # where there is none, DeepSpeed goes on without it too
+            import deepspeed.runtime.zero.muon.muon_optimizer  # noqa: F401
+    finally:
+        compiler.compile = before
 
 
 def _reduce_nothing(backend: Any) -> None:

@@ -14,14 +14,16 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from tests.daemon.site import query, run_to_end, wait_until
 
-pytest.importorskip("fastapi", reason="transformers serve needs fastapi")
-pytest.importorskip("uvicorn", reason="transformers serve needs uvicorn")
+pytestmark = pytest.mark.skipif(
+    not (find_spec("fastapi") and find_spec("uvicorn")), reason="transformers serve needs fastapi and uvicorn"
+)
 
 TEMPLATE = (
     "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"

@@ -5,12 +5,14 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
 from engine.config import document
 from engine.config.schema import config_schema, schema_text
 from tests.daemon.site import coterie
+from tests.lazily import Lazy
+
+jsonschema = Lazy("jsonschema")
 
 ROOT = Path(__file__).resolve().parents[3]
 

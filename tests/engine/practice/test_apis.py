@@ -6,14 +6,11 @@ import asyncio
 import hashlib
 import json
 from datetime import UTC, datetime
+from pkgutil import resolve_name
 from typing import Any
 
 import aiohttp
 import pytest
-from anthropic.types import Message, RawMessageStreamEvent, StopReason
-from openai.types import Completion
-from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from engine.practice.apis import APIS
@@ -33,22 +30,25 @@ from tests.engine.practice.serving import (
     teacher,
     text_of,
 )
+from tests.lazily import Lazy
+
+anthropic_types, responses = Lazy("anthropic.types"), Lazy("openai.types.responses")
 
 pytestmark = pytest.mark.anyio
 
 PATHS = [api.path for api in APIS.values()]
 EACH = pytest.mark.parametrize("path", PATHS)
-WHOLE: dict[str, Any] = {
-    "/chat/completions": ChatCompletion,
-    "/completions": Completion,
-    "/responses": Response,
-    "/messages": Message,
+WHOLE = {
+    "/chat/completions": "openai.types.chat:ChatCompletion",
+    "/completions": "openai.types:Completion",
+    "/responses": "openai.types.responses:Response",
+    "/messages": "anthropic.types:Message",
 }
-EVENTS: dict[str, Any] = {
-    "/chat/completions": ChatCompletionChunk,
-    "/completions": Completion,
-    "/responses": ResponseStreamEvent,
-    "/messages": RawMessageStreamEvent,
+EVENTS = {
+    "/chat/completions": "openai.types.chat:ChatCompletionChunk",
+    "/completions": "openai.types:Completion",
+    "/responses": "openai.types.responses:ResponseStreamEvent",
+    "/messages": "anthropic.types:RawMessageStreamEvent",
 }
 
 
@@ -81,11 +81,11 @@ async def test_a_stream_is_the_same_response_in_pieces(path: str) -> None:
     async with teacher() as client:
         whole = await ask(client, path, temperature=0)
         assert whole.status == 200
-        WHOLE[path].model_validate(whole.json, strict=False)
+        resolve_name(WHOLE[path]).model_validate(whole.json, strict=False)
         streamed = await ask(client, path, temperature=0, stream=True)
         assert streamed.headers["Content-Type"] == "text/event-stream"
         assert "Content-Length" not in streamed.headers
-        events, adapter = events_of(streamed.body), TypeAdapter(EVENTS[path])
+        events, adapter = events_of(streamed.body), TypeAdapter(resolve_name(EVENTS[path]))
         assert text_in(events) == text_of(path, whole.json) and len(events) > 20
         for name, data in events:
             if data == "[DONE]" or name == "ping":
@@ -184,7 +184,7 @@ async def test_why_a_message_ended() -> None:
         assert text_of("/messages", stopped) == text[: text.index("Carla")]
         cut = (await ask(client, "/messages", temperature=0, max_tokens=7)).json
         assert (cut["stop_reason"], cut["usage"]["output_tokens"]) == ("max_tokens", 7)
-        assert TypeAdapter(StopReason).validate_python(cut["stop_reason"])
+        assert TypeAdapter(anthropic_types.StopReason).validate_python(cut["stop_reason"])
 
 
 TOOL = {"name": "add", "description": "Adds.", "input_schema": {"type": "object"}}
@@ -445,4 +445,4 @@ async def test_a_batch_of_responses() -> None:
         assert batch["request_counts"] == {"total": 2, "completed": 1, "failed": 1}
         async with client.session.get(f"{client.url}/files/{batch['output_file_id']}/content") as answer:
             row = json.loads(await answer.read())
-        assert Response.model_validate(row["response"]["body"]).output_text
+        assert responses.Response.model_validate(row["response"]["body"]).output_text

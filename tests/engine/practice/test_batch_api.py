@@ -8,10 +8,11 @@ from typing import Any
 
 import aiohttp
 import pytest
-from openai.types import Batch, FileObject
-from openai.types.chat import ChatCompletion
 
 from tests.engine.practice.serving import STEP1, Client, teacher
+from tests.lazily import Lazy
+
+types, chat = Lazy("openai.types"), Lazy("openai.types.chat")
 
 pytestmark = pytest.mark.anyio
 
@@ -24,7 +25,7 @@ def rows(count: int, **change: Any) -> list[dict[str, Any]]:
     ]
 
 
-async def upload(client: Client, lines: list[Any]) -> FileObject:
+async def upload(client: Client, lines: list[Any]) -> types.FileObject:
     form = aiohttp.FormData()
     form.add_field("purpose", "batch")
     content = b"".join(
@@ -32,10 +33,10 @@ async def upload(client: Client, lines: list[Any]) -> FileObject:
     )
     form.add_field("file", content, filename="in.jsonl")
     answer = await client.post("/files", data=form)
-    return FileObject.model_validate(answer.json, strict=True)
+    return types.FileObject.model_validate(answer.json, strict=True)
 
 
-async def create(client: Client, lines: list[Any]) -> Batch:
+async def create(client: Client, lines: list[Any]) -> types.Batch:
     file = await upload(client, lines)
     answer = await client.post(
         "/batches",
@@ -47,13 +48,13 @@ async def create(client: Client, lines: list[Any]) -> Batch:
         },
     )
     assert answer.status == 200
-    return Batch.model_validate(answer.json, strict=True)
+    return types.Batch.model_validate(answer.json, strict=True)
 
 
-async def ended(client: Client, batch: Batch) -> Batch:
+async def ended(client: Client, batch: types.Batch) -> types.Batch:
     while batch.status in ("validating", "in_progress", "finalizing", "cancelling"):
         await asyncio.sleep(0.01)
-        batch = Batch.model_validate(await client.get(f"/v1/batches/{batch.id}"), strict=True)
+        batch = types.Batch.model_validate(await client.get(f"/v1/batches/{batch.id}"), strict=True)
     return batch
 
 
@@ -70,13 +71,13 @@ async def test_a_batch_is_answered_row_by_row_and_billed() -> None:
         output = await content(client, batch.output_file_id)
         assert sorted(row["custom_id"] for row in output) == [f"a{n}" for n in range(5)]
         for row in output:
-            ChatCompletion.model_validate(row["response"]["body"])
+            chat.ChatCompletion.model_validate(row["response"]["body"])
         assert len({row["response"]["body"]["choices"][0]["message"]["content"] for row in output}) > 1
         ledger = await client.get("/ledger")
         billed = {entry["request_id"] for entry in ledger if entry["billed"]}
         assert billed == {f"a{n}" for n in range(5)}
         listed = await client.get("/v1/batches?limit=1")
-        assert Batch.model_validate(listed["data"][0]).id == batch.id and listed["has_more"] is False
+        assert types.Batch.model_validate(listed["data"][0]).id == batch.id and listed["has_more"] is False
 
 
 @pytest.mark.parametrize(

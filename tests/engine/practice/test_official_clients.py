@@ -6,26 +6,25 @@ import asyncio
 import io
 import json
 
-import anthropic
-import openai
 import pytest
-from anthropic import AsyncAnthropic
-from openai import AsyncOpenAI
 
 from tests.engine.practice.serving import MODEL, STEP1, teacher
+from tests.lazily import Lazy
+
+anthropic, openai = Lazy("anthropic"), Lazy("openai")
 
 pytestmark = pytest.mark.anyio
 
 SAID = [{"role": "user", "content": STEP1}]
 
 
-def openai_client(url: str, key: str = "good") -> AsyncOpenAI:
-    return AsyncOpenAI(base_url=url, api_key=key, max_retries=0)
+def openai_client(url: str, key: str = "good") -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(base_url=url, api_key=key, max_retries=0)
 
 
-def anthropic_client(url: str, key: str = "good") -> AsyncAnthropic:
+def anthropic_client(url: str, key: str = "good") -> anthropic.AsyncAnthropic:
     """Its base URL has no `/v1`, which the library adds."""
-    return AsyncAnthropic(base_url=url.removesuffix("/v1"), api_key=key, max_retries=0)
+    return anthropic.AsyncAnthropic(base_url=url.removesuffix("/v1"), api_key=key, max_retries=0)
 
 
 async def test_openai_s_chat() -> None:

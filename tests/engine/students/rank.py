@@ -2,7 +2,7 @@
 
 TEST_STRIKE="where:rank:signal" has rank `rank` send itself a signal: after step `where`, or, where it is
 "export", just before the finished student gets its name. In place of a signal, "MEMORY" lets it have no more memory
-than it has, until the run ends. The last line of its output is the list of exit codes.
+than it has, until the run ends. The last lines of its output are what it imported of `SPARED`, and the list of exit codes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ import sys
 from pathlib import Path
 
 from engine.students import finish, loop, train
+
+SPARED = ("torch._inductor.compile_fx", "aiohttp", "engine.teachers.client")
+"""Modules that take long to import and that most runs do not need."""
 
 
 def strike(where: str, what: str) -> None:
@@ -60,5 +63,6 @@ if __name__ == "__main__":
         if os.environ["RANK"] == rank:
             strike(where, name)
     codes = [run(directory) for directory in sys.argv[1:]]
-    sys.stdout.write(json.dumps(codes) + "\n")
+    imported = [name for name in SPARED if name in sys.modules]
+    sys.stdout.write(f"imported: {imported}\n{json.dumps(codes)}\n")
     sys.exit(max(codes))

@@ -6,25 +6,27 @@ import numpy as np
 import pytest
 
 from engine.errors import JobFailed
-from engine.students.architecture import DECODER, EncoderDecoder, architecture_of
 from engine.students.batches import BatchPlan
 from engine.students.token_rows import TokenRow
+from tests.lazily import Lazy
+
+architecture = Lazy("engine.students.architecture")
 
 ROWS = [TokenRow(np.arange(10, 10 + length), prompt) for length, prompt in ((7, 3), (12, 4), (9, 8))]
 
 
 def test_a_decoder_learns_every_completion_token_from_the_token_before_it() -> None:
-    batch = DECODER.collate(ROWS, pad=0)
+    batch = architecture.DECODER.collate(ROWS, pad=0)
     ids = batch.inputs["input_ids"]
     assert ids.shape == (3, 11) and list(batch.inputs) == ["input_ids"]
     expected = [(row.ids[at - 1], row.ids[at]) for row in ROWS for at in range(row.prompt, len(row.ids))]
     assert list(zip(ids.reshape(-1)[batch.keep], batch.targets, strict=True)) == expected
     assert all(set(ids[line, len(row.ids) :]) <= {0} for line, row in enumerate(ROWS))
-    assert [DECODER.lengths(row) for row in ROWS] == [(7,), (12,), (9,)]
+    assert [architecture.DECODER.lengths(row) for row in ROWS] == [(7,), (12,), (9,)]
 
 
 def test_an_encoder_decoder_learns_every_completion_token_from_the_question_and_those_before() -> None:
-    kind = EncoderDecoder(start=5)
+    kind = architecture.EncoderDecoder(start=5)
     batch = kind.collate(ROWS, pad=0)
     read, mask = batch.inputs["input_ids"], batch.inputs["attention_mask"]
     assert read.shape == mask.shape == (3, 8)
@@ -56,15 +58,15 @@ def test_batches_of_two_sides_keep_to_the_budget_with_the_padding_of_both() -> N
 def test_the_decoder_needs_a_place_to_begin() -> None:
     config = SimpleNamespace(is_encoder_decoder=True, decoder_start_token_id=3)
     model = SimpleNamespace(config=config, generation_config=SimpleNamespace(decoder_start_token_id=None))
-    assert architecture_of(model) == EncoderDecoder(start=3)
+    assert architecture.architecture_of(model) == architecture.EncoderDecoder(start=3)
     config.decoder_start_token_id = None
     with pytest.raises(JobFailed, match="has no decoder_start_token_id"):
-        architecture_of(model)
+        architecture.architecture_of(model)
     config.is_encoder_decoder = False
-    assert architecture_of(model) is DECODER
+    assert architecture.architecture_of(model) is architecture.DECODER
 
 
 def test_an_encoder_decoder_has_room_for_a_prompt_and_an_answer_of_full_length() -> None:
-    kind = EncoderDecoder(start=0)
+    kind = architecture.EncoderDecoder(start=0)
     assert [kind.room(prompt, 64) for prompt in (1, 64, 65)] == [63, 63, 0]
-    assert [DECODER.room(prompt, 64) for prompt in (1, 64, 65)] == [63, 0, -1]
+    assert [architecture.DECODER.room(prompt, 64) for prompt in (1, 64, 65)] == [63, 0, -1]

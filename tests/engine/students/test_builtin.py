@@ -3,12 +3,14 @@ from __future__ import annotations
 import re
 
 import pytest
-import torch
 
 from engine.errors import JobFailed
 from engine.students import builtin
-from engine.students.architecture import is_encoder_decoder
 from engine.students.builtin import SIZES, make, size_of
+from tests.lazily import Lazy
+
+torch = Lazy("torch")
+architecture = Lazy("engine.students.architecture")
 
 
 def test_each_name_is_a_size_and_the_docstring_tells_it() -> None:
@@ -20,7 +22,7 @@ def test_each_name_is_a_size_and_the_docstring_tells_it() -> None:
         model = make(size, size.vocabulary, end=1, pad=0, positions=64, seed=0)
         weights = sum(parameter.numel() for parameter in model.parameters())
         assert weights == pytest.approx(float(number) * {"k": 1e3, "M": 1e6}[unit], rel=0.1)
-        assert is_encoder_decoder(model.config) == name.endswith("-t5")
+        assert architecture.is_encoder_decoder(model.config) == name.endswith("-t5")
 
 
 def test_the_seed_decides_the_weights() -> None:

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import pytest
-import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from engine.config.students import EvaluationConfig
 from engine.methods import METHODS
-from engine.students import evaluate
-from engine.students.architecture import EncoderDecoder, architecture_of, auto_class
 from engine.students.ranks import Ranks, StopFlag, Stopped
 from engine.students.token_rows import prompt_ids
 from tests.engine.students.runs import CORE, COT, rows
+from tests.lazily import Lazy
+
+torch, transformers = Lazy("torch"), Lazy("transformers")
+architecture = Lazy("engine.students.architecture")
+evaluate = Lazy("engine.students.evaluate")
 
 QUESTIONS = [row.question for row in rows()[1]]
 
@@ -18,20 +19,22 @@ QUESTIONS = [row.question for row in rows()[1]]
 @pytest.fixture(params=CORE)
 def student(request, bases):
     base = bases[request.param]
-    model = auto_class(AutoConfig.from_pretrained(base)).from_pretrained(base).eval()
-    tokenizer = AutoTokenizer.from_pretrained(bases[request.param])
+    model = (
+        architecture.auto_class(transformers.AutoConfig.from_pretrained(base)).from_pretrained(base).eval()
+    )
+    tokenizer = transformers.AutoTokenizer.from_pretrained(bases[request.param])
     evaluate.prepare_generation(model, tokenizer)
     return model, tokenizer
 
 
 def by_hand(model, tokenizer, question: str, count: int) -> str:
     """The greedy continuation, one full forward pass a token."""
-    kind = architecture_of(model)
+    kind = architecture.architecture_of(model)
     [ids] = prompt_ids(tokenizer, [question], kind.prompt_format)
     written: list[int] = []
     with torch.inference_mode():
         while len(written) < count and (not written or written[-1] != tokenizer.eos_token_id):
-            if isinstance(kind, EncoderDecoder):
+            if isinstance(kind, architecture.EncoderDecoder):
                 sides = {"input_ids": [ids], "decoder_input_ids": [[kind.start, *written]]}
             else:
                 sides = {"input_ids": [ids + written]}
@@ -53,8 +56,8 @@ def test_a_batch_answers_as_each_question_alone(student) -> None:
 
 
 def test_a_prompt_without_room_gets_no_answer_and_others_what_fits(bases) -> None:
-    model = AutoModelForCausalLM.from_pretrained(bases["gpt2"])  # 64 positions
-    tokenizer = AutoTokenizer.from_pretrained(bases["gpt2"])
+    model = transformers.AutoModelForCausalLM.from_pretrained(bases["gpt2"])  # 64 positions
+    tokenizer = transformers.AutoTokenizer.from_pretrained(bases["gpt2"])
     evaluate.prepare_generation(model, tokenizer)
     model.generation_config.eos_token_id = None
     long, short = "Ann flips. " * 40, QUESTIONS[0]
@@ -128,8 +131,8 @@ def test_the_majority_of_sampled_answers_is_a_second_result() -> None:
 
 
 def test_a_batch_too_large_for_the_memory_is_halved_and_the_answers_stay(bases) -> None:
-    model = AutoModelForCausalLM.from_pretrained(bases["llama"])
-    tokenizer = AutoTokenizer.from_pretrained(bases["llama"])
+    model = transformers.AutoModelForCausalLM.from_pretrained(bases["llama"])
+    tokenizer = transformers.AutoTokenizer.from_pretrained(bases["llama"])
     evaluate.prepare_generation(model, tokenizer)
     expected = evaluate.generate(model, tokenizer, QUESTIONS, max_new_tokens=3, batch_size=1)
     generate, sizes, notes = model.generate, [], []

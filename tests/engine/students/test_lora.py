@@ -1,18 +1,19 @@
 from __future__ import annotations
 
 import pytest
-import torch
-from transformers import AutoConfig
 
 from engine.config.students import TrainingConfig
 from engine.errors import JobFailed
-from engine.students.architecture import DECODER, auto_class
 from engine.students.lora import adapt, merge
 from tests.engine.students.runs import CORE
+from tests.lazily import Lazy
+
+torch, transformers = Lazy("torch"), Lazy("transformers")
+architecture = Lazy("engine.students.architecture")
 
 
 def load(base):
-    return auto_class(AutoConfig.from_pretrained(base)).from_pretrained(base).eval()
+    return architecture.auto_class(transformers.AutoConfig.from_pretrained(base)).from_pretrained(base).eval()
 
 
 def logits(model) -> torch.Tensor:
@@ -57,10 +58,10 @@ def test_without_a_rank_nothing_is_done(bases) -> None:
 
 
 def test_a_model_without_linear_layers_is_refused(bases) -> None:
-    config = AutoConfig.from_pretrained(bases["gpt2"])
+    config = transformers.AutoConfig.from_pretrained(bases["gpt2"])
     config.n_layer = 0
     with pytest.raises(JobFailed, match="cannot be trained with LoRA"):
-        adapt(auto_class(config).from_config(config), TrainingConfig(lora_rank=2))
+        adapt(architecture.auto_class(config).from_config(config), TrainingConfig(lora_rank=2))
 
 
 def test_frozen_weights_cost_no_gradient(bases) -> None:
@@ -68,7 +69,7 @@ def test_frozen_weights_cost_no_gradient(bases) -> None:
 
     model = load(bases["gpt2"])
     row = TokenRow(torch.arange(9).numpy(), 3)
-    [whole] = DECODER.flops(model, [row])
+    [whole] = architecture.DECODER.flops(model, [row])
     adapt(model, TrainingConfig(lora_rank=1))
-    [adapters] = DECODER.flops(model, [row])
+    [adapters] = architecture.DECODER.flops(model, [row])
     assert 0.66 * whole < adapters < whole

@@ -1,31 +1,30 @@
 from __future__ import annotations
 
 import pytest
-import torch
-from torch.nn import functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
-from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from engine.errors import JobFailed
-from engine.students.architecture import DECODER, architecture_of
-from engine.students.objective import Student
-from engine.students.packing import on_device
 from engine.students.token_rows import tokenize
 from tests.engine.students.runs import COT, ENCODER_DECODERS, rows
+from tests.lazily import Lazy
+
+torch, transformers = Lazy("torch"), Lazy("transformers")
+architecture = Lazy("engine.students.architecture")
+objective, packing = Lazy("engine.students.objective"), Lazy("engine.students.packing")
+dispatch = Lazy("torch.utils._python_dispatch")
 
 
 @pytest.fixture(scope="module")
 def batch(bases):
-    tokenizer = AutoTokenizer.from_pretrained(bases["gpt2"])
+    tokenizer = transformers.AutoTokenizer.from_pretrained(bases["gpt2"])
     taught, _ = tokenize(tokenizer, rows()[0][:6], max_length=100, method=COT)
-    return taught, DECODER.collate(taught, tokenizer.pad_token_id)
+    return taught, architecture.DECODER.collate(taught, tokenizer.pad_token_id)
 
 
-def load(bases, kind: str) -> Student:
-    return Student(AutoModelForCausalLM.from_pretrained(bases[kind]).eval())
+def load(bases, kind: str) -> objective.Student:
+    return objective.Student(transformers.AutoModelForCausalLM.from_pretrained(bases[kind]).eval())
 
 
-def loss_of(student: Student, batch, weight: float = 1.0) -> torch.Tensor:
+def loss_of(student: objective.Student, batch, weight: float = 1.0) -> torch.Tensor:
     inputs = {name: torch.from_numpy(array) for name, array in batch.inputs.items()}
     return student(inputs, torch.from_numpy(batch.keep), torch.from_numpy(batch.targets), weight)
 
@@ -42,7 +41,9 @@ def test_the_loss_is_that_of_each_row_alone_on_its_completion(bases, batch, kind
         ]  # unpadded, the head on all positions
         labels = ids[0].clone()
         labels[: row.prompt] = -100
-        expected = expected + F.cross_entropy(logits[:-1], labels[1:], ignore_index=-100, reduction="sum")
+        expected = expected + torch.nn.functional.cross_entropy(
+            logits[:-1], labels[1:], ignore_index=-100, reduction="sum"
+        )
     found = loss_of(student, together, 0.25)
     assert found.item() == pytest.approx(0.25 * expected.item(), rel=1e-5)
     found.backward()
@@ -54,9 +55,9 @@ def test_the_loss_is_that_of_each_row_alone_on_its_completion(bases, batch, kind
 
 @pytest.mark.parametrize("kind", ENCODER_DECODERS)
 def test_an_encoder_decoders_loss_is_that_of_each_row_alone_whatever_the_padding(bases, kind) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(bases[kind])
-    student = Student(AutoModelForSeq2SeqLM.from_pretrained(bases[kind]).eval())
-    side = architecture_of(student.model)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(bases[kind])
+    student = objective.Student(transformers.AutoModelForSeq2SeqLM.from_pretrained(bases[kind]).eval())
+    side = architecture.architecture_of(student.model)
     taught, _ = tokenize(
         tokenizer, rows()[0][:6], max_length=100, method=COT, prompt_format=side.prompt_format
     )
@@ -122,9 +123,11 @@ def test_a_model_whose_head_is_elsewhere_is_refused(bases, batch) -> None:
 @pytest.mark.parametrize("parts", [2, 7, 400])
 def test_a_loss_in_parts_is_the_loss(bases, kind, parts) -> None:
     # GPT-2's and T5's heads are tied to their embeddings, Phi's has a bias.
-    tokenizer = AutoTokenizer.from_pretrained(bases[kind])
-    auto = AutoModelForSeq2SeqLM if kind in ENCODER_DECODERS else AutoModelForCausalLM
-    student = Student(auto.from_pretrained(bases[kind]).eval())
+    tokenizer = transformers.AutoTokenizer.from_pretrained(bases[kind])
+    auto = (
+        transformers.AutoModelForSeq2SeqLM if kind in ENCODER_DECODERS else transformers.AutoModelForCausalLM
+    )
+    student = objective.Student(auto.from_pretrained(bases[kind]).eval())
     taught, _ = tokenize(
         tokenizer, rows()[0][:6], max_length=100, method=COT, prompt_format=student.architecture.prompt_format
     )
@@ -132,7 +135,7 @@ def test_a_loss_in_parts_is_the_loss(bases, kind, parts) -> None:
     found = []
     for number in (1, parts):
         student.zero_grad()
-        loss = student(*on_device(batch, torch.device("cpu")), 0.25, number)
+        loss = student(*packing.on_device(batch, torch.device("cpu")), 0.25, number)
         loss.backward()
         found.append((loss, {name: parameter.grad.clone() for name, parameter in student.named_parameters()}))
     (whole, expected), (cut, gradients) = found
@@ -147,7 +150,7 @@ def test_a_loss_in_parts_has_the_logits_of_one_part_in_memory(bases, batch) -> N
     vocabulary = student.model.config.vocab_size
     assert vocabulary not in (together.inputs["input_ids"].shape[1], len(together.targets))
 
-    class Largest(TorchDispatchMode):
+    class Largest(dispatch.TorchDispatchMode):
         tokens = 0
 
         def __torch_dispatch__(self, function, _types, args=(), kwargs=None):
@@ -160,7 +163,7 @@ def test_a_loss_in_parts_has_the_logits_of_one_part_in_memory(bases, batch) -> N
     sizes = []
     for parts in (1, 8):
         with Largest() as largest:
-            student(*on_device(together, torch.device("cpu")), 1.0, parts).backward()
+            student(*packing.on_device(together, torch.device("cpu")), 1.0, parts).backward()
         sizes.append(largest.tokens)
     width = (
         student.model.config.hidden_size
@@ -173,7 +176,7 @@ def test_a_frozen_head_costs_no_gradient(bases, batch) -> None:
     student = load(bases, "llama")
     head = student.model.lm_head.weight
     head.requires_grad_(False)
-    student(*on_device(together, torch.device("cpu")), 1.0, 3).backward()
+    student(*packing.on_device(together, torch.device("cpu")), 1.0, 3).backward()
     assert head.grad is None and student.model.get_input_embeddings().weight.grad is not None
 
 
@@ -190,11 +193,13 @@ def test_a_compiled_student_is_not_compiled_anew_for_each_number_of_kept_positio
     with_compiler = torch.compile
     monkeypatch.setattr(torch, "compile", lambda model, **how: with_compiler(model, backend=count, **how))
     plain = load(bases, "llama")
-    student = Student(AutoModelForCausalLM.from_pretrained(bases["llama"]).eval(), compiled=True)
+    student = objective.Student(
+        transformers.AutoModelForCausalLM.from_pretrained(bases["llama"]).eval(), compiled=True
+    )
     taught, _ = batch
     made = []
     for some in (taught[:2], taught[1:4], taught[:3], taught[2:], taught):
-        micro = DECODER.collate(some, 0)
+        micro = architecture.DECODER.collate(some, 0)
         assert loss_of(student, micro).item() == pytest.approx(loss_of(plain, micro).item(), rel=1e-5)
         made.append(len(graphs))
     assert made[0] > 0 and made[1:] == [made[1]] * 4, "compiled, and at most once more for shapes that vary"

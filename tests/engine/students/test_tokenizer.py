@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import pytest
-from transformers import AutoTokenizer
 
 from engine.errors import JobFailed
 from engine.students.tokenizer import check_markers, keep_tokenizer, load_tokenizer, make_tokenizer, row_texts
 from tests.engine.students.runs import COT, rows
+from tests.lazily import Lazy
+
+transformers = Lazy("transformers")
 
 TEXTS = row_texts(rows()[0], COT) | {"A sum: 1234 and 56 + 7 = 63.\nNew line, café!"}
 
@@ -53,6 +55,6 @@ def test_the_same_rows_give_the_same_tokenizer_and_it_is_made_once(tmp_path) -> 
     ).read_bytes()
     keep_tokenizer(tmp_path / "one", taught[:2], COT)
     kept = load_tokenizer(str(tmp_path / "one"))
-    assert len(kept) == len(AutoTokenizer.from_pretrained(tmp_path / "two"))
+    assert len(kept) == len(transformers.AutoTokenizer.from_pretrained(tmp_path / "two"))
     text = taught[0].question
     assert kept.decode(kept(text)["input_ids"]) == text

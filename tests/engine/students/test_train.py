@@ -177,6 +177,10 @@ def test_two_ranks_do_what_one_does_with_accumulation(alone, together, stage) ->
     assert results(together.runs[stage]) == results(alone.runs[stage])
 
 
+def test_neither_a_compiler_nor_a_client_is_imported_where_none_is_used(together) -> None:
+    assert [log.splitlines()[-2] for _, _, log in together.ranks] == ["imported: []"] * 2
+
+
 def test_a_signal_to_one_rank_stops_all_with_a_checkpoint(together) -> None:
     run = together.runs["stopped"]
     last = events(run)[-2:]

@@ -5,12 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from openai.types import Batch, BatchError, FileObject
-from openai.types.batch import Errors
-from openai.types.batch_create_params import BatchCreateParams
-from openai.types.batch_request_counts import BatchRequestCounts
-from openai.types.chat import ChatCompletion
-from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming as ChatParams
 from pydantic import TypeAdapter
 
 from engine.teachers.batch_api import BatchError as BatchErrorRow
@@ -29,30 +23,38 @@ from engine.teachers.dialects.openai_batch import body_of
 from engine.teachers.failures import MalformedAnswer
 from engine.teachers.messages import Message, Request
 from tests.engine.teachers.test_official_types import read
+from tests.lazily import Lazy
+
+types, batches = Lazy("openai.types"), Lazy("openai.types.batch")
+chat = Lazy("openai.types.chat")
+chat_params = Lazy("openai.types.chat.completion_create_params")
 
 ASK = Request(messages=(Message("user", "2 + 2?"),), temperature=0.7, max_tokens=64, seed=3, stop=("END",))
-ANSWER = ChatCompletion.model_validate(
-    {
-        "id": "chatcmpl-1",
-        "object": "chat.completion",
-        "created": 1,
-        "model": "m-1",
-        "choices": [
-            {
-                "index": 0,
-                "finish_reason": "stop",
-                "logprobs": None,
-                "message": {"role": "assistant", "content": "Four.", "refusal": None},
-            }
-        ],
-        "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12},
-    }
-)
+
+
+def answer() -> chat.ChatCompletion:
+    return chat.ChatCompletion.model_validate(
+        {
+            "id": "chatcmpl-1",
+            "object": "chat.completion",
+            "created": 1,
+            "model": "m-1",
+            "choices": [
+                {
+                    "index": 0,
+                    "finish_reason": "stop",
+                    "logprobs": None,
+                    "message": {"role": "assistant", "content": "Four.", "refusal": None},
+                }
+            ],
+            "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12},
+        }
+    )
 
 
 def official(**change: object) -> bytes:
     """A batch as the library makes it."""
-    batch = Batch.model_validate(
+    batch = types.Batch.model_validate(
         {
             "id": "batch_1",
             "object": "batch",
@@ -61,7 +63,7 @@ def official(**change: object) -> bytes:
             "created_at": 1_700_000_000,
             "input_file_id": "file-1",
             "status": "in_progress",
-            "request_counts": BatchRequestCounts(total=10, completed=4, failed=1),
+            "request_counts": types.BatchRequestCounts(total=10, completed=4, failed=1),
             "metadata": {"coterie_batch": "abc"},
             **change,
         }
@@ -91,12 +93,19 @@ def test_a_line_of_the_input_file_holds_the_chat_dialect_s_body() -> None:
         "method": "POST",
         "url": "/v1/chat/completions",
     }
-    assert read(TypeAdapter(ChatParams).validate_python(row["body"], strict=True)) == row["body"]
+    assert (
+        read(
+            TypeAdapter(chat_params.CompletionCreateParamsNonStreaming).validate_python(
+                row["body"], strict=True
+            )
+        )
+        == row["body"]
+    )
 
 
 def test_a_creation_fits_the_official_parameters() -> None:
     body = create_body("file-1", "abc")
-    assert read(TypeAdapter(BatchCreateParams).validate_python(body, strict=True)) == body
+    assert read(TypeAdapter(types.BatchCreateParams).validate_python(body, strict=True)) == body
 
 
 @pytest.mark.parametrize("status", ["validating", "in_progress", "finalizing", "cancelling"])
@@ -108,7 +117,9 @@ def test_a_batch_that_goes_on(status: str) -> None:
 
 @pytest.mark.parametrize("status", ["completed", "failed", "expired", "cancelled"])
 def test_a_batch_that_has_ended(status: str) -> None:
-    errors = Errors(data=[BatchError(code="token_limit_exceeded", message="Enqueued token limit reached")])
+    errors = batches.Errors(
+        data=[types.BatchError(code="token_limit_exceeded", message="Enqueued token limit reached")]
+    )
     info = read_batch(
         decode_json(official(status=status, output_file_id="file-2", error_file_id="file-3", errors=errors))
     )
@@ -134,7 +145,9 @@ def test_a_batch_that_has_ended(status: str) -> None:
     ],
 )
 def test_what_a_refusal_as_a_whole_means(code: str, message: str, kind: str) -> None:
-    info = read_batch(decode_json(official(errors=Errors(data=[BatchError(code=code, message=message)]))))
+    info = read_batch(
+        decode_json(official(errors=batches.Errors(data=[types.BatchError(code=code, message=message)])))
+    )
     found, words = refusal(info.errors)
     assert found == kind and words == (f"{code}: {message}".strip(": ") or "the provider gave no reason")
     assert "\n" not in refusal([BatchErrorRow(code="a", message="b\n\x1b[31m")])[1]
@@ -144,7 +157,7 @@ def test_a_page_of_batches_and_an_uploaded_file() -> None:
     rows = [json.loads(official()), {"id": 7}, json.loads(official(id="batch_2", metadata=None))]
     page, more = read_page({"object": "list", "data": rows, "has_more": True})
     assert [(info.id, info.mark) for info in page] == [("batch_1", "abc"), ("batch_2", "")] and more
-    file = FileObject.model_validate(
+    file = types.FileObject.model_validate(
         {
             "id": "file-1",
             "bytes": 3,
@@ -159,7 +172,7 @@ def test_a_page_of_batches_and_an_uploaded_file() -> None:
 
 
 def test_an_answered_row_and_its_completion() -> None:
-    raw = line(200, ANSWER.model_dump(mode="json"))
+    raw = line(200, answer().model_dump(mode="json"))
     row = read_row(raw)
     assert (row.custom_id, row.status, row.request_id, row.answered) == ("a1", 200, "req_1", True)
     payload = decode_json(raw)

@@ -8,13 +8,15 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from openai.types.responses import Response
 
 from engine.teachers.apportion import apportion
 from engine.teachers.client import Answer
 from engine.teachers.dialects import dialect
 from engine.teachers.failures import MalformedAnswer
 from tests.engine.teachers.conftest import ASK
+from tests.lazily import Lazy
+
+openai = Lazy("openai.types.responses")
 
 SEVERAL = replace(ASK, n=3, logprobs=2)
 BOTH = pytest.mark.parametrize("name", ["openai-chat", "openai-completions"])
@@ -266,7 +268,7 @@ def test_responses_give_log_probabilities_of_their_text_parts() -> None:
         "id": "r1", "object": "response", "created_at": 1, "model": "m", "status": "completed", "output": [message],
         "parallel_tool_calls": False, "tool_choice": "auto", "tools": [],
     }  # fmt: skip
-    Response.model_validate(payload)
+    openai.Response.model_validate(payload)
     (found,) = dialect("openai-responses").parse(payload, ask)
     assert found.logprobs is not None
     assert (found.logprobs.tokens, found.logprobs.values) == (("a", "b"), (-0.5, -1.5))

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pkgutil import resolve_name
 
 import pytest
-from anthropic.types import Message as AnthropicMessage
-from anthropic.types.message_create_params import MessageCreateParamsNonStreaming as MessageParams
-from openai.types import Completion as PlainCompletion
-from openai.types.chat import ChatCompletion
-from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming as ChatParams
-from openai.types.completion_create_params import CompletionCreateParamsNonStreaming as PlainParams
-from openai.types.responses import Response
-from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming as ResponseParams
 from pydantic import TypeAdapter
 
 from engine.teachers.decode import decode_json
 from engine.teachers.dialects import dialect
 from engine.teachers.messages import Completion, Message, Request, Usage
 from state.logprobs import Logprobs
+from tests.lazily import Lazy
+
+anthropic_types, openai_types = Lazy("anthropic.types"), Lazy("openai.types")
+chat, responses = Lazy("openai.types.chat"), Lazy("openai.types.responses")
 
 FULL = Request(
     messages=(Message("system", "Be brief."), Message("user", "2 + 2?"), Message("assistant", "The answer:")),
@@ -32,10 +29,10 @@ FULL = Request(
 SEVERAL = replace(FULL, n=4, logprobs=5)
 ASK = Request(messages=(Message("user", "2 + 2?"),), max_tokens=64)
 PARAMS = {
-    "openai-chat": ChatParams,
-    "openai-completions": PlainParams,
-    "openai-responses": ResponseParams,
-    "anthropic-messages": MessageParams,
+    "openai-chat": "openai.types.chat.completion_create_params:CompletionCreateParamsNonStreaming",
+    "openai-completions": "openai.types.completion_create_params:CompletionCreateParamsNonStreaming",
+    "openai-responses": "openai.types.responses.response_create_params:ResponseCreateParamsNonStreaming",
+    "anthropic-messages": "anthropic.types.message_create_params:MessageCreateParamsNonStreaming",
 }
 EXTRA = {
     "openai-chat": {"reasoning_effort": "low", "response_format": {"type": "text"}},
@@ -80,7 +77,7 @@ def fits(name, request_) -> dict[str, object]:
     _, body = dialect(name).build(request_, "m", EXTRA[name])
     for field in OMITTED.get(name, ()):
         body.pop(field, None)
-    fitted = read(TypeAdapter(PARAMS[name]).validate_python(body, strict=True))
+    fitted = read(TypeAdapter(resolve_name(PARAMS[name])).validate_python(body, strict=True))
     assert fitted == body  # a field that the API does not know would be missing
     return body
 
@@ -105,8 +102,8 @@ def said(text: str) -> dict[str, object]:
     return {"type": "output_text", "text": text, "annotations": []}
 
 
-def response(*output: dict[str, object], **more: object) -> Response:
-    return Response.model_validate(
+def response(*output: dict[str, object], **more: object) -> responses.Response:
+    return responses.Response.model_validate(
         {
             "id": "resp_1", "object": "response", "created_at": 1.0, "model": "gpt-m-2026", "status": "completed",
             "output": list(output), "parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "usage": USAGE,
@@ -169,8 +166,8 @@ def test_the_final_answer_is_told_from_commentary() -> None:
     assert parse("openai-responses", answer).text == "4"
 
 
-def anthropic(*content: dict[str, object], **more: object) -> AnthropicMessage:
-    return AnthropicMessage.model_validate(
+def anthropic(*content: dict[str, object], **more: object) -> anthropic_types.Message:
+    return anthropic_types.Message.model_validate(
         {
             "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-m-5", "content": list(content),
             "stop_reason": "end_turn", "stop_sequence": None,
@@ -244,19 +241,19 @@ def test_chat_and_plain_completions() -> None:
         "prompt_tokens": 20, "completion_tokens": 30, "total_tokens": 50,
         "prompt_tokens_details": {"cached_tokens": 8}, "completion_tokens_details": {"reasoning_tokens": 25},
     }  # fmt: skip
-    chat = ChatCompletion.model_validate(
+    whole = chat.ChatCompletion.model_validate(
         {
             "id": "c", "object": "chat.completion", "created": 1, "model": "m", "usage": usage,
             "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "4"}}],
         },
         strict=True,
     )  # fmt: skip
-    completion = parse("openai-chat", chat)
+    completion = parse("openai-chat", whole)
     assert (completion.text, completion.reasoning_kind) == ("4", "hidden")
     assert completion.usage == Usage(
         prompt_tokens=20, completion_tokens=30, cached_tokens=8, reasoning_tokens=25
     )
-    plain = PlainCompletion.model_validate(
+    plain = openai_types.Completion.model_validate(
         {
             "id": "c", "object": "text_completion", "created": 1, "model": "m", "usage": usage,
             "choices": [{"index": 0, "finish_reason": "length", "text": " 4", "logprobs": None}],
@@ -278,7 +275,7 @@ def test_several_choices_with_log_probabilities() -> None:
         }
         for index, text in ((2, "c"), (0, "a"), (1, "b"))
     ]  # fmt: skip
-    answer = ChatCompletion.model_validate(
+    answer = chat.ChatCompletion.model_validate(
         {
             "id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": choices,
             "usage": {"prompt_tokens": 10, "completion_tokens": 7, "total_tokens": 17},
@@ -296,7 +293,7 @@ def test_several_choices_with_log_probabilities() -> None:
 
 
 def test_log_probabilities_of_plain_completions() -> None:
-    answer = PlainCompletion.model_validate(
+    answer = openai_types.Completion.model_validate(
         {
             "id": "c", "object": "text_completion", "created": 1, "model": "m",
             "choices": [

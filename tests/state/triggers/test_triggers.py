@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +18,9 @@ from state.triggers import (
     parse_trigger,
     wakes_at,
 )
+from tests.lazily import Lazy
+
+jsonschema = Lazy("jsonschema")
 
 NOW = 1_760_000_000_000
 MINUTE, HOUR = 60_000, 3_600_000
