@@ -120,12 +120,12 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
                 return verdict
         if (
             span.marked
-            and (other := _NAMED.match(text))
-            and other[1].isupper()
-            and not text[other.end() :].strip(" .!")
+            and (alien := _NAMED.match(text))
+            and alien[1].isupper()
+            and not text[alien.end() :].strip(" .!")
         ):
             return Verdict(
-                correct=False, extracted=None, reason=f"{other[1]} is no option", flags=("no-answer",)
+                correct=False, extracted=None, reason=f"{alien[1]} is no option", flags=("no-answer",)
             )
     return Verdict(correct=False, extracted=None, reason="no choice was found", flags=("no-answer",))
 
