@@ -46,7 +46,7 @@ def in_process(name: str, quick: bool) -> Table:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the benches; only a run of all of them writes RESULTS.md."""
+    """Runs the benches and writes their sections; a run of all of them begins a new file."""
     arguments = parser().parse_args(argv)
     if unknown := [name for name in arguments.names if name not in BENCHES]:
         parser().error(f"unknown bench {', '.join(unknown)}; expected one of: {', '.join(BENCHES)}")
@@ -56,9 +56,13 @@ def main(argv: list[str] | None = None) -> int:
         tables.append(in_process(name, arguments.quick))
         print(tables[-1].markdown(), flush=True)
         print(f"({name}: {time.monotonic() - started:.0f} s)\n", flush=True)
-    if not arguments.names or arguments.output != TARGET:
-        arguments.output.write_text(results(tables, quick=arguments.quick), encoding="utf-8")
-        print(f"written: {arguments.output}")
+    if arguments.quick and arguments.output == TARGET:
+        return 0  # too rough to be kept
+    before = (
+        arguments.output.read_text(encoding="utf-8") if arguments.names and arguments.output.exists() else ""
+    )
+    arguments.output.write_text(results(tables, quick=arguments.quick, before=before), encoding="utf-8")
+    print(f"written: {arguments.output}")
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from bench.cli import alone
-from bench.daemon_fixture import bare, daemon_fixture, measured
+from bench.daemon_fixture import FinishedProcess, bare, daemon_fixture, measured
 from bench.server import running
 from bench.tables import Row, Table, ratio
 
@@ -13,26 +13,17 @@ QUESTIONS = 5_000
 RATIONALES = 4
 WORKERS = 100
 UNLIMITED = 10_000_000
+SIZES = {1_300: 8_000, 4_000: 4_000, 40_000: 1_000}
+"""Bytes of an answer, as long as rationales and as chains of reasoning, and samples."""
 
 
 def bench(quick: bool) -> Table:
     """The daemon beside the bare loop, with a teacher that answers immediately."""
     rationales = 1 if quick else RATIONALES
     samples = QUESTIONS * rationales
-    with running() as server, daemon_fixture() as fixture:
-        fixture.populate(
-            server.url,
-            questions=QUESTIONS,
-            rationales=rationales,
-            concurrency=WORKERS,
-            requests_per_minute=UNLIMITED,
-        )
-        ran = fixture.start().ended()
-        counts = fixture.counts()
-        if counts["accepted"] != samples or ran.code:  # figures of failed work mean nothing
-            raise RuntimeError(f"exit {ran.code}, {counts}: {ran.output[-2000:]}")
+    with running() as server:
+        ran, again = _daemon(server.url, QUESTIONS, rationales)
         times = server.stats()["accepted"]
-        again = fixture.start().ended(look_s=0.02)  # the work is finished, so this is the cost of a start
         reference, seconds = bare(server.url, samples, WORKERS)
         client = _part("client", server.url, f"--requests={samples}", f"--workers={WORKERS}")
         with daemon_fixture() as other:
@@ -63,10 +54,43 @@ def bench(quick: bool) -> Table:
                 f"{samples / seconds:,.0f}",
                 ratio(samples / (times[-1] - times[0]), samples / seconds),
             ),
+            *(_sized(size, samples // (4 if quick else 1)) for size, samples in SIZES.items()),
             Row("worst loop lag", f"{ran.loop_lag_ms:.0f} ms"),
             Row("worst commit lag", f"{ran.commit_lag_ms:.0f} ms", wanted="≤ 250 ms"),
             Row("peak resident memory", f"{ran.memory_mb:.0f} MB", f"{reference.memory_mb:.0f} MB"),
         ],
+    )
+
+
+def _daemon(url: str, questions: int, rationales: int = 1) -> tuple[FinishedProcess, FinishedProcess]:
+    """The daemon's process over all its work, and one that finds it finished: the cost of a start."""
+    with daemon_fixture() as fixture:
+        fixture.populate(
+            url,
+            questions=questions,
+            rationales=rationales,
+            concurrency=WORKERS,
+            requests_per_minute=UNLIMITED,
+        )
+        ran = fixture.start().ended()
+        counts = fixture.counts()
+        if counts["accepted"] != questions * rationales or ran.code:  # figures of failed work mean nothing
+            raise RuntimeError(f"exit {ran.code}, {counts}: {ran.output[-2000:]}")
+        return ran, fixture.start().ended(look_s=0.02)
+
+
+def _sized(size: int, samples: int) -> Row:
+    """A sample without the start, with answers of this many bytes."""
+    with running(answer_bytes=size) as server:
+        ran, again = _daemon(server.url, samples)
+        reference, _ = bare(server.url, samples, WORKERS)
+    cost = ran.cpu_s - again.cpu_s
+    return Row(
+        f"CPU per sample without the start, answers of {size / 1000:g} kB",
+        f"{_us(cost, samples)} µs",
+        f"{_us(reference.cpu_s, samples)} µs",
+        ratio(cost, reference.cpu_s),
+        "≤ 2.00 times" if size == min(SIZES) else "",
     )
 
 

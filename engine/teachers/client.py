@@ -9,7 +9,6 @@ retries and the database are handled elsewhere.
 
 from __future__ import annotations
 
-import json
 import socket
 import time
 import uuid
@@ -27,7 +26,7 @@ from yarl import URL
 from engine.config import TeacherConfig
 from engine.errors import ConfigError
 from engine.teachers.classify import classify_exception, classify_status, classify_unreadable
-from engine.teachers.decode import decode_json
+from engine.teachers.decode import decode_json, encode_json
 from engine.teachers.dialects import dialect
 from engine.teachers.dialects.base import Body
 from engine.teachers.dialects.usage import dollars
@@ -185,7 +184,7 @@ class TeacherClient:
         try:
             with self._patience.wait() as wait:
                 async with self._session.post(
-                    url, data=json.dumps(body).encode(), headers=headers, allow_redirects=False
+                    url, data=encode_json(body), headers=headers, allow_redirects=False
                 ) as response:
                     raw = await receive(
                         response, wait, self._max_body, self.dialect.streaming, request.n, events

@@ -1,14 +1,16 @@
-"""Decodes untrusted bytes into JSON values, and text into strings that the database can store.
+"""JSON from and to bytes, and text as strings that the database can store.
 
-Python's `json` accepts NaN, raises ValueError for an integer of 5,000 digits and RecursionError for deep nesting, and
-lets lone surrogates through, which SQLite rejects. Here each becomes a `MalformedAnswer`, except surrogates in text,
-which are replaced: the response was paid for.
+orjson reads and writes what is usual. What it refuses, Python's `json` decides: that one accepts NaN, raises ValueError for
+an integer of 5,000 digits and RecursionError for deep nesting, and lets lone surrogates through, which SQLite rejects.
+Here each becomes a `MalformedAnswer`, except surrogates in text, which are replaced: the response was paid for.
 """
 
 from __future__ import annotations
 
 import codecs
 import json
+
+import orjson
 
 from engine.teachers.failures import MalformedAnswer
 
@@ -27,6 +29,10 @@ def decode_json(raw: bytes) -> object:
         MalformedAnswer: the bytes are not UTF-8 or not JSON, or hold a value that cannot be stored safely.
     """
     try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        pass
+    try:
         text = raw.removeprefix(codecs.BOM_UTF8).decode("utf-8")  # the codec utf-8-sig is slow
     except UnicodeDecodeError:
         raise MalformedAnswer("the response is not valid UTF-8") from None
@@ -44,6 +50,14 @@ def decode_json(raw: bytes) -> object:
         raise MalformedAnswer("the response contains a number too long to parse") from None
     except RecursionError:
         raise MalformedAnswer("the response's JSON is nested too deeply") from None
+
+
+def encode_json(value: object) -> bytes:
+    """`value` as JSON; what orjson refuses (a lone surrogate, an integer beyond 64 bits) is written with escapes and digits."""
+    try:
+        return orjson.dumps(value)
+    except (TypeError, ValueError):
+        return json.dumps(value).encode()
 
 
 def clean(text: str) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from bench.tables import Row, Table
@@ -34,4 +35,7 @@ def test_the_filled_database_has_what_it_says(tmp_path: Path) -> None:
 def test_its_table_is_well_formed() -> None:
     text = results(Table("The monitor", "Filled.", [Row("a jump", "1 ms", wanted="< 30 ms")]), "python -m x")
     assert well_formed(text) == ["The monitor"]
+    assert re.search(r"^- Date: \d{4}-\d\d-\d\d \d\d:\d\d UTC", text, re.MULTILINE)
+    assert "- Machine: " in text
+    assert "- Versions: Python 3." in text
     assert "- Command: `python -m x`" in text
