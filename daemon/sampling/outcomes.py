@@ -27,7 +27,7 @@ MOST_UNKNOWN = 3
 OUTAGE_S = 7200.0
 """How long a teacher may fail altogether before its samples are given up."""
 
-GRADE_ON_LOOP = 20_000
+GRADE_ON_LOOP = 100_000
 """Characters up to which grading stays on the event loop."""
 
 WAITING_THREADS = 4

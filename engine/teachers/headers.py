@@ -117,6 +117,8 @@ def retry_after(
 
 def rate_headers(headers: Mapping[str, str], wall: float) -> RateHeaders | None:
     """The limits in `headers`, or None."""
+    if not any("ratelimit" in name.lower() for name in headers):  # most servers state none
+        return None
     for names in _RATE_NAMES:
         found: dict[str, float | None] = {}
         for name, field in names:

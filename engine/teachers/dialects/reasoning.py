@@ -44,7 +44,9 @@ def split_think(text: str) -> tuple[str, str | None]:
                 thought = text[opened.end() : closing.start()].strip()
                 return text[closing.end() :].lstrip(), thought or None
         return "", text[opened.end() :].strip() or None
-    if "</t" in text or "[/T" in text or not text.isascii():
+    if (
+        text.rfind("</t") >= 0 or text.rfind("[/T") >= 0 or not text.isascii()
+    ):  # faster than `in`, which looks from the start
         closed = _CLOSING.search(text)
         if closed is not None and not _OPENED.search(text, 0, closed.start()):  # opened in the prompt
             return text[closed.end() :].lstrip(), text[: closed.start()].strip() or None
