@@ -267,11 +267,8 @@ class KeyLimits:
         if wait is None and exhausted and headers is not None:
             reset = getattr(headers, f"{exhausted}_reset_s")
             wait = None if reset is None else self._pauses.believed(reset)
-        rate = scope != "concurrency" and (
-            exhausted is not None
-            or (retry_after is not None and not _remaining(headers))
-            or scope is not None
-        )
+        told = retry_after is not None and not _remaining(headers)
+        rate = scope != "concurrency" and (told or exhausted is not None or scope is not None)
         cap = self.concurrency
         if exhausted is None and cap.refused_at_ceiling(
             now, reservation.sent_at, reservation.level, wait or 0.0, reservation.wave
@@ -281,8 +278,7 @@ class KeyLimits:
         at_once = scope == "concurrency" or (
             exhausted is None and scope is None and cap.first_find(reservation.level, reservation.sent_at)
         )
-        if not rate and scope is None and cap.far_below(reservation.level):
-            rate = True
+        rate = rate or (scope is None and cap.far_below(reservation.level))
         by_number = at_once or not rate
         bucket = self.rates.blamed(exhausted, scope)
         pauses = self._pauses
@@ -353,6 +349,12 @@ class KeyLimits:
         self.rates.give_back(reservation.amounts)
         self._pauses.lost(reservation.sent_at)
 
+    def refused_alone(self, reservation: Reservation) -> None:
+        """The request was refused, and nobody else waits for it: it counts as one, or only answers would keep to the rate."""
+        self.concurrency.left(reservation.wave)
+        self.rates.settle(reservation.amounts, 0, 0)
+        self._pauses.lost(reservation.sent_at)
+
     def park(self, reason: str) -> None:
         """Allows no request until `unpark`."""
         self.parked = reason or "parked"
@@ -366,9 +368,7 @@ class KeyLimits:
     def observe(self, now: float, headers: RateHeaders, *, pause: bool = True) -> None:
         """Applies the server's statements about its limits."""
         self.rates.observe(now, headers)
-        unknown = (
-            headers.requests_limit is None
-        )  # a stated limit paces by itself, and its reset is of the whole limit
+        unknown = headers.requests_limit is None  # a stated one paces by itself, its reset is of the whole
         if pause and unknown and headers.requests_remaining == 0 and headers.requests_reset_s:
             self._prolong(now + headers.requests_reset_s)
 

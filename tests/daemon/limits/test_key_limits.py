@@ -197,6 +197,18 @@ def test_tokens_are_reserved_settled_and_given_back() -> None:
     assert round(key.rates.tokens.used(70.0)) == 0
 
 
+def test_a_request_that_alone_is_refused_counts_as_a_request() -> None:
+    key = KeyLimits(0.0, requests_per_minute=60, tokens_per_minute=60_000)
+    key.refused_alone(key.take(0.0, 400))
+    assert (key.rates.requests.used(0.1), key.rates.tokens.used(0.1), key.in_flight) == (1, 0, 0)
+    asked, now = 1, 0.1
+    while now < 60:
+        now = max(now + 0.1, key.ready_at(now, 400))
+        key.refused_alone(key.take(now, 400))
+        asked += 1
+    assert asked <= 60 + 1
+
+
 def test_more_tokens_than_a_minute_holds_wait_and_then_go() -> None:
     key = KeyLimits(0.0, tokens_per_minute=1000)
     at = key.ready_at(0.0, 5000)

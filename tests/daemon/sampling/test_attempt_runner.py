@@ -487,8 +487,11 @@ async def test_what_is_refused_for_itself_is_given_up_and_holds_up_nobody(
             tries += 1
             assert tries < 12, "refused for ever"
             bench.clock.now += 1.0
+            before = limits.rates.requests.used(bench.clock.monotonic())
             await bench.run(job, failure(kind, status=403, blame=blame, retry_after_s=5.0))
             if tries > 1:
+                used = limits.rates.requests.used(bench.clock.monotonic())
+                assert used == before + 1, "it is asked beyond the pace"
                 assert limits.pause_left(bench.clock.monotonic()) == 0, "the others wait for it"
                 assert bench.teacher.queue.head() is not job
             bench.teacher.queue.take(10)
