@@ -159,9 +159,8 @@ class KeyLimits:
         at = self.concurrency.ready_at(now)
         if at == math.inf:
             return at
-        pauses = self._pauses
-        until = now if self._chance.trying(now) else pauses.until
-        return max(at, self.rates.ready_at(now, tokens, output), until, pauses.others_until)
+        until = now if self._chance.trying(now) else self._pauses.until
+        return max(at, self.rates.ready_at(now, tokens, output), until, self._pauses.others_until)
 
     def take(self, now: float, tokens: int, output: int = 0) -> Reservation:
         """Reserves a request of `tokens` tokens, `output` of them completion tokens; to be called when `ready_at` allows it."""
@@ -273,6 +272,7 @@ class KeyLimits:
         if exhausted is None and cap.refused_at_ceiling(
             now, reservation.sent_at, reservation.level, wait or 0.0, reservation.wave
         ):
+            self.rates.requests.asked()
             return None
         admitted = cap.admits(reservation.level, reservation.sent_at)
         at_once = scope == "concurrency" or (
@@ -281,8 +281,9 @@ class KeyLimits:
         rate = rate or (scope is None and cap.far_below(reservation.level))
         by_number = at_once or not rate
         bucket = self.rates.blamed(exhausted, scope)
-        pauses = self._pauses
-        until = pauses.until
+        if by_number or bucket is not self.rates.requests:
+            self.rates.requests.asked()
+        pauses, until = self._pauses, self._pauses.until
         if pauses.covers(reservation.sent_at, now, wait):
             self._leave(reservation, now, by_number)
             if pauses.until > until:
@@ -350,10 +351,9 @@ class KeyLimits:
         self._pauses.lost(reservation.sent_at)
 
     def refused_alone(self, reservation: Reservation) -> None:
-        """The request was refused, and nobody else waits for it: it counts as one, or only answers would keep to the rate."""
-        self.concurrency.left(reservation.wave)
-        self.rates.settle(reservation.amounts, 0, 0)
-        self._pauses.lost(reservation.sent_at)
+        """The request was refused, and nobody else waits for it."""
+        self.released(reservation)
+        self.rates.requests.asked()
 
     def park(self, reason: str) -> None:
         """Allows no request until `unpark`."""
