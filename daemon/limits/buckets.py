@@ -175,6 +175,11 @@ class Bucket:
                     self._total += more
                 break
 
+    def asked(self) -> None:
+        """A request that was refused used nothing, but was asked: it keeps its place in the pace."""
+        if self.rate is not None:
+            self._level -= 1
+
     def state_limit(self, now: float, limit: float, remaining: float | None) -> None:
         """Applies the limit in the server's headers, which can only lower the known one."""
         if limit >= 1 and (self.ceiling is None or limit / MINUTE_S < self.ceiling):

@@ -3,7 +3,8 @@
 Words of errors only suggest it. What decides is what becomes of other requests of the same key:
 
 - A refusal belongs to the *request* if a request about another question, sent after that question was first asked, was answered,
-  and no new question was refused after it.
+  and no new question was refused after it. Limits and other refusals are apart: a question that met a limit, which may have been
+  chance, is new when a key is refused.
 - Otherwise the key is in *doubt*. What is in flight may still clear it: until then nothing more leaves. Once nothing is
   in flight, one request at a time probes. An answer clears the key; refusals of several questions show that it is
   the *key*.
@@ -88,8 +89,8 @@ class KeyEvidence:
         """The reason of the last refusal, while nothing was answered since."""
         self._in_flight = 0
         self._answered_sent_at = -math.inf
-        self._questions: dict[Hashable, float] = {}
-        """Refused questions: when the first refused request was sent."""
+        self._questions: dict[Hashable, list[float]] = {}
+        """Refused questions: when the first request was sent that was refused otherwise, and for a limit; inf if none was."""
         self._rows: dict[Hashable, _Row] = {}
         self._new: set[Hashable] = set()  # questions refused since the last answer
         self._doubted: set[Hashable] = set()  # those of them that may be the key's
@@ -148,12 +149,12 @@ class KeyEvidence:
     def limited(self, asked: Asked, now: float, words: str) -> Owner:
         """It was refused for a limit, or rejected in a way that is never the key's."""
         self._in_flight -= 1
-        return "request" if self._refusal(asked, now, words) else "open"
+        return "request" if self._refusal(asked, now, words, limit=True) else "open"
 
     def refused(self, asked: Asked, now: float, words: str, *, enough: int = 2) -> Owner:
         """It was refused in a way that may be the key's; `enough` questions refused show it if nothing is in flight."""
         self._in_flight -= 1
-        own = self._refusal(asked, now, words)
+        own = self._refusal(asked, now, words, limit=False)
         if self._probe_at is None and not self._doubted and (own or asked.question not in self._new):
             return "request"
         self._doubted.add(asked.question)
@@ -196,9 +197,8 @@ class KeyEvidence:
         row = self._rows.get(asked.sample)
         if row is None or row.refusals < most or not self.few_left:
             return 0
-        return (
-            row.refusals if row.last_at - self._questions.get(asked.question, row.last_at) >= seconds else 0
-        )
+        since = min(self._questions.get(asked.question, [row.last_at]))
+        return row.refusals if row.last_at - since >= seconds else 0
 
     @property
     def few_left(self) -> bool:
@@ -246,11 +246,14 @@ class KeyEvidence:
         self._probe_at, self._refused_since, self.words = None, math.inf, ""
         return was
 
-    def _refusal(self, asked: Asked, now: float, words: str) -> bool:
+    def _refusal(self, asked: Asked, now: float, words: str, *, limit: bool) -> bool:
         """Counts a refusal; returns whether it is the request's own."""
         self.words = words
         self._refused_since = min(self._refused_since, now)
-        if self._answered_sent_at <= self._questions.setdefault(asked.question, asked.sent_at):
+        since = self._questions.setdefault(asked.question, [math.inf, math.inf])
+        if math.isinf(since[limit]):
+            since[limit] = asked.sent_at
+        if self._answered_sent_at <= since[limit]:
             self._new.add(asked.question)
         row = self._rows.get(asked.sample)
         if row is None:

@@ -159,9 +159,8 @@ class KeyLimits:
         at = self.concurrency.ready_at(now)
         if at == math.inf:
             return at
-        pauses = self._pauses
-        until = now if self._chance.trying(now) else pauses.until
-        return max(at, self.rates.ready_at(now, tokens, output), until, pauses.others_until)
+        until = now if self._chance.trying(now) else self._pauses.until
+        return max(at, self.rates.ready_at(now, tokens, output), until, self._pauses.others_until)
 
     def take(self, now: float, tokens: int, output: int = 0) -> Reservation:
         """Reserves a request of `tokens` tokens, `output` of them completion tokens; to be called when `ready_at` allows it."""
@@ -267,26 +266,24 @@ class KeyLimits:
         if wait is None and exhausted and headers is not None:
             reset = getattr(headers, f"{exhausted}_reset_s")
             wait = None if reset is None else self._pauses.believed(reset)
-        rate = scope != "concurrency" and (
-            exhausted is not None
-            or (retry_after is not None and not _remaining(headers))
-            or scope is not None
-        )
+        told = retry_after is not None and not _remaining(headers)
+        rate = scope != "concurrency" and (told or exhausted is not None or scope is not None)
         cap = self.concurrency
         if exhausted is None and cap.refused_at_ceiling(
             now, reservation.sent_at, reservation.level, wait or 0.0, reservation.wave
         ):
+            self.rates.requests.asked()
             return None
         admitted = cap.admits(reservation.level, reservation.sent_at)
         at_once = scope == "concurrency" or (
             exhausted is None and scope is None and cap.first_find(reservation.level, reservation.sent_at)
         )
-        if not rate and scope is None and cap.far_below(reservation.level):
-            rate = True
+        rate = rate or (scope is None and cap.far_below(reservation.level))
         by_number = at_once or not rate
         bucket = self.rates.blamed(exhausted, scope)
-        pauses = self._pauses
-        until = pauses.until
+        if by_number or bucket is not self.rates.requests:
+            self.rates.requests.asked()
+        pauses, until = self._pauses, self._pauses.until
         if pauses.covers(reservation.sent_at, now, wait):
             self._leave(reservation, now, by_number)
             if pauses.until > until:
@@ -353,6 +350,11 @@ class KeyLimits:
         self.rates.give_back(reservation.amounts)
         self._pauses.lost(reservation.sent_at)
 
+    def refused_alone(self, reservation: Reservation) -> None:
+        """The request was refused, and nobody else waits for it."""
+        self.released(reservation)
+        self.rates.requests.asked()
+
     def park(self, reason: str) -> None:
         """Allows no request until `unpark`."""
         self.parked = reason or "parked"
@@ -366,9 +368,7 @@ class KeyLimits:
     def observe(self, now: float, headers: RateHeaders, *, pause: bool = True) -> None:
         """Applies the server's statements about its limits."""
         self.rates.observe(now, headers)
-        unknown = (
-            headers.requests_limit is None
-        )  # a stated limit paces by itself, and its reset is of the whole limit
+        unknown = headers.requests_limit is None  # a stated one paces by itself, its reset is of the whole
         if pause and unknown and headers.requests_remaining == 0 and headers.requests_reset_s:
             self._prolong(now + headers.requests_reset_s)
 

@@ -344,8 +344,8 @@ class AttemptRunner:
         if failure.kind == "limited":
             teacher.meters.limited.add(now)
             alone: float | None = None
-            if judged.again:  # it alone is refused: nobody else waits for it
-                limits.released(reservation)
+            if judged.again:  # nobody else waits for it
+                limits.refused_alone(reservation)
             else:
                 alone = limits.limited(
                     *(reservation, now, failure.retry_after_s, failure.headers, failure.scope),

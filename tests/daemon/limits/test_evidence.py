@@ -202,6 +202,20 @@ def test_two_requests_that_are_refused_for_themselves_at_the_end_do_not_hide_eac
     assert key.waits == 0
 
 
+def test_a_limit_that_one_question_met_does_not_make_a_revoked_key_its_own_fault() -> None:
+    key = Key()
+    key.limit(1)
+    for _ in range(50):
+        key.answer()
+    assert [key.refuse(key.send(1)) for _ in range(4)] == ["open", "open", "open", "key"]
+    assert not key.evidence.hopeless(1, 2, limit=False)
+    key.answer(key.send(1))
+    assert key.refuse(key.send(2)) == "open"
+    for _ in range(50):
+        key.answer()
+    assert [key.limit(2) for _ in range(8)] == ["open"] * 8, "nor the other way round"
+
+
 def test_a_revoked_key_is_found_though_old_requests_are_still_answered() -> None:
     key = Key()
     old = [key.send(sample) for sample in range(50)]

@@ -197,6 +197,34 @@ def test_tokens_are_reserved_settled_and_given_back() -> None:
     assert round(key.rates.tokens.used(70.0)) == 0
 
 
+@pytest.mark.parametrize("tokens", [None, 1.0])
+def test_what_is_refused_for_no_rate_of_requests_keeps_its_place_in_the_pace(tokens: float | None) -> None:
+    """Whether it alone is refused, for the number in flight, or for tokens: with answers in between, pauses stay short."""
+    key = KeyLimits(0.0, requests_per_minute=60)
+    asked, now = 0, 0.0
+    while now < 60:
+        one = key.take(now, 400)
+        if asked % 3 == 0:
+            key.succeeded(one, now + 0.05, 400)
+        elif asked % 3 == 1:
+            key.refused_alone(one)
+        else:
+            key.limited(one, now + 0.05, tokens, None, "tokens" if tokens else None)
+        asked += 1
+        now = max(now + 0.1, key.ready_at(now + 0.1, 400))
+    assert 30 < asked <= 60 + 1
+    assert (key.rates.tokens.used(now), key.in_flight) == (400 * key.rates.requests.used(now), 0)
+
+
+def test_a_try_above_the_known_number_keeps_its_place_in_the_pace() -> None:
+    key = KeyLimits(0.0, requests_per_minute=60, concurrency=8)
+    key.concurrency.teach((3, 3))
+    one = [key.take(10.0, 1) for _ in range(4)][3]
+    before = key.rates.requests.ready_at(10.1, 1)
+    key.limited(one, 10.1, None)
+    assert key.pause_left(10.1) == 0 and key.rates.requests.ready_at(10.1, 1) == pytest.approx(before)
+
+
 def test_more_tokens_than_a_minute_holds_wait_and_then_go() -> None:
     key = KeyLimits(0.0, tokens_per_minute=1000)
     at = key.ready_at(0.0, 5000)

@@ -482,6 +482,7 @@ async def test_what_is_refused_for_itself_is_given_up_and_holds_up_nobody(
 ) -> None:
     async with carrying(world, max_attempts=3) as bench:
         job, limits = bench.job(), bench.workers.limits
+        limits.rates.requests.configure(bench.clock.monotonic(), 60)
         tries = 0
         while not bench.heard.of(SampleFailed):
             tries += 1
@@ -489,6 +490,9 @@ async def test_what_is_refused_for_itself_is_given_up_and_holds_up_nobody(
             bench.clock.now += 1.0
             await bench.run(job, failure(kind, status=403, blame=blame, retry_after_s=5.0))
             if tries > 1:
+                assert limits.ready_at(bench.clock.monotonic(), 10) > bench.clock.monotonic(), (
+                    "it keeps no pace"
+                )
                 assert limits.pause_left(bench.clock.monotonic()) == 0, "the others wait for it"
                 assert bench.teacher.queue.head() is not job
             bench.teacher.queue.take(10)
