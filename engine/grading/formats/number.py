@@ -201,9 +201,12 @@ def _choose(span: str, question: str | None, is_marked: bool) -> tuple[Number | 
         if len({number.value for number in result}) > 1:
             if (exact := _one(result)) is not None:
                 return exact, []  # "1/2, or 50%"
+            unfinished = _OPERATOR.fullmatch(tail[result[0].end : result[1].start])
+            if unfinished and (before := _before(head)) is not None:
+                return before, []
             if _listed(tail, result):
                 return None, ["hedged"]
-            if _OPERATOR.fullmatch(tail[result[0].end : result[1].start]):  # an unfinished calculation
+            if unfinished:
                 return None, []
         return (result[0] if result else None), ([] if result else ["cut-off"])
     found = _joined(span, numbers(span))
@@ -236,6 +239,17 @@ def _choose(span: str, question: str | None, is_marked: bool) -> tuple[Number | 
     if len({number.value for number in priced}) == 1:
         return priced[0], ["ambiguous"]
     return found[0 if is_marked else -1], ["ambiguous"]
+
+
+def _before(head: str) -> Number | None:
+    """The number before an "=" behind which nothing is worked out, if it is the only one: "They are 6 = 2 * 3"."""
+    found = numbers(head)
+    alone = (
+        len(found) == 1
+        and found[0].end == len(head.rstrip())
+        and not _SYMBOLIC.search(head[: found[0].start])
+    )
+    return found[0] if alone else None
 
 
 def _joined(span: str, found: list[Number]) -> list[Number]:
