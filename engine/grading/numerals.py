@@ -55,6 +55,7 @@ _NUMBER = re.compile(
     r"|\s?(?:\^|\*\*)\s?\{?(?P<raised>-?\d{1,4})\}?)?"
     r"(?P<ordinal>st\b|nd\b|rd\b|th\b)?(?P<scale>\s?(?:thousand|million|billion|trillion|dozen|lakh|crore|mn|bn)s?\b|[kKM]\b)?(?P<percent>\s?(?:%|percent\b|per cent\b))?"
 )
+"""A number in digits: sign and currency, then a mixed number, fraction, exponent or power, then an ordinal, a size or a percent sign."""
 _SYMBOL = re.compile(r"\s?(?:[π√\\^]|[xyznabckij](?![\w']|\s[a-z]{2}|\s?[\d($-]))")
 """What makes a number before it a part of an expression."""
 _LABEL = re.compile(r"[A-BD-EGHLO-UX-Z](?![A-Za-z°])")
