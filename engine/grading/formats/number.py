@@ -23,7 +23,7 @@ from engine.grading.notation import plain
 from engine.grading.numerals import Number, Time, clock, numbers, numeric_form, tidy, two_units
 from engine.grading.paper import PaperRules
 from engine.grading.prose import JOINED, affirmed, reason_pattern, terse
-from engine.grading.reading import SHORT, Span, spans
+from engine.grading.reading import SHORT, TAIL, Span, spans
 from engine.grading.verdict import Verdict, unanswered
 
 EXACT = 8
@@ -214,14 +214,20 @@ def _choose(span: str, question: str | None, is_marked: bool) -> tuple[Number | 
     if is_marked and _START.match(span):
         return found[0], ["ambiguous"]
     if question:
-        known = {number.value for number in numbers(question)}
-        new = [number for number in found if number.value not in known]
+        given = _given(question)
+        new = [number for number in found if number.value not in given]
         if len({number.value for number in new}) == 1:
             return new[0], ["ambiguous"]
     priced = [number for number in found if number.currency]
     if len({number.value for number in priced}) == 1:
         return priced[0], ["ambiguous"]
     return found[0 if is_marked else -1], ["ambiguous"]
+
+
+@lru_cache(maxsize=1024)  # a question is read once for all of its rationales
+def _given(question: str) -> frozenset[Fraction]:
+    """The values that a question names."""
+    return frozenset(number.value for number in numbers(question[-TAIL:]))
 
 
 def _before(head: str) -> Number | None:
