@@ -120,6 +120,14 @@ class Time(NamedTuple):
     second: int
     is_of_24: bool
 
+    def is_same(self, other: Time) -> bool:
+        """Whether both are one time; if one of them does not say which half of the day, both halves fit."""
+        hours = 24 if self.is_of_24 and other.is_of_24 else 12
+        return self.hour % hours == other.hour % hours and self[1:3] == other[1:3]
+
+    def __str__(self) -> str:
+        return f"{self.hour}:{self.minute:02}" + (f":{self.second:02}" if self.second else "")
+
 
 def tidy(text: str, *, comma: bool = False) -> str:
     """`text` in the notation that is read: "$" for currency, no decimal comma, no time, no unit's power.

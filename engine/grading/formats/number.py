@@ -137,34 +137,25 @@ def _hedged(found: list[Number]) -> Verdict:
 
 
 def _time(completion: str, wanted: Time) -> Verdict:
-    """Whether a completion's time is the gold one; if one of them does not say which half of the day, both halves fit."""
+    """Whether a completion's time is the gold one."""
     for span in spans(completion):
         found = {time for match in _TIMES.finditer(plain(span.text)) if (time := clock(match[0])) is not None}
         if not found:
             continue
         flags = () if span.marked else ("unmarked",)
-        listed = ", ".join(_clock(time) for time in sorted(found))
+        listed = ", ".join(str(time) for time in sorted(found))
         if len(found) > 1:
             return unanswered(f"several times are given: {listed}", "hedged")
         (time,) = found
-        correct = _same_time(time, wanted)
+        correct = time.is_same(wanted)
         relation = "is" if correct else "is not"
         return Verdict(
             correct=correct,
             extracted=listed,
-            reason=f"the time {listed} {relation} the gold {_clock(wanted)}",
+            reason=f"the time {listed} {relation} the gold {wanted}",
             flags=flags,
         )
     return unanswered("no time was found", "no-answer")
-
-
-def _same_time(one: Time, two: Time) -> bool:
-    hours = 24 if one.is_of_24 and two.is_of_24 else 12
-    return one.hour % hours == two.hour % hours and (one.minute, one.second) == (two.minute, two.second)
-
-
-def _clock(time: Time) -> str:
-    return f"{time.hour}:{time.minute:02}" + (f":{time.second:02}" if time.second else "")
 
 
 def _begins(span: str) -> bool:
