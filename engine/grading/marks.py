@@ -53,7 +53,8 @@ _BEFORE_CHOSEN = re.compile(
 )
 _BEFORE_RESULT = re.compile(r"(?:^|\n)[ \t>#*_-]{0,8}(?:the )?(?:final )?$", re.IGNORECASE)
 _SECTION = re.compile(
-    r"(?:\d{1,2}[.)] )?(?:step|solution|explanation|reasoning|part|calculat|analysis|method|approach|given|set-?up|check|verif|conclusion|summary|example|note|problem|question)",
+    r"(?:\d{1,2}[.)] )?(?:step|solution|explanation|reasoning|part|calculat|analysis|method|approach|given|set-?up|check|verif"
+    r"|conclusion|summary|example|note|problem|question)",
     re.IGNORECASE,
 )
 """How the heading of a section begins, which "####" makes in Markdown too."""

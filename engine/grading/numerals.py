@@ -55,6 +55,7 @@ _NUMBER = re.compile(
     r"|\s?(?:\^|\*\*)\s?\{?(?P<raised>-?\d{1,4})\}?)?"
     r"(?P<ordinal>st\b|nd\b|rd\b|th\b)?(?P<scale>\s?(?:thousand|million|billion|trillion|dozen|lakh|crore|mn|bn)s?\b|[kKM]\b)?(?P<percent>\s?(?:%|percent\b|per cent\b))?"
 )
+"""A number in digits: sign and currency, then a mixed number, fraction, exponent or power, then an ordinal, a size or a percent sign."""
 _SYMBOL = re.compile(r"\s?(?:[π√\\^]|[xyznabckij](?![\w']|\s[a-z]{2}|\s?[\d($-]))")
 """What makes a number before it a part of an expression."""
 _LABEL = re.compile(r"[A-BD-EGHLO-UX-Z](?![A-Za-z°])")
@@ -118,6 +119,14 @@ class Time(NamedTuple):
     minute: int
     second: int
     is_of_24: bool
+
+    def is_same(self, other: Time) -> bool:
+        """Whether both are one time; if one of them does not say which half of the day, both halves fit."""
+        hours = 24 if self.is_of_24 and other.is_of_24 else 12
+        return self.hour % hours == other.hour % hours and self[1:3] == other[1:3]
+
+    def __str__(self) -> str:
+        return f"{self.hour}:{self.minute:02}" + (f":{self.second:02}" if self.second else "")
 
 
 def tidy(text: str, *, comma: bool = False) -> str:

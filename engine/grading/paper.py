@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from engine.grading.verdict import Verdict
+from engine.grading.verdict import Verdict, unanswered
 
 PREFIX = "-->"
 _BLANK = re.compile(r"\"|'|\n|\.|\s")
@@ -42,7 +42,7 @@ def judge(completion: str, gold: str, rules: PaperRules, question: str | None) -
     text = completion.partition(PREFIX)[2] if PREFIX in completion else completion
     answer = rules.candidate(text, question)
     if answer is None:
-        return Verdict(correct=False, extracted=None, reason="no candidate was found", flags=("no-answer",))
+        return unanswered("no candidate was found", "no-answer")
     correct = rules.same(answer, gold)
     reason = f"the first candidate {answer[:80]!r} {'is' if correct else 'is not'} the gold {gold[:80]!r}"
     return Verdict(correct=correct, extracted=answer, reason=reason)

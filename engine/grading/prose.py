@@ -13,6 +13,7 @@ TAG = re.compile(r"</?(?:b|i|u|em|strong|mark|code|p|br|span|div|h\d)(?:\s[^<>]{
 _EMPHASIS = re.compile(
     r"(?<![\w)])(?<![\w)]\s)\*{1,3}(?=\S)|(?<=\S)\*{1,3}(?![\w(*])(?!\s[\d(-])|\*\*(?=\s*$)|(?<![A-Za-z0-9])_{2,3}(?=\S)|(?<=\S)_{2,3}(?![A-Za-z0-9])|`{1,3}"
 )
+"""Signs beside a word; not those of "2 * 3", "x**2" and "snake_case"."""
 SENTENCE = re.compile(
     r"[.!?。！？\n](?:(?<=\n)\n*|(?<=[。！？])|(?<=[.!?])(?<!\b(?:Dr|Mr|Ms|St|vs|Jr|Sr)\.)(?<!\bMrs\.)(?<!\be\.g\.)(?<!\bi\.e\.)[\"')\]]{0,2}[ \t]+(?!(?<=\bNo\. )\d))"
 )
@@ -21,11 +22,21 @@ _WORDLIKE = re.compile(r"[^\W_]")
 _DENIED = re.compile(
     r"(?:(?:^|,?\s)(?:but |and )?not|(?<=[a-z])n't)\s(?:(?!\sbut\s)[^.,;\n]){1,60}", re.IGNORECASE
 )
-BECAUSE = (
+_BECAUSE = (
     r"(?:[,;]?\s(?:because|since|as|given|denn|weil|da|parce|car|puisque|porque|pois|perché|poiché|omdat|want|eftersom|fordi|ponieważ|gdyż|потому|так как"
     r"|поскольку|бо|çünkü|vì|karena|sebab|لأن|क्योंकि)\b|[,;、，；]?\s?(?:因为|因為|由于|由於|なぜなら|왜냐하면|เพราะ|כי\b))"
 )
-"""A pattern: begins a reason behind an answer, in many languages."""
+"""Begins a reason behind an answer, in many languages."""
+JOINED = re.compile(
+    r"[\s,;&/~-]{0,8}(?:or|and|to|between|through)?[\s,;&/~-]{0,8}(?:maybe|perhaps|possibly)?[\s,;&/~-]{0,8}",
+    re.IGNORECASE,
+)
+"""What stands between the answers of a list or range."""
+
+
+def reason_pattern(words: str, *others: str) -> re.Pattern[str]:
+    """How a reason or remark begins behind an answer: "because", one of the words, or another pattern."""
+    return re.compile("|".join((_BECAUSE, rf"[,;]?\s(?:{words})\b", *others)), re.IGNORECASE)
 
 
 def affirmed(span: str) -> str:

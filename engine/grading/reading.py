@@ -7,8 +7,9 @@ it. If that contains nothing of the format, the mark before it counts; a mark at
 ("Answer: unknown") ends the search. What is corrected afterwards ("Wait, no: …") does not count.
 
 Without a mark, a short text that begins with a few words is an answer and is read from its beginning ("18. I hope this
-helps!"); any other is reasoning and is read from its end. At most `TAIL` characters before the end are read, and all patterns
-have bounded repeats, so time is linear. Nothing is cleaned here except Markdown's emphasis.
+helps!"). Any other is reasoning: a first line that is an answer counts, then what is bold, then the sentences from the end, in
+all of them without the remarks behind the answer. At most `TAIL` characters before the end are read, and patterns have bounded
+repeats, so time is linear. Nothing is cleaned here except Markdown's emphasis.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ TAIL = 8000
 FIRST = 300
 """Characters from the end that are cut into sentences at first."""
 SHORT = 200
+"""Characters of a text whose first sentence may be the answer."""
 MARKS = 3
 """Marks that are tried, from the last one."""
 BEFORE = 60
+"""Characters before a mark that are kept with its span."""
 SENTENCES = 24
 """Sentences without a mark that are tried, from the end."""
 
@@ -65,24 +68,33 @@ _TURN = re.compile(
     r"<\|(?:im_end|im_start|endoftext|eot_id|end|user|end_of_text|eom_id)\|>|</s>|\[INST\]|<end_of_turn>"
 )
 
-_ENUMERATOR = re.compile(r"^[ \t>]{0,8}(?:\(?(?P<number>\d{1,2})[.)](?=[ \t*]+\S|\s*$)|[-*+•](?=[ \t])|#{1,6}(?=[ \t])|(?:step|schritt|étape|paso)[ \t]\d{1,2}[.:)])[ \t*]{0,4}", re.IGNORECASE)  # fmt: skip
+_ENUMERATOR = re.compile(
+    r"^[ \t>]{0,8}(?:\(?(?P<number>\d{1,2})[.)](?=[ \t*]+\S|\s*$)|[-*+•](?=[ \t])|#{1,6}(?=[ \t])"
+    r"|(?:step|schritt|étape|paso)[ \t]\d{1,2}[.:)])[ \t*]{0,4}",
+    re.IGNORECASE,
+)
+"""The number or bullet of an item of a list, the sign of a heading."""
 _CONTINUED = re.compile(r"[ \t]{0,8}\n[ \t\n]{0,8}(?==)")
+_GOES_ON = re.compile(r"\n\s{0,10}(?==)")
+"""The end of a line behind which its calculation goes on."""
 _POLITE = re.compile(
-    r"\W{0,4}(?:let me know|i hope|hope (?:this|that)|feel free|if you (?:have|need|want|would)|please (?:let|ask)|would you like|(?:i am|i'm) (?:happy|glad)"
-    r"|happy to|thanks?\b|thank you|great question|good (?:luck|question)|is there anything|do you have|i (?:give|rate)\b)",
+    r"\W{0,4}(?:let me know|i hope|hope (?:this|that)|feel free|if you (?:have|need|want|would)|please (?:let|ask)"
+    r"|would you like|(?:i am|i'm) (?:happy|glad)|happy to|thanks?\b|thank you|great question|good (?:luck|question)|is there anything|do you have|i (?:give|rate)\b)",
     re.IGNORECASE,
 )
 """How a remark begins that is no part of the answer."""
 _IF = re.compile(r"(?:^|\W)(?:if|had|suppose|otherwise)\s", re.IGNORECASE)
-_IF_FIRST = re.compile(r"\W{0,4}(?:if|had|suppose|otherwise|equivalently|alternatively)\b", re.IGNORECASE)
-"""Begins a sentence that is about another case."""
+"""In a sentence about another case."""
 _REFUSED = re.compile(
-    r"\W{0,4}(?:i'?m (?:really |very )?sorry|i am (?:really |very )?sorry|i apologi[sz]e|sorry,|i (?:cannot|can't|am unable to|'m unable to) (?:help|assist|answer|provide)|as an ai\b)",
+    r"\W{0,4}(?:(?:i'?m|i am) (?:really |very )?sorry|i apologi[sz]e|sorry,|as an ai\b"
+    r"|i (?:cannot|can't|am unable to|'m unable to) (?:help|assist|answer|provide))",
     re.IGNORECASE,
 )
+"""How a text begins that refuses to answer."""
 _REMARKS = re.compile(
-    r"(?:\n[ \t>#*_(-]{0,8}|(?<=[.!?)])\s{1,3}[*_(]{0,3})(?:note\b|tip\b|hint\b|fun fact|p\.?s\.|verification|check\b|sanity check|as a (?:sanity )?check|to (?:verify|check)"
-    r"|let'?s (?:verify|check)|we can (?:verify|check)|you can (?:verify|check|confirm)|probe\b|recap|quick recap|extension|general formula|explanation\b|reasoning\b"
+    r"(?:\n[ \t>#*_(-]{0,8}|(?<=[.!?)])\s{1,3}[*_(]{0,3})(?:note\b|tip\b|hint\b|fun fact|p\.?s\.|verification"
+    r"|check\b|sanity check|as a (?:sanity )?check|to (?:verify|check)|(?:let'?s|we can) (?:verify|check)"
+    r"|you can (?:verify|check|confirm)|probe\b|recap|quick recap|extension|general formula|explanation\b|reasoning\b"
     r"|let me know|i hope|hope (?:this|that)|feel free|would you like|do you want)",
     re.IGNORECASE,
 )
@@ -91,14 +103,17 @@ _CONCLUDES = re.compile(
     r"(?:^|[.!?\n])[\s*_]{0,4}(?:so\b|therefore|thus|hence|in total|altogether|in all|in conclusion|consequently|finally)[\s,:]",
     re.IGNORECASE,
 )
+"""Begins a conclusion: what stands out before it is not the answer."""
 _BOLD = re.compile(r"\*\*(?=[^\s*])([^*\n]{1,200}?)(?<=[^\s*])\*\*")
 _SECTION = re.compile(
-    r"(?:step|part|case|method|option|approach|day|round|question)\s?\d|(?:solution|explanation|reasoning|analysis|given|check|verification|note|tip|summary|recap|conclusion|answer|final answer)\W*$",
+    r"(?:step|part|case|method|option|approach|day|round|question)\s?\d"
+    r"|(?:solution|explanation|reasoning|analysis|given|check|verification|note|tip|summary|recap|conclusion|(?:final )?answer)\W*$",
     re.IGNORECASE,
 )
+"""A heading, which may stand out or be bold as an answer is."""
 _CORRECTED = re.compile(
-    r"(?:^\s{0,4}|[.!?\n…—–-][\s*_\"')\]]{0,4})(?:oh,? |hmm,? |no,? )?(?:wait\b|hmm\b|no[,:]|actually\b|correction\b|oops\b|sorry\b|scratch that|hold on|I made a mistake"
-    r"|I was wrong|that(?: is|'s) (?:not right|wrong|incorrect)|let me (?:re-?check|redo|re-?calculate|correct)|on second thought)",
+    r"(?:^\s{0,4}|[.!?\n…—–-][\s*_\"')\]]{0,4})(?:oh,? |hmm,? |no,? )?"
+    r"(?:wait\b|hmm\b|no[,:]|actually\b|correction\b|oops\b|sorry\b|scratch that|hold on|I made a mistake|I was wrong|that(?: is|'s) (?:not right|wrong|incorrect)|let me (?:re-?check|redo|re-?calculate|correct)|on second thought)",
     re.IGNORECASE,
 )
 
@@ -283,9 +298,7 @@ def _unmarked(text: str) -> Iterator[Span]:
         pieces = sentences(_bare(text[start:end], text))
         left -= not pieces
         for piece in reversed(pieces):
-            if "words)" in piece or _POLITE.match(
-                piece
-            ):  # "The answer (in words) is …" repeats what was said in digits
+            if "words)" in piece or _POLITE.match(piece):  # "The answer (in words) is …" repeats the digits
                 continue
             yield Span(piece[-NEAR:], False)
             left -= 1
@@ -310,36 +323,25 @@ def _behind(text: str, mark: Mark) -> tuple[Span, int]:
     if start < end and text[start] in "\n\r":
         while start < end and text[start].isspace():
             start += 1
-    stop = text.find("\n", start, end)
-    stop = end if stop < 0 else stop
+    stop = _line_end(text, start, end)
     line = text[start:stop]
-    if line[:3] == "```" or (
-        line[:2] in ("$$", "\\[") and len(line.strip()) <= 3
-    ):  # the answer is in the next line
+    if line[:3] == "```" or (line[:2] in ("$$", "\\[") and len(line.strip()) <= 3):  # opens the next line
         start = stop + 1
-        stop = text.find("\n", start, end)
-        stop = end if stop < 0 else stop
+        stop = _line_end(text, start, end)
         line = text[start:stop]
-    while stop < end and text[stop + 1 : stop + 12].lstrip()[:1] == "=":  # a calculation that goes on
-        next_stop = text.find(
-            "\n", stop + 1 + len(text[stop + 1 : stop + 12]) - len(text[stop + 1 : stop + 12].lstrip()), end
-        )
-        stop = end if next_stop < 0 else next_stop
+    while stop < end and (goes_on := _GOES_ON.match(text, stop)):
+        stop = _line_end(text, goes_on.end(), end)
         line = " ".join(text[start:stop].split())
-    close = line.find("</")
-    if close >= 0:
-        line = line[:close]
+    line = line.partition("</")[0]
     found = sentences(line)
     first = found[0] if found else ""
     after = start + max(0, text[start:stop].find(first)) + len(first) if first else stop
-    return (
-        Span(
-            unemphasised(first).strip(),
-            True,
-            mark.formal,
-            mark.comma,
-            unemphasised(line).strip(),
-            text[max(0, mark.begin - BEFORE) : mark.begin],
-        ),
-        after,
-    )
+    answer, whole = unemphasised(first).strip(), unemphasised(line).strip()
+    before = text[max(0, mark.begin - BEFORE) : mark.begin]
+    return Span(answer, True, mark.formal, mark.comma, whole, before), after
+
+
+def _line_end(text: str, start: int, end: int) -> int:
+    """Where the line of a place ends, at the latest at `end`."""
+    stop = text.find("\n", start, end)
+    return end if stop < 0 else stop

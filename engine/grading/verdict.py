@@ -17,3 +17,8 @@ class Verdict:
     extracted: str | None
     reason: str
     flags: tuple[str, ...] = ()
+
+
+def unanswered(reason: str, *flags: str) -> Verdict:
+    """The verdict on a completion from which no answer was taken."""
+    return Verdict(correct=False, extracted=None, reason=reason, flags=flags)

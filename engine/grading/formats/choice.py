@@ -15,9 +15,9 @@ from engine.grading.format import Format, Phrases, casefolded
 from engine.grading.notation import plain
 from engine.grading.options import options_of
 from engine.grading.paper import PaperRules
-from engine.grading.prose import BECAUSE, affirmed, terse
+from engine.grading.prose import affirmed, reason_pattern, terse
 from engine.grading.reading import spans
-from engine.grading.verdict import Verdict
+from engine.grading.verdict import Verdict, unanswered
 
 DEFAULT = "ABCDE"
 _BARE = re.compile(r"\s*\(?([A-Z])\)?\s*\.?\s*")
@@ -28,7 +28,8 @@ _NAMED = re.compile(
 """A name at the beginning of an answer."""
 _LETTER = re.compile(
     r"\(([A-Za-z])\)"  # (B)
-    r"|(?<![\w'&.-])(?<!among )(?<!between )(?<!than )([A-Z])(?=[.,:;)\]\"'*]|\s*$|\s+(?:or|and|is|was|because|since|as|-|seems?|looks?|fits?|stays|remains|holds|works)\b|\s*[-/&(])"  # B. or B, or B and
+    r"|(?<![\w'&.-])(?<!among )(?<!between )(?<!than )([A-Z])(?=[.,:;)\]\"'*]|\s*$|\s*[-/&(]"  # B. or B, or B/
+    r"|\s+(?:or|and|is|was|because|since|as|-|seems?|looks?|fits?|stays|remains|holds|works)\b)"  # B and
     r"|(?<![\w'])(?:option|choice|answer|is)\s+[\"'*(]{0,3}([A-Z])(?![\w'])"  # option B
     r"|(?<![\w'])(?:option|choice)\s+[\"'*(]{0,3}([b-z])(?![\w'])"  # option b
     r"|^\W{0,6}([A-Za-z])(?=[).:]|\W*$)"  # b) or b.
@@ -45,10 +46,7 @@ _NAME = re.compile(
 _DENIED = re.compile(
     r"\W{0,4}\(?[A-Z]\)\s[^.;\n]{0,120}?\b(?:is|are|was|does|do|can|would|could)(?:\s?not\b|n't\b)(?!\s(?:only|just))"
 )
-_REASON = re.compile(
-    r"\s{0,2}(?:\((?=.{6,})|" + BECAUSE + r"|[,;]?\s(?:so|for|which|where|when|while)\b|;\s|\s-\s)",
-    re.IGNORECASE,
-)
+_REASON = reason_pattern("so|for|which|where|when|while", r";\s", r"\s-\s", r"\s{0,2}\((?=.{6,})")
 """Begins a reason, where an option was named before it."""
 _ENDS = re.compile(_REASON.pattern + r"|\s?[^\W\da-zA-Z\u00c0-\u024f]", re.IGNORECASE)
 """What may follow a name that is an answer: a reason, or a particle of another script."""
@@ -120,14 +118,12 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
                 return verdict
         if (
             span.marked
-            and (alien := _NAMED.match(text))
-            and alien[1].isupper()
-            and not text[alien.end() :].strip(" .!")
+            and (unknown := _NAMED.match(text))
+            and unknown[1].isupper()
+            and not text[unknown.end() :].strip(" .!")
         ):
-            return Verdict(
-                correct=False, extracted=None, reason=f"{alien[1]} is no option", flags=("no-answer",)
-            )
-    return Verdict(correct=False, extracted=None, reason="no choice was found", flags=("no-answer",))
+            return unanswered(f"{unknown[1]} is no option", "no-answer")
+    return unanswered("no choice was found", "no-answer")
 
 
 def _begins(sentence: str, options: dict[str, str], names: list[str]) -> bool:
@@ -299,9 +295,7 @@ def _gold(gold: str, options: dict[str, str]) -> str:
 
 def _hedged(named: list[str]) -> Verdict:
     listed = ", ".join(dict.fromkeys(named))
-    return Verdict(
-        correct=False, extracted=None, reason=f"several choices are named: {listed}", flags=("hedged",)
-    )
+    return unanswered(f"several choices are named: {listed}", "hedged")
 
 
 def _verdict(letter: str, wanted: str, flags: list[str]) -> Verdict:
@@ -347,8 +341,9 @@ def bad_gold(gold: str, question: str | None) -> str:
 FORMAT = Format(
     name="choice",
     documentation=(
-        "One of the question's options, named by its letter or its text. Naming several options is wrong, and so is a "
-        "letter next to the text of another option."
+        "One of the question's options, named by its letter or number, in either case, or by its text. Options are read from the "
+        "question: (A), A), A. or A:, also with small letters or numbers; without names, from the items of a list. Naming "
+        "several options is wrong, and so is a letter next to the text of another option."
     ),
     judge=judge,
     bad_gold=bad_gold,

@@ -12,9 +12,9 @@ import re
 
 from engine.grading.format import Format, Phrases
 from engine.grading.notation import plain
-from engine.grading.prose import BECAUSE, affirmed, terse
+from engine.grading.prose import JOINED, affirmed, reason_pattern, terse
 from engine.grading.reading import SHORT, spans
-from engine.grading.verdict import Verdict
+from engine.grading.verdict import Verdict, unanswered
 
 _NAMES = (
     "jan january januar janvier enero janeiro gennaio januari ocak января январь styczeń stycznia يناير जनवरी",
@@ -58,10 +58,8 @@ _DATE = re.compile(
 _NUMBER = re.compile(r"\d")
 _PARTS = re.compile(r"\d\s?([/.-])\s?\d{1,2}\s?\1\s?\d|\d\s?[年년]|\d{8}|tháng")
 _LETTERS = re.compile(r"[^\W\d_]+")
-_REASON = re.compile(
-    BECAUSE
-    + r"|[,;]?\s(?:for|which|where|when|if|after|before|so|and (?:yesterday|tomorrow|today))\b|;\s|\s\(",
-    re.IGNORECASE,
+_REASON = reason_pattern(
+    "for|which|where|when|if|after|before|so|and (?:yesterday|tomorrow|today)", r";\s", r"\s\("
 )
 
 
@@ -69,12 +67,7 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
     """Whether a completion's date is the gold one."""
     golds = dates(plain(gold))
     if not golds:
-        return Verdict(
-            correct=False,
-            extracted=None,
-            reason=f"the gold answer {gold[:40]!r} is not a date",
-            flags=("bad-gold",),
-        )
+        return unanswered(f"the gold answer {gold[:40]!r} is not a date", "bad-gold")
     wanted = golds[-1]
     for span in spans(completion, _begins):
         if not span.marked and not _may_be(span.text):
@@ -86,9 +79,7 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
             continue
         if len(set(found)) > 1:
             listed = ", ".join(show(day) for day in found[:4])
-            return Verdict(
-                correct=False, extracted=None, reason=f"several dates are given: {listed}", flags=("hedged",)
-            )
+            return unanswered(f"several dates are given: {listed}", "hedged")
         answer = found[-1]
         correct = answer == wanted
         return Verdict(
@@ -97,7 +88,7 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
             reason=f"the date {show(answer)} {'is' if correct else 'is not'} the gold {show(wanted)}",
             flags=() if span.marked else ("unmarked",),
         )
-    return Verdict(correct=False, extracted=None, reason="no date was found", flags=("no-answer",))
+    return unanswered("no date was found", "no-answer")
 
 
 def _may_be(text: str) -> bool:
@@ -123,10 +114,7 @@ def _found(text: str, *, marked: bool) -> list[datetime.date]:
         return found
     matches = [match for match in _DATE.finditer(text) if _day(match) is not None]
     between = text[matches[-2].end() : matches[-1].start()]
-    return found if _JOINED.fullmatch(between) else found[-1:]
-
-
-_JOINED = re.compile(r"[\s,;/&-]*(?:or|and|to)?[\s,;/&-]*(?:maybe|perhaps|possibly)?\s*", re.IGNORECASE)
+    return found if JOINED.fullmatch(between) else found[-1:]
 
 
 def _begins(span: str) -> bool:
@@ -187,7 +175,8 @@ def bad_gold(gold: str, question: str | None) -> str:
 FORMAT = Format(
     name="date",
     documentation=(
-        "A day, in any of the usual notations; 05/01/2021 is read month first. Two different dates are wrong."
+        "A day, with its year, in any of the usual notations and languages; 05/01/2021 is read month first, and day first where "
+        "the month is impossible or dots are used. Two different dates are wrong."
     ),
     judge=judge,
     bad_gold=bad_gold,

@@ -16,9 +16,9 @@ from engine.grading.format import Format, Phrases
 from engine.grading.formats.number import same, show
 from engine.grading.notation import plain
 from engine.grading.numerals import Number, numbers, tidy
-from engine.grading.prose import BECAUSE, affirmed, terse
+from engine.grading.prose import affirmed, reason_pattern, terse
 from engine.grading.reading import spans
-from engine.grading.verdict import Verdict
+from engine.grading.verdict import Verdict, unanswered
 
 _UNIT = r"(?:\s?[a-z°%$][a-z°²³]{0,15}(?:/[a-z]{1,8})?\.?){0,2}?"
 _TO = re.compile(
@@ -32,7 +32,7 @@ _ALTERNATIVE = re.compile(rf"[\])]?{_UNIT}\s?(?:[,;/]\s?)?(?:\b(?:or|and)\b|[,;/
 _LEAD = re.compile(
     r"\W{0,8}(?:(?:about|approximately|around|roughly|from|between)\W{1,3}){0,2}", re.IGNORECASE
 )
-_REASON = re.compile(BECAUSE + r"|[,;]?\sfor\s|\s\((?=[^()]*[a-z]{2})", re.IGNORECASE)
+_REASON = reason_pattern("for", r"\s\((?=[^()]*[a-z]{2})")
 _SCALE = re.compile(r"(?:thousand|(million)|(billion)|(trillion)|k)\b", re.IGNORECASE)
 _ONE_COMMA = re.compile(r"([\[(][^\[\](),\n]{1,24}),(?=[^\[\](),\n]{1,24}[\])])")
 """In brackets a single comma separates the ends: "[3,500]" runs from 3 to 500, "[0,5]" from 0 to 5. It becomes "…"."""
@@ -66,7 +66,7 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
     """Whether the interval that a completion answers is the gold one."""
     wanted = _gold(gold)
     if wanted is None:
-        return _wrong(f"the gold answer {gold[:40]!r} is not an interval", "bad-gold")
+        return unanswered(f"the gold answer {gold[:40]!r} is not an interval", "bad-gold")
     for span in spans(completion, _begins):
         text = _plain(span.text, comma=span.comma)
         found, loose = intervals(_REASON.split(text)[0]) if span.marked else ([], [])
@@ -75,16 +75,16 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
         if not found:
             if not loose:
                 continue
-            return _wrong(
+            return unanswered(
                 f"not an interval: {', '.join(show(each.value) for each in loose[:4])}", "no-answer"
             )
         answer = found[0]
         if any(not answer.equals(each) or answer.closed is not each.closed for each in found):
-            return _wrong(f"several intervals are given: {', '.join(map(str, found[:4]))}", "hedged")
+            return unanswered(f"several intervals are given: {', '.join(map(str, found[:4]))}", "hedged")
         if any(_beside(text, each, number) for each in found for number in loose):
-            return _wrong(f"another number is given beside the interval {answer}", "hedged")
+            return unanswered(f"another number is given beside the interval {answer}", "hedged")
         return _verdict(answer, wanted, [] if span.marked else ["unmarked"])
-    return _wrong("no interval was found", "no-answer")
+    return unanswered("no interval was found", "no-answer")
 
 
 def intervals(text: str) -> tuple[list[Interval], list[Number]]:
@@ -175,7 +175,7 @@ def _gold(gold: str) -> Interval | None:
 def _verdict(answer: Interval, wanted: Interval, flags: list[str]) -> Verdict:
     if not answer.closed:
         reason = f"the interval from {show(answer.low.value)} to {show(answer.high.value)} is not closed"
-        return Verdict(correct=False, extracted=None, reason=reason, flags=(*flags, "open"))
+        return unanswered(reason, *flags, "open")
     correct = answer.equals(wanted)
     return Verdict(
         correct=correct,
@@ -183,10 +183,6 @@ def _verdict(answer: Interval, wanted: Interval, flags: list[str]) -> Verdict:
         reason=f"the interval {answer} {'equals' if correct else 'differs from'} the gold {wanted}",
         flags=tuple(flags),
     )
-
-
-def _wrong(reason: str, flag: str) -> Verdict:
-    return Verdict(correct=False, extracted=None, reason=reason, flags=(flag,))
 
 
 def bad_gold(gold: str, question: str | None) -> str:
@@ -197,8 +193,8 @@ def bad_gold(gold: str, question: str | None) -> str:
 FORMAT = Format(
     name="interval",
     documentation=(
-        'A closed interval of numbers: "[3, 5]", "between 3 and 5", "3 to 5 kg". Both ends must equal those of the gold '
-        "answer; a single number, an open interval or several different intervals are wrong."
+        'A closed interval of numbers: "[3, 5]", "between 3 and 5", "3 to 5 kg", "3–5", "3 ≤ x ≤ 5". Both ends must equal those of '
+        "the gold answer as numbers; a single number, an open interval or several different intervals are wrong."
     ),
     judge=judge,
     bad_gold=bad_gold,

@@ -16,11 +16,12 @@ from itertools import pairwise
 from engine.grading.format import Format, Phrases
 from engine.grading.formats import text
 from engine.grading.formats.number import same
+from engine.grading.marks import closing
 from engine.grading.notation import plain
 from engine.grading.numerals import numbers, numeric_form, tidy
-from engine.grading.prose import BECAUSE, TAG, affirmed, sentences
+from engine.grading.prose import TAG, affirmed, reason_pattern, sentences
 from engine.grading.reading import TAIL, answering, spans
-from engine.grading.verdict import Verdict
+from engine.grading.verdict import Verdict, unanswered
 from engine.grading.workers import Pool, shared
 
 LONGEST = 300
@@ -53,9 +54,7 @@ _FUNCTIONS = frozenset(
 _PLAIN_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 _EXPRESSION = re.compile(r"[-+]?[\d(\[\\.][^\s,;]{0,80}")
 _OUTER = " \t\n.,:;?\"'`*_"
-_REASON = re.compile(
-    BECAUSE + r"|[,;]?\s(?:so that|for which|where)\b|;\s|(?<=[\d$}])\s\((?=[^()]*[a-z]{2,})", re.IGNORECASE
-)
+_REASON = reason_pattern("so that|for which|where", r";\s", r"(?<=[\d$}])\s\((?=[^()]*[a-z]{2,})")
 _ROOT = re.compile(r"√\s?(?:\(([^()]{1,80})\)|(\d{1,20}|[a-z]))")
 _TYPED = str.maketrans({"²": "^{2}", "³": "^{3}", "¹": "^{1}", "⁴": "^{4}", "⁵": "^{5}", "⁶": "^{6}", "⁷": "^{7}", "⁸": "^{8}", "⁹": "^{9}",
                         "ⁿ": "^{n}", "⁰": "^{0}", "π": "\\pi ", "∞": "\\infty ", "≤": "\\le ", "≥": "\\ge ", "∪": "\\cup ",
@@ -82,22 +81,22 @@ def judge(completion: str, gold: str, question: str | None, *, pool: Pool | None
     """
     wanted = _expression(gold.rpartition("####")[2])
     if not wanted:
-        return _no(f"the gold answer {gold[:40]!r} is not an expression", "bad-gold")
+        return unanswered(f"the gold answer {gold[:40]!r} is not an expression", "bad-gold")
     words = canonical(wanted)
     if _WORDS.fullmatch(words):
         return text.judge(completion[-TAIL:].replace("$", ""), words, question)
     answer, flags = extract(completion, keep_equation="=" in wanted)
     if answer is None:
-        return _no("no expression was found", "no-answer")
+        return unanswered("no expression was found", "no-answer")
     shown = answer[:80]
     if len(answer) > LONGEST:
-        return _no(f"{shown!r}… is too long for an answer", "no-answer")
+        return unanswered(f"{shown!r}… is too long for an answer", "no-answer")
     if canonical(answer) == canonical(wanted):
         return Verdict(
             correct=True, extracted=shown, reason=f"{shown!r} is written as the gold", flags=tuple(flags)
         )
     if _WORDS.fullmatch(canonical(answer)):
-        return _no(f"{shown!r} is not an expression", "no-answer")
+        return unanswered(f"{shown!r} is not an expression", "no-answer")
     exact = _as_numbers(answer, wanted)
     if exact is not None:
         reason = f"{shown!r} equals the gold {wanted[:80]!r}"
@@ -114,9 +113,9 @@ def judge(completion: str, gold: str, question: str | None, *, pool: Pool | None
     if relation == "differs":
         return _differs(shown, wanted, flags)
     if relation == "unread-first":
-        return _no(f"the gold answer {gold[:40]!r} cannot be read", "bad-gold")
+        return unanswered(f"the gold answer {gold[:40]!r} cannot be read", "bad-gold")
     if relation == "unread-second":
-        return _no(f"{shown!r} cannot be read as an expression", "no-answer")
+        return unanswered(f"{shown!r} cannot be read as an expression", "no-answer")
     why = f"not decided within {pool.deadline_s:g} s" if relation is None else "comparing it failed"
     return Verdict(correct=False, extracted=shown, reason=f"{shown!r}: {why}", flags=(*flags, "undecided"))
 
@@ -128,7 +127,7 @@ def extract(completion: str, *, keep_equation: bool) -> tuple[str | None, list[s
         tail = TAG.sub("", tail)
     if not tail.isascii():
         tail = unicodedata.normalize("NFKC", _ROOT.sub(_root, tail.translate(_TYPED))).replace("\u2212", "-")
-    if "sqrt(" in tail or "sqrt (" in tail or ")*" in tail or "*" in tail:
+    if "sqrt(" in tail or "sqrt (" in tail or "*" in tail:
         tail = _STAR.sub(r" \\cdot ", _SQRT.sub(r"\\sqrt{\1}", tail))
     tail = _OTHER_BOX.sub(lambda _: _BOXED, tail) if "box{" in tail else tail
     boxes = _last_boxes(tail)
@@ -202,13 +201,10 @@ def _last_boxes(text: str) -> list[str]:
     """The contents of the last boxes that only "and", "or" and commas separate."""
     found: list[tuple[int, int, str]] = []
     at = text.find(_BOXED)
-    while at >= 0 and len(found) < 64:
-        start, depth = at + len(_BOXED), 1
-        end = start
-        while end < min(len(text), start + LONGEST + 2) and depth:
-            depth += {"{": 1, "}": -1}.get(text[end], 0)
-            end += 1
-        found.append((at, end, text[start : end - (depth == 0)]))
+    while at >= 0:
+        start = at + len(_BOXED)
+        end = closing(text, start)
+        found.append((at, end + 1, text[start:end]))
         at = text.find(_BOXED, end)
     last = found[-1:]
     for one, two in reversed(list(pairwise(found))):
@@ -275,10 +271,6 @@ def _differs(shown: str, wanted: str, flags: list[str]) -> Verdict:
     )
 
 
-def _no(reason: str, flag: str) -> Verdict:
-    return Verdict(correct=False, extracted=None, reason=reason, flags=(flag,))
-
-
 def bad_gold(gold: str, question: str | None) -> str:
     """Why a gold answer cannot be read; empty if it can."""
     return "" if _expression(gold.rpartition("####")[2]) else "not an expression"
@@ -288,8 +280,9 @@ FORMAT = Format(
     name="math",
     documentation=(
         r"A mathematical expression in LaTeX or plain notation, equal in value to the gold answer however it is "
-        r"written. Values are compared by math-verify in a worker process, under a deadline; what is not decided in "
-        r"time is wrong."
+        r"written: the last marked one, else the last formula. Units and words behind a number do not matter; a letter is a "
+        r"variable. Two numbers compare exactly; other values are compared by math-verify in a worker process, under a deadline, "
+        r"and what is not decided in time is wrong."
     ),
     judge=judge,
     bad_gold=bad_gold,

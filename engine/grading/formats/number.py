@@ -4,8 +4,9 @@ In a span with "=" the number after the last one counts ("180 * 7 = 1260" answer
 the first of these counts: the one with which a marked answer begins, the only one whose thing the question asks for
 ("How many alligators …"), the only one that is not in the question, the only one with a currency sign. A bare list or
 range ("5, 4, 9", "30 and 35", one number a line) and two counts of two things are hedges; an unfinished calculation is not
-an answer. "7 feet, 4 inches" is 88 and 7 1/3. Values compare as exact fractions, see `same`. A reason or remark behind a marked number is not read. A number
-in an expression that is not worked out ("5π") is no answer. A gold answer that is a time ("3:45") is compared as a time.
+an answer. "7 feet, 4 inches" is 88 and 7 1/3. Values compare as exact fractions, see `same`. A reason or remark behind a
+marked number is not read. A number in an expression that is not worked out ("5π") is no answer. A gold answer that is a
+time ("3:45") is compared as a time.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from engine.grading.format import Format, Phrases
 from engine.grading.notation import plain
 from engine.grading.numerals import Number, Time, clock, numbers, numeric_form, tidy, two_units
 from engine.grading.paper import PaperRules
-from engine.grading.prose import BECAUSE, affirmed, terse
-from engine.grading.reading import SHORT, Span, spans
-from engine.grading.verdict import Verdict
+from engine.grading.prose import JOINED, affirmed, reason_pattern, terse
+from engine.grading.reading import SHORT, TAIL, Span, spans
+from engine.grading.verdict import Verdict, unanswered
 
 EXACT = 8
 """Decimals from which on the last ones are noise of floating point."""
@@ -40,11 +41,9 @@ _THING = re.compile(r"\s+([A-Za-z]+(?:\s[A-Za-z]+){0,2}?)(,|,?\s+and\s+|\W*$)\s*
 _ASKED = re.compile(r"\bhow many ((?:[A-Za-z]+ ){0,3}[A-Za-z]+)", re.IGNORECASE)
 _SYMBOLIC = re.compile(r"[A-Za-z)']\s{0,3}[-+*/×÷]\s{0,3}$")
 """An expression with names, "age - 8", has no value yet."""
-_REMARK = re.compile(
-    r"\s{0,2}(?:\((?![\d.]{1,12}\)(?!\s*$))|"
-    + BECAUSE
-    + r"|[,;:]?\s(?:so|for|which|where|when|if|after|from|by|that is|i\.e\.|with)\b|;\s|\s?±|\s-\s(?=[A-Za-z])|\s?~~)",
-    re.IGNORECASE,
+_REMARK = reason_pattern(
+    r"so|for|which|where|when|if|after|from|by|that is|i\.e|with",
+    *(r";\s", "±", "~~", r"\s-\s(?=[A-Za-z])", r"\((?![\d.]{1,12}\)(?!\s*$))"),
 )
 """Begins a reason or a remark, where a number stands before it."""
 REMARKS = 6
@@ -53,10 +52,6 @@ _OPERATORS = tuple("-+*/×÷=^(")
 _FACTORIAL = re.compile(r"!\s{0,3}\.?\s{0,3}")
 _LOSS = re.compile(
     r"\b(?:loss|losses|lost|loses|decreases?d?|drops?|dropped|fell|falls|deficit|debt|owes?|down)\b",
-    re.IGNORECASE,
-)
-_JOINED = re.compile(
-    r"[\s,;&/~-]*(?:or|and|to|between|through)?[\s,;&/~-]*(?:maybe|perhaps|possibly)?[\s,;&/~-]*",
     re.IGNORECASE,
 )
 
@@ -68,12 +63,7 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
         return _time(completion, time)
     wanted = _gold(gold)
     if wanted is None:
-        return Verdict(
-            correct=False,
-            extracted=None,
-            reason=f"the gold answer {gold[:40]!r} is not a number",
-            flags=("bad-gold",),
-        )
+        return unanswered(f"the gold answer {gold[:40]!r} is not a number", "bad-gold")
     if len(completion) <= 64 and (verdict := _bare(completion, gold)) is not None:
         return verdict
     if len(completion) <= SHORT and (hedge := _column(completion)):
@@ -92,13 +82,8 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
         if "hedged" in flags:
             return _hedged(numbers(text))
         if "cut-off" in flags and not span.marked:
-            return Verdict(
-                correct=False,
-                extracted=None,
-                reason="the text ends in the middle of a calculation",
-                flags=("no-answer", "cut-off"),
-            )
-    return Verdict(correct=False, extracted=None, reason="no number was found", flags=("no-answer",))
+            return unanswered("the text ends in the middle of a calculation", "no-answer", "cut-off")
+    return unanswered("no number was found", "no-answer")
 
 
 def _column(completion: str) -> list[Number]:
@@ -139,49 +124,38 @@ def _bare(completion: str, gold: str) -> Verdict | None:
     match, wanted = _BARE.fullmatch(completion), _gold(gold)
     if match is None or wanted is None:
         return None
-    plain = match[1].replace(",", "")
-    number = Number(Fraction(plain if plain[0] != "." else "0" + plain), 0, 0, len(plain.partition(".")[2]))
+    digits = match[1].replace(",", "")
+    number = Number(
+        Fraction(digits if digits[0] != "." else "0" + digits), 0, 0, len(digits.partition(".")[2])
+    )
     return _verdict(number, wanted, [])
 
 
 def _hedged(found: list[Number]) -> Verdict:
     listed = ", ".join(show(number.value) for number in found[:5])
-    return Verdict(
-        correct=False, extracted=None, reason=f"several numbers are given: {listed}", flags=("hedged",)
-    )
+    return unanswered(f"several numbers are given: {listed}", "hedged")
 
 
 def _time(completion: str, wanted: Time) -> Verdict:
-    """Whether a completion's time is the gold one; if one of them does not say which half of the day, both halves fit."""
+    """Whether a completion's time is the gold one."""
     for span in spans(completion):
         found = {time for match in _TIMES.finditer(plain(span.text)) if (time := clock(match[0])) is not None}
         if not found:
             continue
         flags = () if span.marked else ("unmarked",)
-        listed = ", ".join(_clock(time) for time in sorted(found))
+        listed = ", ".join(str(time) for time in sorted(found))
         if len(found) > 1:
-            return Verdict(
-                correct=False, extracted=None, reason=f"several times are given: {listed}", flags=("hedged",)
-            )
+            return unanswered(f"several times are given: {listed}", "hedged")
         (time,) = found
-        correct = _same_time(time, wanted)
+        correct = time.is_same(wanted)
         relation = "is" if correct else "is not"
         return Verdict(
             correct=correct,
             extracted=listed,
-            reason=f"the time {listed} {relation} the gold {_clock(wanted)}",
+            reason=f"the time {listed} {relation} the gold {wanted}",
             flags=flags,
         )
-    return Verdict(correct=False, extracted=None, reason="no time was found", flags=("no-answer",))
-
-
-def _same_time(one: Time, two: Time) -> bool:
-    hours = 24 if one.is_of_24 and two.is_of_24 else 12
-    return one.hour % hours == two.hour % hours and (one.minute, one.second) == (two.minute, two.second)
-
-
-def _clock(time: Time) -> str:
-    return f"{time.hour}:{time.minute:02}" + (f":{time.second:02}" if time.second else "")
+    return unanswered("no time was found", "no-answer")
 
 
 def _begins(span: str) -> bool:
@@ -201,9 +175,12 @@ def _choose(span: str, question: str | None, is_marked: bool) -> tuple[Number | 
         if len({number.value for number in result}) > 1:
             if (exact := _one(result)) is not None:
                 return exact, []  # "1/2, or 50%"
+            unfinished = _OPERATOR.fullmatch(tail[result[0].end : result[1].start])
+            if unfinished and (before := _before(head)) is not None:
+                return before, []
             if _listed(tail, result):
                 return None, ["hedged"]
-            if _OPERATOR.fullmatch(tail[result[0].end : result[1].start]):  # an unfinished calculation
+            if unfinished:
                 return None, []
         return (result[0] if result else None), ([] if result else ["cut-off"])
     found = _joined(span, numbers(span))
@@ -228,14 +205,31 @@ def _choose(span: str, question: str | None, is_marked: bool) -> tuple[Number | 
     if is_marked and _START.match(span):
         return found[0], ["ambiguous"]
     if question:
-        known = {number.value for number in numbers(question)}
-        new = [number for number in found if number.value not in known]
+        given = _given(question)
+        new = [number for number in found if number.value not in given]
         if len({number.value for number in new}) == 1:
             return new[0], ["ambiguous"]
     priced = [number for number in found if number.currency]
     if len({number.value for number in priced}) == 1:
         return priced[0], ["ambiguous"]
     return found[0 if is_marked else -1], ["ambiguous"]
+
+
+@lru_cache(maxsize=1024)  # a question is read once for all of its rationales
+def _given(question: str) -> frozenset[Fraction]:
+    """The values that a question names."""
+    return frozenset(number.value for number in numbers(question[-TAIL:]))
+
+
+def _before(head: str) -> Number | None:
+    """The number before an "=" behind which nothing is worked out, if it is the only one: "They are 6 = 2 * 3"."""
+    found = numbers(head)
+    alone = (
+        len(found) == 1
+        and found[0].end == len(head.rstrip())
+        and not _SYMBOLIC.search(head[: found[0].start])
+    )
+    return found[0] if alone else None
 
 
 def _joined(span: str, found: list[Number]) -> list[Number]:
@@ -282,7 +276,7 @@ def _asks(asked: str, thing: str) -> bool:
 def _listed(span: str, found: list[Number]) -> bool:
     """Whether a span is a list or range of numbers rather than a sentence about one."""
     return (
-        all(_JOINED.fullmatch(span[one.end : two.start]) for one, two in itertools.pairwise(found))
+        all(JOINED.fullmatch(span[one.end : two.start]) for one, two in itertools.pairwise(found))
         and len(span.split()) <= 2 * len(found) + 3
     )
 
@@ -298,7 +292,7 @@ def _verdict(number: Number, gold: Number, flags: list[str]) -> Verdict:
     shown = show(number.value) + ("%" if number.percent else "")
     if number.symbolic:
         reason = f"{shown} is a part of an expression"
-        return Verdict(correct=False, extracted=None, reason=reason, flags=(*flags, "expression"))
+        return unanswered(reason, *flags, "expression")
     correct = same(number, gold)
     if (
         correct
@@ -387,9 +381,10 @@ def bad_gold(gold: str, question: str | None) -> str:
 FORMAT = Format(
     name="number",
     documentation=(
-        "One number, in digits or words. Units, currency signs and thousands separators do not matter; values compare "
-        "as exact fractions, and 20 % equals both 20 and 0.2. Several different numbers are wrong unless one of them is "
-        "clearly the answer."
+        "One number: in digits of any script, in words, as a fraction, a power or LaTeX, with or without a unit. Separators, "
+        "currency signs and units do not matter. Values compare as exact fractions; 20 % equals 20 and 0.2, but 0.5 % is only "
+        "0.005; a value of six or more decimals, or 1/3, equals itself rounded to two or more. A multiple of a variable is no number. "
+        "Several different numbers are wrong unless one of them is clearly the answer."
     ),
     judge=judge,
     bad_gold=bad_gold,

@@ -15,9 +15,9 @@ from itertools import islice
 
 from engine.grading.format import Format, Phrases
 from engine.grading.notation import plain
-from engine.grading.prose import BECAUSE, affirmed, unemphasised
+from engine.grading.prose import affirmed, reason_pattern, unemphasised
 from engine.grading.reading import SHORT, Span, spans
-from engine.grading.verdict import Verdict
+from engine.grading.verdict import Verdict, unanswered
 
 _QUOTED = re.compile(
     r"\"([^\"\n]{1,200})\"|(?<!\w)'([^'\n]{1,200})'(?!\w)|\*\*([^*\n]{1,200})\*\*|`([^`\n]{1,200})`"
@@ -30,10 +30,8 @@ _ANSWERED = re.compile(
 _PARTICLE = re.compile(r"(?:です|でした|である|だ|입니다|이다|예요|이에요|है)[\s.。!]*$")
 """What ends a sentence behind its last word in Japanese, Korean and Hindi."""
 _IT = re.compile(r"\W{0,4}(?:it|this|that)(?: is|'s| was)\s+(?=\S)", re.IGNORECASE)
-_REASON = re.compile(
-    BECAUSE
-    + r"|[,;]?\s(?:for|which|where|when|who|so)\s|;\s|\s\((?=[^)]{8,}\)\W*$)|\s-\s|,\s(?:and|with|the)\s",
-    re.IGNORECASE,
+_REASON = reason_pattern(
+    "for|which|where|when|who|so", r";\s", r"\s-\s", r",\s(?:and|with|the)\s", r"\s\((?=[^)]{8,}\)\W*$)"
 )
 _SPELLED = re.compile(r"\w(?:[\s,.·-]{1,3}\w){1,60}")
 _OUTER = " \t\n.,:;!?\"'`*_()[]{}<>\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb\u300c\u300d\u300e\u300f\u3002\uff0c\u3001\u060c"
@@ -49,7 +47,7 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
     """Whether a completion's answer is the gold text."""
     wanted = canonical(gold)
     if not wanted:
-        return Verdict(correct=False, extracted=None, reason="the gold answer is empty", flags=("bad-gold",))
+        return unanswered("the gold answer is empty", "bad-gold")
     whole = canonical(unemphasised(completion)) if len(completion) <= SHORT else ""
     if whole and _same(whole, wanted):
         return _verdict(whole, wanted, gold, [])
@@ -62,7 +60,7 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
             first = first or answer
         if first:
             return _verdict(first, wanted, gold, flags)
-    return Verdict(correct=False, extracted=None, reason="no answer was found", flags=("no-answer",))
+    return unanswered("no answer was found", "no-answer")
 
 
 def canonical(text: str) -> str:
@@ -141,8 +139,9 @@ def bad_gold(gold: str, question: str | None) -> str:
 FORMAT = Format(
     name="text",
     documentation=(
-        "A short text, compared without case, quotes, outer punctuation and a leading article. Letters that are spelled "
-        "out equal the word they make. An answer that only contains the gold answer is wrong."
+        "A short text, compared without case, quotes, outer punctuation and a leading article. In a sentence the quoted text "
+        'counts, else what follows its last "is"; a reason behind a marked answer is not read. Letters that are spelled out '
+        "equal the word they make. An answer that only contains the gold answer is wrong."
     ),
     judge=judge,
     bad_gold=bad_gold,

@@ -15,7 +15,7 @@ from engine.grading.notation import plain
 from engine.grading.paper import PaperRules
 from engine.grading.prose import sentences
 from engine.grading.reading import spans
-from engine.grading.verdict import Verdict
+from engine.grading.verdict import Verdict, unanswered
 
 _YES = ("yes yeah yep yup true affirmative correct oui sí sì sim ja evet tak да так верно igen kyllä có đúng "
         "हाँ हां نعم بله כן ใช่ はい 正しい 是的 是 对 對 正确 正確 네 예 맞습니다").split()  # fmt: skip
@@ -77,12 +77,7 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
     """Whether a completion says yes or no as the gold does."""
     wanted = _wanted(gold)
     if wanted is None:
-        return Verdict(
-            correct=False,
-            extracted=None,
-            reason=f"the gold answer {gold[:40]!r} is neither yes nor no",
-            flags=("bad-gold",),
-        )
+        return unanswered(f"the gold answer {gold[:40]!r} is neither yes nor no", "bad-gold")
     bare = _BARE.fullmatch(completion[:20]) if len(completion) <= 20 else None
     if bare:
         return _verdict(bare[1].lower(), wanted, [])
@@ -98,16 +93,14 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
             return _verdict(_GOLD[letter[1].lower()], wanted, flags)
         answer = _answer(text)
         if answer is None and _UNDECIDED.search(text):
-            return Verdict(
-                correct=False, extracted=None, reason="it says that nothing is decided", flags=("hedged",)
-            )
+            return unanswered("it says that nothing is decided", "hedged")
         if answer == "both":
             return _hedged()
         if answer is not None:
             if span.before and _DENIED.search((sentences(span.before + "x") or [""])[-1]):
                 answer = "no" if answer == "yes" else "yes"
             return _verdict(answer, wanted, flags)
-    return Verdict(correct=False, extracted=None, reason="neither yes nor no was found", flags=("no-answer",))
+    return unanswered("neither yes nor no was found", "no-answer")
 
 
 def _may_say(text: str) -> bool:
@@ -155,7 +148,7 @@ def _wanted(gold: str) -> str | None:
 
 
 def _hedged() -> Verdict:
-    return Verdict(correct=False, extracted=None, reason="both yes and no are given", flags=("hedged",))
+    return unanswered("both yes and no are given", "hedged")
 
 
 def _begins(span: str) -> bool:
@@ -209,7 +202,8 @@ def bad_gold(gold: str, question: str | None) -> str:
 FORMAT = Format(
     name="yes_no",
     documentation=(
-        'Yes or no; true and false mean the same. An answer that gives both, or says "it depends", is wrong.'
+        "Yes or no, in many languages; true and correct mean yes, false and incorrect no. An answer that gives both, or says "
+        '"it depends", is wrong; "no" before a noun ("has no wings") is no answer.'
     ),
     judge=judge,
     bad_gold=bad_gold,

@@ -22,6 +22,7 @@ READ_BY_HAND = DATA.parent / "cases" / "grading" / "read_by_hand.jsonl"
 """More rows of the same form, kept beside the checkout."""
 
 Row = dict[str, Any]
+pytestmark = pytest.mark.usefixtures("patient")
 
 
 def rows(file: Path) -> list[Row]:

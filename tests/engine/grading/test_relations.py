@@ -41,6 +41,8 @@ class Pair:
     question: str | None = None
 
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 Relation = Callable[[Sample, str, str, str, Random], Iterator[tuple[str, str]]]
 """A sample, its answer, another answer, the format: completions before and after a change."""
 
