@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import random
+import re
 import subprocess
 import sys
 import urllib.request
@@ -23,6 +24,9 @@ TEXT = (
     "Let us go through it step by step. "
     + "The first number is added to the second, which gives a third. " * 8
 ).strip() + "\nAnswer: 42"
+
+
+_STREAMED = re.compile(rb'"stream":\s?true')
 
 
 class Rules:
@@ -110,7 +114,7 @@ class Connection(asyncio.Protocol):
             self._buffer = self._buffer[end + 4 + length :]
             if head.startswith(b"get /stats"):
                 self._send(200, _stats(self._rules))
-            elif b'"stream": true' in request:
+            elif _STREAMED.search(request):
                 self._rules.refuses(self._loop.time())
                 self._stream()
             else:
