@@ -33,6 +33,33 @@ SHARING = tuple(
 """Files that share training processes and base models (`conftest.py` of their folder): one worker runs them."""
 
 
+LONGEST = (
+    *SHARING,
+    *(
+        f"tests/{name}.py"
+        for name in (
+            "daemon/batches/test_batches", "daemon/test_sampling", "daemon/test_experiment", "daemon/test_reload",
+            "daemon/test_embedded_default", "daemon/test_choices", "daemon/training/test_trainer", "daemon/test_machine",
+            "tui/test_navigation_actions", "tui/test_key_bindings", "simulation/test_simulation", "daemon/test_run_with_tui",
+            "daemon/test_version_0_1", "daemon/test_multiarith", "daemon/sampling/test_by_need", "daemon/test_builtin_dialects",
+            "tui/test_screens", "engine/grading/test_second_opinion", "faults/test_secrets", "faults/test_answers",
+            "engine/practice/test_official_clients", "tui/test_database_reader", "test_imports", "engine/report/test_figures",
+        )
+    ),
+)  # fmt: skip
+"""Files that take long, the longest first: begun last, one of them would run beside an idle core."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False  # by number of tests, which says little of their length
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(places)))
+
+
 class Scheduling(LoadFileScheduling):
     """A file is run by one worker; so are all files that share fixtures."""
 
