@@ -78,13 +78,17 @@ _CONTINUED = re.compile(r"[ \t]{0,8}\n[ \t\n]{0,8}(?==)")
 _GOES_ON = re.compile(r"\n\s{0,10}(?==)")
 """The end of a line behind which its calculation goes on."""
 _POLITE = re.compile(
-    r"\W{0,4}(?:let me know|i hope|hope (?:this|that)|feel free|if you (?:have|need|want|would)|please (?:let|ask)"
-    r"|would you like|(?:i am|i'm) (?:happy|glad)|happy to|thanks?\b|thank you|great question|good (?:luck|question)|is there anything|do you have|i (?:give|rate)\b)",
+    r"\W{0,4}(?:let me know|i hope|hope (?:this|that)|feel free|if you (?:have|need|want|would)\b.{0,80}?\b(?:questions?|help|like|details|explanations?|clarifications?)\b"
+    r"|please (?:let|ask)|would you like|(?:i am|i'm) (?:happy|glad) to|happy to help|thanks?\b(?! to\b)|thank you|great question|good (?:luck|question)"
+    r"|is there anything|do you have any|i (?:give|rate) (?:it|this|that|you)\b)",
     re.IGNORECASE,
 )
 """How a remark begins that is no part of the answer."""
-_IF = re.compile(r"(?:^|\W)(?:if|had|suppose|otherwise)\s", re.IGNORECASE)
-"""In a sentence about another case."""
+_OTHER_CASE = re.compile(
+    r"(?:^|\W)(?:if|had)\s[^.!?\n]{0,80}?(?:(?:\bhad|'d)\s(?:[a-z]{1,12}\s){0,2}?[a-z]{1,12}(?:ed|ght|id|ne|en|wn)\b|\binstead\b)",
+    re.IGNORECASE,
+)
+"""In a sentence about another case than the question's: "If you had asked about 97, …"."""
 _REFUSED = re.compile(
     r"\W{0,4}(?:(?:i'?m|i am) (?:really |very )?sorry|i apologi[sz]e|sorry,|as an ai\b"
     r"|i (?:cannot|can't|am unable to|'m unable to) (?:help|assist|answer|provide))",
@@ -92,9 +96,8 @@ _REFUSED = re.compile(
 )
 """How a text begins that refuses to answer."""
 _REMARKS = re.compile(
-    r"(?:\n[ \t>#*_(-]{0,8}|(?<=[.!?)])\s{1,3}[*_(]{0,3})(?:note\b|tip\b|hint\b|fun fact|p\.?s\.|verification"
-    r"|check\b|sanity check|as a (?:sanity )?check|to (?:verify|check)|(?:let'?s|we can) (?:verify|check)"
-    r"|you can (?:verify|check|confirm)|probe\b|recap|quick recap|extension|general formula|explanation\b|reasoning\b"
+    r"(?:\n[ \t>#*_(-]{0,8}|(?<=[.!?)])\s{1,3}[*_(]{0,3})(?:(?:note|tip|hint|fun fact|p\.?s\.|verification|(?:quick |sanity )?check|probe|(?:quick )?recap|extension"
+    r"|general formula)[*_]{0,3}[ \t]?(?:[:：\n]|[*_)])|as a (?:sanity )?check|to (?:verify|check)\b|(?:let'?s|we can) (?:verify|check)|you can (?:verify|check|confirm)"
     r"|let me know|i hope|hope (?:this|that)|feel free|would you like|do you want)",
     re.IGNORECASE,
 )
@@ -104,7 +107,8 @@ _CONCLUDES = re.compile(
     re.IGNORECASE,
 )
 """Begins a conclusion: what stands out before it is not the answer."""
-_BOLD = re.compile(r"\*\*(?=[^\s*])([^*\n]{1,200}?)(?<=[^\s*])\*\*")
+_BOLD = re.compile(r"(?<![\w)])\*\*(?=[^\s*])([^*\n]{1,200}?)(?<=[^\s*])\*\*(?![\w(])")
+"""What is bold; not what stands between Python's powers."""
 _SECTION = re.compile(
     r"(?:step|part|case|method|option|approach|day|round|question)\s?\d"
     r"|(?:solution|explanation|reasoning|analysis|given|check|verification|note|tip|summary|recap|conclusion|(?:final )?answer)\W*$",
@@ -187,7 +191,7 @@ def spans(completion: str, begins: Callable[[str], bool] = terse) -> Iterator[Sp
         span, after = _behind(text, mark)
         if not span.text or (span.text.endswith("?") and not span.formal):
             continue
-        if not span.formal and _supposed(span.before):
+        if not span.formal and "would" in text[mark.begin : mark.start] and _supposed(span.before):
             continue
         follows = text[after : after + 4 * LONGEST]
         if span.formal and _reasons(span.text, follows, begins):
@@ -215,16 +219,17 @@ def spans(completion: str, begins: Callable[[str], bool] = terse) -> Iterator[Sp
 
 
 def _supposed(before: str) -> bool:
-    """Whether the sentence that goes before a mark supposes something: "If you asked …, the answer would be"."""
-    last = (sentences(before + "x") or [""])[-1]
-    return _IF.search(last) is not None
+    """Whether the sentence before a mark is about another case: "If you had asked …, the answer would be"."""
+    return _OTHER_CASE.search(sentences(before + "x")[-1]) is not None
 
 
 def _without_remarks(text: str) -> str:
-    """A text without the remarks at its end: a note, a check, an offer of help."""
+    """A text without the remarks at its end: a note, a check, an offer of help; not where a conclusion follows."""
     start = max(0, len(text) - 2 * NEAR)
     cut = next((match.start() for match in _REMARKS.finditer(text, start) if match.start() > 40), None)
-    return text if cut is None or not text[:cut].strip() else text[:cut]
+    if cut is None or not text[:cut].strip() or _CONCLUDES.search(text, cut + 1):
+        return text
+    return text[:cut]
 
 
 def _emphasised(text: str, begins: Callable[[str], bool]) -> Iterator[Span]:
@@ -284,8 +289,9 @@ def _numbered(number: int, text: str) -> bool:
 
 
 def _unmarked(text: str) -> Iterator[Span]:
-    """The sentences of a text, from its end."""
+    """The sentences of a text, from its end; those about another case come last."""
     left, end, size = SENTENCES, len(text), FIRST
+    others: list[str] = []
     while end > 0 and left > 0:
         start = max(0, end - size)
         if start:  # from the beginning of a sentence
@@ -298,6 +304,9 @@ def _unmarked(text: str) -> Iterator[Span]:
         pieces = sentences(_bare(text[start:end], text))
         left -= not pieces
         for piece in reversed(pieces):
+            if _OTHER_CASE.match(piece):
+                others.append(piece)
+                continue
             if "words)" in piece or _POLITE.match(piece):  # "The answer (in words) is …" repeats the digits
                 continue
             yield Span(piece[-NEAR:], False)
@@ -305,6 +314,7 @@ def _unmarked(text: str) -> Iterator[Span]:
             if not left:
                 return
         end, size = start, min(NEAR, 2 * size)
+    yield from (Span(piece[-NEAR:], False) for piece in others[:SENTENCES])
 
 
 def _reasons(sentence: str, follows: str, begins: Callable[[str], bool]) -> bool:

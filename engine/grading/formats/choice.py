@@ -60,10 +60,10 @@ _RIGHT = re.compile(
 )
 """Says that an option is right."""
 _REMAINS = re.compile(
-    r"(?:only|leaves(?: us)?(?: with)?|left with|must be|has to be|remains?(?: is)?)\s(?:option |choice )?\(?([A-Z]|\d{1,2})\)?(?![\w'])",
-    re.IGNORECASE,
+    r"(?i:\b(?:only|leaves(?: us)?(?: with)?|left with|must be|has to be|remains?(?: is)?)\s(?:option |choice )?)"
+    r"(?:\(([A-Za-z]|\d{1,2})\)|([A-Z]|\d{1,2})(?![\w']))"
 )
-"""Says that an option is left."""
+"""Says that an option is left; a small letter only in brackets: "must be a bank"."""
 _COMMENT = re.compile(r"\A\s?\([^()]{1,80}\)")
 _BULLET = re.compile(r"(?m)^[ \t]*[-*•][ \t]+(.{1,120}?)[ \t]*$")
 _TURN = re.compile(r"\A\s*(?:Q:.{0,400}\n)?\s*A:\s(?=\W{0,3}[A-Z]\b\W{0,3}\s*\Z)", re.DOTALL)
@@ -101,7 +101,11 @@ def judge(completion: str, gold: str, question: str | None) -> Verdict:
                     return _conflict(named[0], other)
                 return _hedged(named) if len(named) > 1 else _consistent(named[0], text, texts, wanted, flags)
         for says in (_RIGHT, _REMAINS):
-            right = {name for match in says.finditer(text) if (name := _option(match[1], names)) is not None}
+            right = {
+                name
+                for match in says.finditer(text)
+                if (name := _option(match[match.lastindex or 1], names)) is not None
+            }
             if len(right) == 1:
                 return _verdict(right.pop(), wanted, flags)
         reason = _REASON.search(text, _begin(text))
@@ -132,9 +136,9 @@ def _begins(sentence: str, options: dict[str, str], names: list[str]) -> bool:
 
 
 def _unnamed(gold: str, question: str) -> dict[str, str]:
-    """Options that have no names, each under its own text: those of a list, else the gold answer alone."""
+    """The options of a list without names, each under its own text; none if the gold answer is not among them."""
     listed = {match[1]: match[1] for match in _BULLET.finditer(question[-2000:])}
-    return listed if any(flattened(each) == flattened(gold) for each in listed) else {gold: gold}
+    return listed if any(flattened(each) == flattened(gold) for each in listed) else {}
 
 
 def _beside(name: str, text: str, line: str, texts: dict[str, str]) -> str | None:
