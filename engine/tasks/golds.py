@@ -25,7 +25,7 @@ ASKING = 4
 """Threads that wait for worker processes."""
 EXAMPLES = 3
 TRIED, FITTING = 50, 0.9
-"""Other formats are tried on so many gold answers, and named if they read this share of them."""
+"""Number of gold answers on which other formats are tried, and the share they must read to be suggested."""
 LONG = 60
 """Characters from which the usual gold answer looks like a whole solution."""
 

@@ -1,6 +1,6 @@
 """JSON from and to bytes, and text as strings that the database can store.
 
-orjson reads and writes what is usual. What it refuses, Python's `json` decides: that one accepts NaN, raises ValueError for
+orjson reads and writes most bodies. Python's `json` handles those that orjson rejects: it accepts NaN, raises ValueError for
 an integer of 5,000 digits and RecursionError for deep nesting, and lets lone surrogates through, which SQLite rejects.
 Here each becomes a `MalformedAnswer`, except surrogates in text, which are replaced: the response was paid for.
 """

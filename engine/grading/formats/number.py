@@ -5,7 +5,7 @@ the first of these counts: the one with which a marked answer begins, the only o
 ("How many alligators …"), the only one that is not in the question, the only one with a currency sign. A bare list or
 range ("5, 4, 9", "30 and 35", one number a line) and two counts of two things are hedges; an unfinished calculation is not
 an answer. "7 feet, 4 inches" is 88 and 7 1/3. Values compare as exact fractions, see `same`. A reason or remark behind a
-marked number is not read. A number in an expression that is not worked out ("5π") is no answer. A gold answer that is a
+marked number is not read. A number in an expression that is not worked out ("5π") is not an answer. A gold answer that is a
 time ("3:45") is compared as a time.
 """
 
@@ -383,7 +383,7 @@ FORMAT = Format(
     documentation=(
         "One number: in digits of any script, in words, as a fraction, a power or LaTeX, with or without a unit. Separators, "
         "currency signs and units do not matter. Values compare as exact fractions; 20 % equals 20 and 0.2, but 0.5 % is only "
-        "0.005; a value of six or more decimals, or 1/3, equals itself rounded to two or more. A multiple of a variable is no number. "
+        "0.005; a value of six or more decimals, or 1/3, equals itself rounded to two or more. A multiple of a variable is not a number. "
         "Several different numbers are wrong unless one of them is clearly the answer."
     ),
     judge=judge,

@@ -2,7 +2,7 @@
 
 A span that begins with the word is decided by it ("No, a spider would …"); any other must contain one of the two and
 not the other. "Yes and no", "yes or no" and "it depends" decide nothing. "No" before a noun ("has no wings", "no one", "no
-doubt") is no answer.
+doubt") is not an answer.
 """
 
 from __future__ import annotations
@@ -203,7 +203,7 @@ FORMAT = Format(
     name="yes_no",
     documentation=(
         "Yes or no, in many languages; true and correct mean yes, false and incorrect no. An answer that gives both, or says "
-        '"it depends", is wrong; "no" before a noun ("has no wings") is no answer.'
+        '"it depends", is wrong; "no" before a noun ("has no wings") is not an answer.'
     ),
     judge=judge,
     bad_gold=bad_gold,

@@ -1,7 +1,7 @@
 """Verdicts that a careful reader gave: what did the writer answer, and is that the gold answer?
 
 `cases/<format>.jsonl` holds one row a line: `completion`, `gold`, `answer_format`, `expected_correct`, `why`, and where they
-matter `question` and `repeat` (a text and how often it stands in place of "<<repeat>>", which keeps long texts short here). Where
+matter `question` and `repeat` (a text and how often it replaces "<<repeat>>", which keeps long texts short here). Where
 a verdict is a rule and not a matter of reading, `why` says that the format documents it. With `-s` the tests print how
 many rows of each format hold.
 """

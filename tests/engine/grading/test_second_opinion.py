@@ -29,7 +29,7 @@ LIST = Path(__file__).parent / "second_opinion.jsonl"
 KINDS = 30
 """Kinds of reasons at most, so that a reader can check them."""
 NTH = 4
-"""One of so many recorded completions is compared."""
+"""Every fourth recorded completion is compared."""
 
 Row = dict[str, Any]
 Asked = tuple[Row, str, str, str, str | None]
