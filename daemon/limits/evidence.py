@@ -13,7 +13,8 @@ Words of errors only suggest it. What decides is what becomes of other requests 
 A rate limit (429) puts no key in doubt, but counts in the same way against a request that is refused again and again.
 A request is hopeless after `max_attempts` refusals of its own, if chance alone would hardly refuse it so often. What chance does is
 seen in the samples that were answered since it was first asked: the more often those were refused before, the more refusals
-it takes. A limit per minute must have had time to pass.
+it takes. Refusals for a limit between which no other request
+was answered count only after twenty minutes.
 
 At the end of the work there are no other requests left to compare with: the last few questions are given up without
 such proof; for a limit, or what may be the key's, that takes hours. And a user who resumes vouches for the settings: a
@@ -34,11 +35,13 @@ Owner = Literal["request", "open", "key"]
 
 PROBES_S = (60.0, 300.0, 900.0)
 """Waits before the probes of a suspended key that was answered before."""
-LIMIT_S = 65.0
-"""A request that is refused for a limit is hopeless only after this time, or while others were let in: a limit per minute
-has passed by then."""
+ALONE_S = 1260.0
+"""A request that is refused for a limit while no other one is answered is hopeless only after this time, as long as the probes of
+a key take: what is left may have met a limit of its own before, and now meets one of all."""
 LEFT_S = 7200.0
 """What refuses the last few questions for this time is given up."""
+LEFT_GAP_S = 900.0
+"""What counts at most of the time between two refusals of a question: a key that is parked overnight refuses nothing meanwhile."""
 LAST_FEW = 3
 """The most questions that count as the last few."""
 SURE, SURE_OF_FEW = 1e5, 30.0
@@ -70,13 +73,22 @@ class Asked:
 class _Row:
     """The refusals of one sample since it was last answered."""
 
-    first_at: float
     last_at: float
     others: tuple[float, float]  # what had become of others when the first refused request was sent
     counted: int
     refusals: int = 0
     own: int = 0  # those that others did not share
-    let_in: int = 0  # of these, while another request that left later was answered
+    let_in: int = 0  # of these, the first, and each before which another request was answered that left after the last
+    refused_s: float = 0.0  # over how long, each time between two refusals cut to LEFT_GAP_S
+
+
+@dataclass(slots=True)
+class _Question:
+    """The refusals of one question since it was last answered."""
+
+    since: list[float]  # when the first request was sent that was refused otherwise, and for a limit; inf if none was
+    last_at: float
+    refused_s: float = 0.0  # over how long it was refused, each time between two refusals cut to LEFT_GAP_S
 
 
 class KeyEvidence:
@@ -89,8 +101,7 @@ class KeyEvidence:
         """The reason of the last refusal, while nothing was answered since."""
         self._in_flight = 0
         self._answered_sent_at = -math.inf
-        self._questions: dict[Hashable, list[float]] = {}
-        """Refused questions: when the first request was sent that was refused otherwise, and for a limit; inf if none was."""
+        self._questions: dict[Hashable, _Question] = {}  # those that were refused
         self._rows: dict[Hashable, _Row] = {}
         self._new: set[Hashable] = set()  # questions refused since the last answer
         self._doubted: set[Hashable] = set()  # those of them that may be the key's
@@ -171,16 +182,18 @@ class KeyEvidence:
         return row.refusals if row is not None else 0
 
     def hopeless(self, sample: Hashable, most: int, *, limit: bool) -> int:
-        """The refusals of its own, if they are `most` or more and not by chance; else 0. `limit`: it was a limit."""
-        row = self._rows.get(sample)
-        if row is None or row.own < most or self._by_chance(row):
-            return 0
-        if limit and 2 * row.let_in < row.own and row.last_at - row.first_at < LIMIT_S:
-            return 0
-        return row.own
+        """The refusals of its own, if they are `most` or more and not by chance; else 0.
 
-    def _by_chance(self, row: _Row) -> bool:
-        """Whether chance may have refused a sample that often, given what became of others since it was first asked.
+        Of those for a `limit`, the ones between which no other request was answered count only after `ALONE_S`.
+        """
+        row = self._rows.get(sample)
+        if row is None:
+            return 0
+        count = row.let_in if limit and row.refused_s < ALONE_S else row.own
+        return count if count >= most and not self._by_chance(row, count) else 0
+
+    def _by_chance(self, row: _Row, count: int) -> bool:
+        """Whether chance may have refused a sample `count` times, given what became of others since it was first asked.
 
         The Bayes factor of two guesses, with Jeffreys' prior: only this sample is refused, and always; or all have one
         chance of refusal.
@@ -189,16 +202,20 @@ class KeyEvidence:
         refused, answered = (
             max(0.0, now - then * faded) for now, then in zip(self._others, row.others, strict=True)
         )
-        odds = _log_beta(refused + 0.5, answered + 0.5) - _log_beta(refused + row.own + 0.5, answered + 0.5)
+        odds = _log_beta(refused + 0.5, answered + 0.5) - _log_beta(refused + count + 0.5, answered + 0.5)
         return odds < math.log(min(SURE, SURE_OF_FEW * (1.0 + refused + answered) ** 2))
 
     def left_alone(self, asked: Asked, most: int, *, seconds: float = LEFT_S) -> int:
-        """The refusals of one of the last few samples, if nothing was asked for this time but their questions; else 0."""
+        """The refusals of one of the last samples, if for this time their questions were refused, and nothing was answered; else 0.
+
+        The more than the last few there are, the longer. With `seconds=0` only the last few count.
+        """
         row = self._rows.get(asked.sample)
-        if row is None or row.refusals < most or not self.few_left:
+        if row is None or row.refusals < most or not (seconds or self.few_left):
             return 0
-        since = min(self._questions.get(asked.question, [row.last_at]))
-        return row.refusals if row.last_at - since >= seconds else 0
+        seconds *= max(1.0, len(self._new) / LAST_FEW)
+        question = self._questions.get(asked.question)
+        return row.refusals if question is not None and question.refused_s >= seconds else 0
 
     @property
     def few_left(self) -> bool:
@@ -250,15 +267,20 @@ class KeyEvidence:
         """Counts a refusal; returns whether it is the request's own."""
         self.words = words
         self._refused_since = min(self._refused_since, now)
-        since = self._questions.setdefault(asked.question, [math.inf, math.inf])
-        if math.isinf(since[limit]):
-            since[limit] = asked.sent_at
-        if self._answered_sent_at <= since[limit]:
+        question = self._questions.get(asked.question)
+        if question is None:
+            question = self._questions[asked.question] = _Question([math.inf, math.inf], now)
+        question.refused_s += min(now - question.last_at, LEFT_GAP_S)
+        question.last_at = now
+        if math.isinf(question.since[limit]):
+            question.since[limit] = asked.sent_at
+        if self._answered_sent_at <= question.since[limit]:
             self._new.add(asked.question)
         row = self._rows.get(asked.sample)
         if row is None:
-            row = self._rows[asked.sample] = _Row(now, now, asked.others, asked.counted)
+            row = self._rows[asked.sample] = _Row(now, asked.others, asked.counted)
         row.refusals += 1
+        row.refused_s += min(now - row.last_at, LEFT_GAP_S)
         own = not self._new
         if own:
             row.own += 1

@@ -259,6 +259,8 @@ class KeyLimits:
         exhausted, chance = exhausted_by(headers, reservation.amounts), self._chance
         if chance.refused(reservation.sent_at, reservation.number) and exhausted is None:
             self.concurrency.left(reservation.wave)
+            if not self.rates.requests.learned:  # a learned rate is found by what is let in
+                self.rates.requests.asked()
             return OWN_WAIT_S if retry_after is None else retry_after
         if headers is not None:
             self.observe(now, headers, pause=False)
@@ -281,10 +283,11 @@ class KeyLimits:
         rate = rate or (scope is None and cap.far_below(reservation.level))
         by_number = at_once or not rate
         bucket = self.rates.blamed(exhausted, scope)
-        if by_number or bucket is not self.rates.requests:
-            self.rates.requests.asked()
         pauses, until = self._pauses, self._pauses.until
-        if pauses.covers(reservation.sent_at, now, wait):
+        covered = pauses.covers(reservation.sent_at, now, wait)
+        if covered or by_number or bucket is not self.rates.requests:
+            self.rates.requests.asked()
+        if covered:
             self._leave(reservation, now, by_number)
             if pauses.until > until:
                 cap.restart_ramp(pauses.until)

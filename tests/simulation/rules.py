@@ -105,14 +105,14 @@ def check_most(connection: Connection) -> None:
     that others claimed in their place.
     """
     asked_again = connection.execute("SELECT 1 FROM command WHERE kind = 'retry'").fetchone()
-    rules: dict[tuple[int, str], dict[tuple[int, int], int]] = {}
+    rules: dict[tuple[int, str], dict[tuple[int, int, int], int]] = {}
     for task, recipe, base, want, most in connection.execute(
         "SELECT task_id, recipe, base, want, rationales FROM plan"
     ):
-        rules.setdefault((task, recipe), {})[most, want] = max(base, want) if want else most
+        rules.setdefault((task, recipe), {})[base, most, want] = max(base, want) if want else most
     for (task, recipe), limits in rules.items():
         hoped = sum(limits.values()) if asked_again else max(limits.values())
-        most = max(most for most, _ in limits)
+        most = max(most for _, most, _ in limits)
         found = connection.execute(
             "SELECT question_id, sum(verdict = 1 OR state = 'open' OR (state = 'stored' AND verdict IS NULL)),"
             " count(*) FROM sample WHERE task_id = ? AND recipe = ? GROUP BY question_id",

@@ -183,10 +183,18 @@ def test_the_last_few_that_a_limit_refuses_for_hours_are_given_up() -> None:
     assert not key.left_alone(1, 8)
     key.now += 7200
     key.limit(1)
-    assert key.left_alone(1, 8) == 9
+    assert not key.left_alone(1, 8), "it was not asked meanwhile"
+    for _ in range(7):
+        key.now += 900
+        key.limit(1)
+    assert key.left_alone(1, 8) == 16
     for sample in (2, 3, 4):
         key.limit(sample)
     assert not key.left_alone(1, 8), "a limit of all"
+    for _ in range(3):
+        key.now += 900
+        key.limit(1)
+    assert key.left_alone(1, 8) == 19, "four questions alone, for forty minutes each"
 
 
 def test_two_requests_that_are_refused_for_themselves_at_the_end_do_not_hide_each_other() -> None:
@@ -200,6 +208,21 @@ def test_two_requests_that_are_refused_for_themselves_at_the_end_do_not_hide_eac
         assert key.refuse(key.send(1)) == key.refuse(key.send(2)) == "request"
     assert key.evidence.hopeless(1, 8, limit=False) and key.evidence.hopeless(2, 8, limit=False)
     assert key.waits == 0
+
+
+def test_a_limit_of_all_at_the_end_gives_nobody_up_who_met_one_of_its_own_before() -> None:
+    key = Key()
+    key.limit(1)
+    for _ in range(50):
+        key.answer()
+    for _ in range(30):  # ten minutes
+        key.now += 20
+        assert key.limit(1) == "request"
+    assert not key.evidence.hopeless(1, 4, limit=True)
+    for _ in range(35):
+        key.now += 20
+        key.limit(1)
+    assert key.evidence.hopeless(1, 4, limit=True) == 65
 
 
 def test_a_limit_that_one_question_met_does_not_make_a_revoked_key_its_own_fault() -> None:
