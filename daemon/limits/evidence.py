@@ -78,7 +78,9 @@ class _Row:
     counted: int
     refusals: int = 0
     own: int = 0  # those that others did not share
-    let_in: int = 0  # of these, the first, and each before which another request was answered that left after the last
+    let_in: int = (
+        0  # of these, the first, and each before which another request was answered that left after the last
+    )
     refused_s: float = 0.0  # over how long, each time between two refusals cut to LEFT_GAP_S
 
 
@@ -86,7 +88,9 @@ class _Row:
 class _Question:
     """The refusals of one question since it was last answered."""
 
-    since: list[float]  # when the first request was sent that was refused otherwise, and for a limit; inf if none was
+    since: list[
+        float
+    ]  # when the first request was sent that was refused otherwise, and for a limit; inf if none was
     last_at: float
     refused_s: float = 0.0  # over how long it was refused, each time between two refusals cut to LEFT_GAP_S
 

@@ -283,11 +283,10 @@ class KeyLimits:
         rate = rate or (scope is None and cap.far_below(reservation.level))
         by_number = at_once or not rate
         bucket = self.rates.blamed(exhausted, scope)
-        pauses, until = self._pauses, self._pauses.until
-        covered = pauses.covers(reservation.sent_at, now, wait)
-        if covered or by_number or bucket is not self.rates.requests:
+        if by_number or bucket is not self.rates.requests:
             self.rates.requests.asked()
-        if covered:
+        pauses, until = self._pauses, self._pauses.until
+        if pauses.covers(reservation.sent_at, now, wait):
             self._leave(reservation, now, by_number)
             if pauses.until > until:
                 cap.restart_ramp(pauses.until)

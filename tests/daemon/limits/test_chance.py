@@ -60,6 +60,7 @@ def test_refusals_by_chance_do_not_keep_an_unset_concurrency_from_growing() -> N
 def test_a_configured_limit_is_used_though_some_are_refused_by_chance() -> None:
     told = runs(lambda: ByChance(latency=0.2), 90, requests_per_minute=MINUTE)
     assert statistics.mean(len(each.accepted) / each.seconds / 10 for each in told) >= 0.9
+    assert max(each.calls / each.seconds / 10 for each in told) <= 1.02, "the refused ones count as well"
 
 
 @pytest.mark.parametrize("given", [{}, {"requests_per_minute": 1200}, {"concurrency": 16}])
