@@ -20,6 +20,7 @@ from engine.config.prices import unpriced
 from engine.config.root import expand, left_out
 from engine.errors import JobFailed
 from engine.methods import METHODS
+from engine.students.base_names import is_path, unusable
 from engine.students.vocabulary import open_base, unwritten_golds
 from engine.teachers.keys import TeacherKey
 from state import sqlite
@@ -127,9 +128,7 @@ def _training(config: Config) -> None:
             _say(
                 '  `--until-idle` does not wait for an interval: add "complete" to train on everything at the end'
             )
-        if student.base.startswith((".", "/", "~")):
-            path = (config.folder / Path(student.base).expanduser()).resolve()
-            if not (path / "config.json").exists():
-                raise JobFailed(
-                    f"students.{student.name}.base: {path} not a model directory (it has no config.json)"
-                )
+        if is_path(student.base):
+            path = Path(base_of(config, student.base))
+            if why := unusable(path):
+                raise JobFailed(f"students.{student.name}.base: {path}: {why}")

@@ -21,6 +21,7 @@ from engine.errors import JobFailed
 from engine.grading.majority import Vote
 from engine.methods import METHODS, RowSettings, TrainingQuestion, TrainRow
 from engine.seeded_order import first
+from engine.students.base_names import is_path
 from engine.students.spec import EvalRow, Spec, digest_of, write_rows
 from state.authors import Authors
 from state.runs import NewRun, RunRow, RunSettings, TaskInfo, finished_before
@@ -185,11 +186,11 @@ def _write_spec(directory: Path, spec: Spec) -> None:
 
 
 def base_of(config: Config, base: str) -> str:
-    """The base, with the path of a directory made absolute."""
+    """The base, with the path of a directory or file made absolute."""
     if base.startswith("builtin:"):
         return base
     path = (config.folder / Path(base).expanduser()).resolve()
-    return str(path) if path.is_dir() or base.startswith((".", "/", "~")) else base
+    return str(path) if path.is_dir() or is_path(base) else base
 
 
 def _teachers(config: Config, student: StudentConfig) -> list[str]:

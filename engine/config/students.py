@@ -269,7 +269,7 @@ class StudentConfig(Section):
     """The student's name."""
 
     base: Annotated[str, Identity.ALWAYS] = "builtin:nano"
-    """`builtin:NAME` (nano, micro, mini; nano-t5, micro-t5, mini-t5), a local model directory, or a hub id: decoders and encoder-decoders (T5), detected from their configuration."""
+    """`builtin:NAME` (nano, micro, mini; nano-t5, micro-t5, mini-t5), a local model directory, a GGUF file (`models/name.gguf`, of an architecture that transformers reads from GGUF), or a hub id: decoders and encoder-decoders (T5), detected from their configuration."""
 
     start_from: Annotated[Literal["base", "previous"], Identity.IF_SET] = "base"
     """What a run starts from: the base, or the exported student of the latest finished run of this student on the same scope (the base if there is none)."""

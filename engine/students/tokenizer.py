@@ -15,6 +15,7 @@ from typing import Any
 
 from engine.errors import JobFailed
 from engine.methods import Method, TrainRow
+from engine.students.base_names import files_of
 from engine.students.prompt_format import CONTINUED, PromptFormat
 
 VOCABULARY = 500
@@ -72,7 +73,7 @@ def keep_tokenizer(
 
 
 def load_tokenizer(source: str) -> Any:
-    """The tokenizer of a directory or hub id. Code that comes with a model is never run.
+    """The tokenizer of a directory, hub id or GGUF file. Code that comes with a model is never run.
 
     Raises:
         JobFailed: it does not exist or cannot be read.
@@ -80,7 +81,8 @@ def load_tokenizer(source: str) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        folder, file = files_of(source)
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **file)
     except Exception as error:  # the library passes on the errors of its parsers
         reason = next(
             (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
