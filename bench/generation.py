@@ -18,7 +18,8 @@ def main(directory: str, manifest: str, count: int) -> dict[str, float]:
     from engine.config.students import EvaluationConfig
     from engine.students.architecture import DECODER
     from engine.students.continuous import generate_continuously
-    from engine.students.evaluate import generate
+    from engine.students.evaluate import writer
+    from engine.students.ranks import StopFlag
     from engine.students.token_rows import prompt_ids
     from engine.students.tokenizer import pad_id
 
@@ -29,6 +30,7 @@ def main(directory: str, manifest: str, count: int) -> dict[str, float]:
         None  # each answer has the full length, so every way does the same work
     )
     config = EvaluationConfig(max_new_tokens=LENGTH, batch_size=32)
+    write = writer(model, tokenizer, config, stop=StopFlag())
 
     def given_order(size: int) -> list[str]:
         prompts = prompt_ids(tokenizer, asked)
@@ -41,14 +43,12 @@ def main(directory: str, manifest: str, count: int) -> dict[str, float]:
         return found
 
     ways: dict[str, Callable[[], list[str]]] = {
-        "static": lambda: generate(
-            model, tokenizer, asked, max_new_tokens=config.max_new_tokens, batch_size=config.batch_size
-        ),
+        "static": lambda: [each.text for each in write(asked, None)],
         "given order": lambda: given_order(config.batch_size),
-        "continuous": lambda: generate_continuously(model, tokenizer, asked, config),
+        "continuous": lambda: generate_continuously(model, tokenizer, prompt_ids(tokenizer, asked), config),
         "one by one": lambda: given_order(1),
     }
-    generate(model, tokenizer, asked[:2], max_new_tokens=4, batch_size=2)
+    write(asked[:2], None)
     speeds: dict[str, float] = {}
     for name, way in ways.items():
         begun = time.process_time()

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.students.architecture import DECODER, Architecture
-from engine.students.evaluate import Write, config_positions, writer
+from engine.students.evaluate import Write, writer
 from engine.students.exported_student import PARTIAL, load_student
+from engine.students.room import Asked, Completion, config_positions, read_questions
 from engine.students.run import Run
-from engine.students.token_rows import prompt_ids
-
-if TYPE_CHECKING:
-    from engine.students.evaluation_server import Asked
 
 
 @contextmanager
@@ -54,7 +51,7 @@ def answering(
             except ServerFailed as error:
                 run.note(f"{error}: transformers evaluates the student")
 
-        def write(questions: Sequence[str], temperature: float | None) -> list[str]:
+        def write(questions: Sequence[str], temperature: float | None) -> list[Completion]:
             if not questions:
                 return []
             if server is not None and not own:
@@ -75,18 +72,13 @@ def prompts(run: Run, architecture: Architecture, tokenizer: Any, questions: Seq
     """The prompts for a server: each allows as many tokens as are configured and fit into the model."""
     from transformers import AutoConfig
 
-    from engine.students.evaluation_server import Asked
-
-    most = run.spec.evaluation.max_new_tokens
     config = AutoConfig.from_pretrained(
         run.directory / PARTIAL, trust_remote_code=False, local_files_only=True
     )
-    limit = config_positions(config)
-    lengths = [len(ids) for ids in prompt_ids(tokenizer, questions, architecture.prompt_format)]
-    return [
-        Asked(
-            architecture.prompt_format.prompt(question),
-            most if limit is None else max(0, min(most, limit - length)),
-        )
-        for question, length in zip(questions, lengths, strict=True)
-    ]
+    return read_questions(
+        tokenizer,
+        questions,
+        architecture,
+        limit=config_positions(config),
+        most=run.spec.evaluation.max_new_tokens,
+    )

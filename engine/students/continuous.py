@@ -15,7 +15,7 @@ from engine.config.students import EvaluationConfig
 from engine.errors import JobFailed
 from engine.students.architecture import DECODER, architecture_of
 from engine.students.ranks import Stopped
-from engine.students.token_rows import prompt_ids
+from engine.students.room import written_alone_beyond
 
 AT_A_TIME = 1024
 """Questions between two checks for a stop request."""
@@ -24,8 +24,12 @@ PAGE = 256
 
 
 def can_batch(model: Any) -> bool:
-    """Whether transformers supports continuous batching for a model: a decoder of a supported architecture."""
-    return architecture_of(model) is DECODER and hasattr(model, "generate_batch")
+    """Whether continuous batching answers as static batches do: a decoder whose positions do not depend on the batch."""
+    return (
+        architecture_of(model) is DECODER
+        and hasattr(model, "generate_batch")
+        and written_alone_beyond(model.config) is None
+    )
 
 
 def _memory(model: Any, batch_size: int, tokens: int) -> Any:
@@ -49,47 +53,41 @@ def _memory(model: Any, batch_size: int, tokens: int) -> Any:
 def generate_continuously(
     model: Any,
     tokenizer: Any,
-    questions: Sequence[str],
+    prompts: Sequence[Sequence[int]],
     config: EvaluationConfig,
     *,
     stopping: Callable[[], bool] = lambda: False,
 ) -> list[str]:
-    """Completions in the order of the questions. A prompt that fills the context gets an empty completion.
+    """Completions in the order of the prompts. Each prompt has room for `config.max_new_tokens`.
 
     Raises:
         Stopped: `stopping` returned true.
         JobFailed: a question was not answered.
     """
-    prompts = prompt_ids(tokenizer, questions, DECODER.prompt_format)
-    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     settings = copy.deepcopy(model.generation_config)
-    texts = [""] * len(prompts)
-    asked = [index for index, ids in enumerate(prompts) if limit is None or len(ids) < limit]
+    settings.max_new_tokens = config.max_new_tokens
+    texts: list[str] = []
     logging.getLogger("ContinuousBatchingLogger").setLevel(logging.ERROR)
     was_training = model.training
     model.eval()
     try:
-        for start in range(0, len(asked), AT_A_TIME):
+        for start in range(0, len(prompts), AT_A_TIME):
             if stopping():
                 raise Stopped
-            chosen = asked[start : start + AT_A_TIME]
-            longest = max(len(prompts[index]) for index in chosen)
-            settings.max_new_tokens = min(config.max_new_tokens, (limit or 2**31) - longest)
+            chosen = [list(ids) for ids in prompts[start : start + AT_A_TIME]]
+            longest = max(map(len, chosen)) + config.max_new_tokens
             found = list(
                 model.generate_batch(
-                    inputs=[prompts[index] for index in chosen],
+                    inputs=chosen,
                     generation_config=settings,
-                    continuous_batching_config=_memory(
-                        model, config.batch_size, longest + settings.max_new_tokens
-                    ),
+                    continuous_batching_config=_memory(model, config.batch_size, longest),
                     progress_bar=False,
                 ).values()
             )
             if len(found) != len(chosen) or any(each.error for each in found):
                 why = next((each.error for each in found if each.error), "answers are missing")
                 raise JobFailed(f'evaluation.batching = "continuous" failed ({why}): use "static"')
-            for index, each in zip(chosen, found, strict=True):
-                texts[index] = tokenizer.decode(each.generated_tokens, skip_special_tokens=True)
+            texts += (tokenizer.decode(each.generated_tokens, skip_special_tokens=True) for each in found)
     finally:
         model.train(was_training)
     return texts

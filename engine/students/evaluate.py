@@ -1,9 +1,7 @@
-"""Generates the answers of a student and grades them.
+"""Has a student answer questions, and grades the answers.
 
-Prompts are batched by length and padded, and the attention mask (and with it the positions) matches, so the answer to a
-question does not depend on its batch. Decoding is greedy; the answers to test questions may also be sampled, and their
-majority is a second result. Ranks share the questions and exchange their answers, so every rank knows the result. The
-graders are those of the teachers.
+Decoding is greedy; the answers to test questions may also be sampled, and their majority is a second result. Ranks share
+the questions and exchange their answers, so every rank knows the result. The graders are those of the teachers.
 """
 
 from __future__ import annotations
@@ -20,10 +18,10 @@ from engine.grading.verdict import Verdict
 from engine.methods import Method
 from engine.students.architecture import architecture_of
 from engine.students.continuous import can_batch, generate_continuously
-from engine.students.out_of_memory import is_out_of_memory
 from engine.students.ranks import Ranks, StopFlag, Stopped
+from engine.students.room import Completion, positions, read_questions
 from engine.students.spec import EvalRow
-from engine.students.token_rows import prompt_ids
+from engine.students.static_batches import write_in_batches
 from engine.students.tokenizer import pad_id
 
 Judge = Callable[[str, EvalRow], Verdict]
@@ -75,72 +73,7 @@ def prepare_generation(model: Any, tokenizer: Any) -> None:
     )
 
 
-def positions(model: Any) -> int | None:
-    """The context length of a model; None if it has no limit."""
-    return config_positions(model.config)
-
-
-def config_positions(config: Any) -> int | None:
-    """The context length in a model configuration; None if it has no limit."""
-    return getattr(config.get_text_config(), "max_position_embeddings", None)
-
-
-def generate(
-    model: Any,
-    tokenizer: Any,
-    questions: Sequence[str],
-    *,
-    max_new_tokens: int,
-    batch_size: int,
-    temperature: float | None = None,
-    stopping: Callable[[], bool] = lambda: False,
-    note: Callable[[str], None] = lambda _message: None,
-) -> list[str]:
-    """The completions of the student, in the order of the questions.
-
-    A prompt that fills the context of the model gets an empty completion. If memory is too small for `batch_size`
-    questions, the batch is halved and `note` is told. With a `temperature`, answers are sampled from torch's random state.
-
-    Raises:
-        Stopped: `stopping` returned true between two batches.
-    """
-    architecture = architecture_of(model)
-    prompts = prompt_ids(tokenizer, questions, architecture.prompt_format)
-    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
-    limit = positions(model)
-    texts = [""] * len(prompts)
-    pad = pad_id(tokenizer)
-    was_training = model.training
-    model.eval()
-    try:
-        start = 0
-        while start < len(order):
-            if stopping():
-                raise Stopped
-            chosen = order[start : start + batch_size]
-            longest = len(prompts[chosen[-1]])
-            room = max_new_tokens if limit is None else min(max_new_tokens, architecture.room(longest, limit))
-            start += len(chosen)
-            if room <= 0:
-                continue
-            try:
-                written = architecture.continuations(
-                    model, [prompts[index] for index in chosen], pad=pad, count=room, temperature=temperature
-                )
-            except Exception as error:
-                if len(chosen) == 1 or not is_out_of_memory(error):
-                    raise
-                start, batch_size = start - len(chosen), len(chosen) // 2
-                note(f"out of memory with {len(chosen)} questions per batch: continuing with {batch_size}")
-                continue
-            for index, tokens in zip(chosen, written, strict=True):
-                texts[index] = tokenizer.decode(tokens, skip_special_tokens=True)
-    finally:
-        model.train(was_training)
-    return texts
-
-
-Write = Callable[[Sequence[str], float | None], list[str]]
+Write = Callable[[Sequence[str], float | None], list[Completion]]
 """Writes the completions of questions, in order: greedy, or sampled at a temperature. May raise `Stopped`."""
 
 
@@ -153,24 +86,36 @@ def writer(
     note: Callable[[str], None] = lambda _message: None,
 ) -> Write:
     """A writer that uses a model of this process, as configured."""
+    architecture, limit = architecture_of(model), positions(model)
 
-    def write(questions: Sequence[str], temperature: float | None) -> list[str]:
+    def write(questions: Sequence[str], temperature: float | None) -> list[Completion]:
+        asked = read_questions(tokenizer, questions, architecture, limit=limit, most=config.max_new_tokens)
+        # Continuous batching has one room for all: those with less are answered in static batches.
+        whole = [index for index, each in enumerate(asked) if each.count == config.max_new_tokens]
+        written: dict[int, Completion] = {}
         if config.batching == "continuous" and temperature is None:
             if can_batch(model):
-                return generate_continuously(model, tokenizer, questions, config, stopping=lambda: stop.set)
-            note(
-                'evaluation.batching = "continuous" supports decoders only: this model is evaluated in static batches'
-            )
-        return generate(
+                texts = generate_continuously(
+                    model, tokenizer, [asked[index].ids for index in whole], config, stopping=lambda: stop.set
+                )
+                written = dict(zip(whole, map(Completion, texts), strict=True))
+            else:
+                note(
+                    'evaluation.batching = "continuous" supports decoders only, and no positions that are scaled by the'
+                    " length: this model is evaluated in static batches"
+                )
+        others = [index for index in range(len(asked)) if index not in written]
+        found = write_in_batches(
             model,
             tokenizer,
-            questions,
-            max_new_tokens=config.max_new_tokens,
+            [asked[index] for index in others],
             batch_size=config.batch_size,
             temperature=temperature,
             stopping=lambda: stop.set,
             note=note,
         )
+        written |= zip(others, found, strict=True)
+        return [written[index] for index in range(len(asked))]
 
     return write
 
@@ -206,10 +151,10 @@ def evaluate(
         mine = list(range(len(rows))) if ranks.first else []
     answers: list[tuple[int, Prediction]] | None
     try:
-        texts = write([rows[index].question for index in mine], None)
+        completions = write([rows[index].question for index in mine], None)
         answers = [
-            (index, predict(rows[index], text, method=method, judge=judge))
-            for index, text in zip(mine, texts, strict=True)
+            (index, predict(rows[index], each, method=method, judge=judge))
+            for index, each in zip(mine, completions, strict=True)
         ]
         tested = [place for place, index in enumerate(mine) if rows[index].split == "test"]
         if config.samples and tested:
@@ -241,9 +186,10 @@ def _sampled(
 
     torch.manual_seed((seed[0] * 1_000_003 + seed[1]) % 2**63)
     asked = [row.question for row in rows for _ in range(config.samples)]
-    texts = iter(write(asked, config.temperature))
+    completions = iter(write(asked, config.temperature))
     return [
-        [predict(row, next(texts), method=method, judge=judge) for _ in range(config.samples)] for row in rows
+        [predict(row, next(completions), method=method, judge=judge) for _ in range(config.samples)]
+        for row in rows
     ]
 
 
@@ -260,18 +206,19 @@ def with_votes(greedy: Prediction, sampled: Sequence[Prediction], answer_format:
     )
 
 
-def predict(row: EvalRow, text: str, *, method: Method, judge: Judge) -> Prediction:
-    """Grades one completion."""
-    answer = method.parse(text)
+def predict(row: EvalRow, completion: Completion, *, method: Method, judge: Judge) -> Prediction:
+    """Grades one completion. A question that the student was not asked counts as wrong, with the reason."""
+    answer = None if completion.unasked else method.parse(completion.text)
     if answer is None:
-        verdict = Verdict(correct=False, extracted=None, reason=method.no_answer)
+        reason = completion.unasked or method.no_answer
+        verdict = Verdict(correct=False, extracted=None, reason=reason)
     else:
         verdict = judge(answer, row)
     return Prediction(
         question_id=row.question_id,
         task=row.task,
         split=row.split,
-        text=text,
+        text=completion.text,
         extracted=verdict.extracted,
         correct=verdict.correct,
         reason=verdict.reason,

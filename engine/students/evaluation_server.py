@@ -36,6 +36,7 @@ from engine.config import TeacherConfig
 from engine.config.students import EvaluationConfig
 from engine.students.launch import free_port
 from engine.students.ranks import StopFlag, Stopped
+from engine.students.room import Asked, Completion
 from engine.teachers.client import Answer, TeacherClient
 from engine.teachers.dialects import openai_completions
 from engine.teachers.failures import Failure
@@ -57,14 +58,6 @@ class ServerFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A prompt and the number of tokens its answer may have; with 0 it is not asked."""
-
-    prompt: str
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
 class Served:
     """A running server."""
 
@@ -73,7 +66,7 @@ class Served:
     concurrency: int
     stop: StopFlag
 
-    def write(self, asked: Sequence[Asked], *, temperature: float | None, seed: int) -> list[str]:
+    def write(self, asked: Sequence[Asked], *, temperature: float | None, seed: int) -> list[Completion]:
         """Completions, in order.
 
         Raises:
@@ -81,16 +74,17 @@ class Served:
             Stopped: this rank was asked to stop.
         """
         try:
-            return anyio.run(self._write, asked, temperature, seed)
+            texts = anyio.run(self._write, asked, temperature, seed)
         except* (ServerFailed, Stopped) as errors:
             first: BaseException = errors
             while isinstance(first, BaseExceptionGroup):
                 first = first.exceptions[0]
             raise first from None
+        return [Completion(text, each.reason) for text, each in zip(texts, asked, strict=True)]
 
     async def _write(self, asked: Sequence[Asked], temperature: float | None, seed: int) -> list[str]:
         texts = [""] * len(asked)
-        todo = iter([index for index, each in enumerate(asked) if each.count > 0])
+        todo = iter([index for index, each in enumerate(asked) if each.count])
         teacher = TeacherConfig(
             dialect=openai_completions.DIALECT.name,
             base_url=self.url,

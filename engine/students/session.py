@@ -14,7 +14,7 @@ import torch
 
 from engine.errors import JobFailed
 from engine.methods import TrainRow
-from engine.students import kernels, lora, packing, zero
+from engine.students import base_checks, kernels, lora, packing, zero
 from engine.students.architecture import Architecture, architecture_of
 from engine.students.base_model import load_model
 from engine.students.batches import BatchPlan
@@ -26,7 +26,6 @@ from engine.students.evaluate import (
     Prediction,
     Write,
     evaluate,
-    positions,
     prepare_generation,
     writer,
 )
@@ -36,10 +35,17 @@ from engine.students.loop import Loop
 from engine.students.objective import Student
 from engine.students.prompt_format import CONTINUED, TRANSLATED
 from engine.students.resume import Resume, choose
+from engine.students.room import positions, read_questions
 from engine.students.run import Run
 from engine.students.spec import EvalRow
 from engine.students.token_rows import TokenRow, read_rows, tokenize
-from engine.students.tokenizer import check_markers, keep_tokenizer, load_tokenizer, pad_id
+from engine.students.tokenizer import (
+    check_markers,
+    keep_tokenizer,
+    leave_prompts_open,
+    load_tokenizer,
+    pad_id,
+)
 
 
 @dataclass(kw_only=True)
@@ -141,11 +147,7 @@ def build(run: Run) -> Session:
     )
 
     run.tell("starting", phase="building")
-    highest, known = max(int(row.ids.max()) for row in rows), model.get_input_embeddings().num_embeddings
-    if highest >= known:
-        raise JobFailed(
-            f"the tokenizer of {spec.base} produces token {highest}, but the model has {known} embeddings: tokenizer and model do not match"
-        )
+    _check_base(run, tokenizer, model, rows, questions)
     prepare_generation(model, tokenizer)
     if training.liger:
         kernels.apply_liger(model, device)
@@ -244,8 +246,15 @@ def _base(
     """Tokenizer and model: loaded, or made for the rows."""
     spec = run.spec
     if size is None:
-        model = load_model(spec.base, attentions)
-        return load_tokenizer(spec.base), model
+        model, tokenizer = load_model(spec.base, attentions), load_tokenizer(spec.base)
+        if architecture_of(model).prompt_format == CONTINUED:
+            appended, still = leave_prompts_open(tokenizer)
+            if still:
+                run.note(
+                    f"the tokenizer of {spec.base} appends {appended} to every text, also in the export: the student is"
+                    " asked without it, and a server has to leave it out too"
+                )
+        return tokenizer, model
     directory = run.directory / "tokenizer"
     if run.ranks.first:
         prompt_format = TRANSLATED if size.encoder_decoder else CONTINUED
@@ -262,6 +271,24 @@ def _base(
         attention=attentions[-1],
     )
     return tokenizer, model
+
+
+def _check_base(
+    run: Run, tokenizer: Any, model: Any, rows: Sequence[TokenRow], questions: Sequence[EvalRow]
+) -> None:
+    """Refuses or notes what does not fit between the base and its rows and questions."""
+    architecture, base, most = architecture_of(model), run.spec.base, run.spec.evaluation.max_new_tokens
+    texts = [row.question for row in questions]
+    asked = read_questions(tokenizer, texts, architecture, limit=positions(model), most=most)
+    pairs = list(zip(questions, asked, strict=True))
+    base_checks.check_tokens(model, base, rows, pairs)
+    notes = (
+        base_checks.end_note(tokenizer, architecture, base),
+        base_checks.expert_note(model),
+        *base_checks.room_notes(pairs, most),
+    )
+    for note in filter(None, notes):
+        run.note(note)
 
 
 def attention_of(model: Any) -> str:

@@ -7,6 +7,7 @@ resume reads the same one. Unknown characters become `<unk>`.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterable
@@ -88,6 +89,44 @@ def load_tokenizer(source: str) -> Any:
             (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
         )
         raise JobFailed(f"the tokenizer of {source} cannot be loaded: {reason}") from error
+
+
+def leave_prompts_open(tokenizer: Any) -> tuple[str, bool]:
+    """Makes a tokenizer that closes every text stop doing so: a decoder continues its prompt.
+
+    The export has the tokenizer as it is afterwards, so a server does not close prompts either.
+
+    Returns:
+        What it appended, or nothing, and whether it still does.
+    """
+    before = _appended(tokenizer)
+    if not before:
+        return "", False
+    if getattr(tokenizer, "add_eos_token", False):
+        tokenizer.add_eos_token = False
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if _appended(tokenizer) and backend is not None:
+        from tokenizers import Tokenizer
+
+        description = json.loads(backend.to_str())
+        outer = description["post_processor"] or {}
+        for each in [outer, *outer.get("processors", ())]:
+            if each["type"] == "TemplateProcessing":
+                for name in ("single", "pair"):
+                    while "SpecialToken" in each[name][-1]:
+                        each[name].pop()
+        backend.post_processor = Tokenizer.from_str(json.dumps(description)).post_processor
+    return "".join(tokenizer.convert_ids_to_tokens(before)), bool(_appended(tokenizer))
+
+
+def _appended(tokenizer: Any) -> list[int]:
+    """The tokens that follow any text."""
+    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
+    closed = tokenizer("a")["input_ids"]
+    after = 0
+    while after < len(closed) and plain and closed[len(closed) - 1 - after] != plain[-1]:
+        after += 1
+    return list(closed[len(closed) - after :])
 
 
 def check_markers(tokenizer: Any, markers: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from engine.methods import TrainRow
-from tests.engine.students.runs import BASES, make_base, make_run, run_ranks
+from tests.engine.students.runs import BASES, make_base, make_run, rows, run_ranks
 
 # Ways to compute the same numbers as run "stage2": base, settings, splits.
 WAYS = {
@@ -34,6 +34,8 @@ ANSWERS = {
     "no url": ("gpt2", {"server_url": "http://127.0.0.1:9/v1"}),
     "served t5": ("t5", {"server_command": SERVE, "batching": "continuous"}),
 }
+# Longer than GPT-2's context here, and than the room that Llama's leaves.
+BEYOND = rows()[1][-1].model_copy(update={"question_id": 99, "question": "Ann flips. Bob waits. " * 400})
 BACK = {"steps": 30, "zero_stage": 3, "checkpoint_steps": 24}
 
 
@@ -82,6 +84,7 @@ def alone(tmp_path_factory, bases) -> SimpleNamespace:
                 base=str(bases[base]),
                 training={"zero_stage": 0},
                 evaluation={"dev_evaluations": 1, "best": False, **evaluation},
+                asked=[BEYOND],
             )
             for name, (base, evaluation) in ANSWERS.items()
         },

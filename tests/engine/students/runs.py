@@ -7,6 +7,7 @@ import json
 import random
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from engine.config.students import EvaluationConfig, TrainingConfig
@@ -65,13 +66,14 @@ def make_run(
     training: dict | None = None,
     evaluation: dict | None = None,
     train: list[TrainRow] | None = None,
+    asked: Sequence[EvalRow] = (),
     splits: int = 1,
 ) -> Path:
-    """A run directory of 12 steps, with two dev evaluations and a checkpoint every 5 steps."""
+    """A run directory of 12 steps, with two dev evaluations and a checkpoint every 5 steps. `asked`: more questions."""
     directory.mkdir(parents=True)
     taught, held = rows()
     digest = write_rows(directory / "manifest.jsonl", taught if train is None else train)
-    write_rows(directory / "questions.jsonl", held)
+    write_rows(directory / "questions.jsonl", [*held, *asked])
     spec = Spec(
         run_id=7,
         student="small",

@@ -15,7 +15,7 @@ def answers(run) -> list[dict]:
 
 
 def greedy(run) -> list[tuple]:
-    names = ("question_id", "split", "text", "extracted", "correct")
+    names = ("question_id", "split", "text", "extracted", "correct", "reason")
     return [tuple(answer[name] for name in names) for answer in answers(run)]
 
 
@@ -27,7 +27,11 @@ def test_a_server_answers_as_transformers_does(alone) -> None:
     static, served = alone.runs["static"], alone.runs["served"]
     assert greedy(served) == greedy(static)
     assert len({answer["text"] for answer in answers(static)}) > 4
-    [note] = notes(served)
+    room, note = notes(served)
+    assert room.startswith(
+        "1 of 10 test questions are longer than the student's context (up to 2,401 tokens)"
+    )
+    assert notes(static) == [room]
     assert note.startswith("the server at http://127.0.0.1:")
     assert note.endswith("student.partial)")
 

@@ -6,12 +6,15 @@ from engine.config.students import EvaluationConfig
 from engine.methods import METHODS
 from engine.students.ranks import Ranks, StopFlag, Stopped
 from engine.students.token_rows import prompt_ids
+from engine.students.tokenizer import make_tokenizer, row_texts
 from tests.engine.students.runs import CORE, COT, rows
 from tests.lazily import Lazy
 
 torch, transformers = Lazy("torch"), Lazy("transformers")
 architecture = Lazy("engine.students.architecture")
 evaluate = Lazy("engine.students.evaluate")
+
+room = Lazy("engine.students.room")
 
 QUESTIONS = [row.question for row in rows()[1]]
 
@@ -25,6 +28,12 @@ def student(request, bases):
     tokenizer = transformers.AutoTokenizer.from_pretrained(bases[request.param])
     evaluate.prepare_generation(model, tokenizer)
     return model, tokenizer
+
+
+def answers(model, tokenizer, questions, note=lambda _message: None, **config) -> list[str]:
+    """What the student writes."""
+    write = evaluate.writer(model, tokenizer, EvaluationConfig(**config), stop=StopFlag(), note=note)
+    return [each.text for each in write(questions, None)]
 
 
 def by_hand(model, tokenizer, question: str, count: int) -> str:
@@ -50,20 +59,93 @@ def test_a_batch_answers_as_each_question_alone(student) -> None:
     assert len({len(ids) for ids in prompt_ids(tokenizer, QUESTIONS)}) > 4
     expected = [by_hand(model, tokenizer, question, 10) for question in QUESTIONS]
     for size in (1, 5, 64):
-        found = evaluate.generate(model, tokenizer, QUESTIONS, max_new_tokens=10, batch_size=size)
+        found = answers(model, tokenizer, QUESTIONS, max_new_tokens=10, batch_size=size)
         assert found == expected
     assert len(set(expected)) > 4
 
 
-def test_a_prompt_without_room_gets_no_answer_and_others_what_fits(bases) -> None:
+LONG = " ".join(["Ann flips. Bob waits."] * 40)
+LIMIT = 64
+CROWDED = [
+    *QUESTIONS,
+    LONG,
+    *(" ".join(["Ann flips."] * times) + " Heads?" for times in (11, 13, 14, 15, 18)),
+]
+
+
+@pytest.mark.parametrize("ends", [True, False])
+@pytest.mark.parametrize("batching", ["static", "continuous"])
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_an_answer_depends_on_its_question_alone(bases, kind, batching, ends) -> None:
+    """Not on the size of its batch, the order of the questions, or what else is asked."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(bases[kind])
+    model.config.max_position_embeddings = LIMIT
+    tokenizer = transformers.AutoTokenizer.from_pretrained(bases[kind])
+    evaluate.prepare_generation(model, tokenizer)
+    if not ends:
+        model.generation_config.eos_token_id = None
+    lengths = [len(ids) for ids in prompt_ids(tokenizer, CROWDED)]
+    rooms = [max(0, min(40, LIMIT - length)) for length in lengths]
+    assert 0 in rooms and 40 in rooms and len(set(rooms)) > 5
+    expected = [
+        (by_hand if ends else by_hand_no_end)(model, tokenizer, question, count) if count else ""
+        for question, count in zip(CROWDED, rooms, strict=True)
+    ]
+    config = {"batching": batching, "max_new_tokens": 40}
+    for size in (1, 3, 64) if batching == "static" else (4,):
+        assert answers(model, tokenizer, CROWDED, **config, batch_size=size) == expected
+    assert answers(model, tokenizer, CROWDED[::-1], **config, batch_size=5) == expected[::-1]
+    assert answers(model, tokenizer, CROWDED[::3], **config, batch_size=5) == expected[::3]
+
+
+def test_positions_scaled_by_length_do_not_depend_on_the_batch() -> None:
+    """With longrope, one sequence beyond the original context changes the positions of its whole batch."""
+    [first, *_], tokenizer = rows()[0], make_tokenizer(row_texts(rows()[0], COT), 150)
+    assert first
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=256,
+        rope_parameters={
+            "rope_type": "longrope",
+            "rope_theta": 10000.0,
+            "original_max_position_embeddings": 40,
+            "short_factor": [1.0] * 4,
+            "long_factor": [8.0] * 4,
+            "factor": 6.4,
+        },
+    )
+    model = transformers.LlamaForCausalLM(config).eval()
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.3)
+    evaluate.prepare_generation(model, tokenizer)
+    model.generation_config.eos_token_id = None
+    alone = [answers(model, tokenizer, [each], max_new_tokens=20)[0] for each in CROWDED]
+    assert room.written_alone_beyond(model.config) == 40
+    assert answers(model, tokenizer, CROWDED, max_new_tokens=20, batch_size=8) == alone
+    told: list[str] = []
+    assert answers(model, tokenizer, CROWDED, told.append, max_new_tokens=20, batching="continuous") == alone
+    assert "scaled by the length" in told[0]
+
+
+def test_a_question_that_does_not_fit_is_wrong_for_a_stated_reason(bases) -> None:
     model = transformers.AutoModelForCausalLM.from_pretrained(bases["gpt2"])  # 64 positions
     tokenizer = transformers.AutoTokenizer.from_pretrained(bases["gpt2"])
     evaluate.prepare_generation(model, tokenizer)
-    model.generation_config.eos_token_id = None
-    long, short = "Ann flips. " * 40, QUESTIONS[0]
-    texts = evaluate.generate(model, tokenizer, [long, short], max_new_tokens=200, batch_size=1)
-    room = 64 - len(prompt_ids(tokenizer, [short])[0])
-    assert texts[0] == "" and texts[1] == by_hand_no_end(model, tokenizer, short, room)
+    config = EvaluationConfig(max_new_tokens=4)
+    fits = rows()[1][-1]
+    asked = [fits, fits.model_copy(update={"question": LONG, "question_id": 99})]
+    ask = {"method": COT, "judge": evaluate.judge_with("careful"), "ranks": Ranks(0, 0, 1)}
+    write = evaluate.writer(model, tokenizer, config, stop=StopFlag())
+    answered, unasked = evaluate.evaluate(write, asked, config, **ask)
+    assert answered.reason == COT.no_answer and answered.text
+    assert (unasked.text, unasked.correct) == ("", False)
+    assert unasked.reason == "not asked: the question has 241 tokens and the student's context 64"
 
 
 def by_hand_no_end(model, tokenizer, question: str, count: int) -> str:
@@ -77,13 +159,13 @@ def by_hand_no_end(model, tokenizer, question: str, count: int) -> str:
 
 def test_rows_are_graded_by_the_part_after_the_arrow() -> None:
     row = rows()[1][0].model_copy(update={"gold": "yes"})
-    same = evaluate.judge_with("careful")
-    right = evaluate.predict(row, " So no. --> yes END", method=COT, judge=same)
+    same, said = evaluate.judge_with("careful"), room.Completion
+    right = evaluate.predict(row, said(" So no. --> yes END"), method=COT, judge=same)
     assert (right.correct, right.extracted, right.question_id) == (True, "yes", row.question_id)
-    without = evaluate.predict(row, " So it is yes", method=COT, judge=same)
+    without = evaluate.predict(row, said(" So it is yes"), method=COT, judge=same)
     assert (without.correct, without.extracted) == (False, None) and "-->" in without.reason
-    assert evaluate.predict(row, " yes END", method=METHODS["fine-tune"], judge=same).correct
-    assert not evaluate.predict(row, " END", method=METHODS["fine-tune"], judge=same).correct
+    assert evaluate.predict(row, said(" yes END"), method=METHODS["fine-tune"], judge=same).correct
+    assert not evaluate.predict(row, said(" END"), method=METHODS["fine-tune"], judge=same).correct
 
 
 def test_results_are_counted_by_split_and_task(student) -> None:
@@ -114,7 +196,7 @@ def test_the_majority_of_sampled_answers_is_a_second_result() -> None:
     def write(questions, temperature):
         asked.append(temperature)
         said = {None: ["no"], 0.9: ["yes", "no", "Yes"]}[temperature]
-        return [f" so. --> {said[place % len(said)]} END" for place in range(len(questions))]
+        return [room.Completion(f" so. --> {said[place % len(said)]} END") for place in range(len(questions))]
 
     config = EvaluationConfig(samples=3, temperature=0.9)
     ask = {"method": COT, "judge": evaluate.judge_with("careful"), "ranks": Ranks(0, 0, 1)}
@@ -134,7 +216,7 @@ def test_a_batch_too_large_for_the_memory_is_halved_and_the_answers_stay(bases) 
     model = transformers.AutoModelForCausalLM.from_pretrained(bases["llama"])
     tokenizer = transformers.AutoTokenizer.from_pretrained(bases["llama"])
     evaluate.prepare_generation(model, tokenizer)
-    expected = evaluate.generate(model, tokenizer, QUESTIONS, max_new_tokens=3, batch_size=1)
+    expected = answers(model, tokenizer, QUESTIONS, max_new_tokens=3, batch_size=1)
     generate, sizes, notes = model.generate, [], []
 
     def greedy(input_ids, **more):
@@ -144,9 +226,9 @@ def test_a_batch_too_large_for_the_memory_is_halved_and_the_answers_stay(bases) 
         return generate(input_ids=input_ids, **more)
 
     model.generate = greedy
-    found = evaluate.generate(model, tokenizer, QUESTIONS, max_new_tokens=3, batch_size=16, note=notes.append)
+    found = answers(model, tokenizer, QUESTIONS, notes.append, max_new_tokens=3, batch_size=16)
     assert found == expected and sizes == [16, 8, 4, 2, 2, 2, 2, 2, 2, 2, 2, 1]
     assert notes[-1] == "out of memory with 4 questions per batch: continuing with 2"
     model.generate = lambda **_more: torch.empty(2**50, dtype=torch.uint8)
     with pytest.raises(RuntimeError, match="can't allocate memory"):
-        evaluate.generate(model, tokenizer, QUESTIONS[:2], max_new_tokens=3, batch_size=2)
+        answers(model, tokenizer, QUESTIONS[:2], max_new_tokens=3, batch_size=2)

@@ -1,0 +1,71 @@
+"""How many tokens the answer to each question may have. A question has its own room, whatever it is asked with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.students.architecture import Architecture
+from engine.students.token_rows import prompt_ids
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question as the student reads it."""
+
+    prompt: str
+    ids: list[int] = field(default_factory=list)
+    count: int = 0
+    """The largest number of tokens of its answer; with 0 it is not asked."""
+    reason: str = ""
+    """Why it is not asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a student wrote."""
+
+    text: str = ""
+    unasked: str = ""
+    """Why the student was not asked. Empty: it was."""
+
+
+def positions(model: Any) -> int | None:
+    """The context length of a model; None if it has no limit."""
+    return config_positions(model.config)
+
+
+def config_positions(config: Any) -> int | None:
+    """The context length in a model configuration; None if it has no limit."""
+    return getattr(config.get_text_config(), "max_position_embeddings", None)
+
+
+def read_questions(
+    tokenizer: Any, questions: Sequence[str], architecture: Architecture, *, limit: int | None, most: int
+) -> list[Asked]:
+    """The questions with the room of each: `most` tokens, or what a context of `limit` tokens leaves."""
+    wanted = architecture.prompt_format
+    found = []
+    for question, ids in zip(questions, prompt_ids(tokenizer, questions, wanted), strict=True):
+        count = most if limit is None else max(0, min(most, architecture.room(len(ids), limit)))
+        reason = ""
+        if not count:
+            reason = f"not asked: the question has {len(ids):,} tokens and the student's context {limit:,}"
+        found.append(Asked(wanted.prompt(question), ids, count, reason))
+    return found
+
+
+def written_alone_beyond(config: Any) -> int | None:
+    """The length beyond which the positions of a sequence depend on the longest one of its batch; None: they never do.
+
+    So it is with RoPE that is scaled by the length (Phi-3's longrope, dynamic NTK).
+    """
+    text = config.get_text_config()
+    rope = getattr(text, "rope_parameters", None) or getattr(text, "rope_scaling", None) or {}
+    kinds = [rope, *(value for value in rope.values() if isinstance(value, dict))]
+    by_length = [each for each in kinds if each.get("rope_type") in ("longrope", "dynamic")]
+    if not by_length:
+        return None
+    limit = text.max_position_embeddings
+    return min(int(each.get("original_max_position_embeddings") or limit) for each in by_length)
