@@ -8,7 +8,6 @@ are held up by it.
 from __future__ import annotations
 
 import asyncio
-import gzip
 import json
 import time
 import zlib
@@ -39,8 +38,17 @@ from tests.faults.fault_server import (
     says,
 )
 
+
+def bomb(size: int) -> bytes:
+    """`size` MiB of zeros as gzip: a flushed block that repeats, for every worker imports this file."""
+    zeros, compressor = bytes(1024 * 1024), zlib.compressobj(1, wbits=31)
+    first, other = (compressor.compress(zeros) + compressor.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
+    rest = compressor.flush()  # its checksum is that of two blocks: who gets there has read them all
+    return first + other * (size - 1) + rest
+
+
 KEY = "sk-canary-0123456789abcdef"
-BOMB = gzip.compress(bytes(512 * 1024 * 1024), 1)
+BOMB = bomb(512)
 DEEP = b"[" * 100_000 + b"]" * 100_000
 RATE = "Rate limit reached."
 QUESTIONS = ("two", "three", "four", "five")

@@ -1,4 +1,4 @@
-"""A rank that trains one run directory after another, and that dies on request.
+"""What a rank does that `rank_server.py` forked: it trains one run directory after another, and dies on request.
 
 TEST_STRIKE="where:rank:signal" has rank `rank` send itself a signal: after step `where`, or, where it is
 "export", just before the finished student gets its name. In place of a signal, "MEMORY" lets it have no more memory
@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from engine.students import finish, loop, train
@@ -57,12 +58,12 @@ def run(directory: str) -> int:
         limit_memory(resource.RLIM_INFINITY)
 
 
-if __name__ == "__main__":
+def main(directories: Sequence[str]) -> int:
     if order := os.environ.get("TEST_STRIKE"):
         where, rank, name = order.split(":")
         if os.environ["RANK"] == rank:
             strike(where, name)
-    codes = [run(directory) for directory in sys.argv[1:]]
+    codes = [run(directory) for directory in directories]
     imported = [name for name in SPARED if name in sys.modules]
     sys.stdout.write(f"imported: {imported}\n{json.dumps(codes)}\n")
-    sys.exit(max(codes))
+    return max(codes)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import json
+import os
 import random
+import select
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from engine.config.students import EvaluationConfig, TrainingConfig
 from engine.methods import METHODS, TrainRow
-from engine.students.launch import rank_commands
+from engine.students.launch import rank_commands, rank_environment
 from engine.students.progress_file import FILE, read_events
 from engine.students.spec import EvalRow, Spec, write_rows
 
@@ -98,26 +104,54 @@ def run_ranks(
 ) -> list[tuple[int, list[int], str]]:
     """Trains the directories in turn in `world` processes, for `limit` seconds at most: exit code, codes by directory and log of each rank."""
     launches = rank_commands(directories[0], TrainingConfig(devices=world), device="cpu", threads=1)
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, "-P", "-m", "tests.engine.students.rank", *map(str, directories)],
-            env={**launch.env, "TEST_STRIKE": strike, "HF_HUB_OFFLINE": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        for launch in launches
-    ]
-    try:
-        logs = [rank.communicate(timeout=limit)[0] for rank in ranks]
-    finally:
-        for rank in ranks:
-            rank.kill()
-            rank.wait()
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder, str(launch.rank)) for launch in launches]
+        ranks = [
+            {
+                "env": {**launch.env, "TEST_STRIKE": strike, "HF_HUB_OFFLINE": "1"},
+                "directories": [*map(str, directories)],
+                "log": str(file),
+            }
+            for launch, file in zip(launches, files, strict=True)
+        ]
+        returned = forked(ranks, limit)
+        logs = [file.read_text() for file in files]
     last = [log.rstrip().rpartition("\n")[2] for log in logs]
     codes = [json.loads(line) if line.startswith("[") else [] for line in last]
-    return [(rank.returncode, code, log) for rank, code, log in zip(ranks, codes, logs, strict=True)]
+    return list(zip(returned, codes, logs, strict=True))
+
+
+def forked(ranks: list[dict], limit: float) -> list[int]:
+    """The exit codes of processes that the server forks; after `limit` seconds they are killed."""
+    server = rank_server()
+    server.stdin.write(json.dumps(ranks) + "\n")
+    server.stdin.flush()
+    pids = json.loads(server.stdout.readline())
+    ended = False
+    try:
+        ended = bool(select.select([server.stdout], [], [], limit)[0])
+        if not ended:
+            raise TimeoutError(f"ranks still run after {limit:.0f} s")
+    finally:
+        for pid in pids if not ended else ():
+            os.kill(pid, signal.SIGKILL)
+        codes = json.loads(server.stdout.readline())
+    return codes
+
+
+@cache
+def rank_server() -> subprocess.Popen[str]:
+    """The process that forks ranks, with the environment that all of them have."""
+    environment = rank_environment(os.environ, device="cpu", threads=1) | {"HF_HUB_OFFLINE": "1"}
+    server = subprocess.Popen(
+        [sys.executable, "-P", "-m", "tests.engine.students.rank_server"],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    atexit.register(server.communicate)  # it ends with its input
+    return server
 
 
 def events(directory: Path, *kinds: str) -> list[dict]:
