@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from engine.confidence_interval import accuracy_text, percent
 from engine.methods import METHODS
 from engine.students.checkpoints import sync
+from engine.students.portable import make_portable
 from engine.students.spec import Spec
 
 if TYPE_CHECKING:  # it brings torch
@@ -31,6 +32,7 @@ def save_student(run_dir: Path, model: Any, tokenizer: Any) -> Path:
     partial.mkdir()
     model.save_pretrained(partial)
     tokenizer.save_pretrained(partial)
+    make_portable(partial)
     return partial
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,8 @@ def test_a_student_is_trained_from_a_gguf_file(tmp_path: Path) -> None:
     student = base_model.load_model(str(directory / "student"))
     assert student.num_parameters() == base_model.load_model(str(base)).num_parameters()
     assert tokenizers_of.load_tokenizer(str(directory / "student")).chat_template
+    config = json.loads((directory / "student" / "config.json").read_text())
+    assert config["rope_theta"] == config["rope_parameters"]["rope_theta"], "for transformers 4 too"
 
 
 def test_what_cannot_be_a_base_is_told_before_anything_is_loaded(tmp_path: Path) -> None:
