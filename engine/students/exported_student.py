@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.confidence_interval import accuracy_text, percent
 from engine.methods import METHODS
+from engine.students.card_metadata import metadata
 from engine.students.checkpoints import sync
 from engine.students.portable import make_portable
 from engine.students.spec import Spec
@@ -91,11 +92,7 @@ def model_card(
     adapters = f"LoRA of rank {training.lora_rank} (merged), " if training.lora_rank else ""
     settings = f"{adapters}learning rate {training.learning_rate:g}, {batch}, ZeRO {training.zero_stage}, seed {training.seed}"
     lines = [
-        "---",
-        "library_name: transformers",
-        f"pipeline_tag: {architecture.tag}",
-        "tags: [fine-tune-cot, distillation]",
-        "---",
+        metadata(spec, architecture.tag, results),
         "",
         f"# {spec.student} on {spec.scope}",
         "",
