@@ -126,7 +126,7 @@ class Work:
         if (account := policy.spent.get(plan.id)) is not None:
             return f"{account.words} is used up: {account.figures()}"
         if (account := policy.short.get(plan.id)) is not None:
-            return f"{account.words} has no room beside what is reserved for requests that wait: {account.figures()}"
+            return f"{account.words} has no room beside what is kept for requests that wait: {account.figures()}"
         return ""
 
     def _busy(self) -> bool:

@@ -186,7 +186,7 @@ async def test_money_reserved_for_what_waits_for_you_keeps_nobody_waiting(
         assert await bench.idle()
         reserved, paused = bench.work.troubles()
         assert reserved == (
-            "the budget ([daemon] budget_usd) has no room beside what is reserved for requests that wait:"
+            "the budget ([daemon] budget_usd) has no room beside what is kept for requests that wait:"
             " $0.0000 of $0.02 spent, $0.0190 reserved, $0.0000 unknown"
         )
         assert paused == ("teacher a is paused" if held_by == "a paused teacher" else "task t is paused")
