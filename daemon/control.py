@@ -114,6 +114,12 @@ class Control:
             case StopDaemon():
                 self._stop("asked to by `coterie stop`", command.now)
                 return "stopping at once" if command.now else "draining"
+            case StopRun(finish=True):
+                if not await self._trainer.finish_run(command.run):
+                    raise ValueError(f"run {command.run} is not training: there is nothing to finish")
+                return (
+                    f"run {command.run} finishes at its next step: its best weights are exported and tested"
+                )
             case StopRun():
                 if not await self._trainer.stop_run(command.run):
                     raise ValueError(f"run {command.run} is not running")

@@ -58,9 +58,10 @@ class StopDaemon:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StopRun:
-    """Stops a student run at its next step."""
+    """Stops a student run at its next step; with `finish`, its best weights are exported and tested."""
 
     run: int
+    finish: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,6 +109,8 @@ def encode(command: Command) -> tuple[str, dict[str, Any]]:
     args = asdict(command)
     if isinstance(command, Pause | Resume | Retry):
         args = {name: value for name, value in args.items() if value is not None}
+    if isinstance(command, StopRun) and not command.finish:
+        del args["finish"]
     return _NAMES[type(command)], args
 
 
@@ -139,7 +142,10 @@ def decode(kind: str, args: object) -> Command:
             run = args.get("run")
             if isinstance(run, bool) or not isinstance(run, int):
                 raise ValueError(f"stop_run needs the number of a run, got {run!r}")
-            return StopRun(run=run)
+            finish = args.get("finish", False)
+            if not isinstance(finish, bool):
+                raise ValueError(f"stop_run: finish is true or false, not {finish!r}")
+            return StopRun(run=run, finish=finish)
         case "budget":
             return SetBudget(usd=amount(args.get("usd")))
         case _:

@@ -51,4 +51,7 @@ class RunState(StrEnum):
     STOPPED = "stopped"  # on request; `coterie train` starts it again
 
 
+FINISHED_EARLY = "early"
+"""The phase of a run that is done because the user had it finish before its last step; also the reason in its events."""
+
 ACTIVE_RUN_STATES = (RunState.STARTING, RunState.TRAINING, RunState.EVALUATING)

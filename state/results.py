@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from state.enums import FINISHED_EARLY
 from state.run_reports import TOO_LONG
 from state.sqlite import Connection
 
@@ -91,6 +92,11 @@ class RunResult:
     """Accuracy of the majority of `majority_of` sampled answers per question, if they were sampled."""
     superseded: bool = False
     """Whether the student has a newer run with different settings or data."""
+    step: int = 0
+    steps: int = 0
+    """Optimizer steps done, and planned."""
+    early: bool = False
+    """Whether the user had it finish before its last step."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -267,9 +273,10 @@ def _runs(connection: Connection) -> list[RunResult]:
         " e.accuracy, e.low, e.high, (SELECT max(d.accuracy) FROM evaluation d WHERE d.run_id = r.id"
         " AND d.task_id = e.task_id AND d.split = 'dev'), r.directory, r.drops, (r.ended_at - r.started_at) / 1000.0,"
         " e.majority_of, e.majority, EXISTS (SELECT 1 FROM run n WHERE n.student = r.student AND n.scope = r.scope"
-        " AND n.id > r.id AND n.recipe <> r.recipe)"
+        " AND n.id > r.id AND n.recipe <> r.recipe), r.step, r.steps, r.phase = ?"
         " FROM run r JOIN evaluation e ON e.run_id = r.id AND e.split = 'test' JOIN task t ON t.id = e.task_id"
-        " WHERE r.state = 'done' AND t.active = 1 ORDER BY r.id, t.id"
+        " WHERE r.state = 'done' AND t.active = 1 ORDER BY r.id, t.id",
+        (FINISHED_EARLY,),
     ).fetchall()
     return [
         RunResult(
@@ -293,6 +300,9 @@ def _runs(connection: Connection) -> list[RunResult]:
             majority_of=row[17],
             majority=row[18],
             superseded=bool(row[19]),
+            step=row[20],
+            steps=row[21],
+            early=bool(row[22]),
         )
         for row in rows
     ]

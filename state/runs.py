@@ -12,7 +12,7 @@ from typing import Any
 
 from state.bulk import rows_json, storable
 from state.database import now_ms
-from state.enums import ACTIVE_RUN_STATES, RunState
+from state.enums import ACTIVE_RUN_STATES, FINISHED_EARLY, RunState
 from state.sqlite import Connection
 
 
@@ -148,6 +148,8 @@ class RunEnd:
     run_id: int
     state: RunState
     error: str | None = None
+    early: bool = False
+    """Whether the user had it finish before its last step."""
 
 
 def create_run(connection: Connection, runs: Sequence[NewRun]) -> list[int | None]:
@@ -208,10 +210,11 @@ def end_run(connection: Connection, ends: Sequence[RunEnd]) -> list[None]:
     """Records that runs ended."""
     for end in ends:
         done = end.state == RunState.DONE
+        phase = (FINISHED_EARLY if end.early else "") if done else None
         connection.execute(
             "UPDATE run SET state = ?, error = ?, pid = NULL, ended_at = ?, eta_s = ?,"
-            " phase = CASE WHEN ? THEN '' ELSE phase END WHERE id = ?",
-            storable((end.state.value, end.error, now_ms(), 0.0 if done else None, int(done), end.run_id)),
+            " phase = coalesce(?, phase) WHERE id = ?",
+            storable((end.state.value, end.error, now_ms(), 0.0 if done else None, phase, end.run_id)),
         )
     return [None] * len(ends)
 
@@ -235,6 +238,11 @@ def latest_run(connection: Connection, student: str, scope: str, fingerprint: st
         (student, scope, fingerprint),
     )
     return found[0] if found else None
+
+
+def done_runs(connection: Connection) -> list[RunRow]:
+    """All runs that are done, oldest first."""
+    return _rows(connection, "WHERE state = 'done' ORDER BY id", ())
 
 
 def finished_before(connection: Connection, run: RunRow) -> list[int]:

@@ -33,13 +33,15 @@ from state.views.status import read_status
 def command(arguments: argparse.Namespace) -> int:
     """Sends the command and prints its answer."""
     config = load_config(arguments.config)
+    if arguments.name == "stop" and arguments.finish and arguments.run is None:
+        raise UsageError("--finish needs --run ID, the run to finish")
     _check_names(config, arguments)
     database = config.database
     if arguments.name == "retry" and not _to_retry(arguments, database):
         return 0
     with closing(open_reader(database)) as connection:
         alive = read_status(connection, now_ms()).daemon.alive
-    if arguments.name == "stop" and not alive:
+    if arguments.name == "stop" and arguments.run is None and not alive:
         sys.stdout.write("no daemon is running\n")
         return 0
     number = send(database, asked(arguments))
@@ -112,7 +114,9 @@ def asked(arguments: argparse.Namespace) -> Command:
         case "train":
             return Train(task=arguments.task, student=arguments.student)
         case "stop":
-            return StopDaemon(now=arguments.now) if arguments.run is None else StopRun(run=arguments.run)
+            if arguments.run is None:
+                return StopDaemon(now=arguments.now)
+            return StopRun(run=arguments.run, finish=arguments.finish)
         case "budget":
             return SetBudget(usd=arguments.usd)
         case "retry":

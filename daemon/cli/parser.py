@@ -169,6 +169,11 @@ def _control(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "--run", type=int, metavar="ID", help="stop this run at its next step, not the daemon"
     )
+    parser.add_argument(
+        "--finish",
+        action="store_true",
+        help="with --run: export and test its best weights so far; it counts as done",
+    )
     _wait(parser)
 
 
@@ -274,6 +279,13 @@ def _look(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument(
         "-o", "--output", type=Path, help="file to write (backups/NAME-TIME.db beside state.db)"
     )
+    parser = _add(
+        commands,
+        "prune",
+        "remove the checkpoints of finished runs; students, predictions and results stay",
+        "coterie prune --dry-run",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only say how many bytes that would free")
     parser = _add(
         commands,
         "report",

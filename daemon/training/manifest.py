@@ -7,6 +7,8 @@ run is refused.
 
 from __future__ import annotations
 
+import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -168,6 +170,7 @@ def materialise(connection: Connection, config: Config, run: RunRow) -> Path:
         ),
         splits=splits,
         started_from=previous[0] if previous else None,
+        epochs_before=epochs_of(previous[1].parent) if previous else 0,
     )
     _write_spec(directory, spec)  # last and atomically: a directory with a spec is complete
     return directory
@@ -177,6 +180,16 @@ def previous_student(connection: Connection, config: Config, run: RunRow) -> tup
     """The latest earlier run of the same student, scope and base that finished, with its exported student."""
     found = ((key, config.runs / str(key) / "student") for key in finished_before(connection, run))
     return next(((key, path.resolve()) for key, path in found if path.is_dir()), None)
+
+
+def epochs_of(directory: Path) -> int:
+    """The epochs that the exported student of a run has begun, over all runs that led to it; 0 if they are not known."""
+    try:
+        spec = Spec.model_validate_json((directory / "spec.json").read_bytes())
+        own = float(json.loads((directory / "evaluation.json").read_bytes())["epoch"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+    return spec.epochs_before + math.ceil(own)
 
 
 def _write_spec(directory: Path, spec: Spec) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.students.progress_file import FILE, read_events
-from state.enums import RunState
+from state.enums import FINISHED_EARLY, RunState
 from state.run_reports import Predictions, RunColumns, RunReport
 
 STATES = {"training": RunState.TRAINING, "evaluating": RunState.EVALUATING, "exporting": RunState.EVALUATING}
@@ -28,6 +28,8 @@ class Ending:
     """Whether a training step ran out of memory that would fit in more parts."""
     peer: bool = False
     """Whether it only knows that another rank is gone: its machine was lost, or it was killed."""
+    early: bool = False
+    """Whether the user had it finish before its last step."""
 
 
 @dataclass(slots=True)
@@ -79,6 +81,8 @@ def follow(run_id: int, directory: Path, offset: int, task_ids: Mapping[str, int
             values |= {"state": STATES[event["phase"]].value, "phase": event["phase"], "eta_s": None}
         else:
             ending = _ending(event)
+            if "trained" in event:
+                values |= {"step": event["trained"], "steps": event["steps"]}
     return Followed(
         RunReport(
             run_id=run_id,
@@ -139,7 +143,7 @@ def tail(path: Path, lines: int = 5) -> str:
 def _ending(event: Mapping[str, Any]) -> Ending:
     kind = event["event"]
     if kind in ("done", "stopped"):
-        return Ending(kind)
+        return Ending(kind, early=event.get("reason") == FINISHED_EARLY)
     if kind == "failed":
         return Ending(kind, str(event["message"]), bool(event.get("memory")), bool(event.get("peer")))
     return Ending()

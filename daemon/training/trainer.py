@@ -27,7 +27,7 @@ from daemon.training.progress_reader import follow, last_ending, read_prediction
 from daemon.training.run_process import RunProcess
 from engine.config import Config, TrainingConfig
 from engine.errors import ConfigError, JobFailed
-from engine.students.run_commands import read_launch, send_command
+from engine.students.run_commands import ask_to_finish, read_launch, send_command
 from state.database import now_ms, open_reader
 from state.enums import RunState
 from state.run_reports import report_run, results_on_test, store_predictions
@@ -114,6 +114,16 @@ class Trainer:
         if any(row.id == run_id for row in rows):
             await self._writer.do(end_run, RunEnd(run_id=run_id, state=RunState.STOPPED))
             self.changed.notify()
+            return True
+        return False
+
+    async def finish_run(self, run_id: int) -> bool:
+        """Has a run end at its next step, exported and tested; False where it has not begun to train, or has ended."""
+        directory = self._config.runs / str(run_id)
+        rows = await anyio.to_thread.run_sync(self._unfinished)
+        begun = any(row.id == run_id and row.tries for row in rows)
+        if run_id in self._processes or (begun and directory.is_dir()):
+            await anyio.to_thread.run_sync(ask_to_finish, directory)
             return True
         return False
 
@@ -330,7 +340,7 @@ class Trainer:
             await self._fail(row, f"its predictions.jsonl cannot be read: {error}")
             return
         await self._writer.do(store_predictions, predictions)
-        await self._writer.do(end_run, RunEnd(run_id=row.id, state=RunState.DONE))
+        await self._writer.do(end_run, RunEnd(run_id=row.id, state=RunState.DONE, early=run.ending.early))
         result = await anyio.to_thread.run_sync(self._result, row.id)
         self._bus.emit(events.RunFinished(run_id=row.id, student=row.student, scope=row.scope, result=result))
 

@@ -193,7 +193,10 @@ class TrainingConfig(Section):
     """Steps between checkpoints."""
 
     keep_checkpoints: Annotated[Positive, Identity.NO] = 2
-    """Number of complete checkpoints to keep on disk."""
+    """Number of complete checkpoints to keep on disk during training, besides the one with the best dev result."""
+
+    keep_checkpoints_finished: Annotated[NonNegative, Identity.NO] = 0
+    """Number of them to keep once the run is finished. 0: none; the exported student, its predictions and results stay. `coterie prune` removes those of runs that finished earlier."""
 
     tracker: Annotated[TrackerName, Identity.NO] = "none"
     """Also send steps and accuracies to TensorBoard (`tensorboard/` of the run), Weights & Biases or trackio; the library must be installed. Keys are not passed on: log in once (`wandb login`)."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from engine.config.experiment import axes_of
 from engine.report.accuracy_table import Cell, method_table, text_table
-from state.results import PlanResult, Results
+from state.results import PlanResult, Results, RunResult
 from state.safe import safe
 
 READING = (
@@ -231,6 +231,7 @@ def _training(results: Results) -> str:
         "rows",
         "questions",
         "dropped",
+        "steps",
         "dev %",
         "test %",
         "seconds",
@@ -245,6 +246,7 @@ def _training(results: Results) -> str:
             f"{run.rows:,}",
             f"{run.questions:,}",
             ", ".join(f"{count:,} {reason}" for reason, count in run.drops.items()) or "none",
+            _steps(run),
             "–" if run.dev_accuracy is None else f"{100 * run.dev_accuracy:.1f}",
             Cell(method="", accuracy=run.accuracy, low=run.low, high=run.high).text(),
             "–" if run.seconds is None else f"{run.seconds:.0f}",
@@ -255,6 +257,13 @@ def _training(results: Results) -> str:
     return (
         safe(text_table(head, body, left=4, words=("dropped", "directory"))) if body else "No finished runs."
     )
+
+
+def _steps(run: RunResult) -> str:
+    """Optimizer steps: done, and of how many if it ended before the last one."""
+    if run.step >= run.steps:
+        return f"{run.steps:,}" if run.steps else "–"
+    return f"{run.step:,} of {run.steps:,}" + (" (finished early)" if run.early else "")
 
 
 def _failed(results: Results) -> str:

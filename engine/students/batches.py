@@ -28,6 +28,7 @@ class BatchPlan:
         batch_tokens: the largest number of padded tokens in a micro-batch.
         seed: decides the order.
         packed: whether rows follow one another without padding.
+        begin: the epoch of the stream that comes first. A student that goes on has seen those before it.
     """
 
     def __init__(
@@ -37,11 +38,13 @@ class BatchPlan:
         batch_tokens: int,
         seed: int,
         packed: bool = False,
+        begin: int = 0,
     ) -> None:
         self._lengths = np.asarray(lengths, dtype=np.int64).reshape(len(lengths), -1)
         self._seed = seed
         sizes = self._lengths[self._sorted(np.arange(len(lengths)))]
         self._cuts = _packed_cuts(sizes, batch_tokens) if packed else _cuts(sizes, batch_tokens)
+        self.begin = begin
         self.micro_batches = len(self._cuts) + 1
         """Micro-batches in an epoch."""
         self._epoch = lru_cache(maxsize=2)(self._order)
@@ -49,7 +52,7 @@ class BatchPlan:
     def micro_batch(self, number: int) -> np.ndarray:
         """The row indices of micro-batch `number` of the stream."""
         epoch, index = divmod(number, self.micro_batches)
-        return self._epoch(epoch)[index]
+        return self._epoch(self.begin + epoch)[index]
 
     def step(self, step: int, *, world: int, accumulation: int) -> list[list[np.ndarray]]:
         """The micro-batches of optimizer step `step` (from 0), per rank in order."""

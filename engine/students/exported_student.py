@@ -18,12 +18,15 @@ from engine.students.card_metadata import metadata
 from engine.students.checkpoints import sync
 from engine.students.portable import make_portable
 from engine.students.spec import Spec
+from state.enums import FINISHED_EARLY
 
 if TYPE_CHECKING:  # it brings torch
     from engine.students.architecture import Architecture
 
 DIRECTORY = "student"
 PARTIAL = "student.partial"
+EARLY = {FINISHED_EARLY: "by hand", "patience": "dev did not get better"}
+"""Why a training ended before its last step."""
 
 
 def save_student(run_dir: Path, model: Any, tokenizer: Any) -> Path:
@@ -73,6 +76,8 @@ def model_card(
     parameters: int,
     step: int,
     steps: int,
+    trained: int,
+    reason: str,
     selected_by: str,
     results: Sequence[dict[str, Any]],
 ) -> str:
@@ -112,6 +117,11 @@ def model_card(
         ),
         f"| manifest digest | `{spec.manifest_digest}` |",
         f"| weights | step {step} of {steps} ({how}) |",
+        *(
+            [f"| finished early | after step {trained} of {steps}: {EARLY[reason]} |"]
+            if reason in EARLY
+            else []
+        ),
         f"| training | {settings} |",
         "",
         "## Results",

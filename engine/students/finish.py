@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.students.checkpoints import RunState, replace
+from engine.students.checkpoints import DevResult, RunState, damage, prune, replace
 from engine.students.exported_student import DIRECTORY, finish_student, model_card, save_student
 from engine.students.lora import merge
 
 if TYPE_CHECKING:  # these bring torch, which is imported once the run has reported that it starts
     from engine.students.evaluate import Prediction
+    from engine.students.run import Run
     from engine.students.session import Session
 
 DEV = "dev.jsonl"
@@ -26,7 +27,7 @@ def finish(session: Session, state: RunState) -> None:
     from engine.students.session import load
 
     run, spec = session.run, session.run.spec
-    best = state.best if spec.evaluation.best else None
+    best = _best(session, state) if spec.evaluation.best else None
     selected_by = "dev" if best else "last"
     step = best.step if best else state.step
     run.tell("phase", phase="exporting")
@@ -60,6 +61,7 @@ def finish(session: Session, state: RunState) -> None:
             "seed": spec.training.seed,
             "step": step,
             "steps": session.steps,
+            "trained": state.step,
             "epoch": session.epoch(step),
             "reason": state.finished,
             "selected_by": selected_by,
@@ -74,12 +76,40 @@ def finish(session: Session, state: RunState) -> None:
             parameters=session.parameters,
             step=step,
             steps=session.steps,
+            trained=state.step,
+            reason=state.finished or "",
             selected_by=selected_by,
             results=table,
         )
         finish_student(run.directory, card)
     run.tell("exported", step=step, directory=DIRECTORY)
-    run.tell("done", step=step, steps=session.steps, reason=state.finished)
+    forget_checkpoints(run)
+    run.tell("done", step=step, steps=session.steps, reason=state.finished, trained=state.step)
+
+
+def forget_checkpoints(run: Run) -> None:
+    """Removes the checkpoints of a finished run: its student and predictions are all that is needed."""
+    if run.ranks.first:
+        prune(run.checkpoints, keep=run.spec.training.keep_checkpoints_finished)
+
+
+def _best(session: Session, state: RunState) -> DevResult | None:
+    """The best dev evaluation whose weights are intact. All ranks call it together."""
+    run = session.run
+    found: tuple[DevResult | None, list[str]] = None, []
+    if run.ranks.first:
+        left, notes = state, []
+        while (best := left.best) and best.step != state.step and (why := damage(run.checkpoints, best.step)):
+            notes.append(
+                f"the checkpoint of step {best.step}, which has the best dev result, is damaged ({why}): the next best is"
+                " exported"
+            )
+            left = left.model_copy(update={"dev": tuple(each for each in left.dev if each != best)})
+        found = left.best, notes
+    best, notes = run.ranks.gather(found)[0]
+    for note in notes:
+        run.note(note)
+    return best
 
 
 def tell_results(session: Session, table: Sequence[dict[str, Any]], step: int) -> None:

@@ -1,7 +1,7 @@
 """Optimizer steps and their reports. Knows batches, engine and ranks, but not evaluation or checkpoints.
 
 On an ordinary step nothing is copied from the device. Losses wait in a window that is read about twice a second (a
-*sync*), when ranks also agree whether to stop. The first rank decides from its clock when the next sync is. The event of
+*sync*), when ranks also agree whether to stop or to finish. The first rank decides from its clock when the next sync is. The event of
 a step depends on the step alone, so a resumed run reports the same numbers.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,7 +57,11 @@ class Loop:
     ranks: Ranks
     stop: StopFlag
     progress: ProgressWriter | None
+    asked_to_finish: Callable[[], bool]
+    """Whether the user wants the training to end here. The first rank asks at each sync."""
     peak: float | None
+    finishing: bool = False
+    """Whether the ranks agreed to end here."""
     _window: list[tuple[int, torch.Tensor, Any, int, float]] = field(default_factory=list)
     _since: float = 0.0
     _next: int = 0
@@ -133,6 +137,7 @@ class Loop:
     def _seed(self, step: int, number: int, split: int) -> None:
         """Dropout is a function of seed and micro-batch, so there is no random state to save or share."""
         micro_batch = ((step - 1) * self.accumulation + number) * self.ranks.world + self.ranks.rank
+        micro_batch += self.plan.begin * self.plan.micro_batches
         seed = (self.training.seed * 1_000_003 + micro_batch + split * 2**40) % 2**63
         # Not torch.manual_seed: it formats a traceback for every missing kind of accelerator, 0.6 ms in total.
         torch.default_generator.manual_seed(seed)
@@ -155,14 +160,17 @@ class Loop:
         found = torch.stack(losses).double() if losses else torch.zeros(0, device=self.device).double()
         seconds = time.monotonic() - self._since
         pace = 1 if not losses else max(1, min(100, int(SYNC_SECONDS * len(losses) / max(seconds, 1e-6))))
-        # One collective for everything: stop requests, the pace of the first rank, the sums of the losses.
+        # One collective for everything: requests to stop or finish, the pace of the first rank, the sums of the losses.
+        first = self.ranks.first
         head = torch.tensor(
-            [float(self.stop.set), float(pace if self.ranks.first else 0)], device=self.device
+            [float(self.stop.set), float(pace * first), float(first and self.asked_to_finish())],
+            device=self.device,
         )
         packet = self.ranks.add(torch.cat([head.double(), found])).tolist()
         self._next = step + int(packet[1])
+        self.finishing = packet[2] > 0
         scale = self.ranks.world * self.accumulation * self.splits
-        self._report([loss / scale for loss in packet[2:]], seconds)
+        self._report([loss / scale for loss in packet[3:]], seconds)
         self._window.clear()
         self._since = time.monotonic()
         return packet[0] > 0

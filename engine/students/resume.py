@@ -5,6 +5,8 @@ universal   another number of ranks at the same stage (1 to 3): DeepSpeed's univ
             states again; the numbers agree to rounding
 weights     anything else (another stage, adapters): weights and step are kept, the moments of the optimizer start at zero
 finished    no steps follow
+
+A damaged checkpoint is passed over for the one before it, with a note.
 """
 
 from __future__ import annotations
@@ -17,7 +19,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Literal
 
-from engine.students.checkpoints import RunState, complete_steps, read_state
+from engine.students.checkpoints import (
+    MARKER,
+    RunState,
+    complete_steps,
+    damage,
+    discard,
+    read_state,
+    unmarked_steps,
+)
 from engine.students.ranks import Ranks
 from engine.students.run import Run
 
@@ -39,8 +49,7 @@ class Resume:
 def choose(run: Run) -> Resume:
     """How the run resumes. All ranks call it together. A checkpoint of another number of ranks is converted here."""
     training, world = run.spec.training, run.ranks.world
-    steps = complete_steps(run.checkpoints)
-    state = read_state(run.checkpoints, steps[-1]) if steps else None
+    state = _newest(run)
     if state is None:
         return Resume("new")
     tag = str(state.step)
@@ -63,6 +72,41 @@ def choose(run: Run) -> Resume:
             return Resume("universal", state, universal_name(state.step), note)
     note = f"{where}; its weights and step were kept, but {reason}: the optimizer's moments start at zero"
     return Resume("weights", state, tag, note)
+
+
+def _newest(run: Run) -> RunState | None:
+    """The state in the newest checkpoint that is intact. Newer ones that are damaged are named, and count no more."""
+    found: tuple[RunState | None, list[str]] = None, []
+    if run.ranks.first:
+        found = _look(run.checkpoints)
+    state, notes = run.ranks.gather(found)[0]
+    for note in notes:
+        run.note(note)
+    return state
+
+
+def _look(checkpoints: Path) -> tuple[RunState | None, list[str]]:
+    state: RunState | None = None
+    damaged: list[tuple[int, str]] = []
+    steps = complete_steps(checkpoints)
+    while steps and state is None:
+        step = steps.pop()
+        if why := damage(checkpoints, step):
+            discard(checkpoints, step)
+            damaged.append((step, why))
+        else:
+            state = read_state(checkpoints, step)
+    known = {step for step, _ in damaged}
+    damaged += (
+        (step, f"its {MARKER} cannot be read")
+        for step in unmarked_steps(checkpoints)
+        if step not in known and (state is None or step > state.step)
+    )
+    instead = f"resumed from that of step {state.step}" if state else "training starts again"
+    return state, [
+        f"the checkpoint of step {step} is damaged ({why}): {instead}"
+        for step, why in sorted(damaged, reverse=True)
+    ]
 
 
 def _ranks(number: int) -> str:

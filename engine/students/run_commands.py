@@ -1,6 +1,7 @@
-"""Commands to the ranks of a run on several machines: `launch.json` in the run's directory. Imports nothing heavy.
+"""Commands to the ranks of a run. Imports nothing heavy.
 
-The daemon writes the file each time it starts a run on several machines, with a new `start`. Every rank reads it once a
+`finish` in the run's directory asks the first rank to end the training early. `launch.json` is for runs on several machines:
+the daemon writes the file each time it starts a run on several machines, with a new `start`. Every rank reads it once a
 second. So ranks are stopped without a signal, which launchers do not pass on reliably, and a rank left over from an
 earlier start ends by itself when there is a newer one.
 """
@@ -16,6 +17,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 FILE = "launch.json"
+FINISH = "finish"
+"""A file in the directory of a run that is to end at its next step as if all steps were done. It outlives kills and restarts."""
 HOSTFILE = "hostfile"
 START = "COTERIE_START"
 """In the environment of a rank: the start it belongs to. Unset for ranks that no launcher started."""
@@ -44,6 +47,16 @@ class Launch(BaseModel):
     def world(self) -> int:
         """The number of ranks on all machines."""
         return sum(slots for _, slots in self.hosts)
+
+
+def ask_to_finish(directory: Path) -> None:
+    """Asks a run to end at its next step."""
+    (directory / FINISH).touch()
+
+
+def asked_to_finish(directory: Path) -> bool:
+    """Whether it was asked to."""
+    return (directory / FINISH).exists()
 
 
 def read_launch(directory: Path) -> Launch | None:

@@ -37,6 +37,7 @@ from engine.students.prompt_format import CONTINUED, TRANSLATED
 from engine.students.resume import Resume, choose
 from engine.students.room import positions, read_questions
 from engine.students.run import Run
+from engine.students.run_commands import asked_to_finish
 from engine.students.spec import EvalRow
 from engine.students.token_rows import TokenRow, read_rows, tokenize
 from engine.students.tokenizer import (
@@ -178,6 +179,7 @@ def build(run: Run) -> Session:
         batch_tokens=training.batch_tokens,
         seed=training.seed,
         packed=packed,
+        begin=spec.epochs_before,
     )
     together = ranks.world * accumulation
     steps = training.steps or math.ceil(training.epochs * plan.micro_batches / together)
@@ -201,6 +203,7 @@ def build(run: Run) -> Session:
         ranks=ranks,
         stop=run.stop,
         progress=run.progress,
+        asked_to_finish=lambda: asked_to_finish(run.directory),
         peak=peak_flops(device, bf16=bf16),
     )
     session = Session(

@@ -66,6 +66,8 @@ class Spec(BaseModel):
     """Each micro-batch is computed in this many splits: 2, 4, … after it did not fit into memory."""
     started_from: int | None = None
     """The run whose student is `base`, with `start_from = "previous"`."""
+    epochs_before: int = Field(default=0, ge=0)
+    """Epochs that the student of `started_from` has begun, over all runs that led to it: the data order goes on after them."""
     teachers: dict[str, int] = {}
     """Who wrote the rationales, as "name (model)", with the number of rows."""
 

@@ -23,13 +23,14 @@ from typing import TYPE_CHECKING, Any
 from engine.students import progress_file
 from engine.students.checkpoints import DevResult, RunState, prune
 from engine.students.exported_student import DIRECTORY
-from engine.students.finish import DEV, finish, lines, tell_results
+from engine.students.finish import DEV, finish, forget_checkpoints, lines, tell_results
 from engine.students.out_of_memory import OutOfMemory, is_out_of_memory
 from engine.students.progress_file import ProgressWriter
 from engine.students.ranks import Ranks, StopFlag, Stopped
 from engine.students.run import MakeJudge, Run, lock_run, read_spec
 from engine.students.run_commands import follow_commands
 from engine.students.trackers import make_tracker
+from state.enums import FINISHED_EARLY
 
 if TYPE_CHECKING:  # these bring torch, which is imported once the run has reported that it starts
     from engine.students.evaluate import Judge
@@ -94,8 +95,12 @@ def train(run: Run) -> None:
         JobFailed: it cannot continue.
     """
     if (run.directory / DIRECTORY).is_dir():
+        forget_checkpoints(run)
         evaluation = json.loads((run.directory / "evaluation.json").read_bytes())
-        run.tell("done", step=evaluation["step"], steps=evaluation["steps"], reason=evaluation["reason"])
+        told = {
+            name: evaluation[name] for name in ("step", "steps", "reason", "trained") if name in evaluation
+        }
+        run.tell("done", **told)
         return
     run.tell("starting", phase="importing")
     import_libraries()
@@ -150,7 +155,9 @@ def learn(session: Session, state: RunState) -> RunState:
     stopping = session.loop.begin(state.step)
     while True:
         files: dict[str, bytes] = {}
-        if not stopping and state.step in session.dev_steps and state.step not in {r.step for r in state.dev}:
+        finishing = session.loop.finishing and state.step > 0
+        due = state.step in session.dev_steps or (finishing and session.dev_steps)
+        if due and not stopping and state.step not in {r.step for r in state.dev}:
             try:
                 with session.gathered.weights() as model:
                     predictions = session.evaluate(model, session.dev)
@@ -189,6 +196,8 @@ def verdict(session: Session, state: RunState) -> str | None:
     patience = session.run.spec.evaluation.patience
     if state.step >= session.steps:
         return "complete"
+    if session.loop.finishing and state.step:
+        return FINISHED_EARLY
     return "patience" if patience and state.since_better >= patience else None
 
 

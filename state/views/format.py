@@ -136,6 +136,6 @@ def _task(task: TaskStatus) -> str:
 
 
 def _run(run: RunStatus) -> str:
-    text = f"run {run.id} {run.student}/{run.task} {run.state} {run.step}/{run.steps}"
+    text = f"run {run.id} {run.student}/{run.task} {run.state_text} {run.step}/{run.steps}"
     text += f" loss {run.loss:.3f}" if run.loss is not None else ""
     return text + (f" ETA {duration(run.eta_s)}" if run.eta_s is not None else "")

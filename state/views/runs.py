@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from state.enums import FINISHED_EARLY, RunState
 from state.sqlite import Connection
 from state.views.rows import first, loaded, rows, snapshot
 from state.views.status_records import share
@@ -89,6 +90,11 @@ class RunDetail:
     ended_at: int | None
     evaluations: tuple[EvaluationRow, ...]
     baselines: tuple[Baseline, ...]
+
+    @property
+    def early(self) -> bool:
+        """Whether the user had it finish before its last step."""
+        return self.state == RunState.DONE and self.phase == FINISHED_EARLY
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from state.budget import budget_in_force
+from state.enums import FINISHED_EARLY
 from state.given_up import count_given_up
 from state.heartbeat import HeartbeatData
 from state.sqlite import Connection
@@ -98,8 +99,8 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
         run_rows = rows(
             connection,
             'SELECT id, student, scope, "trigger", state, method, samples, step, steps, loss,'
-            " tokens_per_second, eta_s, accuracy, directory, error FROM run ORDER BY id DESC LIMIT ?",
-            (RUNS,),
+            " tokens_per_second, eta_s, accuracy, directory, error, state = 'done' AND phase = ? FROM run ORDER BY id DESC LIMIT ?",
+            (FINISHED_EARLY, RUNS),
         )
         best: dict[int, float] = dict(
             rows(
@@ -118,7 +119,7 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
     teachers = tuple(_teacher(row, heartbeat if daemon.alive else None) for row in teacher_rows if row[5])
     plans = tuple(with_shared([_plan(row, daemon.alive, unasked.get(row[0], 0)) for row in plan_rows]))
     runs = tuple(
-        RunStatus(**dict(zip(_RUN_FIELDS, (*row[:-1], row[-1] or ""), strict=True)))
+        RunStatus(**dict(zip(_RUN_FIELDS, (*row[:-2], row[-2] or "", bool(row[-1])), strict=True)))
         for row in reversed(run_rows)
     )
     # Rates of the last minutes predict nothing while the daemon drains or is paused.
@@ -160,7 +161,7 @@ class _Stocked(NamedTuple):
 
 _RUN_FIELDS = (
     *("id", "student", "task", "trigger", "state", "method", "samples", "step", "steps", "loss"),
-    *("tokens_per_second", "eta_s", "accuracy", "directory", "error"),
+    *("tokens_per_second", "eta_s", "accuracy", "directory", "error", "early"),
 )
 
 

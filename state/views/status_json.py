@@ -20,7 +20,7 @@ _TEACHER = (
 )
 _RUN = (
     *("id", "student", "task", "state", "samples", "step", "steps", "loss", "tokens_per_second", "eta_s"),
-    *("accuracy", "directory"),
+    *("accuracy", "directory", "early"),
 )
 
 

@@ -133,11 +133,18 @@ class RunStatus:
     accuracy: float | None
     directory: str
     error: str
+    early: bool = False
+    """Whether the user had it finish before its last step."""
 
     @property
     def active(self) -> bool:
         """Whether it has a process."""
         return self.state in ACTIVE_RUN_STATES
+
+    @property
+    def state_text(self) -> str:
+        """Its state, and whether it finished early."""
+        return f"{self.state} early" if self.early else self.state
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -80,7 +80,14 @@ def format_status(status: Status) -> str:
     lines += _table(
         ("run", "student", "task", "state", "rows", "step", "loss", "tok/s", "ETA", "accuracy", "directory"),
         [
-            (str(run.id), run.student, run.task, run.state, count(run.samples), f"{run.step}/{run.steps}")
+            (
+                str(run.id),
+                run.student,
+                run.task,
+                run.state_text,
+                count(run.samples),
+                f"{run.step}/{run.steps}",
+            )
             + (
                 "–" if run.loss is None else f"{run.loss:.3f}",
                 short(run.tokens_per_second),

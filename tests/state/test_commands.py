@@ -96,6 +96,7 @@ ROWS: list[tuple[Command, str, dict[str, object]]] = [
     (Train(task="joint", student="s"), "train", {"task": "joint", "student": "s"}),
     (StopDaemon(), "stop", {"now": False}),
     (StopRun(run=7), "stop_run", {"run": 7}),
+    (StopRun(run=7, finish=True), "stop_run", {"run": 7, "finish": True}),
     (SetBudget(usd=8.5), "budget", {"usd": 8.5}),
 ]
 
@@ -119,6 +120,7 @@ def test_every_kind_of_command_is_tried_here() -> None:
         ("train", "{}", "train needs the name of a task"),
         ("stop", '{"now": "yes"}', "stop: now is true or false, not 'yes'"),
         ("stop_run", "{}", "stop_run needs the number of a run, got None"),
+        ("stop_run", '{"run": 1, "finish": 1}', "stop_run: finish is true or false, not 1"),
         ("stop_run", '{"run": true}', "stop_run needs the number of a run, got True"),
         ("budget", '{"usd": -1}', "a budget is a number of dollars from 0 to 1e9, not '-1'"),
         ("pause", "{", "Expecting property name"),

@@ -47,7 +47,7 @@ def _progress(run: RunDetail, metrics: Sequence[MetricRow], width: int) -> list[
     room = max(8, min(40, width - 24))
     last = metrics[-1] if metrics else None
     steps = (
-        f"{count(run.step)}/{count(run.steps)} "
+        f"{count(run.step)}/{count(run.steps)} {'finished early ' if run.early else ''}"
         if run.steps
         else "queued "
         if run.state == "queued"

@@ -89,7 +89,7 @@ COLUMNS: tuple[Column[RunRow], ...] = (
 
 
 def _progress(run: RunStatus) -> str:
-    return percent(run.step / run.steps) if run.active and run.steps else ""
+    return percent(run.step / run.steps) if (run.active or run.early) and run.steps else ""
 
 
 @dataclass(frozen=True, slots=True)

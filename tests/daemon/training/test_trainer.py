@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,6 +93,9 @@ async def test_a_run_too_large_for_the_memory_is_tried_in_parts_and_the_next_one
     assert world.rows("SELECT tries, state FROM run") == [(1, "done"), (1, "done")]
     # Two devices were free: the second run waited for the first, and is what that became, trained further.
     assert second["base"] == str(made.runs / "1" / "student") and second["started_from"] == 1
+    # It goes on in the stream: the epochs that the first began are not repeated.
+    seen = json.loads((made.runs / "1" / "evaluation.json").read_text())["epoch"]
+    assert (first["epochs_before"], second["epochs_before"]) == (0, math.ceil(seen)) and seen > 0
     assert (
         "| started from | the student of run 1 |" in (made.runs / "2" / "student" / "README.md").read_text()
     )

@@ -202,7 +202,7 @@ def _reached(folder: Path, when: str) -> bool:
 def test_a_killed_run_goes_on_from_its_checkpoint_and_a_stopped_one_when_asked(tmp_path: Path) -> None:
     school = Teacher(tmp_path, *FAST)
     try:
-        configure(tmp_path, school.url, train=16, students=LONG.replace("400", "200"))
+        configure(tmp_path, school.url, train=16, students=LONG)
         with daemon(tmp_path) as running:
             wait_until("training", lambda: count(tmp_path, "run", "state = 'training' AND step > 60") > 0)
             pid = query(tmp_path, "SELECT pid FROM run")[0][0]
@@ -216,12 +216,27 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_a_stopped_one_when_asked(t
             wait_until("stopped", lambda: count(tmp_path, "run", "state = 'stopped'") > 0)
             train = coterie(tmp_path, "train", "coin_flip")
             assert train.returncode == 0 and "resumed" in train.stdout, train.stderr
+            wait_until("training once more", lambda: count(tmp_path, "run", "state = 'training'") > 0)
+            finish = coterie(tmp_path, "stop", "--run", "1", "--finish")
+            assert finish.returncode == 0 and "best weights" in finish.stdout, finish.stderr
             wait_until("done", lambda: count(tmp_path, "run", "state = 'done'") > 0)
+            late = coterie(tmp_path, "stop", "--run", "1", "--finish")
+            assert late.returncode == 1 and "there is nothing to finish" in late.stderr
             running.terminate()
             assert running.wait() == 130
     finally:
         school.stop()
-    assert query(tmp_path, "SELECT count(*), max(step) FROM metric")[0][1] == 200
+    [(step, steps)] = query(tmp_path, "SELECT step, steps FROM run")
+    assert first <= step < steps == 400
+    assert query(tmp_path, "SELECT max(step) FROM metric")[0][0] <= step
+    assert query(tmp_path, "SELECT n FROM evaluation WHERE split = 'test'") == [(6,)]
+    [run] = json.loads(coterie(tmp_path, "status", "--json").stdout)["runs"]
+    assert (run["state"], run["early"], run["step"]) == ("done", True, step)
+    assert "done early" in coterie(tmp_path, "status").stdout
+    assert coterie(tmp_path, "report", "-o", "report").returncode == 0
+    assert f"{step} of 400 (finished early)" in (tmp_path / "report" / "report.md").read_text()
+    assert not (tmp_path / "runs" / "1" / "checkpoints").exists()
+    assert "no finished run has checkpoints" in coterie(tmp_path, "prune").stdout
 
 
 def _resumed_at(folder: Path) -> int:

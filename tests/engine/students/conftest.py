@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from engine.methods import TrainRow
+from engine.students.run_commands import ask_to_finish
 from tests.engine.students.runs import BASES, make_base, make_run, rows, run_ranks
 
 # Ways to compute the same numbers as run "stage2": base, settings, splits.
@@ -157,6 +158,10 @@ def together(tmp_path_factory, bases, stopped) -> SimpleNamespace:
     runs["back"] = make_run(
         folder / "back", training=BACK | {"devices": 2}, evaluation={"dev_evaluations": 1}
     )
+    runs["early"] = make_run(
+        folder / "early", training={"devices": 2, "steps": 3000, "checkpoint_steps": 900}
+    )
+    ask_to_finish(runs["early"])
     for stage in (0, 2, 3):  # two ranks go on with what one began
         runs[f"moved{stage}"] = stopped[f"stage{stage}"]
     # Step 20 exists in two runs alone.

@@ -89,6 +89,7 @@ def make_run(
         base=base,
         training=TrainingConfig(
             **{"steps": 12, "learning_rate": 3e-3, "batch_tokens": 160, "checkpoint_steps": 5}
+            | {"keep_checkpoints_finished": 2}
             | (training or {})
         ),
         evaluation=EvaluationConfig(**{"dev_evaluations": 2, "max_new_tokens": 12} | (evaluation or {})),

@@ -35,6 +35,13 @@ def test_an_epoch_has_every_row_once_within_the_budget() -> None:
             assert len(group) * max(LENGTHS[index] for index in group) <= 160
 
 
+def test_a_student_that_goes_on_sees_the_epochs_that_follow() -> None:
+    whole, rest = plan(), plan(begin=2)
+    each = whole.micro_batches
+    assert taken(rest, 2 * each) == taken(whole, 4 * each)[2 * each :]
+    assert rest.epochs(each, world=1, accumulation=1) == 1
+
+
 def test_rows_of_like_length_go_together() -> None:
     batches = plan()
     padded = sum(

@@ -2,17 +2,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from engine.students.checkpoints import (
     MARKER,
     DevResult,
     RunState,
     commit,
     complete_steps,
+    damage,
+    discard,
     partial_name,
     prune,
     read_state,
     replace,
+    unmarked_steps,
 )
+from tests.lazily import Lazy
+
+torch = Lazy("torch")
 
 
 def write(directory: Path, step: int, **state) -> RunState:
@@ -48,6 +56,49 @@ def test_the_newest_and_the_best_stay(tmp_path) -> None:
     prune(tmp_path, keep=1)
     assert complete_steps(tmp_path) == [30]
     prune(tmp_path / "none", keep=1)
+
+
+def test_of_a_finished_run_nothing_stays(tmp_path) -> None:
+    for step in (1, 2):
+        write(tmp_path / "checkpoints", step)
+    (tmp_path / "checkpoints" / "zero_to_fp32.py").write_text("")
+    prune(tmp_path / "checkpoints", keep=3)
+    assert complete_steps(tmp_path / "checkpoints") == [1, 2]
+    prune(tmp_path / "checkpoints", keep=0)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def zero(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("harm", [zero, cut, flip, Path.unlink])
+@pytest.mark.parametrize("name", ["model.pt", "rank/optimizer.pt", "dev.jsonl", MARKER])
+def test_a_damaged_file_is_found(tmp_path, name, harm) -> None:
+    partial = tmp_path / partial_name(7)
+    (partial / "rank").mkdir(parents=True)
+    torch.save({"weight": torch.ones(3000)}, partial / "model.pt")
+    torch.save({"moments": [torch.ones(3000)]}, partial / "rank" / "optimizer.pt")
+    (partial / "dev.jsonl").write_text('{"text": "So. --> yes END"}\n' * 9)
+    commit(tmp_path, RunState(step=7, world=1))
+    assert damage(tmp_path, 7) == "" and complete_steps(tmp_path) == [7]
+    harm(tmp_path / "7" / name)
+    if name == MARKER and harm is not flip:
+        assert (complete_steps(tmp_path), unmarked_steps(tmp_path)) == ([], [7])
+    elif name != MARKER:
+        assert damage(tmp_path, 7)
+        discard(tmp_path, 7)
+        assert complete_steps(tmp_path) == []
 
 
 def test_a_step_can_be_saved_again_with_more_to_say(tmp_path) -> None:

@@ -169,7 +169,7 @@ def test_built_in_encoder_decoders_learn_packed_rows(alone) -> None:
 @pytest.mark.parametrize("stage", ["stage0", "stage1", "stage2", "stage3", "t5", "lora"])
 def test_two_ranks_do_what_one_does_with_accumulation(alone, together, stage) -> None:
     # GPT-2 and T5 have dropout: it, too, depends on the micro-batch and not on the rank.
-    assert together.ranks[0][1] == together.ranks[1][1] == [0] * 11, together.ranks[0][2]
+    assert together.ranks[0][1] == together.ranks[1][1] == [0] * 12, together.ranks[0][2]
     expected, found = numbers(alone.runs[stage]), numbers(together.runs[stage])
     assert len(found) == 12
     for step in expected:
@@ -188,6 +188,20 @@ def test_a_signal_to_one_rank_stops_all_with_a_checkpoint(together) -> None:
     step = last[-1]["step"]
     assert 20 <= step <= 320 and complete_steps(run / "checkpoints") == [step]
     assert not (run / "student").exists()
+
+
+def test_a_run_that_is_finished_early_is_exported_and_tested_by_all_ranks(together) -> None:
+    run = together.runs["early"]
+    done = events(run, "done")[-1]
+    trained = done["trained"]
+    assert 1 <= trained < 3000 and (done["reason"], done["steps"]) == ("early", 3000)
+    assert {event["step"] for event in events(run, "eval")} == {trained}
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    assert (evaluation["selected_by"], evaluation["trained"]) == ("dev", trained)
+    assert {row["split"] for row in evaluation["results"]} == {"dev", "test"}
+    card = (run / "student" / "README.md").read_text()
+    assert f"| finished early | after step {trained} of 3000: by hand |" in card
+    assert "finished early" not in (together.runs["stage2"] / "student" / "README.md").read_text()
 
 
 @pytest.mark.parametrize("stage", [0, 2, 3])
@@ -229,6 +243,10 @@ def test_an_interrupted_run_ends_in_the_same_numbers(alone, stopped, together, b
     assert numbers(run) == numbers(whole)
     assert not (run / "student").exists() and (run / "student.partial").is_dir()
     steps = len(events(run, "step"))
+    damaged = tmp_path / "damaged"
+    shutil.copytree(run, damaged)
+    [weights] = (damaged / "checkpoints" / "12").glob("mp_rank*")
+    weights.write_bytes(weights.read_bytes()[:-100])
 
     three = {"accumulation": 2, "zero_stage": 3}
     other = make_run(tmp_path / "t5", base=str(bases["t5"]), training=three)
@@ -243,8 +261,13 @@ def test_an_interrupted_run_ends_in_the_same_numbers(alone, stopped, together, b
     spec["training"]["zero_stage"] = 1
     (restaged / "spec.json").write_text(json.dumps(spec))
 
-    [(code, codes, log)] = run_ranks(run, run, other, lora, back, restaged)
-    assert codes == [0] * 6, log
+    [(code, codes, log)] = run_ranks(run, run, other, lora, back, restaged, damaged)
+    assert codes == [0] * 7, log
+    *_, note = (event["message"] for event in events(damaged, "note"))
+    assert note.startswith(f"the checkpoint of step 12 is damaged ({weights.name} has ")
+    assert note.endswith("resumed from that of step 10")
+    assert events(damaged, "loaded")[-1]["resumed_from"] == 10
+    same(damaged, whole)
     moved(back, alone.runs["back"], "universal")
     assert events(restaged, "loaded")[-1]["resumed"] == "weights"
     assert "the optimizer's moments start at zero" in events(restaged, "note")[-1]["message"]
