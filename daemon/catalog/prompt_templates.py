@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from engine.config import Config, PlanConfig
@@ -32,30 +32,80 @@ def read_wordings(config: Config, tasks: Mapping[str, TaskSummary]) -> dict[tupl
         given = config.prompts[plan.prompts].given() if plan.prompts else {}
         for task in expand(plan.tasks, list(config.tasks)):
             shows = STRATEGIES[plan.strategy].needs_exemplars
-            shots = _exemplars(config, plan, task, tasks[task]) if shows else ()
+            shots = _shown(config, plan, task, tasks[task]) if shows else ()
             wording = Wording(**given, exemplars=shots)
             if wording != PLAIN:
                 found[plan.name, task] = wording
     return found
 
 
-def _exemplars(config: Config, plan: PlanConfig, task: str, loaded: TaskSummary) -> tuple[Exemplar, ...]:
-    """The examples, except those that are questions of the plan's split themselves."""
-    if plan.exemplars is not None:
-        all_of_them = _read(config.folder / plan.exemplars.replace("{task}", task))
+def check_students(config: Config, tasks: Mapping[str, TaskSummary]) -> None:
+    """Checks that there are worked examples for every untrained base that is to be shown some.
+
+    Raises:
+        ConfigError: there are none.
+        TaskDataError: a file of examples cannot be read.
+    """
+    for student in config.students:
+        if student.strategy is None or not STRATEGIES[student.strategy].needs_exemplars:
+            continue
+        for task in expand(student.tasks, list(config.tasks)):
+            examples_for(
+                config,
+                task,
+                student.exemplars,
+                asked=_texts(tasks[task], "dev", "test"),
+                about=f"students.{student.name}",
+                strategy=student.strategy,
+            )
+
+
+def _shown(config: Config, plan: PlanConfig, task: str, loaded: TaskSummary) -> tuple[Exemplar, ...]:
+    return examples_for(
+        config,
+        task,
+        plan.exemplars,
+        asked=_texts(loaded, plan.split),
+        about=f"plans.{plan.name}",
+        strategy=plan.strategy,
+    )
+
+
+def _texts(loaded: TaskSummary, *splits: str) -> set[str]:
+    assert loaded.questions is not None, "tasks with examples are read whole"
+    return {question.text_hash for question in loaded.questions if question.split in splits}
+
+
+def examples_for(
+    config: Config, task: str, given: str | None, *, asked: Collection[str], about: str, strategy: str
+) -> tuple[Exemplar, ...]:
+    """The worked examples of a task, except those that are asked themselves.
+
+    Args:
+        config: the configuration.
+        task: the task.
+        given: a file of examples; None: those that are shipped with the task.
+        asked: the `text_hash` of the questions that are asked.
+        about: the section of the configuration that asks, for messages.
+        strategy: the strategy that shows them, for messages.
+
+    Raises:
+        ConfigError: there is none.
+        TaskDataError: the file cannot be read.
+    """
+    if given is not None:
+        all_of_them = _read(config.folder / given.replace("{task}", task))
     else:
         all_of_them = shipped_exemplars(config.tasks[task])
-    assert loaded.questions is not None, "tasks of plans with examples are read whole"
-    asked = {question.text_hash for question in loaded.questions if question.split == plan.split}
     kept = tuple(each for each in all_of_them if text_hash(each.question) not in asked)
     if not kept:
         why = (
-            f"every example is a question of its {plan.split} split"
+            "every example is a question that is asked"
             if all_of_them
             else "no examples are shipped with this task"
         )
         raise ConfigError(
-            f"plans.{plan.name}.exemplars: {plan.strategy} on the task {task} has no worked example ({why}): give"
+            f"{about}.exemplars: {strategy} on the task {task} has no worked example ({why}): give"
             ' `exemplars = "FILE.jsonl"`, rows with question, rationale and answer'
         )
     return kept

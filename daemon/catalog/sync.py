@@ -15,7 +15,7 @@ from importlib.metadata import version
 from sqlmodel import Session
 
 from daemon.catalog.changed_teachers import EarlierTeachers
-from daemon.catalog.prompt_templates import Wordings, read_wordings
+from daemon.catalog.prompt_templates import Wordings, check_students, read_wordings
 from daemon.catalog.regrading import regrade_changed_formats
 from daemon.catalog.sync_plans import sync_plans
 from daemon.events import Event, TaskRead
@@ -106,6 +106,7 @@ def read_input(config: Config, known: Mapping[str, KnownTask] | None = None) -> 
         name: _read(name, task, config, (known or {}).get(name) if name not in whole else None)
         for name, task in config.tasks.items()
     }
+    check_students(config, tasks)
     return Input(tasks=tasks, keys=keys, wordings=read_wordings(config, tasks))
 
 
@@ -117,6 +118,11 @@ def _asked_whole(config: Config) -> set[str]:
         for plan in config.plans
         if STRATEGIES[plan.strategy].needs_exemplars or STRATEGIES[plan.strategy].hinted
         for task in expand(plan.tasks, names)
+    } | {
+        task
+        for student in config.students
+        if student.strategy is not None and STRATEGIES[student.strategy].needs_exemplars
+        for task in expand(student.tasks, names)
     }
 
 

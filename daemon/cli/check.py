@@ -90,7 +90,9 @@ def _database(config: Config) -> None:
 def _vocabularies(config: Config, given: Input) -> None:
     """Says which gold answers a student's vocabulary cannot write, where the files of its base are on this machine."""
     for student in config.students:
-        if student.base.startswith("builtin:"):  # its vocabulary is made from its own rows
+        if (
+            student.base.startswith("builtin:") or not METHODS[student.method].trains
+        ):  # its vocabulary is made from its own rows
             continue
         base = open_base(base_of(config, student.base))
         if base is None:

@@ -65,7 +65,7 @@ def _table(rows: list[tuple[CellStanding, Point | None]]) -> str:
         cell = each.cell
         known = axes_of(cell.method)
         values = [str(value) if name in known else "–" for name, value in cell.axes.items()]
-        shown = [each.task, cell.method, *values]
+        shown = [each.task, cell.label, *values]
         accuracy = point.estimate.text() if point is not None and point.estimate is not None else "–"
         said = each.said if len(each.said) <= SHOWN else each.said[: SHOWN - 1] + "…"
         body.append([*shown, each.state, said, accuracy])

@@ -14,7 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
+from daemon.catalog.prompt_templates import examples_for
 from engine.config import Config, StudentConfig
 from engine.config.root import expand
 from engine.config.students import CurationConfig
@@ -22,7 +24,9 @@ from engine.curation import ALIKE, HELD_OUT, alike, curate, same_questions
 from engine.errors import JobFailed
 from engine.grading.majority import Vote
 from engine.methods import METHODS, RowSettings, TrainingQuestion, TrainRow
+from engine.question import text_hash
 from engine.seeded_order import first
+from engine.strategies import STRATEGIES, Wording
 from engine.students.base_names import is_path
 from engine.students.spec import EvalRow, Spec, digest_of, write_rows
 from state.authors import Authors
@@ -170,10 +174,38 @@ def materialise(connection: Connection, config: Config, run: RunRow) -> Path:
         ),
         splits=splits,
         started_from=previous[0] if previous else None,
+        strategy=student.strategy,
+        wordings=_wordings(connection, config, student, tasks),
         epochs_before=epochs_of(previous[1].parent) if previous else 0,
     )
     _write_spec(directory, spec)  # last and atomically: a directory with a spec is complete
     return directory
+
+
+def _wordings(
+    connection: Connection, config: Config, student: StudentConfig, tasks: Sequence[TaskInfo]
+) -> dict[str, dict[str, Any]]:
+    """The worked examples that an untrained base is shown, by task; none of them is one of the questions."""
+    if student.strategy is None or not STRATEGIES[student.strategy].needs_exemplars:
+        return {}
+    about = f"students.{student.name}"
+    return {
+        task.name: Wording(
+            exemplars=examples_for(
+                config,
+                task.name,
+                student.exemplars,
+                asked={
+                    text_hash(question.text)
+                    for split in ("dev", "test")
+                    for question in stored_questions(connection, task.id, split)
+                },
+                about=about,
+                strategy=student.strategy,
+            )
+        ).stored
+        for task in tasks
+    }
 
 
 def previous_student(connection: Connection, config: Config, run: RunRow) -> tuple[int, Path] | None:

@@ -17,6 +17,7 @@ from daemon.training.run_fingerprint import run_fingerprint
 from daemon.training.scopes import Scope, scopes_of
 from daemon.training.trainer import Trainer
 from engine.config import Config
+from engine.methods import METHODS
 from state.database import now_ms, open_reader
 from state.enums import RunState
 from state.runs import (
@@ -238,7 +239,7 @@ class Planner:
         run_id = await self._writer.do(create_run, new)
         if run_id is None:
             return None
-        if new.rows == 0:
+        if new.rows == 0 and METHODS[new.method].trains:
             await self._writer.do(end_run, RunEnd(run_id=run_id, state=RunState.FAILED, error=NO_ROWS))
             self._bus.emit(
                 events.RunFailed(run_id=run_id, student=new.student, scope=new.scope, reason=NO_ROWS)

@@ -17,6 +17,9 @@ from engine.config import StudentConfig
 from engine.config.base import Identity, Section, default_of, fields_marked
 from engine.methods import METHODS
 
+UNTRAINED = ("base", "method", "strategy", "exemplars", "tasks", "scope", "evaluation")
+"""The settings that decide the answers of an untrained base."""
+
 
 def run_fingerprint(student: StudentConfig, plans: Sequence[ActivePlan], digests: Sequence[str]) -> str:
     """The fingerprint of a student's runs.
@@ -29,6 +32,9 @@ def run_fingerprint(student: StudentConfig, plans: Sequence[ActivePlan], digests
     settings = identity_of(student)
     if not student.evaluation.samples:
         settings["evaluation"].pop("temperature", None)  # it is the temperature of those samples
+    if not METHODS[student.method].trains:  # what decides a training does not count
+        settings = {name: settings[name] for name in UNTRAINED if name in settings}
+        settings["training"] = {"precision": student.training.precision, "seed": student.training.seed}
     seen = {
         "student": settings,
         "plans": sorted({plan.recipe for plan in plans}) if METHODS[student.method].reads_samples else [],

@@ -26,7 +26,7 @@ from daemon.training.placement import free_devices, named_devices, spawn, traini
 from daemon.training.progress_reader import follow, last_ending, read_predictions, tail
 from daemon.training.run_process import RunProcess
 from engine.config import Config, TrainingConfig
-from engine.errors import ConfigError, JobFailed
+from engine.errors import ConfigError, JobFailed, TaskDataError
 from engine.students.run_commands import ask_to_finish, read_launch, send_command
 from state.database import now_ms, open_reader
 from state.enums import RunState
@@ -216,7 +216,7 @@ class Trainer:
         kills = killed_for_memory()
         try:
             directory, ranks = await anyio.to_thread.run_sync(spawn, row, self._config, training, devices)
-        except (JobFailed, ConfigError, OSError) as error:
+        except (JobFailed, ConfigError, TaskDataError, OSError) as error:
             await self._fail(row, str(error))
             return
         leader = ranks[0].pid

@@ -16,17 +16,17 @@ from pydantic import AfterValidator, Field
 
 from engine.config.base import Name, Positive, Section, Seed
 from engine.config.json_values import json_table
-from engine.config.students import CurationConfig, EvaluationConfig, StudentConfig, TrainingConfig
+from engine.config.students import (
+    BaselineName,
+    CurationConfig,
+    EvaluationConfig,
+    StudentConfig,
+    TrainingConfig,
+)
 from engine.methods import METHODS
-from engine.strategies import STRATEGIES
+from engine.strategies import BASELINES, STRATEGIES
 
 Filter = Literal["correct", "all", "random"]
-BASELINES = tuple(
-    each.name
-    for each in sorted(STRATEGIES.values(), key=lambda each: each.baseline_rank or 0)
-    if each.baseline_rank is not None
-)
-"""Strategies that answer the test questions greedily, simplest first. All other methods train a student."""
 BASELINE_AXES = frozenset({"teacher"})
 """The axes that a baseline depends on."""
 
@@ -58,6 +58,12 @@ class ExperimentConfig(Section):
         default=["zero-shot-cot", "fine-tune", "fine-tune-cot"],
         description=f"{', '.join(BASELINES)}: the teacher answers the test questions. {', '.join(METHODS)}: a student.",
     )
+
+    base_strategies: Annotated[list[BaselineName], Field(min_length=1)] = ["zero-shot", "zero-shot-cot"]
+    """How the untrained base is asked, if `base` is one of the methods: a row of the tables for each."""
+
+    exemplars: str | None = None
+    """Worked examples for the base, as in `[[students]]`."""
 
     rationales: list[Annotated[int, Field(ge=1, le=100_000)]] = Field(
         default_factory=lambda: [8, 1], min_length=1
@@ -111,6 +117,13 @@ class ExperimentCell:
     seed: int
     student: str = ""
     plan: str = ""
+    strategy: str = ""
+    """How an untrained base is asked."""
+
+    @property
+    def label(self) -> str:
+        """Its method, and how an untrained base is asked."""
+        return f"{self.method}, {self.strategy}" if self.strategy else self.method
 
     @property
     def axes(self) -> dict[str, object]:
@@ -151,6 +164,11 @@ def cells(experiment: ExperimentConfig) -> list[ExperimentCell]:
         facts = METHODS[method]
         base: dict[str, Any] = {name: value for name, value in first.axes.items() if name not in facts.axes}
         for point in dict.fromkeys(replace(point, **base) for point in points):
+            if not facts.trains:  # the same answers with every seed
+                for strategy in dict.fromkeys(experiment.base_strategies):
+                    cell = replace(point, method=method, strategy=strategy)
+                    found.append(replace(cell, student=_student_name(experiment, cell, first)))
+                continue
             for seed in dict.fromkeys(experiment.seeds):
                 cell = replace(point, method=method, seed=seed)
                 plan = train_plan(experiment, cell) if facts.reads_samples else ""
@@ -182,7 +200,7 @@ def train_plan(experiment: ExperimentConfig, cell: ExperimentCell) -> str:
 
 def _student_name(experiment: ExperimentConfig, cell: ExperimentCell, first: ExperimentCell) -> str:
     """The method, then every value that differs from the base."""
-    parts = [experiment.name, cell.method]
+    parts = [experiment.name, cell.method, *([cell.strategy] if cell.strategy else [])]
     if cell.teacher != first.teacher:
         parts.append(cell.teacher)
     if cell.rationales != first.rationales:
@@ -193,7 +211,7 @@ def _student_name(experiment: ExperimentConfig, cell: ExperimentCell, first: Exp
         parts.append(_slug(cell.base))
     if cell.filter != first.filter:
         parts.append(cell.filter)
-    if len(set(experiment.seeds)) > 1:
+    if len(set(experiment.seeds)) > 1 and not cell.strategy:
         parts.append(f"s{cell.seed}")
     return ".".join(parts)
 
@@ -236,6 +254,9 @@ def students_of(experiment: ExperimentConfig) -> list[StudentConfig]:
         if not cell.student:
             continue
         method = METHODS[cell.method]
+        if not method.trains:
+            found.append(_untrained(experiment, cell))
+            continue
         own = getattr(experiment, method.name.replace("-", "_"), None)
         training = own if isinstance(own, TrainingConfig) else experiment.training
         found.append(
@@ -254,6 +275,21 @@ def students_of(experiment: ExperimentConfig) -> list[StudentConfig]:
             )
         )
     return found
+
+
+def _untrained(experiment: ExperimentConfig, cell: ExperimentCell) -> StudentConfig:
+    """A base that is measured; what is only about training is left out."""
+    shows = STRATEGIES[cell.strategy].needs_exemplars
+    return StudentConfig(
+        name=cell.student,
+        base=cell.base,
+        method=cell.method,
+        strategy=cell.strategy,
+        exemplars=experiment.exemplars if shows else None,
+        tasks=list(experiment.tasks),
+        training=experiment.training.model_copy(update={"lora_rank": 0, "seed": cell.seed}),
+        evaluation=experiment.evaluation,
+    )
 
 
 def stored_experiment(config: Mapping[str, Any]) -> ExperimentConfig | None:

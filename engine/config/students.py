@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from engine.config.base import Identity, Name, NonNegative, Positive, Section, Seed
 from engine.config.faults import quoted
 from engine.methods import METHODS, LabelSource, MethodName
+from engine.strategies import BASELINES, STRATEGIES
 from state.triggers import KINDS, Trigger, check_triggers, parse_trigger
 
 
@@ -37,6 +39,15 @@ TrainAt = Annotated[
     WithJsonSchema({"anyOf": [dict(kind.schema) for kind in KINDS]}),
 ]
 TrackerName = Literal["none", "tensorboard", "wandb", "trackio"]
+
+
+UNTRAINED_STRATEGY = "zero-shot-cot"
+"""How an untrained base is asked if nothing else is configured."""
+
+if TYPE_CHECKING:
+    BaselineName = str
+else:
+    BaselineName = Literal[BASELINES]
 
 
 class CurationConfig(Section):
@@ -282,6 +293,12 @@ class StudentConfig(Section):
         description="; ".join(f"{each.name}: {each.doc}" for each in METHODS.values()) + ".",
     )
 
+    strategy: Annotated[BaselineName | None, Identity.IF_SET] = None
+    """How the untrained base is asked (`method = "base"`): a strategy of the table below that is a baseline. In the chat template of the base, if it has one. Unset: zero-shot-cot."""
+
+    exemplars: Annotated[str | None, Identity.IF_SET] = None
+    """With `strategy = "few-shot-cot"`: worked examples, as in `[[plans]]`."""
+
     tasks: Annotated[list[str], Identity.ALWAYS] = Field(default_factory=lambda: ["*"], min_length=1)
     """Names of tasks; `*`: all."""
 
@@ -314,6 +331,48 @@ class StudentConfig(Section):
 
     evaluation: Annotated[EvaluationConfig, Identity.ALWAYS] = Field(default_factory=EvaluationConfig)
     """How it is evaluated."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _measured_at_once(cls, data: Any) -> Any:
+        """A student that is not trained waits for nothing."""
+        method = METHODS.get(str(data.get("method"))) if isinstance(data, Mapping) else None
+        if method is None or method.trains:
+            return data
+        return {"train_at": list(method.train_at), "strategy": UNTRAINED_STRATEGY} | {
+            name: value for name, value in data.items() if value is not None
+        }
+
+    @model_validator(mode="after")
+    def _untrained(self) -> Self:
+        method = METHODS[self.method]
+        if method.trains:
+            for name in ("strategy", "exemplars"):
+                if getattr(self, name) is not None:
+                    able = " or ".join(each.name for each in METHODS.values() if not each.trains)
+                    raise ValueError(
+                        f'{name} says how an untrained base is asked: it needs method = "{able}"'
+                    )
+            return self
+        if self.base.startswith("builtin:"):
+            raise ValueError(
+                f'method = "{method.name}" measures what a base knows, and {self.base} knows nothing before it is trained:'
+                " remove the student, or name a pretrained base"
+            )
+        if self.exemplars is not None and not STRATEGIES[self.strategy or ""].needs_exemplars:
+            fitting = ", ".join(each.name for each in STRATEGIES.values() if each.needs_exemplars)
+            raise ValueError(f"exemplars belong to the strategy {fitting} (this is {self.strategy})")
+        without = {
+            "start_from": self.start_from == "previous",
+            "train_at": tuple(self.train_at) != method.train_at,
+            "questions": self.questions is not None,
+            "curation": self.curation != CurationConfig(),
+            "training.lora_rank": self.training.lora_rank > 0,
+        }
+        for name, given in without.items():
+            if given:
+                raise ValueError(f'method = "{method.name}" trains nothing, at once: remove {name}')
+        return self
 
     @property
     def triggers(self) -> tuple[Trigger, ...]:

@@ -100,6 +100,8 @@ class Method(ABC):
     """The shape of what its student writes, in cards."""
     rank: int
     """Its place in tables, figures and lists, from the simplest method on."""
+    trains: bool = True
+    """Whether its student is trained. Otherwise the base is measured, and nothing is exported."""
     reads_samples: bool
     """Whether its rows are made from samples of plans. If so, the plans' fingerprints are part of a run's fingerprint."""
     labels: tuple[LabelSource, ...]

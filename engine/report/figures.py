@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from engine.config.experiment import BASELINES, ExperimentConfig, axes_of
+from engine.config.experiment import ExperimentConfig, axes_of
 from engine.methods import METHODS
 from engine.report.matrix import TITLES, Point, axis, order
-from engine.strategies import STRATEGIES
+from engine.strategies import BASELINES, STRATEGIES
 from state.figure_data import FigureData, PassRates
 from state.results import PlanResult, Results
 from state.safe import safe
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 COLOURS = ("#2f6fb0", "#c8553d", "#3f8f5b", "#8a5aa8", "#b8862b", "#4a9aa5", "#a34a70", "#6b7280")
 """Series differ in marker and position as well as in colour."""
 MARKERS = "osD^vPX*"
-STUDENTS = tuple(METHODS)
+STUDENTS = tuple(sorted(METHODS, key=lambda name: not METHODS[name].trains))
 """Student methods. Each has the same colour in every figure."""
 NUMBERS = ("rationales", "questions")
 """Axes whose points are joined by lines."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from engine.config.experiment import AXES, BASELINES, ExperimentCell, ExperimentConfig, axes_of, cells
+from engine.config.experiment import AXES, ExperimentCell, ExperimentConfig, axes_of, cells
 from engine.report.accuracy_table import answered, text_table
 from engine.report.intervals import Estimate, estimate
+from engine.strategies import BASELINES
 from state.figure_data import FigureData
 from state.results import Results
 from state.safe import safe
@@ -77,13 +78,16 @@ def _baseline(cell: ExperimentCell, task: str, results: Results) -> Point:
     return Point(cell=cell, task=task, estimate=found, done=ended, wanted=max(1, plan.wanted if plan else 1))
 
 
-def axis(found: list[Point], name: str, experiment: ExperimentConfig) -> list[Point]:
-    """The students' points along one axis, with every other axis at its base."""
+def axis(
+    found: list[Point], name: str, experiment: ExperimentConfig, *, untrained: bool = False
+) -> list[Point]:
+    """The students' points along one axis, with every other axis at its base; `untrained`: also those of bases."""
     base = _base(experiment)
     return [
         point
         for point in found
         if point.cell.method not in BASELINES
+        and (untrained or not point.cell.strategy)
         and all(getattr(point.cell, other) == base[other] for other in AXES if other != name)
     ]
 
@@ -94,7 +98,7 @@ def headline(experiment: ExperimentConfig, found: list[Point]) -> list[str]:
     told = []
     for task in dict.fromkeys(point.task for point in found):
         at_base = [
-            (point.cell.method, point.estimate)
+            (point.cell.label, point.estimate)
             for point in found
             if point.task == task
             and point.estimate is not None
@@ -120,20 +124,23 @@ def tables(
     parts = [("Methods", _table(found, tasks, _methods(found, experiment), random))]
     rows: _Rows = []
     for name, title in TITLES.items():
-        along = axis(found, name, experiment)
+        along = axis(found, name, experiment, untrained=True)
         if len({getattr(point.cell, name) for point in along}) < 2:
             continue
         own = _along(along, name, experiment)
         known = [each[1:] for each in rows]
         rows += [row for row in own if row[1:] not in known]
         parts.append((title, _table(along, tasks, own)))
-    students: list[str] = list(dict.fromkeys(p.cell.method for p in found if p.cell.method not in BASELINES))
+    students: list[str] = list(
+        dict.fromkeys(p.cell.method for p in found if p.cell.method not in BASELINES and not p.cell.strategy)
+    )
     rows += [
         (method, method, base)
         for method in students
         if (base := _base(experiment)) and not any(row[1:] == (method, base) for row in rows)
     ]
-    read = _reading(found, tasks, sorted(rows, key=lambda row: students.index(row[1])))
+    trained = [row for row in rows if row[1] in students]
+    read = _reading(found, tasks, sorted(trained, key=lambda row: students.index(row[1])))
     return [*parts, ("Training sets of the students", read)] if read else parts
 
 
@@ -145,12 +152,18 @@ def _along(along: list[Point], name: str, experiment: ExperimentConfig) -> _Rows
     """A row for each method and value of an axis; a method that does not depend on the axis has one row."""
     base = _base(experiment)
     found: _Rows = []
-    for method in dict.fromkeys(point.cell.method for point in along):
-        values = dict.fromkeys(getattr(p.cell, name) for p in along if p.cell.method == method)
+    for label, method, strategy in dict.fromkeys(
+        (point.cell.label, point.cell.method, point.cell.strategy) for point in along
+    ):
+        values = dict.fromkeys(getattr(p.cell, name) for p in along if p.cell.label == label)
         for value in sorted(values, key=order):
-            label = f"{method}, {_said(name, value)}" if name in axes_of(method) else method
-            found.append((label, method, {**base, name: value}))
+            said = f"{label}, {_said(name, value)}" if name in axes_of(method) else label
+            found.append((said, method, {**base, **_asked(strategy), name: value}))
     return found
+
+
+def _asked(strategy: str) -> dict[str, object]:
+    return {"strategy": strategy} if strategy else {}
 
 
 def _methods(found: list[Point], experiment: ExperimentConfig) -> _Rows:
@@ -164,6 +177,10 @@ def _methods(found: list[Point], experiment: ExperimentConfig) -> _Rows:
         elif "rationales" in axes_of(method):
             several = dict.fromkeys(sorted({1, experiment.rationales[0]} & set(experiment.rationales)))
             rows += [(f"{method}, D = {d}", method, {**base, "rationales": d}) for d in several]
+        elif strategies := dict.fromkeys(
+            point.cell.strategy for point in found if point.cell.method == method and point.cell.strategy
+        ):
+            rows += [(f"{method}, {each}", method, {**base, **_asked(each)}) for each in strategies]
         else:
             rows.append((method, method, base))
     return rows

@@ -15,7 +15,15 @@ STRATEGIES: dict[str, Strategy] = discover(
 )
 """Every strategy by name."""
 
+BASELINES = tuple(
+    each.name
+    for each in sorted(STRATEGIES.values(), key=lambda each: each.baseline_rank or 0)
+    if each.baseline_rank is not None
+)
+"""Strategies that measure a model on test questions, simplest first."""
+
 __all__ = [
+    "BASELINES",
     "PLAIN",
     "STRATEGIES",
     "Conversation",

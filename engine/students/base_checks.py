@@ -23,7 +23,6 @@ def check_tokens(
     Raises:
         JobFailed: it has no embedding for one of them.
     """
-    known = model.get_input_embeddings().num_embeddings
     found = [
         *((int(row.ids.max()), "the training rows") for row in rows),
         *(
@@ -32,6 +31,21 @@ def check_tokens(
         ),
     ]
     highest, where = max(found, key=lambda each: each[0])
+    _check(highest, where, model, base)
+
+
+def check_ids(model: Any, base: str, asked: Iterable[Asked]) -> None:
+    """Checks that the model knows every token of some prompts.
+
+    Raises:
+        JobFailed: it has no embedding for one of them.
+    """
+    highest = max((max(each.ids, default=0) for each in asked), default=0)
+    _check(highest, "the prompts", model, base)
+
+
+def _check(highest: int, where: str, model: Any, base: str) -> None:
+    known = model.get_input_embeddings().num_embeddings
     if highest >= known:
         raise JobFailed(
             f"the tokenizer of {base} produces token {highest} ({where}), but the model has {known} embeddings: tokenizer and model do not match"

@@ -73,6 +73,8 @@ def prepare_generation(model: Any, tokenizer: Any) -> None:
     )
 
 
+Answer = Callable[[Sequence[EvalRow], float | None], list[Prediction]]
+"""Answers questions, in order: greedy, or sampled at a temperature. May raise `Stopped`."""
 Write = Callable[[Sequence[str], float | None], list[Completion]]
 """Writes the completions of questions, in order: greedy, or sampled at a temperature. May raise `Stopped`."""
 
@@ -131,11 +133,11 @@ def evaluate(
     seed: int = 0,
     alone: bool = False,
 ) -> list[Prediction]:
-    """Predictions for all rows, in order; the same on every rank.
+    """Predictions of a trained student for all rows: see `share`.
 
     Args:
         write: writes the completions.
-        rows: the questions. Those of the test split also get sampled answers if `config.samples` is set.
+        rows: the questions.
         config: how they are evaluated.
         method: reads the answers in completions.
         judge: grades the answers.
@@ -146,51 +148,64 @@ def evaluate(
     Raises:
         Stopped: a rank was asked to stop; nothing of this evaluation is kept.
     """
+
+    def answer(asked: Sequence[EvalRow], temperature: float | None) -> list[Prediction]:
+        completions = write([row.question for row in asked], temperature)
+        return [
+            predict(row, each, method=method, judge=judge)
+            for row, each in zip(asked, completions, strict=True)
+        ]
+
+    return share(answer, rows, config, ranks=ranks, seed=seed, alone=alone)
+
+
+def share(
+    answer: Answer,
+    rows: Sequence[EvalRow],
+    config: EvaluationConfig,
+    *,
+    ranks: Ranks,
+    seed: int = 0,
+    alone: bool = False,
+) -> list[Prediction]:
+    """Predictions for all rows, in order; the same on every rank.
+
+    Those of the test split also get sampled answers if `config.samples` is set.
+
+    Raises:
+        Stopped: a rank was asked to stop; nothing of this evaluation is kept.
+    """
     mine = list(range(ranks.rank, len(rows), ranks.world))
     if alone:
         mine = list(range(len(rows))) if ranks.first else []
     answers: list[tuple[int, Prediction]] | None
     try:
-        completions = write([rows[index].question for index in mine], None)
-        answers = [
-            (index, predict(rows[index], each, method=method, judge=judge))
-            for index, each in zip(mine, completions, strict=True)
-        ]
+        answers = list(zip(mine, answer([rows[index] for index in mine], None), strict=True))
         tested = [place for place, index in enumerate(mine) if rows[index].split == "test"]
         if config.samples and tested:
             asked = [rows[mine[place]] for place in tested]
-            sampled = _sampled(write, asked, config, method=method, judge=judge, seed=(seed, ranks.rank))
+            sampled = _sampled(answer, asked, config, seed=(seed, ranks.rank))
             for place, votes in zip(tested, sampled, strict=True):
                 index, greedy = answers[place]
                 answers[place] = index, with_votes(greedy, votes, rows[index].answer_format)
     except Stopped:
         answers = None
     shares = ranks.gather(answers)
-    if any(share is None for share in shares):
+    if any(each is None for each in shares):
         raise Stopped
-    found = dict(pair for share in shares for pair in share)
+    found = dict(pair for each in shares for pair in each)
     return [found[index] for index in range(len(rows))]
 
 
 def _sampled(
-    write: Write,
-    rows: Sequence[EvalRow],
-    config: EvaluationConfig,
-    *,
-    method: Method,
-    judge: Judge,
-    seed: tuple[int, int],
+    answer: Answer, rows: Sequence[EvalRow], config: EvaluationConfig, *, seed: tuple[int, int]
 ) -> list[list[Prediction]]:
     """`config.samples` graded answers per row."""
     import torch
 
     torch.manual_seed((seed[0] * 1_000_003 + seed[1]) % 2**63)
-    asked = [row.question for row in rows for _ in range(config.samples)]
-    completions = iter(write(asked, config.temperature))
-    return [
-        [predict(row, next(completions), method=method, judge=judge) for _ in range(config.samples)]
-        for row in rows
-    ]
+    found = iter(answer([row for row in rows for _ in range(config.samples)], config.temperature))
+    return [[next(found) for _ in range(config.samples)] for _ in rows]
 
 
 def with_votes(greedy: Prediction, sampled: Sequence[Prediction], answer_format: str) -> Prediction:

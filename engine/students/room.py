@@ -46,14 +46,23 @@ def read_questions(
 ) -> list[Asked]:
     """The questions with the room of each: `most` tokens, or what a context of `limit` tokens leaves."""
     wanted = architecture.prompt_format
-    found = []
-    for question, ids in zip(questions, prompt_ids(tokenizer, questions, wanted), strict=True):
-        count = most if limit is None else max(0, min(most, architecture.room(len(ids), limit)))
-        reason = ""
-        if not count:
-            reason = f"not asked: the question has {len(ids):,} tokens and the student's context {limit:,}"
-        found.append(Asked(wanted.prompt(question), ids, count, reason))
-    return found
+    prompts = [wanted.prompt(question) for question in questions]
+    ids = prompt_ids(tokenizer, questions, wanted)
+    return [
+        give_room(prompt, each, architecture, limit=limit, most=most)
+        for prompt, each in zip(prompts, ids, strict=True)
+    ]
+
+
+def give_room(
+    prompt: str, ids: list[int], architecture: Architecture, *, limit: int | None, most: int
+) -> Asked:
+    """A prompt with its room."""
+    count = most if limit is None else max(0, min(most, architecture.room(len(ids), limit)))
+    if count:
+        return Asked(prompt, ids, count)
+    reason = f"not asked: the question has {len(ids):,} tokens and the student's context {limit:,}"
+    return Asked(prompt, ids, 0, reason)
 
 
 def written_alone_beyond(config: Any) -> int | None:

@@ -20,7 +20,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -68,6 +68,10 @@ class Spec(BaseModel):
     """The run whose student is `base`, with `start_from = "previous"`."""
     epochs_before: int = Field(default=0, ge=0)
     """Epochs that the student of `started_from` has begun, over all runs that led to it: the data order goes on after them."""
+    strategy: str | None = None
+    """How an untrained base is asked; None for a student that is trained."""
+    wordings: dict[str, dict[str, Any]] = {}
+    """The worked examples of that strategy, by task, as `Wording.stored`."""
     teachers: dict[str, int] = {}
     """Who wrote the rationales, as "name (model)", with the number of rows."""
 

@@ -94,6 +94,9 @@ def train(run: Run) -> None:
         Stopped: it was asked to stop, and has a checkpoint.
         JobFailed: it cannot continue.
     """
+    if not run.method.trains:
+        measure_base(run)
+        return
     if (run.directory / DIRECTORY).is_dir():
         forget_checkpoints(run)
         evaluation = json.loads((run.directory / "evaluation.json").read_bytes())
@@ -114,6 +117,27 @@ def train(run: Run) -> None:
         except Stopped:
             run.tell("stopped", step=state.step)
             raise
+
+
+def measure_base(run: Run) -> None:
+    """The whole run of a student that is not trained.
+
+    Raises:
+        Stopped: it was asked to stop.
+        JobFailed: it cannot continue.
+    """
+    if (run.directory / "evaluation.json").is_file():
+        run.tell("done", step=0, steps=0, reason="complete")
+        return
+    run.tell("starting", phase="importing")
+    import_libraries()
+    from engine.students.measure import measure
+
+    try:
+        measure(run)
+    except Stopped:
+        run.tell("stopped", step=0)
+        raise
 
 
 @cache

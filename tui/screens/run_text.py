@@ -51,6 +51,8 @@ def _progress(run: RunDetail, metrics: Sequence[MetricRow], width: int) -> list[
         if run.steps
         else "queued "
         if run.state == "queued"
+        else "nothing to train "
+        if run.state == "done"
         else "not started "
     )
     where = f"ZeRO {run.zero_stage} on {run.device or 'no device yet'}"

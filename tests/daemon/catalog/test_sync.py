@@ -11,7 +11,7 @@ import pytest
 from daemon.catalog.regrading import regrade_changed_formats
 from daemon.catalog.sync import Catalog, known_tasks, make_budget, read_input, synchronise
 from daemon.events import PlanContinued, PlanSuperseded
-from engine.config import Config
+from engine.config import Config, StudentConfig
 from engine.errors import ConfigError, TaskDataError
 from engine.grading import GRADER_VERSIONS
 from engine.strategies import PLAIN, Wording
@@ -294,7 +294,7 @@ def test_plans_carry_their_words_and_what_comes_first(tmp_path: Path, connection
         ([{"question": "a?", "answer": "yes"}], r"shots.jsonl:1: rationale: required"),
         (
             [{"question": "is it 1?", "rationale": "So.", "answer": "yes"}],
-            "every example is a question",
+            "every example is a question that is asked",
         ),
         (
             [{"question": f"{n}?", "rationale": "So.", "answer": "yes"} for n in range(65)],
@@ -308,6 +308,21 @@ def test_examples_that_cannot_be_used_are_named(tmp_path: Path, shots: Any, mess
     made = config(tmp_path, strategy="few-shot-cot", exemplars="shots.jsonl")
     with pytest.raises((ConfigError, TaskDataError), match=message):
         read_input(made)
+
+
+def test_an_untrained_base_needs_examples_to_show(tmp_path: Path) -> None:
+    student = {"name": "s", "base": "small", "method": "base", "strategy": "few-shot-cot"}
+    made = config(tmp_path)
+    given = StudentConfig.model_validate(student)
+    made = made.model_copy(update={"students": [given]})
+    with pytest.raises(
+        ConfigError, match=r"students.s.exemplars: few-shot-cot on the task t has no worked example"
+    ):
+        read_input(made)
+    shot = {"question": "a?", "rationale": "So.", "answer": "yes"}
+    (tmp_path / "shots.jsonl").write_text(json.dumps(shot) + "\n")
+    shown = given.model_copy(update={"exemplars": "shots.jsonl"})
+    read_input(made.model_copy(update={"students": [shown]}))
 
 
 def test_a_plan_that_can_take_no_more_wants_what_it_took_after_a_restart(

@@ -1,0 +1,192 @@
+"""Measures an untrained base: asks it the dev and test questions by a strategy, as a teacher is asked.
+
+The requests are those of the strategy, turn by turn. A base with a chat template is asked in it; another one continues
+the text. Nothing is trained and nothing exported: the answers and the results are all that a run leaves.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from engine.grading.verdict import Verdict
+from engine.question import Question
+from engine.strategies import STRATEGIES, Conversation, Settings, Wording
+from engine.students import base_checks, kernels, zero
+from engine.students.architecture import architecture_of
+from engine.students.base_model import load_model
+from engine.students.checkpoints import replace
+from engine.students.device import choose_device, device_name, uses_bf16
+from engine.students.evaluate import Answer, Judge, Prediction, prepare_generation, results, share
+from engine.students.finish import lines
+from engine.students.prompt_format import CONTINUED
+from engine.students.room import Asked, give_room, positions
+from engine.students.spec import EvalRow
+from engine.students.static_batches import write_in_batches
+from engine.students.token_rows import read_rows
+from engine.students.tokenizer import leave_prompts_open, load_tokenizer
+from engine.teachers import messages
+
+if TYPE_CHECKING:
+    from engine.students.run import Run
+
+ANSWER_TOKENS = 32
+"""The longest answer where a strategy asks for the answer alone, as for teachers."""
+
+
+def measure(run: Run) -> None:
+    """The whole run: the base is opened and asked, and its answers are graded.
+
+    Raises:
+        Stopped: it was asked to stop.
+        JobFailed: the base cannot be opened, or does not fit its tokenizer.
+    """
+    spec, training = run.spec, run.spec.training
+    hardware = os.environ.get("DS_ACCELERATOR") or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device(hardware, run.ranks.local_rank)
+    bf16 = uses_bf16(training, device)
+    zero.join_ranks(hardware, world=run.ranks.world)
+    run.tell("starting", phase="building")
+    model, tokenizer = (
+        load_model(spec.base, kernels.attentions(training, device, bf16=bf16)),
+        load_tokenizer(spec.base),
+    )
+    ends = model.generation_config.eos_token_id
+    prepare_generation(model, tokenizer)
+    if ends is not None:  # a chat model also ends a turn, which its tokenizer does not say
+        model.generation_config.eos_token_id = ends
+    model.to(device=device, dtype=torch.bfloat16 if bf16 else None).eval()
+    run.tell(
+        "loaded",
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        device=device_name(device),
+        world_size=run.ranks.world,
+        rows=0,
+        steps=0,
+        resumed_from=None,
+    )
+    run.tell("phase", phase="evaluating")
+    questions = read_rows(run.directory / "questions.jsonl", EvalRow)
+    answer = answers_of(run, model, tokenizer, run.make_judge(spec.evaluation.grader))
+    predictions = share(answer, questions, spec.evaluation, ranks=run.ranks, seed=training.seed)
+    table = results(predictions)
+    for row in table:
+        run.tell("eval", **row, step=0, epoch=0.0, seed=training.seed)
+    if run.ranks.first:
+        replace(run.directory / "predictions.jsonl", lines(predictions))
+        outcome = {
+            "run_id": spec.run_id,
+            "student": spec.student,
+            "scope": spec.scope,
+            "method": spec.method,
+            "strategy": spec.strategy,
+            "seed": training.seed,
+            "step": 0,
+            "steps": 0,
+            "reason": "complete",
+            "results": table,
+        }
+        replace(run.directory / "evaluation.json", json.dumps(outcome, indent=1).encode())
+    run.tell("done", step=0, steps=0, reason="complete")
+
+
+def answers_of(run: Run, model: Any, tokenizer: Any, judge: Judge) -> Answer:
+    """Answers questions by the strategy of a run."""
+    spec, config = run.spec, run.spec.evaluation
+    architecture, limit = architecture_of(model), positions(model)
+    strategy = STRATEGIES[spec.strategy or ""]
+    if architecture.prompt_format == CONTINUED:
+        leave_prompts_open(tokenizer)
+
+    def settings(row: EvalRow) -> Settings:
+        return Settings(
+            answer_format=row.answer_format,
+            max_tokens=config.max_new_tokens,
+            answer_max_tokens=min(ANSWER_TOKENS, config.max_new_tokens),
+            wording=Wording.restored(spec.wordings.get(row.task, {})),
+        )
+
+    def asked(request: messages.Request) -> Asked:
+        ids = prompt_of(tokenizer, request.messages)
+        return give_room("", ids, architecture, limit=limit, most=request.max_tokens)
+
+    def answer(rows: Sequence[EvalRow], temperature: float | None) -> list[Prediction]:
+        talks = [
+            Conversation(
+                strategy,
+                Question(key=str(row.question_id), text=row.question, answer="", split=row.split),
+                settings(row),
+            )
+            for row in rows
+        ]
+        unasked: dict[int, str] = {}
+        while True:
+            waiting = {
+                index: asked(talk.request)
+                for index, talk in enumerate(talks)
+                if talk.request is not None and index not in unasked
+            }
+            if not waiting:
+                break
+            base_checks.check_ids(model, spec.base, waiting.values())
+            written = write_in_batches(
+                model,
+                tokenizer,
+                list(waiting.values()),
+                batch_size=config.batch_size,
+                temperature=temperature,
+                stopping=lambda: run.stop.set,
+                note=run.note,
+            )
+            for index, each in zip(waiting, written, strict=True):
+                if each.unasked:
+                    after = f"{each.unasked} (with its rationale)" if talks[index].turn else each.unasked
+                    unasked[index] = after
+                else:
+                    said = messages.Completion(
+                        text=each.text, usage=messages.Usage(prompt_tokens=0, completion_tokens=0)
+                    )
+                    talks[index].answer(said)
+        return [
+            _graded(row, talk, unasked.get(index, ""), run, judge)
+            for index, (row, talk) in enumerate(zip(rows, talks, strict=True))
+        ]
+
+    return answer
+
+
+def prompt_of(tokenizer: Any, request: Sequence[messages.Message]) -> list[int]:
+    """The ids of a request: in the base's chat template, if it has one."""
+    if getattr(tokenizer, "chat_template", None):
+        found: list[int] = tokenizer.apply_chat_template(
+            [{"role": each.role, "content": each.content} for each in request],
+            add_generation_prompt=True,
+            return_dict=False,
+        )
+        return found
+    ids: list[int] = tokenizer("\n\n".join(each.content for each in request))["input_ids"]
+    return ids
+
+
+def _graded(row: EvalRow, talk: Conversation, unasked: str, run: Run, judge: Judge) -> Prediction:
+    finished = talk.finished
+    text = "" if finished is None else "\n".join(filter(None, (finished.rationale, finished.answer)))
+    answer = None if finished is None else run.method.parse(finished.answer)
+    if answer is None:
+        reason = unasked or run.method.no_answer
+        verdict = Verdict(correct=False, extracted=None, reason=reason)
+    else:
+        verdict = judge(answer, row)
+    return Prediction(
+        question_id=row.question_id,
+        task=row.task,
+        split=row.split,
+        text=text,
+        extracted=verdict.extracted,
+        correct=verdict.correct,
+        reason=verdict.reason,
+    )

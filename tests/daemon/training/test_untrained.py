@@ -1,0 +1,54 @@
+"""An untrained base beside the student that is made of it, in a real daemon: measured at once, and in every table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.daemon.site import configure, coterie, query, run_to_end, teacher
+from tests.engine.students.runs import make_base
+
+STUDENTS = """
+[[students]]
+name = "untrained"
+base = "small"
+method = "base"
+strategy = "few-shot-cot"
+evaluation = { max_new_tokens = 8 }
+
+[[students]]
+name = "trained"
+base = "small"
+method = "fine-tune"
+train_at = [0]
+training = { steps = 2 }
+evaluation = { dev_evaluations = 0, max_new_tokens = 8 }
+"""
+
+
+def test_a_base_is_measured_beside_what_training_made_of_it(tmp_path: Path) -> None:
+    make_base(tmp_path / "small", "llama")
+    with teacher(tmp_path, "--latency-ms", "2") as school:
+        configure(tmp_path, school.url, train=6, students=STUDENTS)
+        code, output = run_to_end(tmp_path)
+        assert code == 0, output
+    table = [line for line in output.splitlines() if line.startswith("| coin_flip")]
+    assert [line.split("|")[2].strip() for line in table][-2:] == ["untrained", "trained"]
+    assert query(tmp_path, "SELECT student, method, state, step, steps, samples FROM run ORDER BY id") == [
+        ("untrained", "base", "done", 0, 0, 0),
+        ("trained", "fine-tune", "done", 2, 2, 6),
+    ]
+    assert query(tmp_path, "SELECT split, n FROM evaluation WHERE run_id = 1 ORDER BY split")[-1] == (
+        "test",
+        6,
+    )
+    folder = tmp_path / "runs" / "1"
+    assert not (folder / "student").exists() and not (folder / "checkpoints").exists()
+    spec = json.loads((folder / "spec.json").read_text())
+    assert spec["strategy"] == "few-shot-cot" and spec["wordings"]["coin_flip"]["exemplars"]
+    said = coterie(tmp_path, "export", "predictions", "--student", "untrained").stdout.splitlines()
+    assert {json.loads(line)["split"] for line in said} >= {"test"}
+    assert coterie(tmp_path, "report", "-o", "report").returncode == 0
+    assert "| coin_flip | untrained" in (tmp_path / "report" / "report.md").read_text()
+    again, output = run_to_end(tmp_path)
+    assert again == 0 and query(tmp_path, "SELECT count(*) FROM run") == [(2,)], output
