@@ -84,6 +84,34 @@ def test_tables_vary_one_axis_and_say_what_is_missing() -> None:
     assert by_label["zero-shot-cot (good)"][3].strip() == "–"
 
 
+def test_the_untrained_base_has_a_row_for_each_strategy_beside_what_became_of_it() -> None:
+    experiment = EXPERIMENT.model_copy(
+        update={"methods": ["base", "fine-tune"], "bases": ["a/small", "a/large"]}
+    )
+    answers = {"x.base.zero-shot": HALF, "x.base.zero-shot-cot.large": ALL, "x.fine-tune.s0": NONE}
+    results, figure_data = measured(experiment, answers)
+    made = points(experiment, results, figure_data)
+    told = dict(tables(experiment, made))
+    table = {
+        title: {
+            line.split("|")[1].strip(): line.split("|")[2].strip().split(" ")[0]
+            for line in told[title].splitlines()[2:]
+        }
+        for title in ("Methods", "Student")
+    }
+    assert table["Methods"] == {"base, zero-shot": "50.0", "base, zero-shot-cot": "–", "fine-tune": "0.0"}
+    assert table["Student"] == {
+        "base, zero-shot, a/large": "–",
+        "base, zero-shot, a/small": "50.0",
+        "base, zero-shot-cot, a/large": "100.0",
+        "base, zero-shot-cot, a/small": "–",
+        "fine-tune, a/large": "–",
+        "fine-tune, a/small": "0.0",
+    }
+    assert "base" not in told["Training sets of the students"]
+    assert any("base, zero-shot 50.0" in line for line in headline(experiment, made))
+
+
 def test_what_each_cell_read_stands_beside_its_accuracy() -> None:
     answers = {
         "x.fine-tune-cot.s0": HALF,
