@@ -19,7 +19,6 @@ from engine.config import Config, TeacherConfig, load_config
 from engine.config.prices import unpriced
 from engine.config.root import expand, left_out
 from engine.errors import JobFailed
-from engine.methods import METHODS
 from engine.students.base_names import is_path, unusable
 from engine.students.vocabulary import open_base, unwritten_golds
 from engine.teachers.keys import TeacherKey
@@ -100,7 +99,7 @@ def _vocabularies(config: Config, given: Input) -> None:
             continue
         for name in expand(student.tasks, list(config.tasks)):
             golds = [(each.answer, each.text) for each in given.tasks[name].questions or ()]
-            tried, lost = unwritten_golds(base, METHODS[student.method], golds, config.tasks[name].answer)
+            tried, lost = unwritten_golds(base, student, golds, config.tasks[name].answer)
             if lost:
                 shown = "; ".join(
                     f"{each.gold[:60]!r} becomes {(each.read or '')[:60]!r}" for each in lost[:3]

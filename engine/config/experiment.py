@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field
 from engine.config.base import Name, Positive, Section, Seed
 from engine.config.json_values import json_table
 from engine.config.students import CurationConfig, EvaluationConfig, StudentConfig, TrainingConfig
+from engine.forms import FIRST
 from engine.methods import METHODS
 from engine.strategies import STRATEGIES
 
@@ -242,6 +243,7 @@ def students_of(experiment: ExperimentConfig) -> list[StudentConfig]:
             StudentConfig(
                 name=cell.student,
                 base=cell.base,
+                form=FIRST,
                 method=method.name,
                 tasks=list(experiment.tasks),
                 plans=[cell.plan] if cell.plan else ["*"],

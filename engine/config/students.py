@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from engine.config.base import Identity, Name, NonNegative, Positive, Section, Seed
 from engine.config.faults import quoted
+from engine.forms import FormConfig, form_of
 from engine.methods import METHODS, LabelSource, MethodName
 from state.triggers import KINDS, Trigger, check_triggers, parse_trigger
 
@@ -306,6 +307,9 @@ class StudentConfig(Section):
     priority: Annotated[int, Field(ge=-1000, le=1000), Identity.NO] = 0
     """Runs with a higher priority start first."""
 
+    form: Annotated[FormConfig | None, Identity.IF_SET] = None
+    """The text around question and answer. Unset: the chat template of the base where its tokenizer has one, the paper's form elsewhere; built-in students and encoder-decoders have the paper's."""
+
     curation: Annotated[CurationConfig, Identity.ALWAYS] = Field(default_factory=CurationConfig)
     """How samples are selected."""
 
@@ -326,6 +330,15 @@ class StudentConfig(Section):
             check_triggers(self.triggers)
         except ValueError as error:
             raise ValueError(f"train_at: {error}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _built_in(self) -> Self:
+        if self.form and self.base.startswith("builtin:") and not form_of(self.form).builtin:
+            raise ValueError(
+                f'form: a built-in student cannot have the form "{self.form.type}": choose another form, or a base'
+                " with a chat template"
+            )
         return self
 
     @model_validator(mode="after")

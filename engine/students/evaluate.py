@@ -7,15 +7,15 @@ the questions and exchange their answers, so every rank knows the result. The gr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from engine.confidence_interval import wilson
 from engine.config.students import EvaluationConfig
+from engine.forms import TokenForm
 from engine.grading.majority import majority
 from engine.grading.verdict import Verdict
-from engine.methods import Method
 from engine.students.architecture import architecture_of
 from engine.students.continuous import can_batch, generate_continuously
 from engine.students.ranks import Ranks, StopFlag, Stopped
@@ -26,6 +26,17 @@ from engine.students.tokenizer import pad_id
 
 Judge = Callable[[str, EvalRow], Verdict]
 """Grades the answer in a completion."""
+
+
+class AnswerReader(Protocol):
+    """Reads the answer in a completion: the form of the student."""
+
+    @property
+    def no_answer(self) -> str:
+        """Why a completion counts as wrong when there is none."""
+
+    def parse(self, text: str) -> str | None:
+        """The answer; None if there is none."""
 
 
 class Prediction(BaseModel):
@@ -57,8 +68,8 @@ def judge_with(grader: str) -> Judge:
     return judge
 
 
-def prepare_generation(model: Any, tokenizer: Any) -> None:
-    """Makes greedy decoding the default of the model, here and in its export.
+def prepare_generation(model: Any, tokenizer: Any, form: TokenForm) -> None:
+    """Makes greedy decoding, up to an end of the form, the default of the model, here and in its export.
 
     The settings of a base model (temperature, repetition penalties) would change greedy answers too.
     """
@@ -67,7 +78,7 @@ def prepare_generation(model: Any, tokenizer: Any) -> None:
     model.generation_config = GenerationConfig(
         do_sample=False,
         bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
+        eos_token_id=None if not form.ends else form.ends[0] if len(form.ends) == 1 else list(form.ends),
         pad_token_id=pad_id(tokenizer),
         **architecture_of(model).generation(),
     )
@@ -80,6 +91,7 @@ Write = Callable[[Sequence[str], float | None], list[Completion]]
 def writer(
     model: Any,
     tokenizer: Any,
+    form: TokenForm,
     config: EvaluationConfig,
     *,
     stop: StopFlag,
@@ -89,14 +101,14 @@ def writer(
     architecture, limit = architecture_of(model), positions(model)
 
     def write(questions: Sequence[str], temperature: float | None) -> list[Completion]:
-        asked = read_questions(tokenizer, questions, architecture, limit=limit, most=config.max_new_tokens)
+        asked = read_questions(form, questions, architecture, limit=limit, most=config.max_new_tokens)
         # Continuous batching has one room for all: those with less are answered in static batches.
         whole = [index for index, each in enumerate(asked) if each.count == config.max_new_tokens]
         written: dict[int, Completion] = {}
         if config.batching == "continuous" and temperature is None:
             if can_batch(model):
                 texts = generate_continuously(
-                    model, tokenizer, [asked[index].ids for index in whole], config, stopping=lambda: stop.set
+                    model, form, [asked[index].ids for index in whole], config, stopping=lambda: stop.set
                 )
                 written = dict(zip(whole, map(Completion, texts), strict=True))
             else:
@@ -107,7 +119,8 @@ def writer(
         others = [index for index in range(len(asked)) if index not in written]
         found = write_in_batches(
             model,
-            tokenizer,
+            pad_id(tokenizer),
+            form,
             [asked[index] for index in others],
             batch_size=config.batch_size,
             temperature=temperature,
@@ -125,7 +138,7 @@ def evaluate(
     rows: Sequence[EvalRow],
     config: EvaluationConfig,
     *,
-    method: Method,
+    reader: AnswerReader,
     judge: Judge,
     ranks: Ranks,
     seed: int = 0,
@@ -137,7 +150,7 @@ def evaluate(
         write: writes the completions.
         rows: the questions. Those of the test split also get sampled answers if `config.samples` is set.
         config: how they are evaluated.
-        method: reads the answers in completions.
+        reader: reads the answers in completions.
         judge: grades the answers.
         ranks: the ranks that share the work.
         seed: the seed of sampled answers.
@@ -153,13 +166,13 @@ def evaluate(
     try:
         completions = write([rows[index].question for index in mine], None)
         answers = [
-            (index, predict(rows[index], each, method=method, judge=judge))
+            (index, predict(rows[index], each, reader=reader, judge=judge))
             for index, each in zip(mine, completions, strict=True)
         ]
         tested = [place for place, index in enumerate(mine) if rows[index].split == "test"]
         if config.samples and tested:
             asked = [rows[mine[place]] for place in tested]
-            sampled = _sampled(write, asked, config, method=method, judge=judge, seed=(seed, ranks.rank))
+            sampled = _sampled(write, asked, config, reader=reader, judge=judge, seed=(seed, ranks.rank))
             for place, votes in zip(tested, sampled, strict=True):
                 index, greedy = answers[place]
                 answers[place] = index, with_votes(greedy, votes, rows[index].answer_format)
@@ -177,7 +190,7 @@ def _sampled(
     rows: Sequence[EvalRow],
     config: EvaluationConfig,
     *,
-    method: Method,
+    reader: AnswerReader,
     judge: Judge,
     seed: tuple[int, int],
 ) -> list[list[Prediction]]:
@@ -188,7 +201,7 @@ def _sampled(
     asked = [row.question for row in rows for _ in range(config.samples)]
     completions = iter(write(asked, config.temperature))
     return [
-        [predict(row, next(completions), method=method, judge=judge) for _ in range(config.samples)]
+        [predict(row, next(completions), reader=reader, judge=judge) for _ in range(config.samples)]
         for row in rows
     ]
 
@@ -206,11 +219,11 @@ def with_votes(greedy: Prediction, sampled: Sequence[Prediction], answer_format:
     )
 
 
-def predict(row: EvalRow, completion: Completion, *, method: Method, judge: Judge) -> Prediction:
+def predict(row: EvalRow, completion: Completion, *, reader: AnswerReader, judge: Judge) -> Prediction:
     """Grades one completion. A question that the student was not asked counts as wrong, with the reason."""
-    answer = None if completion.unasked else method.parse(completion.text)
+    answer = None if completion.unasked else reader.parse(completion.text)
     if answer is None:
-        reason = completion.unasked or method.no_answer
+        reason = completion.unasked or reader.no_answer
         verdict = Verdict(correct=False, extracted=None, reason=reason)
     else:
         verdict = judge(answer, row)

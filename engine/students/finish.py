@@ -39,13 +39,16 @@ def finish(session: Session, state: RunState) -> None:
         load(session, str(step), weights_only=True)
     if run.ranks.first:
         merge(gathered.adapted)
-        save_student(run.directory, gathered.model, session.tokenizer)
+        save_student(run.directory, gathered.model, session.tokenizer, session.form.template)
     run.ranks.barrier()
 
     run.tell("phase", phase="evaluating")
     session.release()
     kept = run.checkpoints / str(step) / DEV
-    with answering(run, session.architecture, session.tokenizer, session.device) as (write, alone):
+    with answering(run, session.architecture, session.tokenizer, session.form, session.device) as (
+        write,
+        alone,
+    ):
         seen = read_predictions(kept) if kept.is_file() else session.ask(write, session.dev, alone=alone)
         tested = session.ask(write, session.test, alone=alone)
     table = results([*seen, *tested])
@@ -71,6 +74,7 @@ def finish(session: Session, state: RunState) -> None:
         card = model_card(
             spec,
             session.architecture,
+            session.form,
             rows=len(session.rows),
             questions=len({row.question_id for row in session.train_rows}),
             parameters=session.parameters,

@@ -6,20 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.forms import TokenForm
 from engine.students.architecture import Architecture
-from engine.students.token_rows import prompt_ids
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A question as the student reads it."""
 
-    prompt: str
     ids: list[int] = field(default_factory=list)
     count: int = 0
     """The largest number of tokens of its answer; with 0 it is not asked."""
     reason: str = ""
     """Why it is not asked."""
+    text: str = ""
+    """A text that the tokenizer turns into these ids, for servers that take no ids; empty: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +43,16 @@ def config_positions(config: Any) -> int | None:
 
 
 def read_questions(
-    tokenizer: Any, questions: Sequence[str], architecture: Architecture, *, limit: int | None, most: int
+    form: TokenForm, questions: Sequence[str], architecture: Architecture, *, limit: int | None, most: int
 ) -> list[Asked]:
     """The questions with the room of each: `most` tokens, or what a context of `limit` tokens leaves."""
-    wanted = architecture.prompt_format
     found = []
-    for question, ids in zip(questions, prompt_ids(tokenizer, questions, wanted), strict=True):
+    for ids in form.prompt_ids(questions):
         count = most if limit is None else max(0, min(most, architecture.room(len(ids), limit)))
         reason = ""
         if not count:
             reason = f"not asked: the question has {len(ids):,} tokens and the student's context {limit:,}"
-        found.append(Asked(wanted.prompt(question), ids, count, reason))
+        found.append(Asked(ids, count, reason))
     return found
 
 

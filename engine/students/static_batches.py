@@ -10,16 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from engine.forms import TokenForm
 from engine.students.architecture import architecture_of
 from engine.students.out_of_memory import is_out_of_memory
 from engine.students.ranks import Stopped
 from engine.students.room import Asked, Completion, written_alone_beyond
-from engine.students.tokenizer import pad_id
 
 
 def write_in_batches(
     model: Any,
-    tokenizer: Any,
+    pad: int,
+    form: TokenForm,
     asked: Sequence[Asked],
     *,
     batch_size: int,
@@ -40,7 +41,7 @@ def write_in_batches(
     architecture, alone_beyond = architecture_of(model), written_alone_beyond(model.config)
     written: list[list[int]] = [[] for _ in asked]
     waiting = [index for index, each in enumerate(asked) if each.count]
-    pad, ends = pad_id(tokenizer), _ends(model)
+    ends = _ends(model)
     was_training = model.training
     model.eval()
     try:
@@ -70,7 +71,7 @@ def write_in_batches(
     finally:
         model.train(was_training)
     return [
-        Completion(tokenizer.decode(tokens, skip_special_tokens=True) if tokens else "", each.reason)
+        Completion(form.decode(tokens) if tokens else "", each.reason)
         for tokens, each in zip(written, asked, strict=True)
     ]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from engine.config.students import StudentConfig
 from engine.methods import METHODS
 from engine.students.vocabulary import MOST, open_base, unwritten_golds
 from tests.daemon.site import coterie
@@ -32,20 +33,22 @@ def base(folder: Path, alphabet: list[str], translates: bool = True) -> Path:
 def test_answers_that_the_vocabulary_lacks_are_named(tmp_path: Path, method: str, translates: bool) -> None:
     files = open_base(str(base(tmp_path / "poor", ALPHABET, translates)))
     assert files is not None
-    tried, lost = unwritten_golds(files, METHODS[method], GOLDS, "text")
+    tried, lost = unwritten_golds(files, StudentConfig(name="s", method=method), GOLDS, "text")
     assert (tried, [(each.gold, each.read) for each in lost]) == (
         5,
         [("\\frac{1}{2}", "frac12"), ("x^2", "x2"), ("1 < x", "1  x")],
     )
     rich = open_base(str(base(tmp_path / "rich", [*ALPHABET, *"\\{}^<"], translates)))
-    assert rich is not None and unwritten_golds(rich, METHODS[method], GOLDS, "text") == (5, [])
+    assert rich is not None and unwritten_golds(
+        rich, StudentConfig(name="s", method=method), GOLDS, "text"
+    ) == (5, [])
 
 
 def test_the_number_of_gold_answers_is_bounded(tmp_path: Path) -> None:
     files = open_base(str(base(tmp_path / "poor", ALPHABET)))
     assert files is not None
     many = ((str(n), "q?") for n in range(MOST + 500))
-    assert unwritten_golds(files, METHODS["fine-tune"], many, "number") == (MOST, [])
+    assert unwritten_golds(files, StudentConfig(name="s", method="fine-tune"), many, "number") == (MOST, [])
 
 
 def test_what_is_not_here_is_not_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
