@@ -186,7 +186,7 @@ def results(directory: Path) -> list[tuple]:
     return sorted(found)
 
 
-def make_base(directory: Path, kind: str) -> Path:
+def make_base(directory: Path, kind: str, tokenizer=None) -> Path:
     """A tiny random model of that family with a tokenizer, as a user would have it in a directory."""
     import torch
     import transformers
@@ -195,7 +195,7 @@ def make_base(directory: Path, kind: str) -> Path:
     from engine.students.architecture import auto_class
     from engine.students.tokenizer import make_tokenizer, row_texts
 
-    tokenizer = make_tokenizer(row_texts(rows()[0], PAPER), 150)
+    tokenizer = tokenizer or make_tokenizer(row_texts(rows()[0], PAPER), 150)
     if kind in ENCODER_DECODERS:  # theirs close every text
         end_token = tokenizer.eos_token
         tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
