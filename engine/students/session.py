@@ -7,14 +7,13 @@ import math
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from engine.errors import JobFailed
-from engine.forms import FormSettings, TokenForm, default_settings, form_of
-from engine.forms.base import BaseFacts
+from engine.forms import TokenForm
 from engine.methods import TrainRow
 from engine.students import base_checks, kernels, lora, packing, zero
 from engine.students.architecture import Architecture, architecture_of, is_encoder_decoder
@@ -22,7 +21,6 @@ from engine.students.base_model import load_model
 from engine.students.batches import BatchPlan
 from engine.students.builtin import Size, make, size_of
 from engine.students.checkpoints import RunState, commit, partial_name
-from engine.students.checkpoints import replace as write_file
 from engine.students.device import choose_device, device_name, peak_flops, uses_bf16
 from engine.students.evaluate import (
     Judge,
@@ -40,6 +38,7 @@ from engine.students.resume import Resume, choose
 from engine.students.room import positions, read_questions
 from engine.students.run import Run
 from engine.students.run_commands import asked_to_finish
+from engine.students.run_form import builtin_outline, open_form, with_form
 from engine.students.spec import EvalRow
 from engine.students.token_rows import TokenRow, read_rows, tokenize
 from engine.students.tokenizer import (
@@ -144,7 +143,7 @@ def build(run: Run) -> Session:
     run.tell("starting", phase="tokenizing")
     run, tokenizer, model = _base(run, size, train_rows, attentions)
     spec, architecture = run.spec, architecture_of(model)
-    form = _open_form(run, tokenizer, encoder_decoder=is_encoder_decoder(model.config))
+    form = open_form(run, tokenizer, encoder_decoder=is_encoder_decoder(model.config))
     check_markers(tokenizer, form.markers)
     limit = min(training.max_length, positions(model) or training.max_length)
     rows, dropped = tokenize(form, train_rows, max_length=limit)
@@ -262,17 +261,14 @@ def _base(
                     " asked without it, and a server has to leave it out too"
                 )
         return (
-            _with_form(run, template=bool(tokenizer.chat_template), encoder_decoder=encoder_decoder),
+            with_form(run, template=bool(tokenizer.chat_template), encoder_decoder=encoder_decoder),
             tokenizer,
             model,
         )
-    run = _with_form(run, template=False, encoder_decoder=size.encoder_decoder)
+    run = with_form(run, template=False, encoder_decoder=size.encoder_decoder)
     directory = run.directory / "tokenizer"
     if run.ranks.first:
-        outline = form_of(_form(run)).outline(
-            _form(run), run.method, BaseFacts(encoder_decoder=size.encoder_decoder)
-        )
-        keep_tokenizer(directory, rows, outline, size.vocabulary)
+        keep_tokenizer(directory, rows, builtin_outline(run, size), size.vocabulary)
     run.ranks.barrier()
     tokenizer = load_tokenizer(str(directory))
     model = make(
@@ -285,29 +281,6 @@ def _base(
         attention=attentions[-1],
     )
     return run, tokenizer, model
-
-
-def _with_form(run: Run, *, template: bool, encoder_decoder: bool) -> Run:
-    """The run with an explicit form in its spec: what decides a run is written down before it trains."""
-    if run.spec.form is not None:
-        return run
-    form = default_settings(template=template, encoder_decoder=encoder_decoder)
-    run = replace(run, spec=run.spec.model_copy(update={"form": form}))
-    if run.ranks.first:
-        write_file(run.directory / "spec.json", run.spec.to_json().encode())
-    return run
-
-
-def _form(run: Run) -> FormSettings:
-    assert run.spec.form is not None
-    return run.spec.form
-
-
-def _open_form(run: Run, tokenizer: Any, *, encoder_decoder: bool) -> TokenForm:
-    settings = _form(run)
-    return form_of(settings).open(
-        settings, run.method, tokenizer, encoder_decoder=encoder_decoder, note=run.note
-    )
 
 
 def _check_base(

@@ -50,25 +50,40 @@ def open_base(base: str) -> BaseFiles | None:
     """
     if importlib.util.find_spec("tokenizers") is None:
         return None
-    found = [_local(base, name) for name in ("tokenizer.json", "config.json")]
-    if None in found:
+    file, facts = _local(base, "tokenizer.json"), facts_of(base)
+    if file is None or facts is None:
         return None
     from tokenizers import Tokenizer
 
     try:
-        texts = [path.read_text(encoding="utf-8") for path in found if path is not None]
-        config = json.loads(texts[1])
-        translates = isinstance(config, dict) and bool(config.get("is_encoder_decoder"))
-        template, specials = chat_template(base)
-        facts = BaseFacts(encoder_decoder=translates, template=template, specials=specials)
-        return BaseFiles(Tokenizer.from_str(texts[0]), facts)
+        return BaseFiles(Tokenizer.from_str(file.read_text(encoding="utf-8")), facts)
     except Exception:  # the library raises Exception itself; a training process says more
         return None
+
+
+def facts_of(base: str) -> BaseFacts | None:
+    """What a form needs to know of a base that is loaded; None where its files are not on this machine, or have another form.
+
+    Args:
+        base: an absolute directory, or a hub id.
+    """
+    path = _local(base, "config.json")
+    if path is None:
+        return None
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        translates = isinstance(config, dict) and bool(config.get("is_encoder_decoder"))
+        template, specials = chat_template(base)
+    except (OSError, ValueError, AttributeError, LookupError, TypeError):  # a training process says more
+        return None
+    return BaseFacts(encoder_decoder=translates, template=template, specials=specials)
 
 
 def _local(base: str, name: str) -> Path | None:
     if Path(base).is_absolute():
         path = Path(base) / name
+    elif importlib.util.find_spec("huggingface_hub") is None:
+        return None
     else:
         from huggingface_hub import try_to_load_from_cache
 

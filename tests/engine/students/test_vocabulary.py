@@ -7,9 +7,11 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from engine.config.students import StudentConfig
+from engine.errors import JobFailed
 from engine.methods import METHODS
-from engine.students.vocabulary import MOST, open_base, unwritten_golds
+from engine.students.vocabulary import MOST, open_base, outline_for, unwritten_golds
 from tests.daemon.site import coterie
+from tests.engine.forms.families import make_tokenizer
 
 ALPHABET = [*"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,-/>#?()= "]
 GOLDS = [("5", "q?"), ("\\frac{1}{2}", "q?"), ("x^2", "q?"), ("1 < x", "q?"), ("Evelyn", "q?")]
@@ -42,6 +44,32 @@ def test_answers_that_the_vocabulary_lacks_are_named(tmp_path: Path, method: str
     assert rich is not None and unwritten_golds(
         rich, StudentConfig(name="s", method=method), GOLDS, "text"
     ) == (5, [])
+
+
+def test_the_form_of_the_student_decides_what_is_tried(tmp_path: Path) -> None:
+    """In a chat template the answer follows the reasoning; a gold answer may spell a special token or an end mark."""
+    make_tokenizer("qwen3").save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    files = open_base(str(tmp_path))
+    assert files is not None and files.facts.template is not None
+    golds = [("5", "q?"), ("<|im_end|>", "q?"), ("the END of it", "q?"), ("a --> b", "q?")]
+    for form in (
+        None,
+        {"type": "paper"},
+        {"type": "plain", "end": "."},
+        {"type": "chat", "reasoning": "text"},
+    ):
+        student = StudentConfig.model_validate({"name": "s", "base": str(tmp_path), "form": form})
+        tried, lost = unwritten_golds(files, student, golds, "text")
+        assert tried == 4 and not [each.gold for each in lost if each.gold != "<|im_end|>"], form
+    assert outline_for(StudentConfig(name="s", base=str(tmp_path)), files.facts).no_answer.endswith(
+        "'</think>'"
+    )
+    poor = open_base(str(base(tmp_path / "poor", ALPHABET, translates=False)))
+    assert poor is not None
+    chat = StudentConfig.model_validate({"name": "s", "base": str(tmp_path), "form": {"type": "chat"}})
+    with pytest.raises(JobFailed, match="has no chat template"):
+        unwritten_golds(poor, chat, golds, "text")
 
 
 def test_the_number_of_gold_answers_is_bounded(tmp_path: Path) -> None:
