@@ -20,7 +20,7 @@ from engine.config.prices import unpriced
 from engine.config.root import expand, left_out
 from engine.errors import JobFailed
 from engine.students.base_names import is_path, unusable
-from engine.students.vocabulary import open_base, unwritten_golds
+from engine.students.vocabulary import open_base, outline_for, unwritten_golds
 from engine.teachers.keys import TeacherKey
 from state import sqlite
 from state.database import open_reader
@@ -97,6 +97,12 @@ def _vocabularies(config: Config, given: Input) -> None:
                 f"  student {student.name}: whether its vocabulary can write the answers is not known before the first run"
             )
             continue
+        try:
+            notes = outline_for(student, base.facts).notes
+        except JobFailed as error:
+            raise JobFailed(f"students.{student.name}.form: {error}") from None
+        for note in notes:
+            _say(f"  student {student.name}: {note}")
         for name in expand(student.tasks, list(config.tasks)):
             golds = [(each.answer, each.text) for each in given.tasks[name].questions or ()]
             tried, lost = unwritten_golds(base, student, golds, config.tasks[name].answer)

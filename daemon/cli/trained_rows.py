@@ -12,8 +12,8 @@ from engine.errors import UsageError
 from engine.export_formats import KEPT, Row
 from engine.forms import Outline
 from engine.forms.base import BaseFacts
-from engine.students.builtin import BUILTIN, size_of
-from engine.students.run import read_spec
+from engine.students.sizes import BUILTIN, size_of
+from engine.students.spec import Spec
 from engine.students.vocabulary import facts_of, outline_for
 from state.sqlite import Connection
 from state.triggers import last_runs
@@ -38,8 +38,9 @@ def _outline(connection: Connection, config: Config, part: Part) -> Outline:
     """The form in the configuration, else that of the student's last run, else that of its base."""
     student = part.student
     last = last_runs(connection).get((student.name, part.scope))
-    if student.form is None and last and (config.runs / str(last.id) / "spec.json").exists():
-        student = student.model_copy(update={"form": read_spec(config.runs / str(last.id)).form})
+    spec = config.runs / str(last.id if last else 0) / "spec.json"
+    if student.form is None and spec.exists():
+        student = student.model_copy(update={"form": Spec.model_validate_json(spec.read_bytes()).form})
     if student.base.startswith(BUILTIN):
         size = size_of(student.base)
         return outline_for(student, BaseFacts(encoder_decoder=bool(size and size.encoder_decoder)))

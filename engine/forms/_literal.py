@@ -34,7 +34,12 @@ class LiteralEncoder:
         self._copy: Any = None
 
     def hide(self, text: str) -> str:
-        """A text of others, with each spelled control token replaced by a private character."""
+        """A text of others, with each spelled control token replaced by a private character.
+
+        Unchanged where the tokenizer is not one of the library `tokenizers`, which cannot be copied.
+        """
+        if getattr(self._tokenizer, "backend_tokenizer", None) is None:
+            return text
         return self._spelled.sub(lambda found: chr(_HIDDEN + self._number[found[0]]), text)
 
     def control_after(self, text: str) -> int | None:

@@ -57,6 +57,8 @@ class Outline(ABC):
 
     no_answer: str
     """Why a completion counts as wrong when `parse` finds no answer."""
+    notes: tuple[str, ...] = ()
+    """What it does about peculiarities of the base."""
     keeps_specials: ClassVar[bool] = False
     """Whether special tokens are part of the texts that it reads."""
 

@@ -72,7 +72,7 @@ class ChatOutline(Outline):
     """For rows whose rationale is not apart."""
     apart: Reply
     system: str
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def no_answer(self) -> str:  # type: ignore[override]

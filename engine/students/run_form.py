@@ -8,8 +8,8 @@ from typing import Any
 from engine.forms import FormSettings, Outline, TokenForm, default_settings, form_of
 from engine.forms.base import BaseFacts
 from engine.students import checkpoints
-from engine.students.builtin import Size
 from engine.students.run import Run
+from engine.students.sizes import Size
 
 
 def with_form(run: Run, *, template: bool, encoder_decoder: bool) -> Run:

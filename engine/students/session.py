@@ -19,7 +19,7 @@ from engine.students import base_checks, kernels, lora, packing, zero
 from engine.students.architecture import Architecture, architecture_of, is_encoder_decoder
 from engine.students.base_model import load_model
 from engine.students.batches import BatchPlan
-from engine.students.builtin import Size, make, size_of
+from engine.students.builtin import make
 from engine.students.checkpoints import RunState, commit, partial_name
 from engine.students.device import choose_device, device_name, peak_flops, uses_bf16
 from engine.students.evaluate import (
@@ -39,6 +39,7 @@ from engine.students.room import positions, read_questions
 from engine.students.run import Run
 from engine.students.run_commands import asked_to_finish
 from engine.students.run_form import builtin_outline, open_form, with_form
+from engine.students.sizes import Size, size_of
 from engine.students.spec import EvalRow
 from engine.students.token_rows import TokenRow, read_rows, tokenize
 from engine.students.tokenizer import (

@@ -101,3 +101,12 @@ def test_check_says_it(tmp_path: Path) -> None:
     (line,) = [line for line in done.stdout.splitlines() if "cannot write" in line]
     assert "student s cannot write" in line and "5 different gold answers of task t" in line
     assert "'x^2' becomes 'x2'" in line and "choose another base" in line
+    config = tmp_path / "config.toml"
+    config.write_text(config.read_text() + 'form = { type = "chat" }\n')
+    done = coterie(tmp_path, "check")
+    assert done.returncode == 1 and "students.s.form: the form chat is for decoders" in done.stderr
+    make_tokenizer("llama-3").save_pretrained(tmp_path / "poor")
+    (tmp_path / "poor" / "config.json").write_text('{"model_type": "llama"}')
+    done = coterie(tmp_path, "check")
+    assert done.returncode == 0, done.stderr
+    assert "  student s: the chat template writes today's date" in done.stdout
