@@ -66,6 +66,17 @@ def test_the_card_s_program_runs(alone, monkeypatch, capsys) -> None:
     assert r"`<think>\n{rationale}\n</think>\n\n{answer}<|im_end|>`" in card
 
 
+@pytest.mark.parametrize("name", ["nano", "gpt2", "t5", "nano-t5"])
+def test_the_export_of_another_form_has_a_template_that_writes_its_prompt(alone, name) -> None:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(alone.runs[name] / "student")
+    asked = [{"role": "user", "content": rows()[1][0].question}]
+    mark = "" if "t5" in name else " ###"
+    assert (
+        tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_dict=False)
+        == tokenizer(rows()[1][0].question + mark)["input_ids"]
+    )
+
+
 class Loopback:
     """An OpenAI-compatible server that makes tokens as vLLM does and remembers them. It writes a think block."""
 
