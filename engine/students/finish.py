@@ -102,12 +102,14 @@ def _best(session: Session, state: RunState) -> DevResult | None:
     run = session.run
     found: tuple[DevResult | None, list[str]] = None, []
     if run.ranks.first:
-        left, notes = state, []
+        left = state
+        notes: list[str] = []
         while (best := left.best) and best.step != state.step and (why := damage(run.checkpoints, best.step)):
-            notes.append(
-                f"the checkpoint of step {best.step}, which has the best dev result, is damaged ({why}): the next best is"
-                " exported"
-            )
+            if not notes:  # those of lesser results may be gone: only the best one is kept
+                notes.append(
+                    f"the checkpoint of step {best.step}, which has the best dev result, is damaged ({why}): the best of"
+                    " those that are left is exported"
+                )
             left = left.model_copy(update={"dev": tuple(each for each in left.dev if each != best)})
         found = left.best, notes
     best, notes = run.ranks.gather(found)[0]
