@@ -16,11 +16,12 @@ def main(directory: str, manifest: str, count: int) -> dict[str, float]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from engine.config.students import EvaluationConfig
+    from engine.forms import FIRST, form_of
+    from engine.methods import METHODS
     from engine.students.architecture import DECODER
     from engine.students.continuous import generate_continuously
     from engine.students.evaluate import writer
     from engine.students.ranks import StopFlag
-    from engine.students.token_rows import prompt_ids
     from engine.students.tokenizer import pad_id
 
     tokenizer = AutoTokenizer.from_pretrained(directory)
@@ -30,10 +31,11 @@ def main(directory: str, manifest: str, count: int) -> dict[str, float]:
         None  # each answer has the full length, so every way does the same work
     )
     config = EvaluationConfig(max_new_tokens=LENGTH, batch_size=32)
-    write = writer(model, tokenizer, config, stop=StopFlag())
+    form = form_of(FIRST).open(FIRST, METHODS["fine-tune-cot"], tokenizer, encoder_decoder=False, note=print)
+    write = writer(model, tokenizer, form, config, stop=StopFlag())
 
     def given_order(size: int) -> list[str]:
-        prompts = prompt_ids(tokenizer, asked)
+        prompts = form.prompt_ids(asked)
         found: list[str] = []
         for start in range(0, len(prompts), size):
             written = DECODER.continuations(
@@ -45,7 +47,7 @@ def main(directory: str, manifest: str, count: int) -> dict[str, float]:
     ways: dict[str, Callable[[], list[str]]] = {
         "static": lambda: [each.text for each in write(asked, None)],
         "given order": lambda: given_order(config.batch_size),
-        "continuous": lambda: generate_continuously(model, tokenizer, prompt_ids(tokenizer, asked), config),
+        "continuous": lambda: generate_continuously(model, form, form.prompt_ids(asked), config),
         "one by one": lambda: given_order(1),
     }
     write(asked[:2], None)

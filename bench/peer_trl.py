@@ -21,8 +21,8 @@ def main(settings: dict) -> dict:
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
+    from engine.forms.paper import CONTINUED
     from engine.methods import METHODS, TrainRow
-    from engine.students.prompt_format import CONTINUED
 
     warnings.simplefilter("ignore")
     cuda = settings["device"] == "cuda"

@@ -114,9 +114,13 @@ def make_base(directory: Path, size: Size, taught: list[TrainRow], *, bf16: bool
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
+    from engine.forms._text import TextOutline
+    from engine.forms.paper import CONTINUED
     from engine.students.tokenizer import make_tokenizer, row_texts
 
-    tokenizer = make_tokenizer(row_texts(taught, METHODS["fine-tune-cot"]), min(size.vocabulary, 8_000))
+    tokenizer = make_tokenizer(
+        row_texts(taught, TextOutline(CONTINUED, METHODS["fine-tune-cot"])), min(size.vocabulary, 8_000)
+    )
     config = LlamaConfig(
         vocab_size=max(size.vocabulary, len(tokenizer)),
         hidden_size=size.width,

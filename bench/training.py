@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.cli import alone
 from bench.students import Size, Trained, make_base, make_run, ours, questions, rows, theirs
 from bench.tables import Row, Table, ratio
-from engine.students.builtin import SIZES
+from engine.students.sizes import SIZES
 
 SPEEDS = Path(__file__).with_name("generation.py")
 # Name, words per row, vocabulary (small enough for one token per word), tokens per batch, steps.

@@ -72,6 +72,7 @@ FORMS = {
     "parquet": "One example per row: question, rationale (null: the answer alone), answer, ids, label.",
     "openai-chat": "OpenAI's fine-tuning format: `messages` with the question, and the rationale followed by the line `Answer: …`.",
     "chat": "`messages` with the question, and the rationale followed by the line `Answer: …`; ids and label as further fields.",
+    "sft": "The form of each student, as TRL's SFTTrainer reads it: `messages` for the base's chat template, or `prompt` and `completion`; ids and label as further fields.",
     "think": "`messages` with the question, and the rationale in `<think>…</think>` followed by the answer; ids and label as further fields.",
 }
 

@@ -33,6 +33,8 @@ class RunReport:
     evaluations: tuple[tuple[Any, ...], ...] = ()
     too_long: int | None = None
     """Rows that its process left out because they exceed the student's context; None: it has not said."""
+    trained: int | None = None
+    """The last step of a finished run: what a process that was killed reported beyond it is dropped."""
 
 
 TOO_LONG = "longer than max_length tokens"
@@ -80,6 +82,11 @@ def report_run(connection: Connection, reports: Sequence[RunReport]) -> list[Non
                 f"UPDATE run SET drops = {found} WHERE id = ?3",
                 (f'$."{TOO_LONG}"', report.too_long, report.run_id),
             )
+        if report.trained is not None:
+            for table in ("metric", "evaluation"):
+                connection.execute(
+                    f"DELETE FROM {table} WHERE run_id = ? AND step > ?", (report.run_id, report.trained)
+                )
         if tested:  # over all questions of all its tasks
             connection.execute(
                 "UPDATE run SET accuracy = (SELECT sum(correct) * 1.0 / sum(n) FROM evaluation"

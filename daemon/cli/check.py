@@ -21,7 +21,7 @@ from engine.config.root import expand, left_out
 from engine.errors import JobFailed
 from engine.methods import METHODS
 from engine.students.base_names import is_path, unusable
-from engine.students.vocabulary import open_base, unwritten_golds
+from engine.students.vocabulary import open_base, outline_for, unwritten_golds
 from engine.teachers.keys import TeacherKey
 from state import sqlite
 from state.database import open_reader
@@ -90,9 +90,7 @@ def _database(config: Config) -> None:
 def _vocabularies(config: Config, given: Input) -> None:
     """Says which gold answers a student's vocabulary cannot write, where the files of its base are on this machine."""
     for student in config.students:
-        if (
-            student.base.startswith("builtin:") or not METHODS[student.method].trains
-        ):  # its vocabulary is made from its own rows
+        if student.base.startswith("builtin:"):  # its vocabulary is made from its own rows
             continue
         base = open_base(base_of(config, student.base))
         if base is None:
@@ -100,9 +98,17 @@ def _vocabularies(config: Config, given: Input) -> None:
                 f"  student {student.name}: whether its vocabulary can write the answers is not known before the first run"
             )
             continue
+        try:
+            notes = outline_for(student, base.facts).notes
+        except JobFailed as error:
+            raise JobFailed(f"students.{student.name}.form: {error}") from None
+        for note in notes:
+            _say(f"  student {student.name}: {note}")
+        if not METHODS[student.method].trains:
+            continue
         for name in expand(student.tasks, list(config.tasks)):
             golds = [(each.answer, each.text) for each in given.tasks[name].questions or ()]
-            tried, lost = unwritten_golds(base, METHODS[student.method], golds, config.tasks[name].answer)
+            tried, lost = unwritten_golds(base, student, golds, config.tasks[name].answer)
             if lost:
                 shown = "; ".join(
                     f"{each.gold[:60]!r} becomes {(each.read or '')[:60]!r}" for each in lost[:3]

@@ -10,6 +10,7 @@ from typing import Any
 
 from daemon.cli.card import Part, write_card
 from daemon.cli.trainable import TrainingData
+from daemon.cli.trained_rows import trained_rows
 from daemon.training.manifest import RunRequest, training_rows
 from daemon.training.scopes import scopes_of
 from engine.config import Config, load_config
@@ -28,6 +29,8 @@ from state.triggers import plan_counts
 
 CHATS = ("openai-chat", "chat", "think")
 """Formats of training data."""
+SFT = "sft"
+"""The format of training data in the form of the student."""
 NOT_STORED = {
     SampleState.OPEN: "not finished",
     SampleState.FAILED: "given up",
@@ -49,7 +52,10 @@ def command(arguments: argparse.Namespace) -> int:
         if arguments.what == "samples" and arguments.format in CHATS:
             chosen = TrainingData(connection, config, arguments.include, arguments.task)
             rows = chosen.of(rows)
-        if arguments.format == "openai-chat":
+        if arguments.format == SFT:
+            given = [(part, list(_dataset(connection, part))) for part in parts]
+            rows = trained_rows(connection, config, given)
+        elif arguments.format == "openai-chat":
             rows = openai_chat(rows)
         elif arguments.format in CHATS:
             rows = chat(rows, think=arguments.format == "think")
@@ -76,6 +82,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError("--format parquet needs a file: add -o FILE.parquet")
     if arguments.format in CHATS and arguments.what == "predictions":
         raise UsageError(f"--format {arguments.format} is for training data: use it with samples or dataset")
+    if arguments.format == SFT and arguments.what != "dataset":
+        raise UsageError(f"--format {SFT} is the form of a student: use it with dataset")
     if arguments.sent and arguments.what != "samples":
         raise UsageError("--sent adds the requests of samples: use it with `coterie export samples`")
     if arguments.logprobs and arguments.what != "samples":
@@ -159,7 +167,9 @@ def _parts(connection: Connection, config: Config, arguments: argparse.Namespace
 
 def _write(rows: Iterable[dict[str, Any]], arguments: argparse.Namespace) -> int:
     if arguments.format == "parquet" or (
-        arguments.format in CHATS and arguments.output is not None and arguments.output.suffix == ".parquet"
+        arguments.format in (*CHATS, SFT)
+        and arguments.output is not None
+        and arguments.output.suffix == ".parquet"
     ):
         return write_parquet(rows, arguments.output)
     if arguments.output is None:

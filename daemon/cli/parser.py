@@ -243,10 +243,10 @@ def _look(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("what", choices=("samples", "dataset", "predictions"))
     parser.add_argument(
         "--format",
-        choices=("jsonl", "csv", "parquet", "openai-chat", "chat", "think"),
+        choices=("jsonl", "csv", "parquet", "openai-chat", "chat", "think", "sft"),
         default="jsonl",
-        help="jsonl, csv, parquet; or messages to train on: openai-chat, chat (with ids), think (rationale in <think>);"
-        " those to FILE.parquet too",
+        help="jsonl, csv, parquet; or messages to train on: openai-chat, chat (with ids), think (rationale in <think>),"
+        " sft (dataset: in the form of the student, as TRL reads it); those to FILE.parquet too",
     )
     parser.add_argument(
         "--include",

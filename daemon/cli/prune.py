@@ -15,7 +15,7 @@ from state.safe import safe
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Removes them, or with `--dry-run` says what it would free."""
+    """Removes them; with `--dry-run` only lists them, with their bytes."""
     config = load_config(arguments.config)
     with closing(open_reader(config.database)) as connection:
         runs = done_runs(connection)

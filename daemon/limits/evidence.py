@@ -13,8 +13,7 @@ Words of errors only suggest it. What decides is what becomes of other requests 
 A rate limit (429) puts no key in doubt, but counts in the same way against a request that is refused again and again.
 A request is hopeless after `max_attempts` refusals of its own, if chance alone would hardly refuse it so often. What chance does is
 seen in the samples that were answered since it was first asked: the more often those were refused before, the more refusals
-it takes. Refusals for a limit between which no other request
-was answered count only after twenty minutes.
+it takes. Refusals for a limit between which no other request was answered count only after twenty minutes.
 
 At the end of the work there are no other requests left to compare with: the last few questions are given up without
 such proof; for a limit, or what may be the key's, that takes hours. And a user who resumes vouches for the settings: a
@@ -78,9 +77,8 @@ class _Row:
     counted: int
     refusals: int = 0
     own: int = 0  # those that others did not share
-    let_in: int = (
-        0  # of these, the first, and each before which another request was answered that left after the last
-    )
+    # Of these, the first, and each before which another request was answered that left after the one before.
+    let_in: int = 0
     refused_s: float = 0.0  # over how long, each time between two refusals cut to LEFT_GAP_S
 
 
@@ -88,9 +86,8 @@ class _Row:
 class _Question:
     """The refusals of one question since it was last answered."""
 
-    since: list[
-        float
-    ]  # when the first request was sent that was refused otherwise, and for a limit; inf if none was
+    # When the first request was sent that was refused otherwise, and for a limit; inf if none was.
+    since: list[float]
     last_at: float
     refused_s: float = 0.0  # over how long it was refused, each time between two refusals cut to LEFT_GAP_S
 

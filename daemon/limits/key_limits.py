@@ -27,7 +27,7 @@ from daemon.limits.chance import Chance, Room
 from daemon.limits.concurrency import Cap
 from daemon.limits.lease_table import Need
 from daemon.limits.pauses import Pauses
-from daemon.limits.rates import RATES, RateBinds, Rates, Reservation, exhausted_by
+from daemon.limits.rates import RATES, RateBinds, Rates, Reservation, exhausted_by, requests_remain
 from engine.teachers.failures import LimitScope
 from engine.teachers.headers import RateHeaders
 
@@ -268,7 +268,7 @@ class KeyLimits:
         if wait is None and exhausted and headers is not None:
             reset = getattr(headers, f"{exhausted}_reset_s")
             wait = None if reset is None else self._pauses.believed(reset)
-        told = retry_after is not None and not _remaining(headers)
+        told = retry_after is not None and not requests_remain(headers)
         rate = scope != "concurrency" and (told or exhausted is not None or scope is not None)
         cap = self.concurrency
         if exhausted is None and cap.refused_at_ceiling(
@@ -415,8 +415,3 @@ class KeyLimits:
     def _prolong(self, at: float, *, day: bool = False) -> None:
         self._pauses.prolong(at, day=day)
         self.concurrency.restart_ramp(self._pauses.until)
-
-
-def _remaining(headers: RateHeaders | None) -> bool:
-    """Whether the headers show that requests remain: then the request rate is not exceeded."""
-    return headers is not None and (headers.requests_remaining or 0) > 0

@@ -153,3 +153,8 @@ def exhausted_by(headers: RateHeaders | None, want: Amounts) -> Rate | None:
         ("tokens", headers.tokens_remaining, want.tokens),
     )
     return next((name for name, left, most in parts if left is not None and left < max(most, 1)), None)
+
+
+def requests_remain(headers: RateHeaders | None) -> bool:
+    """Whether the headers show that requests remain: then the request rate is not exceeded."""
+    return headers is not None and (headers.requests_remaining or 0) > 0

@@ -22,6 +22,7 @@ from engine.config.root import expand
 from engine.config.students import CurationConfig
 from engine.curation import ALIKE, HELD_OUT, alike, curate, same_questions
 from engine.errors import JobFailed
+from engine.forms import FIRST, FormSettings
 from engine.grading.majority import Vote
 from engine.methods import METHODS, RowSettings, TrainingQuestion, TrainRow
 from engine.question import text_hash
@@ -159,6 +160,7 @@ def materialise(connection: Connection, config: Config, run: RunRow) -> Path:
         trigger=run.trigger,
         method=student.method,
         base=str(previous[1]) if previous else base_of(config, student.base),
+        form=_form(run, student, config.runs / str(previous[0]) if previous else None),
         training=student.training,
         evaluation=student.evaluation,
         manifest_digest=run.digest,
@@ -180,6 +182,15 @@ def materialise(connection: Connection, config: Config, run: RunRow) -> Path:
     )
     _write_spec(directory, spec)  # last and atomically: a directory with a spec is complete
     return directory
+
+
+def _form(run: RunRow, student: StudentConfig, previous: Path | None) -> FormSettings | None:
+    """The form of a run; None where its base decides. Runs from before there were forms have the first one."""
+    if "form" not in run.settings.student:
+        return FIRST
+    if student.form is None and previous is not None:  # its base has a template in any form
+        return Spec.model_validate_json((previous / "spec.json").read_bytes()).form
+    return student.form
 
 
 def _wordings(

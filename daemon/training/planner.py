@@ -13,7 +13,7 @@ from daemon import events
 from daemon.host.notify import Notifier
 from daemon.sampling.plans import ActivePlan
 from daemon.training.manifest import RunRequest, prepare
-from daemon.training.run_fingerprint import run_fingerprint
+from daemon.training.run_fingerprint import settled
 from daemon.training.scopes import Scope, scopes_of
 from daemon.training.trainer import Trainer
 from engine.config import Config
@@ -127,7 +127,7 @@ class Planner:
         return "; ".join(answers)
 
     async def _train_scope(self, scope: Scope) -> str:
-        stock = (await anyio.to_thread.run_sync(self._stocks, [scope]))[0]
+        scope, stock = (await anyio.to_thread.run_sync(self._stocks, [scope]))[0]
         latest = await anyio.to_thread.run_sync(self._latest, scope, stock)
         about = f"{scope.student.name} on {scope.name}"
         if latest is not None and latest.state in (RunState.STOPPED, RunState.FAILED):
@@ -155,7 +155,7 @@ class Planner:
         scopes = list(self.scopes)
         stocks = await anyio.to_thread.run_sync(self._stocks, scopes)
         wakes: list[int | None] = []
-        for scope, stock in zip(scopes, stocks, strict=True):
+        for scope, stock in stocks:
             if self._config is not config:
                 return  # it was read again meanwhile: these scopes may be gone
             found = due(scope.rule.train_at, stock, now)
@@ -167,7 +167,8 @@ class Planner:
                 await self._create(scope, stock, found.name)
         self._wakes_at = min((at for at in wakes if at is not None), default=None)
 
-    def _stocks(self, scopes: list[Scope]) -> list[Stock]:
+    def _stocks(self, scopes: list[Scope]) -> list[tuple[Scope, Stock]]:
+        """What there is for each scope, and the scope with the form of its student, where that is known."""
         with closing(open_reader(self._config.database)) as connection:
             counts = plan_counts(connection, [plan.id for plan in self._plans])
             digests, last = task_digests(connection), last_runs(connection)
@@ -177,21 +178,22 @@ class Planner:
             read = scope.rule.read(counts, scope.tasks)
             chosen = {plan.id for plan in read}
             plans = [plan for plan in self._plans if plan.id in chosen]
-            fingerprint = run_fingerprint(
-                scope.student, plans, [digests.get(task, "") for task in scope.tasks]
+            own = [(trigger, of) for *key, trigger, of in existing if tuple(key) == scope.key]
+            student, fingerprint = settled(
+                scope.student,
+                plans,
+                [digests.get(task, "") for task in scope.tasks],
+                {of for _, of in own},
             )
-            stocks.append(
-                scope.rule.stock(
-                    read,
-                    since=since,
-                    last=last.get(scope.key),
-                    complete=all(plan.done for plan in plans),
-                    fingerprint=fingerprint,
-                    runs=frozenset(
-                        trigger for *key, trigger, of in existing if (*key, of) == (*scope.key, fingerprint)
-                    ),
-                )
+            stock = scope.rule.stock(
+                read,
+                since=since,
+                last=last.get(scope.key),
+                complete=all(plan.done for plan in plans),
+                fingerprint=fingerprint,
+                runs=frozenset(trigger for trigger, of in own if of == fingerprint),
             )
+            stocks.append((replace(scope, student=student), stock))
         return stocks
 
     async def _repeat(self, scope: Scope, stock: Stock, name: str) -> int | None:

@@ -54,6 +54,7 @@ def follow(run_id: int, directory: Path, offset: int, task_ids: Mapping[str, int
     evaluations: list[tuple[Any, ...]] = []
     notes: list[str] = []
     too_long: int | None = None
+    trained: int | None = None
     ending = Ending()
     for event in events:
         kind = event["event"]
@@ -82,7 +83,8 @@ def follow(run_id: int, directory: Path, offset: int, task_ids: Mapping[str, int
         else:
             ending = _ending(event)
             if "trained" in event:
-                values |= {"step": event["trained"], "steps": event["steps"]}
+                trained = event["trained"]
+                values |= {"step": trained, "steps": event["steps"]}
     return Followed(
         RunReport(
             run_id=run_id,
@@ -90,6 +92,7 @@ def follow(run_id: int, directory: Path, offset: int, task_ids: Mapping[str, int
             metrics=tuple(metrics),
             evaluations=tuple(evaluations),
             too_long=too_long,
+            trained=trained,
         ),
         end,
         ending,

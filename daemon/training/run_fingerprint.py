@@ -9,27 +9,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from daemon.sampling.plans import ActivePlan
 from engine.config import StudentConfig
 from engine.config.base import Identity, Section, default_of, fields_marked
+from engine.forms import FIRST, form_of
 from engine.methods import METHODS
 
-UNTRAINED = ("base", "method", "strategy", "exemplars", "tasks", "scope", "evaluation")
+UNTRAINED = ("base", "method", "form", "strategy", "exemplars", "tasks", "scope", "evaluation")
 """The settings that decide the answers of an untrained base."""
 
 
-def run_fingerprint(student: StudentConfig, plans: Sequence[ActivePlan], digests: Sequence[str]) -> str:
+def run_fingerprint(
+    student: StudentConfig, plans: Sequence[ActivePlan], digests: Sequence[str], *, own_form: bool = False
+) -> str:
     """The fingerprint of a student's runs.
 
     Args:
         student: the student to train.
         plans: the plans whose samples it may read.
         digests: the digests of the tasks' questions, in order.
+        own_form: its base decides its form (`settled`). The form of the first release counts nothing.
     """
     settings = identity_of(student)
+    settings.pop("form", None)
+    if own_form or (student.form and not form_of(student.form).first_release):
+        settings["form"] = student.form.identity() if student.form else "base"
     if not student.evaluation.samples:
         settings["evaluation"].pop("temperature", None)  # it is the temperature of those samples
     if not METHODS[student.method].trains:  # what decides a training does not count
@@ -41,6 +48,31 @@ def run_fingerprint(student: StudentConfig, plans: Sequence[ActivePlan], digests
         "tasks": list(digests),
     }
     return hashlib.blake2b(json.dumps(seen, sort_keys=True).encode(), digest_size=12).hexdigest()
+
+
+def settled(
+    student: StudentConfig,
+    plans: Sequence[ActivePlan],
+    digests: Sequence[str],
+    runs: Collection[str],
+) -> tuple[StudentConfig, str]:
+    """The student with its form, where that is known before its base is opened, and the fingerprint of its runs.
+
+    Without a form in the configuration, the base decides. But a student that has runs from before there were forms goes
+    on in the first one: the same fingerprint always means the same form, and nothing is trained again.
+
+    Args:
+        student: the student to train.
+        plans: the plans whose samples it may read.
+        digests: the digests of the tasks' questions, in order.
+        runs: fingerprints of the runs that it has on this scope.
+    """
+    first = run_fingerprint(student, plans, digests)
+    if student.form is not None:
+        return student, first
+    if student.base.startswith("builtin:") or first in runs:
+        return student.model_copy(update={"form": FIRST}), first
+    return student, run_fingerprint(student, plans, digests, own_form=True)
 
 
 def identity_of(section: Section) -> dict[str, Any]:

@@ -6,12 +6,14 @@ compares the files.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from engine.config.base import NAME_PATTERN
 from engine.config.schema import config_schema, schema_text
+from engine.forms import FORMS
 from engine.grading.formats import FORMATS
 from engine.strategies import STRATEGIES
 from engine.teachers.dialects import DIALECTS
@@ -41,6 +43,14 @@ SECTIONS: tuple[tuple[str, str, str], ...] = (
     ("[[plans]]", "PlanConfig", "One table a plan. `coterie run` does all plans side by side."),
     ("[prompts.NAME]", "PromptsConfig", "Braces stand for themselves when doubled."),
     ("[[students]]", "StudentConfig", "One table a student; without any, the daemon only samples."),
+    *(
+        (
+            f'[students.form] type = "{form.name}"',
+            form.settings.__name__,
+            "Of the `[[students]]` table above it.",
+        )
+        for form in FORMS.values()
+    ),
     ("[students.curation]", "CurationConfig", "Of the `[[students]]` table above it."),
     ("[students.training]", "TrainingConfig", "Of the `[[students]]` table above it."),
     ("[students.evaluation]", "EvaluationConfig", "Of the `[[students]]` table above it."),
@@ -57,6 +67,7 @@ TABLES: dict[str, tuple[str, str, str, Mapping[str, Documented]]] = {
     "TeacherConfig": ("Dialects", "dialect", "API", DIALECTS),
     "TaskConfig": ("Answer formats", "answer", "what an answer is", FORMATS),
     "PlanConfig": ("Strategies", "strategy", "how a teacher is asked", STRATEGIES),
+    "StudentConfig": ("Forms, in `[students.form]`", "type", "the text around question and answer", FORMS),
 }
 """Definition in the schema to a table of variants below it: title, key, heading, registry."""
 
@@ -233,7 +244,7 @@ def _toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return f'"{value}"'
+        return json.dumps(value, ensure_ascii=False)
     if isinstance(value, list):
         return f"[{', '.join(_toml(item) for item in value)}]"
     return str(value)
@@ -250,7 +261,7 @@ def words(field: dict[str, Any]) -> str:
         if "number" in members and "whole number" in members:
             members.remove("whole number")
         return " or ".join(members)
-    if "$ref" in field:
+    if "$ref" in field or "oneOf" in field:
         return "table"
     if "const" in field:
         return f"`{_toml(field['const'])}`"

@@ -23,6 +23,7 @@ from engine.config.students import (
     StudentConfig,
     TrainingConfig,
 )
+from engine.forms import FIRST
 from engine.methods import METHODS
 from engine.strategies import BASELINES, STRATEGIES
 
@@ -263,6 +264,7 @@ def students_of(experiment: ExperimentConfig) -> list[StudentConfig]:
             StudentConfig(
                 name=cell.student,
                 base=cell.base,
+                form=FIRST,
                 method=method.name,
                 tasks=list(experiment.tasks),
                 plans=[cell.plan] if cell.plan else ["*"],

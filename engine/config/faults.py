@@ -78,7 +78,8 @@ def fields_at(model: type[BaseModel], path: Path) -> list[str]:
     for part in path:
         current = _child(_bare(current), part)
     current = _bare(current)
-    return list(current.model_fields) if _is_model(current) else []
+    members = _members(current) if _is_union(current) else [current]
+    return list(dict.fromkeys(name for each in members if _is_model(each) for name in each.model_fields))
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
@@ -109,6 +110,11 @@ def _message(model: type[BaseModel], place: Path, group: list[ErrorDetails]) -> 
         return f"unknown key; {nearest(str(place[-1]), fields_at(model, place[:-1]))}"
     if kind == "missing":
         return _required(model, place)
+    if kind == "union_tag_not_found":
+        return f"{_tag(first)}: required"
+    if kind == "union_tag_invalid":
+        known = re.findall(r"'([^']+)'", first["ctx"]["expected_tags"])
+        return f"{_tag(first)}: unknown value {quoted(first['ctx']['tag'])}; {nearest(first['ctx']['tag'], known)}"
     if kind in ("value_error", "reference"):
         return first["msg"].removeprefix("Value error, ")
     wanted = list(dict.fromkeys(_expected(detail, alone=len(group) == 1) for detail in group))
@@ -122,6 +128,11 @@ def _message(model: type[BaseModel], place: Path, group: list[ErrorDetails]) -> 
         if isinstance(got, str) and (near := difflib.get_close_matches(got, choices, n=1)):
             text += f"; did you mean {quoted(near[0])}?"
     return text
+
+
+def _tag(detail: ErrorDetails) -> str:
+    """The key that tells the members of a union apart."""
+    return str(detail["ctx"]["discriminator"]).strip("'")
 
 
 def _required(model: type[BaseModel], place: Path) -> str:

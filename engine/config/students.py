@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from engine.config.base import Identity, Name, NonNegative, Positive, Section, Seed
 from engine.config.faults import quoted
+from engine.forms import FormConfig, form_of
 from engine.methods import METHODS, LabelSource, MethodName
 from engine.strategies import BASELINES, STRATEGIES
 from state.triggers import KINDS, Trigger, check_triggers, parse_trigger
@@ -294,7 +295,7 @@ class StudentConfig(Section):
     )
 
     strategy: Annotated[BaselineName | None, Identity.IF_SET] = None
-    """How the untrained base is asked (`method = "base"`): a strategy of the table below that is a baseline. In the chat template of the base, if it has one. Unset: zero-shot-cot."""
+    """How the untrained base is asked (`method = "base"`): a strategy of the table below that is a baseline. In the form of the student, so in the chat template of the base if it has one. Unset: zero-shot-cot."""
 
     exemplars: Annotated[str | None, Identity.IF_SET] = None
     """With `strategy = "few-shot-cot"`: worked examples, as in `[[plans]]`."""
@@ -322,6 +323,9 @@ class StudentConfig(Section):
 
     priority: Annotated[int, Field(ge=-1000, le=1000), Identity.NO] = 0
     """Runs with a higher priority start first."""
+
+    form: Annotated[FormConfig | None, Identity.IF_SET] = None
+    """The text around question and answer. Unset: the chat template of the base where its tokenizer has one, the paper's form elsewhere; built-in students and encoder-decoders have the paper's."""
 
     curation: Annotated[CurationConfig, Identity.ALWAYS] = Field(default_factory=CurationConfig)
     """How samples are selected."""
@@ -385,6 +389,15 @@ class StudentConfig(Section):
             check_triggers(self.triggers)
         except ValueError as error:
             raise ValueError(f"train_at: {error}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _built_in(self) -> Self:
+        if self.form and self.base.startswith("builtin:") and not form_of(self.form).builtin:
+            raise ValueError(
+                f'form: a built-in student cannot have the form "{self.form.type}": choose another form, or a base'
+                " with a chat template"
+            )
         return self
 
     @model_validator(mode="after")

@@ -6,7 +6,6 @@ never compares its name. Imports nothing heavy: the configuration is built on it
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,10 +15,6 @@ from pydantic import BaseModel, ConfigDict
 
 LabelSource = Literal["gold", "majority"]
 """Where the answer that a student learns comes from: the data, or the majority of a question's samples."""
-
-END = "END"
-"""Marks the end of a completion of a decoder. Nothing after it is part of an answer."""
-_AFTER_END = re.compile(rf"\s+{END}\b")
 
 
 class Sample(Protocol):
@@ -121,13 +116,8 @@ class Method(ABC):
 
     @abstractmethod
     def target(self, row: TrainRow) -> str:
-        """The text that a student learns to write for a row, without the marks of its prompt format."""
+        """The text that a student learns to write for a row, without the marks of its form."""
 
     @abstractmethod
     def parse(self, text: str) -> str | None:
-        """The answer in a generated completion; None if there is none."""
-
-
-def before_end(text: str) -> str | None:
-    """The text before the end mark; None if it is empty."""
-    return _AFTER_END.split(text, maxsplit=1)[0].strip() or None
+        """The answer in a text; None if there is none. The inverse of `target`, whatever rationale and answer contain."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from engine.methods.base import Method, RowSettings, TrainingQuestion, TrainRow, before_end
+from engine.methods.base import Method, RowSettings, TrainingQuestion, TrainRow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +28,8 @@ class FineTune(Method):
         return row.answer.strip()
 
     def parse(self, text: str) -> str | None:
-        """Everything before the end mark."""
-        return before_end(text)
+        """Everything."""
+        return text.strip() or None
 
 
 METHOD = FineTune(

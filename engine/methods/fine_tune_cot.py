@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from engine.methods.base import Method, RowSettings, Sample, TrainingQuestion, TrainRow, before_end
+from engine.methods.base import Method, RowSettings, Sample, TrainingQuestion, TrainRow
 from engine.seeded_order import first
 
 ARROW = "-->"
 """Separates the rationale from the answer."""
+_ARROWS = re.compile(r"-{2,}>")
 ANSWER_ONLY = "(Answer only.)"
 """Follows the question in rows that ask for the answer alone, when they are mixed with rows that have rationales."""
 
@@ -51,13 +53,13 @@ class FineTuneCot(Method):
         if row.rationale is None:
             return answer
         # An arrow inside a rationale would end it too early when the answer is read back.
-        rationale = row.rationale.strip().replace(ARROW, "->")
+        rationale = _ARROWS.sub("->", row.rationale.strip())
         return f"{rationale} {ARROW} {answer}"
 
     def parse(self, text: str) -> str | None:
         """What follows the arrow. A text that never reaches the arrow has no answer, whatever numbers it contains."""
         _, arrow, rest = text.partition(ARROW)
-        return before_end(rest) if arrow else None
+        return rest.strip() or None if arrow else None
 
 
 def _answer(question: TrainingQuestion, sample: Sample) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
+from engine.forms import TokenForm
 from engine.students.architecture import DECODER, Architecture
 from engine.students.evaluate import Write, writer
 from engine.students.exported_student import PARTIAL, load_student
@@ -15,7 +17,7 @@ from engine.students.run import Run
 
 @contextmanager
 def answering(
-    run: Run, architecture: Architecture, tokenizer: Any, device: Any
+    run: Run, architecture: Architecture, tokenizer: Any, form: TokenForm, device: Any
 ) -> Iterator[tuple[Write, bool]]:
     """The writer of a run's exported copy, and whether only the first rank asks it.
 
@@ -27,7 +29,9 @@ def answering(
     config = run.spec.evaluation
 
     def here() -> Write:
-        return writer(load_student(run.directory, device), tokenizer, config, stop=run.stop, note=run.note)
+        return writer(
+            load_student(run.directory, device), tokenizer, form, config, stop=run.stop, note=run.note
+        )
 
     wanted = bool(config.server_url or config.server_command)
     if wanted and architecture is not DECODER:
@@ -46,7 +50,9 @@ def answering(
         server: Served | None = None
         if run.ranks.first:
             try:
-                server = stack.enter_context(serving(config, run.directory / PARTIAL, run.stop))
+                server = stack.enter_context(
+                    serving(config, run.directory / PARTIAL, run.stop, specials=form.special_marks)
+                )
                 run.note(f"the server at {server.url} evaluates the exported student (model {server.model})")
             except ServerFailed as error:
                 run.note(f"{error}: transformers evaluates the student")
@@ -56,7 +62,7 @@ def answering(
                 return []
             if server is not None and not own:
                 try:
-                    asked = prompts(run, architecture, tokenizer, questions)
+                    asked = prompts(run, architecture, tokenizer, form, questions)
                     return server.write(asked, temperature=temperature, seed=run.spec.training.seed)
                 except ServerFailed as error:
                     stack.close()
@@ -68,17 +74,20 @@ def answering(
         yield write, True
 
 
-def prompts(run: Run, architecture: Architecture, tokenizer: Any, questions: Sequence[str]) -> list[Asked]:
+def prompts(
+    run: Run, architecture: Architecture, tokenizer: Any, form: TokenForm, questions: Sequence[str]
+) -> list[Asked]:
     """The prompts for a server: each allows as many tokens as are configured and fit into the model."""
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(
         run.directory / PARTIAL, trust_remote_code=False, local_files_only=True
     )
-    return read_questions(
-        tokenizer,
-        questions,
-        architecture,
-        limit=config_positions(config),
-        most=run.spec.evaluation.max_new_tokens,
-    )
+    most = run.spec.evaluation.max_new_tokens
+    found = read_questions(form, questions, architecture, limit=config_positions(config), most=most)
+    texts = [form.outline.asked(question) for question in questions]
+    read = tokenizer(texts)["input_ids"] if texts else []
+    return [
+        replace(each, text=text) if list(ids) == each.ids else each
+        for each, text, ids in zip(found, texts, read, strict=True)
+    ]

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 
 from engine.errors import JobFailed
-from engine.students.prompt_format import CONTINUED, TRANSLATED, PromptFormat
 from engine.students.token_rows import MicroBatch, TokenRow
 
 READ, WRITTEN = "read", "written"  # packed rows: the row that each token of the two sides belongs to
@@ -25,8 +24,6 @@ READ, WRITTEN = "read", "written"  # packed rows: the row that each token of the
 class Architecture(ABC):
     """The interface of an architecture to the training process."""
 
-    prompt_format: ClassVar[PromptFormat]
-    """The text around questions and completions."""
     auto: ClassVar[str]
     """The class of transformers that loads it."""
     tag: ClassVar[str]
@@ -77,7 +74,6 @@ class Architecture(ABC):
 class Decoder(Architecture):
     """Question and completion in one sequence."""
 
-    prompt_format = CONTINUED
     auto = "AutoModelForCausalLM"
     tag = "text-generation"
 
@@ -154,7 +150,6 @@ class EncoderDecoder(Architecture):
     start: int
     """The token that the decoder starts with. It is not part of a completion."""
 
-    prompt_format = TRANSLATED
     auto = "AutoModelForSeq2SeqLM"
     tag = "text2text-generation"
 

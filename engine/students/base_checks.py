@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from engine.errors import JobFailed
-from engine.students.architecture import Architecture
+from engine.forms import TokenForm
 from engine.students.room import Asked
 from engine.students.spec import EvalRow
 from engine.students.token_rows import TokenRow
@@ -52,21 +52,21 @@ def _check(highest: int, where: str, model: Any, base: str) -> None:
         )
 
 
-def end_note(tokenizer: Any, architecture: Architecture, base: str) -> str:
+def end_note(tokenizer: Any, form: TokenForm, base: str) -> str:
     """A note if the tokenizer has no end token, and what that means.
 
     Raises:
         JobFailed: nothing else ends a completion.
     """
-    if tokenizer.eos_token_id is not None:
+    if form.ends:
         return ""
-    if not architecture.prompt_format.end:
+    if not form.end_text:
         raise JobFailed(
             f"the tokenizer of {base} has no end token (eos_token), so the student could not end an answer: add it to tokenizer_config.json"
         )
     return (
         f"the tokenizer of {base} has no end token (eos_token): the student ends an answer with"
-        f" {architecture.prompt_format.end.strip()!r} and goes on, so every answer takes"
+        f" {form.end_text.strip()!r} and goes on, so every answer takes"
         " evaluation.max_new_tokens to write; what follows the mark is not read"
     )
 

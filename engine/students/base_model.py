@@ -1,7 +1,7 @@
 """Loads a base model from a directory, a hub id or a GGUF file, with the classes of transformers.
 
 Weights are read from safetensors, or from a GGUF file (`model.gguf`): its tensors become float32, and its configuration, tokenizer
-and chat template are read from it as well, so it needs no other file.
+and chat template come from it as well.
 
 The class is `AutoModelForCausalLM`, or `AutoModelForSeq2SeqLM` if the configuration is that of an encoder-decoder (T5,
 Flan-T5). Code that comes with a model is never run, and pickled weights are never read.
@@ -21,7 +21,7 @@ ERRORS = (OSError, ValueError, ImportError, KeyError, NotImplementedError)
 
 
 def load_model(base: str, attentions: tuple[str | None, ...] = (None,)) -> Any:
-    """A decoder or encoder-decoder from a directory or a hub id, in float32.
+    """A decoder or encoder-decoder in float32.
 
     Args:
         base: the directory, hub id or GGUF file.
@@ -53,9 +53,8 @@ def _load(base: str, attention: str | None) -> Any:
     folder, file = files_of(base)
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False, **file)
     dense: dict[str, Any] = {}
-    if file and hasattr(
-        transformers, "GgufConfig"
-    ):  # else its weights may stay in blocks, which cannot be trained
+    # Without this, newer versions may leave the weights in blocks, which cannot be trained.
+    if file and hasattr(transformers, "GgufConfig"):
         dense = {"quantization_config": transformers.GgufConfig(dequantize=True)}
     model = auto_class(config).from_pretrained(
         folder,

@@ -29,7 +29,7 @@ def unusable(path: Path) -> str:
     """Why a path cannot be a base, as far as the first bytes tell; empty if it may be one."""
     if is_gguf(path.name):
         if not path.is_file():
-            return "there is no such file"
+            return "the file does not exist"
         with path.open("rb") as file:
             return "" if file.read(len(_MAGIC)) == _MAGIC else "not a GGUF file (it does not begin with GGUF)"
     return "" if (path / "config.json").is_file() else "not a model directory (it has no config.json)"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.students.base_names import is_path
-from engine.students.builtin import BUILTIN
+from engine.students.sizes import BUILTIN
 from engine.students.spec import Spec
 
 TAGS = ("fine-tune-cot", "distillation")

@@ -13,6 +13,7 @@ from typing import Any
 
 from engine.config.students import EvaluationConfig
 from engine.errors import JobFailed
+from engine.forms import TokenForm
 from engine.students.architecture import DECODER, architecture_of
 from engine.students.ranks import Stopped
 from engine.students.room import written_alone_beyond
@@ -52,7 +53,7 @@ def _memory(model: Any, batch_size: int, tokens: int) -> Any:
 
 def generate_continuously(
     model: Any,
-    tokenizer: Any,
+    form: TokenForm,
     prompts: Sequence[Sequence[int]],
     config: EvaluationConfig,
     *,
@@ -87,7 +88,7 @@ def generate_continuously(
             if len(found) != len(chosen) or any(each.error for each in found):
                 why = next((each.error for each in found if each.error), "answers are missing")
                 raise JobFailed(f'evaluation.batching = "continuous" failed ({why}): use "static"')
-            texts += (tokenizer.decode(each.generated_tokens, skip_special_tokens=True) for each in found)
+            texts += (form.decode(each.generated_tokens) for each in found)
     finally:
         model.train(was_training)
     return texts

@@ -7,15 +7,15 @@ the questions and exchange their answers, so every rank knows the result. The gr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from engine.confidence_interval import wilson
 from engine.config.students import EvaluationConfig
+from engine.forms import TokenForm
 from engine.grading.majority import majority
 from engine.grading.verdict import Verdict
-from engine.methods import Method
 from engine.students.architecture import architecture_of
 from engine.students.continuous import can_batch, generate_continuously
 from engine.students.ranks import Ranks, StopFlag, Stopped
@@ -26,6 +26,17 @@ from engine.students.tokenizer import pad_id
 
 Judge = Callable[[str, EvalRow], Verdict]
 """Grades the answer in a completion."""
+
+
+class AnswerReader(Protocol):
+    """Reads the answer in a completion: the form of the student."""
+
+    @property
+    def no_answer(self) -> str:
+        """Why a completion counts as wrong when there is none."""
+
+    def parse(self, text: str) -> str | None:
+        """The answer; None if there is none."""
 
 
 class Prediction(BaseModel):
@@ -57,8 +68,8 @@ def judge_with(grader: str) -> Judge:
     return judge
 
 
-def prepare_generation(model: Any, tokenizer: Any) -> None:
-    """Makes greedy decoding the default of the model, here and in its export.
+def prepare_generation(model: Any, tokenizer: Any, form: TokenForm) -> None:
+    """Makes greedy decoding, up to an end of the form, the default of the model, here and in its export.
 
     The settings of a base model (temperature, repetition penalties) would change greedy answers too.
     """
@@ -67,7 +78,7 @@ def prepare_generation(model: Any, tokenizer: Any) -> None:
     model.generation_config = GenerationConfig(
         do_sample=False,
         bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
+        eos_token_id=None if not form.ends else form.ends[0] if len(form.ends) == 1 else list(form.ends),
         pad_token_id=pad_id(tokenizer),
         **architecture_of(model).generation(),
     )
@@ -82,6 +93,7 @@ Write = Callable[[Sequence[str], float | None], list[Completion]]
 def writer(
     model: Any,
     tokenizer: Any,
+    form: TokenForm,
     config: EvaluationConfig,
     *,
     stop: StopFlag,
@@ -91,14 +103,14 @@ def writer(
     architecture, limit = architecture_of(model), positions(model)
 
     def write(questions: Sequence[str], temperature: float | None) -> list[Completion]:
-        asked = read_questions(tokenizer, questions, architecture, limit=limit, most=config.max_new_tokens)
+        asked = read_questions(form, questions, architecture, limit=limit, most=config.max_new_tokens)
         # Continuous batching has one room for all: those with less are answered in static batches.
         whole = [index for index, each in enumerate(asked) if each.count == config.max_new_tokens]
         written: dict[int, Completion] = {}
         if config.batching == "continuous" and temperature is None:
             if can_batch(model):
                 texts = generate_continuously(
-                    model, tokenizer, [asked[index].ids for index in whole], config, stopping=lambda: stop.set
+                    model, form, [asked[index].ids for index in whole], config, stopping=lambda: stop.set
                 )
                 written = dict(zip(whole, map(Completion, texts), strict=True))
             else:
@@ -109,7 +121,8 @@ def writer(
         others = [index for index in range(len(asked)) if index not in written]
         found = write_in_batches(
             model,
-            tokenizer,
+            pad_id(tokenizer),
+            form.decode,
             [asked[index] for index in others],
             batch_size=config.batch_size,
             temperature=temperature,
@@ -127,7 +140,7 @@ def evaluate(
     rows: Sequence[EvalRow],
     config: EvaluationConfig,
     *,
-    method: Method,
+    reader: AnswerReader,
     judge: Judge,
     ranks: Ranks,
     seed: int = 0,
@@ -139,7 +152,7 @@ def evaluate(
         write: writes the completions.
         rows: the questions.
         config: how they are evaluated.
-        method: reads the answers in completions.
+        reader: reads the answers in completions.
         judge: grades the answers.
         ranks: the ranks that share the work.
         seed: the seed of sampled answers.
@@ -152,7 +165,7 @@ def evaluate(
     def answer(asked: Sequence[EvalRow], temperature: float | None) -> list[Prediction]:
         completions = write([row.question for row in asked], temperature)
         return [
-            predict(row, each, method=method, judge=judge)
+            predict(row, each, reader=reader, judge=judge)
             for row, each in zip(asked, completions, strict=True)
         ]
 
@@ -221,11 +234,11 @@ def with_votes(greedy: Prediction, sampled: Sequence[Prediction], answer_format:
     )
 
 
-def predict(row: EvalRow, completion: Completion, *, method: Method, judge: Judge) -> Prediction:
+def predict(row: EvalRow, completion: Completion, *, reader: AnswerReader, judge: Judge) -> Prediction:
     """Grades one completion. A question that the student was not asked counts as wrong, with the reason."""
-    answer = None if completion.unasked else method.parse(completion.text)
+    answer = None if completion.unasked else reader.parse(completion.text)
     if answer is None:
-        reason = completion.unasked or method.no_answer
+        reason = completion.unasked or reader.no_answer
         verdict = Verdict(correct=False, extracted=None, reason=reason)
     else:
         verdict = judge(answer, row)

@@ -8,6 +8,7 @@ and ends with the evaluation. `ServerFailed` says why it cannot be used; the cal
 from __future__ import annotations
 
 import itertools
+import json
 import operator
 import os
 import signal
@@ -15,7 +16,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,8 @@ class Served:
     model: str
     concurrency: int
     stop: StopFlag
+    specials: bool = False
+    """Whether it is asked not to leave special tokens out of its texts."""
 
     def write(self, asked: Sequence[Asked], *, temperature: float | None, seed: int) -> list[Completion]:
         """Completions, in order.
@@ -90,20 +93,32 @@ class Served:
             base_url=self.url,
             model=self.model,
             timeout_seconds=ANSWER_S,
+            extra_body={"skip_special_tokens": False} if self.specials else {},
         )
+        by_ids = True
         async with TeacherClient(teacher) as client, anyio.create_task_group() as group:
 
             async def work() -> None:
+                nonlocal by_ids
                 for index in todo:
                     if self.stop.set:
                         raise Stopped
+                    each = asked[index]
                     request = Request(
-                        messages=(Message("user", asked[index].prompt),),
+                        messages=(Message("user", each.text),),
+                        prompt_ids=tuple(each.ids),
                         temperature=temperature or 0.0,
-                        max_tokens=asked[index].count,
+                        max_tokens=each.count,
                         seed=None if temperature is None else (seed * 1_000_003 + index) % 2**31,
                     )
-                    texts[index] = await _ask(client, request, index)
+                    as_text = replace(request, prompt_ids=())
+                    try:
+                        texts[index] = await _ask(client, request if by_ids else as_text, index)
+                    except ServerFailed:  # it may take texts only
+                        if not each.text or not by_ids:
+                            raise
+                        texts[index] = await _ask(client, as_text, index)
+                        by_ids = False
 
             for _ in range(min(self.concurrency, len(asked))):
                 group.start_soon(work)
@@ -127,7 +142,16 @@ async def _ask(client: TeacherClient, request: Request, number: int) -> str:
     if isinstance(found, Failure):
         raise ServerFailed(f"the evaluation server did not answer: {found.reason}")
     [first, *_] = found.completions
-    return (first.reasoning or "") + first.text
+    return _raw_text(found.raw) or (first.reasoning or "") + first.text
+
+
+def _raw_text(body: bytes) -> str:
+    """The text of the first choice as it stands in a response, since the dialect takes reasoning out; empty: none is found."""
+    try:
+        text = json.loads(body)["choices"][0]["text"]
+    except (ValueError, LookupError, TypeError):
+        return ""
+    return text if isinstance(text, str) else ""
 
 
 def _worth_another_try(found: Answer | Failure) -> bool:
@@ -141,7 +165,9 @@ def _last_result(state: RetryCallState) -> Any:
 
 
 @contextmanager
-def serving(config: EvaluationConfig, student: Path, stop: StopFlag) -> Iterator[Served]:
+def serving(
+    config: EvaluationConfig, student: Path, stop: StopFlag, *, specials: bool = False
+) -> Iterator[Served]:
     """The configured server, for the duration of the context.
 
     Raises:
@@ -151,7 +177,7 @@ def serving(config: EvaluationConfig, student: Path, stop: StopFlag) -> Iterator
     if not config.server_command:
         if anyio.run(_models, config.server_url) is None:
             raise ServerFailed(f"no server answers at {config.server_url}/models")
-        yield Served(config.server_url, str(student), config.server_concurrency, stop)
+        yield Served(config.server_url, str(student), config.server_concurrency, stop, specials)
         return
     port = free_port()
     url = f"http://127.0.0.1:{port}/v1"
@@ -167,7 +193,7 @@ def serving(config: EvaluationConfig, student: Path, stop: StopFlag) -> Iterator
     try:
         models = _wait(process, url, stop)
         model = models[0] if len(models) == 1 else str(student)
-        yield Served(url, model, config.server_concurrency, stop)
+        yield Served(url, model, config.server_concurrency, stop, specials)
     finally:
         _end(process)
 

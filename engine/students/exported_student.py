@@ -6,6 +6,7 @@ It is written under another name, evaluated from there, and renamed once the car
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from engine.students.spec import Spec
 from state.enums import FINISHED_EARLY
 
 if TYPE_CHECKING:  # it brings torch
+    from engine.forms import TokenForm
     from engine.students.architecture import Architecture
 
 DIRECTORY = "student"
@@ -29,12 +31,13 @@ EARLY = {FINISHED_EARLY: "by hand", "patience": "dev did not get better"}
 """Why a training ended before its last step."""
 
 
-def save_student(run_dir: Path, model: Any, tokenizer: Any) -> Path:
-    """Writes weights, configuration and tokenizer to the unfinished copy and returns its path."""
+def save_student(run_dir: Path, model: Any, tokenizer: Any, template: str) -> Path:
+    """Writes weights, configuration, tokenizer and chat template to the unfinished copy and returns its path."""
     partial = run_dir / PARTIAL
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     model.save_pretrained(partial)
+    tokenizer.chat_template = template
     tokenizer.save_pretrained(partial)
     make_portable(partial)
     return partial
@@ -70,6 +73,7 @@ def finish_student(run_dir: Path, card: str) -> Path:
 def model_card(
     spec: Spec,
     architecture: Architecture,
+    form: TokenForm,
     *,
     rows: int,
     questions: int,
@@ -83,7 +87,6 @@ def model_card(
 ) -> str:
     """The README of an exported student, in Markdown."""
     method = METHODS[spec.method]
-    writes = architecture.prompt_format.completion(method.writes)
     how = "best dev accuracy" if selected_by == "dev" else "last step"
     base = (
         "the previous student"
@@ -148,18 +151,24 @@ def model_card(
         "",
         "## Use",
         "",
-        f"The prompt is `{architecture.prompt_format.prompt('{question}')}`. The student writes `{writes}`.",
+        f"The chat template writes the prompt: {_code(form.shown)}. The student writes {_code(form.writes)}.",
         "",
         "```python",
         f"from transformers import {architecture.auto}, AutoTokenizer",
         "",
         f'model = {architecture.auto}.from_pretrained(".")',
         'tokenizer = AutoTokenizer.from_pretrained(".")',
-        f'text = "{architecture.prompt_format.prompt("A question?")}"',
-        'prompt = tokenizer(text, return_tensors="pt", return_token_type_ids=False)',
-        "output = model.generate(**prompt, max_new_tokens=" + f"{spec.evaluation.max_new_tokens})",
-        "print(tokenizer.decode(output[0], skip_special_tokens=True))",
+        'messages = [{"role": "user", "content": "A question?"}]',
+        'options = {"add_generation_prompt": True, "return_tensors": "pt", "return_dict": False}',
+        "prompt = tokenizer.apply_chat_template(messages, **options)",
+        f"output = model.generate(prompt, max_new_tokens={spec.evaluation.max_new_tokens})",
+        "print(tokenizer.decode(output[0]))",
         "```",
         "",
     ]
     return "\n".join(lines)
+
+
+def _code(text: str) -> str:
+    """A text in a line of Markdown, as code."""
+    return f"`{json.dumps(text, ensure_ascii=False)[1:-1]}`"

@@ -39,13 +39,16 @@ def finish(session: Session, state: RunState) -> None:
         load(session, str(step), weights_only=True)
     if run.ranks.first:
         merge(gathered.adapted)
-        save_student(run.directory, gathered.model, session.tokenizer)
+        save_student(run.directory, gathered.model, session.tokenizer, session.form.template)
     run.ranks.barrier()
 
     run.tell("phase", phase="evaluating")
     session.release()
     kept = run.checkpoints / str(step) / DEV
-    with answering(run, session.architecture, session.tokenizer, session.device) as (write, alone):
+    with answering(run, session.architecture, session.tokenizer, session.form, session.device) as (
+        write,
+        alone,
+    ):
         seen = read_predictions(kept) if kept.is_file() else session.ask(write, session.dev, alone=alone)
         tested = session.ask(write, session.test, alone=alone)
     table = results([*seen, *tested])
@@ -71,6 +74,7 @@ def finish(session: Session, state: RunState) -> None:
         card = model_card(
             spec,
             session.architecture,
+            session.form,
             rows=len(session.rows),
             questions=len({row.question_id for row in session.train_rows}),
             parameters=session.parameters,
@@ -98,12 +102,14 @@ def _best(session: Session, state: RunState) -> DevResult | None:
     run = session.run
     found: tuple[DevResult | None, list[str]] = None, []
     if run.ranks.first:
-        left, notes = state, []
+        left = state
+        notes: list[str] = []
         while (best := left.best) and best.step != state.step and (why := damage(run.checkpoints, best.step)):
-            notes.append(
-                f"the checkpoint of step {best.step}, which has the best dev result, is damaged ({why}): the next best is"
-                " exported"
-            )
+            if not notes:  # those of lesser results may be gone: only the best one is kept
+                notes.append(
+                    f"the checkpoint of step {best.step}, which has the best dev result, is damaged ({why}): the best of"
+                    " those that are left is exported"
+                )
             left = left.model_copy(update={"dev": tuple(each for each in left.dev if each != best)})
         found = left.best, notes
     best, notes = run.ranks.gather(found)[0]

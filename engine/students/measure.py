@@ -1,7 +1,8 @@
 """Measures an untrained base: asks it the dev and test questions by a strategy, as a teacher is asked.
 
-The requests are those of the strategy, turn by turn. A base with a chat template is asked in it; another one continues
-the text. Nothing is trained and nothing exported: the answers and the results are all that a run leaves.
+The requests are those of the strategy, turn by turn, in the form of the student: a base with a chat template is asked in
+it, another one continues the text. Its answers are read as a teacher's are: cut at the strategy's stop strings, with
+reasoning apart. Nothing is trained and nothing exported: the answers and the results are all that a run leaves.
 """
 
 from __future__ import annotations
@@ -13,23 +14,25 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from engine.forms import TokenForm
 from engine.grading.verdict import Verdict
 from engine.question import Question
 from engine.strategies import STRATEGIES, Conversation, Settings, Wording
 from engine.students import base_checks, kernels, zero
-from engine.students.architecture import architecture_of
+from engine.students.architecture import architecture_of, is_encoder_decoder
 from engine.students.base_model import load_model
 from engine.students.checkpoints import replace
 from engine.students.device import choose_device, device_name, uses_bf16
 from engine.students.evaluate import Answer, Judge, Prediction, prepare_generation, results, share
 from engine.students.finish import lines
-from engine.students.prompt_format import CONTINUED
 from engine.students.room import Asked, give_room, positions
+from engine.students.run_form import open_form, with_form
 from engine.students.spec import EvalRow
 from engine.students.static_batches import write_in_batches
 from engine.students.token_rows import read_rows
-from engine.students.tokenizer import leave_prompts_open, load_tokenizer
+from engine.students.tokenizer import leave_prompts_open, load_tokenizer, pad_id
 from engine.teachers import messages
+from engine.teachers.dialects.reasoning import split_think
 
 if TYPE_CHECKING:
     from engine.students.run import Run
@@ -45,20 +48,26 @@ def measure(run: Run) -> None:
         Stopped: it was asked to stop.
         JobFailed: the base cannot be opened, or does not fit its tokenizer.
     """
-    spec, training = run.spec, run.spec.training
+    training = run.spec.training
     hardware = os.environ.get("DS_ACCELERATOR") or ("cuda" if torch.cuda.is_available() else "cpu")
     device = choose_device(hardware, run.ranks.local_rank)
     bf16 = uses_bf16(training, device)
     zero.join_ranks(hardware, world=run.ranks.world)
     run.tell("starting", phase="building")
-    model, tokenizer = (
-        load_model(spec.base, kernels.attentions(training, device, bf16=bf16)),
-        load_tokenizer(spec.base),
-    )
-    ends = model.generation_config.eos_token_id
-    prepare_generation(model, tokenizer)
-    if ends is not None:  # a chat model also ends a turn, which its tokenizer does not say
-        model.generation_config.eos_token_id = ends
+    base = run.spec.base
+    model = load_model(base, kernels.attentions(training, device, bf16=bf16))
+    tokenizer = load_tokenizer(base)
+    encoder_decoder = is_encoder_decoder(model.config)
+    if not encoder_decoder:
+        leave_prompts_open(tokenizer)
+    run = with_form(run, template=bool(tokenizer.chat_template), encoder_decoder=encoder_decoder)
+    form = open_form(run, tokenizer, encoder_decoder=encoder_decoder)
+    own = (
+        model.generation_config.eos_token_id
+    )  # a chat model may end a turn with a token that its tokenizer does not name
+    prepare_generation(model, tokenizer, form)
+    ends = (*form.ends, *(own if isinstance(own, list) else [] if own is None else [own]))
+    model.generation_config.eos_token_id = list(dict.fromkeys(ends)) or None
     model.to(device=device, dtype=torch.bfloat16 if bf16 else None).eval()
     run.tell(
         "loaded",
@@ -71,7 +80,8 @@ def measure(run: Run) -> None:
     )
     run.tell("phase", phase="evaluating")
     questions = read_rows(run.directory / "questions.jsonl", EvalRow)
-    answer = answers_of(run, model, tokenizer, run.make_judge(spec.evaluation.grader))
+    spec = run.spec
+    answer = answers_of(run, model, tokenizer, form, run.make_judge(spec.evaluation.grader))
     predictions = share(answer, questions, spec.evaluation, ranks=run.ranks, seed=training.seed)
     table = results(predictions)
     for row in table:
@@ -94,13 +104,15 @@ def measure(run: Run) -> None:
     run.tell("done", step=0, steps=0, reason="complete")
 
 
-def answers_of(run: Run, model: Any, tokenizer: Any, judge: Judge) -> Answer:
+def answers_of(run: Run, model: Any, tokenizer: Any, form: TokenForm, judge: Judge) -> Answer:
     """Answers questions by the strategy of a run."""
     spec, config = run.spec, run.spec.evaluation
     architecture, limit = architecture_of(model), positions(model)
     strategy = STRATEGIES[spec.strategy or ""]
-    if architecture.prompt_format == CONTINUED:
-        leave_prompts_open(tokenizer)
+
+    def decode(ids: Sequence[int]) -> str:
+        text: str = tokenizer.decode(list(ids), skip_special_tokens=True)
+        return text
 
     def settings(row: EvalRow) -> Settings:
         return Settings(
@@ -111,8 +123,9 @@ def answers_of(run: Run, model: Any, tokenizer: Any, judge: Judge) -> Answer:
         )
 
     def asked(request: messages.Request) -> Asked:
-        ids = prompt_of(tokenizer, request.messages)
-        return give_room("", ids, architecture, limit=limit, most=request.max_tokens)
+        talk = [{"role": each.role, "content": each.content} for each in request.messages]
+        [ids] = form.conversation_ids([talk])
+        return give_room(ids, architecture, limit=limit, most=request.max_tokens)
 
     def answer(rows: Sequence[EvalRow], temperature: float | None) -> list[Prediction]:
         talks = [
@@ -135,7 +148,8 @@ def answers_of(run: Run, model: Any, tokenizer: Any, judge: Judge) -> Answer:
             base_checks.check_ids(model, spec.base, waiting.values())
             written = write_in_batches(
                 model,
-                tokenizer,
+                pad_id(tokenizer),
+                decode,
                 list(waiting.values()),
                 batch_size=config.batch_size,
                 temperature=temperature,
@@ -147,10 +161,7 @@ def answers_of(run: Run, model: Any, tokenizer: Any, judge: Judge) -> Answer:
                     after = f"{each.unasked} (with its rationale)" if talks[index].turn else each.unasked
                     unasked[index] = after
                 else:
-                    said = messages.Completion(
-                        text=each.text, usage=messages.Usage(prompt_tokens=0, completion_tokens=0)
-                    )
-                    talks[index].answer(said)
+                    talks[index].answer(_said(each.text, talks[index].request))
         return [
             _graded(row, talk, unasked.get(index, ""), run, judge)
             for index, (row, talk) in enumerate(zip(rows, talks, strict=True))
@@ -159,17 +170,14 @@ def answers_of(run: Run, model: Any, tokenizer: Any, judge: Judge) -> Answer:
     return answer
 
 
-def prompt_of(tokenizer: Any, request: Sequence[messages.Message]) -> list[int]:
-    """The ids of a request: in the base's chat template, if it has one."""
-    if getattr(tokenizer, "chat_template", None):
-        found: list[int] = tokenizer.apply_chat_template(
-            [{"role": each.role, "content": each.content} for each in request],
-            add_generation_prompt=True,
-            return_dict=False,
-        )
-        return found
-    ids: list[int] = tokenizer("\n\n".join(each.content for each in request))["input_ids"]
-    return ids
+def _said(text: str, request: messages.Request | None) -> messages.Completion:
+    """What a server would answer: up to the first stop string, with a leading block of reasoning apart."""
+    stops = request.stop if request else ()
+    text, reasoning = split_think(
+        text[: min((at for stop in stops if (at := text.find(stop)) >= 0), default=None)]
+    )
+    usage = messages.Usage(prompt_tokens=0, completion_tokens=0)
+    return messages.Completion(text=text, reasoning=reasoning, usage=usage)
 
 
 def _graded(row: EvalRow, talk: Conversation, unasked: str, run: Run, judge: Judge) -> Prediction:

@@ -6,20 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.forms import TokenForm
 from engine.students.architecture import Architecture
-from engine.students.token_rows import prompt_ids
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A question as the student reads it."""
 
-    prompt: str
     ids: list[int] = field(default_factory=list)
     count: int = 0
     """The largest number of tokens of its answer; with 0 it is not asked."""
     reason: str = ""
     """Why it is not asked."""
+    text: str = ""
+    """A text that the tokenizer turns into these ids, for servers that take no ids; empty: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,27 +43,20 @@ def config_positions(config: Any) -> int | None:
 
 
 def read_questions(
-    tokenizer: Any, questions: Sequence[str], architecture: Architecture, *, limit: int | None, most: int
+    form: TokenForm, questions: Sequence[str], architecture: Architecture, *, limit: int | None, most: int
 ) -> list[Asked]:
     """The questions with the room of each: `most` tokens, or what a context of `limit` tokens leaves."""
-    wanted = architecture.prompt_format
-    prompts = [wanted.prompt(question) for question in questions]
-    ids = prompt_ids(tokenizer, questions, wanted)
-    return [
-        give_room(prompt, each, architecture, limit=limit, most=most)
-        for prompt, each in zip(prompts, ids, strict=True)
-    ]
+    return [give_room(ids, architecture, limit=limit, most=most) for ids in form.prompt_ids(questions)]
 
 
-def give_room(
-    prompt: str, ids: list[int], architecture: Architecture, *, limit: int | None, most: int
-) -> Asked:
+def give_room(ids: list[int], architecture: Architecture, *, limit: int | None, most: int) -> Asked:
     """A prompt with its room."""
     count = most if limit is None else max(0, min(most, architecture.room(len(ids), limit)))
     if count:
-        return Asked(prompt, ids, count)
-    reason = f"not asked: the question has {len(ids):,} tokens and the student's context {limit:,}"
-    return Asked(prompt, ids, 0, reason)
+        return Asked(ids, count)
+    return Asked(
+        ids, 0, f"not asked: the question has {len(ids):,} tokens and the student's context {limit:,}"
+    )
 
 
 def written_alone_beyond(config: Any) -> int | None:

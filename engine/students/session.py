@@ -13,12 +13,13 @@ from typing import Any
 import torch
 
 from engine.errors import JobFailed
+from engine.forms import TokenForm
 from engine.methods import TrainRow
 from engine.students import base_checks, kernels, lora, packing, zero
-from engine.students.architecture import Architecture, architecture_of
+from engine.students.architecture import Architecture, architecture_of, is_encoder_decoder
 from engine.students.base_model import load_model
 from engine.students.batches import BatchPlan
-from engine.students.builtin import Size, make, size_of
+from engine.students.builtin import make
 from engine.students.checkpoints import RunState, commit, partial_name
 from engine.students.device import choose_device, device_name, peak_flops, uses_bf16
 from engine.students.evaluate import (
@@ -33,11 +34,12 @@ from engine.students.gathered_model import prepare_gathered, put_weights, read_w
 from engine.students.launch import accumulation_steps
 from engine.students.loop import Loop
 from engine.students.objective import Student
-from engine.students.prompt_format import CONTINUED, TRANSLATED
 from engine.students.resume import Resume, choose
 from engine.students.room import positions, read_questions
 from engine.students.run import Run
 from engine.students.run_commands import asked_to_finish
+from engine.students.run_form import builtin_outline, open_form, with_form
+from engine.students.sizes import Size, size_of
 from engine.students.spec import EvalRow
 from engine.students.token_rows import TokenRow, read_rows, tokenize
 from engine.students.tokenizer import (
@@ -59,6 +61,7 @@ class Session:
     gathered: Any
     """The model with complete weights; None once released."""
     architecture: Architecture
+    form: TokenForm
     engine: Any
     loop: Loop
     rows: Sequence[TokenRow]
@@ -97,7 +100,7 @@ class Session:
         """Predictions of a model for rows. All ranks call it together."""
         run = self.run
         return self.ask(
-            writer(model, self.tokenizer, run.spec.evaluation, stop=run.stop, note=run.note), rows
+            writer(model, self.tokenizer, self.form, run.spec.evaluation, stop=run.stop, note=run.note), rows
         )
 
     def ask(self, write: Write, rows: Sequence[EvalRow], *, alone: bool = False) -> list[Prediction]:
@@ -107,7 +110,7 @@ class Session:
             write,
             rows,
             run.spec.evaluation,
-            method=run.method,
+            reader=self.form,
             judge=self.judge,
             ranks=run.ranks,
             seed=run.spec.training.seed,
@@ -139,17 +142,16 @@ def build(run: Run) -> Session:
     zero.join_ranks(hardware, world=ranks.world)
 
     run.tell("starting", phase="tokenizing")
-    tokenizer, model = _base(run, size, train_rows, attentions)
-    check_markers(tokenizer, run.method.markers)
-    architecture = architecture_of(model)
+    run, tokenizer, model = _base(run, size, train_rows, attentions)
+    spec, architecture = run.spec, architecture_of(model)
+    form = open_form(run, tokenizer, encoder_decoder=is_encoder_decoder(model.config))
+    check_markers(tokenizer, form.markers)
     limit = min(training.max_length, positions(model) or training.max_length)
-    rows, dropped = tokenize(
-        tokenizer, train_rows, max_length=limit, method=run.method, prompt_format=architecture.prompt_format
-    )
+    rows, dropped = tokenize(form, train_rows, max_length=limit)
 
     run.tell("starting", phase="building")
-    _check_base(run, tokenizer, model, rows, questions)
-    prepare_generation(model, tokenizer)
+    _check_base(run, tokenizer, form, model, rows, questions)
+    prepare_generation(model, tokenizer, form)
     if training.liger:
         kernels.apply_liger(model, device)
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -212,6 +214,7 @@ def build(run: Run) -> Session:
         tokenizer=tokenizer,
         gathered=gathered,
         architecture=architecture,
+        form=form,
         engine=engine,
         loop=loop,
         rows=rows,
@@ -245,23 +248,28 @@ def build(run: Run) -> Session:
 
 def _base(
     run: Run, size: Size | None, rows: Sequence[TrainRow], attentions: tuple[str | None, ...]
-) -> tuple[Any, Any]:
-    """Tokenizer and model: loaded, or made for the rows."""
+) -> tuple[Run, Any, Any]:
+    """The run with the form of its student, tokenizer and model: loaded, or made for the rows."""
     spec = run.spec
     if size is None:
         model, tokenizer = load_model(spec.base, attentions), load_tokenizer(spec.base)
-        if architecture_of(model).prompt_format == CONTINUED:
+        encoder_decoder = is_encoder_decoder(model.config)
+        if not encoder_decoder:
             appended, still = leave_prompts_open(tokenizer)
             if still:
                 run.note(
                     f"the tokenizer of {spec.base} appends {appended} to every text, also in the export: the student is"
                     " asked without it, and a server has to leave it out too"
                 )
-        return tokenizer, model
+        return (
+            with_form(run, template=bool(tokenizer.chat_template), encoder_decoder=encoder_decoder),
+            tokenizer,
+            model,
+        )
+    run = with_form(run, template=False, encoder_decoder=size.encoder_decoder)
     directory = run.directory / "tokenizer"
     if run.ranks.first:
-        prompt_format = TRANSLATED if size.encoder_decoder else CONTINUED
-        keep_tokenizer(directory, rows, run.method, prompt_format, size.vocabulary)
+        keep_tokenizer(directory, rows, builtin_outline(run, size), size.vocabulary)
     run.ranks.barrier()
     tokenizer = load_tokenizer(str(directory))
     model = make(
@@ -273,20 +281,25 @@ def _base(
         seed=spec.training.seed,
         attention=attentions[-1],
     )
-    return tokenizer, model
+    return run, tokenizer, model
 
 
 def _check_base(
-    run: Run, tokenizer: Any, model: Any, rows: Sequence[TokenRow], questions: Sequence[EvalRow]
+    run: Run,
+    tokenizer: Any,
+    form: TokenForm,
+    model: Any,
+    rows: Sequence[TokenRow],
+    questions: Sequence[EvalRow],
 ) -> None:
     """Refuses or notes what does not fit between the base and its rows and questions."""
     architecture, base, most = architecture_of(model), run.spec.base, run.spec.evaluation.max_new_tokens
     texts = [row.question for row in questions]
-    asked = read_questions(tokenizer, texts, architecture, limit=positions(model), most=most)
+    asked = read_questions(form, texts, architecture, limit=positions(model), most=most)
     pairs = list(zip(questions, asked, strict=True))
     base_checks.check_tokens(model, base, rows, pairs)
     notes = (
-        base_checks.end_note(tokenizer, architecture, base),
+        base_checks.end_note(tokenizer, form, base),
         base_checks.expert_note(model),
         *base_checks.room_notes(pairs, most),
     )

@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from engine.config.students import EvaluationConfig, TrainingConfig
 from engine.config.tasks import AnswerFormat
+from engine.forms import FIRST, FormConfig
 from engine.methods import MethodName, TrainRow
 
 MANIFEST_VERSION = 1
@@ -59,6 +60,8 @@ class Spec(BaseModel):
     method: MethodName
     base: str
     """`builtin:NAME`, an absolute path of a directory, or a hub id."""
+    form: FormConfig | None = FIRST
+    """None: the default of the base. The training process writes the one that it is, before it trains."""
     training: TrainingConfig
     evaluation: EvaluationConfig
     manifest_digest: str

@@ -14,12 +14,12 @@ from engine.students.architecture import architecture_of
 from engine.students.out_of_memory import is_out_of_memory
 from engine.students.ranks import Stopped
 from engine.students.room import Asked, Completion, written_alone_beyond
-from engine.students.tokenizer import pad_id
 
 
 def write_in_batches(
     model: Any,
-    tokenizer: Any,
+    pad: int,
+    decode: Callable[[Sequence[int]], str],
     asked: Sequence[Asked],
     *,
     batch_size: int,
@@ -40,7 +40,7 @@ def write_in_batches(
     architecture, alone_beyond = architecture_of(model), written_alone_beyond(model.config)
     written: list[list[int]] = [[] for _ in asked]
     waiting = [index for index, each in enumerate(asked) if each.count]
-    pad, ends = pad_id(tokenizer), _ends(model)
+    ends = _ends(model)
     was_training = model.training
     model.eval()
     try:
@@ -70,7 +70,7 @@ def write_in_batches(
     finally:
         model.train(was_training)
     return [
-        Completion(tokenizer.decode(tokens, skip_special_tokens=True) if tokens else "", each.reason)
+        Completion(decode(tokens) if tokens else "", each.reason)
         for tokens, each in zip(written, asked, strict=True)
     ]
 

@@ -1,4 +1,4 @@
-"""Rows as token ids. Uses a tokenizer only by calling it; needs numpy, not torch.
+"""Rows as token ids, which the form of the student makes. Needs numpy, not torch.
 
 A row is prompt and completion in one sequence, which `architecture` splits where needed. The loss counts the completion
 alone. Rows longer than the limit are dropped and counted, never truncated: a truncated rationale would teach the student
@@ -11,14 +11,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from engine.errors import JobFailed
-from engine.methods import Method, TrainRow
-from engine.students.prompt_format import CONTINUED, PromptFormat
+from engine.forms import TokenForm
+from engine.methods import TrainRow
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -73,53 +73,18 @@ def read_rows(path: Path, model: type[Model]) -> list[Model]:
     return rows
 
 
-def prompt_ids(
-    tokenizer: Any, questions: Sequence[str], prompt_format: PromptFormat = CONTINUED
-) -> list[list[int]]:
-    """Ids of prompts with the special tokens of the tokenizer, without an end token where a prompt is continued."""
-    if not questions:
-        return []
-    found: list[list[int]] = tokenizer([prompt_format.prompt(question) for question in questions])[
-        "input_ids"
-    ]
-    for ids in found if prompt_format == CONTINUED else ():
-        while ids and ids[-1] == tokenizer.eos_token_id:
-            ids.pop()
-    return found
-
-
-def completion_ids(
-    tokenizer: Any, rows: Sequence[TrainRow], method: Method, prompt_format: PromptFormat = CONTINUED
-) -> list[list[int]]:
-    """Ids of the completions of rows, closed by the tokenizer's end token if it has one."""
-    texts = [prompt_format.completion(method.target(row)) for row in rows]
-    found: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
-    end = tokenizer.eos_token_id
-    return found if end is None else [[*ids, end] for ids in found]
-
-
-def tokenize(
-    tokenizer: Any,
-    rows: Sequence[TrainRow],
-    *,
-    max_length: int,
-    method: Method,
-    prompt_format: PromptFormat = CONTINUED,
-) -> tuple[list[TokenRow], int]:
+def tokenize(form: TokenForm, rows: Sequence[TrainRow], *, max_length: int) -> tuple[list[TokenRow], int]:
     """The rows that fit into `max_length` tokens, in order, and the number of those that do not.
 
     Raises:
         JobFailed: none of them fits.
     """
-    questions = list(dict.fromkeys(row.question for row in rows))  # a question has several rationales
-    prompts = dict(zip(questions, prompt_ids(tokenizer, questions, prompt_format), strict=True))
     fitting, shortest = [], math.inf
-    for row, completion in zip(rows, completion_ids(tokenizer, rows, method, prompt_format), strict=True):
-        start = prompts[row.question]
-        length = len(start) + len(completion)
+    for prompt, completion in form.row_ids(rows):
+        length = len(prompt) + len(completion)
         shortest = min(shortest, length)
         if length <= max_length:
-            fitting.append(TokenRow(np.asarray(start + completion, dtype=np.int64), len(start)))
+            fitting.append(TokenRow(np.asarray(prompt + completion, dtype=np.int64), len(prompt)))
     if not fitting:
         raise JobFailed(
             f"all {len(rows)} training rows are longer than training.max_length = {max_length} tokens "

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import JobFailed
-from engine.methods import Method, TrainRow
+from engine.forms import Outline
+from engine.methods import TrainRow
 from engine.students.base_names import files_of
-from engine.students.prompt_format import CONTINUED, PromptFormat
 
 VOCABULARY = 500
 _PIECES = r" ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s"
@@ -48,28 +48,20 @@ def make_tokenizer(texts: Iterable[str], vocabulary: int = VOCABULARY) -> Any:
     )
 
 
-def row_texts(rows: Iterable[TrainRow], method: Method, prompt_format: PromptFormat = CONTINUED) -> set[str]:
+def row_texts(rows: Iterable[TrainRow], outline: Outline) -> set[str]:
     """The texts that a tokenizer is made from."""
-    texts = set()
-    for row in rows:
-        texts.add(prompt_format.prompt(row.question))
-        texts.add(prompt_format.completion(method.target(row)))
-    return texts
+    return {text for row in rows for text in (outline.asked(row.question), outline.written(row))}
 
 
 def keep_tokenizer(
-    directory: Path,
-    rows: Iterable[TrainRow],
-    method: Method,
-    prompt_format: PromptFormat = CONTINUED,
-    vocabulary: int = VOCABULARY,
+    directory: Path, rows: Iterable[TrainRow], outline: Outline, vocabulary: int = VOCABULARY
 ) -> None:
     """Makes the tokenizer of a run and saves it in `directory`, if that does not exist."""
     if directory.exists():
         return
     partial = directory.with_name(f"{directory.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    make_tokenizer(row_texts(rows, method, prompt_format), vocabulary).save_pretrained(partial)
+    make_tokenizer(row_texts(rows, outline), vocabulary).save_pretrained(partial)
     os.rename(partial, directory)
 
 

@@ -14,9 +14,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from engine.config.students import StudentConfig
+from engine.forms import Outline, default_settings, form_of
+from engine.forms.base import BaseFacts
 from engine.grading import grade
-from engine.methods import Method, TrainRow
-from engine.students.prompt_format import CONTINUED, TRANSLATED, PromptFormat
+from engine.methods import METHODS, TrainRow
 
 MOST = 2000
 """Different gold answers of a task that are tried."""
@@ -26,10 +28,10 @@ RATIONALE = "So it is."
 
 @dataclass(frozen=True, slots=True)
 class BaseFiles:
-    """The tokenizer of a base model, from the library `tokenizers`, and the format of its prompts."""
+    """The tokenizer of a base model, from the library `tokenizers`, and what its form depends on."""
 
     tokenizer: Any
-    prompt_format: PromptFormat
+    facts: BaseFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +50,40 @@ def open_base(base: str) -> BaseFiles | None:
     """
     if importlib.util.find_spec("tokenizers") is None:
         return None
-    found = [_local(base, name) for name in ("tokenizer.json", "config.json")]
-    if None in found:
+    file, facts = _local(base, "tokenizer.json"), facts_of(base)
+    if file is None or facts is None:
         return None
     from tokenizers import Tokenizer
 
     try:
-        texts = [path.read_text(encoding="utf-8") for path in found if path is not None]
-        config = json.loads(texts[1])
-        translates = isinstance(config, dict) and bool(config.get("is_encoder_decoder"))
-        return BaseFiles(Tokenizer.from_str(texts[0]), TRANSLATED if translates else CONTINUED)
+        return BaseFiles(Tokenizer.from_str(file.read_text(encoding="utf-8")), facts)
     except Exception:  # the library raises Exception itself; a training process says more
         return None
+
+
+def facts_of(base: str) -> BaseFacts | None:
+    """What a form needs to know of a base that is loaded; None where its files are not on this machine, or have another form.
+
+    Args:
+        base: an absolute directory, or a hub id.
+    """
+    path = _local(base, "config.json")
+    if path is None:
+        return None
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        translates = isinstance(config, dict) and bool(config.get("is_encoder_decoder"))
+        template, specials = chat_template(base)
+    except (OSError, ValueError, AttributeError, LookupError, TypeError):  # a training process says more
+        return None
+    return BaseFacts(encoder_decoder=translates, template=template, specials=specials)
 
 
 def _local(base: str, name: str) -> Path | None:
     if Path(base).is_absolute():
         path = Path(base) / name
+    elif importlib.util.find_spec("huggingface_hub") is None:
+        return None
     else:
         from huggingface_hub import try_to_load_from_cache
 
@@ -73,19 +92,51 @@ def _local(base: str, name: str) -> Path | None:
     return path if path.is_file() else None
 
 
+def chat_template(base: str) -> tuple[str | None, dict[str, str]]:
+    """The chat template in the files of a base, None where they have none, and the special tokens it may name."""
+    found = {name: _local(base, name) for name in ("tokenizer_config.json", "chat_template.jinja")}
+    settings, file = found["tokenizer_config.json"], found["chat_template.jinja"]
+    config = json.loads(settings.read_text(encoding="utf-8")) if settings else {}
+    template = config.get("chat_template")
+    if isinstance(template, list):
+        template = {each["name"]: each["template"] for each in template}.get("default")
+    if file:
+        template = file.read_text(encoding="utf-8")
+    tokens = {name: value for name, value in config.items() if name.endswith("_token")}
+    texts = {name: each.get("content") if isinstance(each, dict) else each for name, each in tokens.items()}
+    return template, {name: text for name, text in texts.items() if isinstance(text, str)}
+
+
+def outline_for(student: StudentConfig, facts: BaseFacts) -> Outline:
+    """The form of a student on a base, without a tokenizer.
+
+    Raises:
+        JobFailed: the base does not have what the form needs.
+    """
+    form = student.form or default_settings(
+        template=bool(facts.template), encoder_decoder=facts.encoder_decoder
+    )
+    return form_of(form).outline(form, METHODS[student.method], facts)
+
+
 def unwritten_golds(
-    base: BaseFiles, method: Method, golds: Iterable[tuple[str, str]], answer_format: str
+    base: BaseFiles, student: StudentConfig, golds: Iterable[tuple[str, str]], answer_format: str
 ) -> tuple[int, list[Unwritten]]:
     """How many different gold answers were tried, and those that the student could not give.
 
-    Each goes through the completion that the method makes of it, the tokenizer there and back, and the method's own reading.
+    Each goes through the completion that the student's form makes of it, the tokenizer there and back, and the form's own
+    reading.
 
     Args:
         base: of the student.
-        method: of the student.
+        student: its form and method.
         golds: (gold answer, question); readable ones.
         answer_format: of their task.
+
+    Raises:
+        JobFailed: the base does not have what the form needs.
     """
+    outline, method = outline_for(student, base.facts), METHODS[student.method]
     different = dict(islice(dict(golds).items(), MOST))
     found = []
     for gold, question in different.items():
@@ -96,9 +147,9 @@ def unwritten_golds(
             rationale=RATIONALE if method.reads_samples else None,
             answer=gold,
         )
-        written = base.prompt_format.completion(method.target(row))
+        written = outline.written(row)
         ids = base.tokenizer.encode(written, add_special_tokens=False).ids
-        read = method.parse(base.tokenizer.decode(ids, skip_special_tokens=True))
+        read = outline.parse(base.tokenizer.decode(ids, skip_special_tokens=not outline.keeps_specials))
         if read == gold.strip():
             continue
         if read is None or not grade(read, gold, answer_format, question=question).correct:

@@ -42,6 +42,8 @@ class Request:
     seed: int | None = None
     n: int = 1
     logprobs: int = 0
+    prompt_ids: tuple[int, ...] = ()
+    """Tokens in place of the messages, for APIs of text completions."""
 
 
 @dataclass(kw_only=True, slots=True)

@@ -23,6 +23,7 @@ class LastRun:
     """Of its manifest: equal digests mean equal training rows."""
     counted: int | None = None
     """Samples that triggers counted when the run was made; None for a run of an older version."""
+    id: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

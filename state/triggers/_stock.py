@@ -146,7 +146,7 @@ def plan_counts(connection: Connection, ids: Collection[int] | None = None) -> l
 def last_runs(connection: Connection) -> dict[tuple[str, str], LastRun]:
     """The newest run of each (student, scope)."""
     rows = connection.execute(
-        "SELECT student, scope, created_at, state, recipe, digest, spec ->> '$.counted' FROM run"
+        "SELECT student, scope, created_at, state, recipe, digest, spec ->> '$.counted', id FROM run"
         " WHERE id IN (SELECT max(id) FROM run GROUP BY student, scope)"
     ).fetchall()
     return {
@@ -156,8 +156,9 @@ def last_runs(connection: Connection) -> dict[tuple[str, str], LastRun]:
             fingerprint=fingerprint,
             digest=digest,
             counted=counted,
+            id=key,
         )
-        for student, scope, created_at, state, fingerprint, digest, counted in rows
+        for student, scope, created_at, state, fingerprint, digest, counted, key in rows
     }
 
 

@@ -111,7 +111,8 @@ async def test_a_locked_database_is_a_banner_and_no_traceback(
     async with running(own) as driver:
         connection.execute("BEGIN EXCLUSIVE")
         await driver.read()
-        assert "database is locked; trying again" in driver.text
+        # What is said depends on whether it was open before; the screen may have read it meanwhile.
+        assert "database is locked; trying again" in driver.text or "state.db is locked by" in driver.text
         await driver.press("P", "y")
         assert "not written" in driver.notices[-1]
         connection.execute("COMMIT")

@@ -31,7 +31,8 @@ PATH = "/completions"
 
 def build(request: Request, model: str, extra_body: Mapping[str, object]) -> tuple[str, dict[str, object]]:
     """Path and body of a request."""
-    prompt = "\n\n".join(message.content for message in request.messages)
+    text = "\n\n".join(message.content for message in request.messages)
+    prompt = list(request.prompt_ids) or text
     body: dict[str, object] = {"model": model, "prompt": prompt}
     if request.logprobs:
         body["logprobs"] = request.logprobs

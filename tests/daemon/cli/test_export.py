@@ -6,6 +6,7 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from state.outcomes import SampleEnd, SampleState, Verdict
 from state.run_reports import Predictions, store_predictions
 from state.runs import create_run
 from tests.daemon.site import ENV
+from tests.daemon.training.test_manifest import OLD_SPEC
+from tests.engine.forms.families import make_tokenizer
 from tests.forked import Forked
 from tests.state.test_runs import NEW
 from tests.state.world import World, ending, make, question_row, stored
@@ -90,6 +93,42 @@ def export(world: World, capsys: pytest.CaptureFixture[str]) -> Callable[..., tu
         return [json.loads(line) for line in said.out.splitlines()], said.err.splitlines()
 
     return run
+
+
+def test_a_training_set_in_the_form_of_its_students(world: World, export: Any) -> None:
+    folder = world.path.parent
+    make_tokenizer("qwen3").save_pretrained(folder / "chat")
+    (folder / "chat" / "config.json").write_text("{}")
+    with (folder / "config.toml").open("a") as config:
+        config.write(
+            '[[students]]\nname = "thinker"\ntasks = ["t"]\nbase = "./chat"\nform = { type = "chat", system = "Be brief." }\n'
+            '[[students]]\nname = "default"\ntasks = ["t"]\nbase = "./chat"\n'
+            '[[students]]\nname = "far"\ntasks = ["t"]\nbase = "nobody/nothing"\n'
+        )
+    answer(world, world.plan())
+
+    def first(student: str) -> dict[str, Any]:
+        row = export("dataset", "--format", "sft", "--student", student)[0][0]
+        assert (row["question_id"], row["student"]) == ("key/red", student)
+        return row
+
+    plain = first("reasons")
+    assert (plain["prompt"], plain["completion"]) == ("red? ###", " because --> yes END")
+    user = {"role": "user", "content": "red?"}
+    said = {"role": "assistant", "content": "yes", "reasoning_content": "because"}
+    assert first("default")["messages"] == [user, said]
+    assert first("thinker")["messages"] == [{"role": "system", "content": "Be brief."}, user, said]
+    [key] = create_run(world.connection, [replace(NEW, student="default", sample_ids=())])
+    world.connection.commit()
+    (folder / "runs" / str(key)).mkdir(parents=True)
+    (folder / "runs" / str(key) / "spec.json").write_text(
+        json.dumps(OLD_SPEC)
+    )  # from before there were forms
+    assert first("default")["prompt"] == "red? ###"
+    assert (
+        main(["export", "dataset", "--format", "sft", "--student", "far", "-c", str(folder / "config.toml")])
+        == 2
+    )
 
 
 def of_every_kind(world: World) -> None:

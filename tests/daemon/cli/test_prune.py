@@ -1,4 +1,4 @@
-"""`coterie prune` on real run directories: what it removes, what stays, and what it says."""
+"""`coterie prune` on real run directories: what goes, what stays, and its words."""
 
 from __future__ import annotations
 

@@ -11,6 +11,8 @@ from daemon.training.manifest import RunRequest, materialise, prepare, training_
 from engine.config import Config, StudentConfig
 from engine.curation import ALIKE, HELD_OUT
 from engine.errors import JobFailed
+from engine.forms import FIRST
+from engine.forms.chat import ChatSettings
 from engine.methods import TrainRow
 from engine.students.run import read_spec
 from engine.students.spec import EvalRow, Spec, digest_of, write_rows
@@ -404,6 +406,27 @@ def test_a_spec_of_the_first_version_is_read_and_one_of_a_later_version_is_refus
         read_spec(tmp_path)
 
 
+def test_the_base_decides_the_form_unless_the_configuration_or_the_previous_student_does(
+    world: World,
+) -> None:
+    plan, made = world.plan(rationales=2), config(world)
+    sample(world, plan, "because", "since", "as")
+
+    def form(name: str, **settings: object) -> object:
+        asked = order(world, plan, name=name, base="some/model", **settings)
+        row = run(world, made, replace(asked, trigger=str(settings)))
+        directory = materialise(world.connection, made, row)
+        (directory / "student").mkdir()
+        return row.id, read_spec(directory).form
+
+    assert form("free")[1] is None
+    chat = {"type": "chat", "system": "Be brief."}
+    key, chosen = form("chosen", form=chat)
+    assert chosen == ChatSettings(type="chat", system="Be brief.")
+    world.connection.execute("UPDATE run SET state = 'done' WHERE id = ?", (key,))
+    assert form("chosen", start_from="previous")[1] == chosen
+
+
 @pytest.mark.parametrize("method", ["fine-tune", "fine-tune-cot"])
 def test_a_run_that_an_older_program_queued_has_the_same_manifest(world: World, method: str) -> None:
     plan, made = world.plan(rationales=2), config(world)
@@ -418,7 +441,7 @@ def test_a_run_that_an_older_program_queued_has_the_same_manifest(world: World, 
     directory = materialise(
         world.connection, made, replace(row, settings=RunSettings.decode(json.dumps(settings)))
     )
-    assert read_spec(directory).splits == 1
+    assert read_spec(directory).splits == 1 and read_spec(directory).form == FIRST
     (directory / "spec.json").write_text(json.dumps({**OLD_SPEC, "method": method}))
     assert (
         materialise(world.connection, made, replace(row, settings=RunSettings.decode(json.dumps(settings))))

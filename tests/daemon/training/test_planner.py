@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from daemon.training.scopes import scopes_of
 from daemon.training.trainer import Trainer
 from engine.config import Config, StudentConfig
 from state.enums import RunState
-from state.runs import RunEnd, end_run
+from state.runs import RunEnd, create_run, end_run
 from state.slots import open_in_other_plans
 from tests.daemon.parts import Heard, active_plan, config_of, until, writing
+from tests.state.test_runs import NEW
 from tests.state.world import World, make, question_rows
 
 pytestmark = pytest.mark.anyio
@@ -98,6 +100,32 @@ async def test_a_trigger_fires_once_and_the_highest_of_several(world: World) -> 
         assert [event.trigger for event in bench.heard.of(ThresholdReached)] == ["3", "complete"]
     async with planning(world, config(world, {}), [plan]) as bench:  # another start
         assert len(await bench.look()) == 2
+
+
+async def test_a_student_that_has_runs_from_before_there_were_forms_keeps_theirs(world: World) -> None:
+    plan = active_plan(world)
+    old = {"name": "old", "base": "some/model", "train_at": [3, "complete"]}
+    async with planning(world, config(world, old, {**old, "name": "new"}), [plan]) as bench:
+        (task,) = world.row("SELECT digest FROM task WHERE name = 't'")
+        before = run_fingerprint(StudentConfig.model_validate({**old, "tasks": ["t"]}), [plan], [task])
+        [key] = create_run(
+            world.connection,
+            [replace(NEW, student="old", scope="t", trigger="3", fingerprint=before, sample_ids=())],
+        )
+        world.connection.execute("UPDATE run SET state = 'done' WHERE id = ?", (key,))
+        world.connection.commit()
+        accept(world, plan, 10)
+        plan.state.settled(exhausted=True)
+        await bench.look()
+        made = world.rows(
+            "SELECT student, trigger, recipe = ?, spec ->> '$.student.form' FROM run ORDER BY student, id",
+            before,
+        )
+    assert made == [
+        ("new", "complete", 0, None),
+        ("old", "3", 1, None),
+        ("old", "complete", 1, '{"type":"paper"}'),
+    ]
 
 
 async def test_a_plan_whose_samples_are_out_for_a_plan_that_shares_them_is_not_complete(world: World) -> None:

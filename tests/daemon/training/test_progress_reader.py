@@ -9,6 +9,7 @@ import pytest
 
 from daemon.training.progress_reader import follow, read_predictions, tail
 from engine.students.progress_file import FILE, ProgressWriter
+from state.enums import FINISHED_EARLY
 from state.run_reports import report_run
 from state.runs import create_run
 from tests.state.test_runs import NEW
@@ -115,6 +116,22 @@ def test_only_the_last_word_of_the_last_process_counts(tmp_path: Path) -> None:
     write(tmp_path, {"event": "starting", "phase": "importing"})
     found = follow(7, tmp_path, 0, TASKS)
     assert found is not None and found.ending.kind == ""
+
+
+def test_a_finished_run_keeps_nothing_beyond_its_last_step(tmp_path: Path) -> None:
+    world = make(tmp_path / "state.db")
+    create_run(world.connection, [replace(NEW, sample_ids=())])
+    lost = [step(4), step(5), step(6), {**evaluated("dev"), "step": 6}]  # killed before its checkpoint
+    write(tmp_path, {**evaluated("dev"), "step": 3}, *lost, {"event": "loaded", "steps": 10}, step(4))
+    write(tmp_path, {**evaluated("test"), "step": 3})
+    write(tmp_path, {"event": "done", "step": 3, "steps": 10, "reason": FINISHED_EARLY, "trained": 4})
+    found = follow(1, tmp_path, 0, {"t": 1})
+    assert found is not None and found.ending.early
+    report_run(world.connection, [found.report])
+    assert world.rows("SELECT step FROM metric") == [(4,)]
+    assert world.rows("SELECT split, step FROM evaluation ORDER BY id") == [("dev", 3), ("test", 3)]
+    assert world.row("SELECT step FROM run") == (4,)
+    world.connection.close()
 
 
 def test_steps_that_come_again_after_a_resume_replace_themselves(tmp_path: Path) -> None:

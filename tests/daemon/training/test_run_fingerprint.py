@@ -5,10 +5,11 @@ from typing import Annotated, Any
 
 import pytest
 
-from daemon.training.run_fingerprint import identity_of, run_fingerprint
+from daemon.training.run_fingerprint import identity_of, run_fingerprint, settled
 from engine.config import StudentConfig
 from engine.config.base import Identity, Section, fields_marked
 from engine.config.students import CurationConfig, EvaluationConfig, TrainingConfig
+from engine.forms import FIRST
 
 FIRST_RELEASE = {
     StudentConfig: (
@@ -59,6 +60,7 @@ def test_every_setting_of_a_student_says_once_whether_it_is_part_of_its_identity
         ({"evaluation": {"samples": 5, "temperature": 0.3}}, "63f883229dab4a0f04cc692e"),
         ({"curation": {"mix_answers": 0.3}}, "d330707ec01e0fc1926f6463"),
         ({"questions": 9}, "9e79dc53bb5011c5bacae1af"),
+        ({"form": {"type": "paper"}}, "f4cce8b300e4b2ac19100454"),
     ],
 )
 def test_fingerprints_of_what_exists_stay(settings: dict[str, Any], expected: str) -> None:
@@ -68,6 +70,30 @@ def test_fingerprints_of_what_exists_stay(settings: dict[str, Any], expected: st
 
     plans: list[Any] = [Plan("b"), Plan("a"), Plan("a")]
     assert run_fingerprint(student(**settings), plans, ["d", "e"]) == expected
+
+
+def test_a_form_counts_unless_it_is_that_of_the_first_release() -> None:
+    base = {"base": "some/model"}
+    first = run_fingerprint(student(**base), [], [])
+    forms = [{"type": "chat"}, {"type": "chat", "system": "Be brief."}, {"type": "plain"}]
+    found = [run_fingerprint(student(**base, form=form), [], []) for form in forms]
+    assert len({first, *found}) == 4
+    assert run_fingerprint(student(**base, form={"type": "chat", "system": ""}), [], []) == found[0]
+    assert run_fingerprint(student(**base, form={"type": "paper"}), [], []) == first
+
+
+def test_without_a_form_the_base_decides_but_not_for_a_student_that_has_runs() -> None:
+    chosen = student(base="some/model")
+    first = run_fingerprint(chosen, [], [])
+    settled_form, fingerprint = settled(chosen, [], [], {"other"})
+    assert settled_form.form is None and fingerprint != first
+    again, same = settled(chosen, [], [], {fingerprint})
+    assert again.form is None and same == fingerprint
+    for before in (settled(chosen, [], [], {first}), settled(student(), [], [], ())):
+        assert before[0].form == FIRST
+    assert settled(chosen, [], [], {first})[1] == first, "nothing is trained again"
+    said = student(base="some/model", form={"type": "chat"})
+    assert settled(said, [], [], {first}) == (said, run_fingerprint(said, [], []))
 
 
 class Part(Section):

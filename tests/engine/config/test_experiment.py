@@ -7,6 +7,7 @@ import pytest
 from engine.config import Config, load_config
 from engine.config.experiment import cells
 from engine.errors import ConfigError
+from engine.forms import FIRST
 
 HEAD = """
 [teachers.good]
@@ -85,6 +86,7 @@ def test_every_student_and_plan_is_measured_by_one_cell(tmp_path: Path) -> None:
     found = cells(config.experiment)
     assert sorted(cell.student for cell in found if cell.student) == sorted(s.name for s in config.students)
     assert {cell.plan for cell in found if cell.plan} == {plan.name for plan in config.plans}
+    assert {student.form for student in config.students} == {FIRST}, "the paper's form"
 
 
 def test_what_a_teacher_cannot_be_asked_is_told_once_at_the_shared_setting(tmp_path: Path) -> None:

@@ -236,6 +236,27 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
             'config.toml:3: teachers.a.builtin: expected true or false (got "yes")',
             id="quoted name, comment",
         ),
+        pytest.param(
+            GOOD + '[[students]]\nname = "s"\nbase = "a/b"\nform = { type = "chatt" }\n',
+            'config.toml:12: students.s.form: type: unknown value "chatt"; did you mean "chat"?',
+            id="unknown form",
+        ),
+        pytest.param(
+            GOOD + '[[students]]\nname = "s"\nbase = "a/b"\nform = { system = "x" }\n',
+            "config.toml:12: students.s.form: type: required",
+            id="no form",
+        ),
+        pytest.param(
+            GOOD + '[[students]]\nname = "s"\nbase = "a/b"\nform = { type = "chat", systm = "x" }\n',
+            'config.toml:12: students.s.form.systm: unknown key; did you mean "system"?',
+            id="unknown key of a form",
+        ),
+        pytest.param(
+            GOOD + '[[students]]\nname = "s"\nform = { type = "chat" }\n',
+            'config.toml:9: students.s: form: a built-in student cannot have the form "chat": choose another form, or a base'
+            " with a chat template",
+            id="a form that a base cannot have",
+        ),
     ],
 )
 def test_a_fault_is_one_message(tmp_path: Path, text: str, wanted: str) -> None:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given, strategies
 
 from engine.config.experiment import AXES
 from engine.config.students import StudentConfig
 from engine.methods import METHODS, RowSettings, TrainingQuestion, TrainRow
-from engine.students.prompt_format import CONTINUED, TRANSLATED
 
 ROOT = Path(__file__).parents[3]
 ROOMS = ("state", "engine", "daemon", "tui")
@@ -81,16 +81,16 @@ def test_answers_alone_follow_the_last_rationale_of_their_question() -> None:
     assert rows("fine-tune-cot", *asked, mix_answers=0.2, seed=2) != made[:-1]
 
 
-@pytest.mark.parametrize("answer", ["4", "(B)", "yes", "12/25/2019", "the ENDING of it", "1 --> 2"])
-@pytest.mark.parametrize("rationale", [None, "Two and two.", "So a --> b, the END.", "one\nEND\ntwo"])
+WORDS = ("-->", "--->", "---->", "->", "END", "###", "</s>", "Answer:", "the", "x", "4", " ", "\n")
+TEXTS = strategies.lists(strategies.sampled_from(WORDS), min_size=1, max_size=8).map("".join)
+
+
+@given(rationale=strategies.none() | TEXTS, answer=TEXTS.filter(str.strip))
+@example(rationale="So a ---> b, the END.", answer="the END of it")
 def test_what_is_written_is_read_back(rationale, answer) -> None:
-    target = METHODS["fine-tune-cot"].target(row(rationale, answer))
     method = METHODS["fine-tune-cot" if rationale is not None else "fine-tune"]
-    assert method.target(row(rationale, answer)) == target
-    text = CONTINUED.completion(target)
-    assert method.parse(TRANSLATED.completion(target)) == answer
-    assert method.parse(text) == answer
-    assert method.parse(text + " 5 --> 6 END") == answer
+    target = method.target(row(rationale, answer))
+    assert method.parse(target) == answer.strip()
 
 
 def test_targets_are_the_papers() -> None:
@@ -105,13 +105,11 @@ def test_targets_are_the_papers() -> None:
     ("text", "method", "answer"),
     [
         (" It is 4 --> 4", "fine-tune-cot", "4"),
-        (" It is 4, so the answer is 4 END", "fine-tune-cot", None),
+        (" It is 4, so the answer is 4", "fine-tune-cot", None),
         (" It is 4 -->", "fine-tune-cot", None),
-        (" --> END", "fine-tune-cot", None),
         ("", "fine-tune-cot", None),
         (" 4", "fine-tune", "4"),
-        (" END 4", "fine-tune", None),
-        (" 4 ENDING", "fine-tune", "4 ENDING"),
+        (" ", "fine-tune", None),
     ],
 )
 def test_a_text_without_an_answer_has_none(text, method, answer) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from engine.methods import TrainRow
 from engine.students.run_commands import ask_to_finish
+from tests.engine.forms import families
 from tests.engine.students.runs import BASES, make_base, make_run, rows, run_ranks
 
 # Ways to compute the same numbers as run "stage2": base, settings, splits.
@@ -61,6 +62,12 @@ def alone(tmp_path_factory, bases) -> SimpleNamespace:
         ),
         "qwen": make_run(folder / "qwen", base=str(bases["qwen"]), evaluation={"dev_evaluations": 0}),
         **{name: make_run(folder / name, base=str(bases[name])) for name in ("qwen3", "gemma", "phi")},
+        "chat": make_run(
+            folder / "chat",
+            base=str(make_base(folder / "chat base", "llama", families.make_tokenizer("qwen3"))),
+            form=None,
+            evaluation={"dev_evaluations": 1, "best": False, "max_new_tokens": 8},
+        ),
         "t5": make_run(folder / "t5", base=str(bases["t5"]), training=two | {"zero_stage": 3}),
         "lora": make_run(folder / "lora", base=str(bases["gpt2"]), training={"lora_rank": 4, **two}),
         "bart": make_run(folder / "bart", base=str(bases["bart"]), training={"zero_stage": 0}),

@@ -17,12 +17,15 @@ from functools import cache
 from pathlib import Path
 
 from engine.config.students import EvaluationConfig, TrainingConfig
+from engine.forms import FIRST, FormSettings, TokenForm, form_of
+from engine.forms.base import BaseFacts
 from engine.methods import METHODS, TrainRow
 from engine.students.launch import rank_commands, rank_environment
 from engine.students.progress_file import FILE, read_events
 from engine.students.spec import EvalRow, Spec, write_rows
 
 COT = METHODS["fine-tune-cot"]
+PAPER = form_of(FIRST).outline(FIRST, COT, BaseFacts())
 ENCODER_DECODERS = ("t5", "bart")
 CORE = ("gpt2", "llama", "qwen", *ENCODER_DECODERS)
 BASES = (*CORE, "qwen3", "gemma", "phi")
@@ -65,6 +68,11 @@ def rows() -> tuple[list[TrainRow], list[EvalRow]]:
     return train, held
 
 
+def paper(tokenizer, encoder_decoder: bool = False, method=COT) -> TokenForm:
+    """The paper's form with a tokenizer."""
+    return form_of(FIRST).open(FIRST, method, tokenizer, encoder_decoder=encoder_decoder, note=print)
+
+
 def make_run(
     directory: Path,
     *,
@@ -74,6 +82,7 @@ def make_run(
     train: list[TrainRow] | None = None,
     asked: Sequence[EvalRow] = (),
     splits: int = 1,
+    form: FormSettings | None = FIRST,
 ) -> Path:
     """A run directory of 12 steps, with two dev evaluations and a checkpoint every 5 steps. `asked`: more questions."""
     directory.mkdir(parents=True)
@@ -87,6 +96,7 @@ def make_run(
         trigger="complete",
         method="fine-tune-cot",
         base=base,
+        form=form,
         training=TrainingConfig(
             **{"steps": 12, "learning_rate": 3e-3, "batch_tokens": 160, "checkpoint_steps": 5}
             | {"keep_checkpoints_finished": 2}
@@ -176,7 +186,7 @@ def results(directory: Path) -> list[tuple]:
     return sorted(found)
 
 
-def make_base(directory: Path, kind: str) -> Path:
+def make_base(directory: Path, kind: str, tokenizer=None) -> Path:
     """A tiny random model of that family with a tokenizer, as a user would have it in a directory."""
     import torch
     import transformers
@@ -185,7 +195,7 @@ def make_base(directory: Path, kind: str) -> Path:
     from engine.students.architecture import auto_class
     from engine.students.tokenizer import make_tokenizer, row_texts
 
-    tokenizer = make_tokenizer(row_texts(rows()[0], COT), 150)
+    tokenizer = tokenizer or make_tokenizer(row_texts(rows()[0], PAPER), 150)
     if kind in ENCODER_DECODERS:  # theirs close every text
         end_token = tokenizer.eos_token
         tokenizer.backend_tokenizer.post_processor = TemplateProcessing(

@@ -4,9 +4,9 @@ import pytest
 
 from engine.errors import JobFailed
 from engine.students.spec import EvalRow
-from engine.students.token_rows import prompt_ids, tokenize
+from engine.students.token_rows import tokenize
 from engine.students.tokenizer import leave_prompts_open, make_tokenizer, row_texts
-from tests.engine.students.runs import COT, rows
+from tests.engine.students.runs import PAPER, paper, rows
 from tests.lazily import Lazy
 
 tokenizers, transformers = Lazy("tokenizers"), Lazy("transformers")
@@ -16,7 +16,7 @@ base_checks, room = Lazy("engine.students.base_checks"), Lazy("engine.students.r
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return make_tokenizer(row_texts(rows()[0], COT), 150)
+    return make_tokenizer(row_texts(rows()[0], PAPER), 150)
 
 
 def closing(tokenizer, template: str):
@@ -32,14 +32,14 @@ def closing(tokenizer, template: str):
 
 def asked(tokenizer, questions: list[EvalRow], *, limit=None, most=10):
     found = room.read_questions(
-        tokenizer, [row.question for row in questions], architecture.DECODER, limit=limit, most=most
+        paper(tokenizer), [row.question for row in questions], architecture.DECODER, limit=limit, most=most
     )
     return list(zip(questions, found, strict=True))
 
 
 def test_every_token_of_a_question_has_an_embedding(tokenizer) -> None:
     train, held = rows()
-    taught, _ = tokenize(tokenizer, train, max_length=500, method=COT)
+    taught, _ = tokenize(paper(tokenizer), train, max_length=500)
     model = transformers.GPT2LMHeadModel(
         transformers.GPT2Config(vocab_size=len(tokenizer), n_embd=4, n_layer=1, n_head=1)
     )
@@ -77,13 +77,13 @@ def test_questions_without_enough_room_are_counted(tokenizer) -> None:
 def test_a_tokenizer_that_closes_prompts_leaves_them_open_also_in_its_export(
     template, closes, tmp_path
 ) -> None:
-    made = closing(make_tokenizer(row_texts(rows()[0], COT), 150), template)
+    made = closing(make_tokenizer(row_texts(rows()[0], PAPER), 150), template)
     before = made("Ann flips.")["input_ids"]
-    prompt = prompt_ids(made, ["Ann flips."])
+    prompt = paper(made).prompt_ids(["Ann flips."])
     assert leave_prompts_open(made) == (closes, False)
     after = made("Ann flips.")["input_ids"]
     assert before[: len(after)] == after and after[-1] != made.eos_token_id
-    assert prompt_ids(made, ["Ann flips."]) == prompt
+    assert paper(made).prompt_ids(["Ann flips."]) == prompt
     made.save_pretrained(tmp_path)
     again = transformers.AutoTokenizer.from_pretrained(tmp_path)
     assert again("Ann flips.")["input_ids"] == after
@@ -91,15 +91,14 @@ def test_a_tokenizer_that_closes_prompts_leaves_them_open_also_in_its_export(
 
 
 def test_what_ends_an_answer_without_an_end_token(tokenizer, bases) -> None:
-    decoder = architecture.DECODER
-    assert base_checks.end_note(tokenizer, decoder, "small") == ""
-    without = make_tokenizer(row_texts(rows()[0], COT), 150)
+    assert base_checks.end_note(tokenizer, paper(tokenizer), "small") == ""
+    without = make_tokenizer(row_texts(rows()[0], PAPER), 150)
     without.eos_token = None
     assert "the student ends an answer with 'END' and goes on" in base_checks.end_note(
-        without, decoder, "small"
+        without, paper(without), "small"
     )
     with pytest.raises(JobFailed, match="the tokenizer of small has no end token"):
-        base_checks.end_note(without, architecture.EncoderDecoder(0), "small")
+        base_checks.end_note(without, paper(without, True), "small")
 
 
 def test_a_mixture_of_experts_is_trained_without_its_balance_and_says_so() -> None:

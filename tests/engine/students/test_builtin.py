@@ -5,8 +5,9 @@ import re
 import pytest
 
 from engine.errors import JobFailed
-from engine.students import builtin
-from engine.students.builtin import SIZES, make, size_of
+from engine.students import sizes
+from engine.students.builtin import make
+from engine.students.sizes import SIZES, size_of
 from tests.lazily import Lazy
 
 torch = Lazy("torch")
@@ -14,7 +15,7 @@ architecture = Lazy("engine.students.architecture")
 
 
 def test_each_name_is_a_size_and_the_docstring_tells_it() -> None:
-    told = re.findall(r"builtin:(\S+) +([\d.]+) ([kM]) +(\d+) +(\d)(?: \+ \d)? +([\d,]+)", builtin.__doc__)
+    told = re.findall(r"builtin:(\S+) +([\d.]+) ([kM]) +(\d+) +(\d)(?: \+ \d)? +([\d,]+)", sizes.__doc__)
     assert [name for name, *_ in told] == list(SIZES)
     for name, number, unit, width, layers, vocabulary in told:
         size = size_of(f"builtin:{name}")

@@ -3,11 +3,12 @@ from __future__ import annotations
 import pytest
 
 from engine.config.students import EvaluationConfig
+from engine.forms import FIRST, form_of
+from engine.forms.base import BaseFacts
 from engine.methods import METHODS
 from engine.students.ranks import Ranks, StopFlag, Stopped
-from engine.students.token_rows import prompt_ids
 from engine.students.tokenizer import make_tokenizer, row_texts
-from tests.engine.students.runs import CORE, COT, rows
+from tests.engine.students.runs import CORE, COT, PAPER, paper, rows
 from tests.lazily import Lazy
 
 torch, transformers = Lazy("torch"), Lazy("transformers")
@@ -16,7 +17,12 @@ evaluate = Lazy("engine.students.evaluate")
 
 room = Lazy("engine.students.room")
 
+ANSWERS = form_of(FIRST).outline(FIRST, METHODS["fine-tune"], BaseFacts())
 QUESTIONS = [row.question for row in rows()[1]]
+
+
+def form(model, tokenizer):
+    return paper(tokenizer, architecture.architecture_of(model) is not architecture.DECODER)
 
 
 @pytest.fixture(params=CORE)
@@ -26,20 +32,22 @@ def student(request, bases):
         architecture.auto_class(transformers.AutoConfig.from_pretrained(base)).from_pretrained(base).eval()
     )
     tokenizer = transformers.AutoTokenizer.from_pretrained(bases[request.param])
-    evaluate.prepare_generation(model, tokenizer)
+    evaluate.prepare_generation(model, tokenizer, form(model, tokenizer))
     return model, tokenizer
 
 
 def answers(model, tokenizer, questions, note=lambda _message: None, **config) -> list[str]:
     """What the student writes."""
-    write = evaluate.writer(model, tokenizer, EvaluationConfig(**config), stop=StopFlag(), note=note)
+    write = evaluate.writer(
+        model, tokenizer, form(model, tokenizer), EvaluationConfig(**config), stop=StopFlag(), note=note
+    )
     return [each.text for each in write(questions, None)]
 
 
 def by_hand(model, tokenizer, question: str, count: int) -> str:
     """The greedy continuation, one full forward pass a token."""
     kind = architecture.architecture_of(model)
-    [ids] = prompt_ids(tokenizer, [question], kind.prompt_format)
+    [ids] = form(model, tokenizer).prompt_ids([question])
     written: list[int] = []
     with torch.inference_mode():
         while len(written) < count and (not written or written[-1] != tokenizer.eos_token_id):
@@ -56,7 +64,7 @@ def by_hand(model, tokenizer, question: str, count: int) -> str:
 
 def test_a_batch_answers_as_each_question_alone(student) -> None:
     model, tokenizer = student
-    assert len({len(ids) for ids in prompt_ids(tokenizer, QUESTIONS)}) > 4
+    assert len({len(ids) for ids in form(model, tokenizer).prompt_ids(QUESTIONS)}) > 4
     expected = [by_hand(model, tokenizer, question, 10) for question in QUESTIONS]
     for size in (1, 5, 64):
         found = answers(model, tokenizer, QUESTIONS, max_new_tokens=10, batch_size=size)
@@ -81,10 +89,10 @@ def test_an_answer_depends_on_its_question_alone(bases, kind, batching, ends) ->
     model = transformers.AutoModelForCausalLM.from_pretrained(bases[kind])
     model.config.max_position_embeddings = LIMIT
     tokenizer = transformers.AutoTokenizer.from_pretrained(bases[kind])
-    evaluate.prepare_generation(model, tokenizer)
+    evaluate.prepare_generation(model, tokenizer, form(model, tokenizer))
     if not ends:
         model.generation_config.eos_token_id = None
-    lengths = [len(ids) for ids in prompt_ids(tokenizer, CROWDED)]
+    lengths = [len(ids) for ids in form(model, tokenizer).prompt_ids(CROWDED)]
     rooms = [max(0, min(40, LIMIT - length)) for length in lengths]
     assert 0 in rooms and 40 in rooms and len(set(rooms)) > 5
     expected = [
@@ -100,7 +108,7 @@ def test_an_answer_depends_on_its_question_alone(bases, kind, batching, ends) ->
 
 def test_positions_scaled_by_length_do_not_depend_on_the_batch() -> None:
     """With longrope, one sequence beyond the original context changes the positions of its whole batch."""
-    [first, *_], tokenizer = rows()[0], make_tokenizer(row_texts(rows()[0], COT), 150)
+    [first, *_], tokenizer = rows()[0], make_tokenizer(row_texts(rows()[0], PAPER), 150)
     assert first
     torch.manual_seed(0)
     config = transformers.LlamaConfig(
@@ -123,7 +131,7 @@ def test_positions_scaled_by_length_do_not_depend_on_the_batch() -> None:
     for parameter in model.parameters():
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=0.3)
-    evaluate.prepare_generation(model, tokenizer)
+    evaluate.prepare_generation(model, tokenizer, form(model, tokenizer))
     model.generation_config.eos_token_id = None
     alone = [answers(model, tokenizer, [each], max_new_tokens=20)[0] for each in CROWDED]
     assert room.written_alone_beyond(model.config) == 40
@@ -136,12 +144,12 @@ def test_positions_scaled_by_length_do_not_depend_on_the_batch() -> None:
 def test_a_question_that_does_not_fit_is_wrong_for_a_stated_reason(bases) -> None:
     model = transformers.AutoModelForCausalLM.from_pretrained(bases["gpt2"])  # 64 positions
     tokenizer = transformers.AutoTokenizer.from_pretrained(bases["gpt2"])
-    evaluate.prepare_generation(model, tokenizer)
+    evaluate.prepare_generation(model, tokenizer, form(model, tokenizer))
     config = EvaluationConfig(max_new_tokens=4)
     fits = rows()[1][-1]
     asked = [fits, fits.model_copy(update={"question": LONG, "question_id": 99})]
-    ask = {"method": COT, "judge": evaluate.judge_with("careful"), "ranks": Ranks(0, 0, 1)}
-    write = evaluate.writer(model, tokenizer, config, stop=StopFlag())
+    ask = {"reader": PAPER, "judge": evaluate.judge_with("careful"), "ranks": Ranks(0, 0, 1)}
+    write = evaluate.writer(model, tokenizer, form(model, tokenizer), config, stop=StopFlag())
     answered, unasked = evaluate.evaluate(write, asked, config, **ask)
     assert answered.reason == COT.no_answer and answered.text
     assert (unasked.text, unasked.correct) == ("", False)
@@ -149,7 +157,7 @@ def test_a_question_that_does_not_fit_is_wrong_for_a_stated_reason(bases) -> Non
 
 
 def by_hand_no_end(model, tokenizer, question: str, count: int) -> str:
-    [ids] = prompt_ids(tokenizer, [question])
+    [ids] = form(model, tokenizer).prompt_ids([question])
     start = len(ids)
     with torch.inference_mode():
         while len(ids) < start + count:
@@ -160,20 +168,20 @@ def by_hand_no_end(model, tokenizer, question: str, count: int) -> str:
 def test_rows_are_graded_by_the_part_after_the_arrow() -> None:
     row = rows()[1][0].model_copy(update={"gold": "yes"})
     same, said = evaluate.judge_with("careful"), room.Completion
-    right = evaluate.predict(row, said(" So no. --> yes END"), method=COT, judge=same)
+    right = evaluate.predict(row, said(" So no. --> yes END"), reader=PAPER, judge=same)
     assert (right.correct, right.extracted, right.question_id) == (True, "yes", row.question_id)
-    without = evaluate.predict(row, said(" So it is yes"), method=COT, judge=same)
+    without = evaluate.predict(row, said(" So it is yes"), reader=PAPER, judge=same)
     assert (without.correct, without.extracted) == (False, None) and "-->" in without.reason
-    assert evaluate.predict(row, said(" yes END"), method=METHODS["fine-tune"], judge=same).correct
-    assert not evaluate.predict(row, said(" END"), method=METHODS["fine-tune"], judge=same).correct
+    assert evaluate.predict(row, said(" yes END"), reader=ANSWERS, judge=same).correct
+    assert not evaluate.predict(row, said(" END"), reader=ANSWERS, judge=same).correct
 
 
 def test_results_are_counted_by_split_and_task(student) -> None:
     model, tokenizer = student
     stop = StopFlag()
-    ask = {"method": COT, "judge": evaluate.judge_with("careful"), "ranks": Ranks(0, 0, 1)}
+    ask = {"reader": PAPER, "judge": evaluate.judge_with("careful"), "ranks": Ranks(0, 0, 1)}
     config = EvaluationConfig(max_new_tokens=4)
-    write = evaluate.writer(model, tokenizer, config, stop=stop)
+    write = evaluate.writer(model, tokenizer, form(model, tokenizer), config, stop=stop)
     found = evaluate.evaluate(write, rows()[1], config, **ask)
     assert [prediction.question_id for prediction in found] == [row.question_id for row in rows()[1]]
     table = evaluate.results(found)
@@ -199,7 +207,7 @@ def test_the_majority_of_sampled_answers_is_a_second_result() -> None:
         return [room.Completion(f" so. --> {said[place % len(said)]} END") for place in range(len(questions))]
 
     config = EvaluationConfig(samples=3, temperature=0.9)
-    ask = {"method": COT, "judge": evaluate.judge_with("careful"), "ranks": Ranks(0, 0, 1)}
+    ask = {"reader": PAPER, "judge": evaluate.judge_with("careful"), "ranks": Ranks(0, 0, 1)}
     dev = row.model_copy(update={"split": "dev"})
     first, second = evaluate.evaluate(write, [row, dev], config, **ask)
     assert asked == [None, 0.9]
@@ -215,7 +223,7 @@ def test_the_majority_of_sampled_answers_is_a_second_result() -> None:
 def test_a_batch_too_large_for_the_memory_is_halved_and_the_answers_stay(bases) -> None:
     model = transformers.AutoModelForCausalLM.from_pretrained(bases["llama"])
     tokenizer = transformers.AutoTokenizer.from_pretrained(bases["llama"])
-    evaluate.prepare_generation(model, tokenizer)
+    evaluate.prepare_generation(model, tokenizer, form(model, tokenizer))
     expected = answers(model, tokenizer, QUESTIONS, max_new_tokens=3, batch_size=1)
     generate, sizes, notes = model.generate, [], []
 

@@ -144,7 +144,7 @@ def test_a_student_is_trained_from_a_gguf_file(tmp_path: Path) -> None:
 def test_what_cannot_be_a_base_is_told_before_anything_is_loaded(tmp_path: Path) -> None:
     assert is_path("models/x.gguf") and is_path("./x") and not is_path("org/x")
     file = tmp_path / "x.GGUF"
-    assert unusable(file) == "there is no such file"
+    assert unusable(file) == "the file does not exist"
     file.write_bytes(b"PK\x03\x04")
     assert unusable(file) == "not a GGUF file (it does not begin with GGUF)"
     file.write_bytes(b"GGUF\x03")

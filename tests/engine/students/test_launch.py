@@ -81,7 +81,6 @@ def test_a_folder_where_the_daemon_was_started_is_not_imported(tmp_path) -> None
         "launch",
         "run_commands",
         "spec",
-        "prompt_format",
         "checkpoints",
         "ranks",
         "run",

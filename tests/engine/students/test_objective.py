@@ -4,7 +4,7 @@ import pytest
 
 from engine.errors import JobFailed
 from engine.students.token_rows import tokenize
-from tests.engine.students.runs import COT, ENCODER_DECODERS, rows
+from tests.engine.students.runs import ENCODER_DECODERS, paper, rows
 from tests.lazily import Lazy
 
 torch, transformers = Lazy("torch"), Lazy("transformers")
@@ -16,7 +16,7 @@ dispatch = Lazy("torch.utils._python_dispatch")
 @pytest.fixture(scope="module")
 def batch(bases):
     tokenizer = transformers.AutoTokenizer.from_pretrained(bases["gpt2"])
-    taught, _ = tokenize(tokenizer, rows()[0][:6], max_length=100, method=COT)
+    taught, _ = tokenize(paper(tokenizer), rows()[0][:6], max_length=100)
     return taught, architecture.DECODER.collate(taught, tokenizer.pad_token_id)
 
 
@@ -58,9 +58,7 @@ def test_an_encoder_decoders_loss_is_that_of_each_row_alone_whatever_the_padding
     tokenizer = transformers.AutoTokenizer.from_pretrained(bases[kind])
     student = objective.Student(transformers.AutoModelForSeq2SeqLM.from_pretrained(bases[kind]).eval())
     side = architecture.architecture_of(student.model)
-    taught, _ = tokenize(
-        tokenizer, rows()[0][:6], max_length=100, method=COT, prompt_format=side.prompt_format
-    )
+    taught, _ = tokenize(paper(tokenizer, True), rows()[0][:6], max_length=100)
     assert len({row.prompt for row in taught}) > 2 and len({row.supervised for row in taught}) > 2
     expected = torch.zeros(())
     for row in taught:
@@ -128,9 +126,7 @@ def test_a_loss_in_parts_is_the_loss(bases, kind, parts) -> None:
         transformers.AutoModelForSeq2SeqLM if kind in ENCODER_DECODERS else transformers.AutoModelForCausalLM
     )
     student = objective.Student(auto.from_pretrained(bases[kind]).eval())
-    taught, _ = tokenize(
-        tokenizer, rows()[0][:6], max_length=100, method=COT, prompt_format=student.architecture.prompt_format
-    )
+    taught, _ = tokenize(paper(tokenizer, kind in ENCODER_DECODERS), rows()[0][:6], max_length=100)
     batch = student.architecture.collate(taught, 0)
     found = []
     for number in (1, parts):

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from engine.students.token_rows import MicroBatch, tokenize
-from tests.engine.students.runs import COT, rows
+from tests.engine.students.runs import paper, rows
 from tests.lazily import Lazy
 
 torch, transformers = Lazy("torch"), Lazy("transformers")
@@ -20,11 +20,9 @@ def load(base, attention: str | None = None) -> tuple[objective.Student, list]:
     model = architecture.auto_class(config).from_pretrained(base, attn_implementation=attention).eval()
     kind = architecture.architecture_of(model)
     taught, _ = tokenize(
-        transformers.AutoTokenizer.from_pretrained(base),
+        paper(transformers.AutoTokenizer.from_pretrained(base), kind is not architecture.DECODER),
         rows()[0][:7],
         max_length=100,
-        method=COT,
-        prompt_format=kind.prompt_format,
     )
     return objective.Student(model, kind), taught
 

@@ -3,12 +3,10 @@ from __future__ import annotations
 import pytest
 
 from engine.errors import JobFailed
-from engine.methods import METHODS, TrainRow
-from engine.students.prompt_format import TRANSLATED
+from engine.methods import TrainRow
 from engine.students.spec import write_rows
-from engine.students.token_rows import prompt_ids, read_rows, tokenize
-
-COT = METHODS["fine-tune-cot"]
+from engine.students.token_rows import read_rows, tokenize
+from tests.engine.students.runs import paper
 
 
 class Letters:
@@ -26,27 +24,27 @@ def row(question="Why", rationale="So", answer="no") -> TrainRow:
 
 
 def test_a_row_is_prompt_and_completion_and_one_end() -> None:
-    [tokens], dropped = tokenize(Letters(), [row()], max_length=100, method=COT)
+    [tokens], dropped = tokenize(paper(Letters()), [row()], max_length=100)
     assert dropped == 0
     assert "".join(map(chr, tokens.ids[1:-1])) == "Why ### So --> no END"
     assert tokens.ids[0] == 1 and tokens.ids[-1] == 2 and list(tokens.ids).count(2) == 1
     assert tokens.prompt == 1 + len("Why ###") and tokens.supervised == len(" So --> no END") + 1
-    assert list(tokens.ids[: tokens.prompt]) == prompt_ids(Letters(), ["Why"])[0]
+    assert list(tokens.ids[: tokens.prompt]) == paper(Letters()).prompt_ids(["Why"])[0]
 
 
 def test_an_encoder_reads_a_closed_question_and_a_decoder_writes_a_closed_completion() -> None:
-    [tokens], _ = tokenize(Letters(), [row()], max_length=100, method=COT, prompt_format=TRANSLATED)
+    [tokens], _ = tokenize(paper(Letters(), True), [row()], max_length=100)
     assert "".join(map(chr, tokens.ids)) == "\1Why\2So --> no\2"
     assert tokens.prompt == len("\1Why\2")
 
 
 def test_long_rows_are_dropped_and_counted() -> None:
-    rows, dropped = tokenize(Letters(), [row(), row(rationale="So " * 40), row()], max_length=30, method=COT)
+    rows, dropped = tokenize(paper(Letters()), [row(), row(rationale="So " * 40), row()], max_length=30)
     assert len(rows) == 2 and dropped == 1
     with pytest.raises(
         JobFailed, match=r"all 1 training rows are longer than training.max_length = 9 .*shortest has 23"
     ):
-        tokenize(Letters(), [row()], max_length=9, method=COT)
+        tokenize(paper(Letters()), [row()], max_length=9)
 
 
 def test_rows_come_back_from_their_file_whatever_is_in_them(tmp_path) -> None:

@@ -4,12 +4,12 @@ import pytest
 
 from engine.errors import JobFailed
 from engine.students.tokenizer import check_markers, keep_tokenizer, load_tokenizer, make_tokenizer, row_texts
-from tests.engine.students.runs import COT, rows
+from tests.engine.students.runs import COT, PAPER, rows
 from tests.lazily import Lazy
 
 transformers = Lazy("transformers")
 
-TEXTS = row_texts(rows()[0], COT) | {"A sum: 1234 and 56 + 7 = 63.\nNew line, café!"}
+TEXTS = row_texts(rows()[0], PAPER) | {"A sum: 1234 and 56 + 7 = 63.\nNew line, café!"}
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +48,12 @@ def test_a_tokenizer_that_cannot_write_the_arrow_is_refused(tokenizer) -> None:
 
 def test_the_same_rows_give_the_same_tokenizer_and_it_is_made_once(tmp_path) -> None:
     taught = rows()[0]
-    keep_tokenizer(tmp_path / "one", taught, COT)
-    keep_tokenizer(tmp_path / "two", taught[::-1], COT)
+    keep_tokenizer(tmp_path / "one", taught, PAPER)
+    keep_tokenizer(tmp_path / "two", taught[::-1], PAPER)
     assert (tmp_path / "one" / "tokenizer.json").read_bytes() == (
         tmp_path / "two" / "tokenizer.json"
     ).read_bytes()
-    keep_tokenizer(tmp_path / "one", taught[:2], COT)
+    keep_tokenizer(tmp_path / "one", taught[:2], PAPER)
     kept = load_tokenizer(str(tmp_path / "one"))
     assert len(kept) == len(transformers.AutoTokenizer.from_pretrained(tmp_path / "two"))
     text = taught[0].question

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.students.checkpoints import complete_steps, read_state
+from engine.students.checkpoints import MARKER, complete_steps, read_state
 from tests.engine.students.conftest import WAYS
 from tests.engine.students.runs import (
     BASES,
@@ -248,6 +248,15 @@ def test_an_interrupted_run_ends_in_the_same_numbers(alone, stopped, together, b
     [weights] = (damaged / "checkpoints" / "12").glob("mp_rank*")
     weights.write_bytes(weights.read_bytes()[:-100])
 
+    spoilt = tmp_path / "spoilt"  # the weights of its best dev result are damaged
+    shutil.copytree(run, spoilt)
+    marker = spoilt / "checkpoints" / "12" / MARKER
+    state = json.loads(marker.read_text())
+    state["dev"] = [{"step": 10, "n": 8, "correct": 8}, {"step": 12, "n": 8, "correct": 1}]
+    marker.write_text(json.dumps(state))
+    [best] = (spoilt / "checkpoints" / "10").glob("mp_rank*")
+    best.write_bytes(best.read_bytes()[:-100])
+
     three = {"accumulation": 2, "zero_stage": 3}
     other = make_run(tmp_path / "t5", base=str(bases["t5"]), training=three)
     [(code, _, log)] = run_ranks(other, strike="9:0:SIGKILL")
@@ -261,8 +270,13 @@ def test_an_interrupted_run_ends_in_the_same_numbers(alone, stopped, together, b
     spec["training"]["zero_stage"] = 1
     (restaged / "spec.json").write_text(json.dumps(spec))
 
-    [(code, codes, log)] = run_ranks(run, run, other, lora, back, restaged, damaged)
-    assert codes == [0] * 7, log
+    [(code, codes, log)] = run_ranks(run, run, other, lora, back, restaged, damaged, spoilt)
+    assert codes == [0] * 8, log
+    *_, note = (event["message"] for event in events(spoilt, "note"))
+    assert note.startswith(
+        f"the checkpoint of step 10, which has the best dev result, is damaged ({best.name} has "
+    )
+    assert json.loads((spoilt / "evaluation.json").read_text())["step"] == 12
     *_, note = (event["message"] for event in events(damaged, "note"))
     assert note.startswith(f"the checkpoint of step 12 is damaged ({weights.name} has ")
     assert note.endswith("resumed from that of step 10")
