@@ -13,7 +13,7 @@ from pathlib import Path
 from engine.config import Config, load_config
 from engine.config.experiment import stored_experiment
 from engine.errors import UsageError
-from engine.report import chance, figures, headline, page, points, render, summary, tables
+from engine.report import chance, differences, figures, headline, page, points, render, summary, tables
 from state.database import open_reader
 from state.figure_data import FigureData, read_figure_data
 from state.results import Results, read_results
@@ -27,8 +27,19 @@ def command(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.config)
     results, figure_data = results_of(config)
     path = write(results, figure_data, arguments.output or config.folder / "report")
-    sys.stdout.write(f"{summary(results)}\n\n{path}\n")
+    sys.stdout.write(f"{tables_of(results, figure_data)}\n\n{path}\n")
     return 0
+
+
+def tables_of(results: Results, figure_data: FigureData) -> str:
+    """What a run prints at its end: accuracies, and the differences between students."""
+    compared = _differences(results, figure_data)
+    return "\n\n".join(part for part in (summary(results), compared) if part)
+
+
+def _differences(results: Results, figure_data: FigureData) -> str:
+    """Students in pairs; an experiment has tables of its own."""
+    return "" if stored_experiment(results.config) else differences(results, figure_data.answers)
 
 
 def results_of(config: Config) -> tuple[Results, FigureData]:
@@ -52,6 +63,7 @@ def write(results: Results, figure_data: FigureData, folder: Path) -> Path:
         matrix=tables(experiment, found, random) if experiment is not None else (),
         figures=[(figure.caption, f"{FIGURES}/{figure.name}.svg") for figure in drawn],
         headline=headline(experiment, found) if experiment is not None else (),
+        differences=_differences(results, figure_data),
         made_by=made_by(),
     )
     images = {f"{FIGURES}/{figure.name}.svg": figure.svg for figure in drawn}

@@ -161,12 +161,17 @@ def _last_words(lines: list[str]) -> list[str]:
 
 def _conclude(config: Config, ended: DaemonResult) -> int:
     """The table, where things are, and the exit code."""
-    from daemon.cli.report import results_of, write  # with its libraries: a week's sampling does without
-    from engine.report import summary
+    from daemon.cli.report import (
+        results_of,
+        tables_of,
+        write,
+    )  # with its libraries: a week's sampling does without
 
     results, measures = results_of(config)
     path = write(results, measures, config.folder / "report")
-    sys.stdout.write(f"\n{summary(results)}\n\nreport: {path}\nstudents: {config.runs}/<run>/student\n")
+    sys.stdout.write(
+        f"\n{tables_of(results, measures)}\n\nreport: {path}\nstudents: {config.runs}/<run>/student\n"
+    )
     if ended.interrupted:
         sys.stdout.write("interrupted; run the same command again to resume\n")
         return 130

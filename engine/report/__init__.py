@@ -6,6 +6,7 @@ from engine.report.figures import Figure, figures
 from engine.report.html import page
 from engine.report.markdown import render, summary
 from engine.report.matrix import Point, headline, points, tables
+from engine.report.paired import differences
 
 __all__ = [
     "Cell",
@@ -13,6 +14,7 @@ __all__ = [
     "Point",
     "baselines",
     "chance",
+    "differences",
     "figures",
     "headline",
     "method_table",

@@ -123,13 +123,18 @@ def _cell(plan: PlanResult, kind: str, found: Estimate) -> Cell:
 
 
 def _students(task: TaskResult, results: Results) -> list[Cell]:
+    return [cell for run in newest_runs(task, results) for cell in _of_run(run)]
+
+
+def newest_runs(task: TaskResult, results: Results) -> list[RunResult]:
+    """The newest finished run of each student on a task, in the order of the configuration."""
     newest: dict[str, RunResult] = {}
     for run in results.runs:
         if run.task == task.name:
             newest[run.student] = run
     order = [student["name"] for student in results.config.get("students", [])]
     names = [name for name in order if name in newest] + [name for name in newest if name not in order]
-    return [cell for name in names for cell in _of_run(newest[name])]
+    return [newest[name] for name in names]
 
 
 def _of_run(run: RunResult) -> list[Cell]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from engine.config.experiment import axes_of
 from engine.report.accuracy_table import Cell, method_table, text_table
+from engine.report.paired import READING as PAIRED
 from state.results import PlanResult, Results, RunResult
 from state.safe import safe
 
@@ -67,6 +68,7 @@ def render(
     matrix: Sequence[tuple[str, str]] = (),
     figures: Sequence[tuple[str, str]] = (),
     headline: Sequence[str] = (),
+    differences: str = "",
     made_by: str = "",
 ) -> str:
     """The complete report.
@@ -76,9 +78,12 @@ def render(
         matrix: the tables of the experiment, each with its title.
         figures: caption and address of each figure.
         headline: the experiment in a few sentences.
+        differences: the table of students compared in pairs.
         made_by: version and platform of the program that wrote the report.
     """
     runs = ["## Accuracy on test, by run" if matrix else "## Accuracy on test", summary(results), READING]
+    if differences:
+        runs += ["### Students compared", differences, PAIRED]
     parts = [
         "# Coterie: report",
         safe(_short(results)),
