@@ -16,6 +16,7 @@ from tui.base import MonitorBase
 from tui.commands import (
     CommandError,
     UserCommand,
+    finish_run,
     pause_or_resume,
     set_budget,
     spent_of,
@@ -89,11 +90,11 @@ class CommandActions(MonitorBase):
         """A screen or the palette wants a command sent."""
         self.confirm(message.command)
 
-    def confirm(self, command: UserCommand, other: UserCommand | None = None) -> None:
-        """Sends the command once it is confirmed; `other` is offered beside it under the key `a`."""
+    def confirm(self, command: UserCommand, other: UserCommand | None = None, key: str = "a") -> None:
+        """Sends the command once it is confirmed; `other` is offered beside it under `key`."""
         if self.context.readonly:
             return
-        choices = [Choice("y", "yes", command)] + ([Choice("a", other.words, other)] if other else [])
+        choices = [Choice("y", "yes", command)] + ([Choice(key, other.words, other)] if other else [])
 
         def chosen(value: Any) -> None:
             if isinstance(value, UserCommand):
@@ -126,12 +127,12 @@ class CommandActions(MonitorBase):
         self.confirm(train(task, screen.target_student()))
 
     def action_stop_run(self) -> None:
-        """Stops the run under the cursor."""
+        """Stops the run under the cursor, or has it finish."""
         run = self.active_screen.target_run() if self.active_screen is not None else None
         if run is None:
             self.notice("No active run is selected.", "warning")
             return
-        self.confirm(stop_run(run))
+        self.confirm(stop_run(run), finish_run(run), key="f")
 
     def action_budget(self) -> None:
         """Asks for a new budget, then for confirmation."""

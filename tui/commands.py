@@ -77,6 +77,12 @@ def stop_run(run: RunStatus) -> UserCommand:
     return UserCommand(f"stop run {run.id}", StopRun(run=run.id), question)
 
 
+def finish_run(run: RunStatus) -> UserCommand:
+    """Ends the training of a run at its next step."""
+    words = f"finish run {run.id} now: its best weights are exported and tested"
+    return UserCommand(words, StopRun(run=run.id, finish=True))
+
+
 def set_budget(usd: float, status: Status) -> UserCommand:
     """Sets the budget; the question warns if that much is already spent."""
     words = f"set the budget to {money(usd, None)}"

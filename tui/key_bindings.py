@@ -56,7 +56,7 @@ KEYS = (
     Key("freeze", "p", "freeze", "freeze or unfreeze the display"),
     Key("pause", "P", "pause", "pause or resume a task, a teacher or all sampling", writes=True),
     Key("train", "t", "train", "train now", writes=True),
-    Key("stop_run", "x", "stop_run", "stop a run", writes=True),
+    Key("stop_run", "x", "stop_run", "stop or finish a run", writes=True),
     Key("budget", "B", "budget", "set the budget", writes=True),
     Key("copy", "y", "copy", "copy the text"),
     Key("theme", "T", "change_theme", "change the theme"),

@@ -10,7 +10,7 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from state.views.status_records import Status
 from tui.base import MonitorBase
-from tui.commands import UserCommand, pause_or_resume, stop_run, train
+from tui.commands import UserCommand, finish_run, pause_or_resume, stop_run, train
 from tui.key_bindings import available_keys, key_label
 from tui.messages import CommandRequested, RowRequested
 from tui.text import one_line, say
@@ -55,8 +55,9 @@ class Palette(Provider):
         for command in found:
             yield one_line(command.words), self._command(command)
         for run in status.active_runs:
-            command = stop_run(run)
-            yield one_line(f"{command.words}: {run.student} on {run.task}"), self._command(command)
+            for command, about in ((stop_run(run), "stop"), (finish_run(run), "finish")):
+                words = one_line(f"{about} run {run.id}: {run.student} on {run.task}")
+                yield words, self._command(command)
 
     def _row(self, mode: str, key: object) -> Callable[[], Any]:
         return lambda: self.monitor.post_message(RowRequested(mode, key))

@@ -175,6 +175,8 @@ async def test_a_run_is_stopped_once_confirmed_and_only_while_it_can_be(own: Pat
         assert driver.notices == ["No active run is selected."]
         await driver.press("j", "x", "y")
         assert commands(own) == [("stop_run", {"run": 5})]
+        await driver.press("x", "f")
+        assert commands(own)[1:] == [("stop_run", {"run": 5, "finish": True})]
 
 
 async def test_a_command_while_no_daemon_runs_says_that_it_waits(own: Path) -> None:
