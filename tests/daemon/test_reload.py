@@ -326,13 +326,14 @@ def test_a_plan_that_is_gone_sends_nothing_more_and_goes_on_when_it_is_back(tmp_
 
 
 def test_a_sighup_during_the_start_is_done_once_it_has_started(tmp_path: Path) -> None:
-    with (tmp_path / "many.jsonl").open("w") as file:
-        for number in range(60_000):  # the start reads for a second
-            file.write(json.dumps({"id": number, "question": f"{number} and 1?", "answer": "1"}) + "\n")
+    row = json.dumps({"id": 1, "question": "1 and 1?", "answer": "2"}) + "\n"
+    (tmp_path / "plain.jsonl").write_text(row)
+    source = tmp_path / "slow.jsonl"
+    os.mkfifo(source)  # the start reads for as long as nothing is written
 
     def given(budget: float) -> None:
         configure(tmp_path, school.url, train=5, budget=budget, plan='tasks = ["coin_flip"]')
-        append(tmp_path, '[tasks.file]\nsource = "many.jsonl"\nanswer = "number"\ndev = 0\n')
+        append(tmp_path, '[tasks.file]\nsource = "slow.jsonl"\nanswer = "number"\ndev = 0\n')
 
     with teacher(tmp_path) as school:
         given(budget=5.0)
@@ -347,6 +348,9 @@ def test_a_sighup_during_the_start_is_done_once_it_has_started(tmp_path: Path) -
             given(budget=7.0)
             running.process.send_signal(signal.SIGHUP)
             assert not (tmp_path / "state.db").exists(), "it had started already: nothing was tried"
+            with source.open("w") as file:
+                (tmp_path / "plain.jsonl").replace(source)  # which it finds from now on
+                file.write(row)
             wait_until("it was read anew", lambda: events(tmp_path, "ConfigReloaded"))
             assert "daemon.budget_usd" in events(tmp_path, "ConfigReloaded")[0]
 
