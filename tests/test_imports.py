@@ -23,39 +23,43 @@ PURE = (  # what the configuration needs of the dialects: neither HTTP nor keys
 HEAVY = ("torch", "transformers", "deepspeed", "peft", "sympy", "math_verify")
 
 LOADED = """
-import json, runpy, sys
-target, *arguments = sys.argv[1:]
-try:
-    if arguments:
-        sys.argv = [target, *arguments]
-        runpy.run_module(target, run_name="__main__")
-    else:
-        import importlib, pkgutil
-        package = importlib.import_module(target)
-        for found in pkgutil.walk_packages(package.__path__, target + "."):
-            if not found.name.endswith("__main__") and not found.name.startswith("engine.students"):
-                importlib.import_module(found.name)
-except SystemExit as end:
-    code = end.code or 0
-else:
+import importlib, json, os, pkgutil, runpy, sys
+found = []
+for folder, target, *arguments in json.loads(sys.argv[1]):
+    os.chdir(folder)
     code = 0
-print("\\n" + json.dumps([code, sorted(sys.modules)]))
+    try:
+        if arguments:
+            sys.argv = [target, *arguments]
+            runpy.run_module(target, run_name="__main__")
+        else:
+            package = importlib.import_module(target)
+            for module in pkgutil.walk_packages(package.__path__, target + "."):
+                if not module.name.endswith("__main__") and not module.name.startswith("engine.students"):
+                    importlib.import_module(module.name)
+    except SystemExit as end:
+        code = end.code or 0
+    found.append([code, sorted(sys.modules)])
+print("\\n" + json.dumps(found))
 """
 
 
-def loaded(folder: Path, *argv: str) -> tuple[int, set[str]]:
-    """The exit code and the modules of a process that imports all of a room, or runs a command."""
+def loaded(*steps: tuple[Path, *tuple[str, ...]]) -> list[tuple[int, set[str]]]:
+    """The exit code of each step and the modules after it, in one process.
+
+    A step is a folder and a room, all of which is imported, or a command, which is run there. Modules stay: what an
+    earlier step did not import and is there now was imported by this one, so those that may import least go first.
+    """
     done = subprocess.run(
-        [sys.executable, "-c", LOADED, *argv],
-        cwd=folder,
+        [sys.executable, "-c", LOADED, json.dumps([(str(folder), *argv) for folder, *argv in steps])],
+        cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    code, modules = json.loads(done.stdout.splitlines()[-1])
-    return code, set(modules)
+    return [(code, set(modules)) for code, modules in json.loads(done.stdout.splitlines()[-1])]
 
 
 def of(modules: set[str], *names: str) -> set[str]:
@@ -64,10 +68,18 @@ def of(modules: set[str], *names: str) -> set[str]:
     }
 
 
+@pytest.fixture(scope="module")
+def rooms() -> dict[str, set[str]]:
+    """The modules that each room imports; each room may import those before it, and the terminal UI not the daemon."""
+    names = ("state", "engine", "daemon")
+    steps = [*loaded(*((ROOT, room) for room in names)), *loaded((ROOT, "tui"))]
+    assert [code for code, _ in steps] == [0] * 4
+    return dict(zip((*names, "tui"), (modules for _, modules in steps), strict=True))
+
+
 @pytest.mark.parametrize("room", ["state", "engine", "daemon", "tui"])
-def test_a_room_imports_only_what_it_may(room: str) -> None:
-    code, modules = loaded(ROOT, room)
-    assert code == 0
+def test_a_room_imports_only_what_it_may(rooms: dict[str, set[str]], room: str) -> None:
+    modules = rooms[room]
     assert len(of(modules, room)) > 5
     assert of(modules, *HEAVY) == set()
     if room == "state":
@@ -79,57 +91,74 @@ def test_a_room_imports_only_what_it_may(room: str) -> None:
     else:
         assert of(modules, "daemon") == set()
         # the configuration asks the registries of variants, such as engine.grading.formats, for their names
-        rooms = ("engine.tasks", "engine.practice", "engine.curation", "engine.students", "engine.report")
-        assert of(modules, *rooms) == set()
+        others = ("engine.tasks", "engine.practice", "engine.curation", "engine.students", "engine.report")
+        assert of(modules, *others) == set()
         assert of(modules, "engine.teachers") - of(modules, *PURE) <= {"engine.teachers"}
         assert of(modules, "aiohttp", "multidict", "yarl") == set()
-
-
-@pytest.mark.parametrize(
-    ("argv", "code"),
-    [
-        (("daemon", "--help"), 0),
-        (("daemon", "status"), 2),
-        (("daemon", "tui", "--help"), 0),
-        (("tui", "--help"), 0),
-    ],
-    ids=str,
-)
-def test_a_command_does_without_the_heavy_libraries(tmp_path: Path, argv: tuple[str, ...], code: int) -> None:
-    (tmp_path / "config.toml").write_text("")
-    ended, modules = loaded(tmp_path, *argv)
-    assert ended == code
-    assert of(modules, *HEAVY) == set()
-    assert of(modules, "textual") == set() or argv[0] == "tui"
-    assert of(modules, "aiohttp") == set(), "parsing comes first, then what the command needs"
 
 
 SLOW = ("sqlmodel", "sqlalchemy", "matplotlib", "markdown_it", "pyarrow")
 """What takes long to import, and none of the commands that only read needs."""
 
+READING = [
+    ("--help",),
+    ("status",),
+    ("status", "--json"),
+    ("backup",),
+    ("pause",),
+    ("resume", "--task", "coin_flip"),
+    ("train", "coin_flip"),
+    ("stop", "--run", "1"),
+    ("budget", "8"),
+    ("export", "samples"),
+    ("export", "dataset"),
+    ("export", "predictions"),
+]
+"""Commands of a folder with a database; those that may import more come later."""
 
-@pytest.mark.parametrize(
-    "argv",
-    [
-        ("--help",),
-        ("status",),
-        ("status", "--json"),
-        ("backup",),
-        ("export", "samples"),
-        ("export", "dataset"),
-        ("export", "predictions"),
-        ("pause",),
-        ("resume", "--task", "coin_flip"),
-        ("train", "coin_flip"),
-        ("stop", "--run", "1"),
-        ("budget", "8"),
-    ],
-    ids=" ".join,
-)
-def test_a_command_that_only_reads_starts_light(tmp_path: Path, argv: tuple[str, ...]) -> None:
-    configure(tmp_path, "http://127.0.0.1:9/v1")
-    open_writer(tmp_path / "state.db").close()
-    ended, modules = loaded(tmp_path, "daemon", *argv)
+WITHOUT = {
+    ("daemon", "--help"): 0,
+    ("daemon", "status"): 2,
+    ("daemon", "tui", "--help"): 0,
+    ("tui", "--help"): 0,
+}
+"""Commands of a folder without one, and their exit codes."""
+
+Commands = dict[tuple[str, ...], tuple[int, set[str]]]
+
+
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Commands:
+    """Exit code and modules after each of `READING`, all in one process."""
+    steps: list[tuple[Path, *tuple[str, ...]]] = []
+    for argv in READING:
+        folder = tmp_path_factory.mktemp("folder")
+        configure(folder, "http://127.0.0.1:9/v1")
+        open_writer(folder / "state.db").close()
+        steps.append((folder, "daemon", *argv))
+    return dict(zip(READING, loaded(*steps), strict=True))
+
+
+@pytest.fixture(scope="module")
+def without(tmp_path_factory: pytest.TempPathFactory) -> Commands:
+    """Exit code and modules after each of `WITHOUT`, all in another one."""
+    folder = tmp_path_factory.mktemp("empty")
+    (folder / "config.toml").write_text("")
+    return dict(zip(WITHOUT, loaded(*((folder, *argv) for argv in WITHOUT)), strict=True))
+
+
+@pytest.mark.parametrize("argv", WITHOUT, ids=str)
+def test_a_command_does_without_the_heavy_libraries(without: Commands, argv: tuple[str, ...]) -> None:
+    ended, modules = without[argv]
+    assert ended == WITHOUT[argv]
+    assert of(modules, *HEAVY) == set()
+    assert of(modules, "textual") == set() or argv[0] == "tui"
+    assert of(modules, "aiohttp") == set(), "parsing comes first, then what the command needs"
+
+
+@pytest.mark.parametrize("argv", READING, ids=" ".join)
+def test_a_command_that_only_reads_starts_light(commands: Commands, argv: tuple[str, ...]) -> None:
+    ended, modules = commands[argv]
     assert ended == 0
     assert of(modules, *HEAVY, *SLOW) == set()
     if argv[0] != "export":
@@ -171,7 +200,8 @@ def test_the_monitor_without_a_terminal_starts_light(tmp_path: Path) -> None:
 def test_status_reads_on_though_another_section_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text('[daemon]\nbudgetusd = 3\n[state]\nurl = "sqlite:///other.db"\n')
     open_writer(tmp_path / "other.db").close()
-    assert loaded(tmp_path, "daemon", "status")[0] == 0
+    [(code, _)] = loaded((tmp_path, "daemon", "status"))
+    assert code == 0
 
 
 def test_the_import_contracts_hold() -> None:
