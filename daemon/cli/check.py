@@ -12,8 +12,9 @@ import anyio
 
 from daemon.catalog.regrading import changed_formats
 from daemon.catalog.sync import Input, overlaps, read_input
+from daemon.cli.check_bases import check_bases
 from daemon.cli.ping import ping_all
-from daemon.training.devices import check_ranks, find_devices
+from daemon.training.devices import Device, check_ranks, find_devices
 from daemon.training.manifest import base_of
 from engine.config import Config, TeacherConfig, load_config
 from engine.config.prices import unpriced
@@ -51,8 +52,9 @@ def command(arguments: argparse.Namespace) -> int:
     _say(sqlite.describe())
     _database(config)
     if config.students:
-        _training(config)
+        devices = _training(config)
         _vocabularies(config, given)
+        check_bases(config, devices, _say)
     if arguments.ping and not anyio.run(ping_all, config, given, _say):
         raise JobFailed("a teacher did not answer; see `failed` above")
     return 0
@@ -119,7 +121,7 @@ def _vocabularies(config: Config, given: Input) -> None:
                 )
 
 
-def _training(config: Config) -> None:
+def _training(config: Config) -> list[Device]:
     devices = find_devices(config.daemon.devices)
     check_ranks(devices, config.students, config.folder)
     _say("devices: " + ", ".join(device.name for device in devices))
@@ -140,3 +142,4 @@ def _training(config: Config) -> None:
             path = Path(base_of(config, student.base))
             if why := unusable(path):
                 raise JobFailed(f"students.{student.name}.base: {path}: {why}")
+    return devices

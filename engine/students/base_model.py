@@ -42,7 +42,7 @@ def load_model(base: str, attentions: tuple[str | None, ...] = (None,)) -> Any:
     try:
         return _load(base, last)
     except ERRORS as error:
-        raise JobFailed(_why(base, error)) from error
+        raise JobFailed(why(base, error)) from error
 
 
 def _load(base: str, attention: str | None) -> Any:
@@ -73,7 +73,8 @@ def _load(base: str, attention: str | None) -> Any:
     return model
 
 
-def _why(base: str, error: Exception) -> str:
+def why(base: str, error: Exception) -> str:
+    """Why a base cannot be loaded, in a sentence."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = lines[0] if lines else type(error).__name__
     if is_gguf(base):

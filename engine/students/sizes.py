@@ -37,6 +37,16 @@ class Size:
     """RoPE's theta of a decoder."""
     encoder_decoder: bool = False
 
+    @property
+    def weights(self) -> int:
+        """The number of weights with a full vocabulary."""
+        layer = 4 * self.width**2 + 3 * self.width * self.inner + 2 * self.width
+        if not self.encoder_decoder:
+            return self.width * (self.vocabulary + 1) + self.layers * layer
+        writing = layer + 4 * self.width**2 + self.width
+        distances = 2 * 32 * self.heads
+        return self.width * (self.vocabulary + 2) + self.layers * (layer + writing) + distances
+
 
 SIZES = {
     "nano": Size(32, 96, 3, 4, 500, 100.0),

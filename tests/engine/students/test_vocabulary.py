@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
 
 from engine.config.students import StudentConfig
 from engine.errors import JobFailed
@@ -12,6 +13,7 @@ from engine.methods import METHODS
 from engine.students.vocabulary import MOST, open_base, outline_for, unwritten_golds
 from tests.daemon.site import coterie
 from tests.engine.forms.families import make_tokenizer
+from tests.engine.students.runs import make_base
 
 ALPHABET = [*"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,-/>#?()= "]
 GOLDS = [("5", "q?"), ("\\frac{1}{2}", "q?"), ("x^2", "q?"), ("1 < x", "q?"), ("Evelyn", "q?")]
@@ -90,23 +92,27 @@ def test_what_is_not_here_is_not_looked_for(tmp_path: Path, monkeypatch: pytest.
 
 def test_check_says_it(tmp_path: Path) -> None:
     base(tmp_path / "poor", ALPHABET)
+    poor = tmp_path / "poor"
+    vocabulary = PreTrainedTokenizerFast(
+        tokenizer_file=str(poor / "tokenizer.json"), eos_token="<unk>", pad_token="<unk>"
+    )
+    make_base(poor, "t5", vocabulary)
     rows = [{"question": f"{n}?", "answer": gold, "split": "train"} for n, (gold, _) in enumerate(GOLDS)]
     (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "config.toml").write_text(
         '[teachers.a]\nbuiltin = true\nmodel = "m"\n[tasks.t]\nsource = "t.jsonl"\nanswer = "math"\ndev = 0\n'
         '[[plans]]\nname = "p"\n[[students]]\nname = "s"\nmethod = "fine-tune"\nbase = "./poor"\ntrain_at = [0]\n'
     )
-    done = coterie(tmp_path, "check")
+    done = coterie(tmp_path, "check", seconds=240)
     assert done.returncode == 0, done.stderr
     (line,) = [line for line in done.stdout.splitlines() if "cannot write" in line]
     assert "student s cannot write" in line and "5 different gold answers of task t" in line
     assert "'x^2' becomes 'x2'" in line and "choose another base" in line
     config = tmp_path / "config.toml"
     config.write_text(config.read_text() + 'form = { type = "chat" }\n')
-    done = coterie(tmp_path, "check")
+    done = coterie(tmp_path, "check", seconds=240)
     assert done.returncode == 1 and "students.s.form: the form chat is for decoders" in done.stderr
-    make_tokenizer("llama-3").save_pretrained(tmp_path / "poor")
-    (tmp_path / "poor" / "config.json").write_text('{"model_type": "llama"}')
-    done = coterie(tmp_path, "check")
+    make_base(poor, "llama", make_tokenizer("llama-3"))
+    done = coterie(tmp_path, "check", seconds=240)
     assert done.returncode == 0, done.stderr
     assert "  student s: the chat template writes today's date" in done.stdout

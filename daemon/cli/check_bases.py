@@ -1,0 +1,146 @@
+"""The part of `coterie check` that opens the bases of students, in a process that may import torch and transformers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+from pydantic import TypeAdapter, ValidationError
+
+from daemon.training.devices import Device
+from daemon.training.manifest import base_of
+from engine.config import Config, StudentConfig
+from engine.errors import JobFailed
+from engine.methods import METHODS
+from engine.students.base_report import BaseQuestion, BaseReport
+from engine.students.launch import rank_environment
+from engine.students.memory_needs import Shape, estimate, machine_memory
+from engine.students.sizes import size_of
+
+QUESTIONS, REPORTS = TypeAdapter(list[BaseQuestion]), TypeAdapter(list[BaseReport])
+Say = Callable[[str], None]
+
+
+def check_bases(config: Config, devices: list[Device], say: Say) -> frozenset[str]:
+    """Says what the base of each student is and what its training needs.
+
+    Returns:
+        The names of students whose base is not on this machine.
+
+    Raises:
+        JobFailed: a base is unknown, damaged, or does not have what its student needs.
+    """
+    device = devices[0].kind if devices else "cpu"
+    questions = [
+        BaseQuestion(student=student, base=base_of(config, student.base), device=device)
+        for student in config.students
+        if size_of(student.base) is None
+    ]
+    reports = {report.student: report for report in _opened(questions, devices)} if questions else {}
+    for student in config.students:
+        if size := size_of(student.base):
+            side = "encoder-decoder (T5)" if size.encoder_decoder else "decoder (Llama)"
+            say(
+                f"student {student.name}: {student.base}, an untrained {side} of up to {size.weights:,} weights; its tokenizer"
+                " is made from its rows"
+            )
+            shape = Shape(
+                weights=size.weights,
+                trained=size.weights,
+                layers=size.layers * (2 if size.encoder_decoder else 1),
+                width=size.width,
+                vocabulary=size.vocabulary,
+            )
+            _memory(student, shape, None if device == "cuda" else machine_memory(), say, device=device)
+            continue
+        report = reports[student.name]
+        if report.refused:
+            raise JobFailed(_about(student, report.refused))
+        if report.absent:
+            say(f"student {student.name}: {report.absent}; its base was not checked")
+            continue
+        _base(student, report, say, device=device)
+    return frozenset(name for name, report in reports.items() if report.absent)
+
+
+def _about(student: StudentConfig, reason: str) -> str:
+    prefix = f"students.{student.name}."
+    return reason if reason.startswith(prefix) else f"{prefix}base: {reason}"
+
+
+def _base(student: StudentConfig, report: BaseReport, say: Say, *, device: str) -> None:
+    assert report.shape is not None, "a base that was opened has a shape"
+    ends = " or ".join(report.ends)
+    template = "with a chat template" if report.template else "no chat template"
+    context = f"context {report.context:,} tokens" if report.context else "context without a limit"
+    say(
+        f"student {student.name}: {report.architecture}, {report.shape.weights:,} weights, {context}; tokenizer of"
+        f" {report.tokens:,} tokens, {template}, {f'an answer ends with {ends}' if ends else 'no end token'};"
+        f" form {report.form}"
+    )
+    available = report.device_memory or machine_memory()
+    _memory(student, report.shape, available, say, device=device, bf16=report.bf16)
+    for note in report.notes:
+        say(f"  note: {note}")
+
+
+def _memory(
+    student: StudentConfig,
+    shape: Shape,
+    available: int | None,
+    say: Say,
+    *,
+    device: str,
+    bf16: bool = False,
+) -> None:
+    if not METHODS[student.method].trains:
+        return
+    training = student.training
+    need = estimate(shape, training, bf16=bf16, on_gpu=device == "cuda")
+    how = (
+        "bf16" if bf16 else "fp32",
+        f"LoRA of {shape.trained:,} weights" if training.lora_rank else "all weights",
+        f"ZeRO {training.zero_stage}",
+        "1 rank" if training.devices == 1 else f"{training.devices} ranks",
+    )
+    here = "the GPU" if device == "cuda" else "this machine"
+    of = f" ({here} has {size_text(available)})" if available else ""
+    say(
+        f"  training needs about {size_text(need.total)} of memory{of}: {', '.join(how)}; an estimate, see --measure"
+    )
+    if available and need.total > available:
+        say(
+            f"warning: student {student.name} may not fit into memory: try training.lora_rank, a smaller batch_tokens,"
+            " or activation_checkpointing"
+        )
+
+
+def size_text(number: float) -> str:
+    """Bytes in gigabytes or megabytes."""
+    return f"{number / 1e9:,.1f} GB" if number >= 1e9 else f"{number / 1e6:,.0f} MB"
+
+
+def _opened(questions: list[BaseQuestion], devices: list[Device]) -> list[BaseReport]:
+    """The reports of a process with the environment of a training process, without access to the hub.
+
+    Raises:
+        JobFailed: the process ended without an answer.
+    """
+    kind = devices[0].kind if devices else "cpu"
+    threads = sum(device.threads for device in devices) or 1
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "engine.students.open_bases"],
+        input=QUESTIONS.dump_json(questions),
+        capture_output=True,
+        env=rank_environment(os.environ, device=kind, threads=threads) | {"HF_HUB_OFFLINE": "1"},
+        check=False,
+    )
+    try:
+        return REPORTS.validate_json(done.stdout)
+    except ValidationError:
+        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise JobFailed(
+            f"the process that opens the bases of students ended with code {done.returncode}: {last[:300]}"
+        ) from None
