@@ -74,6 +74,16 @@ def samples_of_run(connection: Connection, run_id: int) -> list[StoredSample]:
     return [_sample(row) for row in rows]
 
 
+def stored_rationales(connection: Connection, task: str) -> list[tuple[str, bool]]:
+    """Up to 2,000 rationales for training questions of a task, whatever the plan, and whether each is correct."""
+    rows = connection.execute(
+        "SELECT s.rationale, s.verdict FROM sample s JOIN task t ON t.id = s.task_id WHERE t.name = ? AND t.active = 1"
+        " AND s.split = 'train' AND s.state = 'stored' AND s.verdict IS NOT NULL AND s.rationale IS NOT NULL LIMIT 2000",
+        (task,),
+    )
+    return [(rationale, verdict == 1) for rationale, verdict in rows]
+
+
 def active_task_ids(connection: Connection) -> dict[str, int]:
     """The ids of the configured tasks, by name."""
     return dict(connection.execute("SELECT name, id FROM task WHERE active = 1").fetchall())

@@ -13,6 +13,7 @@ import anyio
 from daemon.catalog.regrading import changed_formats
 from daemon.catalog.sync import Input, overlaps, read_input
 from daemon.cli.check_bases import check_bases
+from daemon.cli.check_measure import measure_runs
 from daemon.cli.ping import ping_all
 from daemon.training.devices import Device, check_ranks, find_devices
 from daemon.training.manifest import base_of
@@ -54,7 +55,9 @@ def command(arguments: argparse.Namespace) -> int:
     if config.students:
         devices = _training(config)
         _vocabularies(config, given)
-        check_bases(config, devices, _say)
+        absent = check_bases(config, devices, _say)
+        if arguments.measure:
+            measure_runs(config, given, devices, absent, _say)
     if arguments.ping and not anyio.run(ping_all, config, given, _say):
         raise JobFailed("a teacher did not answer; see `failed` above")
     return 0

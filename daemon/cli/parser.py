@@ -208,6 +208,11 @@ def _look(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         action="store_true",
         help="also ask each teacher the first question of each of its plans, with the plan's settings: costs one sample each",
     )
+    parser.add_argument(
+        "--measure",
+        action="store_true",
+        help="also train a few steps of each run on this machine, and say how long the runs will take and what they need",
+    )
     parser = _add(
         commands, "grade", "grade the completions in a file offline", "coterie grade answers.jsonl --json"
     )

@@ -86,12 +86,28 @@ def spawn(
             threads=max(1, threads // max(host.slots for host in hosts)),
         )
         return directory, spawn_ranks([launch], directory / "log.txt")
+    return directory, spawn_here(directory, training, devices)
+
+
+def spawn_here(
+    directory: Path,
+    training: TrainingConfig,
+    devices: tuple[Device, ...],
+    *,
+    module: str = "engine.students.train",
+) -> list[subprocess.Popen[bytes]]:
+    """Starts the ranks of a run directory on this machine. Blocks."""
+    threads = sum(device.threads for device in devices)
     launches = rank_commands(
-        directory, training, device=devices[0].kind, threads=max(1, threads // training.devices)
+        directory,
+        training,
+        device=devices[0].kind,
+        threads=max(1, threads // training.devices),
+        module=module,
     )
     if devices[0].kind == "cuda":
         visible = ",".join(str(device.index) for device in devices)
         launches = [
             replace(launch, env={**launch.env, "CUDA_VISIBLE_DEVICES": visible}) for launch in launches
         ]
-    return directory, spawn_ranks(launches, directory / "log.txt")
+    return spawn_ranks(launches, directory / "log.txt")

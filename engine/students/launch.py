@@ -51,6 +51,7 @@ def rank_commands(
     python: str = sys.executable,
     environ: Mapping[str, str] | None = None,
     port: int | None = None,
+    module: str = "engine.students.train",
 ) -> list[RankLaunch]:
     """The commands of a run's local ranks, `training.devices` of them.
 
@@ -62,6 +63,7 @@ def rank_commands(
         python: the interpreter.
         environ: the environment to choose from; by default that of the process.
         port: where the ranks meet on this machine; a free port by default.
+        module: what each rank runs, with the run directory as its argument.
     """
     shared = rank_environment(os.environ if environ is None else environ, device=device, threads=threads)
     shared |= {
@@ -71,7 +73,7 @@ def rank_commands(
         "MASTER_PORT": str(port or free_port()),
     }
     # -P: a folder named `state` or `engine` in the working directory must not be imported.
-    argv = (python, "-P", "-m", "engine.students.train", str(run_dir.resolve()))
+    argv = (python, "-P", "-m", module, str(run_dir.resolve()))
     return [
         RankLaunch(rank=rank, argv=argv, env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
         for rank in range(training.devices)

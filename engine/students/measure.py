@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,7 +28,7 @@ from engine.students.evaluate import Answer, Judge, Prediction, prepare_generati
 from engine.students.finish import lines
 from engine.students.room import Asked, give_room, positions
 from engine.students.run_form import open_form, with_form
-from engine.students.spec import EvalRow
+from engine.students.spec import EvalRow, Spec
 from engine.students.static_batches import write_in_batches
 from engine.students.token_rows import read_rows
 from engine.students.tokenizer import leave_prompts_open, load_tokenizer, pad_id
@@ -48,31 +49,13 @@ def measure(run: Run) -> None:
         Stopped: it was asked to stop.
         JobFailed: the base cannot be opened, or does not fit its tokenizer.
     """
+    base = open_untrained(run)
+    run, model = base.run, base.model
     training = run.spec.training
-    hardware = os.environ.get("DS_ACCELERATOR") or ("cuda" if torch.cuda.is_available() else "cpu")
-    device = choose_device(hardware, run.ranks.local_rank)
-    bf16 = uses_bf16(training, device)
-    zero.join_ranks(hardware, world=run.ranks.world)
-    run.tell("starting", phase="building")
-    base = run.spec.base
-    model = load_model(base, kernels.attentions(training, device, bf16=bf16))
-    tokenizer = load_tokenizer(base)
-    encoder_decoder = is_encoder_decoder(model.config)
-    if not encoder_decoder:
-        leave_prompts_open(tokenizer)
-    run = with_form(run, template=bool(tokenizer.chat_template), encoder_decoder=encoder_decoder)
-    form = open_form(run, tokenizer, encoder_decoder=encoder_decoder)
-    own = (
-        model.generation_config.eos_token_id
-    )  # a chat model may end a turn with a token that its tokenizer does not name
-    prepare_generation(model, tokenizer, form)
-    ends = (*form.ends, *(own if isinstance(own, list) else [] if own is None else [own]))
-    model.generation_config.eos_token_id = list(dict.fromkeys(ends)) or None
-    model.to(device=device, dtype=torch.bfloat16 if bf16 else None).eval()
     run.tell(
         "loaded",
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        device=device_name(device),
+        device=device_name(base.device),
         world_size=run.ranks.world,
         rows=0,
         steps=0,
@@ -81,7 +64,7 @@ def measure(run: Run) -> None:
     run.tell("phase", phase="evaluating")
     questions = read_rows(run.directory / "questions.jsonl", EvalRow)
     spec = run.spec
-    answer = answers_of(run, model, tokenizer, form, run.make_judge(spec.evaluation.grader))
+    answer = answers_of(run, model, base.tokenizer, base.form, run.make_judge(spec.evaluation.grader))
     predictions = share(answer, questions, spec.evaluation, ranks=run.ranks, seed=training.seed)
     table = results(predictions)
     for row in table:
@@ -104,38 +87,61 @@ def measure(run: Run) -> None:
     run.tell("done", step=0, steps=0, reason="complete")
 
 
+@dataclass(frozen=True, slots=True)
+class UntrainedBase:
+    """A base that is ready to be asked. `run`: with its form."""
+
+    run: Run
+    model: Any
+    tokenizer: Any
+    form: TokenForm
+    device: torch.device
+
+
+def open_untrained(run: Run) -> UntrainedBase:
+    """Loads the base of a run. All ranks call it together.
+
+    Raises:
+        JobFailed: it cannot be opened, or does not fit its tokenizer.
+    """
+    training = run.spec.training
+    hardware = os.environ.get("DS_ACCELERATOR") or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device(hardware, run.ranks.local_rank)
+    bf16 = uses_bf16(training, device)
+    zero.join_ranks(hardware, world=run.ranks.world)
+    run.tell("starting", phase="building")
+    base = run.spec.base
+    model = load_model(base, kernels.attentions(training, device, bf16=bf16))
+    tokenizer = load_tokenizer(base)
+    encoder_decoder = is_encoder_decoder(model.config)
+    if not encoder_decoder:
+        leave_prompts_open(tokenizer)
+    run = with_form(run, template=bool(tokenizer.chat_template), encoder_decoder=encoder_decoder)
+    form = open_form(run, tokenizer, encoder_decoder=encoder_decoder)
+    own = (
+        model.generation_config.eos_token_id
+    )  # a chat model may end a turn with a token that its tokenizer does not name
+    prepare_generation(model, tokenizer, form)
+    ends = (*form.ends, *(own if isinstance(own, list) else [] if own is None else [own]))
+    model.generation_config.eos_token_id = list(dict.fromkeys(ends)) or None
+    model.to(device=device, dtype=torch.bfloat16 if bf16 else None).eval()
+    return UntrainedBase(run, model, tokenizer, form, device)
+
+
 def answers_of(run: Run, model: Any, tokenizer: Any, form: TokenForm, judge: Judge) -> Answer:
     """Answers questions by the strategy of a run."""
     spec, config = run.spec, run.spec.evaluation
     architecture, limit = architecture_of(model), positions(model)
-    strategy = STRATEGIES[spec.strategy or ""]
 
     def decode(ids: Sequence[int]) -> str:
         text: str = tokenizer.decode(list(ids), skip_special_tokens=True)
         return text
 
-    def settings(row: EvalRow) -> Settings:
-        return Settings(
-            answer_format=row.answer_format,
-            max_tokens=config.max_new_tokens,
-            answer_max_tokens=min(ANSWER_TOKENS, config.max_new_tokens),
-            wording=Wording.restored(spec.wordings.get(row.task, {})),
-        )
-
     def asked(request: messages.Request) -> Asked:
-        talk = [{"role": each.role, "content": each.content} for each in request.messages]
-        [ids] = form.conversation_ids([talk])
-        return give_room(ids, architecture, limit=limit, most=request.max_tokens)
+        return give_room(prompt_of(form, request), architecture, limit=limit, most=request.max_tokens)
 
     def answer(rows: Sequence[EvalRow], temperature: float | None) -> list[Prediction]:
-        talks = [
-            Conversation(
-                strategy,
-                Question(key=str(row.question_id), text=row.question, answer="", split=row.split),
-                settings(row),
-            )
-            for row in rows
-        ]
+        talks = [conversation(spec, row) for row in rows]
         unasked: dict[int, str] = {}
         while True:
             waiting = {
@@ -168,6 +174,26 @@ def answers_of(run: Run, model: Any, tokenizer: Any, form: TokenForm, judge: Jud
         ]
 
     return answer
+
+
+def conversation(spec: Spec, row: EvalRow) -> Conversation:
+    """The conversation about a question, by the strategy of a run."""
+    most = spec.evaluation.max_new_tokens
+    settings = Settings(
+        answer_format=row.answer_format,
+        max_tokens=most,
+        answer_max_tokens=min(ANSWER_TOKENS, most),
+        wording=Wording.restored(spec.wordings.get(row.task, {})),
+    )
+    question = Question(key=str(row.question_id), text=row.question, answer="", split=row.split)
+    return Conversation(STRATEGIES[spec.strategy or ""], question, settings)
+
+
+def prompt_of(form: TokenForm, request: messages.Request) -> list[int]:
+    """The tokens of a request in the form of the student."""
+    talk = [{"role": each.role, "content": each.content} for each in request.messages]
+    [ids] = form.conversation_ids([talk])
+    return ids
 
 
 def _said(text: str, request: messages.Request | None) -> messages.Completion:

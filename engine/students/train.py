@@ -14,7 +14,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -39,12 +39,15 @@ if TYPE_CHECKING:  # these bring torch, which is imported once the run has repor
 PEER_GONE = "another rank of this run is gone"
 
 
-def main(argv: Sequence[str], make_judge: MakeJudge | None = None) -> int:
+def main(
+    argv: Sequence[str], make_judge: MakeJudge | None = None, job: Callable[[Run], None] | None = None
+) -> int:
     """Trains the student of a run directory; returns the exit code.
 
     Args:
         argv: the run directory.
         make_judge: makes a judge from the name of a grader; by default the graders of the teachers.
+        job: what is done with the run; by default `train`.
     """
     if len(argv) != 1:
         print("usage: python -m engine.students.train RUN_DIR", file=sys.stderr)  # noqa: T201
@@ -56,7 +59,7 @@ def main(argv: Sequence[str], make_judge: MakeJudge | None = None) -> int:
     try:
         lock = lock_run(directory, ranks)
         writer = ProgressWriter(directory / progress_file.FILE)
-        train(
+        (job or train)(
             Run(
                 directory=directory,
                 spec=read_spec(directory),
