@@ -32,8 +32,8 @@ def test_a_base_is_measured_beside_what_training_made_of_it(tmp_path: Path) -> N
         configure(tmp_path, school.url, train=6, students=STUDENTS)
         code, output = run_to_end(tmp_path)
         assert code == 0, output
-    table = [line for line in output.splitlines() if line.startswith("| coin_flip")]
-    assert [line.split("|")[2].strip() for line in table][-2:] == ["untrained", "trained"]
+    table = [line.split("|")[2].strip() for line in output.splitlines() if line.startswith("| coin_flip")]
+    assert table[-3:] == ["untrained", "trained", "trained – untrained"]
     assert query(tmp_path, "SELECT student, method, state, step, steps, samples FROM run ORDER BY id") == [
         ("untrained", "base", "done", 0, 0, 0),
         ("trained", "fine-tune", "done", 2, 2, 6),
