@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 
 from daemon.catalog.regrading import changed_formats
-from daemon.catalog.sync import Input, overlaps, read_input
+from daemon.catalog.sync import overlaps, read_input
 from daemon.cli.check_bases import check_bases
 from daemon.cli.check_measure import measure_runs
 from daemon.cli.ping import ping_all
@@ -19,11 +19,10 @@ from daemon.training.devices import Device, check_ranks, find_devices
 from daemon.training.manifest import base_of
 from engine.config import Config, TeacherConfig, load_config
 from engine.config.prices import unpriced
-from engine.config.root import expand, left_out
+from engine.config.root import left_out
 from engine.errors import JobFailed
 from engine.methods import METHODS
 from engine.students.base_names import is_path, unusable
-from engine.students.vocabulary import open_base, outline_for, unwritten_golds
 from engine.teachers.keys import TeacherKey
 from state import sqlite
 from state.database import open_reader
@@ -54,8 +53,7 @@ def command(arguments: argparse.Namespace) -> int:
     _database(config)
     if config.students:
         devices = _training(config)
-        _vocabularies(config, given)
-        absent = check_bases(config, devices, _say)
+        absent = check_bases(config, given, devices, _say)
         if arguments.measure:
             measure_runs(config, given, devices, absent, _say)
     if arguments.ping and not anyio.run(ping_all, config, given, _say):
@@ -92,38 +90,6 @@ def _database(config: Config) -> None:
         _say(f"{config.database}: does not exist yet; `coterie run` creates it")
 
 
-def _vocabularies(config: Config, given: Input) -> None:
-    """Says which gold answers a student's vocabulary cannot write, where the files of its base are on this machine."""
-    for student in config.students:
-        if student.base.startswith("builtin:"):  # its vocabulary is made from its own rows
-            continue
-        base = open_base(base_of(config, student.base))
-        if base is None:
-            _say(
-                f"  student {student.name}: whether its vocabulary can write the answers is not known before the first run"
-            )
-            continue
-        try:
-            notes = outline_for(student, base.facts).notes
-        except JobFailed as error:
-            raise JobFailed(f"students.{student.name}.form: {error}") from None
-        for note in notes:
-            _say(f"  student {student.name}: {note}")
-        if not METHODS[student.method].trains:
-            continue
-        for name in expand(student.tasks, list(config.tasks)):
-            golds = [(each.answer, each.text) for each in given.tasks[name].questions or ()]
-            tried, lost = unwritten_golds(base, student, golds, config.tasks[name].answer)
-            if lost:
-                shown = "; ".join(
-                    f"{each.gold[:60]!r} becomes {(each.read or '')[:60]!r}" for each in lost[:3]
-                )
-                _say(
-                    f"warning: student {student.name} cannot write {len(lost):,} of {tried:,} different gold answers of task"
-                    f" {name}: {shown}. Its vocabulary lacks their characters: choose another base"
-                )
-
-
 def _training(config: Config) -> list[Device]:
     devices = find_devices(config.daemon.devices)
     check_ranks(devices, config.students, config.folder)
@@ -136,7 +102,8 @@ def _training(config: Config) -> list[Device]:
             f"students cannot be trained: {', '.join(missing)} not installed; pip install '.[train]'"
         )
     for student in config.students:
-        _say(f"student {student.name}: trains {', '.join(each.describe() for each in student.triggers)}")
+        does = "trains" if METHODS[student.method].trains else "is measured"
+        _say(f"student {student.name}: {does} {', '.join(each.describe() for each in student.triggers)}")
         if all(trigger.repeats for trigger in student.triggers):
             _say(
                 '  `--until-idle` does not wait for an interval: add "complete" to train on everything at the end'

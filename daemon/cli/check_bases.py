@@ -5,26 +5,30 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 
 from pydantic import TypeAdapter, ValidationError
 
+from daemon.catalog.sync import Input
 from daemon.training.devices import Device
 from daemon.training.manifest import base_of
 from engine.config import Config, StudentConfig
+from engine.config.root import expand
 from engine.errors import JobFailed
 from engine.methods import METHODS
-from engine.students.base_report import BaseQuestion, BaseReport
+from engine.students.base_report import BaseQuestion, BaseReport, TaskGolds
 from engine.students.launch import rank_environment
 from engine.students.memory_needs import Shape, estimate, machine_memory
 from engine.students.sizes import size_of
+from engine.students.vocabulary import MOST
 
 QUESTIONS, REPORTS = TypeAdapter(list[BaseQuestion]), TypeAdapter(list[BaseReport])
 Say = Callable[[str], None]
 
 
-def check_bases(config: Config, devices: list[Device], say: Say) -> frozenset[str]:
-    """Says what the base of each student is and what its training needs.
+def check_bases(config: Config, given: Input, devices: list[Device], say: Say) -> frozenset[str]:
+    """Says what the base of each student is, which gold answers it cannot write, and what its training needs.
 
     Returns:
         The names of students whose base is not on this machine.
@@ -34,7 +38,12 @@ def check_bases(config: Config, devices: list[Device], say: Say) -> frozenset[st
     """
     device = devices[0].kind if devices else "cpu"
     questions = [
-        BaseQuestion(student=student, base=base_of(config, student.base), device=device)
+        BaseQuestion(
+            student=student,
+            base=base_of(config, student.base),
+            device=device,
+            golds=tuple(_golds(student, config, given)),
+        )
         for student in config.students
         if size_of(student.base) is None
     ]
@@ -65,6 +74,14 @@ def check_bases(config: Config, devices: list[Device], say: Say) -> frozenset[st
     return frozenset(name for name, report in reports.items() if report.absent)
 
 
+def _golds(student: StudentConfig, config: Config, given: Input) -> Iterator[TaskGolds]:
+    """What a student is to write, by task; nothing for one that is not trained."""
+    for name in expand(student.tasks, list(config.tasks)) if METHODS[student.method].trains else ():
+        different = {each.answer: each.text for each in given.tasks[name].questions or ()}
+        golds = tuple(islice(different.items(), MOST))
+        yield TaskGolds(task=name, answer_format=config.tasks[name].answer, golds=golds)
+
+
 def _about(student: StudentConfig, reason: str) -> str:
     prefix = f"students.{student.name}."
     return reason if reason.startswith(prefix) else f"{prefix}base: {reason}"
@@ -84,6 +101,12 @@ def _base(student: StudentConfig, report: BaseReport, say: Say, *, device: str) 
     _memory(student, report.shape, available, say, device=device, bf16=report.bf16)
     for note in report.notes:
         say(f"  note: {note}")
+    for each in report.unwritten:
+        shown = "; ".join(f"{gold[:60]!r} becomes {(read or '')[:60]!r}" for gold, read in each.lost[:3])
+        say(
+            f"warning: student {student.name} cannot write {len(each.lost):,} of {each.tried:,} different gold answers of task"
+            f" {each.task}: {shown}. Its vocabulary lacks their characters: choose another base"
+        )
 
 
 def _memory(

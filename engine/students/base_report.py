@@ -8,6 +8,27 @@ from engine.config.students import StudentConfig
 from engine.students.memory_needs import Shape
 
 
+class TaskGolds(BaseModel):
+    """Gold answers of a task, each with its question."""
+
+    model_config = ConfigDict(frozen=True)
+
+    task: str
+    answer_format: str
+    golds: tuple[tuple[str, str], ...]
+
+
+class UnwrittenGolds(BaseModel):
+    """Gold answers of a task that the vocabulary of a student cannot write, with what it makes of them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    task: str
+    tried: int
+    """Different gold answers."""
+    lost: tuple[tuple[str, str | None], ...]
+
+
 class BaseQuestion(BaseModel):
     """A student whose base is to be opened."""
 
@@ -18,6 +39,7 @@ class BaseQuestion(BaseModel):
     """An absolute path, or a hub id."""
     device: str
     """cpu or cuda."""
+    golds: tuple[TaskGolds, ...] = ()
 
 
 class BaseReport(BaseModel):
@@ -46,4 +68,5 @@ class BaseReport(BaseModel):
     """Whether it is computed in bf16."""
     device_memory: int | None = None
     """Bytes of a GPU; None on a CPU."""
+    unwritten: tuple[UnwrittenGolds, ...] = ()
     notes: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,11 +18,12 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from engine.errors import JobFailed
-from engine.forms import default_settings, form_of
+from engine.forms import TokenForm, default_settings, form_of
 from engine.methods import METHODS
 from engine.students.base_names import is_path, unusable
-from engine.students.base_report import BaseQuestion, BaseReport
+from engine.students.base_report import BaseQuestion, BaseReport, UnwrittenGolds
 from engine.students.memory_needs import Shape
+from engine.students.vocabulary import unwritten_golds
 from engine.students.weight_files import NotHere, Shapes, read_shapes
 
 SHOWN = 3
@@ -205,7 +207,7 @@ def _report(report: BaseReport, question: BaseQuestion, base: OpenedBase, place:
             METHODS[student.method],
             tokenizer,
             encoder_decoder=base.encoder_decoder,
-            note=lambda _note: None,  # the daemon's process says those
+            note=notes.append,
         )
     except JobFailed as error:
         raise JobFailed(f"students.{student.name}.form: {error.message}") from None
@@ -245,9 +247,20 @@ def _report(report: BaseReport, question: BaseQuestion, base: OpenedBase, place:
             "device_memory": torch.cuda.get_device_properties(0).total_memory
             if device.type == "cuda"
             else None,
+            "unwritten": tuple(_unwritten(question, form)),
             "notes": tuple(notes),
         }
     )
+
+
+def _unwritten(question: BaseQuestion, form: TokenForm) -> Iterator[UnwrittenGolds]:
+    """The gold answers that the vocabulary of a student cannot write, by task."""
+    method = METHODS[question.student.method]
+    for task in question.golds:
+        tried, lost = unwritten_golds(form, method, task.golds, task.answer_format)
+        if lost:
+            pairs = tuple((each.gold, each.read) for each in lost)
+            yield UnwrittenGolds(task=task.task, tried=tried, lost=pairs)
 
 
 def main() -> int:

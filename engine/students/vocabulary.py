@@ -1,7 +1,7 @@
 r"""Whether the vocabulary of a base model can write the gold answers: T5's, for one, lacks "{", "}", "<", "\" and "^".
 
-Reads `tokenizer.json` and `config.json` of a local directory, or of the local cache of the model hub; nothing is downloaded.
-Imports the `tokenizers` library alone, when it is called.
+And what the files of a base say of its form, without opening it: those of a local directory, or of the local cache of the
+model hub; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from engine.config.students import StudentConfig
-from engine.forms import Outline, default_settings, form_of
+from engine.forms import Outline, TokenForm, default_settings, form_of
 from engine.forms.base import BaseFacts
 from engine.grading import grade
-from engine.methods import METHODS, TrainRow
+from engine.methods import METHODS, Method, TrainRow
 
 MOST = 2000
 """Different gold answers of a task that are tried."""
@@ -27,38 +26,11 @@ RATIONALE = "So it is."
 
 
 @dataclass(frozen=True, slots=True)
-class BaseFiles:
-    """The tokenizer of a base model, from the library `tokenizers`, and what its form depends on."""
-
-    tokenizer: Any
-    facts: BaseFacts
-
-
-@dataclass(frozen=True, slots=True)
 class Unwritten:
     """A gold answer, and what is read from a completion in which the student's vocabulary wrote it."""
 
     gold: str
     read: str | None
-
-
-def open_base(base: str) -> BaseFiles | None:
-    """The files of a base model; None where they are not on this machine, or have another form.
-
-    Args:
-        base: an absolute directory, or a hub id.
-    """
-    if importlib.util.find_spec("tokenizers") is None:
-        return None
-    file, facts = _local(base, "tokenizer.json"), facts_of(base)
-    if file is None or facts is None:
-        return None
-    from tokenizers import Tokenizer
-
-    try:
-        return BaseFiles(Tokenizer.from_str(file.read_text(encoding="utf-8")), facts)
-    except Exception:  # the library raises Exception itself; a training process says more
-        return None
 
 
 def facts_of(base: str) -> BaseFacts | None:
@@ -120,38 +92,29 @@ def outline_for(student: StudentConfig, facts: BaseFacts) -> Outline:
 
 
 def unwritten_golds(
-    base: BaseFiles, student: StudentConfig, golds: Iterable[tuple[str, str]], answer_format: str
+    form: TokenForm, method: Method, golds: Iterable[tuple[str, str]], answer_format: str
 ) -> tuple[int, list[Unwritten]]:
     """How many different gold answers were tried, and those that the student could not give.
 
-    Each goes through the completion that the student's form makes of it, the tokenizer there and back, and the form's own
-    reading.
+    Each goes through the tokens of the completion that is trained, and the form's own reading.
 
     Args:
-        base: of the student.
-        student: its form and method.
+        form: of the student, with its tokenizer.
+        method: of the student.
         golds: (gold answer, question); readable ones.
         answer_format: of their task.
-
-    Raises:
-        JobFailed: the base does not have what the form needs.
     """
-    outline, method = outline_for(student, base.facts), METHODS[student.method]
     different = dict(islice(dict(golds).items(), MOST))
+    rationale = RATIONALE if method.reads_samples else None
+    rows = [
+        TrainRow(sample_id=None, question_id=0, question=question, rationale=rationale, answer=gold)
+        for gold, question in different.items()
+    ]
     found = []
-    for gold, question in different.items():
-        row = TrainRow(
-            sample_id=None,
-            question_id=0,
-            question=question,
-            rationale=RATIONALE if method.reads_samples else None,
-            answer=gold,
-        )
-        written = outline.written(row)
-        ids = base.tokenizer.encode(written, add_special_tokens=False).ids
-        read = outline.parse(base.tokenizer.decode(ids, skip_special_tokens=not outline.keeps_specials))
-        if read == gold.strip():
+    for row, (_, ids) in zip(rows, form.row_ids(rows), strict=True):
+        read = form.parse(form.decode(ids))
+        if read == row.answer.strip():
             continue
-        if read is None or not grade(read, gold, answer_format, question=question).correct:
-            found.append(Unwritten(gold, read))
+        if read is None or not grade(read, row.answer, answer_format, question=row.question).correct:
+            found.append(Unwritten(row.answer, read))
     return len(different), found

@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from engine.config.students import StudentConfig
-from engine.errors import JobFailed
+from engine.forms import FIRST, FORMS, TokenForm, form_of
 from engine.methods import METHODS
-from engine.students.vocabulary import MOST, open_base, outline_for, unwritten_golds
+from engine.students.vocabulary import MOST, facts_of, unwritten_golds
 from tests.daemon.site import coterie
 from tests.engine.forms.families import make_tokenizer
 from tests.engine.students.runs import make_base
@@ -19,84 +19,69 @@ ALPHABET = [*"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,-/
 GOLDS = [("5", "q?"), ("\\frac{1}{2}", "q?"), ("x^2", "q?"), ("1 < x", "q?"), ("Evelyn", "q?")]
 
 
-def base(folder: Path, alphabet: list[str], translates: bool = True) -> Path:
-    """A base's files: a vocabulary of single characters, as poor as T5's or not."""
+def tokenizer_of(alphabet: list[str]) -> PreTrainedTokenizerFast:
+    """A vocabulary of single characters, as poor as T5's or not."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", behavior="isolated")
     tokenizer.decoder = decoders.Fuse()
     trainer = trainers.BpeTrainer(vocab_size=200, special_tokens=["<unk>"], show_progress=False)
     tokenizer.train_from_iterator(alphabet, trainer)
-    folder.mkdir(exist_ok=True)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "config.json").write_text(json.dumps({"is_encoder_decoder": translates}))
-    return folder
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<unk>", pad_token="<unk>")
+
+
+def form(tokenizer: Any, method: str, translates: bool = False, **settings: Any) -> TokenForm:
+    chosen = FORMS[settings["type"]].settings(**settings) if settings else FIRST
+    return form_of(chosen).open(
+        chosen, METHODS[method], tokenizer, encoder_decoder=translates, note=lambda _note: None
+    )
 
 
 @pytest.mark.parametrize("method", [name for name, each in METHODS.items() if each.trains])
 @pytest.mark.parametrize("translates", [True, False])
-def test_answers_that_the_vocabulary_lacks_are_named(tmp_path: Path, method: str, translates: bool) -> None:
-    files = open_base(str(base(tmp_path / "poor", ALPHABET, translates)))
-    assert files is not None
-    tried, lost = unwritten_golds(files, StudentConfig(name="s", method=method), GOLDS, "text")
+def test_answers_that_the_vocabulary_lacks_are_named(method: str, translates: bool) -> None:
+    poor = form(tokenizer_of(ALPHABET), method, translates)
+    tried, lost = unwritten_golds(poor, METHODS[method], GOLDS, "text")
     assert (tried, [(each.gold, each.read) for each in lost]) == (
         5,
         [("\\frac{1}{2}", "frac12"), ("x^2", "x2"), ("1 < x", "1  x")],
     )
-    rich = open_base(str(base(tmp_path / "rich", [*ALPHABET, *"\\{}^<"], translates)))
-    assert rich is not None and unwritten_golds(
-        rich, StudentConfig(name="s", method=method), GOLDS, "text"
-    ) == (5, [])
+    rich = form(tokenizer_of([*ALPHABET, *"\\{}^<"]), method, translates)
+    assert unwritten_golds(rich, METHODS[method], GOLDS, "text") == (5, [])
 
 
-def test_the_form_of_the_student_decides_what_is_tried(tmp_path: Path) -> None:
-    """In a chat template the answer follows the reasoning; a gold answer may spell a special token or an end mark."""
-    make_tokenizer("qwen3").save_pretrained(tmp_path)
-    (tmp_path / "config.json").write_text("{}")
-    files = open_base(str(tmp_path))
-    assert files is not None and files.facts.template is not None
-    golds = [("5", "q?"), ("<|im_end|>", "q?"), ("the END of it", "q?"), ("a --> b", "q?")]
-    for form in (
-        None,
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"type": "chat"},
         {"type": "paper"},
         {"type": "plain", "end": "."},
         {"type": "chat", "reasoning": "text"},
-    ):
-        student = StudentConfig.model_validate({"name": "s", "base": str(tmp_path), "form": form})
-        tried, lost = unwritten_golds(files, student, golds, "text")
-        assert tried == 4 and not [each.gold for each in lost if each.gold != "<|im_end|>"], form
-    assert outline_for(StudentConfig(name="s", base=str(tmp_path)), files.facts).no_answer.endswith(
-        "'</think>'"
-    )
-    poor = open_base(str(base(tmp_path / "poor", ALPHABET, translates=False)))
-    assert poor is not None
-    chat = StudentConfig.model_validate({"name": "s", "base": str(tmp_path), "form": {"type": "chat"}})
-    with pytest.raises(JobFailed, match="has no chat template"):
-        unwritten_golds(poor, chat, golds, "text")
+    ],
+)
+def test_an_answer_may_spell_a_special_token_or_a_mark_in_any_form(settings: dict[str, str]) -> None:
+    method = METHODS["fine-tune-cot"]
+    golds = [("5", "q?"), ("<|im_end|>", "q?"), ("the END of it", "q?"), ("a --> b", "q?")]
+    of = form(make_tokenizer("qwen3"), method.name, **settings)
+    assert unwritten_golds(of, method, golds, "text") == (4, [])
 
 
-def test_the_number_of_gold_answers_is_bounded(tmp_path: Path) -> None:
-    files = open_base(str(base(tmp_path / "poor", ALPHABET)))
-    assert files is not None
+def test_the_number_of_gold_answers_is_bounded() -> None:
     many = ((str(n), "q?") for n in range(MOST + 500))
-    assert unwritten_golds(files, StudentConfig(name="s", method="fine-tune"), many, "number") == (MOST, [])
+    poor = form(tokenizer_of(ALPHABET), "fine-tune")
+    assert unwritten_golds(poor, METHODS["fine-tune"], many, "number") == (MOST, [])
 
 
 def test_what_is_not_here_is_not_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    assert open_base(str(tmp_path)) is None
-    assert open_base("nobody/nothing") is None
-    poor = base(tmp_path / "poor", ALPHABET)
-    (poor / "tokenizer.json").write_text("{}")
-    assert open_base(str(poor)) is None
+    assert facts_of(str(tmp_path)) is None
+    assert facts_of("nobody/nothing") is None
+    (tmp_path / "config.json").write_text("[")
+    assert facts_of(str(tmp_path)) is None
 
 
 def test_check_says_it(tmp_path: Path) -> None:
-    base(tmp_path / "poor", ALPHABET)
     poor = tmp_path / "poor"
-    vocabulary = PreTrainedTokenizerFast(
-        tokenizer_file=str(poor / "tokenizer.json"), eos_token="<unk>", pad_token="<unk>"
-    )
-    make_base(poor, "t5", vocabulary)
+    make_base(poor, "t5", tokenizer_of(ALPHABET))
     rows = [{"question": f"{n}?", "answer": gold, "split": "train"} for n, (gold, _) in enumerate(GOLDS)]
     (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "config.toml").write_text(
@@ -115,4 +100,4 @@ def test_check_says_it(tmp_path: Path) -> None:
     make_base(poor, "llama", make_tokenizer("llama-3"))
     done = coterie(tmp_path, "check", seconds=240)
     assert done.returncode == 0, done.stderr
-    assert "  student s: the chat template writes today's date" in done.stdout
+    assert "note: the chat template writes today's date" in done.stdout
