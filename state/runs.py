@@ -245,6 +245,17 @@ def done_runs(connection: Connection) -> list[RunRow]:
     return _rows(connection, "WHERE state = 'done' ORDER BY id", ())
 
 
+def run_by_id(connection: Connection, run_id: int) -> RunRow | None:
+    """A run; None where there is none."""
+    return next(iter(_rows(connection, "WHERE id = ?", (run_id,))), None)
+
+
+def sample_ids(connection: Connection, run_id: int) -> set[int]:
+    """The samples that a run's student reads."""
+    rows = connection.execute("SELECT sample_id FROM run_sample WHERE run_id = ?", (run_id,)).fetchall()
+    return {int(row[0]) for row in rows}
+
+
 def finished_before(connection: Connection, run: RunRow) -> list[int]:
     """Ids of finished runs before this one of the same student, scope and base, newest first."""
     rows = connection.execute(

@@ -1,4 +1,4 @@
-"""`coterie export`: writes samples, training sets or predictions as rows that other programs read."""
+"""`coterie export`: writes samples, training sets or predictions as rows that other programs read, or a student as a GGUF file."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ CHATS = ("openai-chat", "chat", "think")
 """Formats of training data."""
 SFT = "sft"
 """The format of training data in the form of the student."""
+STUDENT, GGUF = "student", "gguf"
 NOT_STORED = {
     SampleState.OPEN: "not finished",
     SampleState.FAILED: "given up",
@@ -38,7 +39,21 @@ NOT_STORED = {
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Writes the rows, and to standard error their number and what was left out.
+    """Writes rows or the file of a student.
+
+    Raises:
+        UsageError: options that do not fit together, or a file that cannot be written.
+        JobFailed: the student cannot be written in that format.
+    """
+    if arguments.what == STUDENT:
+        _write_student(arguments)
+    else:
+        write(arguments)
+    return 0
+
+
+def write(arguments: argparse.Namespace) -> int:
+    """Writes the rows, and to standard error their number and what was left out; returns their number.
 
     Raises:
         UsageError: options that do not fit together, or a file that cannot be written.
@@ -74,10 +89,38 @@ def command(arguments: argparse.Namespace) -> int:
     for line in left_out:
         sys.stderr.write(f"left out: {line}\n")
     sys.stderr.write(f"{count:,} rows\n")
-    return 0
+    return count
+
+
+def _write_student(arguments: argparse.Namespace) -> None:
+    from daemon.cli.finished_student import finished_student
+    from engine.students.gguf_file import write_gguf
+
+    if arguments.run is None or arguments.format != GGUF or arguments.output is None:
+        raise UsageError(
+            f"a student is written as one file: `coterie export student RUN --format {GGUF} -o FILE`"
+        )
+    config = load_config(arguments.config)
+    with closing(open_reader(config.database)) as connection:
+        run, directory = finished_student(connection, config, arguments.run)
+    try:
+        write_gguf(directory, arguments.output, f"{run.student} on {run.scope}")
+    except ImportError:
+        raise UsageError(
+            "a GGUF file is written with gguf, which comes with the training libraries: pip install 'coterie[train]'"
+        ) from None
+    except OSError as error:
+        raise UsageError(
+            f"{error.filename or arguments.output}: cannot be written: {error.strerror}"
+        ) from None
+    sys.stderr.write(f"{arguments.output.stat().st_size:,} bytes\n")
 
 
 def _check(arguments: argparse.Namespace) -> None:
+    if arguments.format == GGUF or getattr(arguments, "run", None) is not None:
+        raise UsageError(
+            f"a run and --format {GGUF} are for students: `coterie export student RUN --format {GGUF} -o FILE`"
+        )
     if arguments.format == "parquet" and arguments.output is None:
         raise UsageError("--format parquet needs a file: add -o FILE.parquet")
     if arguments.format in CHATS and arguments.what == "predictions":

@@ -242,16 +242,18 @@ def _look(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser = _add(
         commands,
         "export",
-        "export samples, training sets or predictions",
+        "export samples, training sets or predictions, or the student of a run",
         "coterie export samples --format parquet -o samples.parquet",
     )
-    parser.add_argument("what", choices=("samples", "dataset", "predictions"))
+    parser.add_argument("what", choices=("samples", "dataset", "predictions", "student"))
+    parser.add_argument("run", nargs="?", type=_count, metavar="RUN", help="student: of this run")
     parser.add_argument(
         "--format",
-        choices=("jsonl", "csv", "parquet", "openai-chat", "chat", "think", "sft"),
+        choices=("jsonl", "csv", "parquet", "openai-chat", "chat", "think", "sft", "gguf"),
         default="jsonl",
         help="jsonl, csv, parquet; or messages to train on: openai-chat, chat (with ids), think (rationale in <think>),"
-        " sft (dataset: in the form of the student, as TRL reads it); those to FILE.parquet too",
+        " sft (dataset: in the form of the student, as TRL reads it); those to FILE.parquet too;"
+        " gguf (student: one file for llama.cpp)",
     )
     parser.add_argument(
         "--include",
@@ -274,6 +276,28 @@ def _look(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     parser.add_argument(
         "-o", "--output", type=Path, help="file to write (default: standard output; not for parquet)"
+    )
+    parser = _add(
+        commands,
+        "push",
+        "upload the student of a run, or a training set, to a model hub",
+        "coterie push 3 NAME/REPO --private",
+    )
+    parser.add_argument("what", metavar="RUN|dataset", help="the number of a run, or dataset")
+    parser.add_argument(
+        "repo", metavar="REPO", help="repository, NAME/REPO; it is created if it does not exist"
+    )
+    parser.add_argument(
+        "--private", action="store_true", help="create it as private; one that is public is refused"
+    )
+    parser.add_argument("--branch", default="main", help="branch to commit to (main)")
+    parser.add_argument("--message", metavar="TEXT", help="message of the commit")
+    parser.add_argument("--task", help="dataset: only this task")
+    parser.add_argument("--student", help="dataset: only this student")
+    parser.add_argument(
+        "--format",
+        choices=("jsonl", "csv", "parquet", "openai-chat", "chat", "think", "sft"),
+        help="dataset: as in `coterie export dataset` (jsonl)",
     )
     parser = _add(
         commands,

@@ -168,6 +168,9 @@ class TrainingConfig(Section):
     lora_alpha: Annotated[Positive, Identity.ALWAYS] = 16
     """The output of adapters is scaled by lora_alpha / lora_rank."""
 
+    keep_adapter: Annotated[bool, Identity.NO] = False
+    """With lora_rank: also write the adapters as they are, to `adapter/` in the student's directory, as peft loads them on the base. For runs that finish from now on. Not for built-in students, whose base nobody else has."""
+
     batch_tokens: Annotated[Positive, Identity.ALWAYS] = 512
     """Tokens (with padding) per micro-batch on one rank. Batches are grouped by length."""
 
@@ -221,6 +224,8 @@ class TrainingConfig(Section):
             )
         if self.offload == "optimizer" and self.zero_stage == 0:
             raise ValueError('offload = "optimizer" needs a zero_stage of 1, 2 or 3')
+        if self.keep_adapter and not self.lora_rank:
+            raise ValueError("keep_adapter needs a lora_rank: without one, there are no adapters to keep")
         if self.compile and self.zero_stage == 3:
             raise ValueError("compile needs a zero_stage of 0, 1 or 2: stage 3 moves weights during a step")
         return self
@@ -393,6 +398,11 @@ class StudentConfig(Section):
 
     @model_validator(mode="after")
     def _built_in(self) -> Self:
+        if self.training.keep_adapter and self.base.startswith("builtin:"):
+            raise ValueError(
+                f"training.keep_adapter: an adapter needs its base, and that of {self.base} is made anew for each run: remove"
+                " it, or name a pretrained base"
+            )
         if self.form and self.base.startswith("builtin:") and not form_of(self.form).builtin:
             raise ValueError(
                 f'form: a built-in student cannot have the form "{self.form.type}": choose another form, or a base'

@@ -17,6 +17,7 @@ from engine.confidence_interval import accuracy_text, percent
 from engine.methods import METHODS
 from engine.students.card_metadata import metadata
 from engine.students.checkpoints import sync
+from engine.students.lora import merge, save_adapter
 from engine.students.portable import make_portable
 from engine.students.spec import Spec
 from state.enums import FINISHED_EARLY
@@ -27,18 +28,29 @@ if TYPE_CHECKING:  # it brings torch
 
 DIRECTORY = "student"
 PARTIAL = "student.partial"
+ADAPTER = "adapter"
+"""In a student's directory: its LoRA adapter, for the base."""
 EARLY = {FINISHED_EARLY: "by hand", "patience": "dev did not get better"}
 """Why a training ended before its last step."""
 
 
-def save_student(run_dir: Path, model: Any, tokenizer: Any, template: str) -> Path:
-    """Writes weights, configuration, tokenizer and chat template to the unfinished copy and returns its path."""
+def save_student(
+    run_dir: Path, spec: Spec, model: Any, adapted: Any | None, tokenizer: Any, template: str
+) -> Path:
+    """Writes weights, configuration, tokenizer and chat template to the unfinished copy and returns its path.
+
+    Adapters are merged into the model, and with `keep_adapter` also written as they are.
+    """
     partial = run_dir / PARTIAL
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
+    if spec.training.keep_adapter:
+        save_adapter(adapted, partial / ADAPTER, base_name(spec))
+    merge(adapted)
     model.save_pretrained(partial)
     tokenizer.chat_template = template
-    tokenizer.save_pretrained(partial)
+    # In tokenizer_config.json, where every version of transformers and TGI look for it; TGI knows no chat_template.jinja.
+    tokenizer.save_pretrained(partial, save_jinja_files=False)
     make_portable(partial)
     return partial
 
@@ -70,6 +82,13 @@ def finish_student(run_dir: Path, card: str) -> Path:
     return final
 
 
+def base_name(spec: Spec) -> str:
+    """The base as others may know it: a hub id, or the name of the file or directory, without the place on this machine."""
+    if spec.started_from:
+        return f"the student of run {spec.started_from}"
+    return Path(spec.base).name if Path(spec.base).is_absolute() else spec.base
+
+
 def model_card(
     spec: Spec,
     architecture: Architecture,
@@ -88,16 +107,11 @@ def model_card(
     """The README of an exported student, in Markdown."""
     method = METHODS[spec.method]
     how = "best dev accuracy" if selected_by == "dev" else "last step"
-    base = (
-        "the previous student"
-        if spec.started_from
-        else Path(spec.base).name
-        if Path(spec.base).is_absolute()
-        else spec.base
-    )
+    base = "the previous student" if spec.started_from else base_name(spec)
     training = spec.training
     batch = f"{training.batch_tokens} tokens per batch x {training.devices} ranks x {training.accumulation}"
-    adapters = f"LoRA of rank {training.lora_rank} (merged), " if training.lora_rank else ""
+    also = "merged, and kept as an adapter" if training.keep_adapter else "merged"
+    adapters = f"LoRA of rank {training.lora_rank} ({also}), " if training.lora_rank else ""
     settings = f"{adapters}learning rate {training.learning_rate:g}, {batch}, ZeRO {training.zero_stage}, seed {training.seed}"
     lines = [
         metadata(spec, architecture.tag, results),
@@ -166,6 +180,19 @@ def model_card(
         "```",
         "",
     ]
+    if training.keep_adapter:
+        lines += [
+            f"`{ADAPTER}/` has what was trained, as a LoRA adapter of {base}. On it, it makes the same model, up to rounding:",
+            "",
+            "```python",
+            "from peft import PeftModel",
+            f"from transformers import {architecture.auto}",
+            "",
+            f"base = {architecture.auto}.from_pretrained({json.dumps(base_name(spec))})  # or its directory on your machine",
+            f'model = PeftModel.from_pretrained(base, "{ADAPTER}")',
+            "```",
+            "",
+        ]
     return "\n".join(lines)
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from engine.students.checkpoints import DevResult, RunState, damage, prune, replace
 from engine.students.exported_student import DIRECTORY, finish_student, model_card, save_student
-from engine.students.lora import merge
 
 if TYPE_CHECKING:  # these bring torch, which is imported once the run has reported that it starts
     from engine.students.evaluate import Prediction
@@ -38,8 +37,8 @@ def finish(session: Session, state: RunState) -> None:
     elif step != state.step:
         load(session, str(step), weights_only=True)
     if run.ranks.first:
-        merge(gathered.adapted)
-        save_student(run.directory, gathered.model, session.tokenizer, session.form.template)
+        template = session.form.template
+        save_student(run.directory, spec, gathered.model, gathered.adapted, session.tokenizer, template)
     run.ranks.barrier()
 
     run.tell("phase", phase="evaluating")

@@ -1,5 +1,7 @@
 """Low-rank adapters (LoRA, Hu et al. 2021): small trained matrices next to frozen ones, merged into them at export.
 
+They are also written as they are, if that is asked for.
+
 Adapters are inside the model, which otherwise behaves as before: it generates, is counted and is saved. Checkpoints hold
 the adapters alone; the frozen weights are those of the base.
 """
@@ -7,6 +9,7 @@ the adapters alone; the frozen weights are those of the base.
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 from engine.config.students import TrainingConfig
@@ -40,6 +43,16 @@ def adapt(model: Any, training: TrainingConfig) -> Any | None:
             f"{type(model).__name__} cannot be trained with LoRA (training.lora_rank = {training.lora_rank}): "
             f"{error}"
         ) from error
+
+
+def save_adapter(adapted: Any, directory: Path, base: str) -> None:
+    """Writes adapters as peft reads them: `adapter_config.json` with the base's name, and `adapter_model.safetensors`."""
+    for config in adapted.peft_config.values():
+        config.base_model_name_or_path = base
+        config.task_type = "SEQ_2_SEQ_LM" if adapted.config.is_encoder_decoder else "CAUSAL_LM"
+        config.target_modules = sorted(config.target_modules)
+    adapted.save_pretrained(directory, save_embedding_layers=False)
+    (directory / "README.md").unlink(missing_ok=True)  # a form to fill in; the student has its own card
 
 
 def merge(adapted: Any | None) -> None:

@@ -135,14 +135,13 @@ def _checkpoint(session: Session, step: int) -> tuple[float, int]:
 def _export(session: Session, step: int) -> tuple[tuple[float, float], int]:
     """The seconds of writing and of loading an export, and its bytes."""
     from engine.students.exported_student import load_student, save_student
-    from engine.students.lora import merge
 
     run, gathered, begun = session.run, session.gathered, time.monotonic()
     if run.ranks.first:
         if gathered.twin:
             gathered.read(run.checkpoints, step)
-        merge(gathered.adapted)
-        save_student(run.directory, gathered.model, session.tokenizer, session.form.template)
+        template = session.form.template
+        save_student(run.directory, run.spec, gathered.model, gathered.adapted, session.tokenizer, template)
     run.ranks.barrier()
     written = time.monotonic() - begun
     session.release()

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from engine.errors import JobFailed
 
 BUILTIN = "builtin:"
+PIECES = r" ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s"
+"""How the tokenizer of a built-in student splits text: no token crosses such a border."""
 
 
 @dataclass(frozen=True, slots=True)

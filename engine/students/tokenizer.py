@@ -18,9 +18,9 @@ from engine.errors import JobFailed
 from engine.forms import Outline
 from engine.methods import TrainRow
 from engine.students.base_names import files_of
+from engine.students.sizes import PIECES
 
 VOCABULARY = 500
-_PIECES = r" ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s"
 
 
 def make_tokenizer(texts: Iterable[str], vocabulary: int = VOCABULARY) -> Any:
@@ -29,7 +29,7 @@ def make_tokenizer(texts: Iterable[str], vocabulary: int = VOCABULARY) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(_PIECES), behavior="isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(PIECES), behavior="isolated")
     tokenizer.decoder = decoders.Fuse()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,

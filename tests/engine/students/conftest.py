@@ -69,7 +69,9 @@ def alone(tmp_path_factory, bases) -> SimpleNamespace:
             evaluation={"dev_evaluations": 1, "best": False, "max_new_tokens": 8},
         ),
         "t5": make_run(folder / "t5", base=str(bases["t5"]), training=two | {"zero_stage": 3}),
-        "lora": make_run(folder / "lora", base=str(bases["gpt2"]), training={"lora_rank": 4, **two}),
+        "lora": make_run(
+            folder / "lora", base=str(bases["gpt2"]), training={"lora_rank": 4, "keep_adapter": True, **two}
+        ),
         "bart": make_run(folder / "bart", base=str(bases["bart"]), training={"zero_stage": 0}),
         **{
             f"stage{stage}": make_run(

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from engine.config.students import TrainingConfig
 from engine.errors import JobFailed
+from engine.students.exported_student import save_student
 from engine.students.lora import adapt, merge
-from tests.engine.students.runs import CORE
+from engine.students.spec import Spec
+from tests.engine.students.runs import CORE, make_run
 from tests.lazily import Lazy
 
 torch, transformers = Lazy("torch"), Lazy("transformers")
@@ -38,6 +42,35 @@ def test_adapters_begin_as_nothing_and_leave_what_they_learned(bases, name) -> N
     merge(adapted)
     torch.testing.assert_close(logits(model), learned, rtol=1e-4, atol=1e-4)
     assert set(model.state_dict()) == names
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")  # of peft's own call
+@pytest.mark.parametrize("name", CORE)
+def test_a_kept_adapter_makes_the_same_answers_of_its_base(bases, name, tmp_path) -> None:
+    """Greedy answers are equal token for token, and logits up to the rounding of float32."""
+    import peft
+
+    training = {"lora_rank": 4, "lora_alpha": 8, "keep_adapter": True}
+    spec = Spec.model_validate_json((make_run(tmp_path / "run", training=training) / "spec.json").read_text())
+    model = load(bases[name])
+    adapted = adapt(model, spec.training)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.2)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(bases[name])
+    named = spec.model_copy(update={"base": str(bases[name])})
+    student = save_student(tmp_path / "run", named, model, adapted, tokenizer, "{{ messages[0].content }}")
+    config = json.loads((student / "adapter" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == bases[name].name
+    merged, on_base = (
+        load(student),
+        peft.PeftModel.from_pretrained(load(bases[name]), student / "adapter").eval(),
+    )
+    torch.testing.assert_close(logits(on_base), logits(merged), rtol=1e-4, atol=1e-4)
+    assert (logits(on_base) - logits(load(bases[name]))).abs().max() > 0.01
+    ids = torch.arange(5, 45).reshape(4, 10)
+    answers = [each.generate(input_ids=ids, do_sample=False, max_new_tokens=12) for each in (merged, on_base)]
+    assert answers[0].equal(answers[1])
 
 
 def test_the_seed_decides_where_adapters_begin(bases) -> None:

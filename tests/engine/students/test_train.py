@@ -332,7 +332,13 @@ def test_adapters_alone_are_trained_and_kept_and_the_export_has_them_merged(alon
     assert before.keys() == after.keys()
     changed = {name for name in before if not before[name].equal(after[name])}
     assert changed == {name for name in before if ".c_" in name and name.endswith("weight")}
-    assert "LoRA of rank 4 (merged)" in (run / "student" / "README.md").read_text()
+    card = (run / "student" / "README.md").read_text()
+    assert "LoRA of rank 4 (merged, and kept as an adapter)" in card
+    assert f'base = AutoModelForCausalLM.from_pretrained("{bases["gpt2"].name}")' in card
+    assert sorted(path.name for path in (run / "student" / "adapter").iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    ]
     size = sum(file.stat().st_size for file in (run / "checkpoints" / "12").rglob("mp_rank*"))
     whole = alone.runs["stage2"] / "checkpoints" / "12"
     assert size < sum(file.stat().st_size for file in whole.rglob("mp_rank*"))

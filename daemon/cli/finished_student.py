@@ -1,0 +1,55 @@
+"""The exported student of a run, for commands that pass it on, and the teachers whose terms it depends on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.config import Config
+from engine.errors import UsageError
+from engine.methods import METHODS
+from engine.students.spec import Spec
+from state.enums import RunState
+from state.exports import teachers_of
+from state.runs import RunRow, run_by_id, sample_ids
+from state.sqlite import Connection
+
+STUDENT = "student"
+
+
+def finished_student(connection: Connection, config: Config, run_id: int) -> tuple[RunRow, Path]:
+    """The run and the directory of its student.
+
+    Raises:
+        UsageError: there is no such run, or it has no student.
+    """
+    run = run_by_id(connection, run_id)
+    if run is None:
+        raise UsageError(f"there is no run {run_id}: `coterie status` lists the runs")
+    method = METHODS.get(str(run.settings.student.get("method", "")))
+    if method is not None and not method.trains:
+        raise UsageError(
+            f"run {run_id} measured an untrained base (method = {method.name!r}): it has no student"
+        )
+    directory = config.runs / str(run_id) / STUDENT
+    if run.state != RunState.DONE:
+        raise UsageError(f"run {run_id} is {run.state}: it has no student until it is done")
+    if not (directory / "config.json").is_file():
+        raise UsageError(f"run {run_id} is done, but its student is gone: {directory} has no config.json")
+    return run, directory
+
+
+def forbidding_teachers(connection: Connection, config: Config, run_id: int) -> list[str]:
+    """Teachers of a student whose terms forbid training, or that are not in the configuration, by name.
+
+    With `start_from = "previous"` those of the runs that it started from count as well.
+    """
+    seen: set[int] = set()
+    samples: set[int] = set()
+    at: int | None = run_id
+    while at is not None and at not in seen:
+        seen.add(at)
+        samples |= sample_ids(connection, at)
+        spec = config.runs / str(at) / "spec.json"
+        at = Spec.model_validate_json(spec.read_bytes()).started_from if spec.is_file() else None
+    allowed = {name for name, teacher in config.teachers.items() if teacher.training_allowed}
+    return sorted({name for name, _, _ in teachers_of(connection, samples)} - allowed)
