@@ -66,7 +66,7 @@ reproduce: $(STAMP) ## the paper's findings on procedural tasks, to reproduce/re
 	@$(BIN)/coterie run --until-idle --no-tui -c reproduce/config.toml
 
 BASE := real/SmolLM2-135M-Instruct.Q4_1.gguf
-real: $(STAMP) $(BASE) ## a real pretrained student, to real/report (at most 40 minutes on two quiet cores)
+real: $(STAMP) $(BASE) ## a real pretrained student, to real/report
 	@cp examples/real/config.toml real/config.toml
 	@$(BIN)/coterie run --until-idle --no-tui -c real/config.toml
 
