@@ -61,6 +61,7 @@ def test_the_whole_loop_runs_to_its_table_and_a_second_run_says_so(tmp_path: Pat
         "teacher (school)",
         "fine-tune",
         "cot",
+        "cot – fine-tune",
     ]
     assert table == [line for line in said.splitlines() if line.startswith("| coin_flip")]
     runs = query(
