@@ -21,7 +21,6 @@ def main(directory: str, manifest: str, count: int) -> dict[str, float]:
     from engine.students.architecture import DECODER
     from engine.students.continuous import generate_continuously
     from engine.students.evaluate import writer
-    from engine.students.ranks import StopFlag
     from engine.students.tokenizer import pad_id
 
     tokenizer = AutoTokenizer.from_pretrained(directory)
@@ -32,7 +31,7 @@ def main(directory: str, manifest: str, count: int) -> dict[str, float]:
     )
     config = EvaluationConfig(max_new_tokens=LENGTH, batch_size=32)
     form = form_of(FIRST).open(FIRST, METHODS["fine-tune-cot"], tokenizer, encoder_decoder=False, note=print)
-    write = writer(model, tokenizer, form, config, stop=StopFlag())
+    write = writer(model, tokenizer, form, config, stopping=lambda: False)
 
     def given_order(size: int) -> list[str]:
         prompts = form.prompt_ids(asked)

@@ -172,7 +172,13 @@ def _measure(
     ranks: list[subprocess.Popen[bytes]] = []
     with _ended_by_signals():
         try:
-            ranks = spawn_here(folder, training, devices, module="engine.students.measure_cost")
+            ranks = spawn_here(
+                folder,
+                training,
+                devices,
+                sum(device.threads for device in devices),
+                module="engine.students.measure_cost",
+            )
             while None in (codes := [rank.poll() for rank in ranks]):
                 if any(codes):
                     break  # the others would wait for it

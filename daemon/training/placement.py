@@ -19,6 +19,7 @@ from engine.students.cluster import prepare_cluster
 from engine.students.hosts import place, read_hostfile
 from engine.students.launch import rank_commands, ranks_for
 from engine.students.run_commands import FILE as LAUNCH
+from engine.students.run_commands import THREADS, write_share
 from state.database import open_reader
 from state.runs import RunRow
 
@@ -64,9 +65,11 @@ def named_devices(names: str, wanted: int, devices: Sequence[Device]) -> tuple[D
 
 
 def spawn(
-    run: RunRow, config: Config, training: TrainingConfig, devices: tuple[Device, ...]
+    run: RunRow, config: Config, training: TrainingConfig, devices: tuple[Device, ...], threads: int
 ) -> tuple[Path, list[subprocess.Popen[bytes]]]:
     """Writes the directory of a run and starts its ranks, or the launcher that starts them. Blocks.
+
+    `threads`: the CPU threads that its ranks on this machine share.
 
     Raises:
         JobFailed: its rows have changed.
@@ -74,9 +77,9 @@ def spawn(
     """
     with closing(open_reader(config.database)) as connection:
         directory = materialise(connection, config, run)
-    threads = sum(device.threads for device in devices)
     (directory / LAUNCH).unlink(missing_ok=True)
     if training.hostfile:
+        (directory / THREADS).unlink(missing_ok=True)
         hosts = read_hostfile(config.folder / training.hostfile)
         launch = prepare_cluster(
             directory,
@@ -86,18 +89,19 @@ def spawn(
             threads=max(1, threads // max(host.slots for host in hosts)),
         )
         return directory, spawn_ranks([launch], directory / "log.txt")
-    return directory, spawn_here(directory, training, devices)
+    return directory, spawn_here(directory, training, devices, threads)
 
 
 def spawn_here(
     directory: Path,
     training: TrainingConfig,
     devices: tuple[Device, ...],
+    threads: int,
     *,
     module: str = "engine.students.train",
 ) -> list[subprocess.Popen[bytes]]:
-    """Starts the ranks of a run directory on this machine. Blocks."""
-    threads = sum(device.threads for device in devices)
+    """Starts the ranks of a run directory on this machine, which share so many CPU threads. Blocks."""
+    write_share(directory, threads)
     launches = rank_commands(
         directory,
         training,

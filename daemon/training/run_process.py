@@ -24,6 +24,8 @@ class RunProcess:
     pid: int
     pid_started: float
     task_ids: dict[str, int]
+    threads: int = 0
+    """The CPU threads that it was told to use; 0: none yet."""
     ranks: list[subprocess.Popen[bytes]] = field(default_factory=list)  # empty: adopted
     offset: int = 0
     kills: int | None = None

@@ -21,13 +21,13 @@ from daemon import events
 from daemon.host.clock import Clock
 from daemon.host.notify import Notifier
 from daemon.host.processes import is_alive, killed_for_memory, start_time
-from daemon.training.devices import Device
+from daemon.training.devices import Device, threads_of
 from daemon.training.placement import free_devices, named_devices, spawn, training_now
 from daemon.training.progress_reader import follow, last_ending, read_predictions, tail
 from daemon.training.run_process import RunProcess
 from engine.config import Config, TrainingConfig
 from engine.errors import ConfigError, JobFailed, TaskDataError
-from engine.students.run_commands import ask_to_finish, read_launch, send_command
+from engine.students.run_commands import ask_to_finish, read_launch, send_command, write_share
 from state.database import now_ms, open_reader
 from state.enums import RunState
 from state.run_reports import report_run, results_on_test, store_predictions
@@ -160,6 +160,7 @@ class Trainer:
                 )
                 self._processes[row.id] = run
                 self._log_started(run, "is still running")
+                await self._share_threads()
             else:
                 # It may have ended in order while no daemon was running: its last event decides.
                 run = self._gone(row)
@@ -209,13 +210,27 @@ class Trainer:
         who = row.student, row.scope
         return any((each.student, each.scope) == who and each.id < row.id for each in others)
 
+    def _in_use(self) -> list[Device]:
+        return [device for run in self._processes.values() for device in run.devices]
+
     def _busy(self) -> set[str]:
-        return {device.name for run in self._processes.values() for device in run.devices}
+        return {device.name for device in self._in_use()}
+
+    async def _share_threads(self) -> None:
+        """Tells each run its part of the CPU, which depends on what else runs."""
+        busy = self._in_use()
+        for run in list(self._processes.values()):
+            if run.devices and not run.launched and (threads := threads_of(run.devices, busy)) != run.threads:
+                run.threads = threads
+                await anyio.to_thread.run_sync(write_share, run.directory, threads)
 
     async def _start(self, row: RunRow, training: TrainingConfig, devices: tuple[Device, ...]) -> None:
         kills = killed_for_memory()
+        threads = threads_of(devices, [*devices, *self._in_use()])
         try:
-            directory, ranks = await anyio.to_thread.run_sync(spawn, row, self._config, training, devices)
+            directory, ranks = await anyio.to_thread.run_sync(
+                spawn, row, self._config, training, devices, threads
+            )
         except (JobFailed, ConfigError, TaskDataError, OSError) as error:
             await self._fail(row, str(error))
             return
@@ -233,6 +248,7 @@ class Trainer:
             kills=kills,
         )
         self._processes[row.id] = run
+        await self._share_threads()
         start = RunStart(
             run_id=row.id,
             directory=self._shown(directory),
@@ -266,6 +282,7 @@ class Trainer:
             # Adopted: the previous daemon may have read how it ended, and died.
             run.ending = await anyio.to_thread.run_sync(last_ending, run.directory)
         del self._processes[run.row.id]
+        await self._share_threads()
         self.changed.notify()
         await self._ended(run)
 

@@ -48,7 +48,7 @@ class DaemonConfig(Section):
     """Daemons of one user on this machine that use the same key, address and model keep its limits together, by small files in a folder: true for one in the user's runtime or cache folder, a path for another one, false to let each use all of them. The key itself is not in them."""
 
     devices: Annotated[list[str], Change.RESTART] = Field(default_factory=lambda: ["auto"], min_length=1)
-    """Training devices, one run at a time each: `auto` (every GPU, else two halves of the CPU), or names such as `cuda:0`, `cpu:0`."""
+    """Training devices, one run at a time each: `auto` (every GPU, else two halves of the CPU), or names such as `cuda:0`, `cpu:0`. With `auto`, runs share all CPU threads: one alone uses all of them, as far as its model is large enough (a thread for each million weights), and gives half of them away when another starts. Named devices have equal, fixed parts of the CPU."""
 
     max_run_tries: Annotated[int, Field(ge=1)] = 3
     """How often a run that died is resumed before it counts as failed."""

@@ -109,7 +109,7 @@ class TrainingConfig(Section):
     """How a student is trained."""
 
     zero_stage: Annotated[Literal[0, 1, 2, 3], Identity.ALWAYS] = 2
-    """DeepSpeed ZeRO stage. Partitioned over the ranks: 0 nothing, 1 optimizer states, 2 also gradients, 3 also weights."""
+    """DeepSpeed ZeRO stage. Partitioned over the ranks: 0 nothing, 1 optimizer states, 2 also gradients, 3 also weights. One rank in fp32 has nothing to partition and trains at stage 0, which needs the least memory."""
 
     offload: Annotated[Literal["none", "optimizer", "all"], Identity.NO] = "none"
     """What a GPU keeps in host memory: nothing, the optimizer states (zero_stage 1 to 3), or weights as well (zero_stage 3)."""
@@ -199,7 +199,7 @@ class TrainingConfig(Section):
     """Longest row in tokens, question and completion together. Longer rows are dropped and counted."""
 
     precision: Annotated[Literal["auto", "fp32", "bf16"], Identity.ALWAYS] = "auto"
-    """auto: bf16 on a GPU that supports it, fp32 on a CPU."""
+    """auto: bf16 on a GPU that supports it, and on a CPU with instructions for it (AMX, AVX512-BF16, Arm's) if a short trial finds it faster; otherwise fp32. A run keeps what it began with."""
 
     seed: Annotated[Seed, Identity.ALWAYS] = 0
     """Seed of initialisation and data order."""

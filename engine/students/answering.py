@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -17,7 +17,12 @@ from engine.students.run import Run
 
 @contextmanager
 def answering(
-    run: Run, architecture: Architecture, tokenizer: Any, form: TokenForm, device: Any
+    run: Run,
+    architecture: Architecture,
+    tokenizer: Any,
+    form: TokenForm,
+    device: Any,
+    stopping: Callable[[], bool],
 ) -> Iterator[tuple[Write, bool]]:
     """The writer of a run's exported copy, and whether only the first rank asks it.
 
@@ -30,7 +35,7 @@ def answering(
 
     def here() -> Write:
         return writer(
-            load_student(run.directory, device), tokenizer, form, config, stop=run.stop, note=run.note
+            load_student(run.directory, device), tokenizer, form, config, stopping=stopping, note=run.note
         )
 
     wanted = bool(config.server_url or config.server_command)

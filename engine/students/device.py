@@ -1,4 +1,4 @@
-"""The device of a rank: precision, memory, and the peak that its speed is compared with."""
+"""The device of a rank: its memory, and the peak that its speed is compared with."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import sys
 
 import torch
 
-from engine.config.students import TrainingConfig
 from engine.errors import JobFailed
 
 # Dense bf16 peaks in TFLOP/s, from the vendors' data sheets; the first matching name counts.
@@ -41,13 +40,6 @@ def choose_device(kind: str, local_rank: int) -> torch.device:
         )
     torch.cuda.set_device(local_rank)
     return torch.device("cuda", local_rank)
-
-
-def uses_bf16(training: TrainingConfig, device: torch.device) -> bool:
-    """Whether to compute in bf16. "auto" means yes on a GPU that supports it."""
-    if training.precision == "auto":
-        return device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return training.precision == "bf16"
 
 
 def peak_flops(device: torch.device, *, bf16: bool) -> float | None:

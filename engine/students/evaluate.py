@@ -18,7 +18,7 @@ from engine.grading.majority import majority
 from engine.grading.verdict import Verdict
 from engine.students.architecture import architecture_of
 from engine.students.continuous import can_batch, generate_continuously
-from engine.students.ranks import Ranks, StopFlag, Stopped
+from engine.students.ranks import Ranks, Stopped
 from engine.students.room import Completion, positions, read_questions
 from engine.students.spec import EvalRow
 from engine.students.static_batches import write_in_batches
@@ -96,7 +96,7 @@ def writer(
     form: TokenForm,
     config: EvaluationConfig,
     *,
-    stop: StopFlag,
+    stopping: Callable[[], bool],
     note: Callable[[str], None] = lambda _message: None,
 ) -> Write:
     """A writer that uses a model of this process, as configured."""
@@ -110,7 +110,7 @@ def writer(
         if config.batching == "continuous" and temperature is None:
             if can_batch(model):
                 texts = generate_continuously(
-                    model, form, [asked[index].ids for index in whole], config, stopping=lambda: stop.set
+                    model, form, [asked[index].ids for index in whole], config, stopping=stopping
                 )
                 written = dict(zip(whole, map(Completion, texts), strict=True))
             else:
@@ -126,7 +126,7 @@ def writer(
             [asked[index] for index in others],
             batch_size=config.batch_size,
             temperature=temperature,
-            stopping=lambda: stop.set,
+            stopping=stopping,
             note=note,
         )
         written |= zip(others, found, strict=True)

@@ -23,28 +23,22 @@ def finish(session: Session, state: RunState) -> None:
     """Exports the chosen weights, tests the exported copy, and writes the results and the card."""
     from engine.students.answering import answering
     from engine.students.evaluate import results
-    from engine.students.session import load
 
     run, spec = session.run, session.run.spec
     best = _best(session, state) if spec.evaluation.best else None
     selected_by = "dev" if best else "last"
     step = best.step if best else state.step
     run.tell("phase", phase="exporting")
-    gathered = session.gathered
-    if gathered.twin:
-        if run.ranks.first:
-            gathered.read(run.checkpoints, step)
-    elif step != state.step:
-        load(session, str(step), weights_only=True)
     if run.ranks.first:
-        template = session.form.template
-        save_student(run.directory, spec, gathered.model, gathered.adapted, session.tokenizer, template)
+        _export(session, state, step)
     run.ranks.barrier()
 
     run.tell("phase", phase="evaluating")
     session.release()
     kept = run.checkpoints / str(step) / DEV
-    with answering(run, session.architecture, session.tokenizer, session.form, session.device) as (
+    with answering(
+        run, session.architecture, session.tokenizer, session.form, session.device, session.stopping
+    ) as (
         write,
         alone,
     ):
@@ -88,6 +82,15 @@ def finish(session: Session, state: RunState) -> None:
     run.tell("exported", step=step, directory=DIRECTORY)
     forget_checkpoints(run)
     run.tell("done", step=step, steps=session.steps, reason=state.finished, trained=state.step)
+
+
+def _export(session: Session, state: RunState, step: int) -> None:
+    """Writes the weights of a step. Keeps no reference to the model, which is freed before the copy is loaded."""
+    run, gathered = session.run, session.gathered
+    if gathered.twin or step != state.step:
+        gathered.read(run.checkpoints, step)
+    template = session.form.template
+    save_student(run.directory, run.spec, gathered.model, gathered.adapted, session.tokenizer, template)
 
 
 def forget_checkpoints(run: Run) -> None:

@@ -55,7 +55,7 @@ class GatheredModel:
             self.model.to("cpu")
 
     def read(self, checkpoints: Path, step: int) -> Any:
-        """The twin with the weights of a checkpoint, from the shards of all ranks.
+        """The complete model with the weights of a checkpoint, from the shards of all ranks.
 
         Raises:
             JobFailed: they cannot be read.
@@ -98,7 +98,7 @@ def read_weights(checkpoints: Path, step: int) -> dict[str, torch.Tensor]:
                 )
         else:
             [file] = directory.glob("mp_rank_*_model_states.pt")
-            found = torch.load(file, map_location="cpu", weights_only=False)["module"]
+            found = torch.load(file, map_location="cpu", weights_only=False, mmap=True)["module"]
     except Exception as error:  # a damaged file raises many kinds of error
         raise JobFailed(
             f"the weights of the checkpoint of step {step} in {checkpoints} cannot be read: {error}"

@@ -87,6 +87,8 @@ def rank_environment(
     shared = training_environment(environ) | {
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
+        # Threads that spin while they wait for each other take a busy machine from the one they wait for.
+        "OMP_WAIT_POLICY": "PASSIVE",
         "DS_ACCELERATOR": device,
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONPATH": str(ROOT),

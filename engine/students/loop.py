@@ -24,6 +24,7 @@ from engine.students.device import memory_mb
 from engine.students.packing import on_device
 from engine.students.progress_file import ProgressWriter
 from engine.students.ranks import Ranks, StopFlag
+from engine.students.threads import Threads
 from engine.students.token_rows import TokenRow
 from engine.students.zero import clips_itself
 
@@ -56,6 +57,7 @@ class Loop:
     device: torch.device
     ranks: Ranks
     stop: StopFlag
+    threads: Threads
     progress: ProgressWriter | None
     asked_to_finish: Callable[[], bool]
     """Whether the user wants the training to end here. The first rank asks at each sync."""
@@ -82,7 +84,8 @@ class Loop:
         self._clipped = []
 
     def rest(self) -> None:
-        """Restarts the clock, so that the speed counts training only."""
+        """After other work: the threads that ranks agreed on, and a new start of the clock, so that the speed counts training only."""
+        self.threads.use(self.threads.agreed)
         self._since = time.monotonic()
 
     def run_step(self, step: int, *, sync: bool) -> bool:
@@ -160,17 +163,23 @@ class Loop:
         found = torch.stack(losses).double() if losses else torch.zeros(0, device=self.device).double()
         seconds = time.monotonic() - self._since
         pace = 1 if not losses else max(1, min(100, int(SYNC_SECONDS * len(losses) / max(seconds, 1e-6))))
-        # One collective for everything: requests to stop or finish, the pace of the first rank, the sums of the losses.
+        # One collective for everything: requests to stop or finish, pace and threads of the first rank, the sums of the losses.
         first = self.ranks.first
         head = torch.tensor(
-            [float(self.stop.set), float(pace * first), float(first and self.asked_to_finish())],
+            [
+                float(self.stop.set),
+                float(pace * first),
+                float(first and self.asked_to_finish()),
+                float(first and self.threads.wanted),
+            ],
             device=self.device,
         )
         packet = self.ranks.add(torch.cat([head.double(), found])).tolist()
         self._next = step + int(packet[1])
         self.finishing = packet[2] > 0
+        self.threads.agree(int(packet[3]))
         scale = self.ranks.world * self.accumulation * self.splits
-        self._report([loss / scale for loss in packet[3:]], seconds)
+        self._report([loss / scale for loss in packet[4:]], seconds)
         self._window.clear()
         self._since = time.monotonic()
         return packet[0] > 0

@@ -23,13 +23,15 @@ from engine.students import base_checks, kernels, zero
 from engine.students.architecture import architecture_of, is_encoder_decoder
 from engine.students.base_model import load_model
 from engine.students.checkpoints import replace
-from engine.students.device import choose_device, device_name, uses_bf16
+from engine.students.device import choose_device, device_name
 from engine.students.evaluate import Answer, Judge, Prediction, prepare_generation, results, share
 from engine.students.finish import lines
+from engine.students.precision import computes_in_bf16
 from engine.students.room import Asked, give_room, positions
 from engine.students.run_form import open_form, with_form
 from engine.students.spec import EvalRow, Spec
 from engine.students.static_batches import write_in_batches
+from engine.students.threads import Threads
 from engine.students.token_rows import read_rows
 from engine.students.tokenizer import leave_prompts_open, load_tokenizer, pad_id
 from engine.teachers import messages
@@ -107,8 +109,8 @@ def open_untrained(run: Run) -> UntrainedBase:
     training = run.spec.training
     hardware = os.environ.get("DS_ACCELERATOR") or ("cuda" if torch.cuda.is_available() else "cpu")
     device = choose_device(hardware, run.ranks.local_rank)
-    bf16 = uses_bf16(training, device)
     zero.join_ranks(hardware, world=run.ranks.world)
+    bf16 = computes_in_bf16(run, device)
     run.tell("starting", phase="building")
     base = run.spec.base
     model = load_model(base, kernels.attentions(training, device, bf16=bf16))
@@ -132,6 +134,11 @@ def answers_of(run: Run, model: Any, tokenizer: Any, form: TokenForm, judge: Jud
     """Answers questions by the strategy of a run."""
     spec, config = run.spec, run.spec.evaluation
     architecture, limit = architecture_of(model), positions(model)
+    threads = Threads(run.directory, weights=sum(parameter.numel() for parameter in model.parameters()))
+
+    def stopping() -> bool:
+        threads.follow()
+        return run.stop.set
 
     def decode(ids: Sequence[int]) -> str:
         text: str = tokenizer.decode(list(ids), skip_special_tokens=True)
@@ -159,7 +166,7 @@ def answers_of(run: Run, model: Any, tokenizer: Any, form: TokenForm, judge: Jud
                 list(waiting.values()),
                 batch_size=config.batch_size,
                 temperature=temperature,
-                stopping=lambda: run.stop.set,
+                stopping=stopping,
                 note=run.note,
             )
             for index, each in zip(waiting, written, strict=True):

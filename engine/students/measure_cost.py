@@ -125,7 +125,7 @@ def _share(questions: Sequence[Any], run: Run) -> int:
 def _checkpoint(session: Session, step: int) -> tuple[float, int]:
     """The seconds and bytes of a checkpoint."""
     from engine.students.checkpoints import RunState
-    from engine.students.session import save
+    from engine.students.session_checkpoints import save
 
     begun = time.monotonic()
     save(session, session.stamp(RunState(step=step, world=session.run.ranks.world)), {})
@@ -136,12 +136,13 @@ def _export(session: Session, step: int) -> tuple[tuple[float, float], int]:
     """The seconds of writing and of loading an export, and its bytes."""
     from engine.students.exported_student import load_student, save_student
 
-    run, gathered, begun = session.run, session.gathered, time.monotonic()
+    run, begun = session.run, time.monotonic()
     if run.ranks.first:
-        if gathered.twin:
-            gathered.read(run.checkpoints, step)
-        template = session.form.template
-        save_student(run.directory, run.spec, gathered.model, gathered.adapted, session.tokenizer, template)
+        if session.gathered.twin:
+            session.gathered.read(run.checkpoints, step)
+        model, adapted = session.gathered.model, session.gathered.adapted
+        save_student(run.directory, run.spec, model, adapted, session.tokenizer, session.form.template)
+        del model, adapted  # they are freed before the export is loaded
     run.ranks.barrier()
     written = time.monotonic() - begun
     session.release()

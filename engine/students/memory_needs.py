@@ -2,7 +2,7 @@
 
 Per trained weight on one rank, in bytes (fp32 / bf16): the weight (4 / 2), its gradient (4 / 2), AdamW's two moments (8), and
 the copy that the optimizer updates (none at stage 0 in fp32, else 4). ZeRO 1 to 3 also hold gradients in a partition and in a
-bucket. ZeRO divides the optimizer's part by the number of ranks from stage 1, gradients from stage 2, weights at stage 3.
+bucket. One rank in fp32 trains at stage 0. ZeRO divides the optimizer's part by the number of ranks from stage 1, gradients from stage 2, weights at stage 3.
 A frozen weight (LoRA) is the weight alone. Activations are those of "Reducing Activation Recomputation in Large
 Transformer Models" (Korthikanti et al. 2022) without the attention matrix, plus the logits of one chunk. `coterie check --measure` measures instead.
 """
@@ -51,8 +51,16 @@ class MemoryNeed:
         return self.states + self.activations + LIBRARIES * self.ranks
 
 
+def as_trained(training: TrainingConfig, *, world: int, bf16: bool, on_gpu: bool) -> TrainingConfig:
+    """The settings of one start: stage 0 if there is nothing to partition, offload or round."""
+    if world > 1 or bf16 or (on_gpu and training.offload != "none"):
+        return training
+    return training.model_copy(update={"zero_stage": 0})
+
+
 def estimate(shape: Shape, training: TrainingConfig, *, bf16: bool, on_gpu: bool) -> MemoryNeed:
     """The memory that a device needs."""
+    training = as_trained(training, world=training.devices, bf16=bf16, on_gpu=on_gpu)
     world, stage = training.devices, training.zero_stage
     ranks = 1 if on_gpu else world
     number = 2 if bf16 else 4

@@ -146,6 +146,17 @@ def _identity(function: Any) -> Any:
     return function
 
 
+def add_rows_only(model: Any) -> None:
+    """Has the input embedding add the gradients of the rows that a batch uses to that of the head, if they are the same matrix.
+
+    Otherwise its gradient is a second matrix of that size, nearly all zeros: with a vocabulary of 49,000, a fifth of the weights of a
+    model of 135 million. Not for compiled models, nor where DeepSpeed reduces gradients itself.
+    """
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    if isinstance(embedding, nn.Embedding) and embedding.weight is head.weight and head.weight.requires_grad:
+        embedding.sparse = True
+
+
 class _ChunkedCrossEntropy(torch.autograd.Function):
     """The sum of cross-entropies of the logits of hidden states, of which only one chunk exists at a time.
 

@@ -194,7 +194,7 @@ def _report(report: BaseReport, question: BaseQuestion, base: OpenedBase, place:
 
     from engine.students import lora
     from engine.students.base_checks import end_note
-    from engine.students.device import uses_bf16
+    from engine.students.precision import expects_bf16
     from engine.students.room import config_positions
     from engine.students.tokenizer import check_markers
 
@@ -243,7 +243,7 @@ def _report(report: BaseReport, question: BaseQuestion, base: OpenedBase, place:
             "form": settings.type,
             "template": template,
             "context": context,
-            "bf16": uses_bf16(student.training, device),
+            "bf16": expects_bf16(student.training, device),
             "device_memory": torch.cuda.get_device_properties(0).total_memory
             if device.type == "cuda"
             else None,

@@ -1,9 +1,9 @@
 """How a run resumes from its checkpoint, and the note that explains any difference from an exact resume.
 
 exact       the same stage and number of ranks: the numbers are those of a run that was never interrupted
-universal   another number of ranks at the same stage (1 to 3): DeepSpeed's universal checkpoints distribute the optimizer
-            states again; the numbers agree to rounding
-weights     anything else (another stage, adapters): weights and step are kept, the moments of the optimizer start at zero
+universal   another number of ranks at the same stage (1 to 3), or to and from the single rank that needs no stage
+            (`optimizer_states`): universal checkpoints distribute the optimizer states again; the numbers agree to rounding
+weights     anything else (another stage, bf16 at stage 0): weights and step are kept, the moments of the optimizer start at zero
 finished    no steps follow
 
 A damaged checkpoint is passed over for the one before it, with a note.
@@ -28,6 +28,7 @@ from engine.students.checkpoints import (
     read_state,
     unmarked_steps,
 )
+from engine.students.optimizer_states import write_universal
 from engine.students.ranks import Ranks
 from engine.students.run import Run
 
@@ -59,9 +60,9 @@ def choose(run: Run) -> Resume:
     if stage == training.zero_stage and state.world == world:
         return Resume("exact", state, tag)
     where = f"the checkpoint of step {state.step} was made by {_ranks(state.world)} at ZeRO stage {stage}"
-    if stage != training.zero_stage:
+    if stage and training.zero_stage and stage != training.zero_stage:
         reason = f"at stage {training.zero_stage} its optimizer states do not fit"
-    elif stage == 0:
+    elif stage == training.zero_stage == 0:
         return Resume(
             "exact", state, tag, f"{where}; {_ranks(world)} can load it, since each rank has all of it"
         )
@@ -130,6 +131,9 @@ def convert(checkpoints: Path, step: int, ranks: Ranks) -> str:
 
 
 def _convert(source: Path, target: Path) -> None:
+    if not any(source.glob("*zero_pp_rank_*_optim_states.pt")):
+        write_universal(source, target)
+        return
     from deepspeed.checkpoint.ds_to_universal import main
 
     shutil.rmtree(target, ignore_errors=True)

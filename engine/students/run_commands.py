@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 FILE = "launch.json"
 FINISH = "finish"
 """A file in the directory of a run that is to end at its next step as if all steps were done. It outlives kills and restarts."""
+THREADS = "threads"
+"""A file in the directory of a run: the number of CPU threads that its ranks share on this machine."""
 HOSTFILE = "hostfile"
 START = "COTERIE_START"
 """In the environment of a rank: the start it belongs to. Unset for ranks that no launcher started."""
@@ -57,6 +60,22 @@ def ask_to_finish(directory: Path) -> None:
 def asked_to_finish(directory: Path) -> bool:
     """Whether it was asked to."""
     return (directory / FINISH).exists()
+
+
+def write_share(directory: Path, threads: int) -> None:
+    """Tells the ranks of a run how many threads they have together."""
+    with suppress(OSError):  # the directory is gone: there is nobody to tell
+        scratch = directory / f"{THREADS}.new"
+        scratch.write_text(f"{threads}\n", encoding="utf-8")
+        scratch.rename(directory / THREADS)
+
+
+def read_share(directory: Path) -> int | None:
+    """The threads of a run together; None if nobody said."""
+    try:
+        return max(1, int((directory / THREADS).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None
 
 
 def read_launch(directory: Path) -> Launch | None:

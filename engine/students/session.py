@@ -5,9 +5,8 @@ from __future__ import annotations
 import gc
 import math
 import os
-import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,8 +19,8 @@ from engine.students.architecture import Architecture, architecture_of, is_encod
 from engine.students.base_model import load_model
 from engine.students.batches import BatchPlan
 from engine.students.builtin import make
-from engine.students.checkpoints import RunState, commit, partial_name
-from engine.students.device import choose_device, device_name, peak_flops, uses_bf16
+from engine.students.checkpoints import RunState
+from engine.students.device import choose_device, device_name, peak_flops
 from engine.students.evaluate import (
     Judge,
     Prediction,
@@ -33,14 +32,18 @@ from engine.students.evaluate import (
 from engine.students.gathered_model import prepare_gathered, put_weights, read_weights
 from engine.students.launch import accumulation_steps
 from engine.students.loop import Loop
-from engine.students.objective import Student
-from engine.students.resume import Resume, choose
+from engine.students.memory_needs import as_trained
+from engine.students.objective import Student, add_rows_only
+from engine.students.precision import computes_in_bf16
+from engine.students.resume import choose
 from engine.students.room import positions, read_questions
 from engine.students.run import Run
 from engine.students.run_commands import asked_to_finish
 from engine.students.run_form import builtin_outline, open_form, with_form
+from engine.students.session_checkpoints import resume_session
 from engine.students.sizes import Size, size_of
 from engine.students.spec import EvalRow
+from engine.students.threads import Threads
 from engine.students.token_rows import TokenRow, read_rows, tokenize
 from engine.students.tokenizer import (
     check_markers,
@@ -96,11 +99,19 @@ class Session:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
+    def stopping(self) -> bool:
+        """Whether this rank was asked to stop. Asked between batches of answers, when its share of threads may change too."""
+        self.loop.threads.follow()
+        return self.run.stop.set
+
     def evaluate(self, model: Any, rows: Sequence[EvalRow]) -> list[Prediction]:
         """Predictions of a model for rows. All ranks call it together."""
         run = self.run
         return self.ask(
-            writer(model, self.tokenizer, self.form, run.spec.evaluation, stop=run.stop, note=run.note), rows
+            writer(
+                model, self.tokenizer, self.form, run.spec.evaluation, stopping=self.stopping, note=run.note
+            ),
+            rows,
         )
 
     def ask(self, write: Write, rows: Sequence[EvalRow], *, alone: bool = False) -> list[Prediction]:
@@ -135,16 +146,18 @@ def build(run: Run) -> Session:
 
     hardware = os.environ.get("DS_ACCELERATOR") or ("cuda" if torch.cuda.is_available() else "cpu")
     device = choose_device(hardware, ranks.local_rank)
-    bf16 = uses_bf16(training, device)
+    zero.join_ranks(hardware, world=ranks.world)
+    bf16 = computes_in_bf16(run, device)
     attentions = kernels.attentions(training, device, bf16=bf16)
     if training.compile:
         kernels.check_compiler(device)
-    zero.join_ranks(hardware, world=ranks.world)
 
     run.tell("starting", phase="tokenizing")
     run, tokenizer, model = _base(run, size, train_rows, attentions)
     spec, architecture = run.spec, architecture_of(model)
     form = open_form(run, tokenizer, encoder_decoder=is_encoder_decoder(model.config))
+    training = as_trained(training, world=ranks.world, bf16=bf16, on_gpu=device.type == "cuda")
+    run = replace(run, spec=(spec := spec.model_copy(update={"training": training})))
     check_markers(tokenizer, form.markers)
     limit = min(training.max_length, positions(model) or training.max_length)
     rows, dropped = tokenize(form, train_rows, max_length=limit)
@@ -165,13 +178,15 @@ def build(run: Run) -> Session:
     if resume.how == "weights" and resume.state:
         put_weights(model, read_weights(run.checkpoints, resume.state.step))
     student = Student(model, architecture, compiled=training.compile)
+    if zero.clips_itself(training, bf16) and ranks.world == 1 and not training.compile:
+        add_rows_only(model)
     engine, optimizer = zero.make_engine(
         student,
         training,
         device=device,
         bf16=bf16,
         accumulation_steps=accumulation * spec.splits,
-        universal=resume.how == "universal",
+        universal=resume.how == "universal" and training.zero_stage > 0,
         say=run.note,
     )
     pad = pad_id(tokenizer)
@@ -204,6 +219,7 @@ def build(run: Run) -> Session:
         device=device,
         ranks=ranks,
         stop=run.stop,
+        threads=Threads(run.directory, weights=parameters),
         progress=run.progress,
         asked_to_finish=lambda: asked_to_finish(run.directory),
         peak=peak_flops(device, bf16=bf16),
@@ -227,7 +243,7 @@ def build(run: Run) -> Session:
         dev_steps=dev_steps(run, plan, steps, together) if dev else frozenset(),
         largest=max(len(plan.micro_batch(number)) for number in range(plan.micro_batches)),
     )
-    session.saved = _resume(session, resume)
+    session.saved = resume_session(session, resume)
     run.tell(
         "loaded",
         parameters=parameters,
@@ -361,55 +377,3 @@ def dev_steps(run: Run, plan: BatchPlan, steps: int, together: int) -> frozenset
         return frozenset({min(steps, math.ceil(each * number)) for number in range(1, times + 1)} | {steps})
     times = evaluation.dev_evaluations
     return frozenset(math.ceil(steps * number / times) for number in range(1, times + 1))
-
-
-def save(session: Session, state: RunState, files: dict[str, bytes]) -> None:
-    """Writes a checkpoint of `state`, with extra files. All ranks call it together."""
-    run, directory = session.run, session.run.checkpoints
-    name = partial_name(state.step)
-    session.engine.save_checkpoint(
-        str(directory),
-        tag=name,
-        save_latest=False,
-        exclude_frozen_parameters=session.gathered.adapted is not None,
-    )
-    run.ranks.barrier()
-    if run.ranks.first:
-        for file, data in files.items():
-            (directory / name / file).write_bytes(data)
-        commit(directory, state)
-    run.ranks.barrier()
-    session.saved = state
-
-
-def load(session: Session, tag: str, *, weights_only: bool = False) -> None:
-    """Loads the weights (and the optimizer state) of a complete checkpoint into the engine."""
-    path, _ = session.engine.load_checkpoint(
-        str(session.run.checkpoints),
-        tag=tag,
-        load_module_strict=session.gathered.adapted is None,  # it has no frozen weights
-        load_module_only=weights_only,
-        load_lr_scheduler_states=False,
-    )
-    if path is None:
-        raise JobFailed(f"the checkpoint {tag} in {session.run.checkpoints} cannot be read")
-
-
-def _resume(session: Session, resume: Resume) -> RunState | None:
-    """Loads the newest checkpoint and returns its state with the ranks and stage of this start; None if there is none."""
-    run, state = session.run, resume.state
-    if state is None:
-        return None
-    if resume.note:
-        run.note(resume.note)
-    if resume.how == "universal":
-        zero.load_universal(session.engine, session.loop.optimizer, lambda: load(session, resume.tag))
-    elif resume.how == "exact":
-        load(session, resume.tag)
-    elif resume.how == "finished" and not session.gathered.twin:
-        load(session, resume.tag, weights_only=True)
-    if resume.how == "universal":
-        run.ranks.barrier()
-        if run.ranks.first:
-            shutil.rmtree(run.checkpoints / resume.tag, ignore_errors=True)
-    return session.stamp(state)

@@ -63,9 +63,9 @@ def zero_config(
             "stage3_param_persistence_threshold": min(100_000, parameters // 200),
         }
     place = {"device": "cpu", "pin_memory": pinned}
-    if training.offload != "none":
+    if training.offload != "none" and training.zero_stage:
         zero["offload_optimizer"] = place
-    if training.offload == "all":
+    if training.offload == "all" and training.zero_stage:
         zero["offload_param"] = place
     return {
         "train_micro_batch_size_per_gpu": 1,  # `batches` decides what a micro-batch is

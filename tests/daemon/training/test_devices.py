@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from daemon.training import devices
-from daemon.training.devices import Device, check_ranks, cores, find_devices, gpu_count
+from daemon.training.devices import Device, check_ranks, cores, find_devices, gpu_count, quota, threads_of
 from engine.config import StudentConfig, TrainingConfig
 from engine.errors import ConfigError
 
@@ -28,8 +28,44 @@ def test_auto_without_a_gpu_is_halves_of_the_cpu(
     assert {device.threads for device in found} == {threads}
 
 
+@pytest.mark.parametrize(("gpus", "cpus"), [(0, 2), (0, 7), (2, 16)])
+def test_a_run_alone_has_all_threads_and_runs_side_by_side_share_them(
+    monkeypatch, gpus: int, cpus: int
+) -> None:
+    on(monkeypatch, gpus=gpus, cpus=cpus)
+    one, other = find_devices(["auto"])
+    assert threads_of([one], [one]) == cpus
+    assert threads_of([one, other], [one, other]) == cpus
+    assert threads_of([one], [one, other]) + threads_of([other], [one, other]) in (cpus, cpus - 1)
+
+
+def test_named_devices_keep_their_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    on(monkeypatch, gpus=2, cpus=8)
+    for names in (["cpu:0", "cpu:1"], ["cuda:0", "cuda:1"]):
+        one, other = find_devices(names)
+        assert threads_of([one], [one]) == threads_of([one], [one, other]) == 4
+        assert threads_of([one, other], [one, other]) == 8
+    [whole] = find_devices(["cpu:0"])
+    assert threads_of([whole], [whole]) == 8
+
+
+def test_the_quota_of_a_container_counts(tmp_path) -> None:
+    own, root = tmp_path / "cgroup", tmp_path / "fs"
+    inner = root / "docker" / "run"
+    inner.mkdir(parents=True)
+    own.write_text("12:cpuset:/\n0::/docker/run\n")
+    assert quota(own, root) is None
+    (inner / "cpu.max").write_text("max 100000\n")
+    assert quota(own, root) is None
+    (inner.parent / "cpu.max").write_text("150000 100000\n")
+    assert quota(own, root) == 1.5
+    (inner / "cpu.max").write_text("50000 100000\n")
+    assert quota(own, root) == 0.5
+    assert quota(tmp_path / "none", root) is None
+
+
 def test_named_devices_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    on(monkeypatch, gpus=1, cpus=6)
+    on(monkeypatch, gpus=1, cpus=8)
     assert find_devices(["cuda:0", "cpu:0", "cpu:1", "cpu:2"]) == [
         Device("cuda:0", "cuda", 0, 2),
         *(Device(f"cpu:{index}", "cpu", index, 2) for index in range(3)),

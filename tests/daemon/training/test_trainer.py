@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,15 +11,15 @@ import pytest
 
 from daemon.events import RunFailed, RunNoted, SampleStored
 from daemon.host.clock import SystemClock
-from daemon.host.processes import killed_for_memory
-from daemon.training.devices import Device
+from daemon.host.processes import killed_for_memory, start_time
+from daemon.training.devices import Device, cores
 from daemon.training.manifest import materialise
 from daemon.training.planner import Planner
 from daemon.training.run_process import RunProcess
 from daemon.training.trainer import Trainer
 from engine.config import Config
 from engine.students.progress_file import FILE, ProgressWriter
-from engine.students.run_commands import Launch, read_launch, write_launch
+from engine.students.run_commands import Launch, read_launch, read_share, write_launch
 from state.enums import RunState
 from state.runs import RunRow, RunSettings, unfinished
 from tests.daemon.parts import Heard, active_plan, config_of, until, writing
@@ -139,6 +140,42 @@ async def test_what_a_run_said_last_counts_though_the_daemon_that_read_it_was_ki
             await until(lambda: world.row("SELECT state FROM run") != ("evaluating",))
             group.cancel_scope.cancel()
     assert world.row("SELECT state, tries FROM run") == (state, tries)
+
+
+async def test_runs_side_by_side_share_the_threads_and_one_that_is_left_has_all(world: World) -> None:
+    made, plan, heard = config(world), active_plan(world), Heard()
+    devices = [Device(f"cpu:{index}", "cpu", index, 1, shared=True) for index in (0, 1)]
+    async with writing(world) as writer:
+        trainer = Trainer(
+            made, boot_id=world.boot, writer=writer, bus=heard.bus, clock=SystemClock(), devices=devices
+        )
+        planner = Planner(
+            made, writer=writer, bus=heard.bus, trainer=trainer, plans=[plan], task_ids=world.tasks
+        )
+        processes = [subprocess.Popen(["sleep", "60"]) for _ in devices]  # noqa: ASYNC220
+        try:
+            async with anyio.create_task_group() as group:
+                await group.start(planner.serve)
+                for number, process in enumerate(processes, start=1):
+                    world.store(world.claim(plan.id, 3))
+                    heard.bus.emit(SampleStored(plan="p", task="t", correct=True))
+                    planner.changed.notify()
+                    await until(lambda number=number: len(world.rows("SELECT id FROM run")) == number)
+                    (made.runs / str(number)).mkdir(parents=True)
+                    world.connection.execute(
+                        "UPDATE run SET state = 'training', tries = 3, device = ?, pid = ?, pid_started = ? WHERE id = ?",
+                        (devices[number - 1].name, process.pid, start_time(process.pid), number),
+                    )
+                await group.start(trainer.serve)
+                assert [read_share(made.runs / run) for run in "12"] == [max(1, cores() // 2)] * 2
+                processes[0].kill()
+                processes[0].wait()
+                await until(lambda: read_share(made.runs / "2") == cores() and trainer.active == [2])
+                group.cancel_scope.cancel()
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
 
 
 async def test_a_run_whose_hostfile_is_gone_fails_and_says_so(world: World) -> None:

@@ -39,7 +39,12 @@ def student(request, bases):
 def answers(model, tokenizer, questions, note=lambda _message: None, **config) -> list[str]:
     """What the student writes."""
     write = evaluate.writer(
-        model, tokenizer, form(model, tokenizer), EvaluationConfig(**config), stop=StopFlag(), note=note
+        model,
+        tokenizer,
+        form(model, tokenizer),
+        EvaluationConfig(**config),
+        stopping=lambda: False,
+        note=note,
     )
     return [each.text for each in write(questions, None)]
 
@@ -149,7 +154,7 @@ def test_a_question_that_does_not_fit_is_wrong_for_a_stated_reason(bases) -> Non
     fits = rows()[1][-1]
     asked = [fits, fits.model_copy(update={"question": LONG, "question_id": 99})]
     ask = {"reader": PAPER, "judge": evaluate.judge_with("careful"), "ranks": Ranks(0, 0, 1)}
-    write = evaluate.writer(model, tokenizer, form(model, tokenizer), config, stop=StopFlag())
+    write = evaluate.writer(model, tokenizer, form(model, tokenizer), config, stopping=lambda: False)
     answered, unasked = evaluate.evaluate(write, asked, config, **ask)
     assert answered.reason == COT.no_answer and answered.text
     assert (unasked.text, unasked.correct) == ("", False)
@@ -181,7 +186,7 @@ def test_results_are_counted_by_split_and_task(student) -> None:
     stop = StopFlag()
     ask = {"reader": PAPER, "judge": evaluate.judge_with("careful"), "ranks": Ranks(0, 0, 1)}
     config = EvaluationConfig(max_new_tokens=4)
-    write = evaluate.writer(model, tokenizer, form(model, tokenizer), config, stop=stop)
+    write = evaluate.writer(model, tokenizer, form(model, tokenizer), config, stopping=lambda: stop.set)
     found = evaluate.evaluate(write, rows()[1], config, **ask)
     assert [prediction.question_id for prediction in found] == [row.question_id for row in rows()[1]]
     table = evaluate.results(found)

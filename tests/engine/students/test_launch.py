@@ -32,7 +32,8 @@ def test_each_rank_knows_its_place(tmp_path) -> None:
     assert {rank.env["WORLD_SIZE"] for rank in ranks} == {"3"}
     assert len({rank.env["MASTER_PORT"] for rank in ranks}) == 1
     assert ranks[0].env["MASTER_ADDR"] == "127.0.0.1"
-    assert ranks[0].env["OMP_NUM_THREADS"] == "2" and ranks[0].env["CUDA_VISIBLE_DEVICES"] == ""
+    assert ranks[0].env["OMP_NUM_THREADS"] == "2" and ranks[0].env["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert ranks[0].env["CUDA_VISIBLE_DEVICES"] == ""
 
 
 def test_ranks_on_gpus_keep_the_visible_ones(tmp_path) -> None:

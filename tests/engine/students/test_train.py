@@ -262,7 +262,7 @@ def test_an_interrupted_run_ends_in_the_same_numbers(alone, stopped, together, b
     [(code, _, log)] = run_ranks(other, strike="9:0:SIGKILL")
     assert code == -9, log
 
-    # What two ranks began at stage 3, one ends; at another stage, with what is left of it: the weights.
+    # What two ranks began at stage 3, one ends, which needs no stage; two at another stage keep the weights alone.
     back, restaged = together.runs["back"], tmp_path / "restaged"
     assert [event["event"] for event in events(back)][-2:] == ["checkpoint", "stopped"]
     shutil.copytree(back, restaged)
@@ -270,8 +270,13 @@ def test_an_interrupted_run_ends_in_the_same_numbers(alone, stopped, together, b
     spec["training"]["zero_stage"] = 1
     (restaged / "spec.json").write_text(json.dumps(spec))
 
+    again = tmp_path / "again"
+    shutil.copytree(restaged, again)
+
     [(code, codes, log)] = run_ranks(run, run, other, lora, back, restaged, damaged, spoilt)
     assert codes == [0] * 8, log
+    ranks = run_ranks(again, world=2)
+    assert [codes for _, codes, _ in ranks] == [[0]] * 2, ranks[0][2]
     *_, note = (event["message"] for event in events(spoilt, "note"))
     assert note.startswith(
         f"the checkpoint of step 10, which has the best dev result, is damaged ({best.name} has "
@@ -283,10 +288,11 @@ def test_an_interrupted_run_ends_in_the_same_numbers(alone, stopped, together, b
     assert events(damaged, "loaded")[-1]["resumed_from"] == 10
     same(damaged, whole)
     moved(back, alone.runs["back"], "universal")
-    assert events(restaged, "loaded")[-1]["resumed"] == "weights"
-    assert "the optimizer's moments start at zero" in events(restaged, "note")[-1]["message"]
-    before, after = numbers(alone.runs["back"]), numbers(restaged)
-    first = events(restaged, "loaded")[-1]["resumed_from"] + 1
+    moved(restaged, alone.runs["back"], "universal")
+    assert events(again, "loaded")[-1]["resumed"] == "weights"
+    assert "the optimizer's moments start at zero" in events(again, "note")[-1]["message"]
+    before, after = numbers(alone.runs["back"]), numbers(again)
+    first = events(again, "loaded")[-1]["resumed_from"] + 1
     assert after[first][0] == pytest.approx(before[first][0], rel=1e-5), "the same weights and rows"
     assert after[30][0] != before[30][0]
     assert events(other, "loaded")[-1]["resumed_from"] == 6
