@@ -18,6 +18,7 @@ def main(settings: dict) -> dict:
     """Trains, and returns the measurements."""
     import torch
     from datasets import Dataset
+    from peft import LoraConfig
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
@@ -75,6 +76,9 @@ def main(settings: dict) -> dict:
         train_dataset=Dataset.from_list(pairs),
         processing_class=tokenizer,
         callbacks=[Clock()],
+        peft_config=LoraConfig(r=settings["lora_rank"], lora_alpha=16, target_modules="all-linear")
+        if settings["lora_rank"]
+        else None,
     )
     trainer.train()
     begun = time.time()

@@ -261,7 +261,16 @@ def packages() -> str | None:
 
 
 def theirs(
-    run: Path, base: Path, *, device: str, threads: int, steps: int, batch: int, length: int, packing: bool
+    run: Path,
+    base: Path,
+    *,
+    device: str,
+    threads: int,
+    steps: int,
+    batch: int,
+    length: int,
+    packing: bool,
+    lora_rank: int = 0,
 ) -> Trained | None:
     """TRL's SFTTrainer on the rows of a run, `batch` rows (or packed lines of `length` tokens) per step; None without TRL."""
     folder = packages()
@@ -270,6 +279,7 @@ def theirs(
     settings = {
         **{"manifest": str(run / "manifest.jsonl"), "base": str(base), "device": device, "steps": steps},
         **{"batch": batch, "length": length, "packing": packing, "output": str(run / "trl")},
+        "lora_rank": lora_rank,
     }
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (folder, str(HERE.parent))))}
     env |= {"OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}

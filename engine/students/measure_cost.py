@@ -125,7 +125,7 @@ def _share(questions: Sequence[Any], run: Run) -> int:
 def _checkpoint(session: Session, step: int) -> tuple[float, int]:
     """The seconds and bytes of a checkpoint."""
     from engine.students.checkpoints import RunState
-    from engine.students.session_checkpoints import save
+    from engine.students.session import save
 
     begun = time.monotonic()
     save(session, session.stamp(RunState(step=step, world=session.run.ranks.world)), {})

@@ -40,7 +40,7 @@ from engine.students.room import positions, read_questions
 from engine.students.run import Run
 from engine.students.run_commands import asked_to_finish
 from engine.students.run_form import builtin_outline, open_form, with_form
-from engine.students.session_checkpoints import resume_session
+from engine.students.session_checkpoints import load_checkpoint, write_checkpoint
 from engine.students.sizes import Size, size_of
 from engine.students.spec import EvalRow
 from engine.students.threads import Threads
@@ -243,7 +243,8 @@ def build(run: Run) -> Session:
         dev_steps=dev_steps(run, plan, steps, together) if dev else frozenset(),
         largest=max(len(plan.micro_batch(number)) for number in range(plan.micro_batches)),
     )
-    session.saved = resume_session(session, resume)
+    load_checkpoint(run, engine, optimizer, gathered, resume)
+    session.saved = session.stamp(resume.state) if resume.state else None
     run.tell(
         "loaded",
         parameters=parameters,
@@ -377,3 +378,17 @@ def dev_steps(run: Run, plan: BatchPlan, steps: int, together: int) -> frozenset
         return frozenset({min(steps, math.ceil(each * number)) for number in range(1, times + 1)} | {steps})
     times = evaluation.dev_evaluations
     return frozenset(math.ceil(steps * number / times) for number in range(1, times + 1))
+
+
+def save(session: Session, state: RunState, files: dict[str, bytes]) -> None:
+    """Writes a checkpoint of `state`, with extra files. All ranks call it together."""
+    write_checkpoint(
+        session.run,
+        session.engine,
+        session.loop.optimizer,
+        state,
+        files,
+        adapted=session.gathered.adapted is not None,
+        bf16=session.loop.bf16,
+    )
+    session.saved = state

@@ -1,31 +1,48 @@
-"""The checkpoints of a session: written by all ranks, and loaded into engine and optimizer."""
+"""The checkpoints of a training: written by all ranks, and loaded into engine and optimizer."""
 
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from typing import Any
 
 from engine.errors import JobFailed
 from engine.students import zero
 from engine.students.checkpoints import RunState, commit, partial_name
+from engine.students.gathered_model import GatheredModel
 from engine.students.optimizer_states import NAMES, read_universal, trained_names
 from engine.students.resume import Resume
-
-if TYPE_CHECKING:
-    from engine.students.session import Session
+from engine.students.run import Run
 
 
-def save(session: Session, state: RunState, files: dict[str, bytes]) -> None:
-    """Writes a checkpoint of `state`, with extra files. All ranks call it together."""
-    run, directory = session.run, session.run.checkpoints
-    name = partial_name(state.step)
-    plain = zero.clips_itself(run.spec.training, session.loop.bf16)
-    session.engine.save_checkpoint(
+def write_checkpoint(
+    run: Run,
+    engine: Any,
+    optimizer: Any,
+    state: RunState,
+    files: dict[str, bytes],
+    *,
+    adapted: bool,
+    bf16: bool,
+) -> None:
+    """Writes a checkpoint of `state`, with extra files. All ranks call it together.
+
+    Args:
+        run: the run.
+        engine: DeepSpeed's engine.
+        optimizer: its optimizer.
+        state: what the marker says.
+        files: names and contents of the extra files.
+        adapted: whether adapters alone are kept.
+        bf16: whether it computes in bf16.
+    """
+    directory, name = run.checkpoints, partial_name(state.step)
+    plain = zero.clips_itself(run.spec.training, bf16)
+    engine.save_checkpoint(
         str(directory),
         tag=name,
-        client_state={NAMES: trained_names(session.engine.module, session.loop.optimizer)} if plain else {},
+        client_state={NAMES: trained_names(engine.module, optimizer)} if plain else {},
         save_latest=False,
-        exclude_frozen_parameters=session.gathered.adapted is not None,
+        exclude_frozen_parameters=adapted,
     )
     run.ranks.barrier()
     if run.ranks.first:
@@ -33,38 +50,34 @@ def save(session: Session, state: RunState, files: dict[str, bytes]) -> None:
             (directory / name / file).write_bytes(data)
         commit(directory, state)
     run.ranks.barrier()
-    session.saved = state
 
 
-def _load(session: Session, tag: str) -> None:
-    """Loads the weights and the optimizer state of a complete checkpoint into the engine."""
-    path, _ = session.engine.load_checkpoint(
-        str(session.run.checkpoints),
-        tag=tag,
-        load_module_strict=session.gathered.adapted is None,  # it has no frozen weights
-        load_lr_scheduler_states=False,
-    )
-    if path is None:
-        raise JobFailed(f"the checkpoint {tag} in {session.run.checkpoints} cannot be read")
-
-
-def resume_session(session: Session, resume: Resume) -> RunState | None:
-    """Loads the newest checkpoint and returns its state with the ranks and stage of this start; None if there is none."""
-    run, state = session.run, resume.state
-    if state is None:
-        return None
+def load_checkpoint(run: Run, engine: Any, optimizer: Any, gathered: GatheredModel, resume: Resume) -> None:
+    """Loads what a run resumes from, and says how. All ranks call it together."""
+    if resume.state is None:
+        return
     if resume.note:
         run.note(resume.note)
-    if resume.how == "universal" and run.spec.training.zero_stage == 0:
-        read_universal(run.checkpoints / resume.tag, session.engine.module, session.loop.optimizer)
-    elif resume.how == "universal":
-        zero.load_universal(session.engine, session.loop.optimizer, lambda: _load(session, resume.tag))
-    elif resume.how == "exact":
-        _load(session, resume.tag)
+
+    def load() -> None:
+        path, _ = engine.load_checkpoint(
+            str(run.checkpoints),
+            tag=resume.tag,
+            load_module_strict=gathered.adapted is None,  # it has no frozen weights
+            load_lr_scheduler_states=False,
+        )
+        if path is None:
+            raise JobFailed(f"the checkpoint {resume.tag} in {run.checkpoints} cannot be read")
+
+    if resume.how == "exact":
+        load()
     elif resume.how == "finished" and run.ranks.first:
-        session.gathered.read(run.checkpoints, state.step)
-    if resume.how == "universal":
+        gathered.read(run.checkpoints, resume.state.step)
+    elif resume.how == "universal":
+        if run.spec.training.zero_stage == 0:
+            read_universal(run.checkpoints / resume.tag, engine.module, optimizer)
+        else:
+            zero.load_universal(engine, optimizer, load)
         run.ranks.barrier()
         if run.ranks.first:
             shutil.rmtree(run.checkpoints / resume.tag, ignore_errors=True)
-    return session.stamp(state)

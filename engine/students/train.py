@@ -230,7 +230,7 @@ def verdict(session: Session, state: RunState) -> str | None:
 
 def checkpoint(session: Session, state: RunState, files: dict[str, bytes]) -> None:
     """Saves the state, reports it, and removes checkpoints that are no longer needed."""
-    from engine.students.session_checkpoints import save
+    from engine.students.session import save
 
     begun = time.monotonic()
     save(session, state, files)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.students.checkpoints import MARKER, complete_steps, read_state
-from tests.engine.students.conftest import WAYS
+from tests.engine.students.conftest import WAYS, WAYS_TOGETHER
 from tests.engine.students.runs import (
     BASES,
     ENCODER_DECODERS,
@@ -114,22 +114,22 @@ def test_patience_ends_a_run_that_gets_no_better(alone) -> None:
     assert done["step"] == dev[-1] and 2 <= events(run, "step")[-1]["epoch"] < 2.1
 
 
-def test_the_stage_of_zero_does_not_change_the_numbers(alone) -> None:
-    reference = numbers(alone.runs["stage0"])
-    assert len(reference) == 12
-    for stage in ("stage1", "stage2", "stage3"):
-        found = numbers(alone.runs[stage])
-        for step, expected in reference.items():
-            assert found[step] == pytest.approx(expected, rel=2e-5)
+def test_one_rank_in_float32_has_no_stage(alone) -> None:
+    """Its numbers and its checkpoints are those of stage 0."""
+    assert numbers(alone.runs["stage2"]) == numbers(alone.runs["stage0"])
+    [newest] = complete_steps(alone.runs["stage2"] / "checkpoints")[-1:]
+    assert read_state(alone.runs["stage2"] / "checkpoints", newest).stage == 0
 
 
 def test_the_stage_does_not_change_the_numbers_in_bf16_either(alone) -> None:
     # At stage 0 DeepSpeed has another optimizer for bf16, which begins with a step of its own.
-    assert alone.codes["llama0"] == 0, alone.log
-    expected, found = numbers(alone.runs["llama"]), numbers(alone.runs["llama0"])
-    assert len(found) == 12
-    for step in expected:
-        assert found[step] == pytest.approx(expected[step], rel=1e-4)
+    expected = numbers(alone.runs["llama"])
+    for other in ("llama0", "llama3"):
+        assert alone.codes[other] == 0, alone.log
+        found = numbers(alone.runs[other])
+        assert len(found) == 12
+        for step in expected:
+            assert found[step] == pytest.approx(expected[step], rel=1e-4)
 
 
 @pytest.mark.parametrize("name", WAYS)
@@ -145,12 +145,12 @@ def test_what_saves_memory_does_not_change_the_numbers(alone, name) -> None:
     assert notes == [] if "off" not in name else "offload has no effect" in notes[0]
 
 
-def test_the_export_of_stage_3_is_that_of_stage_0(alone) -> None:
+def test_the_export_of_stage_3_is_that_of_stage_0(alone, together) -> None:
     import torch
     from safetensors.torch import load_file
 
     whole, cut = (
-        load_file(alone.runs[name] / "student" / "model.safetensors") for name in ("stage0", "stage3")
+        load_file(runs["stage3"] / "student" / "model.safetensors") for runs in (alone.runs, together.runs)
     )
     assert whole.keys() == cut.keys()
     for name, weight in whole.items():
@@ -166,10 +166,18 @@ def test_built_in_encoder_decoders_learn_packed_rows(alone) -> None:
     assert numbers(run)[12][0] < 0.7 * numbers(run)[1][0]
 
 
+@pytest.mark.parametrize("name", WAYS_TOGETHER)
+def test_what_saves_memory_at_stage_3_does_not_change_the_numbers(alone, together, name) -> None:
+    expected, found = numbers(alone.runs["stage0"]), numbers(together.runs[name])
+    assert len(found) == 12
+    for step in expected:
+        assert found[step] == pytest.approx(expected[step], rel=2e-5)
+
+
 @pytest.mark.parametrize("stage", ["stage0", "stage1", "stage2", "stage3", "t5", "lora"])
 def test_two_ranks_do_what_one_does_with_accumulation(alone, together, stage) -> None:
     # GPT-2 and T5 have dropout: it, too, depends on the micro-batch and not on the rank.
-    assert together.ranks[0][1] == together.ranks[1][1] == [0] * 12, together.ranks[0][2]
+    assert together.ranks[0][1] == together.ranks[1][1] == [0] * 14, together.ranks[0][2]
     expected, found = numbers(alone.runs[stage]), numbers(together.runs[stage])
     assert len(found) == 12
     for step in expected:
