@@ -20,7 +20,7 @@ from engine.config.students import TrainingConfig
 from engine.errors import JobFailed
 from engine.students.architecture import Architecture
 from engine.students.batches import BatchPlan
-from engine.students.device import memory_mb
+from engine.students.device import memory_mb, return_free_memory
 from engine.students.packing import on_device
 from engine.students.progress_file import ProgressWriter
 from engine.students.ranks import Ranks, StopFlag
@@ -29,6 +29,8 @@ from engine.students.token_rows import TokenRow
 from engine.students.zero import clips_itself
 
 SYNC_SECONDS = 0.5
+LARGE = 20_000_000
+"""Trained weights on a CPU from which freed gradients go back to the system after each step."""
 EVENTS = 400  # step events per run, about
 
 
@@ -68,6 +70,7 @@ class Loop:
     _since: float = 0.0
     _next: int = 0
     _rate: float | None = None
+    _large: bool = False
     _clipped: list[torch.nn.Parameter] = field(default_factory=list)
 
     def begin(self, step: int) -> bool:
@@ -75,6 +78,8 @@ class Loop:
         self.engine.train()  # transformers loads models in evaluation mode, without dropout
         if clips_itself(self.training, self.bf16):
             self._clipped = [each for each in self.engine.module.parameters() if each.requires_grad]
+            weights = sum(each.numel() for each in self._clipped)
+            self._large = self.device.type == "cpu" and weights >= LARGE
         self.rest()
         return self._sync(step)
 
@@ -114,6 +119,8 @@ class Loop:
             total = loss.detach() if total is None else total + loss.detach()
         if norm is None:
             norm = self.engine.get_global_grad_norm()
+        if self._large:
+            return_free_memory()  # else the gradients of the next step find their places cut up by activations
         tokens = sum(len(self.rows[index].ids) for index in taken)
         self._window.append((step, total, norm, tokens, float(self.flops[taken].sum())))
         return self._sync(step) if sync or step >= self._next else False
