@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -44,7 +45,13 @@ def run_of(strategy: str, **evaluation):
         if STRATEGIES[strategy].needs_exemplars
         else {},
     )
-    return SimpleNamespace(spec=spec, method=METHODS["base"], stop=StopFlag(), note=lambda _message: None)
+    return SimpleNamespace(
+        spec=spec,
+        method=METHODS["base"],
+        stop=StopFlag(),
+        note=lambda _message: None,
+        directory=Path("/no/directory"),  # so nobody says how many threads it has
+    )
 
 
 def alone(model, tokenizer, strategy: str, row, template: str | None) -> tuple[list[str], str]:
