@@ -3,9 +3,9 @@
 Checks come first and can fail the command: packed rows get the same logits as alone, in bf16 with every installed attention; ZeRO
 0 to 3 give the same losses on one device; a killed run resumes with the same losses. Then the bench: tokens per second, MFU and
 peak memory of Llama-style models with 0.5 and 1.5 billion random weights on packed rows of 100 to 400 tokens, beside TRL's
-SFTTrainer with packing. Parts are `checks`, `0.5B` and `1.5B`; the file is written after each part. TRL comes from the environment
-or from `bench/.trl` (installed by pip if possible, or copied). `--tiny` runs everything with toy models on a CPU: it shows that the
-command works, and its figures mean nothing.
+SFTTrainer with packing. All models have a chat template, and rows are conversations in it. Parts are `checks`, `0.5B` and
+`1.5B`; the file is written after each part. TRL comes from the environment or from `bench/.trl` (installed by pip if possible,
+or copied). `--tiny` runs everything with toy models on a CPU: it shows that the command works, and its figures mean nothing.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Gpu:
     def checks(self) -> Table:
         """The correctness checks."""
         base = self._scratch / "small"
-        make_base(base, TOY if self._tiny else SMALL, self._taught)
+        make_base(base, TOY if self._tiny else SMALL, self._taught, chat=True)
         found = [*self._logits(base), *self._stages(base), self._killed(base)]
         about = "A failed check is marked and fails the command. Losses in bf16 can differ with the order of additions."
         return Table("Checks", about, found)
@@ -94,6 +94,7 @@ class Gpu:
                 self._taught,
                 [],
                 self._settings(20, zero_stage=stage),
+                form=None,
             )
             runs[stage] = ours(run, device=self._device, threads=self._threads)
             shutil.rmtree(run)
@@ -113,10 +114,10 @@ class Gpu:
 
     def _killed(self, base: Path) -> Row:
         settings = self._settings(40, zero_stage=2, checkpoint_steps=10)
-        whole = make_run(self._scratch / "whole", str(base), self._taught, [], settings)
+        whole = make_run(self._scratch / "whole", str(base), self._taught, [], settings, form=None)
         reference = ours(whole, device=self._device, threads=self._threads)
         shutil.rmtree(whole)
-        run = make_run(self._scratch / "killed", str(base), self._taught, [], settings)
+        run = make_run(self._scratch / "killed", str(base), self._taught, [], settings, form=None)
         process = start(run, self._device, self._threads)
         while process.poll() is None:
             events, _ = read_events(run / FILE)
@@ -150,7 +151,7 @@ class Gpu:
         steps, length, lines = (12, 256, 1) if self._tiny else (40, 4_096, 4)
         size = TOY if self._tiny else MODELS[part]
         base = self._scratch / size.name
-        parameters = make_base(base, size, self._taught)
+        parameters = make_base(base, size, self._taught, chat=True)
         if (free := shutil.disk_usage(self._scratch).free) < BYTES * parameters:
             raise SystemExit(
                 f"{size.name} needs {BYTES * parameters / 1e9:.0f} GB of disk, and {self._scratch.parent} has {free / 1e9:.0f} GB free: "
@@ -169,6 +170,7 @@ class Gpu:
                 questions(self._taught, 1),
                 self._settings(steps, zero_stage=stage, packing=packing),
                 {"max_new_tokens": 8},
+                form=None,
             )
             if not mine:
                 other = theirs(
@@ -190,7 +192,7 @@ class Gpu:
             found += beside(f"{size.name} ({parameters / 1e9:.2f} B), {name}", one, other)
         about = (
             f"Measured: Coterie on one device; reference: TRL's SFTTrainer, packing on, in the same run. {16_384 if not self._tiny else 256} "
-            "tokens a step at most, rows of 100 to 400 tokens, weights in fp32 with bf16 computation on both sides, no activation checkpointing. MFU: "
+            "tokens a step at most, rows of 100 to 400 tokens in a chat template, weights in fp32 with bf16 computation on both sides, no activation checkpointing. MFU: "
             "6 x weights and attention over the maker's dense bf16 peak."
         )
         return Table(

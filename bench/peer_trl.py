@@ -22,22 +22,30 @@ def main(settings: dict) -> dict:
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
-    from engine.forms.paper import CONTINUED
+    from engine.forms import default_settings, form_of
     from engine.methods import METHODS, TrainRow
+    from engine.students.spec import Spec
 
     warnings.simplefilter("ignore")
     cuda = settings["device"] == "cuda"
-    lines = [json.loads(line) for line in Path(settings["manifest"]).read_text().splitlines()]
-    pairs = [
-        {
-            "prompt": CONTINUED.prompt(line["question"]),
-            "completion": CONTINUED.completion(
-                METHODS["fine-tune-cot"].target(TrainRow.model_validate(line))
-            ),
-        }
-        for line in lines
-    ]
     tokenizer = AutoTokenizer.from_pretrained(settings["base"])
+    run = Path(settings["run"])
+    form = Spec.model_validate_json((run / "spec.json").read_text()).form or default_settings(
+        template=tokenizer.chat_template is not None, encoder_decoder=False
+    )
+    outline = (
+        form_of(form)
+        .open(form, METHODS["fine-tune-cot"], tokenizer, encoder_decoder=False, note=print)
+        .outline
+    )
+    pairs = [
+        outline.example(TrainRow.model_validate_json(line))
+        for line in (run / "manifest.jsonl").read_text().splitlines()
+    ]
+    pairs = [
+        {"prompt": pair["messages"][:-1], "completion": pair["messages"][-1:]} if "messages" in pair else pair
+        for pair in pairs
+    ]
     flash = cuda and find_spec("flash_attn") is not None
     model = AutoModelForCausalLM.from_pretrained(
         settings["base"], dtype="float32", attn_implementation="flash_attention_2" if flash else "sdpa"

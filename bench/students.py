@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.config.students import EvaluationConfig, TrainingConfig
+from engine.forms import FIRST, FormConfig
 from engine.methods import METHODS, TrainRow
 from engine.students.launch import rank_commands
 from engine.students.progress_file import FILE, read_events
@@ -34,6 +35,11 @@ PINS = (
     *("python-dateutil==4.0.0", "pytz==2026.6", "six==1.17.0"),
 )
 DEADLINE_S = 3_000.0
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+"""The chat template of the models that `make_base` writes with `chat`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +115,13 @@ def questions(taught: list[TrainRow], count: int) -> list[EvalRow]:
     ]
 
 
-def make_base(directory: Path, size: Size, taught: list[TrainRow], *, bf16: bool = False) -> int:
-    """Writes a model with random weights and a tokenizer trained on the rows; returns the number of parameters."""
+def make_base(
+    directory: Path, size: Size, taught: list[TrainRow], *, bf16: bool = False, chat: bool = False
+) -> int:
+    """Writes a model with random weights and a tokenizer trained on the rows; returns the number of parameters.
+
+    `chat`: the tokenizer has a chat template and its special tokens.
+    """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -121,6 +132,11 @@ def make_base(directory: Path, size: Size, taught: list[TrainRow], *, bf16: bool
     tokenizer = make_tokenizer(
         row_texts(taught, TextOutline(CONTINUED, METHODS["fine-tune-cot"])), min(size.vocabulary, 8_000)
     )
+    if chat:
+        tokenizer.add_special_tokens(
+            {"eos_token": "<|im_end|>", "additional_special_tokens": ["<|im_start|>"]}
+        )
+        tokenizer.chat_template = CHATML
     config = LlamaConfig(
         vocab_size=max(size.vocabulary, len(tokenizer)),
         hidden_size=size.width,
@@ -150,8 +166,10 @@ def make_run(
     asked: list[EvalRow],
     training: dict[str, Any],
     evaluation: dict[str, Any] | None = None,
+    *,
+    form: FormConfig | None = FIRST,
 ) -> Path:
-    """Writes a run directory; dev is not evaluated."""
+    """Writes a run directory; dev is not evaluated. `form`: None for the default one of its base."""
     directory.mkdir(parents=True)
     digest = write_rows(directory / "manifest.jsonl", taught)
     write_rows(directory / "questions.jsonl", asked)
@@ -165,6 +183,7 @@ def make_run(
         training=TrainingConfig(**training),
         evaluation=EvaluationConfig(**{"dev_evaluations": 0, **(evaluation or {})}),
         manifest_digest=digest,
+        form=form,
     )
     (directory / "spec.json").write_text(spec.to_json(), encoding="utf-8")
     return directory
@@ -277,7 +296,7 @@ def theirs(
     if folder is None:
         return None
     settings = {
-        **{"manifest": str(run / "manifest.jsonl"), "base": str(base), "device": device, "steps": steps},
+        **{"run": str(run), "base": str(base), "device": device, "steps": steps},
         **{"batch": batch, "length": length, "packing": packing, "output": str(run / "trl")},
         "lora_rank": lora_rank,
     }
