@@ -73,7 +73,8 @@ def train(task: str, student: str | None = None) -> UserCommand:
 
 def stop_run(run: RunStatus) -> UserCommand:
     """Stops a run."""
-    question = f"Stop run {run.id} ({run.student} on {run.task}, step {run.step:,} of {run.steps:,})?"
+    step = f", step {run.step:,} of {run.steps:,}" if run.steps else ""
+    question = f"Stop run {run.id} ({run.student} on {run.task}{step})?"
     return UserCommand(f"stop run {run.id}", StopRun(run=run.id), question)
 
 

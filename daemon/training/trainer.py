@@ -27,6 +27,7 @@ from daemon.training.progress_reader import follow, last_ending, read_prediction
 from daemon.training.run_process import RunProcess
 from engine.config import Config, TrainingConfig
 from engine.errors import ConfigError, JobFailed, TaskDataError
+from engine.methods import METHODS
 from engine.students.run_commands import ask_to_finish, read_launch, send_command, write_share
 from state.database import now_ms, open_reader
 from state.enums import RunState
@@ -121,8 +122,10 @@ class Trainer:
         """Has a run end at its next step, exported and tested; False where it has not begun to train, or has ended."""
         directory = self._config.runs / str(run_id)
         rows = await anyio.to_thread.run_sync(self._unfinished)
-        begun = any(row.id == run_id and row.tries for row in rows)
-        if run_id in self._processes or (begun and directory.is_dir()):
+        row = next((row for row in rows if row.id == run_id), None)
+        if row is None or not METHODS[row.settings.student["method"]].trains:
+            return False
+        if run_id in self._processes or (row.tries and directory.is_dir()):
             await anyio.to_thread.run_sync(ask_to_finish, directory)
             return True
         return False

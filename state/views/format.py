@@ -136,6 +136,7 @@ def _task(task: TaskStatus) -> str:
 
 
 def _run(run: RunStatus) -> str:
-    text = f"run {run.id} {run.student}/{run.task} {run.state_text} {run.step}/{run.steps}"
+    text = f"run {run.id} {run.student}/{run.task} {run.state_text}"
+    text += f" {run.step}/{run.steps}" if run.steps else ""  # a base that is measured has none
     text += f" loss {run.loss:.3f}" if run.loss is not None else ""
     return text + (f" ETA {duration(run.eta_s)}" if run.eta_s is not None else "")

@@ -86,7 +86,7 @@ def format_status(status: Status) -> str:
                 run.task,
                 run.state_text,
                 count(run.samples),
-                f"{run.step}/{run.steps}",
+                f"{run.step}/{run.steps}" if run.steps else "–",
             )
             + (
                 "–" if run.loss is None else f"{run.loss:.3f}",

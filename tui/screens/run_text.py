@@ -52,7 +52,7 @@ def _progress(run: RunDetail, metrics: Sequence[MetricRow], width: int) -> list[
         else "queued "
         if run.state == "queued"
         else "nothing to train "
-        if run.state == "done"
+        if run.state in ("evaluating", "done")
         else "not started "
     )
     where = f"ZeRO {run.zero_stage} on {run.device or 'no device yet'}"

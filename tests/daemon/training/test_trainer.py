@@ -19,7 +19,7 @@ from daemon.training.run_process import RunProcess
 from daemon.training.trainer import Trainer
 from engine.config import Config
 from engine.students.progress_file import FILE, ProgressWriter
-from engine.students.run_commands import Launch, read_launch, read_share, write_launch
+from engine.students.run_commands import FINISH, Launch, read_launch, read_share, write_launch
 from state.enums import RunState
 from state.runs import RunRow, RunSettings, unfinished
 from tests.daemon.parts import Heard, active_plan, config_of, until, writing
@@ -140,6 +140,33 @@ async def test_what_a_run_said_last_counts_though_the_daemon_that_read_it_was_ki
             await until(lambda: world.row("SELECT state FROM run") != ("evaluating",))
             group.cancel_scope.cancel()
     assert world.row("SELECT state, tries FROM run") == (state, tries)
+
+
+async def test_only_a_run_that_trains_can_be_finished(world: World) -> None:
+    made, plan, heard = config(world), active_plan(world), Heard()
+    async with writing(world) as writer:
+        trainer = Trainer(
+            made, boot_id=world.boot, writer=writer, bus=heard.bus, clock=SystemClock(), devices=[]
+        )
+        planner = Planner(
+            made, writer=writer, bus=heard.bus, trainer=trainer, plans=[plan], task_ids=world.tasks
+        )
+        async with anyio.create_task_group() as group:
+            await group.start(planner.serve)
+            world.store(world.claim(plan.id, 3))
+            heard.bus.emit(SampleStored(plan="p", task="t", correct=True))
+            planner.changed.notify()
+            await until(lambda: world.rows("SELECT id FROM run"))
+            group.cancel_scope.cancel()
+        (made.runs / "1").mkdir(parents=True)
+        assert not await trainer.finish_run(1), "it never began"
+        world.connection.execute("UPDATE run SET tries = 1")
+        assert not await trainer.finish_run(2), "there is no such run"
+        assert await trainer.finish_run(1)
+        (made.runs / "1" / FINISH).unlink()
+        world.connection.execute("UPDATE run SET spec = json_set(spec, '$.student.method', 'base')")
+        assert not await trainer.finish_run(1), "the measurement of an untrained base has no steps"
+        assert not (made.runs / "1" / FINISH).exists()
 
 
 async def test_runs_side_by_side_share_the_threads_and_one_that_is_left_has_all(world: World) -> None:

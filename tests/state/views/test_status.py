@@ -177,6 +177,13 @@ def test_the_plain_line_is_one_printable_line(reader: Connection) -> None:
     assert "teacher gpt is parked: key refused (401)" in line
 
 
+def test_a_run_without_steps_shows_none(writer: Connection) -> None:
+    writer.execute("UPDATE run SET step = 0, steps = 0 WHERE id = 3")
+    status = read_status(writer, NOW, here)
+    assert "run 3 fine-tune-cot/gsm8k training" in status_line(status)
+    assert "0/0" not in status_line(status) + format_status(status)
+
+
 def test_words_for_numbers() -> None:
     assert [duration(s) for s in (None, 0.4, 59.6, 365, 8040, 273_600)] == [
         *("–", "0s", "1m00s", "6m05s", "2h14m", "3d04h")
