@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
 from daemon.catalog.sync import Input
 from daemon.cli.check_bases import size_text
 from daemon.cli.expected_runs import expected_rows, rationales_for, write_run
-from daemon.host.processes import is_alive, signal_group
+from daemon.host.processes import is_alive, signal_group, start_time
 from daemon.training.devices import Device
 from daemon.training.placement import free_devices, spawn_here
 from daemon.training.progress_reader import tail
@@ -32,6 +34,8 @@ from state.runs import RunRow, unfinished
 from state.views.format import duration
 
 POLL_S = 0.1
+PREFIX = ".check-"
+"""Of the folders of measurements; the id of the process that made them follows."""
 BUSY = 0.75
 """The share of a core below which others are said to keep a process waiting."""
 HEAD = ("run", "rows", "steps", "tokens/s", "training", "evaluation", "in all", "memory", "disk")
@@ -63,6 +67,54 @@ class MeasuredRun:
         )
 
 
+@dataclass(slots=True)
+class Measurement:
+    """A run that is being measured, in a folder of its own, which is removed with its processes."""
+
+    scope: Scope
+    training: TrainingConfig
+    folder: Path
+    ranks: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    devices: tuple[Device, ...] = ()
+
+    def start(self, devices: tuple[Device, ...]) -> None:
+        """Starts its processes on these devices, with the threads that a run has there beside others."""
+        self.devices = devices
+        self.ranks = spawn_here(
+            self.folder,
+            self.training,
+            devices,
+            sum(device.threads for device in devices),
+            module="engine.students.measure_cost",
+        )
+
+    @property
+    def ended(self) -> bool:
+        """Whether all its processes ended, or one died, for which the others would wait."""
+        codes = [rank.poll() for rank in self.ranks]
+        return None not in codes or any(codes)
+
+    def close(self) -> None:
+        """Ends what is left of it."""
+        if self.ranks:
+            signal_group(self.ranks[0].pid, signal.SIGKILL)
+        for rank in self.ranks:
+            rank.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def result(self) -> tuple[RunCost | str, list[str]]:
+        """What the run costs, or why it cannot be trained, and the notes of its process. After its end, before `close`."""
+        events, _ = read_events(self.folder / FILE)
+        notes = [str(event["message"]) for event in events if event["event"] == "note"]
+        for event in reversed(events):
+            if event["event"] == EVENT:
+                return RunCost.model_validate(event), notes
+            if event["event"] == "failed":
+                return str(event["message"]), notes
+        ended = ", ".join(str(rank.returncode) for rank in self.ranks)
+        return f"its process ended with code {ended}: {tail(self.folder / 'log.txt')}", notes
+
+
 def measure_runs(
     config: Config,
     given: Input,
@@ -70,7 +122,7 @@ def measure_runs(
     absent: Collection[str],
     say: Callable[[str], None],
 ) -> None:
-    """Measures the runs of all students and prints one table.
+    """Measures the runs of all students, as many at a time as there are devices, and prints one table.
 
     Args:
         config: the configuration.
@@ -83,54 +135,115 @@ def measure_runs(
         InstanceRunning: a training process uses the devices.
         JobFailed: a run could not be trained.
     """
-    busy = _training_now(config)
-    used = {name for row in busy for name in row.device.split(",")}
-    measured, failed = [], []
+    scopes = _scopes(config, absent, say)
+    busy = _busy(config, devices, scopes)
+    place = next(each for each in (config.runs, *config.runs.parents) if each.is_dir())
+    _remove_left(place)
+    waiting, running = deque(scopes), list[Measurement]()
+    found: dict[tuple[str, ...], RunCost | str] = {}
+    with _ended_by_signals():
+        try:
+            while waiting or running:
+                used = busy | {device.name for each in running for device in each.devices}
+                if waiting and (free := free_devices(waiting[0].student.training, devices, used)):
+                    if run := _prepared(config, given, waiting.popleft(), place, devices, free, say):
+                        running.append(run)
+                        run.start(free)
+                elif ended := [each for each in running if each.ended]:
+                    for run in ended:
+                        cost, notes = run.result()
+                        found[run.scope.key] = cost
+                        for note in notes:
+                            say(f"  {_name(run.scope)}: note: {note}")
+                        if isinstance(cost, str):
+                            say(f"  {_name(run.scope)}: failed: {cost}")
+                        running.remove(run)
+                        run.close()
+                else:
+                    time.sleep(POLL_S)
+        finally:
+            for run in running:
+                run.close()
+    measured = [
+        MeasuredRun(scope, cost, max(1, sum(not trigger.repeats for trigger in scope.student.triggers)))
+        for scope in scopes
+        if isinstance(cost := found.get(scope.key), RunCost)
+    ]
+    if measured:
+        _table(measured, devices, config, say)
+    if len(measured) < len(found):
+        raise JobFailed("a student cannot be trained on this machine; see `failed` above")
+
+
+def _name(scope: Scope) -> str:
+    return " on ".join(scope.key)
+
+
+def _scopes(config: Config, absent: Collection[str], say: Callable[[str], None]) -> list[Scope]:
+    """What can be measured; says what cannot."""
+    found = []
     for student in config.students:
         if student.training.hostfile:
             say(
                 f"student {student.name}: not measured: it trains on the machines of {student.training.hostfile}"
             )
-            continue
-        if student.name in absent:
+        elif student.name in absent:
             say(f"student {student.name}: not measured: its base is not on this machine")
-            continue
-        free = free_devices(student.training, devices, used)
-        if not free:
-            run = busy[0]
-            raise InstanceRunning(
-                f"run {run.id} ({run.student} on {run.scope}, pid {run.pid}) is training on {run.device}: measuring"
-                " beside it would be wrong and slow it down. Wait until it is done, or stop it with `coterie stop`"
-            )
-        for scope in scopes_of(student, config):
-            rationales = {}
-            if METHODS[student.method].reads_samples:
-                rationales = {
-                    task: rationales_for(config, task, given.tasks[task].questions or ())
-                    for task in scope.tasks
-                }
-            sources = "; ".join(sorted({each.source for each in rationales.values()}))
-            on = ", ".join(device.name for device in free)
-            say(f"measuring {' on '.join(scope.key)} on {on}{f': rows have {sources}' if sources else ''}")
-            rows = expected_rows(config, given, scope, rationales)
-            if not rows and METHODS[student.method].trains:
-                say("  not measured: it would have no rows")
-                continue
-            with _folder(config) as folder:
-                spec = write_run(folder, config, given, scope, rows, devices)
-                cost, notes = _measure(folder, spec.training, free)
-            for note in notes:
-                say(f"  note: {note}")
-            if isinstance(cost, str):
-                say(f"  failed: {cost}")
-                failed.append(scope)
-                continue
-            times = max(1, sum(not trigger.repeats for trigger in student.triggers))
-            measured.append(MeasuredRun(scope, cost, times))
-    if measured:
-        _table(measured, devices, config, say)
-    if failed:
-        raise JobFailed("a student cannot be trained on this machine; see `failed` above")
+        else:
+            found += scopes_of(student, config)
+    return found
+
+
+def _busy(config: Config, devices: list[Device], scopes: Sequence[Scope]) -> set[str]:
+    """Names of the devices in use; refuses if they are needed."""
+    runs = _training_now(config)
+    used = {name for row in runs for name in row.device.split(",")}
+    if not all(free_devices(scope.student.training, devices, used) for scope in scopes):
+        run = runs[0]
+        raise InstanceRunning(
+            f"run {run.id} ({run.student} on {run.scope}, pid {run.pid}) is training on {run.device}: measuring"
+            " beside it would be wrong and slow it down. Wait until it is done, or stop it with `coterie stop`"
+        )
+    return used
+
+
+def _remove_left(place: Path) -> None:
+    """Removes what measurements left that were killed: their folders, which may hold checkpoints."""
+    for folder in place.glob(f"{PREFIX}*-*"):
+        pid = folder.name.removeprefix(PREFIX).partition("-")[0]
+        if pid.isdecimal() and start_time(int(pid)) is None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _prepared(
+    config: Config,
+    given: Input,
+    scope: Scope,
+    place: Path,
+    devices: list[Device],
+    free: tuple[Device, ...],
+    say: Callable[[str], None],
+) -> Measurement | None:
+    """The run directory of a scope in `place`, with the rows that it will have; None where it has none."""
+    rationales = {}
+    if METHODS[scope.student.method].reads_samples:
+        rationales = {
+            task: rationales_for(config, task, given.tasks[task].questions or ()) for task in scope.tasks
+        }
+    sources = "; ".join(sorted({each.source for each in rationales.values()}))
+    on = ", ".join(device.name for device in free)
+    say(f"measuring {_name(scope)} on {on}{f': rows have {sources}' if sources else ''}")
+    rows = expected_rows(config, given, scope, rationales)
+    if not rows and METHODS[scope.student.method].trains:
+        say(f"  {_name(scope)}: not measured: it would have no rows")
+        return None
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=place))
+    try:
+        spec = write_run(folder, config, given, scope, rows, devices)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return Measurement(scope, spec.training, folder)
 
 
 def _training_now(config: Config) -> list[RunRow]:
@@ -140,14 +253,6 @@ def _training_now(config: Config) -> list[RunRow]:
             return [row for row in unfinished(connection) if is_alive(row.pid, row.pid_started)]
     except StateMissing:
         return []
-
-
-@contextmanager
-def _folder(config: Config) -> Iterator[Path]:
-    """A folder on the disk of the runs, which may hold a checkpoint; it is removed again."""
-    place = next(each for each in (config.runs, *config.runs.parents) if each.is_dir())
-    with tempfile.TemporaryDirectory(prefix=".check-", dir=place) as name:
-        yield Path(name)
 
 
 @contextmanager
@@ -163,40 +268,6 @@ def _ended_by_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _measure(
-    folder: Path, training: TrainingConfig, devices: tuple[Device, ...]
-) -> tuple[RunCost | str, list[str]]:
-    """What a run directory costs, or why it cannot be trained, and the notes of its process."""
-    ranks: list[subprocess.Popen[bytes]] = []
-    with _ended_by_signals():
-        try:
-            ranks = spawn_here(
-                folder,
-                training,
-                devices,
-                sum(device.threads for device in devices),
-                module="engine.students.measure_cost",
-            )
-            while None in (codes := [rank.poll() for rank in ranks]):
-                if any(codes):
-                    break  # the others would wait for it
-                time.sleep(POLL_S)
-        finally:
-            if ranks:
-                signal_group(ranks[0].pid, signal.SIGKILL)
-            for rank in ranks:
-                rank.wait()
-    events, _ = read_events(folder / FILE)
-    notes = [str(event["message"]) for event in events if event["event"] == "note"]
-    for event in reversed(events):
-        if event["event"] == EVENT:
-            return RunCost.model_validate(event), notes
-        if event["event"] == "failed":
-            return str(event["message"]), notes
-    ended = ", ".join(str(rank.returncode) for rank in ranks)
-    return f"its process ended with code {ended}: {tail(folder / 'log.txt')}", notes
 
 
 def _table(

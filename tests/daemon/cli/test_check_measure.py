@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from daemon.catalog.sync import read_input
-from daemon.cli.check_measure import measure_runs
+from daemon.cli.check_measure import PREFIX, measure_runs
 from daemon.cli.expected_runs import ASSUMED, expected_rows, rationales_for
 from daemon.host.processes import start_time
 from daemon.training.devices import Device
@@ -93,6 +93,7 @@ def test_runs_are_measured_before_anything_is_paid_for(tmp_path: Path) -> None:
     """Each run gets a row with steps, speed, times, memory and disk; a run that cannot be trained is named; nothing stays."""
     make_base(site(tmp_path, COT + REST) / "base", "llama")
     before = sorted(path.name for path in tmp_path.iterdir())
+    (tmp_path / f"{PREFIX}{2**22 + 1}-left" / "checkpoints").mkdir(parents=True)  # of a check that was killed
     done = coterie(tmp_path, "check", "--measure", seconds=580)
     assert done.returncode == 1, done.stderr
     assert done.stderr == "coterie: a student cannot be trained on this machine; see `failed` above\n"
@@ -101,7 +102,7 @@ def test_runs_are_measured_before_anything_is_paid_for(tmp_path: Path) -> None:
         f"measuring cot on t on cpu:0: rows have assumed rationales of {ASSUMED} characters, and all samples correct"
         in lines
     )
-    assert [line for line in lines if line.startswith("  failed: ")] == [
+    assert [line for line in lines if ": failed: " in line] == [
         line for line in lines if "longer than training.max_length" in line
     ]
     assert "student absent: not measured: its base is not on this machine" in lines
