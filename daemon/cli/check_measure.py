@@ -165,9 +165,9 @@ def measure_runs(
             for run in running:
                 run.close()
     measured = [
-        MeasuredRun(scope, cost, max(1, sum(not trigger.repeats for trigger in scope.student.triggers)))
+        MeasuredRun(scope, told, max(1, sum(not trigger.repeats for trigger in scope.student.triggers)))
         for scope in scopes
-        if isinstance(cost := found.get(scope.key), RunCost)
+        if isinstance(told := found.get(scope.key), RunCost)
     ]
     if measured:
         _table(measured, devices, config, say)

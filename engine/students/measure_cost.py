@@ -7,6 +7,7 @@ time of the whole run follows from its number of steps, tokens and questions. An
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 import time
@@ -184,11 +185,12 @@ def _batch_seconds(
     model: Any, tokenizer: Any, prompts: list[list[int]], size: int, turns: list[int]
 ) -> float:
     """The seconds in which a batch of questions is answered, in turns of that many tokens."""
-    from engine.students.architecture import architecture_of
+    from engine.students.architecture import architecture_of, is_encoder_decoder
     from engine.students.room import positions
     from engine.students.tokenizer import pad_id
 
     architecture, pad, limit = architecture_of(model), pad_id(tokenizer), positions(model)
+    apart = is_encoder_decoder(model.config)
     prompts = sorted(
         (each for each in prompts if limit is None or architecture.room(len(each), limit) > WRITTEN), key=len
     )
@@ -199,19 +201,29 @@ def _batch_seconds(
     ends, model.generation_config.eos_token_id = model.generation_config.eos_token_id, None
     model.eval()
 
-    def seconds(count: int) -> float:
+    def seconds(count: int, after: int) -> float:
+        """Of writing so many tokens after a prompt and `after` further ones, with which a step takes longer."""
+        room = 0 if apart else limit - WRITTEN - 1 if limit else math.inf  # an encoder reads the prompt alone
+        longer = [
+            [*ids, *itertools.islice(itertools.cycle(ids), max(0, int(min(after, room - len(ids)))))]
+            for ids in batch
+        ]
         begun = time.monotonic()
-        architecture.continuations(model, batch, pad=pad, count=count)
+        architecture.continuations(model, longer, pad=pad, count=count)
         return time.monotonic() - begun
 
+    total, before = 0.0, 0
     try:
-        seconds(2)  # the first one allocates memory
-        one = seconds(1)
-        each = max(0.0, seconds(1 + WRITTEN) - one) / WRITTEN
+        seconds(2, 0)  # the first one allocates memory
+        for count in turns:
+            middle = before + count // 2
+            each = max(0.0, seconds(1 + WRITTEN, middle) - seconds(1, middle)) / WRITTEN
+            total += seconds(1, before) + (count - 1) * each
+            before += count
     finally:
         model.generation_config.eos_token_id = ends
         model.train()
-    return sum(one + (count - 1) * each for count in turns)
+    return total
 
 
 def _memory(run: Run, device: Any) -> int:
