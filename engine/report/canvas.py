@@ -46,7 +46,12 @@ class Finish(Protocol):
 
 @contextmanager
 def panels(
-    count: int, *, width: float = 4.2, heights: Sequence[float] = (3.1,), columns: int = 0
+    count: int,
+    *,
+    width: float = 4.2,
+    heights: Sequence[float] = (3.1,),
+    columns: int = 0,
+    legend_width: float = LEGEND_WIDTH,
 ) -> Iterator[tuple[list[Axes], Finish]]:
     """Panels, three per row, and a function that makes the figure once they are drawn.
 
@@ -55,9 +60,9 @@ def panels(
         width: of a panel in inches.
         heights: of each row in inches; one for all rows.
         columns: panels per row; 0: by their number.
+        legend_width: of a legend entry in inches.
     """
     import matplotlib as mpl
-    from matplotlib.backends.backend_pdf import FigureCanvasPdf
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure as Canvas
 
@@ -93,14 +98,13 @@ def panels(
                 for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
                     named.setdefault(label, handle)
             if named:  # outside, so that it hides nothing; on the left, which narrow screens show
-                entries = max(1, int(width * columns / LEGEND_WIDTH))
+                entries = max(1, int(width * columns / legend_width))
                 canvas.set_figheight(sum(by_row) + LEGEND_LINE * (-(-len(named) // entries) - 1))
                 canvas.legend(named.values(), named.keys(), loc="outside lower left", ncols=entries)
             out = io.StringIO()
             canvas.savefig(out, format="svg", metadata={"Date": None, "Creator": "coterie"})
             text = out.getvalue()
             pdf = io.BytesIO()
-            FigureCanvasPdf(canvas)
             canvas.savefig(
                 pdf, format="pdf", metadata={"CreationDate": None, "Creator": "coterie", "Producer": None}
             )

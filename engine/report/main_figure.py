@@ -10,6 +10,7 @@ from engine.methods import METHODS
 from engine.report.accuracy_table import method_table
 from engine.report.canvas import COLOURS, MARKERS, Figure, panels
 from engine.report.chance import chance
+from engine.report.intervals import ONE_SEED
 from engine.report.matrix import Point, at_base
 from engine.strategies import BASELINES
 from state.results import Results
@@ -41,7 +42,10 @@ def main_result(
     by_task = {task.name: [row for row in rows if row["task"] == task.name][:MOST_ARMS] for task in tasks}
     random = {task.name: chance(task.answer_format, task.questions) for task in tasks}
     heights = [FRAME + ROW * len(arms) for arms in by_task.values()]
-    with panels(len(tasks), width=WIDTH, heights=heights, columns=1) as (axes, finish):
+    with panels(len(tasks), width=WIDTH, heights=heights, columns=1, legend_width=WIDTH / 3) as (
+        axes,
+        finish,
+    ):
         for panel, (task, arms) in zip(axes, by_task.items(), strict=True):
             _draw(panel, task, arms, random[task])
         guesses = [
@@ -51,7 +55,10 @@ def main_result(
         ]
         return finish(
             name=MAIN,
-            caption="Accuracy on test with 95 % intervals: students, untrained bases and teachers. The dotted line is chance.",
+            caption="Accuracy on test with 95 % intervals: students, untrained bases and teachers. The dotted line is chance."
+            + (
+                f" {ONE_SEED}" if any(row["group"] == "student" and row["seeds"] == 1 for row in rows) else ""
+            ),
             rows=[*(row for arms in by_task.values() for row in arms), *guesses],
         )
 

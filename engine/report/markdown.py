@@ -202,8 +202,8 @@ def _matrix(matrix: Sequence[tuple[str, str]]) -> list[str]:
         return []
     said = (
         "Accuracy in percent on the n test questions of a task: the mean over the seeds with its 95 % interval over"
-        " questions and seeds (over questions alone with a single seed, and for teachers). Each table varies one axis and"
-        " keeps the others at their base."
+        " questions and seeds (over questions alone for teachers, and with one seed: training noise is not in it then)."
+        " Each table varies one axis and keeps the others at their base."
     )
     return ["## Experiment", said, *(part for title, table in matrix for part in (f"### {title}", table))]
 

@@ -80,7 +80,8 @@ def test_they_stand_in_the_report_below_the_accuracies() -> None:
 
 
 GIVEN = {
-    **{f"x.fine-tune-cot.s{seed}": "++++++++--" * 5 for seed in (0, 1)},
+    "x.fine-tune-cot.s0": "+++++++---" * 5,
+    "x.fine-tune-cot.s1": "++++++----" * 5,
     **{f"x.fine-tune.s{seed}": "+-+-+-+---" * 5 for seed in (0, 1)},
     "x.fine-tune-cot.d1.s0": "+++++-----" * 5,
 }
@@ -89,7 +90,7 @@ GIVEN = {
 def test_an_experiment_without_a_list_compares_the_students_at_the_base() -> None:
     (line,) = lines(of_experiment(EXPERIMENT, GIVEN))
     assert line[:2] == ["coin_flip", "fine-tune-cot – fine-tune"]
-    assert line[2].startswith("+40.0 (+") and line[5:] == ["2", "–", "–", "50"]
+    assert line[2].startswith("+25.0 (−") and line[5:] == ["2", "–", "–", "50"]
 
 
 def test_planned_comparisons_are_all_there_is_and_holm_counts_those_that_are_missing() -> None:
@@ -105,11 +106,12 @@ def test_planned_comparisons_are_all_there_is_and_holm_counts_those_that_are_mis
     assert [line[1] for line in found] == [f"{first} – {second}" for first, second in pairs]
     assert [line[5] for line in found] == ["2", "2 and 1", "2 and 1", "–"]
     assert found[3][2] == "not measured"
-    alone = lines(of_experiment(EXPERIMENT.model_copy(update={"compare": pairs[:1]}), GIVEN))
-    smallest = min(found[:3], key=lambda line: float(line[3].removeprefix("< ")))
-    if not smallest[3].startswith("<"):
-        assert float(smallest[4]) == pytest.approx(min(1.0, 4 * float(smallest[3])), abs=0.003)
-    assert alone[0][3] == alone[0][4]
+    smallest, *others = sorted(found[:3], key=lambda line: float(line[3]))
+    assert 0.01 < float(smallest[3]) < 0.2
+    assert float(smallest[4]) == pytest.approx(4 * float(smallest[3]), abs=0.003)
+    assert all(float(line[4]) >= float(smallest[4]) for line in others)
+    alone = experiment.model_copy(update={"compare": pairs[:1]})
+    assert (line := lines(of_experiment(alone, GIVEN))[0])[3] == line[4]
     assert "all 4 lines of this table: the planned comparisons" in told
     assert "1 of them are not measured yet" in told and ONE_SEED in told
 

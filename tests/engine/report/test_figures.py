@@ -9,6 +9,7 @@ import pytest
 from engine.config.experiment import ExperimentConfig
 from engine.report.canvas import Figure
 from engine.report.figures import figures
+from engine.report.intervals import ONE_SEED
 from engine.report.matrix import points
 from state.figure_data import FigureData
 from tests.engine.report.matrices import EXPERIMENT, measured
@@ -61,7 +62,10 @@ def test_the_main_result_shows_every_arm_against_teacher_and_chance() -> None:
     assert (rows["chance"]["accuracy"], rows["zero-shot-cot"]["group"]) == (0.5, "teacher")
     width = float(re.search(r'width="([\d.]+)pt"', main.svg)[1])  # type: ignore[index]
     assert width * 96 / 72 < 360  # a phone shows it whole
-    assert {row["arm"] for row in drawn(None)[0].rows} > {"x.fine-tune.s0", "chance"}
+    assert ONE_SEED not in main.caption
+    each_run = drawn(None)[0]
+    assert {row["arm"] for row in each_run.rows} > {"x.fine-tune.s0", "chance"}
+    assert each_run.caption.endswith(ONE_SEED)
 
 
 def test_every_figure_has_its_points_as_rows() -> None:
