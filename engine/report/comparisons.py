@@ -60,8 +60,8 @@ def differences(
         [task, f"{first} – {second}", *_cells(each, corrected)]
         for (task, first, second, each), corrected in zip(lines, adjusted, strict=True)
     ]
-    head = ("task", "compared", "difference (95 % interval)", "p", "p (Holm)", "seeds")
-    head += ("only the first", "only the second", "n")
+    head = ["task", "compared", "difference (95 % interval)", "p", "p (Holm)", "seeds"]
+    head += ["only the first", "only the second", "n"]
     parts = [text_table(head, body, left=2) if body else "", " ".join(left_out)]
     if body:
         parts.append(_reading(lines, planned=bool(planned)))

@@ -57,8 +57,11 @@ def difference(both: int, only_first: int, only_second: int, neither: int) -> Di
 
 
 def newcombe(both: float, only_first: float, only_second: float, neither: float) -> tuple[float, float]:
-    """How far the 95 % interval of a difference of paired shares reaches below and above it."""
-    n = both + only_first + only_second + neither
+    """How far the 95 % interval of a difference of paired shares reaches below and above it.
+
+    Means of several counts need not be integers, but their sum is the number of questions.
+    """
+    n = round(both + only_first + only_second + neither)
     first, second = (both + only_first) / n, (both + only_second) / n
     low_1, high_1 = wilson(min(both + only_first, n), n)
     low_2, high_2 = wilson(min(both + only_second, n), n)
