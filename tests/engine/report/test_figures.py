@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import cache
 from xml.etree import ElementTree
 
 import pytest
@@ -37,8 +38,14 @@ def drawn(experiment: ExperimentConfig | None = EXPERIMENT, task: str = "coin_fl
     return figures(results, figure_data, experiment, points(EXPERIMENT, results, figure_data))
 
 
+@cache
+def usual() -> tuple[Figure, ...]:
+    """Drawn once for all tests that only look."""
+    return tuple(drawn())
+
+
 def test_what_was_measured_is_drawn_as_svg() -> None:
-    found = drawn()
+    found = usual()
     names = ["main-result", "accuracy-by-rationales", "accuracy-by-epoch", "pass-rates", "cost-per-correct"]
     assert [figure.name for figure in found] == names
     for figure in found:
@@ -50,7 +57,7 @@ def test_what_was_measured_is_drawn_as_svg() -> None:
 
 
 def test_the_main_result_shows_every_arm_against_teacher_and_chance() -> None:
-    main = drawn()[0]
+    main = usual()[0]
     words = [each.strip() for each in ElementTree.fromstring(main.svg).itertext()]
     assert {"fine-tune-cot", "fine-tune", "zero-shot-cot", "chance", "teacher", "student"} <= set(words)
     assert "fine-tune-cot.d1" not in words  # not at the base
@@ -69,17 +76,15 @@ def test_the_main_result_shows_every_arm_against_teacher_and_chance() -> None:
 
 
 def test_every_figure_has_its_points_as_rows() -> None:
-    for figure in drawn():
+    for figure in usual():
         assert figure.rows and len({tuple(row) for row in figure.rows}) == 1  # one header for all
         assert all("task" in row for row in figure.rows)
-    curve = next(figure for figure in drawn() if figure.name == "accuracy-by-epoch")
+    curve = next(figure for figure in usual() if figure.name == "accuracy-by-epoch")
     assert {"task": "coin_flip", "student": "x.fine-tune.s0", "epoch": 1.0, "accuracy": 0.2} in curve.rows
 
 
 def test_the_same_measures_give_the_same_bytes() -> None:
-    assert [(figure.svg, figure.pdf) for figure in drawn()] == [
-        (figure.svg, figure.pdf) for figure in drawn()
-    ]
+    assert drawn() == list(usual())
 
 
 def test_names_of_others_stay_text() -> None:
