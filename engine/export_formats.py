@@ -61,20 +61,26 @@ def _cell(value: Any) -> int | float | str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def write_parquet(rows: Iterable[Row], path: Path) -> int:
-    """Writes a Parquet file in groups of rows; returns the number of rows."""
+def write_parquet(rows: Iterable[Row], path: Path, types: Mapping[str, str] | None = None) -> int:
+    """Writes a Parquet file in groups of rows; returns the number of rows.
+
+    Args:
+        rows: the rows.
+        path: the file.
+        types: `int`, `float`, `text` or `bool` by column; None: the types of the first rows.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     count = 0
     writer = None
     iterator = iter(rows)
-    schema = None
+    schema = _declared(pa, types) if types else None
     try:
         while page := list(islice(iterator, PAGE)):
             table = pa.Table.from_pylist([dict(row) for row in page], schema=schema)
             if writer is None:
-                schema = _without_nulls(pa, table.schema)
+                schema = schema or _without_nulls(pa, table.schema)
                 writer = pq.ParquetWriter(path, schema)
             writer.write_table(table.cast(schema))
             count += len(page)
@@ -82,8 +88,13 @@ def write_parquet(rows: Iterable[Row], path: Path) -> int:
         if writer is not None:
             writer.close()
     if writer is None:
-        pq.write_table(pa.table({}), path)
+        pq.write_table(schema.empty_table() if schema else pa.table({}), path)
     return count
+
+
+def _declared(pa: Any, types: Mapping[str, str]) -> Any:
+    known = {"int": pa.int64(), "float": pa.float64(), "text": pa.string(), "bool": pa.bool_()}
+    return pa.schema([pa.field(name, known[kind]) for name, kind in types.items()])
 
 
 def _without_nulls(pa: Any, schema: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from state.sqlite import Connection
 
@@ -42,6 +42,8 @@ class FigureData:
     answers: dict[
         tuple[int, str], dict[int, bool]
     ]  # (run, task) -> question id -> whether it was answered correctly
+    teacher_answers: dict[tuple[str, str], dict[int, bool]] = field(default_factory=dict)
+    """(plan on test, task) -> question id -> whether its first answer is correct; a failed sample is wrong."""
 
 
 MOST_SHARES = 20
@@ -54,6 +56,7 @@ def read_figure_data(connection: Connection) -> FigureData:
         curves=tuple(_curves(connection)),
         pass_rates=tuple(_pass_rates(connection)),
         answers=_answers(connection),
+        teacher_answers=_teacher_answers(connection),
     )
 
 
@@ -109,4 +112,17 @@ def _answers(connection: Connection) -> dict[tuple[int, str], dict[int, bool]]:
     found: dict[tuple[int, str], dict[int, bool]] = defaultdict(dict)
     for run, task, question, correct in rows:
         found[run, task][question] = bool(correct)
+    return dict(found)
+
+
+def _teacher_answers(connection: Connection) -> dict[tuple[str, str], dict[int, bool]]:
+    rows = connection.execute(
+        "SELECT p.name, t.name, s.question_id, s.verdict = 1 FROM plan p JOIN task t ON t.id = p.task_id"
+        " JOIN sample s ON s.task_id = p.task_id AND s.split = p.split AND s.recipe = p.recipe AND s.replicate = 0"
+        " JOIN question q ON q.id = s.question_id AND q.active = 1"
+        " WHERE p.active = 1 AND p.split = 'test' AND s.state <> 'open' ORDER BY p.id, s.question_id"
+    ).fetchall()
+    found: dict[tuple[str, str], dict[int, bool]] = defaultdict(dict)
+    for plan, task, question, correct in rows:
+        found[plan, task][question] = bool(correct)
     return dict(found)

@@ -97,6 +97,15 @@ class RunResult:
     """Optimizer steps done, and planned."""
     early: bool = False
     """Whether the user had it finish before its last step."""
+    base: str = ""
+    passes: float = 0.0
+    """Passes over the training set; without those of runs that it started from."""
+    warm_start: int | None = None
+    """The run whose student it started from; None: it started from the base."""
+    test_reads: int = 1
+    """How often test was evaluated for a student of this name on this task, over the life of the database."""
+    ended_at: int = 0
+    """UTC milliseconds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,6 +127,8 @@ class Results:
     """What requests without an answer may have cost besides."""
     versions: tuple[str, ...] = ()
     """Versions of Coterie that wrote this database, in order."""
+    models: tuple[tuple[str, str], ...] = ()
+    """Active teachers, each with its model."""
 
 
 def read_results(connection: Connection) -> Results:
@@ -157,6 +168,7 @@ def _read(connection: Connection) -> Results:
         versions=tuple(
             version for (version,) in run("SELECT version FROM boot GROUP BY version ORDER BY min(id)")
         ),
+        models=tuple(run("SELECT name, model FROM teacher WHERE active = 1 ORDER BY id").fetchall()),
     )
 
 
@@ -267,13 +279,24 @@ def _votes(connection: Connection, plan: int) -> tuple[tuple[int, str | None, in
     return tuple(rows.fetchall())
 
 
+_STARTED_FROM = (
+    "SELECT max(b.id) FROM run b WHERE b.student = r.student AND b.scope = r.scope AND b.base = r.base"
+    " AND b.state = 'done' AND b.id < r.id AND b.ended_at <= r.started_at"
+)
+"""The latest run of the same student, scope and base that was finished when this one started."""
+
+
 def _runs(connection: Connection) -> list[RunResult]:
     rows = connection.execute(
         "SELECT r.id, r.student, r.method, t.name, r.trigger, r.samples, r.questions, r.seed, e.n, e.correct,"
         " e.accuracy, e.low, e.high, (SELECT max(d.accuracy) FROM evaluation d WHERE d.run_id = r.id"
         " AND d.task_id = e.task_id AND d.split = 'dev'), r.directory, r.drops, (r.ended_at - r.started_at) / 1000.0,"
         " e.majority_of, e.majority, EXISTS (SELECT 1 FROM run n WHERE n.student = r.student AND n.scope = r.scope"
-        " AND n.id > r.id AND n.recipe <> r.recipe), r.step, r.steps, r.phase = ?"
+        " AND n.id > r.id AND n.recipe <> r.recipe), r.step, r.steps, r.phase = ?, r.base,"
+        " coalesce((SELECT max(m.epoch) FROM metric m WHERE m.run_id = r.id), e.epoch),"
+        f" CASE WHEN r.spec ->> '$.student.start_from' = 'previous' THEN ({_STARTED_FROM}) END,"
+        " (SELECT count(*) FROM evaluation x JOIN run o ON o.id = x.run_id WHERE o.student = r.student"
+        " AND x.task_id = e.task_id AND x.split = 'test'), coalesce(r.ended_at, 0)"
         " FROM run r JOIN evaluation e ON e.run_id = r.id AND e.split = 'test' JOIN task t ON t.id = e.task_id"
         " WHERE r.state = 'done' AND t.active = 1 ORDER BY r.id, t.id",
         (FINISHED_EARLY,),
@@ -303,6 +326,34 @@ def _runs(connection: Connection) -> list[RunResult]:
             step=row[20],
             steps=row[21],
             early=bool(row[22]),
+            base=row[23],
+            passes=row[24],
+            warm_start=row[25],
+            test_reads=row[26],
+            ended_at=row[27],
         )
         for row in rows
     ]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredAnswer:
+    """A stored answer of a finished run to a test question, as text."""
+
+    run_id: int
+    task: str
+    answer_format: str
+    question: str
+    gold: str
+    text: str
+
+
+def read_test_answers(connection: Connection) -> list[StoredAnswer]:
+    """All stored answers to test questions."""
+    rows = connection.execute(
+        "SELECT p.run_id, t.name, t.answer_format, q.text, q.gold, p.text FROM prediction p"
+        " JOIN run r ON r.id = p.run_id JOIN question q ON q.id = p.question_id JOIN task t ON t.id = q.task_id"
+        " WHERE p.split = 'test' AND r.state = 'done' AND t.active = 1 ORDER BY p.run_id, q.position"
+    ).fetchall()
+    names = ("run_id", "task", "answer_format", "question", "gold", "text")
+    return [StoredAnswer(**dict(zip(names, row, strict=True))) for row in rows]

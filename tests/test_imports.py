@@ -97,7 +97,7 @@ def test_a_room_imports_only_what_it_may(rooms: dict[str, set[str]], room: str) 
         assert of(modules, "aiohttp", "multidict", "yarl") == set()
 
 
-SLOW = ("sqlmodel", "sqlalchemy", "matplotlib", "markdown_it", "pyarrow")
+SLOW = ("sqlmodel", "sqlalchemy", "matplotlib", "markdown_it", "pyarrow", "scipy")
 """What takes long to import, and none of the commands that only read needs."""
 
 READING = [
@@ -113,6 +113,7 @@ READING = [
     ("export", "samples"),
     ("export", "dataset"),
     ("export", "predictions"),
+    ("export", "runs"),
 ]
 """Commands of a folder with a database; those that may import more come later."""
 

@@ -1,10 +1,10 @@
-"""`coterie export`: writes samples, training sets or predictions as rows that other programs read, or a student as a GGUF file."""
+"""`coterie export`: writes samples, training sets, predictions or whole tables as rows that other programs read, or a student as a GGUF file."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -24,6 +24,7 @@ from state.exports import not_stored, predictions, question_names, samples
 from state.runs import TaskInfo
 from state.safe import safe
 from state.sqlite import Connection
+from state.table_exports import PREDICTION_TYPES, TABLES
 from state.training_samples import active_task_ids
 from state.triggers import plan_counts
 
@@ -123,7 +124,7 @@ def _check(arguments: argparse.Namespace) -> None:
         )
     if arguments.format == "parquet" and arguments.output is None:
         raise UsageError("--format parquet needs a file: add -o FILE.parquet")
-    if arguments.format in CHATS and arguments.what == "predictions":
+    if arguments.format in CHATS and arguments.what not in ("samples", "dataset"):
         raise UsageError(f"--format {arguments.format} is for training data: use it with samples or dataset")
     if arguments.format == SFT and arguments.what != "dataset":
         raise UsageError(f"--format {SFT} is the form of a student: use it with dataset")
@@ -141,6 +142,11 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError(
             "--student is for dataset and predictions: `coterie export dataset` has the samples that a student reads"
         )
+    table = TABLES.get(arguments.what)
+    if table is not None and arguments.task is not None and table.task is None:
+        raise UsageError(f"--task: {table.name} belong to no task; leave it out")
+    if table is not None and arguments.student is not None and table.student is None:
+        raise UsageError(f"--student: {table.name} belong to no student; leave it out")
     if arguments.card and (arguments.what != "dataset" or arguments.output is None):
         raise UsageError(
             "--card writes a card next to a training set: use it with `coterie export dataset -o FILE`"
@@ -156,6 +162,8 @@ def _rows(
         )
     if arguments.what == "predictions":
         return predictions(connection, arguments.task, arguments.student)
+    if arguments.what in TABLES:
+        return TABLES[arguments.what].rows(connection, arguments.task, arguments.student)
     return (row for part in parts for row in _dataset(connection, part))
 
 
@@ -214,10 +222,17 @@ def _write(rows: Iterable[dict[str, Any]], arguments: argparse.Namespace) -> int
         and arguments.output is not None
         and arguments.output.suffix == ".parquet"
     ):
-        return write_parquet(rows, arguments.output)
+        return write_parquet(rows, arguments.output, _types(arguments.what))
     if arguments.output is None:
         if arguments.format == "csv":
             return write_csv(rows, sys.stdout, terminal=sys.stdout.isatty())
         return write_jsonl(rows, sys.stdout)
     with arguments.output.open("w", encoding="utf-8", newline="") as output:
         return (write_csv if arguments.format == "csv" else write_jsonl)(rows, output)
+
+
+def _types(what: str) -> Mapping[str, str] | None:
+    """The declared types of an export's columns, which an empty table has too; None: those of its rows."""
+    if what == "predictions":
+        return PREDICTION_TYPES
+    return TABLES[what].types if what in TABLES else None

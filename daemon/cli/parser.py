@@ -242,10 +242,16 @@ def _look(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser = _add(
         commands,
         "export",
-        "export samples, training sets or predictions, or the student of a run",
+        "export samples, training sets, predictions, runs, metrics, evaluations or events, or the student of a run",
         "coterie export samples --format parquet -o samples.parquet",
     )
-    parser.add_argument("what", choices=("samples", "dataset", "predictions", "student"))
+    parser.add_argument(
+        "what",
+        choices=(
+            *("samples", "dataset", "predictions", "runs", "metrics", "evaluations", "events"),
+            "student",
+        ),
+    )
     parser.add_argument("run", nargs="?", type=_count, metavar="RUN", help="student: of this run")
     parser.add_argument(
         "--format",
@@ -267,7 +273,7 @@ def _look(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--card", action="store_true", help="dataset: write a data card, README.md, beside the file"
     )
     parser.add_argument("--task", help="only this task")
-    parser.add_argument("--student", help="dataset, predictions: only this student")
+    parser.add_argument("--student", help="only this student; not for samples and events")
     parser.add_argument("--sent", action="store_true", help="samples: include the text of each request")
     parser.add_argument(
         "--logprobs",
@@ -327,6 +333,11 @@ def _look(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         type=Path,
         default=None,
         help="folder to write to (report/ beside the configuration)",
+    )
+    parser.add_argument(
+        "--paper",
+        action="store_true",
+        help="add a grey column: accuracy as the paper counted, by the best evaluation on test and the published grader",
     )
 
 

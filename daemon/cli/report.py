@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import datetime
+import io
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,10 +16,24 @@ from pathlib import Path
 from engine.config import Config, load_config
 from engine.config.experiment import stored_experiment
 from engine.errors import UsageError
-from engine.report import chance, differences, figures, headline, page, points, render, summary, tables
+from engine.export_formats import write_csv
+from engine.report import (
+    MAIN,
+    Figure,
+    chance,
+    differences,
+    figures,
+    headline,
+    page,
+    paper_accuracy,
+    points,
+    render,
+    summary,
+    tables,
+)
 from state.database import open_reader
 from state.figure_data import FigureData, read_figure_data
-from state.results import Results, read_results
+from state.results import Results, read_results, read_test_answers
 
 FIGURES = "figures"
 LIBRARIES = ("torch", "transformers", "deepspeed")
@@ -26,20 +43,21 @@ def command(arguments: argparse.Namespace) -> int:
     """Writes the report and prints the accuracy table."""
     config = load_config(arguments.config)
     results, figure_data = results_of(config)
-    path = write(results, figure_data, arguments.output or config.folder / "report")
+    paper = _as_the_paper_counted(config, results) if arguments.paper else None
+    path = write(results, figure_data, arguments.output or config.folder / "report", paper)
     sys.stdout.write(f"{tables_of(results, figure_data)}\n\n{path}\n")
     return 0
 
 
 def tables_of(results: Results, figure_data: FigureData) -> str:
     """What a run prints at its end: accuracies, and the differences between students."""
-    compared = _differences(results, figure_data)
+    compared = "" if stored_experiment(results.config) else differences(results, figure_data)
     return "\n\n".join(part for part in (summary(results), compared) if part)
 
 
-def _differences(results: Results, figure_data: FigureData) -> str:
-    """Students in pairs; an experiment has tables of its own."""
-    return "" if stored_experiment(results.config) else differences(results, figure_data.answers)
+def _as_the_paper_counted(config: Config, results: Results) -> dict[tuple[str, str], float]:
+    with closing(open_reader(config.database)) as connection:
+        return paper_accuracy(results, read_test_answers(connection))
 
 
 def results_of(config: Config) -> tuple[Results, FigureData]:
@@ -48,8 +66,21 @@ def results_of(config: Config) -> tuple[Results, FigureData]:
         return read_results(connection), read_figure_data(connection)
 
 
-def write(results: Results, figure_data: FigureData, folder: Path) -> Path:
+def write(
+    results: Results,
+    figure_data: FigureData,
+    folder: Path,
+    paper: Mapping[tuple[str, str], float] | None = None,
+) -> Path:
     """Writes `report.md` with `figures/`, and `report.html`, into the folder; returns the path of `report.md`.
+
+    Each figure is written as SVG and PDF, with its points as CSV.
+
+    Args:
+        results: what was sampled, trained and evaluated.
+        figure_data: what the figures show besides.
+        folder: where to write.
+        paper: accuracy as the paper counted, by student and task; None: no such column.
 
     Raises:
         UsageError: the folder cannot be written.
@@ -58,27 +89,44 @@ def write(results: Results, figure_data: FigureData, folder: Path) -> Path:
     found = points(experiment, results, figure_data) if experiment is not None else []
     random = {task.name: chance(task.answer_format, task.questions) for task in results.tasks}
     drawn = figures(results, figure_data, experiment, found)
+    addresses = {figure.name: (figure.caption, f"{FIGURES}/{figure.name}.svg") for figure in drawn}
     text = render(
         results,
-        matrix=tables(experiment, found, random) if experiment is not None else (),
-        figures=[(figure.caption, f"{FIGURES}/{figure.name}.svg") for figure in drawn],
+        matrix=tables(experiment, found, random, paper) if experiment is not None else (),
+        main_figure=addresses.pop(MAIN, None),
+        figures=list(addresses.values()),
         headline=headline(experiment, found) if experiment is not None else (),
-        differences=_differences(results, figure_data),
+        differences=differences(results, figure_data, experiment, found),
         made_by=made_by(),
+        written_at=datetime.datetime.now(tz=datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        paper=paper,
     )
     images = {f"{FIGURES}/{figure.name}.svg": figure.svg for figure in drawn}
+    files: dict[str, bytes] = {name: svg.encode() for name, svg in images.items()}
+    for figure in drawn:
+        files[f"{FIGURES}/{figure.name}.pdf"] = figure.pdf
+        files[f"{FIGURES}/{figure.name}.csv"] = _csv(figure)
+    files |= {
+        "report.html": page(text, "Coterie: report", images).encode(),
+        "report.md": text.encode(),
+    }
     path = folder / "report.md"
-    files = {**images, "report.html": page(text, "Coterie: report", images), "report.md": text}
     try:
         (folder / FIGURES).mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             target = folder / name
             scratch = target.with_name(target.name + ".new")
-            scratch.write_text(content, encoding="utf-8")
+            scratch.write_bytes(content)
             scratch.replace(target)
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
     return path
+
+
+def _csv(figure: Figure) -> bytes:
+    out = io.StringIO(newline="")
+    write_csv(figure.rows, out)
+    return out.getvalue().encode()
 
 
 def made_by() -> str:

@@ -269,7 +269,9 @@ def words(field: dict[str, Any]) -> str:
         return " or ".join(f"`{_toml(value)}`" for value in field["enum"])
     kind = field.get("type")
     if kind == "array":
-        return f"list{' (at least 1)' if field.get('minItems') else ''}: {words(field['items'])}"
+        least, most = field.get("minItems", 0), field.get("maxItems")
+        size = f" of {most}" if most and most == least else f" (at least {least})" if least else ""
+        return f"list{size}: {words(field['items'])}"
     if kind == "object":
         values: Any = field.get("additionalProperties")
         return f"table: {words(values if isinstance(values, dict) else {})}"

@@ -10,9 +10,9 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from engine.config.base import Name, Positive, Section, Seed
 from engine.config.json_values import json_table
@@ -104,6 +104,22 @@ class ExperimentConfig(Section):
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     """As in `[[students]]`."""
 
+    compare: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = Field(default_factory=list)
+    """The planned comparisons, as pairs of arms: `[["fine-tune-cot", "fine-tune"]]`. The report tests them on each task and corrects for their number (Holm). An arm is named like its students, without the experiment's name and the seed: `fine-tune-cot.d1`; a teacher's baseline by its strategy: `zero-shot-cot`. Unset: all pairs of the students at the base of every axis."""
+
+    @model_validator(mode="after")
+    def _planned(self) -> Self:
+        known = list(dict.fromkeys(arm(self, cell) for cell in cells(self))) if self.compare else []
+        for first, second in self.compare:
+            for name in (first, second):
+                if name not in known:
+                    raise ValueError(
+                        f"compare: {name!r} is not an arm of this experiment; its arms: {', '.join(known)}"
+                    )
+            if first == second:
+                raise ValueError(f"compare: {first!r} is compared with itself; name two different arms")
+        return self
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExperimentCell:
@@ -192,6 +208,13 @@ def _points(experiment: ExperimentConfig, first: ExperimentCell) -> Iterator[Exp
     for name, values in axes.items():
         for value in values:
             yield replace(first, **{name: value})
+
+
+def arm(experiment: ExperimentConfig, cell: ExperimentCell) -> str:
+    """The name of a cell with all its seeds: its student's or baseline's, without the experiment's name and the seed."""
+    if cell.method in BASELINES:
+        return cell.method if cell.teacher == experiment.teachers[0] else f"{cell.method}.{cell.teacher}"
+    return cell.student.removeprefix(f"{experiment.name}.").removesuffix(f".s{cell.seed}")
 
 
 def train_plan(experiment: ExperimentConfig, cell: ExperimentCell) -> str:

@@ -1,14 +1,18 @@
 """Tables and figures of what was sampled, trained and evaluated."""
 
 from engine.report.accuracy_table import Cell, baselines, method_table, self_consistency, text_table
+from engine.report.canvas import Figure
 from engine.report.chance import chance
-from engine.report.figures import Figure, figures
+from engine.report.comparisons import differences
+from engine.report.figures import figures
 from engine.report.html import page
+from engine.report.main_figure import MAIN
 from engine.report.markdown import render, summary
 from engine.report.matrix import Point, headline, points, tables
-from engine.report.paired import differences
+from engine.report.paper_count import paper_accuracy
 
 __all__ = [
+    "MAIN",
     "Cell",
     "Figure",
     "Point",
@@ -19,6 +23,7 @@ __all__ = [
     "headline",
     "method_table",
     "page",
+    "paper_accuracy",
     "points",
     "render",
     "self_consistency",

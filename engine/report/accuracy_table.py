@@ -30,6 +30,7 @@ class Cell:
     seed: int | None = None
     rows: int | None = None
     where: str = ""
+    run: RunResult | None = None
 
     def text(self) -> str:
         """The accuracy in percent with its interval."""
@@ -150,6 +151,7 @@ def _of_run(run: RunResult) -> list[Cell]:
         seed=run.seed,
         rows=run.rows,
         where=run.directory,
+        run=run,
     )
     if run.majority is None or run.majority_of is None:
         return [greedy]
@@ -163,6 +165,33 @@ def _of_run(run: RunResult) -> list[Cell]:
         high=high,
     )
     return [greedy, voted]
+
+
+BESIDE = ("passes", "steps", "warm start", "test read")
+"""What stands beside an accuracy: how long its student trained, from what, and how often test was evaluated for it."""
+
+
+def beside(runs: Sequence[RunResult]) -> list[str]:
+    """The cells of `BESIDE` for the runs of one accuracy; from the least to the most where they differ."""
+    if not runs:
+        return ["–"] * len(BESIDE)
+    trained = [run for run in runs if run.step or run.passes]
+    steps = sorted(run.step for run in trained)
+    passes = sorted(run.passes for run in trained)
+    reads = sorted(run.test_reads for run in runs)
+    warm = [f"run {run.warm_start}" for run in runs if run.warm_start is not None]
+    return [
+        _range([f"{each:.1f}" for each in passes]),
+        _range([f"{each:,}" for each in steps]),
+        ", ".join(warm) or "no",
+        _range([f"{each:,}" for each in reads]),
+    ]
+
+
+def _range(said: Sequence[str]) -> str:
+    if not said:
+        return "–"
+    return said[0] if said[0] == said[-1] else f"{said[0]}–{said[-1]}"
 
 
 def text_table(

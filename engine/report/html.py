@@ -28,19 +28,22 @@ th { text-align: left; font-weight: 600; vertical-align: bottom; }
 th:first-child, td:first-child { position: sticky; left: 0; background: var(--page); padding-left: 0; }
 td { white-space: nowrap; } td.long { white-space: normal; min-width: 14rem; }
 .many { font-size: .87em; } .many th, .many td { padding: .2rem .45rem; } .many th:first-child, .many td:first-child { padding-left: 0; }
-.n { white-space: nowrap; }
+.n { white-space: nowrap; } td em { font-style: normal; color: light-dark(#767b85, #9197a3); }
+p, li { overflow-wrap: anywhere; }
 .figures { display: flex; flex-wrap: wrap; gap: 1.5rem; align-items: start; }
 figure { margin: 0; max-width: 100%; }
 figure div { overflow-x: auto; border-radius: 6px; border: 1px solid var(--line); background: #fff; }
 figure svg { display: block; max-width: min(100%, 76rem); height: auto; padding: .6rem; box-sizing: border-box; }
+.figures figure:only-child svg { min-width: min(100%, 34rem); }
 figcaption { font-size: .9em; margin-top: .4rem; opacity: .8; width: 0; min-width: 100%; }
 pre { overflow-x: auto; padding: 1rem; background: color-mix(in srgb, currentColor 6%, transparent); }
 summary { cursor: pointer; }
 @media (max-width: 44rem) {
   body { margin-top: 1rem; }
+  h1 { font-size: 1.25rem; } body { padding: 0 .6rem; } .figures { gap: 1rem; }
   table { font-size: .85em; } th, td { padding: .25rem .4rem; }
   th:first-child, td:first-child { white-space: normal; min-width: 6.5rem; max-width: 9.5rem; overflow-wrap: anywhere; }
-  figure svg { max-width: none; }
+  figure svg { max-width: none; } .figures figure:only-child svg { min-width: 0; }
 }
 @media (prefers-color-scheme: dark) { figure div { background: #16181c; } figure svg { filter: invert(.9) hue-rotate(180deg); } }
 @media print { pre { display: none; } }

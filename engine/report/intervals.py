@@ -1,9 +1,9 @@
 """An accuracy over questions and seeds, with its 95 % interval.
 
-With one seed: Wilson's interval over questions. With several: a two-way bootstrap over questions and seeds (2,000 draws,
-fixed seed), since both are samples. With three seeds, their share of the interval is a rough estimate, rather too small.
-Several answers per question are not further questions: whole questions are drawn. If almost all or almost no answers are
-correct, a bootstrap sees too few of the others, and Wilson's interval over questions is used.
+With one seed: Wilson's interval over questions; training noise is not in it. With several: the variance between seeds and
+between questions from `engine/report/variance.py`, as Wilson's interval of the same half-width, which stays within 0 and
+1. So it is for another seed on other questions of the same kind. Several answers per question are not further
+questions: whole questions count.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.confidence_interval import accuracy_text, wilson
+from engine.confidence_interval import Z_95, accuracy_text, wilson
+from engine.report.variance import Array, spread
 
-DRAWS = 2000
 FEW = 10
-"""If there are fewer answers of the rarer kind, there is no bootstrap."""
+"""With fewer answers of the rarer kind, a variance is a poor estimate: the interval is no narrower than that of one seed."""
+
+ONE_SEED = "One seed: training noise is not in this interval."
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,11 @@ class Estimate:
         return accuracy_text(self.accuracy, self.low, self.high)
 
 
+def table_of(runs: Sequence[Mapping[int, bool]], questions: Sequence[int]) -> Array:
+    """Answers of runs to these questions: 1.0 for a correct one, [runs, questions]."""
+    return np.array([[run[key] for key in questions] for run in runs], dtype=float)
+
+
 def estimate(runs: Sequence[Mapping[int, bool]]) -> Estimate | None:
     """The estimate over one run per seed, each a mapping of question to correct; None without answers.
 
@@ -45,17 +52,11 @@ def estimate(runs: Sequence[Mapping[int, bool]]) -> Estimate | None:
     common = sorted(set.intersection(*(set(run) for run in runs)))
     if not common:
         return None
-    table = np.array([[run[key] for key in common] for run in runs], dtype=float)  # seeds x questions
-    seeds, questions = table.shape
-    mean = float(table.mean())
-    if seeds == 1 or _almost_all(table.sum(), table.size):
-        return Estimate(mean, *wilson(min(mean * questions, questions), questions), questions, seeds)
-    rng = np.random.default_rng(0)
-    means = np.empty(DRAWS)
-    for draw in range(DRAWS):
-        drawn = table[rng.integers(seeds, size=seeds)]
-        means[draw] = drawn.mean(axis=0)[rng.integers(questions, size=questions)].mean()
-    return Estimate(mean, *_central_95(means), questions, seeds)
+    table = table_of(runs, common)
+    if len(runs) == 1:
+        return Estimate(float(table.mean()), *wilson(table.sum(), len(common)), len(common), 1)
+    mean, low, high = interval(table)
+    return Estimate(float(mean), float(low), float(high), len(common), len(runs))
 
 
 def estimate_answers(groups: Sequence[Sequence[bool]]) -> Estimate | None:
@@ -66,19 +67,37 @@ def estimate_answers(groups: Sequence[Sequence[bool]]) -> Estimate | None:
     asked = [group for group in groups if group]
     if not asked:
         return None
-    shares = np.array([sum(group) / len(group) for group in asked])
+    shares = np.array([[sum(group) / len(group) for group in asked]])
     mean, questions = float(shares.mean()), len(asked)
-    if max(map(len, asked)) == 1 or _almost_all(sum(map(sum, asked)), sum(map(len, asked))):
+    correct, given = sum(map(sum, asked)), sum(map(len, asked))
+    if given == questions or min(correct, given - correct) < FEW:
         return Estimate(mean, *wilson(min(mean * questions, questions), questions), questions, 1)
-    rng = np.random.default_rng(0)
-    means = np.array([shares[rng.integers(questions, size=questions)].mean() for _ in range(DRAWS)])
-    return Estimate(mean, *_central_95(means), questions, 1)
+    low, high = _wilson_of(np.asarray(mean), spread(shares).half_width())
+    return Estimate(mean, float(low), float(high), questions, 1)
 
 
-def _almost_all(correct: float, of: int) -> bool:
-    return min(correct, of - correct) < FEW
+def interval(table: Array) -> tuple[Array, Array, Array]:
+    """Mean, low and high of tables of answers (0 or 1) by several seeds, [..., seeds, questions]."""
+    seeds, questions = table.shape[-2:]
+    mean, correct = table.mean(axis=(-1, -2)), table.sum(axis=(-1, -2))
+    few = np.minimum(correct, seeds * questions - correct) < FEW
+    one_seed = Z_95 * np.sqrt(mean * (1 - mean) / questions)
+    half = spread(table).half_width()
+    half = np.where(few, np.maximum(half, one_seed), half)
+    low, high = _wilson_of(mean, half, Z_95**2 / questions)
+    return mean, low, high
 
 
-def _central_95(means: np.ndarray) -> tuple[float, float]:
-    low, high = (float(value) for value in np.quantile(means, [0.025, 0.975]))
+def _wilson_of(mean: Array, half: Array, at_the_ends: float = 0.0) -> tuple[Array, Array]:
+    """Wilson's interval for the number of trials at which the normal interval has this half-width.
+
+    `at_the_ends`: z² / n where the mean is 0 or 1, and no half-width tells the number of trials.
+    """
+    product = mean * (1 - mean)
+    inside = product > 0
+    ratio = np.where(inside, half**2 / np.where(inside, product, 1.0), at_the_ends)  # z² / n
+    centre, scale = mean + ratio / 2, 1 + ratio
+    reach = np.sqrt(ratio * product + ratio**2 / 4)
+    low = np.where(mean <= 0, 0.0, np.maximum(0.0, (centre - reach) / scale))
+    high = np.where(mean >= 1, 1.0, np.minimum(1.0, (centre + reach) / scale))
     return low, high

@@ -5,18 +5,23 @@ Text that others wrote (names, reasons) goes through `safe`.
 
 from __future__ import annotations
 
+import datetime
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from engine.config.experiment import axes_of
-from engine.report.accuracy_table import Cell, method_table, text_table
-from engine.report.paired import READING as PAIRED
+from engine.report.accuracy_table import BESIDE, Cell, beside, method_table, text_table
+from engine.report.paper_count import HEAD as PAPER
+from engine.report.paper_count import READING as PAPER_READING
+from engine.report.paper_count import cell as paper_cell
 from state.results import PlanResult, Results, RunResult
 from state.safe import safe
 
 READING = (
     "Accuracy is the share of the n test questions that are answered correctly, with its 95 % interval (Wilson) over"
-    " questions, not over seeds. `random` is the expected accuracy of guessing among the possible answers, if there are"
+    " questions. Each row is one seed: training noise is not in this interval. `passes` and `steps` are those of its"
+    " training, without those of the run that a warm start began from. `test read` counts the evaluations on test of"
+    " students of this name on the task, over the life of the database. `random` is the expected accuracy of guessing among the possible answers, if there are"
     " any to choose from. A teacher that was asked a question several times counts with its share of correct answers, and"
     " its interval comes from drawing whole questions. `majority of D` counts each question once, by the most frequent"
     " answer of D samples (the first of equally frequent ones). A failed sample counts as wrong. `teacher` reasons before"
@@ -27,7 +32,7 @@ READING = (
 
 SHARED = (
     "Plans that differ only in D share samples: a D = 2 plan uses the first two samples of the D = 8 plan, and each plan"
-    " counts all samples that it uses. So USD is the cost of the counted samples, whichever plan paid for them, and the"
+    " counts all samples that it uses. So $ is the cost of the counted samples, whichever plan paid for them, and the"
     " column does not add up to the money spent. Covered questions are those with at least one correct rationale."
 )
 
@@ -42,8 +47,13 @@ COVERAGE = (
 )
 
 
-def summary(results: Results) -> str:
-    """The accuracy table alone: what a run prints at its end."""
+def summary(results: Results, paper: Mapping[tuple[str, str], float] | None = None) -> str:
+    """The accuracy table alone: what a run prints at its end.
+
+    Args:
+        results: the runs.
+        paper: accuracy as the paper counted, by student and task; None: no such column.
+    """
     table = method_table(results)
     body = [
         [
@@ -53,45 +63,62 @@ def summary(results: Results) -> str:
             f"{cell.n:,}" if cell.n else "–",
             "–" if cell.seed is None else str(cell.seed),
             "–" if cell.rows is None else f"{cell.rows:,}",
+            *beside([cell.run] if cell.run else []),
+            *([] if paper is None else [_as_paper(cell, task, paper)]),
             cell.where or "–",
         ]
         for task, cells in table.items()
         for cell in cells
     ]
-    head = ("task", "method", "accuracy % (95 % interval)", "n", "seed", "training rows", "where")
+    head = ["task", "method", "accuracy % (95 % interval)", "n", "seed", "training rows", *BESIDE]
+    head += [*([PAPER] if paper is not None else []), "where"]
     return safe(text_table(head, body, left=2, words=("where",)))
+
+
+def _as_paper(cell: Cell, task: str, paper: Mapping[tuple[str, str], float]) -> str:
+    greedy = cell.run is not None and cell.kind == cell.run.method
+    return paper_cell(paper.get((cell.run.student, task)) if cell.run and greedy else None)
 
 
 def render(
     results: Results,
     *,
     matrix: Sequence[tuple[str, str]] = (),
+    main_figure: tuple[str, str] | None = None,
     figures: Sequence[tuple[str, str]] = (),
     headline: Sequence[str] = (),
     differences: str = "",
     made_by: str = "",
+    written_at: str = "",
+    paper: Mapping[tuple[str, str], float] | None = None,
 ) -> str:
     """The complete report.
 
     Args:
         results: what was sampled, trained and evaluated.
         matrix: the tables of the experiment, each with its title.
-        figures: caption and address of each figure.
+        main_figure: caption and address of the figure of the main result.
+        figures: those of each other figure.
         headline: the experiment in a few sentences.
-        differences: the table of students compared in pairs.
+        differences: the table of arms compared in pairs.
         made_by: version and platform of the program that wrote the report.
+        written_at: when it was written.
+        paper: accuracy as the paper counted, by student and task; None: no such column.
     """
-    runs = ["## Accuracy on test, by run" if matrix else "## Accuracy on test", summary(results), READING]
-    if differences:
-        runs += ["### Students compared", differences, PAIRED]
+    title = "## Accuracy on test, by run" if matrix else "## Accuracy on test"
+    runs = [title, summary(results, paper), READING, PAPER_READING if paper is not None else ""]
+    compared = ["### Arms compared", differences] if differences else []
     parts = [
         "# Coterie: report",
         safe(_short(results)),
+        safe(_about(results, written_at)),
+        *_images([main_figure] if main_figure else []),
         *([safe("\n".join(f"- {' '.join(each.split())}" for each in headline))] if headline else []),
-        *([] if matrix else runs),
+        *([] if matrix else [*runs, *compared]),
         *_matrix(matrix),
+        *(compared if matrix else []),
         *(["## Figures"] if figures else []),
-        *(f"![{caption}]({address})" for caption, address in figures),
+        *_images(figures),
         *(runs if matrix else []),
         "## Data",
         _data(results),
@@ -112,6 +139,32 @@ def render(
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def _images(figures: Sequence[tuple[str, str]]) -> list[str]:
+    return [f"![{caption}]({address})" for caption, address in figures]
+
+
+def _about(results: Results, written_at: str) -> str:
+    """When it was written, and the models behind it."""
+    bases = list(dict.fromkeys(run.base for run in results.runs if run.base))
+    passes = sorted(run.passes for run in results.runs if run.passes)
+    newest = max((run.ended_at for run in results.runs), default=0)
+    parts = [
+        f"Written on {written_at}." if written_at else "",
+        f"Newest run of {date_of(newest)}." if newest else "",
+        "Teachers: " + ", ".join(f"{name} ({model})" for name, model in results.models) + "."
+        if results.models
+        else "",
+        f"Bases: {', '.join(bases)}." if bases else "",
+        f"Passes over the training sets: {passes[0]:.1f} to {passes[-1]:.1f}." if passes else "",
+    ]
+    return " ".join(" ".join(part.split()) for part in parts if part)
+
+
+def date_of(at: int) -> str:
+    """A time in UTC milliseconds as a date: `2026-11-29`."""
+    return datetime.datetime.fromtimestamp(at / 1000, tz=datetime.UTC).date().isoformat()
+
+
 def _short(results: Results) -> str:
     """The amounts in one line."""
     distinct: dict[tuple[str, str, str], int] = {}
@@ -122,6 +175,25 @@ def _short(results: Results) -> str:
         f"Tasks: {len(results.tasks)}. Samples: {sum(distinct.values()):,}, for {len(results.plans)} plans."
         f" Runs: {len(results.runs)} finished, {len(results.failed)} failed. Spent: ${results.spent_usd:.4f}"
         + (f", and ${results.unknown_usd:.4f} that may have been billed." if results.unknown_usd else ".")
+        + _per_correct(results)
+    )
+
+
+def _per_correct(results: Results) -> str:
+    """The price of correct rationales over all train plans; plans that share samples count once."""
+    widest: dict[tuple[str, str], PlanResult] = {}
+    for plan in results.plans:
+        key = plan.task, plan.fingerprint or plan.name
+        if plan.split == "train" and (key not in widest or plan.accepted > widest[key].accepted):
+            widest[key] = plan
+    costs = [
+        (plan.accepted, plan.accepted * cost) for plan in widest.values() if (cost := plan.usd_per_correct)
+    ]
+    correct = sum(count for count, _ in costs)
+    return (
+        f" ${1000 * sum(cost for _, cost in costs) / correct:.3f} per 1,000 correct rationales."
+        if correct
+        else ""
     )
 
 
@@ -130,8 +202,8 @@ def _matrix(matrix: Sequence[tuple[str, str]]) -> list[str]:
         return []
     said = (
         "Accuracy in percent on the n test questions of a task: the mean over the seeds with its 95 % interval over"
-        " questions and seeds (over questions alone with a single seed, and for teachers). Each table varies one axis and"
-        " keeps the others at their base."
+        " questions and seeds (over questions alone for teachers, and with one seed: training noise is not in it then)."
+        " Each table varies one axis and keeps the others at their base."
     )
     return ["## Experiment", said, *(part for title, table in matrix for part in (f"### {title}", table))]
 
@@ -162,8 +234,8 @@ def _sampling(results: Results) -> str:
         "failed",
         "correct %",
         "covered",
-        "USD",
-        "USD per 1,000 correct",
+        "$",
+        "$ per 1,000 correct",
     )
     body = []
     for plan in results.plans:

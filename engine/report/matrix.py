@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from engine.config.experiment import AXES, ExperimentCell, ExperimentConfig, axes_of, cells
-from engine.report.accuracy_table import answered, text_table
-from engine.report.intervals import Estimate, estimate
+from engine.config.experiment import AXES, ExperimentCell, ExperimentConfig, arm, axes_of, cells
+from engine.methods import METHODS
+from engine.report.accuracy_table import BESIDE, answered, beside, text_table
+from engine.report.intervals import ONE_SEED, Estimate, estimate
+from engine.report.paper_count import HEAD as PAPER
+from engine.report.paper_count import cell as paper_cell
 from engine.strategies import BASELINES
 from state.figure_data import FigureData
-from state.results import Results
+from state.results import Results, RunResult
 from state.safe import safe
 
 TITLES = {
@@ -41,6 +44,10 @@ class Point:
     wanted: int
     rows: int | None = None
     questions: int | None = None
+    name: str = ""
+    """Its name in `compare`: what the names of its students and plans have in common."""
+    runs: tuple[RunResult, ...] = ()
+    """The finished runs, one per seed."""
 
 
 def points(experiment: ExperimentConfig, results: Results, figure_data: FigureData) -> list[Point]:
@@ -54,7 +61,7 @@ def points(experiment: ExperimentConfig, results: Results, figure_data: FigureDa
     for key, group in groups.items():
         for task in tasks:
             if key.method in BASELINES:
-                found.append(_baseline(key, task, results))
+                found.append(_baseline(key, task, results, arm(experiment, key)))
                 continue
             runs = [newest[cell.student, task] for cell in group if (cell.student, task) in newest]
             found.append(
@@ -66,16 +73,30 @@ def points(experiment: ExperimentConfig, results: Results, figure_data: FigureDa
                     wanted=len(group),
                     rows=round(sum(run.rows for run in runs) / len(runs)) if runs else None,
                     questions=round(sum(run.questions for run in runs) / len(runs)) if runs else None,
+                    name=arm(experiment, group[0]),
+                    runs=tuple(runs),
                 )
             )
     return found
 
 
-def _baseline(cell: ExperimentCell, task: str, results: Results) -> Point:
+def _baseline(cell: ExperimentCell, task: str, results: Results, name: str) -> Point:
     plan = next((plan for plan in results.plans if plan.name == cell.plan and plan.task == task), None)
     found = answered(plan) if plan is not None else None
     ended = plan.accepted + plan.rejected + plan.failed if plan else 0
-    return Point(cell=cell, task=task, estimate=found, done=ended, wanted=max(1, plan.wanted if plan else 1))
+    wanted = max(1, plan.wanted if plan else 1)
+    return Point(cell=cell, task=task, estimate=found, done=ended, wanted=wanted, name=name)
+
+
+def at_base(point: Point, experiment: ExperimentConfig) -> bool:
+    """Whether it is at the base of every axis."""
+    return all(getattr(point.cell, name) == value for name, value in _base(experiment).items())
+
+
+def is_trained(point: Point) -> bool:
+    """Whether it is a student with training noise, and neither a teacher nor an untrained base."""
+    method = METHODS.get(point.cell.method)
+    return method is not None and method.trains
 
 
 def axis(
@@ -94,54 +115,41 @@ def axis(
 
 def headline(experiment: ExperimentConfig, found: list[Point]) -> list[str]:
     """The methods at their base, one sentence per task, best first; empty while nothing is measured."""
-    base = _base(experiment)
     told = []
     for task in dict.fromkeys(point.task for point in found):
-        at_base = [
+        measured = [
             (point.cell.label, point.estimate)
             for point in found
-            if point.task == task
-            and point.estimate is not None
-            and all(getattr(point.cell, name) == base[name] for name in AXES)
+            if point.task == task and point.estimate is not None and at_base(point, experiment)
         ]
-        at_base.sort(key=lambda each: -each[1].accuracy)
-        if at_base:
-            told.append(f"{task}: " + ", ".join(f"{method} {each.text()}" for method, each in at_base))
+        measured.sort(key=lambda each: -each[1].accuracy)
+        if measured:
+            told.append(f"{task}: " + ", ".join(f"{method} {each.text()}" for method, each in measured))
     return told
 
 
 def tables(
-    experiment: ExperimentConfig, found: list[Point], random: Mapping[str, float] | None = None
+    experiment: ExperimentConfig,
+    found: list[Point],
+    random: Mapping[str, float] | None = None,
+    paper: Mapping[tuple[str, str], float] | None = None,
 ) -> list[tuple[str, str]]:
-    """(title, Markdown table) of the methods, of each axis with more than one value, and of the training sets.
+    """(title, Markdown table) of the methods, of each axis with more than one value, and of what is behind each accuracy.
 
     Args:
         experiment: the matrix.
         found: its points.
         random: the expected accuracy of guessing, by task.
+        paper: accuracy as the paper counted, by student and task; None: no such column.
     """
     tasks = list(dict.fromkeys(point.task for point in found))
     parts = [("Methods", _table(found, tasks, _methods(found, experiment), random))]
-    rows: _Rows = []
     for name, title in TITLES.items():
         along = axis(found, name, experiment, untrained=True)
-        if len({getattr(point.cell, name) for point in along}) < 2:
-            continue
-        own = _along(along, name, experiment)
-        known = [each[1:] for each in rows]
-        rows += [row for row in own if row[1:] not in known]
-        parts.append((title, _table(along, tasks, own)))
-    students: list[str] = list(
-        dict.fromkeys(p.cell.method for p in found if p.cell.method not in BASELINES and not p.cell.strategy)
-    )
-    rows += [
-        (method, method, base)
-        for method in students
-        if (base := _base(experiment)) and not any(row[1:] == (method, base) for row in rows)
-    ]
-    trained = [row for row in rows if row[1] in students]
-    read = _reading(found, tasks, sorted(trained, key=lambda row: students.index(row[1])))
-    return [*parts, ("Training sets of the students", read)] if read else parts
+        if len({getattr(point.cell, name) for point in along}) > 1:
+            parts.append((title, _table(along, tasks, _along(along, name, experiment))))
+    behind = _behind(found, paper)
+    return [*parts, ("Behind each accuracy", behind)] if behind else parts
 
 
 _Rows = list[tuple[str, str, dict[str, object]]]
@@ -235,15 +243,27 @@ def _point(found: list[Point], task: str, method: str, values: Mapping[str, obje
     )
 
 
-def _reading(found: list[Point], tasks: list[str], rows: _Rows) -> str:
-    """Rows and questions of each student's training set; empty if nothing was trained."""
+def _behind(found: list[Point], paper: Mapping[tuple[str, str], float] | None) -> str:
+    """Each student's accuracy with what it rests on; empty if nothing was evaluated."""
+    head = ("arm", "task", "accuracy % (95 % interval)", "n", "seeds", "rows (questions)", *BESIDE)
     body = []
-    for label, method, values in rows:
-        own = [_point(found, task, method, values) for task in tasks]
-        if any(point is not None and point.rows is not None for point in own):
-            told = ["–" if p is None or p.rows is None else f"{p.rows:,} ({p.questions:,})" for p in own]
-            body.append([label, *told])
-    return safe(text_table(("rows (questions)", *tasks), body)) if body else ""
+    for point in found:
+        if not point.runs or point.estimate is None:
+            continue
+        line = [point.name, point.task, point.estimate.text(), f"{point.estimate.questions:,}"]
+        line += [str(point.estimate.seeds), f"{point.rows:,} ({point.questions:,})", *beside(point.runs)]
+        if paper is not None:
+            known = [paper[run.student, run.task] for run in point.runs if (run.student, run.task) in paper]
+            line.append(paper_cell(sum(known) / len(known) if known else None))
+        body.append(line)
+    if not body:
+        return ""
+    one = any(is_trained(point) and point.estimate and point.estimate.seeds == 1 for point in found)
+    parts = [
+        text_table([*head, *([PAPER] if paper is not None else [])], body, left=2),
+        ONE_SEED if one else "",
+    ]
+    return safe("\n\n".join(part for part in parts if part))
 
 
 def _cell(point: Point | None, most: int) -> str:

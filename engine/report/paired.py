@@ -1,36 +1,35 @@
-"""Students compared on the same test questions: the difference of two accuracies, its 95 % interval, and a test of it.
+"""Two arms compared on the same test questions: the difference of their accuracies, its 95 % interval, and a test of it.
 
-Two students answer the same questions, so their difference is surer than two separate intervals suggest. The interval is
-Newcombe's for paired proportions (1998, method 10: from Wilson's intervals and the correlation of the answers), the test
-McNemar's exact one (binomial, two-sided) on the questions that only one of the two answers correctly. Both are about
-questions: what another seed of training would change is in neither.
+The arms answer the same questions, so their difference is surer than two separate intervals suggest.
+
+- One seed each: Newcombe's interval for paired proportions (1998, method 10: from Wilson's intervals and the correlation
+  of the answers), and McNemar's exact test (binomial, two-sided) on the questions that only one of the two answers
+  correctly. Both are about questions: what another seed of training would change is in neither.
+- Several seeds: interval and p from the variance between seeds and between questions (`engine/report/variance.py`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
-from engine.confidence_interval import percent, wilson
-from engine.report.accuracy_table import newest_runs, text_table
-from state.results import Results
-from state.safe import safe
+import numpy as np
 
-MOST = 8
-"""Students of a task whose pairs are all listed."""
+from engine.confidence_interval import wilson
+from engine.report.intervals import FEW, table_of
+from engine.report.variance import Array, spread_of_difference
 
-READING = (
-    "Each line is a difference of accuracies in points on the same test questions, with its 95 % interval (Newcombe), and"
-    " the p of McNemar's exact test on the questions that only one of the two answers correctly. Each p is that of one"
-    " comparison: of twenty without a real difference, one falls below 0.05. Other seeds of training may differ by more."
-)
+Runs = Sequence[Mapping[int, bool]]
+"""An arm's answers by seed: whether each question was answered correctly."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The accuracy of one student minus that of another, as shares, with its 95 % interval and the p of no difference."""
+    """The accuracy of one arm minus that of another, as shares, with its 95 % interval and the p of no difference.
+
+    `only_first` and `only_second` count the questions that one arm alone answers correctly; 0 with several seeds.
+    """
 
     points: float
     low: float
@@ -39,10 +38,11 @@ class Difference:
     only_first: int
     only_second: int
     n: int
+    seeds: tuple[int, int] = (1, 1)
 
 
 def difference(both: int, only_first: int, only_second: int, neither: int) -> Difference:
-    """The comparison of two students from the numbers of questions that both, one of them, or neither answers correctly.
+    """The comparison of two runs from the numbers of questions that both, one of them, or neither answers correctly.
 
     Raises:
         ValueError: there are no questions.
@@ -50,22 +50,27 @@ def difference(both: int, only_first: int, only_second: int, neither: int) -> Di
     n = both + only_first + only_second + neither
     if n == 0:
         raise ValueError("no questions to compare on")
+    below, above = newcombe(both, only_first, only_second, neither)
+    points = (only_first - only_second) / n
+    p = mcnemar(only_first, only_second)
+    return Difference(points, points - below, points + above, p, only_first, only_second, n)
+
+
+def newcombe(both: float, only_first: float, only_second: float, neither: float) -> tuple[float, float]:
+    """How far the 95 % interval of a difference of paired shares reaches below and above it.
+
+    Means of several counts need not be integers, but their sum is the number of questions.
+    """
+    n = round(both + only_first + only_second + neither)
     first, second = (both + only_first) / n, (both + only_second) / n
-    low_1, high_1 = wilson(both + only_first, n)
-    low_2, high_2 = wilson(both + only_second, n)
+    low_1, high_1 = wilson(min(both + only_first, n), n)
+    low_2, high_2 = wilson(min(both + only_second, n), n)
     product = both * neither - only_first * only_second
     spread = math.sqrt(
         (both + only_first) * (only_second + neither) * (both + only_second) * (only_first + neither)
     )
     together = 0.0 if not spread else (max(product - n / 2, 0.0) if product > 0 else product) / spread
-    points = (only_first - only_second) / n
-    below, above = (
-        _reach(first - low_1, high_2 - second, together),
-        _reach(high_1 - first, second - low_2, together),
-    )
-    return Difference(
-        points, points - below, points + above, mcnemar(only_first, only_second), only_first, only_second, n
-    )
+    return _reach(first - low_1, high_2 - second, together), _reach(high_1 - first, second - low_2, together)
 
 
 def _reach(first: float, second: float, together: float) -> float:
@@ -79,50 +84,39 @@ def mcnemar(only_first: int, only_second: int) -> float:
     return float(min(1.0, 2 * tail / 2**n))
 
 
-def differences(results: Results, answers: Mapping[tuple[int, str], Mapping[int, bool]]) -> str:
-    """A table of all pairs of a task's students, newest runs only; empty where there are none.
-
-    Args:
-        results: the runs.
-        answers: by run and task, whether each test question was answered correctly.
-    """
-    body, left_out = [], []
-    for task in results.tasks:
-        arms = [
-            (run.student, answers[run.run_id, task.name])
-            for run in newest_runs(task, results)
-            if (run.run_id, task.name) in answers
-        ]
-        if len(arms) > MOST:
-            left_out.append(
-                f"{task.name} has {len(arms)} students: with more than {MOST}, pairs are not listed."
-            )
-            continue
-        for (name, first), (other, second) in combinations(arms, 2):
-            common = first.keys() & second.keys()
-            if not common:
-                continue
-            pairs = [(second[key], first[key]) for key in common]
-            found = difference(
-                pairs.count((True, True)),
-                pairs.count((True, False)),
-                pairs.count((False, True)),
-                pairs.count((False, False)),
-            )
-            body.append([task.name, f"{other} – {name}", *_cells(found)])
-    if not body and not left_out:
-        return ""
-    head = ("task", "students", "difference (95 % interval)", "p", "only the first", "only the second", "n")
-    table = text_table(head, body, left=2) if body else ""
-    return safe("\n\n".join(part for part in (table, " ".join(left_out)) if part))
+def compare(first: Runs, second: Runs) -> Difference | None:
+    """The first arm minus the second, on the questions that all their runs answered; None without any."""
+    runs = [*first, *second]
+    common = sorted(set.intersection(*(set(run) for run in runs))) if first and second else []
+    if not common:
+        return None
+    one, other = table_of(first, common), table_of(second, common)
+    if len(runs) == 2:
+        pairs = list(zip(one[0], other[0], strict=True))
+        return difference(*(pairs.count(pair) for pair in ((1, 1), (1, 0), (0, 1), (0, 0))))
+    return _over_seeds(one, other)
 
 
-def _cells(found: Difference) -> list[str]:
-    p = "< 0.001" if found.p < 0.001 else f"{found.p:.3f}"
-    said = f"{_signed(found.points)} ({_signed(found.low)} to {_signed(found.high)})"
-    return [said, p, str(found.only_first), str(found.only_second), f"{found.n:,}"]
+def _over_seeds(first: Array, second: Array) -> Difference:
+    """With few questions that the arms answer differently, their part is no less than Newcombe's; p no less than a sign test's."""
+    questions = first.shape[-1]
+    found = spread_of_difference(first, second)
+    points, half = float(first.mean() - second.mean()), float(found.half_width())
+    below = above = half
+    one, other = first.mean(axis=0), second.mean(axis=0)
+    if np.count_nonzero(one != other) < FEW:
+        counts = (one * other, one * (1 - other), (1 - one) * other, (1 - one) * (1 - other))
+        below, above = (max(half, reach) for reach in newcombe(*(float(each.sum()) for each in counts)))
+    p = max(float(found.p(np.asarray(points))), min(1.0, 2.0 * 0.5**questions))
+    low, high = max(-1.0, points - below), min(1.0, points + above)
+    return Difference(points, low, high, p, 0, 0, questions, (len(first), len(second)))
 
 
-def _signed(share: float) -> str:
-    text = percent(abs(share))
-    return text if text == "0.0" else f"{'+' if share > 0 else '−'}{text}"
+def holm(ps: Sequence[float]) -> list[float]:
+    """P-values corrected for the number of comparisons (Holm 1979): the chance of any false positive among them stays."""
+    found = [1.0] * len(ps)
+    largest = 0.0
+    for place, index in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
+        largest = max(largest, min(1.0, (len(ps) - place) * ps[index]))
+        found[index] = largest
+    return found

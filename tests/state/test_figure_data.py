@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from state.enums import Outcome, SampleState
 from state.figure_data import read_figure_data
-from tests.state.world import World
+from state.outcomes import SampleEnd
+from tests.state.world import World, ending, question_rows, stored
 
 
 def done_run(world: World, key: int, state: str = "done") -> None:
@@ -66,3 +68,17 @@ def test_pass_rates_have_as_many_shares_as_there_can_be(world: World) -> None:
 def test_one_rationale_a_question_is_no_pass_rate(world: World) -> None:
     world.store(world.claim(world.plan(rationales=1), 3))
     assert read_figure_data(world.connection).pass_rates == ()
+
+
+def test_first_answers_of_teachers_by_question_and_failed_ones_are_wrong(world: World) -> None:
+    world.task("t", question_rows(3, split="test"))
+    plan = world.plan("exam", split="test", rationales=2)
+    first, second, third = world.claim(plan, 3).samples
+    world.record(stored(first), stored(second, correct=False))
+    assert set(read_figure_data(world.connection).teacher_answers["exam", "t"].values()) == {True, False}
+    world.record(ending(third, Outcome.PERMANENT, end=SampleEnd(state=SampleState.FAILED, reason="refused")))
+    world.store(world.claim(plan, 3))
+    found = read_figure_data(world.connection).teacher_answers
+    assert found == {
+        ("exam", "t"): {first.question_id: True, second.question_id: False, third.question_id: False}
+    }

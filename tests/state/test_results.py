@@ -6,9 +6,9 @@ from dataclasses import replace
 from state.database import now_ms
 from state.enums import Outcome, RunState, SampleState
 from state.outcomes import SampleEnd
-from state.results import read_results
-from state.run_reports import RunReport, report_run
-from state.runs import RunEnd, create_run, end_run
+from state.results import StoredAnswer, read_results, read_test_answers
+from state.run_reports import Predictions, RunReport, report_run, store_predictions
+from state.runs import RunEnd, RunSettings, create_run, end_run
 from state.views.runs import run_detail
 from tests.state.test_runs import NEW, evaluation
 from tests.state.world import World, ending, question_rows, stored
@@ -140,3 +140,44 @@ def test_what_left_the_configuration_is_not_shown(world: World) -> None:
     world.connection.execute("UPDATE plan SET active = 0")
     found = read_results(world.connection)
     assert (found.tasks, found.plans, found.runs) == ((), (), ())
+
+
+def test_a_run_says_how_long_it_trained_from_what_and_how_often_test_was_read(world: World) -> None:
+    world.task("t", [*question_rows(3), *question_rows(2, split="test", start=3)])
+    world.plan()
+    previous = RunSettings(student={"name": "s", "start_from": "previous"})
+    rows = [replace(NEW, sample_ids=(), trigger=str(place), settings=previous) for place in range(3)]
+    create_run(world.connection, [*rows, replace(NEW, sample_ids=(), student="other")])
+    for key in (1, 2, 3, 4):
+        values = {"state": "done", "started_at": 100 * key, "ended_at": 100 * key + 50}
+        if key == 3:
+            values["started_at"] = 160  # when only the first was finished
+        metrics = ((7, 10, 2.5 * key, 1.0, 1e-3, None, None, None, None),) if key > 1 else ()
+        report = RunReport(
+            run_id=key, values=values, metrics=metrics, evaluations=(evaluation(1, "test", 7, 2, 1),)
+        )
+        report_run(world.connection, [report])
+    runs = read_results(world.connection).runs
+    assert [run.warm_start for run in runs] == [None, 1, 1, None]
+    assert [run.passes for run in runs] == [1.0, 5.0, 7.5, 10.0]  # without metrics, of the weights
+    assert [run.test_reads for run in runs] == [3, 3, 3, 1]
+    assert (runs[0].base, runs[0].ended_at) == ("builtin:nano", 150)
+
+
+def test_teachers_are_named_with_their_models(world: World) -> None:
+    world.connection.execute("UPDATE teacher SET active = 0 WHERE name = 'b'")
+    assert read_results(world.connection).models == (("a", "m"),)
+
+
+def test_answers_to_test_questions_are_kept_as_text(world: World) -> None:
+    world.task("t", [*question_rows(1), *question_rows(1, split="test", start=1, gold="no")])
+    create_run(world.connection, [replace(NEW, sample_ids=(), trigger=trigger) for trigger in ("1", "2")])
+    report_run(world.connection, [RunReport(run_id=1, values={"state": "done"})])
+    test = world.row("SELECT id FROM question WHERE split = 'test'")[0]
+    rows = ((test, "test", "so --> no", "no", 1, ""),)
+    store_predictions(world.connection, [Predictions(run_id=key, rows=rows) for key in (1, 2)])
+    assert read_test_answers(world.connection) == [
+        StoredAnswer(
+            run_id=1, task="t", answer_format="yes_no", question="question q1?", gold="no", text="so --> no"
+        )
+    ]

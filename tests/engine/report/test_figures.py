@@ -2,10 +2,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import cache
 from xml.etree import ElementTree
 
+import pytest
+
 from engine.config.experiment import ExperimentConfig
-from engine.report.figures import Figure, figures
+from engine.report.canvas import Figure
+from engine.report.figures import figures
+from engine.report.intervals import ONE_SEED
 from engine.report.matrix import points
 from state.figure_data import FigureData
 from tests.engine.report.matrices import EXPERIMENT, measured
@@ -33,19 +38,53 @@ def drawn(experiment: ExperimentConfig | None = EXPERIMENT, task: str = "coin_fl
     return figures(results, figure_data, experiment, points(EXPERIMENT, results, figure_data))
 
 
+@cache
+def usual() -> tuple[Figure, ...]:
+    """Drawn once for all tests that only look."""
+    return tuple(drawn())
+
+
 def test_what_was_measured_is_drawn_as_svg() -> None:
-    found = drawn()
-    names = ["accuracy-by-rationales", "accuracy-by-epoch", "pass-rates", "cost-per-correct"]
+    found = usual()
+    names = ["main-result", "accuracy-by-rationales", "accuracy-by-epoch", "pass-rates", "cost-per-correct"]
     assert [figure.name for figure in found] == names
     for figure in found:
         root = ElementTree.fromstring(figure.svg)
         assert root.tag.endswith("}svg") and figure.caption
-    words = "".join(ElementTree.fromstring(found[0].svg).itertext())
+        assert figure.pdf.startswith(b"%PDF") and b"/Type /Page" in figure.pdf
+    words = "".join(ElementTree.fromstring(found[1].svg).itertext())
     assert all(word in words for word in ("fine-tune-cot", "fine-tune", "teacher", "coin_flip"))
 
 
+def test_the_main_result_shows_every_arm_against_teacher_and_chance() -> None:
+    main = usual()[0]
+    words = [each.strip() for each in ElementTree.fromstring(main.svg).itertext()]
+    assert {"fine-tune-cot", "fine-tune", "zero-shot-cot", "chance", "teacher", "student"} <= set(words)
+    assert "fine-tune-cot.d1" not in words  # not at the base
+    rows = {row["arm"]: row for row in main.rows}
+    assert set(rows) == {"fine-tune-cot", "fine-tune", "zero-shot-cot", "chance"}
+    cot = rows["fine-tune-cot"]
+    assert cot["accuracy"] == pytest.approx(2 / 3) and (cot["n"], cot["seeds"]) == (3, 2)
+    assert cot["low"] < cot["accuracy"] < cot["high"]
+    assert (rows["chance"]["accuracy"], rows["zero-shot-cot"]["group"]) == (0.5, "teacher")
+    width = float(re.search(r'width="([\d.]+)pt"', main.svg)[1])  # type: ignore[index]
+    assert width * 96 / 72 < 360  # a phone shows it whole
+    assert ONE_SEED not in main.caption
+    each_run = drawn(None)[0]
+    assert {row["arm"] for row in each_run.rows} > {"x.fine-tune.s0", "chance"}
+    assert each_run.caption.endswith(ONE_SEED)
+
+
+def test_every_figure_has_its_points_as_rows() -> None:
+    for figure in usual():
+        assert figure.rows and len({tuple(row) for row in figure.rows}) == 1  # one header for all
+        assert all("task" in row for row in figure.rows)
+    curve = next(figure for figure in usual() if figure.name == "accuracy-by-epoch")
+    assert {"task": "coin_flip", "student": "x.fine-tune.s0", "epoch": 1.0, "accuracy": 0.2} in curve.rows
+
+
 def test_the_same_measures_give_the_same_bytes() -> None:
-    assert [figure.svg for figure in drawn()] == [figure.svg for figure in drawn()]
+    assert drawn() == list(usual())
 
 
 def test_names_of_others_stay_text() -> None:
@@ -58,7 +97,8 @@ def test_names_of_others_stay_text() -> None:
 
 
 def test_without_an_experiment_there_are_the_courses() -> None:
-    assert [figure.name for figure in drawn(None)] == ["accuracy-by-epoch", "pass-rates", "cost-per-correct"]
+    names = ["main-result", "accuracy-by-epoch", "pass-rates", "cost-per-correct"]
+    assert [figure.name for figure in drawn(None)] == names
 
 
 def test_nothing_is_drawn_for_nothing() -> None:
@@ -106,7 +146,7 @@ def test_the_course_says_of_which_seed_it_is_and_leaves_other_students_in() -> N
     results, figure_data = measured(EXPERIMENT, HITS)
     other = replace(figure_data.curves[0], student="beside", epochs=(0.5, 200.0))
     figure_data = replace(figure_data, curves=(*figure_data.curves, other))
-    figure = figures(results, figure_data, EXPERIMENT, [])[0]
+    figure = next(each for each in figures(results, figure_data, EXPERIMENT, []) if "epoch" in each.name)
     words = [each.strip() for each in ElementTree.fromstring(figure.svg).itertext()]
     assert figure.name == "accuracy-by-epoch" and figure.caption.endswith("First of 2 seeds (0).")
     assert {"beside", "fine-tune", "fine-tune-cot.d1"} <= set(words)

@@ -266,5 +266,38 @@ def test_hostile_names_and_reasons_stay_in_their_cell_and_do_nothing() -> None:
 
 def test_what_a_correct_one_cost_stands_in_the_table_of_sampling() -> None:
     text = render(FULL)
-    assert "USD per 1,000 correct" in text
+    assert "| $ per 1,000 correct |" in text
     assert " 0.205 |" in text  # 1,000 x 0.0123 / 60
+    assert "Spent: $0.0125. $0.205 per 1,000 correct rationales." in text
+
+
+def test_the_head_says_when_and_of_which_models_it_is() -> None:
+    day = 24 * 3600 * 1000
+    runs = (
+        replace(RUN, base="small", passes=2.6, ended_at=day),
+        replace(RUN, run_id=8, base="large\n# forged", passes=20.0, ended_at=3 * day),
+    )
+    results = replace(FULL, runs=runs, models=(("practice", "solver"), ("gpt", "gpt-x")))
+    text = render(results, written_at="2026-11-29 12:41 UTC")
+    assert (
+        "Written on 2026-11-29 12:41 UTC. Newest run of 1970-01-04. Teachers: practice (solver), gpt (gpt-x)."
+        " Bases: small, large # forged. Passes over the training sets: 2.6 to 20.0."
+    ) in text
+    assert "Written on" not in render(FULL) and "Teachers:" not in render(FULL)
+
+
+def test_the_main_figure_stands_above_the_tables_and_the_others_below() -> None:
+    text = render(FULL, main_figure=("what counts", "m.svg"), figures=[("more", "a.svg")])
+    assert text.index("![what counts](m.svg)") < text.index("## Accuracy on test") < text.index("![more]")
+    assert "## Figures" not in render(FULL, main_figure=("what counts", "m.svg"))
+
+
+def test_beside_a_student_s_accuracy_stands_what_it_rests_on() -> None:
+    run = replace(RUN, passes=9.04, step=1234, warm_start=5, test_reads=3)
+    lines = summary(replace(FULL, runs=(run,))).splitlines()
+    head, student = cells(lines[0]), cells(lines[-1])
+    found = dict(zip(head, student, strict=True))
+    assert (found["n"], found["seed"], found["passes"], found["steps"]) == ("150", "3", "9.0", "1,234")
+    assert (found["warm start"], found["test read"]) == ("run 5", "3")
+    teacher = dict(zip(head, cells(next(line for line in lines if "teacher" in line)), strict=True))
+    assert {teacher[name] for name in ("passes", "steps", "warm start", "test read")} == {"–"}

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from engine.config.experiment import ExperimentConfig
+from engine.report.intervals import ONE_SEED
 from engine.report.matrix import Point, headline, points, tables
 from tests.engine.report.matrices import EXPERIMENT, measured
 
@@ -53,9 +54,9 @@ def test_tables_vary_one_axis_and_say_what_is_missing() -> None:
     results, figure_data = measured(EXPERIMENT, answers)
     told = dict(tables(EXPERIMENT, points(EXPERIMENT, results, figure_data), {"coin_flip": 0.5}))
     titles = ["Methods", "Degree of reasoning diversity (D)", "Training questions", "Teacher"]
-    assert list(told) == [*titles, "Training sets of the students"]  # bases and filters have one value each
+    assert list(told) == [*titles, "Behind each accuracy"]  # bases and filters have one value each
     rows = {
-        title: [line.split("|")[1].strip() for line in table.splitlines()[2:]]
+        title: [line.split("|")[1].strip() for line in table.splitlines()[2:] if line.startswith("|")]
         for title, table in told.items()
     }
     assert rows["Methods"] == [
@@ -108,7 +109,8 @@ def test_the_untrained_base_has_a_row_for_each_strategy_beside_what_became_of_it
         "fine-tune, a/large": "–",
         "fine-tune, a/small": "0.0",
     }
-    assert "base" not in told["Training sets of the students"]
+    behind = {line.split("|")[1].strip() for line in told["Behind each accuracy"].splitlines() if "|" in line}
+    assert {"base.zero-shot", "base.zero-shot-cot.large", "fine-tune"} <= behind
     assert any("base, zero-shot 50.0" in line for line in headline(experiment, made))
 
 
@@ -120,15 +122,34 @@ def test_what_each_cell_read_stands_beside_its_accuracy() -> None:
         "x.fine-tune.s0": ALL,
     }
     results, figure_data = measured(EXPERIMENT, answers)
-    told = dict(tables(EXPERIMENT, points(EXPERIMENT, results, figure_data)))["Training sets of the students"]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in told.splitlines()[2:]]
-    runs = {run.student: run.rows for run in results.runs}
-    mean = round((runs["x.fine-tune-cot.s0"] + runs["x.fine-tune-cot.s1"]) / 2)
-    assert rows == [
-        ["fine-tune", f"{runs['x.fine-tune.s0']} (9)"],
-        ["fine-tune-cot, D = 1", f"{runs['x.fine-tune-cot.d1.s1']} (9)"],
-        ["fine-tune-cot, D = 8", f"{mean} (9)"],
+    first, *others = results.runs
+    first = replace(first, passes=4.0, step=80, warm_start=3, test_reads=2)
+    results = replace(results, runs=(first, *(replace(run, passes=2.5, step=1200) for run in others)))
+    found = points(EXPERIMENT, results, figure_data)
+    told = dict(tables(EXPERIMENT, found, paper={("x.fine-tune.s0", "coin_flip"): 0.75}))
+    table, _, note = told["Behind each accuracy"].partition("\n\n")
+    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    runs = {run.student: run for run in results.runs}
+    ends = [runs["x.fine-tune-cot.s0"], runs["x.fine-tune-cot.s1"]]
+    mean = round(sum(run.rows for run in ends) / 2)
+    assert first.student == "x.fine-tune.s0"
+    assert head[3:] == [
+        *("n", "seeds", "rows (questions)", "passes", "steps", "warm start", "test read"),
+        "as the paper counted",
     ]
+    assert [row[:2] + row[3:] for row in rows] == [
+        ["fine-tune", "coin_flip", "2", "1", f"{first.rows} (9)", "4.0", "80", "run 3", "2", "*75.0*"],
+        ["fine-tune-cot", "coin_flip", "2", "2", f"{mean} (9)", "2.5", "1,200", "no", "1", "–"],
+        ["fine-tune-cot.d1", "coin_flip", "2", "1", f"{runs['x.fine-tune-cot.d1.s1'].rows} (9)"]
+        + ["2.5", "1,200", "no", "1", "–"],
+    ]
+    assert note == ONE_SEED
+
+
+def test_arms_that_all_have_several_seeds_have_no_note_on_one_seed() -> None:
+    results, figure_data = measured(EXPERIMENT, {f"x.fine-tune.s{seed}": HALF for seed in (0, 1)})
+    behind = dict(tables(EXPERIMENT, points(EXPERIMENT, results, figure_data)))["Behind each accuracy"]
+    assert ONE_SEED not in behind and "as the paper" not in behind
 
 
 def test_a_run_that_another_one_with_new_settings_follows_is_no_result_of_the_cell() -> None:

@@ -1,38 +1,15 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import pytest
 
-from engine.report import differences, render
-from engine.report.paired import MOST, READING, difference, mcnemar
-from state.results import Results
-from tests.engine.report.test_markdown import RUN, TASK
+from engine.report.paired import compare, difference, holm, mcnemar
 
 
-def results(*students: str) -> Results:
-    runs = tuple(replace(RUN, run_id=key, student=name) for key, name in enumerate(students, 1))
-    return Results(
-        tasks=(TASK,),
-        plans=(),
-        runs=runs,
-        failed=(),
-        config={"students": [{"name": name} for name in students]},
-        boots=1,
-        spent_usd=0.0,
-        unknown_attempts=0,
-        prompt_tokens=0,
-        completion_tokens=0,
-    )
-
-
-def answers(*given: str) -> dict[tuple[int, str], dict[int, bool]]:
-    """Of each run, by question: `+` is a correct answer, and a space none at all."""
-    return {
-        (run, "coin_flip"): {at: mark == "+" for at, mark in enumerate(marks) if mark != " "}
-        for run, marks in enumerate(given, 1)
-    }
+def run(marks: str) -> dict[int, bool]:
+    """By question: `+` is a correct answer, and a space none at all."""
+    return {at: mark == "+" for at, mark in enumerate(marks) if mark != " "}
 
 
 @pytest.mark.parametrize(
@@ -72,24 +49,59 @@ def test_turned_round_it_is_the_same() -> None:
         difference(0, 0, 0, 0)
 
 
-def test_each_pair_of_a_task_is_a_line_on_the_questions_of_both() -> None:
-    found = differences(results("base", "plain", "cot"), answers("+--+-- ", "++-----", "++++++ "))
-    assert [[cell.strip() for cell in line.split("|")[1:-1]] for line in found.splitlines()[2:]] == [
-        ["coin_flip", "plain – base", "0.0 (−43.6 to +43.6)", "1.000", "1", "1", "6"],
-        ["coin_flip", "cot – base", "+66.7 (+13.1 to +90.3)", "0.125", "4", "0", "6"],
-        ["coin_flip", "cot – plain", "+66.7 (+13.1 to +90.3)", "0.125", "4", "0", "6"],
-    ]
+def test_one_seed_each_is_the_exact_comparison_on_the_questions_of_both() -> None:
+    found = compare([run("+--+-- ")], [run("++-----")])
+    assert found == difference(1, 1, 1, 3)
+    assert compare([run("+ ")], [run(" +")]) is None
+    assert compare([], [run("+")]) is None
 
 
-def test_one_student_is_compared_with_nobody_and_many_are_not_listed() -> None:
-    assert differences(results("one"), answers("++")) == ""
-    many = [f"s{number}" for number in range(MOST + 1)]
-    told = differences(results(*many), answers(*["+-"] * len(many)))
-    assert told.startswith("coin_flip has 9 students")
+def test_several_seeds_turned_round_are_the_same() -> None:
+    one = [run("++++-+--" * 5), run("++-+-+--" * 5), run("+++--+--" * 5)]
+    other = [run("+--+----" * 5), run("+-+-----" * 5)]
+    found, turned = compare(one, other), compare(other, one)
+    assert found is not None and turned is not None
+    assert found.points == pytest.approx(-turned.points) and found.p == pytest.approx(turned.p)
+    assert (found.low, found.high) == (pytest.approx(-turned.high), pytest.approx(-turned.low))
+    assert (found.seeds, found.n) == ((3, 2), 40)
+    assert found.low < found.points < found.high
 
 
-def test_they_stand_in_the_report_below_the_accuracies() -> None:
-    of = results("base", "cot")
-    text = render(of, differences=differences(of, answers("+-", "++")))
-    assert text.index("## Accuracy on test") < text.index("cot – base") < text.index("## Data")
-    assert READING in text and READING not in render(of)
+def test_the_p_of_several_seeds_agrees_with_the_interval() -> None:
+    base = [run("+--+----" * 20), run("+-------" * 20), run("++-+----" * 20)]
+    assert (same := compare(base, base[::-1])) is not None and same.points == 0 and same.p > 0.99
+    better = [{key: value or key % 8 == 7 for key, value in each.items()} for each in base]
+    for first in (better, [run("+" * 160)] * 3, [run("++-+----" * 20)] * 3):
+        found = compare(first, base)
+        assert found is not None
+        assert (found.p < 0.05) == (not found.low <= 0 <= found.high)
+
+
+def test_seeds_that_disagree_make_a_difference_unsure() -> None:
+    steady = compare([run("+++-" * 25)] * 3, [run("++--" * 25)] * 3)
+    shaky = compare([run("+" * 100), run("+++-" * 25), run("++--" * 25)], [run("++--" * 25)] * 3)
+    assert steady is not None and shaky is not None
+    assert steady.points == shaky.points == 0.25
+    assert steady.p < 0.01 < shaky.p
+    assert shaky.high - shaky.low > 2 * (steady.high - steady.low)
+
+
+def test_where_the_arms_hardly_differ_the_interval_is_no_narrower_than_one_seed_s() -> None:
+    found = compare([run("+" * 50)] * 3, [run("+" * 50)] * 3)
+    once = compare([run("+" * 50)], [run("+" * 50)])
+    assert found is not None and once is not None
+    assert found.high - found.low >= once.high - once.low > 0.1
+    few = compare([run("+++")] * 3, [run("---")] * 3)
+    assert few is not None and few.p >= 0.25  # three questions cannot tell more
+
+
+def test_holm_corrects_from_the_smallest() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.2]) == [0.2] and holm([]) == []
+    assert holm([0.9, 0.8, 0.001]) == pytest.approx([1.0, 1.0, 0.003])
+    rng = random.Random(0)
+    for _ in range(50):
+        ps = [rng.random() for _ in range(6)]
+        found = holm(ps)
+        assert all(p <= corrected <= min(1.0, 6 * p) for p, corrected in zip(ps, found, strict=True))
+        assert sorted(range(6), key=ps.__getitem__) == sorted(range(6), key=lambda at: (found[at], ps[at]))

@@ -1,0 +1,63 @@
+"""Accuracy as the paper counted it: for comparison with published tables, never for a choice.
+
+Ho et al. report the best epoch on test, and their evaluator reads the first candidate after the student's `-->`, else the
+last one of the text. A run of Coterie stores one evaluation on test, of the weights that dev chose; so the best is taken
+over all runs that are stored for a student.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from itertools import groupby
+
+from engine.grading.formats import FORMATS
+from engine.grading.paper import PREFIX, PaperRules
+from state.results import Results, StoredAnswer
+
+HEAD = "as the paper counted"
+
+READING = (
+    "`as the paper counted`: the best of all evaluations on test that are stored for the student, read by the published"
+    " evaluator (the first candidate after `-->`, otherwise the last one of the text). It looks at test to choose, so it is"
+    " too high, and nothing here is chosen by it."
+)
+_COMMA = re.compile(r"(?<=\d),(?=\d)")
+
+
+def paper_accuracy(results: Results, answers: Iterable[StoredAnswer]) -> dict[tuple[str, str], float]:
+    """The best accuracy on test (0 to 1) by student and task, read as published."""
+    students = {run.run_id: run.student for run in results.runs}
+    best: dict[tuple[str, str], float] = {}
+    for (run, task), group in groupby(answers, key=lambda each: (each.run_id, each.task)):
+        judged = [_correct(each) for each in group]
+        if run in students and judged:
+            key = students[run], task
+            best[key] = max(best.get(key, 0.0), sum(judged) / len(judged))
+    return best
+
+
+def _correct(answer: StoredAnswer) -> bool:
+    form = FORMATS.get(answer.answer_format)
+    if form is None:
+        return False
+    _, arrow, after = answer.text.partition(PREFIX)
+    read = form.paper.candidate(after, answer.question) if arrow else last_candidate(form.paper, answer)
+    return read is not None and form.paper.same(read, answer.gold)
+
+
+def last_candidate(rules: PaperRules, answer: StoredAnswer) -> str | None:
+    """The last candidate of a text; the whole text where the format has no candidates."""
+    rest, found = _COMMA.sub("", answer.text), None
+    while (candidate := rules.candidate(rest, answer.question)) is not None:
+        found = candidate
+        place = rest.lower().find(candidate.lower()) if candidate not in rest else rest.find(candidate)
+        if place < 0 or not candidate:
+            break
+        rest = rest[place + len(candidate) :]
+    return found
+
+
+def cell(accuracy: float | None) -> str:
+    """A cell of that column; emphasis is grey in the HTML report."""
+    return "–" if accuracy is None else f"*{100 * accuracy:.1f}*"
