@@ -15,6 +15,7 @@ from typing import Any
 from daemon.sampling.plans import ActivePlan
 from engine.config import StudentConfig
 from engine.config.base import Identity, Section, default_of, fields_marked
+from engine.config.students import CurationConfig
 from engine.forms import FIRST, form_of
 from engine.methods import METHODS
 
@@ -35,6 +36,8 @@ def run_fingerprint(
     """
     settings = identity_of(student)
     settings.pop("form", None)
+    if METHODS[student.method].reads_samples:
+        settings["curation"] |= _labels_of(student.curation, settings["curation"].pop("labels", None))
     if own_form or (student.form and not form_of(student.form).first_release):
         settings["form"] = student.form.identity() if student.form else "base"
     if not student.evaluation.samples:
@@ -48,6 +51,19 @@ def run_fingerprint(
         "tasks": list(digests),
     }
     return hashlib.blake2b(json.dumps(seen, sort_keys=True).encode(), digest_size=12).hexdigest()
+
+
+def _labels_of(curation: CurationConfig, given: str | None) -> dict[str, str]:
+    """The labels as part of the identity: nothing where rows are those of a run of version 0.1 with the same settings.
+
+    There, wrong rationales kept the teacher's answer, so the old fingerprint of `keep = "all"` means `labels = "teacher"`.
+    Without wrong rationales, gold and teacher make the same rows.
+    """
+    if given == "teacher":
+        return {}
+    if curation.keep == "correct":
+        return {"labels": given} if given else {}
+    return {"labels": f"{curation.labels}, also when wrong"}
 
 
 def settled(
