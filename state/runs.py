@@ -81,7 +81,7 @@ def own_answer_runs(connection: Connection) -> set[tuple[str, str]]:
     """Student and scope where all runs are from before wrong rationales taught the gold answer, and there is no answer filter."""
     rows = connection.execute(
         "SELECT student, scope FROM run GROUP BY student, scope HAVING max(json_extract(spec, '$.labels')) IS NULL"
-        " AND max(json_extract(spec, '$.student.curation.keep')) <> 'correct'"
+        " AND max(json_extract(spec, '$.student.curation.keep') <> 'correct') = 1"
     )
     return {(student, scope) for student, scope in rows}
 

@@ -17,6 +17,7 @@ from daemon.cli.check_measure import measure_runs
 from daemon.cli.ping import ping_all
 from daemon.training.devices import Device, check_ranks, find_devices
 from daemon.training.manifest import base_of
+from daemon.training.run_fingerprint import teaches_gold_when_wrong
 from engine.config import Config, TeacherConfig, load_config
 from engine.config.prices import unpriced
 from engine.config.root import left_out
@@ -84,7 +85,7 @@ def _database(config: Config) -> None:
         _say(f"{config.database}: {samples:,} samples")
         for student in config.students:
             again = sorted(scope for name, scope in taught if name == student.name)
-            if again and student.curation.keep != "correct" and student.curation.labels != "teacher":
+            if again and teaches_gold_when_wrong(student):
                 _say(
                     f"  student {student.name} is trained again on {', '.join(again)}: its runs there were made by an earlier version,"
                     ' which taught the teacher\'s own answers under wrong rationales; `labels = "teacher"` goes on with them'

@@ -13,7 +13,7 @@ from daemon import events
 from daemon.host.notify import Notifier
 from daemon.sampling.plans import ActivePlan
 from daemon.training.manifest import RunRequest, prepare
-from daemon.training.run_fingerprint import settled
+from daemon.training.run_fingerprint import settled, teaches_gold_when_wrong
 from daemon.training.scopes import Scope, scopes_of
 from daemon.training.trainer import Trainer
 from engine.config import Config, StudentConfig
@@ -244,12 +244,7 @@ class Planner:
 
     def _taught_otherwise(self, new: NewRun) -> bool:
         """Whether earlier runs of the student taught other answers under wrong rationales than this one."""
-        curation = StudentConfig.model_validate(new.settings.student).curation
-        if (
-            curation.keep == "correct"
-            or curation.labels == "teacher"
-            or not METHODS[new.method].reads_samples
-        ):
+        if not teaches_gold_when_wrong(StudentConfig.model_validate(new.settings.student)):
             return False
         with closing(open_reader(self._config.database)) as connection:
             return (new.student, new.scope) in own_answer_runs(connection)

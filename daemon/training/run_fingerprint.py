@@ -15,7 +15,6 @@ from typing import Any
 from daemon.sampling.plans import ActivePlan
 from engine.config import StudentConfig
 from engine.config.base import Identity, Section, default_of, fields_marked
-from engine.config.students import CurationConfig
 from engine.forms import FIRST, form_of
 from engine.methods import METHODS
 
@@ -36,8 +35,12 @@ def run_fingerprint(
     """
     settings = identity_of(student)
     settings.pop("form", None)
-    if METHODS[student.method].reads_samples:
-        settings["curation"] |= _labels_of(student.curation, settings["curation"].pop("labels", None))
+    if teaches_gold_when_wrong(
+        student
+    ):  # without, the fingerprint is that of a run whose rows had the teacher's answer
+        settings["curation"]["labels"] = f"{student.curation.labels}, also when wrong"
+    elif student.curation.labels == "teacher":  # the rows are those of version 0.1
+        del settings["curation"]["labels"]
     if own_form or (student.form and not form_of(student.form).first_release):
         settings["form"] = student.form.identity() if student.form else "base"
     if not student.evaluation.samples:
@@ -53,17 +56,11 @@ def run_fingerprint(
     return hashlib.blake2b(json.dumps(seen, sort_keys=True).encode(), digest_size=12).hexdigest()
 
 
-def _labels_of(curation: CurationConfig, given: str | None) -> dict[str, str]:
-    """The labels as part of the identity: nothing where rows are those of a run of version 0.1 with the same settings.
-
-    There, wrong rationales kept the teacher's answer, so the old fingerprint of `keep = "all"` means `labels = "teacher"`.
-    Without wrong rationales, gold and teacher make the same rows.
-    """
-    if given == "teacher":
-        return {}
-    if curation.keep == "correct":
-        return {"labels": given} if given else {}
-    return {"labels": f"{curation.labels}, also when wrong"}
+def teaches_gold_when_wrong(student: StudentConfig) -> bool:
+    """Whether the answer that `labels` names is under wrong rationales, where version 0.1 left the teacher's own."""
+    if not METHODS[student.method].reads_samples or student.curation.keep == "correct":
+        return False
+    return student.curation.labels != "teacher"
 
 
 def settled(

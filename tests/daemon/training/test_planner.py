@@ -19,7 +19,7 @@ from daemon.training.scopes import scopes_of
 from daemon.training.trainer import Trainer
 from engine.config import Config, StudentConfig
 from state.enums import RunState
-from state.runs import RunEnd, create_run, end_run
+from state.runs import RunEnd, create_run, end_run, own_answer_runs
 from state.slots import open_in_other_plans
 from tests.daemon.parts import Heard, active_plan, config_of, until, writing
 from tests.state.test_runs import NEW
@@ -169,12 +169,14 @@ async def test_a_student_whose_labels_changed_is_trained_again_once_and_not_sile
         accept(world, plan, 2)
         await bench.look()
     world.connection.execute("UPDATE run SET recipe = 'before', spec = json_remove(spec, '$.labels')")
+    assert own_answer_runs(world.connection) == {("s", "t")}
     for heard in (1, 0):
         async with planning(world, made, [plan]) as bench:
             await bench.look()
             noted = bench.heard.of(RunNoted)
             assert len(noted) == heard and len(bench.runs()) == 2
             assert all('`labels = "teacher"` goes on with the earlier runs' in str(event) for event in noted)
+        assert not own_answer_runs(world.connection)
 
 
 async def test_after_an_empty_run_train_makes_a_new_one_with_what_there_is_now(world: World) -> None:
