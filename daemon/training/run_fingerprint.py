@@ -35,9 +35,8 @@ def run_fingerprint(
     """
     settings = identity_of(student)
     settings.pop("form", None)
-    if teaches_gold_when_wrong(
-        student
-    ):  # without, the fingerprint is that of a run whose rows had the teacher's answer
+    if teaches_gold_when_wrong(student):
+        # Without it, the fingerprint means rows with the teacher's own answers.
         settings["curation"]["labels"] = f"{student.curation.labels}, also when wrong"
     elif student.curation.labels == "teacher":  # the rows are those of version 0.1
         del settings["curation"]["labels"]
