@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import UsageError
-from engine.tasks.paper_splits import paper_splits
+from engine.tasks.paper_splits import has_papers_test, paper_splits
 from engine.tasks.reasoning_teacher import DEFAULT, Checkout, CompletionSet, Question, replay_rows
 from state.safe import safe
 
@@ -29,10 +29,16 @@ def command(arguments: argparse.Namespace) -> int:
             raise UsageError(f"--task {key}: not among the data sets there: {', '.join(checkout.datasets)}")
     output: Path = arguments.output
     read: dict[str, list[Question]] = {}
+    papers: dict[str, bool] = {}
     for key in keys:
         questions = checkout.questions(key)
-        if _task(output, key, questions, checkout.splits(key, len(questions))):
+        splits = checkout.splits(key, len(questions))
+        if _task(output, key, questions, splits):
             read[key] = questions
+            papers[key] = has_papers_test(
+                key,
+                [questions[index].question for index, split in splits[DEFAULT].items() if split == "test"],
+            )
         examples = checkout.exemplars(key)
         if examples:
             rows = [
@@ -54,7 +60,7 @@ def command(arguments: argparse.Namespace) -> int:
             "no completions to replay: unpack teacher_completion_data.tar.gz, which the README of the repository links, into"
             " saved/completion_data/"
         )
-    _config(output, list(read), teachers)
+    _config(output, papers, teachers)
     return 0
 
 
@@ -121,8 +127,11 @@ def _by_reason(skipped: Mapping[str, str]) -> dict[str, list[str]]:
     return found
 
 
-def _config(output: Path, keys: list[str], teachers: Mapping[str, tuple[str, Path]]) -> None:
-    """Writes a configuration with the tasks and teachers, and says how to serve the completions."""
+def _config(output: Path, papers: Mapping[str, bool], teachers: Mapping[str, tuple[str, Path]]) -> None:
+    """Writes a configuration with the tasks and teachers, and says how to serve the completions.
+
+    Tasks with the paper's own test questions are split by its lists, which keep the questions that its data repeat.
+    """
     lines = [
         "# Written by `coterie import reasoning-teacher`. Add plans and students, or an [experiment] (docs/method.md).",
         "",
@@ -137,11 +146,12 @@ def _config(output: Path, keys: list[str], teachers: Mapping[str, tuple[str, Pat
             f"model = {json.dumps(model)}",
             "",
         ]
-    for key in keys:
+    for key, by_list in papers.items():
         lines += [
             f"[tasks.{key}]",
             f'source = "tasks/{key}.jsonl.gz"',
             f'answer = "{paper_splits()[key].answer}"',
+            *(['split_by = "paper"'] if by_list else []),
             "",
         ]
     path = output / "config.toml"
@@ -149,7 +159,7 @@ def _config(output: Path, keys: list[str], teachers: Mapping[str, tuple[str, Pat
         _say(f"{path}: exists and was not changed")
     else:
         path.write_text("\n".join(lines), encoding="utf-8")
-        _say(f"{path}: written, with {len(keys)} tasks and {len(teachers)} teachers")
+        _say(f"{path}: written, with {len(papers)} tasks and {len(teachers)} teachers")
     for line in serve:
         _say(f"serve the completions with: {line}")
 

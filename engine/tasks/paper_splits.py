@@ -83,8 +83,15 @@ def _listed(part: dict[str, int | str]) -> Listed:
     return Listed(size, Counter(raw[at : at + KEY_BYTES] for at in range(0, len(raw), KEY_BYTES)))
 
 
+def has_papers_test(task: str, texts: Sequence[str]) -> bool:
+    """Whether these are the test questions of one of the paper's tasks, each as often as there."""
+    return paper_splits()[task].test.keys == Counter(map(key_of, texts))
+
+
 def deal(drafts: Sequence[Draft], task: str, split: PaperSplit) -> Dealt:
-    """Deals the questions of a source as the paper does. Splits that rows name count only where train has no list.
+    """Deals the questions of a source as the paper does.
+
+    Splits that rows name count where train has no list, and among equal texts.
 
     Args:
         drafts: the questions, in any order.
@@ -100,8 +107,11 @@ def deal(drafts: Sequence[Draft], task: str, split: PaperSplit) -> Dealt:
     outside: list[Draft] = []
     repeated = 0
     seen: set[str] = set()  # texts of a train split without a list
-    # Of equal texts, the same ones are test whatever the order of the rows.
-    order = sorted(range(len(drafts)), key=lambda at: (drafts[at].text, drafts[at].answer, drafts[at].key))
+    # Of equal texts, those that their rows call test are test first, and the same ones whatever the order of the rows.
+    order = sorted(
+        range(len(drafts)),
+        key=lambda at: (drafts[at].split != "test", drafts[at].text, drafts[at].answer, drafts[at].key),
+    )
     for at in order:
         draft, key = drafts[at], key_of(drafts[at].text)
         if left["test"][key] > 0:

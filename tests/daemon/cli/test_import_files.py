@@ -108,6 +108,32 @@ def test_tasks_examples_and_completions_come_out_as_this_program_reads_them(
         assert said in told, said
 
 
+def test_the_papers_own_questions_are_split_by_its_lists_and_stay_repeated(
+    recorded: Path, checkout: Path
+) -> None:
+    given: dict[int, dict[str, Any]] = {}
+    splits: dict[str, list[int]] = {}
+    for split in ("train", "test"):
+        with gzip.open(recorded / "tasks" / f"multiarith.{split}.jsonl.gz", "rt", encoding="utf-8") as lines:
+            rows = [json.loads(line) for line in lines]
+        splits[split] = [int(row["id"].partition("/")[2]) for row in rows]
+        given |= {
+            index: {"sample_index": index, "question": row["question"], "answer": row["answer"]}
+            for index, row in zip(splits[split], rows, strict=True)
+        }
+    write(checkout / "data/dataset/multiarith.json", {"data": [given[index] for index in range(600)]})
+    write(checkout / "data/split/multiarith__default.json", splits)
+    (checkout / "saved/completion_data/B_text-davinci-002__C_zs_cot/D_multiarith.json").unlink()
+    output = run(checkout, "--task", "multiarith")
+    task = load_config(output / "config.toml").tasks["multiarith"]
+    assert task.split_by == "paper"
+    dealt = {each.key: each.split for each in load_task("multiarith", task, output).questions}
+    assert {key for key, split in dealt.items() if split == "test"} == {
+        f"multiarith/{at}" for at in splits["test"]
+    }
+    assert len(dealt) == 600
+
+
 def test_the_completions_of_a_question_are_replayed_in_turn(checkout: Path) -> None:
     output = run(checkout, "--task", "multiarith")
     (teacher,) = load_config(output / "config.toml").teachers.values()
