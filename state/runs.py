@@ -40,6 +40,8 @@ class RunSettings:
     """Parts that each micro-batch is computed in: more than 1 after it did not fit into the memory."""
     overlap: int = 1
     """The rule by which training questions are left out that overlap with held-out ones; 1: that of version 0.1."""
+    labels: int = 1
+    """The rule for the answer under a wrong rationale; 1, that of version 0.1: the teacher's own, whatever the settings say."""
 
     def encode(self) -> str:
         """The column."""
@@ -54,6 +56,8 @@ class RunSettings:
             values["pieces"] = self.splits
         if self.overlap != 1:
             values["overlap"] = self.overlap
+        if self.labels != 1:
+            values["labels"] = self.labels
         return json.dumps(values)
 
     @classmethod
@@ -69,7 +73,17 @@ class RunSettings:
             counted=values.get("counted"),
             splits=values.get("pieces", 1),
             overlap=values.get("overlap", 1),
+            labels=values.get("labels", 1),
         )
+
+
+def own_answer_runs(connection: Connection) -> set[tuple[str, str]]:
+    """Student and scope where all runs are from before wrong rationales taught the gold answer, and there is no answer filter."""
+    rows = connection.execute(
+        "SELECT student, scope FROM run GROUP BY student, scope HAVING max(json_extract(spec, '$.labels')) IS NULL"
+        " AND max(json_extract(spec, '$.student.curation.keep') <> 'correct') = 1"
+    )
+    return {(student, scope) for student, scope in rows}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -36,6 +36,8 @@ class StoredQuestion:
     question_id: int
     text: str
     gold: str
+    rationale: str | None = None
+    """The one in the data."""
 
 
 INCOMPLETE = ("content_filter", "unknown_finish")
@@ -116,7 +118,10 @@ def labels_of_run(connection: Connection, run_id: int) -> dict[int, str]:
 def stored_questions(connection: Connection, task_id: int, split: str) -> list[StoredQuestion]:
     """The active questions of a split, in order."""
     rows = connection.execute(
-        "SELECT id, text, gold FROM question WHERE task_id = ? AND split = ? AND active = 1 ORDER BY position",
+        "SELECT id, text, gold, rationale FROM question WHERE task_id = ? AND split = ? AND active = 1 ORDER BY position",
         (task_id, split),
     )
-    return [StoredQuestion(question_id=key, text=text, gold=gold) for key, text, gold in rows]
+    return [
+        StoredQuestion(question_id=key, text=text, gold=gold, rationale=rationale)
+        for key, text, gold, rationale in rows
+    ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from engine.config import Config, PlanConfig
+from engine.config import Config, PlanConfig, StudentConfig
 from engine.config.root import expand
 from engine.errors import ConfigError, TaskDataError
+from engine.methods import METHODS
 from engine.question import text_hash
 from engine.strategies import PLAIN, STRATEGIES, Exemplar, Wording
 from engine.tasks import TaskSummary, shipped_exemplars
@@ -40,13 +41,16 @@ def read_wordings(config: Config, tasks: Mapping[str, TaskSummary]) -> dict[tupl
 
 
 def check_students(config: Config, tasks: Mapping[str, TaskSummary]) -> None:
-    """Checks that there are worked examples for every untrained base that is to be shown some.
+    """Checks that the data have what students need: worked examples to show, rationales to train on.
 
     Raises:
-        ConfigError: there are none.
+        ConfigError: a task has none.
         TaskDataError: a file of examples cannot be read.
     """
     for student in config.students:
+        if METHODS[student.method].reads_rationales:
+            for task in expand(student.tasks, list(config.tasks)):
+                _check_rationales(student, task, tasks[task])
         if student.strategy is None or not STRATEGIES[student.strategy].needs_exemplars:
             continue
         for task in expand(student.tasks, list(config.tasks)):
@@ -58,6 +62,15 @@ def check_students(config: Config, tasks: Mapping[str, TaskSummary]) -> None:
                 about=f"students.{student.name}",
                 strategy=student.strategy,
             )
+
+
+def _check_rationales(student: StudentConfig, task: str, loaded: TaskSummary) -> None:
+    train = [each for each in loaded.questions or () if each.split == "train"]
+    if train and not any(each.rationale for each in train):
+        raise ConfigError(
+            f"students.{student.name}.method: {student.method} trains on the rationales in the data, and no training question of"
+            f" {task} has one: name their column in [tasks.{task}.fields] (rationale), or leave {task} out of its `tasks`"
+        )
 
 
 def _shown(config: Config, plan: PlanConfig, task: str, loaded: TaskSummary) -> tuple[Exemplar, ...]:

@@ -17,6 +17,7 @@ from daemon.cli.check_measure import measure_runs
 from daemon.cli.ping import ping_all
 from daemon.training.devices import Device, check_ranks, find_devices
 from daemon.training.manifest import base_of
+from daemon.training.run_fingerprint import teaches_gold_when_wrong
 from engine.config import Config, TeacherConfig, load_config
 from engine.config.prices import unpriced
 from engine.config.root import left_out
@@ -27,6 +28,7 @@ from engine.teachers.keys import TeacherKey
 from state import sqlite
 from state.database import open_reader
 from state.errors import StateMissing
+from state.runs import own_answer_runs
 from state.safe import safe
 from state.views.samples import count_samples
 
@@ -79,8 +81,15 @@ def _plural(number: int, noun: str) -> str:
 def _database(config: Config) -> None:
     try:
         with closing(open_reader(config.database)) as connection:
-            samples = count_samples(connection)
+            samples, taught = count_samples(connection), own_answer_runs(connection)
         _say(f"{config.database}: {samples:,} samples")
+        for student in config.students:
+            again = sorted(scope for name, scope in taught if name == student.name)
+            if again and teaches_gold_when_wrong(student):
+                _say(
+                    f"  student {student.name} is trained again on {', '.join(again)}: its runs there were made by an earlier version,"
+                    ' which taught the teacher\'s own answers under wrong rationales; `labels = "teacher"` goes on with them'
+                )
         for name, before in changed_formats(config.database, config).items():
             now = config.tasks[name].answer
             _say(

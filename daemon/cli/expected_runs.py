@@ -96,7 +96,11 @@ def expected_rows(
         for each, own in zip(asked, samples, strict=True):
             questions.append(
                 TrainingQuestion(
-                    question_id=len(questions) + 1, question=each.text, gold=each.answer, samples=own
+                    question_id=len(questions) + 1,
+                    question=each.text,
+                    gold=each.answer,
+                    samples=own,
+                    rationale=each.rationale,
                 )
             )
     rows = list(

@@ -46,6 +46,7 @@ def build(*, whole: bool = True) -> argparse.ArgumentParser:
     _watch(commands)
     _control(commands)
     _look(commands)
+    _import(commands)
     _config(commands)
     _teacher(commands, whole=whole)
     return parser
@@ -339,6 +340,27 @@ def _look(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         action="store_true",
         help="add a grey column: accuracy as the paper counted, by the best evaluation on test and the published grader",
     )
+
+
+def _import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "import",
+        help="read the files of the paper's authors: tasks, worked examples, completions to replay",
+        description="Reads a checkout of github.com/itsnamgyu/reasoning-teacher with its data sets and completions, and writes tasks"
+        " with the paper's splits, worked examples, completions for `coterie teacher --replay`, and a configuration.",
+        epilog="example: coterie import reasoning-teacher ~/reasoning-teacher -o paper",
+    )
+    parser.add_argument("what", choices=("reasoning-teacher",))
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the checkout")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("reasoning-teacher"),
+        help="folder to write to (reasoning-teacher)",
+    )
+    parser.add_argument("--task", action="append", help="only this data set; repeatable")
+    parser.set_defaults(command=_later("import_files"))
 
 
 def _config(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -41,6 +41,8 @@ from state.training_samples import (
     stored_samples,
 )
 
+NO_RATIONALE = "no rationale in the data"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRequest:
@@ -120,6 +122,7 @@ def prepare(connection: Connection, config: Config, request: RunRequest) -> NewR
             plans=request.plan_ids,
             counted=request.counted,
             overlap=2,
+            labels=2,
         ),
     )
 
@@ -145,7 +148,7 @@ def materialise(connection: Connection, config: Config, run: RunRow) -> Path:
     else:
         rule = _left_out if run.settings.overlap > 1 else _left_out_in_0_1
         questions, _ = _questions(connection, tasks, student, rule(connection, tasks, student.curation))
-    rows = _rows(questions, student)
+    rows = _rows(questions, student, own_answers=True if run.settings.labels == 1 else None)
     if write_rows(directory / "manifest.jsonl", rows) != run.digest:
         raise JobFailed(
             "its questions or samples changed after it was queued: start a new run with"
@@ -254,8 +257,14 @@ def _teachers(config: Config, student: StudentConfig) -> list[str]:
     return [name for name in wanted if config.teachers[name].training_allowed]
 
 
-def _rows(questions: Sequence[TrainingQuestion], student: StudentConfig) -> list[TrainRow]:
-    settings = RowSettings(mix_answers=student.curation.mix_answers, seed=student.training.seed)
+def _rows(
+    questions: Sequence[TrainingQuestion], student: StudentConfig, own_answers: bool | None = None
+) -> list[TrainRow]:
+    settings = RowSettings(
+        mix_answers=student.curation.mix_answers,
+        seed=student.training.seed,
+        own_answers=student.curation.labels == "teacher" if own_answers is None else own_answers,
+    )
     return list(METHODS[student.method].rows(questions, settings))
 
 
@@ -291,7 +300,17 @@ def _questions(
             if each.question_id in left_out:
                 drops[left_out[each.question_id]] += 1
                 continue
-            found.append(TrainingQuestion(question_id=each.question_id, question=each.text, gold=each.gold))
+            if METHODS[student.method].reads_rationales and not (each.rationale or "").strip():
+                drops[NO_RATIONALE] += 1
+                continue
+            found.append(
+                TrainingQuestion(
+                    question_id=each.question_id,
+                    question=each.text,
+                    gold=each.gold,
+                    rationale=each.rationale,
+                )
+            )
     return found, dict(sorted(drops.items()))
 
 

@@ -13,10 +13,10 @@ from daemon import events
 from daemon.host.notify import Notifier
 from daemon.sampling.plans import ActivePlan
 from daemon.training.manifest import RunRequest, prepare
-from daemon.training.run_fingerprint import settled
+from daemon.training.run_fingerprint import settled, teaches_gold_when_wrong
 from daemon.training.scopes import Scope, scopes_of
 from daemon.training.trainer import Trainer
-from engine.config import Config
+from engine.config import Config, StudentConfig
 from engine.methods import METHODS
 from state.database import now_ms, open_reader
 from state.enums import RunState
@@ -30,6 +30,7 @@ from state.runs import (
     end_run,
     existing_triggers,
     latest_run,
+    own_answer_runs,
     requeue_run,
     task_digests,
 )
@@ -40,6 +41,11 @@ TICK_S = 0.5
 SAME_ROWS_MS = 60_000
 """A repeating trigger whose run would read the same rows as the last one is not tried again sooner."""
 NO_ROWS = "no correct rationale to train on: look at the samples and the grader's reasons"
+NO_QUESTIONS = "no question to train on: its drops say why they were left out"
+OTHER_ANSWERS = (
+    "teaches the gold answer under wrong rationales; an earlier version taught the teacher's own, so this student is trained"
+    ' again. `labels = "teacher"` goes on with the earlier runs'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,17 +242,31 @@ class Planner:
 
         return replace(await anyio.to_thread.run_sync(read), created_at=self._now())
 
+    def _taught_otherwise(self, new: NewRun) -> bool:
+        """Whether earlier runs of the student taught other answers under wrong rationales than this one."""
+        if not teaches_gold_when_wrong(StudentConfig.model_validate(new.settings.student)):
+            return False
+        with closing(open_reader(self._config.database)) as connection:
+            return (new.student, new.scope) in own_answer_runs(connection)
+
     async def _store(self, new: NewRun) -> int | None:
         """Stores a run and queues it; None where it exists. Without rows it has failed at once."""
+        noted = await anyio.to_thread.run_sync(self._taught_otherwise, new)
         run_id = await self._writer.do(create_run, new)
         if run_id is None:
             return None
-        if new.rows == 0 and METHODS[new.method].trains:
-            await self._writer.do(end_run, RunEnd(run_id=run_id, state=RunState.FAILED, error=NO_ROWS))
+        method = METHODS[new.method]
+        if new.rows == 0 and method.trains:
+            reason = NO_ROWS if method.reads_samples else NO_QUESTIONS
+            await self._writer.do(end_run, RunEnd(run_id=run_id, state=RunState.FAILED, error=reason))
             self._bus.emit(
-                events.RunFailed(run_id=run_id, student=new.student, scope=new.scope, reason=NO_ROWS)
+                events.RunFailed(run_id=run_id, student=new.student, scope=new.scope, reason=reason)
             )
             return run_id
+        if noted:
+            self._bus.emit(
+                events.RunNoted(run_id=run_id, student=new.student, scope=new.scope, note=OTHER_ANSWERS)
+            )
         self._bus.emit(
             events.ThresholdReached(
                 run_id=run_id, student=new.student, scope=new.scope, trigger=new.trigger, samples=new.rows

@@ -35,6 +35,11 @@ def run_fingerprint(
     """
     settings = identity_of(student)
     settings.pop("form", None)
+    if teaches_gold_when_wrong(student):
+        # Without it, the fingerprint means rows with the teacher's own answers.
+        settings["curation"]["labels"] = f"{student.curation.labels}, also when wrong"
+    elif student.curation.labels == "teacher":  # the rows are those of version 0.1
+        del settings["curation"]["labels"]
     if own_form or (student.form and not form_of(student.form).first_release):
         settings["form"] = student.form.identity() if student.form else "base"
     if not student.evaluation.samples:
@@ -48,6 +53,13 @@ def run_fingerprint(
         "tasks": list(digests),
     }
     return hashlib.blake2b(json.dumps(seen, sort_keys=True).encode(), digest_size=12).hexdigest()
+
+
+def teaches_gold_when_wrong(student: StudentConfig) -> bool:
+    """Whether the answer that `labels` names is under wrong rationales, where version 0.1 left the teacher's own."""
+    if not METHODS[student.method].reads_samples or student.curation.keep == "correct":
+        return False
+    return student.curation.labels != "teacher"
 
 
 def settled(

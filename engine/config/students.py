@@ -55,7 +55,10 @@ class CurationConfig(Section):
     """How samples become a training set."""
 
     keep: Annotated[Literal["correct", "all", "random"], Identity.ALWAYS] = "correct"
-    """Which rationales to keep: correct ones, all, or as many at random as are correct (a control)."""
+    """Which rationales to keep: correct ones, all (the paper's arm without a filter), or as many at random as are correct (a control). Under a wrong rationale the student learns the answer of `labels`."""
+
+    draw: Annotated[Positive | None, Identity.IF_SET] = None
+    """The largest number of rationales of a run, drawn by `training.seed` from those that are kept. The paper's control for a smaller set of better rationales is as many at random from the correct ones. Unset: all."""
 
     drop_duplicates: Annotated[bool, Identity.ALWAYS] = True
     """Drop rationales of a question that differ only in case and white space."""
@@ -76,7 +79,7 @@ class CurationConfig(Section):
     """Also read rationales that were made with the gold answer as a hint (strategy rationalize)."""
 
     labels: Annotated[LabelSource, Identity.IF_SET] = "gold"
-    """The source of the answers that are correct and that the student learns: the gold answers, or without them the answer of most of a question's rationales (self-consistency). With majority, `train_at` counts stored samples."""
+    """The answer that the student learns under a rationale. gold: the gold answer, as in the paper also under a wrong rationale. teacher: a wrong rationale keeps the answer it led to, for `keep = "all"` and `"random"`. majority: the answer of most of a question's rationales (self-consistency), which also decides what is correct; `train_at` then counts stored samples."""
 
     votes: Annotated[int, Field(ge=1, le=100_000), Identity.IF_SET] = 2
     """With `labels = "majority"`: drop questions on which fewer rationales agree."""

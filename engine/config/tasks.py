@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from engine.config.base import NonNegative, Section, Seed
 from engine.grading.formats import FORMATS
@@ -80,8 +80,11 @@ class TaskConfig(Section):
     seed: Seed = 0
     """Seed of the questions (builtin tasks), or of the 70/30 split of a file whose rows have no split."""
 
-    split_by: Literal["question", "template"] = "question"
-    """How data are split 70/30. template: questions that differ only in names and numbers stay in one split, and splits given in the rows are ignored."""
+    split_by: Literal["question", "template", "paper"] = "question"
+    """How data are split. question: as the rows say, or 70/30. template: 70/30, where questions that differ only in names and numbers stay in one split. paper: train and test have exactly the questions that they have in the paper; other questions are left out and counted. Both ignore splits given in the rows."""
+
+    paper_task: str | None = None
+    """With `split_by = "paper"`: which of the paper's tasks it is, such as `svamp`. Unset: the data set that `hf:` names, or the task's own name."""
 
     revision: str | None = None
     """Only for `hf:` data sets: the commit, branch or tag to read from the hub; unset: the newest."""
@@ -94,3 +97,9 @@ class TaskConfig(Section):
 
     options: dict[str, int | float | str | bool] = Field(default_factory=dict)
     """Settings of a builtin task, such as `people_min`. An unknown one is rejected with a list of the known ones."""
+
+    @model_validator(mode="after")
+    def _paper(self) -> Self:
+        if self.paper_task is not None and self.split_by != "paper":
+            raise ValueError('paper_task needs split_by = "paper"')
+        return self

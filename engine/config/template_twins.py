@@ -30,7 +30,7 @@ def with_twins(
     for name, task in config.tasks.items():
         tasks[name] = task
         if name in own:
-            tasks[name + TWIN] = task.model_copy(update={"split_by": "template"})
+            tasks[name + TWIN] = task.model_copy(update={"split_by": "template", "paper_task": None})
     suffixes = ["" if way == "question" else TWIN for way in dict.fromkeys(experiment.split_by)]
     everything = {"tasks": names}
     twinned = config.model_copy(

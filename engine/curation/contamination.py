@@ -64,7 +64,7 @@ def _within(questions: Sequence[Question], identities: Sequence[str]) -> list[st
         left_out = "; students do not read them" if of == "train" else ""
         if same:
             said.append(
-                f"{_share(same, of, total)} are also in {against}, spelled or ordered differently{left_out}"
+                f"{_share(same, of, total)} are also in {against}, in the same or another spelling or order{left_out}"
             )
         near = grams[of].near(grams[against]) - same if compared else frozenset()
         if near:

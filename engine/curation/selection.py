@@ -66,7 +66,8 @@ def curate(
     """The training set of a student (Ho et al., section 3: filtered by answer, at most D per question).
 
     `keep = "random"` draws as many rationales from all of them as the answer filter would keep. If the filtered set trains a
-    better student than that, the answers are the reason, and not the number of rows.
+    better student than that, the answers are the reason, and not the number of rows. `draw` makes any set as small as another
+    one: the paper's control for rationales chosen by hand is as many at random from the filtered ones.
 
     Args:
         samples: graded samples, those of a question in order of replicate.
@@ -82,17 +83,23 @@ def curate(
         wanted = settings.model_copy(update={"keep": keep})
         return _filtered(samples, wanted, rationales, left_out, questions, formats or {})
 
+    found = kept("all") if settings.keep == "random" else kept(settings.keep)
     if settings.keep == "random":
-        return _drawn(kept("all"), len(kept("correct").samples), seed)
-    return kept(settings.keep)
+        found = _drawn(found, len(kept("correct").samples), seed)
+    return found if settings.draw is None else _drawn(found, settings.draw, seed)
 
 
 def _drawn(curated: Curated, size: int, seed: int) -> Curated:
     """A random subset of that size, in the same order, drawn by `blake2b(seed, id)`."""
     kept = first([sample.sample_id for sample in curated.samples], size, seed)
     chosen = tuple(sample for sample in curated.samples if sample.sample_id in kept)
-    left = len(curated.samples) - len(chosen)
-    return Curated(samples=chosen, drops=curated.drops | ({REASONS[-1]: left} if left else {}))
+    left = len(curated.samples) - len(chosen) + curated.drops.get(REASONS[-1], 0)
+    questions = {sample.question_id for sample in chosen}
+    return Curated(
+        samples=chosen,
+        drops=curated.drops | ({REASONS[-1]: left} if left else {}),
+        labels={key: vote for key, vote in curated.labels.items() if key in questions},
+    )
 
 
 def _filtered(
@@ -118,12 +125,8 @@ def _filtered(
             drops[REASONS[1]] = drops.get(REASONS[1], 0) + 1
             continue
         reason = _reason(sample, rationales, settings, left_out, seen, taken)
-        if (
-            settings.keep == "correct"
-            and settings.labels == "majority"
-            and not _excluded_hint(sample, settings)
-        ):
-            reason = _disagreement(sample, votes.get(sample.question_id), settings.votes, formats) or reason
+        if settings.labels == "majority" and not _excluded_hint(sample, settings):
+            reason = _disagreement(sample, votes.get(sample.question_id), settings, formats) or reason
         source = sample.question_id, sample.teacher
         if reason is None and settings.per_teacher is not None:
             if of_teacher.get(source, 0) >= settings.per_teacher:
@@ -138,7 +141,7 @@ def _filtered(
     return Curated(
         samples=tuple(chosen),
         drops={reason: drops[reason] for reason in REASONS if reason in drops},
-        labels={key: votes[key] for key in taken if key in votes and settings.keep == "correct"},
+        labels={key: votes[key] for key in taken if key in votes},
     )
 
 
@@ -170,10 +173,12 @@ def _votes(samples: Sequence[StoredSample], formats: Mapping[int, str]) -> dict[
 
 
 def _disagreement(
-    sample: StoredSample, vote: Vote | None, least: int, formats: Mapping[int, str]
+    sample: StoredSample, vote: Vote | None, settings: CurationConfig, formats: Mapping[int, str]
 ) -> str | None:
-    if vote is None or vote.votes < least:
+    if vote is None or vote.votes < settings.votes:
         return "no majority"
+    if settings.keep != "correct":
+        return None
     form = formats.get(sample.task_id, "")
     same = common_form(sample.extracted or "", form) == common_form(vote.answer, form)
     return None if same else "differs from the majority"
@@ -193,7 +198,7 @@ def _reason(
 ) -> str | None:
     if _excluded_hint(sample, settings):
         return "hinted"
-    if settings.keep == "correct" and settings.labels == "gold" and not sample.correct:
+    if settings.keep == "correct" and settings.labels != "majority" and not sample.correct:
         return "wrong answer"
     if not sample.rationale.strip():
         return "empty rationale"

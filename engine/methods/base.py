@@ -13,20 +13,20 @@ from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-LabelSource = Literal["gold", "majority"]
-"""Where the answer that a student learns comes from: the data, or the majority of a question's samples."""
+LabelSource = Literal["gold", "majority", "teacher"]
+"""Where the answer that a student learns comes from: the data, the majority of a question's samples, or the sample."""
 
 
 class Sample(Protocol):
     """A graded rationale that curation kept."""
 
     @property
-    def sample_id(self) -> int:
-        """Its id in the database."""
+    def sample_id(self) -> int | None:
+        """Its id in the database; None for a rationale of the data."""
 
     @property
     def rationale(self) -> str:
-        """The teacher's text."""
+        """The text of the teacher, or of the data."""
 
     @property
     def correct(self) -> bool:
@@ -47,6 +47,8 @@ class TrainingQuestion:
     label: str | None = None
     """The pseudo-label that replaces the gold answer, with `labels = "majority"`."""
     samples: Sequence[Sample] = ()
+    rationale: str | None = None
+    """The rationale in the data, if there is one."""
 
     @property
     def answer(self) -> str:
@@ -60,6 +62,8 @@ class RowSettings:
 
     mix_answers: float = 0.0
     seed: int = 0
+    own_answers: bool = False
+    """Whether a wrong rationale keeps the answer it led to, where there is no pseudo-label. Otherwise it teaches the gold one."""
 
 
 class TrainRow(BaseModel):
@@ -99,6 +103,8 @@ class Method(ABC):
     """Whether its student is trained. Otherwise the base is measured, and nothing is exported."""
     reads_samples: bool
     """Whether its rows are made from samples of plans. If so, the plans' fingerprints are part of a run's fingerprint."""
+    reads_rationales: bool = False
+    """Whether its rows are made from the rationales in the data. Questions without one are left out."""
     labels: tuple[LabelSource, ...]
     """The values of `curation.labels` that it supports."""
     axes: frozenset[str]

@@ -36,7 +36,7 @@ class FineTuneCot(Method):
                     question_id=each.question_id,
                     question=each.question,
                     rationale=sample.rationale.strip(),
-                    answer=_answer(each, sample),
+                    answer=_answer(each, sample, settings),
                 )
             if each.question_id in alone:
                 yield TrainRow(
@@ -62,9 +62,9 @@ class FineTuneCot(Method):
         return rest.strip() or None if arrow else None
 
 
-def _answer(question: TrainingQuestion, sample: Sample) -> str:
-    """The answer that belongs to a rationale: a wrong rationale keeps its own, unless the question has a pseudo-label."""
-    if question.label is not None or sample.correct:
+def _answer(question: TrainingQuestion, sample: Sample, settings: RowSettings) -> str:
+    """The answer under a rationale: the one to learn (Ho et al. 2023), or with `own_answers` that of a wrong rationale."""
+    if not settings.own_answers or question.label is not None or sample.correct:
         return question.answer
     return sample.extracted or ""
 
@@ -77,7 +77,7 @@ METHOD = FineTuneCot(
     writes=f"{{rationale}} {ARROW} {{answer}}",
     rank=1,
     reads_samples=True,
-    labels=("gold", "majority"),
+    labels=("gold", "majority", "teacher"),
     axes=frozenset({"teacher", "rationales", "questions", "base", "filter"}),
     train_at=("complete",),
     markers=(ARROW,),

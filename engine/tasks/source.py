@@ -23,6 +23,7 @@ from engine.tasks.builtin import BUILTIN_TASKS
 from engine.tasks.drafts import make_drafts, mapped_rows, read_drafts
 from engine.tasks.golds import check_golds, note_of
 from engine.tasks.hub import open_hub
+from engine.tasks.known_datasets import KNOWN_DATASETS, by_name
 from engine.tasks.procedural.task import DEFAULT_SIZES, generate
 from engine.tasks.row_files import SUFFIXES, suffix_of
 from engine.tasks.split_assignment import AssignedQuestions, assign_splits
@@ -127,6 +128,11 @@ def _refuse_data_keys(name: str, config: TaskConfig) -> None:
     """Refuses the keys of files and data sets for a builtin task."""
     keys = [key for key in ("fields", "revision", "splits") if getattr(config, key)]
     keys += ["split_by"] if config.split_by != "question" else []
+    if config.split_by == "paper":
+        raise ConfigError(
+            f"tasks.{name}.split_by: a builtin task makes its own questions, which are not the paper's: for those, name a"
+            ' file or data set as `source`, or remove `split_by = "paper"`'
+        )
     if keys:
         raise ConfigError(f"tasks.{name}.{keys[0]}: only for files and data sets, not for builtin tasks")
 
@@ -160,12 +166,38 @@ def _hub(name: str, source: str, config: TaskConfig, folder: Path) -> AssignedQu
                 draft.key = f"{part.split or part.label.rpartition(' ')[2]}-{draft.key}"
             keys.add(draft.key)
             drafts.append(draft)
-    found = _assigned(config, drafts)
+    found = _assigned(name, config, drafts)
     return found._replace(notes=(*data.notes, *found.notes))
 
 
-def _assigned(config: TaskConfig, drafts: list[Draft]) -> AssignedQuestions:
+def _assigned(name: str, config: TaskConfig, drafts: list[Draft]) -> AssignedQuestions:
+    if config.split_by == "paper":
+        paper = _paper_task(name, config)
+        return assign_splits(drafts, seed=config.seed, caps=_caps(config), paper=paper)
     return assign_splits(drafts, seed=config.seed, caps=_caps(config), by=config.split_by)
+
+
+def _paper_task(name: str, config: TaskConfig) -> str:
+    """Which of the paper's tasks a task is."""
+    from engine.tasks.paper_splits import paper_splits
+
+    tasks = list(paper_splits())
+    if config.paper_task is not None:
+        if config.paper_task not in tasks:
+            raise ConfigError(
+                f"tasks.{name}.paper_task: unknown task {quoted(config.paper_task)}; {nearest(config.paper_task, tasks)}"
+            )
+        return config.paper_task
+    kind, rest = _kind(config)
+    known = by_name(rest.partition(":")[0]) if kind == "hf" else None
+    named = [key for key, each in KNOWN_DATASETS.items() if each is known]
+    for given in (*named, name.replace("-", "_")):
+        if given in tasks:
+            return given
+    raise ConfigError(
+        f"tasks.{name}.paper_task: required, since neither the task's name nor its source is one of the paper's tasks:"
+        f" {', '.join(tasks)}"
+    )
 
 
 def _files(name: str, config: TaskConfig, folder: Path) -> AssignedQuestions:
@@ -182,7 +214,7 @@ def _files(name: str, config: TaskConfig, folder: Path) -> AssignedQuestions:
         drafts = _split_files(name, config, folder)
     else:
         drafts = read_drafts(folder / config.source, fields=config.fields, answer_format=config.answer)
-    return _assigned(config, drafts)
+    return _assigned(name, config, drafts)
 
 
 def _split_files(name: str, config: TaskConfig, folder: Path) -> list[Draft]:

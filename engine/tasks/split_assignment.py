@@ -10,7 +10,9 @@ matters, and equal texts stay together.
    `dev = 0` turns this off.
 4. With `by="template"` the splits that rows name are ignored, and steps 1 and 3 assign whole templates (`templates.py`)
    in place of texts, as many as fit into the share.
-5. `train`, `dev` and `test` cap each split to its first questions in that order; those that stay keep the order of the
+5. With `paper`, one of the paper's tasks, its lists decide between train and test (`paper_splits.py`) in place of steps 1
+   and 2: questions that the paper's data repeat stay repeated. Step 3 makes dev, of whole texts.
+6. `train`, `dev` and `test` cap each split to its first questions in that order; those that stay keep the order of the
    file. So a larger cap only adds questions.
 """
 
@@ -27,6 +29,8 @@ from engine.tasks.templates import templates
 
 TEST_SHARE = 0.3
 DEV_SHARE = 0.1
+MOST_TEMPLATES = 0.8
+"""Templates per question from which a split by template is as good as one by question."""
 
 
 class AssignedQuestions(NamedTuple):
@@ -43,10 +47,18 @@ def assign_splits(
     seed: int,
     caps: dict[Split, int | None],
     by: Literal["question", "template"] = "question",
+    paper: str | None = None,
 ) -> AssignedQuestions:
-    """The questions of a data set in their splits."""
+    """The questions of a data set in their splits.
+
+    Raises:
+        TaskDataError: some rows name a split and others do not; there are too many templates, or only one; or no question
+            is one of the paper's.
+    """
     notes: list[str] = []
     hashes = [text_hash(draft.text) for draft in drafts]
+    if paper is not None:
+        return _as_in_paper(drafts, hashes, paper, seed=seed, caps=caps)
     if by == "template":
         return _by_template(drafts, hashes, seed=seed, caps=caps)
     without = [draft for draft in drafts if draft.split is None]
@@ -64,16 +76,46 @@ def assign_splits(
         notes.append(f"no splits in the data: 70 % train and 30 % test (seed {seed})")
 
     splits = _deduplicated(drafts, hashes, chosen, notes)
-    set_aside = 0
-    if not splits["dev"] and caps["dev"] != 0:
-        size = round(DEV_SHARE * len(splits["train"])) or int(len(splits["train"]) > 1)
-        size = size if caps["dev"] is None else min(size, caps["dev"])
-        taken = set(_first(splits["train"], size, hashes, order))
-        splits["dev"] = [index for index in splits["train"] if index in taken]
-        splits["train"] = [index for index in splits["train"] if index not in taken]
-        set_aside = size
+    set_aside = _set_aside(splits, hashes, order, caps["dev"])
     questions = _capped(drafts, hashes, splits, order, seed=seed, caps=caps, notes=notes)
     return AssignedQuestions(questions, tuple(notes), set_aside)
+
+
+def _set_aside(
+    splits: dict[Split, list[int]], hashes: list[str], order: Mapping[str, bytes], cap: int | None
+) -> int:
+    """Makes dev of the first questions of train, where there is none; returns how many. Equal texts stay together."""
+    if splits["dev"] or cap == 0:
+        return 0
+    train = splits["train"]
+    size = round(DEV_SHARE * len(train)) or int(len(train) > 1)
+    size = size if cap is None else min(size, cap)
+    count = Counter(hashes[index] for index in train)
+    taken: set[str] = set()
+    for text in sorted(count, key=order.__getitem__):
+        if size >= count[text]:
+            taken.add(text)
+            size -= count[text]
+        if not size:
+            break
+    splits["dev"] = [index for index in train if hashes[index] in taken]
+    splits["train"] = [index for index in train if hashes[index] not in taken]
+    return len(splits["dev"])
+
+
+def _as_in_paper(
+    drafts: list[Draft], hashes: list[str], task: str, *, seed: int, caps: dict[Split, int | None]
+) -> AssignedQuestions:
+    from engine.tasks.paper_splits import deal, paper_splits  # with what identities of questions need
+
+    dealt = deal(drafts, task, paper_splits()[task])
+    splits: dict[Split, list[int]] = {
+        split: [index for index, own in enumerate(dealt.chosen) if own == split] for split in SPLITS
+    }
+    order = {text: _rank(seed, text) for text in hashes}
+    set_aside = _set_aside(splits, hashes, order, caps["dev"])
+    questions = _capped(drafts, hashes, splits, order, seed=seed, caps=caps, notes=dealt.notes)
+    return AssignedQuestions(questions, tuple(dealt.notes), set_aside)
 
 
 def _by_template(
@@ -84,6 +126,12 @@ def _by_template(
     if len(count) < 2:
         raise TaskDataError(
             f'{drafts[0].place}: all questions share one template, so `split_by = "template"` cannot split them'
+        )
+    if len(count) > MOST_TEMPLATES * count.total():
+        raise TaskDataError(
+            f"{drafts[0].place}: {len(count):,} templates of {count.total():,} questions: a split by template would be as good as"
+            ' random. Write `split_by = "question"`, or "paper" for the paper\'s own questions; files of `coterie import'
+            " reasoning-teacher` have the paper's template split of date_understanding and multiarith in their rows"
         )
     ranked = sorted(count, key=lambda template: _rank(seed, template))
     test = _filled(ranked, count, TEST_SHARE)

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from daemon.training.manifest import RunRequest, materialise, prepare, training_rows
+from daemon.training.manifest import NO_RATIONALE, RunRequest, materialise, prepare, training_rows
 from engine.config import Config, StudentConfig
 from engine.curation import ALIKE, HELD_OUT
 from engine.errors import JobFailed
@@ -278,13 +279,47 @@ def test_what_may_not_be_trained_on_is_not(world: World) -> None:
     assert prepare(world.connection, config(world, a=False, b=False), order(world, plan)).rows == 0
 
 
-def test_a_wrong_rationale_is_kept_only_on_request_and_with_its_own_answer(world: World) -> None:
+def test_a_wrong_rationale_is_kept_only_on_request_and_with_the_answer_that_labels_names(
+    world: World,
+) -> None:
     plan, made = world.plan(), config(world)
     sample(world, plan, "wrong", correct=False)
     new = prepare(world.connection, made, order(world, plan))
     assert (new.rows, new.drops) == (0, {"wrong answer": 1})
-    asked = order(world, plan, curation={"keep": "all"})
-    assert rows(materialise(world.connection, made, run(world, made, asked)))[0]["answer"] == "perhaps"
+    taught = {}
+    for labels in ("gold", "teacher"):
+        asked = order(world, plan, curation={"keep": "all", "labels": labels})
+        row = run(world, made, replace(asked, trigger=labels))
+        taught[labels] = rows(materialise(world.connection, made, row))[0]["answer"]
+    assert taught == {"gold": "yes", "teacher": "perhaps"}
+    settings = {key: value for key, value in json.loads(row.settings.encode()).items() if key != "labels"}
+    settings["student"]["curation"]["labels"] = "gold"  # as a program wrote it that had no other rule
+    old = replace(row, settings=RunSettings.decode(json.dumps(settings)))
+    shutil.rmtree(made.runs / str(row.id))
+    assert rows(materialise(world.connection, made, old))[0]["answer"] == "perhaps", "queued by the old rule"
+
+
+def test_golden_rationales_are_those_of_the_data(world: World) -> None:
+    world.connection.execute("UPDATE question SET rationale = 'since ' || id WHERE id <> 2")
+    asked = order(world, method="fine-tune-golden")
+    chosen = training_rows(world.connection, config(world), asked)
+    assert [(row.question_id, row.rationale) for row in chosen.rows] == [(1, "since 1"), (3, "since 3")]
+    assert chosen.drops == {NO_RATIONALE: 1} and not chosen.sample_ids
+
+
+def test_as_many_at_random_from_the_filtered_is_the_papers_control(world: World) -> None:
+    plan, made = world.plan(rationales=3), config(world)
+    sample(world, plan, *(f"r{number}" for number in range(9)))
+    whole = prepare(world.connection, made, order(world, plan))
+    drawn = {
+        seed: prepare(
+            world.connection, made, order(world, plan, curation={"draw": 4}, training={"seed": seed})
+        )
+        for seed in (0, 1)
+    }
+    assert len(whole.sample_ids) == 9 and all(new.rows == 4 for new in drawn.values())
+    assert drawn[0].sample_ids != drawn[1].sample_ids
+    assert drawn[0].drops == {"not drawn for the random control": 5}
 
 
 def test_samples_that_two_plans_share_are_read_once(world: World) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from daemon.events import PlanCompleted, RunFailed, SampleStored, ThresholdReached
+from daemon.events import PlanCompleted, RunFailed, RunNoted, SampleStored, ThresholdReached
 from daemon.host.clock import SystemClock
 from daemon.sampling.plans import ActivePlan
 from daemon.training.planner import Planner
@@ -19,7 +19,7 @@ from daemon.training.scopes import scopes_of
 from daemon.training.trainer import Trainer
 from engine.config import Config, StudentConfig
 from state.enums import RunState
-from state.runs import RunEnd, create_run, end_run
+from state.runs import RunEnd, create_run, end_run, own_answer_runs
 from state.slots import open_in_other_plans
 from tests.daemon.parts import Heard, active_plan, config_of, until, writing
 from tests.state.test_runs import NEW
@@ -160,6 +160,23 @@ async def test_without_an_accepted_rationale_a_run_fails_and_says_why(world: Wor
         assert "no correct rationale to train on" in event.reason
         assert bench.trainer.queued == 0
         assert json.loads(world.row("SELECT drops FROM run")[0]) == {"wrong answer": 10}
+
+
+async def test_a_student_whose_labels_changed_is_trained_again_once_and_not_silently(world: World) -> None:
+    plan = active_plan(world, rationales=1)
+    made = config(world, {"train_at": [1], "curation": {"keep": "all"}})
+    async with planning(world, made, [plan]) as bench:
+        accept(world, plan, 2)
+        await bench.look()
+    world.connection.execute("UPDATE run SET recipe = 'before', spec = json_remove(spec, '$.labels')")
+    assert own_answer_runs(world.connection) == {("s", "t")}
+    for heard in (1, 0):
+        async with planning(world, made, [plan]) as bench:
+            await bench.look()
+            noted = bench.heard.of(RunNoted)
+            assert len(noted) == heard and len(bench.runs()) == 2
+            assert all('`labels = "teacher"` goes on with the earlier runs' in str(event) for event in noted)
+        assert not own_answer_runs(world.connection)
 
 
 async def test_after_an_empty_run_train_makes_a_new_one_with_what_there_is_now(world: World) -> None:

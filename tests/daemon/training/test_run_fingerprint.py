@@ -72,6 +72,35 @@ def test_fingerprints_of_what_exists_stay(settings: dict[str, Any], expected: st
     assert run_fingerprint(student(**settings), plans, ["d", "e"]) == expected
 
 
+def test_the_fingerprint_of_a_run_without_a_filter_says_that_it_taught_the_teachers_answer() -> None:
+    def of(**curation: Any) -> str:
+        method = curation.pop("method", "fine-tune-cot")
+        return run_fingerprint(student(method=method, curation=curation), [], ["d"])
+
+    # From the program that taught the teacher's own answer under a wrong rationale, by default.
+    before = {"correct": BEFORE[0], "all": BEFORE[1], "random": BEFORE[2]}
+    for keep, fingerprint in before.items():
+        assert of(keep=keep, labels="teacher") == fingerprint
+        assert (of(keep=keep) == fingerprint) == (keep == "correct"), (
+            "only rows that change are trained again"
+        )
+    assert of(keep="correct", labels="majority") == BEFORE[3]
+    assert (
+        len({of(keep="all", labels=labels) for labels in ("gold", "majority", "teacher")} | {BEFORE[4]}) == 4
+    )
+    assert of(keep="all", method="fine-tune") == BEFORE[5], "it reads no rationales"
+
+
+BEFORE = (
+    "781e64623a38997e07682bc9",
+    "21d5dee48f043d2fe20acc69",
+    "01aa35d7552673eee7c73b10",
+    "68c7fa9d0d032c7646fe929c",
+    "076d06bb5926b41b66e04533",
+    "77ade4d7032dd7dbbf2af314",
+)
+
+
 def test_a_form_counts_unless_it_is_that_of_the_first_release() -> None:
     base = {"base": "some/model"}
     first = run_fingerprint(student(**base), [], [])

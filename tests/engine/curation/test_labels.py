@@ -31,6 +31,21 @@ def test_the_majority_decides_without_the_gold_answer() -> None:
     assert len(given) == len(done.samples) + sum(done.drops.values())
 
 
+def test_without_a_filter_the_majority_labels_every_rationale_of_its_question() -> None:
+    given = [
+        sample(1, 1, "5"), sample(2, 1, "9", correct=True), sample(3, 1, "5.0"),
+        sample(4, 2, "7"), sample(5, 2, "8"),
+    ]  # fmt: skip
+    settings = CurationConfig(keep="all", labels="majority")
+    done = curate(given, rationales=8, settings=settings, formats=FORMATS)
+    assert [each.sample_id for each in done.samples] == [1, 2, 3] and done.drops == {"no majority": 2}
+    assert {key: vote.answer for key, vote in done.labels.items()} == {1: "5"}
+    control = curate(
+        given, rationales=8, settings=CurationConfig(keep="random", labels="majority"), formats=FORMATS
+    )
+    assert len(control.samples) == 2 and set(control.labels) == {1}
+
+
 def test_hinted_rationales_are_read_only_where_asked_for_and_never_vote() -> None:
     given = [sample(1, 1, "9", correct=True), sample(2, 1, "9", correct=True, hinted=True)]
     plain = curate(given, rationales=8, settings=CurationConfig())

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -38,7 +38,7 @@ def row(rationale: str | None, answer: str) -> TrainRow:
 
 
 def test_the_methods_in_order() -> None:
-    assert list(METHODS) == ["base", "fine-tune", "fine-tune-cot"]
+    assert list(METHODS) == ["base", "fine-tune", "fine-tune-cot", "fine-tune-golden"]
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=list(METHODS))
@@ -59,14 +59,25 @@ def test_fine_tune_reads_questions_and_answers_alone() -> None:
     ]
 
 
-def test_a_rationale_keeps_the_answer_it_led_to_unless_there_is_a_pseudo_label() -> None:
+def test_a_wrong_rationale_teaches_the_gold_answer_or_where_asked_its_own() -> None:
     samples = Rationale(1, " a "), Rationale(2, "b", False, "no"), Rationale(3, "c", False)
-    assert rows("fine-tune-cot", question(5, *samples), question(6)) == [
-        (1, 5, "q5? ", "a", "yes"),
-        (2, 5, "q5? ", "b", "no"),
-        (3, 5, "q5? ", "c", ""),
+    taught = rows("fine-tune-cot", question(5, *samples), question(6))
+    assert taught == [(key, 5, "q5? ", text, "yes") for key, text in ((1, "a"), (2, "b"), (3, "c"))]
+    own = rows("fine-tune-cot", question(5, *samples), own_answers=True)
+    assert [each[4] for each in own] == ["yes", "no", ""]
+    for own_answers in (False, True):
+        labelled = rows("fine-tune-cot", question(5, *samples, label="maybe"), own_answers=own_answers)
+        assert [each[4] for each in labelled] == ["maybe"] * 3
+
+
+def test_golden_rationales_are_those_of_the_data() -> None:
+    given = [
+        replace(question(1, Rationale(7, "so")), rationale=" since "),
+        question(2),
+        question(3, label="no"),
     ]
-    assert [each[4] for each in rows("fine-tune-cot", question(5, *samples, label="maybe"))] == ["maybe"] * 3
+    assert rows("fine-tune-golden", *given) == [(None, 1, "q1? ", "since", "yes")]
+    assert [each[3] for each in rows("fine-tune-golden", *given, mix_answers=0.5)] == ["since", None]
 
 
 def test_answers_alone_follow_the_last_rationale_of_their_question() -> None:

@@ -89,6 +89,22 @@ def test_one_template_cannot_be_split(tmp_path: Path) -> None:
         load(tmp_path, rows(kinds=1))
 
 
+def test_a_split_by_template_that_would_be_random_is_refused(tmp_path: Path, recorded: Path) -> None:
+    """The two figures are those of the data; a task with fewer templates than questions is split."""
+    texts = [
+        {"question": json.loads(line)["question"], "answer": "1"}
+        for split in ("train", "test")
+        for line in gzip.open(
+            recorded / "tasks" / f"date_understanding.{split}.jsonl.gz", "rt", encoding="utf-8"
+        )
+    ]
+    with pytest.raises(TaskDataError, match=r"351 templates of 369 questions: .* as good as random. Write"):
+        load(tmp_path, texts)
+    assert load(tmp_path, rows(count=15)).notes[0].startswith("split by template: 12 templates")
+    with pytest.raises(TaskDataError, match="12 templates of 14 questions"):
+        load(tmp_path, rows(count=14))
+
+
 @pytest.mark.parametrize(
     ("task", "count"),
     [("multiarith", (120, 135)), ("coin_flip", (20, 26)), ("last_letter_concatenation", (1, 1))],
