@@ -23,6 +23,11 @@ def model_of(teacher: TeacherConfig) -> tuple[str, ...]:
         teacher.model,
         json.dumps(teacher.extra_body, sort_keys=True),
         *sorted(set(teacher.omit)),
+        *(
+            f"{name}={value}"
+            for name in fields_marked(TeacherConfig, Identity.IF_SET)
+            if (value := getattr(teacher, name)) != default_of(TeacherConfig, name)
+        ),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from engine.config import Config, PlanConfig, StudentConfig
+from engine.config.prompts import templates_of
 from engine.config.root import expand
 from engine.errors import ConfigError, TaskDataError
 from engine.methods import METHODS
@@ -30,7 +31,7 @@ def read_wordings(config: Config, tasks: Mapping[str, TaskSummary]) -> dict[tupl
     """
     found: dict[tuple[str, str], Wording] = {}
     for plan in config.plans:
-        given = config.prompts[plan.prompts].given() if plan.prompts else {}
+        given = templates_of(config.prompts, plan.prompts, plan.strategy)
         for task in expand(plan.tasks, list(config.tasks)):
             shows = STRATEGIES[plan.strategy].needs_exemplars
             shots = _shown(config, plan, task, tasks[task]) if shows else ()

@@ -1,21 +1,24 @@
-"""`coterie config schema`: the JSON Schema of `config.toml`."""
+"""`coterie config schema`: the JSON Schema of `config.toml`. `coterie config preset`: what a preset sets."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
+from engine.config.presets import PRESETS, told
 from engine.config.schema import schema_text
 from engine.errors import UsageError
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Prints the schema, or writes it to a file.
+    """Prints the text, or writes it to a file.
 
     Raises:
-        UsageError: the file cannot be written.
+        UsageError: there is no such preset, or the file cannot be written.
     """
-    text = schema_text()
+    if arguments.what == "preset" and arguments.name not in PRESETS:
+        raise UsageError(f"there is no preset {arguments.name!r}; there is: {', '.join(PRESETS)}")
+    text = told(arguments.name) if arguments.what == "preset" else schema_text()
     if arguments.output is None:
         sys.stdout.write(text)
         return 0

@@ -20,6 +20,7 @@ from daemon.training.manifest import base_of
 from daemon.training.placement import training_now
 from daemon.training.scopes import Scope
 from engine.config import Config
+from engine.config.prompts import templates_of
 from engine.config.root import expand
 from engine.methods import METHODS, RowSettings, TrainingQuestion, TrainRow
 from engine.question import Question
@@ -198,10 +199,15 @@ def write_run(
 
 def _wordings(config: Config, given: Input, scope: Scope) -> dict[str, dict[str, Any]]:
     student = scope.student
-    if student.strategy is None or not STRATEGIES[student.strategy].needs_exemplars:
+    if student.strategy is None:
+        return {}
+    templates = templates_of(config.prompts, student.prompts, student.strategy)
+    shows = STRATEGIES[student.strategy].needs_exemplars
+    if not (shows or templates):
         return {}
     return {
         task: Wording(
+            **templates,
             exemplars=examples_for(
                 config,
                 task,
@@ -210,6 +216,8 @@ def _wordings(config: Config, given: Input, scope: Scope) -> dict[str, dict[str,
                 about=f"students.{student.name}",
                 strategy=student.strategy,
             )
+            if shows
+            else (),
         ).stored
         for task in scope.tasks
     }

@@ -9,31 +9,34 @@ from contextlib import closing
 from dataclasses import asdict
 from typing import Any
 
-from engine.config import load_config
-from engine.config.experiment import AXES, ExperimentConfig, axes_of, stored_experiment
+from engine.config import Config, load_config
+from engine.config.axes import AXES
+from engine.config.experiment import ExperimentConfig, axes_of, stored_experiment
 from engine.errors import UsageError
-from engine.report import Point, points, text_table
+from engine.report import Choice, Point, choose, points, text_table
 from engine.report.experiment_progress import CellStanding, Left, left, line, standings
 from state.database import open_reader
 from state.figure_data import read_figure_data
 from state.results import read_results
 from state.safe import safe
-from state.views.experiment_progress import read_experiment_progress
+from state.views.experiment_progress import ExperimentProgress, read_experiment_progress
 
 SHOWN = 80
 """Characters of a status that are shown; `--json` has all of it."""
 
-HEADS = {"rationales": "D"}
-"""Column titles of axes that are not called by their own name."""
+Row = tuple[CellStanding, Point | None, str]
+"""A cell, its measurement, and what dev said of its learning rate."""
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Prints the cells.
+    """Prints the cells; before the first start, those of the configuration.
 
     Raises:
         UsageError: the last daemon was started without an experiment.
     """
     config = load_config(arguments.config)
+    if config.experiment is not None and not config.database.exists():
+        return _planned(config, config.experiment, as_json=arguments.json)
     with closing(open_reader(config.database)) as connection:
         standing = read_experiment_progress(connection)
         experiment = stored_experiment(standing.config)
@@ -42,13 +45,13 @@ def command(arguments: argparse.Namespace) -> int:
                 f"{config.database}: the last daemon had no [experiment] in its configuration: add one"
                 " (docs/method.md, Experiments) and start the daemon"
             )
-        measured = {
-            (point.cell, point.task): point
-            for point in points(experiment, read_results(connection), read_figure_data(connection))
-        }
+        choice = choose(experiment, read_results(connection), read_figure_data(connection))
+    measured = {
+        (point.cell, point.task): point for point in points(experiment, choice.results, choice.figure_data)
+    }
     found = standings(experiment, standing)
     rest = left(experiment, standing, found)
-    rows = [(each, measured.get((each.cell, each.task))) for each in found]
+    rows = [_row(each, measured, choice) for each in found]
     if arguments.json:
         text = json.dumps(_json(experiment, rows, rest), indent=2)
     else:
@@ -57,19 +60,50 @@ def command(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _table(rows: list[tuple[CellStanding, Point | None]]) -> str:
-    axes = [HEADS.get(name, name) for name in AXES]
-    head = ("task", "method", *axes, "state", "", "accuracy %")
+def _planned(config: Config, experiment: ExperimentConfig, *, as_json: bool) -> int:
+    """Prints what the first start will begin."""
+    standing = ExperimentProgress(config={}, tasks=tuple(config.tasks), plans={}, runs={})
+    found = standings(experiment, standing)
+    rows: list[Row] = [(each, None, "") for each in found]
+    if as_json:
+        text = json.dumps(_json(experiment, rows, left(experiment, standing, found)), indent=2)
+    else:
+        text = safe(f"{_table(rows)}\n\n{line(experiment, standing)} done; `coterie run` begins")
+    sys.stdout.write(text + "\n")
+    return 0
+
+
+def _row(each: CellStanding, measured: dict[Any, Point], choice: Choice) -> Row:
+    """A cell with the test result of its learning rate, if that was chosen or is the only one."""
+    candidate = choice.by_cell.get((each.cell, each.task))
+    point = measured.get((each.cell.choice, each.task))
+    if candidate is None:
+        return each, point, ""
+    dev = "" if candidate.dev is None else f", dev {100 * candidate.dev:.1f}"
+    return each, point if candidate.chosen else None, f"learning rate {candidate.state}{dev}"
+
+
+def _table(rows: list[Row]) -> str:
+    axes = [name for name in AXES if any(each.cell.axes[name] is not None for each, _, _ in rows)]
+    rates = any(each.cell.learning_rate is not None for each, _, _ in rows)
+    heads = [AXES[name].column for name in axes] + ["learning rate"] * rates
+    head = ("task", "method", *heads, "state", "", "accuracy %")
     body = []
-    for each, point in rows:
+    for each, point, said_of_rate in rows:
         cell = each.cell
         known = axes_of(cell.method)
-        values = [str(value) if name in known else "–" for name, value in cell.axes.items()]
-        shown = [each.task, cell.label, *values]
+        shown = [each.task, cell.label]
+        shown += [_value(cell.axes[name]) if name in known else "–" for name in axes]
+        shown += [_value(cell.learning_rate)] * rates
         accuracy = point.estimate.text() if point is not None and point.estimate is not None else "–"
-        said = each.said if len(each.said) <= SHOWN else each.said[: SHOWN - 1] + "…"
+        told = ", ".join(filter(None, (each.said, said_of_rate)))
+        said = told if len(told) <= SHOWN else told[: SHOWN - 1] + "…"
         body.append([*shown, each.state, said, accuracy])
-    return text_table(head, body, left=9)
+    return text_table(head, body, left=len(head) - 1)
+
+
+def _value(value: object) -> str:
+    return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _left(rest: Left) -> str:
@@ -84,9 +118,7 @@ def _left(rest: Left) -> str:
     return told
 
 
-def _json(
-    experiment: ExperimentConfig, rows: list[tuple[CellStanding, Point | None]], rest: Left
-) -> dict[str, Any]:
+def _json(experiment: ExperimentConfig, rows: list[Row], rest: Left) -> dict[str, Any]:
     return {
         "name": experiment.name,
         "cells": [
@@ -99,6 +131,7 @@ def _json(
                 },
                 "state": each.state,
                 "said": each.said,
+                **({"learning_rate_said": said} if said else {}),
                 "seeds": each.seeds,
                 "done": each.done,
                 "accuracy": point.estimate.accuracy if point and point.estimate else None,
@@ -106,8 +139,8 @@ def _json(
                 "high": point.estimate.high if point and point.estimate else None,
                 "n": point.estimate.questions if point and point.estimate else 0,
             }
-            for each, point in rows
+            for each, point, said in rows
         ],
-        "done": sum(each.state == "done" for each, _ in rows),
+        "done": sum(each.state == "done" for each, _, _ in rows),
         "left": asdict(rest),
     }

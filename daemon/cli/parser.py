@@ -366,12 +366,13 @@ def _import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def _config(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "config",
-        help="print the JSON Schema of config.toml, for editors",
+        help="print the JSON Schema of config.toml, for editors, or what a preset sets",
         description="Prints the JSON Schema of config.toml. Editors read it from a first line such as"
-        " `#:schema docs/config.schema.json`.",
+        ' `#:schema docs/config.schema.json`. `preset` prints the tables that `preset = "paper"` stands for.',
         epilog="example: coterie config schema -o config.schema.json",
     )
-    parser.add_argument("what", choices=("schema",))
+    parser.add_argument("what", choices=("schema", "preset"))
+    parser.add_argument("name", nargs="?", default="paper", help="of the preset (paper)")
     parser.add_argument("-o", "--output", type=Path, help="file to write (default: standard output)")
     parser.set_defaults(command=_later("config"))
 

@@ -21,12 +21,14 @@ from engine.report import (
     MAIN,
     Figure,
     chance,
+    choose,
     differences,
     figures,
     headline,
     page,
     paper_accuracy,
     points,
+    rates_table,
     render,
     summary,
     tables,
@@ -51,7 +53,10 @@ def command(arguments: argparse.Namespace) -> int:
 
 def tables_of(results: Results, figure_data: FigureData) -> str:
     """What a run prints at its end: accuracies, and the differences between students."""
-    compared = "" if stored_experiment(results.config) else differences(results, figure_data)
+    experiment = stored_experiment(results.config)
+    choice = choose(experiment, results, figure_data)
+    results, figure_data = choice.results, choice.figure_data
+    compared = "" if experiment else differences(results, figure_data)
     return "\n\n".join(part for part in (summary(results), compared) if part)
 
 
@@ -86,13 +91,17 @@ def write(
         UsageError: the folder cannot be written.
     """
     experiment = stored_experiment(results.config)
+    choice = choose(experiment, results, figure_data)
+    results, figure_data = choice.results, choice.figure_data
     found = points(experiment, results, figure_data) if experiment is not None else []
     random = {task.name: chance(task.answer_format, task.questions) for task in results.tasks}
     drawn = figures(results, figure_data, experiment, found)
     addresses = {figure.name: (figure.caption, f"{FIGURES}/{figure.name}.svg") for figure in drawn}
     text = render(
         results,
-        matrix=tables(experiment, found, random, paper) if experiment is not None else (),
+        matrix=[*tables(experiment, found, random, paper), *rates_table(choice)]
+        if experiment is not None
+        else (),
         main_figure=addresses.pop(MAIN, None),
         figures=list(addresses.values()),
         headline=headline(experiment, found) if experiment is not None else (),

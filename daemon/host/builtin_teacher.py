@@ -28,6 +28,7 @@ def command(config: TeacherConfig) -> list[str]:
     """The command line of a built-in teacher on a free port of the loopback interface."""
     options = PracticeOptions(
         error_rate=config.step_error_rate,
+        errors=config.errors,
         latency_ms=config.latency_ms,
         requests_per_minute=config.requests_per_minute,
         tokens_per_minute=config.tokens_per_minute,

@@ -18,6 +18,7 @@ from typing import Any
 
 from daemon.catalog.prompt_templates import examples_for
 from engine.config import Config, StudentConfig
+from engine.config.prompts import templates_of
 from engine.config.root import expand
 from engine.config.students import CurationConfig
 from engine.curation import ALIKE, HELD_OUT, alike, curate, same_questions
@@ -199,12 +200,17 @@ def _form(run: RunRow, student: StudentConfig, previous: Path | None) -> FormSet
 def _wordings(
     connection: Connection, config: Config, student: StudentConfig, tasks: Sequence[TaskInfo]
 ) -> dict[str, dict[str, Any]]:
-    """The worked examples that an untrained base is shown, by task; none of them is one of the questions."""
-    if student.strategy is None or not STRATEGIES[student.strategy].needs_exemplars:
+    """The templates of an untrained base, and the worked examples that it is shown, by task; none of these is a question."""
+    if student.strategy is None:
+        return {}
+    templates = templates_of(config.prompts, student.prompts, student.strategy)
+    shows = STRATEGIES[student.strategy].needs_exemplars
+    if not (shows or templates):
         return {}
     about = f"students.{student.name}"
     return {
         task.name: Wording(
+            **templates,
             exemplars=examples_for(
                 config,
                 task.name,
@@ -217,6 +223,8 @@ def _wordings(
                 about=about,
                 strategy=student.strategy,
             )
+            if shows
+            else (),
         ).stored
         for task in tasks
     }

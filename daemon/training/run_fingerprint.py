@@ -18,7 +18,7 @@ from engine.config.base import Identity, Section, default_of, fields_marked
 from engine.forms import FIRST, form_of
 from engine.methods import METHODS
 
-UNTRAINED = ("base", "method", "form", "strategy", "exemplars", "tasks", "scope", "evaluation")
+UNTRAINED = ("base", "method", "form", "strategy", "exemplars", "prompts", "tasks", "scope", "evaluation")
 """The settings that decide the answers of an untrained base."""
 
 

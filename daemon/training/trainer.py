@@ -341,10 +341,11 @@ class Trainer:
         await self._requeue(row, tries=max(0, row.tries - 1), settings=replace(row.settings, splits=splits))
         self.queued += 1
         why = run.ending.message or "out of memory: the kernel killed its process"
+        size = "batch_rows" if training.get("batch_rows") else "batch_tokens"
         self._note(
             row,
-            f"{why}; it is resumed with each micro-batch in {splits} parts, as with batch_tokens = "
-            f"{max(1, training['batch_tokens'] // splits)} and accumulation = {training['accumulation'] * splits}: "
+            f"{why}; it is resumed with each micro-batch in {splits} parts, as with {size} = "
+            f"{max(1, training[size] // splits)} and accumulation = {training['accumulation'] * splits}: "
             "rows and tokens of a step stay the same",
         )
         return True

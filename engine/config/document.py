@@ -59,6 +59,7 @@ SECTIONS: tuple[tuple[str, str, str], ...] = (
         "ExperimentConfig",
         "They are added to those of `[[plans]]` and `[[students]]`; `coterie experiment` shows the matrix.",
     ),
+    ("experiment.bases", "BaseConfig", "An item of `bases` that is a table."),
     ("[tui]", "TuiConfig", ""),
 )
 """Title, definition in the schema, and a remark; in the order of the page."""
@@ -256,12 +257,12 @@ def words(field: dict[str, Any]) -> str:
     Args:
         field: the key's schema.
     """
-    if variants := field.get("anyOf"):
-        members = [words(each) for each in variants]
+    if variants := field.get("anyOf") or field.get("oneOf"):
+        members = list(dict.fromkeys(words(each) for each in variants))
         if "number" in members and "whole number" in members:
             members.remove("whole number")
         return " or ".join(members)
-    if "$ref" in field or "oneOf" in field:
+    if "$ref" in field:
         return "table"
     if "const" in field:
         return f"`{_toml(field['const'])}`"

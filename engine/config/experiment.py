@@ -1,36 +1,27 @@
-"""`[experiment]`: the paper's matrix as one table, expanded into plans and students.
+"""`[experiment]`: the paper's matrix as one table, and its cells.
 
-The expansion is a pure function of the table, and the name of a plan or student tells its cell. Plans that differ only
-in D share samples: a D = 2 plan uses the first two samples of the D = 8 plan, so nothing is sampled twice.
+The cells are a pure function of the table, and the name of a plan or student tells its cell. `expansion` makes the plans
+and students of the cells.
 """
 
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, field_serializer, model_validator
 
+from engine.config.axes import AXES
 from engine.config.base import Name, Positive, Section, Seed
 from engine.config.json_values import json_table
-from engine.config.students import (
-    BaselineName,
-    CurationConfig,
-    EvaluationConfig,
-    StudentConfig,
-    TrainingConfig,
-)
-from engine.forms import FIRST
+from engine.config.presets import PAPER, PresetName, for_experiment, sets
+from engine.config.students import BaselineName, CurationConfig, EvaluationConfig, TrainingConfig
 from engine.methods import METHODS
 from engine.strategies import BASELINES, STRATEGIES
 
 Filter = Literal["correct", "all", "random"]
-BASELINE_AXES = frozenset({"teacher"})
-"""The axes that a baseline depends on."""
-
 if TYPE_CHECKING:
     ExperimentMethod = str
 else:
@@ -38,6 +29,46 @@ else:
 
 OWN = ("name", "tasks", "teachers", "fallback_teachers", "split", "rationales")
 """The settings of a plan that the experiment decides."""
+
+
+Temperature = Annotated[float, Field(ge=0, le=2)]
+Rate = Annotated[float, Field(gt=0)]
+
+
+class BaseConfig(Section):
+    """A base of `bases` that has a name or training settings of its own."""
+
+    base: str
+    """As in `[[students]]`."""
+
+    name: Name | None = None
+    """What the tables and the names of its students call it. Unset: as `base`."""
+
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    """The keys written here replace those of the experiment's `training` (and `fine_tune`) for this base."""
+
+    learning_rates: list[Rate] = Field(default_factory=list)
+    """Replaces the experiment's `learning_rates` for this base."""
+
+    @field_serializer("training", mode="plain", return_type=dict)
+    def _written(self, value: TrainingConfig) -> dict[str, object]:
+        """Only what was written, so that a stored experiment reads as the file did."""
+        return value.model_dump(mode="json", exclude_unset=True)
+
+    @property
+    def label(self) -> str:
+        """What it is called."""
+        return self.name or self.base
+
+
+def _kind_of_base(value: object) -> str:
+    return "str" if isinstance(value, str) else "BaseConfig"
+
+
+Base = Annotated[
+    Annotated[str, Tag("str")] | Annotated[BaseConfig, Tag("BaseConfig")], Discriminator(_kind_of_base)
+]
+"""A base by name, or as a table."""
 
 
 class ExperimentConfig(Section):
@@ -48,6 +79,13 @@ class ExperimentConfig(Section):
 
     name: Name = "experiment"
     """Prefix of the names of its plans and students."""
+
+    preset: PresetName | None = Field(
+        default=None,
+        description="Defaults by name; keys written beside it win, also in the tables below. paper: "
+        f"{sets(PAPER.experiment)}, and in `plan`, `curation`, `training`, `fine_tune` and `evaluation` what `preset` sets in"
+        " `[[plans]]` and `[[students]]`.",
+    )
 
     tasks: list[str] = Field(default_factory=lambda: ["*"], min_length=1)
     """Names of tasks; `*` stands for all."""
@@ -74,14 +112,38 @@ class ExperimentConfig(Section):
     questions: Annotated[list[Positive | Literal["all"]], Field(min_length=1)] = ["all"]
     """Axis: number of training questions. A smaller set is part of a larger one."""
 
-    bases: list[str] = Field(default_factory=lambda: ["builtin:nano"], min_length=1)
-    """Axis: base models of the students."""
+    bases: Annotated[list[Base], Field(min_length=1)] = ["builtin:nano"]
+    """Axis: base models of the students, by name or as a table with training settings of their own: `{ base = "gpt2", training = { learning_rate = 1e-4 } }`."""
 
     filters: Annotated[list[Filter], Field(min_length=1)] = ["correct"]
     """Axis: `correct` rationales, `all` rationales, or as many at `random` as are correct."""
 
     split_by: Annotated[list[Literal["question", "template"]], Field(min_length=1)] = ["question"]
     """Axis: how tasks are split. `template` adds a twin of each task, `NAME.template`, split by template, with its own samples; the tables show both."""
+
+    temperatures: list[Temperature] = Field(default_factory=list)
+    """Axis: temperature of the samples. Empty: that of `plan`."""
+
+    single_temperature: Temperature | None = None
+    """Temperature of the samples where D = 1, whatever it is for a larger D (the paper's is 0). They are then other samples than those of a larger D. Unset: the same for every D."""
+
+    max_tokens: list[Positive] = Field(default_factory=list)
+    """Axis: longest rationale of the teacher, in tokens. Empty: that of `plan`."""
+
+    batch_rows: list[Positive] = Field(default_factory=list)
+    """Axis: rows a batch. Empty: as `training` says."""
+
+    epochs: list[Positive] = Field(default_factory=list)
+    """Axis: passes over the training set. Empty: as `training` says. Not together with `steps`."""
+
+    steps: list[Positive] = Field(default_factory=list)
+    """Axis: optimizer steps. Empty: as `training` says."""
+
+    max_new_tokens: list[Positive] = Field(default_factory=list)
+    """Axis: longest answer of the student, in tokens. Empty: that of `evaluation`."""
+
+    learning_rates: list[Rate] = Field(default_factory=list)
+    """Candidates, no axis: every cell is trained with each, and test is reported for the one with the best dev accuracy, over its seeds. The others are listed as not chosen, and the report does not read their test results. Empty: that of `training`."""
 
     seeds: list[Seed] = Field(default_factory=lambda: [0], min_length=1)
     """Each cell is trained once per seed. The seed decides initialisation, data order and the questions of a smaller set."""
@@ -120,6 +182,11 @@ class ExperimentConfig(Section):
                 raise ValueError(f"compare: {first!r} is compared with itself; name two different arms")
         return self
 
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, data: Any) -> Any:
+        return for_experiment(data)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExperimentCell:
@@ -136,6 +203,14 @@ class ExperimentCell:
     plan: str = ""
     strategy: str = ""
     """How an untrained base is asked."""
+    temperature: float | None = None
+    max_tokens: int | None = None
+    batch_rows: int | None = None
+    epochs: int | None = None
+    steps: int | None = None
+    max_new_tokens: int | None = None
+    learning_rate: float | None = None
+    """A candidate, of those among which dev chooses."""
 
     @property
     def label(self) -> str:
@@ -147,174 +222,133 @@ class ExperimentCell:
         """Its values by axis."""
         return {name: getattr(self, name) for name in AXES}
 
-
-AXES = ("teacher", "rationales", "questions", "base", "filter")
+    @property
+    def choice(self) -> ExperimentCell:
+        """What it is a candidate for: the same for all seeds and learning rates."""
+        return replace(self, seed=0, student="", learning_rate=None)
 
 
 def axes_of(method: str) -> frozenset[str]:
     """The axes that a method depends on; all of them for a method that this program does not know."""
     if method in BASELINES:
-        return BASELINE_AXES
+        return frozenset({"teacher", "max_tokens"} if STRATEGIES[method].writes_rationale else {"teacher"})
     return METHODS[method].axes if method in METHODS else frozenset(AXES)
+
+
+def base_of(experiment: ExperimentConfig, label: str) -> BaseConfig:
+    """The base that is called so.
+
+    Raises:
+        StopIteration: there is none.
+    """
+    found = (each if isinstance(each, BaseConfig) else BaseConfig(base=each) for each in experiment.bases)
+    return next(each for each in found if each.label == label)
+
+
+def values_of(experiment: ExperimentConfig) -> dict[str, list[Any]]:
+    """The values of each axis, its base first; None alone where its key is left out."""
+    found: dict[str, list[Any]] = {
+        name: list(getattr(experiment, axis.key)) or [None] for name, axis in AXES.items()
+    }
+    found["base"] = [each.label if isinstance(each, BaseConfig) else each for each in experiment.bases]
+    return found
+
+
+def first_cell(experiment: ExperimentConfig) -> ExperimentCell:
+    """The point of the matrix at which every axis has its first value."""
+    first = {name: values[0] for name, values in values_of(experiment).items()}
+    return ExperimentCell(method="", seed=experiment.seeds[0], **first)
 
 
 def cells(experiment: ExperimentConfig) -> list[ExperimentCell]:
     """All cells with the names of their students and plans."""
-    first = ExperimentCell(
-        method="",
-        teacher=experiment.teachers[0],
-        rationales=experiment.rationales[0],
-        questions=experiment.questions[0],
-        base=experiment.bases[0],
-        filter=experiment.filters[0],
-        seed=experiment.seeds[0],
-    )
+    first = first_cell(experiment)
     points = list(dict.fromkeys(_points(experiment, first)))
     found: list[ExperimentCell] = []
     for method in experiment.methods:
-        if method in BASELINES:
-            found += [
-                replace(first, method=method, teacher=teacher, plan=f"{experiment.name}.{teacher}.{method}")
-                for teacher in dict.fromkeys(experiment.teachers)
-            ]
-            continue
-        facts = METHODS[method]
-        base: dict[str, Any] = {name: value for name, value in first.axes.items() if name not in facts.axes}
-        for point in dict.fromkeys(replace(point, **base) for point in points):
-            if not facts.trains:  # the same answers with every seed
+        axes = axes_of(method)
+        fixed: dict[str, Any] = {name: value for name, value in first.axes.items() if name not in axes}
+        for point in dict.fromkeys(replace(point, **fixed) for point in points):
+            if method in BASELINES:
+                cell = replace(point, method=method)
+                found.append(replace(cell, plan=_name(experiment, cell, first, cell.teacher, method)))
+            elif not METHODS[method].trains:  # the same answers with every seed
                 for strategy in dict.fromkeys(experiment.base_strategies):
                     cell = replace(point, method=method, strategy=strategy)
-                    found.append(replace(cell, student=_student_name(experiment, cell, first)))
-                continue
-            for seed in dict.fromkeys(experiment.seeds):
-                cell = replace(point, method=method, seed=seed)
-                plan = train_plan(experiment, cell) if facts.reads_samples else ""
-                found.append(replace(cell, student=_student_name(experiment, cell, first), plan=plan))
+                    found.append(replace(cell, student=_student_name(experiment, cell)))
+            else:
+                found += _trained(experiment, replace(point, method=method))
     return found
 
 
+def _trained(experiment: ExperimentConfig, point: ExperimentCell) -> Iterator[ExperimentCell]:
+    """The cells of a student that is trained: one for each seed and candidate."""
+    candidates = base_of(experiment, point.base).learning_rates or experiment.learning_rates
+    rates: list[float | None] = [*candidates] or [None]
+    for rate in dict.fromkeys(rates):
+        for seed in dict.fromkeys(experiment.seeds):
+            cell = replace(point, seed=seed, learning_rate=rate)
+            plan = train_plan(experiment, cell) if METHODS[point.method].reads_samples else ""
+            yield replace(
+                cell,
+                student=_student_name(experiment, cell, several=len(set(candidates)) > 1),
+                plan=plan,
+            )
+
+
 def _points(experiment: ExperimentConfig, first: ExperimentCell) -> Iterator[ExperimentCell]:
-    axes: dict[str, list[Any]] = {
-        "teacher": list(experiment.teachers),
-        "rationales": list(experiment.rationales),
-        "questions": list(experiment.questions),
-        "base": list(experiment.bases),
-        "filter": list(experiment.filters),
-    }
+    axes = values_of(experiment)
     if experiment.vary == "all":
-        for point in itertools.product(*axes.values()):
-            yield replace(first, **dict(zip(axes, point, strict=True)))
-        return
-    for name, values in axes.items():
-        for value in values:
-            yield replace(first, **{name: value})
+        points = (dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values()))
+    else:
+        points = ({name: value} for name, values in axes.items() for value in values)
+    for point in points:
+        found = replace(first, **point)
+        if found.rationales == 1 and experiment.single_temperature is not None:
+            found = replace(found, temperature=first.temperature)  # decided by D alone
+        yield found
+
+
+def temperature_of(experiment: ExperimentConfig, cell: ExperimentCell) -> float | None:
+    """The temperature of a cell's samples; None: that of `plan`."""
+    if cell.rationales == 1 and experiment.single_temperature is not None:
+        return experiment.single_temperature
+    return cell.temperature
 
 
 def arm(experiment: ExperimentConfig, cell: ExperimentCell) -> str:
-    """The name of a cell with all its seeds: its student's or baseline's, without the experiment's name and the seed."""
-    if cell.method in BASELINES:
-        return cell.method if cell.teacher == experiment.teachers[0] else f"{cell.method}.{cell.teacher}"
-    return cell.student.removeprefix(f"{experiment.name}.").removesuffix(f".s{cell.seed}")
+    """The name of a cell with all its seeds and learning rates: its method, then every value that differs from the base."""
+    base = first_cell(experiment).axes
+    parts = [cell.method, *([cell.strategy] if cell.strategy else [])]
+    parts += [AXES[name].part(value) for name, value in cell.axes.items() if value != base[name]]
+    return ".".join(parts)
 
 
 def train_plan(experiment: ExperimentConfig, cell: ExperimentCell) -> str:
     """The name of the plan that samples for a cell."""
-    return f"{experiment.name}.{cell.teacher}.d{cell.rationales}"
+    own = AXES["rationales"].part(cell.rationales)
+    return _name(experiment, cell, first_cell(experiment), cell.teacher, own)
 
 
-def _student_name(experiment: ExperimentConfig, cell: ExperimentCell, first: ExperimentCell) -> str:
-    """The method, then every value that differs from the base."""
-    parts = [experiment.name, cell.method, *([cell.strategy] if cell.strategy else [])]
-    if cell.teacher != first.teacher:
-        parts.append(cell.teacher)
-    if cell.rationales != first.rationales:
-        parts.append(f"d{cell.rationales}")
-    if cell.questions != first.questions:
-        parts.append(f"n{cell.questions}")
-    if cell.base != first.base:
-        parts.append(_slug(cell.base))
-    if cell.filter != first.filter:
-        parts.append(cell.filter)
+def _name(experiment: ExperimentConfig, cell: ExperimentCell, first: ExperimentCell, *parts: str) -> str:
+    """The name of a plan: its teacher and what else is asked, then every other value that differs from the base."""
+    others = (axis for name, axis in AXES.items() if axis.sampling and axis.setting)
+    differing = (
+        axis.part(getattr(cell, axis.name))
+        for axis in others
+        if getattr(cell, axis.name) != getattr(first, axis.name)
+    )
+    return ".".join((experiment.name, *parts, *differing))
+
+
+def _student_name(experiment: ExperimentConfig, cell: ExperimentCell, *, several: bool = False) -> str:
+    """The method, then every value that differs from the base, the learning rate if there are several, and the seed."""
+    parts = [experiment.name, arm(experiment, cell)]
+    if several:
+        parts.append(f"lr{cell.learning_rate:g}")
     if len(set(experiment.seeds)) > 1 and not cell.strategy:
         parts.append(f"s{cell.seed}")
     return ".".join(parts)
-
-
-def _slug(base: str) -> str:
-    last = base.rstrip("/").rpartition("/")[2].rpartition(":")[2]
-    return re.sub(r"[^a-z0-9_-]+", "-", last.lower()).strip("-") or "base"
-
-
-def plans_of(experiment: ExperimentConfig) -> list[dict[str, Any]]:
-    """Its plans as tables: greedy baselines on test, and one plan per teacher and D on train, smaller D first."""
-    found: dict[str, dict[str, Any]] = {}
-    for cell in cells(experiment):
-        own = {
-            **experiment.plan,
-            "name": cell.plan,
-            "tasks": list(experiment.tasks),
-            "teachers": [cell.teacher],
-        }
-        if cell.method in BASELINES:
-            greedy = {"strategy": cell.method, "split": "test", "rationales": 1, "temperature": 0.0}
-            found[cell.plan] = {**own, **greedy}
-        elif cell.plan:
-            found[cell.plan] = {**own, "split": "train", "rationales": cell.rationales}
-    few = [plan for plan in found.values() if _shows_examples(plan.get("strategy"))]
-    for plan in found.values():
-        if few and plan not in few:
-            plan.pop("exemplars", None)  # only the few-shot plans show worked examples
-    return sorted(found.values(), key=lambda plan: (plan["split"] == "train", plan["rationales"]))
-
-
-def _shows_examples(strategy: object) -> bool:
-    return isinstance(strategy, str) and strategy in STRATEGIES and STRATEGIES[strategy].needs_exemplars
-
-
-def students_of(experiment: ExperimentConfig) -> list[StudentConfig]:
-    """Its students."""
-    found = []
-    for cell in cells(experiment):
-        if not cell.student:
-            continue
-        method = METHODS[cell.method]
-        if not method.trains:
-            found.append(_untrained(experiment, cell))
-            continue
-        own = getattr(experiment, method.name.replace("-", "_"), None)
-        training = own if isinstance(own, TrainingConfig) else experiment.training
-        found.append(
-            StudentConfig(
-                name=cell.student,
-                base=cell.base,
-                form=FIRST,
-                method=method.name,
-                tasks=list(experiment.tasks),
-                plans=[cell.plan] if cell.plan else ["*"],
-                rationales=cell.rationales,
-                questions=None if cell.questions == "all" else cell.questions,
-                train_at=list(method.train_at),
-                curation=experiment.curation.model_copy(update={"keep": cell.filter}),
-                training=training.model_copy(update={"seed": cell.seed}),
-                evaluation=experiment.evaluation,
-            )
-        )
-    return found
-
-
-def _untrained(experiment: ExperimentConfig, cell: ExperimentCell) -> StudentConfig:
-    """A base that is measured; what is only about training is left out."""
-    shows = STRATEGIES[cell.strategy].needs_exemplars
-    return StudentConfig(
-        name=cell.student,
-        base=cell.base,
-        method=cell.method,
-        strategy=cell.strategy,
-        exemplars=experiment.exemplars if shows else None,
-        tasks=list(experiment.tasks),
-        training=experiment.training.model_copy(update={"lora_rank": 0, "seed": cell.seed}),
-        evaluation=experiment.evaluation,
-    )
 
 
 def stored_experiment(config: Mapping[str, Any]) -> ExperimentConfig | None:

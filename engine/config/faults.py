@@ -65,7 +65,8 @@ def untagged(model: type[BaseModel], loc: Path) -> Path:
             break
         current = _bare(current)
         if _is_union(current):  # this part names the member, and what follows belongs to it
-            current = None
+            models = [each for each in map(_bare, _members(current)) if _is_model(each)]
+            current = next((each for each in models if each.__name__ == part), None)
             continue
         path.append(part)
         current = _child(current, part)
@@ -78,7 +79,7 @@ def fields_at(model: type[BaseModel], path: Path) -> list[str]:
     for part in path:
         current = _child(_bare(current), part)
     current = _bare(current)
-    members = _members(current) if _is_union(current) else [current]
+    members = [_bare(each) for each in _members(current)] if _is_union(current) else [current]
     return list(dict.fromkeys(name for each in members if _is_model(each) for name in each.model_fields))
 
 
@@ -161,8 +162,11 @@ def _child(current: Any, part: int | str) -> Any:
     if _is_model(current):
         field = current.model_fields.get(str(part))
         return field.annotation if field else None
+    if _is_union(current):
+        models = [each for each in map(_bare, _members(current)) if _is_model(each)]
+        return next((found for each in models if (found := _child(each, part)) is not None), None)
     arguments = get_args(current)
-    return arguments[-1] if arguments and not _is_union(current) else None
+    return arguments[-1] if arguments else None
 
 
 def _bare(annotation: Any) -> Any:

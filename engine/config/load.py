@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from engine.config import faults
-from engine.config.experiment import OWN, ExperimentConfig, plans_of, students_of
+from engine.config.expansion import OWN, plans_of, students_of, wrong_axes
+from engine.config.experiment import ExperimentConfig
 from engine.config.lines import Lines
 from engine.config.plans import PlanConfig
-from engine.config.root import Config, wrong_plans, wrong_references
-from engine.config.students import StudentConfig
+from engine.config.root import Config, expand, wrong_plans, wrong_references
+from engine.config.students import StudentConfig, TrainingConfig
 from engine.config.template_twins import with_twins
 from engine.errors import ConfigError
 
@@ -47,13 +49,17 @@ def load_config(path: Path) -> Config:
         raise ConfigError("\n".join(_messages(path, text, data, error))) from None
     folder = path.resolve().parent
     if config.experiment is not None:
-        config = _with_experiment(path, text, config, config.experiment)
+        config = _with_experiment(path, text, config, config.experiment, data["experiment"])
     config._folder = folder
     return config
 
 
-def _with_experiment(path: Path, text: str, config: Config, experiment: ExperimentConfig) -> Config:
+def _with_experiment(
+    path: Path, text: str, config: Config, experiment: ExperimentConfig, written: Mapping[str, Any]
+) -> Config:
     """The configuration with the plans and students of its experiment beside those it has.
+
+    `written` is the experiment's table as it stands in the file.
 
     Raises:
         ConfigError: a setting does not fit a plan, or a name is taken or too long.
@@ -67,14 +73,19 @@ def _with_experiment(path: Path, text: str, config: Config, experiment: Experime
         for name in OWN
         if name in experiment.plan
     ]
+    asked = expand(list(experiment.tasks), list(config.tasks))
+    found += wrong_axes(experiment, written, [name for name in asked if config.tasks[name].dev == 0])
     try:
         plans = [PlanConfig.model_validate(table) for table in plans_of(experiment)]
         students = students_of(experiment)
     except ValidationError as error:
-        model = StudentConfig if error.title == "StudentConfig" else PlanConfig
+        model = next(
+            each for each in (StudentConfig, TrainingConfig, PlanConfig) if each.__name__ == error.title
+        )
+        table = "training" if model is TrainingConfig else "plan"
         for place, message in faults.explain(model, error.errors()):
             own = place[:1] in (("name",), ("base",))
-            found.append((("experiment", "name") if own else ("experiment", "plan", *place), message))
+            found.append((("experiment", "name") if own else ("experiment", table, *place), message))
     found += _wrong_plans(config, plans)
     taken = {plan.name for plan in config.plans} | {student.name for student in config.students}
     names = [*(plan.name for plan in plans), *(student.name for student in students)]

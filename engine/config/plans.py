@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from engine.config.base import Identity, Money, Name, NonNegative, Positive, Section
+from engine.config.presets import PAPER, PresetName, for_plan, sets
 from engine.strategies import STRATEGIES
 
 if TYPE_CHECKING:
@@ -21,6 +22,12 @@ class PlanConfig(Section):
     name: Annotated[Name, Identity.NO]
     """The plan's name. If a prompt or parameter changes under the same name, a new plan begins; samples are never mixed."""
 
+    preset: Annotated[PresetName | None, Identity.NO] = Field(
+        default=None,
+        description="Defaults by name; keys written beside it win. paper: "
+        f"{sets(PAPER.plan)}; with one rationale per question {sets(PAPER.single)}.",
+    )
+
     tasks: Annotated[list[str], Identity.BY_CONTENT] = Field(default_factory=lambda: ["*"], min_length=1)
     """Names of tasks; `*` means all."""
 
@@ -34,7 +41,7 @@ class PlanConfig(Section):
     """How the teacher is asked; see the table of strategies below."""
 
     prompts: Annotated[Name | None, Identity.BY_CONTENT] = None
-    """Name of a `[prompts.NAME]` whose templates replace the strategy's own."""
+    """Name of a `[prompts.NAME]` whose templates replace the strategy's own. `paper` needs no table: the templates of the paper's public code, where they differ."""
 
     exemplars: Annotated[str | None, Identity.BY_CONTENT] = None
     """Worked examples of few-shot-cot: a file of rows with question, rationale and answer; `{task}` in its name is replaced by the task. Unset: the examples shipped with each builtin task."""
@@ -86,6 +93,11 @@ class PlanConfig(Section):
 
     budget_usd: Annotated[Money | None, Identity.NO] = None
     """Cap in dollars on the total cost of this plan on each task, over all daemon sessions."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, data: Any) -> Any:
+        return for_plan(data)
 
     @property
     def most(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -54,3 +55,22 @@ class PromptsConfig(Section):
             except ValueError as error:
                 return f"{error}, for {strategy}"
         return None
+
+
+PUBLISHED = "paper"
+"""`prompts = "paper"`: the templates of the paper's public code, unless `[prompts.paper]` says otherwise."""
+
+
+def templates_of(prompts: Mapping[str, PromptsConfig], name: str | None, strategy: str) -> dict[str, str]:
+    """The templates that a plan or an untrained student gets in place of the strategy's own.
+
+    Args:
+        prompts: the configured ones.
+        name: which of them; None: none.
+        strategy: the strategy.
+    """
+    if name is None:
+        return {}
+    if name in prompts:
+        return prompts[name].given()
+    return dict(STRATEGIES[strategy].published)

@@ -13,7 +13,7 @@ from engine.config.base import NAME_PATTERN, Change, Money, Section
 from engine.config.experiment import ExperimentConfig
 from engine.config.faults import quoted
 from engine.config.plans import PlanConfig
-from engine.config.prompts import PromptsConfig
+from engine.config.prompts import PUBLISHED, PromptsConfig
 from engine.config.requests import wrong_requests
 from engine.config.students import StudentConfig
 from engine.config.tasks import TaskConfig
@@ -137,7 +137,24 @@ def wrong_references(data: Mapping[str, Any]) -> list[tuple[tuple[int | str, ...
                 if key not in item:
                     continue
                 found += _unknown((kind, index, key), item[key], what, known[what])
-    return [*found, *wrong_plans(data)]
+    return [*found, *wrong_plans(data), *_wrong_students(data)]
+
+
+def _wrong_students(data: Mapping[str, Any]) -> list[tuple[tuple[int | str, ...], str]]:
+    """Prompts of none or of another strategy, of students that are not trained."""
+    found: list[tuple[tuple[int | str, ...], str]] = []
+    prompts = _table(data.get("prompts"))
+    for index, student in _items(data.get("students")):
+        named, place = student.get("prompts"), ("students", index, "prompts")
+        if not isinstance(named, str):
+            continue
+        if named in prompts:
+            if misfit := _misfit(prompts[named], student.get("strategy")):
+                found.append((place, f"[prompts.{named}] does not fit: {misfit}"))
+        elif named != PUBLISHED:
+            have = ", ".join(sorted(prompts)) or "none"
+            found.append((place, f"unknown prompts {quoted(named)} (known: {have})"))
+    return found
 
 
 def _references_of(kind: str) -> list[tuple[str, str]]:
@@ -157,12 +174,14 @@ def wrong_plans(data: Mapping[str, Any]) -> list[tuple[tuple[int | str, ...], st
     for index, plan in _items(data.get("plans")):
         named, needs = plan.get("prompts"), plan.get("needs")
         if isinstance(named, str):
-            if named not in prompts:
+            if named not in prompts and named != PUBLISHED:
                 have = ", ".join(sorted(prompts)) or "none"
                 text = f"unknown prompts {quoted(named)} (known: {have})"
                 found.append((("plans", index, "prompts"), text))
-            elif misfit := _misfit(
-                prompts[named], plan.get("strategy", PlanConfig.model_fields["strategy"].default)
+            elif named in prompts and (
+                misfit := _misfit(
+                    prompts[named], plan.get("strategy", PlanConfig.model_fields["strategy"].default)
+                )
             ):
                 found.append((("plans", index, "prompts"), f"[prompts.{named}] does not fit: {misfit}"))
         if isinstance(needs, str):

@@ -124,6 +124,9 @@ class CommonTeacherConfig(Section):
     step_error_rate: Annotated[float, Field(ge=0, le=1), Change.SERVER] = 0.10
     """Built-in teacher: probability that a reasoning step is wrong."""
 
+    errors: Annotated[Literal["independent", "systematic"], Identity.IF_SET, Change.SERVER] = "independent"
+    """Built-in teacher: how it errs. independent: each step slips on its own. systematic: some questions are wrong in all samples, some are right by a wrong rationale, some phrases are always misread, in shares of `step_error_rate` (docs/method.md)."""
+
     latency_ms: Annotated[float, Field(ge=0), Change.SERVER] = 40.0
     """Built-in teacher: mean response time."""
 

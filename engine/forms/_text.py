@@ -54,7 +54,11 @@ class TextOutline(Outline):
         return self.marks.completion(self.method.target(row))
 
     def parse(self, text: str) -> str | None:
-        """What the method reads before the last end mark: a rationale or an answer may contain the mark too."""
+        """What the method reads in the body."""
+        return self.method.parse(self.body(text))
+
+    def body(self, text: str) -> str:
+        """What is before the last end mark: a rationale or an answer may contain the mark too."""
         marks = self.marks
         if word := marks.end.strip():
             space = r"\s+" if marks.end[0].isspace() else ""
@@ -62,7 +66,7 @@ class TextOutline(Outline):
             if found:
                 text = text[: found[-1 if self.stops else 0].start()]
         text = text.strip().removeprefix(marks.lead.strip())
-        return self.method.parse(text.removesuffix(marks.trail.strip()) if marks.trail.strip() else text)
+        return text.removesuffix(marks.trail.strip()) if marks.trail.strip() else text
 
     def example(self, row: TrainRow) -> dict[str, Any]:
         """Prompt and completion, as texts."""

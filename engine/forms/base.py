@@ -78,6 +78,10 @@ class Outline(ABC):
     def parse(self, text: str) -> str | None:
         """The answer in a written text; None if there is none. The inverse of `written`."""
 
+    def body(self, text: str) -> str:
+        """What a student wrote, without the marks of the form around it."""
+        return text.strip()
+
     @abstractmethod
     def example(self, row: TrainRow) -> dict[str, Any]:
         """A row as trainers read it, such as TRL: `messages`, or `prompt` and `completion`."""
@@ -110,6 +114,10 @@ class TokenForm(ABC):
     def parse(self, text: str) -> str | None:
         """The answer in a generated text; None if there is none."""
         return self.outline.parse(text)
+
+    def body(self, text: str) -> str:
+        """A generated text without the marks of the form around it."""
+        return self.outline.body(text)
 
     @abstractmethod
     def prompt_ids(self, questions: Sequence[str]) -> list[list[int]]:

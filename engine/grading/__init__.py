@@ -14,8 +14,9 @@ from engine.grading import paper
 from engine.grading.formats import FORMATS
 from engine.grading.verdict import Verdict
 
-GraderName = Literal["careful", "paper"]
-GRADER_VERSIONS: dict[str, str] = {"careful": "careful:3", "paper": "paper:1"}
+GraderName = Literal["careful", "paper", "published"]
+GRADER_VERSIONS: dict[str, str] = {"careful": "careful:3", "paper": "paper:1", "published": "published:1"}
+"""`published` is `paper`, and also reads students' texts without the mark of an answer (`grade_unmarked`)."""
 
 __all__ = [
     "FORMATS",
@@ -25,6 +26,7 @@ __all__ = [
     "check_format",
     "check_grader",
     "grade",
+    "grade_unmarked",
     "in_worker",
 ]
 
@@ -65,7 +67,7 @@ def grade(
         gold: the gold answer.
         answer_format: one of `FORMATS`.
         question: its text; it helps to recognise options and given numbers.
-        grader: `careful` or `paper`.
+        grader: a name in `GRADER_VERSIONS`.
 
     Raises:
         ConfigError: the format or grader is unknown.
@@ -74,6 +76,21 @@ def grade(
     check_format(answer_format)
     check_grader(grader)
     form = FORMATS[answer_format]
-    if grader == "paper":
-        return paper.judge(completion, gold, form.paper, question)
-    return form.judge(completion, gold, question)
+    if grader == "careful":
+        return form.judge(completion, gold, question)
+    return paper.judge(completion, gold, form.paper, question)
+
+
+def grade_unmarked(
+    text: str, gold: str, answer_format: str, *, question: str | None = None, grader: str = "careful"
+) -> Verdict | None:
+    """Judges a student's text in which the mark of the answer is missing; None: for this grader it has no answer.
+
+    Raises:
+        ConfigError: the format or grader is unknown.
+    """
+    check_format(answer_format)
+    check_grader(grader)
+    if grader != "published":
+        return None
+    return paper.judge_unmarked(text, gold, FORMATS[answer_format].paper, question)

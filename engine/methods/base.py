@@ -17,6 +17,10 @@ LabelSource = Literal["gold", "majority", "teacher"]
 """Where the answer that a student learns comes from: the data, the majority of a question's samples, or the sample."""
 
 
+TRAINED = frozenset({"questions", "base", "batch_rows", "epochs", "steps", "max_new_tokens"})
+"""The axes of an experiment that every trained student depends on."""
+
+
 class Sample(Protocol):
     """A graded rationale that curation kept."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from engine.methods.base import Method, RowSettings, TrainingQuestion, TrainRow
+from engine.methods.base import TRAINED, Method, RowSettings, TrainingQuestion, TrainRow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ METHOD = FineTune(
     rank=0,
     reads_samples=False,
     labels=("gold",),
-    axes=frozenset({"questions", "base"}),
+    axes=TRAINED,
     train_at=(0,),
     no_answer="no answer: empty",
 )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from engine.methods.base import Method, RowSettings, Sample, TrainingQuestion, TrainRow
+from engine.methods.base import TRAINED, Method, RowSettings, Sample, TrainingQuestion, TrainRow
 from engine.seeded_order import first
 
 ARROW = "-->"
@@ -78,7 +78,7 @@ METHOD = FineTuneCot(
     rank=1,
     reads_samples=True,
     labels=("gold", "majority", "teacher"),
-    axes=frozenset({"teacher", "rationales", "questions", "base", "filter"}),
+    axes=TRAINED | {"teacher", "rationales", "filter", "temperature", "max_tokens"},
     train_at=("complete",),
     markers=(ARROW,),
     no_answer=f"no answer: the text ends without {ARROW!r}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from engine.methods.base import RowSettings, TrainingQuestion, TrainRow
+from engine.methods.base import TRAINED, RowSettings, TrainingQuestion, TrainRow
 from engine.methods.fine_tune_cot import ARROW, FineTuneCot
 
 
@@ -43,7 +43,7 @@ METHOD = FineTuneGolden(
     reads_samples=False,
     reads_rationales=True,
     labels=("gold",),
-    axes=frozenset({"questions", "base"}),
+    axes=TRAINED,
     train_at=(0,),
     markers=(ARROW,),
     no_answer=f"no answer: the text ends without {ARROW!r}",

@@ -35,7 +35,7 @@ METHOD = Untrained(
     trains=False,
     reads_samples=False,
     labels=("gold",),
-    axes=frozenset({"base"}),
+    axes=frozenset({"base", "max_new_tokens"}),
     train_at=(0,),
     no_answer="no answer: empty",
 )

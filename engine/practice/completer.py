@@ -42,7 +42,7 @@ class Completer:
         self._respond: Respond = (
             RecordedModel(options.replay).reply
             if options.replay
-            else SimulatedModel(options.seed, options.error_rate).reply
+            else SimulatedModel(options.seed, options.error_rate, options.errors).reply
         )
         self._given: OrderedDict[tuple[str, str], int] = OrderedDict()
 

@@ -19,6 +19,8 @@ _LAST_LINE = re.compile(r"(?:^|\n)(?P<line>[^\n]*\banswer\b[^\n]{0,80}\bis:?)\s*
 _CHAT = re.compile(r"\banswer:", re.IGNORECASE)
 _HINT = re.compile(r"\bcorrect answer is\b", re.IGNORECASE)
 _SHOT = re.compile(r"(?:^|\n)Q:")
+_BARE = re.compile(r"\n\nA:\s*$")
+"""The end of the paper's zero-shot prompt, which asks for the answer and names none."""
 _CUE = re.compile(r"^\s*(?:A:)?\s*(?:Let's think step by step\.?)?", re.IGNORECASE)
 
 
@@ -43,6 +45,8 @@ def classify(text: str) -> Prompt:
         return Prompt("direct" if last["line"].lstrip().startswith("A:") else "final", body)
     if len(_SHOT.findall(text)) > 1 and "answer is" in text:
         return Prompt("shots", text)
+    if _BARE.search(text) and len(_SHOT.findall(text)) == 1:
+        return Prompt("direct", text)
     if _HINT.search(text) and _CHAT.search(text):
         return Prompt("hinted", text)
     return Prompt("chat" if _CHAT.search(text) else "rationale", text)

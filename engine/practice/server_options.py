@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import UsageError
+from engine.practice.errors import ERRORS
 
 BEHAVIOURS: dict[str, str] = {
     "reset": "the connection is reset before or after the completion was made (the ledger shows whether it was billed)",
@@ -59,6 +60,7 @@ class PracticeOptions:
     seed: int = 0
     latency_ms: float = 40.0
     error_rate: float = 0.10
+    errors: str = "independent"
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     burst_seconds: float = 60.0
@@ -142,6 +144,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=default.error_rate,
         help="share of reasoning steps that are wrong (default: %(default)s)",
     )
+    add(
+        "--errors",
+        choices=tuple(ERRORS),
+        default=default.errors,
+        help="independent slips, or systematic errors of questions and phrases (default: %(default)s)",
+    )
     add("--requests-per-minute", type=_Whole(1), help="limit for each API key; 429 above it")
     add("--tokens-per-minute", type=_Whole(1), help="limit for each API key; 429 above it")
     add(
@@ -197,6 +205,7 @@ def options_from(args: argparse.Namespace) -> PracticeOptions:
         seed=args.seed,
         latency_ms=args.latency_ms,
         error_rate=args.error_rate,
+        errors=args.errors,
         requests_per_minute=args.requests_per_minute,
         tokens_per_minute=args.tokens_per_minute,
         burst_seconds=args.burst_seconds,
@@ -215,7 +224,7 @@ def arguments(options: PracticeOptions) -> list[str]:
         flags.append("--fault=" + ",".join(f"{fault.name}={fault.rate}" for fault in options.faults))
     if options.refuse_unknown:
         flags.append("--refuse-unknown")
-    names = ("host", "port", "replay", "seed", "latency_ms", "error_rate", "requests_per_minute",
+    names = ("host", "port", "replay", "seed", "latency_ms", "error_rate", "errors", "requests_per_minute",
              "tokens_per_minute", "burst_seconds", "concurrency", "ledger", "slow_seconds", "batch_seconds",
              "batch_queue_tokens")  # fmt: skip
     for name in names:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from engine.practice.errors import ERRORS, HINT_FACTOR, Conditions
 from engine.practice.prompts import PromptKind, classify, given_rationale
 from engine.tasks.builtin import BUILTIN_TASKS
-from engine.tasks.procedural import FoundQuestion, Problem, ProceduralTask, trace
+from engine.tasks.procedural import FoundQuestion, Problem, ProceduralTask
 
 MODELS = ("practice-large", "practice-small")
 """`practice-small` slips two and a half times as often and also overlooks steps (three times the errors in all). Its
@@ -24,8 +25,8 @@ rationales are terse."""
 DIRECT_FACTOR = 2.0
 """Factor of the error rate if the prompt asks for the answer alone."""
 
-HINT_FACTOR = 0.25
-"""Factor of the error rate if the prompt gives the correct answer."""
+SMALL_FACTOR = 2.5
+"""Factor of the error rate of practice-small."""
 
 
 class UnknownQuestion(Exception):
@@ -87,11 +88,15 @@ def parse_prompt(prompt: str) -> ParsedPrompt | None:
 
 
 class SimulatedModel:
-    """Answers by solving; `error_rate` is the share of steps that slip (practice-large at temperature 0.7)."""
+    """Answers by solving; `error_rate` is the share of steps that slip (practice-large at temperature 0.7).
 
-    def __init__(self, seed: int, error_rate: float) -> None:
+    `errors` is how it errs, a name in `ERRORS`.
+    """
+
+    def __init__(self, seed: int, error_rate: float, errors: str = "independent") -> None:
         self.seed = seed
         self.error_rate = error_rate
+        self._solve = ERRORS[errors]
 
     def reply(self, request: CompletionRequest) -> Reply:
         """A completion.
@@ -114,28 +119,29 @@ class SimulatedModel:
             answer = renderer.read_answer(prompt.problem, prompt.rationale)
             if answer is not None:
                 return Reply(f"{lead}{answer}.")
-        problem, rate = self._perceived(prompt.problem, request, rng)
+        rate = self.error_rate * (1 + 0.3 * (request.temperature - 0.7))
+        small = request.model != MODELS[0]
+        slips = min(0.9, rate * SMALL_FACTOR) if small else min(1.0, rate)
         if prompt.kind == "direct":
-            rate = min(1.0, rate * DIRECT_FACTOR)
+            slips = min(1.0, slips * DIRECT_FACTOR)
         elif prompt.kind == "hinted":
-            rate *= HINT_FACTOR
-        solved = trace(problem, rng, rate)
+            slips *= HINT_FACTOR
+        solved = self._solve(
+            prompt.problem,
+            Conditions(
+                key=f"{self.seed}|{request.model}|{prompt.task.name}",
+                share=min(0.45, self.error_rate * (SMALL_FACTOR if small else 1)),
+                slip_rate=slips,
+                overlook_rate=rate * 0.5 if small else 0.0,
+                rng=rng,
+                hinted=prompt.kind == "hinted",
+            ),
+        )
         if prompt.kind in ("final", "direct"):  # "final": the rationale names no answer, so this is a guess
             return Reply(f"{lead}{solved.answer}.")
-        terse = request.model == "practice-small"
-        rationale = renderer.render(solved, preferences, rng, request.temperature, terse=terse)
+        rationale = renderer.render(solved, preferences, rng, request.temperature, terse=small)
         if prompt.kind in ("chat", "hinted"):
             return Reply(f"{lead}{rationale}\nAnswer: {solved.answer}")
         if prompt.kind == "shots":
             return Reply(f"{lead}{rationale} The answer is {solved.answer}.")
         return Reply(f"{lead}{rationale}")
-
-    def _perceived(
-        self, problem: Problem[Any, Any], request: CompletionRequest, rng: random.Random
-    ) -> tuple[Problem[Any, Any], float]:
-        """The problem as this model perceives it, and its error rate, which grows with the temperature."""
-        rate = self.error_rate * (1 + 0.3 * (request.temperature - 0.7))
-        if request.model != "practice-small":
-            return problem, min(1.0, rate)
-        seen = tuple(move for move in problem.moves if rng.random() >= rate * 0.5)
-        return replace(problem, moves=seen), min(0.9, rate * 2.5)  # type: ignore[type-var]

@@ -6,6 +6,7 @@ from engine.report.chance import chance
 from engine.report.comparisons import differences
 from engine.report.figures import figures
 from engine.report.html import page
+from engine.report.learning_rates import Choice, choose, rates_table
 from engine.report.main_figure import MAIN
 from engine.report.markdown import render, summary
 from engine.report.matrix import Point, headline, points, tables
@@ -14,10 +15,12 @@ from engine.report.paper_count import paper_accuracy
 __all__ = [
     "MAIN",
     "Cell",
+    "Choice",
     "Figure",
     "Point",
     "baselines",
     "chance",
+    "choose",
     "differences",
     "figures",
     "headline",
@@ -25,6 +28,7 @@ __all__ = [
     "page",
     "paper_accuracy",
     "points",
+    "rates_table",
     "render",
     "self_consistency",
     "summary",

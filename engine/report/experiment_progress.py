@@ -46,7 +46,7 @@ def standings(experiment: ExperimentConfig, standing: ExperimentProgress) -> lis
     """Every cell on every task, in the order of the report's tables."""
     tasks = expand(list(experiment.tasks), list(standing.tasks))
     groups: dict[ExperimentCell, list[ExperimentCell]] = {}
-    for cell in cells(experiment):
+    for cell in cells(experiment):  # each learning rate by itself
         groups.setdefault(replace(cell, seed=0, student=""), []).append(cell)
     return [
         _baseline(key, task, standing) if key.method in BASELINES else _students(key, group, task, standing)

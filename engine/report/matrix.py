@@ -7,9 +7,10 @@ whose runs are not all done is shown with those that are, and with the number of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from engine.config.experiment import AXES, ExperimentCell, ExperimentConfig, arm, axes_of, cells
+from engine.config.axes import AXES
+from engine.config.experiment import ExperimentCell, ExperimentConfig, arm, axes_of, cells, first_cell
 from engine.methods import METHODS
 from engine.report.accuracy_table import BESIDE, answered, beside, text_table
 from engine.report.intervals import ONE_SEED, Estimate, estimate
@@ -27,6 +28,7 @@ TITLES = {
     "teacher": "Teacher",
     "filter": "Filter of rationales",
 }
+TITLES |= {name: axis.title for name, axis in AXES.items() if name not in TITLES}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +58,7 @@ def points(experiment: ExperimentConfig, results: Results, figure_data: FigureDa
     newest = {(run.student, run.task): run for run in results.runs if not run.superseded}
     groups: dict[ExperimentCell, list[ExperimentCell]] = {}
     for cell in cells(experiment):
-        groups.setdefault(replace(cell, seed=0, student=""), []).append(cell)
+        groups.setdefault(cell.choice, []).append(cell)
     found = []
     for key, group in groups.items():
         for task in tasks:
@@ -70,7 +72,7 @@ def points(experiment: ExperimentConfig, results: Results, figure_data: FigureDa
                     task=task,
                     estimate=estimate([figure_data.answers.get((run.run_id, task), {}) for run in runs]),
                     done=len(runs),
-                    wanted=len(group),
+                    wanted=len({cell.seed for cell in group}),
                     rows=round(sum(run.rows for run in runs) / len(runs)) if runs else None,
                     questions=round(sum(run.questions for run in runs) / len(runs)) if runs else None,
                     name=arm(experiment, group[0]),
@@ -195,13 +197,7 @@ def _methods(found: list[Point], experiment: ExperimentConfig) -> _Rows:
 
 
 def _base(experiment: ExperimentConfig) -> dict[str, object]:
-    return {
-        "teacher": experiment.teachers[0],
-        "rationales": experiment.rationales[0],
-        "questions": experiment.questions[0],
-        "base": experiment.bases[0],
-        "filter": experiment.filters[0],
-    }
+    return first_cell(experiment).axes
 
 
 def _table(
@@ -277,9 +273,9 @@ def _cell(point: Point | None, most: int) -> str:
 
 
 def _said(name: str, value: object) -> str:
-    return f"D = {value}" if name == "rationales" else str(value)
+    return AXES[name].said(value)
 
 
-def order(value: object) -> tuple[int, int]:
+def order(value: object) -> tuple[int, float]:
     """Numbers by size, then words in the order of the configuration."""
-    return (0, value) if isinstance(value, int) else (1, 0)
+    return (0, value) if isinstance(value, int | float) else (1, 0)

@@ -7,7 +7,6 @@ over all runs that are stored for a student.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from itertools import groupby
 
@@ -22,7 +21,6 @@ READING = (
     " evaluator (the first candidate after `-->`, otherwise the last one of the text). It looks at test to choose, so it is"
     " too high, and nothing here is chosen by it."
 )
-_COMMA = re.compile(r"(?<=\d),(?=\d)")
 
 
 def paper_accuracy(results: Results, answers: Iterable[StoredAnswer]) -> dict[tuple[str, str], float]:
@@ -42,20 +40,17 @@ def _correct(answer: StoredAnswer) -> bool:
     if form is None:
         return False
     _, arrow, after = answer.text.partition(PREFIX)
-    read = form.paper.candidate(after, answer.question) if arrow else last_candidate(form.paper, answer)
+    if not arrow:
+        read = last_candidate(form.paper, answer)
+    else:
+        read = next(iter(form.paper.candidates(after, answer.question)), None)
     return read is not None and form.paper.same(read, answer.gold)
 
 
 def last_candidate(rules: PaperRules, answer: StoredAnswer) -> str | None:
     """The last candidate of a text; the whole text where the format has no candidates."""
-    rest, found = _COMMA.sub("", answer.text), None
-    while (candidate := rules.candidate(rest, answer.question)) is not None:
-        found = candidate
-        place = rest.lower().find(candidate.lower()) if candidate not in rest else rest.find(candidate)
-        if place < 0 or not candidate:
-            break
-        rest = rest[place + len(candidate) :]
-    return found
+    found = rules.candidates(answer.text, answer.question)
+    return found[-1] if found else None
 
 
 def cell(accuracy: float | None) -> str:

@@ -9,7 +9,7 @@ stored completions are replayed through a fresh one (`Conversation.resume`), and
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from engine.grading.format import Phrases
@@ -120,6 +120,9 @@ class Strategy:
 
     phrase: Callable[[Phrases], str] | None = None
     """The phrase of an answer format that its requests contain; None: they contain none."""
+
+    published: Mapping[str, str] = field(default_factory=dict)
+    """Its templates in the public code of Ho et al. (2023) that differ from its own, for `prompts = "paper"`."""
 
     writes_rationale: bool = True
     """Whether its samples have a rationale that a student can learn from."""

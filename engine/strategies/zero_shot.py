@@ -51,6 +51,7 @@ STRATEGY = Strategy(
         ),
         "trigger": Template(places=frozenset({"last"})),
     },
+    published={"prompt": "Q: {question}\n\nA:"},
     phrase=_phrase,
     writes_rationale=False,
     baseline_rank=0,

@@ -76,6 +76,7 @@ STRATEGY = Strategy(
         ),
         "trigger": Template(places=frozenset({"last"})),
     },
+    published={"trigger": "Therefore, the answer is"},
     phrase=_phrase,
     baseline_rank=1,
     shown_as="teacher",

@@ -3,7 +3,8 @@
 Rows are sorted by length (rows of equal length in a new random order each epoch) and cut into micro-batches of at most
 `batch_tokens` padded tokens; then the micro-batches are shuffled. A row may have several sides that are padded
 separately (encoder and decoder): it is sorted by its total length, then by its first side. Packed rows need no padding: a
-micro-batch then takes as many rows as have `batch_tokens` together. The sorted lengths are the same in every epoch, and so
+micro-batch then takes as many rows as have `batch_tokens` together. With `batch_rows`, a micro-batch takes that many rows of
+a random order instead, whatever their length, and the last one of an epoch the rest. The sorted lengths are the same in every epoch, and so
 are the cuts. So every epoch has the same number of micro-batches, and micro-batch n of the endless stream is found
 without computing the ones before it.
 
@@ -26,6 +27,7 @@ class BatchPlan:
     Args:
         lengths: the length of each row, or the lengths of its sides.
         batch_tokens: the largest number of padded tokens in a micro-batch.
+        batch_rows: the number of rows in a micro-batch; None: `batch_tokens` decides.
         seed: decides the order.
         packed: whether rows follow one another without padding.
         begin: the epoch of the stream that comes first. A student that goes on has seen those before it.
@@ -36,14 +38,19 @@ class BatchPlan:
         lengths: Sequence[int] | Sequence[tuple[int, ...]],
         *,
         batch_tokens: int,
+        batch_rows: int | None = None,
         seed: int,
         packed: bool = False,
         begin: int = 0,
     ) -> None:
         self._lengths = np.asarray(lengths, dtype=np.int64).reshape(len(lengths), -1)
         self._seed = seed
-        sizes = self._lengths[self._sorted(np.arange(len(lengths)))]
-        self._cuts = _packed_cuts(sizes, batch_tokens) if packed else _cuts(sizes, batch_tokens)
+        self._batch_rows = batch_rows
+        if batch_rows is not None:
+            self._cuts = list(range(batch_rows, len(lengths), batch_rows))
+        else:
+            sizes = self._lengths[self._sorted(np.arange(len(lengths)))]
+            self._cuts = _packed_cuts(sizes, batch_tokens) if packed else _cuts(sizes, batch_tokens)
         self.begin = begin
         self.micro_batches = len(self._cuts) + 1
         """Micro-batches in an epoch."""
@@ -68,7 +75,10 @@ class BatchPlan:
 
     def _order(self, epoch: int) -> list[np.ndarray]:
         random = np.random.default_rng((self._seed % 2**63, epoch))
-        rows = self._sorted(random.permutation(len(self._lengths)))
+        drawn = random.permutation(len(self._lengths))
+        if self._batch_rows is not None:
+            return np.split(drawn, self._cuts)
+        rows = self._sorted(drawn)
         groups = np.split(rows, self._cuts)
         return [groups[index] for index in random.permutation(len(groups))]
 

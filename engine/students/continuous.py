@@ -16,7 +16,7 @@ from engine.errors import JobFailed
 from engine.forms import TokenForm
 from engine.students.architecture import DECODER, architecture_of
 from engine.students.ranks import Stopped
-from engine.students.room import written_alone_beyond
+from engine.students.room import Completion, written_alone_beyond
 
 AT_A_TIME = 1024
 """Questions between two checks for a stop request."""
@@ -58,7 +58,7 @@ def generate_continuously(
     config: EvaluationConfig,
     *,
     stopping: Callable[[], bool] = lambda: False,
-) -> list[str]:
+) -> list[Completion]:
     """Completions in the order of the prompts. Each prompt has room for `config.max_new_tokens`.
 
     Raises:
@@ -67,7 +67,7 @@ def generate_continuously(
     """
     settings = copy.deepcopy(model.generation_config)
     settings.max_new_tokens = config.max_new_tokens
-    texts: list[str] = []
+    written: list[Completion] = []
     logging.getLogger("ContinuousBatchingLogger").setLevel(logging.ERROR)
     was_training = model.training
     model.eval()
@@ -88,7 +88,13 @@ def generate_continuously(
             if len(found) != len(chosen) or any(each.error for each in found):
                 why = next((each.error for each in found if each.error), "answers are missing")
                 raise JobFailed(f'evaluation.batching = "continuous" failed ({why}): use "static"')
-            texts += (form.decode(each.generated_tokens) for each in found)
+            written += (
+                Completion(
+                    form.decode(each.generated_tokens),
+                    ended=any(token in form.ends for token in each.generated_tokens),
+                )
+                for each in found
+            )
     finally:
         model.train(was_training)
-    return texts
+    return written

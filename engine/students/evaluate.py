@@ -7,6 +7,7 @@ the questions and exchange their answers, so every rank knows the result. The gr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -24,8 +25,15 @@ from engine.students.spec import EvalRow
 from engine.students.static_batches import write_in_batches
 from engine.students.tokenizer import pad_id
 
-Judge = Callable[[str, EvalRow], Verdict]
-"""Grades the answer in a completion."""
+
+class Judge(Protocol):
+    """Grades completions."""
+
+    def __call__(self, answer: str, row: EvalRow, /) -> Verdict:
+        """The verdict on the answer in a completion."""
+
+    def unmarked(self, text: str, row: EvalRow, /) -> Verdict | None:
+        """The verdict on a completion in which no answer is marked; None: it has none."""
 
 
 class AnswerReader(Protocol):
@@ -37,6 +45,9 @@ class AnswerReader(Protocol):
 
     def parse(self, text: str) -> str | None:
         """The answer; None if there is none."""
+
+    def body(self, text: str) -> str:
+        """The text without the marks around it."""
 
 
 class Prediction(BaseModel):
@@ -51,21 +62,41 @@ class Prediction(BaseModel):
     extracted: str | None
     correct: bool
     reason: str
+    complete: bool | None = None
+    """Whether it ended by itself, and not at the token limit; None: unknown."""
+    correct_format: bool | None = None
+    """Whether it has the mark of an answer (`correct_format` of Ho et al.); None: unknown."""
     votes: tuple[str | None, ...] | None = None
     """The answers read from sampled completions, if there are any."""
+    votes_correct: tuple[bool, ...] | None = None
+    """Whether each of them is correct: the results of repeated inference."""
     majority: str | None = None
     """The answer of most of them."""
     majority_correct: bool | None = None
 
 
-def judge_with(grader: str) -> Judge:
+@dataclass(frozen=True, slots=True)
+class GraderJudge:
     """The judge that uses the grader of that name, as for the completions of teachers."""
-    from engine.grading import grade
 
-    def judge(answer: str, row: EvalRow) -> Verdict:
-        return grade(answer, row.gold, row.answer_format, question=row.question, grader=grader)
+    grader: str
 
-    return judge
+    def __call__(self, answer: str, row: EvalRow, /) -> Verdict:
+        """The grader's verdict."""
+        from engine.grading import grade
+
+        return grade(answer, row.gold, row.answer_format, question=row.question, grader=self.grader)
+
+    def unmarked(self, text: str, row: EvalRow, /) -> Verdict | None:
+        """The grader's verdict, if it reads such texts."""
+        from engine.grading import grade_unmarked
+
+        return grade_unmarked(text, row.gold, row.answer_format, question=row.question, grader=self.grader)
+
+
+def judge_with(grader: str) -> Judge:
+    """The judge that uses the grader of that name."""
+    return GraderJudge(grader)
 
 
 def prepare_generation(model: Any, tokenizer: Any, form: TokenForm) -> None:
@@ -109,10 +140,10 @@ def writer(
         written: dict[int, Completion] = {}
         if config.batching == "continuous" and temperature is None:
             if can_batch(model):
-                texts = generate_continuously(
+                done = generate_continuously(
                     model, form, [asked[index].ids for index in whole], config, stopping=stopping
                 )
-                written = dict(zip(whole, map(Completion, texts), strict=True))
+                written = dict(zip(whole, done, strict=True))
             else:
                 note(
                     'evaluation.batching = "continuous" supports decoders only, and no positions that are scaled by the'
@@ -228,6 +259,7 @@ def with_votes(greedy: Prediction, sampled: Sequence[Prediction], answer_format:
     return greedy.model_copy(
         update={
             "votes": votes,
+            "votes_correct": tuple(each.correct for each in sampled),
             "majority": most.answer if most else None,
             "majority_correct": sampled[most.first].correct if most else False,
         }
@@ -237,11 +269,13 @@ def with_votes(greedy: Prediction, sampled: Sequence[Prediction], answer_format:
 def predict(row: EvalRow, completion: Completion, *, reader: AnswerReader, judge: Judge) -> Prediction:
     """Grades one completion. A question that the student was not asked counts as wrong, with the reason."""
     answer = None if completion.unasked else reader.parse(completion.text)
-    if answer is None:
-        reason = completion.unasked or reader.no_answer
-        verdict = Verdict(correct=False, extracted=None, reason=reason)
-    else:
+    verdict = None
+    if answer is not None:
         verdict = judge(answer, row)
+    elif not completion.unasked:
+        verdict = judge.unmarked(reader.body(completion.text), row)
+    if verdict is None:
+        verdict = Verdict(correct=False, extracted=None, reason=completion.unasked or reader.no_answer)
     return Prediction(
         question_id=row.question_id,
         task=row.task,
@@ -250,13 +284,17 @@ def predict(row: EvalRow, completion: Completion, *, reader: AnswerReader, judge
         extracted=verdict.extracted,
         correct=verdict.correct,
         reason=verdict.reason,
+        complete=completion.ended,
+        correct_format=answer is not None,
     )
 
 
 def results(predictions: Iterable[Prediction]) -> list[dict[str, Any]]:
     """Accuracy by split and task, in order of appearance: n, correct, accuracy, low and high (95 %).
 
-    With sampled answers also their number per question (majority_of) and the accuracy of their majority.
+    `correct_format` and `complete` are the shares of answers with the mark of an answer, and of those that ended by
+    themselves (where all are known), as Ho et al. report them. With sampled answers also their number per question
+    (majority_of), the accuracy of their majority, and that of each repetition.
     """
     groups: dict[tuple[str, str], list[Prediction]] = {}
     for prediction in predictions:
@@ -267,8 +305,15 @@ def results(predictions: Iterable[Prediction]) -> list[dict[str, Any]]:
         low, high = wilson(correct, n)
         row: dict[str, Any] = {"split": split, "task": task, "n": n, "correct": correct}
         row |= {"accuracy": correct / n, "low": low, "high": high}
+        for name in ("correct_format", "complete"):
+            known = [getattr(prediction, name) for prediction in group]
+            if None not in known:
+                row[name] = sum(known) / n
         if group[0].votes is not None:
             agreed = sum(bool(prediction.majority_correct) for prediction in group)
             row |= {"majority_of": len(group[0].votes), "majority": agreed / n}
+            repeated = [prediction.votes_correct for prediction in group if prediction.votes_correct]
+            if len(repeated) == n:
+                row["repetitions"] = [sum(each) / n for each in zip(*repeated, strict=True)]
         table.append(row)
     return table

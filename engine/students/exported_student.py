@@ -109,7 +109,8 @@ def model_card(
     how = "best dev accuracy" if selected_by == "dev" else "last step"
     base = "the previous student" if spec.started_from else base_name(spec)
     training = spec.training
-    batch = f"{training.batch_tokens} tokens per batch x {training.devices} ranks x {training.accumulation}"
+    size = f"{training.batch_rows} rows" if training.batch_rows else f"{training.batch_tokens} tokens"
+    batch = f"{size} per batch x {training.devices} ranks x {training.accumulation}"
     also = "merged, and kept as an adapter" if training.keep_adapter else "merged"
     adapters = f"LoRA of rank {training.lora_rank} ({also}), " if training.lora_rank else ""
     settings = f"{adapters}learning rate {training.learning_rate:g}, {batch}, ZeRO {training.zero_stage}, seed {training.seed}"

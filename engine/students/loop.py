@@ -162,7 +162,7 @@ class Loop:
                 each.grad is None
             ):  # a weight that the batch did not use decays like any other, on any number of ranks
                 each.grad = torch.zeros_like(each)
-        return torch.nn.utils.clip_grad_norm_(self._clipped, self.training.clip)
+        return torch.nn.utils.clip_grad_norm_(self._clipped, self.training.clip or math.inf)
 
     def _sync(self, step: int) -> bool:
         """Reads and reports the window, and has all ranks agree on stopping and on the next sync."""

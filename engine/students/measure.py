@@ -230,4 +230,5 @@ def _graded(row: EvalRow, talk: Conversation, unasked: str, run: Run, judge: Jud
         extracted=verdict.extracted,
         correct=verdict.correct,
         reason=verdict.reason,
+        correct_format=answer is not None,
     )

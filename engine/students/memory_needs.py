@@ -19,6 +19,8 @@ from engine.config.students import TrainingConfig
 
 LIBRARIES = 450_000_000
 """What a training process has before any model: torch, transformers and DeepSpeed."""
+TYPICAL = 0.25
+"""Length of a row, in `max_length`, where a batch is counted in rows."""
 LARGEST_BUCKET = 200_000_000
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -74,6 +76,8 @@ def estimate(shape: Shape, training: TrainingConfig, *, bf16: bool, on_gpu: bool
         optimizer = 0
         weights = 0 if training.offload == "all" else weights
     tokens = training.batch_tokens
+    if training.batch_rows:
+        tokens = round(training.batch_rows * training.max_length * TYPICAL)
     kept = 2 if training.activation_checkpointing else 34
     layers = tokens * shape.width * number / 2 * (kept * shape.layers + 34)
     logits = min(tokens, training.loss_chunk) * shape.vocabulary * (8 + number)

@@ -9,6 +9,7 @@ Each line has `at` (UTC milliseconds) and `event`:
     checkpoint  step, seconds
     eval        split, task, step, epoch, n, correct, accuracy, low, high, seed   (one line per task)
                 and, with sampled answers, majority_of (answers per question), majority (accuracy)
+                and repetitions (accuracy of each); correct_format and complete (shares of the answers)
     phase       phase                    training | evaluating | exporting
     exported    step, directory
     stopped     step                     stopped on request; a later start resumes there

@@ -30,6 +30,8 @@ class Completion:
     text: str = ""
     unasked: str = ""
     """Why the student was not asked. Empty: it was."""
+    ended: bool | None = None
+    """Whether it ended by itself, and not at the token limit; None: unknown."""
 
 
 def positions(model: Any) -> int | None:

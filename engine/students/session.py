@@ -194,6 +194,7 @@ def build(run: Run) -> Session:
     plan = BatchPlan(
         [architecture.lengths(row) for row in rows],
         batch_tokens=training.batch_tokens,
+        batch_rows=training.batch_rows,
         seed=training.seed,
         packed=packed,
         begin=spec.epochs_before,
@@ -359,7 +360,9 @@ def _chunk(
 ) -> int | None:
     """The largest number of supervised tokens whose logits are in memory at a time; None: no limit."""
     training = run.spec.training
-    if max(training.batch_tokens, *(row.supervised for row in rows)) <= training.loss_chunk:
+    longest = max(row.supervised for row in rows)
+    most = longest * training.batch_rows if training.batch_rows else max(training.batch_tokens, longest)
+    if most <= training.loss_chunk:
         return None
     if packing.chunks_agree(student, packing.sample(rows), pad=pad, device=device):
         return training.loss_chunk

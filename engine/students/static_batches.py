@@ -39,6 +39,7 @@ def write_in_batches(
     """
     architecture, alone_beyond = architecture_of(model), written_alone_beyond(model.config)
     written: list[list[int]] = [[] for _ in asked]
+    ended: set[int] = set()
     waiting = [index for index, each in enumerate(asked) if each.count]
     ends = _ends(model)
     was_training = model.training
@@ -65,13 +66,15 @@ def write_in_batches(
             for index, tokens in zip(batch, found, strict=True):
                 end = next((place for place, token in enumerate(tokens) if token in ends), None)
                 written[index] += tokens if end is None else tokens[:end]
+                if end is not None:
+                    ended.add(index)
                 if end is not None or room == left[index]:
                     waiting.remove(index)
     finally:
         model.train(was_training)
     return [
-        Completion(decode(tokens) if tokens else "", each.reason)
-        for tokens, each in zip(written, asked, strict=True)
+        Completion(decode(tokens) if tokens else "", each.reason, None if each.reason else index in ended)
+        for index, (tokens, each) in enumerate(zip(written, asked, strict=True))
     ]
 
 

@@ -256,7 +256,9 @@ def one_line(error: BaseException) -> str:
     if name == "JobFailed":
         message = " ".join(str(error).split())
     elif is_out_of_memory(error):
-        message = f"out of memory: lower training.batch_tokens or evaluation.batch_size ({text})"
+        message = (
+            f"out of memory: lower training.batch_tokens (or batch_rows) or evaluation.batch_size ({text})"
+        )
     elif name in ("DistBackendError", "DistNetworkError") or "by peer" in text:  # closed, or reset
         message = f"{PEER_GONE} ({text})"
     else:

@@ -19,9 +19,13 @@ from engine.config.students import TrainingConfig
 from engine.students.kernels import compiler
 
 
-def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices decay; vectors (norms, biases) do not."""
+def parameter_groups(
+    model: torch.nn.Module, weight_decay: float, *, vectors_too: bool = False
+) -> list[dict[str, Any]]:
+    """Matrices decay; vectors (norms, biases) only with `vectors_too`."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if vectors_too:
+        return [{"params": trained, "weight_decay": weight_decay}]
     matrices = [parameter for parameter in trained if parameter.ndim >= 2]
     vectors = [parameter for parameter in trained if parameter.ndim < 2]
     groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
@@ -145,7 +149,7 @@ def make_engine(
     """
     import deepspeed
 
-    groups = parameter_groups(student, training.weight_decay)
+    groups = parameter_groups(student, training.weight_decay, vectors_too=training.decay == "all")
     on_gpu = device.type == "cuda"
     if training.offload != "none" and not on_gpu:
         say("offload has no effect: this run computes on the CPU, whose memory is the host's")

@@ -46,6 +46,9 @@ def short(tmp_path: Path) -> Path:
 
 
 def test_a_matrix_is_run_to_its_report_and_told_of(short: Path) -> None:
+    planned = coterie(short, "experiment")
+    assert planned.returncode == 0 and "0 of 4 cells done; `coterie run` begins" in planned.stdout
+    assert len(json.loads(coterie(short, "experiment", "--json").stdout)["cells"]) == 4
     code, output = run_to_end(short)
     assert code == 0, output
     task = next(iter(tomllib.loads((short / "config.toml").read_text())["tasks"]))

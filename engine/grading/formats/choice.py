@@ -313,12 +313,11 @@ def _verdict(letter: str, wanted: str, flags: list[str]) -> Verdict:
     )
 
 
-def _published_candidate(text: str, question: str | None) -> str | None:
+def _published_candidates(text: str, question: str | None) -> list[str]:
     letters = "".join(options_of(question)) if question else ""
     if not letters.isupper():  # published for capital letters only
         letters = ""
-    match = re.search(f"[{letters or DEFAULT}]", text)
-    return match[0] if match else None
+    return re.findall(f"[{letters or DEFAULT}]", text)
 
 
 def _common_form(answer: str) -> str:
@@ -361,7 +360,7 @@ FORMAT = Format(
         after_rationale="Therefore, the answer is",
         described="the letter of one choice",
     ),
-    paper=PaperRules(candidate=_published_candidate, same=str.__eq__),
+    paper=PaperRules(candidates=_published_candidates, same=str.__eq__),
     common_form=_common_form,
     chance=_chance,
 )

@@ -361,9 +361,8 @@ def show(value: Fraction) -> str:
     return decimal if "e" in decimal or Fraction(decimal) == value else f"{float(value):.12g}"
 
 
-def _published_candidate(text: str, question: str | None) -> str | None:
-    match = _PUBLISHED.search(text.replace(",", ""))
-    return match[0] if match else None
+def _published_candidates(text: str, question: str | None) -> list[str]:
+    return _PUBLISHED.findall(text.replace(",", ""))
 
 
 def _published_same(answer: str, gold: str) -> bool:
@@ -393,6 +392,6 @@ FORMAT = Format(
         after_rationale="Therefore, the answer (arabic numerals) is",
         described="a number in digits",
     ),
-    paper=PaperRules(candidate=_published_candidate, same=_published_same),
+    paper=PaperRules(candidates=_published_candidates, same=_published_same),
     common_form=numeric_form,
 )

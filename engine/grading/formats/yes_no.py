@@ -184,9 +184,9 @@ def _verdict(said: str, wanted: str, flags: list[str]) -> Verdict:
     )
 
 
-def _published_candidate(text: str, question: str | None) -> str | None:
+def _published_candidates(text: str, question: str | None) -> list[str]:
     words = _PUNCTUATION.sub(" ", text.lower()).split(" ")
-    return next((word for word in words if word in ("yes", "no")), None)
+    return [word for word in words if word in ("yes", "no")]
 
 
 def _chance(questions: Sequence[tuple[str, str]]) -> float:
@@ -212,7 +212,7 @@ FORMAT = Format(
         after_rationale="Therefore, the answer (Yes or No) is",
         described="yes or no",
     ),
-    paper=PaperRules(candidate=_published_candidate, same=lambda answer, gold: answer == gold.lower()),
+    paper=PaperRules(candidates=_published_candidates, same=lambda answer, gold: answer == gold.lower()),
     chance=_chance,
     truth_values=("yes", "no"),
 )

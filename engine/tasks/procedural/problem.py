@@ -34,6 +34,10 @@ class Problem(ABC, Generic[Move, State]):
     def answer(self, state: State) -> str:
         """The question's answer if `state` is the last one."""
 
+    def phrase(self, move: Move) -> str:
+        """A text that is the same for moves that questions word in the same way."""
+        return repr(move)
+
 
 @dataclass(frozen=True, slots=True)
 class Step(Generic[Move, State]):

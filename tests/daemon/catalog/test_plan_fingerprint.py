@@ -257,3 +257,20 @@ def test_what_makes_another_teacher() -> None:
     other = {"a": [1, {"c": 3, "b": 2}], "thinking": {"budget_tokens": 1024, "type": "enabled"}}
     assert of({"extra_body": one}) == of({"extra_body": other})  # the order in the file is no matter
     assert of({"omit": ["seed", "top_p"]}) == of({"omit": ["top_p", "seed"]})
+
+
+def test_a_teacher_that_errs_in_another_way_is_another_one() -> None:
+    """Its samples are never shared with those of a teacher of the same name of model; the first release had one way."""
+    built_in = {"builtin": True, "model": "practice-large"}
+    plain, wrong = (TeacherConfig(**built_in, errors=each) for each in ("independent", "systematic"))
+    of = [plan_fingerprint(PlanConfig(name="p"), [each], "number") for each in (plain, wrong)]
+    assert len(set(of)) == 2 and of[0] == plan_fingerprint(
+        PlanConfig(name="p"), [TeacherConfig(**built_in)], "number"
+    )
+
+
+def test_the_paper_preset_is_the_same_plan_as_its_keys_written_out() -> None:
+    preset = PlanConfig.model_validate({"name": "p", "preset": "paper", "rationales": 8})
+    written = preset.model_copy(update={"preset": None})
+    teacher = [TeacherConfig(base_url="http://a/v1", model="m")]
+    assert plan_fingerprint(preset, teacher, "number") == plan_fingerprint(written, teacher, "number")

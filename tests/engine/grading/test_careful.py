@@ -67,7 +67,7 @@ def test_what_cannot_be_graded_is_refused_with_what_can() -> None:
         grade("1", "1", "essay")
     with pytest.raises(ConfigError, match="careful, paper"):
         grade("1", "1", "number", grader="kind")
-    assert GRADER_VERSIONS == {"careful": "careful:3", "paper": "paper:1"}
+    assert GRADER_VERSIONS == {"careful": "careful:3", "paper": "paper:1", "published": "published:1"}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.grading import grade
+from engine.grading import grade, grade_unmarked
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,28 @@ def test_letters_are_those_of_the_question() -> None:
     question = "Who? Answer Choices: (A) Ann (B) Bob (C) Claire"
     assert grade("E or B", "B", "choice", question=question, grader="paper").correct
     assert not grade("E or B", "B", "choice", grader="paper").correct
+
+
+@pytest.mark.parametrize(
+    ("text", "gold", "answer_format", "correct", "extracted"),
+    [
+        ("3 and 4 make 7, so 1,260", "1260", "number", True, "1260"),
+        ("A, B, then C", "C", "choice", True, "C"),
+        ("No. But: yes", "yes", "yes_no", True, "yes"),
+        (" n a o i.", "naoi", "text", True, "naoi"),
+        ("nothing", "5", "number", False, None),
+    ],
+)
+def test_the_evaluator_takes_the_last_candidate_where_the_arrow_is_missing(
+    text, gold, answer_format, correct, extracted
+) -> None:
+    verdict = grade_unmarked(text, gold, answer_format, grader="published")
+    assert verdict is not None and (verdict.correct, verdict.extracted) == (correct, extracted)
+    for grader in ("paper", "careful"):
+        assert grade_unmarked(text, gold, answer_format, grader=grader) is None
+
+
+def test_behind_the_arrow_the_evaluator_is_the_published_expressions() -> None:
+    for text in ("180 * 7 = 1260", "12 hats and 3 --> 15, not 16", "nothing"):
+        verdicts = [grade(text, "15", "number", grader=grader) for grader in ("paper", "published")]
+        assert verdicts[0] == verdicts[1]

@@ -59,6 +59,7 @@ def test_flags_and_options_go_both_ways() -> None:
         seed=-3,
         latency_ms=1.5,
         error_rate=0.25,
+        errors="systematic",
         requests_per_minute=100,
         tokens_per_minute=2000,
         burst_seconds=1.0,

@@ -230,3 +230,13 @@ def test_without_a_rationale_more_steps_slip_and_with_a_hint_fewer() -> None:
         )
 
     assert correct("zero-shot") + 10 < correct("zero-shot-cot") < correct("rationalize") - 10
+
+
+def test_a_bare_question_gets_its_answer_alone() -> None:
+    """The paper's zero-shot prompt ends with "A:" and names no answer; worked examples before it make another kind."""
+    question = questions("coin_flip", 1)[0]
+    asked = CompletionRequest(prompt=f"Q: {question.text}\n\nA:", temperature=0.0, chat=False)
+    assert SimulatedModel(0, 0.0).reply(asked).text == f" {question.answer}."
+    shots = "Q: A coin?\nA: Heads. The answer is yes.\n\n"
+    shown = CompletionRequest(prompt=f"{shots}Q: {question.text}\nA:", temperature=0.0)
+    assert SimulatedModel(0, 0.0).reply(shown).text.endswith(f"The answer is {question.answer}.")

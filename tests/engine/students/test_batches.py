@@ -51,6 +51,19 @@ def test_rows_of_like_length_go_together() -> None:
     assert padded < 1.1 * sum(LENGTHS)
 
 
+def test_a_batch_of_rows_has_that_many_whatever_their_length() -> None:
+    batches = plan(lengths=range(5, 102), batch_rows=8)
+    assert batches.micro_batches == 13
+    epochs = [[batches.micro_batch(13 * epoch + i) for i in range(13)] for epoch in range(2)]
+    for groups in epochs:
+        assert [len(group) for group in groups] == [8] * 12 + [1]
+        assert sorted(np.concatenate(groups).tolist()) == list(range(97))
+    first, second = (np.concatenate(groups).tolist() for groups in epochs)
+    assert first != second
+    assert taken(plan(lengths=range(5, 102), batch_rows=8), 20)[5:] == taken(batches, 20)[5:]
+    assert np.mean([np.ptp(group) for group in epochs[0][:12]]) > 50, "long and short rows are mixed"
+
+
 def test_a_row_longer_than_the_budget_stands_alone() -> None:
     batches = plan(lengths=[500, 3, 400], batch_tokens=100)
     assert sorted(batches.micro_batch(number).tolist() for number in range(3)) == [[0], [1], [2]]

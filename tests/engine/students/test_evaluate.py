@@ -181,6 +181,35 @@ def test_rows_are_graded_by_the_part_after_the_arrow() -> None:
     assert not evaluate.predict(row, said(" END"), reader=ANSWERS, judge=same).correct
 
 
+def test_the_published_evaluator_reads_texts_without_an_arrow() -> None:
+    """First candidate after the arrow, else the last of the text; the end mark is no part of it."""
+    row = rows()[1][0].model_copy(update={"gold": "C", "answer_format": "choice"})
+    published, said = evaluate.judge_with("published"), room.Completion
+
+    def read(text: str, ended: bool | None = True):
+        return evaluate.predict(row, said(text, ended=ended), reader=PAPER, judge=published)
+
+    marked = read(" A and B. --> C, not D END")
+    assert (marked.correct, marked.extracted, marked.correct_format, marked.complete) == (
+        True,
+        "C",
+        True,
+        True,
+    )
+    without = read(" A, B, then C END", None)
+    assert (without.correct, without.correct_format, without.complete) == (True, False, None)
+    assert read(" C, then A", False).extracted == "A"
+    assert not read(" nothing at all").correct
+    unasked = said(unasked="too long")
+    assert evaluate.predict(row, unasked, reader=PAPER, judge=published).reason == "too long"
+    plain = row.model_copy(update={"answer_format": "number", "gold": "3"})
+    assert evaluate.predict(plain, said(" 3 or 4 END"), reader=ANSWERS, judge=published).correct, "the first"
+    [table] = evaluate.results([marked, read(" C, then A", False)])
+    assert (table["correct_format"], table["complete"]) == (0.5, 0.5)
+    [unknown] = evaluate.results([marked, without])
+    assert unknown["correct_format"] == 0.5 and "complete" not in unknown
+
+
 def test_results_are_counted_by_split_and_task(student) -> None:
     model, tokenizer = student
     stop = StopFlag()
@@ -220,6 +249,7 @@ def test_the_majority_of_sampled_answers_is_a_second_result() -> None:
     assert second.votes is None  # dev decides by greedy answers alone
     tested, developed = evaluate.results([first, second])
     assert (tested["accuracy"], tested["majority_of"], tested["majority"]) == (0.0, 3, 1.0)
+    assert first.votes_correct == (True, False, True) and tested["repetitions"] == [1.0, 0.0, 1.0]
     assert "majority" not in developed
     silent = evaluate.with_votes(first, [first.model_copy(update={"extracted": None})] * 2, "yes_no")
     assert (silent.majority, silent.majority_correct) == (None, False)

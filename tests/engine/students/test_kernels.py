@@ -112,6 +112,8 @@ def test_offload_without_a_compiler_says_so(monkeypatch, tmp_path) -> None:
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     said: list[str] = []
+    [both] = zero.parameter_groups(torch.nn.Linear(2, 2), 0.1, vectors_too=True)
+    assert len(both["params"]) == 2 and both["weight_decay"] == 0.1
     groups = zero.parameter_groups(torch.nn.Linear(2, 2), 0.1)
     found = zero._adam(groups, TrainingConfig(offload="optimizer"), on_gpu=True, say=said.append)
     assert type(found) is torch.optim.AdamW

@@ -5,7 +5,7 @@ import pytest
 from engine.config.students import TrainingConfig
 from tests.lazily import Lazy
 
-loop = Lazy("engine.students.loop")
+loop, torch = Lazy("engine.students.loop"), Lazy("torch")
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
@@ -27,3 +27,13 @@ def test_half_way_is_half_way() -> None:
 def test_a_single_step_has_a_rate() -> None:
     assert loop.learning_rate(TrainingConfig(learning_rate=1.0, warmup=0.0), 1, 1) > 0
     assert loop.learning_rate(TrainingConfig(learning_rate=1.0, warmup=1.0), 1, 1) == 1.0
+
+
+@pytest.mark.parametrize(("clip", "left"), [(1.0, 1.0), (0.0, 5.0), (9.0, 5.0)])
+def test_gradients_are_clipped_to_the_norm_or_not_at_all(clip, left) -> None:
+    weight = torch.nn.Parameter(torch.zeros(2))
+    weight.grad = torch.tensor([3.0, 4.0])
+    own = loop.Loop.__new__(loop.Loop)
+    own.training, own._clipped = TrainingConfig(clip=clip), [weight]
+    assert float(own._clip()) == pytest.approx(5.0)
+    assert float(weight.grad.norm()) == pytest.approx(left, rel=1e-4)

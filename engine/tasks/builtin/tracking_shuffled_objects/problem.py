@@ -46,6 +46,10 @@ class ShuffledObjects(Problem[Swap, Holding]):
         thing = self.objects[state[self.asked]]
         return string.ascii_uppercase[self.choices.index(thing)] if thing in self.choices else thing
 
+    def phrase(self, move: Swap) -> str:
+        """The names of the two."""
+        return " ".join(self.people[person] for person in move)
+
 
 def _traded(state: Holding, first: int, second: int) -> Holding:
     held = list(state)

@@ -1,0 +1,143 @@
+"""`[students.training]`: how a student is trained."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from engine.config.base import Identity, NonNegative, Positive, Section, Seed
+
+TrackerName = Literal["none", "tensorboard", "wandb", "trackio"]
+
+
+class TrainingConfig(Section):
+    """How a student is trained."""
+
+    zero_stage: Annotated[Literal[0, 1, 2, 3], Identity.ALWAYS] = 2
+    """DeepSpeed ZeRO stage. Partitioned over the ranks: 0 nothing, 1 optimizer states, 2 also gradients, 3 also weights. One rank in fp32 has nothing to partition and trains at stage 0, which needs the least memory."""
+
+    offload: Annotated[Literal["none", "optimizer", "all"], Identity.NO] = "none"
+    """What a GPU keeps in host memory: nothing, the optimizer states (zero_stage 1 to 3), or weights as well (zero_stage 3)."""
+
+    devices: Annotated[Positive, Identity.NO] = 1
+    """Ranks of a run: GPUs, or processes on a CPU. With a `hostfile`: on all machines together."""
+
+    hostfile: Annotated[str, Identity.NO] = ""
+    """The machines for the ranks, one per line: `NAME slots=N`. Empty: this machine alone. The daemon runs on the first one."""
+
+    launcher: Annotated[Literal["pdsh", "slurm", "openmpi", "mpich", "impi", "no-ssh"], Identity.NO] = "pdsh"
+    """With a `hostfile`: how DeepSpeed starts ranks on the machines. pdsh: over ssh; slurm: srun; openmpi, mpich, impi: mpirun; no-ssh: each other machine runs `python -m engine.students.node RUNS --node-rank N`."""
+
+    launcher_arguments: Annotated[str, Identity.NO] = ""
+    """With a `hostfile`: passed on to pdsh, srun or mpirun."""
+
+    master_address: Annotated[str, Identity.NO] = ""
+    """With a `hostfile`: where the ranks meet. Empty: the name of the first machine in it."""
+
+    master_port: Annotated[int, Field(ge=0, le=65535), Identity.NO] = 0
+    """With a `hostfile`: the port where they meet. 0: a free port of the daemon's machine."""
+
+    epochs: Annotated[Positive, Identity.ALWAYS] = 20
+    """Passes over the training set."""
+
+    steps: Annotated[Positive | None, Identity.ALWAYS] = None
+    """Optimizer steps, instead of `epochs`."""
+
+    learning_rate: Annotated[float, Field(gt=0), Identity.ALWAYS] = 3e-4
+    """Peak learning rate."""
+
+    warmup: Annotated[float, Field(ge=0, le=1), Identity.ALWAYS] = 0.02
+    """Share of the steps in which the learning rate rises."""
+
+    schedule: Annotated[Literal["cosine", "linear", "constant"], Identity.ALWAYS] = "cosine"
+    """Learning rate schedule after warm-up."""
+
+    final_learning_rate: Annotated[float, Field(ge=0, le=1), Identity.ALWAYS] = 0.05
+    """Final learning rate, as a share of the peak."""
+
+    weight_decay: Annotated[float, Field(ge=0), Identity.ALWAYS] = 0.05
+    """AdamW weight decay."""
+
+    decay: Annotated[Literal["matrices", "all"], Identity.IF_SET] = "matrices"
+    """Which weights decay: matrices only, or also vectors (biases and norms), as with PyTorch's defaults."""
+
+    beta1: Annotated[float, Field(ge=0, lt=1), Identity.ALWAYS] = 0.9
+    """AdamW first moment."""
+
+    beta2: Annotated[float, Field(ge=0, lt=1), Identity.ALWAYS] = 0.98
+    """AdamW second moment."""
+
+    clip: Annotated[float, Field(ge=0), Identity.ALWAYS] = 1.0
+    """Largest gradient norm. 0: gradients are not clipped."""
+
+    lora_rank: Annotated[NonNegative, Identity.ALWAYS] = 0
+    """Rank of LoRA adapters on all linear layers. Only they are trained; they are merged at export. 0: all weights are trained."""
+
+    lora_alpha: Annotated[Positive, Identity.ALWAYS] = 16
+    """The output of adapters is scaled by lora_alpha / lora_rank."""
+
+    keep_adapter: Annotated[bool, Identity.NO] = False
+    """With lora_rank: also write the adapters as they are, to `adapter/` in the student's directory, as peft loads them on the base. For runs that finish from now on. Not for built-in students, whose base nobody else has."""
+
+    batch_tokens: Annotated[Positive, Identity.ALWAYS] = 512
+    """Tokens (with padding) per micro-batch on one rank. Batches are grouped by length."""
+
+    batch_rows: Annotated[Positive | None, Identity.IF_SET] = None
+    """Rows per micro-batch on one rank, instead of `batch_tokens`: rows in random order, as the paper's batches of 8, whatever their length. The last batch of an epoch may have fewer."""
+
+    accumulation: Annotated[Positive, Identity.ALWAYS] = 1
+    """Micro-batches per optimizer step and rank."""
+
+    packing: Annotated[Literal["auto"] | bool, Identity.IF_SET] = "auto"
+    """Whether rows of a batch are in one line without padding, each attending to itself only. auto: on a GPU with flash attention, if the model keeps the rows apart; true: always, and a model that mixes them is refused."""
+
+    activation_checkpointing: Annotated[bool, Identity.NO] = False
+    """Keep only the input of each layer for the backward pass and recompute the rest: about a third slower, far less memory."""
+
+    loss_chunk: Annotated[Positive, Identity.NO] = 2048
+    """The largest number of supervised tokens whose logits are in memory at a time. For a larger batch they are computed in chunks, and again in the backward pass."""
+
+    attention: Annotated[Literal["auto", "flash", "sdpa", "eager"], Identity.NO] = "auto"
+    """Implementation of attention. auto: flash if it is installed and the model supports it, on a GPU in bf16; otherwise sdpa."""
+
+    compile: Annotated[bool, Identity.NO] = False
+    """Compile the model with torch.compile: minutes of compiling, then faster steps, for long runs. Not with zero_stage 3."""
+
+    liger: Annotated[bool, Identity.NO] = False
+    """Use the kernels of liger-kernel, which must be installed. GPUs only."""
+
+    max_length: Annotated[Positive, Identity.ALWAYS] = 1024
+    """Longest row in tokens, question and completion together. Longer rows are dropped and counted."""
+
+    precision: Annotated[Literal["auto", "fp32", "bf16"], Identity.ALWAYS] = "auto"
+    """auto: bf16 on a GPU that supports it, and on a CPU with instructions for it (AMX, AVX512-BF16, Arm's) if a short trial finds it faster; otherwise fp32. A run keeps what it began with."""
+
+    seed: Annotated[Seed, Identity.ALWAYS] = 0
+    """Seed of initialisation and data order."""
+
+    checkpoint_steps: Annotated[Positive, Identity.NO] = 200
+    """Steps between checkpoints."""
+
+    keep_checkpoints: Annotated[Positive, Identity.NO] = 2
+    """Number of complete checkpoints to keep on disk during training, besides the one with the best dev result."""
+
+    keep_checkpoints_finished: Annotated[NonNegative, Identity.NO] = 0
+    """Number of them to keep once the run is finished. 0: none; the exported student, its predictions and results stay. `coterie prune` removes those of runs that finished earlier."""
+
+    tracker: Annotated[TrackerName, Identity.NO] = "none"
+    """Also send steps and accuracies to TensorBoard (`tensorboard/` of the run), Weights & Biases or trackio; the library must be installed. Keys are not passed on: log in once (`wandb login`)."""
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> Self:
+        if self.offload == "all" and self.zero_stage != 3:
+            raise ValueError(
+                'offload = "all" needs zero_stage = 3: other stages keep all weights on each device'
+            )
+        if self.offload == "optimizer" and self.zero_stage == 0:
+            raise ValueError('offload = "optimizer" needs a zero_stage of 1, 2 or 3')
+        if self.keep_adapter and not self.lora_rank:
+            raise ValueError("keep_adapter needs a lora_rank: without one, there are no adapters to keep")
+        if self.compile and self.zero_stage == 3:
+            raise ValueError("compile needs a zero_stage of 0, 1 or 2: stage 3 moves weights during a step")
+        return self
