@@ -141,9 +141,10 @@ def measure_runs(
     _remove_left(place)
     waiting, running = deque(scopes), list[Measurement]()
     found: dict[tuple[str, ...], RunCost | str] = {}
-    with _ended_by_signals():
+    with _ended_by_signals() as end_if_asked:
         try:
             while waiting or running:
+                end_if_asked()
                 used = busy | {device.name for each in running for device in each.devices}
                 if waiting and (free := free_devices(waiting[0].student.training, devices, used)):
                     if run := _prepared(config, given, waiting.popleft(), place, devices, free, say):
@@ -256,15 +257,31 @@ def _training_now(config: Config) -> list[RunRow]:
 
 
 @contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP raise SystemExit, so that what was started is ended."""
+def _ended_by_signals() -> Iterator[Callable[[], None]]:
+    """Gives a function that raises once SIGINT, SIGTERM or SIGHUP came: only where all that was started is known.
+
+    The second signal raises at once.
+    """
+    asked: list[int] = []
 
     def end(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
+        asked.append(number)
+        if len(asked) > 1:
+            check()
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    def check() -> None:
+        if signal.SIGINT in asked:
+            raise KeyboardInterrupt
+        if asked:
+            raise SystemExit(128 + asked[0])
+
+    before = {
+        number: signal.signal(number, end)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) != signal.SIG_IGN
+    }
     try:
-        yield
+        yield check
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

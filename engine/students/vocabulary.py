@@ -105,7 +105,7 @@ def unwritten_golds(
         answer_format: of their task.
     """
     different = dict(islice(dict(golds).items(), MOST))
-    rationale = RATIONALE if method.reads_samples else None
+    rationale = RATIONALE if method.reads_samples or method.reads_rationales else None
     rows = [
         TrainRow(sample_id=None, question_id=0, question=question, rationale=rationale, answer=gold)
         for gold, question in different.items()
