@@ -278,7 +278,7 @@ class Service:
     ) -> tuple[TeacherClient, str | None]:
         """A teacher's client, and the address of its process if it is built in (started here the first time)."""
         if settings.builtin and url is None:
-            url = await group.start(serve_practice, name, settings, name=name)
+            url = await group.start(serve_practice, name, settings, self._config.folder, name=name)
         return await stack.enter_async_context(make_client(settings, base_url=url)), url
 
     def _share_files(self, pipeline: Pipeline) -> None:

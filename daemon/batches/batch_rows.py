@@ -168,7 +168,7 @@ class Settler:
         else:
             tally.returned += 1
         tally.limited += kind == "limited"
-        tally.permanent += kind == "permanent"
+        tally.permanent += kind == "permanent" and failure.blame != "recording"
         if kind == "parked":
             tally.parked = failure.reason
         if end is None:

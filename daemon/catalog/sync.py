@@ -19,6 +19,7 @@ from daemon.catalog.prompt_templates import Wordings, check_students, read_wordi
 from daemon.catalog.regrading import regrade_changed_formats
 from daemon.catalog.sync_plans import sync_plans
 from daemon.events import Event, TaskRead
+from daemon.host.builtin_teacher import read_recording
 from daemon.host.processes import start_time
 from daemon.sampling.budget import Budget, add_plan, micros
 from daemon.sampling.plans import ActivePlan
@@ -88,6 +89,8 @@ def read_input(config: Config, known: Mapping[str, KnownTask] | None = None) -> 
     for name, teacher in config.teachers.items():
         with _named(f"teachers.{name}.dialect"):
             dialect(teacher.dialect)
+        if teacher.recordings:
+            read_recording(name, teacher, config.folder)
     for plan in config.plans:
         if not teachers_of(plan, config.teachers):
             besides = " besides its fallbacks" if plan.fallback_teachers else ""

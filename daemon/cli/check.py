@@ -11,16 +11,17 @@ from pathlib import Path
 import anyio
 
 from daemon.catalog.regrading import changed_formats
-from daemon.catalog.sync import overlaps, read_input
+from daemon.catalog.sync import Input, overlaps, read_input
 from daemon.cli.check_bases import check_bases
 from daemon.cli.check_measure import measure_runs
 from daemon.cli.ping import ping_all
+from daemon.host.builtin_teacher import read_recording
 from daemon.training.devices import Device, check_ranks, find_devices
 from daemon.training.manifest import base_of
 from daemon.training.run_fingerprint import teaches_gold_when_wrong
 from engine.config import Config, TeacherConfig, load_config
 from engine.config.prices import unpriced
-from engine.config.root import left_out
+from engine.config.root import expand, left_out, teachers_of
 from engine.errors import JobFailed
 from engine.methods import METHODS
 from engine.students.base_names import is_path, unusable
@@ -47,6 +48,8 @@ def command(arguments: argparse.Namespace) -> int:
         _say(f"teacher {name}: {teacher.model} by {teacher.dialect}, {_keys(teacher, given.keys[name])}")
         if not teacher.training_allowed:
             _say("  its samples are excluded from training (training_allowed = false)")
+        if teacher.recordings:
+            _replay(name, teacher, config, given)
     for said in unpriced(config):
         _say(f"warning: {said}")
     for said in left_out(config):
@@ -74,8 +77,32 @@ def _keys(teacher: TeacherConfig, keys: tuple[TeacherKey, ...]) -> str:
     return _plural(len(known), "key") if known else "no key"
 
 
+def _replay(name: str, teacher: TeacherConfig, config: Config, given: Input) -> None:
+    """Says what a teacher replays, and for how many of the questions that it is asked it has nothing."""
+    model = read_recording(name, teacher, config.folder)
+    _say(f"  replays {_plural(len(model), 'recorded completion')}")
+    asked = [
+        plan
+        for plan in config.plans
+        if name in (*teachers_of(plan, config.teachers), *plan.fallback_teachers)
+    ]
+    for task in config.tasks:
+        questions = given.tasks[task].questions or ()
+        for split in dict.fromkeys(
+            plan.split for plan in asked if task in expand(plan.tasks, list(config.tasks))
+        ):
+            of_split = [each for each in questions if each.split == split]
+            absent = sum(not model.knows(each.text) for each in of_split)
+            if absent:
+                warning = "warning: " if absent == len(of_split) else ""
+                _say(
+                    f"  {warning}{absent:,} of {_plural(len(of_split), f'{split} question')} of {task} have no recorded"
+                    " completion: they are asked once and given up"
+                )
+
+
 def _plural(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _database(config: Config) -> None:

@@ -20,9 +20,10 @@ from daemon.observe.log import open_log
 from daemon.service import DaemonResult, Service
 from engine.config import Config, load_config
 from engine.errors import CoterieError, JobFailed
+from engine.teachers.failures import NOT_RECORDED
 from state import sqlite
 from state.database import now_ms, open_reader, told
-from state.given_up import given_up, in_all
+from state.given_up import GivenUp, given_up, in_all
 from state.safe import safe
 from state.views.format import status_line
 from state.views.given_up import given_up_lines, given_up_words
@@ -151,6 +152,11 @@ def _stop(daemon: subprocess.Popen[bytes], config: Config) -> None:
     lines.stop()
 
 
+def _is_recorded_in_part(plan: GivenUp) -> bool:
+    """Whether a plan's samples were given up only because a recording has some of its questions and not these."""
+    return plan.count < plan.wanted and all(reason.startswith(NOT_RECORDED) for reason in plan.reasons)
+
+
 def _last_words(lines: list[str]) -> list[str]:
     """What the daemon said at its end: from the table on, or its last lines."""
     start = next(
@@ -180,7 +186,7 @@ def _conclude(config: Config, ended: DaemonResult) -> int:
     for line in given_up_lines(abandoned):
         sys.stdout.write(safe(line) + "\n")
     sys.stdout.flush()
-    unasked = given_up_words(*in_all(abandoned))
+    unasked = given_up_words(*in_all(each for each in abandoned if not _is_recorded_in_part(each)))
     failed = [
         f"run {key} ({student} on {scope}) failed: {reason}" for key, student, scope, reason in results.failed
     ]

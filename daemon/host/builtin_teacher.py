@@ -15,7 +15,8 @@ from anyio.abc import Process, TaskStatus
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from engine.config import TeacherConfig
-from engine.errors import JobFailed
+from engine.errors import ConfigError, JobFailed, UsageError
+from engine.practice.recorded_model import RecordedModel
 from engine.practice.server_options import PracticeOptions, arguments, parse_faults
 from engine.students.launch import training_environment
 from engine.teachers.dialects import dialect
@@ -24,9 +25,26 @@ READY_S = 30.0
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def command(config: TeacherConfig) -> list[str]:
+def read_recording(name: str, config: TeacherConfig, folder: Path) -> RecordedModel:
+    """What a teacher replays; `folder` is that of the configuration.
+
+    Raises:
+        ConfigError: a file is missing, or cannot be read.
+    """
+    try:
+        return RecordedModel(_recordings(config, folder))
+    except UsageError as error:
+        raise ConfigError(f"teachers.{name}.replay: {error.message}") from None
+
+
+def _recordings(config: TeacherConfig, folder: Path) -> tuple[Path, ...]:
+    return tuple(folder / Path(each).expanduser() for each in config.recordings)
+
+
+def command(config: TeacherConfig, folder: Path) -> list[str]:
     """The command line of a built-in teacher on a free port of the loopback interface."""
     options = PracticeOptions(
+        replay=_recordings(config, folder),
         error_rate=config.step_error_rate,
         errors=config.errors,
         latency_ms=config.latency_ms,
@@ -40,7 +58,11 @@ def command(config: TeacherConfig) -> list[str]:
 
 
 async def serve_practice(
-    name: str, config: TeacherConfig, *, task_status: TaskStatus[str] = anyio.TASK_STATUS_IGNORED
+    name: str,
+    config: TeacherConfig,
+    folder: Path,
+    *,
+    task_status: TaskStatus[str] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Runs the built-in teacher until cancelled; reports its address when it is ready.
 
@@ -48,7 +70,7 @@ async def serve_practice(
         JobFailed: the process did not start, or ended.
     """
     env = training_environment(os.environ) | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    process = await anyio.open_process(command(config), env=env, stderr=None, start_new_session=True)
+    process = await anyio.open_process(command(config, folder), env=env, stderr=None, start_new_session=True)
     try:
         task_status.started(await _address(name, process))
         code = await process.wait()

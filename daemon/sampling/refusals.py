@@ -71,6 +71,9 @@ def judge(job: Job, workers: KeyWorkers, asked: Asked, failure: Failure, now: fl
         evidence.ended(asked)
         at_fault = first.failed(job.plan.config, job.conversation.turn, job.question, failure)
         return Judgement(owner="request", given_up=failure.reason, at_fault=at_fault)
+    if failure.blame == "recording":
+        evidence.ended(asked)
+        return Judgement(owner="request", given_up=failure.reason)
     if failure.blame != "setting" and evidence.is_vouched(asked):
         evidence.ended(asked)
         return Judgement(owner="request", given_up=f"rejected again after a resume: {failure.reason}")

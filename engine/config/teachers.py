@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ValidationInfo, create_model, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
-from engine.config.base import HEADER_PATTERN, Change, Identity, Money, Positive, Section
+from engine.config.base import HEADER_PATTERN, Change, Identity, Money, Positive, Section, fields_marked
 from engine.config.json_values import json_table
 from engine.teachers.dialects import DEFAULT, DIALECTS, Dialect, DialectSettings, dialect
 from engine.teachers.dialects.paths import overrides, value_at
@@ -25,6 +25,9 @@ else:
     DialectName = Literal[tuple(DIALECTS)]
 
 STREAM_KEY = 'the teacher\'s key stream (true, false or "auto") decides how responses come'
+
+OF_ANY_SERVER = ("replay", "latency_ms", "fault")
+"""The settings of a built-in teacher's server that do not depend on who answers."""
 
 KEY_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"})
 """Headers whose value is a secret. `headers` must not contain them, because the configuration is stored."""
@@ -127,11 +130,21 @@ class CommonTeacherConfig(Section):
     errors: Annotated[Literal["independent", "systematic"], Identity.IF_SET, Change.SERVER] = "independent"
     """Built-in teacher: how it errs. independent: each step slips on its own. systematic: some questions are wrong in all samples, some are right by a wrong rationale, some phrases are always misread, in shares of `step_error_rate` (docs/method.md)."""
 
+    replay: Annotated[str | Annotated[list[str], Field(min_length=1)] | None, Change.SERVER] = None
+    """Built-in teacher: a file of recorded completions (`.jsonl`, `.jsonl.gz`), or a list of them, that it answers with, word for word, instead of solving; relative to the configuration file. A row has `question`, `rationale` and `final` or `answer`. `model` says who wrote them. Its limits and faults are as configured. A question without a recorded completion is asked once and given up; `coterie check` counts them."""
+
     latency_ms: Annotated[float, Field(ge=0), Change.SERVER] = 40.0
     """Built-in teacher: mean response time."""
 
     fault: Annotated[str, Change.SERVER] = ""
     """Built-in teacher: faults to inject, such as `500=0.02,reset=0.01`."""
+
+    @property
+    def recordings(self) -> tuple[str, ...]:
+        """The files of `replay`; none for a teacher that does not replay."""
+        if self.replay is None:
+            return ()
+        return (self.replay,) if isinstance(self.replay, str) else tuple(self.replay)
 
     @property
     def settings(self) -> DialectSettings:
@@ -159,6 +172,8 @@ class CommonTeacherConfig(Section):
                 raise ValueError(f"{name} is only for dialect = {quoted}: remove it")
         if self.builtin and self.proxy:
             raise ValueError("the built-in teacher is reached without a proxy: remove builtin or proxy")
+        if self.recordings:
+            self._replaying()
         if self.stream is True and spoken.streaming is None:
             raise ValueError(f'{spoken.name} has no streams: remove stream, or set stream = "auto"')
         limits = spoken.fields.limits
@@ -176,6 +191,16 @@ class CommonTeacherConfig(Section):
             if parameter in self.extra_body or overrides(self.extra_body, place):
                 raise ValueError(f"{parameter} is in both extra_body and omit: remove one of them")
         return self
+
+    def _replaying(self) -> None:
+        if not self.builtin:
+            raise ValueError(
+                "replay is what a built-in teacher answers with: set builtin = true, or remove it"
+            )
+        fields = type(self).model_fields
+        for name in fields_marked(type(self), Change.SERVER):
+            if name not in OF_ANY_SERVER and getattr(self, name) != fields[name].default:
+                raise ValueError(f"{name} is for a teacher that solves, and this one replays: remove it")
 
     @field_validator("base_url")
     @classmethod

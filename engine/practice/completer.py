@@ -34,14 +34,14 @@ class Completer:
         """Prepares the model.
 
         Raises:
-            UsageError: the replay file is not a JSON lines file.
-            TaskDataError: a line of the replay file is wrong.
+            UsageError: a replay file is not a JSON lines file.
+            TaskDataError: a line of a replay file is wrong.
         """
-        self._replays = options.replay is not None
+        self._replays = bool(options.replay)
         self._refuses = options.refuse_unknown or self._replays
         self._respond: Respond = (
             RecordedModel(options.replay).reply
-            if options.replay
+            if self._replays
             else SimulatedModel(options.seed, options.error_rate, options.errors).reply
         )
         self._given: OrderedDict[tuple[str, str], int] = OrderedDict()
@@ -103,9 +103,11 @@ class Completer:
         except UnknownQuestion:
             if not self._refuses:
                 return Reply(INTRODUCTION if wanted.chat else f" {INTRODUCTION}")
-        known = "recorded questions" if self._replays else "questions of the builtin tasks"
+        known, code = "questions of the builtin tasks", "unknown_question"
+        if self._replays:
+            known, code = "recorded questions", "unrecorded_question"
         message = f"The prompt contains no question that this teacher knows; it answers only {known}."
-        raise Refusal(404, message, "unknown_question", api.prompt_field)
+        raise Refusal(404, message, code, api.prompt_field)
 
 
 def _choice(body: Body, reply: Reply) -> Choice:

@@ -1,14 +1,16 @@
-"""A model that answers with recorded completions, verbatim (`--replay FILE`).
+"""A model that answers with recorded completions, verbatim (`replay` of a teacher, `--replay FILE`).
 
 A row has `question`, `rationale` and either `final` (logs of the paper's two steps: the text of the second step) or
 `answer` (rows of `coterie export samples`). Several rows of a question are replicates, which are returned in turn. A question
-is found in any prompt that contains its words; the longest match wins, then the last.
+is found in any prompt that contains its words; the longest match wins, then the last. Case, spaces, the
+form of quotation marks and which of `.,;:` is written do not count.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from engine.practice.simulated_model import CompletionRequest, Reply, UnknownQue
 from engine.tasks.row_files import fail, kind_of, read_rows, suffix_of
 
 _WORD = re.compile(r"\w+|[^\w\s]")
+_ALIKE = str.maketrans({**dict.fromkeys(",;:", "."), **dict.fromkeys("‘’", "'"), **dict.fromkeys("“”", '"')})
+"""Marks that differ between editions of the same data set."""
 _KEY = 3
 
 
@@ -31,20 +35,25 @@ class Recorded:
 
 
 class RecordedModel:
-    """The recorded completions of a file, by question."""
+    """The recorded completions of some files, by question."""
 
-    def __init__(self, path: Path) -> None:
-        """Reads the file.
+    def __init__(self, paths: Sequence[Path]) -> None:
+        """Reads the files.
 
         Raises:
-            UsageError: the file's name does not end with .jsonl or .jsonl.gz.
+            UsageError: a file's name does not end with .jsonl or .jsonl.gz.
             TaskDataError: names file, line and reason.
         """
-        if suffix_of(path) not in (".jsonl", ".jsonl.gz"):
-            raise UsageError(f"--replay {path}: expected a file that ends with .jsonl or .jsonl.gz")
         self._samples: dict[tuple[str, ...], list[Recorded]] = {}
         self._starts: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
         self._found: dict[str, list[Recorded] | None] = {}
+        for path in paths:
+            self._read(path)
+
+    def _read(self, path: Path) -> None:
+        if suffix_of(path) not in (".jsonl", ".jsonl.gz"):
+            raise UsageError(f"{path}: expected a file that ends with .jsonl or .jsonl.gz")
+        row = None
         for line, row in read_rows(path):
             words = tuple(_words(_field(path, line, row, "question")))
             if not words:
@@ -60,13 +69,18 @@ class RecordedModel:
                 self._samples[words] = []
                 self._starts.setdefault(words[:_KEY], []).append(words)
             self._samples[words].append(sample)
-        if not self._samples:
+        if row is None:
             raise TaskDataError(
                 f"{path}: no recorded completions; expected one object on each line with question, rationale and final or answer"
             )
 
     def __len__(self) -> int:
         return sum(map(len, self._samples.values()))
+
+    def knows(self, question: str) -> bool:
+        """Whether there is a completion for a question."""
+        words = _words(question)
+        return tuple(words) in self._samples or self._search(words) is not None
 
     def reply(self, request: CompletionRequest) -> Reply:
         """A recorded completion.
@@ -112,7 +126,7 @@ class RecordedModel:
 
 def _words(text: str) -> list[str]:
     """A text's words and punctuation, normalised for comparison."""
-    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold().translate(_ALIKE))
 
 
 def _field(path: Path, line: int, row: dict[str, object], name: str) -> str:

@@ -68,8 +68,8 @@ class TeacherServer:
         """Prepares a server.
 
         Raises:
-            UsageError: the ledger cannot be written, or the replay file is not a JSON lines file.
-            TaskDataError: a line of the replay file is wrong.
+            UsageError: the ledger cannot be written, or a replay file is not a JSON lines file.
+            TaskDataError: a line of a replay file is wrong.
         """
         self.options = options
         self.completer = Completer(options)
@@ -338,7 +338,7 @@ def make_app(options: PracticeOptions) -> web.Application:
     """The server as an aiohttp application.
 
     Raises:
-        UsageError: the ledger cannot be written, or the replay file cannot be used.
+        UsageError: the ledger cannot be written, or a replay file cannot be used.
     """
     server = TeacherServer(options)
     app = web.Application(client_max_size=LARGEST_BODY)

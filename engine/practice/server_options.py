@@ -54,7 +54,7 @@ class PracticeOptions:
     host: str = "127.0.0.1"
     port: int = 0
     keys: tuple[str, ...] = ()
-    replay: Path | None = None
+    replay: tuple[Path, ...] = ()
     refuse_unknown: bool = False
     faults: tuple[Fault, ...] = ()
     seed: int = 0
@@ -113,7 +113,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="port to listen on; 0 picks a free one (default)",
     )
     add("--key", action="append", default=[], metavar="KEY", help="accept only this API key; repeatable")
-    add("--replay", type=Path, metavar="FILE", help="answer with recorded completions (.jsonl, .jsonl.gz)")
+    add(
+        "--replay",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="answer with recorded completions (.jsonl, .jsonl.gz); repeatable",
+    )
     add(
         "--refuse-unknown",
         action="store_true",
@@ -199,7 +206,7 @@ def options_from(args: argparse.Namespace) -> PracticeOptions:
         host=args.host,
         port=args.port,
         keys=tuple(args.key),
-        replay=args.replay,
+        replay=tuple(args.replay),
         refuse_unknown=args.refuse_unknown,
         faults=parse_faults(args.fault),
         seed=args.seed,
@@ -219,12 +226,12 @@ def options_from(args: argparse.Namespace) -> PracticeOptions:
 
 def arguments(options: PracticeOptions) -> list[str]:
     """The flags for these options."""
-    flags = [f"--key={key}" for key in options.keys]
+    flags = [f"--key={key}" for key in options.keys] + [f"--replay={path}" for path in options.replay]
     if options.faults:
         flags.append("--fault=" + ",".join(f"{fault.name}={fault.rate}" for fault in options.faults))
     if options.refuse_unknown:
         flags.append("--refuse-unknown")
-    names = ("host", "port", "replay", "seed", "latency_ms", "error_rate", "errors", "requests_per_minute",
+    names = ("host", "port", "seed", "latency_ms", "error_rate", "errors", "requests_per_minute",
              "tokens_per_minute", "burst_seconds", "concurrency", "ledger", "slow_seconds", "batch_seconds",
              "batch_queue_tokens")  # fmt: skip
     for name in names:

@@ -20,7 +20,14 @@ from yarl import URL
 
 from engine.teachers.decode import decode_json
 from engine.teachers.error_body import ErrorBody, read_error
-from engine.teachers.failures import Blame, Failure, FailureKind, LimitScope, MalformedAnswer
+from engine.teachers.failures import (
+    NOT_RECORDED,
+    Blame,
+    Failure,
+    FailureKind,
+    LimitScope,
+    MalformedAnswer,
+)
 from engine.teachers.headers import DAY_S, MAX_WAIT_S, rate_headers, retry_after, until_reset
 from engine.teachers.keys import redact
 from engine.teachers.refusal_words import (
@@ -72,7 +79,8 @@ _REPORTED: dict[Class, int] = {
 
 
 _UNKNOWN = "unknown_question"
-"""The built-in teacher's code; where an API has no codes, the message begins with it."""
+_UNRECORDED = "unrecorded_question"
+"""The built-in teacher's codes; where an API has no codes, the message begins with one."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -275,7 +283,9 @@ def _refused(status: int, error: ErrorBody, codes: set[Class], wait: float | Non
         return _Class(kind="permanent", what=f"{what} ({status})", blame="request")
     if "content" in codes:
         return _Class(kind="permanent", what=f"blocked by a content filter ({status})", blame="request")
-    if _UNKNOWN in error.codes or error.message.startswith(f"{_UNKNOWN}: "):
+    if _says(error, _UNRECORDED):
+        return _Class(kind="permanent", what=f"{NOT_RECORDED} ({status})", blame="recording")
+    if _says(error, _UNKNOWN):
         what = f"the teacher does not know this question ({status})"
         return _Class(kind="permanent", what=what, blame="request")
     if status in (400, 403, 422) and (name := refused_setting(error.field, words)):
@@ -293,6 +303,11 @@ def _refused(status: int, error: ErrorBody, codes: set[Class], wait: float | Non
     if status in _BLAMED:
         return _Class(kind="parked", what=_HINTS[status], blame=_BLAMED[status])
     return _Class(kind="permanent", what=_HINTS.get(status, f"the request was rejected ({status})"))
+
+
+def _says(error: ErrorBody, code: str) -> bool:
+    """Whether an error of the built-in teacher has this code."""
+    return code in error.codes or error.message.startswith(f"{code}: ")
 
 
 def classify_exception(error: BaseException, *, secrets: Sequence[str] = ()) -> Failure:

@@ -15,6 +15,7 @@ requests of the same key (`daemon/limits/evidence.py`).
 | blame | suggests |
 |---|---|
 | request | this request, which will be refused whenever it is sent: content, too long |
+| recording | that this request's question is none of those that were recorded: it says nothing of any other |
 | sample | the text that was sampled this time: the same request may be answered the next time |
 | setting | a setting that all requests of the plan share |
 | key | the key, its permissions, or the model |
@@ -32,10 +33,13 @@ if TYPE_CHECKING:
     from engine.teachers.headers import RateHeaders
     from engine.teachers.messages import Usage
 
+NOT_RECORDED = "the question has no recorded completion"
+"""How the reason begins that a teacher with recorded completions gives a sample up for."""
+
 LimitScope = Literal["requests", "tokens", "input", "output", "concurrency"]
 """The limit that was reached: requests, all tokens, prompt tokens, completion tokens, or concurrent requests."""
 FailureKind = Literal["limited", "parked", "transient", "ambiguous", "permanent", "malformed"]
-Blame = Literal["", "request", "sample", "setting", "key", "money", "place"]
+Blame = Literal["", "request", "recording", "sample", "setting", "key", "money", "place"]
 Charge = Literal["none", "usage", "unknown"]
 """What a request without a completion costs: nothing, what its `usage` says, or perhaps all that was reserved."""
 

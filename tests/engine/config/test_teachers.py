@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from engine.config import Config, load_config
+from engine.config import Config, TeacherConfig, load_config
 from engine.config.root import left_out, teachers_of
 from engine.errors import ConfigError
 
@@ -71,6 +71,29 @@ def test_what_cannot_be_sent_is_refused_with_its_place(tmp_path: Path, line: str
 def test_what_the_builtin_teacher_cannot(tmp_path: Path) -> None:
     text = '[teachers.a]\nbuiltin = true\nmodel = "m"\nproxy = "http://proxy.example"\n'
     assert "is reached without a proxy" in faults(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ('replay = "a.jsonl"\nbase_url = "http://x/v1"', "replay is what a built-in teacher answers with"),
+        (
+            'builtin = true\nreplay = "a.jsonl"\nstep_error_rate = 0.2',
+            "step_error_rate is for a teacher that solves",
+        ),
+        ("builtin = true\nreplay = []", "teachers.a.replay"),
+        ("builtin = true\nreplay = 3", "teachers.a.replay"),
+    ],
+)
+def test_what_replay_does_not_go_with(tmp_path: Path, lines: str, message: str) -> None:
+    assert message in faults(tmp_path, f'[teachers.a]\nmodel = "m"\n{lines}\n')
+
+
+def test_a_teacher_replays_one_file_or_several() -> None:
+    own = {"builtin": True, "model": "m", "latency_ms": 1.0, "fault": "500=0.1"}
+    given = (None, "a.jsonl", ["a.jsonl", "b.jsonl"])
+    found = [TeacherConfig.model_validate({**own, "replay": each}).recordings for each in given]
+    assert found == [(), ("a.jsonl",), ("a.jsonl", "b.jsonl")]
 
 
 BUILT_IN = {"builtin": True, "model": "practice-large"}

@@ -53,7 +53,7 @@ def test_flags_and_options_go_both_ways() -> None:
     options = PracticeOptions(
         port=8123,
         keys=("-a", "b"),
-        replay=Path("x.jsonl"),
+        replay=(Path("x.jsonl"), Path("-y.jsonl")),
         refuse_unknown=True,
         faults=parse_faults("500=0.02,slow=0.5"),
         seed=-3,
