@@ -17,8 +17,6 @@ from engine.tasks.paper_splits import has_papers_test, paper_splits
 from engine.tasks.reasoning_teacher import DEFAULT, Checkout, CompletionSet, Question, replay_rows
 from state.safe import safe
 
-PORT = 8123
-
 
 def command(arguments: argparse.Namespace) -> int:
     """Writes the files, and a configuration that uses them unless there is one."""
@@ -128,7 +126,7 @@ def _by_reason(skipped: Mapping[str, str]) -> dict[str, list[str]]:
 
 
 def _config(output: Path, papers: Mapping[str, bool], teachers: Mapping[str, tuple[str, Path]]) -> None:
-    """Writes a configuration with the tasks and teachers, and says how to serve the completions.
+    """Writes a configuration with the tasks, and a teacher that replays for each file of completions.
 
     Tasks with the paper's own test questions are split by its lists, which keep the questions that its data repeat.
     """
@@ -136,13 +134,11 @@ def _config(output: Path, papers: Mapping[str, bool], teachers: Mapping[str, tup
         "# Written by `coterie import reasoning-teacher`. Add plans and students, or an [experiment] (docs/method.md).",
         "",
     ]
-    serve = []
-    for place, (name, (model, path)) in enumerate(teachers.items()):
-        serve.append(f"coterie teacher --port {PORT + place} --replay {path}")
+    for name, (model, path) in teachers.items():
         lines += [
-            f"[teachers.{json.dumps(name)}]  # served by: {serve[-1]}",
-            'dialect = "openai-completions"',
-            f'base_url = "http://127.0.0.1:{PORT + place}/v1"',
+            f"[teachers.{json.dumps(name)}]",
+            "builtin = true",
+            f"replay = {json.dumps(path.relative_to(output).as_posix())}",
             f"model = {json.dumps(model)}",
             "",
         ]
@@ -160,8 +156,6 @@ def _config(output: Path, papers: Mapping[str, bool], teachers: Mapping[str, tup
     else:
         path.write_text("\n".join(lines), encoding="utf-8")
         _say(f"{path}: written, with {len(papers)} tasks and {len(teachers)} teachers")
-    for line in serve:
-        _say(f"serve the completions with: {line}")
 
 
 def _slug(text: str) -> str:

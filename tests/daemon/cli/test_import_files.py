@@ -103,7 +103,6 @@ def test_tasks_examples_and_completions_come_out_as_this_program_reads_them(
         "1 completions not read: of another question than the data set has at that index",
         "1 completions not read: without reasoning_completion",
         "1 files not read, of a student, or of another data set, such as D_multiarith__T_student.json",
-        "coterie teacher --port 8123 --replay",
     ):
         assert said in told, said
 
@@ -137,8 +136,9 @@ def test_the_papers_own_questions_are_split_by_its_lists_and_stay_repeated(
 def test_the_completions_of_a_question_are_replayed_in_turn(checkout: Path) -> None:
     output = run(checkout, "--task", "multiarith")
     (teacher,) = load_config(output / "config.toml").teachers.values()
-    assert (teacher.model, teacher.base_url) == ("text-davinci-002", "http://127.0.0.1:8123/v1")
-    model = RecordedModel(output / "replay" / "text-davinci-002.zs_cot.jsonl.gz")
+    assert teacher.model == "text-davinci-002" and teacher.builtin
+    assert teacher.replay == "replay/text-davinci-002.zs_cot.jsonl.gz"
+    model = RecordedModel([output / "replay" / "text-davinci-002.zs_cot.jsonl.gz"])
 
     def asked(prompt: str, turn: int, temperature: float = 0.7) -> tuple[str, str | None]:
         reply = model.reply(
