@@ -43,6 +43,12 @@ def paint_curves(run: RunDetail, metrics: Sequence[MetricRow], width: int) -> Te
     )
 
 
+def _memory(megabytes: float | None) -> str:
+    if megabytes is None:
+        return "–"
+    return f"{megabytes:,.0f} MB" if megabytes < 1024 else f"{megabytes / 1024:,.1f} GB"
+
+
 def _progress(run: RunDetail, metrics: Sequence[MetricRow], width: int) -> list[Text]:
     room = max(8, min(40, width - 24))
     last = metrics[-1] if metrics else None
@@ -65,7 +71,7 @@ def _progress(run: RunDetail, metrics: Sequence[MetricRow], width: int) -> list[
             ("tokens/s", f"{short(last.tokens_per_second):>8} ", (sparkline(speeds, room), "cyan")),
             (
                 "memory",
-                f"{short(last.memory_mb)} MB" if last.memory_mb is not None else "–",
+                _memory(last.memory_mb),
                 f"   MFU {percent(last.mfu)}" if last.mfu is not None else "",
             ),
         )

@@ -7,7 +7,8 @@ import pytest
 
 from engine.students.batches import BatchPlan
 
-LENGTHS = [random.Random(3).randint(5, 60) for _ in range(97)]
+_CHANCE = random.Random(3)
+LENGTHS = [_CHANCE.randint(5, 60) for _ in range(97)]
 
 
 def plan(**changes) -> BatchPlan:
