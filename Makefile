@@ -20,9 +20,9 @@ $(STAMP): pyproject.toml constraints.txt
 run: $(STAMP) ## sample, grade, train and evaluate the default of config.toml, to the end
 	@$(BIN)/coterie run --until-idle
 
-WORKERS ?= 3
+WORKERS ?= 4
 test: export PYTHONDONTWRITEBYTECODE =
-test: $(STAMP) ## the test suite, three files at a time: WORKERS=3
+test: $(STAMP) ## the test suite, four files at a time: WORKERS=4
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 SEEDS ?= 1000

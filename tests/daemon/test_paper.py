@@ -87,7 +87,7 @@ def test_absent_data_are_one_message_before_anything_begins(
             file.parent.mkdir(parents=True, exist_ok=True)
             file.touch()
     done = subprocess.run(
-        ["make", "-f", ROOT / "Makefile", target, f"DATA={data}"],
+        ["make", "--no-print-directory", "-f", ROOT / "Makefile", target, f"DATA={data}"],
         cwd=place,
         capture_output=True,
         text=True,
