@@ -14,7 +14,7 @@ def command(arguments: argparse.Namespace) -> int:
     """Prints the text, or writes it to a file.
 
     Raises:
-        UsageError: there is no such preset, or the file cannot be written.
+        UsageError: the preset is unknown, or the file cannot be written.
     """
     if arguments.what == "preset" and arguments.name not in PRESETS:
         raise UsageError(f"there is no preset {arguments.name!r}; there is: {', '.join(PRESETS)}")

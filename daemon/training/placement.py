@@ -100,7 +100,7 @@ def spawn_here(
     *,
     module: str = "engine.students.train",
 ) -> list[subprocess.Popen[bytes]]:
-    """Starts the ranks of a run directory on this machine, which share so many CPU threads. Blocks."""
+    """Starts the ranks of a run directory on this machine, which share this number of CPU threads. Blocks."""
     write_share(directory, threads)
     launches = rank_commands(
         directory,

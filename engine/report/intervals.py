@@ -17,7 +17,7 @@ from engine.confidence_interval import Z_95, accuracy_text, wilson
 from engine.report.variance import Array, spread
 
 FEW = 10
-"""With fewer answers of the rarer kind, a variance is a poor estimate: the interval is no narrower than that of one seed."""
+"""With fewer answers of the rarer kind, a variance is a poor estimate: the interval is at least as wide as that of one seed."""
 
 ONE_SEED = "One seed: training noise is not in this interval."
 

@@ -202,7 +202,7 @@ def _batch_seconds(
     model.eval()
 
     def seconds(count: int, after: int) -> float:
-        """Of writing so many tokens after a prompt and `after` further ones, with which a step takes longer."""
+        """Of writing `count` tokens after a prompt and `after` further ones, with which a step takes longer."""
         room = 0 if apart else limit - WRITTEN - 1 if limit else math.inf  # an encoder reads the prompt alone
         longer = [
             [*ids, *itertools.islice(itertools.cycle(ids), max(0, int(min(after, room - len(ids)))))]

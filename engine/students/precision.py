@@ -23,7 +23,7 @@ FILE = "precision.json"
 INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "svebf16", "bf16")
 """Flags of CPUs in /proc/cpuinfo, the strongest first."""
 FASTER = 1.2
-"""bf16 is taken if products are at least so many times as fast: norms, softmax and the optimizer gain nothing."""
+"""bf16 is taken if products are at least this many times as fast: norms, softmax and the optimizer gain nothing."""
 TRIAL_S = 0.1
 """Seconds of one precision's trial; the product that is running then ends."""
 _ROWS, _WIDTH, _INNER = 128, 512, 1024

@@ -53,6 +53,6 @@ class Threads:
         self.use(self.wanted)
 
     def use(self, threads: int) -> None:
-        """Computes with so many threads from now on."""
+        """Computes with this number of threads from now on."""
         if threads != torch.get_num_threads():
             torch.set_num_threads(threads)

@@ -57,7 +57,7 @@ class Checkout:
         """Finds the data sets.
 
         Raises:
-            UsageError: there is no such folder, or it has none.
+            UsageError: the folder is missing, or it has none.
         """
         if not folder.is_dir():
             raise UsageError(

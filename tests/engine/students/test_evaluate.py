@@ -182,7 +182,7 @@ def test_rows_are_graded_by_the_part_after_the_arrow() -> None:
 
 
 def test_the_published_evaluator_reads_texts_without_an_arrow() -> None:
-    """First candidate after the arrow, else the last of the text; the end mark is no part of it."""
+    """First candidate after the arrow, else the last of the text; the end mark is not part of it."""
     row = rows()[1][0].model_copy(update={"gold": "C", "answer_format": "choice"})
     published, said = evaluate.judge_with("published"), room.Completion
 
