@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import groupby
 
-from engine.grading.formats import FORMATS
-from engine.grading.paper import PREFIX, PaperRules
+from engine.grading import FORMATS, grade, grade_unmarked
+from engine.grading.paper import PREFIX
 from state.results import Results, StoredAnswer
 
 HEAD = "as the paper counted"
@@ -36,21 +36,13 @@ def paper_accuracy(results: Results, answers: Iterable[StoredAnswer]) -> dict[tu
 
 
 def _correct(answer: StoredAnswer) -> bool:
-    form = FORMATS.get(answer.answer_format)
-    if form is None:
+    if answer.answer_format not in FORMATS:
         return False
-    _, arrow, after = answer.text.partition(PREFIX)
-    if not arrow:
-        read = last_candidate(form.paper, answer)
-    else:
-        read = next(iter(form.paper.candidates(after, answer.question)), None)
-    return read is not None and form.paper.same(read, answer.gold)
-
-
-def last_candidate(rules: PaperRules, answer: StoredAnswer) -> str | None:
-    """The last candidate of a text; the whole text where the format has no candidates."""
-    found = rules.candidates(answer.text, answer.question)
-    return found[-1] if found else None
+    read = grade if PREFIX in answer.text else grade_unmarked
+    verdict = read(
+        answer.text, answer.gold, answer.answer_format, question=answer.question, grader="published"
+    )
+    return verdict is not None and verdict.correct
 
 
 def cell(accuracy: float | None) -> str:

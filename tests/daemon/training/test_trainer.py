@@ -3,7 +3,8 @@ from __future__ import annotations
 import json
 import math
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -12,6 +13,7 @@ import pytest
 from daemon.events import RunFailed, RunNoted, SampleStored
 from daemon.host.clock import SystemClock
 from daemon.host.processes import killed_for_memory, start_time
+from daemon.sampling.plans import ActivePlan
 from daemon.training.devices import Device, cores
 from daemon.training.manifest import materialise
 from daemon.training.planner import Planner
@@ -50,18 +52,37 @@ def config(world: World, **training: object) -> Config:
     )
 
 
+@asynccontextmanager
+async def parts(
+    world: World,
+    config: Config,
+    plan: ActivePlan,
+    heard: Heard,
+    devices: list[Device],
+    trained: Config | None = None,
+) -> AsyncIterator[tuple[Trainer, Planner]]:
+    """A trainer on these devices, and the planner that makes its runs."""
+    async with writing(world) as writer:
+        trainer = Trainer(
+            trained or config,
+            boot_id=world.boot,
+            writer=writer,
+            bus=heard.bus,
+            clock=SystemClock(),
+            devices=devices,
+        )
+        planner = Planner(
+            config, writer=writer, bus=heard.bus, trainer=trainer, plans=[plan], task_ids=world.tasks
+        )
+        yield trainer, planner
+
+
 async def test_a_run_too_large_for_the_memory_is_tried_in_parts_and_the_next_one_starts_from_it(
     world: World,
 ) -> None:
     made, plan, heard = config(world), active_plan(world), Heard()
     devices = [Device(f"cpu:{index}", "cpu", index, 1) for index in (0, 1)]
-    async with writing(world) as writer:
-        trainer = Trainer(
-            made, boot_id=world.boot, writer=writer, bus=heard.bus, clock=SystemClock(), devices=devices
-        )
-        planner = Planner(
-            made, writer=writer, bus=heard.bus, trainer=trainer, plans=[plan], task_ids=world.tasks
-        )
+    async with parts(world, made, plan, heard, devices) as (trainer, planner):
         async with anyio.create_task_group() as group:
             await group.start(planner.serve)
             for wanted in (1, 2):
@@ -113,13 +134,7 @@ async def test_what_a_run_said_last_counts_though_the_daemon_that_read_it_was_ki
     world: World, last: str, state: str, tries: int
 ) -> None:
     made, plan, heard = config(world), active_plan(world), Heard()
-    async with writing(world) as writer:
-        trainer = Trainer(
-            made, boot_id=world.boot, writer=writer, bus=heard.bus, clock=SystemClock(), devices=[]
-        )
-        planner = Planner(
-            made, writer=writer, bus=heard.bus, trainer=trainer, plans=[plan], task_ids=world.tasks
-        )
+    async with parts(world, made, plan, heard, []) as (trainer, planner):
         async with anyio.create_task_group() as group:
             await group.start(planner.serve)
             world.store(world.claim(plan.id, 3))
@@ -144,13 +159,7 @@ async def test_what_a_run_said_last_counts_though_the_daemon_that_read_it_was_ki
 
 async def test_only_a_run_that_trains_can_be_finished(world: World) -> None:
     made, plan, heard = config(world), active_plan(world), Heard()
-    async with writing(world) as writer:
-        trainer = Trainer(
-            made, boot_id=world.boot, writer=writer, bus=heard.bus, clock=SystemClock(), devices=[]
-        )
-        planner = Planner(
-            made, writer=writer, bus=heard.bus, trainer=trainer, plans=[plan], task_ids=world.tasks
-        )
+    async with parts(world, made, plan, heard, []) as (trainer, planner):
         async with anyio.create_task_group() as group:
             await group.start(planner.serve)
             world.store(world.claim(plan.id, 3))
@@ -172,13 +181,7 @@ async def test_only_a_run_that_trains_can_be_finished(world: World) -> None:
 async def test_runs_side_by_side_share_the_threads_and_one_that_is_left_has_all(world: World) -> None:
     made, plan, heard = config(world), active_plan(world), Heard()
     devices = [Device(f"cpu:{index}", "cpu", index, 1, shared=True) for index in (0, 1)]
-    async with writing(world) as writer:
-        trainer = Trainer(
-            made, boot_id=world.boot, writer=writer, bus=heard.bus, clock=SystemClock(), devices=devices
-        )
-        planner = Planner(
-            made, writer=writer, bus=heard.bus, trainer=trainer, plans=[plan], task_ids=world.tasks
-        )
+    async with parts(world, made, plan, heard, devices) as (trainer, planner):
         processes = [subprocess.Popen(["sleep", "60"]) for _ in devices]  # noqa: ASYNC220
         try:
             async with anyio.create_task_group() as group:
@@ -209,18 +212,10 @@ async def test_a_run_whose_hostfile_is_gone_fails_and_says_so(world: World) -> N
     made, plan, heard = config(world), active_plan(world), Heard()
     world.store(world.claim(plan.id, 3))
     gone = config(world, hostfile="hosts")
-    async with writing(world) as writer:
-        trainer = Trainer(
-            gone,
-            boot_id=world.boot,
-            writer=writer,
-            bus=heard.bus,
-            clock=SystemClock(),
-            devices=[Device("cpu:0", "cpu", 0, 1)],
-        )
-        planner = Planner(
-            made, writer=writer, bus=heard.bus, trainer=trainer, plans=[plan], task_ids=world.tasks
-        )
+    async with parts(world, made, plan, heard, [Device("cpu:0", "cpu", 0, 1)], trained=gone) as (
+        trainer,
+        planner,
+    ):
         async with anyio.create_task_group() as group:
             await group.start(planner.serve)
             await until(lambda: world.rows("SELECT id FROM run"))

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from engine.grading.formats import FORMATS
+from engine.grading import grade_unmarked
 from engine.report import summary
-from engine.report.paper_count import last_candidate, paper_accuracy
+from engine.report.paper_count import paper_accuracy
 from state.results import StoredAnswer
 from tests.engine.report.test_markdown import FULL, RUN
 
@@ -30,7 +30,11 @@ def answer(text: str, gold: str = "yes", form: str = "yes_no", run: int = 7) -> 
     ],
 )
 def test_without_an_arrow_the_last_candidate_counts(form: str, text: str, last: str | None) -> None:
-    assert last_candidate(FORMATS[form].paper, answer(text, form=form)) == last
+    given = answer(text, form=form)
+    verdict = grade_unmarked(given.text, given.gold, form, question=given.question, grader="published")
+    assert verdict is not None and verdict.extracted == last
+    counted = paper_accuracy(FULL, [replace(given, gold=last or "none")])
+    assert counted == {("cot", "coin_flip"): float(last is not None)}
 
 
 def test_after_an_arrow_the_first_one_counts_and_of_several_runs_the_best() -> None:
