@@ -53,6 +53,28 @@ def test_the_loss_is_that_of_each_row_alone_on_its_completion(bases, batch, kind
     torch.testing.assert_close(gradient, student.model.get_input_embeddings().weight.grad)
 
 
+@pytest.mark.parametrize("chunks", [1, 3])
+def test_a_tied_embedding_adds_its_rows_to_the_gradient_of_the_head(bases, batch, chunks) -> None:
+    """The same gradient, also over two micro-batches, and no second matrix of its size."""
+    student = load(bases, "gpt2")
+    inputs = {name: torch.from_numpy(array) for name, array in batch[1].inputs.items()}
+    keep, targets = torch.from_numpy(batch[1].keep), torch.from_numpy(batch[1].targets)
+    embedding = student.model.get_input_embeddings()
+    assert embedding.weight is student.model.get_output_embeddings().weight
+
+    def gradient() -> torch.Tensor:
+        student.zero_grad()
+        for _ in range(2):
+            student(inputs, keep, targets, 1.0, chunks).backward()
+        return embedding.weight.grad.clone()
+
+    expected = gradient()
+    objective.add_rows_only(student.model)
+    found = gradient()
+    assert embedding.sparse and not found.is_sparse
+    torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize("kind", ENCODER_DECODERS)
 def test_an_encoder_decoders_loss_is_that_of_each_row_alone_whatever_the_padding(bases, kind) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(bases[kind])
