@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
+from daemon.cli import check
 from daemon.events import PlanCompleted, RunFailed, RunNoted, SampleStored, ThresholdReached
 from daemon.host.clock import SystemClock
 from daemon.sampling.plans import ActivePlan
@@ -162,7 +163,9 @@ async def test_without_an_accepted_rationale_a_run_fails_and_says_why(world: Wor
         assert json.loads(world.row("SELECT drops FROM run")[0]) == {"wrong answer": 10}
 
 
-async def test_a_student_whose_labels_changed_is_trained_again_once_and_not_silently(world: World) -> None:
+async def test_a_student_whose_labels_changed_is_trained_again_once_and_not_silently(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
     plan = active_plan(world, rationales=1)
     made = config(world, {"train_at": [1], "curation": {"keep": "all"}})
     async with planning(world, made, [plan]) as bench:
@@ -170,6 +173,11 @@ async def test_a_student_whose_labels_changed_is_trained_again_once_and_not_sile
         await bench.look()
     world.connection.execute("UPDATE run SET recipe = 'before', spec = json_remove(spec, '$.labels')")
     assert own_answer_runs(world.connection) == {("s", "t")}
+    again = "student s is trained again on t: its runs there were made by an earlier version"
+    check._database(made)
+    assert again in capsys.readouterr().out
+    check._database(config(world, {"train_at": [1], "curation": {"keep": "all", "labels": "teacher"}}))
+    assert again not in capsys.readouterr().out
     for heard in (1, 0):
         async with planning(world, made, [plan]) as bench:
             await bench.look()
