@@ -106,6 +106,12 @@ class RunResult:
     """How often test was evaluated for a student of this name on this task, over the life of the database."""
     ended_at: int = 0
     """UTC milliseconds."""
+    correct_format: float | None = None
+    """Share of the test answers that have the mark of an answer; None: unknown."""
+    complete: float | None = None
+    """Share of the test answers that ended by themselves; None: unknown."""
+    repetitions: tuple[float, ...] = ()
+    """Accuracy of each repetition of the sampled answers, if they were sampled."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -296,7 +302,7 @@ def _runs(connection: Connection) -> list[RunResult]:
         " coalesce((SELECT max(m.epoch) FROM metric m WHERE m.run_id = r.id), e.epoch),"
         f" CASE WHEN r.spec ->> '$.student.start_from' = 'previous' THEN ({_STARTED_FROM}) END,"
         " (SELECT count(*) FROM evaluation x JOIN run o ON o.id = x.run_id WHERE o.student = r.student"
-        " AND x.task_id = e.task_id AND x.split = 'test'), coalesce(r.ended_at, 0)"
+        " AND x.task_id = e.task_id AND x.split = 'test'), coalesce(r.ended_at, 0), e.correct_format, e.complete, e.repetitions"
         " FROM run r JOIN evaluation e ON e.run_id = r.id AND e.split = 'test' JOIN task t ON t.id = e.task_id"
         " WHERE r.state = 'done' AND t.active = 1 ORDER BY r.id, t.id",
         (FINISHED_EARLY,),
@@ -331,6 +337,9 @@ def _runs(connection: Connection) -> list[RunResult]:
             warm_start=row[25],
             test_reads=row[26],
             ended_at=row[27],
+            correct_format=row[28],
+            complete=row[29],
+            repetitions=tuple(json.loads(row[30] or "[]")),
         )
         for row in rows
     ]

@@ -53,7 +53,7 @@ METRIC_COLUMNS = (
 )
 EVALUATION_COLUMNS = (
     ("task_id", "split", "step", "epoch", "n", "correct", "accuracy", "low", "high", "seed", "at")
-    + ("majority_of", "majority")
+    + ("majority_of", "majority", "correct_format", "complete", "repetitions")
 )  # fmt: skip
 SPLIT = EVALUATION_COLUMNS.index("split")
 

@@ -156,6 +156,16 @@ EVALUATIONS = TableExport(
         Column("high", "float", "e.high", "upper end of the 95 % interval"),
         Column("majority_of", "int", "e.majority_of", "sampled answers per question, if there are any"),
         Column("majority", "float", "e.majority", "accuracy of their majority, 0 to 1"),
+        Column(
+            "correct_format",
+            "float",
+            "e.correct_format",
+            "share of the answers that have the mark of an answer, 0 to 1",
+        ),
+        Column("complete", "float", "e.complete", "share of the answers that ended by themselves, 0 to 1"),
+        Column(
+            "repetitions", "text", "e.repetitions", "accuracy of each repetition of the sampled answers, JSON"
+        ),
         Column("at", "int", "e.at", "UTC ms"),
     ),
 )

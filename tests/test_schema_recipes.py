@@ -59,7 +59,7 @@ def fill(world: World) -> None:
             for step in range(1, 13)
         )
         evaluations = (
-            *(evaluation(1, "dev", 5, 10, run), (*evaluation(1, "dev", 9, 10, 6)[:3], 2.0, 10, 6, 0.6, 0.0, 1.0, 3, 10, None, None)),
+            *(evaluation(1, "dev", 5, 10, run), (*evaluation(1, "dev", 9, 10, 6)[:3], 2.0, 10, 6, 0.6, 0.0, 1.0, 3, 10, None, None, 0.9, 0.8, "[0.5, 0.6]")),
             evaluation(1, "test", 9, len(tests), sum(right)),
         )  # fmt: skip
         reports.append(

@@ -181,4 +181,7 @@ def _evaluation(event: Mapping[str, Any], task_ids: Mapping[str, int]) -> tuple[
         event["at"],
         event.get("majority_of"),
         event.get("majority"),
+        event.get("correct_format"),
+        event.get("complete"),
+        json.dumps(event["repetitions"]) if "repetitions" in event else None,
     )

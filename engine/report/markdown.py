@@ -46,6 +46,11 @@ COVERAGE = (
     " of rows."
 )
 
+ANSWERS = (
+    "`correct format` is the share of answers that have the mark of an answer, `complete` the share of those that ended by"
+    " themselves within the allowed length. `each repetition` is the accuracy of each set of sampled answers."
+)
+
 
 def summary(results: Results, paper: Mapping[tuple[str, str], float] | None = None) -> str:
     """The accuracy table alone: what a run prints at its end.
@@ -130,6 +135,8 @@ def render(
         _training(results),
         COVERAGE if any("rationales" in axes_of(run.method) for run in results.runs) else "",
     ]
+    if any(run.complete is not None or run.repetitions for run in results.runs):
+        parts += ["## Answers of the students", _answers(results), ANSWERS]
     if results.failed:
         parts += ["## Failed runs", _failed(results)]
     versions = ", ".join(results.versions)
@@ -334,6 +341,26 @@ def _training(results: Results) -> str:
     return (
         safe(text_table(head, body, left=4, words=("dropped", "directory"))) if body else "No finished runs."
     )
+
+
+def _answers(results: Results) -> str:
+    """How the answers on test ended, and the accuracy of each repetition of the sampled ones."""
+    head = ("run", "student", "task", "n", "correct %", "correct format %", "complete %", "each repetition %")
+    body = [
+        [
+            str(run.run_id),
+            run.student,
+            run.task,
+            f"{run.n:,}",
+            *(
+                "–" if share is None else f"{100 * share:.1f}"
+                for share in (run.accuracy, run.correct_format, run.complete)
+            ),
+            ", ".join(f"{100 * each:.1f}" for each in run.repetitions) or "–",
+        ]
+        for run in results.runs
+    ]
+    return safe(text_table(head, body, left=3))
 
 
 def _steps(run: RunResult) -> str:

@@ -108,6 +108,13 @@ class Evaluation(SQLModel, table=True):
     at: int = int_column()
     majority_of: int | None = int_column(null=True)  # sampled answers a question, where there are any
     majority: float | None = real_column(null=True)  # accuracy of what most of them say
+    correct_format: float | None = real_column(
+        null=True
+    )  # share of the answers that have the mark of an answer
+    complete: float | None = real_column(null=True)  # share of those that ended by themselves
+    repetitions: str | None = text_column(
+        None, null=True
+    )  # accuracy of each repetition of the sampled answers, JSON
 
 
 class Prediction(SQLModel, table=True):

@@ -69,7 +69,7 @@ def metric(step: int, loss: float = 1.0) -> tuple[object, ...]:
 
 
 def evaluation(task: int, split: str, step: int, n: int, correct: int) -> tuple[object, ...]:
-    return (task, split, step, 1.0, n, correct, correct / n, 0.0, 1.0, 3, 10, None, None)
+    return (task, split, step, 1.0, n, correct, correct / n, 0.0, 1.0, 3, 10, None, None, None, None, None)
 
 
 def test_a_trigger_makes_one_run_with_its_manifest(stocked: World) -> None:

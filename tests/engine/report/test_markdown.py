@@ -301,3 +301,10 @@ def test_beside_a_student_s_accuracy_stands_what_it_rests_on() -> None:
     assert (found["warm start"], found["test read"]) == ("run 5", "3")
     teacher = dict(zip(head, cells(next(line for line in lines if "teacher" in line)), strict=True))
     assert {teacher[name] for name in ("passes", "steps", "warm start", "test read")} == {"–"}
+
+
+def test_how_the_answers_of_a_student_ended_is_reported_where_it_is_known() -> None:
+    assert "## Answers of the students" not in render(FULL)
+    run = replace(RUN, correct_format=0.9, complete=0.75, repetitions=(0.5, 0.625))
+    line = next(line for line in render(replace(FULL, runs=(RUN, run))).splitlines() if "50.0, 62.5" in line)
+    assert cells(line) == ["7", "cot", "coin_flip", "150", "80.0", "90.0", "75.0", "50.0, 62.5"]
