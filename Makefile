@@ -82,7 +82,7 @@ paper: paper-data $(STAMP) $(BASE) ## the paper's questions and recorded teacher
 	@$(call in_folder,paper-long,config)
 
 paper-short: PAPER := coin_flip
-paper-short: paper-data $(STAMP) $(BASE) ## its coin flips, one seed, to paper-short/report (made for 40 minutes): DATA=../shared/data
+paper-short: paper-data $(STAMP) $(BASE) ## its coin flips, one seed, to paper-short/report (26 to 40 minutes): DATA=../shared/data
 	@$(call in_folder,paper-short,short)
 
 define in_folder
