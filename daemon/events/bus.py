@@ -26,6 +26,10 @@ class Event:
         """One line to be read; empty where the event gets no row."""
         return ""
 
+    def cause(self) -> str:
+        """What many events of this kind can have in common; of those only a few get a row. Empty: all of them do."""
+        return ""
+
     def row(self) -> EventRow | None:
         """The event as a row of `event`."""
         text = self.message()

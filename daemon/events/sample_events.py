@@ -30,6 +30,10 @@ class SampleFailed(TaskEvent):
         """Which sample, and why."""
         return f"sample {self.sample_id} of {self.task} ({self.plan}) was given up: {self.reason}"
 
+    def cause(self) -> str:
+        """Its plan and the reason."""
+        return f"{self.task} {self.plan} {self.reason}"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskRead(TaskEvent):

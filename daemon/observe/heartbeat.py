@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -24,6 +25,10 @@ from state.writer import Writer
 SECOND = 1.0
 STILL_S = 3.0
 """A delay from which on an event reports it."""
+ALL_SHOWN = 5
+"""Events with one cause that are all shown."""
+CAUSES = 1000
+"""Causes that are counted at a time."""
 
 
 class LagMeter:
@@ -126,7 +131,10 @@ class Heartbeat:
 
 
 class EventLog:
-    """Stores the events that are worth a row, in order; `log` gets each as it happens."""
+    """Stores the events that are worth a row, in order; `log` gets each as it happens.
+
+    Of many events with one cause the first five are shown, then the 8th, 16th, 32nd and so on.
+    """
 
     def __init__(self, writer: Writer, bus: Bus, log: Callable[[EventRow], None]) -> None:
         self._writer = writer
@@ -134,6 +142,7 @@ class EventLog:
         self._pending: list[EventRow] = []
         self._arrived = anyio.Event()
         self._closing = False
+        self._causes: Counter[str] = Counter()
         bus.listen(self._on_event)
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -156,11 +165,26 @@ class EventLog:
         self._arrived.set()
 
     def _on_event(self, event: Event) -> None:
-        row = event.row()
+        row = self._thinned(event)
         if row is not None:
             self._log(row)
             self._pending.append(row)
             self._arrived.set()
+
+    def _thinned(self, event: Event) -> EventRow | None:
+        cause = event.cause()
+        if not cause:
+            return event.row()
+        if len(self._causes) >= CAUSES:  # reasons that are all different
+            self._causes.clear()
+        self._causes[cause] += 1
+        count = self._causes[cause]
+        row = event.row() if count <= ALL_SHOWN or count & (count - 1) == 0 else None
+        return (
+            row
+            if row is None or count <= ALL_SHOWN
+            else replace(row, message=f"{row.message} ({count:,} so far)")
+        )
 
 
 def memory_mb() -> float:
