@@ -88,6 +88,9 @@ def panels(
         rows = -(-count // columns)
         by_row = list(heights) * rows if len(heights) == 1 else list(heights)
         canvas = Canvas(figsize=(width * columns, sum(by_row)), layout="constrained")
+        canvas.patch.set_visible(
+            False
+        )  # the page shows through, and with it the shade at the edge of what can be scrolled
         FigureCanvasSVG(canvas)
         grid = canvas.add_gridspec(rows, columns, height_ratios=by_row)
         axes = [canvas.add_subplot(grid[place // columns, place % columns]) for place in range(count)]

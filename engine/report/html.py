@@ -22,6 +22,8 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 84rem; margin: 2rem auto
   color: light-dark(#1b1d21, #e4e6ea); }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; } p, li { max-width: 60rem; }
 .wide { overflow-x: auto; max-width: 100%; }
+.wide, figure div { background: linear-gradient(to left, var(--page) 40%, transparent) right / 2.4rem 100% no-repeat local,
+  linear-gradient(to left, var(--line), transparent) right / 1.2rem 100% no-repeat scroll; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .65rem; border-bottom: 1px solid var(--line); }
 th { text-align: left; font-weight: 600; vertical-align: bottom; }
@@ -32,7 +34,7 @@ td { white-space: nowrap; } td.long { white-space: normal; min-width: 14rem; }
 p, li { overflow-wrap: anywhere; }
 .figures { display: flex; flex-wrap: wrap; gap: 1.5rem; align-items: start; }
 figure { margin: 0; max-width: 100%; }
-figure div { overflow-x: auto; border-radius: 6px; border: 1px solid var(--line); background: #fff; }
+figure div { overflow-x: auto; border-radius: 6px; border: 1px solid var(--line); }
 figure svg { display: block; max-width: min(100%, 76rem); height: auto; padding: .6rem; box-sizing: border-box; }
 .figures figure:only-child svg { min-width: min(100%, 34rem); }
 figcaption { font-size: .9em; margin-top: .4rem; opacity: .8; width: 0; min-width: 100%; }
@@ -45,7 +47,7 @@ summary { cursor: pointer; }
   th:first-child, td:first-child { white-space: normal; min-width: 6.5rem; max-width: 9.5rem; overflow-wrap: anywhere; }
   figure svg { max-width: none; } .figures figure:only-child svg { min-width: 0; }
 }
-@media (prefers-color-scheme: dark) { figure div { background: #16181c; } figure svg { filter: invert(.9) hue-rotate(180deg); } }
+@media (prefers-color-scheme: dark) { figure svg { filter: invert(.9) hue-rotate(180deg); } }
 @media print { pre { display: none; } }
 """
 LONG = 60
