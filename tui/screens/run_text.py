@@ -127,7 +127,7 @@ def paint_config(run: RunDetail) -> Text:
         ("seed", str(run.seed)),
         ("directory", one_line(run.directory)),
         ("manifest", one_line(run.digest)),
-        ("attempts", str(run.tries)),
+        ("tries", f"{run.tries} since it last made a checkpoint"),
     )
     return sections(
         (say(), settings),

@@ -85,12 +85,12 @@ COLUMNS: tuple[Column[TaskRow], ...] = (
         ACCURACY_CELLS,
         lambda row: accuracy_cell(row.task.best),
         "right",
-        from_width=66,
+        from_width=64,
         sort_by={"best": lambda row: -(row.task.best.accuracy if row.task.best is not None else 0.0)},
     ),
     Column("teacher", ACCURACY_CELLS, lambda row: accuracy_cell(row.task.teacher), "right", from_width=92),
     Column("$/1k correct", 12, lambda row: per_thousand(row.usd_per_correct), "right", from_width=106),
-    Column("ETA", 6, lambda row: duration(row.task.eta_s), "right", from_width=74),
+    Column("ETA", 6, lambda row: duration(row.task.eta_s), "right", from_width=70),
 )
 
 
@@ -204,7 +204,7 @@ def _about(row: TaskRow) -> list[Text]:
         ("questions", f"{count(task.train)}/{count(task.dev)}/{count(task.test)} train/dev/test"),
         ("sampled", f"{count(task.stored)} of {count(task.wanted)}"),
         ("correct", f"{count(task.accepted)} ({percent(task.correct_share, 1)})"),
-        ("best on dev", f"run {task.best.run}, on test {accuracy_words(task.best)}")
+        ("best", f"run {task.best.run} by dev; on test {accuracy_words(task.best)}")
         if task.best is not None
         else None,
         ("teacher", f"on test {accuracy_words(task.teacher)}") if task.teacher is not None else None,
