@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from state.bulk import insert, storable
+from state.confidence_interval import accuracy_text
 from state.sqlite import Connection
 
 
@@ -131,16 +132,28 @@ class SplitResult:
     low: float
     high: float
     n: int
+    seed: int
 
 
 def results_on_test(connection: Connection, run_id: int) -> list[SplitResult]:
     """The results of a run on its tasks' test splits."""
     rows = connection.execute(
-        "SELECT t.name, e.accuracy, e.low, e.high, e.n FROM evaluation e JOIN task t ON t.id = e.task_id"
+        "SELECT t.name, e.accuracy, e.low, e.high, e.n, e.seed FROM evaluation e JOIN task t ON t.id = e.task_id"
         " WHERE e.run_id = ? AND e.split = 'test' ORDER BY e.id",
         (run_id,),
     ).fetchall()
     return [
-        SplitResult(task=task, accuracy=accuracy, low=low, high=high, n=n)
-        for task, accuracy, low, high, n in rows
+        SplitResult(task=task, accuracy=accuracy, low=low, high=high, n=n, seed=seed)
+        for task, accuracy, low, high, n, seed in rows
     ]
+
+
+def words_on_test(connection: Connection, run_id: int) -> str:
+    """The results of a run on test as people read them, one for each task."""
+    results = results_on_test(connection, run_id)
+    said = [
+        (f"{each.task} " if len(results) > 1 else "")
+        + f"{accuracy_text(each.accuracy, each.low, each.high)} % on test, n = {each.n:,}, seed {each.seed}"
+        for each in results
+    ]
+    return "; ".join(said) or "no test questions"

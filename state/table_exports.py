@@ -104,7 +104,7 @@ RUNS = TableExport(
         Column("steps", "int", "r.steps", "optimizer steps planned"),
         Column("loss", "float", "r.loss", "last training loss, nats per token"),
         Column("accuracy", "float", "r.accuracy", "on test, 0 to 1, over the questions of all its tasks"),
-        Column("tries", "int", "r.tries", "starts of its process"),
+        Column("tries", "int", "r.tries", "starts of its process since it last made a checkpoint"),
         Column("error", "text", "r.error", "why it failed"),
         Column("fingerprint", "text", "r.recipe", "hash of settings and data that decide the student"),
         Column("digest", "text", "r.digest", "hash of the training set"),

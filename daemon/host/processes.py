@@ -14,20 +14,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from engine.students.launch import RankLaunch
+from engine.students.run_lock import start_time as start_time  # of all processes, not of trainers alone
 
 FILES_SET_ASIDE = 64
 """Open files kept for readers of `state.db`, logs and training processes."""
 FILES_WANTED = 65_536
-
-
-def start_time(pid: int) -> float | None:
-    """When a process started (clock ticks since the machine booted); None if it does not exist or is a zombie."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    fields = text.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else float(fields[19])
 
 
 def is_alive(pid: int | None, started: float | None) -> bool:

@@ -18,6 +18,7 @@ from engine.config import Config, TrainingConfig
 from engine.students.cluster import prepare_cluster
 from engine.students.hosts import place, read_hostfile
 from engine.students.launch import rank_commands, ranks_for
+from engine.students.orphans import Owner, show_owner
 from engine.students.run_commands import FILE as LAUNCH
 from engine.students.run_commands import THREADS, write_share
 from state.database import open_reader
@@ -65,11 +66,16 @@ def named_devices(names: str, wanted: int, devices: Sequence[Device]) -> tuple[D
 
 
 def spawn(
-    run: RunRow, config: Config, training: TrainingConfig, devices: tuple[Device, ...], threads: int
+    run: RunRow,
+    config: Config,
+    training: TrainingConfig,
+    devices: tuple[Device, ...],
+    threads: int,
+    owner: Owner,
 ) -> tuple[Path, list[subprocess.Popen[bytes]]]:
     """Writes the directory of a run and starts its ranks, or the launcher that starts them. Blocks.
 
-    `threads`: the CPU threads that its ranks on this machine share.
+    `threads`: the CPU threads that its ranks on this machine share. `owner`: the daemon that it belongs to.
 
     Raises:
         JobFailed: its rows have changed.
@@ -77,6 +83,7 @@ def spawn(
     """
     with closing(open_reader(config.database)) as connection:
         directory = materialise(connection, config, run)
+    show_owner(directory, owner)
     (directory / LAUNCH).unlink(missing_ok=True)
     if training.hostfile:
         (directory / THREADS).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The process of a run: whether it is alive, and how it is stopped."""
+"""The process of a run: how it is found again, whether it is alive, and how it is stopped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from pathlib import Path
 from daemon.host.processes import is_alive, signal_group
 from daemon.training.devices import Device
 from daemon.training.progress_reader import Ending
-from engine.students.run_commands import send_command
+from engine.students.orphans import read_owner
+from engine.students.run_commands import read_launch, send_command
+from engine.students.run_lock import holder_of
+from engine.students.spec import Spec
 from state.runs import RunRow
 
 
@@ -19,15 +22,15 @@ class RunProcess:
     """A run whose process is alive, or has just ended."""
 
     row: RunRow
-    devices: tuple[Device, ...]
     directory: Path
-    pid: int
-    pid_started: float
-    task_ids: dict[str, int]
+    devices: tuple[Device, ...] = ()
+    pid: int = 0
+    pid_started: float = 0.0
     threads: int = 0
     """The CPU threads that it was told to use; 0: none yet."""
     ranks: list[subprocess.Popen[bytes]] = field(default_factory=list)  # empty: adopted
-    offset: int = 0
+    began: int = 0
+    """Where its reports begin in the progress file; 0: not known, since an earlier daemon started it."""
     kills: int | None = None
     """How many processes the kernel had killed for lack of memory when this one started."""
     ending: Ending = field(default_factory=Ending)
@@ -35,6 +38,13 @@ class RunProcess:
     """Whether a launcher started ranks on several machines. Signals do not reach those; run commands do."""
     stop: str = ""  # who asked: "user" (for good) or "daemon" (resumed at its next start)
     stop_since: float = 0.0
+    offset: int = field(init=False)
+    task_ids: dict[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Continues where the reports of the run were read last."""
+        self.offset = self.row.progress_offset
+        self.task_ids = {task.name: task.id for task in self.row.settings.tasks}
 
     def alive(self) -> bool:
         """Whether rank 0 is alive. When a rank dies, the others are killed."""
@@ -62,3 +72,48 @@ class RunProcess:
     def codes(self) -> list[int]:
         """Exit codes of the ranks that failed; empty for an adopted run."""
         return [rank.returncode for rank in self.ranks if rank.returncode]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundProcess:
+    """A process that trains in the directory of a run."""
+
+    pid: int
+    started: float
+    devices: str
+    known: bool
+    """Whether `state.db` has it."""
+    obstacle: str = ""
+    """Why the run can neither be followed nor started."""
+
+
+def find_process(row: RunRow, directory: Path) -> FoundProcess | None:
+    """The process that trains a run, also one whose daemon died before it stored the pid. Blocks for a moment."""
+    if row.pid is not None and row.pid_started is not None and is_alive(row.pid, row.pid_started):
+        return FoundProcess(row.pid, row.pid_started, row.device, known=True)
+    holder = holder_of(directory)
+    if holder is None:
+        return None
+    owner = read_owner(directory)
+    devices = owner.devices if owner else row.device
+    obstacle = ""
+    if not holder.alive and read_launch(directory) is not None:
+        return None  # on another machine: it ends when it sees a newer start
+    if not holder.alive or holder.started is None:
+        where = f"on {holder.host}" if holder.host else "unknown to this machine"
+        obstacle = f"a process {where} is training in {directory}"
+    elif not _trains(row, directory):
+        obstacle = (
+            f"process {holder.pid} trains another run in {directory}, of a database that was there before"
+        )
+    return FoundProcess(holder.pid, holder.started or 0.0, devices, known=False, obstacle=obstacle)
+
+
+def _trains(row: RunRow, directory: Path) -> bool:
+    """Whether the directory is that of this run, with these rows."""
+    try:
+        spec = Spec.model_validate_json((directory / "spec.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    found = (spec.run_id, spec.student, spec.scope, spec.trigger, spec.manifest_digest)
+    return found == (row.id, row.student, row.scope, row.trigger, row.digest)

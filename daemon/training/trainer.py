@@ -1,15 +1,15 @@
 """Starts, follows, adopts and stops student runs: one at a time on each device.
 
-A run's process outlives the daemon: the next daemon finds it by pid and start time, and everything it reported is
-in its directory. A run whose process died is resumed from its checkpoint, up to `max_run_tries` times; one that ran
-out of memory is resumed with its micro-batches computed in more parts. The trainer never imports what the process
+A run's process outlives the daemon: the next daemon finds it by what it wrote into its directory. A run whose process
+died is resumed from its checkpoint, until `max_run_tries` tries in a row have made no new one; one that ran out of
+memory is resumed with its micro-batches computed in more parts. The trainer never imports what the process
 imports.
 """
 
 from __future__ import annotations
 
 import signal
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,18 +20,19 @@ from anyio.abc import TaskStatus
 from daemon import events
 from daemon.host.clock import Clock
 from daemon.host.notify import Notifier
-from daemon.host.processes import is_alive, killed_for_memory, start_time
+from daemon.host.processes import killed_for_memory, start_time
 from daemon.training.devices import Device, threads_of
 from daemon.training.placement import free_devices, named_devices, spawn, training_now
-from daemon.training.progress_reader import follow, last_ending, read_predictions, tail
-from daemon.training.run_process import RunProcess
+from daemon.training.progress_reader import follow, has_progress, last_ending, read_predictions, tail
+from daemon.training.run_process import RunProcess, find_process
 from engine.config import Config, TrainingConfig
 from engine.errors import ConfigError, JobFailed, TaskDataError
 from engine.methods import METHODS
+from engine.students.orphans import Owner, show_owner
 from engine.students.run_commands import ask_to_finish, read_launch, send_command, write_share
 from state.database import now_ms, open_reader
 from state.enums import RunState
-from state.run_reports import report_run, results_on_test, store_predictions
+from state.run_reports import report_run, store_predictions, words_on_test
 from state.runs import (
     RunEnd,
     RunRequeue,
@@ -48,6 +49,7 @@ from state.writer import Writer
 TICK_S = 0.25
 TERM_GRACE_S = 60.0
 MOST_SPLITS = 64
+PRESENCE_S = 10.0  # how often the daemon tells its runs that it is here
 
 
 class Trainer:
@@ -71,6 +73,8 @@ class Trainer:
         self._devices = devices
         self._processes: dict[int, RunProcess] = {}
         self._stopping = False
+        self._present_at = float("-inf")
+        self._obstacles: dict[int, str] = {}
         self.queued = 0
         self.changed = Notifier()
 
@@ -88,6 +92,7 @@ class Trainer:
         """Takes another configuration over; `devices` where there were none, since there were no students."""
         self._config = config
         self._devices = self._devices or devices
+        self._present_at = float("-inf")  # `orphan_hours` may be another
         self.changed.notify()
 
     @property
@@ -104,6 +109,7 @@ class Trainer:
                 await self._start_queued()
             for run in list(self._processes.values()):
                 await self._follow(run)
+            await self._show_presence()
             await self.changed.wait(TICK_S if self._processes or self.queued else 2.0)
 
     async def stop_run(self, run_id: int) -> bool:
@@ -125,7 +131,7 @@ class Trainer:
         row = next((row for row in rows if row.id == run_id), None)
         if row is None or not METHODS[row.settings.student["method"]].trains:
             return False
-        if run_id in self._processes or (row.tries and directory.is_dir()):
+        if run_id in self._processes or (row.started_at is not None and directory.is_dir()):
             await anyio.to_thread.run_sync(ask_to_finish, directory)
             return True
         return False
@@ -147,40 +153,42 @@ class Trainer:
 
     async def _adopt(self) -> None:
         for row in await anyio.to_thread.run_sync(self._unfinished):
-            if row.state == RunState.QUEUED:
+            if await self._take_over(row):
                 continue
-            if row.pid is not None and row.pid_started is not None and is_alive(row.pid, row.pid_started):
-                wanted = int(row.settings.student["training"]["devices"])
-                run = RunProcess(
-                    row=row,
-                    devices=named_devices(row.device, wanted, self._devices),
-                    directory=self._config.runs / str(row.id),
-                    pid=row.pid,
-                    pid_started=row.pid_started,
-                    task_ids=_task_ids(row.settings),
-                    offset=row.progress_offset,
-                    launched=read_launch(self._config.runs / str(row.id)) is not None,
-                )
-                self._processes[row.id] = run
-                self._log_started(run, "is still running")
-                await self._share_threads()
-            else:
+            if row.state != RunState.QUEUED:
                 # It may have ended in order while no daemon was running: its last event decides.
-                run = self._gone(row)
+                run = RunProcess(row=row, directory=self._config.runs / str(row.id))
+                self._processes[row.id] = run
                 await self._follow(run)
 
-    def _gone(self, row: RunRow) -> RunProcess:
+    async def _take_over(self, row: RunRow) -> bool:
+        """Follows the process that trains this run; False where there is none. Never starts a second one."""
+        directory = self._config.runs / str(row.id)
+        found = await anyio.to_thread.run_sync(find_process, row, directory)
+        if found is None:
+            self._obstacles.pop(row.id, None)
+            return False
+        if found.obstacle:
+            if self._obstacles.get(row.id) != found.obstacle:
+                self._obstacles[row.id] = found.obstacle
+                self._note(row, f"{found.obstacle}: it waits until that has ended")
+            return row.state == RunState.QUEUED
+        wanted = int(row.settings.student["training"]["devices"])
         run = RunProcess(
             row=row,
-            devices=(),
-            directory=self._config.runs / str(row.id),
-            pid=0,
-            pid_started=0.0,
-            task_ids=_task_ids(row.settings),
-            offset=row.progress_offset,
+            directory=directory,
+            devices=named_devices(found.devices, wanted, self._devices),
+            pid=found.pid,
+            pid_started=found.started,
+            launched=read_launch(directory) is not None,
         )
         self._processes[row.id] = run
-        return run
+        if not found.known:
+            await self._store_start(run, row.tries + (row.state == RunState.QUEUED))
+        self._present_at = float("-inf")
+        self._log_started(run, "is still running")
+        await self._share_threads()
+        return True
 
     def _unfinished(self) -> list[RunRow]:
         with closing(open_reader(self._config.database)) as connection:
@@ -202,6 +210,9 @@ class Trainer:
             devices = free_devices(training, self._devices, self._busy())
             if not devices:
                 return  # in order: a later, smaller run does not overtake
+            if await self._take_over(row):
+                self.queued -= row.id in self._processes
+                continue
             await self._start(row, training, devices)
             self.queued -= 1
 
@@ -231,8 +242,9 @@ class Trainer:
         kills = killed_for_memory()
         threads = threads_of(devices, [*devices, *self._in_use()])
         try:
+            owner = self._owner(devices)
             directory, ranks = await anyio.to_thread.run_sync(
-                spawn, row, self._config, training, devices, threads
+                spawn, row, self._config, training, devices, threads, owner
             )
         except (JobFailed, ConfigError, TaskDataError, OSError) as error:
             await self._fail(row, str(error))
@@ -244,27 +256,44 @@ class Trainer:
             directory=directory,
             pid=leader,
             pid_started=start_time(leader) or 0.0,
-            task_ids=_task_ids(row.settings),
             ranks=ranks,
-            offset=row.progress_offset,
+            began=row.progress_offset,
             launched=bool(training.hostfile),
             kills=kills,
         )
         self._processes[row.id] = run
         await self._share_threads()
+        await self._store_start(run, row.tries + 1)
+        self._log_started(run, "started" if row.started_at is None else "resumed")
+
+    async def _store_start(self, run: RunProcess, tries: int) -> None:
         start = RunStart(
-            run_id=row.id,
-            directory=self._shown(directory),
-            device=",".join(device.name for device in devices),
-            pid=leader,
+            run_id=run.row.id,
+            directory=self._shown(run.directory),
+            device=",".join(device.name for device in run.devices),
+            pid=run.pid,
             pid_started=run.pid_started,
             boot_id=self._boot_id,
-            tries=row.tries + 1,
-            started_at=row.started_at or now_ms(),
+            tries=tries,
+            started_at=run.row.started_at or now_ms(),
         )
         await self._writer.do(start_run, start)
-        run.row = replace(row, tries=start.tries)
-        self._log_started(run, "started" if start.tries == 1 else "resumed")
+        run.row = replace(run.row, tries=tries)
+
+    def _owner(self, devices: tuple[Device, ...]) -> Owner:
+        names = ",".join(device.name for device in devices)
+        hours = self._config.daemon.orphan_hours
+        return Owner.of(self._config.database, devices=names, orphan_hours=hours)
+
+    async def _show_presence(self) -> None:
+        """Tells every run that its daemon is here: see `engine.students.orphans`."""
+        now = self._clock.monotonic()
+        if now - self._present_at < PRESENCE_S:
+            return
+        self._present_at = now
+        with suppress(OSError):  # the database is gone: the runs see that too
+            for run in self._processes.values():
+                await anyio.to_thread.run_sync(show_owner, run.directory, self._owner(run.devices))
 
     def _shown(self, directory: Path) -> str:
         """A path relative to the database where it is below its folder, so both can be moved together."""
@@ -316,14 +345,21 @@ class Trainer:
         elif run.ending.kind == "stopped" or run.stop == "daemon":
             # A stop in order does not use up a try.
             await self._requeue(row, tries=max(0, row.tries - 1))
+            self.queued += not self._stopping  # it stopped by itself, or by a signal
             self._bus.emit(events.RunStopped(run_id=row.id, student=row.student, scope=row.scope))
+        elif await anyio.to_thread.run_sync(has_progress, run.directory, run.began):
+            await self._requeue(row, tries=0)
+            self.queued += 1
         elif row.tries < self._config.daemon.max_run_tries:
             await self._requeue(row, tries=row.tries)
             self.queued += 1
         else:
             said = run.ending.message or tail(run.directory / "log.txt")
             codes = ", ".join(str(code) for code in run.codes()) or "unknown"
-            await self._fail(row, f"its process died {row.tries} times (exit {codes}); log: {said}")
+            await self._fail(
+                row,
+                f"its process died {row.tries} times without a new checkpoint (exit {codes}); log: {said}",
+            )
 
     async def _smaller(self, run: RunProcess) -> bool:
         """Queues a run that ran out of memory, its micro-batches split further; False where it ended for another reason.
@@ -367,13 +403,7 @@ class Trainer:
 
     def _result(self, run_id: int) -> str:
         with closing(open_reader(self._config.database)) as connection:
-            results = results_on_test(connection, run_id)
-        said = [
-            (f"{each.task} " if len(results) > 1 else "")
-            + f"{100 * each.accuracy:.1f} % ({100 * each.low:.1f}–{100 * each.high:.1f}) on test, n = {each.n:,}"
-            for each in results
-        ]
-        return "; ".join(said) or "no test questions"
+            return words_on_test(connection, run_id)
 
     async def _fail(self, row: RunRow, reason: str) -> None:
         await self._writer.do(end_run, RunEnd(run_id=row.id, state=RunState.FAILED, error=reason))
@@ -388,7 +418,3 @@ class Trainer:
                 run_id=run.row.id, student=run.row.student, scope=run.row.scope, pid=run.pid, how=how
             )
         )
-
-
-def _task_ids(settings: RunSettings) -> dict[str, int]:
-    return {task.name: task.id for task in settings.tasks}

@@ -51,7 +51,10 @@ class DaemonConfig(Section):
     """Training devices, one run at a time each: `auto` (every GPU, else two halves of the CPU), or names such as `cuda:0`, `cpu:0`. With `auto`, runs share all CPU threads: one alone uses all of them, as far as its model is large enough (a thread for each million weights), and gives half of them away when another starts. Named devices have equal, fixed parts of the CPU."""
 
     max_run_tries: Annotated[int, Field(ge=1)] = 3
-    """How often a run that died is resumed before it counts as failed."""
+    """How many tries in a row without a new checkpoint a run has before it counts as failed. A try that made one begins the count again."""
+
+    orphan_hours: Annotated[float | None, Field(ge=0.1)] = None
+    """A run goes on training while no daemon runs. After this many hours without one, it ends with a checkpoint, and the next daemon resumes it. Unset: it never does. A run whose database was deleted ends within minutes in any case."""
 
     env_file: str = ""
     """File of `NAME=VALUE` lines, as systemd's `EnvironmentFile`, for `api_key_env` and `api_key_envs`; a name in it goes before the environment's. Read at a start and on SIGHUP, so its keys can change while the daemon runs; refused when others can read it (`chmod 600`). Empty: none."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from engine.confidence_interval import accuracy_text, percent, wilson
 from engine.grading.majority import majority
 from engine.report.chance import chance
 from engine.report.intervals import Estimate, estimate_answers
 from engine.strategies import STRATEGIES
+from state.confidence_interval import accuracy_text, percent, wilson
 from state.results import PlanResult, Results, RunResult, TaskResult
 
 

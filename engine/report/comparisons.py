@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
-from engine.confidence_interval import percent
 from engine.config.experiment import ExperimentConfig
 from engine.report.accuracy_table import newest_runs, text_table
 from engine.report.intervals import ONE_SEED
 from engine.report.matrix import Point, at_base
 from engine.report.paired import Difference, Runs, compare, holm
 from engine.strategies import BASELINES
+from state.confidence_interval import percent
 from state.figure_data import FigureData
 from state.results import Results
 from state.safe import safe

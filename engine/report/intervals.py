@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.confidence_interval import Z_95, accuracy_text, wilson
 from engine.report.variance import Array, spread
+from state.confidence_interval import Z_95, accuracy_text, wilson
 
 FEW = 10
 """With fewer answers of the rarer kind, a variance is a poor estimate: the interval is at least as wide as that of one seed."""

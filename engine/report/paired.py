@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.confidence_interval import wilson
 from engine.report.intervals import FEW, table_of
 from engine.report.variance import Array, spread_of_difference
+from state.confidence_interval import wilson
 
 Runs = Sequence[Mapping[int, bool]]
 """An arm's answers by seed: whether each question was answered correctly."""

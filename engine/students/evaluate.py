@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from engine.confidence_interval import wilson
 from engine.config.students import EvaluationConfig
 from engine.forms import TokenForm
 from engine.grading.majority import majority
@@ -24,6 +23,7 @@ from engine.students.room import Completion, positions, read_questions
 from engine.students.spec import EvalRow
 from engine.students.static_batches import write_in_batches
 from engine.students.tokenizer import pad_id
+from state.confidence_interval import wilson
 
 
 class Judge(Protocol):

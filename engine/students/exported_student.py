@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.confidence_interval import accuracy_text, percent
 from engine.methods import METHODS
 from engine.students.card_metadata import metadata
 from engine.students.checkpoints import sync
 from engine.students.lora import merge, save_adapter
 from engine.students.portable import make_portable
 from engine.students.spec import Spec
+from state.confidence_interval import accuracy_text, percent
 from state.enums import FINISHED_EARLY
 
 if TYPE_CHECKING:  # it brings torch

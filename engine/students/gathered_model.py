@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from engine.errors import JobFailed
+from engine.students.data_only import data_only, read_file
 
 
 @dataclass(slots=True)
@@ -92,13 +93,13 @@ def read_weights(checkpoints: Path, step: int) -> dict[str, torch.Tensor]:
         if any(directory.glob("*zero_pp_rank_*_optim_states.pt")):
             from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
 
-            with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), data_only():
                 found = get_fp32_state_dict_from_zero_checkpoint(
                     str(checkpoints), tag=str(step), exclude_frozen_parameters=True
                 )
         else:
             [file] = directory.glob("mp_rank_*_model_states.pt")
-            found = torch.load(file, map_location="cpu", weights_only=False, mmap=True)["module"]
+            found = read_file(file, mmap=True)["module"]
     except Exception as error:  # a damaged file raises many kinds of error
         raise JobFailed(
             f"the weights of the checkpoint of step {step} in {checkpoints} cannot be read: {error}"

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from engine.errors import JobFailed
+from engine.students.data_only import read_file
 
 NAMES = "trained"
 """In a checkpoint of stage 0: the names of the trained weights, in the order of the optimizer."""
@@ -40,7 +41,7 @@ def write_universal(source: Path, target: Path) -> None:
     import deepspeed
 
     [file] = source.glob("mp_rank_*_model_states.pt")
-    saved = torch.load(file, map_location="cpu", weights_only=False, mmap=True)
+    saved = read_file(file, mmap=True)
     states = saved["optimizer"].get("state", {})
     names = saved.get(NAMES)
     if names is None or len(names) != len(states):
@@ -87,7 +88,7 @@ def _trained(student: torch.nn.Module, optimizer: Any) -> Iterator[tuple[str, to
 
 
 def _read(path: Path) -> torch.Tensor:
-    found = torch.load(path, map_location="cpu", weights_only=False)
+    found = read_file(path)
     tensor: torch.Tensor = found["param"] if isinstance(found, dict) else found
     return tensor
 
@@ -95,8 +96,8 @@ def _read(path: Path) -> torch.Tensor:
 def _step(source: Path, folder: Path) -> torch.Tensor:
     """The number of steps of a weight: of its own, or with stage 3 that of all."""
     if (folder / "step.pt").is_file():
-        step = torch.load(folder / "step.pt", map_location="cpu", weights_only=False)
+        step = read_file(folder / "step.pt")
     else:
-        whole = torch.load(source / "zero" / "optimizer_state.pt", map_location="cpu", weights_only=False)
+        whole = read_file(source / "zero" / "optimizer_state.pt")
         step = whole["optimizer_state_dict"]["state"][0]["step"]
     return torch.as_tensor(step, dtype=torch.float32).clone()

@@ -28,6 +28,7 @@ from engine.students.checkpoints import (
     read_state,
     unmarked_steps,
 )
+from engine.students.data_only import data_only
 from engine.students.optimizer_states import write_universal
 from engine.students.ranks import Ranks
 from engine.students.run import Run
@@ -137,7 +138,7 @@ def _convert(source: Path, target: Path) -> None:
     from deepspeed.checkpoint.ds_to_universal import main
 
     shutil.rmtree(target, ignore_errors=True)
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), data_only():
         main(
             SimpleNamespace(
                 input_folder=str(source),

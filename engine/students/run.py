@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,20 +75,3 @@ def read_spec(directory: Path) -> Spec:
             " install the version of coterie that wrote them"
         )
     return spec
-
-
-def lock_run(directory: Path, ranks: Ranks) -> int:
-    """Makes the first rank the only one in this directory until the process ends.
-
-    Raises:
-        JobFailed: another process trains here, or the directory is missing.
-    """
-    if not directory.is_dir():
-        raise JobFailed(f"{directory} is not a directory: nothing to train")
-    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    if ranks.first:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise JobFailed(f"another process is training in {directory}") from None
-    return descriptor

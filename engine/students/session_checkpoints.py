@@ -8,6 +8,7 @@ from typing import Any
 from engine.errors import JobFailed
 from engine.students import zero
 from engine.students.checkpoints import RunState, commit, partial_name
+from engine.students.data_only import data_only
 from engine.students.gathered_model import GatheredModel
 from engine.students.optimizer_states import NAMES, read_universal, trained_names
 from engine.students.resume import Resume
@@ -60,12 +61,13 @@ def load_checkpoint(run: Run, engine: Any, optimizer: Any, gathered: GatheredMod
         run.note(resume.note)
 
     def load() -> None:
-        path, _ = engine.load_checkpoint(
-            str(run.checkpoints),
-            tag=resume.tag,
-            load_module_strict=gathered.adapted is None,  # it has no frozen weights
-            load_lr_scheduler_states=False,
-        )
+        with data_only():
+            path, _ = engine.load_checkpoint(
+                str(run.checkpoints),
+                tag=resume.tag,
+                load_module_strict=gathered.adapted is None,  # it has no frozen weights
+                load_lr_scheduler_states=False,
+            )
         if path is None:
             raise JobFailed(f"the checkpoint {resume.tag} in {run.checkpoints} cannot be read")
 

@@ -1,9 +1,11 @@
 """The training process: `python -m engine.students.train RUN_DIR`, once for each rank.
 
 From a run directory to an evaluated, exported student. Started again on the same directory, it resumes from the newest
-complete checkpoint; a finished run is left as it is. Exit code 0: done, or stopped by SIGTERM with a checkpoint. 1: failed;
-a `failed` event says why in one line, and the traceback goes to stderr. The process does not watch its parent: the daemon
-may die, and the next one follows this run.
+complete checkpoint; a finished run is left as it is. The process does not end with its daemon: the next one finds it by
+`run_lock` and follows it, and `orphans` ends it if none will come.
+
+Exit code 0: done, or stopped with a checkpoint, by SIGTERM or as an orphan. 1: failed; a `failed` event says why in one
+line, and the traceback goes to stderr. 2: wrong arguments. 3: another process trains in this directory; nothing was changed.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import cache
+from contextlib import contextmanager, suppress
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +26,13 @@ from engine.students import progress_file
 from engine.students.checkpoints import DevResult, RunState, prune
 from engine.students.exported_student import DIRECTORY
 from engine.students.finish import DEV, finish, forget_checkpoints, lines, tell_results
+from engine.students.orphans import watch_daemon
 from engine.students.out_of_memory import OutOfMemory, is_out_of_memory
 from engine.students.progress_file import ProgressWriter
 from engine.students.ranks import Ranks, StopFlag, Stopped
-from engine.students.run import MakeJudge, Run, lock_run, read_spec
-from engine.students.run_commands import follow_commands
+from engine.students.run import MakeJudge, Run, read_spec
+from engine.students.run_commands import START, follow_commands
+from engine.students.run_lock import LOCKED, WAIT_FOR_EARLIER_START_S, WAIT_S, RunLocked, lock_run, unlock_run
 from engine.students.trackers import make_tracker
 from state.enums import FINISHED_EARLY
 
@@ -57,8 +61,10 @@ def main(
     follow_commands(directory, stop.ask)
     writer, lock = None, -1
     try:
-        lock = lock_run(directory, ranks)
+        wait_s = WAIT_FOR_EARLIER_START_S if START in os.environ else WAIT_S
+        lock = lock_run(directory, first=ranks.first, wait_s=wait_s)
         writer = ProgressWriter(directory / progress_file.FILE)
+        watch_daemon(directory, first=ranks.first, orphaned=partial(_end_orphan, stop, writer))
         (job or train)(
             Run(
                 directory=directory,
@@ -71,6 +77,9 @@ def main(
         )
     except Stopped:
         return 0
+    except RunLocked as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return LOCKED
     except Exception as error:
         traceback.print_exc()
         if writer is not None:
@@ -86,8 +95,16 @@ def main(
         if writer is not None:
             writer.close()
         if lock >= 0:
-            os.close(lock)
+            unlock_run(lock)
     return 0
+
+
+def _end_orphan(stop: StopFlag, writer: ProgressWriter, why: str) -> None:
+    message = f"{why}: the run ends with a checkpoint, and a daemon of its database resumes it"
+    print(message, file=sys.stderr, flush=True)  # noqa: T201
+    with suppress(OSError):  # the disk may be full
+        writer.write("note", message=message)
+    stop.ask()
 
 
 def train(run: Run) -> None:

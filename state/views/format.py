@@ -9,7 +9,7 @@ import math
 import textwrap
 
 from state.safe import safe
-from state.views.status_records import RunStatus, Spend, Status, TaskStatus
+from state.views.status_records import Accuracy, RunStatus, Spend, Status, TaskStatus
 
 
 def duration(seconds: float | None) -> str:
@@ -50,6 +50,25 @@ def percent(share: float | None, digits: int = 0) -> str:
 def interval(share: float, low: float, high: float) -> str:
     """An accuracy with its interval, in percent: `66.0 (58.1–73.1)`."""
     return f"{100 * share:.1f} ({100 * low:.1f}–{100 * high:.1f})"
+
+
+def accuracy_words(found: Accuracy | None) -> str:
+    """An accuracy with all that it takes to judge it: `66.0 (58.1–73.1), n = 150, seed 0`."""
+    if found is None:
+        return "–"
+    seed = f", seed {found.seed}" if found.seed is not None else ""
+    return f"{interval(found.accuracy, found.low, found.high)}, n = {count(found.n)}{seed}"
+
+
+def accuracy_cell(found: Accuracy | None) -> str:
+    """The same for a list, in `ACCURACY_CELLS`: `66 (58–73) n150 s0`."""
+    if found is None:
+        return "–"
+    shares = f"{100 * found.accuracy:.0f} ({100 * found.low:.0f}–{100 * found.high:.0f})"
+    return f"{shares} n{found.n}" + (f" s{found.seed}" if found.seed is not None else "")
+
+
+ACCURACY_CELLS = 18
 
 
 def money(usd: float, cap: float | None) -> str:

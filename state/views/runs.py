@@ -11,7 +11,7 @@ from typing import Any
 from state.enums import FINISHED_EARLY, RunState
 from state.sqlite import Connection
 from state.views.rows import first, loaded, rows, snapshot
-from state.views.status_records import share
+from state.views.status_records import Accuracy
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,9 +37,11 @@ class EvaluationRow:
     step: int
     epoch: float
     n: int
+    correct: int
     accuracy: float
     low: float
     high: float
+    seed: int
     majority_of: int | None = None
     """Sampled answers per question, where there are any."""
     majority: float | None = None
@@ -48,11 +50,13 @@ class EvaluationRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Baseline:
-    """Another accuracy on the same test questions: of a teacher's plan, or of another student's run."""
+    """Another accuracy on the same test questions: of a teacher's plan (a failed sample counts as wrong), or of another run.
+
+    Runs are in the order of dev, the best first; those without dev questions come last.
+    """
 
     name: str
-    n: int
-    accuracy: float
+    test: Accuracy
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +86,6 @@ class RunDetail:
     loss: float | None
     tokens_per_second: float | None
     eta_s: float | None
-    accuracy: float | None
     error: str
     tries: int
     created_at: int
@@ -95,6 +98,23 @@ class RunDetail:
     def early(self) -> bool:
         """Whether the user had it finish before its last step."""
         return self.state == RunState.DONE and self.phase == FINISHED_EARLY
+
+    @property
+    def test(self) -> Accuracy | None:
+        """On test, over the questions of all its tasks."""
+        return self._pooled([item for item in self.evaluations if item.split == "test"])
+
+    @property
+    def best_dev(self) -> Accuracy | None:
+        """On dev, over the questions of all its tasks, at the step where that is best."""
+        dev = [item for item in self.evaluations if item.split == "dev"]
+        steps = sorted({item.step for item in dev})
+        found = [self._pooled([item for item in dev if item.step == step]) for step in steps]
+        return max((each for each in found if each is not None), key=lambda each: each.accuracy, default=None)
+
+    def _pooled(self, items: list[EvaluationRow]) -> Accuracy | None:
+        correct, n = sum(item.correct for item in items), sum(item.n for item in items)
+        return Accuracy.of(correct, n, seed=self.seed, run=self.id)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,7 +135,7 @@ class PredictionRow:
 _COLUMNS = (
     *("id", "student", "scope", "task_id", "trigger", "state", "phase", "method", "base", "seed"),
     *("zero_stage", "device", "samples", "questions", "drops", "digest", "directory", "spec", "step"),
-    *("steps", "loss", "tokens_per_second", "eta_s", "accuracy", "error", "tries", "created_at"),
+    *("steps", "loss", "tokens_per_second", "eta_s", "error", "tries", "created_at"),
     *("started_at", "ended_at"),
 )
 
@@ -130,7 +150,7 @@ def run_detail(connection: Connection, run: int) -> RunDetail | None:
         values = dict(zip(_COLUMNS, found, strict=True))
         evaluations = rows(
             connection,
-            "SELECT t.name, e.split, e.step, e.epoch, e.n, e.accuracy, e.low, e.high, e.majority_of, e.majority"
+            "SELECT t.name, e.split, e.step, e.epoch, e.n, e.correct, e.accuracy, e.low, e.high, e.seed, e.majority_of, e.majority"
             " FROM evaluation e JOIN task t ON t.id = e.task_id WHERE e.run_id = ? ORDER BY e.step, e.id LIMIT 2000",
             (run,),
         )
@@ -139,7 +159,10 @@ def run_detail(connection: Connection, run: int) -> RunDetail | None:
     values["drops"] = loaded(values["drops"], dict)
     values["spec"] = loaded(values["spec"], dict)
     values["error"] = values["error"] or ""
-    names = ("task", "split", "step", "epoch", "n", "accuracy", "low", "high", "majority_of", "majority")
+    names = (
+        *("task", "split", "step", "epoch", "n", "correct", "accuracy", "low", "high", "seed"),
+        *("majority_of", "majority"),
+    )
     return RunDetail(
         **values,
         evaluations=tuple(EvaluationRow(**dict(zip(names, row, strict=True))) for row in evaluations),
@@ -179,25 +202,28 @@ def _baselines(connection: Connection, run: int, task_id: int | None) -> tuple[B
         return ()
     teachers = rows(
         connection,
-        "SELECT name, strategy, accepted, rejected FROM plan"
+        "SELECT name, accepted, rejected, failed FROM plan"
         " WHERE task_id = ? AND split = 'test' AND active = 1 ORDER BY id",
         (task_id,),
     )
     students = rows(
         connection,
-        'SELECT r.id, r.student, r."trigger", e.n, e.accuracy FROM evaluation e JOIN run r ON r.id = e.run_id'
-        " WHERE e.task_id = ? AND e.split = 'test' AND r.id <> ? ORDER BY e.accuracy DESC LIMIT 20",
+        'SELECT r.id, r.student, r."trigger", e.n, e.correct, r.seed FROM evaluation e JOIN run r ON r.id = e.run_id'
+        " WHERE e.task_id = ? AND e.split = 'test' AND r.id <> ? ORDER BY (SELECT d.accuracy FROM evaluation d"
+        " WHERE d.run_id = e.run_id AND d.task_id = e.task_id AND d.split = 'dev' AND d.step = e.step) DESC NULLS LAST,"
+        " r.id DESC LIMIT 20",
         (task_id, run),
     )
     found = [
-        Baseline(name=f"teacher ({name})", n=accepted + rejected, accuracy=accuracy)
-        for name, _, accepted, rejected in teachers
-        if (accuracy := share(accepted, accepted + rejected)) is not None
+        Baseline(name=f"teacher ({name})", test=test)
+        for name, accepted, rejected, failed in teachers
+        if (test := Accuracy.of(accepted, accepted + rejected + failed)) is not None
     ]
     return (
         *found,
         *(
-            Baseline(name=f"run {number} {student} @{trigger}", n=n, accuracy=accuracy)
-            for number, student, trigger, n, accuracy in students
+            Baseline(name=f"run {number} {student} @{trigger}", test=test)
+            for number, student, trigger, n, correct, seed in students
+            if (test := Accuracy.of(correct, n, seed=seed)) is not None
         ),
     )

@@ -23,6 +23,7 @@ from state.views.costs import widest, with_shared
 from state.views.rows import first, loaded, rows, snapshot
 from state.views.status_json import to_json
 from state.views.status_records import (
+    Accuracy,
     DaemonStatus,
     PendingCommand,
     PlanStatus,
@@ -99,14 +100,14 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
         run_rows = rows(
             connection,
             'SELECT id, student, scope, "trigger", state, method, samples, step, steps, loss,'
-            " tokens_per_second, eta_s, accuracy, directory, error, state = 'done' AND phase = ? FROM run ORDER BY id DESC LIMIT ?",
+            " tokens_per_second, eta_s, directory, error, state = 'done' AND phase = ? FROM run ORDER BY id DESC LIMIT ?",
             (FINISHED_EARLY, RUNS),
         )
-        best: dict[int, float] = dict(
-            rows(
-                connection,
-                "SELECT task_id, max(accuracy) FROM evaluation WHERE split = 'test' GROUP BY task_id",
-            )
+        tests = rows(
+            connection,
+            "SELECT e.run_id, e.task_id, e.correct, e.n, r.seed, (SELECT d.accuracy FROM evaluation d WHERE d.run_id = e.run_id"
+            " AND d.task_id = e.task_id AND d.split = 'dev' AND d.step = e.step) FROM evaluation e JOIN run r ON r.id = e.run_id"
+            " WHERE e.split = 'test' ORDER BY e.run_id",
         )
         unasked = count_given_up(connection)
         stocked = _Stocked(now_ms, plan_counts(connection), last_runs(connection), first_start(connection))
@@ -118,8 +119,12 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
     cap_usd = budget_in_force(connection, _cap(config))
     teachers = tuple(_teacher(row, heartbeat if daemon.alive else None) for row in teacher_rows if row[5])
     plans = tuple(with_shared([_plan(row, daemon.alive, unasked.get(row[0], 0)) for row in plan_rows]))
+    tested, best = _tested(tests)
     runs = tuple(
-        RunStatus(**dict(zip(_RUN_FIELDS, (*row[:-2], row[-2] or "", bool(row[-1])), strict=True)))
+        RunStatus(
+            **dict(zip(_RUN_FIELDS, (*row[:-2], row[-2] or "", bool(row[-1])), strict=True)),
+            test=tested.get(row[0]),
+        )
         for row in reversed(run_rows)
     )
     # Rates of the last minutes predict nothing while the daemon drains or is paused.
@@ -161,8 +166,26 @@ class _Stocked(NamedTuple):
 
 _RUN_FIELDS = (
     *("id", "student", "task", "trigger", "state", "method", "samples", "step", "steps", "loss"),
-    *("tokens_per_second", "eta_s", "accuracy", "directory", "error", "early"),
+    *("tokens_per_second", "eta_s", "directory", "error", "early"),
 )
+
+
+def _tested(tests: Sequence[Any]) -> tuple[dict[int, Accuracy | None], dict[int, Accuracy | None]]:
+    """Accuracies on test: of each run over all its tasks, and by task of the run that dev chooses (of equal ones the last).
+
+    A run without dev questions is never the best: only test could tell, and test chooses nothing.
+    """
+    sums: dict[int, tuple[int, int, int]] = {}
+    chosen: dict[int, tuple[float, Accuracy | None]] = {}
+    for run, task, correct, n, seed, dev in tests:
+        before = sums.get(run, (0, 0, 0))
+        sums[run] = (before[0] + correct, before[1] + n, seed)
+        if dev is not None and dev >= chosen.get(task, (0.0, None))[0]:
+            chosen[task] = (dev, Accuracy.of(correct, n, seed=seed, run=run))
+    return (
+        {run: Accuracy.of(correct, n, seed=seed, run=run) for run, (correct, n, seed) in sums.items()},
+        {task: accuracy for task, (_, accuracy) in chosen.items()},
+    )
 
 
 def _daemon(
@@ -288,7 +311,7 @@ def _task(
     runs: tuple[RunStatus, ...],
     config: dict[str, Any],
     rates: dict[str, float],
-    best: float | None,
+    best: Accuracy | None,
     stocked: _Stocked,
 ) -> TaskStatus:
     task_id, name, source, answer_format, paused, train, dev, test, unreadable = row
@@ -298,7 +321,6 @@ def _task(
     found = triggers(config, name, stocked.plans, now=stocked.now, last=stocked.last, since=stocked.since)
     waiting = next_trigger(found)
     busy = [run for run in runs if run.task == name and (run.active or run.state == "queued")]
-    finished = [run.accuracy for run in runs if run.task == name and run.accuracy is not None]
     return TaskStatus(
         id=task_id,
         name=name,
@@ -316,18 +338,18 @@ def _task(
         trigger=waiting,
         triggers=tuple(found),
         students=student_names(config, name),
-        best_accuracy=max([*finished, *([best] if best is not None else [])], default=None),
-        teacher_accuracy=_teacher_accuracy(held_out),
+        best=best,
+        teacher=_teacher_accuracy(held_out),
         eta_s=_eta(waiting, 0.0 if paused else rates.get(name, 0.0), share(accepted, accepted + rejected)),
         run_id=next((run.id for run in sorted(busy, key=lambda run: not run.active)), None),
     )
 
 
-def _teacher_accuracy(plans: Sequence[PlanStatus]) -> float | None:
+def _teacher_accuracy(plans: Sequence[PlanStatus]) -> Accuracy | None:
     """The accuracy of the best plan on test, as in the report: of plans that reason; a failed sample counts as wrong."""
     reasoning = [plan for plan in plans if plan.writes_rationale] or plans
-    shares = [share(plan.accepted, plan.accepted + plan.rejected + plan.failed) for plan in reasoning]
-    return max((found for found in shares if found is not None), default=None)
+    found = [Accuracy.of(plan.accepted, plan.accepted + plan.rejected + plan.failed) for plan in reasoning]
+    return max((each for each in found if each is not None), key=lambda each: each.accuracy, default=None)
 
 
 def _eta(trigger: TriggerStatus | None, accepted_a_minute: float, correct: float | None) -> float | None:

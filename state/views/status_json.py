@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
-from state.views.status_records import Status
+from state.views.status_records import Accuracy, Status
 
 _DAEMON = ("state", "pid", "boot_id", "uptime_s", "loop_lag_ms")
 _MONEY = ("usd", "reserved_usd", "unknown_usd")
@@ -20,7 +21,7 @@ _TEACHER = (
 )
 _RUN = (
     *("id", "student", "task", "state", "samples", "step", "steps", "loss", "tokens_per_second", "eta_s"),
-    *("accuracy", "directory", "early"),
+    *("accuracy", "directory", "early", "test"),
 )
 
 
@@ -54,8 +55,10 @@ def to_json(status: Status) -> dict[str, Any]:
                     for each in task.triggers
                 ],
                 "students": list(task.students),
-                "best_accuracy": task.best_accuracy,
-                "teacher_accuracy": task.teacher_accuracy,
+                "best_accuracy": task.best.accuracy if task.best is not None else None,
+                "best": _plain(task.best),
+                "teacher_accuracy": task.teacher.accuracy if task.teacher is not None else None,
+                "teacher": _plain(task.teacher),
                 "eta_s": task.eta_s,
             }
             for task in status.tasks
@@ -68,4 +71,8 @@ def to_json(status: Status) -> dict[str, Any]:
 
 
 def _picked(item: object, names: Iterable[str]) -> dict[str, Any]:
-    return {name: getattr(item, name) for name in names}
+    return {name: _plain(getattr(item, name)) for name in names}
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if isinstance(value, Accuracy) else value

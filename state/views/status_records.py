@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from state.confidence_interval import wilson
 from state.enums import ACTIVE_RUN_STATES
 from state.given_up import count_once
 from state.heartbeat import HeartbeatData
@@ -115,6 +116,28 @@ class TeacherStatus:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Accuracy:
+    """An accuracy with all that it takes to judge it."""
+
+    accuracy: float
+    low: float  # of the 95 % interval
+    high: float
+    n: int
+    seed: int | None = None  # of the training; None for a teacher, which has none
+    run: int | None = None
+
+    @classmethod
+    def of(
+        cls, correct: float, n: int, *, seed: int | None = None, run: int | None = None
+    ) -> Accuracy | None:
+        """Of `correct` in `n` questions; None without any."""
+        if not n:
+            return None
+        low, high = wilson(correct, n)
+        return cls(accuracy=correct / n, low=low, high=high, n=n, seed=seed, run=run)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunStatus:
     """A student run; `task` is "joint" if it trains on several."""
 
@@ -130,11 +153,17 @@ class RunStatus:
     loss: float | None
     tokens_per_second: float | None
     eta_s: float | None
-    accuracy: float | None
     directory: str
     error: str
     early: bool = False
     """Whether the user had it finish before its last step."""
+    test: Accuracy | None = None
+    """On test, over the questions of all its tasks."""
+
+    @property
+    def accuracy(self) -> float | None:
+        """On test, 0 to 1."""
+        return self.test.accuracy if self.test is not None else None
 
     @property
     def active(self) -> bool:
@@ -166,8 +195,8 @@ class TaskStatus:
     trigger: TriggerStatus | None  # the nearest one that is not reached
     triggers: tuple[TriggerStatus, ...]
     students: tuple[str, ...]
-    best_accuracy: float | None  # of a student, on the test split
-    teacher_accuracy: float | None  # of its best teacher, on the same questions
+    best: Accuracy | None  # on test, of the run that is the best on dev
+    teacher: Accuracy | None  # of its best teacher, on the same questions
     eta_s: float | None
     run_id: int | None  # an active or queued run of this task
     unreadable: int = 0  # further questions, not used: their gold answer cannot be read

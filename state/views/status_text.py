@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from state.safe import safe
-from state.views.format import count, duration, per_thousand, percent, short, spending
+from state.views.format import accuracy_words, count, duration, per_thousand, short, spending
 from state.views.given_up import given_up_words
 from state.views.status_records import Spend, Status
 
@@ -78,7 +78,33 @@ def format_status(status: Status) -> str:
         ("student", "task", "trigger", "progress"), [(*who, text) for who, text in waiting.items()], left=3
     )
     lines += _table(
-        ("run", "student", "task", "state", "rows", "step", "loss", "tok/s", "ETA", "accuracy", "directory"),
+        ("task", "best run by dev", "its accuracy on test, %", "teacher, at most"),
+        [
+            (
+                task.name,
+                f"run {task.best.run}",
+                accuracy_words(task.best),
+                accuracy_words(task.teacher),
+            )
+            for task in status.tasks
+            if task.best is not None
+        ],
+        left=4,
+    )
+    lines += _table(
+        (
+            "run",
+            "student",
+            "task",
+            "state",
+            "rows",
+            "step",
+            "loss",
+            "tok/s",
+            "ETA",
+            "accuracy on test, %",
+            "directory",
+        ),
         [
             (
                 str(run.id),
@@ -93,7 +119,7 @@ def format_status(status: Status) -> str:
                 short(run.tokens_per_second),
                 duration(run.eta_s),
             )
-            + (percent(run.accuracy, 1), run.directory)
+            + (accuracy_words(run.test), run.directory)
             for run in status.runs
         ],
         left=4,

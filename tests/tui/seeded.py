@@ -438,7 +438,7 @@ def _runs(connection: Connection) -> None:
                 memory_mb=812.0,
             )
         for number, at in enumerate(range(225, step + 1, 225)):
-            _evaluation(connection, run, task, "dev", at, 10, 5 + number)
+            _evaluation(connection, run, task, "dev", at, 10, 5 + number - (run == 2))
     _evaluation(connection, 1, 1, "test", 900, 20, 16)
     _evaluation(connection, 2, 1, "test", 900, 20, 11)
     for run in (1, 2):

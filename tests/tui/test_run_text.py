@@ -24,7 +24,9 @@ def runs(seeded: Path) -> tuple[RunDetail, RunDetail]:
 def test_a_majority_stands_beside_the_accuracy_on_test(runs: tuple[RunDetail, RunDetail]) -> None:
     one, two = (paint_curves(run, [], 100).plain for run in runs)
     [line] = [line for line in one.splitlines() if "majority" in line]
-    assert line.startswith("test ") and line.endswith("80.0 (65.0–95.0) n=20  majority of 5 90.0 %")
+    assert line.startswith("test ") and line.endswith(
+        "80.0 (65.0–95.0) n=20 seed 0  majority of 5 90.0 (69.9–97.2)"
+    )
     assert "majority" not in two
 
 
@@ -33,7 +35,19 @@ def test_majorities_are_compared_where_there_is_one(runs: tuple[RunDetail, RunDe
     one, two = runs
     [line] = [line for line in paint_compare(one, two, "m", width).plain.splitlines() if "majority" in line]
     assert line.split() in (
-        ["test", "majority", "90.0", "%", "of", "5", "–"],
-        ["test", "majority:", "90.0", "%", "of", "5", "|", "–"],
+        ["test", "majority", "%", "90.0", "(69.9–97.2)", "of", "5", "–"],
+        ["test", "majority", "%:", "90.0", "(69.9–97.2)", "of", "5", "|", "–"],
     )
     assert "majority" not in paint_compare(two, replace(two, id=9), "m", width).plain
+
+
+def test_every_accuracy_that_is_compared_has_its_interval_n_and_seed(
+    runs: tuple[RunDetail, RunDetail],
+) -> None:
+    shown = [line.split() for line in paint_compare(*runs, "m", 100).plain.splitlines()]
+    assert ["test", "accuracy", "%", "80.0", "(58.4–91.9)", "55.0", "(34.2–74.2)"] in shown
+    assert ["test", "n,", "seed", "20,", "0", "20,", "0"] in shown
+    assert ["best", "dev", "accuracy", "%", "80.0", "(49.0–94.3)", "70.0", "(39.7–89.2)"] in shown
+    assert ["best", "dev", "n,", "seed", "10,", "0", "10,", "0"] in shown
+    against = paint_curves(runs[0], [], 100).plain
+    assert "55.0 (34.2–74.2), n = 20, seed 0" in against and "85.0 (64.0–94.8), n = 20" in against

@@ -12,7 +12,7 @@ from textual.containers import Vertical, VerticalScroll
 from state.sqlite import Connection
 from state.views.alerts import bound_by
 from state.views.events import EventRow, newest_events
-from state.views.format import count, duration, percent, short
+from state.views.format import accuracy_words, count, duration, percent, short
 from state.views.status_records import RunStatus, Status, TaskStatus, TeacherStatus
 from tui.charts import bar, sparkline
 from tui.context import Context
@@ -180,7 +180,7 @@ def _run(run: RunStatus, width: int) -> list[Text]:
     about = shortened(f"{run.student} on {run.task}", max(8, width - len(number) - state.cell_len - 2))
     head = say((number, "bold"), f"{about}  ", state)
     if not run.active:
-        tail = say(f"  test accuracy {percent(run.accuracy, 1)}" if run.accuracy is not None else "")
+        tail = say(f"  on test {accuracy_words(run.test)}" if run.test is not None else "")
         return [head, say(("  " + one_line(run.error), "red")) if run.error else tail]
     share = run.step / run.steps if run.steps else 0.0
     numbers = f" {run.step}/{run.steps}" if run.steps else " starting"

@@ -90,7 +90,7 @@ def loss_curves(
 
 
 def accuracy_curves(run: RunDetail) -> list[Line]:
-    """Accuracy by epoch, with lines for the teacher and the best other student."""
+    """Accuracy by epoch, with lines for the teacher and the other run that is best on dev."""
     dev = [item for item in run.evaluations if item.split == "dev" and item.task == _task(run)]
     test = [item for item in run.evaluations if item.split == "test" and item.task == _task(run)]
     if not dev and not test:
@@ -99,7 +99,7 @@ def accuracy_curves(run: RunDetail) -> list[Line]:
     teacher = next((item for item in run.baselines if item.name.startswith("teacher")), None)
     other = next((item for item in run.baselines if item.name.startswith("run ")), None)
     found = [
-        Line([0.0, last], [item.accuracy] * 2, style, label)  # the full names are below the plot
+        Line([0.0, last], [item.test.accuracy] * 2, style, label)  # the full names are below the plot
         for item, style, label in (
             (teacher, "other", "teacher"),
             (other, "raw", " ".join(other.name.split()[:2]) if other is not None else ""),

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
+from state.confidence_interval import wilson
 from state.enums import ACTIVE_RUN_STATES
-from state.views.format import count, duration, interval, percent, short
+from state.views.format import accuracy_words, count, duration, interval, percent, short
 from state.views.runs import EvaluationRow, MetricRow, PredictionRow, RunDetail
+from state.views.status_records import Accuracy
 from tui.charts import bar, sparkline
 from tui.text import fields, one_line, say, sections, shortened, state_word, title, verdict
 
@@ -32,14 +34,14 @@ def paint_curves(run: RunDetail, metrics: Sequence[MetricRow], width: int) -> Te
     """Progress, speed and memory; then accuracy by epoch and its baselines."""
     room = max(6, min(24, width - 52))
     by_epoch = [_evaluation(item, run.task, room) for item in run.evaluations]
-    baselines = [
-        say(f"{one_line(item.name)[:30]:<30} {percent(item.accuracy, 1):>7}  ", (f"n={count(item.n)}", "dim"))
-        for item in run.baselines
-    ]
+    baselines = [say(f"{one_line(item.name)[:30]:<30} ", accuracy_words(item.test)) for item in run.baselines]
     return sections(
         (say(), [*_progress(run, metrics, width), *_outcome(run)]),
         (title("accuracy by epoch in %, 95 % interval"), by_epoch or [say(("not evaluated yet", "dim"))]),
-        (title("on the same test questions"), baselines or [say(("nothing to compare with yet", "dim"))]),
+        (
+            title("on the same test questions in %, runs in the order of dev"),
+            baselines or [say(("nothing to compare with yet", "dim"))],
+        ),
     )
 
 
@@ -107,8 +109,8 @@ def _evaluation(item: EvaluationRow, task: str, room: int) -> Text:
         f"{item.split:<5} epoch {item.epoch:<5.1f}",
         (bar(item.accuracy, room), "green"),
         f" {interval(item.accuracy, item.low, item.high):>18} ",
-        (f"n={count(item.n)}", "dim"),
-        f"  majority of {item.majority_of} {percent(item.majority, 1)}" if item.majority_of else "",
+        (f"n={count(item.n)} seed {item.seed}", "dim"),
+        f"  majority of {item.majority_of} {_majority(item)}" if item.majority_of else "",
         f"  {one_line(item.task)}" if item.task != task else "",
     )
 
@@ -125,7 +127,7 @@ def paint_config(run: RunDetail) -> Text:
         ("seed", str(run.seed)),
         ("directory", one_line(run.directory)),
         ("manifest", one_line(run.digest)),
-        ("attempts", str(run.tries)),
+        ("tries", f"{run.tries} since it last made a checkpoint"),
     )
     return sections(
         (say(), settings),
@@ -178,9 +180,9 @@ def paint_compare(run: RunDetail, other: RunDetail | None, key: str, width: int)
         for name, one, two in (
             ("student", run.student, other.student),
             ("task", run.task, other.task),
-            ("test accuracy", percent(run.accuracy, 1), percent(other.accuracy, 1)),
+            *_compared("test", run.test, other.test),
             *majorities(run, other),
-            ("best dev accuracy", percent(_best(run), 1), percent(_best(other), 1)),
+            *_compared("best dev", run.best_dev, other.best_dev),
             ("loss", _number(run.loss), _number(other.loss)),
             ("steps", f"{count(run.step)}/{count(run.steps)}", f"{count(other.step)}/{count(other.steps)}"),
             ("samples", count(run.samples), count(other.samples)),
@@ -221,14 +223,24 @@ def majorities(*runs: RunDetail) -> list[tuple[str, str, str]]:
     found = [next((each for each in run.evaluations if each.majority_of), None) for run in runs]
     if not any(found):
         return []
-    one, two = (
-        f"{percent(each.majority, 1)} of {each.majority_of}" if each is not None else "–" for each in found
-    )
-    return [("test majority", one, two)]
+    one, two = (f"{_majority(each)} of {each.majority_of}" if each is not None else "–" for each in found)
+    return [("test majority %", one, two)]
 
 
-def _best(run: RunDetail) -> float | None:
-    return max((item.accuracy for item in run.evaluations if item.split == "dev"), default=None)
+def _majority(item: EvaluationRow) -> str:
+    low, high = wilson((item.majority or 0.0) * item.n, item.n)
+    return interval(item.majority or 0.0, low, high)
+
+
+def _compared(split: str, one: Accuracy | None, two: Accuracy | None) -> list[tuple[str, str, str]]:
+    """The lines that compare accuracies: each has its interval, and below it what it was measured with."""
+    shown = [
+        ("–", "–")
+        if each is None
+        else (interval(each.accuracy, each.low, each.high), f"{count(each.n)}, {each.seed}")
+        for each in (one, two)
+    ]
+    return [(f"{split} accuracy %", shown[0][0], shown[1][0]), (f"{split} n, seed", shown[0][1], shown[1][1])]
 
 
 def _number(value: float | None) -> str:

@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Container, Horizontal, Vertical, VerticalScroll
 
 from state.sqlite import Connection
-from state.views.format import percent
+from state.views.format import ACCURACY_CELLS, accuracy_cell, percent
 from state.views.runs import PredictionRow, RunDetail, predictions
 from state.views.status_records import RunStatus, Status
 from tui.context import Context
@@ -74,15 +74,15 @@ COLUMNS: tuple[Column[RunRow], ...] = (
             "task": lambda row: (row.run.task, -row.run.id),
         },
     ),
-    Column("", 1, lambda row: state_word(row.run.state)[:1], to_width=49),
-    Column("state", 10, lambda row: state_word(row.run.state), from_width=50),
+    Column("", 1, lambda row: state_word(row.run.state)[:1], to_width=69),
+    Column("state", 10, lambda row: state_word(row.run.state), from_width=70),
     Column("done", 5, lambda row: _progress(row.run), "right", from_width=50),
     Column(
         "test",
-        7,
-        lambda row: percent(row.run.accuracy, 1),
+        ACCURACY_CELLS,
+        lambda row: accuracy_cell(row.run.test),
         "right",
-        from_width=26,
+        from_width=50,
         sort_by={"accuracy": lambda row: -(row.run.accuracy if row.run.accuracy is not None else -1.0)},
     ),
 )

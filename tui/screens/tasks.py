@@ -11,7 +11,16 @@ from textual.containers import Horizontal, VerticalScroll
 
 from state.views.alerts import bound_by
 from state.views.costs import usd_per_correct
-from state.views.format import count, duration, per_thousand, percent, short
+from state.views.format import (
+    ACCURACY_CELLS,
+    accuracy_cell,
+    accuracy_words,
+    count,
+    duration,
+    per_thousand,
+    percent,
+    short,
+)
 from state.views.status_records import Status, TaskStatus
 from tui.messages import TaskSamplesRequested
 from tui.screens.base_screen import MonitorScreen
@@ -73,15 +82,15 @@ COLUMNS: tuple[Column[TaskRow], ...] = (
     ),
     Column(
         "best",
-        7,
-        lambda row: percent(row.task.best_accuracy, 1),
+        ACCURACY_CELLS,
+        lambda row: accuracy_cell(row.task.best),
         "right",
-        from_width=48,
-        sort_by={"best": lambda row: -(row.task.best_accuracy or 0.0)},
+        from_width=64,
+        sort_by={"best": lambda row: -(row.task.best.accuracy if row.task.best is not None else 0.0)},
     ),
-    Column("teacher", 7, lambda row: percent(row.task.teacher_accuracy, 1), "right", from_width=56),
-    Column("$/1k correct", 12, lambda row: per_thousand(row.usd_per_correct), "right", from_width=78),
-    Column("ETA", 6, lambda row: duration(row.task.eta_s), "right", from_width=64),
+    Column("teacher", ACCURACY_CELLS, lambda row: accuracy_cell(row.task.teacher), "right", from_width=92),
+    Column("$/1k correct", 12, lambda row: per_thousand(row.usd_per_correct), "right", from_width=106),
+    Column("ETA", 6, lambda row: duration(row.task.eta_s), "right", from_width=70),
 )
 
 
@@ -195,7 +204,10 @@ def _about(row: TaskRow) -> list[Text]:
         ("questions", f"{count(task.train)}/{count(task.dev)}/{count(task.test)} train/dev/test"),
         ("sampled", f"{count(task.stored)} of {count(task.wanted)}"),
         ("correct", f"{count(task.accepted)} ({percent(task.correct_share, 1)})"),
-        ("best", f"{percent(task.best_accuracy, 1)} on test; teacher {percent(task.teacher_accuracy, 1)}"),
+        ("best", f"run {task.best.run} by dev; on test {accuracy_words(task.best)}")
+        if task.best is not None
+        else None,
+        ("teacher", f"on test {accuracy_words(task.teacher)}") if task.teacher is not None else None,
         ("cost", f"{per_thousand(price)} per 1,000 correct") if price is not None else None,
         ("ETA", duration(task.eta_s), (f", limited by {limit}" if limit else "", "dim"))
         if task.eta_s is not None
@@ -239,7 +251,7 @@ def _runs(row: TaskRow) -> list[Text]:
             (f"run {run.id} ", "bold"),
             one_line(f"{run.student} @{run.trigger} "),
             state_word(run.state),
-            f" {percent(run.accuracy, 1)}" if run.accuracy is not None else "",
+            f" {accuracy_words(run.test)}" if run.test is not None else "",
         )
         for run in runs[-RUNS_SHOWN:]
     ]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from daemon.training.progress_reader import follow, read_predictions, tail
+from daemon.training.progress_reader import follow, has_progress, read_predictions, tail
 from engine.students.progress_file import FILE, ProgressWriter
 from state.enums import FINISHED_EARLY
 from state.run_reports import report_run
@@ -193,3 +193,27 @@ def test_rows_that_are_too_long_for_the_student_are_counted_among_its_drops(tmp_
     with_them = {**NEW.drops, "longer than max_length tokens": 3}
     assert told == [with_them, with_them, with_them, NEW.drops]  # a resume counts them once
     world.connection.close()
+
+
+def test_a_try_has_progress_if_it_made_a_later_checkpoint_than_all_before(tmp_path: Path) -> None:
+    def says(*told: dict[str, Any]) -> int:
+        said = ProgressWriter(tmp_path / FILE)
+        for event in told:
+            said.write(**event)
+        said.close()
+        return (tmp_path / FILE).stat().st_size
+
+    def made(number: int) -> dict[str, Any]:
+        return {"event": "checkpoint", "step": number}
+
+    starts = {"event": "starting", "phase": "importing"}
+    assert not has_progress(tmp_path)
+    first = says(starts, {"event": "starting", "phase": "building"}, step(9))
+    assert not has_progress(tmp_path)
+    second = says(starts, made(10), made(20), {"event": "failed", "message": "x", "rank": 0})
+    assert has_progress(tmp_path) and has_progress(tmp_path, first)
+    assert not has_progress(tmp_path, second), "the next one died before it could say anything"
+    third = says(starts, made(20))  # from step 10, since that of step 20 was damaged
+    assert not has_progress(tmp_path) and not has_progress(tmp_path, second)
+    says(starts, made(30))
+    assert has_progress(tmp_path, third)

@@ -3,14 +3,15 @@ from __future__ import annotations
 import json
 import math
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import anyio
 import pytest
 
-from daemon.events import RunFailed, RunNoted, SampleStored
+from daemon.events import RunFailed, RunNoted, RunStarted, SampleStored
 from daemon.host.clock import SystemClock
 from daemon.host.processes import killed_for_memory, start_time
 from daemon.sampling.plans import ActivePlan
@@ -20,6 +21,8 @@ from daemon.training.planner import Planner
 from daemon.training.run_process import RunProcess
 from daemon.training.trainer import Trainer
 from engine.config import Config
+from engine.students.launch import ROOT
+from engine.students.orphans import Owner, read_owner, show_owner
 from engine.students.progress_file import FILE, ProgressWriter
 from engine.students.run_commands import FINISH, Launch, read_launch, read_share, write_launch
 from state.enums import RunState
@@ -128,7 +131,8 @@ async def test_a_run_too_large_for_the_memory_is_tried_in_parts_and_the_next_one
 
 
 @pytest.mark.parametrize(
-    ("last", "state", "tries"), [("done", "done", 3), ("stopped", "queued", 2), ("step", "failed", 3)]
+    ("last", "state", "tries"),
+    [("done", "done", 3), ("stopped", "queued", 2), ("step", "failed", 3), ("checkpoint", "queued", 0)],
 )
 async def test_what_a_run_said_last_counts_though_the_daemon_that_read_it_was_killed(
     world: World, last: str, state: str, tries: int
@@ -144,6 +148,7 @@ async def test_what_a_run_said_last_counts_though_the_daemon_that_read_it_was_ki
             directory = materialise(world.connection, made, unfinished(world.connection)[0])
             (directory / "predictions.jsonl").write_text("")
             said = ProgressWriter(directory / FILE)
+            said.write("starting", phase="importing")
             said.write(last, step=1, steps=1, reason="complete")
             said.close()
             read = (directory / FILE).stat().st_size  # its process is gone, and all it said was read
@@ -155,6 +160,119 @@ async def test_what_a_run_said_last_counts_though_the_daemon_that_read_it_was_ki
             await until(lambda: world.row("SELECT state FROM run") != ("evaluating",))
             group.cancel_scope.cancel()
     assert world.row("SELECT state, tries FROM run") == (state, tries)
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from engine.students.progress_file import ProgressWriter
+from engine.students.run_lock import lock_run
+run = Path(sys.argv[1])
+lock_run(run, first=True)
+print("held", flush=True)
+sys.stdin.read()
+if "say" in sys.argv:
+    ProgressWriter(run / "progress.jsonl").write("done", step=1, steps=1, reason="complete")
+"""
+
+
+@contextmanager
+def holder(directory: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that trains in a directory, as far as others can see; it ends when its stdin does."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(directory), *arguments],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+
+
+async def test_a_trainer_is_found_again_though_its_daemon_died_before_it_stored_the_pid(world: World) -> None:
+    """The same when `state.db` has the pid of an earlier process, as after a restored backup."""
+    made, plan, heard = config(world), active_plan(world), Heard()
+    made.daemon.__dict__["orphan_hours"] = 2.0
+    devices = [Device(f"cpu:{index}", "cpu", index, 1) for index in (0, 1)]
+    async with parts(world, made, plan, heard, devices) as (trainer, planner):
+        async with anyio.create_task_group() as group:
+            await group.start(planner.serve)
+            for wanted in (1, 2):
+                world.store(world.claim(plan.id, 3))
+                heard.bus.emit(SampleStored(plan="p", task="t", correct=True))
+                planner.changed.notify()
+                await until(lambda wanted=wanted: len(world.rows("SELECT id FROM run")) == wanted)
+            for row in unfinished(world.connection):
+                if row.id == 1:
+                    directory = materialise(world.connection, made, row)
+            (made.runs / "2").mkdir()
+            (directory / "predictions.jsonl").write_text("")
+            dead = 2**22 + 1
+            world.connection.execute(
+                "UPDATE run SET state = 'training', pid = ?, pid_started = 1.0, tries = 1 WHERE id = 2",
+                (dead,),
+            )
+            world.connection.execute("UPDATE run SET student = 'r' WHERE id = 2")  # it waits for no other
+            spec = json.loads((directory / "spec.json").read_text())
+            second = dict(
+                zip(
+                    ("digest", "trigger"),
+                    world.row('SELECT digest, "trigger" FROM run WHERE id = 2'),
+                    strict=True,
+                )
+            )
+            spec |= {
+                "run_id": 2,
+                "student": "r",
+                "trigger": second["trigger"],
+                "manifest_digest": second["digest"],
+            }
+            (made.runs / "2" / "spec.json").write_text(json.dumps(spec))
+            (made.runs / "2" / "predictions.jsonl").write_text("")
+            owner = Owner.of(world.path, devices="cpu:1", orphan_hours=None)
+            show_owner(directory, owner)  # what the daemon wrote before it started it
+            with holder(directory, "say") as first, holder(made.runs / "2", "say") as other:
+                await group.start(trainer.serve)
+                assert trainer.active == [1, 2]
+                assert world.rows("SELECT state, pid, device, tries FROM run") == [
+                    ("starting", first.pid, "cpu:1", 1),
+                    ("starting", other.pid, "cpu:0", 1),
+                ]
+                assert [event.pid for event in heard.of(RunStarted)] == [first.pid, other.pid]
+                await until(lambda: (read_owner(directory) or owner).orphan_hours == 2.0)
+            await until(lambda: world.rows("SELECT state FROM run") == [("done",)] * 2)
+            group.cancel_scope.cancel()
+    assert not (directory / "log.txt").exists(), "no process was started"
+
+
+async def test_a_run_waits_for_a_trainer_of_another_database_in_its_directory(world: World) -> None:
+    made, plan, heard = config(world), active_plan(world), Heard()
+    async with parts(world, made, plan, heard, [Device("cpu:0", "cpu", 0, 1)]) as (trainer, planner):
+        async with anyio.create_task_group() as group:
+            await group.start(planner.serve)
+            world.store(world.claim(plan.id, 3))
+            heard.bus.emit(SampleStored(plan="p", task="t", correct=True))
+            planner.changed.notify()
+            await until(lambda: world.rows("SELECT id FROM run"))
+            directory = made.runs / "1"
+            directory.mkdir(parents=True)
+            world.connection.execute(
+                "UPDATE run SET digest = 'another'"
+            )  # so that it fails as soon as it starts
+            with holder(directory) as process:
+                await group.start(trainer.serve)
+                await until(lambda: heard.of(RunNoted))
+                await until(lambda: not trainer.idle)
+                assert world.rows("SELECT state, pid FROM run") == [("queued", None)]
+                pid = process.pid
+            await until(lambda: heard.of(RunFailed))
+            group.cancel_scope.cancel()
+    [note] = heard.of(RunNoted)
+    assert note.note == (
+        f"process {pid} trains another run in {directory}, of a database that was there before: it waits until that has ended"
+    )
 
 
 async def test_only_a_run_that_trains_can_be_finished(world: World) -> None:
@@ -169,7 +287,7 @@ async def test_only_a_run_that_trains_can_be_finished(world: World) -> None:
             group.cancel_scope.cancel()
         (made.runs / "1").mkdir(parents=True)
         assert not await trainer.finish_run(1), "it never began"
-        world.connection.execute("UPDATE run SET tries = 1")
+        world.connection.execute("UPDATE run SET started_at = 1, tries = 0")  # its last try made a checkpoint
         assert not await trainer.finish_run(2), "there is no such run"
         assert await trainer.finish_run(1)
         (made.runs / "1" / FINISH).unlink()
@@ -239,9 +357,7 @@ def test_a_run_of_several_machines_is_stopped_by_an_order(tmp_path: Path) -> Non
         settings=RunSettings(student={}),
         digest="d",
     )
-    run = RunProcess(
-        row=row, devices=(), directory=tmp_path, pid=2**22 + 1, pid_started=1.0, task_ids={}, launched=True
-    )
+    run = RunProcess(row=row, directory=tmp_path, pid=2**22 + 1, pid_started=1.0, launched=True)
     for what, order in ((run.ask_to_stop, "stop"), (run.kill, "end")):
         what()
         told = read_launch(tmp_path)

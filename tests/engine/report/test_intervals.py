@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from engine.confidence_interval import wilson
 from engine.report.intervals import estimate, estimate_answers
+from state.confidence_interval import wilson
 
 
 def run(*answers: int, start: int = 0) -> dict[int, bool]:

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from engine.confidence_interval import wilson
 from engine.report import method_table, render, summary, text_table
+from state.confidence_interval import wilson
 from state.results import PlanResult, Results, RunResult, TaskResult
 
 HOSTILE = "evil | name\n| forged | row |\r\x1b[2J\u202e <script>alert(1)</script> `x` \\"

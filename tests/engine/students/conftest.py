@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from engine.methods import TrainRow
+from engine.students.orphans import Owner, show_owner
 from engine.students.run_commands import ask_to_finish
 from tests.engine.forms import families
 from tests.engine.students.runs import BASES, make_base, make_run, rows, run_ranks
@@ -104,12 +105,14 @@ def alone(tmp_path_factory, bases) -> SimpleNamespace:
             )
             for name, (base, evaluation) in ANSWERS.items()
         },
+        "orphan": make_run(folder / "orphan", training={"steps": 30_000, "checkpoint_steps": 9_000}),
         "patient": make_run(
             folder / "patient",
             training={"learning_rate": 1e-9, "steps": None, "epochs": 9},
             evaluation={"every_epochs": 1, "patience": 1, "best": False},
         ),
     }
+    show_owner(runs["orphan"], Owner.of(Path(__file__), devices="cpu:0", orphan_hours=1e-4))
     bad = {
         "no rows": make_run(folder / "bad1", train=[]),
         "too long": make_run(folder / "bad2", train=[long], training={"max_length": 30}),

@@ -189,6 +189,21 @@ def test_neither_a_compiler_nor_a_client_is_imported_where_none_is_used(together
     assert [log.splitlines()[-2] for _, _, log in together.ranks] == ["imported: []"] * 2
 
 
+def test_an_orphan_ends_with_a_checkpoint_and_says_why(alone) -> None:
+    run = alone.runs["orphan"]
+    assert alone.codes["orphan"] == 0
+    last = events(run)[-1]
+    step = last["step"]
+    assert last["event"] == "stopped" and step < 30_000
+    assert complete_steps(run / "checkpoints") == ([step] if step else [])  # none where it had not begun
+    [note] = [event["message"] for event in events(run, "note") if "orphan" in event["message"]]
+    assert note == (
+        "no daemon has come back to this run for 0.0001 hours (daemon.orphan_hours): the run ends with a checkpoint, and a"
+        " daemon of its database resumes it"
+    )
+    assert note in alone.log
+
+
 def test_a_signal_to_one_rank_stops_all_with_a_checkpoint(together) -> None:
     run = together.runs["stopped"]
     last = events(run)[-2:]

@@ -9,11 +9,13 @@ from state.views.runs import predictions, run_detail, run_metrics
 def test_a_run_whole(reader: Connection) -> None:
     run = run_detail(reader, 1)
     assert run is not None
-    assert (run.student, run.task, run.state, run.accuracy) == ("fine-tune-cot", "coin_flip", "done", 0.82)
+    assert (run.student, run.task, run.state) == ("fine-tune-cot", "coin_flip", "done")
+    assert run.test is not None and (run.test.accuracy, run.test.n, run.test.seed) == (0.8, 20, 0)
+    assert run.best_dev is not None and (run.best_dev.accuracy, run.best_dev.n) == (0.8, 10)
     assert run.drops == {"duplicate": 7, "truncated": 3}
     assert run.spec["training"]["epochs"] == 20
     assert [item.split for item in run.evaluations] == ["dev"] * 4 + ["test"]
-    assert [(item.name, item.n, item.accuracy) for item in run.baselines] == [
+    assert [(item.name, item.test.n, item.test.accuracy) for item in run.baselines] == [
         ("teacher (held-out)", 20, 0.85),
         ("run 2 fine-tune @complete", 20, 0.55),
     ]

@@ -47,7 +47,7 @@ def test_the_json_has_the_contracts_names_and_is_json(reader: Connection) -> Non
     ]
     assert list(found["runs"][0]) == [
         *("id", "student", "task", "state", "samples", "step", "steps", "loss", "tokens_per_second"),
-        *("eta_s", "accuracy", "directory", "early"),
+        *("eta_s", "accuracy", "directory", "early", "test"),
     ]
 
 
@@ -128,8 +128,9 @@ def test_tasks_and_their_next_trigger(reader: Connection) -> None:
     assert (coin.trigger.name, coin.trigger.have, coin.trigger.goal) == ("400", 145, 400)
     assert coin.eta_s == pytest.approx((400 - 145) / 30 * 60)
     assert coin.students == ("fine-tune-cot", "fine-tune")
-    assert coin.best_accuracy == 0.82
-    assert coin.teacher_accuracy == 0.85
+    assert coin.best is not None and coin.teacher is not None
+    assert (coin.best.accuracy, coin.best.n, coin.best.seed, coin.best.run) == (0.8, 20, 0, 1)
+    assert (coin.teacher.accuracy, coin.teacher.n, coin.teacher.seed) == (0.85, 20, None)
     assert coin.run_id == 5  # queued
     assert tasks["gsm8k"].run_id == 3
     assert tasks["letters"].paused
@@ -156,7 +157,40 @@ def test_the_teacher_beside_students_is_the_best_one_that_reasons(writer: Connec
             new,
         )
     coin = next(task for task in read_status(writer, NOW, here).tasks if task.name == "coin_flip")
-    assert coin.teacher_accuracy == 0.9
+    assert coin.teacher is not None and (coin.teacher.accuracy, coin.teacher.n) == (0.9, 100)
+
+
+def test_the_best_run_is_that_of_dev_and_never_that_of_test(writer: Connection) -> None:
+    """Run 1 has 80 % on test, run 2 55 %; dev decides, and without dev nothing does."""
+
+    def best() -> int | None:
+        [coin] = [task for task in read_status(writer, NOW, here).tasks if task.name == "coin_flip"]
+        return coin.best.run if coin.best is not None else None
+
+    writer.execute("UPDATE evaluation SET accuracy = 0.9 WHERE split = 'dev' AND run_id = 2 AND step = 900")
+    writer.execute("UPDATE evaluation SET accuracy = 0.8 WHERE split = 'dev' AND run_id = 1 AND step = 900")
+    writer.execute(
+        "UPDATE evaluation SET accuracy = 1.0 WHERE split = 'dev' AND run_id = 1 AND step = 225"
+    )  # not exported
+    assert best() == 2
+    writer.execute("DELETE FROM evaluation WHERE split = 'dev' AND run_id = 2")
+    assert best() == 1
+    writer.execute("DELETE FROM evaluation WHERE split = 'dev'")
+    assert best() is None
+
+
+def test_every_accuracy_has_its_interval_n_and_seed(writer: Connection) -> None:
+    writer.execute("UPDATE run SET seed = 7 WHERE id = 1")
+    status = read_status(writer, NOW, here)
+    text = format_status(status)
+    assert "80.0 (58.4–91.9), n = 20, seed 7" in text and "85.0 (64.0–94.8), n = 20\n" in text
+    said = to_json(status)
+    run = next(run for run in said["runs"] if run["id"] == 1)
+    whole = {"accuracy": 0.8, "low": pytest.approx(0.584, abs=1e-3), "high": pytest.approx(0.919, abs=1e-3)}
+    assert run["test"] == whole | {"n": 20, "seed": 7, "run": 1} and run["accuracy"] == 0.8
+    coin = next(task for task in said["tasks"] if task["name"] == "coin_flip")
+    assert coin["best"] == run["test"] and coin["best_accuracy"] == 0.8
+    assert coin["teacher"]["n"] == 20 and coin["teacher"]["seed"] is None
 
 
 def test_what_another_version_wrote_is_not_fatal(writer: Connection) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.confidence_interval import wilson
+from state.confidence_interval import wilson
 
 
 @pytest.mark.parametrize(
