@@ -206,6 +206,7 @@ class Service:
                 notice=lambda: writer.trouble or used_up(scheduler.budget_policy.spent.values()),
                 waiting=lambda: len(retry_queue),
                 plans=pipeline.plans,
+                file=watch.inode,
             )
             control = Control(
                 config.database,

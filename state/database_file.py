@@ -63,6 +63,11 @@ class DatabaseFile:
         self.trouble: FileTrouble | None = None
         """What was found; it stays."""
 
+    @property
+    def inode(self) -> int:
+        """The inode of the file."""
+        return self._main[1]
+
     def look(self) -> FileTrouble | None:
         """What happened to the files; None while all is well. Once it has found something it stays with it."""
         if self.trouble is None:

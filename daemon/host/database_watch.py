@@ -36,6 +36,11 @@ class DatabaseWatch:
         writer.on_lost = lambda error: self._lose(file.trouble or FileTrouble(error, whole=False))
 
     @property
+    def inode(self) -> int:
+        """The inode of the file."""
+        return self._file.inode
+
+    @property
     def writable(self) -> bool:
         """Whether what the daemon has open may still be written."""
         return self.lost is None or self.lost.whole

@@ -205,3 +205,44 @@ def test_what_was_damaged_in_a_crash_is_refused_and_a_backup_takes_its_place(tmp
         database.write_bytes(copy.read_bytes())
         code, output = run_to_end(tmp_path)
         assert code == 0 and all_stored(tmp_path), output
+
+
+def test_a_database_that_is_lost_under_a_daemon_ends_it_and_nothing_is_destroyed(tmp_path: Path) -> None:
+    """Overwritten in place, then deleted; beside the first a copy is looked at."""
+    lives = {"overwritten or truncated": tmp_path / "one", "moved or deleted": tmp_path / "two"}
+    with teacher(tmp_path, "--latency-ms", "150") as school:
+        for said, folder in lives.items():
+            folder.mkdir()
+            configure(folder, school.url, train=300, teacher="concurrency = 8")
+            database, copy = folder / "state.db", tmp_path / "copy"
+            with daemon(folder) as running:
+                wait_until("it samples", lambda folder=folder: stored(folder) > 10)
+                if not copy.exists():
+                    copy.mkdir()
+                    (copy / "config.toml").write_bytes((folder / "config.toml").read_bytes())
+                    assert coterie(folder, "backup", "-o", str(copy / "state.db")).returncode == 0
+                    status = coterie(copy, "status").stdout
+                    assert "this is a copy" in status and "disk" not in status, status
+                    database.write_bytes(b"another content")
+                else:
+                    before = stored(folder)
+                    database.unlink()
+                asked = len(school.ledger())
+                assert running.wait(30) == 2, running.output()
+                assert f"coterie: {database} was {said}" in running.output()
+                assert "Traceback" not in running.output(), running.output()
+            assert len(school.ledger()) - asked < 150, "it went on sending"
+            if said == "moved or deleted":
+                (kept,) = (folder / "backups").glob("state-rescued-*.db")
+                with closing(sqlite3.connect(kept)) as opened:
+                    assert opened.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+                    ended = "SELECT count(*) FROM sample WHERE state = 'stored'"
+                    assert opened.execute(ended).fetchone()[0] >= before
+                    open_ones = "SELECT count(*) FROM attempt WHERE outcome IS NULL OR outcome = 'unknown'"
+                    assert opened.execute(open_ones).fetchone() == (0,), "what was in flight is stored"
+            else:
+                assert database.read_bytes() == b"another content"
+                assert len(list((folder / "backups").glob("state-rescued-*.db-wal"))) == 1
+                (results,) = (folder / "backups").glob("state-rescued-*.jsonl")
+                lines = [json.loads(line) for line in results.read_text().splitlines()]
+                assert any("choices" in (line["body"] or "") for line in lines), lines
