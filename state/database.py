@@ -11,8 +11,9 @@ import errno
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from operator import methodcaller
 from pathlib import Path
 
 from state import sqlite
@@ -191,7 +192,12 @@ def _connect(path: Path, uri: str) -> Connection:
         )
     except sqlite.OperationalError as error:
         raise StateReadOnly(f"{path} cannot be opened: {error}.") from None
+    connection.text_factory = _decoded
     return connection
+
+
+_decoded: Callable[[bytes], str] = methodcaller("decode", "utf-8", "replace")
+"""Reads a text with flipped bits as well: its checksum tells, and a status, a report or the monitor still shows the others."""
 
 
 def quoted(path: Path) -> str:
@@ -240,8 +246,6 @@ def _run(connection: Connection, script: str, version: int) -> None:
 
 def told(error: BaseException | None, path: Path) -> StateError | None:
     """A driver error as one of ours: damaged, locked, or a failing disk; None for all others."""
-    if "decode to UTF-8" in str(error) and isinstance(error, sqlite.OperationalError):
-        return damaged(path, "a text in it is not UTF-8")
     if isinstance(error, UnicodeDecodeError):  # in SQLite's own message, which quotes the damaged schema
         return damaged(path, "its schema cannot be read")
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
