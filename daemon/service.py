@@ -52,7 +52,7 @@ from state.daemon_sessions import end_session
 from state.database import open_writer
 from state.database_file import DatabaseFile
 from state.events import EventRow
-from state.health import examine_after_crash
+from state.health import examine
 from state.writer import Writer
 
 
@@ -103,7 +103,7 @@ class Service:
         signal.signal(signal.SIGHUP, self._hung_up)  # remembered until there is something to reload
         known = await anyio.to_thread.run_sync(known_tasks, self._config)
         given = await anyio.to_thread.run_sync(read_input, self._config, known)
-        note = await anyio.to_thread.run_sync(examine_after_crash, self._config.database)
+        note = await anyio.to_thread.run_sync(examine, self._config.database)
         devices = find_devices(self._config.daemon.devices) if self._config.students else []
         check_ranks(devices, self._config.students, self._config.folder)
         connection = await anyio.to_thread.run_sync(open_writer, self._config.database)
