@@ -246,3 +246,50 @@ def test_a_database_that_is_lost_under_a_daemon_ends_it_and_nothing_is_destroyed
                 (results,) = (folder / "backups").glob("state-rescued-*.jsonl")
                 lines = [json.loads(line) for line in results.read_text().splitlines()]
                 assert any("choices" in (line["body"] or "") for line in lines), lines
+
+
+def flip_in_file(database: Path, text: str) -> None:
+    """One bit of a text in the file is another; the structure stays whole."""
+    data = bytearray(database.read_bytes())
+    where = data.index(text.encode()) + 5
+    data[where] ^= 1
+    database.write_bytes(bytes(data))
+
+
+def test_bits_that_flip_after_an_orderly_stop_are_named_and_a_question_is_read_again(tmp_path: Path) -> None:
+    with teacher(tmp_path, "--latency-ms", "5") as school:
+        configure(tmp_path, school.url, train=8, teacher="concurrency = 16")
+        assert run_to_end(tmp_path)[0] == 0
+        every = coterie(tmp_path, "export", "samples").stdout.splitlines()
+        database = tmp_path / "state.db"
+        with closing(sqlite3.connect(database)) as opened:
+            opened.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            (text,) = opened.execute("SELECT rationale FROM sample WHERE id = 9").fetchone()
+            key, question = opened.execute(
+                "SELECT id, text FROM question WHERE split = 'dev' LIMIT 1"
+            ).fetchone()
+        whole = database.read_bytes()
+        flip_in_file(database, text)
+        left = coterie(tmp_path, "export", "samples")
+        assert left.returncode == 2 and "damaged in state.db: sample 9." in left.stderr, left.stderr
+        assert len(left.stdout.splitlines()) == len(every) - 1
+        again = coterie(tmp_path, "regrade")
+        assert again.returncode == 2 and "sample 9." in again.stderr and "same" in again.stdout, again.stderr
+
+        database.write_bytes(whole)
+        flip_in_file(database, question)
+        assert "questions of it are damaged" in coterie(tmp_path, "check").stdout
+        assert run_to_end(tmp_path)[0] == 0
+        assert query(tmp_path, "SELECT text FROM question WHERE id = ?", key) == [(question,)]
+        assert "damaged" not in coterie(tmp_path, "check").stdout
+        assert coterie(tmp_path, "export", "samples").stdout.splitlines() == every
+
+        with closing(sqlite3.connect(database)) as opened:
+            opened.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        damaged = flip(database, database.read_bytes())  # of its structure
+        database.write_bytes(damaged)
+        for command in (("check",), ("run", "--no-tui"), ("export", "predictions")):
+            refused = coterie(tmp_path, *command)
+            assert refused.returncode == 2 and "is damaged" in refused.stderr, (command, refused.stderr)
+            assert "Traceback" not in refused.stderr
+        assert database.read_bytes() == damaged
