@@ -250,10 +250,11 @@ def test_a_database_that_is_lost_under_a_daemon_ends_it_and_nothing_is_destroyed
 
 def flip_in_file(database: Path, text: str) -> None:
     """One bit of a text in the file is another; the structure stays whole."""
-    data = bytearray(database.read_bytes())
-    where = data.index(text.encode()) + 5
-    data[where] ^= 1
-    database.write_bytes(bytes(data))
+    old = text.encode()
+    new = old[:5] + bytes([old[5] ^ 1]) + old[6:]
+    data = database.read_bytes()
+    assert old in data
+    database.write_bytes(data.replace(old, new))  # also where it lies in free space
 
 
 def test_bits_that_flip_after_an_orderly_stop_are_named_and_a_question_is_read_again(tmp_path: Path) -> None:
@@ -264,17 +265,22 @@ def test_bits_that_flip_after_an_orderly_stop_are_named_and_a_question_is_read_a
         database = tmp_path / "state.db"
         with closing(sqlite3.connect(database)) as opened:
             opened.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            (text,) = opened.execute("SELECT rationale FROM sample WHERE id = 9").fetchone()
+            alone = (
+                "SELECT id, rationale FROM sample GROUP BY rationale HAVING count(*) = 1 AND split = 'train'"
+            )
+            sample, text = opened.execute(alone).fetchone()
             key, question = opened.execute(
                 "SELECT id, text FROM question WHERE split = 'dev' LIMIT 1"
             ).fetchone()
         whole = database.read_bytes()
         flip_in_file(database, text)
         left = coterie(tmp_path, "export", "samples")
-        assert left.returncode == 2 and "damaged in state.db: sample 9." in left.stderr, left.stderr
+        assert left.returncode == 2 and f"damaged in state.db: sample {sample}." in left.stderr, left.stderr
         assert len(left.stdout.splitlines()) == len(every) - 1
         again = coterie(tmp_path, "regrade")
-        assert again.returncode == 2 and "sample 9." in again.stderr and "same" in again.stdout, again.stderr
+        assert again.returncode == 2 and f"sample {sample}." in again.stderr and "same" in again.stdout, (
+            again.stderr
+        )
 
         database.write_bytes(whole)
         flip_in_file(database, question)
