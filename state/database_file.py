@@ -10,6 +10,7 @@ The file is never opened here but by SQLite: closing another descriptor of it wo
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -49,7 +50,8 @@ class DatabaseFile:
         """
         self.path = path
         self._session_id = session_id
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        with suppress(sqlite.DatabaseError):  # else it is looked for once a later checkpoint moved it
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         opened = path.stat()
         self._main = _identity(opened)
         self._mode = opened.st_mode
@@ -71,12 +73,16 @@ class DatabaseFile:
     def look(self) -> FileTrouble | None:
         """What happened to the files; None while all is well. Once it has found something it stays with it."""
         if self.trouble is None:
-            self.trouble = self._moved() or self._foreign() or self._incomplete() or self._read_only()
+            with suppress(OSError):  # a failing disk says nothing about the file
+                self.trouble = self._moved() or self._foreign() or self._incomplete() or self._read_only()
         return self.trouble
 
     def foreign(self) -> StateError | None:
         """The error if the file holds something else now. Costs one look at the folder while nobody wrote to the file."""
-        found = self.trouble or self._foreign()
+        found = self.trouble
+        if found is None:
+            with suppress(OSError):
+                found = self._foreign()
         if found is None or found.whole:
             return None
         self.trouble = found
@@ -97,9 +103,7 @@ class DatabaseFile:
         if emptied and place is not None:
             moved = "" if place == self.path else f" It is now {place}."
             return f"{moved} Everything stored is in it."
-        copy = rescued(self.path, ".db")
-        with closing(sqlite.dbapi.connect(str(copy))) as target:
-            connection.backup(target, pages=-1)
+        copy = self._saved(connection)
         return f" Everything stored until then is in {copy}." + ("" if emptied else self._set_log_aside())
 
     def _moved(self) -> FileTrouble | None:
@@ -180,6 +184,19 @@ class DatabaseFile:
                 there = _stat(place)
                 return place if there is not None and _identity(there) == self._main else None
         return None
+
+    def _saved(self, connection: Connection) -> Path:
+        """Copies what the connection has open; to the folder for temporary files if its own disk is full or gone."""
+        copy = None
+        for folder in (self.path.parent / "backups", Path(tempfile.gettempdir())):
+            try:
+                copy = folder / rescued(self.path, ".db").name
+                with closing(sqlite.dbapi.connect(str(copy))) as target:
+                    connection.backup(target, pages=-1)
+                return copy
+            except (OSError, sqlite.DatabaseError) as failure:
+                error = failure
+        raise StateReplaced(f"{self.path} was lost under the daemon, and {copy} cannot be written: {error}.")
 
     def _block(self) -> None:
         """Makes every descriptor of the file read-only, so that closing the connection writes nothing to it."""
