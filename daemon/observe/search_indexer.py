@@ -26,6 +26,8 @@ LOOK_S = 2.0
 LEAST, MOST = 20, 2_000
 CHECKSUMS = 300
 """Rows of each table that get their checksum in one step."""
+FILL_S = 0.1
+"""Seconds between such steps while the daemon has nothing else to do; otherwise one follows each look."""
 YOUNG = 1_000
 """While samples come in, the newest rows wait: many are still open and would have to be indexed again."""
 
@@ -60,7 +62,9 @@ class Indexer:
             enough = done.left < (YOUNG if busy else 1)
             if enough and not filled:  # of a database of an earlier version
                 filled = await self._writer.do(fill, CHECKSUMS) == 0
-                enough = filled
+                if not filled and not busy:
+                    await self._clock.sleep(FILL_S)
+                    continue
             share = BUSY_SHARE if busy else QUIET_SHARE
             await self._clock.sleep(LOOK_S if enough else max(0.02, done.seconds * (1 / share - 1)))
 
