@@ -25,6 +25,7 @@ from daemon.catalog.sync import Catalog, Input, known_tasks, make_budget, read_i
 from daemon.control import Control
 from daemon.host.builtin_teacher import serve_practice
 from daemon.host.clock import Clock, SystemClock
+from daemon.host.database_watch import DatabaseWatch
 from daemon.host.processes import connections_per_key, raise_file_limit
 from daemon.observe.heartbeat import EventLog, Heartbeat, LagMeter
 from daemon.observe.metrics import serve_http
@@ -49,8 +50,9 @@ from engine.teachers.keys import TeacherKey
 from engine.teachers.transport import make_client
 from state.daemon_sessions import end_session
 from state.database import open_writer
+from state.database_file import DatabaseFile
 from state.events import EventRow
-from state.health import examine_after_crash
+from state.health import examine
 from state.writer import Writer
 
 
@@ -101,20 +103,23 @@ class Service:
         signal.signal(signal.SIGHUP, self._hung_up)  # remembered until there is something to reload
         known = await anyio.to_thread.run_sync(known_tasks, self._config)
         given = await anyio.to_thread.run_sync(read_input, self._config, known)
-        note = await anyio.to_thread.run_sync(examine_after_crash, self._config.database)
+        note = await anyio.to_thread.run_sync(examine, self._config.database)
         devices = find_devices(self._config.daemon.devices) if self._config.students else []
         check_ranks(devices, self._config.students, self._config.folder)
         connection = await anyio.to_thread.run_sync(open_writer, self._config.database)
         catalog = await anyio.to_thread.run_sync(synchronise, self._config, given)
         given = given.stored()
-        writer = Writer(connection)
+        opened = (self._config.database, connection, catalog.session.id)
+        file = await anyio.to_thread.run_sync(DatabaseFile, *opened)
+        writer = Writer(connection, file=file)
+        watch = DatabaseWatch(file, writer, self._clock, self._stop_unless_stopping)
         writer.on_trouble = lambda said: self._bus.emit(events.Noted(what=said))
         self._files = raise_file_limit()
         try:
             async with anyio.create_task_group() as outer:
                 await outer.start(writer.serve, name="writer")
                 log = EventLog(writer, self._bus, self._log)
-                await outer.start(log.serve, name="event log")
+                await outer.start(partial(_named, "event log", log.serve, watch), name="event log")
                 self._bus.emit(
                     events.DaemonStarted(
                         boot_id=catalog.session.id,
@@ -127,13 +132,22 @@ class Service:
                 for event in catalog.news:
                     self._bus.emit(event)
                 try:
-                    await self._work(catalog, given, writer, devices)
+                    await self._work(catalog, given, writer, watch, devices)
                 finally:
                     log.close()
                     writer.close()
-            end_session(connection, catalog.session.id, self._ended.reason)
+                if not watch.writable:
+                    outer.cancel_scope.cancel()  # the event log waits
+            if watch.writable:
+                end_session(connection, catalog.session.id, self._ended.reason)
+        except Exception:
+            if not watch.lost_now():
+                raise
         finally:
+            lost = watch.settle(connection)
             connection.close()
+        if lost is not None:
+            raise lost
         return self._ended
 
     def stop(self, reason: str, now: bool = False) -> None:
@@ -147,7 +161,13 @@ class Service:
         else:
             self._stop_now.set()
 
-    async def _work(self, catalog: Catalog, given: Input, writer: Writer, devices: list[Device]) -> None:
+    def _stop_unless_stopping(self, reason: str) -> None:
+        if not self._stop_asked.is_set():
+            self.stop(reason)
+
+    async def _work(
+        self, catalog: Catalog, given: Input, writer: Writer, watch: DatabaseWatch, devices: list[Device]
+    ) -> None:
         config, clock = self._config, self._clock
         async with AsyncExitStack() as stack, anyio.create_task_group() as group:
             open_client = partial(self._client, stack, group)
@@ -186,6 +206,7 @@ class Service:
                 notice=lambda: writer.trouble or used_up(scheduler.budget_policy.spent.values()),
                 waiting=lambda: len(retry_queue),
                 plans=pipeline.plans,
+                file=watch.inode,
             )
             control = Control(
                 config.database,
@@ -220,7 +241,7 @@ class Service:
                 added = pipeline.add_key(teacher, key)
                 self._share_files(pipeline)
                 await group.start(
-                    partial(_named, f"{teacher.name} key", added.serve), name=f"{teacher.name} key"
+                    partial(_named, f"{teacher.name} key", added.serve, watch), name=f"{teacher.name} key"
                 )
 
             self._reload = reload = Reload(
@@ -248,9 +269,10 @@ class Service:
                 ("control", control.serve),
                 ("limit leases", sharing.serve),
                 ("search indexer", indexer.serve),
+                ("database watch", watch.serve),
                 *pipeline.parts(),
             ):
-                await group.start(partial(_named, name, serve), name=name)
+                await group.start(partial(_named, name, serve, watch), name=name)
             if config.daemon.http:
                 await group.start(serve_http, config.daemon.http, config.database, name="http")
             work = Work(
@@ -260,12 +282,13 @@ class Service:
                 retry_queue=retry_queue,
                 others=(planner, trainer, control),
             )
-            group.start_soon(work.report_completions, name="plan completions")
+            group.start_soon(watch.guard, work.report_completions, name="plan completions")
             if self._until_idle:
                 group.start_soon(self._watch_idle, work, name="idle check")
             await self._stop_asked.wait()
-            await self._drain(pipeline, trainer)
-            await heartbeat.beat()
+            await self._drain(pipeline, trainer, watch)
+            if watch.writable:
+                await heartbeat.beat()
             group.cancel_scope.cancel()
 
     async def _client(
@@ -331,7 +354,7 @@ class Service:
         self._ended.interrupted = True
         self.stop(f"signal {number.name}")
 
-    async def _drain(self, pipeline: Pipeline, trainer: Trainer) -> None:
+    async def _drain(self, pipeline: Pipeline, trainer: Trainer, watch: DatabaseWatch) -> None:
         """No new request; those in flight are awaited, and runs write a checkpoint."""
         pipeline.close()
         async with anyio.create_task_group() as group:
@@ -339,11 +362,12 @@ class Service:
             seconds = (self._reload.config if self._reload else self._config).daemon.drain_seconds
             with anyio.move_on_after(seconds):
                 async with anyio.create_task_group() as both:
-                    both.start_soon(trainer.drain, seconds)
+                    both.start_soon(partial(watch.guard, partial(trainer.drain, seconds), waits=False))
                     both.start_soon(pipeline.drained)
             group.cancel_scope.cancel()
-        with anyio.CancelScope(shield=True):
-            await pipeline.release_unsent()
+        if watch.writable:
+            with anyio.CancelScope(shield=True):
+                await pipeline.release_unsent()
 
     async def _cut_short(self, group: TaskGroup) -> None:
         await self._stop_now.wait()
@@ -364,11 +388,15 @@ def used_up(accounts: Iterable[Account]) -> str:
 
 
 async def _named(
-    name: str, serve: Child, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    name: str,
+    serve: Child,
+    watch: DatabaseWatch,
+    *,
+    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Runs a part; an error that ends it carries its name."""
     try:
-        await serve(task_status=task_status)
+        await watch.guard(partial(serve, task_status=task_status))
     except CoterieError:
         raise
     except Exception as error:

@@ -23,6 +23,8 @@ class Author(NamedTuple):
     teacher: str
     model: str
     dialect: str
+    damaged: bool = False
+    """Whether the body is not the one that was stored: zlib's own checksum says so."""
 
     @property
     def label(self) -> str:
@@ -50,10 +52,16 @@ class Authors:
         found = {}
         for key, name, model, dialect, session, raw in rows:
             then = self._teachers(session).get(name, {})
+            try:
+                body = zlib.decompress(raw) if raw else b""
+                damaged = False
+            except zlib.error:
+                body, damaged = b"", True
             found[key] = Author(
                 name,
-                (raw and _named(raw)) or _text(then, "model") or model,
+                _named(body) or _text(then, "model") or model,
                 _text(then, "dialect") or dialect,
+                damaged,
             )
         return found
 
@@ -75,9 +83,9 @@ def _text(table: Any, name: str) -> str:
     return value if isinstance(value, str) and len(value) <= LONGEST else ""
 
 
-def _named(raw: bytes) -> str:
+def _named(body: bytes) -> str:
     """The model that a stored body names."""
     try:
-        return _text(json.loads(zlib.decompress(raw)), "model")
-    except (zlib.error, ValueError, RecursionError):
+        return _text(json.loads(body), "model")
+    except (ValueError, RecursionError):
         return ""

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from sqlmodel import Session, col, select, update
 
 from state.bulk import storable
+from state.checksums import checksum, damaged_tasks
 from state.database import now_ms
 from state.kept_samples import NOT_IN_A_BATCH, adopt
 from state.orm import driver_connection
@@ -79,19 +80,20 @@ class KnownTask:
 
 def read_known(connection: Connection) -> dict[str, KnownTask]:
     """The stored tasks by name."""
+    damaged = damaged_tasks(connection)  # their files are read again, which mends them
     rows = connection.execute(
-        "SELECT name, digest, stamp, train, dev, test, longest, unreadable, answer_format FROM task"
+        "SELECT name, digest, stamp, train, dev, test, longest, unreadable, answer_format, id FROM task"
     ).fetchall()
     return {
         name: KnownTask(
             digest=digest,
-            stamp=stamp,
+            stamp="" if key in damaged else stamp,
             sizes={"train": train, "dev": dev, "test": test},
             longest=json.loads(longest),
             unreadable=unreadable,
             answer_format=answer_format,
         )
-        for name, digest, stamp, train, dev, test, longest, unreadable, answer_format in rows
+        for name, digest, stamp, train, dev, test, longest, unreadable, answer_format, key in rows
     }
 
 
@@ -122,13 +124,15 @@ def sync_task(
 ) -> tuple[Task, bool]:
     """Syncs a task; returns its row, and whether its questions changed (then its plans must be recounted).
 
-    Questions are rewritten only if their digest changed; otherwise they may be None. `unreadable` of them are not used. A sample keeps its question: it
+    Questions are rewritten only if their digest changed or one of them is damaged; otherwise they may be None. `unreadable` of them are not used. A sample keeps its question: it
     moves with it to another split, and loses its verdict if the gold answer changed.
     """
     task = opened.exec(select(Task).where(Task.name == name)).first()
     if task is None:
         task = Task(name=name, created_at=now_ms())
     same = task.digest == digest
+    if same and questions is not None and task.id in damaged_tasks(driver_connection(opened)):
+        same = False
     task.source, task.answer_format, task.digest, task.active = source, answer_format, digest, 1
     task.stamp, task.longest = stamp, json.dumps(dict(longest))
     task.train, task.dev, task.test = sizes["train"], sizes["dev"], sizes["test"]
@@ -156,13 +160,14 @@ def _sync_questions(opened: Session, task_id: int, questions: Iterable[QuestionR
         rows.append(
             (task_id, question.key, question.split, position, question.text, question.text_hash)
             + (question.gold, question.rationale, int(used), question.unreadable)
+            + (checksum(question.text, question.gold, question.rationale),)
         )
     if rows:
         run(
             "INSERT INTO question (task_id, key, split, position, text, text_hash, gold, rationale, active,"
-            " unreadable) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (task_id, key, text_hash) DO UPDATE SET"
+            " unreadable, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (task_id, key, text_hash) DO UPDATE SET"
             " active = excluded.active, unreadable = excluded.unreadable, split = excluded.split, position = excluded.position, text = excluded.text, gold = excluded.gold,"
-            " rationale = excluded.rationale",
+            " rationale = excluded.rationale, checksum = excluded.checksum",
             rows,
         )
     run(

@@ -11,8 +11,9 @@ import errno
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from operator import methodcaller
 from pathlib import Path
 
 from state import sqlite
@@ -34,6 +35,8 @@ FILES_WAIT_S, FILES_LOOK_S = 60.0, 0.05
 """How long, and how often, opening is retried when the process is out of files or the disk fails."""
 WRITER_BUSY_MS = 2_000
 """The writer retries, and reports that it waits."""
+_lost: dict[Path, StateError] = {}
+"""Databases that this process lost: what lies at their path now is another one, or none."""
 
 
 def now_ms() -> int:
@@ -52,7 +55,7 @@ def open_writer(path: Path) -> Connection:
         raise StateReadOnly(f"{path} cannot be written. Check its owner and permissions.")
     if not os.access(path.parent, os.W_OK):
         raise StateReadOnly(f"{path.parent} cannot be written: SQLite keeps its journal beside {path.name}.")
-    connection = _connect(path, f"file:{_quoted(path)}?mode=rwc")
+    connection = _connect(path, f"file:{quoted(path)}?mode=rwc")
     try:
         _prepare(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
@@ -60,7 +63,7 @@ def open_writer(path: Path) -> Connection:
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA journal_size_limit = 67108864")
         connection.execute(f"PRAGMA busy_timeout = {WRITER_BUSY_MS}")
-    except sqlite.DatabaseError as error:
+    except (sqlite.DatabaseError, UnicodeDecodeError) as error:
         connection.close()
         raise _explained(error, path) from None
     except BaseException:
@@ -84,16 +87,23 @@ def open_reader(path: Path) -> Connection:
     deadline = time.monotonic() + FILES_WAIT_S
     last = False
     while True:
+        if (error := _lost.get(path)) is not None:
+            raise error
         try:
             return _reader(path)
-        except (StateReadOnly, StateFailing) as error:
+        except (StateReadOnly, StateFailing) as failure:
             if last or time.monotonic() > deadline:
                 raise
             last = (
-                isinstance(error, StateReadOnly) and not _out_of_files()
+                isinstance(failure, StateReadOnly) and not _out_of_files()
             )  # there are some again: try once more
         if not last:
             time.sleep(FILES_LOOK_S)
+
+
+def lose(path: Path, error: StateError) -> None:
+    """Lets this process read no more from a path whose database it lost; whoever waits there is told at once."""
+    _lost[path] = error
 
 
 def _out_of_files() -> bool:
@@ -106,11 +116,11 @@ def _out_of_files() -> bool:
 
 
 def _reader(path: Path) -> Connection:
-    connection = _connect(path, f"file:{_quoted(path)}?mode=ro")
+    connection = _connect(path, f"file:{quoted(path)}?mode=ro")
     try:
         connection.execute("PRAGMA query_only = ON")
         _identify(connection, path)
-    except sqlite.DatabaseError as error:
+    except (sqlite.DatabaseError, UnicodeDecodeError) as error:
         connection.close()
         raise _explained(error, path) from None
     except BaseException:
@@ -154,7 +164,7 @@ def transaction(path: Path) -> Iterator[Connection]:
 
 def connect_to_write(path: Path) -> Connection:
     """A further writing connection to a database that exists; autocommit until its caller begins a transaction."""
-    connection = _connect(path, f"file:{_quoted(path)}?mode=rw")
+    connection = _connect(path, f"file:{quoted(path)}?mode=rw")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = FULL")
     return connection
@@ -182,10 +192,16 @@ def _connect(path: Path, uri: str) -> Connection:
         )
     except sqlite.OperationalError as error:
         raise StateReadOnly(f"{path} cannot be opened: {error}.") from None
+    connection.text_factory = _decoded
     return connection
 
 
-def _quoted(path: Path) -> str:
+_decoded: Callable[[bytes], str] = methodcaller("decode", "utf-8", "replace")
+"""Reads a text with flipped bits as well: its checksum tells, and a status, a report or the monitor still shows the others."""
+
+
+def quoted(path: Path) -> str:
+    """A path as it is written in SQLite's URIs."""
     return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
@@ -230,6 +246,8 @@ def _run(connection: Connection, script: str, version: int) -> None:
 
 def told(error: BaseException | None, path: Path) -> StateError | None:
     """A driver error as one of ours: damaged, locked, or a failing disk; None for all others."""
+    if isinstance(error, UnicodeDecodeError):  # in SQLite's own message, which quotes the damaged schema
+        return damaged(path, "its schema cannot be read")
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return damaged(path, str(error))
@@ -238,6 +256,8 @@ def told(error: BaseException | None, path: Path) -> StateError | None:
             f"{path} is locked by another process ({error}), for more than {BUSY_TIMEOUT_S:.0f} s. Close whatever"
             " holds it (a `sqlite3` shell, a copy, a tool that writes), then try again."
         )
+    if code == sqlite3.SQLITE_READONLY:
+        return StateReadOnly(f"{path} cannot be written: {error}. Check its owner and permissions.")
     if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL):
         return StateFailing(
             f"{path} cannot be read or written ({error}): the disk is full or failing. Everything acknowledged"

@@ -13,6 +13,7 @@ The whole tree (`engine/errors.py` holds the other branch):
     │   ├── StateDamaged            not a SQLite file, or a damaged one
     │   ├── StateNewer              written by a newer Coterie
     │   ├── StateReadOnly           the file or its folder cannot be written
+    │   ├── StateReplaced           it was moved, replaced or overwritten under a running daemon
     │   ├── StateLocked             another process holds it
     │   └── StateFailing            its disk is full or failing
     ├── InstanceRunning       (3)   another daemon holds this state.db
@@ -63,6 +64,10 @@ class StateNewer(StateError):
 
 class StateReadOnly(StateError):
     """The database or its folder cannot be written."""
+
+
+class StateReplaced(StateError):
+    """The database was moved, replaced or overwritten under a running daemon."""
 
 
 class StateLocked(StateError):

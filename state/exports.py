@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from state.authors import Authors
+from state.checksums import Damaged, intact
 from state.claims import received_turns
 from state.logprobs import unpack
 from state.sqlite import Connection
@@ -19,8 +20,8 @@ _SAMPLES = (
     " s.answer, s.extracted, s.verdict, s.flags, s.finish_reason, s.prompt_tokens, s.completion_tokens,"
     " s.cost_micros, (SELECT count(*) FROM attempt a WHERE a.sample_id = s.id AND a.outcome <> 'released'),"
     " s.created_at, p.settings, t.answer_format, l.mean, CASE WHEN ?4 THEN l.data END,"
-    " (SELECT coalesce(sum(a.unknown_micros), 0) FROM attempt a WHERE a.sample_id = s.id)"
-    " FROM sample s JOIN plan p ON p.id = s.plan_id JOIN task t ON t.id = s.task_id"
+    " (SELECT coalesce(sum(a.unknown_micros), 0) FROM attempt a WHERE a.sample_id = s.id), s.checksum, q.checksum,"
+    " q.rationale, q.id FROM sample s JOIN plan p ON p.id = s.plan_id JOIN task t ON t.id = s.task_id"
     " JOIN question q ON q.id = s.question_id JOIN teacher te ON te.id = s.teacher_id"
     " LEFT JOIN logprob l ON l.attempt_id = (SELECT a.id FROM attempt a WHERE a.sample_id = s.id AND a.turn = 0"
     "   AND a.outcome = 'ok') WHERE s.state = 'stored' AND s.id > ?1 AND (?2 IS NULL OR t.name = ?2) ORDER BY s.id LIMIT ?3"
@@ -32,7 +33,12 @@ Sent = Callable[[Mapping[str, Any], str, str, str, str, list[tuple[bytes, int]]]
 
 
 def samples(
-    connection: Connection, task: str | None = None, sent: Sent | None = None, *, logprobs: bool = False
+    connection: Connection,
+    task: str | None = None,
+    sent: Sent | None = None,
+    *,
+    logprobs: bool = False,
+    damaged: list[Damaged] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Stored samples by id, in short reads.
 
@@ -41,12 +47,18 @@ def samples(
         task: only samples of this task.
         sent: rebuilds the requests of a sample; None leaves them out.
         logprobs: include log-probabilities of the rationale's tokens.
+        damaged: gets the damaged rows, whose samples are left out.
     """
     after = 0
     authors = Authors(connection)
     while page := connection.execute(_SAMPLES, (after, task, PAGE, logprobs)).fetchall():
         written_by = authors.of([row[0] for row in page])
         for row in page:
+            found = _damage(row, written_by[row[0]].damaged)
+            if found:
+                if damaged is not None:
+                    damaged += found
+                continue
             more = {"logprobs": None if row[24] is None else _shown(row[24])} if logprobs else {}
             yield {
                 "sample_id": row[0],
@@ -76,6 +88,13 @@ def samples(
                 **more,
             } | (_sent(connection, row, sent, written_by[row[0]].dialect) if sent else {})
         after = page[-1][0]
+
+
+def _damage(row: tuple[Any, ...], body: bool) -> list[Damaged]:
+    """What is damaged of a sample: its own texts, those of its question, or the body that it is from."""
+    found = [] if intact(row[26], row[10], row[11]) else [Damaged("sample", row[0])]
+    found += [] if intact(row[27], row[8], row[9], row[28]) else [Damaged("question", row[29])]
+    return [*found, Damaged("completion of sample", row[0])] if body else found
 
 
 def _sent(connection: Connection, row: tuple[Any, ...], sent: Sent, dialect: str) -> dict[str, Any]:
@@ -129,11 +148,16 @@ def question_names(connection: Connection, question_ids: Collection[int]) -> dic
 
 
 def predictions(
-    connection: Connection, task: str | None = None, student: str | None = None
+    connection: Connection,
+    task: str | None = None,
+    student: str | None = None,
+    *,
+    damaged: list[Damaged] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Answers of students, run by run."""
+    """Answers of students, run by run; `damaged` gets the damaged rows, which are left out."""
     rows = connection.execute(
-        "SELECT r.id, r.student, t.name, q.key, p.split, q.text, q.gold, p.text, p.extracted, p.correct, p.reason"
+        "SELECT r.id, r.student, t.name, q.key, p.split, q.text, q.gold, p.text, p.extracted, p.correct, p.reason,"
+        " p.checksum, q.checksum, q.rationale, q.id"
         " FROM prediction p JOIN run r ON r.id = p.run_id JOIN question q ON q.id = p.question_id"
         " JOIN task t ON t.id = q.task_id WHERE (?1 IS NULL OR t.name = ?1) AND (?2 IS NULL OR r.student = ?2)"
         " ORDER BY r.id, q.task_id, p.split, q.position",
@@ -144,4 +168,9 @@ def predictions(
         *("correct", "reason"),
     )
     for row in rows:
-        yield dict(zip(names, row, strict=True)) | {"correct": bool(row[9])}
+        found = [] if intact(row[11], row[7]) else [Damaged(f"prediction of run {row[0]}, question", row[14])]
+        found += [] if intact(row[12], row[5], row[6], row[13]) else [Damaged("question", row[14])]
+        if not found:
+            yield dict(zip(names, row[:11], strict=True)) | {"correct": bool(row[9])}
+        elif damaged is not None:
+            damaged += found

@@ -1,4 +1,4 @@
-"""Integrity of `state.db`: a check after a crash, and verified copies.
+"""Integrity of `state.db`: a check at every start, and verified copies.
 
 Both only read the database; a damaged one is refused and left untouched.
 """
@@ -6,6 +6,8 @@ Both only read the database; a damaged one is refused and left untouched.
 from __future__ import annotations
 
 import os
+import sqlite3
+import time
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -14,15 +16,21 @@ from state.database import damaged, open_reader, told
 from state.errors import StateReadOnly
 from state.sqlite import Connection
 
-MOST_BYTES = 2_000_000_000
-"""A larger database is not checked at startup: it would take too long."""
+START_S, CRASH_S = 5.0, 60.0
+"""How long the structure is checked at a start, after an orderly end of the last daemon and after another one."""
+STEPS = 1_000
+"""Pages, or instructions of SQLite, between looks at the clock."""
 
 
-def examine_after_crash(path: Path) -> str:
-    """Checks the database if the previous daemon did not end in order.
+def examine(path: Path, seconds: float | None = None) -> str:
+    """Checks the structure of the database: pages, trees and indexes, for a bounded time.
+
+    Args:
+        path: of the database.
+        seconds: the bound; None: by how the last daemon ended.
 
     Returns:
-        A note if the check was skipped; empty otherwise.
+        A note if there was no time for all of it; empty otherwise.
 
     Raises:
         StateError: it is damaged, or cannot be read.
@@ -31,16 +39,16 @@ def examine_after_crash(path: Path) -> str:
         return ""
     with closing(open_reader(path)) as connection:
         try:
-            if _ended_in_order(connection):
-                return ""
-            size = path.stat().st_size
-            if size > MOST_BYTES:
-                return (
-                    f"the previous daemon did not end in order; state.db ({size / 1e9:.1f} GB) is too large to be"
-                    " checked at startup: `coterie backup` checks it at any time"
-                )
+            bound = seconds or (START_S if _ended_in_order(connection) else CRASH_S)
+            deadline = time.monotonic() + bound
+            connection.set_progress_handler(lambda: time.monotonic() > deadline, STEPS)
             _check(connection, path)
         except sqlite.DatabaseError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+                return (
+                    f"state.db ({path.stat().st_size / 1e9:.1f} GB) is too large for its structure to be checked within"
+                    f" {bound:.0f} s: `coterie backup` checks all of it at any time"
+                )
             raise told(error, path) or damaged(path, str(error)) from None
     return ""
 

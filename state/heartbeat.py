@@ -6,6 +6,7 @@ Plain dataclasses: readers start often, and pydantic would cost them more than e
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
@@ -58,6 +59,8 @@ class HeartbeatData:
     share_429: float = 0.0
     """Share of 429s among the answers of the last minute, 0 to 1."""
     memory_mb: float = 0.0
+    file: int = 0
+    """The inode of the database that the daemon has open; 0 if it is not known. A copy has another one."""
     notice: str = ""
     """A problem you should know about: budget reached, disk full, …; empty when all is well."""
     teachers: dict[str, TeacherHeartbeat] = field(default_factory=dict)
@@ -105,6 +108,19 @@ def write_heartbeat(connection: Connection, beats: Sequence[HeartbeatRow]) -> li
         (last.boot_id, now_ms(), last.state, last.data.to_json()),
     )
     return [None] * len(beats)
+
+
+def is_copy(connection: Connection) -> bool:
+    """Whether the daemon of the newest session has another file open: this one is a copy of its database."""
+    row = connection.execute(
+        "SELECT data FROM pulse WHERE boot_id = (SELECT max(id) FROM boot) ORDER BY at DESC LIMIT 1"
+    ).fetchone()
+    theirs = HeartbeatData.from_json(row[0]).file if row is not None else 0
+    path = connection.execute("PRAGMA database_list").fetchone()[2]
+    try:
+        return bool(theirs and path) and os.stat(path).st_ino != theirs
+    except OSError:
+        return False
 
 
 T = TypeVar("T", TeacherHeartbeat, HeartbeatData)

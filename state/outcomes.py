@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from state.bulk import insert, rows_json, storable
+from state.checksums import checksum
 from state.database import now_ms
 from state.enums import Outcome, SampleState
 from state.logprobs import Packed
@@ -177,13 +178,13 @@ def _end_samples(connection: Connection, endings: Sequence[AttemptResult], now: 
         return
     rows = [
         [item.sample_id, end.state.value, end.rationale, end.answer, _listed(end.flags), end.reason]
-        + [item.finish_reason, *_judged(end.verdict)]
+        + [item.finish_reason, *_judged(end.verdict), checksum(end.rationale, end.answer)]
         for item, end in ended
     ]
     replicates = connection.execute(
         "UPDATE sample SET state = j.value ->> 1, rationale = j.value ->> 2, answer = j.value ->> 3,"
         " flags = j.value ->> 4, reason = j.value ->> 5, finish_reason = j.value ->> 6, verdict = j.value ->> 7,"
-        " extracted = j.value ->> 8, stored_at = ?2"
+        " extracted = j.value ->> 8, checksum = j.value ->> 9, stored_at = ?2"
         " FROM json_each(?1) j WHERE sample.id = j.value ->> 0 AND sample.state = 'open'"
         " RETURNING task_id, split, recipe, replicate, state, verdict, question_id",
         (rows_json(rows), now),

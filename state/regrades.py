@@ -10,8 +10,10 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from state.bulk import insert, rows_json
+from state.checksums import Damaged, intact
 from state.database import now_ms
 from state.outcomes import Verdict
 from state.resampling import refresh_needs
@@ -41,18 +43,26 @@ def stored_tasks(connection: Connection) -> list[str]:
     return sorted(name for (name,) in connection.execute("SELECT name FROM task"))
 
 
-def graded_samples(connection: Connection, task: str | None = None) -> Iterator[list[Graded]]:
-    """Stored samples that have a verdict, of one task or of all, by id and page by page."""
+def graded_samples(
+    connection: Connection, task: str | None = None, damaged: list[Damaged] | None = None
+) -> Iterator[list[Graded]]:
+    """Stored samples that have a verdict, of one task or of all, by id and page by page.
+
+    `damaged` gets the damaged rows, whose samples are left out: they keep their verdict.
+    """
     after = 0
     while page := connection.execute(
         "SELECT s.id, t.name, t.answer_format, q.text, q.gold, s.answer, s.verdict, s.extracted,"
-        " coalesce(g.grader, ''), coalesce(g.reason, '') FROM sample s JOIN question q ON q.id = s.question_id"
+        " coalesce(g.grader, ''), coalesce(g.reason, ''), s.checksum, s.rationale, q.checksum, q.rationale, q.id FROM sample s JOIN question q ON q.id = s.question_id"
         " JOIN task t ON t.id = s.task_id LEFT JOIN grade g ON g.id = (SELECT l.id FROM grade l WHERE l.sample_id = s.id"
         " ORDER BY l.graded_at DESC, l.id DESC LIMIT 1) WHERE s.state = 'stored' AND s.verdict IS NOT NULL"
         " AND s.id > ?1 AND (?2 IS NULL OR t.name = ?2) ORDER BY s.id LIMIT ?3",
         (after, task, PAGE),
     ).fetchall():
         after = page[-1][0]
+        found = {row[0]: _damage(row) for row in page}
+        if damaged is not None:
+            damaged += [each for rows in found.values() for each in rows]
         yield [
             Graded(
                 id=row[0],
@@ -67,7 +77,13 @@ def graded_samples(connection: Connection, task: str | None = None) -> Iterator[
                 reason=row[9],
             )
             for row in page
+            if not found[row[0]]
         ]
+
+
+def _damage(row: tuple[Any, ...]) -> list[Damaged]:
+    found = [] if intact(row[10], row[11], row[5]) else [Damaged("sample", row[0])]
+    return found + ([] if intact(row[12], row[3], row[4], row[13]) else [Damaged("question", row[14])])
 
 
 def regrade(connection: Connection, verdicts: Sequence[tuple[int, Verdict]]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from state.bulk import insert, storable
+from state.checksums import checksum
 from state.confidence_interval import accuracy_text
 from state.sqlite import Connection
 
@@ -117,8 +118,8 @@ def store_predictions(connection: Connection, items: Sequence[Predictions]) -> l
         connection.execute("DELETE FROM prediction WHERE run_id = ?", (item.run_id,))
         insert(
             connection,
-            "INSERT INTO prediction (run_id, question_id, split, text, extracted, correct, reason)",
-            [(item.run_id, *row) for row in item.rows],
+            "INSERT INTO prediction (run_id, question_id, split, text, extracted, correct, reason, checksum)",
+            [(item.run_id, *row, checksum(row[2])) for row in item.rows],
         )
     return [None] * len(items)
 

@@ -31,12 +31,15 @@ CREATE TABLE question (
 	rationale TEXT,
 	active INTEGER NOT NULL,
 	unreadable TEXT DEFAULT '' NOT NULL,
+	checksum INTEGER,
 	PRIMARY KEY (id),
 	UNIQUE (task_id, "key", text_hash),
 	FOREIGN KEY(task_id) REFERENCES task (id)
 ) STRICT;
 
 CREATE INDEX question_order ON question (task_id, split, active, position);
+
+CREATE INDEX question_unchecked ON question (id) WHERE checksum IS NULL;
 
 CREATE TABLE teacher (
 	id INTEGER NOT NULL,
@@ -185,6 +188,7 @@ CREATE TABLE sample (
 	reason TEXT,
 	created_at INTEGER NOT NULL,
 	stored_at INTEGER,
+	checksum INTEGER,
 	PRIMARY KEY (id),
 	UNIQUE (question_id, recipe, replicate),
 	FOREIGN KEY(plan_id) REFERENCES "plan" (id),
@@ -196,6 +200,8 @@ CREATE TABLE sample (
 CREATE INDEX sample_by_plan_state ON sample (plan_id, state, verdict);
 
 CREATE INDEX sample_by_task ON sample (task_id, split, verdict);
+
+CREATE INDEX sample_unchecked ON sample (id) WHERE state = 'stored' AND checksum IS NULL;
 
 CREATE TABLE attempt (
 	id INTEGER NOT NULL,
@@ -417,7 +423,10 @@ CREATE TABLE prediction (
 	extracted TEXT,
 	correct INTEGER NOT NULL,
 	reason TEXT NOT NULL,
+	checksum INTEGER,
 	PRIMARY KEY (run_id, question_id),
 	FOREIGN KEY(run_id) REFERENCES run (id),
 	FOREIGN KEY(question_id) REFERENCES question (id)
 ) STRICT;
+
+CREATE INDEX prediction_unchecked ON prediction (run_id) WHERE checksum IS NULL;

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from state.checksums import Damaged, intact, named
+from state.errors import StateDamaged
 from state.sqlite import Connection
 
 
@@ -27,6 +29,8 @@ class StoredSample:
     """Withheld in part, or ended by a server for a reason of its own."""
     task_id: int = 0
     teacher: str = ""
+    damage: tuple[Damaged, ...] = ()
+    """What of it is damaged in the database: such a sample is never learned."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +48,7 @@ INCOMPLETE = ("content_filter", "unknown_finish")
 """Flags of samples that may be no whole answer: students never read them."""
 _SELECT = (
     "SELECT DISTINCT s.id, s.question_id, q.text, q.gold, s.rationale, s.extracted, s.verdict, s.finish_reason,"
-    " s.flags, q.task_id, te.name, s.replicate FROM "
+    " s.flags, q.task_id, te.name, s.replicate, s.checksum, s.answer, q.checksum, q.rationale FROM "
 )
 _ORDER = " ORDER BY q.task_id, s.question_id, s.replicate, s.id"  # not by position: a file may be re-sorted
 
@@ -93,6 +97,9 @@ def active_task_ids(connection: Connection) -> dict[str, int]:
 
 def _sample(row: tuple[Any, ...]) -> StoredSample:
     sample, question, text, gold, rationale, extracted, verdict, finish, flags, task, teacher = row[:11]
+    own, answer, of_question, in_data = row[12:]
+    damage = [] if intact(own, rationale, answer) else [Damaged("sample", sample)]
+    damage += [] if intact(of_question, text, gold, in_data) else [Damaged("question", question)]
     return StoredSample(
         sample_id=sample,
         question_id=question,
@@ -106,6 +113,7 @@ def _sample(row: tuple[Any, ...]) -> StoredSample:
         incomplete=any(f'"{flag}"' in flags for flag in INCOMPLETE),
         task_id=task,
         teacher=teacher,
+        damage=tuple(damage),
     )
 
 
@@ -116,12 +124,20 @@ def labels_of_run(connection: Connection, run_id: int) -> dict[int, str]:
 
 
 def stored_questions(connection: Connection, task_id: int, split: str) -> list[StoredQuestion]:
-    """The active questions of a split, in order."""
+    """The active questions of a split, in order.
+
+    Raises:
+        StateDamaged: one of them is damaged; the next start reads its task's file again.
+    """
     rows = connection.execute(
-        "SELECT id, text, gold, rationale FROM question WHERE task_id = ? AND split = ? AND active = 1 ORDER BY position",
+        "SELECT id, text, gold, rationale, checksum FROM question WHERE task_id = ? AND split = ? AND active = 1 ORDER BY position",
         (task_id, split),
-    )
+    ).fetchall()
+    if damaged := [Damaged("question", row[0]) for row in rows if not intact(row[4], *row[1:4])]:
+        raise StateDamaged(
+            f"{named(damaged)} in state.db: not the text that was stored. Start the daemon again: it reads the task anew."
+        )
     return [
         StoredQuestion(question_id=key, text=text, gold=gold, rationale=rationale)
-        for key, text, gold, rationale in rows
+        for key, text, gold, rationale, _ in rows
     ]

@@ -6,7 +6,8 @@ statements, not 500. `do` returns when its group is on disk (WAL, synchronous FU
 
 Invariants: groups commit in order of arrival; an item's result is delivered exactly once; an item
 that fails does not affect others (the group is retried item by item); the writer waits for a full or failing disk
-or a locked database and keeps what was received in the bounded queue, so a slow disk slows down sending.
+or a locked database and keeps what was received in the bounded queue, so a slow disk slows down sending. Nothing is
+written to a database that was overwritten or is damaged: results go to a file (`state/rescue.py`), all else fails.
 
 Batch functions use one statement for many rows (`state/bulk.py`): with a saturated event loop,
 `executemany` in this thread has stalled for seconds on hand-offs of the interpreter lock.
@@ -27,6 +28,10 @@ from anyio.abc import TaskStatus
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_fixed
 
 from state import sqlite
+from state.database import told
+from state.database_file import DatabaseFile
+from state.errors import StateDamaged, StateError, StateReadOnly
+from state.rescue import Rescue
 from state.sqlite import Connection
 
 T = TypeVar("T")
@@ -69,8 +74,15 @@ class Writer:
         group_rows: int = GROUP_ROWS,
         capacity: int = CAPACITY,
         run: Run | None = None,
+        file: DatabaseFile | None = None,
     ) -> None:
         self._connection = connection
+        self._file = file
+        self.rescue = Rescue(file.path) if file is not None else None
+        self.lost: StateError | None = None
+        """Why nothing is written any more; None while all is well."""
+        self.on_lost: Callable[[StateError], None] = lambda _: None
+        """Called once when a commit found that the database is lost."""
         self._linger_s = linger_s
         self._group_rows = group_rows
         self._room = anyio.Semaphore(capacity, fast_acquire=True)
@@ -102,6 +114,7 @@ class Writer:
 
         Raises:
             RuntimeError: `serve` has ended.
+            StateError: the database is lost.
             Exception: whatever the batch raised for this item.
         """
         async with self._room:
@@ -155,9 +168,16 @@ class Writer:
         self._arrived.set()
         self._full.set()
 
+    def lose(self, error: StateError) -> None:
+        """Writes nothing from now on."""
+        self.lost = self.lost or error
+
     async def _commit(self, group: list[_Ticket]) -> None:
+        before = self.lost
         try:
             await self._until_it_works(self._run, partial(self._transact, group))
+            if self.lost is not None and before is None:
+                self.on_lost(self.lost)
             if self.trouble:
                 self.trouble = ""
                 seconds = time.monotonic() - self._waits_since
@@ -185,14 +205,34 @@ class Writer:
         by_batch: dict[Batch[Any, Any], list[_Ticket]] = {}
         for ticket in group:
             by_batch.setdefault(ticket.batch, []).append(ticket)
+        if self.lost is None and self._file is not None:
+            self.lost = self._file.foreign()
         try:
-            self._apply(by_batch)
-        except sqlite.OperationalError as error:
+            if self.lost is None:
+                self._apply(by_batch)
+        except sqlite.DatabaseError as error:
             if _passing(error):
                 raise
-            self._one_by_one(group)
+            if not self._loses(error):
+                self._one_by_one(group)
         except Exception:
             self._one_by_one(group)
+        if self.lost is not None:
+            self._rescue([ticket for ticket in group if not ticket.settled])
+
+    def _loses(self, error: sqlite3.DatabaseError) -> bool:
+        """Whether an error says that the database is damaged or can never be written again."""
+        if self._file is not None and isinstance(
+            found := told(error, self._file.path), StateDamaged | StateReadOnly
+        ):
+            self.lost = found
+        return self.lost is not None
+
+    def _rescue(self, tickets: list[_Ticket]) -> None:
+        """Keeps results in a file; all else fails."""
+        for ticket in tickets:
+            kept = self.rescue is not None and self.rescue.take(ticket.batch, ticket.item)
+            ticket.error, ticket.settled = None if kept else self.lost, True
 
     def _apply(self, by_batch: dict[Batch[Any, Any], list[_Ticket]]) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
@@ -215,9 +255,11 @@ class Writer:
         for ticket in group:
             try:
                 self._apply({ticket.batch: [ticket]})
-            except sqlite.OperationalError as error:
+            except sqlite.DatabaseError as error:
                 if _passing(error):
                     raise
+                if self._loses(error):
+                    return
                 ticket.error, ticket.settled = error, True
             except Exception as error:
                 ticket.error, ticket.settled = error, True

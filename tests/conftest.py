@@ -24,7 +24,9 @@ DATA = Path(os.environ.get("COTERIE_TEST_DATA", Path(__file__).resolve().parents
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 RUNTIME = tempfile.mkdtemp(prefix="coterie-tests-")
-os.environ["XDG_RUNTIME_DIR"] = RUNTIME  # daemons of tests share limits with one another at most
+os.environ["COTERIE_LIMITS"] = os.path.join(
+    RUNTIME, "limits"
+)  # daemons of tests share limits with one another at most
 
 
 SHARING = tuple(

@@ -17,6 +17,7 @@ from daemon.events import TaskRegraded
 from engine.config import Config
 from engine.grading import GRADER_VERSIONS, GraderName, grade, in_worker
 from state.catalog import read_known
+from state.checksums import Damaged
 from state.database import connect_to_write, open_reader
 from state.outcomes import Verdict
 from state.regrades import Graded, graded_samples, regrade
@@ -29,7 +30,12 @@ Changed = tuple[Graded, Verdict]
 
 
 def judged(
-    connection: Connection, task: str | None, *, grader: str | None = None, answer_format: str | None = None
+    connection: Connection,
+    task: str | None,
+    *,
+    grader: str | None = None,
+    answer_format: str | None = None,
+    damaged: list[Damaged] | None = None,
 ) -> Iterator[list[Changed]]:
     """Pages of samples, each with its new verdict.
 
@@ -38,9 +44,10 @@ def judged(
         task: of this task; None for all.
         grader: the grader; None for the one that graded each sample.
         answer_format: the format; None for the one that is stored with the task.
+        damaged: gets the damaged rows, whose samples keep their verdict.
     """
     with ThreadPoolExecutor(ASKING) as threads:
-        for stored in graded_samples(connection, task):
+        for stored in graded_samples(connection, task, damaged):
             page = [replace(each, answer_format=answer_format or each.answer_format) for each in stored]
             slow = {each.id: each for each in page if in_worker(each.answer_format)}
             found = dict(

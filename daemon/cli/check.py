@@ -27,8 +27,10 @@ from engine.methods import METHODS
 from engine.students.base_names import is_path, unusable
 from engine.teachers.keys import TeacherKey
 from state import sqlite
+from state.checksums import damaged_tasks
 from state.database import open_reader
 from state.errors import StateMissing
+from state.health import CRASH_S, examine
 from state.runs import own_answer_runs
 from state.safe import safe
 from state.views.samples import count_samples
@@ -107,9 +109,14 @@ def _plural(number: int, noun: str) -> str:
 
 def _database(config: Config) -> None:
     try:
+        if note := examine(config.database, CRASH_S):
+            _say(f"note: {note}")
         with closing(open_reader(config.database)) as connection:
             samples, taught = count_samples(connection), own_answer_runs(connection)
+            questions = damaged_tasks(connection)
         _say(f"{config.database}: {samples:,} samples")
+        if questions:
+            _say("  questions of it are damaged: the next start reads their files again")
         for student in config.students:
             again = sorted(scope for name, scope in taught if name == student.name)
             if again and teaches_gold_when_wrong(student):

@@ -18,6 +18,7 @@ from engine.errors import UsageError
 from engine.export_formats import chat, openai_chat, write_csv, write_jsonl, write_parquet
 from engine.strategies.replay import sent
 from state.authors import Authors
+from state.checksums import Damaged, refuse
 from state.database import open_reader
 from state.enums import SampleState
 from state.exports import not_stored, predictions, question_names, samples
@@ -58,12 +59,14 @@ def write(arguments: argparse.Namespace) -> int:
 
     Raises:
         UsageError: options that do not fit together, or a file that cannot be written.
+        StateDamaged: damaged rows were left out; the others are written.
     """
     config = load_config(arguments.config)
     _check(arguments)
     with closing(open_reader(config.database)) as connection:
         parts = list(_parts(connection, config, arguments)) if arguments.what == "dataset" else []
-        rows = _rows(connection, parts, arguments)
+        damaged = [each for part in parts for each in part.chosen.damaged]
+        rows = _rows(connection, parts, arguments, damaged)
         chosen = None
         if arguments.what == "samples" and arguments.format in CHATS:
             chosen = TrainingData(connection, config, arguments.include, arguments.task)
@@ -90,6 +93,7 @@ def write(arguments: argparse.Namespace) -> int:
     for line in left_out:
         sys.stderr.write(f"left out: {line}\n")
     sys.stderr.write(f"{count:,} rows\n")
+    refuse(damaged)
     return count
 
 
@@ -154,14 +158,18 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _rows(
-    connection: Connection, parts: Sequence[Part], arguments: argparse.Namespace
+    connection: Connection, parts: Sequence[Part], arguments: argparse.Namespace, damaged: list[Damaged]
 ) -> Iterable[dict[str, Any]]:
     if arguments.what == "samples":
         return samples(
-            connection, arguments.task, sent if arguments.sent else None, logprobs=arguments.logprobs
+            connection,
+            arguments.task,
+            sent if arguments.sent else None,
+            logprobs=arguments.logprobs,
+            damaged=damaged,
         )
     if arguments.what == "predictions":
-        return predictions(connection, arguments.task, arguments.student)
+        return predictions(connection, arguments.task, arguments.student, damaged=damaged)
     if arguments.what in TABLES:
         return TABLES[arguments.what].rows(connection, arguments.task, arguments.student)
     return (row for part in parts for row in _dataset(connection, part))

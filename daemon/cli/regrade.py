@@ -14,6 +14,7 @@ from engine.config import load_config
 from engine.errors import UsageError
 from engine.grading import GRADER_VERSIONS
 from engine.report import text_table
+from state.checksums import Damaged, refuse
 from state.database import open_reader, open_writer
 from state.regrades import stored_tasks
 from state.safe import safe
@@ -29,18 +30,24 @@ def command(arguments: argparse.Namespace) -> int:
     Raises:
         InstanceRunning: `--apply` while a daemon is running on the database.
         StateMissing: there is no database yet.
+        StateDamaged: samples were left out because their texts are damaged.
     """
     config = load_config(arguments.config)
     grader: str = arguments.grader
+    damaged: list[Damaged] = []
     with closing(open_reader(config.database)) as connection:
         if arguments.task is not None:
             _check_task(connection, arguments.task)
         if not arguments.apply:
-            _show(judged(connection, arguments.task, grader=grader), arguments, applied=False)
+            pages = judged(connection, arguments.task, grader=grader, damaged=damaged)
+            _show(pages, arguments, applied=False)
+            refuse(damaged)
             return 0
     with hold(config.database), closing(open_writer(config.database)) as writer:
         with closing(open_reader(config.database)) as connection:
-            _show(written(writer, judged(connection, arguments.task, grader=grader)), arguments, applied=True)
+            pages = judged(connection, arguments.task, grader=grader, damaged=damaged)
+            _show(written(writer, pages), arguments, applied=True)
+    refuse(damaged)
     return 0
 
 

@@ -87,7 +87,7 @@ class Lines(threading.Thread):
         """Prints until stopped; a database that is not there yet, or locked, is looked at again."""
         said = ""
         while not self._ended.wait(LINE_S):
-            with suppress(CoterieError, OSError, sqlite.Error):
+            with suppress(CoterieError, OSError, sqlite.Error, UnicodeDecodeError):
                 line = status_line(self._status())
                 if line != said:
                     sys.stdout.write(line + "\n")

@@ -20,6 +20,7 @@ from state import sqlite
 from state.daemon_sessions import last_process
 from state.database import open_reader
 from state.errors import StateError
+from state.heartbeat import is_copy
 
 
 @contextmanager
@@ -50,7 +51,7 @@ def _running(database: Path) -> int | None:
     """The process of the last session, if it is another one, alive on this machine, and has not ended the session."""
     try:
         with closing(open_reader(database)) as connection:
-            last = last_process(connection)
+            last = None if is_copy(connection) else last_process(connection)
     except (StateError, sqlite.Error):
         return None  # whoever opens the database for work reports what is wrong with it
     if last is None:

@@ -69,6 +69,7 @@ class Heartbeat:
         notice: Callable[[], str],
         waiting: Callable[[], int],
         plans: Sequence[ActivePlan] = (),
+        file: int = 0,
     ) -> None:
         self._session_id = context.session_id
         self._writer = context.writer
@@ -79,6 +80,7 @@ class Heartbeat:
         self._notice = notice
         self._waiting = waiting
         self._plans = plans
+        self._file = file
         self._accepted: dict[str, Meter] = {}
         context.bus.listen(self._on_event)
 
@@ -115,6 +117,7 @@ class Heartbeat:
             retries_per_second=sum(each.retries.per_second(now) for each in figures),
             share_429=limited / (limited + answers) if limited else 0.0,
             memory_mb=memory_mb(),
+            file=self._file,
             notice=self._notice(),
             teachers={teacher.name: teacher.heartbeat(now) for teacher in self._teachers},
             held={

@@ -10,6 +10,7 @@ alone. Members that the answer had no choice for are requested again as a group,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 
 import anyio
@@ -31,6 +32,7 @@ from engine.teachers.client import Answer
 from engine.teachers.failures import Failure
 from state.claims import AttemptRequest, OpenAttempt, open_attempts, open_groups
 from state.enums import Outcome, SampleState
+from state.errors import StateError
 from state.outcomes import AttemptResult, SampleEnd, record, record_groups
 
 BUSY = (503, 529)
@@ -83,7 +85,7 @@ class AttemptRunner:
             self._out_of_money(job)
             return
         if not attempts:
-            with anyio.CancelScope(shield=True):
+            with anyio.CancelScope(shield=True), suppress(StateError):  # a lost database: it is not sent
                 attempts = await self._opened(job, teacher)
             workers.limits.departed(reservation, self._clock.monotonic())
         if not attempts:

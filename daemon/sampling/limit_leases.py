@@ -1,6 +1,7 @@
-"""Shares each key's limits with the other daemons on this machine, through small files in a folder of the user.
+"""Shares each key's limits with the other daemons on this machine, through small files in a folder.
 
-There is one file per key, address and model, named by a salted hash: neither the file nor its name reveals the key.
+There is one file per key, server and model, named by a salted hash: neither the file nor its name reveals the key. The folder is the
+same in every environment of a user: of a terminal, cron or a service. Several users share one that their group may write.
 Twice a second each key renews its lease in the file's table (`lease_table.py`), under a lock, in a thread; requests
 read nothing. A process that is gone is noticed at the next renewal, by its process id and start
 time; the kernel releases its lock.
@@ -12,8 +13,12 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import ipaddress
 import os
+import pwd
 import secrets
+import socket
+import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -42,6 +47,11 @@ HUNG_S = 5.0
 LOCK_TRIES, LOCK_S = 20, 0.005
 """The lock is held for about ten microseconds; a key that does not get it keeps its lease until its next turn."""
 MOST = 1 << 20
+OLD_S = 30 * 86_400.0
+"""A table that nobody wrote for so long is removed."""
+FOLDER = "COTERIE_LIMITS"
+"""The environment variable that names another default folder; every daemon that shares limits needs the same."""
+PORTS = {"http": 80, "https": 443}
 OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -105,7 +115,7 @@ class LimitLeases:
         try:
             if self._folder is None:
                 self._folder = await self._in_thread(
-                    partial(Folder.open, folder_of(self._setting, self._home))
+                    partial(Folder.open, folder_of(self._setting, self._home), self._setting is not True)
                 )
             holders, left = self._gather(self._folder, now)
             await self._in_thread(partial(self._take, holders, left, now))
@@ -168,7 +178,7 @@ class LimitLeases:
                 if table.members or table.pause_until > now:
                     _write(file, table.write(_boot()))
                 else:
-                    holder.path.unlink(missing_ok=True)
+                    _remove(holder.path, file, table)
 
     def _apply(self, holder: LeaseHolder, now: float) -> None:
         limits, lease = holder.key.limits, holder.lease
@@ -191,23 +201,36 @@ class LimitLeases:
 
 
 class Folder:
-    """The folder of the lease tables, owned by this user alone."""
+    """The folder of the lease tables: this user's alone, or one that a group shares."""
 
     def __init__(self, path: Path, salt: bytes) -> None:
         self.path = path
         self._salt = salt
 
     @classmethod
-    def open(cls, path: Path) -> Folder:
-        """Opens the folder; creates it if it does not exist.
+    def open(cls, path: Path, named: bool = True) -> Folder:
+        """Opens the folder; creates it for this user alone if it does not exist.
+
+        Args:
+            path: the folder.
+            named: whether the configuration names it. Then its group may write to it, and another user may own it.
 
         Raises:
             OSError: it cannot be created or written, or others may write to it.
         """
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = path.stat()
-        if status.st_uid != os.getuid() or status.st_mode & 0o022:
+        group = named and status.st_mode & 0o070 == 0o070
+        if status.st_mode & (0o002 if group else 0o022):
             raise PermissionError(0, "others may write to it", str(path))
+        if status.st_uid != os.getuid() and not group:
+            raise PermissionError(
+                0, "it belongs to another user, and its group may not write to it", str(path)
+            )
+        for left in path.iterdir():  # by a daemon that was killed before the machine was started anew
+            with suppress(OSError):
+                if left.name != "salt" and left.stat().st_mtime < time.time() - OLD_S:
+                    left.unlink()
         with locked(path / "salt") as file:
             if file is None:
                 raise TimeoutError(0, "its lock is held", str(path / "salt"))
@@ -219,21 +242,60 @@ class Folder:
 
     def file(self, teacher: Teacher, key: KeyTransport) -> Path:
         """The file of a key's lease table, named by its secret, server and model."""
-        url = urlsplit(teacher.config.base_url)
         secret = key.key.secret.get_secret_value() if key.key.secret is not None else ""
-        what = "\n".join((f"{url.scheme}://{url.netloc}".lower(), teacher.config.model, secret))
+        what = "\n".join((origin(teacher.config.base_url), teacher.config.model, secret, _boot()))
         return self.path / hashlib.blake2b(what.encode(), key=self._salt, digest_size=16).hexdigest()
 
 
 def folder_of(setting: bool | str, home: Path) -> Path:
-    """The folder of `[daemon] shared_limits`: the one named, or one in the user's runtime or cache folder."""
+    """The folder of `[daemon] shared_limits`: the one named, or one in the home folder that the user database names.
+
+    Not by `HOME` or `XDG_…`: two daemons of one user would not see each other where one of them has these variables, and the
+    other, from cron or a service, has not.
+    """
     if isinstance(setting, str):
         return home / Path(setting).expanduser()
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    if runtime and os.access(runtime, os.W_OK):
-        return Path(runtime) / "coterie" / "limits"
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(cache) if cache else Path("~/.cache").expanduser()) / "coterie" / "limits"
+    if FOLDER in os.environ:
+        return Path(os.environ[FOLDER])
+    try:
+        base = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:  # a container's user without an entry
+        base = Path("/nonexistent")
+    if base.is_dir() and os.access(base, os.W_OK):
+        return base / ".cache" / "coterie" / "limits"
+    return Path("/tmp") / f"coterie-limits-{os.getuid()}"
+
+
+def origin(url: str) -> str:
+    """The server of an address in one spelling: without case, default port, user name, path and trailing dot of the host."""
+    parts = urlsplit(url)
+    scheme = parts.scheme.lower()
+    host = (parts.hostname or "").rstrip(".")
+    with suppress(UnicodeError):
+        host = host.encode("idna").decode()
+    if host == "localhost":
+        host = _localhost()
+    with suppress(ValueError):
+        host = f"[{ipaddress.ip_address(host.partition('%')[0])}]"
+    return f"{scheme}://{host}:{parts.port or PORTS.get(scheme, '')}"
+
+
+@lru_cache(maxsize=1)
+def _localhost() -> str:
+    """The address of `localhost`, where it is 127.0.0.1 and nothing else; else another server may be behind either."""
+    with suppress(OSError):
+        found = {entry[4][0] for entry in socket.getaddrinfo("localhost", None)}
+        if found == {"127.0.0.1"}:
+            return "127.0.0.1"
+    return "localhost"
+
+
+def _remove(path: Path, file: int, table: LeaseTable) -> None:
+    """Removes an empty table; in a folder where only its owner may do that, it stays there empty."""
+    try:
+        path.unlink(missing_ok=True)
+    except PermissionError:
+        _write(file, table.write(_boot()))
 
 
 @contextmanager
@@ -246,6 +308,7 @@ def locked(path: Path) -> Iterator[int | None]:
     for _ in range(LOCK_TRIES):
         file = os.open(path, OPEN, 0o600)
         try:
+            _let_group_in(path, file)
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(file).st_nlink:  # else its last holder has just removed it
                 yield file
@@ -255,6 +318,24 @@ def locked(path: Path) -> Iterator[int | None]:
         finally:
             os.close(file)
     yield None
+
+
+def _let_group_in(path: Path, file: int) -> None:
+    """Gives a table of this user the group of its folder, whatever the umask; refuses what is not a file of its own.
+
+    Raises:
+        OSError: the file is something else, or may be another one as well.
+    """
+    status = os.fstat(file)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        raise PermissionError(0, "it is not a plain file", str(path))
+    folder = path.parent.stat()
+    wanted = 0o660 if folder.st_mode & 0o020 else 0o600
+    if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) == wanted:
+        return
+    if wanted == 0o660:
+        os.fchown(file, -1, folder.st_gid)
+    os.fchmod(file, wanted)
 
 
 def _read(file: int) -> str:
@@ -275,8 +356,9 @@ def _is_there(member: Member) -> bool:
 
 @lru_cache(maxsize=1)
 def _space() -> str:
+    """Which processes can be looked for: those of one namespace and user. Others may be hidden: they count until they are stale."""
     with suppress(OSError):
-        return os.readlink("/proc/self/ns/pid")
+        return f"{os.readlink('/proc/self/ns/pid')} {os.getuid()}"
     return ""
 
 

@@ -116,7 +116,10 @@ def replay(
         MalformedAnswer: no dialect can read one of them.
     """
     for raw, choice in turns:
-        body, known = decode_json(zlib.decompress(raw)), dialects.get(sample.teacher_id, "")
+        try:
+            body, known = decode_json(zlib.decompress(raw)), dialects.get(sample.teacher_id, "")
+        except zlib.error as error:
+            raise MalformedAnswer(f"the stored body is damaged: {error}") from None
         job.conversation.answer(read_stored(body, choice, job.request, known))
 
 

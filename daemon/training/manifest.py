@@ -32,6 +32,7 @@ from engine.strategies import STRATEGIES, Wording
 from engine.students.base_names import is_path
 from engine.students.spec import EvalRow, Spec, digest_of, write_rows
 from state.authors import Authors
+from state.checksums import Damaged, named
 from state.runs import NewRun, RunRow, RunSettings, TaskInfo, finished_before
 from state.sqlite import Connection
 from state.training_samples import (
@@ -67,6 +68,8 @@ class Chosen:
     sample_ids: tuple[int, ...] = ()
     drops: dict[str, int] = field(default_factory=dict)
     labels: dict[int, Vote] = field(default_factory=dict)
+    damaged: tuple[Damaged, ...] = ()
+    """Rows of the database whose texts are not those that were stored; their samples are dropped."""
 
 
 def training_rows(connection: Connection, config: Config, request: RunRequest) -> Chosen:
@@ -76,8 +79,10 @@ def training_rows(connection: Connection, config: Config, request: RunRequest) -
         left_out = _left_out(connection, request.tasks, student.curation)
         questions, drops = _questions(connection, request.tasks, student, left_out)
         return Chosen(rows=_rows(questions, student), drops=drops)
+    stored = stored_samples(connection, request.plan_ids, _teachers(config, student))
+    damaged = tuple(each for sample in stored for each in sample.damage)
     curated = curate(
-        stored_samples(connection, request.plan_ids, _teachers(config, student)),
+        [sample for sample in stored if not sample.damage],
         rationales=student.rationales,
         settings=student.curation,
         left_out=_left_out(connection, request.tasks, student.curation),
@@ -91,8 +96,10 @@ def training_rows(connection: Connection, config: Config, request: RunRequest) -
     return Chosen(
         rows=_rows(_with_samples(curated.samples, labels), student),
         sample_ids=tuple(sample.sample_id for sample in curated.samples),
-        drops=curated.drops,
+        drops=curated.drops
+        | ({f"damaged in the database: {named(damaged)}": len(set(damaged))} if damaged else {}),
         labels=curated.labels,
+        damaged=damaged,
     )
 
 
@@ -132,7 +139,7 @@ def materialise(connection: Connection, config: Config, run: RunRow) -> Path:
     """Writes the directory of a run if it does not exist, and returns its path.
 
     Raises:
-        JobFailed: the rows differ from those chosen when the run was created.
+        JobFailed: the rows differ from those chosen when the run was created, or are damaged.
     """
     directory = config.runs / str(run.id)
     splits = run.settings.splits
@@ -145,7 +152,13 @@ def materialise(connection: Connection, config: Config, run: RunRow) -> Path:
     student = StudentConfig.model_validate(run.settings.student)
     tasks = run.settings.tasks
     if METHODS[student.method].reads_samples:
-        questions = _with_samples(samples_of_run(connection, run.id), labels_of_run(connection, run.id))
+        of_run = samples_of_run(connection, run.id)
+        if damaged := [each for sample in of_run for each in sample.damage]:
+            raise JobFailed(
+                f"{named(damaged)} in state.db: not the text that was stored. Restore a backup, or start a new run without"
+                f" what is damaged: `coterie train {run.scope} --student {run.student}`"
+            )
+        questions = _with_samples(of_run, labels_of_run(connection, run.id))
     else:
         rule = _left_out if run.settings.overlap > 1 else _left_out_in_0_1
         questions, _ = _questions(connection, tasks, student, rule(connection, tasks, student.curation))

@@ -45,7 +45,7 @@ class DaemonConfig(Section):
     """`HOST:PORT`, such as `127.0.0.1:9187`, serves `/healthz` and Prometheus `/metrics`, without a password; empty: off."""
 
     shared_limits: Annotated[bool | str, Change.RESTART] = True
-    """Daemons of one user on this machine that use the same key, address and model keep its limits together, by small files in a folder: true for one in the user's runtime or cache folder, a path for another one, false to let each use all of them. The key itself is not in them."""
+    """Daemons of one user on this machine that use the same key, server and model keep its limits together, by small files in a folder: true for one in the user's home folder, a path for another one, false to let each use all of them. The key itself is not in them."""
 
     devices: Annotated[list[str], Change.RESTART] = Field(default_factory=lambda: ["auto"], min_length=1)
     """Training devices, one run at a time each: `auto` (every GPU, else two halves of the CPU), or names such as `cuda:0`, `cpu:0`. With `auto`, runs share all CPU threads: one alone uses all of them, as far as its model is large enough (a thread for each million weights), and gives half of them away when another starts. Named devices have equal, fixed parts of the CPU."""

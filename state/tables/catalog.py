@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import Index, Integer, UniqueConstraint
+from sqlalchemy import text as sql_text
 from sqlmodel import Field, SQLModel
 
 from state.tables.columns import (
@@ -43,6 +44,7 @@ class Question(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("task_id", "key", "text_hash"),
         Index("question_order", "task_id", "split", "active", "position"),
+        Index("question_unchecked", "id", sqlite_where=sql_text("checksum IS NULL")),
         STRICT,
     )
     id: int | None = key_column()
@@ -56,6 +58,7 @@ class Question(SQLModel, table=True):
     rationale: str | None = text_column(null=True)
     active: int = int_column(1)
     unreadable: str = added_text_column("")  # why its gold answer cannot be read; then it is not active
+    checksum: int | None = int_column(null=True)  # of text, gold and rationale
 
 
 class Teacher(SQLModel, table=True):

@@ -25,6 +25,7 @@ class Sample(SQLModel, table=True):
         UniqueConstraint("question_id", "recipe", "replicate"),
         Index("sample_by_plan_state", "plan_id", "state", "verdict"),
         Index("sample_by_task", "task_id", "split", "verdict"),
+        Index("sample_unchecked", "id", sqlite_where=sql_text("state = 'stored' AND checksum IS NULL")),
         STRICT,
     )
     id: int | None = key_column()
@@ -50,6 +51,7 @@ class Sample(SQLModel, table=True):
     reason: str | None = text_column(null=True)  # why it failed
     created_at: int = int_column()
     stored_at: int | None = int_column(null=True)
+    checksum: int | None = int_column(null=True)  # of rationale and answer
 
 
 class Attempt(SQLModel, table=True):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Integer, UniqueConstraint
+from sqlalchemy import Index, Integer, UniqueConstraint
+from sqlalchemy import text as sql_text
 from sqlmodel import Field, SQLModel
 
 from state.enums import RunState
@@ -120,7 +121,10 @@ class Evaluation(SQLModel, table=True):
 class Prediction(SQLModel, table=True):
     """A student's answer to a test or dev question."""
 
-    __table_args__ = STRICT
+    __table_args__ = (
+        Index("prediction_unchecked", "run_id", sqlite_where=sql_text("checksum IS NULL")),
+        STRICT,
+    )
     run_id: int | None = Field(default=None, sa_type=Integer, foreign_key="run.id", primary_key=True)
     question_id: int | None = Field(
         default=None, sa_type=Integer, foreign_key="question.id", primary_key=True
@@ -130,3 +134,4 @@ class Prediction(SQLModel, table=True):
     extracted: str | None = text_column(null=True)
     correct: int = int_column()
     reason: str = text_column()
+    checksum: int | None = int_column(null=True)  # of the text

@@ -24,6 +24,13 @@ def daemon_alerts(daemon: DaemonStatus, heartbeat: HeartbeatData) -> list[Alert]
                 " state.db, or it was suspended; it keeps what it received in memory, so do not kill it"
             )
         )
+    elif daemon.copied:
+        found.append(
+            Alert(
+                what=f"this is a copy: the daemon (pid {daemon.pid}) that wrote it works on another file",
+                remedy="`coterie run` samples here on its own",
+            )
+        )
     elif daemon.state == "down":
         found.append(
             Alert(

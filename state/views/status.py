@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from state.budget import budget_in_force
 from state.enums import FINISHED_EARLY
 from state.given_up import count_given_up
-from state.heartbeat import HeartbeatData
+from state.heartbeat import HeartbeatData, is_copy
 from state.sqlite import Connection
 from state.triggers import LastRun, PlanCounts, first_start, last_runs, plan_counts
 from state.views.alerts import daemon_alerts, run_alerts, teacher_alerts
@@ -115,7 +115,8 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
             connection,
             "SELECT id, kind, args, created_at FROM command WHERE state = 'pending' ORDER BY id LIMIT 100",
         )
-    daemon, config, heartbeat = _daemon(boot, beat, now_ms, alive)
+        copy = is_copy(connection)
+    daemon, config, heartbeat = _daemon(boot, beat, now_ms, alive, copy)
     cap_usd = budget_in_force(connection, _cap(config))
     teachers = tuple(_teacher(row, heartbeat if daemon.alive else None) for row in teacher_rows if row[5])
     plans = tuple(with_shared([_plan(row, daemon.alive, unasked.get(row[0], 0)) for row in plan_rows]))
@@ -189,7 +190,7 @@ def _tested(tests: Sequence[Any]) -> tuple[dict[int, Accuracy | None], dict[int,
 
 
 def _daemon(
-    boot: Any, beat: Any, now_ms: int, alive: Callable[[int], bool]
+    boot: Any, beat: Any, now_ms: int, alive: Callable[[int], bool], copy: bool
 ) -> tuple[DaemonStatus, dict[str, Any], HeartbeatData]:
     if boot is None:
         return DaemonStatus(state="stopped"), {}, HeartbeatData()
@@ -198,10 +199,11 @@ def _daemon(
     heartbeat_at = beat[1] if beat is not None and beat[0] == boot_id else None
     last = heartbeat_at if heartbeat_at is not None else started_at
     here = host == socket.gethostname()
-    gone = now_ms - last > STALE_MS or (here and not alive(pid))
+    gone = now_ms - last > STALE_MS or (here and not alive(pid)) or copy
     common = {"pid": pid, "boot_id": boot_id, "heartbeat_at": heartbeat_at, "ended_at": ended_at}
     if ended_at is not None or gone:
         state = "stopped" if ended_at is not None else "down"
+        working = state == "down" and here and alive(pid) and _is_same(pid, pid_started)
         uptime = max(
             0, (ended_at if ended_at is not None else last) - started_at
         )  # the clock may have been set back
@@ -210,7 +212,8 @@ def _daemon(
                 state=state,
                 uptime_s=uptime / 1000,
                 exit_reason=exit_reason or "",
-                silent=state == "down" and here and alive(pid) and _is_same(pid, pid_started),
+                silent=working and not copy,
+                copied=working and copy,
                 **common,
             ),
             config,

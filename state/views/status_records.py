@@ -26,6 +26,8 @@ class DaemonStatus:
     exit_reason: str = ""
     silent: bool = False  # down by its heartbeat, but its process exists: it cannot write, or is suspended
 
+    copied: bool = False  # its process has another file open: this one is a copy of its database
+
     @property
     def alive(self) -> bool:
         """Whether it can answer a command."""

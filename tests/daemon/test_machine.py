@@ -205,3 +205,97 @@ def test_what_was_damaged_in_a_crash_is_refused_and_a_backup_takes_its_place(tmp
         database.write_bytes(copy.read_bytes())
         code, output = run_to_end(tmp_path)
         assert code == 0 and all_stored(tmp_path), output
+
+
+def test_a_database_that_is_lost_under_a_daemon_ends_it_and_nothing_is_destroyed(tmp_path: Path) -> None:
+    """Overwritten in place, then deleted; beside the first a copy is looked at."""
+    lives = {"overwritten or truncated": tmp_path / "one", "moved or deleted": tmp_path / "two"}
+    with teacher(tmp_path, "--latency-ms", "150") as school:
+        for said, folder in lives.items():
+            folder.mkdir()
+            configure(folder, school.url, train=300, teacher="concurrency = 8")
+            database, copy = folder / "state.db", tmp_path / "copy"
+            with daemon(folder) as running:
+                wait_until("it samples", lambda folder=folder: stored(folder) > 10)
+                if not copy.exists():
+                    copy.mkdir()
+                    (copy / "config.toml").write_bytes((folder / "config.toml").read_bytes())
+                    assert coterie(folder, "backup", "-o", str(copy / "state.db")).returncode == 0
+                    status = coterie(copy, "status").stdout
+                    assert "this is a copy" in status and "disk" not in status, status
+                    database.write_bytes(b"another content")
+                else:
+                    before = stored(folder)
+                    database.unlink()
+                asked = len(school.ledger())
+                assert running.wait(30) == 2, running.output()
+                assert f"coterie: {database} was {said}" in running.output()
+                assert "Traceback" not in running.output(), running.output()
+            assert len(school.ledger()) - asked < 150, "it went on sending"
+            if said == "moved or deleted":
+                (kept,) = (folder / "backups").glob("state-rescued-*.db")
+                with closing(sqlite3.connect(kept)) as opened:
+                    assert opened.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+                    ended = "SELECT count(*) FROM sample WHERE state = 'stored'"
+                    assert opened.execute(ended).fetchone()[0] >= before
+                    open_ones = "SELECT count(*) FROM attempt WHERE outcome IS NULL OR outcome = 'unknown'"
+                    assert opened.execute(open_ones).fetchone() == (0,), "what was in flight is stored"
+            else:
+                assert database.read_bytes() == b"another content"
+                assert len(list((folder / "backups").glob("state-rescued-*.db-wal"))) == 1
+                (results,) = (folder / "backups").glob("state-rescued-*.jsonl")
+                lines = [json.loads(line) for line in results.read_text().splitlines()]
+                assert any("choices" in (line["body"] or "") for line in lines), lines
+
+
+def flip_in_file(database: Path, text: str) -> None:
+    """One bit of a text in the file is another; the structure stays whole."""
+    old = text.encode()
+    new = old[:5] + bytes([old[5] ^ 1]) + old[6:]
+    data = database.read_bytes()
+    assert old in data
+    database.write_bytes(data.replace(old, new))  # also where it lies in free space
+
+
+def test_bits_that_flip_after_an_orderly_stop_are_named_and_a_question_is_read_again(tmp_path: Path) -> None:
+    with teacher(tmp_path, "--latency-ms", "5") as school:
+        configure(tmp_path, school.url, train=8, teacher="concurrency = 16")
+        assert run_to_end(tmp_path)[0] == 0
+        every = coterie(tmp_path, "export", "samples").stdout.splitlines()
+        database = tmp_path / "state.db"
+        with closing(sqlite3.connect(database)) as opened:
+            opened.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            alone = (
+                "SELECT id, rationale FROM sample GROUP BY rationale HAVING count(*) = 1 AND split = 'train'"
+            )
+            sample, text = opened.execute(alone).fetchone()
+            key, question = opened.execute(
+                "SELECT id, text FROM question WHERE split = 'dev' LIMIT 1"
+            ).fetchone()
+        whole = database.read_bytes()
+        flip_in_file(database, text)
+        left = coterie(tmp_path, "export", "samples")
+        assert left.returncode == 2 and f"damaged in state.db: sample {sample}." in left.stderr, left.stderr
+        assert len(left.stdout.splitlines()) == len(every) - 1
+        again = coterie(tmp_path, "regrade")
+        assert again.returncode == 2 and f"sample {sample}." in again.stderr and "same" in again.stdout, (
+            again.stderr
+        )
+
+        database.write_bytes(whole)
+        flip_in_file(database, question)
+        assert "questions of it are damaged" in coterie(tmp_path, "check").stdout
+        assert run_to_end(tmp_path)[0] == 0
+        assert query(tmp_path, "SELECT text FROM question WHERE id = ?", key) == [(question,)]
+        assert "damaged" not in coterie(tmp_path, "check").stdout
+        assert coterie(tmp_path, "export", "samples").stdout.splitlines() == every
+
+        with closing(sqlite3.connect(database)) as opened:
+            opened.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        damaged = flip(database, database.read_bytes())  # of its structure
+        database.write_bytes(damaged)
+        for command in (("check",), ("run", "--no-tui"), ("export", "predictions")):
+            refused = coterie(tmp_path, *command)
+            assert refused.returncode == 2 and "is damaged" in refused.stderr, (command, refused.stderr)
+            assert "Traceback" not in refused.stderr
+        assert database.read_bytes() == damaged

@@ -23,7 +23,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     world.store(found)
     for sample, (answer, correct) in zip(found.samples, ANSWERS, strict=True):
         key = sample.sample_id
-        change = "UPDATE sample SET answer = ?, verdict = ?, extracted = ? WHERE id = ?"
+        change = "UPDATE sample SET checksum = NULL, answer = ?, verdict = ?, extracted = ? WHERE id = ?"
         world.connection.execute(change, (answer, correct, "maybe", key))
         world.connection.execute("UPDATE grade SET grader = 'careful:0' WHERE sample_id = ?", (key,))
     world.connection.execute("UPDATE plan SET accepted = 2, rejected = 1")

@@ -8,7 +8,7 @@ import pytest
 from state import health
 from state.database import open_writer
 from state.errors import StateDamaged
-from state.health import copy_to, examine_after_crash
+from state.health import copy_to, examine
 
 
 def made(path: Path, ended_at: int | None) -> Path:
@@ -31,16 +31,19 @@ def made(path: Path, ended_at: int | None) -> Path:
     return path
 
 
-def test_only_after_a_crash_the_whole_database_is_looked_through(tmp_path: Path) -> None:
-    assert examine_after_crash(tmp_path / "none.db") == ""
-    assert examine_after_crash(made(tmp_path / "ended.db", 5)) == ""
+@pytest.mark.parametrize("ended_at", [5, None])
+def test_the_structure_is_looked_through_at_every_start(tmp_path: Path, ended_at: int | None) -> None:
+    assert examine(tmp_path / "none.db") == ""
+    path = made(tmp_path / "state.db", ended_at)
+    before = path.read_bytes()
     with pytest.raises(StateDamaged, match="was left untouched"):
-        examine_after_crash(made(tmp_path / "crashed.db", None))
+        examine(path)
+    assert path.read_bytes() == before
 
 
-def test_a_large_one_is_not_looked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "MOST_BYTES", 10_000)
-    assert "too large" in examine_after_crash(made(tmp_path / "crashed.db", None))
+def test_the_time_for_that_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "STEPS", 1)
+    assert "too large" in examine(made(tmp_path / "state.db", 5), seconds=1e-9)
 
 
 def test_a_copy_of_a_damaged_database_is_not_kept(tmp_path: Path) -> None:

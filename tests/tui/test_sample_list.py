@@ -20,7 +20,7 @@ def add(path: Path, first: int, number: int, *, verdict: int = 1) -> None:
     connection.execute("BEGIN")
     connection.executemany(
         "INSERT INTO sample SELECT ?, plan_id, task_id, question_id, split, teacher_id, 'more', ?, 'stored', attempts,"
-        " unknowns, 'words', answer, ?, extracted, '[]', finish_reason, 1, 1, 1, NULL, created_at, stored_at"
+        " unknowns, 'words', answer, ?, extracted, '[]', finish_reason, 1, 1, 1, NULL, created_at, stored_at, NULL"
         " FROM sample WHERE id = 1",
         [(first + n, first + n, verdict) for n in range(number)],
     )

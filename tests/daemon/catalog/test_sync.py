@@ -482,7 +482,7 @@ def test_a_changed_format_is_graded_before_it_is_stored_by_the_grader_that_grade
     world = world_of(connection, catalog, tmp_path)
     found = world.claim(catalog.plans[0].id, 3)
     world.store(found)
-    connection.execute("UPDATE sample SET answer = 'true'")
+    connection.execute("UPDATE sample SET answer = 'true', checksum = NULL")
     connection.execute(
         "UPDATE grade SET grader = 'paper:1' WHERE sample_id = ?", (found.samples[0].sample_id,)
     )

@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
+import socket
 import stat
+import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import anyio
 import pytest
@@ -12,7 +16,8 @@ from pydantic import SecretStr
 
 from daemon.events import Noted
 from daemon.limits.key_limits import KeyLimits
-from daemon.sampling.limit_leases import LimitLeases, folder_of
+from daemon.sampling import limit_leases
+from daemon.sampling.limit_leases import Folder, LimitLeases, folder_of, origin
 from daemon.sampling.teacher import Teacher
 from engine.teachers.keys import TeacherKey
 from state.database import now_ms
@@ -115,13 +120,110 @@ async def test_switched_off_nothing_is_touched(tmp_path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_folder_is_the_users_own(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    assert folder_of(True, Path("/x")) == tmp_path / "coterie" / "limits"
-    monkeypatch.setenv("XDG_RUNTIME_DIR", "/nowhere/at/all")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/c")
-    assert folder_of(True, Path("/x")) == Path("/c/coterie/limits")
+def test_the_folder_is_the_same_in_every_environment_of_a_user(tmp_path, monkeypatch) -> None:
+    monkeypatch.delenv("COTERIE_LIMITS")
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: SimpleNamespace(pw_dir=str(tmp_path)))
+    for change in ({}, {"XDG_RUNTIME_DIR": str(tmp_path)}, {"XDG_CACHE_HOME": "/c"}, {"HOME": "/root/other"}):
+        with monkeypatch.context() as environment:
+            for name in ("XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "HOME"):
+                environment.delenv(name, raising=False)
+            for name, value in change.items():
+                environment.setenv(name, value)
+            assert folder_of(True, Path("/x")) == tmp_path / ".cache" / "coterie" / "limits", change
     assert folder_of("here", Path("/x")) == Path("/x/here")
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: SimpleNamespace(pw_dir="/nonexistent"))
+    assert folder_of(True, Path("/x")) == Path(f"/tmp/coterie-limits-{os.getuid()}")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("https://API.openai.com/v1/", "https://api.openai.com:443/v1", True),
+        ("https://api.openai.com./v1", "https://user@api.openai.com", True),
+        ("HTTP://host:80", "http://host/", True),
+        ("http://[0:0:0:0:0:0:0:1]:8000", "http://[::1]:8000/v1", True),
+        ("https://bücher.example/v1", "https://xn--bcher-kva.example/v1", True),
+        ("http://host:8000", "http://host:8001", False),
+        ("http://host", "https://host", False),
+        ("http://127.0.0.1:8000", "http://[::1]:8000", False),
+    ],
+)
+def test_spellings_of_one_server_share_and_other_servers_do_not(one: str, other: str, same: bool) -> None:
+    assert (origin(one) == origin(other)) is same
+
+
+@pytest.mark.parametrize(
+    ("addresses", "same"), [(["127.0.0.1"], True), (["127.0.0.1", "::1"], False), (["10.0.0.1"], False)]
+)
+def test_localhost_is_an_address_only_where_that_is_certain(monkeypatch, addresses, same) -> None:
+    found = [(0, 0, 0, "", (address, 0)) for address in addresses]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: found)
+    limit_leases._localhost.cache_clear()
+    assert (origin("http://localhost:8000") == origin("http://127.0.0.1:8000/v1")) is same
+    limit_leases._localhost.cache_clear()
+
+
+@pytest.mark.anyio
+async def test_a_folder_of_a_group_holds_files_of_the_group_whatever_the_umask(tmp_path) -> None:
+    clock, heard = Clock(time.monotonic()), Heard()
+    folder = tmp_path / "s"
+    folder.mkdir()
+    folder.chmod(0o2770)
+    before = os.umask(0o077)
+    try:
+        await sharing(folder, clock, heard, runtime_teacher(clock, KEY, requests_per_minute=600)).turn()
+    finally:
+        os.umask(before)
+    assert heard.events == []
+    files = [path.stat() for path in folder.iterdir()]
+    assert len(files) == 2
+    assert {(stat.S_IMODE(file.st_mode), file.st_gid) for file in files} == {(0o660, folder.stat().st_gid)}
+    with pytest.raises(PermissionError, match="others may write"):
+        Folder.open(folder, named=False)  # the default folder is the user's alone
+    (folder / "salt").unlink()
+    (tmp_path / "victim").write_text("x")
+    os.link(tmp_path / "victim", folder / "salt")
+    with pytest.raises(PermissionError, match="not a plain file"):
+        Folder.open(folder)
+    assert (tmp_path / "victim").read_text() == "x"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs a second user")
+def test_users_of_one_group_share_a_limit() -> None:
+    group, rates = 54321, []
+    with tempfile.TemporaryDirectory() as parent:
+        os.chmod(parent, 0o755)
+        folder = Path(parent) / "limits"
+        folder.mkdir()
+        os.chown(folder, 0, group)
+        folder.chmod(0o770)
+
+        async def take(turns: int) -> float:
+            clock, heard = Clock(time.monotonic()), Heard()
+            runtime = runtime_teacher(clock, KEY, requests_per_minute=600)
+            leases = sharing(folder, clock, heard, runtime)
+            for _ in range(turns):
+                await leases.turn()
+                runtime.transport.keys[0].limits.ready_at(clock.now, 1)
+                runtime.transport.keys[0].limits.rates.requests.bound_at = clock.now
+            assert heard.events == [], heard.events
+            return runtime.transport.keys[0].limits.rates.requests.rate
+
+        for user in (12345, 12346):
+            reader, writer = os.pipe()
+            if (child := os.fork()) == 0:
+                os.umask(0o077)
+                limit_leases._space.cache_clear()
+                os.setgroups([group])
+                os.setgid(user)
+                os.setuid(user)
+                os.write(writer, str(anyio.run(take, 3)).encode())
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            rates.append(float(os.read(reader, 100)))
+            os.close(reader)
+            os.close(writer)
+    assert rates[0] == 10 and rates[1] < 9.9, "the second one leaves what the first one took"
 
 
 def shared_with(folder: Path) -> int:
@@ -132,7 +234,7 @@ def shared_with(folder: Path) -> int:
 
 def test_two_daemons_keep_one_limit_and_one_alone_takes_all_of_it(tmp_path) -> None:
     """1,200 requests a minute for the key; the server saves up a second's worth at most."""
-    env = {"SCHOOL_KEY": KEY, "XDG_RUNTIME_DIR": str(tmp_path)}
+    env = {"SCHOOL_KEY": KEY, "COTERIE_LIMITS": str(tmp_path / "limits")}
     rate = 20.0
     with teacher(
         tmp_path, "--requests-per-minute", "1200", "--burst-seconds", "1", "--latency-ms", "30"
@@ -168,7 +270,7 @@ def test_two_daemons_keep_one_limit_and_one_alone_takes_all_of_it(tmp_path) -> N
     assert KEY.encode() not in b"".join(
         path.read_bytes() for path in tmp_path.rglob("limits/*") if path.is_file()
     )
-    assert os.listdir(tmp_path / "coterie" / "limits")
+    assert os.listdir(tmp_path / "limits")
 
 
 def answered(school, start: int, end: int) -> float:
