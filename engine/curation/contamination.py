@@ -169,5 +169,5 @@ def _has_near(
 
 
 def _grams(text: str) -> list[int]:
-    words = [hash(word) for word in WORDS.findall(text.casefold())]
-    return [hash(gram) for gram in zip(*(words[start:] for start in range(GRAM)), strict=False)]
+    words = WORDS.findall(text.casefold())
+    return list(map(hash, zip(*(words[start:] for start in range(GRAM)), strict=False)))
