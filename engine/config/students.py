@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -11,6 +12,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from engine.config.base import Identity, Name, NonNegative, Positive, Section
 from engine.config.faults import quoted
 from engine.config.presets import PAPER, PresetName, for_student, sets
+from engine.config.secret_places import shown_url
 from engine.config.training import TrackerName, TrainingConfig
 from engine.forms import FormConfig, form_of
 from engine.methods import METHODS, LabelSource, MethodName
@@ -119,6 +121,11 @@ class CurationConfig(Section):
         return self
 
 
+_OPTION_FOR_A_SECRET = re.compile(
+    r"--?(?:api|hf|auth|access)?[-_]?(?:key|token|secret|password)s?(?:=|$)", re.IGNORECASE
+)
+
+
 class EvaluationConfig(Section):
     """How a student is evaluated."""
 
@@ -165,6 +172,14 @@ class EvaluationConfig(Section):
     def _one_server(self) -> Self:
         if self.server_command and self.server_url:
             raise ValueError("server_command starts a server on its own port: remove server_url")
+        if self.server_url and shown_url(self.server_url) != self.server_url:
+            raise ValueError(
+                "server_url contains a secret, and it is stored: use a server on this machine without a key"
+            )
+        if any(_OPTION_FOR_A_SECRET.match(word) for word in self.server_command):
+            raise ValueError(
+                "server_command contains a key, and it is stored: remove it; the server is asked on this machine, without a key"
+            )
         if self.server_command and not any("{student}" in word for word in self.server_command):
             raise ValueError("server_command needs {student}, the directory that the server loads")
         return self
