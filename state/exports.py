@@ -19,7 +19,7 @@ _SAMPLES = (
     " s.answer, s.extracted, s.verdict, s.flags, s.finish_reason, s.prompt_tokens, s.completion_tokens,"
     " s.cost_micros, (SELECT count(*) FROM attempt a WHERE a.sample_id = s.id AND a.outcome <> 'released'),"
     " s.created_at, p.settings, t.answer_format, l.mean, CASE WHEN ?4 THEN l.data END,"
-    " (SELECT coalesce(sum(a.unknown_micros), 0) FROM attempt a WHERE a.sample_id = s.id)"
+    " (SELECT coalesce(sum(a.unknown_micros), 0) FROM attempt a WHERE a.sample_id = s.id), s.recipe"
     " FROM sample s JOIN plan p ON p.id = s.plan_id JOIN task t ON t.id = s.task_id"
     " JOIN question q ON q.id = s.question_id JOIN teacher te ON te.id = s.teacher_id"
     " LEFT JOIN logprob l ON l.attempt_id = (SELECT a.id FROM attempt a WHERE a.sample_id = s.id AND a.turn = 0"
@@ -51,6 +51,7 @@ def samples(
             yield {
                 "sample_id": row[0],
                 "plan": row[1],
+                "fingerprint": row[26],
                 "task": row[2],
                 "question_id": row[3],
                 "split": row[4],

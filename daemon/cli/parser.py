@@ -243,13 +243,13 @@ def _look(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser = _add(
         commands,
         "export",
-        "export samples, training sets, predictions, runs, metrics, evaluations or events, or the student of a run",
+        "export samples, attempts, training sets, predictions, runs, metrics, evaluations or events, or the student of a run",
         "coterie export samples --format parquet -o samples.parquet",
     )
     parser.add_argument(
         "what",
         choices=(
-            *("samples", "dataset", "predictions", "runs", "metrics", "evaluations", "events"),
+            *("samples", "attempts", "dataset", "predictions", "runs", "metrics", "evaluations", "events"),
             "student",
         ),
     )
