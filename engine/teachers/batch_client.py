@@ -69,7 +69,7 @@ class BatchClient(TeacherClient):
     def line(self, request: Request, custom_id: str) -> bytes:
         """A request as a line of an input file."""
         _, body = self._compose(request)
-        return input_line(custom_id, body)
+        return input_line(custom_id, body, request.replicates if self.config.builtin else ())
 
     async def upload(self, file: BinaryIO, name: str, *, key: SecretStr | None) -> str | Failure:
         """Uploads an input file from its current position; returns the file's id."""

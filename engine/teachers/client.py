@@ -59,6 +59,9 @@ ALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPALIVE", 60), ("TCP_KEEPINTVL", 60), ("T
 """Seconds of silence before a probe, and between probes, so that no router forgets a connection that waits for an answer;
 the number of unanswered probes lets it survive an outage of 20 minutes. Systems have some of these options."""
 
+REPLICATES = "X-Replicates"
+"""Header that tells the built-in teacher which samples of a question are asked for: `0,1,2`."""
+
 _COST = istr("x-litellm-response-cost")
 
 
@@ -179,6 +182,8 @@ class TeacherClient:
             joined = self._base.joinpath(path.lstrip("/"))
             url = self._urls[path] = joined.with_query(self._base.query)  # such as ?api-version=
         headers = {"X-Request-Id": request_id, "Idempotency-Key": request_id}
+        if self.config.builtin and request.replicates:
+            headers[REPLICATES] = ",".join(map(str, request.replicates))
         secret = key.get_secret_value() if key is not None else ""
         if secret:
             bearer = self._key_header.lower() == "authorization"
