@@ -106,6 +106,35 @@ def test_an_evaluation_server_s_key_would_be_stored(tmp_path: Path, line: str) -
     assert "and it is stored" in said and "secret-1" not in said
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            '[daemon]\nhttp = "127.0.0.1:99999"',
+            'config.toml:2: daemon.http: expected "HOST:PORT" with a port up to',
+        ),
+        ('[daemon]\nhttp = "9187"', "daemon.http: expected"),
+        ('[daemon]\nhttp = "localhost:²"', "daemon.http: expected"),
+        ('[daemon]\ndevices = ["gpu0"]', 'daemon.devices: "gpu0" is not a device'),
+        ('[daemon]\ndevices = ["cpu:0", "auto"]', 'daemon.devices: "auto" is not a device'),
+        ('[daemon]\ndevices = ["cpu:0", "cpu:0"]', 'daemon.devices: "cpu:0" is listed twice'),
+        (
+            '[[students]]\nname = "s"\nbase = "builtin:mino"',
+            'config.toml:3: students.s.base: unknown built-in student "mino"; did you mean "mini"?',
+        ),
+        ('[[students]]\nname = "s"\nbase = "builtin:giga"', "expected one of: nano, micro, mini, nano-t5"),
+        (
+            '[[students]]\nname = "s"\nevaluation = { server_url = "127.0.0.1:8000" }',
+            "students.s.evaluation: server_url: expected a URL",
+        ),
+    ],
+)
+def test_what_the_file_alone_shows_to_be_wrong_is_said_with_its_line(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    assert message in faults(tmp_path, text + "\n")
+
+
 def test_what_the_builtin_teacher_cannot(tmp_path: Path) -> None:
     text = '[teachers.a]\nbuiltin = true\nmodel = "m"\nproxy = "http://proxy.example"\n'
     assert "is reached without a proxy" in faults(tmp_path, text)
