@@ -7,6 +7,9 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
+
+from state.safe import safe
 
 EXIT_CODES = (
     "exit codes: 0 done, 1 a job failed, 2 usage or configuration, 3 another instance, 130 interrupted"
@@ -23,6 +26,14 @@ def parse(argv: list[str]) -> argparse.Namespace:
     return arguments
 
 
+class _Parser(argparse.ArgumentParser):
+    """Its messages repeat what was typed."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exits with code 2."""
+        super().error(safe(message))
+
+
 class _Version(argparse.Action):
     """Prints the version; looking it up is slow, so it is done only here."""
 
@@ -35,7 +46,7 @@ class _Version(argparse.Action):
 
 def build(*, whole: bool = True) -> argparse.ArgumentParser:
     """The command line; the options of `coterie teacher` are left out unless `whole`, as they are slow to import."""
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = _Parser(
         prog="coterie",
         description="Turns large language models into reasoning teachers (Fine-tune-CoT).",
         epilog=EXIT_CODES,
