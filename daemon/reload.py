@@ -180,7 +180,11 @@ class Reload:
         rekeyed = {
             name
             for name, keys in given.keys.items()
-            if name in teachers and _differ(self._keys.get(name, ()), keys)
+            if name in teachers
+            and (
+                _differ(self._keys.get(name, ()), keys)
+                or (name in clients and not readdressed(teachers[name].config, config.teachers[name]))
+            )
         }
         return _New(
             config=config,

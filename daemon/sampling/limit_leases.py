@@ -221,7 +221,8 @@ class Folder:
         """The file of a key's lease table, named by its secret, server and model."""
         url = urlsplit(teacher.config.base_url)
         secret = key.key.secret.get_secret_value() if key.key.secret is not None else ""
-        what = "\n".join((f"{url.scheme}://{url.netloc}".lower(), teacher.config.model, secret))
+        place = f"{url.scheme}://{url.netloc}".lower() if url.netloc else teacher.config.base_url
+        what = "\n".join((place, teacher.config.model, secret))
         return self.path / hashlib.blake2b(what.encode(), key=self._salt, digest_size=16).hexdigest()
 
 

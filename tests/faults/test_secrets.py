@@ -10,7 +10,9 @@ import sys
 import zlib
 from pathlib import Path
 from urllib.parse import quote
+from urllib.request import urlopen
 
+from engine.students.launch import free_port
 from tests.daemon.site import ENV, ROOT, coterie, count, daemon, query, wait_until
 from tests.faults.fault_server import Asked, body, fault_server, refuses, says
 
@@ -39,7 +41,7 @@ evaluation = { dev_evaluations = 0, max_new_tokens = 4 }
 ENVIRONMENT = {"A_KEY": KEYS["a"], "SOME_TOKEN": KEYS["a"]}
 
 
-def configure(folder: Path, url: str) -> None:
+def configure(folder: Path, url: str, port: int) -> None:
     """A teacher for each place; the last file is a key's."""
     rows = "".join(
         json.dumps({"question": f"What is {n}?", "answer": "4", "split": split}) + "\n"
@@ -63,9 +65,7 @@ def configure(folder: Path, url: str) -> None:
     }
     queries = {"query": f"?api-version=1&api-key={KEYS['query']}", "named-query": "?code=env:QUERY_KEY"}
     urls = {name: f"{url}/{name}/v1{queries.get(name, '')}" for name in given} | {"address": "env:ADDRESS"}
-    text = (
-        '[daemon]\nenv_file = "keys.env"\n[tasks.sums]\nsource = "sums.jsonl"\nanswer = "number"\ndev = 0\n'
-    )
+    text = f'[daemon]\nenv_file = "keys.env"\nhttp = "127.0.0.1:{port}"\n[tasks.sums]\nsource = "sums.jsonl"\nanswer = "number"\ndev = 0\n'
     for name, key in given.items():
         text += (
             f'[teachers.{name}]\nbase_url = "{urls[name]}"\nmodel = "{name}"\n{key}\n'
@@ -106,7 +106,7 @@ def outputs(folder: Path) -> dict[str, str]:
         ["status", "--json"],
         ["check"],
         ["report", "-o", "report-folder"],
-        *(["export", what] for what in ("samples", "dataset", "predictions")),
+        *(["export", what] for what in ("samples", "attempts", "dataset", "predictions", "runs", "events")),
     ]
     found = {" ".join(argv): coterie(folder, *argv, env=ENVIRONMENT) for argv in commands}
     for ran in found.values():
@@ -128,7 +128,8 @@ def outputs(folder: Path) -> dict[str, str]:
 def test_a_student_that_comes_by_sighup_is_trained_and_nothing_holds_a_key(tmp_path: Path) -> None:
     with fault_server() as served:
         served.does = dict.fromkeys(KEYS, echoes)
-        configure(tmp_path, served.url)
+        port = free_port()
+        configure(tmp_path, served.url, port)
         with daemon(tmp_path, env=ENVIRONMENT, anew=True) as running:
             wait_until(
                 "all is stored",
@@ -139,6 +140,9 @@ def test_a_student_that_comes_by_sighup_is_trained_and_nothing_holds_a_key(tmp_p
             running.process.send_signal(signal.SIGHUP)
             wait_until("it trains", lambda: count(tmp_path, "run", "pid IS NOT NULL"))
             (pid,) = query(tmp_path, "SELECT pid FROM run")[0]
+            served_text = [
+                urlopen(f"http://127.0.0.1:{port}/{page}").read() for page in ("metrics", "healthz")
+            ]
             environment = Path(f"/proc/{pid}/environ").read_bytes()
             arguments = Path(f"/proc/{running.process.pid}/cmdline").read_bytes()
             wait_until("it is trained", lambda: count(tmp_path, "run", "state = 'done'"))
@@ -159,7 +163,7 @@ def test_a_student_that_comes_by_sighup_is_trained_and_nothing_holds_a_key(tmp_p
     assert {"manifest.jsonl", "model.safetensors"} <= names
     secrets = {each for key in KEYS.values() for each in (key, quote(key, safe=""), basic(key))}
     for key in secrets:
-        assert key.encode() not in environment + arguments
+        assert key.encode() not in environment + arguments + b"".join(served_text)
         for said, text in shown.items():
             assert key not in text, said
         for raw in bodies:
