@@ -46,6 +46,7 @@ from engine.config.root import left_out
 from engine.errors import CoterieError, SecretError
 from engine.tasks import TaskSummary
 from engine.teachers.client import TeacherClient
+from engine.teachers.endpoint import Endpoint
 from engine.teachers.keys import TeacherKey
 from state.budget import Spending
 from state.errors import StateLocked
@@ -56,7 +57,7 @@ from state.tables import Teacher as TeacherRow
 class TeacherFactory:
     """Opens teachers: the client (and the process of a built-in one), the teacher, and each key."""
 
-    client: Callable[[str, TeacherConfig, str | None], Awaitable[tuple[TeacherClient, str | None]]]
+    client: Callable[[str, TeacherConfig, Endpoint, str | None], Awaitable[tuple[TeacherClient, str | None]]]
     teacher: Callable[[TeacherRow, TeacherConfig, TeacherClient, str | None], Teacher]
     key: Callable[[Teacher, TeacherKey], Awaitable[None]]
 
@@ -97,6 +98,7 @@ class Reload:
         self._asked = anyio.Event()
         self._session = catalog.session
         self._keys = dict(given.keys)
+        self._endpoints = dict(given.endpoints)
         self._tasks: dict[str, tuple[TaskConfig, TaskSummary]] = {}
         self._remember(config, given)
         self._known = {plan.id: plan for plan in catalog.plans}
@@ -167,13 +169,22 @@ class Reload:
         teachers = {teacher.name: teacher for teacher in self._scheduler.teachers}
         clients = {}
         for name, settings in config.teachers.items():
-            if name not in teachers or readdressed(teachers[name].config, settings):
+            at = given.endpoints[name]
+            if (
+                name not in teachers
+                or readdressed(teachers[name].config, settings)
+                or self._endpoints.get(name) != at
+            ):
                 url = teachers[name].transport.url if name in teachers else None
-                clients[name] = await self._factory.client(name, settings, url)
+                clients[name] = await self._factory.client(name, settings, at, url)
         rekeyed = {
             name
             for name, keys in given.keys.items()
-            if name in teachers and _differ(self._keys.get(name, ()), keys)
+            if name in teachers
+            and (
+                _differ(self._keys.get(name, ()), keys)
+                or (name in clients and not readdressed(teachers[name].config, config.teachers[name]))
+            )
         }
         return _New(
             config=config,
@@ -276,6 +287,7 @@ class Reload:
                 if teacher.unpark(self._clock.monotonic()):
                     self._bus.emit(events.TeacherResumed(teacher=name))
         self._keys[name] = new.given.keys[name]
+        self._endpoints[name] = new.given.endpoints[name]
 
     async def _rekey(self, teacher: Teacher, keys: tuple[TeacherKey, ...]) -> None:
         """Replaces a teacher's keys; one with the same label keeps what was learned about its limits."""

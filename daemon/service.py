@@ -46,6 +46,7 @@ from engine.config.prices import unpriced
 from engine.config.root import left_out
 from engine.errors import CoterieError
 from engine.teachers.client import TeacherClient
+from engine.teachers.endpoint import Endpoint
 from engine.teachers.keys import TeacherKey
 from engine.teachers.transport import make_client
 from state.daemon_sessions import end_session
@@ -181,7 +182,7 @@ class Service:
             )
             pipeline = Pipeline(context, plans=catalog.plans)
             for name, settings in config.teachers.items():
-                client, url = await open_client(name, settings)
+                client, url = await open_client(name, settings, given.endpoints[name])
                 teacher = pipeline.make_teacher(catalog.teachers[name], settings, client, url)
                 pipeline.add_teacher(teacher, given.keys.get(name, ()))
             scheduler, retry_queue = pipeline.scheduler, pipeline.retry_queue
@@ -297,12 +298,13 @@ class Service:
         group: TaskGroup,
         name: str,
         settings: TeacherConfig,
+        at: Endpoint,
         url: str | None = None,
     ) -> tuple[TeacherClient, str | None]:
         """A teacher's client, and the address of its process if it is built in (started here the first time)."""
         if settings.builtin and url is None:
             url = await group.start(serve_practice, name, settings, self._config.folder, name=name)
-        return await stack.enter_async_context(make_client(settings, base_url=url)), url
+        return await stack.enter_async_context(make_client(settings, base_url=url, at=at)), url
 
     def _share_files(self, pipeline: Pipeline) -> None:
         """Bounds the connections of each key, so that enough open files are left for everything else."""

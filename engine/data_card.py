@@ -5,10 +5,11 @@ Text that others wrote (names, models) is written in table cells of one line.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from state.safe import safe
+from state.safe import safe_markdown
 
 MADE_BY = "Made by `coterie export`"
 """Part of every card, so that an export overwrites only cards that it wrote itself."""
@@ -168,5 +169,9 @@ def _table(head: Sequence[str], body: Sequence[Sequence[object]]) -> list[str]:
     ]
 
 
+_DIGEST = re.compile(r"`\w+`")
+
+
 def _cell(value: object) -> str:
-    return " ".join(safe(str(value)).split()).replace("|", "\\|").replace("<", "&lt;")
+    text = str(value)
+    return text if _DIGEST.fullmatch(text) else safe_markdown(text)

@@ -46,7 +46,8 @@ def write_csv(rows: Iterable[Row], output: TextIO, *, terminal: bool = False) ->
     for count, row in enumerate(rows, start=1):
         if count == 1:
             names = list(row)
-            writer.writerow(names)
+            heads = [_cell(name) for name in names]
+            writer.writerow([safe(str(each)) for each in heads] if terminal else heads)
         cells = [_cell(row[name]) for name in names]
         writer.writerow([safe(cell) if terminal and isinstance(cell, str) else cell for cell in cells])
     return count

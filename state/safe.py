@@ -4,6 +4,7 @@ Model output and error bodies may be hostile. `safe` replaces characters that a 
 could deceive a reader: control characters except tab and newline, DEL, the C1 range, bidirectional overrides and
 isolates, line separators and lone surrogates. Each becomes one visible character, so lengths do not change. It does
 not handle markup: render the result as plain text. `safe_json` escapes the same characters where no value may change.
+`safe_markdown` also takes the meaning from what Markdown, and GitHub's links to bare addresses, would read.
 """
 
 from __future__ import annotations
@@ -34,6 +35,17 @@ def safe(text: str) -> str:
 def safe_json(text: str) -> str:
     """JSON text with each unsafe character of its strings escaped: a reader of JSON gets the same values."""
     return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+_MARKUP = re.compile(
+    r"[\\`*|]|\](?=[(\[:])|<(?=[A-Za-z/!?])|&(?=#?\w+;)|~(?=~)|(?<!\w)_|_(?!\w)|:(?=//)|(?<=www)\.|(?<=\w)@(?=\w)",
+    re.IGNORECASE,
+)
+
+
+def safe_markdown(text: str) -> str:
+    """Text of others on one line of a Markdown document: without links, images, HTML, entities, marks and borders of cells."""
+    return _MARKUP.sub(r"\\\g<0>", " ".join(safe(text).split()))
 
 
 def safe_line(text: str, limit: int = 200) -> str:

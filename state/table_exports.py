@@ -1,4 +1,4 @@
-"""Exports runs, metrics, evaluations and events as plain rows with declared types.
+"""Exports attempts, runs, metrics, evaluations and events as plain rows with declared types.
 
 A column is a name, its type and what it holds (`docs/schema.md`). Types are `int`, `float`, `text` and `bool`; each may be
 null. Times are UTC milliseconds.
@@ -6,6 +6,7 @@ null. Times are UTC milliseconds.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -24,6 +25,8 @@ class Column(NamedTuple):
     type: ColumnType
     sql: str
     about: str
+    compressed: bool = False
+    """Whether the SQL reads a compressed body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,8 @@ class TableExport:
     """The SQL of the task's name; None: rows have none."""
     student: str | None = None
     """The SQL of the student's name; None: rows have none."""
+    page: int | None = None
+    """Rows of one read, where they are large."""
 
     @property
     def types(self) -> dict[str, ColumnType]:
@@ -64,20 +69,72 @@ class TableExport:
         where = " AND ".join([*chosen, f"({order}) > ({marks})"])
         sql = (
             f"SELECT {order}, {', '.join(column.sql for column in self.columns)} FROM {self.tables}"
-            f" WHERE {where} ORDER BY {order} LIMIT {PAGE}"
+            f" WHERE {where} ORDER BY {order} LIMIT {min(PAGE, self.page or PAGE)}"
         )
         after: tuple[Any, ...] = (-1,) * len(self.key)
-        names = [column.name for column in self.columns]
-        flags = [column.type == "bool" for column in self.columns]
         while page := connection.execute(sql, (task, student, *after)).fetchall():
             for row in page:
                 values = row[len(self.key) :]
                 yield {
-                    name: bool(value) if flag and value is not None else value
-                    for name, flag, value in zip(names, flags, values, strict=True)
+                    column.name: _value(column, value)
+                    for column, value in zip(self.columns, values, strict=True)
                 }
             after = page[-1][: len(self.key)]
 
+
+def _value(column: Column, value: Any) -> Any:
+    if value is None:
+        return None
+    if column.compressed:
+        return zlib.decompress(value).decode("utf-8", "replace")
+    return bool(value) if column.type == "bool" else value
+
+
+_SHARED = "coalesce(a.leader_id, a.id)"
+
+ATTEMPTS = TableExport(
+    name="attempts",
+    tables="attempt a JOIN sample s ON s.id = a.sample_id JOIN plan p ON p.id = s.plan_id JOIN task t ON t.id = s.task_id"
+    " JOIN question q ON q.id = s.question_id JOIN teacher te ON te.id = a.teacher_id"
+    " LEFT JOIN completion c ON c.attempt_id = a.id",
+    key=("a.id",),
+    task="t.name",
+    page=100,
+    columns=(
+        Column("attempt", "int", "a.id", "number of the attempt"),
+        Column("sample_id", "int", "a.sample_id", "the sample it was for"),
+        Column("plan", "text", "p.name", "name of the sample's plan"),
+        Column("fingerprint", "text", "s.recipe", "hash of what the plan asks, as in `export samples`"),
+        Column("task", "text", "t.name", "name of the task"),
+        Column("question_id", "text", "q.key", "id of the question in your data"),
+        Column("split", "text", "s.split", "`train`, `dev` or `test`"),
+        Column("replicate", "int", "s.replicate", "which sample of the question, from 0"),
+        Column("sample_state", "text", "s.state", "open, stored or failed"),
+        Column("turn", "int", "a.turn", "turn of the conversation, from 0"),
+        Column("teacher", "text", "te.name", "teacher that was asked"),
+        Column("session", "int", "a.boot_id", "daemon session that asked"),
+        Column("request", "int", _SHARED, "first attempt of the request; it has the body and its latency"),
+        Column("choice", "int", "a.choice", "which answer to the request, from 0"),
+        Column("request_id", "text", "a.request_id", "`X-Request-Id` that was sent"),
+        Column("provider_id", "text", "a.provider_id", "the provider's own id"),
+        Column("outcome", "text", "a.outcome", "ok, why there was no answer, or null: in flight"),
+        Column("status", "int", "a.status", "HTTP status"),
+        Column("reason", "text", "a.reason", "why there was no answer"),
+        Column("prompt_tokens", "int", "a.prompt_tokens", "prompt tokens that were booked"),
+        Column("completion_tokens", "int", "a.completion_tokens", "completion tokens, reasoning included"),
+        Column("cached_tokens", "int", "a.cached_tokens", "prompt tokens from the provider's cache"),
+        Column("cache_write_tokens", "int", "a.cache_write_tokens", "prompt tokens written to that cache"),
+        Column("reasoning_tokens", "int", "a.reasoning_tokens", "reasoning tokens"),
+        Column("estimated", "bool", "a.estimated", "whether the answer stated no usage"),
+        Column("cost_usd", "float", "a.cost_micros / 1e6", "dollars spent"),
+        Column("unknown_usd", "float", "a.unknown_micros / 1e6", "dollars that may have been billed besides"),
+        Column("latency_ms", "int", "a.latency_ms", "from sending to the last byte"),
+        Column("claimed_at", "int", "a.claimed_at", "when it was written down, UTC ms"),
+        Column("ended_at", "int", "a.ended_at", "when it ended, UTC ms"),
+        Column("finish_reason", "text", "c.finish_reason", "why the answer ended"),
+        Column("body", "text", "c.raw", "body of the response as received, without keys", compressed=True),
+    ),
+)
 
 _OF_RUN = (
     Column("run", "int", "r.id", "number of the run"),
@@ -185,7 +242,7 @@ EVENTS = TableExport(
     ),
 )
 
-TABLES = {each.name: each for each in (RUNS, METRICS, EVALUATIONS, EVENTS)}
+TABLES = {each.name: each for each in (ATTEMPTS, RUNS, METRICS, EVALUATIONS, EVENTS)}
 """Exports of whole tables, by name."""
 
 PREDICTION_TYPES: dict[str, ColumnType] = {

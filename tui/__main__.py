@@ -9,10 +9,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from engine.config import Config, TuiConfig, load_config
 from engine.errors import UsageError
 from state.errors import CoterieError
+from state.safe import safe
 
 EXAMPLE = """example:
   coterie tui                          the database of ./config.toml
@@ -38,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             interval=arguments.interval,
         )
     except CoterieError as error:
-        sys.stderr.write(f"{error.message}\n")
+        sys.stderr.write(f"{safe(error.message)}\n")
         return error.exit_code
     app.run()
     return app.return_code or 0
@@ -79,7 +81,6 @@ def watch(config: Config, until: Callable[[], bool]) -> str:
 def plain(path: Path, interval: float) -> int:
     """Prints one line of status per interval until it is interrupted or the pipe is closed."""
     from state.database import now_ms
-    from state.safe import safe
     from state.views.format import status_line
     from tui.database_reader import DatabaseReader, ReadError
 
@@ -118,8 +119,16 @@ def plain(path: Path, interval: float) -> int:
         reader.close()
 
 
+class _Parser(argparse.ArgumentParser):
+    """Its messages repeat what was typed."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exits with code 2."""
+        super().error(safe(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="coterie tui",
         description="Watch a daemon through its state database; also works while it is stopped.",
         epilog=EXAMPLE,

@@ -15,18 +15,18 @@ from daemon.batches.outstanding import CHUNK, OutBatch
 from daemon.sampling.teacher import Teacher
 from engine.teachers.batch_api import read_row
 from engine.teachers.failures import MalformedAnswer
-from engine.teachers.keys import REDACTED
+from engine.teachers.keys import without
 
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """One batch whose rows are being stored; `secret` is removed from all stored text."""
+    """One batch whose rows are being stored; `secrets` are removed from all stored text."""
 
     batch: OutBatch
     teacher: Teacher
     settler: Settler
     tally: Tally
-    secret: str
+    secrets: tuple[str, ...]
 
     async def store(self, file: BinaryIO, *, output: bool, going: Callable[[], bool]) -> None:
         """Stores the rows of a file, some at a time, as long as `going`.
@@ -36,14 +36,12 @@ class Fetch:
             output: whether it is the output file (not the error file).
             going: false once the daemon stops; the next one stores the rest.
         """
-        secrets = (self.secret,) if self.secret else ()
         await anyio.to_thread.run_sync(file.seek, 0)
         while going() and (lines := await anyio.to_thread.run_sync(lines_of, file, CHUNK)):
             with anyio.CancelScope(shield=True):
                 async with anyio.create_task_group() as group:
                     for raw in lines:
-                        if self.secret:  # a key that the provider echoes is not stored
-                            raw = raw.replace(self.secret.encode(), REDACTED.encode())
+                        raw = without(raw, self.secrets)
                         try:
                             row = read_row(raw)
                         except MalformedAnswer:
@@ -53,7 +51,7 @@ class Fetch:
                         out = self.batch.rows.pop(row.custom_id, None)
                         if out is not None:  # else it is stored already
                             group.start_soon(
-                                self.settler.settle, self.teacher, out, row, raw, self.tally, secrets
+                                self.settler.settle, self.teacher, out, row, raw, self.tally, self.secrets
                             )
 
     async def lose(self, reason: str) -> None:

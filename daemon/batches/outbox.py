@@ -54,9 +54,9 @@ class Outbox:
         return self.key.secret
 
     @property
-    def plain_secret(self) -> str:
-        """The same as text, to be cut out of whatever is stored."""
-        return self.key.secret.get_secret_value() if self.key.secret is not None else ""
+    def secrets(self) -> tuple[str, ...]:
+        """What must be taken out of whatever is stored."""
+        return self.link.client.secrets(self.key.secret)
 
     @property
     def rows_out(self) -> int:
@@ -123,8 +123,7 @@ class Outbox:
     async def refused(self, batch: OutBatch, errors: tuple[BatchError, ...]) -> None:
         """The provider refused the batch as a whole, after it had taken it."""
         kind, reason = refusal(errors)
-        if self.plain_secret:
-            reason = redact(reason, (self.plain_secret,))
+        reason = redact(reason, self.secrets)
         if kind == "no-room":
             await self.no_room(batch, reason)
             return

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
-from engine.config import Config, TeacherConfig, resolved
+from engine.config import Config, TeacherConfig
 from engine.config.base import Change, Section, fields_marked
 from engine.teachers.dialects import dialect
 
@@ -71,7 +71,8 @@ def readdressed(before: TeacherConfig, now: TeacherConfig) -> bool:
 
 def differences(old: Config, new: Config) -> tuple[str, ...]:
     """Names of the settings that differ, as they are written in the file, in its order."""
-    return tuple(_differences(_by_name(resolved(old)), _by_name(resolved(new)), ""))
+    one, other = (_by_name(each.model_dump(mode="json")) for each in (old, new))
+    return tuple(_differences(one, other, ""))
 
 
 def _by_name(config: dict[str, Any]) -> dict[str, Any]:

@@ -25,11 +25,13 @@ from daemon.sampling.budget import Budget, add_plan, micros
 from daemon.sampling.plans import ActivePlan
 from engine.config import Config, TaskConfig, resolved
 from engine.config.root import expand, teachers_of
+from engine.config.secret_places import shown_url
 from engine.curation import overlaps as overlaps_of
 from engine.errors import ConfigError
 from engine.strategies import STRATEGIES
 from engine.tasks import TaskSummary, load_task, source_stamp
 from engine.teachers.dialects import DIALECTS, dialect
+from engine.teachers.endpoint import Endpoint, endpoint
 from engine.teachers.keys import TeacherKey, environment, load_keys
 from state import sqlite
 from state.budget import Spending, budget_in_force, spending_by_plan, total_spending
@@ -55,6 +57,7 @@ class Input:
 
     tasks: dict[str, TaskSummary]
     keys: dict[str, tuple[TeacherKey, ...]]
+    endpoints: dict[str, Endpoint] = field(default_factory=dict)
     wordings: Wordings = field(default_factory=dict)
 
     def stored(self) -> Input:
@@ -104,13 +107,14 @@ def read_input(config: Config, known: Mapping[str, KnownTask] | None = None) -> 
         name: () if teacher.builtin else load_keys(name, teacher, folder=config.folder, environ=environ)
         for name, teacher in config.teachers.items()
     }
+    endpoints = {name: endpoint(name, teacher, environ) for name, teacher in config.teachers.items()}
     whole = _asked_whole(config)
     tasks = {
         name: _read(name, task, config, (known or {}).get(name) if name not in whole else None)
         for name, task in config.tasks.items()
     }
     check_students(config, tasks)
-    return Input(tasks=tasks, keys=keys, wordings=read_wordings(config, tasks))
+    return Input(tasks=tasks, keys=keys, endpoints=endpoints, wordings=read_wordings(config, tasks))
 
 
 def _asked_whole(config: Config) -> set[str]:
@@ -244,7 +248,7 @@ def _sync(
             name=name,
             dialect=teacher.dialect,
             model=teacher.model,
-            base_url=teacher.base_url,
+            base_url=shown_url(teacher.base_url),
             lift=mended is None or name in mended,
         )
         for name, teacher in config.teachers.items()

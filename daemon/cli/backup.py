@@ -10,6 +10,7 @@ from engine.errors import UsageError
 from state.database import backup_path
 from state.errors import StateMissing
 from state.health import copy_to
+from state.safe import safe
 
 
 def command(arguments: argparse.Namespace) -> int:
@@ -28,5 +29,5 @@ def command(arguments: argparse.Namespace) -> int:
         ) from None
     except OSError as error:
         raise UsageError(f"{target} cannot be written: {error.strerror}") from None
-    sys.stdout.write(f"{target}: {size:,} bytes, checked\n")
+    sys.stdout.write(safe(f"{target}: {size:,} bytes, checked\n"))
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +16,7 @@ from daemon.catalog.sync import Input, overlaps, read_input
 from daemon.cli.check_bases import check_bases
 from daemon.cli.check_measure import measure_runs
 from daemon.cli.ping import ping_all
-from daemon.host.builtin_teacher import read_recording
+from daemon.host.builtin_teacher import check_builtin, read_recording
 from daemon.training.devices import Device, check_ranks, find_devices
 from daemon.training.manifest import base_of
 from daemon.training.run_fingerprint import teaches_gold_when_wrong
@@ -25,6 +26,7 @@ from engine.config.root import expand, left_out, teachers_of
 from engine.errors import JobFailed
 from engine.methods import METHODS
 from engine.students.base_names import is_path, unusable
+from engine.students.requirements import missing
 from engine.teachers.keys import TeacherKey
 from state import sqlite
 from state.checksums import damaged_tasks
@@ -47,6 +49,8 @@ def command(arguments: argparse.Namespace) -> int:
         for note in (*task.notes, *overlap[name]):
             _say(f"  {note}")
     for name, teacher in config.teachers.items():
+        if teacher.builtin:
+            check_builtin(name, teacher)
         _say(f"teacher {name}: {teacher.model} by {teacher.dialect}, {_keys(teacher, given.keys[name])}")
         if not teacher.training_allowed:
             _say("  its samples are excluded from training (training_allowed = false)")
@@ -137,13 +141,15 @@ def _training(config: Config) -> list[Device]:
     devices = find_devices(config.daemon.devices)
     check_ranks(devices, config.students, config.folder)
     _say("devices: " + ", ".join(device.name for device in devices))
-    missing = [
+    absent = [
         name for name in ("torch", "transformers", "deepspeed") if importlib.util.find_spec(name) is None
     ]
-    if missing:
+    if absent:
         raise JobFailed(
-            f"students cannot be trained: {', '.join(missing)} not installed; pip install '.[train]'"
+            f"students cannot be trained: {', '.join(absent)} not installed; pip install '.[train]'"
         )
+    if lacks := missing(config.students, os.environ, on_gpu=devices[0].kind == "cuda"):
+        raise JobFailed("\n".join(lacks))
     for student in config.students:
         does = "trains" if METHODS[student.method].trains else "is measured"
         _say(f"student {student.name}: {does} {', '.join(each.describe() for each in student.triggers)}")

@@ -91,7 +91,7 @@ def write(arguments: argparse.Namespace) -> int:
             ) from None
         left_out = [*(chosen.left_out() if chosen else ()), *_left_out(connection, parts, arguments)]
     for line in left_out:
-        sys.stderr.write(f"left out: {line}\n")
+        sys.stderr.write(f"left out: {safe(line)}\n")
     sys.stderr.write(f"{count:,} rows\n")
     refuse(damaged)
     return count
@@ -236,7 +236,9 @@ def _write(rows: Iterable[dict[str, Any]], arguments: argparse.Namespace) -> int
             return write_csv(rows, sys.stdout, terminal=sys.stdout.isatty())
         return write_jsonl(rows, sys.stdout)
     with arguments.output.open("w", encoding="utf-8", newline="") as output:
-        return (write_csv if arguments.format == "csv" else write_jsonl)(rows, output)
+        if arguments.format == "csv":
+            return write_csv(rows, output, terminal=output.isatty())
+        return write_jsonl(rows, output)
 
 
 def _types(what: str) -> Mapping[str, str] | None:

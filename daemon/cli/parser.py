@@ -7,6 +7,9 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
+
+from state.safe import safe
 
 EXIT_CODES = (
     "exit codes: 0 done, 1 a job failed, 2 usage or configuration, 3 another instance, 130 interrupted"
@@ -23,6 +26,14 @@ def parse(argv: list[str]) -> argparse.Namespace:
     return arguments
 
 
+class _Parser(argparse.ArgumentParser):
+    """Its messages repeat what was typed."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exits with code 2."""
+        super().error(safe(message))
+
+
 class _Version(argparse.Action):
     """Prints the version; looking it up is slow, so it is done only here."""
 
@@ -35,7 +46,7 @@ class _Version(argparse.Action):
 
 def build(*, whole: bool = True) -> argparse.ArgumentParser:
     """The command line; the options of `coterie teacher` are left out unless `whole`, as they are slow to import."""
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = _Parser(
         prog="coterie",
         description="Turns large language models into reasoning teachers (Fine-tune-CoT).",
         epilog=EXIT_CODES,
@@ -243,13 +254,13 @@ def _look(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser = _add(
         commands,
         "export",
-        "export samples, training sets, predictions, runs, metrics, evaluations or events, or the student of a run",
+        "export samples, attempts, training sets, predictions, runs, metrics, evaluations or events, or the student of a run",
         "coterie export samples --format parquet -o samples.parquet",
     )
     parser.add_argument(
         "what",
         choices=(
-            *("samples", "dataset", "predictions", "runs", "metrics", "evaluations", "events"),
+            *("samples", "attempts", "dataset", "predictions", "runs", "metrics", "evaluations", "events"),
             "student",
         ),
     )

@@ -24,10 +24,12 @@ from daemon.sampling.outcomes import judge
 from daemon.sampling.token_accounting import TokenAccounting
 from engine.config import Config, PlanConfig, TeacherConfig
 from engine.config.root import expand, teachers_of
+from engine.config.secret_places import REFERENCE, shown_url
 from engine.question import Question
 from engine.strategies import PLAIN, Conversation, Settings, strategy
 from engine.teachers.client import Answer, TeacherClient
 from engine.teachers.dialects import dialect
+from engine.teachers.endpoint import Endpoint
 from engine.teachers.failures import Failure
 from engine.teachers.keys import TeacherKey
 from engine.teachers.messages import Request, Usage
@@ -69,7 +71,8 @@ async def ping_all(config: Config, given: Input, say: Say, *, sleep: Sleep = any
     for name, teacher in config.teachers.items():
         if teacher.builtin:
             continue
-        async with make_client(teacher) as client:
+        at = given.endpoints[name]
+        async with make_client(teacher, at=at) as client:
             keys = given.keys[name] or (TeacherKey("", None),)
             asked = list(_asked_of(name, config, given))
             if dialect(teacher.dialect).transport == "batches" or not asked:
@@ -78,7 +81,7 @@ async def ping_all(config: Config, given: Input, say: Say, *, sleep: Sleep = any
                 continue
             rounds = zip(range(max(len(asked), len(keys))), itertools.cycle(asked), itertools.cycle(keys))
             for _, each, key in rounds:
-                good &= await _Ping(client, key.secret, say, sleep).ask(each, _label(name, key))
+                good &= await _Ping(client, at, key.secret, say, sleep).ask(each, _label(name, key))
     return good
 
 
@@ -110,8 +113,11 @@ def _tell_plain(say: Say, label: str, got: Failure | str) -> bool:
 class _Ping:
     """One sample of one plan from one teacher with one key."""
 
-    def __init__(self, client: TeacherClient, key: SecretStr | None, say: Say, sleep: Sleep) -> None:
+    def __init__(
+        self, client: TeacherClient, at: Endpoint, key: SecretStr | None, say: Say, sleep: Sleep
+    ) -> None:
         self._client = client
+        self._at = at
         self._key = key
         self._say = say
         self._accounting = TokenAccounting(client.config)
@@ -175,10 +181,11 @@ class _Ping:
         config = self._client.config
         if failure.kind in ("transient", "limited", "ambiguous"):
             return [f"tried {TRIES} times; it may pass: run it again in a while"] if _passes(failure) else []
-        if not _may_be_elsewhere(failure) or _VERSION.search(config.base_url):
+        if not _may_be_elsewhere(failure) or _VERSION.search(self._at.base_url):
             return []
-        better = _with_v1(config.base_url)
-        async with make_client(config, base_url=better) as other:
+        shown = config.base_url
+        better = f"{shown} + /v1" if REFERENCE.fullmatch(shown) else _with_v1(shown_url(shown))
+        async with make_client(config, at=replace(self._at, base_url=_with_v1(self._at.base_url))) as other:
             got = await other.send(request, request_id=f"ping-{uuid.uuid4().hex}", key=self._key)
         if isinstance(got, Answer):
             return [f'base_url lacks /v1, where the server does answer: write base_url = "{better}"']

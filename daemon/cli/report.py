@@ -36,6 +36,7 @@ from engine.report import (
 from state.database import open_reader
 from state.figure_data import FigureData, read_figure_data
 from state.results import Results, read_results, read_test_answers
+from state.safe import safe
 
 FIGURES = "figures"
 LIBRARIES = ("torch", "transformers", "deepspeed")
@@ -47,7 +48,7 @@ def command(arguments: argparse.Namespace) -> int:
     results, figure_data = results_of(config)
     paper = _as_the_paper_counted(config, results) if arguments.paper else None
     path = write(results, figure_data, arguments.output or config.folder / "report", paper)
-    sys.stdout.write(f"{tables_of(results, figure_data)}\n\n{path}\n")
+    sys.stdout.write(safe(f"{tables_of(results, figure_data)}\n\n{path}\n"))
     return 0
 
 

@@ -121,7 +121,7 @@ def _with_tui(arguments: argparse.Namespace, config: Config) -> int:
         if daemon.poll() is None and chosen == BACKGROUND:
             sys.stdout.write(
                 f"the daemon (pid {daemon.pid}) keeps running in the background; `coterie tui` watches it, `coterie stop` ends"
-                f" it; its output is in {output}\n"
+                f" it; its output is in {safe(str(output))}\n"
             )
             return 0
         if daemon.poll() is None:
@@ -130,7 +130,7 @@ def _with_tui(arguments: argparse.Namespace, config: Config) -> int:
         _stop(daemon, config)
     text = output.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
     with suppress(OSError):  # the terminal may be gone
-        sys.stdout.write("\n".join(_last_words(text)) + "\n")
+        sys.stdout.write(safe("\n".join(_last_words(text))) + "\n")
         sys.stdout.flush()
     return daemon.returncode
 
@@ -176,7 +176,7 @@ def _conclude(config: Config, ended: DaemonResult) -> int:
     results, measures = results_of(config)
     path = write(results, measures, config.folder / "report")
     sys.stdout.write(
-        f"\n{tables_of(results, measures)}\n\nreport: {path}\nstudents: {config.runs}/<run>/student\n"
+        safe(f"\n{tables_of(results, measures)}\n\nreport: {path}\nstudents: {config.runs}/<run>/student\n")
     )
     if ended.interrupted:
         sys.stdout.write("interrupted; run the same command again to resume\n")

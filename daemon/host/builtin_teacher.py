@@ -15,9 +15,11 @@ from anyio.abc import Process, TaskStatus
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from engine.config import TeacherConfig
+from engine.config.faults import nearest, quoted
 from engine.errors import ConfigError, JobFailed, UsageError
 from engine.practice.recorded_model import RecordedModel
 from engine.practice.server_options import PracticeOptions, arguments, parse_faults
+from engine.practice.simulated_model import MODELS
 from engine.students.launch import training_environment
 from engine.teachers.dialects import dialect
 
@@ -39,6 +41,22 @@ def read_recording(name: str, config: TeacherConfig, folder: Path) -> RecordedMo
 
 def _recordings(config: TeacherConfig, folder: Path) -> tuple[Path, ...]:
     return tuple(folder / Path(each).expanduser() for each in config.recordings)
+
+
+def check_builtin(name: str, config: TeacherConfig) -> None:
+    """Checks what only the built-in teacher itself knows: its models and faults.
+
+    Raises:
+        ConfigError: it has no such model or fault.
+    """
+    if not config.recordings and config.model not in MODELS:
+        raise ConfigError(
+            f"teachers.{name}.model: the built-in teacher has no model {quoted(config.model)}; {nearest(config.model, MODELS)}"
+        )
+    try:
+        parse_faults(config.fault)
+    except UsageError as error:
+        raise ConfigError(f"teachers.{name}.fault: {error.message}") from None
 
 
 def command(config: TeacherConfig, folder: Path) -> list[str]:
@@ -67,8 +85,10 @@ async def serve_practice(
     """Runs the built-in teacher until cancelled; reports its address when it is ready.
 
     Raises:
+        ConfigError: it has no such model or fault.
         JobFailed: the process did not start, or ended.
     """
+    check_builtin(name, config)
     env = training_environment(os.environ) | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     process = await anyio.open_process(command(config, folder), env=env, stderr=None, start_new_session=True)
     try:

@@ -52,7 +52,8 @@ class Job:
         seed = self.plan.config.seed
         if seed is not None:
             request = replace(request, seed=seed + self.replicate)
-        return replace(request, n=1 + len(self.siblings)) if self.siblings else request
+        replicates = tuple(job.replicate for job in self.members)
+        return replace(request, n=len(replicates), replicates=replicates)
 
     @property
     def output_tokens(self) -> int:

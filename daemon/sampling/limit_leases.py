@@ -267,8 +267,13 @@ def folder_of(setting: bool | str, home: Path) -> Path:
 
 
 def origin(url: str) -> str:
-    """The server of an address in one spelling: without case, default port, user name, path and trailing dot of the host."""
+    """The server of an address in one spelling: without case, default port, user name, path and trailing dot of the host.
+
+    An address that is a reference to a variable stays as it is.
+    """
     parts = urlsplit(url)
+    if not parts.netloc:
+        return url
     scheme = parts.scheme.lower()
     host = (parts.hostname or "").rstrip(".")
     with suppress(UnicodeError):

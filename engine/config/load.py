@@ -19,6 +19,7 @@ from engine.config.experiment import ExperimentConfig
 from engine.config.lines import Lines
 from engine.config.plans import PlanConfig
 from engine.config.root import Config, expand, wrong_plans, wrong_references
+from engine.config.secret_places import shown_header, shown_url
 from engine.config.students import StudentConfig, TrainingConfig
 from engine.config.template_twins import with_twins
 from engine.errors import ConfigError
@@ -125,8 +126,12 @@ def _wrong_plans(config: Config, plans: list[PlanConfig]) -> list[tuple[faults.P
 
 
 def resolved(config: Config) -> dict[str, Any]:
-    """The configuration with all defaults, as plain values. It never holds a secret, only where keys are."""
-    return config.model_dump(mode="json")
+    """The configuration with all defaults, as plain values that may be stored and shown: without secrets."""
+    values = config.model_dump(mode="json")
+    for teacher in values["teachers"].values():
+        teacher["base_url"] = shown_url(teacher["base_url"])
+        teacher["headers"] = {name: shown_header(name, value) for name, value in teacher["headers"].items()}
+    return values
 
 
 def _messages(path: Path, text: str, data: dict[str, Any], error: ValidationError) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, PrivateAttr, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from engine.config.base import NAME_PATTERN, Change, Money, Section
@@ -61,6 +62,27 @@ class DaemonConfig(Section):
 
     log_file: Annotated[str, Change.RESTART] = "logs/daemon.jsonl"
     """Structured log, one JSON object a line; empty: none."""
+
+    @field_validator("http")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        good = bool(host) and port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535
+        if value and not good:
+            raise ValueError('expected "HOST:PORT" with a port up to 65535, such as "127.0.0.1:9187"')
+        return value
+
+    @field_validator("devices")
+    @classmethod
+    def _devices(cls, value: list[str]) -> list[str]:
+        for name in value:
+            if not (re.fullmatch(r"(cpu|cuda):\d{1,4}", name) or value == ["auto"]):
+                raise ValueError(
+                    f'{quoted(name)} is not a device; expected ["auto"], or names such as "cuda:0" and "cpu:0"'
+                )
+            if value.count(name) > 1:
+                raise ValueError(f"{quoted(name)} is listed twice")
+        return value
 
 
 class TuiConfig(Section):

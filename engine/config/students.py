@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from engine.config.base import Identity, Name, NonNegative, Positive, Section
-from engine.config.faults import quoted
+from engine.config.faults import nearest, quoted
 from engine.config.presets import PAPER, PresetName, for_student, sets
+from engine.config.secret_places import shown_url
 from engine.config.training import TrackerName, TrainingConfig
 from engine.forms import FormConfig, form_of
 from engine.methods import METHODS, LabelSource, MethodName
 from engine.strategies import BASELINES, STRATEGIES
+from engine.students.sizes import BUILTIN, SIZES
 from state.triggers import KINDS, Trigger, check_triggers, parse_trigger
 
 
@@ -119,6 +123,11 @@ class CurationConfig(Section):
         return self
 
 
+_OPTION_FOR_A_SECRET = re.compile(
+    r"--?(?:api|hf|auth|access)?[-_]?(?:key|token|secret|password)s?(?:=|$)", re.IGNORECASE
+)
+
+
 class EvaluationConfig(Section):
     """How a student is evaluated."""
 
@@ -165,6 +174,16 @@ class EvaluationConfig(Section):
     def _one_server(self) -> Self:
         if self.server_command and self.server_url:
             raise ValueError("server_command starts a server on its own port: remove server_url")
+        if self.server_url and urlsplit(self.server_url).scheme not in ("http", "https"):
+            raise ValueError("server_url: expected a URL such as http://127.0.0.1:8000/v1")
+        if self.server_url and shown_url(self.server_url) != self.server_url:
+            raise ValueError(
+                "server_url contains a secret, and it is stored: use a server on this machine without a key"
+            )
+        if any(_OPTION_FOR_A_SECRET.match(word) for word in self.server_command):
+            raise ValueError(
+                "server_command contains a key, and it is stored: remove it; the server is asked on this machine, without a key"
+            )
         if self.server_command and not any("{student}" in word for word in self.server_command):
             raise ValueError("server_command needs {student}, the directory that the server loads")
         return self
@@ -293,6 +312,14 @@ class StudentConfig(Section):
         except ValueError as error:
             raise ValueError(f"train_at: {error}") from None
         return self
+
+    @field_validator("base")
+    @classmethod
+    def _known_size(cls, value: str) -> str:
+        name = value.removeprefix(BUILTIN)
+        if value.startswith(BUILTIN) and name not in SIZES:
+            raise ValueError(f"unknown built-in student {quoted(name)}; {nearest(name, list(SIZES))}")
+        return value
 
     @model_validator(mode="after")
     def _built_in(self) -> Self:

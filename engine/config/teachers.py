@@ -6,6 +6,7 @@ table and are fields of the same model, which is built from the registry of dial
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from engine.config.base import HEADER_PATTERN, Change, Identity, Money, Positive, Section, fields_marked
 from engine.config.json_values import json_table
+from engine.config.secret_places import REFERENCE, shown_url
 from engine.teachers.dialects import DEFAULT, DIALECTS, Dialect, DialectSettings, dialect
 from engine.teachers.dialects.paths import overrides, value_at
 from engine.teachers.messages import Message, Request
@@ -30,7 +32,21 @@ OF_ANY_SERVER = ("replay", "latency_ms", "fault")
 """The settings of a built-in teacher's server that do not depend on who answers."""
 
 KEY_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"})
-"""Headers whose value is a secret. `headers` must not contain them, because the configuration is stored."""
+"""Headers that are there for a secret: `headers` may only refer to their value, as `env:NAME`."""
+
+KEY_FIELDS = frozenset(
+    {"api_key", "apikey", "api-key", "access_token", "auth_token", "password", "secret", "authorization"}
+)
+"""Fields of a request body that are there for a secret. `extra_body` is part of a plan's identity, so it is stored."""
+
+
+def _variable(value: str) -> str:
+    if value and not (value.isascii() and value.isidentifier()):
+        raise ValueError("expected the name of an environment variable, not the key itself")
+    return value
+
+
+Variable = Annotated[str, AfterValidator(_variable)]
 
 
 class CommonTeacherConfig(Section):
@@ -42,26 +58,26 @@ class CommonTeacherConfig(Section):
     dialect: Annotated[DialectName, Identity.ALWAYS, Change.RECONNECT] = DEFAULT
     """The API's request and response format; see the table of dialects below."""
 
-    base_url: Annotated[str, Change.RECONNECT] = ""
-    """URL of the API without the last part of the path (`/chat/completions`, `/responses`, `/messages`), for example `https://api.openai.com/v1` or `https://api.anthropic.com/v1`. A query string, such as Azure's `?api-version=2024-10-21`, is kept."""
+    base_url: Annotated[str, Change.RECONNECT] = Field(default="", repr=False)
+    """URL of the API without the last part of the path (`/chat/completions`, `/responses`, `/messages`), for example `https://api.openai.com/v1` or `https://api.anthropic.com/v1`. A query string, such as Azure's `?api-version=2024-10-21`, is kept. `env:NAME` as a value in it (`?key=env:NAME`), or in place of all of it, stands for an environment variable. Values of the query that may be secrets are never stored or shown."""
 
     model: Annotated[str, Identity.ALWAYS, Change.RECONNECT]
     """The model's name at the provider."""
 
-    api_key_env: str = ""
+    api_key_env: Variable = ""
     """Environment variable that contains the API key. Set at most one of `api_key_env`, `api_key_file` and `api_key_envs`; none for an API without keys."""
 
     api_key_file: str = ""
     """File that contains only the API key; rejected if other users can read it (`chmod 600`)."""
 
-    api_key_envs: list[str] = Field(default_factory=list)
+    api_key_envs: list[Variable] = Field(default_factory=list)
     """Environment variables of several keys. Each key has its own limits; work is distributed by free capacity."""
 
     api_key_header: Annotated[str, Field(pattern=HEADER_PATTERN)] = ""
     """Header for the API key, such as Azure's `api-key`. `Authorization` sends it as a bearer token. Unset: the dialect's default."""
 
-    proxy: str = ""
-    """HTTP proxy, such as `http://proxy.example:3128`. Proxy settings of the environment are ignored."""
+    proxy: Annotated[str, Change.RECONNECT] = Field(default="", repr=False)
+    """HTTP proxy, such as `http://proxy.example:3128`; one with a user name and a password as `env:NAME`, an environment variable that contains it. Proxy settings of the environment are ignored."""
 
     concurrency: Annotated[Positive | None, Change.SERVER_LIMIT] = None
     """Maximum requests in flight per key; unset: discovered. For dialects served by batches: maximum batches in progress per key; unset: 8."""
@@ -111,8 +127,8 @@ class CommonTeacherConfig(Section):
     max_tokens_field: Annotated[str, Change.RECONNECT] = ""
     """Field of the request body that holds `max_tokens`, for models that reject the usual one: `max_completion_tokens`. Unset: the dialect's usual one."""
 
-    headers: Annotated[dict[str, str], Change.RECONNECT] = Field(default_factory=dict)
-    """Additional HTTP headers, such as `OpenAI-Organization`."""
+    headers: Annotated[dict[str, str], Change.RECONNECT] = Field(default_factory=dict, repr=False)
+    """Additional HTTP headers, such as `OpenAI-Organization`. `env:NAME` as a value (`X-Gateway-Key = "env:NAME"`) stands for an environment variable. Values of other headers than the usual public ones are never stored or shown."""
 
     extra_body: Annotated[
         dict[str, object], AfterValidator(json_table), Identity.ALWAYS, Change.RECONNECT
@@ -211,33 +227,33 @@ class CommonTeacherConfig(Section):
         for name, endpoint in _endpoints().items():
             if address.endswith(endpoint) and (name == info.data.get("dialect") or endpoint.count("/") > 1):
                 base = f"{address.removesuffix(endpoint)}{mark}{query}"
-                raise ValueError(f'ends in {endpoint}, which is added to it for each request: write "{base}"')
+                raise ValueError(
+                    f'ends in {endpoint}, which is added to it for each request: write "{shown_url(base)}"'
+                )
         return value
 
     @field_validator("proxy")
     @classmethod
     def _proxy(cls, value: str) -> str:
-        if not value:
+        if not value or REFERENCE.fullmatch(value):
             return value
-        try:
-            parts = urlsplit(value)
-            good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:  # an invalid port, or brackets that do not close
-            good = False
-        if not good or not value.isprintable() or " " in value:
-            raise ValueError("expected a URL such as http://proxy.example:3128")
-        if "@" in parts.netloc:
-            raise ValueError("a user name or password would be stored: use a proxy without them")
+        if why := wrong_proxy(value):
+            raise ValueError(why)
+        if "@" in value:
+            raise ValueError(
+                'a user name or password would be stored: write proxy = "env:NAME", and the URL into the environment variable'
+            )
         return value
 
     @field_validator("headers")
     @classmethod
     def _no_secrets(cls, value: dict[str, str]) -> dict[str, str]:
-        if found := [name for name in value if name.lower() in KEY_HEADERS]:
-            raise ValueError(
-                f"{found[0]} holds a secret, and the configuration is stored: set the key with api_key_env or "
-                "api_key_file, and the name of its header with api_key_header"
-            )
+        for name, given in value.items():
+            if name.lower() in KEY_HEADERS and not REFERENCE.fullmatch(given):
+                raise ValueError(
+                    f"{name} holds a secret, and the configuration is stored: set the key with api_key_env or api_key_file, and"
+                    f' the name of its header with api_key_header, or write {name} = "env:NAME"'
+                )
         return value
 
     @field_validator("extra_body")
@@ -245,6 +261,10 @@ class CommonTeacherConfig(Section):
     def _within_the_plan(cls, value: dict[str, object], info: ValidationInfo) -> dict[str, object]:
         if "dialect" not in info.data:
             return value  # the dialect itself is invalid, which has its own message
+        if found := next(_key_fields(value), None):
+            raise ValueError(
+                f"{found} holds a secret, and this is stored: set the key with api_key_env or api_key_file, or send it as a header"
+            )
         fields = dialect(info.data["dialect"]).fields
         for path in fields.all_streaming:
             if value_at(value, path):
@@ -258,6 +278,32 @@ class CommonTeacherConfig(Section):
             if overrides(value, path) and not good:
                 raise ValueError(f"{path}: expected a whole number from 1")
         return value
+
+
+def wrong_proxy(url: str) -> str:
+    """What is wrong with a proxy's URL; empty if nothing is."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # an invalid port, or brackets that do not close
+        good = False
+    return (
+        ""
+        if good and url.isprintable() and " " not in url
+        else "expected a URL such as http://proxy.example:3128"
+    )
+
+
+def _key_fields(body: object) -> Iterator[str]:
+    """The fields of a body, at any depth, that are there for a secret."""
+    if isinstance(body, dict):
+        for name, value in body.items():
+            if name.lower() in KEY_FIELDS:
+                yield name
+            yield from _key_fields(value)
+    elif isinstance(body, list):
+        for value in body:
+            yield from _key_fields(value)
 
 
 def _endpoints() -> dict[str, str]:

@@ -8,6 +8,7 @@ import sys
 from engine.practice.run import run
 from engine.practice.server_options import add_arguments
 from state.errors import CoterieError
+from state.safe import safe
 
 
 def main() -> int:
@@ -21,7 +22,7 @@ def main() -> int:
     try:
         return run(parser.parse_args())
     except CoterieError as error:
-        sys.stderr.write(f"{error.message}\n")
+        sys.stderr.write(f"{safe(error.message)}\n")
         return error.exit_code
 
 

@@ -14,6 +14,7 @@ import json
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -237,7 +238,7 @@ class BatchServer:
         billed, tokens = False, (0, 0)
         choices: list[Choice] = []
         try:
-            body = api.read(row["body"])
+            body = replace(api.read(row["body"]), replicates=_replicates(row.get("replicates")))
             model = body.model
             if body.stream:
                 raise Refusal(400, "A batch does not stream; remove 'stream'.", param="stream")
@@ -322,3 +323,10 @@ def _took_effect(name: str, status: int) -> bool:
 
 def _joined(lines: list[bytes]) -> bytes:
     return b"\n".join(lines) + b"\n"
+
+
+def _replicates(value: object) -> tuple[int, ...]:
+    """The replicates that a daemon asks for in a row; none if they are no list of numbers."""
+    if isinstance(value, list) and all(type(each) is int and each >= 0 for each in value):
+        return tuple(value)
+    return ()

@@ -68,7 +68,8 @@ class Completer:
             seen = self._given.get((body.model, prompt), 0)
             for index in range(body.n):
                 if body.seed is None:
-                    replicate, turn = f"count {seen + index}", seen + index
+                    turn = _replicate(body, index, seen)
+                    replicate = f"count {turn}"
                 else:
                     replicate, turn = f"seed {body.seed} {index}", body.seed + index
                 wanted = CompletionRequest(
@@ -88,7 +89,7 @@ class Completer:
 
     def count(self, body: Body) -> None:
         """Records that these prompts were answered, so that their next completions differ."""
-        if body.seed is not None or body.temperature == 0:
+        if body.seed is not None or body.temperature == 0 or body.replicates:
             return
         for prompt in body.prompts:
             key = body.model, prompt
@@ -108,6 +109,13 @@ class Completer:
             known, code = "recorded questions", "unrecorded_question"
         message = f"The prompt contains no question that this teacher knows; it answers only {known}."
         raise Refusal(404, message, code, api.prompt_field)
+
+
+def _replicate(body: Body, index: int, seen: int) -> int:
+    """The number of a completion of a prompt: what the request says, else how many there were before it."""
+    if index < len(body.replicates):
+        return body.replicates[index]
+    return body.replicates[-1] + 1 + index - len(body.replicates) if body.replicates else seen + index
 
 
 def _choice(body: Body, reply: Reply) -> Choice:

@@ -20,7 +20,7 @@ import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from aiohttp import web
 
@@ -94,6 +94,7 @@ class TeacherServer:
         try:
             key = self._authorize(request)
             body = api.read(parse_object(await request.read()))
+            body = replace(body, replicates=_replicates(request.headers.get("X-Replicates", "")))
             call.model = body.model
             choices, prompt_tokens = self.completer.complete(api, body)
         except Refusal as refusal:
@@ -324,6 +325,13 @@ def _too_many(body: Body, refused: Refused) -> Refusal:
         f"Please try again in {refused.wait:.3f}s."
     )
     return Refusal(429, message, "rate_limit_exceeded")
+
+
+def _replicates(text: str) -> tuple[int, ...]:
+    """The replicates that a daemon asks for; none if the header is no list of numbers."""
+    numbers = text.split(",")
+    good = all(each.isascii() and each.isdigit() and len(each) < 16 for each in numbers)
+    return tuple(map(int, numbers)) if good else ()
 
 
 def _header(text: str) -> str:

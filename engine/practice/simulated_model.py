@@ -37,7 +37,7 @@ class UnknownQuestion(Exception):
 class CompletionRequest:
     """A request for one completion.
 
-    `replicate` distinguishes completions of one prompt (not at temperature 0); `turn` counts them from 0.
+    `replicate` distinguishes completions of one prompt (not at temperature 0); `turn` is its number, from 0.
     """
 
     prompt: str

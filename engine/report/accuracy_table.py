@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,7 @@ from engine.report.intervals import Estimate, estimate_answers
 from engine.strategies import STRATEGIES
 from state.confidence_interval import accuracy_text, percent, wilson
 from state.results import PlanResult, Results, RunResult, TaskResult
+from state.safe import safe_markdown
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -194,15 +196,21 @@ def _range(said: Sequence[str]) -> str:
     return said[0] if said[0] == said[-1] else f"{said[0]}–{said[-1]}"
 
 
+_GREY = re.compile(r"\*\d+\.\d\*")
+
+
 def text_table(
     head: Sequence[str], body: Sequence[Sequence[str]], *, left: int = 1, words: Sequence[str] = ()
 ) -> str:
     """A Markdown table that is aligned as plain text too. The first `left` columns and those in `words` are left-aligned.
 
-    Every cell is written on one line.
+    Every cell is written on one line, as text: only a grey number (`*12.3*`) is Markdown.
     """
     to_left = [index < left or name in words for index, name in enumerate(head)]
-    rows = [list(head), *[[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in body]]
+    rows = [
+        list(head),
+        *[[cell if _GREY.fullmatch(cell) else safe_markdown(cell) for cell in row] for row in body],
+    ]
     widths = [max(3, *(len(row[index]) for row in rows)) for index in range(len(head))]  # a rule is 3 wide
 
     def line(row: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from engine.report.paper_count import HEAD as PAPER
 from engine.report.paper_count import READING as PAPER_READING
 from engine.report.paper_count import cell as paper_cell
 from state.results import PlanResult, Results, RunResult
-from state.safe import safe
+from state.safe import safe, safe_markdown
 
 READING = (
     "Accuracy is the share of the n test questions that are answered correctly, with its 95 % interval (Wilson) over"
@@ -147,7 +147,7 @@ def render(
 
 
 def _images(figures: Sequence[tuple[str, str]]) -> list[str]:
-    return [f"![{caption}]({address})" for caption, address in figures]
+    return [f"![{safe_markdown(caption)}]({address})" for caption, address in figures]
 
 
 def _about(results: Results, written_at: str) -> str:
@@ -158,10 +158,10 @@ def _about(results: Results, written_at: str) -> str:
     parts = [
         f"Written on {written_at}." if written_at else "",
         f"Newest run of {date_of(newest)}." if newest else "",
-        "Teachers: " + ", ".join(f"{name} ({model})" for name, model in results.models) + "."
+        "Teachers: " + ", ".join(f"{name} ({safe_markdown(model)})" for name, model in results.models) + "."
         if results.models
         else "",
-        f"Bases: {', '.join(bases)}." if bases else "",
+        f"Bases: {', '.join(map(safe_markdown, bases))}." if bases else "",
         f"Passes over the training sets: {passes[0]:.1f} to {passes[-1]:.1f}." if passes else "",
     ]
     return " ".join(" ".join(part.split()) for part in parts if part)

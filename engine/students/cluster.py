@@ -58,12 +58,7 @@ def prepare_cluster(
         raise JobFailed(
             f"{training.devices} ranks do not fit on the machines of {training.hostfile} with launcher {training.launcher}"
         )
-    needed = _NEEDS.get(training.launcher)
-    if needed and shutil.which(needed, path=environ.get("PATH", os.defpath)) is None:
-        raise JobFailed(
-            f'training.launcher = "{training.launcher}" needs {needed}, which is not on the PATH: install it, '
-            'or use launcher = "no-ssh" and `python -m engine.students.node` on the other machines'
-        )
+    check_launcher(training.launcher, environ)
     env = rank_environment(environ, device=device, threads=threads, local=False)
     launch = Launch(
         start=uuid.uuid4().hex,
@@ -79,6 +74,20 @@ def prepare_cluster(
     return node_launch(
         run_dir, launch, node=0, arguments=training.launcher_arguments, python=python, environ=environ
     )
+
+
+def check_launcher(launcher: str, environ: Mapping[str, str]) -> None:
+    """Checks that a launcher's program is on this machine.
+
+    Raises:
+        JobFailed: it is not.
+    """
+    needed = _NEEDS.get(launcher)
+    if needed and shutil.which(needed, path=environ.get("PATH", os.defpath)) is None:
+        raise JobFailed(
+            f'training.launcher = "{launcher}" needs {needed}, which is not on the PATH: install it, '
+            'or use launcher = "no-ssh" and `python -m engine.students.node` on the other machines'
+        )
 
 
 def node_launch(

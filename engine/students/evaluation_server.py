@@ -13,7 +13,6 @@ import operator
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -35,7 +34,7 @@ from tenacity import (
 
 from engine.config import TeacherConfig
 from engine.config.students import EvaluationConfig
-from engine.students.launch import free_port
+from engine.students.launch import free_port, search_path
 from engine.students.ranks import StopFlag, Stopped
 from engine.students.room import Asked, Completion
 from engine.teachers.client import Answer, TeacherClient
@@ -204,7 +203,7 @@ def server_environment(environ: Mapping[str, str]) -> dict[str, str]:
     Programs next to this Python are found by their name.
     """
     env = {name: value for name, value in environ.items() if name not in _OF_RANKS}
-    return env | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', os.defpath)}"}
+    return env | {"PATH": search_path(env)}
 
 
 def _wait(process: subprocess.Popen[bytes], url: str, stop: StopFlag) -> list[str]:

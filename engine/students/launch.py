@@ -111,6 +111,11 @@ def training_environment(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def search_path(environ: Mapping[str, str]) -> str:
+    """Where the program of an evaluation server is looked for: beside this Python, then on the PATH."""
+    return f"{Path(sys.executable).parent}{os.pathsep}{environ.get('PATH', os.defpath)}"
+
+
 def free_port() -> int:
     """A TCP port of this machine that is free at the moment."""
     with socket.socket() as probe:

@@ -7,17 +7,14 @@ passed to training processes: log in once (`wandb login`), or use a folder (`WAN
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from engine.config.students import TrackerName
-from engine.errors import JobFailed
+from engine.students.requirements import check_tracker
 from engine.students.spec import Spec
 
-PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio"}
 STEP = ("loss", "learning_rate", "grad_norm", "tokens_per_second", "mfu", "memory_mb", "epoch")
 PROJECT = "coterie"
 
@@ -60,19 +57,6 @@ class Tracker:
             self._sink = None
             reason = next(iter(str(error).splitlines()), "")
             self._note(f"the tracker failed and is not used any more ({type(error).__name__}: {reason})")
-
-
-def check_tracker(name: TrackerName) -> None:
-    """Checks that a tracker can be used.
-
-    Raises:
-        JobFailed: its library is not installed.
-    """
-    package = PACKAGES.get(name)
-    if package and importlib.util.find_spec(package) is None:
-        raise JobFailed(
-            f'training.tracker = "{name}" needs the package {package}, which is not installed (pip install {package})'
-        )
 
 
 def make_tracker(directory: Path, spec: Spec, note: Callable[[str], None]) -> Tracker | None:

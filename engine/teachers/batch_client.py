@@ -30,6 +30,7 @@ from engine.teachers.batch_api import (
 from engine.teachers.classify import classify_exception, classify_status
 from engine.teachers.client import TeacherClient
 from engine.teachers.decode import decode_json
+from engine.teachers.endpoint import Endpoint
 from engine.teachers.failures import Failure, MalformedAnswer
 from engine.teachers.messages import Request
 from engine.teachers.patience import Wait
@@ -54,6 +55,7 @@ class BatchClient(TeacherClient):
         config: TeacherConfig,
         *,
         base_url: str | None = None,
+        at: Endpoint | None = None,
         max_download: int = MOST_DOWNLOAD,
     ) -> None:
         """Opens no connection yet; needs a running event loop.
@@ -61,13 +63,13 @@ class BatchClient(TeacherClient):
         Raises:
             ConfigError: the URL is invalid, or a header contains a line break.
         """
-        super().__init__(config, base_url=base_url)
+        super().__init__(config, base_url=base_url, at=at)
         self._max_download = max_download
 
     def line(self, request: Request, custom_id: str) -> bytes:
         """A request as a line of an input file."""
         _, body = self._compose(request)
-        return input_line(custom_id, body)
+        return input_line(custom_id, body, request.replicates if self.config.builtin else ())
 
     async def upload(self, file: BinaryIO, name: str, *, key: SecretStr | None) -> str | Failure:
         """Uploads an input file from its current position; returns the file's id."""
@@ -170,7 +172,7 @@ class BatchClient(TeacherClient):
     ) -> T | Failure:
         """One call: its body as `read` parses it, or the failure."""
         secret = key.get_secret_value() if key is not None else ""
-        secrets = (secret,) if secret else ()
+        secrets = self.secrets(key)
         sent = {"X-Request-Id": uuid.uuid4().hex, **(headers or {}), **self._authorization(secret)}
         url = self._url(path).update_query(query or {})
         try:

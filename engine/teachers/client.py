@@ -9,6 +9,7 @@ retries and the database are handled elsewhere.
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 import uuid
@@ -24,12 +25,13 @@ from pydantic import SecretStr
 from yarl import URL
 
 from engine.config import TeacherConfig
-from engine.errors import ConfigError
+from engine.config.secret_places import shown_url
 from engine.teachers.classify import classify_exception, classify_status, classify_unreadable
 from engine.teachers.decode import decode_json, encode_json
 from engine.teachers.dialects import dialect
 from engine.teachers.dialects.base import Body
 from engine.teachers.dialects.usage import dollars
+from engine.teachers.endpoint import Endpoint, endpoint
 from engine.teachers.event_stream import EventStream
 from engine.teachers.failures import Failure, MalformedAnswer
 from engine.teachers.headers import RateHeaders, rate_headers
@@ -56,6 +58,9 @@ SOCK_CONNECT_S = 15.0
 ALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPALIVE", 60), ("TCP_KEEPINTVL", 60), ("TCP_KEEPCNT", 20))
 """Seconds of silence before a probe, and between probes, so that no router forgets a connection that waits for an answer;
 the number of unanswered probes lets it survive an outage of 20 minutes. Systems have some of these options."""
+
+REPLICATES = "X-Replicates"
+"""Header that tells the built-in teacher which samples of a question are asked for: `0,1,2`."""
 
 _COST = istr("x-litellm-response-cost")
 
@@ -88,6 +93,7 @@ class TeacherClient:
         config: TeacherConfig,
         *,
         base_url: str | None = None,
+        at: Endpoint | None = None,
         max_body: int = MAX_BODY,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -97,17 +103,20 @@ class TeacherClient:
         Args:
             config: the teacher.
             base_url: replaces the configured one, for the built-in teacher.
+            at: its address, proxy and headers; by default with references to this process's environment.
             max_body: maximum bytes of a body.
             clock: monotonic time in seconds, for latencies.
             wall: Unix time in seconds, for dates in headers.
 
         Raises:
             ConfigError: the dialect does not exist, the URL is invalid, or a header contains a line break.
+            SecretError: a variable that the configuration refers to is not set.
         """
+        at = at or endpoint(config.model, config, os.environ)
         self.config = config
         self.dialect = dialect(config.dialect)
-        self._base = _address(base_url or config.base_url)
-        _plain_headers(config.headers)
+        self._base = URL(base_url or at.base_url)
+        self._secrets = at.secrets
         self._key_header = config.api_key_header or self.dialect.key_header
         self._urls: dict[str, URL] = {}
         self._max_body = max_body
@@ -121,8 +130,8 @@ class TeacherClient:
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=min(SOCK_CONNECT_S, config.timeout_seconds), sock_read=None
             ),
-            headers=_headers(self.dialect.headers, config.headers),
-            proxy=config.proxy or None,
+            headers=_headers(self.dialect.headers, at.headers),
+            proxy=at.proxy or None,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
         )
@@ -173,11 +182,13 @@ class TeacherClient:
             joined = self._base.joinpath(path.lstrip("/"))
             url = self._urls[path] = joined.with_query(self._base.query)  # such as ?api-version=
         headers = {"X-Request-Id": request_id, "Idempotency-Key": request_id}
+        if self.config.builtin and request.replicates:
+            headers[REPLICATES] = ",".join(map(str, request.replicates))
         secret = key.get_secret_value() if key is not None else ""
         if secret:
             bearer = self._key_header.lower() == "authorization"
             headers[self._key_header] = f"Bearer {secret}" if bearer else secret
-        secrets = (secret,) if secret else ()
+        secrets = self.secrets(key)
         started = self._clock()
         events: list[EventStream] = []
         raw = b""
@@ -189,7 +200,7 @@ class TeacherClient:
                     raw = await receive(
                         response, wait, self._max_body, self.dialect.streaming, request.n, events
                     )
-            raw = _kept(raw, events, secret)
+            raw = _kept(raw, events, secrets)
             if wait.expired and not (events and events[0].complete):
                 raise TimeoutError
             status, received = response.status, response.headers
@@ -214,14 +225,14 @@ class TeacherClient:
             if (cost := received.get(_COST)) is not None:
                 _priced(completions, cost)
         except MalformedAnswer as error:
-            raw = _kept(raw, events, secret)
+            raw = _kept(raw, events, secrets)
             failure = classify_unreadable(
                 error, response.headers, raw, status=response.status, wall=self._wall(), secrets=secrets
             )
             return replace(failure, latency_s=self._clock() - started), raw
         except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:
             failure = classify_exception(error, secrets=secrets)
-            raw = _kept(raw, events, secret)
+            raw = _kept(raw, events, secrets)
             return replace(failure, raw=raw, latency_s=self._clock() - started), raw
         answer = Answer(
             raw=raw,
@@ -233,10 +244,16 @@ class TeacherClient:
         )
         return answer, raw
 
+    def secrets(self, key: SecretStr | None) -> tuple[str, ...]:
+        """What must be taken out of every text that comes from the server."""
+        secret = key.get_secret_value() if key is not None else ""
+        return tuple(sorted({*self._secrets, secret} - {""}, key=len, reverse=True))
+
     def url(self, request: Request) -> str:
-        """Where a request is sent."""
+        """Where a request is sent, as it may be shown."""
         path, _ = self._compose(request, self._streams.form(request))
-        return str(self._base.joinpath(path.lstrip("/")).with_query(self._base.query))
+        address, mark, query = shown_url(self.config.base_url or str(self._base)).partition("?")
+        return f"{address.rstrip('/')}/{path.lstrip('/')}{mark}{query}"
 
     async def ping(self, *, key: SecretStr | None) -> Failure | str:
         """Sends one tiny request; on success, what that showed, in words."""
@@ -260,11 +277,11 @@ class TeacherClient:
         return self.dialect.parse(decode_json(raw), request)
 
 
-def _kept(raw: bytes, events: Sequence[EventStream], secret: str) -> bytes:
-    """What was received, as the body of a response in one piece, without the key."""
+def _kept(raw: bytes, events: Sequence[EventStream], secrets: Sequence[str]) -> bytes:
+    """What was received, as the body of a response in one piece, without secrets."""
     if events:
         raw = events[0].raw()
-    return without(raw, secret) if secret and raw else raw
+    return without(raw, secrets) if raw else raw
 
 
 def _priced(completions: Sequence[Completion], header: str) -> None:
@@ -305,37 +322,3 @@ def _headers(*given: Mapping[str, str]) -> CIMultiDict[str]:
     for each in given:
         headers.update(each)
     return headers
-
-
-def _address(base_url: str) -> URL:
-    """The base URL, checked.
-
-    Raises:
-        ConfigError: it is not an http or https URL, or contains a password.
-    """
-    try:
-        url = URL(base_url)
-    except ValueError:
-        url = URL()
-    if url.scheme not in ("http", "https") or not url.host:
-        raise ConfigError(
-            f"base_url {base_url!r} is not a valid URL; expected for example https://api.openai.com/v1"
-        )
-    if url.user is not None or url.password is not None:
-        raise ConfigError(
-            "base_url contains a user name or a password, which would be stored; set the key with api_key_env or api_key_file"
-        )
-    return url
-
-
-def _plain_headers(headers: Mapping[str, str]) -> None:
-    """Checks headers that could not be sent.
-
-    Raises:
-        ConfigError: a name or value contains control characters.
-    """
-    for name, value in headers.items():
-        if not name.isascii() or not name.isprintable() or not value.isprintable():
-            raise ConfigError(
-                f"headers: {name!r} contains line breaks or control characters; write it on one line"
-            )

@@ -1,6 +1,7 @@
 """A teacher's API keys, from the environment or a private file, never from the configuration itself.
 
-Keys are kept in `SecretStr`, passed only to the client, and removed from any text by exact value.
+Keys are kept in `SecretStr`, passed only to the client, and removed from any text by exact value. Other secrets of a
+teacher, in headers and URLs, are in its `Endpoint`.
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from engine.config import TeacherConfig
+from engine.config.secret_places import REDACTED
 from engine.errors import SecretError
-
-REDACTED = "[redacted]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,20 +93,26 @@ def redact(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
-def without(raw: bytes, secret: str) -> bytes:
-    """A body without the key, if the server echoed it, in any of the ways in which JSON can write its characters."""
-    plain = secret.encode()
-    if plain in raw:
-        raw = raw.replace(plain, REDACTED.encode())
-    if b"\\u00" in raw or b"\\/" in raw:  # responses rarely escape ASCII
-        raw = _spelled(secret).sub(REDACTED.encode(), raw)
+def without(raw: bytes, secrets: Iterable[str]) -> bytes:
+    """A body without each secret, if the server echoed it, in any of the ways in which JSON can write its characters."""
+    escaped = b"\\u00" in raw or b"\\/" in raw  # responses rarely escape ASCII
+    for secret in secrets:
+        plain = secret.encode()
+        if plain and plain in raw:
+            raw = raw.replace(plain, REDACTED.encode())
+        if plain and (escaped or not secret.isascii() or '"' in secret or "\\" in secret):
+            raw = _spelled(secret).sub(REDACTED.encode(), raw)
     return raw
 
 
 @lru_cache(maxsize=64)
 def _spelled(secret: str) -> re.Pattern[bytes]:
-    """The key with each character as it is, after a backslash, or as an escape sequence."""
-    parts = [rf"(?:\\{{0,1}}{re.escape(char)}|\\u00(?i:{ord(char):02x}))" for char in secret]
+    """The secret with each character as it is, after a backslash, or as an escape sequence."""
+    parts = []
+    for char in secret:
+        units = char.encode("utf-16-be").hex()
+        escapes = "".join(rf"\\u(?i:{units[at : at + 4]})" for at in range(0, len(units), 4))
+        parts.append(rf"(?:\\{{0,1}}{re.escape(char)}|{escapes})")
     return re.compile("".join(parts).encode())
 
 

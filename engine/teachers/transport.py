@@ -8,18 +8,23 @@ from engine.config import TeacherConfig
 from engine.teachers.batch_client import BatchClient
 from engine.teachers.client import TeacherClient
 from engine.teachers.dialects import Transport, dialect
+from engine.teachers.endpoint import Endpoint
 
 CLIENTS: Mapping[Transport, type[TeacherClient]] = {"requests": TeacherClient, "batches": BatchClient}
 
 
-def make_client(config: TeacherConfig, *, base_url: str | None = None) -> TeacherClient:
+def make_client(
+    config: TeacherConfig, *, base_url: str | None = None, at: Endpoint | None = None
+) -> TeacherClient:
     """The client for a teacher, without an open connection yet; needs a running event loop.
 
     Args:
         config: the teacher.
         base_url: replaces the configured one, for the built-in teacher.
+        at: its address, proxy and headers; by default with references to this process's environment.
 
     Raises:
         ConfigError: the URL or a header is invalid.
+        SecretError: a variable that the configuration refers to is not set.
     """
-    return CLIENTS[dialect(config.dialect).transport](config, base_url=base_url)
+    return CLIENTS[dialect(config.dialect).transport](config, base_url=base_url, at=at)

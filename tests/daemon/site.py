@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -154,14 +154,18 @@ def run_to_end(folder: Path, *, env: dict[str, str] | None = None, seconds: floa
 
 
 def coterie(
-    folder: Path, *argv: str, module: str = "daemon", seconds: float = 60.0
+    folder: Path,
+    *argv: str,
+    module: str = "daemon",
+    seconds: float = 60.0,
+    env: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """One command of the command line, or of another module that is one."""
     with TemporaryFile() as out, TemporaryFile() as err, open(os.devnull, "rb") as nothing:
         process = Forked(
             *(module, argv),
             cwd=folder,
-            env=ENV,
+            env={**ENV, **(env or {})},
             stdin=nothing.fileno(),
             stdout=out.fileno(),
             stderr=err.fileno(),

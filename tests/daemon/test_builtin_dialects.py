@@ -18,7 +18,7 @@ QUESTIONS, RATIONALES = 6, 2
 WANTED = QUESTIONS * RATIONALES
 
 
-def write(folder: Path, server: str) -> None:
+def write(folder: Path, server: str, rationales: int = RATIONALES) -> None:
     """A teacher and a plan for each dialect. Their temperatures differ, so that no plan takes the samples of another."""
     text = f"""
 [daemon]
@@ -46,7 +46,7 @@ usd_per_million_output = 0.60
 name = "{each.name}"
 teachers = ["{each.name}"]
 strategy = "zero-shot-cot"
-rationales = {RATIONALES}
+rationales = {rationales}
 temperature = 0.7{number}
 """
     (folder / "config.toml").write_text(text, encoding="utf-8")
@@ -99,6 +99,26 @@ def test_every_sample_is_stored_and_paid_for_by_what_the_server_counted(name: st
         name,
     )
     assert len(texts) == WANTED and all("coin" in text or "heads" in text for (text,) in texts)
+
+
+def test_answers_depend_on_the_replicate_alone_whatever_was_asked_before_a_restart(
+    sampled: Path, tmp_path: Path
+) -> None:
+    for rationales in range(1, RATIONALES + 1):
+        write(tmp_path, "builtin = true\nlatency_ms = 2.0", rationales)
+        code, output = run_to_end(tmp_path)
+        assert code == 0, output
+    found = [
+        query(
+            folder,
+            "SELECT p.name, s.question_id, s.replicate, s.rationale, s.answer FROM sample s JOIN plan p ON p.id = s.plan_id"
+            " WHERE s.state = 'stored' ORDER BY 1, 2, 3",
+        )
+        for folder in (sampled, tmp_path)
+    ]
+    assert found[0] == found[1] and len(found[0]) == WANTED * len(DIALECTS)
+    repeated = {(row[0], row[1], row[3]) for row in found[0]}
+    assert len(repeated) > 0.9 * len(found[0]), "replicates repeat each other"
 
 
 @EACH

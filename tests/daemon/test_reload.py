@@ -9,6 +9,7 @@ import pty
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -169,11 +170,14 @@ def test_other_prices_headers_and_address_hold_from_the_next_request_on(tmp_path
     """
     answers = says(body())  # 40 prompt and 10 completion tokens
     seen: dict[str, list[tuple[str, str]]] = {"old": [], "new": []}
+    another_value = threading.Event()
 
     def noted(name: str) -> Behaviour:
         async def answer(request, asked):  # type: ignore[no-untyped-def]
             seen[name].append((request.headers.get("X-Team", ""), request.headers.get("User-Agent", "")))
             await asyncio.sleep(0.02)
+            if len(seen["new"]) > 5:
+                await asyncio.to_thread(another_value.wait, 60)
             return await answers(request, asked)
 
         return answer
@@ -181,11 +185,13 @@ def test_other_prices_headers_and_address_hold_from_the_next_request_on(tmp_path
     rows = "".join(f'{{"question": "What is {n}?", "answer": "4", "split": "train"}}\n' for n in range(60))
     (tmp_path / "sums.jsonl").write_text(rows)
     text = (
-        '[teachers.a]\nbase_url = "{url}"\nmodel = "m"\nconcurrency = 2\nusd_per_million_input = {price}\n'
+        '[daemon]\nenv_file = "team.env"\n[teachers.a]\nbase_url = "{url}"\nmodel = "m"\nconcurrency = 2\nusd_per_million_input = {price}\n'
         'usd_per_million_output = {price}\nheaders = {{ X-Team = "{team}", User-Agent = "mine" }}\n'
         '[tasks.sums]\nsource = "sums.jsonl"\nanswer = "number"\ndev = 0\n'
         '[[plans]]\nname = "one"\nstrategy = "zero-shot-cot-chat"\nrationales = 1\n'
     )
+    (tmp_path / "team.env").touch(mode=0o600)
+    (tmp_path / "team.env").write_text("TEAM=blue\n")
     with fault_server() as served:
         served.does = {"old": noted("old"), "new": noted("new")}
         first = text.format(url=f"{served.url}/old/v1", price=10.0, team="red")
@@ -193,7 +199,7 @@ def test_other_prices_headers_and_address_hold_from_the_next_request_on(tmp_path
         with daemon(tmp_path) as running:
             wait_until("it samples", lambda: len(seen["old"]) > 8)
             (tmp_path / "sums.jsonl").write_text(rows.replace("What", "How much"))
-            second = text.format(url=f"{served.url}/new/v1", price=100.0, team="blue")
+            second = text.format(url=f"{served.url}/new/v1", price=100.0, team="env:TEAM")
             (tmp_path / "config.toml").write_text(second)
             said = hup(running)
             for what in ("base_url", "usd_per_million_input", "headers.X-Team"):
@@ -201,12 +207,16 @@ def test_other_prices_headers_and_address_hold_from_the_next_request_on(tmp_path
             (waits,) = events(tmp_path, "RestartNeeded")
             assert waits == "takes effect at the next start: tasks.sums (other questions or answers)"
             asked = len(seen["old"])
+            wait_until("requests wait", lambda: len(seen["new"]) > 5)
+            (tmp_path / "team.env").write_text("TEAM=green\n")
+            assert hup(running) == "configuration reloaded: the key of a"
+            another_value.set()
             wait_until("all is stored", lambda: all_stored(tmp_path))
             running.terminate()
             assert running.wait() == 130, running.output()
         assert all(each.question.startswith("What is ") for each in served.asked)
     assert len(seen["old"]) == asked, "the old address was asked again"
-    assert set(seen["old"]) == {("red", "mine")} and set(seen["new"]) == {("blue", "mine")}
+    assert set(seen["old"]) == {("red", "mine")} and set(seen["new"]) == {("blue", "mine"), ("green", "mine")}
     assert len(seen["old"]) + len(seen["new"]) == 60
     costs = dict(query(tmp_path, "SELECT cost_micros, count(*) FROM attempt WHERE outcome = 'ok' GROUP BY 1"))
     assert set(costs) == {500, 5000} and costs[5000] >= len(seen["new"]), costs

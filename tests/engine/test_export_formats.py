@@ -141,3 +141,12 @@ def test_a_terminal_gets_no_control_character(form: str) -> None:
         write_jsonl(given, output)
         assert [json.loads(output.getvalue())] == given
     assert safe(output.getvalue()) == output.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_the_names_of_columns_are_cells_too(terminal: bool) -> None:
+    output = io.StringIO()
+    write_csv([{"=1+1": 1, "\x9b31m\u202e": 2}], output, terminal=terminal)
+    first, second = next(csv.reader(io.StringIO(output.getvalue())))
+    assert first == "'=1+1"
+    assert ("\x9b" in second) is not terminal and ("\u202e" in second) is not terminal

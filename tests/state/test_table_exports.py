@@ -5,12 +5,14 @@ from dataclasses import replace
 import pytest
 
 from state import table_exports
-from state.exports import predictions
+from state.enums import Outcome
+from state.exports import predictions, samples
+from state.outcomes import SampleEnd, SampleState
 from state.run_reports import Predictions, RunReport, report_run, store_predictions
 from state.runs import create_run
-from state.table_exports import EVALUATIONS, EVENTS, METRICS, PREDICTION_TYPES, RUNS, TABLES
+from state.table_exports import ATTEMPTS, EVALUATIONS, EVENTS, METRICS, PREDICTION_TYPES, RUNS, TABLES
 from tests.state.test_runs import NEW, evaluation, metric
-from tests.state.world import World, question_rows
+from tests.state.world import RECIPE, World, ending, question_rows, stored
 
 TYPES = {"int": int, "float": float, "text": str, "bool": bool}
 
@@ -67,3 +69,35 @@ def test_rows_of_one_task_or_student(trained: World) -> None:
     assert [row["run"] for row in METRICS.rows(of, task="u")] == [2]
     assert list(RUNS.rows(of, task="u", student="s")) == []
     assert EVENTS.task is EVENTS.student is None
+
+
+def test_attempts_have_everything_that_was_paid_for(world: World) -> None:
+    one, other = world.claim(world.plan(), 2).samples
+    world.record(ending(one, Outcome.TRANSIENT, reason="busy", status=503, raw=b'{"error": 1}'))
+    world.record(ending(one, Outcome.UNKNOWN, attempt=world.open_again(one), unknown_micros=9))
+    world.record(stored(one, attempt=world.open_again(one), cost=1_500, raw='{"text": "é"}'.encode()))
+    permanent = ending(other, Outcome.PERMANENT, cost=20, raw=b"\xff no", finish_reason="length")
+    world.record(replace(permanent, end=SampleEnd(state=SampleState.FAILED, reason="refused")))
+    rows = list(ATTEMPTS.rows(world.connection))
+    assert [(row["sample_id"], row["sample_state"], row["outcome"], row["body"]) for row in rows] == [
+        (1, "stored", "transient", '{"error": 1}'),
+        (2, "failed", "permanent", "\N{REPLACEMENT CHARACTER} no"),
+        (1, "stored", "unknown", None),
+        (1, "stored", "ok", '{"text": "é"}'),
+    ]
+    assert [row["cost_usd"] for row in rows] == [0.0, 2e-05, 0.0, 0.0015]
+    assert sum(row["cost_usd"] for row in rows) == pytest.approx(
+        world.row("SELECT sum(spent_micros) FROM teacher")[0] / 1e6
+    )
+    assert [(row["plan"], row["fingerprint"], row["request"]) for row in rows] == [
+        ("p", RECIPE, row["attempt"]) for row in rows
+    ]
+
+
+def test_samples_of_a_former_plan_are_told_apart(world: World) -> None:
+    world.store(world.claim(world.plan(), 1))
+    world.store(world.claim(world.plan(recipe="later"), 1))
+    assert [(row["plan"], row["fingerprint"]) for row in samples(world.connection)] == [
+        ("p", RECIPE),
+        ("p", "later"),
+    ]

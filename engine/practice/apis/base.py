@@ -54,6 +54,8 @@ class Body:
     stop: tuple[str, ...] = ()
     logprobs: int | None = None
     """Number of alternatives for each token; None: no log-probabilities."""
+    replicates: tuple[int, ...] = ()
+    """Which completions of the prompt a daemon asks for; else they are counted."""
     stream: bool = False
     stream_usage: bool = False
     """Whether a stream ends with the usage, in APIs that leave this to the client."""

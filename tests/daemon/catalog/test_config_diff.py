@@ -89,6 +89,7 @@ def test_what_makes_another_address() -> None:
     assert not readdressed(before, before.model_copy(update={"concurrency": 3, "budget_usd": 1.0}))
     other = {
         "base_url": "http://b/v1",
+        "proxy": "http://b:1",
         "model": "n",
         "dialect": "openai-completions",
         "headers": {"X-A": "b"},
@@ -151,7 +152,7 @@ def test_only_marked_fields_wait_for_a_restart() -> None:
     for mark, names in (
         (
             Change.RECONNECT,
-            {"base_url", "model", "dialect", "headers", "extra_body", "timeout_seconds"}
+            {"base_url", "proxy", "model", "dialect", "headers", "extra_body", "timeout_seconds"}
             | {"stream", "max_tokens_field", "omit"},
         ),
         (Change.SERVER, {"step_error_rate", "errors", "latency_ms", "fault", "replay"}),

@@ -33,7 +33,7 @@ CONFIG = """
 devices = ["cpu:0"]
 [teachers.a]
 builtin = true
-model = "m"
+model = "practice-large"
 [tasks.t]
 source = "t.jsonl"
 answer = "yes_no"

@@ -59,13 +59,80 @@ DEEP = "{a=" * 20 + "1" + "}" * 20
         ('proxy = "socks5://proxy.example"', "expected a URL such as http://proxy.example:3128"),
         ('proxy = "http://proxy.example:99999"', "expected a URL such as http://proxy.example:3128"),
         ('proxy = "http://me:secret@proxy.example"', "a user name or password would be stored"),
+        (
+            'api_key_env = "sk-secret@1234"',
+            "expected the name of an environment variable, not the key itself",
+        ),
+        ('api_key_envs = ["A_KEY", "sk-secret@1234"]', "expected the name of an environment variable"),
+        ('extra_body = { a = [{ API_Key = "secret@1" }] }', "API_Key holds a secret"),
+        ('headers = { Cookie = "a=secret@" }', "Cookie holds a secret"),
+        (
+            'base_url = "https://x/v1/chat/completions?key=secret@1"',
+            'write "https://x/v1?key=[redacted]"',
+        ),
     ],
 )
 def test_what_cannot_be_sent_is_refused_with_its_place(tmp_path: Path, line: str, message: str) -> None:
-    said = faults(tmp_path, TEACHER + line + "\n")
+    said = faults(
+        tmp_path,
+        (TEACHER if not line.startswith("base_url") else '[teachers.a]\nmodel = "m"\n') + line + "\n",
+    )
     assert message in said
     assert said.startswith("config.toml:")
     assert "secret@" not in said
+
+
+def test_a_reference_may_stand_wherever_a_secret_can(tmp_path: Path) -> None:
+    lines = (
+        'headers = { Authorization = "Basic env:A" }\nproxy = "env:B"\nbase_url = "https://x/v1?key=env:C"\n'
+    )
+    file = tmp_path / "config.toml"
+    file.write_text(f'[teachers.a]\nmodel = "m"\n{lines}')
+    assert load_config(file).teachers["a"].proxy == "env:B"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'server_url = "http://127.0.0.1:8000/v1?key=secret-1"',
+        'server_url = "http://me:secret-1@127.0.0.1:8000/v1"',
+        'server_command = ["vllm", "serve", "{student}", "--api-key", "secret-1"]',
+        'server_command = ["vllm", "serve", "{student}", "--api_key=secret-1"]',
+        'server_command = ["x", "{student}", "--hf-token", "secret-1"]',
+    ],
+)
+def test_an_evaluation_server_s_key_would_be_stored(tmp_path: Path, line: str) -> None:
+    said = faults(tmp_path, f'[[students]]\nname = "s"\n[students.evaluation]\n{line}\n')
+    assert "and it is stored" in said and "secret-1" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            '[daemon]\nhttp = "127.0.0.1:99999"',
+            'config.toml:2: daemon.http: expected "HOST:PORT" with a port up to',
+        ),
+        ('[daemon]\nhttp = "9187"', "daemon.http: expected"),
+        ('[daemon]\nhttp = "localhost:²"', "daemon.http: expected"),
+        ('[daemon]\ndevices = ["gpu0"]', 'daemon.devices: "gpu0" is not a device'),
+        ('[daemon]\ndevices = ["cpu:0", "auto"]', 'daemon.devices: "auto" is not a device'),
+        ('[daemon]\ndevices = ["cpu:0", "cpu:0"]', 'daemon.devices: "cpu:0" is listed twice'),
+        (
+            '[[students]]\nname = "s"\nbase = "builtin:mino"',
+            'config.toml:3: students.s.base: unknown built-in student "mino"; did you mean "mini"?',
+        ),
+        ('[[students]]\nname = "s"\nbase = "builtin:giga"', "expected one of: nano, micro, mini, nano-t5"),
+        (
+            '[[students]]\nname = "s"\nevaluation = { server_url = "127.0.0.1:8000" }',
+            "students.s.evaluation: server_url: expected a URL",
+        ),
+    ],
+)
+def test_what_the_file_alone_shows_to_be_wrong_is_said_with_its_line(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    assert message in faults(tmp_path, text + "\n")
 
 
 def test_what_the_builtin_teacher_cannot(tmp_path: Path) -> None:

@@ -372,3 +372,19 @@ async def test_faults_come_at_their_rates_and_by_seed() -> None:
     first = await faults(1)
     assert 25 <= first.count("500") <= 55 and 8 <= first.count("malformed") <= 35
     assert first == await faults(1) != await faults(2)
+
+
+async def test_a_daemon_says_which_replicates_it_asks_for() -> None:
+    async with teacher() as client:
+        counted = [(await client.chat()).texts[0] for _ in range(4)]
+
+    async def asked(replicates: str, **fields: Any) -> list[str]:
+        return (await client.chat(headers={"X-Replicates": replicates}, **fields)).texts
+
+    async with teacher() as client:
+        assert await asked("3") == counted[3:] and await asked("0") == counted[:1]
+        assert await asked("0,2", n=2) == [counted[0], counted[2]]
+        assert await asked("1", n=3) == counted[1:]
+        assert (await client.chat()).texts == counted[:1], "what was asked by replicate counts"
+        for number, wrong in enumerate(("", "x", "1,,2"), start=1):
+            assert await asked(wrong) == [counted[number]]

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
 
-from engine.report import method_table, render, summary, text_table
+from engine.report import method_table, page, render, summary, text_table
 from state.confidence_interval import wilson
 from state.results import PlanResult, Results, RunResult, TaskResult
 
-HOSTILE = "evil | name\n| forged | row |\r\x1b[2J\u202e <script>alert(1)</script> `x` \\"
+HOSTILE = "evil | name\n| forged | row |\r\x1b[2J\u202e <script>alert(1)</script> [a](http://b.example) ![a](c.png) `x` \\"
 
 TASK = TaskResult(
     id=1,
@@ -257,6 +258,10 @@ def test_hostile_names_and_reasons_stay_in_their_cell_and_do_nothing() -> None:
     assert not set(text) & set("\x1b\r\u202e\x00")
     assert "\n| forged | row |" not in text
     assert "\n# forged" not in text
+    shown = text.partition("```json")[0]
+    assert not re.search(r"(?<!\\)(?:<script|\[a\]\(|http://)", shown)
+    html = page(text, "report")
+    assert "<script" not in html and "<a " not in html and "<img" not in html
     headings = [line for line in text.splitlines() if line.startswith("#")]
     assert headings == [line for line in render(FULL).splitlines() if line.startswith("#")]
     for block in text.split("\n\n"):

@@ -9,8 +9,9 @@ import pytest
 
 from engine.config.students import TrainingConfig
 from engine.errors import JobFailed
+from engine.students.requirements import check_tracker
 from engine.students.run import read_spec
-from engine.students.trackers import check_tracker, make_tracker
+from engine.students.trackers import make_tracker
 from tests.engine.students.runs import make_run
 
 LIBRARY = """
