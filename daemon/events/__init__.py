@@ -17,6 +17,7 @@ from daemon.events.daemon_events import (
     StoodStill,
 )
 from daemon.events.run_events import (
+    EvaluatedAgain,
     RunFailed,
     RunFinished,
     RunNoted,
@@ -58,6 +59,7 @@ __all__ = [
     "ConfigReloaded",
     "DaemonStarted",
     "DaemonStopping",
+    "EvaluatedAgain",
     "Event",
     "GatewayGaveUp",
     "KeySuspended",

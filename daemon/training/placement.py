@@ -6,7 +6,7 @@ The number of ranks and the machines do not change the student, so the current c
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -65,18 +65,23 @@ def named_devices(names: str, wanted: int, devices: Sequence[Device]) -> tuple[D
 
 
 def spawn(
-    run: RunRow, config: Config, training: TrainingConfig, devices: tuple[Device, ...], threads: int
+    run: RunRow,
+    config: Config,
+    training: TrainingConfig,
+    devices: tuple[Device, ...],
+    threads: int,
+    say: Callable[[str], None],
 ) -> tuple[Path, list[subprocess.Popen[bytes]]]:
     """Writes the directory of a run and starts its ranks, or the launcher that starts them. Blocks.
 
-    `threads`: the CPU threads that its ranks on this machine share.
+    `threads`: the CPU threads that its ranks on this machine share. `say` is told if another's directory was set aside.
 
     Raises:
-        JobFailed: its rows have changed.
+        JobFailed: its rows have changed, or another's directory is in the way.
         ConfigError: its hostfile cannot be used.
     """
     with closing(open_reader(config.database)) as connection:
-        directory = materialise(connection, config, run)
+        directory = materialise(connection, config, run, say)
     (directory / LAUNCH).unlink(missing_ok=True)
     if training.hostfile:
         (directory / THREADS).unlink(missing_ok=True)

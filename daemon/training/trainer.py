@@ -24,6 +24,7 @@ from daemon.host.processes import is_alive, killed_for_memory, start_time
 from daemon.training.devices import Device, threads_of
 from daemon.training.placement import free_devices, named_devices, spawn, training_now
 from daemon.training.progress_reader import follow, last_ending, read_predictions, tail
+from daemon.training.run_directory import own_directory
 from daemon.training.run_process import RunProcess
 from engine.config import Config, TrainingConfig
 from engine.errors import ConfigError, JobFailed, TaskDataError
@@ -120,12 +121,12 @@ class Trainer:
 
     async def finish_run(self, run_id: int) -> bool:
         """Has a run end at its next step, exported and tested; False where it has not begun to train, or has ended."""
-        directory = self._config.runs / str(run_id)
         rows = await anyio.to_thread.run_sync(self._unfinished)
         row = next((row for row in rows if row.id == run_id), None)
         if row is None or not METHODS[row.settings.student["method"]].trains:
             return False
-        if run_id in self._processes or (row.tries and directory.is_dir()):
+        directory = await anyio.to_thread.run_sync(self._own_directory, row)
+        if directory is not None and (run_id in self._processes or row.tries):
             await anyio.to_thread.run_sync(ask_to_finish, directory)
             return True
         return False
@@ -149,31 +150,38 @@ class Trainer:
         for row in await anyio.to_thread.run_sync(self._unfinished):
             if row.state == RunState.QUEUED:
                 continue
+            directory = await anyio.to_thread.run_sync(self._own_directory, row)
+            if directory is None:  # it starts again, and what is there is set aside
+                self._note(
+                    row, f"{self._config.runs / str(row.id)} is gone, or not its own: the run starts again"
+                )
+                await self._requeue(row, tries=max(0, row.tries - 1))
+                continue
             if row.pid is not None and row.pid_started is not None and is_alive(row.pid, row.pid_started):
                 wanted = int(row.settings.student["training"]["devices"])
                 run = RunProcess(
                     row=row,
                     devices=named_devices(row.device, wanted, self._devices),
-                    directory=self._config.runs / str(row.id),
+                    directory=directory,
                     pid=row.pid,
                     pid_started=row.pid_started,
                     task_ids=_task_ids(row.settings),
                     offset=row.progress_offset,
-                    launched=read_launch(self._config.runs / str(row.id)) is not None,
+                    launched=read_launch(directory) is not None,
                 )
                 self._processes[row.id] = run
                 self._log_started(run, "is still running")
                 await self._share_threads()
             else:
                 # It may have ended in order while no daemon was running: its last event decides.
-                run = self._gone(row)
+                run = self._gone(row, directory)
                 await self._follow(run)
 
-    def _gone(self, row: RunRow) -> RunProcess:
+    def _gone(self, row: RunRow, directory: Path) -> RunProcess:
         run = RunProcess(
             row=row,
             devices=(),
-            directory=self._config.runs / str(row.id),
+            directory=directory,
             pid=0,
             pid_started=0.0,
             task_ids=_task_ids(row.settings),
@@ -181,6 +189,10 @@ class Trainer:
         )
         self._processes[row.id] = run
         return run
+
+    def _own_directory(self, row: RunRow) -> Path | None:
+        with closing(open_reader(self._config.database)) as connection:
+            return own_directory(connection, self._config, row)
 
     def _unfinished(self) -> list[RunRow]:
         with closing(open_reader(self._config.database)) as connection:
@@ -230,13 +242,17 @@ class Trainer:
     async def _start(self, row: RunRow, training: TrainingConfig, devices: tuple[Device, ...]) -> None:
         kills = killed_for_memory()
         threads = threads_of(devices, [*devices, *self._in_use()])
+        notes: list[str] = []
         try:
             directory, ranks = await anyio.to_thread.run_sync(
-                spawn, row, self._config, training, devices, threads
+                spawn, row, self._config, training, devices, threads, notes.append
             )
         except (JobFailed, ConfigError, TaskDataError, OSError) as error:
             await self._fail(row, str(error))
             return
+        finally:
+            for note in notes:
+                self._note(row, note)
         leader = ranks[0].pid
         run = RunProcess(
             row=row,
@@ -273,7 +289,14 @@ class Trainer:
 
     async def _follow(self, run: RunProcess) -> None:
         alive = run.alive()  # asked first: what it wrote before it ended is read below
-        await self._read(run)
+        try:
+            await self._read(run)
+        except (KeyError, TypeError, ValueError) as error:  # this run's fault, not the daemon's
+            if alive:
+                run.kill()
+            del self._processes[run.row.id]
+            await self._fail(run.row, f"its progress.jsonl cannot be read ({type(error).__name__}: {error})")
+            return
         if alive:
             grown = self._clock.monotonic() - run.stop_since
             if run.stop and grown > TERM_GRACE_S:

@@ -170,6 +170,12 @@ class EvaluationConfig(Section):
         return self
 
 
+OF_TRAINING = ("every_epochs", "dev_evaluations", "best", "patience")
+"""The settings of an evaluation that decide what is trained and exported."""
+ASKED_AGAIN = ("max_new_tokens", "grader", "samples", "temperature")
+"""The settings of an evaluation that a finished student can be evaluated again with."""
+
+
 class StudentConfig(Section):
     """A student: base model, method, data and trigger."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from engine.errors import JobFailed
 from engine.methods import METHODS, Method
 from engine.students.progress_file import ProgressWriter
 from engine.students.ranks import Ranks, StopFlag
-from engine.students.spec import MANIFEST_VERSION, Spec
+from engine.students.run_commands import LOCK
+from engine.students.spec import MANIFEST_VERSION, Spec, read_owner
 
 if TYPE_CHECKING:
     from engine.students.evaluate import Judge
@@ -79,6 +81,24 @@ def read_spec(directory: Path) -> Spec:
     return spec
 
 
+def check_owner(directory: Path, spec: Spec) -> None:
+    """Checks that spec, rows and owner of a directory belong together. A directory of an older version has no owner.
+
+    Raises:
+        JobFailed: they do not.
+    """
+    owner = read_owner(directory)
+    if owner is None:
+        return
+    digest = hashlib.sha256((directory / "manifest.jsonl").read_bytes()).hexdigest()
+    said = (spec.run_id, spec.manifest_digest)
+    if (owner.run_id, owner.manifest_digest) != said or digest != spec.manifest_digest:
+        raise JobFailed(
+            f"{directory}: spec.json, manifest.jsonl and owner.json are not of one run. Move the directory away:"
+            " it is written anew when the run starts again"
+        )
+
+
 def lock_run(directory: Path, ranks: Ranks) -> int:
     """Makes the first rank the only one in this directory until the process ends.
 
@@ -87,7 +107,7 @@ def lock_run(directory: Path, ranks: Ranks) -> int:
     """
     if not directory.is_dir():
         raise JobFailed(f"{directory} is not a directory: nothing to train")
-    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     if ranks.first:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

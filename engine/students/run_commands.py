@@ -8,6 +8,7 @@ earlier start ends by itself when there is a newer one.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -22,6 +23,8 @@ FINISH = "finish"
 """A file in the directory of a run that is to end at its next step as if all steps were done. It outlives kills and restarts."""
 THREADS = "threads"
 """A file in the directory of a run: the number of CPU threads that its ranks share on this machine."""
+LOCK = "lock"
+"""A file in the directory of a run that the first rank holds locked."""
 HOSTFILE = "hostfile"
 START = "COTERIE_START"
 """In the environment of a rank: the start it belongs to. Unset for ranks that no launcher started."""
@@ -50,6 +53,21 @@ class Launch(BaseModel):
     def world(self) -> int:
         """The number of ranks on all machines."""
         return sum(slots for _, slots in self.hosts)
+
+
+def is_locked(directory: Path) -> bool:
+    """Whether a process trains in a directory."""
+    try:
+        descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def ask_to_finish(directory: Path) -> None:
