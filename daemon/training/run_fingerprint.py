@@ -12,17 +12,25 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from daemon.sampling.plans import ActivePlan
 from engine.config import StudentConfig, TrainingConfig
 from engine.config.base import Identity, Section, default_of, fields_marked
 from engine.config.students import ASKED_AGAIN, OF_TRAINING
 from engine.forms import FIRST, form_of
 from engine.methods import METHODS
 from state.runs import StoredRun
+
+
+class HasRecipe(Protocol):
+    """A plan with its fingerprint."""
+
+    @property
+    def recipe(self) -> str:
+        """The fingerprint."""
+
 
 UNTRAINED = ("base", "method", "form", "strategy", "exemplars", "prompts", "tasks", "scope", "evaluation")
 """The settings that decide the answers of an untrained base."""
@@ -31,7 +39,7 @@ SHAPE = ("batch_tokens", "batch_rows", "accumulation")
 
 
 def run_fingerprint(
-    student: StudentConfig, plans: Sequence[ActivePlan], digests: Sequence[str], *, own_form: bool = False
+    student: StudentConfig, plans: Sequence[HasRecipe], digests: Sequence[str], *, own_form: bool = False
 ) -> str:
     """The fingerprint of a student's runs.
 
@@ -83,7 +91,7 @@ class Settled:
 
 def settled(
     student: StudentConfig,
-    plans: Sequence[ActivePlan],
+    plans: Sequence[HasRecipe],
     digests: Sequence[str],
     runs: Sequence[StoredRun],
 ) -> Settled:
@@ -153,7 +161,7 @@ def asked_otherwise(student: StudentConfig, run: StoredRun) -> dict[str, tuple[A
 
 
 def evaluated_now(
-    student: StudentConfig, plans: Sequence[ActivePlan], digests: Sequence[str], run: StoredRun
+    student: StudentConfig, plans: Sequence[HasRecipe], digests: Sequence[str], run: StoredRun
 ) -> str:
     """The fingerprint of a run of the same student once it is evaluated as the student is now (with its form)."""
     made = as_in(student, run).model_copy(update={"evaluation": student.evaluation})

@@ -69,12 +69,12 @@ def evaluate_again(run: Run, before: dict[str, Any]) -> None:
             seed=spec.training.seed,
             alone=alone,
         )
-    predictions = sorted(predictions, key=lambda each: each.split != "test")  # as after the training
-    table = results(predictions)
+    seen, tested = ([each for each in predictions if each.split == split] for split in ("dev", "test"))
+    table = results([*seen, *tested])
     for row in table:
         run.tell("eval", **row, step=before["step"], epoch=before["epoch"], seed=spec.training.seed)
     if run.ranks.first:
-        replace(run.directory / "predictions.jsonl", lines(predictions))
+        replace(run.directory / "predictions.jsonl", lines([*tested, *seen]))
         card = student / "README.md"
         said = card.read_text(encoding="utf-8") if card.is_file() else ""
         if said:
