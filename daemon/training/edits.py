@@ -162,7 +162,7 @@ class _Plans:
 
     def edits(self) -> Iterator[Edit]:
         """What becomes of each plan's samples."""
-        names = {(each.plan.name, each.task) for each in self._wanted}
+        names = {(each.plan.name, each.task, each.plan.split) for each in self._wanted}
         asked = {(each.task, each.plan.split, each.fingerprint) for each in self._wanted}
         for each in self._wanted:
             yield from self._edit(each, names)
@@ -172,14 +172,14 @@ class _Plans:
                 plan.active
                 and plan.stored
                 and plan.task in self._config.tasks
-                and (plan.name, plan.task) not in names
+                and (plan.name, plan.task, plan.split) not in names
                 and not shared
             ):
                 yield Edit(
-                    f"plan {plan.name} on {plan.task} is not configured any more: its {_count(plan.stored, 'sample')} stay stored"
+                    f"plan {plan.name} on {plan.task} ({plan.split}) is not configured any more: its {_count(plan.stored, 'sample')} stay stored"
                 )
 
-    def _edit(self, each: _Wanted, names: set[tuple[str, str]]) -> Iterator[Edit]:
+    def _edit(self, each: _Wanted, names: set[tuple[str, str, str]]) -> Iterator[Edit]:
         plan, about = each.plan, f"plan {each.plan.name} on {each.task}"
         here = [row for row in self._stored if (row.task, row.split) == (each.task, plan.split)]
         same = [row for row in here if row.fingerprint == each.fingerprint]
@@ -195,7 +195,7 @@ class _Plans:
                 yield Edit(f"{about}: up to {_count(more, 'further sample')} are asked for")
             return
         if shared := next((row for row in same if row.stored), None):
-            if (shared.name, each.task) not in names:
+            if (shared.name, each.task, plan.split) not in names:
                 yield Edit(
                     f"{about} goes on with the {_count(shared.stored, 'sample')} of plan {shared.name}: nothing is asked again"
                 )

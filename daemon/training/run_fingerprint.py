@@ -12,16 +12,18 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from pydantic import ValidationError
 
 from engine.config import StudentConfig, TrainingConfig
-from engine.config.base import Identity, Section, default_of, fields_marked
+from engine.config.base import Again, Identity, Section, default_of, fields_marked
 from engine.config.students import ASKED_AGAIN, OF_TRAINING
 from engine.forms import FIRST, form_of
 from engine.methods import METHODS
 from state.runs import StoredRun
+
+SectionT = TypeVar("SectionT", bound=Section)
 
 
 class HasRecipe(Protocol):
@@ -34,8 +36,6 @@ class HasRecipe(Protocol):
 
 UNTRAINED = ("base", "method", "form", "strategy", "exemplars", "prompts", "tasks", "scope", "evaluation")
 """The settings that decide the answers of an untrained base."""
-SHAPE = ("batch_tokens", "batch_rows", "accumulation")
-"""The shape of micro-batches."""
 
 
 def run_fingerprint(
@@ -176,20 +176,22 @@ def as_in(student: StudentConfig, run: StoredRun) -> StudentConfig:
     """
     before = run.student
     trains = METHODS[student.method].trains
-    asked = ("batch_size", *(ASKED_AGAIN if trains else OF_TRAINING))
-    evaluation, training = before.get("evaluation", {}), before.get("training", {})
-    shape = SHAPE if trains and _same_steps(student.training, training, run.rows) else ()
-    return student.model_copy(
-        update={
-            **{name: before[name] for name in ("plans", "tasks") if name in before},
-            "evaluation": student.evaluation.model_copy(
-                update={name: evaluation[name] for name in asked if name in evaluation}
-            ),
-            "training": student.training.model_copy(
-                update={name: training[name] for name in ("zero_stage", *shape) if name in training}
-            ),
-        }
+    asked = () if trains else OF_TRAINING
+    marks = (Again.NOTHING, *((Again.EVALUATES,) if trains else ()))
+    shape = _same_steps(student.training, before.get("training", {}), run.rows)
+
+    def section(
+        part: SectionT, values: Mapping[str, Any], *marks: Again, also: Sequence[str] = ()
+    ) -> SectionT:
+        names = (*fields_marked(type(part), *marks), *also)
+        return part.model_copy(update={name: values[name] for name in names if name in values})
+
+    evaluation = section(student.evaluation, before.get("evaluation", {}), *marks, also=asked)
+    training = section(
+        student.training, before.get("training", {}), Again.NOTHING, *((Again.SAME_STEPS,) if shape else ())
     )
+    whole = student.model_copy(update={"evaluation": evaluation, "training": training})
+    return section(whole, before, Again.NOTHING)
 
 
 def _same_steps(now: TrainingConfig, before: Mapping[str, Any], rows: int) -> bool:

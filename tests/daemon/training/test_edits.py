@@ -101,7 +101,10 @@ SAID: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"plan": {"name": "renamed"}},
         ["plan renamed on t goes on with the 5 samples of plan p: nothing is asked again"],
     ),
-    "a plan less": ({"plans": 1}, ["plan other on t is not configured any more: its 2 samples stay stored"]),
+    "a plan less": (
+        {"plans": 1},
+        ["plan other on t (train) is not configured any more: its 2 samples stay stored"],
+    ),
     "the answer format": (
         {"answer": "text"},
         ["task t: `answer` was yes_no and is text: the next start grades its 7 stored samples again"],
