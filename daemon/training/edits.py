@@ -75,7 +75,7 @@ def edits(connection: Connection, config: Config, given: Input) -> list[Edit]:
     if not earlier.sessions:
         return []
     found = [*_tasks(connection, config, given), *_teachers(config, earlier.sessions[0])]
-    plans = _Plans(connection, config, given, earlier)
+    plans = ConfiguredPlans(connection, config, given, earlier)
     return [*found, *plans.edits(), *_students(connection, config, given, plans.counts)]
 
 
@@ -131,7 +131,7 @@ class _Wanted:
     requests: int
 
 
-class _Plans:
+class ConfiguredPlans:
     """The configured plans beside the stored ones."""
 
     def __init__(
@@ -162,7 +162,9 @@ class _Plans:
 
     def edits(self) -> Iterator[Edit]:
         """What becomes of each plan's samples."""
-        names = {(each.plan.name, each.task, each.plan.split) for each in self._wanted}
+        names: set[tuple[str, str, str]] = {
+            (each.plan.name, each.task, each.plan.split) for each in self._wanted
+        }
         asked = {(each.task, each.plan.split, each.fingerprint) for each in self._wanted}
         for each in self._wanted:
             yield from self._edit(each, names)
@@ -277,7 +279,9 @@ class _Plans:
 
 
 @dataclass(frozen=True, slots=True)
-class _Recipe:
+class Recipe:
+    """The fingerprint of a configured plan."""
+
     recipe: str
 
 
@@ -288,7 +292,7 @@ def _students(
     scopes = [scope for student in config.students for scope in scopes_of(student, config)]
 
     def of(scope: Scope, among: Sequence[StoredRun]) -> Settled:
-        plans = [_Recipe(plan.fingerprint) for plan in scope.rule.read(counts, scope.tasks)]
+        plans = [Recipe(plan.fingerprint) for plan in scope.rule.read(counts, scope.tasks)]
         return settled(scope.student, plans, [given.tasks[task].digest for task in scope.tasks], among)
 
     known = [
@@ -320,9 +324,9 @@ def _students(
             and key[0] not in {taken[run.id] for run in runs if run.id in taken and run.scope == key[1]}
         ):
             why = _why_another(former[-1].student, scope.student.model_dump(mode="json"))
+            stay = "1 run stays as it is" if len(former) == 1 else f"{len(former):,} runs stay as they are"
             yield Edit(
-                f"{about} is another student now ({why}): {_count(len(former), 'run')} stay as they are, and it is trained when its"
-                " next trigger fires"
+                f"{about} is another student now ({why}): {stay}, and the student is trained when its next trigger fires"
             )
 
 

@@ -18,12 +18,16 @@ from pydantic import ValidationError
 
 from engine.config import StudentConfig, TrainingConfig
 from engine.config.base import Again, Identity, Section, default_of, fields_marked
-from engine.config.students import ASKED_AGAIN, OF_TRAINING
+from engine.config.students import ASKED_AGAIN, OF_TRAINING, CurationConfig
 from engine.forms import FIRST, form_of
 from engine.methods import METHODS
 from state.runs import StoredRun
 
 SectionT = TypeVar("SectionT", bound=Section)
+
+
+OF_ALL_METHODS = ("drop_test_overlap", "drop_test_alike", "mix_answers")
+"""The settings of a curation that also decide the rows of a student that reads no samples."""
 
 
 class HasRecipe(Protocol):
@@ -172,7 +176,8 @@ def as_in(student: StudentConfig, run: StoredRun) -> StudentConfig:
     """The student with the values of a stored run for all settings that change nothing of what is trained.
 
     Those are the ZeRO stage, names of plans and tasks (their content is in the fingerprint), how many questions are asked
-    at a time, how a finished student is asked, and the shape of micro-batches where each step has the same rows.
+    at a time, how a finished student is asked, the shape of micro-batches where each step has the same rows, and how samples
+    are chosen where none are read.
     """
     before = run.student
     trains = METHODS[student.method].trains
@@ -190,8 +195,13 @@ def as_in(student: StudentConfig, run: StoredRun) -> StudentConfig:
     training = section(
         student.training, before.get("training", {}), Again.NOTHING, *((Again.SAME_STEPS,) if shape else ())
     )
-    whole = student.model_copy(update={"evaluation": evaluation, "training": training})
-    return section(whole, before, Again.NOTHING)
+    parts: dict[str, Section] = {"evaluation": evaluation, "training": training}
+    unread: tuple[str, ...] = ()
+    if not METHODS[student.method].reads_samples:
+        unread = "rationales", "teachers"
+        free = [name for name in CurationConfig.model_fields if name not in OF_ALL_METHODS]
+        parts["curation"] = section(student.curation, before.get("curation", {}), also=free)
+    return section(student.model_copy(update=parts), before, Again.NOTHING, also=unread)
 
 
 def _same_steps(now: TrainingConfig, before: Mapping[str, Any], rows: int) -> bool:

@@ -256,6 +256,7 @@ set aside, how many requests that makes and about what they cost. A start and a 
 | {marked(Again.EVALUATES)} | a finished run is evaluated again from its exported student; nothing is trained. With `method = "base"`, it is measured anew |
 | {marked(Again.SAME_STEPS)} | nothing where each optimizer step has the same rows: `batch_rows` x `accumulation` x `devices` stays and no step crosses the end of an epoch, or `accumulation` x `devices` stays with `batch_tokens`; else the student is trained anew |
 | {marked(Again.NOTHING)}; the name or the place of a plan, a student, a seed or a value on an axis | nothing: samples and runs go on under the new name |
+| `rationales`, `teachers` and what chooses samples, of a student that reads none (`fine-tune`) | nothing |
 | every other key | nothing of what is stored |
 """
 

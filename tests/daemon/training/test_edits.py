@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from daemon.catalog.changed_teachers import EarlierTeachers
 from daemon.catalog.sync import read_input, synchronise
-from daemon.training.edits import edits, events_of
-from engine.config import Config
+from daemon.training.edits import ConfiguredPlans, Recipe, edits, events_of
+from daemon.training.run_fingerprint import settled
+from daemon.training.scopes import scopes_of
+from engine.config import Config, load_config
 from state.database import open_writer
+from state.runs import RunSettings, create_run
 from state.sqlite import Connection
 from tests.daemon.parts import config_of
+from tests.state.test_runs import NEW
 from tests.state.world import World
 
 ROWS = [{"id": f"q{n}", "question": f"is it {n}?", "answer": "yes", "split": "train"} for n in range(4)]
@@ -149,3 +155,88 @@ def test_what_an_edit_does_is_said_before_and_happens(
     elif "renamed" in after:
         assert after["renamed"] == before["p"]
     assert len(events_of(found)) == sum(not each.told for each in found)
+
+
+EXPERIMENT = """
+[teachers.a]
+builtin = true
+model = "m"
+[tasks.t]
+source = "t.jsonl"
+answer = "yes_no"
+[experiment]
+teachers = ["a"]
+methods = ["fine-tune", "fine-tune-cot"]
+SEEDS
+D
+"""
+
+
+def ran(connection: Connection, made: Config) -> int:
+    """Makes a finished run of each student; their number."""
+    given = read_input(made)
+    plans = ConfiguredPlans(connection, made, given, EarlierTeachers.stored(connection))
+    for student in made.students:
+        (scope,) = scopes_of(student, made)
+        read = [Recipe(plan.fingerprint) for plan in scope.rule.read(plans.counts, scope.tasks)]
+        new = settled(student, read, [given.tasks["t"].digest], ())
+        settings = RunSettings(student=student.model_dump(mode="json"))
+        run = replace(NEW, student=student.name, scope="t", trigger="complete", fingerprint=new.fingerprint)
+        create_run(connection, [replace(run, sample_ids=(), task_id=None, settings=settings)])
+    connection.execute("UPDATE run SET state = 'done'")
+    return len(made.students)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "rationales"), [("[1, 0]", "[2, 1]"), ("[0, 1]", "[1, 2]"), ("[1, 0]", "[1, 2]")]
+)
+def test_another_order_of_seeds_or_cells_changes_nothing(
+    tmp_path: Path, connection: Connection, seeds: str, rationales: str
+) -> None:
+    def load(seeds: str, rationales: str) -> Config:
+        text = EXPERIMENT.replace("SEEDS", f"seeds = {seeds}").replace("D\n", f"rationales = {rationales}\n")
+        (tmp_path / "config.toml").write_text(text)
+        (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+        return load_config(tmp_path / "config.toml")
+
+    made = load("[0, 1]", "[2, 1]")
+    catalog = synchronise(made, read_input(made))
+    world = World(
+        tmp_path / "state.db",
+        connection,
+        catalog.session.id,
+        catalog.task_ids,
+        {"a": catalog.teachers["a"].id or 0},
+    )
+    for plan in catalog.plans:
+        world.store(world.claim(plan.id, 8))
+    assert ran(connection, made) == 6
+    other = load(seeds, rationales)
+    found = edits(connection, other, read_input(other))
+    assert [each.text for each in found if not each.told] == []
+    assert all("nothing is trained again" in each.text for each in found)
+    assert bool(found) == (rationales == "[1, 2]"), (
+        "the names of cells tell what differs from the first value"
+    )
+
+
+def test_other_settings_of_a_student_are_named_and_others_evaluate_again(
+    tmp_path: Path, connection: Connection
+) -> None:
+    begin(tmp_path, connection)
+    ran(connection, before := config(tmp_path, {}))
+    given = read_input(before)
+
+    def said(**student: Any) -> list[str]:
+        return [each.text for each in edits(connection, config(tmp_path, {"student": student}), given)]
+
+    assert said() == said(training={"zero_stage": 3}, evaluation={"batch_size": 3}) == []
+    [another] = said(training={"learning_rate": 1e-3})
+    assert another == (
+        "student s on t is another student now (learning_rate was 0.0003 and is 0.001): 1 run stays as it is, and the student is"
+        " trained when its next trigger fires"
+    )
+    assert said(evaluation={"max_new_tokens": 8, "samples": 2}) == [
+        "student s on t: run 1 is evaluated again (max_new_tokens was 256 and is 8, samples was 0 and is 2); nothing is trained"
+    ]
+    assert said(name="renamed") == ["run 1 of s on t is one of renamed: nothing is trained again"]

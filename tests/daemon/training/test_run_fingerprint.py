@@ -166,6 +166,13 @@ BATCHES = {"training": {"batch_rows": 8}}
         ({}, {"evaluation": {"dev_evaluations": 2}}, False),
         ({}, {"tasks": ["t"], "plans": ["p"]}, True),
         ({}, {"name": "other", "train_at": [0]}, True),
+        (
+            {"method": "fine-tune"},
+            {"method": "fine-tune", "rationales": 1, "curation": {"keep": "all"}},
+            True,
+        ),
+        ({"method": "fine-tune"}, {"method": "fine-tune", "curation": {"drop_test_overlap": False}}, False),
+        ({}, {"rationales": 1}, False),
         (UNTRAINED, UNTRAINED | {"evaluation": {"patience": 3, "batch_size": 2}}, True),
         (UNTRAINED, UNTRAINED | {"evaluation": {"max_new_tokens": 8}}, False),  # it is asked, that is all
     ],
