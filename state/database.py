@@ -26,7 +26,15 @@ from state.errors import (
     StateNewer,
     StateReadOnly,
 )
-from state.migrations import APPLICATION_ID, NEW_IDENTITY, SCHEMA, VERSION, steps_from
+from state.migrations import (
+    APPLICATION_ID,
+    FIRST_WITH_IDENTITY,
+    NEW_IDENTITY,
+    OLDER_IDENTITY,
+    SCHEMA,
+    VERSION,
+    steps_from,
+)
 from state.sqlite import Connection
 
 BUSY_TIMEOUT_S = 5.0
@@ -125,7 +133,13 @@ def data_version(connection: Connection) -> int:
 
 
 def database_id(connection: Connection) -> str:
-    """The identity of a database. Its copies and backups have the same; a new file has another one."""
+    """The identity of a database. Its copies and backups have the same; a new file has another one.
+
+    One that is not migrated yet has the identity that its migration will give it.
+    """
+    if schema_version(connection) < FIRST_WITH_IDENTITY:
+        row = connection.execute(OLDER_IDENTITY).fetchone()
+        return str(row[0]) if row else ""
     return str(connection.execute("SELECT database FROM identity").fetchone()[0])
 
 
