@@ -193,6 +193,7 @@ async def test_runs_side_by_side_share_the_threads_and_one_that_is_left_has_all(
                     planner.changed.notify()
                     await until(lambda number=number: len(world.rows("SELECT id FROM run")) == number)
                     (made.runs / str(number)).mkdir(parents=True)
+                    owned(world.connection, made.runs / str(number))
                     world.connection.execute(
                         "UPDATE run SET state = 'training', tries = 3, device = ?, pid = ?, pid_started = ? WHERE id = ?",
                         (devices[number - 1].name, process.pid, start_time(process.pid), number),
