@@ -38,6 +38,7 @@ from daemon.sampling.recovery import grade_missing, take_up
 from daemon.sampling.scheduler import Scheduler
 from daemon.sampling.teacher import Teacher
 from daemon.training.devices import Device, find_devices
+from daemon.training.edits import edits_since, events_of
 from daemon.training.planner import Planner
 from daemon.training.trainer import Trainer
 from engine.config import Config, TaskConfig, TeacherConfig
@@ -212,6 +213,7 @@ class Reload:
         mended = new.rekeyed | set(new.clients)
         async with self._scheduler.claim_lock:
             try:
+                edited = await anyio.to_thread.run_sync(edits_since, config, new.given)
                 catalog = await anyio.to_thread.run_sync(self._synchronise, new, mended)
             except StateLocked as error:
                 self._bus.emit(events.ConfigRefused(reason=error.message))
@@ -236,7 +238,7 @@ class Reload:
             for plan in fresh:
                 plan.state.completed_before()  # reported by an earlier daemon
             self._scheduler.look_again()
-        for event in catalog.news:
+        for event in [*catalog.news, *events_of(edited)]:
             self._bus.emit(event)
         keys = tuple(f"the key of {name}" for name in sorted(new.rekeyed))
         self._bus.emit(events.ConfigReloaded(changes=(*changes, *keys)))

@@ -38,6 +38,7 @@ from daemon.sampling.limit_leases import LimitLeases
 from daemon.sampling.scheduler import Scheduler
 from daemon.sampling.teacher import Teacher
 from daemon.training.devices import Device, check_ranks, find_devices
+from daemon.training.edits import edits_since, events_of
 from daemon.training.planner import Planner
 from daemon.training.trainer import Trainer
 from daemon.work import Work
@@ -108,6 +109,7 @@ class Service:
         devices = find_devices(self._config.daemon.devices) if self._config.students else []
         check_ranks(devices, self._config.students, self._config.folder)
         connection = await anyio.to_thread.run_sync(open_writer, self._config.database)
+        edited = await anyio.to_thread.run_sync(edits_since, self._config, given)
         catalog = await anyio.to_thread.run_sync(synchronise, self._config, given)
         given = given.stored()
         opened = (self._config.database, connection, catalog.session.id)
@@ -130,7 +132,7 @@ class Service:
                 )
                 for said in [*([note] if note else []), *unpriced(self._config), *left_out(self._config)]:
                     self._bus.emit(events.Noted(what=said))
-                for event in catalog.news:
+                for event in [*catalog.news, *events_of(edited)]:
                     self._bus.emit(event)
                 try:
                     await self._work(catalog, given, writer, watch, devices)

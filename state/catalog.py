@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlmodel import Session, col, select, update
+from sqlmodel import Session, select, update
 
 from state.bulk import storable
 from state.checksums import checksum, damaged_tasks
@@ -226,14 +226,6 @@ def plans_of_fingerprint(opened: Session, plan: Plan, fingerprint: str) -> list[
     """The plans, active or not, on the task and split of `plan` that have a fingerprint."""
     statement = select(Plan).where(
         Plan.task_id == plan.task_id, Plan.split == plan.split, Plan.recipe == fingerprint
-    )
-    return list(opened.exec(statement))
-
-
-def superseded(opened: Session, plan: Plan) -> list[Plan]:
-    """Inactive plans of the same name and task that have samples, as a changed prompt leaves behind."""
-    statement = select(Plan).where(
-        Plan.name == plan.name, Plan.task_id == plan.task_id, Plan.active == 0, col(Plan.stored) > 0
     )
     return list(opened.exec(statement))
 

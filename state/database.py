@@ -27,7 +27,15 @@ from state.errors import (
     StateNewer,
     StateReadOnly,
 )
-from state.migrations import APPLICATION_ID, SCHEMA, VERSION, steps_from
+from state.migrations import (
+    APPLICATION_ID,
+    FIRST_WITH_IDENTITY,
+    NEW_IDENTITY,
+    OLDER_IDENTITY,
+    SCHEMA,
+    VERSION,
+    steps_from,
+)
 from state.sqlite import Connection
 
 BUSY_TIMEOUT_S = 5.0
@@ -134,6 +142,17 @@ def data_version(connection: Connection) -> int:
     return int(connection.execute("PRAGMA data_version").fetchone()[0])
 
 
+def database_id(connection: Connection) -> str:
+    """The identity of a database. Its copies and backups have the same; a new file has another one.
+
+    One that is not migrated yet has the identity that its migration will give it.
+    """
+    if schema_version(connection) < FIRST_WITH_IDENTITY:
+        row = connection.execute(OLDER_IDENTITY).fetchone()
+        return str(row[0]) if row else ""
+    return str(connection.execute("SELECT database FROM identity").fetchone()[0])
+
+
 def schema_version(connection: Connection) -> int:
     """The version of the schema, which a newer daemon may raise at any moment."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
@@ -228,7 +247,7 @@ def _identify(connection: Connection, path: Path) -> int:
 def _prepare(connection: Connection, path: Path) -> None:
     empty = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
     if empty and connection.execute("PRAGMA application_id").fetchone()[0] == 0:
-        _run(connection, SCHEMA, VERSION)
+        _run(connection, f"{SCHEMA}\n{NEW_IDENTITY}", VERSION)
         return
     version = _identify(connection, path)
     if version < VERSION:

@@ -35,6 +35,14 @@ def former_plans(connection: Connection, name: str, task_id: int, split: str) ->
     return [FormerPlan(id=key, fingerprint=found, teachers=json.loads(named)) for key, found, named in rows]
 
 
+def former_plan(connection: Connection, plan_id: int) -> tuple[FormerPlan, int, str]:
+    """A plan as one that another is to take the place of, with its task and split."""
+    key, found, named, task_id, split = connection.execute(
+        "SELECT id, recipe, teachers, task_id, split FROM plan WHERE id = ?", (plan_id,)
+    ).fetchone()
+    return FormerPlan(id=key, fingerprint=found, teachers=json.loads(named)), task_id, split
+
+
 def session_configs(connection: Connection) -> list[str]:
     """The resolved configurations of all daemon sessions as JSON, newest first, each once."""
     rows = connection.execute("SELECT config FROM boot GROUP BY config ORDER BY max(id) DESC").fetchall()

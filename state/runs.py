@@ -13,6 +13,7 @@ from typing import Any
 from state.bulk import rows_json, storable
 from state.database import now_ms
 from state.enums import ACTIVE_RUN_STATES, FINISHED_EARLY, RunState
+from state.run_reports import TOO_LONG
 from state.sqlite import Connection
 
 
@@ -153,6 +154,8 @@ class RunRequeue:
     tries: int
     settings: RunSettings | None = None
     """None: as they were."""
+    fingerprint: str | None = None
+    """Of those settings; None: as it was."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -214,8 +217,8 @@ def requeue_run(connection: Connection, runs: Sequence[RunRequeue]) -> list[None
     for run in runs:
         connection.execute(
             "UPDATE run SET state = 'queued', pid = NULL, tries = ?, error = NULL, ended_at = NULL,"
-            " spec = coalesce(?, spec) WHERE id = ?",
-            (run.tries, run.settings.encode() if run.settings else None, run.run_id),
+            " spec = coalesce(?, spec), recipe = coalesce(?, recipe) WHERE id = ?",
+            (run.tries, run.settings.encode() if run.settings else None, run.fingerprint, run.run_id),
         )
     return [None] * len(runs)
 
@@ -270,20 +273,67 @@ def sample_ids(connection: Connection, run_id: int) -> set[int]:
     return {int(row[0]) for row in rows}
 
 
-def finished_before(connection: Connection, run: RunRow) -> list[int]:
-    """Ids of finished runs before this one of the same student, scope and base, newest first."""
-    rows = connection.execute(
-        "SELECT id FROM run WHERE student = ? AND scope = ? AND base = ? AND state = 'done' AND id < ?"
-        " ORDER BY id DESC",
+def finished_before(connection: Connection, run: RunRow) -> list[RunRow]:
+    """Finished runs before this one of the same student, scope and base, newest first."""
+    return _rows(
+        connection,
+        "WHERE student = ? AND scope = ? AND base = ? AND state = 'done' AND id < ? ORDER BY id DESC",
         (run.student, run.scope, run.base, run.id),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredRun:
+    """A run, for telling whether a student would be the same."""
+
+    id: int
+    name: str
+    """Of its student."""
+    scope: str
+    trigger: str
+    fingerprint: str
+    state: RunState
+    rows: int
+    """That were trained on."""
+    spec: str
+    """The column, JSON."""
+
+    @property
+    def student(self) -> dict[str, Any]:
+        """The configuration of its student."""
+        found = json.loads(self.spec).get("student", {})
+        return found if isinstance(found, dict) else {}
+
+
+def stored_runs(connection: Connection) -> list[StoredRun]:
+    """All runs, oldest first."""
+    rows = connection.execute(
+        "SELECT id, student, scope, trigger, recipe, state, samples - coalesce(drops ->> ?, 0), spec FROM run ORDER BY id",
+        (f'$."{TOO_LONG}"',),
     ).fetchall()
-    return [int(row[0]) for row in rows]
+    return [
+        StoredRun(
+            id=key,
+            name=name,
+            scope=scope,
+            trigger=trigger,
+            fingerprint=of,
+            state=RunState(state),
+            rows=n,
+            spec=spec,
+        )
+        for key, name, scope, trigger, of, state, n, spec in rows
+    ]
 
 
-def existing_triggers(connection: Connection) -> set[tuple[str, str, str, str]]:
-    """(student, scope, trigger, fingerprint) of every run there is."""
-    rows = connection.execute("SELECT student, scope, trigger, recipe FROM run").fetchall()
-    return {(student, scope, trigger, fingerprint) for student, scope, trigger, fingerprint in rows}
+def rename_run(connection: Connection, renamed: Sequence[tuple[int, str]]) -> list[None]:
+    """Makes runs those of a student with another name."""
+    for run_id, name in renamed:
+        connection.execute(
+            "UPDATE OR IGNORE run SET student = ?1, spec = json_set(spec, '$.student.name', ?1) WHERE id = ?2",
+            (name, run_id),
+        )
+    return [None] * len(renamed)
 
 
 def task_digests(connection: Connection) -> dict[str, str]:

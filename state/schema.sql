@@ -115,6 +115,12 @@ CREATE TABLE need (
 
 CREATE INDEX need_order ON need (plan_id, tries, correct, question_id);
 
+CREATE TABLE identity (
+	id INTEGER NOT NULL,
+	"database" TEXT NOT NULL,
+	PRIMARY KEY (id)
+) STRICT;
+
 CREATE TABLE boot (
 	id INTEGER NOT NULL,
 	pid INTEGER NOT NULL,

@@ -166,6 +166,12 @@ RUNS = TableExport(
         Column("fingerprint", "text", "r.recipe", "hash of settings and data that decide the student"),
         Column("digest", "text", "r.digest", "hash of the training set"),
         Column("directory", "text", "r.directory", "directory of the run"),
+        Column(
+            "database",
+            "text",
+            "(SELECT database FROM identity)",
+            "identity of the database, as in the directory's `owner.json`",
+        ),
         Column("settings", "text", "r.spec ->> '$.student'", "resolved configuration of the student, JSON"),
         Column("created_at", "int", "r.created_at", "when it was queued, UTC ms"),
         Column("started_at", "int", "r.started_at", "when it started, UTC ms"),

@@ -21,6 +21,7 @@ from engine.config import TeacherConfig
 from state.catalog import plans_of_fingerprint, reconcile
 from state.kept_samples import (
     FormerPlan,
+    former_plan,
     former_plans,
     hand_over,
     move_samples,
@@ -107,6 +108,20 @@ def keep_samples(
                 reconcile(opened, row)
         hand_over(connection, former.id, plan.id, but=in_hand)
     return found
+
+
+def samples_that_stay(
+    connection: Connection,
+    former_id: int,
+    teachers: Sequence[TeacherConfig],
+    fingerprint: Fingerprint,
+    earlier: EarlierTeachers,
+) -> tuple[dict[str, int], list[str]]:
+    """How many samples each teacher of a plan has, and whose would be kept if its teachers were these. Only reads."""
+    former, task_id, split = former_plan(connection, former_id)
+    counts = samples_by_teacher(connection, task_id, split, former.fingerprint)
+    models = {model_of(teacher) for teacher in teachers}
+    return counts, _that_stay(former, list(counts), models, fingerprint, earlier.sessions)
 
 
 def _that_stay(

@@ -13,14 +13,14 @@ from daemon.catalog.changed_teachers import EarlierTeachers, keep_samples
 from daemon.catalog.plan_fingerprint import plan_fingerprint
 from daemon.catalog.prompt_preview import templates
 from daemon.catalog.prompt_templates import Wordings
-from daemon.events import Event, PlanContinued, PlanSuperseded
+from daemon.events import Event, PlanContinued
 from daemon.sampling.plan_state import PlanState
 from daemon.sampling.plans import ActivePlan
 from engine.config import Config, PlanConfig, TeacherConfig
 from engine.config.root import expand, teachers_of
 from engine.strategies import PLAIN, STRATEGIES, Wording
 from engine.tasks import TaskSummary
-from state.catalog import PlanRow, adopt_open, over, reconcile, shared_out, superseded, sync_plan
+from state.catalog import PlanRow, adopt_open, over, reconcile, shared_out, sync_plan
 from state.tables import Plan as PlanTable
 
 
@@ -109,11 +109,6 @@ def sync_plans(
             reconcile(opened, each.row)
         exhausted = over(opened, each.row)
         active.append(_active(each, config, tasks[each.task], exhausted, shared_out(opened, each.row)))
-        news += [
-            PlanSuperseded(plan=each.plan.name, task=each.task, stored=old.stored)
-            for old in superseded(opened, each.row)
-            if each.row.stored == 0
-        ]
     for ready in active:
         adopt_open(opened, ready.id, but=in_hand)
     return active, news, continued

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import anyio
 
-from daemon.catalog.regrading import changed_formats
 from daemon.catalog.sync import Input, overlaps, read_input
 from daemon.cli.check_bases import check_bases
 from daemon.cli.check_measure import measure_runs
 from daemon.cli.ping import ping_all
 from daemon.host.builtin_teacher import check_builtin, read_recording
 from daemon.training.devices import Device, check_ranks, find_devices
+from daemon.training.edits import edits_since
 from daemon.training.manifest import base_of
 from daemon.training.run_fingerprint import teaches_gold_when_wrong
 from engine.config import Config, TeacherConfig, load_config
@@ -61,7 +61,7 @@ def command(arguments: argparse.Namespace) -> int:
     for said in left_out(config):
         _say(f"note: {said}")
     _say(sqlite.describe())
-    _database(config)
+    _database(config, given)
     if config.students:
         devices = _training(config)
         absent = check_bases(config, given, devices, _say)
@@ -111,7 +111,7 @@ def _plural(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _database(config: Config) -> None:
+def _database(config: Config, given: Input) -> None:
     try:
         if note := examine(config.database, CRASH_S):
             _say(f"note: {note}")
@@ -128,11 +128,8 @@ def _database(config: Config) -> None:
                     f"  student {student.name} is trained again on {', '.join(again)}: its runs there were made by an earlier version,"
                     ' which taught the teacher\'s own answers under wrong rationales; `labels = "teacher"` goes on with them'
                 )
-        for name, before in changed_formats(config.database, config).items():
-            now = config.tasks[name].answer
-            _say(
-                f"  task {name}: `answer` was {before} and is {now}: the next start grades its stored samples again"
-            )
+        for edit in edits_since(config, given):
+            _say(f"  {edit.text}")
     except StateMissing:
         _say(f"{config.database}: does not exist yet; `coterie run` creates it")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from daemon.training.run_directory import own_directory
 from engine.config import Config
 from engine.errors import UsageError
 from engine.methods import METHODS
@@ -30,9 +31,15 @@ def finished_student(connection: Connection, config: Config, run_id: int) -> tup
         raise UsageError(
             f"run {run_id} measured an untrained base (method = {method.name!r}): it has no student"
         )
-    directory = config.runs / str(run_id) / STUDENT
     if run.state != RunState.DONE:
         raise UsageError(f"run {run_id} is {run.state}: it has no student until it is done")
+    own = own_directory(connection, config, run)
+    if own is None and (config.runs / str(run_id)).is_dir():
+        raise UsageError(
+            f"{config.runs / str(run_id)} is not the directory of run {run_id} of {config.database}: it belongs to a run of"
+            " another database, or has other rows or settings. Put the right directory in its place"
+        )
+    directory = (own or config.runs / str(run_id)) / STUDENT
     if not (directory / "config.json").is_file():
         raise UsageError(f"run {run_id} is done, but its student is gone: {directory} has no config.json")
     return run, directory
@@ -49,7 +56,12 @@ def forbidding_teachers(connection: Connection, config: Config, run_id: int) -> 
     while at is not None and at not in seen:
         seen.add(at)
         samples |= sample_ids(connection, at)
-        spec = config.runs / str(at) / "spec.json"
-        at = Spec.model_validate_json(spec.read_bytes()).started_from if spec.is_file() else None
+        run = run_by_id(connection, at)
+        own = own_directory(connection, config, run) if run else None
+        at = (
+            Spec.model_validate_json((own / "spec.json").read_bytes()).started_from
+            if own and (own / "spec.json").is_file()
+            else None
+        )
     allowed = {name for name, teacher in config.teachers.items() if teacher.training_allowed}
     return sorted({name for name, _, _ in teachers_of(connection, samples)} - allowed)

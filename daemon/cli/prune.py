@@ -7,6 +7,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from daemon.training.run_directory import own_directory
 from engine.config import load_config
 from engine.students import checkpoints
 from state.database import open_reader
@@ -18,11 +19,10 @@ def command(arguments: argparse.Namespace) -> int:
     """Removes them; with `--dry-run` only lists them, with their bytes."""
     config = load_config(arguments.config)
     with closing(open_reader(config.database)) as connection:
-        runs = done_runs(connection)
+        runs = [(run, own_directory(connection, config, run)) for run in done_runs(connection)]
     total = 0
-    for run in runs:
-        directory = config.runs / str(run.id)
-        if not (directory / "student").is_dir():
+    for run, directory in runs:
+        if directory is None or not (directory / "student").is_dir():
             continue  # without its student, the checkpoints are all there is
         keep = int(run.settings.student.get("training", {}).get("keep_checkpoints_finished", 0))
         places = checkpoints.removable(directory / "checkpoints", keep=keep)

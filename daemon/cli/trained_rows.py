@@ -7,6 +7,7 @@ from typing import Any
 
 from daemon.cli.card import Part
 from daemon.training.manifest import base_of
+from daemon.training.run_directory import own_directory
 from engine.config import Config
 from engine.errors import UsageError
 from engine.export_formats import KEPT, Row
@@ -15,6 +16,7 @@ from engine.forms.base import BaseFacts
 from engine.students.sizes import BUILTIN, size_of
 from engine.students.spec import Spec
 from engine.students.vocabulary import facts_of, outline_for
+from state.runs import run_by_id
 from state.sqlite import Connection
 from state.triggers import last_runs
 
@@ -38,9 +40,12 @@ def _outline(connection: Connection, config: Config, part: Part) -> Outline:
     """The form in the configuration, else that of the student's last run, else that of its base."""
     student = part.student
     last = last_runs(connection).get((student.name, part.scope))
-    spec = config.runs / str(last.id if last else 0) / "spec.json"
-    if student.form is None and spec.exists():
-        student = student.model_copy(update={"form": Spec.model_validate_json(spec.read_bytes()).form})
+    run = run_by_id(connection, last.id) if last else None
+    own = own_directory(connection, config, run) if run else None
+    if student.form is None and own is not None and (own / "spec.json").exists():
+        student = student.model_copy(
+            update={"form": Spec.model_validate_json((own / "spec.json").read_bytes()).form}
+        )
     if student.base.startswith(BUILTIN):
         size = size_of(student.base)
         return outline_for(student, BaseFacts(encoder_decoder=bool(size and size.encoder_decoder)))

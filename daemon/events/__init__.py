@@ -17,6 +17,7 @@ from daemon.events.daemon_events import (
     StoodStill,
 )
 from daemon.events.run_events import (
+    EvaluatedAgain,
     RunFailed,
     RunFinished,
     RunNoted,
@@ -31,7 +32,6 @@ from daemon.events.sample_events import (
     PlanHeld,
     PlanResumed,
     PlanReturned,
-    PlanSuperseded,
     SampleFailed,
     SampleStored,
     TargetMissed,
@@ -58,6 +58,7 @@ __all__ = [
     "ConfigReloaded",
     "DaemonStarted",
     "DaemonStopping",
+    "EvaluatedAgain",
     "Event",
     "GatewayGaveUp",
     "KeySuspended",
@@ -69,7 +70,6 @@ __all__ = [
     "PlanHeld",
     "PlanResumed",
     "PlanReturned",
-    "PlanSuperseded",
     "RestartNeeded",
     "RunFailed",
     "RunFinished",

@@ -23,6 +23,19 @@ class ThresholdReached(RunEvent):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluatedAgain(RunEvent):
+    """The settings of a finished run's evaluation changed: its student is asked again."""
+
+    student: str
+    scope: str
+    differ: str
+
+    def message(self) -> str:
+        """What changed."""
+        return f"run {self.run_id} is evaluated again: {self.student} on {self.scope}, {self.differ}; nothing is trained"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunStarted(RunEvent):
     """A run's process was started, or a new daemon found it running."""
 

@@ -63,22 +63,6 @@ class TaskRegraded(TaskEvent):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PlanSuperseded(TaskEvent):
-    """A plan's prompt, model or parameters changed, so it starts over; its earlier samples stay stored."""
-
-    level: ClassVar[str] = "warning"
-    plan: str
-    stored: int
-
-    def message(self) -> str:
-        """What happens to the earlier samples."""
-        return (
-            f"plan {self.plan} on {self.task} starts over: its prompt, model or parameters changed; the"
-            f" {self.stored:,} samples taken before stay stored"
-        )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class PlanContinued(TaskEvent):
     """A plan has other teachers than before; the samples of those that stay go on counting."""
 

@@ -7,21 +7,24 @@ run is refused.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from daemon.catalog.prompt_templates import examples_for
+from daemon.training.left_out import left_out, left_out_in_0_1
+from daemon.training.run_directory import BEFORE_RESTORE, claim_directory, own_directory, set_aside
 from engine.config import Config, StudentConfig
 from engine.config.prompts import templates_of
 from engine.config.root import expand
-from engine.config.students import CurationConfig
-from engine.curation import ALIKE, HELD_OUT, alike, curate, same_questions
+from engine.curation import curate
 from engine.errors import JobFailed
 from engine.forms import FIRST, FormSettings
 from engine.grading.majority import Vote
@@ -30,6 +33,7 @@ from engine.question import text_hash
 from engine.seeded_order import first
 from engine.strategies import STRATEGIES, Wording
 from engine.students.base_names import is_path
+from engine.students.checkpoints import replace
 from engine.students.spec import EvalRow, Spec, digest_of, write_rows
 from state.authors import Authors
 from state.checksums import Damaged, named
@@ -76,7 +80,7 @@ def training_rows(connection: Connection, config: Config, request: RunRequest) -
     """The rows the student would read now."""
     student = request.student
     if not METHODS[student.method].reads_samples:
-        left_out = _left_out(connection, request.tasks, student.curation)
+        excluded = left_out(connection, request.tasks, student.curation)
         questions, drops = _questions(connection, request.tasks, student, left_out)
         return Chosen(rows=_rows(questions, student), drops=drops)
     stored = stored_samples(connection, request.plan_ids, _teachers(config, student))
@@ -85,7 +89,7 @@ def training_rows(connection: Connection, config: Config, request: RunRequest) -
         [sample for sample in stored if not sample.damage],
         rationales=student.rationales,
         settings=student.curation,
-        left_out=_left_out(connection, request.tasks, student.curation),
+        left_out=left_out(connection, request.tasks, student.curation),
         formats={task.id: task.answer_format for task in request.tasks},
         questions=None
         if student.questions is None
@@ -135,22 +139,31 @@ def prepare(connection: Connection, config: Config, request: RunRequest) -> NewR
     )
 
 
-def materialise(connection: Connection, config: Config, run: RunRow) -> Path:
+def materialise(
+    connection: Connection, config: Config, run: RunRow, say: Callable[[str], None] = lambda _said: None
+) -> Path:
     """Writes the directory of a run if it does not exist, and returns its path.
 
+    Another run's directory of that number is set aside, and `say` is told.
+
     Raises:
-        JobFailed: the rows differ from those chosen when the run was created, or are damaged.
+        JobFailed: the rows differ from those chosen when the run was created, or are damaged, or another's directory is in the way.
     """
-    directory = config.runs / str(run.id)
-    splits = run.settings.splits
+    directory, begun = claim_directory(connection, config, run, say)
+    splits, tasks = run.settings.splits, run.settings.tasks
+    if begun and run.started_at is None and _asks_others(connection, directory, tasks):
+        # After a backup was restored: a run of the same rows, whose questions have other ids now.
+        say(set_aside(directory, BEFORE_RESTORE))
+        directory, _ = claim_directory(connection, config, run, say)
+    student = StudentConfig.model_validate(run.settings.student)
     if (directory / "spec.json").exists():
         spec = Spec.model_validate_json((directory / "spec.json").read_bytes())
-        if spec.splits != splits:
-            _write_spec(directory, spec.model_copy(update={"splits": splits}))
+        if spec.evaluation != student.evaluation:
+            _keep_what_was_asked(directory, spec)
+        now = {"splits": splits, "evaluation": student.evaluation}
+        if spec.model_copy(update=now) != spec:
+            _write_spec(directory, spec.model_copy(update=now))
         return directory
-    directory.mkdir(parents=True, exist_ok=True)
-    student = StudentConfig.model_validate(run.settings.student)
-    tasks = run.settings.tasks
     if METHODS[student.method].reads_samples:
         of_run = samples_of_run(connection, run.id)
         if damaged := [each for sample in of_run for each in sample.damage]:
@@ -160,7 +173,7 @@ def materialise(connection: Connection, config: Config, run: RunRow) -> Path:
             )
         questions = _with_samples(of_run, labels_of_run(connection, run.id))
     else:
-        rule = _left_out if run.settings.overlap > 1 else _left_out_in_0_1
+        rule = left_out if run.settings.overlap > 1 else left_out_in_0_1
         questions, _ = _questions(connection, tasks, student, rule(connection, tasks, student.curation))
     rows = _rows(questions, student, own_answers=True if run.settings.labels == 1 else None)
     if write_rows(directory / "manifest.jsonl", rows) != run.digest:
@@ -168,7 +181,7 @@ def materialise(connection: Connection, config: Config, run: RunRow) -> Path:
             "its questions or samples changed after it was queued: start a new run with"
             f" `coterie train {run.scope} --student {run.student}`"
         )
-    write_rows(directory / "questions.jsonl", [row for task in tasks for row in _eval_rows(connection, task)])
+    write_rows(directory / "questions.jsonl", _all_eval_rows(connection, tasks))
     previous = previous_student(connection, config, run) if student.start_from == "previous" else None
     spec = Spec(
         run_id=run.id,
@@ -177,7 +190,7 @@ def materialise(connection: Connection, config: Config, run: RunRow) -> Path:
         trigger=run.trigger,
         method=student.method,
         base=str(previous[1]) if previous else base_of(config, student.base),
-        form=_form(run, student, config.runs / str(previous[0]) if previous else None),
+        form=_form(run, student, previous[1].parent if previous else None),
         training=student.training,
         evaluation=student.evaluation,
         manifest_digest=run.digest,
@@ -199,6 +212,23 @@ def materialise(connection: Connection, config: Config, run: RunRow) -> Path:
     )
     _write_spec(directory, spec)  # last and atomically: a directory with a spec is complete
     return directory
+
+
+def _keep_what_was_asked(directory: Path, spec: Spec) -> None:
+    """Has the results of a finished run say with which settings they were made, before its spec gets others."""
+    path = directory / "evaluation.json"
+    with suppress(OSError, ValueError):
+        outcome = json.loads(path.read_bytes())
+        replace(path, json.dumps({"evaluation": spec.asked_with, **outcome}, indent=1).encode())
+
+
+def _asks_others(connection: Connection, directory: Path, tasks: Sequence[TaskInfo]) -> bool:
+    """Whether a directory has other dev or test questions than there are now."""
+    try:
+        found = (directory / "questions.jsonl").read_bytes()
+    except FileNotFoundError:
+        return False
+    return hashlib.sha256(found).hexdigest() != digest_of(_all_eval_rows(connection, tasks))
 
 
 def _form(run: RunRow, student: StudentConfig, previous: Path | None) -> FormSettings | None:
@@ -245,8 +275,11 @@ def _wordings(
 
 def previous_student(connection: Connection, config: Config, run: RunRow) -> tuple[int, Path] | None:
     """The latest earlier run of the same student, scope and base that finished, with its exported student."""
-    found = ((key, config.runs / str(key) / "student") for key in finished_before(connection, run))
-    return next(((key, path.resolve()) for key, path in found if path.is_dir()), None)
+    for earlier in finished_before(connection, run):
+        directory = own_directory(connection, config, earlier)
+        if directory is not None and (directory / "student").is_dir():
+            return earlier.id, directory.resolve() / "student"
+    return None
 
 
 def epochs_of(directory: Path) -> int:
@@ -341,6 +374,10 @@ def _counted(connection: Connection, task: TaskInfo, student: StudentConfig) -> 
     return first(ids, student.questions or len(ids), student.training.seed)
 
 
+def _all_eval_rows(connection: Connection, tasks: Sequence[TaskInfo]) -> list[EvalRow]:
+    return [row for task in tasks for row in _eval_rows(connection, task)]
+
+
 def _eval_rows(connection: Connection, task: TaskInfo) -> list[EvalRow]:
     return [
         EvalRow.model_validate(
@@ -356,34 +393,3 @@ def _eval_rows(connection: Connection, task: TaskInfo) -> list[EvalRow]:
         for split in ("dev", "test")
         for question in stored_questions(connection, task.id, split)
     ]
-
-
-def _left_out(connection: Connection, tasks: Sequence[TaskInfo], curation: CurationConfig) -> dict[int, str]:
-    """Why a training question of the tasks is not read, by its id: all dev and test questions of all tasks count."""
-    if not (curation.drop_test_overlap or curation.drop_test_alike):
-        return {}
-    train = _texts(connection, tasks, "train")
-    held_out = _texts(connection, tasks, "dev", "test")
-    found = dict.fromkeys(alike(train, held_out), ALIKE) if curation.drop_test_alike else {}
-    if curation.drop_test_overlap:
-        found |= dict.fromkeys(same_questions(train, held_out.values()), HELD_OUT)
-    return found
-
-
-def _left_out_in_0_1(
-    connection: Connection, tasks: Sequence[TaskInfo], curation: CurationConfig
-) -> dict[int, str]:
-    """The same by the rule of runs that were queued before there was another one."""
-    if not curation.drop_test_overlap:
-        return {}
-    found = alike(_texts(connection, tasks, "train"), _texts(connection, tasks, "test"))
-    return dict.fromkeys(found, ALIKE)
-
-
-def _texts(connection: Connection, tasks: Sequence[TaskInfo], *splits: str) -> dict[int, str]:
-    return {
-        question.question_id: question.text
-        for task in tasks
-        for split in splits
-        for question in stored_questions(connection, task.id, split)
-    }

@@ -6,7 +6,7 @@ The number of ranks and the machines do not change the student, so the current c
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -72,17 +72,19 @@ def spawn(
     devices: tuple[Device, ...],
     threads: int,
     owner: Owner,
+    say: Callable[[str], None],
 ) -> tuple[Path, list[subprocess.Popen[bytes]]]:
     """Writes the directory of a run and starts its ranks, or the launcher that starts them. Blocks.
 
-    `threads`: the CPU threads that its ranks on this machine share. `owner`: the daemon that it belongs to.
+    `threads`: the CPU threads that its ranks on this machine share. `owner`: the daemon that it belongs to. `say` is told
+    if another's directory was set aside.
 
     Raises:
-        JobFailed: its rows have changed.
+        JobFailed: its rows have changed, or another's directory is in the way.
         ConfigError: its hostfile cannot be used.
     """
     with closing(open_reader(config.database)) as connection:
-        directory = materialise(connection, config, run)
+        directory = materialise(connection, config, run, say)
     show_owner(directory, owner)
     (directory / LAUNCH).unlink(missing_ok=True)
     if training.hostfile:

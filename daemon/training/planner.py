@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -13,7 +13,15 @@ from daemon import events
 from daemon.host.notify import Notifier
 from daemon.sampling.plans import ActivePlan
 from daemon.training.manifest import RunRequest, prepare
-from daemon.training.run_fingerprint import settled, teaches_gold_when_wrong
+from daemon.training.run_directory import own_directory
+from daemon.training.run_fingerprint import (
+    Settled,
+    asked_otherwise,
+    evaluated_now,
+    renamed,
+    settled,
+    teaches_gold_when_wrong,
+)
 from daemon.training.scopes import Scope, scopes_of
 from daemon.training.trainer import Trainer
 from engine.config import Config, StudentConfig
@@ -25,16 +33,20 @@ from state.runs import (
     RunEnd,
     RunRequeue,
     RunRow,
+    StoredRun,
     TaskInfo,
     create_run,
     end_run,
-    existing_triggers,
     latest_run,
     own_answer_runs,
+    rename_run,
     requeue_run,
+    run_by_id,
+    stored_runs,
     task_digests,
 )
-from state.triggers import Stock, due, first_start, last_runs, plan_counts, wakes_at
+from state.sqlite import Connection
+from state.triggers import PlanCounts, Stock, due, first_start, last_runs, plan_counts, wakes_at
 from state.writer import Writer
 
 TICK_S = 0.5
@@ -55,6 +67,14 @@ class _NothingNew:
     samples: int
     fingerprint: str
     at: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What `state.db` says of plans and tasks."""
+
+    counts: Sequence[PlanCounts]
+    digests: dict[str, str]
 
 
 class Planner:
@@ -82,6 +102,8 @@ class Planner:
         self._busy = False
         self._wakes_at: int | None = None
         self._nothing_new: dict[tuple[str, str], _NothingNew] = {}
+        self._kept: set[int] = set()
+        self._new_config = True
         self.changed = Notifier()
         self.scopes = [scope for student in config.students for scope in scopes_of(student, config)]
         bus.listen(self._on_event)
@@ -91,6 +113,8 @@ class Planner:
         self._config, self._task_ids = config, {**self._task_ids, **task_ids}
         self.scopes = [scope for student in config.students for scope in scopes_of(student, config)]
         self._nothing_new.clear()
+        self._kept.clear()
+        self._new_config = True
         self._dirty = True
         self.changed.notify()
 
@@ -133,7 +157,7 @@ class Planner:
         return "; ".join(answers)
 
     async def _train_scope(self, scope: Scope) -> str:
-        scope, stock = (await anyio.to_thread.run_sync(self._stocks, [scope]))[0]
+        scope, stock, _ = (await anyio.to_thread.run_sync(self._stocks, [scope]))[0]
         latest = await anyio.to_thread.run_sync(self._latest, scope, stock)
         about = f"{scope.student.name} on {scope.name}"
         if latest is not None and latest.state in (RunState.STOPPED, RunState.FAILED):
@@ -159,11 +183,15 @@ class Planner:
     async def _look(self) -> None:
         config, now = self._config, self._now()
         scopes = list(self.scopes)
+        if self._new_config:
+            await self._rename(scopes)
+            self._new_config = self._config is not config
         stocks = await anyio.to_thread.run_sync(self._stocks, scopes)
         wakes: list[int | None] = []
-        for scope, stock in stocks:
+        for scope, stock, runs in stocks:
             if self._config is not config:
                 return  # it was read again meanwhile: these scopes may be gone
+            await self._evaluate_again(scope, runs)
             found = due(scope.rule.train_at, stock, now)
             if found is None:
                 wakes.append(wakes_at(scope.rule.train_at, stock))
@@ -173,34 +201,111 @@ class Planner:
                 await self._create(scope, stock, found.name)
         self._wakes_at = min((at for at in wakes if at is not None), default=None)
 
-    def _stocks(self, scopes: list[Scope]) -> list[tuple[Scope, Stock]]:
-        """What there is for each scope, and the scope with the form of its student, where that is known."""
+    async def _rename(self, scopes: list[Scope]) -> None:
+        """Gives runs of students that have another name now to them: the same student is not trained again."""
+        found = await anyio.to_thread.run_sync(self._renamed, scopes)
+        for run, name in found:
+            await self._writer.do(rename_run, (run.id, name))
+            note = f"it is the student {name} now: the settings are the same, and nothing is trained again"
+            self._bus.emit(events.RunNoted(run_id=run.id, student=run.name, scope=run.scope, note=note))
+
+    def _renamed(self, scopes: list[Scope]) -> list[tuple[StoredRun, str]]:
         with closing(open_reader(self._config.database)) as connection:
-            counts = plan_counts(connection, [plan.id for plan in self._plans])
-            digests, last = task_digests(connection), last_runs(connection)
-            existing, since = existing_triggers(connection), first_start(connection)
+            runs, facts = stored_runs(connection), self._facts(connection)
+        known = [(scope.key, self._settled(scope, facts, runs)) for scope in scopes]
+        found = renamed(
+            known,
+            runs,
+            lambda place, run: bool(self._settled(scopes[place], facts, [run], any_name=True).runs),
+        )
+        return [(run, found[run.id]) for run in runs if run.id in found]
+
+    async def _evaluate_again(self, scope: Scope, runs: Sequence[StoredRun]) -> None:
+        """Queues finished runs whose evaluation is another one now. They have their students, so nothing is trained."""
+        if not METHODS[scope.student.method].trains:
+            return
+        differ = {run.id: asked_otherwise(scope.student, run) for run in runs}
+        current = {run.trigger for run in runs if not differ[run.id]}
+        for run in runs:
+            if (
+                not differ[run.id]
+                or run.state != RunState.DONE
+                or run.id in self._kept
+                or run.trigger in current
+            ):
+                continue
+            current.add(run.trigger)
+            said = ", ".join(
+                f"{name} was {before} and is {now}" for name, (before, now) in differ[run.id].items()
+            )
+            again = await anyio.to_thread.run_sync(self._with_evaluation, scope, run)
+            if again is None:
+                self._kept.add(run.id)
+                note = (
+                    f"its evaluation changed ({said}), but its student is gone: its results stay as they were"
+                )
+                self._bus.emit(events.RunNoted(run_id=run.id, student=run.name, scope=run.scope, note=note))
+                continue
+            self._trainer.queued += 1
+            await self._writer.do(requeue_run, again)
+            self._bus.emit(
+                events.EvaluatedAgain(run_id=run.id, student=run.name, scope=run.scope, differ=said)
+            )
+            self._trainer.changed.notify()
+
+    def _with_evaluation(self, scope: Scope, run: StoredRun) -> RunRequeue | None:
+        """Queues a finished run with the evaluation of now; None where it has no student."""
+        with closing(open_reader(self._config.database)) as connection:
+            row, facts = run_by_id(connection, run.id), self._facts(connection)
+            directory = own_directory(connection, self._config, row) if row else None
+        if row is None or directory is None or not (directory / "student").is_dir():
+            return None
+        evaluation = scope.student.evaluation.model_dump(mode="json")
+        digests = [facts.digests.get(task, "") for task in scope.tasks]
+        return RunRequeue(
+            run_id=run.id,
+            tries=0,
+            settings=replace(row.settings, student={**row.settings.student, "evaluation": evaluation}),
+            fingerprint=evaluated_now(scope.student, self._read_plans(scope, facts), digests, run),
+        )
+
+    def _stocks(self, scopes: list[Scope]) -> list[tuple[Scope, Stock, tuple[StoredRun, ...]]]:
+        """What there is for each scope with its runs, and the scope with the form of its student, where that is known."""
+        with closing(open_reader(self._config.database)) as connection:
+            facts, last = self._facts(connection), last_runs(connection)
+            existing, since = stored_runs(connection), first_start(connection)
         stocks = []
         for scope in scopes:
-            read = scope.rule.read(counts, scope.tasks)
-            chosen = {plan.id for plan in read}
-            plans = [plan for plan in self._plans if plan.id in chosen]
-            own = [(trigger, of) for *key, trigger, of in existing if tuple(key) == scope.key]
-            student, fingerprint = settled(
-                scope.student,
-                plans,
-                [digests.get(task, "") for task in scope.tasks],
-                {of for _, of in own},
-            )
+            now = self._settled(scope, facts, existing)
+            read = scope.rule.read(facts.counts, scope.tasks)
             stock = scope.rule.stock(
                 read,
                 since=since,
                 last=last.get(scope.key),
-                complete=all(plan.done for plan in plans),
-                fingerprint=fingerprint,
-                runs=frozenset(trigger for trigger, of in own if of == fingerprint),
+                complete=all(plan.done for plan in self._read_plans(scope, facts)),
+                fingerprint=now.fingerprint,
+                runs=frozenset(run.trigger for run in now.runs),
             )
-            stocks.append((replace(scope, student=student), stock))
+            stocks.append((replace(scope, student=now.student), stock, now.runs))
         return stocks
+
+    def _facts(self, connection: Connection) -> _Facts:
+        return _Facts(plan_counts(connection, [plan.id for plan in self._plans]), task_digests(connection))
+
+    def _read_plans(self, scope: Scope, facts: _Facts) -> list[ActivePlan]:
+        chosen = {plan.id for plan in scope.rule.read(facts.counts, scope.tasks)}
+        return [plan for plan in self._plans if plan.id in chosen]
+
+    def _settled(
+        self, scope: Scope, facts: _Facts, runs: Sequence[StoredRun], *, any_name: bool = False
+    ) -> Settled:
+        """The student of a scope with its runs among `runs`; with `any_name` also those made under another name."""
+        return settled(
+            scope.student,
+            self._read_plans(scope, facts),
+            [facts.digests.get(task, "") for task in scope.tasks],
+            [run for run in runs if run.scope == scope.name and (any_name or run.name == scope.student.name)],
+        )
 
     async def _repeat(self, scope: Scope, stock: Stock, name: str) -> int | None:
         """Makes a run, unless it would read the rows of the last one, or none; returns when to try again."""

@@ -13,7 +13,6 @@ from daemon.training.progress_reader import Ending
 from engine.students.orphans import read_owner
 from engine.students.run_commands import read_launch, send_command
 from engine.students.run_lock import holder_of
-from engine.students.spec import Spec
 from state.runs import RunRow
 
 
@@ -87,7 +86,7 @@ class FoundProcess:
     """Why the run can neither be followed nor started."""
 
 
-def find_process(row: RunRow, directory: Path) -> FoundProcess | None:
+def find_process(row: RunRow, directory: Path, *, own: bool) -> FoundProcess | None:
     """The process that trains a run, also one whose daemon died before it stored the pid. Blocks for a moment."""
     if row.pid is not None and row.pid_started is not None and is_alive(row.pid, row.pid_started):
         return FoundProcess(row.pid, row.pid_started, row.device, known=True)
@@ -102,18 +101,8 @@ def find_process(row: RunRow, directory: Path) -> FoundProcess | None:
     if not holder.alive or holder.started is None:
         where = f"on {holder.host}" if holder.host else "unknown to this machine"
         obstacle = f"a process {where} is training in {directory}"
-    elif not _trains(row, directory):
+    elif not own:
         obstacle = (
             f"process {holder.pid} trains another run in {directory}, of a database that was there before"
         )
     return FoundProcess(holder.pid, holder.started or 0.0, devices, known=False, obstacle=obstacle)
-
-
-def _trains(row: RunRow, directory: Path) -> bool:
-    """Whether the directory is that of this run, with these rows."""
-    try:
-        spec = Spec.model_validate_json((directory / "spec.json").read_bytes())
-    except (OSError, ValueError):
-        return False
-    found = (spec.run_id, spec.student, spec.scope, spec.trigger, spec.manifest_digest)
-    return found == (row.id, row.student, row.scope, row.trigger, row.digest)

@@ -8,9 +8,9 @@ imports.
 
 from __future__ import annotations
 
-import signal
 from contextlib import closing, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -22,8 +22,10 @@ from daemon.host.clock import Clock
 from daemon.host.notify import Notifier
 from daemon.host.processes import killed_for_memory, start_time
 from daemon.training.devices import Device, threads_of
+from daemon.training.out_of_memory import in_smaller_parts
 from daemon.training.placement import free_devices, named_devices, spawn, training_now
 from daemon.training.progress_reader import follow, has_progress, last_ending, read_predictions, tail
+from daemon.training.run_directory import own_directory
 from daemon.training.run_process import RunProcess, find_process
 from engine.config import Config, TrainingConfig
 from engine.errors import ConfigError, JobFailed, TaskDataError
@@ -48,7 +50,6 @@ from state.writer import Writer
 
 TICK_S = 0.25
 TERM_GRACE_S = 60.0
-MOST_SPLITS = 64
 PRESENCE_S = 10.0  # how often the daemon tells its runs that it is here
 
 
@@ -126,12 +127,12 @@ class Trainer:
 
     async def finish_run(self, run_id: int) -> bool:
         """Has a run end at its next step, exported and tested; False where it has not begun to train, or has ended."""
-        directory = self._config.runs / str(run_id)
         rows = await anyio.to_thread.run_sync(self._unfinished)
         row = next((row for row in rows if row.id == run_id), None)
         if row is None or not METHODS[row.settings.student["method"]].trains:
             return False
-        if run_id in self._processes or (row.started_at is not None and directory.is_dir()):
+        directory = await anyio.to_thread.run_sync(self._own_directory, row)
+        if directory is not None and (run_id in self._processes or row.started_at is not None):
             await anyio.to_thread.run_sync(ask_to_finish, directory)
             return True
         return False
@@ -155,16 +156,25 @@ class Trainer:
         for row in await anyio.to_thread.run_sync(self._unfinished):
             if await self._take_over(row):
                 continue
-            if row.state != RunState.QUEUED:
-                # It may have ended in order while no daemon was running: its last event decides.
-                run = RunProcess(row=row, directory=self._config.runs / str(row.id))
-                self._processes[row.id] = run
-                await self._follow(run)
+            if row.state == RunState.QUEUED:
+                continue
+            directory = await anyio.to_thread.run_sync(self._own_directory, row)
+            if directory is None:  # it starts again, and what is there is set aside
+                self._note(
+                    row, f"{self._config.runs / str(row.id)} is gone, or not its own: the run starts again"
+                )
+                await self._requeue(row, tries=max(0, row.tries - 1))
+                continue
+            # It may have ended in order while no daemon was running: its last event decides.
+            run = RunProcess(row=row, directory=directory)
+            self._processes[row.id] = run
+            await self._follow(run)
 
     async def _take_over(self, row: RunRow) -> bool:
         """Follows the process that trains this run; False where there is none. Never starts a second one."""
-        directory = self._config.runs / str(row.id)
-        found = await anyio.to_thread.run_sync(find_process, row, directory)
+        own = await anyio.to_thread.run_sync(self._own_directory, row)
+        directory = own or self._config.runs / str(row.id)
+        found = await anyio.to_thread.run_sync(partial(find_process, row, directory, own=own is not None))
         if found is None:
             self._obstacles.pop(row.id, None)
             return False
@@ -190,6 +200,10 @@ class Trainer:
         await self._share_threads()
         return True
 
+    def _own_directory(self, row: RunRow) -> Path | None:
+        with closing(open_reader(self._config.database)) as connection:
+            return own_directory(connection, self._config, row)
+
     def _unfinished(self) -> list[RunRow]:
         with closing(open_reader(self._config.database)) as connection:
             return unfinished(connection)
@@ -207,7 +221,7 @@ class Trainer:
             except ConfigError as error:  # its hostfile is gone
                 await self._fail(row, str(error))
                 continue
-            devices = free_devices(training, self._devices, self._busy())
+            devices = free_devices(training, self._devices, {device.name for device in self._in_use()})
             if not devices:
                 return  # in order: a later, smaller run does not overtake
             if await self._take_over(row):
@@ -227,9 +241,6 @@ class Trainer:
     def _in_use(self) -> list[Device]:
         return [device for run in self._processes.values() for device in run.devices]
 
-    def _busy(self) -> set[str]:
-        return {device.name for device in self._in_use()}
-
     async def _share_threads(self) -> None:
         """Tells each run its part of the CPU, which depends on what else runs."""
         busy = self._in_use()
@@ -241,14 +252,18 @@ class Trainer:
     async def _start(self, row: RunRow, training: TrainingConfig, devices: tuple[Device, ...]) -> None:
         kills = killed_for_memory()
         threads = threads_of(devices, [*devices, *self._in_use()])
+        notes: list[str] = []
         try:
             owner = self._owner(devices)
             directory, ranks = await anyio.to_thread.run_sync(
-                spawn, row, self._config, training, devices, threads, owner
+                spawn, row, self._config, training, devices, threads, owner, notes.append
             )
         except (JobFailed, ConfigError, TaskDataError, OSError) as error:
             await self._fail(row, str(error))
             return
+        finally:
+            for note in notes:
+                self._note(row, note)
         leader = ranks[0].pid
         run = RunProcess(
             row=row,
@@ -302,7 +317,14 @@ class Trainer:
 
     async def _follow(self, run: RunProcess) -> None:
         alive = run.alive()  # asked first: what it wrote before it ended is read below
-        await self._read(run)
+        try:
+            await self._read(run)
+        except (KeyError, TypeError, ValueError) as error:  # this run's fault, not the daemon's
+            if alive:
+                run.kill()
+            del self._processes[run.row.id]
+            await self._fail(run.row, f"its progress.jsonl cannot be read ({type(error).__name__}: {error})")
+            return
         if alive:
             grown = self._clock.monotonic() - run.stop_since
             if run.stop and grown > TERM_GRACE_S:
@@ -338,8 +360,13 @@ class Trainer:
         elif run.stop == "user":
             await self._writer.do(end_run, RunEnd(run_id=row.id, state=RunState.STOPPED))
             self._bus.emit(events.RunStopped(run_id=row.id, student=row.student, scope=row.scope))
-        elif await self._smaller(run):
-            return
+        elif (smaller := in_smaller_parts(run)) is not None:
+            settings, said = smaller
+            await self._requeue(
+                row, tries=max(0, row.tries - 1), settings=settings
+            )  # uses up no try: it ends some day
+            self.queued += 1
+            self._note(row, said)
         elif run.ending.kind == "failed" and not run.ending.peer:
             await self._fail(row, run.ending.message)
         elif run.ending.kind == "stopped" or run.stop == "daemon":
@@ -361,31 +388,6 @@ class Trainer:
                 f"its process died {row.tries} times without a new checkpoint (exit {codes}); log: {said}",
             )
 
-    async def _smaller(self, run: RunProcess) -> bool:
-        """Queues a run that ran out of memory, its micro-batches split further; False where it ended for another reason.
-
-        It uses up no try: it ends when there is nothing left to split.
-        """
-        killed = -signal.SIGKILL in run.codes() and run.kills is not None
-        killed = killed and (killed_for_memory() or 0) > (run.kills or 0)
-        if not (run.ending.memory or (killed and not run.ending.kind)):
-            return False
-        row, training = run.row, run.row.settings.student["training"]
-        splits = 2 * row.settings.splits
-        if splits > MOST_SPLITS:
-            return False
-        await self._requeue(row, tries=max(0, row.tries - 1), settings=replace(row.settings, splits=splits))
-        self.queued += 1
-        why = run.ending.message or "out of memory: the kernel killed its process"
-        size = "batch_rows" if training.get("batch_rows") else "batch_tokens"
-        self._note(
-            row,
-            f"{why}; it is resumed with each micro-batch in {splits} parts, as with {size} = "
-            f"{max(1, training[size] // splits)} and accumulation = {training['accumulation'] * splits}: "
-            "rows and tokens of a step stay the same",
-        )
-        return True
-
     def _note(self, row: RunRow, note: str) -> None:
         self._bus.emit(events.RunNoted(run_id=row.id, student=row.student, scope=row.scope, note=note))
 
@@ -398,12 +400,9 @@ class Trainer:
             return
         await self._writer.do(store_predictions, predictions)
         await self._writer.do(end_run, RunEnd(run_id=row.id, state=RunState.DONE, early=run.ending.early))
-        result = await anyio.to_thread.run_sync(self._result, row.id)
-        self._bus.emit(events.RunFinished(run_id=row.id, student=row.student, scope=row.scope, result=result))
-
-    def _result(self, run_id: int) -> str:
         with closing(open_reader(self._config.database)) as connection:
-            return words_on_test(connection, run_id)
+            result = await anyio.to_thread.run_sync(words_on_test, connection, row.id)
+        self._bus.emit(events.RunFinished(run_id=row.id, student=row.student, scope=row.scope, result=result))
 
     async def _fail(self, row: RunRow, reason: str) -> None:
         await self._writer.do(end_run, RunEnd(run_id=row.id, state=RunState.FAILED, error=reason))

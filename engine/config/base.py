@@ -49,6 +49,22 @@ class Identity(Enum):
     """No part of it: the field can change, and what was paid for stays."""
 
 
+class Again(Enum):
+    """What a change of a field does to a finished run although it is part of the stored fingerprint: nothing is trained.
+
+    It stands beside `Identity`, for fields that were once believed to make another student.
+    """
+
+    NOTHING = "nothing"
+    """It does not change what is trained."""
+
+    SAME_STEPS = "same steps"
+    """Nothing, as long as each optimizer step has the same rows."""
+
+    EVALUATES = "evaluates"
+    """A finished student is evaluated again."""
+
+
 class Change(Enum):
     """What a running daemon does with a changed field when it reads the configuration again.
 

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
 
-from engine.config.base import NAME_PATTERN
+from engine.config.base import NAME_PATTERN, Again, Identity, Section, fields_marked
+from engine.config.plans import PlanConfig
 from engine.config.schema import config_schema, schema_text
+from engine.config.students import CurationConfig, EvaluationConfig, StudentConfig
+from engine.config.teachers import TeacherConfig
+from engine.config.training import TrainingConfig
 from engine.forms import FORMS
 from engine.grading.formats import FORMATS
 from engine.strategies import STRATEGIES
@@ -71,6 +76,9 @@ TABLES: dict[str, tuple[str, str, str, Mapping[str, Documented]]] = {
     "StudentConfig": ("Forms, in `[students.form]`", "type", "the text around question and answer", FORMS),
 }
 """Definition in the schema to a table of variants below it: title, key, heading, registry."""
+
+TABLES_OF_STUDENTS = ("curation", "training", "evaluation")
+"""Keys of a student that are tables of their own."""
 
 EXAMPLE = """\
 [daemon]
@@ -172,9 +180,8 @@ One TOML file, `config.toml` in the working directory or the one given with `-c`
 - Names of teachers, tasks, plans and students match `{pattern}`.
 - The file never holds API keys, only where to find them.
 - The file is read when the daemon starts, and again on SIGHUP. Its resolved form is stored with each start and each run.
-- Changing what a teacher would see (the models of its teachers, their `extra_body` and `omit`, strategy, its
-  templates and examples, `temperature`, `top_p`, `max_tokens`, `answer_max_tokens`) makes a plan begin anew; its former samples stay stored, apart.
-  All else may be changed at any time; what needs a start of the daemon is named in its events.
+- Any key may be changed at any time. [What an edit does](#what-an-edit-does) says which edits begin a plan or a student anew; `coterie check`
+  says it of your edit. What needs a start of the daemon is named in its events.
 
 ## Example
 
@@ -199,11 +206,59 @@ def document() -> str:
     """The whole text of docs/configuration.md."""
     definitions = config_schema()["$defs"]
     parts = [INTRO.format(pattern=NAME_PATTERN, example=EXAMPLE, apis=APIS, more=MORE)]
+    parts.append(_edits())
     for title, name, note in SECTIONS:
         parts.append(_section(title, definitions[name], note))
         if name in TABLES:
             parts.append(_variants(*TABLES[name]))
     return "\n".join(parts)
+
+
+def _edits() -> str:
+    """What becomes of samples and students when a key changes, from the marks of the fields."""
+
+    def keys(model: type[Section], *marks: Enum, but: tuple[Enum, ...] = ()) -> str:
+        names = [name for name in fields_marked(model, *marks) if name not in fields_marked(model, *but)]
+        return ", ".join(f"`{name}`" for name in names if name not in TABLES_OF_STUDENTS)
+
+    counts = (Identity.ALWAYS, Identity.IF_SET)
+    parts: dict[str, type[Section]] = {
+        "[[students]]": StudentConfig,
+        "[students.curation]": CurationConfig,
+        "[students.training]": TrainingConfig,
+        "[students.evaluation]": EvaluationConfig,
+    }
+    again = (Again.NOTHING, Again.SAME_STEPS, Again.EVALUATES)
+    trained = "; ".join(f"{keys(model, *counts, but=again)} of `{title}`" for title, model in parts.items())
+
+    def marked(mark: Again) -> str:
+        return "; ".join(
+            f"{found} of `{title}`" for title, model in parts.items() if (found := keys(model, mark))
+        )
+
+    plan = keys(PlanConfig, *counts)
+    content = keys(PlanConfig, Identity.BY_CONTENT)
+    return f"""\
+## What an edit does
+
+`coterie check` compares the file with the database and says what an edit does before you start: what stays, what is graded again, what is
+set aside, how many requests that makes and about what they cost. A start and a SIGHUP say the same in events. Nothing stored is ever deleted.
+
+| when this changes | then |
+|---|---|
+| {plan} of `[[plans]]` | the plan begins anew; its former samples stay stored, apart |
+| what these name: {content} of `[[plans]]` | the same for what a request contains: templates, worked examples, `per_request` with a `seed`. Of other teachers, the samples of those that stay are kept |
+| {keys(TeacherConfig, *counts)} of `[teachers.NAME]` | the plans of the teacher begin anew, but for the samples of teachers that stay |
+| `rationales`, `max_rationales`, `stop_after_correct`, `correct_per_task`, `split` of `[[plans]]` | what is missing is asked for; samples beyond the new numbers stay stored, but no longer count |
+| `answer` of `[tasks.NAME]` | stored samples are graded again |
+| a question, or its gold answer or split | samples of a question that is gone are set aside; with another gold answer they are graded again; they follow it to another split. A student of the task is trained anew |
+| {trained} | the student is trained anew at its next trigger; its former runs stay |
+| {marked(Again.EVALUATES)} | a finished run is evaluated again from its exported student; nothing is trained. With `method = "base"`, it is measured anew |
+| {marked(Again.SAME_STEPS)} | nothing where each optimizer step has the same rows: `batch_rows` x `accumulation` x `devices` stays and no step crosses the end of an epoch, or `accumulation` x `devices` stays with `batch_tokens`; else the student is trained anew |
+| {marked(Again.NOTHING)}; the name or the place of a plan, a student, a seed or a value on an axis | nothing: samples and runs go on under the new name |
+| `rationales`, `teachers` and what chooses samples, of a student that reads none (`fine-tune`) | nothing |
+| every other key | nothing of what is stored |
+"""
 
 
 def _section(title: str, definition: dict[str, Any], note: str) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
-from engine.config.base import Identity, Name, NonNegative, Positive, Section
+from engine.config.base import Again, Identity, Name, NonNegative, Positive, Section, fields_marked
 from engine.config.faults import nearest, quoted
 from engine.config.presets import PAPER, PresetName, for_student, sets
 from engine.config.secret_places import shown_url
@@ -143,19 +143,19 @@ class EvaluationConfig(Section):
     patience: Annotated[NonNegative, Identity.ALWAYS] = 0
     """Stop after this many dev evaluations without a better one. 0: never."""
 
-    max_new_tokens: Annotated[Positive, Identity.ALWAYS] = 256
+    max_new_tokens: Annotated[Positive, Identity.ALWAYS, Again.EVALUATES] = 256
     """Longest answer in tokens."""
 
-    batch_size: Annotated[Positive, Identity.ALWAYS] = 64
+    batch_size: Annotated[Positive, Identity.ALWAYS, Again.NOTHING] = 64
     """Questions per batch."""
 
-    grader: Annotated[Literal["careful", "paper", "published"], Identity.ALWAYS] = "careful"
+    grader: Annotated[Literal["careful", "paper", "published"], Identity.ALWAYS, Again.EVALUATES] = "careful"
     """The grader of the student's answers. careful: reads what models really write; paper: the first candidate after the arrow, by the published regular expressions; published: the same, and in a text without the arrow the last candidate, as the paper's evaluator does."""
 
-    samples: Annotated[int, Field(ge=0, le=1000), Identity.IF_SET] = 0
+    samples: Annotated[int, Field(ge=0, le=1000), Identity.IF_SET, Again.EVALUATES] = 0
     """Number of sampled answers per test question, besides the greedy one. The accuracy of their majority is reported as well. 0: none."""
 
-    temperature: Annotated[float, Field(gt=0, le=5), Identity.IF_SET] = 0.7
+    temperature: Annotated[float, Field(gt=0, le=5), Identity.IF_SET, Again.EVALUATES] = 0.7
     """Temperature of `samples`."""
 
     batching: Annotated[Literal["static", "continuous"], Identity.NO] = "static"
@@ -187,6 +187,16 @@ class EvaluationConfig(Section):
         if self.server_command and not any("{student}" in word for word in self.server_command):
             raise ValueError("server_command needs {student}, the directory that the server loads")
         return self
+
+
+ASKED_AGAIN = fields_marked(EvaluationConfig, Again.EVALUATES)
+"""The settings of an evaluation that a finished student can be evaluated again with."""
+OF_TRAINING = tuple(
+    name
+    for name in fields_marked(EvaluationConfig, Identity.ALWAYS, Identity.IF_SET)
+    if name not in fields_marked(EvaluationConfig, Again.EVALUATES, Again.NOTHING)
+)
+"""The settings of an evaluation that decide what is trained and exported."""
 
 
 class StudentConfig(Section):
@@ -221,10 +231,14 @@ class StudentConfig(Section):
     prompts: Annotated[Name | None, Identity.IF_SET] = None
     """With `method = "base"`: templates in place of the strategy's own, as in `[[plans]]`."""
 
-    tasks: Annotated[list[str], Identity.ALWAYS] = Field(default_factory=lambda: ["*"], min_length=1)
+    tasks: Annotated[list[str], Identity.ALWAYS, Again.NOTHING] = Field(
+        default_factory=lambda: ["*"], min_length=1
+    )
     """Names of tasks; `*`: all."""
 
-    plans: Annotated[list[str], Identity.ALWAYS] = Field(default_factory=lambda: ["*"], min_length=1)
+    plans: Annotated[list[str], Identity.ALWAYS, Again.NOTHING] = Field(
+        default_factory=lambda: ["*"], min_length=1
+    )
     """Names of the train plans whose samples it reads; `*`: all."""
 
     teachers: Annotated[list[str], Identity.IF_SET] = Field(default_factory=lambda: ["*"], min_length=1)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from engine.config.base import Identity, NonNegative, Positive, Section, Seed
+from engine.config.base import Again, Identity, NonNegative, Positive, Section, Seed
 
 TrackerName = Literal["none", "tensorboard", "wandb", "trackio"]
 
@@ -14,7 +14,7 @@ TrackerName = Literal["none", "tensorboard", "wandb", "trackio"]
 class TrainingConfig(Section):
     """How a student is trained."""
 
-    zero_stage: Annotated[Literal[0, 1, 2, 3], Identity.ALWAYS] = 2
+    zero_stage: Annotated[Literal[0, 1, 2, 3], Identity.ALWAYS, Again.NOTHING] = 2
     """DeepSpeed ZeRO stage. Partitioned over the ranks: 0 nothing, 1 optimizer states, 2 also gradients, 3 also weights. One rank in fp32 has nothing to partition and trains at stage 0, which needs the least memory."""
 
     offload: Annotated[Literal["none", "optimizer", "all"], Identity.NO] = "none"
@@ -80,13 +80,13 @@ class TrainingConfig(Section):
     keep_adapter: Annotated[bool, Identity.NO] = False
     """With lora_rank: also write the adapters as they are, to `adapter/` in the student's directory, as peft loads them on the base. For runs that finish from now on. Not for built-in students, whose base nobody else has."""
 
-    batch_tokens: Annotated[Positive, Identity.ALWAYS] = 512
+    batch_tokens: Annotated[Positive, Identity.ALWAYS, Again.SAME_STEPS] = 512
     """Tokens (with padding) per micro-batch on one rank. Batches are grouped by length."""
 
-    batch_rows: Annotated[Positive | None, Identity.IF_SET] = None
+    batch_rows: Annotated[Positive | None, Identity.IF_SET, Again.SAME_STEPS] = None
     """Rows per micro-batch on one rank, instead of `batch_tokens`: rows in random order, as the paper's batches of 8, whatever their length. The last batch of an epoch may have fewer."""
 
-    accumulation: Annotated[Positive, Identity.ALWAYS] = 1
+    accumulation: Annotated[Positive, Identity.ALWAYS, Again.SAME_STEPS] = 1
     """Micro-batches per optimizer step and rank."""
 
     packing: Annotated[Literal["auto"] | bool, Identity.IF_SET] = "auto"

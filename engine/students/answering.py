@@ -10,7 +10,7 @@ from typing import Any
 from engine.forms import TokenForm
 from engine.students.architecture import DECODER, Architecture
 from engine.students.evaluate import Write, writer
-from engine.students.exported_student import PARTIAL, load_student
+from engine.students.exported_student import exported_copy, load_student
 from engine.students.room import Asked, Completion, config_positions, read_questions
 from engine.students.run import Run
 
@@ -56,7 +56,7 @@ def answering(
         if run.ranks.first:
             try:
                 server = stack.enter_context(
-                    serving(config, run.directory / PARTIAL, run.stop, specials=form.special_marks)
+                    serving(config, exported_copy(run.directory), run.stop, specials=form.special_marks)
                 )
                 run.note(f"the server at {server.url} evaluates the exported student (model {server.model})")
             except ServerFailed as error:
@@ -86,7 +86,7 @@ def prompts(
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(
-        run.directory / PARTIAL, trust_remote_code=False, local_files_only=True
+        exported_copy(run.directory), trust_remote_code=False, local_files_only=True
     )
     most = run.spec.evaluation.max_new_tokens
     found = read_questions(form, questions, architecture, limit=config_positions(config), most=most)

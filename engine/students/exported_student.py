@@ -55,16 +55,22 @@ def save_student(
     return partial
 
 
+def exported_copy(run_dir: Path) -> Path:
+    """The exported student: finished, or while it is first evaluated."""
+    final = run_dir / DIRECTORY
+    return final if final.is_dir() else run_dir / PARTIAL
+
+
 def load_student(run_dir: Path, device: Any) -> Any:
-    """The model of the unfinished copy, loaded as its users will load it."""
+    """The model of the exported copy, loaded as its users will load it."""
     from transformers import AutoConfig
 
     from engine.students.architecture import auto_class
 
-    partial = run_dir / PARTIAL
-    config = AutoConfig.from_pretrained(partial, trust_remote_code=False, local_files_only=True)
+    copy = exported_copy(run_dir)
+    config = AutoConfig.from_pretrained(copy, trust_remote_code=False, local_files_only=True)
     model = auto_class(config).from_pretrained(
-        partial, dtype="auto", trust_remote_code=False, use_safetensors=True, local_files_only=True
+        copy, dtype="auto", trust_remote_code=False, use_safetensors=True, local_files_only=True
     )
     return model.to(device).eval()
 
@@ -142,26 +148,8 @@ def model_card(
         ),
         f"| training | {settings} |",
         "",
-        "## Results",
-        "",
-        "Greedy decoding, one seed. Accuracy in percent with its 95 % Wilson interval.",
-        "",
-        "| split | task | n | correct | accuracy % (95 % interval) | seed |",
-        "|---|---|---|---|---|---|",
+        *_results(spec, results),
     ]
-    lines += [
-        f"| {row['split']} | {row['task']} | {row['n']} | {row['correct']} | "
-        f"{accuracy_text(row['accuracy'], row['low'], row['high'])} | {training.seed} |"
-        for row in results
-    ]
-    lines += [
-        f"\nThe majority of {row['majority_of']} sampled answers per question (temperature {spec.evaluation.temperature:g}) "
-        f"is correct on {percent(row['majority'])} % of {row['split']} of {row['task']}."
-        for row in results
-        if row.get("majority_of")
-    ]
-    if not results:
-        lines.append("| none | | 0 | | | |")
     lines += [
         "",
         "## Use",
@@ -195,6 +183,41 @@ def model_card(
             "",
         ]
     return "\n".join(lines)
+
+
+def with_results(card: str, spec: Spec, architecture: Architecture, results: Sequence[dict[str, Any]]) -> str:
+    """A card with other results, in its metadata and in its table."""
+    body = card[card.index("\n# ") :]
+    before, rest = body.split("\n## Results\n", 1)
+    after = rest[rest.index("\n## Use\n") :]
+    table = "\n".join(_results(spec, results))
+    return f"{metadata(spec, architecture.tag, results)}\n{before}\n{table}\n{after}"
+
+
+def _results(spec: Spec, results: Sequence[dict[str, Any]]) -> list[str]:
+    """The section with the results, as lines."""
+    lines = [
+        "## Results",
+        "",
+        "Greedy decoding, one seed. Accuracy in percent with its 95 % Wilson interval.",
+        "",
+        "| split | task | n | correct | accuracy % (95 % interval) | seed |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['split']} | {row['task']} | {row['n']} | {row['correct']} | "
+        f"{accuracy_text(row['accuracy'], row['low'], row['high'])} | {spec.training.seed} |"
+        for row in results
+    ]
+    lines += [
+        f"\nThe majority of {row['majority_of']} sampled answers per question (temperature {spec.evaluation.temperature:g}) "
+        f"is correct on {percent(row['majority'])} % of {row['split']} of {row['task']}."
+        for row in results
+        if row.get("majority_of")
+    ]
+    if not results:
+        lines.append("| none | | 0 | | | |")
+    return lines
 
 
 def _code(text: str) -> str:

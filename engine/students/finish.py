@@ -61,6 +61,7 @@ def finish(session: Session, state: RunState) -> None:
             "epoch": session.epoch(step),
             "reason": state.finished,
             "selected_by": selected_by,
+            "evaluation": spec.asked_with,
             "results": table,
         }
         replace(run.directory / "evaluation.json", json.dumps(outcome, indent=1).encode())
@@ -82,6 +83,14 @@ def finish(session: Session, state: RunState) -> None:
     run.tell("exported", step=step, directory=DIRECTORY)
     forget_checkpoints(run)
     run.tell("done", step=step, steps=session.steps, reason=state.finished, trained=state.step)
+
+
+def asked_otherwise(run: Run, outcome: dict[str, Any]) -> bool:
+    """Whether a finished run was evaluated with other settings than its spec has now.
+
+    An `evaluation.json` of an older version does not say: then they are those of the spec.
+    """
+    return bool(outcome.get("evaluation", run.spec.asked_with) != run.spec.asked_with)
 
 
 def _export(session: Session, state: RunState, step: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from engine.errors import JobFailed
 from engine.methods import METHODS, Method
 from engine.students.progress_file import ProgressWriter
 from engine.students.ranks import Ranks, StopFlag
-from engine.students.spec import MANIFEST_VERSION, Spec
+from engine.students.spec import MANIFEST_VERSION, Spec, read_owner
 
 if TYPE_CHECKING:
     from engine.students.evaluate import Judge
@@ -75,3 +76,21 @@ def read_spec(directory: Path) -> Spec:
             " install the version of coterie that wrote them"
         )
     return spec
+
+
+def check_owner(directory: Path, spec: Spec) -> None:
+    """Checks that spec, rows and owner of a directory belong together. A directory of an older version has no owner.
+
+    Raises:
+        JobFailed: they do not.
+    """
+    owner = read_owner(directory)
+    if owner is None:
+        return
+    digest = hashlib.sha256((directory / "manifest.jsonl").read_bytes()).hexdigest()
+    said = (spec.run_id, spec.manifest_digest)
+    if (owner.run_id, owner.manifest_digest) != said or digest != spec.manifest_digest:
+        raise JobFailed(
+            f"{directory}: spec.json, manifest.jsonl and owner.json are not of one run. Move the directory away:"
+            " it is written anew when the run starts again"
+        )

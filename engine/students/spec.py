@@ -1,6 +1,7 @@
 """The files that describe a student run: `spec.json` and the rows beside it. Imports nothing heavy.
 
-runs/<id>/  spec.json        this Spec
+runs/<id>/  owner.json       whose directory it is: an Owner, written first
+            spec.json        a Spec
             manifest.jsonl   the training rows, frozen (one TrainRow per line)
             questions.jsonl  dev and test questions (one EvalRow per line)
             progress.jsonl   events, written by rank 0 (see `progress_file`)
@@ -22,9 +23,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from engine.config.students import EvaluationConfig, TrainingConfig
+from engine.config.students import ASKED_AGAIN, EvaluationConfig, TrainingConfig
 from engine.config.tasks import AnswerFormat
 from engine.forms import FIRST, FormConfig
 from engine.methods import MethodName, TrainRow
@@ -44,6 +45,39 @@ class EvalRow(BaseModel):
     question: str
     gold: str
     answer_format: AnswerFormat
+
+
+OWNER = "owner.json"
+
+
+class Owner(BaseModel):
+    """The run that a directory belongs to. Databases number their runs alike, so its number does not tell."""
+
+    model_config = ConfigDict(frozen=True)
+
+    database: str
+    """The identity of the database that the run is in."""
+    run_id: int
+    manifest_digest: str
+    settings: str
+    """A digest of what decides the run besides its rows."""
+
+    def to_json(self) -> bytes:
+        """The text of `owner.json`."""
+        return (self.model_dump_json(indent=1) + "\n").encode()
+
+
+UNREADABLE = Owner(database="", run_id=0, manifest_digest="", settings="")
+
+
+def read_owner(directory: Path) -> Owner | None:
+    """The owner of a run directory; None where it has none, as those of older versions."""
+    try:
+        return Owner.model_validate_json((directory / OWNER).read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValidationError):
+        return UNREADABLE
 
 
 class Spec(BaseModel):
@@ -78,6 +112,11 @@ class Spec(BaseModel):
     teachers: dict[str, int] = {}
     """Who wrote the rationales, as "name (model)", with the number of rows."""
 
+    @property
+    def asked_with(self) -> dict[str, Any]:
+        """The settings that a finished student can be evaluated again with."""
+        return {name: getattr(self.evaluation, name) for name in ASKED_AGAIN}
+
     def to_json(self) -> str:
         """The text of `spec.json`."""
         return self.model_dump_json(indent=2, by_alias=True) + "\n"
@@ -90,7 +129,7 @@ def write_rows(path: Path, rows: Sequence[TrainRow] | Sequence[EvalRow]) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def digest_of(rows: Sequence[TrainRow]) -> str:
+def digest_of(rows: Sequence[TrainRow] | Sequence[EvalRow]) -> str:
     """The digest that `write_rows` returns."""
     return hashlib.sha256(_bytes(rows)).hexdigest()
 

@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING, Any
 from engine.students import progress_file
 from engine.students.checkpoints import DevResult, RunState, prune
 from engine.students.exported_student import DIRECTORY
-from engine.students.finish import DEV, finish, forget_checkpoints, lines, tell_results
+from engine.students.finish import DEV, asked_otherwise, finish, forget_checkpoints, lines, tell_results
 from engine.students.orphans import watch_daemon
 from engine.students.out_of_memory import OutOfMemory, is_out_of_memory
 from engine.students.progress_file import ProgressWriter
 from engine.students.ranks import Ranks, StopFlag, Stopped
-from engine.students.run import MakeJudge, Run, read_spec
+from engine.students.run import MakeJudge, Run, check_owner, read_spec
 from engine.students.run_commands import START, follow_commands
 from engine.students.run_lock import LOCKED, WAIT_FOR_EARLIER_START_S, WAIT_S, RunLocked, lock_run, unlock_run
 from engine.students.trackers import make_tracker
@@ -65,10 +65,12 @@ def main(
         lock = lock_run(directory, first=ranks.first, wait_s=wait_s)
         writer = ProgressWriter(directory / progress_file.FILE)
         watch_daemon(directory, first=ranks.first, orphaned=partial(_end_orphan, stop, writer))
+        spec = read_spec(directory)
+        check_owner(directory, spec)
         (job or train)(
             Run(
                 directory=directory,
-                spec=read_spec(directory),
+                spec=spec,
                 ranks=ranks,
                 stop=stop,
                 progress=writer if ranks.first else None,
@@ -120,6 +122,8 @@ def train(run: Run) -> None:
     if (run.directory / DIRECTORY).is_dir():
         forget_checkpoints(run)
         evaluation = json.loads((run.directory / "evaluation.json").read_bytes())
+        if asked_otherwise(run, evaluation):
+            ask_again(run, evaluation)
         told = {
             name: evaluation[name] for name in ("step", "steps", "reason", "trained") if name in evaluation
         }
@@ -137,6 +141,23 @@ def train(run: Run) -> None:
         except Stopped:
             run.tell("stopped", step=state.step)
             raise
+
+
+def ask_again(run: Run, before: dict[str, Any]) -> None:
+    """Evaluates the exported student of a finished run with other settings.
+
+    Raises:
+        Stopped: it was asked to stop.
+    """
+    run.tell("starting", phase="importing")
+    import_libraries()
+    from engine.students.evaluate_again import evaluate_again
+
+    try:
+        evaluate_again(run, before)
+    except Stopped:
+        run.tell("stopped", step=before["step"])
+        raise
 
 
 def measure_base(run: Run) -> None:

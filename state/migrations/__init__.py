@@ -11,6 +11,11 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 APPLICATION_ID = 0x436F7465  # "Cote"
 SCHEMA = (FOLDER.parent / "schema.sql").read_text(encoding="utf-8")
+NEW_IDENTITY = "INSERT INTO identity (id, database) VALUES (1, lower(hex(randomblob(16))));"
+"""What a new database has besides its schema."""
+FIRST_WITH_IDENTITY = 5
+OLDER_IDENTITY = "SELECT printf('%016x%016x', started_at, pid) FROM boot ORDER BY id LIMIT 1"
+"""The identity that `0005_fifth.sql` gives an older database."""
 STEPS = {int(path.name[:4]): path for path in sorted(FOLDER.glob("[0-9][0-9][0-9][0-9]_*.sql"))}
 VERSION = max(STEPS)
 

@@ -17,7 +17,7 @@ whatever only reads takes its states from `state/enums.py`.
 """
 
 from state.tables.catalog import Need, Plan, Question, Task, Teacher
-from state.tables.daemon import Command, DaemonSession, Event, Heartbeat
+from state.tables.daemon import Command, DaemonSession, Event, Heartbeat, Identity
 from state.tables.sampling import Attempt, Batch, BatchAttempt, Completion, Grade, Logprob, Sample
 from state.tables.training import Evaluation, Metric, Prediction, Run, RunLabel, RunSample
 
@@ -32,6 +32,7 @@ __all__ = [
     "Event",
     "Grade",
     "Heartbeat",
+    "Identity",
     "Logprob",
     "Metric",
     "Need",

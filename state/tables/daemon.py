@@ -8,6 +8,14 @@ from sqlmodel import SQLModel
 from state.tables.columns import STRICT, int_column, key_column, real_column, text_column
 
 
+class Identity(SQLModel, table=True):
+    """The identity of this database, in one row: it is in its runs' directories, and stays in copies and backups."""
+
+    __table_args__ = STRICT
+    id: int | None = key_column()
+    database: str = text_column()
+
+
 class DaemonSession(SQLModel, table=True):
     """One daemon process, from its start to its end."""
 

@@ -21,12 +21,16 @@ from daemon.sampling.key_workers import RequestTransport
 from daemon.sampling.plan_state import PlanState
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.teacher import Teacher
+from daemon.training.run_directory import owner_of
 from engine.config import Config, PlanConfig, TeacherConfig
 from engine.strategies import STRATEGIES
+from engine.students.spec import OWNER
 from engine.teachers.client import TeacherClient
 from state.catalog import PlanRow, over, reconcile, sync_plan
 from state.database import open_writer
 from state.orm import orm_session
+from state.runs import run_by_id
+from state.sqlite import Connection
 from state.writer import Writer
 from tests.state.world import World
 
@@ -66,6 +70,14 @@ def config_of(folder: Path, **sections: Any) -> Config:
 
 def teacher_config(**settings: Any) -> TeacherConfig:
     return TeacherConfig.model_validate({"builtin": True, "model": "m", **settings})
+
+
+def owned(connection: Connection, directory: Path) -> Path:
+    """A run directory that a test filled by hand, as that of the run of its number."""
+    run = run_by_id(connection, int(directory.name))
+    assert run is not None
+    (directory / OWNER).write_bytes(owner_of(connection, run).to_json())
+    return directory
 
 
 def asked_by_requests(

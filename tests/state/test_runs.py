@@ -17,11 +17,12 @@ from state.runs import (
     TaskInfo,
     create_run,
     end_run,
-    existing_triggers,
     finished_before,
     latest_run,
+    rename_run,
     requeue_run,
     start_run,
+    stored_runs,
     unfinished,
 )
 from tests.state.world import World, question_rows
@@ -77,7 +78,13 @@ def test_a_trigger_makes_one_run_with_its_manifest(stocked: World) -> None:
     assert create_run(connection, [NEW, NEW, replace(NEW, trigger="complete")]) == [1, None, 2]
     assert create_run(connection, [NEW]) == [None]
     assert stocked.rows("SELECT sample_id FROM run_sample WHERE run_id = 1") == [(1,), (2,)]
-    assert existing_triggers(connection) == {("s", "t", "400", "r"), ("s", "t", "complete", "r")}
+    found = [(run.name, run.scope, run.trigger, run.fingerprint) for run in stored_runs(connection)]
+    assert found == [("s", "t", "400", "r"), ("s", "t", "complete", "r")]
+    rename_run(connection, [(1, "other")])
+    renamed, _ = stored_runs(connection)
+    assert (renamed.name, renamed.student["name"]) == ("other", "other")
+    rename_run(connection, [(1, "s")])
+    connection.execute("UPDATE run SET spec = ? WHERE id = 1", (NEW.settings.encode(),))
     (row,) = stocked.rows("SELECT state, samples, questions, drops, spec, digest, seed FROM run WHERE id = 1")
     assert row == ("queued", 2, 2, json.dumps(NEW.drops), NEW.settings.encode(), "d", 3)
 
@@ -178,7 +185,7 @@ def test_earlier_runs_of_a_student(stocked: World) -> None:
     assert latest_run(connection, "s", "t", "another") is None
     end_run(connection, [RunEnd(run_id=number, state=RunState.DONE) for number in (1, 2, 5, 6)])
     third = next(run for run in unfinished(connection) if run.id == 3)
-    assert finished_before(connection, third) == [2, 1]
+    assert [run.id for run in finished_before(connection, third)] == [2, 1]
 
 
 def test_results_on_test_are_those_of_each_task(stocked: World) -> None:

@@ -4,7 +4,7 @@ import re
 from contextlib import closing
 
 from state import sqlite
-from state.database import open_writer
+from state.database import database_id, open_writer
 from state.migrations import FOLDER, SCHEMA, STEPS, VERSION, steps_from
 from state.schema import FILE, generate
 
@@ -92,7 +92,7 @@ def test_every_table_is_strict_and_every_foreign_key_leads_somewhere(tmp_path) -
             "SELECT name, strict FROM pragma_table_list WHERE name NOT LIKE 'sqlite_%'"
         )
         strict = dict(tables.fetchall())
-        assert len(strict) == 22
+        assert len(strict) == 23
         assert set(strict.values()) == {1}
         for name in strict:
             for row in connection.execute(f"PRAGMA foreign_key_list('{name}')"):
@@ -109,3 +109,17 @@ def test_a_wrong_type_is_refused(tmp_path) -> None:
             assert "INTEGER" in str(error)
         else:
             raise AssertionError("a text was taken for a time")
+
+
+def test_an_older_database_and_its_backup_get_the_same_identity() -> None:
+    with closing(sqlite.dbapi.connect(":memory:")) as old, closing(sqlite.dbapi.connect(":memory:")) as copy:
+        old.executescript("".join(steps_from(0)[:4]) + "PRAGMA user_version = 4;")
+        old.execute(
+            "INSERT INTO boot (pid, pid_started, host, version, started_at, config) VALUES (7, 1.0, '', '', 99, '{}')"
+        )
+        old.commit()
+        old.backup(copy)
+        before = database_id(old)
+        for each in (old, copy):
+            each.executescript("".join(steps_from(4)) + "PRAGMA user_version = 5;")
+        assert database_id(old) == database_id(copy) == before == f"{99:016x}{7:016x}"

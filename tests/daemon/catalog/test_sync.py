@@ -10,7 +10,7 @@ import pytest
 
 from daemon.catalog.regrading import regrade_changed_formats
 from daemon.catalog.sync import Catalog, known_tasks, make_budget, read_input, synchronise
-from daemon.events import PlanContinued, PlanSuperseded
+from daemon.events import PlanContinued
 from engine.config import Config, StudentConfig
 from engine.errors import ConfigError, TaskDataError
 from engine.grading import GRADER_VERSIONS
@@ -98,16 +98,12 @@ def test_a_start_after_a_crash_counts_everything_anew(tmp_path: Path, connection
     check_counts(world)
 
 
-def test_a_changed_parameter_is_told_with_what_it_leaves_behind(
-    tmp_path: Path, connection: Connection
-) -> None:
+def test_a_changed_parameter_begins_a_new_plan(tmp_path: Path, connection: Connection) -> None:
     catalog = start(config(tmp_path))
     world = world_of(connection, catalog, tmp_path)
     world.store(world.claim(catalog.plans[0].id, 2))
     again = start(config(tmp_path, temperature=0.1))
-    assert [event for event in again.news if isinstance(event, PlanSuperseded)] == [
-        PlanSuperseded(plan="p", task="t", stored=2)
-    ]
+    assert again.news == []
     assert not again.plans[0].exhausted
 
 
@@ -379,7 +375,6 @@ def test_leaving_a_teacher_out_keeps_the_samples_of_the_others(
     assert kept(again)[0].message() == (
         "plan p on t has other teachers: 3 samples of a are kept; 1 samples of b stay stored, but no longer count"
     )
-    assert [event for event in again.news if isinstance(event, PlanSuperseded)] == []
     money = "spent_micros, unknown_micros"
     assert world.row(f"SELECT claimed, stored, failed, {money} FROM plan WHERE id = ?", plan.id) == (
         *(3, 2, 1, 140, 10),
@@ -444,7 +439,6 @@ def test_nothing_is_kept_where_the_requests_are_others(
     again = start(of_teachers(tmp_path, teachers, **plan))
     assert kept(again) == []
     assert world.row("SELECT stored FROM plan WHERE id = ?", again.plans[0].id) == (0,)
-    assert [event.stored for event in again.news if isinstance(event, PlanSuperseded)] == [2]
 
 
 def test_a_name_that_stood_for_both_models_keeps_nothing(tmp_path: Path, connection: Connection) -> None:

@@ -18,6 +18,7 @@ from state.enums import Outcome
 from state.outcomes import SampleEnd, SampleState, Verdict
 from state.run_reports import Predictions, store_predictions
 from state.runs import create_run
+from tests.daemon.parts import owned
 from tests.daemon.site import ENV
 from tests.daemon.training.test_manifest import OLD_SPEC
 from tests.engine.forms.families import make_tokenizer
@@ -121,9 +122,8 @@ def test_a_training_set_in_the_form_of_its_students(world: World, export: Any) -
     [key] = create_run(world.connection, [replace(NEW, student="default", sample_ids=())])
     world.connection.commit()
     (folder / "runs" / str(key)).mkdir(parents=True)
-    (folder / "runs" / str(key) / "spec.json").write_text(
-        json.dumps(OLD_SPEC)
-    )  # from before there were forms
+    directory = owned(world.connection, folder / "runs" / str(key))
+    (directory / "spec.json").write_text(json.dumps(OLD_SPEC))  # from before there were forms
     assert first("default")["prompt"] == "red? ###"
     assert (
         main(["export", "dataset", "--format", "sft", "--student", "far", "-c", str(folder / "config.toml")])

@@ -14,6 +14,7 @@ from state.enums import RunState
 from state.runs import RunEnd, RunSettings, create_run, end_run
 from tests.daemon.cli.hub_server import SMALL, TOKEN, Hub, hub_server
 from tests.daemon.cli.test_export import CONFIG, answer
+from tests.daemon.parts import owned
 from tests.daemon.training.test_manifest import OLD_SPEC
 from tests.lazily import Lazy
 from tests.state.test_runs import NEW
@@ -67,7 +68,7 @@ def world(tmp_path: Path) -> Iterator[World]:
         (student / "model.safetensors").write_bytes(bytes(range(256)) * 40)
         (student / "adapter" / "adapter_model.safetensors").write_bytes(b"a" * SMALL)
         started = {"started_from": 2} if run == 3 else {}
-        (student.parent / "spec.json").write_text(json.dumps(OLD_SPEC | started))
+        (owned(found.connection, student.parent) / "spec.json").write_text(json.dumps(OLD_SPEC | started))
     yield found
     found.connection.close()
 

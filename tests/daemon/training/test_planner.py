@@ -11,16 +11,18 @@ import anyio
 import pytest
 
 from daemon.cli import check
-from daemon.events import PlanCompleted, RunFailed, RunNoted, SampleStored, ThresholdReached
+from daemon.events import EvaluatedAgain, PlanCompleted, RunFailed, RunNoted, SampleStored, ThresholdReached
 from daemon.host.clock import SystemClock
 from daemon.sampling.plans import ActivePlan
+from daemon.training.manifest import materialise
 from daemon.training.planner import Planner
 from daemon.training.run_fingerprint import run_fingerprint
 from daemon.training.scopes import scopes_of
 from daemon.training.trainer import Trainer
 from engine.config import Config, StudentConfig
+from engine.students.run import read_spec
 from state.enums import RunState
-from state.runs import RunEnd, create_run, end_run, own_answer_runs
+from state.runs import RunEnd, create_run, end_run, own_answer_runs, run_by_id
 from state.slots import open_in_other_plans
 from tests.daemon.parts import Heard, active_plan, config_of, until, writing
 from tests.state.test_runs import NEW
@@ -371,3 +373,45 @@ def test_only_what_changes_a_student_changes_its_recipe(settings: dict[str, Any]
     plain, other = (StudentConfig.model_validate({"name": "s", **each}) for each in ({}, settings))
     recipes = {run_fingerprint(student, [], ["d"]) for student in (plain, other)}
     assert len(recipes) == (1 if same else 2)
+
+
+async def test_edits_that_change_nothing_of_what_is_trained_make_no_run_due(world: World) -> None:
+    """Another ZeRO stage, shape of batches or name trains nothing; another evaluation asks the student again."""
+    plan = active_plan(world)
+    first = {"training": {"accumulation": 2}, "train_at": [3], "evaluation": {"max_new_tokens": 64}}
+    async with planning(world, config(world, first), [plan]) as bench:
+        accept(world, plan, 3)
+        await bench.look()
+    world.connection.execute("UPDATE run SET state = 'done', started_at = 1, accuracy = 0.5")
+    made = run_by_id(world.connection, 1)
+    assert made is not None
+    edits = {"name": "renamed", "training": {"zero_stage": 3, "devices": 2}, "plans": ["p"], "train_at": [3]}
+    async with planning(world, config(world, first | edits), [plan]) as bench:
+        assert await bench.look() == [("t", "3", 3, "done")], "it has the same student"
+        assert [note.message() for note in bench.heard.of(RunNoted)] == [
+            "run 1 (s on t): it is the student renamed now: the settings are the same, and nothing is trained again"
+        ]
+    assert world.rows("SELECT student, spec ->> '$.student.name' FROM run") == [("renamed", "renamed")]
+
+    asked = first | edits | {"evaluation": {"max_new_tokens": 128, "batch_size": 7}}
+    async with planning(world, config(world, asked), [plan]) as bench:
+        assert await bench.look() == [("t", "3", 3, "done")]
+        [note] = bench.heard.of(RunNoted)
+        assert note.note == (
+            "its evaluation changed (max_new_tokens was 64 and is 128), but its student is gone: its results stay as they were"
+        )
+    directory = materialise(world.connection, config(world, first), made)
+    (directory / "student").mkdir()
+    (directory / "evaluation.json").write_text('{"step": 2}')
+    async with planning(world, config(world, asked), [plan]) as bench:
+        assert await bench.look() == [("t", "3", 3, "queued")] and bench.trainer.queued == 1
+        assert [event.message() for event in bench.heard.of(EvaluatedAgain)] == [
+            "run 1 is evaluated again: renamed on t, max_new_tokens was 64 and is 128; nothing is trained"
+        ]
+    row = run_by_id(world.connection, 1)
+    assert row is not None and row.settings.student["training"]["zero_stage"] == 2
+    assert materialise(world.connection, config(world, asked), row) == directory, "it is still its own"
+    spec = read_spec(directory)
+    assert (spec.evaluation.max_new_tokens, spec.evaluation.batch_size) == (128, 7)
+    outcome = json.loads((directory / "evaluation.json").read_text())
+    assert outcome["evaluation"]["max_new_tokens"] == 64, "what it was asked with"

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any
 
 import pytest
 
-from daemon.training.run_fingerprint import identity_of, run_fingerprint, settled
+from daemon.training.run_fingerprint import Settled, identity_of, renamed, run_fingerprint, settled
 from engine.config import StudentConfig
 from engine.config.base import Identity, Section, fields_marked
 from engine.config.students import CurationConfig, EvaluationConfig, TrainingConfig
 from engine.forms import FIRST
+from state.enums import RunState
+from state.runs import StoredRun
 
 FIRST_RELEASE = {
     StudentConfig: (
@@ -28,6 +32,7 @@ FIRST_RELEASE = {
 }
 
 
+UNTRAINED = {"base": "some/model", "method": "base", "form": {"type": "paper"}}
 SECTIONS = (StudentConfig, CurationConfig, TrainingConfig, EvaluationConfig)
 
 
@@ -114,15 +119,100 @@ def test_a_form_counts_unless_it_is_that_of_the_first_release() -> None:
 def test_without_a_form_the_base_decides_but_not_for_a_student_that_has_runs() -> None:
     chosen = student(base="some/model")
     first = run_fingerprint(chosen, [], [])
-    settled_form, fingerprint = settled(chosen, [], [], {"other"})
-    assert settled_form.form is None and fingerprint != first
-    again, same = settled(chosen, [], [], {fingerprint})
-    assert again.form is None and same == fingerprint
-    for before in (settled(chosen, [], [], {first}), settled(student(), [], [], ())):
-        assert before[0].form == FIRST
-    assert settled(chosen, [], [], {first})[1] == first, "nothing is trained again"
+    new = settled(chosen, [], [], [stored(chosen, "other")])
+    assert new.student.form is None and new.fingerprint != first and not new.runs
+    again = settled(chosen, [], [], [stored(chosen, new.fingerprint)])
+    assert again.student.form is None and again.fingerprint == new.fingerprint and again.runs
+    for before in (settled(chosen, [], [], [stored(chosen, first)]), settled(student(), [], [], ())):
+        assert before.student.form == FIRST
+    assert settled(chosen, [], [], [stored(chosen, first)]).fingerprint == first, "nothing is trained again"
     said = student(base="some/model", form={"type": "chat"})
-    assert settled(said, [], [], {first}) == (said, run_fingerprint(said, [], []))
+    assert settled(said, [], [], [stored(chosen, first)]) == Settled(said, run_fingerprint(said, [], []))
+
+
+def stored(made: StudentConfig, fingerprint: str = "", rows: int = 16) -> StoredRun:
+    """A run that was made with these settings."""
+    return StoredRun(
+        id=1,
+        name=made.name,
+        scope="t",
+        trigger="complete",
+        fingerprint=fingerprint or run_fingerprint(made, [], ["d"]),
+        state=RunState.DONE,
+        rows=rows,
+        spec=json.dumps({"student": made.model_dump(mode="json")}),
+    )
+
+
+BATCHES = {"training": {"batch_rows": 8}}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "same"),
+    [
+        ({}, {"training": {"zero_stage": 3}}, True),
+        ({}, {"training": {"learning_rate": 1e-3}}, False),
+        ({}, {"training": {"batch_tokens": 1024}}, False),  # other rows in a step
+        ({}, {"training": {"accumulation": 2}}, False),
+        ({"training": {"accumulation": 4}}, {"training": {"accumulation": 2, "devices": 2}}, True),
+        (BATCHES, {"training": {"batch_rows": 4, "accumulation": 2}}, True),
+        (BATCHES, {"training": {"batch_rows": 2, "devices": 2, "accumulation": 2}}, True),
+        (BATCHES, {"training": {"batch_rows": 8, "batch_tokens": 64}}, True),  # rows decide
+        (BATCHES, {"training": {"batch_rows": 4}}, False),
+        (BATCHES, {}, False),
+        ({}, {"evaluation": {"batch_size": 8}}, True),
+        ({}, {"evaluation": {"max_new_tokens": 8, "grader": "paper", "samples": 5}}, True),
+        ({}, {"evaluation": {"best": False}}, False),
+        ({}, {"evaluation": {"dev_evaluations": 2}}, False),
+        ({}, {"tasks": ["t"], "plans": ["p"]}, True),
+        ({}, {"name": "other", "train_at": [0]}, True),
+        (
+            {"method": "fine-tune"},
+            {"method": "fine-tune", "rationales": 1, "curation": {"keep": "all"}},
+            True,
+        ),
+        ({"method": "fine-tune"}, {"method": "fine-tune", "curation": {"drop_test_overlap": False}}, False),
+        ({}, {"rationales": 1}, False),
+        (UNTRAINED, UNTRAINED | {"evaluation": {"patience": 3, "batch_size": 2}}, True),
+        (UNTRAINED, UNTRAINED | {"evaluation": {"max_new_tokens": 8}}, False),  # it is asked, that is all
+    ],
+)
+def test_what_changes_nothing_that_is_trained_makes_no_other_student(
+    before: dict[str, Any], now: dict[str, Any], same: bool
+) -> None:
+    run = stored(student(**before))
+    found = settled(student(**now), [], ["d"], [run])
+    assert bool(found.runs) == same
+    assert (found.fingerprint == run.fingerprint) == same, "it goes on with the stored one"
+
+
+def test_batches_of_another_shape_are_the_same_only_where_no_step_crosses_an_epoch() -> None:
+    now = student(training={"batch_rows": 4, "accumulation": 2})
+    found = {
+        rows: bool(settled(now, [], ["d"], [stored(student(**BATCHES), rows=rows)]).runs)
+        for rows in (8, 13, 16, 17, 20)
+    }
+    assert found == {8: True, 13: True, 16: True, 17: False, 20: False}
+
+
+def test_runs_of_another_name_are_taken_over_and_two_names_may_change_places() -> None:
+    one, two = student(name="a", rationales=8), student(name="b", rationales=1)
+    runs = [replace(stored(one), id=1), replace(stored(two), id=2)]
+
+    def taken(*students: StudentConfig) -> dict[int, str]:
+        known = [
+            ((each.name, "t"), settled(each, [], ["d"], [run for run in runs if run.name == each.name]))
+            for each in students
+        ]
+        return renamed(known, runs, lambda place, run: bool(settled(students[place], [], ["d"], [run]).runs))
+
+    assert taken(one, two) == taken(two, one) == {}
+    assert taken(one.model_copy(update={"name": "b"}), two.model_copy(update={"name": "a"})) == {
+        1: "b",
+        2: "a",
+    }
+    assert taken(one, one.model_copy(update={"name": "copy"}), two) == {}, "it has its own student"
+    assert taken(one.model_copy(update={"name": "new"})) == {1: "new"}
 
 
 class Part(Section):

@@ -27,7 +27,7 @@ from engine.students.progress_file import FILE, ProgressWriter
 from engine.students.run_commands import FINISH, Launch, read_launch, read_share, write_launch
 from state.enums import RunState
 from state.runs import RunRow, RunSettings, unfinished
-from tests.daemon.parts import Heard, active_plan, config_of, until, writing
+from tests.daemon.parts import Heard, active_plan, config_of, owned, until, writing
 from tests.state.world import World, make
 
 pytestmark = pytest.mark.anyio
@@ -286,6 +286,7 @@ async def test_only_a_run_that_trains_can_be_finished(world: World) -> None:
             await until(lambda: world.rows("SELECT id FROM run"))
             group.cancel_scope.cancel()
         (made.runs / "1").mkdir(parents=True)
+        owned(world.connection, made.runs / "1")
         assert not await trainer.finish_run(1), "it never began"
         world.connection.execute("UPDATE run SET started_at = 1, tries = 0")  # its last try made a checkpoint
         assert not await trainer.finish_run(2), "there is no such run"
@@ -310,6 +311,7 @@ async def test_runs_side_by_side_share_the_threads_and_one_that_is_left_has_all(
                     planner.changed.notify()
                     await until(lambda number=number: len(world.rows("SELECT id FROM run")) == number)
                     (made.runs / str(number)).mkdir(parents=True)
+                    owned(world.connection, made.runs / str(number))
                     world.connection.execute(
                         "UPDATE run SET state = 'training', tries = 3, device = ?, pid = ?, pid_started = ? WHERE id = ?",
                         (devices[number - 1].name, process.pid, start_time(process.pid), number),

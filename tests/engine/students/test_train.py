@@ -51,6 +51,35 @@ def test_what_a_run_leaves_agrees_with_what_it_reported(alone) -> None:
     assert digest in card and "95 %" in card and "seed 0" in card and "60 rows" in card
 
 
+def test_another_evaluation_asks_the_finished_student_again_and_trains_nothing(alone, tmp_path) -> None:
+    whole, run = alone.runs["nano"], tmp_path / "run"
+    shutil.copytree(whole, run)
+    before, told = json.loads((run / "evaluation.json").read_text()), len(events(run))
+    spec = json.loads((run / "spec.json").read_text())
+    assert before["evaluation"]["max_new_tokens"] == spec["evaluation"]["max_new_tokens"]
+    [(_, codes, log)] = run_ranks(run)
+    assert codes == [0] and [event["event"] for event in events(run)[told:]] == ["done"], log
+    for most, samples in ((2, 3), (spec["evaluation"]["max_new_tokens"], 0)):
+        now = spec["evaluation"] | {"max_new_tokens": most, "samples": samples}
+        (run / "spec.json").write_text(json.dumps(spec | {"evaluation": now}))
+        told = len(events(run))
+        [(_, codes, log)] = run_ranks(run)
+        assert codes == [0], log
+        said = events(run)[told:]
+        assert not [event for event in said if event["event"] in ("step", "checkpoint", "loaded", "exported")]
+        assert said[-1] | {"at": 0} == events(whole)[-1] | {"at": 0}, "it ended as its training did"
+        after = json.loads((run / "evaluation.json").read_text())
+        assert after["evaluation"]["max_new_tokens"] == most
+        assert {row.get("majority_of") for row in after["results"]} == {None, *([samples] if samples else [])}
+        changed = (run / "predictions.jsonl").read_bytes() != (whole / "predictions.jsonl").read_bytes()
+        assert changed == (samples > 0), "asked as before, it answers as before"
+        card = (run / "student" / "README.md").read_text()
+        assert (card != (whole / "student" / "README.md").read_text()) == (samples > 0)
+        assert f"max_new_tokens={most})" in card and ("The majority of 3" in card) == (samples > 0)
+    weights = [path.read_bytes() for path in sorted(run.glob("student/*.safetensors"))]
+    assert weights == [path.read_bytes() for path in sorted(whole.glob("student/*.safetensors"))]
+
+
 def test_the_test_split_is_read_once_after_dev_has_chosen(alone) -> None:
     for name in ("nano", "patient", *BASES):
         told = events(alone.runs[name])

@@ -1,0 +1,90 @@
+"""Evaluates an exported student again, when the settings of its evaluation changed. Nothing is trained."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import AutoConfig, GenerationConfig
+
+from engine.students import zero
+from engine.students.answering import answering
+from engine.students.architecture import architecture_of, is_encoder_decoder
+from engine.students.checkpoints import replace
+from engine.students.device import choose_device
+from engine.students.evaluate import evaluate, results
+from engine.students.exported_student import DIRECTORY, with_results
+from engine.students.finish import lines
+from engine.students.run_form import open_form
+from engine.students.spec import EvalRow
+from engine.students.threads import Threads
+from engine.students.token_rows import read_rows
+from engine.students.tokenizer import leave_prompts_open, load_tokenizer
+
+if TYPE_CHECKING:
+    from engine.students.run import Run
+
+
+def evaluate_again(run: Run, before: dict[str, Any]) -> None:
+    """Asks the student all dev and test questions, and replaces its predictions and results. All ranks call it together.
+
+    Args:
+        run: a finished run.
+        before: its `evaluation.json`.
+
+    Raises:
+        Stopped: it was asked to stop; its former results stay.
+    """
+    spec, student = run.spec, run.directory / DIRECTORY
+    hardware = os.environ.get("DS_ACCELERATOR") or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device(hardware, run.ranks.local_rank)
+    zero.join_ranks(hardware, world=run.ranks.world)
+    config = AutoConfig.from_pretrained(student, trust_remote_code=False, local_files_only=True)
+    generation = GenerationConfig.from_pretrained(student, local_files_only=True)
+    architecture = architecture_of(SimpleNamespace(config=config, generation_config=generation))
+    tokenizer = load_tokenizer(str(student))
+    encoder_decoder = is_encoder_decoder(config)
+    if not encoder_decoder:
+        leave_prompts_open(tokenizer)
+    form = open_form(run, tokenizer, encoder_decoder=encoder_decoder)
+    threads = Threads(run.directory, weights=_weights(student))
+
+    def stopping() -> bool:
+        threads.follow()
+        return run.stop.set
+
+    run.tell("phase", phase="evaluating")
+    with answering(run, architecture, tokenizer, form, device, stopping) as (write, alone):
+        predictions = evaluate(
+            write,
+            read_rows(run.directory / "questions.jsonl", EvalRow),
+            spec.evaluation,
+            reader=form,
+            judge=run.make_judge(spec.evaluation.grader),
+            ranks=run.ranks,
+            seed=spec.training.seed,
+            alone=alone,
+        )
+    seen, tested = ([each for each in predictions if each.split == split] for split in ("dev", "test"))
+    table = results([*seen, *tested])
+    for row in table:
+        run.tell("eval", **row, step=before["step"], epoch=before["epoch"], seed=spec.training.seed)
+    if run.ranks.first:
+        replace(run.directory / "predictions.jsonl", lines([*tested, *seen]))
+        card = student / "README.md"
+        said = card.read_text(encoding="utf-8") if card.is_file() else ""
+        if said:
+            said = with_results(said, spec, architecture, table)
+            most = spec.evaluation.max_new_tokens
+            replace(card, re.sub(r"max_new_tokens=\d+", f"max_new_tokens={most}", said).encode())
+        outcome = {**before, "evaluation": spec.asked_with, "results": table}
+        replace(run.directory / "evaluation.json", json.dumps(outcome, indent=1).encode())
+
+
+def _weights(student: Any) -> int:
+    """About how many weights a student has."""
+    return sum(path.stat().st_size for path in student.glob("*.safetensors")) // 4

@@ -1,0 +1,242 @@
+"""What an edit does is said before, and is what happens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.catalog.changed_teachers import EarlierTeachers
+from daemon.catalog.sync import read_input, synchronise
+from daemon.training.edits import ConfiguredPlans, Recipe, edits, events_of
+from daemon.training.run_fingerprint import settled
+from daemon.training.scopes import scopes_of
+from engine.config import Config, load_config
+from state.database import open_writer
+from state.runs import RunSettings, create_run
+from state.sqlite import Connection
+from tests.daemon.parts import config_of
+from tests.state.test_runs import NEW
+from tests.state.world import World
+
+ROWS = [{"id": f"q{n}", "question": f"is it {n}?", "answer": "yes", "split": "train"} for n in range(4)]
+ROWS.append({"id": "d", "question": "is it dev?", "answer": "yes", "split": "dev"})
+PRICED = {"usd_per_million_input": 100.0, "usd_per_million_output": 1000.0}
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[Connection]:
+    with closing(open_writer(tmp_path / "state.db")) as found:
+        yield found
+
+
+def config(folder: Path, edit: dict[str, Any]) -> Config:
+    """Two plans on a task of four questions, a student, and an edit of them."""
+    rows = edit.get("rows", ROWS)
+    (folder / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    plans = [{"name": "p", "rationales": 2, **edit.get("plan", {})}, {"name": "other", "temperature": 0.1}]
+    students = [{"name": "s", "method": "fine-tune", **edit.get("student", {})}]
+    return config_of(
+        folder,
+        teachers={
+            name: {"builtin": True, "model": model, **PRICED, **edit.get(name, {})}
+            for name, model in (("a", "m"), ("b", "n"))
+        },
+        tasks={"t": {"source": "t.jsonl", "answer": edit.get("answer", "yes_no")}},
+        plans=plans[: edit.get("plans", 2)],
+        students=students,
+    )
+
+
+def begin(folder: Path, connection: Connection) -> World:
+    """A start after which plan p has three samples of a and one of b, and other has two; and a finished run."""
+    made = config(folder, {"plan": {"teachers": ["a", "b"]}})
+    given = read_input(made)
+    catalog = synchronise(made, given)
+    teachers = {name: row.id or 0 for name, row in catalog.teachers.items()}
+    world = World(folder / "state.db", connection, catalog.session.id, catalog.task_ids, teachers)
+    first, other = catalog.plans
+    world.store(world.claim(first.id, 3, teacher="a"))
+    world.store(world.claim(first.id, 2, teacher="b"))
+    world.store(world.claim(other.id, 2, teacher="a"))
+    connection.execute("UPDATE sample SET prompt_tokens = 20, completion_tokens = 10")
+    return world
+
+
+SAID: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "nothing": ({}, []),
+    "a parameter": (
+        {"plan": {"temperature": 0.2}},
+        [
+            "plan p on t begins anew (temperature was 0.7 and is 0.2): 5 samples are set aside, 16 requests, about $0.10"
+        ],
+    ),
+    "a model": (
+        {"a": {"model": "new"}, "b": {"model": "new"}},
+        [
+            f"plan {name} on t begins anew (model of a was m and is new, model of b was n and is new): {rest}"
+            for name, rest in (
+                ("p", "5 samples are set aside, 16 requests, about $0.10"),
+                ("other", "2 samples are set aside, 8 requests, about $0.05"),
+            )
+        ],
+    ),
+    "a teacher less": (
+        {"plan": {"teachers": ["a"]}},
+        [
+            "plan p on t has other teachers: 3 samples of teachers that stay are kept, 2 samples are set aside",
+        ],
+    ),
+    "prices": (
+        {"a": {"usd_per_million_input": 7.0}},
+        ["teacher a: usd_per_million_input was 100.0 and is 7.0: what was spent stays as it was booked"],
+    ),
+    "fewer rationales": (
+        {"plan": {"rationales": 1}},
+        [
+            "plan p on t: 2 rationales were asked for and 1 are: 1 sample beyond that stays stored, but no longer counts"
+        ],
+    ),
+    "more rationales": ({"plan": {"rationales": 3}}, ["plan p on t: up to 4 further samples are asked for"]),
+    "another name": (
+        {"plan": {"name": "renamed"}},
+        ["plan renamed on t goes on with the 5 samples of plan p: nothing is asked again"],
+    ),
+    "a plan less": (
+        {"plans": 1},
+        ["plan other on t (train) is not configured any more: its 2 samples stay stored"],
+    ),
+    "the answer format": (
+        {"answer": "text"},
+        ["task t: `answer` was yes_no and is text: the next start grades its 7 stored samples again"],
+    ),
+    "a question less": (
+        {"rows": ROWS[1:]},
+        ["task t: other questions: 1 question gone (3 samples set aside)"],
+    ),
+    "a question edited": (
+        {"rows": [{**ROWS[0], "question": "is it another?"}, *ROWS[1:]]},
+        ["task t: other questions: 1 question gone (3 samples set aside), 1 new"],
+    ),
+    "a gold answer": (
+        {"rows": [*ROWS[:3], {**ROWS[3], "answer": "no"}, ROWS[4]]},
+        ["task t: other questions: 1 with another gold answer (1 sample graded again)"],
+    ),
+    "a split": (
+        {"rows": [*ROWS[:3], {**ROWS[3], "split": "test"}, ROWS[4]]},
+        ["task t: other questions: 1 in another split (1 sample moved with them)"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_what_an_edit_does_is_said_before_and_happens(
+    tmp_path: Path, connection: Connection, name: str
+) -> None:
+    edit, expected = SAID[name]
+    world = begin(tmp_path, connection)
+    made = config(tmp_path, edit)
+    given = read_input(made)
+    found = edits(connection, made, given)
+    assert [each.text for each in found] == expected
+    before = dict(world.rows("SELECT name, stored FROM plan"))
+    synchronise(made, given)
+    assert edits(connection, made, given) == [], "once it is taken over, nothing differs"
+    after = dict(world.rows("SELECT name, stored FROM plan WHERE active = 1"))
+    if any("begins anew" in each.text for each in found):
+        assert after["p"] == 0
+    elif name == "a teacher less":
+        assert after["p"] == 3
+    elif "renamed" in after:
+        assert after["renamed"] == before["p"]
+    assert len(events_of(found)) == sum(not each.told for each in found)
+
+
+EXPERIMENT = """
+[teachers.a]
+builtin = true
+model = "m"
+[tasks.t]
+source = "t.jsonl"
+answer = "yes_no"
+[experiment]
+teachers = ["a"]
+methods = ["fine-tune", "fine-tune-cot"]
+SEEDS
+D
+"""
+
+
+def ran(connection: Connection, made: Config) -> int:
+    """Makes a finished run of each student; their number."""
+    given = read_input(made)
+    plans = ConfiguredPlans(connection, made, given, EarlierTeachers.stored(connection))
+    for student in made.students:
+        (scope,) = scopes_of(student, made)
+        read = [Recipe(plan.fingerprint) for plan in scope.rule.read(plans.counts, scope.tasks)]
+        new = settled(student, read, [given.tasks["t"].digest], ())
+        settings = RunSettings(student=student.model_dump(mode="json"))
+        run = replace(NEW, student=student.name, scope="t", trigger="complete", fingerprint=new.fingerprint)
+        create_run(connection, [replace(run, sample_ids=(), task_id=None, settings=settings)])
+    connection.execute("UPDATE run SET state = 'done'")
+    return len(made.students)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "rationales"), [("[1, 0]", "[2, 1]"), ("[0, 1]", "[1, 2]"), ("[1, 0]", "[1, 2]")]
+)
+def test_another_order_of_seeds_or_cells_changes_nothing(
+    tmp_path: Path, connection: Connection, seeds: str, rationales: str
+) -> None:
+    def load(seeds: str, rationales: str) -> Config:
+        text = EXPERIMENT.replace("SEEDS", f"seeds = {seeds}").replace("D\n", f"rationales = {rationales}\n")
+        (tmp_path / "config.toml").write_text(text)
+        (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+        return load_config(tmp_path / "config.toml")
+
+    made = load("[0, 1]", "[2, 1]")
+    catalog = synchronise(made, read_input(made))
+    world = World(
+        tmp_path / "state.db",
+        connection,
+        catalog.session.id,
+        catalog.task_ids,
+        {"a": catalog.teachers["a"].id or 0},
+    )
+    for plan in catalog.plans:
+        world.store(world.claim(plan.id, 8))
+    assert ran(connection, made) == 6
+    other = load(seeds, rationales)
+    found = edits(connection, other, read_input(other))
+    assert [each.text for each in found if not each.told] == []
+    assert all("nothing is trained again" in each.text for each in found)
+    assert bool(found) == (rationales == "[1, 2]"), (
+        "the names of cells tell what differs from the first value"
+    )
+
+
+def test_other_settings_of_a_student_are_named_and_others_evaluate_again(
+    tmp_path: Path, connection: Connection
+) -> None:
+    begin(tmp_path, connection)
+    ran(connection, before := config(tmp_path, {}))
+    given = read_input(before)
+
+    def said(**student: Any) -> list[str]:
+        return [each.text for each in edits(connection, config(tmp_path, {"student": student}), given)]
+
+    assert said() == said(training={"zero_stage": 3}, evaluation={"batch_size": 3}) == []
+    [another] = said(training={"learning_rate": 1e-3})
+    assert another == (
+        "student s on t is another student now (learning_rate was 0.0003 and is 0.001): 1 run stays as it is, and the student is"
+        " trained when its next trigger fires"
+    )
+    assert said(evaluation={"max_new_tokens": 8, "samples": 2}) == [
+        "student s on t: run 1 is evaluated again (max_new_tokens was 256 and is 8, samples was 0 and is 2); nothing is trained"
+    ]
+    assert said(name="renamed") == ["run 1 of s on t is one of renamed: nothing is trained again"]
