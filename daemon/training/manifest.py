@@ -81,7 +81,7 @@ def training_rows(connection: Connection, config: Config, request: RunRequest) -
     student = request.student
     if not METHODS[student.method].reads_samples:
         excluded = left_out(connection, request.tasks, student.curation)
-        questions, drops = _questions(connection, request.tasks, student, left_out)
+        questions, drops = _questions(connection, request.tasks, student, excluded)
         return Chosen(rows=_rows(questions, student), drops=drops)
     stored = stored_samples(connection, request.plan_ids, _teachers(config, student))
     damaged = tuple(each for sample in stored for each in sample.damage)
