@@ -19,8 +19,8 @@ from daemon.training.run_directory import own_directory
 from engine.config import Config
 from engine.errors import JobFailed
 from engine.students.progress_file import FILE, ProgressWriter
-from engine.students.ranks import Ranks
-from engine.students.run import check_owner, lock_run, read_spec
+from engine.students.run import check_owner, read_spec
+from engine.students.run_lock import lock_run, unlock_run
 from state.database import backup, database_id, open_writer
 from state.runs import RunRow, run_by_id
 from tests.daemon.parts import Heard, active_plan, until
@@ -95,11 +95,12 @@ def test_another_databases_directory_is_set_aside_and_found_again_by_its_own(
 def test_what_a_process_trains_in_is_not_moved_but_refused_by_name(world: World, other: World) -> None:
     made = config(world)
     _, directory = trained(other, made, seed=1)
-    lock_run(directory, Ranks(rank=0, world=1, local_rank=0))
+    held = lock_run(directory, first=True)
     with pytest.raises(
         JobFailed, match=rf"{directory} is not this run's: it belongs to run 1 of the database"
     ):
         materialise(world.connection, made, run(world, made, order(world, method="fine-tune")))
+    unlock_run(held)
     assert (directory / "predictions.jsonl").read_text() == "of seed 1"
 
 
