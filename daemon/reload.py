@@ -9,7 +9,7 @@ ones until the next start, because samples of both would share counters.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -19,6 +19,7 @@ from anyio.abc import TaskStatus
 
 from daemon import events
 from daemon.catalog.config_diff import differences, readdressed, takeable
+from daemon.catalog.prompt_templates import Wordings
 from daemon.catalog.sync import (
     Catalog,
     Input,
@@ -37,12 +38,12 @@ from daemon.sampling.plans import ActivePlan
 from daemon.sampling.recovery import grade_missing, take_up
 from daemon.sampling.scheduler import Scheduler
 from daemon.sampling.teacher import Teacher
-from daemon.training.devices import Device, find_devices
+from daemon.training.devices import Device, check_ranks, find_devices
 from daemon.training.planner import Planner
 from daemon.training.trainer import Trainer
 from engine.config import Config, TaskConfig, TeacherConfig
 from engine.config.prices import unpriced
-from engine.config.root import left_out
+from engine.config.root import left_out, teachers_of
 from engine.errors import CoterieError, SecretError
 from engine.tasks import TaskSummary
 from engine.teachers.client import TeacherClient
@@ -59,6 +60,8 @@ class TeacherFactory:
     client: Callable[[str, TeacherConfig, str | None], Awaitable[tuple[TeacherClient, str | None]]]
     teacher: Callable[[TeacherRow, TeacherConfig, TeacherClient, str | None], Teacher]
     key: Callable[[Teacher, TeacherKey], Awaitable[None]]
+    share_files: Callable[[], None]
+    """Divides the connections that this process may have among the keys there are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +76,8 @@ class _New:
     """Clients of teachers that are new or have another address."""
     rekeyed: set[str]
     """Teachers whose keys changed."""
+    mended: set[str]
+    """Teachers that are tried again if they are parked: the cause may be another now."""
 
 
 class Reload:
@@ -99,6 +104,7 @@ class Reload:
         self._keys = dict(given.keys)
         self._tasks: dict[str, tuple[TaskConfig, TaskSummary]] = {}
         self._remember(config, given)
+        self._wordings = given.wordings
         self._known = {plan.id: plan for plan in catalog.plans}
         self._former: set[int] = set()
         self._writer = context.writer
@@ -162,8 +168,9 @@ class Reload:
             ) from None
         config, given, kept = self._with_known_questions(config, given)
         devices: list[Device] = []
-        if config.students and not self._trainer.has_devices:
+        if config.students and not self._trainer.devices:
             devices = await anyio.to_thread.run_sync(find_devices, config.daemon.devices)
+        check_ranks(self._trainer.devices or devices, config.students, config.folder)
         teachers = {teacher.name: teacher for teacher in self._scheduler.teachers}
         clients = {}
         for name, settings in config.teachers.items():
@@ -182,7 +189,25 @@ class Reload:
             devices=devices,
             clients=clients,
             rekeyed=rekeyed,
+            mended=rekeyed | self._changed(config, given.wordings, teachers),
         )
+
+    def _changed(self, config: Config, wordings: Wordings, teachers: Mapping[str, Teacher]) -> set[str]:
+        """Teachers whose table, or a plan or prompt that they serve, differs from the one in force."""
+        changed = {
+            name
+            for name, each in config.teachers.items()
+            if name in teachers and teachers[name].config != each
+        }
+        before = {plan.name: plan for plan in self.config.plans}
+        for plan in config.plans:
+            words = [
+                {task: words for (name, task), words in each.items() if name == plan.name}
+                for each in (self._wordings, wordings)
+            ]
+            if plan != before.get(plan.name) or words[0] != words[1]:
+                changed |= {*teachers_of(plan, config.teachers), *plan.fallback_teachers}
+        return changed
 
     def _with_known_questions(self, config: Config, given: Input) -> tuple[Config, Input, list[str]]:
         """Keeps the questions of tasks that this daemon has worked on; returns which of them would have changed."""
@@ -198,10 +223,9 @@ class Reload:
 
     async def _take_over(self, new: _New) -> None:
         config = new.config
-        mended = new.rekeyed | set(new.clients)
         async with self._scheduler.claim_lock:
             try:
-                catalog = await anyio.to_thread.run_sync(self._synchronise, new, mended)
+                catalog = await anyio.to_thread.run_sync(self._synchronise, new)
             except StateLocked as error:
                 self._bus.emit(events.ConfigRefused(reason=error.message))
                 return
@@ -209,9 +233,11 @@ class Reload:
             unbound = {*unpriced(self.config), *left_out(self.config)}
             self.config = config
             self._remember(config, new.given)
+            self._wordings = new.given.wordings
             self._budget.total.cap = micros(await anyio.to_thread.run_sync(budget_of, config))
             for name, settings in config.teachers.items():
                 await self._teacher(name, settings, catalog.teachers[name], new)
+            self._factory.share_files()
             for teacher in self._scheduler.teachers:
                 teacher.health.disable(teacher.name not in config.teachers)
             before = await anyio.to_thread.run_sync(spending_of_plans, config)
@@ -237,9 +263,9 @@ class Reload:
             if teacher.health.parked and not teacher.health.disabled:
                 self._bus.emit(events.TeacherParked(teacher=teacher.name, reason=_still(teacher, config)))
 
-    def _synchronise(self, new: _New, mended: set[str]) -> Catalog:
+    def _synchronise(self, new: _New) -> Catalog:
         return resynchronise(
-            new.config, new.given, self._session, in_hand=set(self._known) - self._former, mended=mended
+            new.config, new.given, self._session, in_hand=set(self._known) - self._former, mended=new.mended
         )
 
     def _remember(self, config: Config, given: Input) -> None:
@@ -247,7 +273,7 @@ class Reload:
             self._tasks[name] = config.tasks[name], task.stored()
 
     async def _teacher(self, name: str, config: TeacherConfig, row: TeacherRow, new: _New) -> None:
-        """Opens a new teacher, or changes one in place; a new key or address unparks it."""
+        """Opens a new teacher, or changes one in place; one whose cause may be gone is unparked."""
         keys = new.given.keys[name] or (TeacherKey("", None),)
         teacher = next((teacher for teacher in self._scheduler.teachers if teacher.name == name), None)
         if teacher is None:
@@ -272,7 +298,7 @@ class Reload:
                 teacher.transport.connect(*new.clients[name])
             if name in new.rekeyed:
                 await self._rekey(teacher, keys)
-            if name in new.clients or name in new.rekeyed:
+            if name in new.mended:
                 if teacher.unpark(self._clock.monotonic()):
                     self._bus.emit(events.TeacherResumed(teacher=name))
         self._keys[name] = new.given.keys[name]

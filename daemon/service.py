@@ -218,7 +218,6 @@ class Service:
 
             async def open_key(teacher: Teacher, key: TeacherKey) -> None:
                 added = pipeline.add_key(teacher, key)
-                self._share_files(pipeline)
                 await group.start(
                     partial(_named, f"{teacher.name} key", added.serve), name=f"{teacher.name} key"
                 )
@@ -233,7 +232,12 @@ class Service:
                 attempt_runner=pipeline.attempt_runner,
                 planner=planner,
                 trainer=trainer,
-                factory=TeacherFactory(client=open_client, teacher=pipeline.make_teacher, key=open_key),
+                factory=TeacherFactory(
+                    client=open_client,
+                    teacher=pipeline.make_teacher,
+                    key=open_key,
+                    share_files=partial(self._share_files, pipeline),
+                ),
             )
             self._state = "running"
             await pipeline.take_up(config.database)

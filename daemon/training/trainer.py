@@ -91,9 +91,9 @@ class Trainer:
         self.changed.notify()
 
     @property
-    def has_devices(self) -> bool:
-        """Whether something can be trained."""
-        return bool(self._devices)
+    def devices(self) -> list[Device]:
+        """The devices to train on; none where there were no students."""
+        return self._devices
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Adopts the runs that an earlier daemon left, then starts queued ones, until cancelled."""

@@ -57,10 +57,10 @@ class CommonTeacherConfig(Section):
     api_key_envs: list[str] = Field(default_factory=list)
     """Environment variables of several keys. Each key has its own limits; work is distributed by free capacity."""
 
-    api_key_header: Annotated[str, Field(pattern=HEADER_PATTERN)] = ""
+    api_key_header: Annotated[str, Field(pattern=HEADER_PATTERN), Change.RECONNECT] = ""
     """Header for the API key, such as Azure's `api-key`. `Authorization` sends it as a bearer token. Unset: the dialect's default."""
 
-    proxy: str = ""
+    proxy: Annotated[str, Change.RECONNECT] = ""
     """HTTP proxy, such as `http://proxy.example:3128`. Proxy settings of the environment are ignored."""
 
     concurrency: Annotated[Positive | None, Change.SERVER_LIMIT] = None
