@@ -94,7 +94,7 @@ class Control:
                 raise ValueError(item.fault)
             reply = Reply(id=item.id, done=True, answer=await self._apply(item.command, item.id))
             await self._beat()  # `coterie status` after the answer shows what the command did
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             reply = Reply(id=item.id, done=False, answer=str(error))
         await self._writer.do(answer, reply)
 

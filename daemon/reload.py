@@ -49,8 +49,13 @@ from engine.tasks import TaskSummary
 from engine.teachers.client import TeacherClient
 from engine.teachers.keys import TeacherKey
 from state.budget import Spending
-from state.errors import StateLocked
+from state.errors import StateFailing, StateLocked
 from state.tables import Teacher as TeacherRow
+from state.writer import RETRY_S
+
+WAITS = (
+    "the new configuration waits until state.db can be written: its disk is full or failing; make room on it"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -225,7 +230,7 @@ class Reload:
         config = new.config
         async with self._scheduler.claim_lock:
             try:
-                catalog = await anyio.to_thread.run_sync(self._synchronise, new)
+                catalog = await self._stored(new)
             except StateLocked as error:
                 self._bus.emit(events.ConfigRefused(reason=error.message))
                 return
@@ -262,6 +267,22 @@ class Reload:
         for teacher in self._scheduler.teachers:
             if teacher.health.parked and not teacher.health.disabled:
                 self._bus.emit(events.TeacherParked(teacher=teacher.name, reason=_still(teacher, config)))
+
+    async def _stored(self, new: _New) -> Catalog:
+        """The rows of the new configuration, once they are on disk; a full or failing disk is waited for.
+
+        Raises:
+            StateLocked: another process holds the database.
+        """
+        reported = False
+        while True:
+            try:
+                return await anyio.to_thread.run_sync(self._synchronise, new)
+            except StateFailing:
+                if not reported:
+                    self._bus.emit(events.Noted(what=WAITS))
+                reported = True
+                await self._clock.sleep(RETRY_S)
 
     def _synchronise(self, new: _New) -> Catalog:
         return resynchronise(

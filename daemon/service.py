@@ -47,6 +47,7 @@ from engine.errors import CoterieError
 from engine.teachers.client import TeacherClient
 from engine.teachers.keys import TeacherKey
 from engine.teachers.transport import make_client
+from state import sqlite
 from state.daemon_sessions import end_session
 from state.database import open_writer
 from state.events import EventRow
@@ -131,7 +132,14 @@ class Service:
                 finally:
                     log.close()
                     writer.close()
-            end_session(connection, catalog.session.id, self._ended.reason)
+            try:
+                end_session(connection, catalog.session.id, self._ended.reason)
+            except (
+                sqlite.DatabaseError
+            ) as error:  # all else is stored; the next start looks the database through
+                said = f"the end of this session could not be stored ({error})"
+                if (row := events.Noted(what=said).row()) is not None:
+                    self._log(row)
         finally:
             connection.close()
         return self._ended

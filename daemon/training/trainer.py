@@ -8,6 +8,7 @@ imports.
 
 from __future__ import annotations
 
+import errno
 import signal
 from contextlib import closing
 from dataclasses import replace
@@ -71,6 +72,7 @@ class Trainer:
         self._devices = devices
         self._processes: dict[int, RunProcess] = {}
         self._stopping = False
+        self._waits_for_room = 0  # the run that was said to wait for it
         self.queued = 0
         self.changed = Notifier()
 
@@ -202,7 +204,8 @@ class Trainer:
             devices = free_devices(training, self._devices, self._busy())
             if not devices:
                 return  # in order: a later, smaller run does not overtake
-            await self._start(row, training, devices)
+            if not await self._start(row, training, devices):
+                return
             self.queued -= 1
 
     def _waits(self, row: RunRow, queued: list[RunRow]) -> bool:
@@ -227,7 +230,8 @@ class Trainer:
                 run.threads = threads
                 await anyio.to_thread.run_sync(write_share, run.directory, threads)
 
-    async def _start(self, row: RunRow, training: TrainingConfig, devices: tuple[Device, ...]) -> None:
+    async def _start(self, row: RunRow, training: TrainingConfig, devices: tuple[Device, ...]) -> bool:
+        """Starts a run; False where the disk has no room for its directory, and it waits."""
         kills = killed_for_memory()
         threads = threads_of(devices, [*devices, *self._in_use()])
         try:
@@ -235,8 +239,13 @@ class Trainer:
                 spawn, row, self._config, training, devices, threads
             )
         except (JobFailed, ConfigError, TaskDataError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                if self._waits_for_room != row.id:
+                    self._note(row, f"{error}; it waits until there is room on the disk")
+                self._waits_for_room = row.id
+                return False
             await self._fail(row, str(error))
-            return
+            return True
         leader = ranks[0].pid
         run = RunProcess(
             row=row,
@@ -265,6 +274,7 @@ class Trainer:
         await self._writer.do(start_run, start)
         run.row = replace(row, tries=start.tries)
         self._log_started(run, "started" if start.tries == 1 else "resumed")
+        return True
 
     def _shown(self, directory: Path) -> str:
         """A path relative to the database where it is below its folder, so both can be moved together."""
