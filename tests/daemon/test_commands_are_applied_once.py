@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ async def life(world: World, command: int, *, dies: bool) -> Budget:
         if dies:
             raise Died
 
-    with suppress(ExceptionGroup) if dies else suppress():
+    with suppress(ExceptionGroup) if dies else nullcontext():
         async with writing(world) as writer, anyio.create_task_group() as group:
             trainer = Trainer(
                 config, boot_id=world.boot, writer=writer, bus=heard.bus, clock=SystemClock(), devices=[]
