@@ -5,13 +5,17 @@ from __future__ import annotations
 import sys
 
 from daemon.cli.parser import parse
+from daemon.host.hangup import HANGUPS
 from state.errors import CoterieError
 from state.safe import safe
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
-    arguments = parse(sys.argv[1:] if argv is None else argv)
+    given = sys.argv[1:] if argv is None else argv
+    if given[:1] == ["run"]:
+        HANGUPS.install()  # importing the daemon takes a second
+    arguments = parse(given)
     try:
         return int(arguments.command(arguments))
     except CoterieError as error:
@@ -22,6 +26,8 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # `coterie export … | head`
         sys.stderr.close()
         return 0
+    finally:
+        HANGUPS.end()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from types import FrameType
 
 import anyio
 import anyio.to_thread
@@ -25,9 +24,10 @@ from daemon.catalog.sync import Catalog, Input, known_tasks, make_budget, read_i
 from daemon.control import Control
 from daemon.host.builtin_teacher import serve_practice
 from daemon.host.clock import Clock, SystemClock
+from daemon.host.hangup import HANGUPS
 from daemon.host.processes import connections_per_key, raise_file_limit
 from daemon.observe.heartbeat import EventLog, Heartbeat, LagMeter
-from daemon.observe.metrics import serve_http
+from daemon.observe.metrics import http_server
 from daemon.observe.search_indexer import Indexer
 from daemon.pipeline import Child, Pipeline
 from daemon.reload import Reload, TeacherFactory
@@ -54,6 +54,9 @@ from state.events import EventRow
 from state.health import examine_after_crash
 from state.writer import Writer
 
+GO_ON = b"+"
+"""What the monitor writes to the daemon that it started, to keep it in the background."""
+
 
 @dataclass(slots=True)
 class DaemonResult:
@@ -72,6 +75,7 @@ class Service:
         config: Config,
         *,
         until_idle: bool,
+        monitored: bool = False,
         log: Callable[[EventRow], None],
         reread: Callable[[], Config],
         clock: Clock | None = None,
@@ -79,6 +83,7 @@ class Service:
     ) -> None:
         self._config = config
         self._until_idle = until_idle
+        self._monitored = monitored
         self._log = log
         self._reread = reread
         self._reload: Reload | None = None
@@ -90,8 +95,7 @@ class Service:
         self._stop_now = anyio.Event()
         self._state = "starting"
         self._files = 0
-        self._on_terminal = os.isatty(0)
-        self._early_hangup = False  # SIGHUP came during the start
+        self._on_terminal = HANGUPS.on_terminal or os.isatty(0)
 
     async def run(self) -> DaemonResult:
         """Runs the daemon to its end; the caller holds the lock.
@@ -99,12 +103,16 @@ class Service:
         Raises:
             CoterieError: the input is wrong, or a part of the daemon failed.
         """
-        signal.signal(signal.SIGHUP, self._hung_up)  # remembered until there is something to reload
+        HANGUPS.remember()  # until there is something to reload
         known = await anyio.to_thread.run_sync(known_tasks, self._config)
         given = await anyio.to_thread.run_sync(read_input, self._config, known)
         note = await anyio.to_thread.run_sync(examine_after_crash, self._config.database)
         devices = find_devices(self._config.daemon.devices) if self._config.students else []
         check_ranks(devices, self._config.students, self._config.folder)
+        async with http_server(self._config.daemon.http, self._config.database):
+            return await self._session(given, note, devices)
+
+    async def _session(self, given: Input, note: str, devices: list[Device]) -> DaemonResult:
         connection = await anyio.to_thread.run_sync(open_writer, self._config.database)
         catalog = await anyio.to_thread.run_sync(synchronise, self._config, given)
         given = given.stored()
@@ -134,9 +142,7 @@ class Service:
                     writer.close()
             try:
                 end_session(connection, catalog.session.id, self._ended.reason)
-            except (
-                sqlite.DatabaseError
-            ) as error:  # all else is stored; the next start looks the database through
+            except sqlite.DatabaseError as error:  # all else is stored
                 said = f"the end of this session could not be stored ({error})"
                 if (row := events.Noted(what=said).row()) is not None:
                     self._log(row)
@@ -263,8 +269,6 @@ class Service:
                 *pipeline.parts(),
             ):
                 await group.start(partial(_named, name, serve), name=name)
-            if config.daemon.http:
-                await group.start(serve_http, config.daemon.http, config.database, name="http")
             work = Work(
                 config,
                 context,
@@ -275,6 +279,8 @@ class Service:
             group.start_soon(work.report_completions, name="plan completions")
             if self._until_idle:
                 group.start_soon(self._watch_idle, work, name="idle check")
+            if self._monitored:
+                group.start_soon(self._watch_monitor, name="monitor check")
             await self._stop_asked.wait()
             await self._drain(pipeline, trainer)
             await heartbeat.beat()
@@ -315,6 +321,12 @@ class Service:
         self._ended.troubles = work.troubles()
         self.stop("waiting for you: nothing can continue" if self._ended.troubles else "all work is done")
 
+    async def _watch_monitor(self) -> None:
+        """Stops the daemon when the process that shows its monitor died without a word."""
+        await anyio.wait_readable(0)
+        if os.read(0, len(GO_ON)) != GO_ON:
+            self.stop("the monitor that started it died")
+
     def _shown_state(self, scheduler: Scheduler) -> str:
         if self._stop_asked.is_set():
             return "draining"
@@ -323,15 +335,16 @@ class Service:
         return self._state
 
     async def _signals(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as received:
-            task_status.started()
-            if self._early_hangup:
-                self._signalled(signal.SIGHUP)
-            async for number in received:
-                self._signalled(number)
-
-    def _hung_up(self, number: int, frame: FrameType | None) -> None:
-        self._early_hangup = True
+        try:
+            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as received:
+                task_status.started()
+                if HANGUPS.heard:
+                    HANGUPS.heard = False
+                    self._signalled(signal.SIGHUP)
+                async for number in received:
+                    self._signalled(number)
+        finally:
+            HANGUPS.remember()  # the report is still to be written, and there is nothing to reload
 
     def _signalled(self, number: signal.Signals) -> None:
         # A closed terminal sends the same signal as `kill -HUP`: then nobody asked for a reload.

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, PrivateAttr, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from engine.config.base import NAME_PATTERN, Change, Money, Section
@@ -58,6 +58,15 @@ class DaemonConfig(Section):
 
     log_file: Annotated[str, Change.RESTART] = "logs/daemon.jsonl"
     """Structured log, one JSON object a line; empty: none."""
+
+    @field_validator("http")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        good = bool(host) and port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65535
+        if value and not good:
+            raise ValueError("expected HOST:PORT with a port from 1 to 65535, such as 127.0.0.1:9187")
+        return value
 
 
 class TuiConfig(Section):
