@@ -123,8 +123,8 @@ def _with_tui(arguments: argparse.Namespace, config: Config) -> int:
     """
     from tui.__main__ import BACKGROUND, watcher
 
-    check_places(config)
     watch = watcher(config)
+    check_places(config)
     argv = [sys.executable, "-m", "daemon", "run", "-c", str(arguments.config), "--no-tui", "--monitored"]
     argv += ["--until-idle"] if arguments.until_idle else []
     output = config.folder / "logs" / "run.txt"
