@@ -6,13 +6,17 @@ import argparse
 import sys
 
 from daemon.cli.parser import parse
+from daemon.host.hangup import HANGUPS
 from state.errors import CoterieError
 from state.safe import safe
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
-    arguments = parse(sys.argv[1:] if argv is None else argv)
+    given = sys.argv[1:] if argv is None else argv
+    if given[:1] == ["run"]:
+        HANGUPS.install()  # importing the daemon takes a second
+    arguments = parse(given)
     try:
         return int(arguments.command(arguments))
     except CoterieError as error:
@@ -28,6 +32,8 @@ def main(argv: list[str] | None = None) -> int:
             raise
         sys.stderr.write(f"coterie: {safe(known.message)}\n")
         return known.exit_code
+    finally:
+        HANGUPS.end()
 
 
 def _told(error: Exception, arguments: argparse.Namespace) -> CoterieError | None:

@@ -1,9 +1,15 @@
-"""Applies pending rows of the `command` table, and answers them."""
+"""Applies pending rows of the `command` table, and answers them.
+
+Each is applied once, however the daemon dies between applying and answering. What changes the database (a retry, a run, a
+budget) stores in the same transaction that it was done, with its answer. The others say what shall be (paused, stopped), so that to
+apply them again changes nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -19,6 +25,7 @@ from daemon.training.trainer import Trainer
 from state.budget import note_budget
 from state.commands import (
     Command,
+    Effect,
     Pause,
     Pending,
     Reply,
@@ -29,10 +36,11 @@ from state.commands import (
     StopRun,
     Train,
     answer,
+    apply_once,
     pending,
 )
 from state.database import data_version, open_reader
-from state.given_up import MOST
+from state.given_up import MOST, Retried, retry
 from state.views.format import money
 from state.writer import Writer
 
@@ -92,9 +100,10 @@ class Control:
         try:
             if item.command is None:
                 raise ValueError(item.fault)
-            reply = Reply(id=item.id, done=True, answer=await self._apply(item.command, item.id))
+            said = item.applied or await self._apply(item.command, item.id)
+            reply = Reply(id=item.id, done=True, answer=said)
             await self._beat()  # `coterie status` after the answer shows what the command did
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             reply = Reply(id=item.id, done=False, answer=str(error))
         await self._writer.do(answer, reply)
 
@@ -108,9 +117,9 @@ class Control:
             case Pause() | Resume():
                 return await self._switch(command)
             case Retry():
-                return await self._retry(command)
+                return await self._retry(command, number)
             case Train():
-                return await self._planner.train_now(command.task, command.student)
+                return await self._planner.train_now(command.task, command.student, number)
             case StopDaemon():
                 self._stop("asked to by `coterie stop`", command.now)
                 return "stopping at once" if command.now else "draining"
@@ -133,20 +142,30 @@ class Control:
         what = f"task {task}" if task else f"teacher {teacher}" if teacher else "all sampling"
         return f"{what} {'paused' if paused else 'resumed'}"
 
-    async def _retry(self, command: Retry) -> str:
-        found = await self._pipeline.retry(self._database, command)
-        rest = f"; {found.left:,} more were given up, and are not needed for now" if found.left else ""
-        if found.left and found.count >= MOST:
-            rest = f"; {found.left:,} more were given up: run the command again once these have ended"
+    async def _retry(self, command: Retry, number: int) -> str:
+        found = await self._pipeline.retry(self._database, command, partial(_retry_effect, number))
         if found.count:
             self._bus.emit(events.SamplesRetried(samples=found.count))
-        return f"{found.count:,} {'sample is' if found.count == 1 else 'samples are'} asked again{rest}"
+        return _retried(found)
 
     async def _set_budget(self, command: SetBudget, number: int) -> str:
-        usd = command.usd
-        await self._writer.do(note_budget, (number, usd, self._configured()))
-        total = self._budget.total
+        usd, total = command.usd, self._budget.total
+        said = BUDGET_SET.format(usd=money(usd, None), used=money(total.used / 1e6, None))
+        item = number, usd, self._configured()
+        effect = Effect(id=number, batch=note_budget, item=item, words=lambda _: said)
+        await self._writer.do(apply_once, effect)
         total.cap = micros(usd)
         self._pipeline.scheduler.look_again()
         self._bus.emit(events.BudgetSet(usd=usd, used=total.used / 1e6))
-        return BUDGET_SET.format(usd=money(usd, None), used=money(total.used / 1e6, None))
+        return said
+
+
+def _retry_effect(number: int, request: Retry) -> Effect:
+    return Effect(id=number, batch=retry, item=request, words=_retried)
+
+
+def _retried(found: Retried) -> str:
+    rest = f"; {found.left:,} more were given up, and are not needed for now" if found.left else ""
+    if found.left and found.count >= MOST:
+        rest = f"; {found.left:,} more were given up: run the command again once these have ended"
+    return f"{found.count:,} {'sample is' if found.count == 1 else 'samples are'} asked again{rest}"

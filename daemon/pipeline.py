@@ -37,7 +37,7 @@ from engine.teachers.dialects import dialect
 from engine.teachers.keys import TeacherKey
 from state.catalog import SwitchRequest, park_teacher, switch
 from state.claims import settle
-from state.commands import Retry
+from state.commands import Effect, Retry, apply_once
 from state.given_up import Retried, retry
 from state.tables import Teacher as TeacherRow
 
@@ -197,8 +197,10 @@ class Pipeline:
         self.scheduler.hold_or_return()
         self.scheduler.changed.notify()
 
-    async def retry(self, database: Path, request: Retry) -> Retried:
-        """Asks given-up samples again.
+    async def retry(
+        self, database: Path, request: Retry, effect: Callable[[Retry], Effect] | None = None
+    ) -> Retried:
+        """Asks given-up samples again; `effect` makes it that of a command, which is then applied once.
 
         Raises:
             ValueError: no plan or task has that name; the message lists those there are.
@@ -211,7 +213,7 @@ class Pipeline:
                 raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(sorted(known)) or 'none'}")
         do = self._context.writer.do
         async with self.scheduler.claim_lock:
-            found = await do(retry, request)
+            found: Retried = await (do(apply_once, effect(request)) if effect else do(retry, request))
             asked = [plan for plan in self.plans if plan.id in found.samples]
             for plan in self.plans:
                 others = any(plan.shares(each) for each in asked)

@@ -9,7 +9,7 @@ ones until the next start, because samples of both would share counters.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -19,6 +19,7 @@ from anyio.abc import TaskStatus
 
 from daemon import events
 from daemon.catalog.config_diff import differences, readdressed, takeable
+from daemon.catalog.prompt_templates import Wordings
 from daemon.catalog.sync import (
     Catalog,
     Input,
@@ -37,21 +38,26 @@ from daemon.sampling.plans import ActivePlan
 from daemon.sampling.recovery import grade_missing, take_up
 from daemon.sampling.scheduler import Scheduler
 from daemon.sampling.teacher import Teacher
-from daemon.training.devices import Device, find_devices
+from daemon.training.devices import Device, check_ranks, find_devices
 from daemon.training.edits import edits_since, events_of
 from daemon.training.planner import Planner
 from daemon.training.trainer import Trainer
 from engine.config import Config, TaskConfig, TeacherConfig
 from engine.config.prices import unpriced
-from engine.config.root import left_out
+from engine.config.root import left_out, teachers_of
 from engine.errors import CoterieError, SecretError
 from engine.tasks import TaskSummary
 from engine.teachers.client import TeacherClient
 from engine.teachers.endpoint import Endpoint
 from engine.teachers.keys import TeacherKey
 from state.budget import Spending
-from state.errors import StateLocked
+from state.errors import StateFailing, StateLocked
 from state.tables import Teacher as TeacherRow
+from state.writer import RETRY_S
+
+WAITS = (
+    "the new configuration waits until state.db can be written: its disk is full or failing; make room on it"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +67,8 @@ class TeacherFactory:
     client: Callable[[str, TeacherConfig, Endpoint, str | None], Awaitable[tuple[TeacherClient, str | None]]]
     teacher: Callable[[TeacherRow, TeacherConfig, TeacherClient, str | None], Teacher]
     key: Callable[[Teacher, TeacherKey], Awaitable[None]]
+    share_files: Callable[[], None]
+    """Divides the connections that this process may have among the keys there are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +83,8 @@ class _New:
     """Clients of teachers that are new or have another address."""
     rekeyed: set[str]
     """Teachers whose keys changed."""
+    mended: set[str]
+    """Teachers that are tried again if they are parked: the cause may be another now."""
 
 
 class Reload:
@@ -102,6 +112,7 @@ class Reload:
         self._endpoints = dict(given.endpoints)
         self._tasks: dict[str, tuple[TaskConfig, TaskSummary]] = {}
         self._remember(config, given)
+        self._wordings = given.wordings
         self._known = {plan.id: plan for plan in catalog.plans}
         self._former: set[int] = set()
         self._writer = context.writer
@@ -165,8 +176,9 @@ class Reload:
             ) from None
         config, given, kept = self._with_known_questions(config, given)
         devices: list[Device] = []
-        if config.students and not self._trainer.has_devices:
+        if config.students and not self._trainer.devices:
             devices = await anyio.to_thread.run_sync(find_devices, config.daemon.devices)
+        check_ranks(self._trainer.devices or devices, config.students, config.folder)
         teachers = {teacher.name: teacher for teacher in self._scheduler.teachers}
         clients = {}
         for name, settings in config.teachers.items():
@@ -194,7 +206,25 @@ class Reload:
             devices=devices,
             clients=clients,
             rekeyed=rekeyed,
+            mended=rekeyed | self._changed(config, given.wordings, teachers),
         )
+
+    def _changed(self, config: Config, wordings: Wordings, teachers: Mapping[str, Teacher]) -> set[str]:
+        """Teachers whose table, or a plan or prompt that they serve, differs from the one in force."""
+        changed = {
+            name
+            for name, each in config.teachers.items()
+            if name in teachers and teachers[name].config != each
+        }
+        before = {plan.name: plan for plan in self.config.plans}
+        for plan in config.plans:
+            words = [
+                {task: words for (name, task), words in each.items() if name == plan.name}
+                for each in (self._wordings, wordings)
+            ]
+            if plan != before.get(plan.name) or words[0] != words[1]:
+                changed |= {*teachers_of(plan, config.teachers), *plan.fallback_teachers}
+        return changed
 
     def _with_known_questions(self, config: Config, given: Input) -> tuple[Config, Input, list[str]]:
         """Keeps the questions of tasks that this daemon has worked on; returns which of them would have changed."""
@@ -210,11 +240,10 @@ class Reload:
 
     async def _take_over(self, new: _New) -> None:
         config = new.config
-        mended = new.rekeyed | set(new.clients)
         async with self._scheduler.claim_lock:
             try:
                 edited = await anyio.to_thread.run_sync(edits_since, config, new.given)
-                catalog = await anyio.to_thread.run_sync(self._synchronise, new, mended)
+                catalog = await self._stored(new)
             except StateLocked as error:
                 self._bus.emit(events.ConfigRefused(reason=error.message))
                 return
@@ -222,9 +251,11 @@ class Reload:
             unbound = {*unpriced(self.config), *left_out(self.config)}
             self.config = config
             self._remember(config, new.given)
+            self._wordings = new.given.wordings
             self._budget.total.cap = micros(await anyio.to_thread.run_sync(budget_of, config))
             for name, settings in config.teachers.items():
                 await self._teacher(name, settings, catalog.teachers[name], new)
+            self._factory.share_files()
             for teacher in self._scheduler.teachers:
                 teacher.health.disable(teacher.name not in config.teachers)
             before = await anyio.to_thread.run_sync(spending_of_plans, config)
@@ -250,9 +281,25 @@ class Reload:
             if teacher.health.parked and not teacher.health.disabled:
                 self._bus.emit(events.TeacherParked(teacher=teacher.name, reason=_still(teacher, config)))
 
-    def _synchronise(self, new: _New, mended: set[str]) -> Catalog:
+    async def _stored(self, new: _New) -> Catalog:
+        """The rows of the new configuration, once they are on disk; a full or failing disk is waited for.
+
+        Raises:
+            StateLocked: another process holds the database.
+        """
+        reported = False
+        while True:
+            try:
+                return await anyio.to_thread.run_sync(self._synchronise, new)
+            except StateFailing:
+                if not reported:
+                    self._bus.emit(events.Noted(what=WAITS))
+                reported = True
+                await self._clock.sleep(RETRY_S)
+
+    def _synchronise(self, new: _New) -> Catalog:
         return resynchronise(
-            new.config, new.given, self._session, in_hand=set(self._known) - self._former, mended=mended
+            new.config, new.given, self._session, in_hand=set(self._known) - self._former, mended=new.mended
         )
 
     def _remember(self, config: Config, given: Input) -> None:
@@ -260,7 +307,7 @@ class Reload:
             self._tasks[name] = config.tasks[name], task.stored()
 
     async def _teacher(self, name: str, config: TeacherConfig, row: TeacherRow, new: _New) -> None:
-        """Opens a new teacher, or changes one in place; a new key or address unparks it."""
+        """Opens a new teacher, or changes one in place; one whose cause may be gone is unparked."""
         keys = new.given.keys[name] or (TeacherKey("", None),)
         teacher = next((teacher for teacher in self._scheduler.teachers if teacher.name == name), None)
         if teacher is None:
@@ -285,7 +332,7 @@ class Reload:
                 teacher.transport.connect(*new.clients[name])
             if name in new.rekeyed:
                 await self._rekey(teacher, keys)
-            if name in new.clients or name in new.rekeyed:
+            if name in new.mended:
                 if teacher.unpark(self._clock.monotonic()):
                     self._bus.emit(events.TeacherResumed(teacher=name))
         self._keys[name] = new.given.keys[name]

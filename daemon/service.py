@@ -10,11 +10,10 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from types import FrameType
 
 import anyio
 import anyio.to_thread
@@ -26,13 +25,14 @@ from daemon.control import Control
 from daemon.host.builtin_teacher import serve_practice
 from daemon.host.clock import Clock, SystemClock
 from daemon.host.database_watch import DatabaseWatch
+from daemon.host.hangup import HANGUPS
 from daemon.host.processes import connections_per_key, raise_file_limit
 from daemon.observe.heartbeat import EventLog, Heartbeat, LagMeter
-from daemon.observe.metrics import serve_http
+from daemon.observe.metrics import http_server
 from daemon.observe.search_indexer import Indexer
 from daemon.pipeline import Child, Pipeline
 from daemon.reload import Reload, TeacherFactory
-from daemon.sampling.budget import BUDGET, Account
+from daemon.sampling.budget import notice_of
 from daemon.sampling.context import Context
 from daemon.sampling.limit_leases import LimitLeases
 from daemon.sampling.scheduler import Scheduler
@@ -50,12 +50,16 @@ from engine.teachers.client import TeacherClient
 from engine.teachers.endpoint import Endpoint
 from engine.teachers.keys import TeacherKey
 from engine.teachers.transport import make_client
+from state import sqlite
 from state.daemon_sessions import end_session
 from state.database import open_writer
 from state.database_file import DatabaseFile
 from state.events import EventRow
 from state.health import examine
 from state.writer import Writer
+
+GO_ON = b"+"
+"""What the monitor writes to the daemon that it started, to keep it in the background."""
 
 
 @dataclass(slots=True)
@@ -75,6 +79,7 @@ class Service:
         config: Config,
         *,
         until_idle: bool,
+        monitored: bool = False,
         log: Callable[[EventRow], None],
         reread: Callable[[], Config],
         clock: Clock | None = None,
@@ -82,6 +87,7 @@ class Service:
     ) -> None:
         self._config = config
         self._until_idle = until_idle
+        self._monitored = monitored
         self._log = log
         self._reread = reread
         self._reload: Reload | None = None
@@ -93,8 +99,7 @@ class Service:
         self._stop_now = anyio.Event()
         self._state = "starting"
         self._files = 0
-        self._on_terminal = os.isatty(0)
-        self._early_hangup = False  # SIGHUP came during the start
+        self._on_terminal = HANGUPS.on_terminal or os.isatty(0)
 
     async def run(self) -> DaemonResult:
         """Runs the daemon to its end; the caller holds the lock.
@@ -102,12 +107,16 @@ class Service:
         Raises:
             CoterieError: the input is wrong, or a part of the daemon failed.
         """
-        signal.signal(signal.SIGHUP, self._hung_up)  # remembered until there is something to reload
+        HANGUPS.remember()  # until there is something to reload
         known = await anyio.to_thread.run_sync(known_tasks, self._config)
         given = await anyio.to_thread.run_sync(read_input, self._config, known)
         note = await anyio.to_thread.run_sync(examine, self._config.database)
         devices = find_devices(self._config.daemon.devices) if self._config.students else []
         check_ranks(devices, self._config.students, self._config.folder)
+        async with http_server(self._config.daemon.http, self._config.database):
+            return await self._session(given, note, devices)
+
+    async def _session(self, given: Input, note: str, devices: list[Device]) -> DaemonResult:
         connection = await anyio.to_thread.run_sync(open_writer, self._config.database)
         edited = await anyio.to_thread.run_sync(edits_since, self._config, given)
         catalog = await anyio.to_thread.run_sync(synchronise, self._config, given)
@@ -142,7 +151,12 @@ class Service:
                 if not watch.writable:
                     outer.cancel_scope.cancel()  # the event log waits
             if watch.writable:
-                end_session(connection, catalog.session.id, self._ended.reason)
+                try:
+                    end_session(connection, catalog.session.id, self._ended.reason)
+                except sqlite.DatabaseError as error:  # all else is stored
+                    said = f"the end of this session could not be stored ({error})"
+                    if (row := events.Noted(what=said).row()) is not None:
+                        self._log(row)
         except Exception:
             if not watch.lost_now():
                 raise
@@ -206,7 +220,7 @@ class Service:
                 teachers=pipeline.teachers,
                 lag=lag,
                 state=lambda: self._shown_state(scheduler),
-                notice=lambda: writer.trouble or used_up(scheduler.budget_policy.spent.values()),
+                notice=lambda: writer.trouble or notice_of(scheduler.budget_policy.spent.values()),
                 waiting=lambda: len(retry_queue),
                 plans=pipeline.plans,
                 file=watch.inode,
@@ -242,7 +256,6 @@ class Service:
 
             async def open_key(teacher: Teacher, key: TeacherKey) -> None:
                 added = pipeline.add_key(teacher, key)
-                self._share_files(pipeline)
                 await group.start(
                     partial(_named, f"{teacher.name} key", added.serve, watch), name=f"{teacher.name} key"
                 )
@@ -257,7 +270,12 @@ class Service:
                 attempt_runner=pipeline.attempt_runner,
                 planner=planner,
                 trainer=trainer,
-                factory=TeacherFactory(client=open_client, teacher=pipeline.make_teacher, key=open_key),
+                factory=TeacherFactory(
+                    client=open_client,
+                    teacher=pipeline.make_teacher,
+                    key=open_key,
+                    share_files=partial(self._share_files, pipeline),
+                ),
             )
             self._state = "running"
             await pipeline.take_up(config.database)
@@ -276,8 +294,6 @@ class Service:
                 *pipeline.parts(),
             ):
                 await group.start(partial(_named, name, serve, watch), name=name)
-            if config.daemon.http:
-                await group.start(serve_http, config.daemon.http, config.database, name="http")
             work = Work(
                 config,
                 context,
@@ -288,6 +304,8 @@ class Service:
             group.start_soon(watch.guard, work.report_completions, name="plan completions")
             if self._until_idle:
                 group.start_soon(self._watch_idle, work, name="idle check")
+            if self._monitored:
+                group.start_soon(self._watch_monitor, name="monitor check")
             await self._stop_asked.wait()
             await self._drain(pipeline, trainer, watch)
             if watch.writable:
@@ -330,6 +348,12 @@ class Service:
         self._ended.troubles = work.troubles()
         self.stop("waiting for you: nothing can continue" if self._ended.troubles else "all work is done")
 
+    async def _watch_monitor(self) -> None:
+        """Stops the daemon when the process that shows its monitor died without a word."""
+        await anyio.wait_readable(0)
+        if os.read(0, len(GO_ON)) != GO_ON:
+            self.stop("the monitor that started it died")
+
     def _shown_state(self, scheduler: Scheduler) -> str:
         if self._stop_asked.is_set():
             return "draining"
@@ -338,15 +362,16 @@ class Service:
         return self._state
 
     async def _signals(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as received:
-            task_status.started()
-            if self._early_hangup:
-                self._signalled(signal.SIGHUP)
-            async for number in received:
-                self._signalled(number)
-
-    def _hung_up(self, number: int, frame: FrameType | None) -> None:
-        self._early_hangup = True
+        try:
+            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as received:
+                task_status.started()
+                if HANGUPS.heard:
+                    HANGUPS.heard = False
+                    self._signalled(signal.SIGHUP)
+                async for number in received:
+                    self._signalled(number)
+        finally:
+            HANGUPS.remember()  # the report is still to be written, and there is nothing to reload
 
     def _signalled(self, number: signal.Signals) -> None:
         # A closed terminal sends the same signal as `kill -HUP`: then nobody asked for a reload.
@@ -376,19 +401,6 @@ class Service:
     async def _cut_short(self, group: TaskGroup) -> None:
         await self._stop_now.wait()
         group.cancel_scope.cancel()
-
-
-def used_up(accounts: Iterable[Account]) -> str:
-    """The notice about budgets that are used up; empty where there are none."""
-    names = sorted({account.words for account in accounts})
-    if not names:
-        return ""
-    remedy = (
-        "`coterie budget USD` raises it"
-        if any(BUDGET in name for name in names)
-        else "raise it in config.toml"
-    )
-    return f"{' and '.join(names)} {'are' if len(names) > 1 else 'is'} used up, no new requests are sent: {remedy}"
 
 
 async def _named(

@@ -34,7 +34,7 @@ def amount(given: Any) -> float:
 def budget_in_force(connection: Connection, configured: float | None) -> float | None:
     """The cap in dollars: that of the last budget command if it replaced `configured`, else `configured`."""
     found = connection.execute(
-        "SELECT args FROM command WHERE state = 'done' AND kind = 'budget' ORDER BY id DESC LIMIT 1"
+        "SELECT args FROM command WHERE kind = 'budget' AND (state = 'done' OR state = 'pending' AND answer <> '') ORDER BY id DESC LIMIT 1"
     ).fetchone()
     if found is None:
         return configured

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -93,6 +93,18 @@ class Pending:
     id: int
     command: Command | None
     fault: str = ""
+    applied: str = ""
+    """The answer, where a daemon has applied it and died before it gave the answer."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Effect:
+    """What a command does to the database: a batch function, its item, and the answer, of what came of it."""
+
+    id: int
+    batch: Callable[[Connection, Sequence[Any]], Sequence[Any]]
+    item: Any
+    words: Callable[[Any], str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -179,9 +191,21 @@ def wait_for(path: Path, command: int, timeout_s: float) -> Reply | None:
 def pending(connection: Connection) -> list[Pending]:
     """Commands without an answer, oldest first."""
     rows = connection.execute(
-        "SELECT id, kind, args FROM command WHERE state = 'pending' ORDER BY id"
+        "SELECT id, kind, args, answer FROM command WHERE state = 'pending' ORDER BY id"
     ).fetchall()
     return [_pending(*row) for row in rows]
+
+
+def apply_once(connection: Connection, effects: Sequence[Effect]) -> list[Any]:
+    """Applies effects, and stores with each that its command was applied; `pending` tells so until it is answered."""
+    results = []
+    for effect in effects:
+        (result,) = effect.batch(connection, [effect.item])
+        connection.execute(
+            "UPDATE command SET answer = ? WHERE id = ?", storable((effect.words(result), effect.id))
+        )
+        results.append(result)
+    return results
 
 
 def answer(connection: Connection, replies: Sequence[Reply]) -> list[None]:
@@ -194,9 +218,9 @@ def answer(connection: Connection, replies: Sequence[Reply]) -> list[None]:
     return [None] * len(replies)
 
 
-def _pending(number: int, kind: str, args: str) -> Pending:
+def _pending(number: int, kind: str, args: str, applied: str | None) -> Pending:
     try:
-        return Pending(id=number, command=decode(kind, json.loads(args)))
+        return Pending(id=number, command=decode(kind, json.loads(args)), applied=applied or "")
     except ValueError as error:  # also of JSON
         return Pending(id=number, command=None, fault=str(error))
 

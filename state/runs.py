@@ -198,6 +198,20 @@ def _create(connection: Connection, run: NewRun) -> int | None:
     return int(row[0])
 
 
+def make_runs(
+    connection: Connection, wanted: Sequence[Sequence[NewRun | RunRequeue]]
+) -> list[list[int | None]]:
+    """Creates and queues runs, each group as a whole; their ids."""
+    return [[_make(connection, run) for run in runs] for runs in wanted]
+
+
+def _make(connection: Connection, run: NewRun | RunRequeue) -> int | None:
+    if isinstance(run, NewRun):
+        return _create(connection, run)
+    requeue_run(connection, [run])
+    return run.run_id
+
+
 def start_run(connection: Connection, starts: Sequence[RunStart]) -> list[None]:
     """Records that processes were started."""
     for start in starts:

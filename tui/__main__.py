@@ -49,12 +49,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 BACKGROUND, STOP = "background", "stop"
 
 
-def watch(config: Config, until: Callable[[], bool]) -> str:
-    """Runs the UI on a configuration's database until you leave it or `until` returns true (checked twice a second).
+def watcher(config: Config) -> Callable[[Callable[[], bool]], str]:
+    """The UI on a configuration's database, with everything about it checked; it runs when it is called.
 
-    Returns:
-        What should happen to the daemon: `BACKGROUND` or `STOP`; also `STOP` if nobody could be asked because the
-        terminal was closed or the daemon ended.
+    It runs until you leave it or what it is given returns true (checked twice a second), and returns what should happen to
+    the daemon: `BACKGROUND` or `STOP`; also `STOP` if nobody could be asked because the terminal was closed or the daemon ended.
+
+    Raises:
+        ConfigError: `[tui]` has a mistake.
     """
     from tui.app import make_app
     from tui.screens.dialogs import Choice
@@ -70,12 +72,15 @@ def watch(config: Config, until: Callable[[], bool]) -> str:
         leaving=("The daemon is still running. What should happen to it?", choices, "stay here"),
     )
 
-    def check() -> None:
-        if until():
-            app.exit(STOP)
+    def watch(until: Callable[[], bool]) -> str:
+        def check() -> None:
+            if until():
+                app.exit(STOP)
 
-    app.call_later(app.set_interval, 0.5, check)
-    return app.run() or STOP
+        app.call_later(app.set_interval, 0.5, check)
+        return app.run() or STOP
+
+    return watch
 
 
 def plain(path: Path, interval: float) -> int:

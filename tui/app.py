@@ -25,7 +25,7 @@ from state.views.status import process_exists
 from tui.command_actions import CommandActions
 from tui.context import Context
 from tui.database_reader import DatabaseReader, Query, ReadError, Snapshot
-from tui.key_bindings import BINDINGS, check_remapping
+from tui.key_bindings import BINDINGS, check_remapping, check_theme
 from tui.messages import ReadRequested
 from tui.navigation_actions import NavigationActions
 from tui.palette import Palette
@@ -108,7 +108,7 @@ class Monitor(NavigationActions, CommandActions):
         self._held = ExitStack()
         self._release_timer: asyncio.TimerHandle | None = None
         self._unanswered = {}
-        self._chosen_theme = theme if theme in self.available_themes else "textual-dark"
+        self._chosen_theme = check_theme(theme, list(self.available_themes))
         self.animation_level = "none"
         self.set_keymap(self.context.remapped)
 
@@ -284,7 +284,7 @@ def make_app(
             one), and the words for staying.
 
     Raises:
-        ConfigError: `keys` names an unknown binding.
+        ConfigError: `keys` names an unknown binding, or there is no such theme.
     """
     return Monitor(
         path,

@@ -79,10 +79,10 @@ _NAMES = {
 
 
 def check_remapping(keys: Mapping[str, str]) -> dict[str, str]:
-    """Checks that every id in `[tui] keys` exists, and returns the remapping.
+    """Checks that every id in `[tui] keys` exists and has a key, and returns the remapping.
 
     Raises:
-        ConfigError: an id is unknown.
+        ConfigError: an id is unknown, or its key is empty.
     """
     ids = [key.id for key in KEYS]
     for given in keys:
@@ -90,7 +90,24 @@ def check_remapping(keys: Mapping[str, str]) -> dict[str, str]:
             near = difflib.get_close_matches(given, ids, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(ids)}"
             raise ConfigError(f"tui.keys.{given}: unknown binding; {hint}")
+        if not all(name.strip() for name in keys[given].split(",")):
+            raise ConfigError(
+                f"tui.keys.{given}: expected a key such as 'x' or 'ctrl+x', got {keys[given]!r}"
+            )
     return dict(keys)
+
+
+def check_theme(theme: str, known: list[str]) -> str:
+    """Checks that there is such a theme, and returns it.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if theme not in known:
+        near = difflib.get_close_matches(theme, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+        raise ConfigError(f"tui.theme: unknown theme {theme!r}; {hint}")
+    return theme
 
 
 def key_label(key: Key, remapped: Mapping[str, str]) -> str:

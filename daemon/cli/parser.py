@@ -108,6 +108,7 @@ def _run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         default=None,
         help="show the terminal UI (default: on a terminal); without it, print one line per second",
     )
+    parser.add_argument("--monitored", action="store_true", help=argparse.SUPPRESS)
 
 
 def _watch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

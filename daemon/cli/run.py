@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import signal
 import subprocess
 import sys
@@ -16,10 +17,11 @@ from pathlib import Path
 import anyio
 
 from daemon.host.lock import hold
+from daemon.host.places import check_places, make_folder
 from daemon.observe.log import open_log
-from daemon.service import DaemonResult, Service
+from daemon.service import GO_ON, DaemonResult, Service
 from engine.config import Config, load_config
-from engine.errors import CoterieError, JobFailed
+from engine.errors import CoterieError, JobFailed, UsageError
 from engine.teachers.failures import NOT_RECORDED
 from state import sqlite
 from state.database import now_ms, open_reader, told
@@ -35,18 +37,27 @@ LINE_S = 1.0
 def command(arguments: argparse.Namespace) -> int:
     """Runs to the end; the last lines are the results and where they are."""
     config = load_config(arguments.config)
-    on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    if arguments.tui and not on_terminal:
+        raise UsageError(
+            "--tui: standard input and output are no terminal that can show it; leave it out, or use --no-tui"
+        )
     if on_terminal if arguments.tui is None else arguments.tui:
         return _with_tui(arguments, config)
     with hold(config.database):
-        ended = _run(config, arguments.config, arguments.until_idle)
+        check_places(config)
+        ended = _run(config, arguments.config, arguments.until_idle, arguments.monitored)
     return _conclude(config, ended)
 
 
-def _run(config: Config, file: Path, until_idle: bool) -> DaemonResult:
+def _run(config: Config, file: Path, until_idle: bool, monitored: bool) -> DaemonResult:
     log = config.folder / config.daemon.log_file if config.daemon.log_file else None
     service = Service(
-        config, until_idle=until_idle, log=open_log(log, loud=True), reread=partial(load_config, file)
+        config,
+        until_idle=until_idle,
+        monitored=monitored,
+        log=open_log(log, loud=True),
+        reread=partial(load_config, file),
     )
     lines = Lines(config)
     lines.start()
@@ -105,20 +116,33 @@ class Lines(threading.Thread):
 
 
 def _with_tui(arguments: argparse.Namespace, config: Config) -> int:
-    """The daemon in a process of its own and the UI here; whoever leaves the UI says what becomes of the daemon."""
-    from tui.__main__ import BACKGROUND, watch
+    """The daemon in a process of its own and the UI here; whoever leaves the UI says what becomes of the daemon.
 
-    argv = [sys.executable, "-m", "daemon", "run", "-c", str(arguments.config), "--no-tui"]
+    The UI is made, and so checked, before the daemon starts. The daemon holds the other end of a pipe: if this process dies of
+    whatever it may be, the daemon stops in order, unless it was told to go on.
+    """
+    from tui.__main__ import BACKGROUND, watcher
+
+    watch = watcher(config)
+    check_places(config)
+    argv = [sys.executable, "-m", "daemon", "run", "-c", str(arguments.config), "--no-tui", "--monitored"]
     argv += ["--until-idle"] if arguments.until_idle else []
     output = config.folder / "logs" / "run.txt"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with output.open("wb") as sink:
+    make_folder(output.parent, "the daemon's output")
+    try:
+        sink = output.open("wb")
+    except OSError as error:
+        raise UsageError(f"{output}: the daemon's output cannot be written there: {error.strerror}") from None
+    with sink:
         daemon = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True
+            argv, stdin=subprocess.PIPE, stdout=sink, stderr=sink, start_new_session=True
         )
     try:
-        chosen = watch(config, until=lambda: daemon.poll() is not None)
+        chosen = watch(lambda: daemon.poll() is not None)
         if daemon.poll() is None and chosen == BACKGROUND:
+            assert daemon.stdin is not None
+            daemon.stdin.write(GO_ON)
+            daemon.stdin.close()
             sys.stdout.write(
                 f"the daemon (pid {daemon.pid}) keeps running in the background; `coterie tui` watches it, `coterie stop` ends"
                 f" it; its output is in {safe(str(output))}\n"
@@ -128,6 +152,9 @@ def _with_tui(arguments: argparse.Namespace, config: Config) -> int:
             _stop(daemon, config)
     except KeyboardInterrupt:
         _stop(daemon, config)
+    except BaseException:
+        _stop(daemon, config)
+        raise
     text = output.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
     with suppress(OSError):  # the terminal may be gone
         sys.stdout.write(safe("\n".join(_last_words(text))) + "\n")

@@ -14,12 +14,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from daemon.host.places import make_folder
 from daemon.host.processes import is_alive
 from engine.errors import InstanceRunning
 from state import sqlite
 from state.daemon_sessions import last_process
 from state.database import open_reader
-from state.errors import StateError
+from state.errors import StateError, StateReadOnly
 from state.heartbeat import is_copy
 
 
@@ -29,10 +30,15 @@ def hold(database: Path) -> Iterator[None]:
 
     Raises:
         InstanceRunning: another daemon holds it.
+        UsageError: its folder cannot be made or written.
+        StateReadOnly: it cannot be opened.
     """
     path = database.with_name(database.name + ".lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    make_folder(path.parent, "state.url")
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+    except OSError as error:
+        raise StateReadOnly(f"state.url: {path} cannot be opened: {error.strerror}.") from None
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -5,37 +5,44 @@ The server reads `state.db` like any other reader, so a scrape never touches the
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
 from aiohttp import web
-from anyio.abc import TaskStatus
 
 from engine.errors import ConfigError
 from state.database import now_ms, open_reader
+from state.errors import StateError
 from state.views.status import Status, read_status
 
 
-async def serve_http(
-    address: str, database: Path, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
-) -> None:
-    """Serves until cancelled.
+@asynccontextmanager
+async def http_server(address: str, database: Path) -> AsyncIterator[None]:
+    """Serves as long as it is entered; nothing where the address is empty.
 
     Raises:
-        ConfigError: the address is not valid, or in use.
+        ConfigError: the address cannot be used, or is in use.
     """
+    if not address:
+        yield
+        return
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise ConfigError(f'daemon.http: {address!r} is not a valid address; expected "HOST:PORT"')
 
     async def healthz(request: web.Request) -> web.Response:
-        status = await anyio.to_thread.run_sync(_status, database)
+        try:
+            status = await anyio.to_thread.run_sync(_status, database)
+        except StateError:  # it is starting
+            return web.json_response({"state": "starting"}, status=503)
         return web.json_response({"state": status.daemon.state}, status=200 if status.daemon.alive else 503)
 
     async def metrics(request: web.Request) -> web.Response:
-        status = await anyio.to_thread.run_sync(_status, database)
+        try:
+            status = await anyio.to_thread.run_sync(_status, database)
+        except StateError as error:
+            return web.Response(text=error.message, status=503)
         return web.Response(text=exposition(status), content_type="text/plain")
 
     app = web.Application(client_max_size=1024)
@@ -45,11 +52,11 @@ async def serve_http(
     await runner.setup()
     try:
         try:
-            await web.TCPSite(runner, host, int(port)).start()
-        except OSError as error:
-            raise ConfigError(f"daemon.http: {address}: {error.strerror}") from None
-        task_status.started()
-        await anyio.sleep_forever()
+            await web.TCPSite(runner, host.strip("[]"), int(port)).start()
+        except (OSError, UnicodeError) as error:  # also a host that is no name
+            why = error.strerror if isinstance(error, OSError) else "not a host name"
+            raise ConfigError(f"daemon.http: {address}: {why}") from None
+        yield
     finally:
         with anyio.CancelScope(shield=True):
             await runner.cleanup()

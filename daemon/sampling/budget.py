@@ -8,7 +8,7 @@ exceeds a budget. The daemon fills the accounts from the stored totals when it s
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -209,3 +209,16 @@ def add_plan(budget: Budget, plan: ActivePlan, before: Mapping[int, Spending]) -
     """Opens a plan's account; `before` gives what was stored of it, by plan id."""
     cap = micros(plan.config.budget_usd)
     budget.add_plan(plan.id, cap, before.get(plan.id, NOTHING_YET), name=plan.config.name, task=plan.task)
+
+
+def notice_of(accounts: Iterable[Account]) -> str:
+    """The notice about budgets that are used up; empty where there are none."""
+    names = sorted({account.words for account in accounts})
+    if not names:
+        return ""
+    remedy = (
+        "`coterie budget USD` raises it"
+        if any(BUDGET in name for name in names)
+        else "raise it in config.toml"
+    )
+    return f"{' and '.join(names)} {'are' if len(names) > 1 else 'is'} used up, no new requests are sent: {remedy}"

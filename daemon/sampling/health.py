@@ -55,6 +55,11 @@ class Health:
         self.parked = ""
         self.refused_in_a_row.clear()
 
+    def forget(self) -> None:
+        """Another server or another form of requests: earlier failures say nothing of it."""
+        self._breaker, self.failing = Breaker(), ""
+        self.refused_in_a_row.clear()
+
     # What requests tell
 
     def ready_at(self, now: float) -> float:
@@ -112,5 +117,5 @@ class GroupSupport:
         return True
 
     def forget(self) -> None:
-        """Another model or dialect: it is tried again."""
+        """Another server, model or form of requests: it is tried again."""
         self.one_by_one, self._in_vain = False, 0

@@ -17,10 +17,13 @@ from daemon.sampling.plans import ActivePlan
 from daemon.sampling.token_accounting import TokenAccounting
 from daemon.sampling.transport import KeyTransport, Transport
 from engine.config import TeacherConfig
+from engine.config.base import Change, fields_marked
 from engine.teachers.keys import TeacherKey
 from engine.teachers.messages import Completion, Request
 from state.heartbeat import TeacherHeartbeat
 from state.views.format import duration
+
+_RECONNECT = fields_marked(TeacherConfig, Change.RECONNECT)
 
 
 class Teacher:
@@ -127,8 +130,10 @@ class Teacher:
         """Other prices and limits from now on; what is in the queue keeps its place."""
         before, self.config = self.config, config
         self._first_answers.clear()
-        if (before.model, before.dialect) != (config.model, config.dialect):
+        if any(getattr(before, name) != getattr(config, name) for name in _RECONNECT):
             self.groups.forget()
+            self.health.forget()
+            self.lateness = Lateness()
             self._told_logprobs = False
         self.tokens.configure(config)
         self.transport.configure(config)

@@ -26,6 +26,7 @@ from daemon.training.scopes import Scope, scopes_of
 from daemon.training.trainer import Trainer
 from engine.config import Config, StudentConfig
 from engine.methods import METHODS
+from state.commands import Effect, apply_once
 from state.database import now_ms, open_reader
 from state.enums import RunState
 from state.runs import (
@@ -38,6 +39,7 @@ from state.runs import (
     create_run,
     end_run,
     latest_run,
+    make_runs,
     own_answer_runs,
     rename_run,
     requeue_run,
@@ -137,10 +139,10 @@ class Planner:
                 self._busy = False
             await self.changed.wait(TICK_S)
 
-    async def train_now(self, task: str, student: str | None) -> str:
+    async def train_now(self, task: str, student: str | None, command: int) -> str:
         """Makes a run at once, with the samples there are; a stopped or failed one of the same settings is resumed.
 
-        One that failed because it had nothing to read is made anew.
+        One that failed because it had nothing to read is made anew. All runs of a command are stored together, once.
 
         Raises:
             ValueError: there is nothing to train; the message says why.
@@ -152,19 +154,33 @@ class Planner:
         ]
         if not scopes:
             raise ValueError(f"no student {student or ''} trains on {task!r}".replace("  ", " "))
-        answers = [await self._train_scope(scope) for scope in scopes]
-        self._trainer.changed.notify()
-        return "; ".join(answers)
+        wanted = [await self._wanted(scope, f"manual-{command}") for scope in scopes]
+        noted = [
+            isinstance(run, NewRun) and await anyio.to_thread.run_sync(self._taught_otherwise, run)
+            for run in wanted
+        ]
+        about = [f"{scope.student.name} on {scope.name}" for scope in scopes]
 
-    async def _train_scope(self, scope: Scope) -> str:
+        def words(ids: Sequence[int | None]) -> str:
+            return "; ".join(
+                f"run {run_id} {'queued' if isinstance(run, NewRun) else 'resumed'}: {what}"
+                for run, run_id, what in zip(wanted, ids, about, strict=True)
+            )
+
+        effect = Effect(id=command, batch=make_runs, item=wanted, words=words)
+        ids: list[int | None] = await self._writer.do(apply_once, effect)
+        for run, run_id, told in zip(wanted, ids, noted, strict=True):
+            if isinstance(run, NewRun) and run_id is not None:
+                await self._made(run, run_id, told)
+        self._trainer.changed.notify()
+        return words(ids)
+
+    async def _wanted(self, scope: Scope, name: str) -> NewRun | RunRequeue:
         scope, stock, _ = (await anyio.to_thread.run_sync(self._stocks, [scope]))[0]
         latest = await anyio.to_thread.run_sync(self._latest, scope, stock)
-        about = f"{scope.student.name} on {scope.name}"
         if latest is not None and latest.state in (RunState.STOPPED, RunState.FAILED):
-            await self._writer.do(requeue_run, RunRequeue(run_id=latest.id, tries=0))
-            return f"run {latest.id} resumed: {about}"
-        run_id = await self._create(scope, stock, f"manual-{self._now()}")
-        return f"run {run_id} queued: {about}"
+            return RunRequeue(run_id=latest.id, tries=0)
+        return await self._prepare(scope, stock, name)
 
     def _latest(self, scope: Scope, stock: Stock) -> RunRow | None:
         with closing(open_reader(self._config.database)) as connection:
@@ -355,11 +371,15 @@ class Planner:
             return (new.student, new.scope) in own_answer_runs(connection)
 
     async def _store(self, new: NewRun) -> int | None:
-        """Stores a run and queues it; None where it exists. Without rows it has failed at once."""
+        """Stores a run and queues it; None where it exists."""
         noted = await anyio.to_thread.run_sync(self._taught_otherwise, new)
         run_id = await self._writer.do(create_run, new)
-        if run_id is None:
-            return None
+        if run_id is not None:
+            await self._made(new, run_id, noted)
+        return run_id
+
+    async def _made(self, new: NewRun, run_id: int, noted: bool) -> None:
+        """A run was stored: without rows it has failed at once. `noted`: earlier ones taught other answers."""
         method = METHODS[new.method]
         if new.rows == 0 and method.trains:
             reason = NO_ROWS if method.reads_samples else NO_QUESTIONS
@@ -367,7 +387,7 @@ class Planner:
             self._bus.emit(
                 events.RunFailed(run_id=run_id, student=new.student, scope=new.scope, reason=reason)
             )
-            return run_id
+            return
         if noted:
             self._bus.emit(
                 events.RunNoted(run_id=run_id, student=new.student, scope=new.scope, note=OTHER_ANSWERS)
@@ -379,4 +399,3 @@ class Planner:
         )
         self._trainer.queued += 1
         self._trainer.changed.notify()
-        return run_id

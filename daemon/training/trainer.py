@@ -8,7 +8,8 @@ imports.
 
 from __future__ import annotations
 
-from contextlib import closing, suppress
+import errno
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,13 +25,13 @@ from daemon.host.processes import killed_for_memory, start_time
 from daemon.training.devices import Device, threads_of
 from daemon.training.out_of_memory import in_smaller_parts
 from daemon.training.placement import free_devices, named_devices, spawn, training_now
+from daemon.training.presence import Presence, owner_for
 from daemon.training.progress_reader import follow, has_progress, last_ending, read_predictions, tail
 from daemon.training.run_directory import own_directory
 from daemon.training.run_process import RunProcess, find_process
 from engine.config import Config, TrainingConfig
 from engine.errors import ConfigError, JobFailed, TaskDataError
 from engine.methods import METHODS
-from engine.students.orphans import Owner, show_owner
 from engine.students.run_commands import ask_to_finish, read_launch, send_command, write_share
 from state.database import now_ms, open_reader
 from state.enums import RunState
@@ -50,7 +51,6 @@ from state.writer import Writer
 
 TICK_S = 0.25
 TERM_GRACE_S = 60.0
-PRESENCE_S = 10.0  # how often the daemon tells its runs that it is here
 
 
 class Trainer:
@@ -74,8 +74,9 @@ class Trainer:
         self._devices = devices
         self._processes: dict[int, RunProcess] = {}
         self._stopping = False
-        self._present_at = float("-inf")
+        self._presence = Presence(clock)
         self._obstacles: dict[int, str] = {}
+        self._waits_for_room = 0  # the run that was said to wait for it
         self.queued = 0
         self.changed = Notifier()
 
@@ -93,13 +94,13 @@ class Trainer:
         """Takes another configuration over; `devices` where there were none, since there were no students."""
         self._config = config
         self._devices = self._devices or devices
-        self._present_at = float("-inf")  # `orphan_hours` may be another
+        self._presence.again()  # `orphan_hours` may be another
         self.changed.notify()
 
     @property
-    def has_devices(self) -> bool:
-        """Whether something can be trained."""
-        return bool(self._devices)
+    def devices(self) -> list[Device]:
+        """The devices to train on; none where there were no students."""
+        return self._devices
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Adopts the runs that an earlier daemon left, then starts queued ones, until cancelled."""
@@ -110,7 +111,7 @@ class Trainer:
                 await self._start_queued()
             for run in list(self._processes.values()):
                 await self._follow(run)
-            await self._show_presence()
+            await self._presence.show(self._config, self._processes.values())
             await self.changed.wait(TICK_S if self._processes or self.queued else 2.0)
 
     async def stop_run(self, run_id: int) -> bool:
@@ -195,7 +196,7 @@ class Trainer:
         self._processes[row.id] = run
         if not found.known:
             await self._store_start(run, row.tries + (row.state == RunState.QUEUED))
-        self._present_at = float("-inf")
+        self._presence.again()
         self._log_started(run, "is still running")
         await self._share_threads()
         return True
@@ -227,7 +228,8 @@ class Trainer:
             if await self._take_over(row):
                 self.queued -= row.id in self._processes
                 continue
-            await self._start(row, training, devices)
+            if not await self._start(row, training, devices):
+                return
             self.queued -= 1
 
     def _waits(self, row: RunRow, queued: list[RunRow]) -> bool:
@@ -249,18 +251,24 @@ class Trainer:
                 run.threads = threads
                 await anyio.to_thread.run_sync(write_share, run.directory, threads)
 
-    async def _start(self, row: RunRow, training: TrainingConfig, devices: tuple[Device, ...]) -> None:
+    async def _start(self, row: RunRow, training: TrainingConfig, devices: tuple[Device, ...]) -> bool:
+        """Starts a run; False where the disk has no room for its directory, and it waits."""
         kills = killed_for_memory()
         threads = threads_of(devices, [*devices, *self._in_use()])
         notes: list[str] = []
         try:
-            owner = self._owner(devices)
+            owner = owner_for(self._config, devices)
             directory, ranks = await anyio.to_thread.run_sync(
                 spawn, row, self._config, training, devices, threads, owner, notes.append
             )
         except (JobFailed, ConfigError, TaskDataError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                if self._waits_for_room != row.id:
+                    self._note(row, f"{error}; it waits until there is room on the disk")
+                self._waits_for_room = row.id
+                return False
             await self._fail(row, str(error))
-            return
+            return True
         finally:
             for note in notes:
                 self._note(row, note)
@@ -280,6 +288,7 @@ class Trainer:
         await self._share_threads()
         await self._store_start(run, row.tries + 1)
         self._log_started(run, "started" if row.started_at is None else "resumed")
+        return True
 
     async def _store_start(self, run: RunProcess, tries: int) -> None:
         start = RunStart(
@@ -294,21 +303,6 @@ class Trainer:
         )
         await self._writer.do(start_run, start)
         run.row = replace(run.row, tries=tries)
-
-    def _owner(self, devices: tuple[Device, ...]) -> Owner:
-        names = ",".join(device.name for device in devices)
-        hours = self._config.daemon.orphan_hours
-        return Owner.of(self._config.database, devices=names, orphan_hours=hours)
-
-    async def _show_presence(self) -> None:
-        """Tells every run that its daemon is here: see `engine.students.orphans`."""
-        now = self._clock.monotonic()
-        if now - self._present_at < PRESENCE_S:
-            return
-        self._present_at = now
-        with suppress(OSError):  # the database is gone: the runs see that too
-            for run in self._processes.values():
-                await anyio.to_thread.run_sync(show_owner, run.directory, self._owner(run.devices))
 
     def _shown(self, directory: Path) -> str:
         """A path relative to the database where it is below its folder, so both can be moved together."""

@@ -75,7 +75,7 @@ class Change(Enum):
     """The old value stays in force until the daemon starts again."""
 
     RECONNECT = "reconnect"
-    """Of a teacher: takes effect at once, with a new client; a parked teacher is tried again."""
+    """Of a teacher: takes effect at once, with a new client; what was learned about the server is forgotten."""
 
     SERVER = "server"
     """Of a built-in teacher's server: the old value stays in force until the daemon starts again."""

@@ -67,9 +67,9 @@ class DaemonConfig(Section):
     @classmethod
     def _address(cls, value: str) -> str:
         host, _, port = value.rpartition(":")
-        good = bool(host) and port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535
+        good = bool(host) and port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65535
         if value and not good:
-            raise ValueError('expected "HOST:PORT" with a port up to 65535, such as "127.0.0.1:9187"')
+            raise ValueError("expected HOST:PORT with a port from 1 to 65535, such as 127.0.0.1:9187")
         return value
 
     @field_validator("devices")

@@ -73,7 +73,7 @@ class CommonTeacherConfig(Section):
     api_key_envs: list[Variable] = Field(default_factory=list)
     """Environment variables of several keys. Each key has its own limits; work is distributed by free capacity."""
 
-    api_key_header: Annotated[str, Field(pattern=HEADER_PATTERN)] = ""
+    api_key_header: Annotated[str, Field(pattern=HEADER_PATTERN), Change.RECONNECT] = ""
     """Header for the API key, such as Azure's `api-key`. `Authorization` sends it as a bearer token. Unset: the dialect's default."""
 
     proxy: Annotated[str, Change.RECONNECT] = Field(default="", repr=False)

@@ -32,6 +32,8 @@ def read_hostfile(path: Path) -> tuple[Host, ...]:
     Raises:
         ConfigError: the file cannot be read, a line is invalid, or a machine appears twice.
     """
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"the hostfile {path} is not a regular file")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -106,6 +106,12 @@ def _constant(name: str) -> NoReturn:
 
 
 def _open(path: Path) -> IO[bytes]:
+    if path.exists() and not path.is_file():
+        fail(
+            path,
+            "",
+            "not a regular file; data are read more than once, so a pipe or device cannot be a source",
+        )
     file = gzip.open(path, "rb") if str(path).lower().endswith(".gz") else path.open("rb")
     return cast("IO[bytes]", file)
 

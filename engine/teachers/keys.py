@@ -129,7 +129,9 @@ def _variable(name: str, variable: str, environ: Mapping[str, str]) -> str:
 def _private(where: str, key: str, path: Path) -> bytes:
     """The bytes of a file that only its owner can read."""
     try:
-        with path.open("rb") as file:
+        with open(
+            os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb"
+        ) as file:  # a pipe would be waited for
             mode = os.fstat(file.fileno()).st_mode
             if not stat.S_ISREG(mode):
                 raise SecretError(f"{where}: {key} {path} is not a regular file")

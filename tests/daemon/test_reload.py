@@ -335,36 +335,6 @@ def test_a_plan_that_is_gone_sends_nothing_more_and_goes_on_when_it_is_back(tmp_
         assert told == {"billed": 212, "stored": 212, "unknown": 0}
 
 
-def test_a_sighup_during_the_start_is_done_once_it_has_started(tmp_path: Path) -> None:
-    row = json.dumps({"id": 1, "question": "1 and 1?", "answer": "2"}) + "\n"
-    (tmp_path / "plain.jsonl").write_text(row)
-    source = tmp_path / "slow.jsonl"
-    os.mkfifo(source)  # the start reads for as long as nothing is written
-
-    def given(budget: float) -> None:
-        configure(tmp_path, school.url, train=5, budget=budget, plan='tasks = ["coin_flip"]')
-        append(tmp_path, '[tasks.file]\nsource = "slow.jsonl"\nanswer = "number"\ndev = 0\n')
-
-    with teacher(tmp_path) as school:
-        given(budget=5.0)
-        with daemon(tmp_path) as running:
-            status = Path(f"/proc/{running.process.pid}/status")
-
-            def heeds_sighup() -> bool:
-                (caught,) = (line for line in status.read_text().splitlines() if line.startswith("SigCgt"))
-                return bool(int(caught.split()[1], 16) & 1 << (signal.SIGHUP - 1))
-
-            wait_until("it heeds SIGHUP", heeds_sighup)
-            given(budget=7.0)
-            running.process.send_signal(signal.SIGHUP)
-            assert not (tmp_path / "state.db").exists(), "it had started already: nothing was tried"
-            with source.open("w") as file:
-                (tmp_path / "plain.jsonl").replace(source)  # which it finds from now on
-                file.write(row)
-            wait_until("it was read anew", lambda: events(tmp_path, "ConfigReloaded"))
-            assert "daemon.budget_usd" in events(tmp_path, "ConfigReloaded")[0]
-
-
 def test_a_closed_terminal_ends_the_daemon_in_order(tmp_path: Path) -> None:
     with teacher(tmp_path, "--latency-ms", "50") as school:
         configure(tmp_path, school.url, train=300, teacher="concurrency = 4")

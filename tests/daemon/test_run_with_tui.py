@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from daemon.__main__ import main
 from daemon.host.processes import start_time
 from tests.daemon.site import configure, coterie, count, query, teacher, wait_until
 from tests.tui.terminal import Terminal, left_clean, text_of
@@ -70,7 +73,7 @@ def test_leaving_asks_and_the_daemon_goes_on_in_the_background_or_is_stopped(fol
 
 
 def test_a_closed_terminal_stops_the_daemon_in_order(folder: Path) -> None:
-    """Nobody said that it should go on."""
+    """Nobody said that it should go on. It does so too if the monitor dies of something that it cannot catch."""
     terminal = begun(folder)
     try:
         os.kill(terminal.process.pid, signal.SIGHUP)
@@ -78,3 +81,49 @@ def test_a_closed_terminal_stops_the_daemon_in_order(folder: Path) -> None:
         assert count(folder, "boot", "ended_at IS NOT NULL AND exit_reason LIKE 'signal%'") == 1
     finally:
         terminal.close()
+    terminal = begun(folder, boot=2)
+    try:
+        os.kill(terminal.process.pid, signal.SIGKILL)
+        wait_until("the daemon ends", lambda: count(folder, "boot", "id = 2 AND ended_at IS NOT NULL"))
+        assert query(folder, "SELECT exit_reason FROM boot WHERE id = 2") == [
+            ("the monitor that started it died",)
+        ]
+        assert count(folder, "attempt", "outcome IS NULL OR outcome = 'unknown'") == 0
+    finally:
+        terminal.close()
+
+
+MISTAKES = (
+    ('[tui.keys]\nquite = "x"\n', "tui.keys.quite: unknown binding; did you mean 'quit'?"),
+    ('[tui.keys]\nquit = ""\n', "tui.keys.quit: expected a key such as 'x' or 'ctrl+x'"),
+    (
+        '[tui]\ntheme = "textual-dank"\n',
+        "tui.theme: unknown theme 'textual-dank'; did you mean 'textual-dark'?",
+    ),
+)
+
+
+def test_a_mistake_about_the_monitor_is_told_before_a_daemon_starts(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def started(*argv: object, **more: object) -> None:
+        raise AssertionError("a daemon was started")
+
+    monkeypatch.setattr(subprocess, "Popen", started)
+    monkeypatch.chdir(folder)
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    good = (folder / "config.toml").read_text()
+    for text, words in MISTAKES:
+        (folder / "config.toml").write_text(text + good)
+        assert main(["run"]) == 2
+        assert words in capsys.readouterr().err
+    (folder / "config.toml").write_text(good)
+    (folder / "logs").write_text("no folder")
+    assert main(["run"]) == 2
+    assert "logs cannot be made: a file of that name is in the way" in capsys.readouterr().err
+    monkeypatch.setenv("TERM", "dumb")
+    assert main(["run", "--tui"]) == 2
+    assert "--tui: standard input and output are no terminal" in capsys.readouterr().err
+    assert not (folder / "state.db").exists()

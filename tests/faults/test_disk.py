@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import shutil
+import signal
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from state.database import open_reader, open_writer
 from tests.daemon.ledgers import check_promise
-from tests.daemon.site import ENV, configure, count, daemon, query, run_to_end, teacher, wait_until
+from tests.daemon.site import ENV, configure, coterie, count, daemon, query, run_to_end, teacher, wait_until
+from tests.faults.fault_server import body, fault_server, says
 from tests.simulation.invariants import check_rest
 
 HERE = Path(__file__).parent
@@ -68,6 +72,74 @@ def test_a_daemon_on_a_disk_that_fails_now_and_then_ends_its_work(shim: Path, tm
         assert check_promise(tmp_path, server.ledger()) == {"billed": 132, "stored": 132, "unknown": 0}
     assert "state.db: disk I/O error; waiting, nothing received is lost" in output
     assert "state.db is writable again" in output
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """A file system of 8 MB."""
+    folder.mkdir()
+    mount = shutil.which("mount")
+    if (
+        mount is None
+        or subprocess.run([mount, "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], check=False).returncode
+    ):
+        pytest.skip("no file system can be mounted here: it takes the root user")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """A file that leaves no room on a disk."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    return filler
+
+
+def test_a_reload_waits_for_a_full_disk_and_so_does_what_is_in_flight(tmp_path: Path) -> None:
+    """Nothing is claimed meanwhile (all is paused), so the reload is the first to write."""
+    go = tmp_path / "go"
+
+    async def slowly(request, asked):  # type: ignore[no-untyped-def]
+        while not go.exists():  # noqa: ASYNC110 - of the test, in another thread
+            await asyncio.sleep(0.02)
+        return await says(body())(request, asked)
+
+    rows = "".join(f'{{"question": "What is {n}?", "answer": "4", "split": "train"}}\n' for n in range(60))
+    (tmp_path / "sums.jsonl").write_text(rows)
+    with small_disk(tmp_path / "small") as disk, fault_server() as served:
+        served.does = {"a": slowly}
+
+        def write(rationales: int) -> None:
+            (tmp_path / "config.toml").write_text(
+                f'[state]\nurl = "sqlite:///small/state.db"\n[teachers.a]\nbase_url = "{served.url}/a/v1"\nmodel = "m"\n'
+                'concurrency = 30\n[tasks.sums]\nsource = "sums.jsonl"\nanswer = "number"\ndev = 0\n[[plans]]\nname = "one"\n'
+                f'strategy = "zero-shot-cot-chat"\nrationales = {rationales}\n'
+            )
+
+        write(1)
+        with daemon(tmp_path) as running:
+            wait_until("requests are in flight", lambda: len(served.of("a")) >= 8)
+            assert coterie(tmp_path, "pause").returncode == 0
+            filler = fill(disk)
+            wait_until("the heartbeat waits", lambda: "waiting, nothing received is lost" in running.output())
+            write(2)
+            running.process.send_signal(signal.SIGHUP)
+            said = "the new configuration waits until state.db can be written"
+            wait_until("it waits", lambda: said in running.output() or running.process.poll() is not None)
+            go.touch()
+            filler.unlink()
+            wait_until("it is reloaded", lambda: count(disk, "event", "kind = 'ConfigReloaded'"))
+            assert coterie(tmp_path, "resume").returncode == 0
+            wait_until("all is stored", lambda: count(disk, "sample", "state = 'stored'") == 120)
+            running.terminate()
+            assert running.wait() == 130, running.output()
+        assert (
+            len(served.of("a")) == count(disk, "attempt", "outcome = 'ok'") == count(disk, "attempt") == 120
+        )
 
 
 def test_a_torn_log_opens_as_what_was_once_committed(tmp_path: Path) -> None:

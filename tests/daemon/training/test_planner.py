@@ -196,7 +196,7 @@ async def test_after_an_empty_run_train_makes_a_new_one_with_what_there_is_now(w
         plan.state.settled(exhausted=True)
         assert await bench.look() == [("t", "complete", 0, "failed")]
         accept(world, plan, 2)
-        said = await bench.planner.train_now("t", None)
+        said = await bench.planner.train_now("t", None, 7)
         assert said == "run 2 queued: s on t"
         assert bench.runs()[1][2:] == (2, "queued")
 
@@ -210,19 +210,19 @@ async def test_train_goes_on_with_a_run_that_stopped_or_failed(world: World) -> 
             world.connection.execute(
                 "UPDATE run SET state = ?, tries = 3, error = 'why', ended_at = 5", (state,)
             )
-            assert await bench.planner.train_now("t", "s") == "run 1 resumed: s on t"
+            assert await bench.planner.train_now("t", "s", 7) == "run 1 resumed: s on t"
             assert world.row("SELECT state, tries, error, ended_at FROM run") == ("queued", 0, None, None)
         end_run(world.connection, [RunEnd(run_id=1, state=RunState.DONE)])
-        assert await bench.planner.train_now("t", "s") == "run 2 queued: s on t"
+        assert await bench.planner.train_now("t", "s", 7) == "run 2 queued: s on t"
         assert world.row("SELECT count(*) FROM run WHERE trigger LIKE 'manual-%'") == (1,)
 
 
 async def test_train_without_such_a_student_says_so(world: World) -> None:
     async with planning(world, config(world, {}), []) as bench:
         with pytest.raises(ValueError, match="no student trains on 'u'"):
-            await bench.planner.train_now("u", None)
+            await bench.planner.train_now("u", None, 7)
         with pytest.raises(ValueError, match="no student x trains on 't'"):
-            await bench.planner.train_now("t", "x")
+            await bench.planner.train_now("t", "x", 7)
 
 
 async def test_samples_that_plans_share_count_once(world: World) -> None:

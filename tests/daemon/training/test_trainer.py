@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import math
 import subprocess
@@ -326,6 +327,30 @@ async def test_runs_side_by_side_share_the_threads_and_one_that_is_left_has_all(
             for process in processes:
                 process.kill()
                 process.wait()
+
+
+async def test_a_run_waits_for_room_on_the_disk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def spawn(*given: object) -> None:
+        asked.append(given)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("daemon.training.trainer.spawn", spawn)
+    plan, heard = active_plan(world), Heard()
+    world.store(world.claim(plan.id, 3))
+    async with (
+        parts(world, config(world), plan, heard, [Device("cpu:0", "cpu", 0, 1)]) as (trainer, planner),
+        anyio.create_task_group() as group,
+    ):
+        await group.start(trainer.serve)
+        await group.start(planner.serve)
+        await until(lambda: len(asked) >= 3)
+        group.cancel_scope.cancel()
+    assert [run.state for run in unfinished(world.connection)] == [RunState.QUEUED]
+    (noted,) = heard.of(RunNoted)
+    assert "No space left on device" in noted.note and "it waits until there is room" in noted.note
+    assert not heard.of(RunFailed)
 
 
 async def test_a_run_whose_hostfile_is_gone_fails_and_says_so(world: World) -> None:

@@ -111,7 +111,7 @@ def test_an_evaluation_server_s_key_would_be_stored(tmp_path: Path, line: str) -
     [
         (
             '[daemon]\nhttp = "127.0.0.1:99999"',
-            'config.toml:2: daemon.http: expected "HOST:PORT" with a port up to',
+            "config.toml:2: daemon.http: expected HOST:PORT with a port from 1 to",
         ),
         ('[daemon]\nhttp = "9187"', "daemon.http: expected"),
         ('[daemon]\nhttp = "localhost:²"', "daemon.http: expected"),
