@@ -108,7 +108,7 @@ PRETRAINED = {"base": "./none"}
 STUDENTS: dict[str, Table] = {
     "name": {"name": "for-its-other-name"},
     "preset": {"preset": "paper"},
-    "base": {"base": "builtin:tiny"},
+    "base": {"base": "builtin:micro"},
     "method": {"method": "fine-tune"},
     "strategy": {**PRETRAINED, "method": "base", "strategy": "zero-shot"},
     "exemplars": {**PRETRAINED, "method": "base", "strategy": "few-shot-cot", "exemplars": "shots.jsonl"},

@@ -118,7 +118,7 @@ def test_a_changed_parameter_is_a_new_plan_never_a_mixture(tmp_path: Path) -> No
         assert run_to_end(tmp_path)[0] == 0
         configure(tmp_path, school.url, rationales=1, plan="max_tokens = 128")
         code, output = run_to_end(tmp_path)
-        assert code == 0 and "its prompt, model or parameters changed" in output
+        assert code == 0 and "plan diverse on coin_flip begins anew (max_tokens was" in output
     rows = query(tmp_path, "SELECT active, stored FROM plan WHERE name = 'diverse' ORDER BY id")
     assert rows == [(0, 30), (1, 30)]
 

@@ -64,7 +64,7 @@ def test_an_input_output_error_at_any_call_loses_and_doubles_nothing(shim: Path,
 
 
 def test_a_daemon_on_a_disk_that_fails_now_and_then_ends_its_work(shim: Path, tmp_path: Path) -> None:
-    fails = {"LD_PRELOAD": str(shim), "COTERIE_SHIM": "0:120:1,1:15:1"}
+    fails = {"LD_PRELOAD": str(shim), "COTERIE_SHIM": "0:200:1,1:25:1"}
     with teacher(tmp_path, "--latency-ms", "5") as server:
         configure(tmp_path, server.url, train=30, teacher="concurrency = 8")
         code, output = run_to_end(tmp_path, env=fails)

@@ -155,7 +155,7 @@ def of_daemon(world: World, config: Config, plans: list[ActivePlan]) -> Stock:
         plans=plans,
         task_ids=world.tasks,
     )
-    ((_, stock),) = planner._stocks(planner.scopes)
+    ((_, stock, _),) = planner._stocks(planner.scopes)
     return stock
 
 

@@ -19,6 +19,7 @@ from daemon.sampling.plans import ActivePlan
 from daemon.training.devices import Device, cores
 from daemon.training.manifest import materialise
 from daemon.training.planner import Planner
+from daemon.training.run_directory import claim_directory
 from daemon.training.run_process import RunProcess
 from daemon.training.trainer import Trainer
 from engine.config import Config
@@ -44,7 +45,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 def config(world: World, **training: object) -> Config:
     student = {
         **{"name": "s", "tasks": ["t"], "train_at": [3, 6], "start_from": "previous"},
-        "training": {"steps": 2, "batch_tokens": 64, **training},
+        "training": {"steps": 2, "precision": "fp32", "batch_tokens": 64, **training},
         "evaluation": {"dev_evaluations": 0},
     }
     return config_of(
@@ -208,29 +209,14 @@ async def test_a_trainer_is_found_again_though_its_daemon_died_before_it_stored_
             for row in unfinished(world.connection):
                 if row.id == 1:
                     directory = materialise(world.connection, made, row)
-            (made.runs / "2").mkdir()
             (directory / "predictions.jsonl").write_text("")
             dead = 2**22 + 1
             world.connection.execute(
-                "UPDATE run SET state = 'training', pid = ?, pid_started = 1.0, tries = 1 WHERE id = 2",
+                "UPDATE run SET student = 'r', state = 'training', pid = ?, pid_started = 1.0, tries = 1 WHERE id = 2",
                 (dead,),
-            )
-            world.connection.execute("UPDATE run SET student = 'r' WHERE id = 2")  # it waits for no other
-            spec = json.loads((directory / "spec.json").read_text())
-            second = dict(
-                zip(
-                    ("digest", "trigger"),
-                    world.row('SELECT digest, "trigger" FROM run WHERE id = 2'),
-                    strict=True,
-                )
-            )
-            spec |= {
-                "run_id": 2,
-                "student": "r",
-                "trigger": second["trigger"],
-                "manifest_digest": second["digest"],
-            }
-            (made.runs / "2" / "spec.json").write_text(json.dumps(spec))
+            )  # another student: it waits for no other
+            (second,) = (row for row in unfinished(world.connection) if row.id == 2)
+            claim_directory(world.connection, made, second, print)
             (made.runs / "2" / "predictions.jsonl").write_text("")
             owner = Owner.of(world.path, devices="cpu:1", orphan_hours=None)
             show_owner(directory, owner)  # what the daemon wrote before it started it
@@ -270,10 +256,11 @@ async def test_a_run_waits_for_a_trainer_of_another_database_in_its_directory(wo
                 pid = process.pid
             await until(lambda: heard.of(RunFailed))
             group.cancel_scope.cancel()
-    [note] = heard.of(RunNoted)
-    assert note.note == (
+    waits, aside = heard.of(RunNoted)
+    assert waits.note == (
         f"process {pid} trains another run in {directory}, of a database that was there before: it waits until that has ended"
     )
+    assert "It was set aside as 1.of-unknown" in aside.note
 
 
 async def test_only_a_run_that_trains_can_be_finished(world: World) -> None:

@@ -98,7 +98,13 @@ def make_run(
         base=base,
         form=form,
         training=TrainingConfig(
-            **{"steps": 12, "learning_rate": 3e-3, "batch_tokens": 160, "checkpoint_steps": 5}
+            **{
+                "steps": 12,
+                "precision": "fp32",
+                "learning_rate": 3e-3,
+                "batch_tokens": 160,
+                "checkpoint_steps": 5,
+            }
             | {"keep_checkpoints_finished": 2}
             | (training or {})
         ),

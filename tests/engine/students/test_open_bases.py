@@ -231,7 +231,7 @@ def test_a_check_opens_the_bases(tmp_path: Path, bases) -> None:
     """A directory with nothing but a config.json is refused with one message; a good one is described."""
     (tmp_path / "t.jsonl").write_text('{"question": "Ann flips.", "answer": "heads", "split": "train"}\n')
     (tmp_path / "config.toml").write_text(
-        '[teachers.a]\nbuiltin = true\nmodel = "m"\n[tasks.t]\nsource = "t.jsonl"\nanswer = "text"\ndev = 0\n'
+        '[teachers.a]\nbuiltin = true\nmodel = "practice-large"\n[tasks.t]\nsource = "t.jsonl"\nanswer = "text"\ndev = 0\n'
         '[[plans]]\nname = "p"\n[[students]]\nname = "made"\nbase = "builtin:micro"\n[[students]]\nname = "s"\nbase = "./base"\n'
     )
     (tmp_path / "base").mkdir()

@@ -85,7 +85,7 @@ def test_check_says_it(tmp_path: Path) -> None:
     rows = [{"question": f"{n}?", "answer": gold, "split": "train"} for n, (gold, _) in enumerate(GOLDS)]
     (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "config.toml").write_text(
-        '[teachers.a]\nbuiltin = true\nmodel = "m"\n[tasks.t]\nsource = "t.jsonl"\nanswer = "math"\ndev = 0\n'
+        '[teachers.a]\nbuiltin = true\nmodel = "practice-large"\n[tasks.t]\nsource = "t.jsonl"\nanswer = "math"\ndev = 0\n'
         '[[plans]]\nname = "p"\n[[students]]\nname = "s"\nmethod = "fine-tune"\nbase = "./poor"\ntrain_at = [0]\n'
     )
     done = coterie(tmp_path, "check", seconds=240)
