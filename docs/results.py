@@ -37,8 +37,9 @@ FINDINGS = {
     ("fine-tune-cot", "fine-tune-cot.all"): "correct rationales beat all",
     ("fine-tune-cot", "fine-tune-cot.random"): "correct rationales beat as many at random",
     ("fine-tune-cot.micro", "fine-tune-cot"): "the larger student is better",
-    ("fine-tune-cot.need", "fine-tune-cot"): "sampling by need beats eight of each",
-    ("fine-tune-cot.need", "fine-tune-cot.d4"): "sampling by need beats four of each",
+    ("fine-tune-cot.need", "fine-tune-cot"): "sampling for four correct ones beats eight of each",
+    ("fine-tune-cot.need5", "fine-tune-cot"): "sampling for five correct ones beats eight of each",
+    ("fine-tune-cot.need", "fine-tune-cot.d4"): "sampling for four correct ones beats four of each",
 }
 """What a planned comparison of `make reproduce` asks, if the first arm is the better one."""
 LEVEL = 0.05

@@ -104,7 +104,7 @@ def test_the_matrix_of_reproduce_asks_what_the_method_page_says() -> None:
     experiment = config.experiment
     assert experiment is not None and len(experiment.seeds) >= 3
     arms = {arm(experiment, cell) for cell in cells(experiment)}
-    parts = ("", ".small", ".d1", ".d4", ".n50", ".n150", ".micro", ".all", ".random", ".need")
+    parts = ("", ".small", ".d1", ".d4", ".n50", ".n150", ".micro", ".all", ".random", ".need", ".need5")
     assert {name for name in arms if name.startswith("fine-tune-cot")} == {
         f"fine-tune-cot{part}" for part in parts
     }
