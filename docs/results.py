@@ -28,20 +28,20 @@ from state.figure_data import FigureData, read_figure_data
 from state.results import PlanResult, Results, read_results
 
 FINDINGS = {
-    ("fine-tune-cot", "zero-shot-cot"): "a student surpasses its teacher",
-    ("fine-tune-cot", "fine-tune"): "reasoning beats answers alone",
-    ("fine-tune-cot", "fine-tune-cot.d1"): "D = 8 beats D = 1, at equal steps",
-    ("fine-tune-cot", "fine-tune-cot.n150"): "350 questions beat 150",
-    ("fine-tune-cot.n150", "fine-tune-cot.n50"): "150 questions beat 50",
-    ("fine-tune-cot", "fine-tune-cot.small"): "the better teacher teaches better",
-    ("fine-tune-cot", "fine-tune-cot.all"): "correct rationales beat all",
-    ("fine-tune-cot", "fine-tune-cot.random"): "correct rationales beat as many at random",
-    ("fine-tune-cot.micro", "fine-tune-cot"): "the larger student is better",
-    ("fine-tune-cot.need", "fine-tune-cot"): "sampling for four correct ones beats eight of each",
-    ("fine-tune-cot.need5", "fine-tune-cot"): "sampling for five correct ones beats eight of each",
-    ("fine-tune-cot.need", "fine-tune-cot.d4"): "sampling for four correct ones beats four of each",
+    ("fine-tune-cot", "zero-shot-cot"): "student and teacher",
+    ("fine-tune-cot", "fine-tune"): "reasoning and answers alone",
+    ("fine-tune-cot", "fine-tune-cot.d1"): "D = 8 and D = 1, at equal steps",
+    ("fine-tune-cot", "fine-tune-cot.n150"): "350 and 150 questions",
+    ("fine-tune-cot.n150", "fine-tune-cot.n50"): "150 and 50 questions",
+    ("fine-tune-cot", "fine-tune-cot.small"): "better and worse teacher",
+    ("fine-tune-cot", "fine-tune-cot.all"): "correct rationales and all",
+    ("fine-tune-cot", "fine-tune-cot.random"): "correct rationales and as many at random",
+    ("fine-tune-cot.micro", "fine-tune-cot"): "larger and smaller student",
+    ("fine-tune-cot.need", "fine-tune-cot"): "until four are correct, and eight of each",
+    ("fine-tune-cot.need5", "fine-tune-cot"): "until five are correct, and eight of each",
+    ("fine-tune-cot.need", "fine-tune-cot.d4"): "until four are correct, and four of each",
 }
-"""What a planned comparison of `make reproduce` asks, if the first arm is the better one."""
+"""What a planned comparison of `make reproduce` compares."""
 LEVEL = 0.05
 
 
@@ -81,12 +81,12 @@ def machine() -> str:
 
 
 def verdict(each: Compared) -> str:
-    """What a comparison says of its finding."""
+    """What a comparison says of its first arm."""
     if each.difference is None:
         return "not measured"
     if each.corrected >= LEVEL:
         return "not told apart"
-    return "holds" if each.difference.points > 0 else "the opposite holds"
+    return "better" if each.difference.points > 0 else "worse"
 
 
 def experiment_block(experiment: ExperimentConfig, results: Results, figure_data: FigureData) -> str:
@@ -114,8 +114,8 @@ def experiment_block(experiment: ExperimentConfig, results: Results, figure_data
         ]
         for each in planned_comparisons(choice.results, choice.figure_data, experiment, found)
     ]
-    asks = ["finding", "compared", "difference (95 % interval)", "p (Holm)", ""]
-    return f"{text_table(head, arms)}\n\n{text_table(asks, asked, left=2, words=('',))}"
+    asks = ["", "compared", "difference (95 % interval)", "p (Holm)", "the first"]
+    return f"{text_table(head, arms)}\n\n{text_table(asks, asked, left=2, words=('the first',))}"
 
 
 def _arm(point: Point, rates: Mapping[ExperimentCell, float], full: PlanResult | None) -> list[str]:

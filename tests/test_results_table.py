@@ -79,7 +79,7 @@ def test_an_experiment_tells_its_arms_with_their_tokens_and_what_each_comparison
         "–",
     ]
     said = {row[1]: (row[0], row[4]) for row in rows if len(row) == 5}
-    assert said["fine-tune-cot – fine-tune"] == ("reasoning beats answers alone", "holds")
+    assert said["fine-tune-cot – fine-tune"] == ("reasoning and answers alone", "better")
     assert said["fine-tune-cot – fine-tune-cot.d1"][1] == "not measured"
 
 
