@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test check simulate soak kills mutants exact twonodes terminals gpu bench picture results reproduce real paper paper-short paper-data clean
+.PHONY: help run test check simulate soak kills mutants exact twonodes terminals gpu bench picture results reproduce reproduction real paper paper-short paper-data clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -64,9 +64,14 @@ gpu: $(STAMP) ## check and measure the training engine on a GPU, beside TRL; goe
 bench: $(STAMP) ## measure; results go to bench/RESULTS.md
 	@$(BIN)/python -m bench
 
-reproduce: $(STAMP) ## the paper's findings on procedural tasks, to reproduce/report (20 to 45 minutes on two cores)
-	@mkdir -p reproduce && cp docs/reproduce.toml reproduce/config.toml
-	@$(BIN)/coterie run --until-idle --no-tui -c reproduce/config.toml
+KINDS ?= independent systematic
+reproduce: $(STAMP) ## the paper's findings with teachers that err in two ways, to reproduce/*/report (about 50 minutes on two cores): KINDS="independent systematic"
+	@set -e; for kind in $(KINDS); do \
+	  mkdir -p reproduce/$$kind; cp docs/reproduce/$$kind.toml reproduce/$$kind/config.toml; \
+	  $(BIN)/coterie run --until-idle --no-tui -c reproduce/$$kind/config.toml; done
+
+reproduction: $(STAMP) ## write the tables of a finished `make reproduce` into docs/method.md
+	@for kind in $(KINDS); do PYTHONPATH=. $(BIN)/python docs/results.py reproduce/$$kind/state.db docs/method.md || exit; done
 
 BASE := real/SmolLM2-135M-Instruct.Q4_1.gguf
 real: $(STAMP) $(BASE) ## a real pretrained student, to real/report

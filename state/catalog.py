@@ -213,7 +213,8 @@ def sync_plan(opened: Session, row: PlanRow, questions: int) -> tuple[Plan, bool
     base = row.rationales if row.base is None else row.base
     rule = (questions, row.rationales, base, row.want, row.target, row.together, row.unless)
     before = (plan.questions, plan.rationales, plan.base, plan.want, plan.target, plan.together, plan.unless)
-    changed = rule != before
+    wrong = [settings.get("stop_after_wrong", 0) for settings in (row.settings, json.loads(plan.settings))]
+    changed = rule != before or wrong[0] != wrong[1]
     plan.teachers, plan.strategy = json.dumps(row.teachers), row.strategy
     plan.settings, plan.weight, plan.active = json.dumps(row.settings), row.weight, 1
     plan.questions, plan.rationales, plan.base, plan.want, plan.target, plan.together, plan.unless = rule

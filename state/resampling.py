@@ -2,7 +2,8 @@
 
 A plan with `want` samples a question again when the question has had its `base` rationales, has replicates left, and
 would not reach `want` correct ones even if all its open rationales (in flight or not yet graded) were correct. A
-question with a correct sample of the fingerprint `unless` is left out. So no request is sent before it is known to
+question with a correct sample of the fingerprint `unless` is left out, and so is one that has had `stop_after_wrong` (of the
+plan's settings) without a correct one. So no request is sent before it is known to
 be needed, and a question that is done, or waits for a verdict, costs nothing.
 
 The rows follow from the samples: they change in the same transaction, and are rebuilt with a plan's counters.
@@ -19,15 +20,21 @@ from state.sqlite import Connection
 PENDING = "(s.state = 'open' OR (s.state = 'stored' AND s.verdict IS NULL))"
 """Whether a sample `s` may still turn out correct."""
 
+MOST = (
+    "iif({correct} > 0, p.rationales, ifnull(nullif(p.settings ->> '$.stop_after_wrong', 0), p.rationales))"
+)
+"""The most rationales of a question of the plan `p`, by the number of its correct ones."""
+
+_CORRECT = "coalesce(sum(s.verdict = 1), 0)"
 _TRIED = (
     "INSERT INTO need (plan_id, question_id, tries, correct)"
-    " SELECT p.id, s.question_id, count(*), coalesce(sum(s.verdict = 1), 0)"
+    " SELECT p.id, s.question_id, count(*), " + _CORRECT
 )
 _MISSING = (
     " AND (p.unless = '' OR NOT EXISTS (SELECT 1 FROM sample u WHERE u.question_id = s.question_id"
     " AND u.recipe = p.unless AND u.verdict = 1))"
-    " GROUP BY s.question_id HAVING count(*) >= p.base AND count(*) < p.rationales"
-    f" AND coalesce(sum(s.verdict = 1), 0) + sum({PENDING}) < p.want"
+    " GROUP BY s.question_id HAVING count(*) >= p.base"
+    f" AND count(*) < {MOST.format(correct=_CORRECT)} AND {_CORRECT} + sum({PENDING}) < p.want"
 )
 
 

@@ -47,6 +47,8 @@ class PlanResult:
     settings: dict[str, Any]
     sampled_usd: float | None = None
     """The cost of all samples it counts, whichever plan paid for them; None: use `spent_usd`."""
+    tokens: int | None = None
+    """Prompt and completion tokens of these samples; None: not known."""
     votes: tuple[tuple[int, str | None, int | None], ...] = ()
     """For plans on dev or test with several rationales: question, extracted answer, verdict, by replicate."""
     fingerprint: str = ""
@@ -226,13 +228,15 @@ def _plans(connection: Connection) -> list[PlanResult]:
     ).fetchall()
     found = []
     for row in rows:
-        covered, questions, micros = connection.execute(
+        covered, questions, micros, tokens = connection.execute(
             "SELECT count(DISTINCT CASE WHEN s.verdict = 1 THEN s.question_id END),"
-            " count(DISTINCT CASE WHEN s.state = 'stored' THEN s.question_id END), coalesce(sum(s.cost_micros), 0)"
-            + _COUNTED,
+            " count(DISTINCT CASE WHEN s.state = 'stored' THEN s.question_id END), coalesce(sum(s.cost_micros), 0),"
+            " coalesce(sum(s.prompt_tokens + s.completion_tokens), 0)" + _COUNTED,
             (row[12],),
         ).fetchone()
-        found.append(_plan(connection, row, covered=covered, questions=questions, micros=micros))
+        found.append(
+            _plan(connection, row, covered=covered, questions=questions, micros=micros, tokens=tokens)
+        )
     return found
 
 
@@ -244,7 +248,7 @@ _COUNTED = (
 
 
 def _plan(
-    connection: Connection, row: tuple[Any, ...], *, covered: int, questions: int, micros: int
+    connection: Connection, row: tuple[Any, ...], *, covered: int, questions: int, micros: int, tokens: int
 ) -> PlanResult:
     return PlanResult(
         name=row[0],
@@ -263,6 +267,7 @@ def _plan(
         covered=covered,
         questions=questions,
         sampled_usd=micros / 1e6,
+        tokens=tokens,
         fingerprint=row[13],
         failures=_failures(connection, row[12]) if row[9] else (),
     )

@@ -4,7 +4,8 @@ A slot is one rationale of one question. A plan's rule is four numbers. Every qu
 cursor goes through all questions for the first replicate, then for the second (or by groups of replicates, where
 `together` of them share a request: `state/slot_order.py`). With `want`, a question with too few correct rationales
 is sampled again (`state/resampling.py`), up to `rationales` in all: in waves, the least sampled questions first, and
-among them those with the fewest correct. With `target`, the plan claims no more than it expects to need for that
+among them those with the fewest correct. A question is given up after `stop_after_wrong` (of the plan's settings) without a
+correct one. With `target`, the plan claims no more than it expects to need for that
 many correct rationales in all. A question with a correct sample of the fingerprint `unless` is skipped.
 
 Invariants: with `want`, the correct and open rationales of a question are never more than `want` (or `base`, if
@@ -20,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from state.resampling import PENDING
+from state.resampling import MOST, PENDING
 from state.slot_order import group_at
 from state.sqlite import Connection
 
@@ -230,10 +231,10 @@ def _base(connection: Connection, plan: PlanSlots, basket: _Basket) -> tuple[int
 
 
 _AGAIN = (
-    "SELECT q.id, n.tries, q.text, q.gold, EXISTS (SELECT 1 FROM sample s WHERE s.question_id = q.id"
+    f"SELECT q.id, n.tries, {MOST.format(correct='n.correct')}, q.text, q.gold, EXISTS (SELECT 1 FROM sample s WHERE s.question_id = q.id"
     "   AND s.recipe = ?1 AND s.replicate >= n.tries AND s.replicate < n.tries + ?3),"
     f" CASE WHEN ?3 > 1 THEN {_OPEN_OR_CORRECT} END"
-    " FROM need n CROSS JOIN question q ON q.id = n.question_id WHERE n.plan_id = ?4"
+    " FROM plan p CROSS JOIN need n ON n.plan_id = p.id CROSS JOIN question q ON q.id = n.question_id WHERE p.id = ?4"
     " ORDER BY n.tries, n.correct, n.question_id LIMIT ?5"
 )
 
@@ -242,8 +243,8 @@ def _again(connection: Connection, plan: PlanSlots, basket: _Basket) -> None:
     page = connection.execute(
         _AGAIN, (plan.recipe, plan.rationales, plan.together, plan.id, basket.count)
     ).fetchall()
-    for question, tries, text, gold, exists, had in page:
-        size = 1 if had is None else min(plan.together, plan.want - had, plan.rationales - tries)
+    for question, tries, most, text, gold, exists, had in page:
+        size = 1 if had is None else min(plan.together, plan.want - had, most - tries)
         replicates = range(tries, tries + size)
         chosen = _lowest_free(connection, plan, question)[:size] if exists else list(replicates)
         if not basket.add(question, text, gold, chosen):

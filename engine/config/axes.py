@@ -65,6 +65,7 @@ _ALL = (
     Axis(name="questions", key="questions", title="Training questions", part=lambda value: f"n{value}"),
     Axis(name="base", key="bases", title="Student", part=slug),
     Axis(name="filter", key="filters", title="Filter of rationales", part=str),
+    Axis(name="sampling", key="samplings", title="Sampling", part=str, sampling=True),
     Axis(
         name="temperature",
         key="temperatures",

@@ -65,6 +65,8 @@ SECTIONS: tuple[tuple[str, str, str], ...] = (
         "They are added to those of `[[plans]]` and `[[students]]`; `coterie experiment` shows the matrix.",
     ),
     ("experiment.bases", "BaseConfig", "An item of `bases` that is a table."),
+    ("experiment.filters", "FilterConfig", "An item of `filters` that is a table."),
+    ("experiment.samplings", "SamplingConfig", "An item of `samplings`."),
     ("[tui]", "TuiConfig", ""),
 )
 """Title, definition in the schema, and a remark; in the order of the page."""

@@ -6,10 +6,12 @@ twice.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.config.axes import AXES
+from engine.config.base import Identity, fields_marked
 from engine.config.experiment import (
     BaseConfig,
     ExperimentCell,
@@ -17,9 +19,12 @@ from engine.config.experiment import (
     axes_of,
     base_of,
     cells,
+    curation_of,
+    sampling_of,
     temperature_of,
     values_of,
 )
+from engine.config.plans import PlanConfig
 from engine.config.presets import PRESETS
 from engine.config.students import EvaluationConfig, StudentConfig, TrainingConfig
 from engine.forms import FIRST
@@ -34,8 +39,9 @@ def plans_of(experiment: ExperimentConfig) -> list[dict[str, Any]]:
     """Its plans as tables: greedy baselines on test, and one plan per teacher and D on train, smaller D first."""
     found: dict[str, dict[str, Any]] = {}
     for cell in cells(experiment):
+        settings = experiment.plan if cell.method in BASELINES else sampling_of(experiment, cell.sampling)
         own = {
-            **experiment.plan,
+            **settings,
             "name": cell.plan,
             "tasks": list(experiment.tasks),
             "teachers": [cell.teacher],
@@ -84,7 +90,7 @@ def students_of(experiment: ExperimentConfig) -> list[StudentConfig]:
                 rationales=cell.rationales,
                 questions=None if cell.questions == "all" else cell.questions,
                 train_at=list(method.train_at),
-                curation=experiment.curation.model_copy(update={"keep": cell.filter}),
+                curation=curation_of(experiment, cell.filter),
                 training=_training(experiment, cell),
                 evaluation=_evaluation(experiment, cell),
             )
@@ -187,9 +193,12 @@ def wrong_axes(
         )
     if experiment.epochs and experiment.steps:
         wrong("epochs", "steps also says how long a student is trained: remove one of the two")
-    labels = values_of(experiment)["base"]
-    for label in sorted({each for each in labels if labels.count(each) > 1}):
-        wrong("bases", f"{label} is listed twice: give one of the two a `name`")
+    values = values_of(experiment)
+    for name, what in (("base", "a `name`"), ("filter", "another name"), ("sampling", "another name")):
+        labels = [each for each in values[name] if each is not None]
+        for label in sorted({each for each in labels if labels.count(each) > 1}):
+            wrong(AXES[name].key, f"{label} is listed twice: give one of the two {what}")
+    found += _mixed_samples(experiment)
     for each in _named(experiment):
         clash = {axis.setting[1] for axis in AXES.values() if axis.setting and getattr(experiment, axis.key)}
         for name in sorted(clash & each.training.model_fields_set):
@@ -215,6 +224,34 @@ def _greedy_copies(experiment: ExperimentConfig) -> list[tuple[tuple[int | str, 
             )
             return [(("experiment", "temperatures"), message)]
     return []
+
+
+def _mixed_samples(experiment: ExperimentConfig) -> list[tuple[tuple[int | str, ...], str]]:
+    """Ways of sampling with settings of others, or that would share their samples."""
+    found: list[tuple[tuple[int | str, ...], str]] = []
+    place = ("experiment", "samplings")
+    axes = {axis.setting[1]: axis.key for axis in AXES.values() if axis.setting and axis.setting[0] == "plan"}
+    first: dict[str, str] = {}
+    same = fields_marked(PlanConfig, Identity.NO)
+    if experiment.samplings and not any("sampling" in axes_of(method) for method in experiment.methods):
+        found.append((place, "has no effect: no method of `methods` depends on it"))
+    for each in experiment.samplings:
+        for name in each.plan:
+            if name in OWN:
+                found.append((place, f"{each.name}: plan.{name} is decided by the experiment: leave it out"))
+            elif name in axes and getattr(experiment, axes[name]):
+                found.append(
+                    (place, f"{each.name}: plan.{name} is an axis of the experiment: remove one of the two")
+                )
+        asked = {key: value for key, value in sampling_of(experiment, each.name).items() if key not in same}
+        other = first.setdefault(json.dumps(asked, sort_keys=True), each.name)
+        if other != each.name:
+            message = (
+                f"{each.name} asks for the same samples as {other}, so its students would read those of both: give it"
+                " another `seed`"
+            )
+            found.append((place, message))
+    return found
 
 
 def _named(experiment: ExperimentConfig) -> list[BaseConfig]:

@@ -21,15 +21,10 @@ from engine.config.students import BaselineName, CurationConfig, EvaluationConfi
 from engine.methods import METHODS
 from engine.strategies import BASELINES, STRATEGIES
 
-Filter = Literal["correct", "all", "random"]
 if TYPE_CHECKING:
     ExperimentMethod = str
 else:
     ExperimentMethod = Literal[(*BASELINES, *METHODS)]
-
-OWN = ("name", "tasks", "teachers", "fallback_teachers", "split", "rationales")
-"""The settings of a plan that the experiment decides."""
-
 
 Temperature = Annotated[float, Field(ge=0, le=2)]
 Rate = Annotated[float, Field(gt=0)]
@@ -61,14 +56,55 @@ class BaseConfig(Section):
         return self.name or self.base
 
 
-def _kind_of_base(value: object) -> str:
-    return "str" if isinstance(value, str) else "BaseConfig"
+class FilterConfig(Section):
+    """A filter of `filters` that is a table."""
+
+    name: Name
+    """What the tables and the names of its students call it."""
+
+    curation: CurationConfig = Field(default_factory=CurationConfig)
+    """The keys written here replace those of the experiment's `curation` for this filter; `keep` is `correct` if it is not written."""
+
+    @field_serializer("curation", mode="plain", return_type=dict)
+    def _written(self, value: CurationConfig) -> dict[str, object]:
+        """Only what was written, so that a stored experiment reads as the file did."""
+        return value.model_dump(mode="json", exclude_unset=True)
+
+    @property
+    def label(self) -> str:
+        """What it is called."""
+        return self.name
+
+
+class SamplingConfig(Section):
+    """A way of sampling, of `samplings`."""
+
+    name: Name
+    """What the tables and the names of its plans and students call it."""
+
+    plan: Annotated[dict[str, object], AfterValidator(json_table)] = Field(default_factory=dict)
+    """The keys written here replace those of the experiment's `plan`, for the samples that students read."""
+
+    @property
+    def label(self) -> str:
+        """What it is called."""
+        return self.name
+
+
+def _word_or_table(value: object) -> str:
+    return "word" if isinstance(value, str) else "table"
 
 
 Base = Annotated[
-    Annotated[str, Tag("str")] | Annotated[BaseConfig, Tag("BaseConfig")], Discriminator(_kind_of_base)
+    Annotated[str, Tag("word")] | Annotated[BaseConfig, Tag("table")], Discriminator(_word_or_table)
 ]
 """A base by name, or as a table."""
+
+Filter = Annotated[
+    Annotated[Literal["correct", "all", "random"], Tag("word")] | Annotated[FilterConfig, Tag("table")],
+    Discriminator(_word_or_table),
+]
+"""A value of `keep`, or a table."""
 
 
 class ExperimentConfig(Section):
@@ -116,7 +152,10 @@ class ExperimentConfig(Section):
     """Axis: base models of the students, by name or as a table with training settings of their own: `{ base = "gpt2", training = { learning_rate = 1e-4 } }`."""
 
     filters: Annotated[list[Filter], Field(min_length=1)] = ["correct"]
-    """Axis: `correct` rationales, `all` rationales, or as many at `random` as are correct."""
+    """Axis: `correct` rationales, `all` rationales, or as many at `random` as are correct; or a table with a name and other keys of `curation`: `{ name = "band", curation = { min_pass_rate = 0.3 } }`."""
+
+    samplings: list[SamplingConfig] = Field(default_factory=list)
+    """Axis: how a question's rationales are sampled, each with a name and keys of `plan`: `[{ name = "fixed" }, { name = "until2", plan = { stop_after_correct = 2, seed = 1000 } }]`. Each needs samples of its own, so where they ask for the same, give them different values of `seed`. Empty: as `plan` says."""
 
     split_by: Annotated[list[Literal["question", "template"]], Field(min_length=1)] = ["question"]
     """Axis: how tasks are split. `template` adds a twin of each task, `NAME.template`, split by template, with its own samples; the tables show both."""
@@ -197,12 +236,13 @@ class ExperimentCell:
     rationales: int
     questions: int | Literal["all"]
     base: str
-    filter: Filter
+    filter: str
     seed: int
     student: str = ""
     plan: str = ""
     strategy: str = ""
     """How an untrained base is asked."""
+    sampling: str | None = None
     temperature: float | None = None
     max_tokens: int | None = None
     batch_rows: int | None = None
@@ -245,12 +285,34 @@ def base_of(experiment: ExperimentConfig, label: str) -> BaseConfig:
     return next(each for each in found if each.label == label)
 
 
+def curation_of(experiment: ExperimentConfig, label: str) -> CurationConfig:
+    """The curation of the filter that is called so.
+
+    Raises:
+        ValidationError: its keys do not fit together with those of the experiment.
+    """
+    own = next(
+        (each for each in experiment.filters if not isinstance(each, str) and each.label == label), None
+    )
+    written = (
+        {"keep": label} if own is None else {"keep": "correct", **own.curation.model_dump(exclude_unset=True)}
+    )
+    return CurationConfig.model_validate(experiment.curation.model_dump() | written)
+
+
+def sampling_of(experiment: ExperimentConfig, label: str | None) -> dict[str, object]:
+    """The settings of plans for the way of sampling that is called so."""
+    found = next((each.plan for each in experiment.samplings if each.label == label), {})
+    return {**experiment.plan, **found}
+
+
 def values_of(experiment: ExperimentConfig) -> dict[str, list[Any]]:
     """The values of each axis, its base first; None alone where its key is left out."""
     found: dict[str, list[Any]] = {
         name: list(getattr(experiment, axis.key)) or [None] for name, axis in AXES.items()
     }
-    found["base"] = [each.label if isinstance(each, BaseConfig) else each for each in experiment.bases]
+    for name in ("base", "filter", "sampling"):
+        found[name] = [each if isinstance(each, str | None) else each.label for each in found[name]]
     return found
 
 
@@ -332,7 +394,7 @@ def train_plan(experiment: ExperimentConfig, cell: ExperimentCell) -> str:
 
 def _name(experiment: ExperimentConfig, cell: ExperimentCell, first: ExperimentCell, *parts: str) -> str:
     """The name of a plan: its teacher and what else is asked, then every other value that differs from the base."""
-    others = (axis for name, axis in AXES.items() if axis.sampling and axis.setting)
+    others = (axis for name, axis in AXES.items() if axis.sampling and name not in ("teacher", "rationales"))
     differing = (
         axis.part(getattr(cell, axis.name))
         for axis in others

@@ -14,13 +14,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from engine.config import faults
+from engine.config.base import Section
 from engine.config.expansion import OWN, plans_of, students_of, wrong_axes
 from engine.config.experiment import ExperimentConfig
 from engine.config.lines import Lines
 from engine.config.plans import PlanConfig
 from engine.config.root import Config, expand, wrong_plans, wrong_references
 from engine.config.secret_places import shown_header, shown_url
-from engine.config.students import StudentConfig, TrainingConfig
+from engine.config.students import CurationConfig, StudentConfig, TrainingConfig
 from engine.config.template_twins import with_twins
 from engine.errors import ConfigError
 
@@ -80,10 +81,11 @@ def _with_experiment(
         plans = [PlanConfig.model_validate(table) for table in plans_of(experiment)]
         students = students_of(experiment)
     except ValidationError as error:
-        model = next(
-            each for each in (StudentConfig, TrainingConfig, PlanConfig) if each.__name__ == error.title
-        )
-        table = "training" if model is TrainingConfig else "plan"
+        tables: dict[type[Section], str] = {
+            **{StudentConfig: "plan", PlanConfig: "plan"},
+            **{TrainingConfig: "training", CurationConfig: "curation"},
+        }
+        model, table = next(each for each in tables.items() if each[0].__name__ == error.title)
         for place, message in faults.explain(model, error.errors()):
             own = place[:1] in (("name",), ("base",))
             found.append((("experiment", "name") if own else ("experiment", table, *place), message))

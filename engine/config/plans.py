@@ -82,6 +82,9 @@ class PlanConfig(Section):
     stop_after_correct: Annotated[NonNegative, Identity.NO] = 0
     """n > 0: stop asking a question once n of its rationales are correct; until then, ask for at most as many at a time as are missing."""
 
+    stop_after_wrong: Annotated[NonNegative, Identity.NO] = 0
+    """n > 0: stop asking a question whose first n rationales are all without a correct one. Most of them would never have one, and would take the largest number of requests."""
+
     max_rationales: Annotated[Annotated[int, Field(ge=1, le=100_000)] | None, Identity.NO] = None
     """More than `rationales`: questions with fewer than `stop_after_correct` (or 1) correct rationales are asked again, up to this many in total."""
 
@@ -107,14 +110,18 @@ class PlanConfig(Section):
     @property
     def base(self) -> int:
         """Rationales that every question gets before verdicts decide; all of them if verdicts never do."""
+        found = self.most if self.correct_per_task else self.rationales
         if self.stop_after_correct:
-            return min(self.stop_after_correct, self.most)
-        return self.most if self.correct_per_task else self.rationales
+            found = min(self.stop_after_correct, self.most)
+        return min(found, self.stop_after_wrong or found)
 
     @property
     def want(self) -> int:
         """Correct rationales that complete a question; 0: any number."""
-        return 0 if self.base == self.most else self.stop_after_correct or 1
+        if self.base == self.most:
+            return 0
+        again = self.rationales < self.most and not self.correct_per_task  # those without a correct one
+        return self.stop_after_correct or (1 if again else self.most)
 
     @field_validator("stop")
     @classmethod
@@ -136,6 +143,10 @@ class PlanConfig(Section):
         if self.max_rationales is not None and self.max_rationales < self.rationales:
             raise ValueError(
                 f"max_rationales = {self.max_rationales} must not be below rationales = {self.rationales}"
+            )
+        if self.stop_after_wrong >= self.most:
+            raise ValueError(
+                f"stop_after_wrong = {self.stop_after_wrong} has no effect: a question has at most {self.most} rationales"
             )
         for name in self.fallback_teachers:
             if name == "*":

@@ -3,7 +3,7 @@
 from engine.report.accuracy_table import Cell, baselines, method_table, self_consistency, text_table
 from engine.report.canvas import Figure
 from engine.report.chance import chance
-from engine.report.comparisons import differences
+from engine.report.comparisons import Compared, differences, planned_comparisons
 from engine.report.figures import figures
 from engine.report.html import page
 from engine.report.learning_rates import Choice, choose, rates_table
@@ -16,6 +16,7 @@ __all__ = [
     "MAIN",
     "Cell",
     "Choice",
+    "Compared",
     "Figure",
     "Point",
     "baselines",
@@ -27,6 +28,7 @@ __all__ = [
     "method_table",
     "page",
     "paper_accuracy",
+    "planned_comparisons",
     "points",
     "rates_table",
     "render",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 from engine.config.experiment import ExperimentConfig
@@ -45,6 +46,55 @@ def differences(
         experiment: its configuration, with the planned comparisons.
         found: its points.
     """
+    lines, left_out = _compared(results, figure_data, experiment, found)
+    if not lines and not left_out:
+        return ""
+    planned = bool(experiment and experiment.compare)
+    body = [[line.task, f"{line.first} – {line.second}", *_cells(line)] for line in lines]
+    head = ["task", "compared", "difference (95 % interval)", "p", "p (Holm)", "seeds"]
+    head += ["only the first", "only the second", "n"]
+    parts = [text_table(head, body, left=2) if body else "", " ".join(left_out)]
+    if body:
+        parts.append(_reading(lines, planned=planned))
+    return safe("\n\n".join(part for part in parts if part))
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Two arms on a task. `difference` is None while one is not measured; `corrected` is the p of Holm's correction."""
+
+    task: str
+    first: str
+    second: str
+    difference: Difference | None
+    corrected: float
+
+    @property
+    def said(self) -> str:
+        """The difference in points with its interval."""
+        each = self.difference
+        return (
+            f"{_signed(each.points)} ({_signed(each.low)} to {_signed(each.high)})"
+            if each
+            else "not measured"
+        )
+
+    @property
+    def said_p(self) -> str:
+        """The corrected p."""
+        return _p(self.corrected) if self.difference else "–"
+
+
+def planned_comparisons(
+    results: Results, figure_data: FigureData, experiment: ExperimentConfig, found: Sequence[Point]
+) -> list[Compared]:
+    """The planned comparisons of an experiment, in the order of its `compare`, task by task."""
+    return _compared(results, figure_data, experiment, found)[0] if experiment.compare else []
+
+
+def _compared(
+    results: Results, figure_data: FigureData, experiment: ExperimentConfig | None, found: Sequence[Point]
+) -> tuple[list[Compared], list[str]]:
     planned = [(first, second) for first, second in experiment.compare] if experiment else []
     tasks: dict[str, Arms] = {}
     for task in results.tasks:
@@ -53,23 +103,12 @@ def differences(
         elif any(point.task == task.name for point in found):
             tasks[task.name] = _arms(experiment, found, figure_data, task.name, all_of_them=bool(planned))
     lines, left_out = _lines(tasks, planned)
-    if not lines and not left_out:
-        return ""
     adjusted = holm([1.0 if line[3] is None else line[3].p for line in lines])
-    body = [
-        [task, f"{first} – {second}", *_cells(each, corrected)]
-        for (task, first, second, each), corrected in zip(lines, adjusted, strict=True)
-    ]
-    head = ["task", "compared", "difference (95 % interval)", "p", "p (Holm)", "seeds"]
-    head += ["only the first", "only the second", "n"]
-    parts = [text_table(head, body, left=2) if body else "", " ".join(left_out)]
-    if body:
-        parts.append(_reading(lines, planned=bool(planned)))
-    return safe("\n\n".join(part for part in parts if part))
+    return [Compared(*line, corrected) for line, corrected in zip(lines, adjusted, strict=True)], left_out
 
 
 _Line = tuple[str, str, str, Difference | None]
-"""Task, the arms, and their difference; None while one is not measured."""
+"""Task, the arms, and their difference."""
 
 
 def _lines(tasks: Mapping[str, Arms], planned: Sequence[tuple[str, str]]) -> tuple[list[_Line], list[str]]:
@@ -117,14 +156,14 @@ def _arms(
     return arms
 
 
-def _cells(each: Difference | None, corrected: float) -> list[str]:
+def _cells(line: Compared) -> list[str]:
+    each = line.difference
     if each is None:
-        return ["not measured", *["–"] * 6]
-    said = f"{_signed(each.points)} ({_signed(each.low)} to {_signed(each.high)})"
+        return [line.said, *["–"] * 6]
     one = each.seeds == (1, 1)
     seeds = str(each.seeds[0]) if each.seeds[0] == each.seeds[1] else f"{each.seeds[0]} and {each.seeds[1]}"
     alone = [str(each.only_first), str(each.only_second)] if one else ["–", "–"]
-    return [said, _p(each.p), _p(corrected), seeds, *alone, f"{each.n:,}"]
+    return [line.said, _p(each.p), line.said_p, seeds, *alone, f"{each.n:,}"]
 
 
 def _p(p: float) -> str:
@@ -136,8 +175,9 @@ def _signed(share: float) -> str:
     return text if text == "0.0" else f"{'+' if share > 0 else '−'}{text}"
 
 
-def _reading(lines: Sequence[_Line], *, planned: bool) -> str:
-    missing = sum(each is None for *_, each in lines)
+def _reading(lines: Sequence[Compared], *, planned: bool) -> str:
+    measured = [line.difference for line in lines if line.difference is not None]
+    missing = len(lines) - len(measured)
     family = "the planned comparisons (`compare` in `[experiment]`)" if planned else "all pairs of students"
     parts = [
         READING,
@@ -145,6 +185,6 @@ def _reading(lines: Sequence[_Line], *, planned: bool) -> str:
     ]
     if missing:
         parts.append(f"{missing} of them are not measured yet and count all the same.")
-    if any(each is not None and 1 in each.seeds for *_, each in lines):
+    if any(1 in each.seeds for each in measured):
         parts.append(ONE_SEED)
     return " ".join(parts)

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 STUDENTS = tuple(sorted(METHODS, key=lambda name: not METHODS[name].trains))
 """Student methods. Each has the same colour in every figure."""
-NUMBERS = ("rationales", "questions")
-"""Axes whose points are joined by lines."""
 MOST_CURVES = 8
 WIDE = 10
 """Ratio of most to fewest epochs beyond which their axis is logarithmic."""
@@ -52,6 +50,7 @@ def _axis(name: str, experiment: ExperimentConfig, found: list[Point]) -> Figure
     if len({getattr(point.cell, name) for point in knowing}) < 2:
         return None
     values = sorted(dict.fromkeys(getattr(point.cell, name) for point in every), key=order)
+    joined = any(isinstance(value, int | float) for value in values)  # by lines, along an axis of numbers
     tasks = list(dict.fromkeys(point.task for point in along))[:MOST_TASKS]
     with panels(len(tasks)) as (axes, finish):
         for panel, task in zip(axes, tasks, strict=True):
@@ -63,7 +62,7 @@ def _axis(name: str, experiment: ExperimentConfig, found: list[Point]) -> Figure
                     continue
                 offset = 0.08 * (place - (len(methods) - 1) / 2)  # so that bars do not hide each other
                 _line(
-                    panel, [(x + offset, own[value]) for x, value in enumerate(values) if value in own], method, joined=name in NUMBERS
+                    panel, [(x + offset, own[value]) for x, value in enumerate(values) if value in own], method, joined=joined
                 )  # fmt: skip
             _teacher_level(panel, found, task, experiment)
             panel.set_xlim(-0.4, len(values) - 0.6)

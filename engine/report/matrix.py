@@ -18,7 +18,7 @@ from engine.report.paper_count import HEAD as PAPER
 from engine.report.paper_count import cell as paper_cell
 from engine.strategies import BASELINES
 from state.figure_data import FigureData
-from state.results import Results, RunResult
+from state.results import PlanResult, Results, RunResult
 from state.safe import safe
 
 TITLES = {
@@ -28,6 +28,8 @@ TITLES = {
     "teacher": "Teacher",
     "filter": "Filter of rationales",
 }
+SAMPLED = ("teacher tokens", "$")
+"""What the samples of the plan that a student reads took: prompt and completion tokens, and dollars."""
 TITLES |= {name: axis.title for name, axis in AXES.items() if name not in TITLES}
 
 
@@ -50,11 +52,14 @@ class Point:
     """Its name in `compare`: what the names of its students and plans have in common."""
     runs: tuple[RunResult, ...] = ()
     """The finished runs, one per seed."""
+    sampled: PlanResult | None = None
+    """The plan whose samples it reads."""
 
 
 def points(experiment: ExperimentConfig, results: Results, figure_data: FigureData) -> list[Point]:
     """Every cell on every task, with its seeds together."""
     tasks = [task.name for task in results.tasks if "*" in experiment.tasks or task.name in experiment.tasks]
+    plans = {(plan.name, plan.task): plan for plan in results.plans}
     newest = {(run.student, run.task): run for run in results.runs if not run.superseded}
     groups: dict[ExperimentCell, list[ExperimentCell]] = {}
     for cell in cells(experiment):
@@ -77,6 +82,7 @@ def points(experiment: ExperimentConfig, results: Results, figure_data: FigureDa
                     questions=round(sum(run.questions for run in runs) / len(runs)) if runs else None,
                     name=arm(experiment, group[0]),
                     runs=tuple(runs),
+                    sampled=plans.get((key.plan, task)),
                 )
             )
     return found
@@ -240,14 +246,17 @@ def _point(found: list[Point], task: str, method: str, values: Mapping[str, obje
 
 
 def _behind(found: list[Point], paper: Mapping[tuple[str, str], float] | None) -> str:
-    """Each student's accuracy with what it rests on; empty if nothing was evaluated."""
-    head = ("arm", "task", "accuracy % (95 % interval)", "n", "seeds", "rows (questions)", *BESIDE)
+    """Each student's accuracy with what it rests on and what its samples cost; empty if nothing was evaluated."""
+    head = ["arm", "task", "accuracy % (95 % interval)", "n", "seeds", "rows (questions)"]
+    sampled = any(point.sampled and point.runs for point in found)
+    head += [*(SAMPLED if sampled else ()), *BESIDE]
     body = []
     for point in found:
         if not point.runs or point.estimate is None:
             continue
         line = [point.name, point.task, point.estimate.text(), f"{point.estimate.questions:,}"]
-        line += [str(point.estimate.seeds), f"{point.rows:,} ({point.questions:,})", *beside(point.runs)]
+        line += [str(point.estimate.seeds), f"{point.rows:,} ({point.questions:,})"]
+        line += [*(_sampled(point.sampled) if sampled else ()), *beside(point.runs)]
         if paper is not None:
             known = [paper[run.student, run.task] for run in point.runs if (run.student, run.task) in paper]
             line.append(paper_cell(sum(known) / len(known) if known else None))
@@ -260,6 +269,13 @@ def _behind(found: list[Point], paper: Mapping[tuple[str, str], float] | None) -
         ONE_SEED if one else "",
     ]
     return safe("\n\n".join(part for part in parts if part))
+
+
+def _sampled(plan: PlanResult | None) -> tuple[str, str]:
+    if plan is None:
+        return "–", "–"
+    cost = plan.spent_usd if plan.sampled_usd is None else plan.sampled_usd
+    return "–" if plan.tokens is None else f"{plan.tokens:,}", f"{cost:.4f}"
 
 
 def _cell(point: Point | None, most: int) -> str:

@@ -11,10 +11,10 @@ from xml.etree import ElementTree
 import pytest
 
 from engine.config import load_config
-from engine.config.experiment import cells
+from engine.config.experiment import arm, cells
 from tests.daemon.site import ROOT, coterie, query, run_to_end
 
-REPRODUCE = ROOT / "docs" / "reproduce.toml"
+REPRODUCE = {kind: ROOT / "docs" / "reproduce" / f"{kind}.toml" for kind in ("independent", "systematic")}
 SHORT = {
     "train": "12",
     "dev": "4",
@@ -23,7 +23,6 @@ SHORT = {
     "methods": '["zero-shot-cot", "fine-tune", "fine-tune-cot"]',
     "rationales": "[2, 1]",
     "questions": '["all"]',
-    "bases": '["builtin:nano"]',
     "filters": '["correct"]',
     "seeds": "[0]",
     "training": "{ steps = 6, learning_rate = 3e-3, zero_stage = 0 }",
@@ -33,11 +32,9 @@ SHORT = {
 
 @pytest.fixture
 def short(tmp_path: Path) -> Path:
-    """The configuration of `make reproduce` with one of its tasks, few steps and few cells."""
-    text = REPRODUCE.read_text(encoding="utf-8")
-    first, second = re.findall(r"^\[tasks\.\w+\]$", text, re.MULTILINE)[:2]
-    text = text[: text.index(second)] + text[text.index("[experiment]") :]
-    assert first in text
+    """A configuration of `make reproduce` with few steps and few cells."""
+    text = REPRODUCE["systematic"].read_text(encoding="utf-8")
+    text = text[: text.index("bases = [")]
     for key, value in SHORT.items():
         text, found = re.subn(rf"(?m)^{key} = .*$", lambda _, k=key, v=value: f"{k} = {v}", text)
         assert found, key
@@ -93,11 +90,35 @@ def test_without_an_experiment_there_is_nothing_to_tell(tmp_path: Path) -> None:
     assert json.loads(coterie(tmp_path, "status", "--json").stdout)["experiment"] is None
 
 
-def test_the_configuration_of_reproduce_covers_the_papers_axes() -> None:
-    experiment = load_config(REPRODUCE).experiment
-    assert experiment is not None
-    assert sorted(experiment.rationales) == [1, 2, 4, 8] and len(experiment.seeds) >= 3
-    assert {"correct", "all", "random"} == set(experiment.filters)
-    assert min(len(experiment.teachers), len(experiment.bases), len(experiment.tasks) + 1) >= 2
-    assert {"zero-shot-cot", "fine-tune", "fine-tune-cot"} <= set(experiment.methods)
-    assert len(experiment.questions) >= 3 and len(cells(experiment)) < 60
+def test_both_halves_of_reproduce_are_one_matrix_with_other_errors() -> None:
+    halves = {kind: load_config(path) for kind, path in REPRODUCE.items()}
+    one, other = (each.experiment for each in halves.values())
+    assert one is not None and one == other
+    for kind, config in halves.items():
+        assert {teacher.errors for teacher in config.teachers.values()} == {kind}
+    assert halves["independent"].tasks == halves["systematic"].tasks
+
+
+def test_the_matrix_of_reproduce_asks_what_the_method_page_says() -> None:
+    config = load_config(REPRODUCE["systematic"])
+    experiment = config.experiment
+    assert experiment is not None and len(experiment.seeds) >= 3
+    arms = {arm(experiment, cell) for cell in cells(experiment)}
+    parts = ("", ".small", ".d1", ".d4", ".n50", ".n150", ".micro", ".all", ".random", ".need", ".need5")
+    assert {name for name in arms if name.startswith("fine-tune-cot")} == {
+        f"fine-tune-cot{part}" for part in parts
+    }
+    assert arms - {f"fine-tune-cot{part}" for part in parts} == {
+        *("fine-tune", "fine-tune.n50", "fine-tune.n150", "fine-tune.micro"),
+        *("zero-shot-cot", "zero-shot-cot.small"),
+    }
+    assert {name for pair in experiment.compare for name in pair} <= arms
+    rates: dict[str, set[float]] = {}
+    for student in config.students:
+        rates.setdefault(student.base, set()).add(student.training.learning_rate)
+        assert student.training.precision == "fp32"  # what a machine is fast at must not decide between arms
+    assert len(rates) == 2 and min(map(len, rates.values())) >= 2
+    plans = {plan.name: plan for plan in config.plans}
+    fixed, need = plans["reproduce.large.d8"], plans["reproduce.large.d8.need"]
+    assert (fixed.want, need.stop_after_correct, need.stop_after_wrong, need.most) == (0, 4, 3, fixed.most)
+    assert fixed.seed != need.seed  # or they would share their samples

@@ -67,10 +67,16 @@ def test_a_plan_that_shares_its_samples_says_what_they_cost_whoever_paid(world: 
     many = world.plan("many", rationales=2)
     world.plan("few", rationales=1)
     world.store(world.claim(many, 6), cost=7)
+    world.connection.execute("UPDATE sample SET prompt_tokens = 5, completion_tokens = 2 * id")
     wide, narrow = read_results(world.connection).plans
     assert (wide.spent_usd, wide.sampled_usd, wide.usd_per_correct) == (42e-6, 42e-6, 7e-6)
     assert (narrow.accepted, narrow.spent_usd, narrow.sampled_usd) == (3, 0.0, 21e-6)
     assert narrow.usd_per_correct == 7e-6
+    own = "SELECT sum(prompt_tokens + completion_tokens) FROM sample WHERE replicate < ?"
+    assert (wide.tokens, narrow.tokens) == (
+        world.row(own, 2)[0],
+        world.row(own, 1)[0],
+    ) and wide.tokens != narrow.tokens
 
 
 def test_why_samples_were_given_up_the_commonest_first(world: World) -> None:

@@ -66,6 +66,29 @@ def test_questions_that_need_it_are_asked_again_those_with_the_fewest_tries_and_
     check_counts(world)
 
 
+def test_a_question_is_given_up_after_so_many_wrong_ones_without_a_correct_one(world: World) -> None:
+    plan = world.plan(rationales=6, base=2, want=3, wrong=3)
+    end(world, world.claim(plan, 100), "+--" + "---")
+    again = world.claim(plan, 100)  # q0 may have two at once; the others one, which decides
+    assert asked(again) == [("q1", 2), ("q2", 2), ("q0", 2)]
+    assert asked(world.claim(plan, 100)) == [("q0", 3)] and world.claim(plan, 100).waiting
+    end(world, again, "+--")
+    assert asked(world.claim(plan, 100)) == [("q1", 3), ("q0", 4)]  # with a correct one; q2 is given up
+    check_counts(world)
+    world.plan(rationales=6, base=2, want=3)  # without the rule
+    assert ("q2", 3) in asked(world.claim(plan, 100))
+    check_counts(world)
+
+
+def test_groups_are_cut_to_what_is_left_before_a_question_is_given_up(world: World) -> None:
+    plan = world.plan(rationales=6, base=1, want=4, wrong=3, together=4)
+    end(world, world.claim(plan, 100), "-+-")
+    found = asked(world.claim(plan, 100))
+    assert [each for each in found if each[0] != "q1"] == [("q0", 1), ("q0", 2), ("q2", 1), ("q2", 2)]
+    assert [each for each in found if each[0] == "q1"] == [("q1", 1), ("q1", 2), ("q1", 3)]
+    check_counts(world)
+
+
 def test_a_plan_ends_with_its_ceiling_and_wants_no_more_than_it_took(world: World) -> None:
     plan = world.plan(rationales=3, base=1, want=1)
     assert world.row("SELECT wanted FROM plan") == (3,)
@@ -267,6 +290,9 @@ class Model:
 
     def __post_init__(self) -> None:
         self.rule = read(self.world.connection, self.plan)
+        (self.wrong,) = self.world.row(
+            "SELECT coalesce(settings ->> '$.stop_after_wrong', 0) FROM plan WHERE id = ?", self.plan
+        )
         self.samples: dict[str, dict[int, str]] = {
             key: {}
             for (key,) in self.world.rows("SELECT key FROM question WHERE active = 1 ORDER BY position")
@@ -306,7 +332,10 @@ class Model:
         if not self.rule.want or (self.rule.base > self.rule.want > 0 and replicate < self.rule.base):
             return replicate < self.rule.base
         hoped = sum(state in ("open", "correct") for state in own.values())
-        return hoped < self.rule.want and (replicate < self.rule.base or len(own) >= self.rule.base)
+        if replicate < self.rule.base:
+            return hoped < self.rule.want
+        given_up = bool(self.wrong) and len(own) >= self.wrong and "correct" not in own.values()
+        return hoped < self.rule.want and len(own) >= self.rule.base and not given_up
 
     def anything(self) -> bool:
         return self.room > 0 and any(
@@ -355,6 +384,13 @@ RULES = st.one_of(
     st.builds(
         lambda most, target: {"rationales": most, "base": 1, "want": 1, "target": target},
         *[st.integers(2, 6)] * 2,
+    ),
+    st.builds(
+        lambda wrong, more, want: {
+            **{"rationales": wrong + more, "base": min(wrong, want), "want": min(want, wrong + more)},
+            "wrong": wrong,
+        },
+        *(st.integers(1, 3), st.integers(1, 3), st.integers(1, 6)),
     ),
 )
 

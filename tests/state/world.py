@@ -104,6 +104,7 @@ class World:
         target: int = 0,
         together: int = 1,
         unless: str = "",
+        wrong: int = 0,
         recount: bool = False,
     ) -> int:
         row = PlanRow(
@@ -113,7 +114,7 @@ class World:
             recipe=recipe,
             teachers=list(self.teachers),
             strategy="zero-shot-cot",
-            settings={},
+            settings={"stop_after_wrong": wrong} if wrong else {},
             rationales=rationales,
             weight=1.0,
             base=base,
@@ -229,9 +230,9 @@ def make(path: Path, *, questions: int = 3) -> World:
 
 def check_needs(world: World, plan: int) -> None:
     """Who is to be asked again, and how much that is, follow from the samples."""
-    base, most, want, target, questions, wanted, claimed, recipe, task, split, unless = world.row(
-        "SELECT base, rationales, want, target, questions, wanted, claimed, recipe, task_id, split, unless FROM plan"
-        " WHERE id = ?",
+    base, most, want, target, questions, wanted, claimed, recipe, task, split, unless, wrong = world.row(
+        "SELECT base, rationales, want, target, questions, wanted, claimed, recipe, task_id, split, unless,"
+        " settings ->> '$.stop_after_wrong' FROM plan WHERE id = ?",
         plan,
     )
     found: dict[int, list[tuple[int, str, int | None]]] = {}
@@ -251,7 +252,8 @@ def check_needs(world: World, plan: int) -> None:
         correct = sum(verdict == 1 for _, _, verdict in own)
         hoped = sum(verdict is None and state != "failed" for _, state, verdict in own)
         further += sum(replicate >= base for replicate, _, _ in own)
-        if base <= len(own) < most and correct + hoped < want and question not in excluded:
+        limit = most if correct or not wrong else wrong
+        if base <= len(own) < limit and correct + hoped < want and question not in excluded:
             again.append((question, len(own), correct))
     kept = world.rows("SELECT question_id, tries, correct FROM need WHERE plan_id = ? ORDER BY 1", plan)
     assert kept == again, f"to be asked again: {again}, kept: {kept}"

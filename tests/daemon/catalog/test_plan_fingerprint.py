@@ -196,6 +196,7 @@ def test_how_many_are_asked_for_at_once_matters_only_with_a_seed() -> None:
         ({"weight": 2.0}, True),
         ({"budget_usd": 1.0}, True),
         ({"stop_after_correct": 1}, True),
+        ({"stop_after_wrong": 1}, True),
         ({"max_rationales": 9}, True),
         ({"correct_per_task": 100}, True),
         ({"temperature": 0.6}, False),

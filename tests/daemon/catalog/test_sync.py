@@ -334,6 +334,20 @@ def test_a_plan_that_can_take_no_more_wants_what_it_took_after_a_restart(
     assert connection.execute("SELECT wanted, claimed FROM plan").fetchone() == (3, 3)
 
 
+def test_another_number_of_wrong_ones_changes_who_is_asked_again(
+    tmp_path: Path, connection: Connection
+) -> None:
+    settings = {"rationales": 8, "stop_after_correct": 2, "stop_after_wrong": 2}
+    catalog = start(config(tmp_path, **settings))
+    world = world_of(connection, catalog, tmp_path)
+    world.store(world.claim(catalog.plans[0].id, 9), correct=False)  # each of three questions twice
+    for wrong, again in ((2, 0), (3, 3), (0, 3), (2, 0)):
+        end_session(connection, catalog.session.id, "done")
+        catalog = start(config(tmp_path, **{**settings, "stop_after_wrong": wrong}))
+        assert catalog.plans[0].exhausted == (again == 0)
+        assert connection.execute("SELECT count(*) FROM need").fetchone() == (again,)
+
+
 TWO = {"a": {"builtin": True, "model": "m"}, "b": {"builtin": True, "model": "other"}}
 
 

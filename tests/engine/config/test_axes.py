@@ -11,6 +11,7 @@ from engine.config import load_config
 from engine.config.axes import AXES
 from engine.config.experiment import cells, stored_experiment
 from engine.config.load import resolved
+from engine.config.students import CurationConfig
 from engine.errors import ConfigError
 from engine.methods import METHODS
 from tests.engine.config.test_experiment import loaded
@@ -85,6 +86,51 @@ def test_steps_replace_passes_and_passes_replace_steps(tmp_path: Path) -> None:
         assert (student.training.epochs, student.training.steps) == wanted
 
 
+TABLES = """
+teachers = ["good"]
+methods = ["zero-shot-cot", "fine-tune", "fine-tune-cot"]
+rationales = [4, 1]
+curation = { votes = 3, max_characters = 99 }
+filters = ["correct", "random", { name = "band", curation = { keep = "all", min_pass_rate = 0.5, max_characters = 9 } }, { name = "few", curation = { draw = 5 } }]
+samplings = [{ name = "fixed" }, { name = "until2", plan = { stop_after_correct = 2, seed = 9 } }]
+plan = { seed = 1, top_p = 0.5 }
+"""
+
+
+def test_a_filter_is_a_word_or_a_table_of_curation(tmp_path: Path) -> None:
+    config = loaded(tmp_path, TABLES)
+    found = {each.name: each.curation for each in config.students}
+    assert {
+        name: (each.keep, each.min_pass_rate, each.draw, each.max_characters) for name, each in found.items()
+    } == {
+        "paper.fine-tune": ("correct", 0.0, None, 99),
+        "paper.fine-tune-cot": ("correct", 0.0, None, 99),
+        "paper.fine-tune-cot.d1": ("correct", 0.0, None, 99),
+        "paper.fine-tune-cot.until2": ("correct", 0.0, None, 99),
+        "paper.fine-tune-cot.random": ("random", 0.0, None, 99),
+        "paper.fine-tune-cot.band": ("all", 0.5, None, 9),
+        "paper.fine-tune-cot.few": ("correct", 0.0, 5, 99),
+    }
+    assert {each.votes for each in found.values()} == {3}
+    assert {type(each) for each in found.values()} == {CurationConfig}
+
+
+def test_a_way_of_sampling_is_a_plan_with_its_own_students(tmp_path: Path) -> None:
+    config = loaded(tmp_path, TABLES)
+    asked = {
+        each.name: (each.rationales, each.stop_after_correct, each.seed, each.top_p) for each in config.plans
+    }
+    assert asked == {
+        "paper.good.zero-shot-cot": (1, 0, 1, 0.5),
+        "paper.good.d1": (1, 0, 1, 0.5),
+        "paper.good.d4": (4, 0, 1, 0.5),
+        "paper.good.d4.until2": (4, 2, 9, 0.5),
+    }
+    read = {each.name: each.plans for each in config.students}
+    assert read["paper.fine-tune-cot.until2"] == ["paper.good.d4.until2"]
+    assert read["paper.fine-tune-cot"] == read["paper.fine-tune-cot.band"] == ["paper.good.d4"]
+
+
 RATES = """
 teachers = ["good"]
 methods = ["zero-shot-cot", "fine-tune", "fine-tune-cot"]
@@ -116,7 +162,7 @@ def test_every_candidate_is_a_student_and_a_base_may_have_its_own(tmp_path: Path
 
 
 def test_a_stored_experiment_has_the_same_cells(tmp_path: Path) -> None:
-    for body in (ALL, RATES, 'preset = "paper"\nteachers = ["good"]\nbatch_rows = [8, 16]\n'):
+    for body in (ALL, RATES, TABLES, 'preset = "paper"\nteachers = ["good"]\nbatch_rows = [8, 16]\n'):
         config = loaded(tmp_path, body)
         assert config.experiment is not None
         stored = stored_experiment(json.loads(json.dumps(resolved(config))))
@@ -162,6 +208,25 @@ def test_each_axis_has_its_own_key_and_one_method_at_least() -> None:
             "training = { zero_stage = 0 }\nbases = [{ base = 'x', training = { offload = 'optimizer' } }]",
             'training: offload = "optimizer" needs',
         ),
+        ('filters = ["correct", { name = "correct" }]', "filters: correct is listed twice"),
+        ('filters = [{ name = "x", curation = { kepe = "all" } }]', r'filters.x.curation.kepe: .*"keep"'),
+        (
+            'curation = { min_pass_rate = 0.5 }\nfilters = [{ name = "x", curation = { max_pass_rate = 0.1 } }]',
+            "curation: min_pass_rate must not exceed",
+        ),
+        ('filters = ["best"]', r"filters\[0\]: "),
+        ('samplings = [{ name = "a" }, { name = "a", plan = { seed = 1 } }]', "samplings: a is listed twice"),
+        ('samplings = [{ name = "a", plan = { tasks = [] } }]', "samplings: a: plan.tasks is decided"),
+        ('samplings = [{ name = "a", plan = { stpo = 1 } }]', "plan.stpo: "),
+        (
+            'temperatures = [0.5, 0.7]\nsamplings = [{ name = "a", plan = { temperature = 1.0 } }]',
+            "samplings: a: plan.temperature is an axis",
+        ),
+        (
+            'samplings = [{ name = "a" }, { name = "b", plan = { stop_after_correct = 2, weight = 2.0 } }]',
+            "samplings: b asks for the same samples as a",
+        ),
+        ('methods = ["fine-tune"]\nsamplings = [{ name = "a" }]', "samplings: has no effect"),
         ("learning_rates = [0]", r"learning_rates\[0\]: expected a number above 0"),
         ('preset = "papre"', "preset: .*paper"),
     ],

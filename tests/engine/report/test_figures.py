@@ -7,7 +7,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from engine.config.experiment import ExperimentConfig
+from engine.config.axes import AXES
+from engine.config.experiment import ExperimentConfig, cells
 from engine.report.canvas import Figure
 from engine.report.figures import figures
 from engine.report.intervals import ONE_SEED
@@ -111,6 +112,23 @@ def test_an_axis_of_which_one_value_is_measured_is_left_out() -> None:
     results, figure_data = measured(EXPERIMENT, {"x.fine-tune-cot.s0": [True]})
     found = figures(results, figure_data, EXPERIMENT, points(EXPERIMENT, results, figure_data))
     assert not [figure.name for figure in found if figure.name.startswith("accuracy-by-rat")]
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, axis in AXES.items() if axis.setting or name == "rationales"]
+)
+def test_points_along_an_axis_of_numbers_are_joined(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = [8, 1] if name == "rationales" else [0.7, 0.9] if name == "temperature" else [8, 16]
+    table = {"name": "x", "teachers": ["good"], "methods": ["fine-tune-cot"], "rationales": [8]}
+    experiment = ExperimentConfig.model_validate(table | {AXES[name].key: values})
+    every = cells(experiment)
+    results, figure_data = measured(experiment, {cell.student: [True, False] for cell in every})
+    drawn = []
+    monkeypatch.setattr("matplotlib.axes.Axes.errorbar", lambda *_, linestyle, **__: drawn.append(linestyle))
+    found = figures(
+        replace(results, plans=()), figure_data, experiment, points(experiment, results, figure_data)
+    )
+    assert f"accuracy-by-{name}" in [figure.name for figure in found] and "-" in drawn
 
 
 def test_plans_that_share_their_samples_have_one_cost_and_one_histogram() -> None:

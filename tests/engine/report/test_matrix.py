@@ -124,7 +124,11 @@ def test_what_each_cell_read_stands_beside_its_accuracy() -> None:
     results, figure_data = measured(EXPERIMENT, answers)
     first, *others = results.runs
     first = replace(first, passes=4.0, step=80, warm_start=3, test_reads=2)
-    results = replace(results, runs=(first, *(replace(run, passes=2.5, step=1200) for run in others)))
+    results = replace(
+        results,
+        runs=(first, *(replace(run, passes=2.5, step=1200) for run in others)),
+        plans=tuple(replace(plan, sampled_usd=0.5, tokens=12_000) for plan in results.plans),
+    )
     found = points(EXPERIMENT, results, figure_data)
     told = dict(tables(EXPERIMENT, found, paper={("x.fine-tune.s0", "coin_flip"): 0.75}))
     table, _, note = told["Behind each accuracy"].partition("\n\n")
@@ -134,14 +138,50 @@ def test_what_each_cell_read_stands_beside_its_accuracy() -> None:
     mean = round(sum(run.rows for run in ends) / 2)
     assert first.student == "x.fine-tune.s0"
     assert head[3:] == [
-        *("n", "seeds", "rows (questions)", "passes", "steps", "warm start", "test read"),
+        *(
+            "n",
+            "seeds",
+            "rows (questions)",
+            "teacher tokens",
+            "$",
+            "passes",
+            "steps",
+            "warm start",
+            "test read",
+        ),
         "as the paper counted",
     ]
     assert [row[:2] + row[3:] for row in rows] == [
-        ["fine-tune", "coin_flip", "2", "1", f"{first.rows} (9)", "4.0", "80", "run 3", "2", "*75.0*"],
-        ["fine-tune-cot", "coin_flip", "2", "2", f"{mean} (9)", "2.5", "1,200", "no", "1", "–"],
+        [
+            "fine-tune",
+            "coin_flip",
+            "2",
+            "1",
+            f"{first.rows} (9)",
+            "–",
+            "–",
+            "4.0",
+            "80",
+            "run 3",
+            "2",
+            "*75.0*",
+        ],
+        [
+            "fine-tune-cot",
+            "coin_flip",
+            "2",
+            "2",
+            f"{mean} (9)",
+            "12,000",
+            "0.5000",
+            "2.5",
+            "1,200",
+            "no",
+            "1",
+            "–",
+        ],
         ["fine-tune-cot.d1", "coin_flip", "2", "1", f"{runs['x.fine-tune-cot.d1.s1'].rows} (9)"]
-        + ["2.5", "1,200", "no", "1", "–"],
+        + ["–", "–", "2.5", "1,200", "no", "1", "–"],  # its plan is not known
     ]
     assert note == ONE_SEED
 
