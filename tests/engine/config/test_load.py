@@ -39,7 +39,7 @@ def test_the_students_of_the_embedded_default_train_to_a_plateau_and_share_a_cei
     assert list(students) == ["fine-tune", "fine-tune-cot", steps, passes]
     one = students["fine-tune-cot"].training
     assert all(each.evaluation.patience for each in students.values())
-    assert students[passes].training.epochs == one.epochs <= students["fine-tune"].training.epochs
+    assert students[passes].training.epochs == students["fine-tune"].training.epochs == one.epochs
     assert one.batch_rows
     for task in config.tasks.values():
         assert task.train and students[steps].training.steps == one.epochs * ceil(task.train / one.batch_rows)
