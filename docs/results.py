@@ -51,19 +51,30 @@ def markers(name: str) -> tuple[str, str]:
 
 
 def table(rows: Mapping[str, Sequence[Cell]]) -> str:
-    """One row for each task, one column for each method, in the order in which they first appear."""
+    """One row for each method, and two columns for each task: its accuracy, and how long the student was trained."""
     methods = list(dict.fromkeys(cell.method for cells in rows.values() for cell in cells))
     sizes = sorted({cell.n for cells in rows.values() for cell in cells if cell.n})
     seeds = sorted({cell.seed for cells in rows.values() for cell in cells if cell.seed is not None})
     about = ", ".join([f"n = {size}" for size in sizes] + [f"seed {seed}" for seed in seeds])
     lines = [
-        f"| task ({about}) | " + " | ".join(methods) + " |",
-        "|---|" + "---:|" * len(methods),
+        f"| {about} | " + " | ".join(f"{task} | passes (steps)" for task in rows) + " |",
+        "|---|" + "---:|---:|" * len(rows),
     ]
-    for task, cells in rows.items():
-        found = {cell.method: cell.text() for cell in cells}
-        lines.append(f"| {task} | " + " | ".join(found.get(method, "–") for method in methods) + " |")
+    for method in methods:
+        found = [next((cell for cell in cells if cell.method == method), None) for cells in rows.values()]
+        said = (f"{cell.text()} | {trained(cell)}" if cell else "– | –" for cell in found)
+        lines.append(f"| {method} | " + " | ".join(said) + " |")
     return "\n".join(lines)
+
+
+def trained(cell: Cell) -> str:
+    """Passes and steps of a student; of how many if it stopped at its plateau."""
+    if cell.run is None or not cell.run.step:
+        return "–"
+    steps = f"{cell.run.step:,}"
+    if cell.run.step < cell.run.steps:
+        steps += f" of {cell.run.steps:,}"
+    return f"{cell.run.passes:.1f} ({steps})"
 
 
 def machine() -> str:

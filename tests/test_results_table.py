@@ -12,24 +12,26 @@ from engine.config import load_config
 from engine.config.experiment import ExperimentConfig
 from engine.report.accuracy_table import Cell
 from tests.engine.report.matrices import measured
+from tests.engine.report.test_markdown import RUN
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = runpy.run_path(str(ROOT / "docs" / "results.py"))
 
 
-def test_a_row_is_a_task_and_a_column_a_method_in_the_order_they_appear() -> None:
+def test_a_row_is_a_method_and_a_task_has_its_accuracy_and_its_training() -> None:
+    run = replace(RUN, student="s", passes=40.0, step=1760, steps=1760)
+    stopped = replace(run, passes=12.0, step=528)
+    tested = Cell(method="s", accuracy=0.66, low=0.581, high=0.731, n=150, seed=0, run=run)
     rows = {
-        "coin": [
-            Cell(method="random", accuracy=0.5),
-            Cell(method="s", accuracy=0.66, low=0.581, high=0.731, n=150, seed=0),
-        ],
-        "sum": [Cell(method="random", accuracy=0.0)],
+        "sum": [Cell(method="random", accuracy=0.0), tested, replace(tested, method="t", run=stopped)],
+        "coin": [Cell(method="random", accuracy=0.5)],
     }
     assert RESULTS["table"](rows).splitlines() == [
-        "| task (n = 150, seed 0) | random | s |",
-        "|---|---:|---:|",
-        "| coin | 50.0 | 66.0 (58.1–73.1) |",
-        "| sum | 0.0 | – |",
+        "| n = 150, seed 0 | sum | passes (steps) | coin | passes (steps) |",
+        "|---|---:|---:|---:|---:|",
+        "| random | 0.0 | – | 50.0 | – |",
+        "| s | 66.0 (58.1–73.1) | 40.0 (1,760) | – | – |",
+        "| t | 66.0 (58.1–73.1) | 12.0 (528 of 1,760) | – | – |",
     ]
 
 

@@ -30,8 +30,8 @@ from engine.report import (
     points,
     rates_table,
     render,
-    summary,
     tables,
+    terminal_tables,
 )
 from state.database import open_reader
 from state.figure_data import FigureData, read_figure_data
@@ -48,17 +48,17 @@ def command(arguments: argparse.Namespace) -> int:
     results, figure_data = results_of(config)
     paper = _as_the_paper_counted(config, results) if arguments.paper else None
     path = write(results, figure_data, arguments.output or config.folder / "report", paper)
-    sys.stdout.write(safe(f"{tables_of(results, figure_data)}\n\n{path}\n"))
+    sys.stdout.write(safe(f"{said(results, figure_data, path)}\n"))
     return 0
 
 
-def tables_of(results: Results, figure_data: FigureData) -> str:
-    """What a run prints at its end: accuracies, and the differences between students."""
-    experiment = stored_experiment(results.config)
-    choice = choose(experiment, results, figure_data)
-    results, figure_data = choice.results, choice.figure_data
-    compared = "" if experiment else differences(results, figure_data)
-    return "\n\n".join(part for part in (summary(results), compared) if part)
+def said(results: Results, figure_data: FigureData, path: Path) -> str:
+    """What a run prints at its end: the accuracies in lines of 80 characters, and where the rest is."""
+    choice = choose(stored_experiment(results.config), results, figure_data)
+    return (
+        f"{terminal_tables(choice.results)}\n\nreport: {path}\n"
+        "It also has the arms compared in pairs, figures, training sets and costs."
+    )
 
 
 def _as_the_paper_counted(config: Config, results: Results) -> dict[tuple[str, str], float]:

@@ -185,10 +185,10 @@ def _is_recorded_in_part(plan: GivenUp) -> bool:
 
 
 def _last_words(lines: list[str]) -> list[str]:
-    """What the daemon said at its end: from the table on, or its last lines."""
-    start = next(
-        (index for index, line in enumerate(lines) if line.startswith("| task")), max(0, len(lines) - 3)
-    )
+    """What the daemon said at its end: from the tables on, or its last lines."""
+    from engine.report import TERMINAL  # as in _conclude
+
+    start = next((index for index, line in enumerate(lines) if line == TERMINAL), max(0, len(lines) - 3))
     return lines[start:]
 
 
@@ -196,15 +196,13 @@ def _conclude(config: Config, ended: DaemonResult) -> int:
     """The table, where things are, and the exit code."""
     from daemon.cli.report import (
         results_of,
-        tables_of,
+        said,
         write,
     )  # with its libraries: a week's sampling does without
 
     results, measures = results_of(config)
     path = write(results, measures, config.folder / "report")
-    sys.stdout.write(
-        safe(f"\n{tables_of(results, measures)}\n\nreport: {path}\nstudents: {config.runs}/<run>/student\n")
-    )
+    sys.stdout.write(safe(f"\n{said(results, measures, path)}\nstudents: {config.runs}/<run>/student\n"))
     if ended.interrupted:
         sys.stdout.write("interrupted; run the same command again to resume\n")
         return 130

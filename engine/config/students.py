@@ -141,7 +141,7 @@ class EvaluationConfig(Section):
     """Export the weights of the best dev evaluation instead of the last ones."""
 
     patience: Annotated[NonNegative, Identity.ALWAYS] = 0
-    """Stop after this many dev evaluations without a better one. 0: never."""
+    """Stop after this many dev evaluations without a better one, or when all dev answers are correct. 0: never."""
 
     max_new_tokens: Annotated[Positive, Identity.ALWAYS, Again.EVALUATES] = 256
     """Longest answer in tokens."""

@@ -1,6 +1,14 @@
 """Tables and figures of what was sampled, trained and evaluated."""
 
-from engine.report.accuracy_table import Cell, baselines, method_table, self_consistency, text_table
+from engine.report.accuracy_table import (
+    TERMINAL,
+    Cell,
+    baselines,
+    method_table,
+    self_consistency,
+    terminal_tables,
+    text_table,
+)
 from engine.report.canvas import Figure
 from engine.report.chance import chance
 from engine.report.comparisons import Compared, differences, planned_comparisons
@@ -14,6 +22,7 @@ from engine.report.paper_count import paper_accuracy
 
 __all__ = [
     "MAIN",
+    "TERMINAL",
     "Cell",
     "Choice",
     "Compared",
@@ -35,5 +44,6 @@ __all__ = [
     "self_consistency",
     "summary",
     "tables",
+    "terminal_tables",
     "text_table",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from engine.grading.majority import majority
@@ -12,7 +12,7 @@ from engine.report.intervals import Estimate, estimate_answers
 from engine.strategies import STRATEGIES
 from state.confidence_interval import accuracy_text, percent, wilson
 from state.results import PlanResult, Results, RunResult, TaskResult
-from state.safe import safe_markdown
+from state.safe import safe, safe_markdown
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -197,6 +197,61 @@ def _range(said: Sequence[str]) -> str:
 
 
 _GREY = re.compile(r"\*\d+\.\d\*")
+
+TERMINAL = "Accuracy in percent on the test questions, with its 95 % interval"
+"""The first line of what a run prints at its end."""
+
+
+def terminal_tables(results: Results, *, width: int = 80) -> str:
+    """The accuracies as a terminal shows them, a table for each task, in lines of at most `width` characters.
+
+    Columns that do not fit are left out, the last ones first; then long names are shortened. The report has everything.
+    """
+    return "\n\n".join(
+        [TERMINAL, *(_fitting(task, cells, width) for task, cells in method_table(results).items())]
+    )
+
+
+def _fitting(task: str, cells: Sequence[Cell], width: int) -> str:
+    """The table of one task under its name."""
+    seeds = sorted({cell.seed for cell in cells if cell.seed is not None})
+    sizes = sorted({cell.n for cell in cells if cell.n})
+    about = [f"n = {_range([f'{size:,}' for size in sizes])}"] if sizes else []
+    about += [f"seed {seeds[0]}"] if len(seeds) == 1 else []
+    columns = {
+        "method": [cell.method for cell in cells],
+        "accuracy": [cell.text() for cell in cells],
+        **(
+            {"seed": ["–" if cell.seed is None else str(cell.seed) for cell in cells]}
+            if len(seeds) > 1
+            else {}
+        ),
+        "passes": [beside([cell.run] if cell.run else [])[0] for cell in cells],
+        "steps": [beside([cell.run] if cell.run else [])[1] for cell in cells],
+        "rows": ["–" if cell.rows is None else f"{cell.rows:,}" for cell in cells],
+    }
+    shown = list(columns)
+    while len(shown) > 2 and _width(columns, shown) > width:
+        shown.pop()
+    room = max(8, width - _width(columns, shown[1:]) - 3)
+    columns["method"] = [_shortened(" ".join(name.split()), room) for name in columns["method"]]
+    heading = f"{task} ({', '.join(about)})" if about else task
+    return safe(
+        f"{heading}\n{text_table(shown, list(zip(*(columns[name] for name in shown), strict=True)), left=1)}"
+    )
+
+
+def _width(columns: Mapping[str, Sequence[str]], shown: Sequence[str]) -> int:
+    """The width of a table with these columns."""
+    return 1 + sum(3 + max(3, len(name), *map(len, columns[name])) for name in shown)
+
+
+def _shortened(name: str, room: int) -> str:
+    """A name without its middle, where the parts that tell names apart rarely stand."""
+    if len(name) <= room:
+        return name
+    end = (room - 1) // 2
+    return f"{name[: room - 1 - end]}…{name[-end:]}"
 
 
 def text_table(

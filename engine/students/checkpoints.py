@@ -63,6 +63,11 @@ class RunState(BaseModel):
         top = max(result.correct for result in self.dev)
         return len(self.dev) - 1 - next(i for i, result in enumerate(self.dev) if result.correct == top)
 
+    def at_plateau(self, patience: int) -> bool:
+        """Whether `patience` dev evaluations followed the first of the best ones, or none can be better."""
+        best = self.best
+        return bool(patience and best and (best.correct == best.n or self.since_better >= patience))
+
 
 def complete_steps(directory: Path) -> list[int]:
     """The steps of all complete checkpoints, ascending."""

@@ -258,12 +258,11 @@ def learn(session: Session, state: RunState) -> RunState:
 
 def verdict(session: Session, state: RunState) -> str | None:
     """Why the training ends here, or None."""
-    patience = session.run.spec.evaluation.patience
     if state.step >= session.steps:
         return "complete"
     if session.loop.finishing and state.step:
         return FINISHED_EARLY
-    return "patience" if patience and state.since_better >= patience else None
+    return "patience" if state.at_plateau(session.run.spec.evaluation.patience) else None
 
 
 def checkpoint(session: Session, state: RunState, files: dict[str, bytes]) -> None:

@@ -147,6 +147,17 @@ def daemon(
         started.close()
 
 
+def said_at_the_end(output: str) -> str:
+    """The tables at the end of a run, and where its report is."""
+    return output[output.index("Accuracy in percent on the test questions") :]
+
+
+def methods(tables: str) -> list[str]:
+    """The first column of those tables."""
+    rows = [line.split("|")[1].strip() for line in tables.splitlines() if line.startswith("| ")]
+    return [row for row in rows if row != "method" and set(row) != {"-"}]
+
+
 def run_to_end(folder: Path, *, env: dict[str, str] | None = None, seconds: float = 120.0) -> tuple[int, str]:
     """Exit code and output of `coterie run --until-idle`."""
     with daemon(folder, "--until-idle", env=env) as started:

@@ -1,6 +1,6 @@
-"""The manifests of the embedded default hold what version 0.1 made of it, to the byte.
+"""The manifests of the first embedded default hold what version 0.1 made of it, to the byte.
 
-Its whole train plan is sampled, without its limits of a minute and without students; then each student's rows are exported.
+`embedded_default_0_1.toml` is that default; the one of today trains longer and on another task. Its whole train plan is sampled, without its limits of a minute and without students; then each student's rows are exported.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from state.database import open_reader
-from tests.daemon.site import ROOT, coterie, run_to_end
+from tests.daemon.site import coterie, run_to_end
 
 ROWS = {
     ("fine-tune", "coin_flip"): "7729c3ae6c665fc9d3ed866e4604d4fe69343925b49fa8cd2306fa7a159f9340",
@@ -39,7 +39,7 @@ MANIFESTS = {
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the rows of all students and their card."""
     path = tmp_path_factory.mktemp("default")
-    text = (ROOT / "config.toml").read_text(encoding="utf-8")
+    text = (Path(__file__).parent / "embedded_default_0_1.toml").read_text(encoding="utf-8")
     text = re.sub(r"^(requests|tokens)_per_minute = .*\n", "", text, flags=re.MULTILINE)
     sampling, students = text[: text.index("[[students]]")], text[text.index("[[students]]") :]
     (path / "config.toml").write_text(sampling, encoding="utf-8")

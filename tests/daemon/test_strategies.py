@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from tests.daemon.ledgers import check_promise
-from tests.daemon.site import coterie, query, run_to_end, teacher
+from tests.daemon.site import coterie, methods, query, run_to_end, said_at_the_end, teacher
 
 FAST = ("--latency-ms", "2", "--error-rate", "0.35")
 CONFIG = """
@@ -170,8 +170,7 @@ def test_every_strategy_samples_grades_and_tells_what_it_sent(tmp_path: Path) ->
         "neither hinted ones nor answers to test questions are training data"
     )
     assert all(row["sent"][0].startswith("Question: ") for row in rows if row["plan"] == "diverse")
-    table = [line.split("|")[2].strip() for line in output.splitlines() if line.startswith("| coin_flip")]
-    assert table == [
+    assert methods(said_at_the_end(output)) == [
         "random",
         "zero-shot (school)",
         "few-shot-cot (school)",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.daemon.site import configure, coterie, query, run_to_end, teacher
+from tests.daemon.site import configure, coterie, methods, query, run_to_end, said_at_the_end, teacher
 from tests.engine.students.runs import make_base
 
 STUDENTS = """
@@ -41,8 +41,7 @@ def test_a_base_is_measured_beside_what_training_made_of_it(tmp_path: Path) -> N
         configure(tmp_path, school.url, train=6, students=STUDENTS)
         code, output = run_to_end(tmp_path)
         assert code == 0, output
-    table = [line.split("|")[2].strip() for line in output.splitlines() if line.startswith("| coin_flip")]
-    assert {"untrained", "bare", "trained", "trained – untrained"} <= set(table)
+    assert {"untrained", "bare", "trained"} <= set(methods(said_at_the_end(output)))
     assert query(tmp_path, "SELECT student, method, state, step, steps, samples FROM run ORDER BY id") == [
         ("untrained", "base", "done", 0, 0, 0),
         ("bare", "base", "done", 0, 0, 0),
@@ -70,6 +69,7 @@ def test_a_base_is_measured_beside_what_training_made_of_it(tmp_path: Path) -> N
     said = coterie(tmp_path, "export", "predictions", "--student", "untrained").stdout.splitlines()
     assert {json.loads(line)["split"] for line in said} >= {"test"}
     assert coterie(tmp_path, "report", "-o", "report").returncode == 0
-    assert "| coin_flip | untrained" in (tmp_path / "report" / "report.md").read_text()
+    report = (tmp_path / "report" / "report.md").read_text()
+    assert "| coin_flip | untrained" in report and "| coin_flip | trained – untrained" in report
     again, output = run_to_end(tmp_path)
     assert again == 0 and query(tmp_path, "SELECT count(*) FROM run") == [(3,)], output

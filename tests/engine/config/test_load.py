@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import string
+from math import ceil
 from pathlib import Path
 
 import pytest
@@ -31,9 +32,17 @@ def messages(tmp_path: Path, text: str) -> list[str]:
     return caught.value.message.replace(f"{tmp_path}/", "").splitlines()
 
 
-def test_the_embedded_default_loads() -> None:
+def test_the_students_of_the_embedded_default_train_to_a_plateau_and_share_a_ceiling() -> None:
     config = load_config(Path(__file__).parents[3] / "config.toml")
-    assert {"fine-tune", "fine-tune-cot"} <= {student.name for student in config.students}
+    students = {student.name: student for student in config.students}
+    passes, steps = "fine-tune-cot-d8-equal-passes", "fine-tune-cot-d8-equal-steps"
+    assert list(students) == ["fine-tune", "fine-tune-cot", steps, passes]
+    one = students["fine-tune-cot"].training
+    assert all(each.evaluation.patience for each in students.values())
+    assert students[passes].training.epochs == students["fine-tune"].training.epochs == one.epochs
+    assert one.batch_rows
+    for task in config.tasks.values():
+        assert task.train and students[steps].training.steps == one.epochs * ceil(task.train / one.batch_rows)
 
 
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:

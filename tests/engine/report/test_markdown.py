@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from engine.report import method_table, page, render, summary, text_table
+from engine.report import TERMINAL, method_table, page, render, summary, terminal_tables, text_table
 from state.confidence_interval import wilson
 from state.results import PlanResult, Results, RunResult, TaskResult
 
@@ -115,6 +115,35 @@ def test_a_student_whose_answers_were_sampled_has_a_row_for_their_majority() -> 
     assert "| cot, majority of 5 | 84.0 (77.3–89.0) |" in " ".join(
         summary(replace(FULL, runs=(voted,))).split()
     )
+
+
+def test_the_end_of_a_run_fits_a_terminal_and_shows_what_matters() -> None:
+    long = replace(RUN, student="experiment.fine-tune-cot.d1.rows16.s0", step=1760, passes=40.0)
+    shown = terminal_tables(replace(FULL, runs=(long, RUN)))
+    assert shown.startswith(TERMINAL) and "\ncoin_flip (n = 4–150, seed 3)\n| method" in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    [row] = [line for line in shown.splitlines() if "rows16.s0" in line]
+    assert "80.0 (72.9–85.6)" in row and "40.0" in row and "1,760" in row
+    assert cells(shown.splitlines()[3]) == ["method", "accuracy", "passes", "steps"]
+
+
+@pytest.mark.parametrize("width", [80, 60, 44, 34])
+def test_columns_that_do_not_fit_are_left_out_before_names_are_shortened(width: int) -> None:
+    first, last = "reproduce.fine-tune-cot.d1.s0", "reproduce.fine-tune-cot.d1.s1"
+    runs = (replace(RUN, student=first, seed=0), replace(RUN, student=last, seed=1))
+    lines = terminal_tables(replace(FULL, runs=runs), width=width).splitlines()[3:]
+    assert all(len(line) <= width for line in lines)
+    assert all("80.0 (72.9–85.6)" in line for line in lines if "s0 |" in line or "s1 |" in line)
+    head = cells(lines[0])
+    assert head == ["method", "accuracy", "seed", "passes", "steps", "rows"][: len(head)]
+    assert (first in "".join(lines)) == (width > 50)
+    assert len(cells(lines[-1])[0]) == (len(last) if width > 50 else width - 23)
+
+
+def test_no_text_of_others_reaches_the_terminal_raw() -> None:
+    shown = terminal_tables(replace(FULL, runs=(replace(RUN, student=HOSTILE),)))
+    assert "\x1b" not in shown and "\u202e" not in shown and "\r" not in shown
+    assert len({len(cells(line)) for line in shown.splitlines() if line.startswith("| ")}) == 1
 
 
 def test_methods_stand_side_by_side_in_the_order_of_the_configuration() -> None:

@@ -115,6 +115,25 @@ def test_of_equal_evaluations_the_last_is_best_but_not_better() -> None:
     assert RunState(world=1).best is None and RunState(world=1).since_better == 0
 
 
+@pytest.mark.parametrize(
+    ("hits", "patience", "ends"),
+    [
+        ([5, 7, 6], 2, False),
+        ([5, 7, 6, 7], 2, True),
+        ([5, 7, 6, 8], 2, False),
+        ([0, 0, 0], 2, True),
+        ([5, 9], 2, True),  # of nine: there is nothing better
+        ([5, 9], 0, False),
+        ([], 2, False),
+    ],
+)
+def test_a_plateau_is_patience_used_up_or_nothing_left_to_get_better(
+    hits: list[int], patience: int, ends: bool
+) -> None:
+    dev = tuple(DevResult(step=step, n=9, correct=correct) for step, correct in enumerate(hits))
+    assert RunState(world=1, dev=dev).at_plateau(patience) is ends
+
+
 def test_a_file_is_replaced_whole(tmp_path) -> None:
     replace(tmp_path / "file", b"one")
     replace(tmp_path / "file", b"two")
