@@ -65,7 +65,7 @@ bench: $(STAMP) ## measure; results go to bench/RESULTS.md
 	@$(BIN)/python -m bench
 
 KINDS ?= independent systematic
-reproduce: $(STAMP) ## the paper's findings with teachers that err in two ways, to reproduce/*/report (about 50 minutes on two cores): KINDS="independent systematic"
+reproduce: $(STAMP) ## the paper's findings with teachers that err in two ways, to reproduce/*/report (about 55 minutes on two cores): KINDS="independent systematic"
 	@set -e; for kind in $(KINDS); do \
 	  mkdir -p reproduce/$$kind; cp docs/reproduce/$$kind.toml reproduce/$$kind/config.toml; \
 	  $(BIN)/coterie run --until-idle --no-tui -c reproduce/$$kind/config.toml; done
