@@ -24,7 +24,7 @@ LOOK_S = 1.0
 
 
 class DatabaseWatch:
-    """Looks at the file of a session; `stop` is told once that it is lost."""
+    """Looks at the file of a session, and calls `stop` once when it is lost."""
 
     def __init__(self, file: DatabaseFile, writer: Writer, clock: Clock, stop: Callable[[str], None]) -> None:
         self.lost: FileTrouble | None = None

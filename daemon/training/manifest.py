@@ -144,7 +144,7 @@ def materialise(
 ) -> Path:
     """Writes the directory of a run if it does not exist, and returns its path.
 
-    Another run's directory of that number is set aside, and `say` is told.
+    Another run's directory of that number is set aside, which `say` reports.
 
     Raises:
         JobFailed: the rows differ from those chosen when the run was created, or are damaged, or another's directory is in the way.

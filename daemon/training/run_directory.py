@@ -47,7 +47,7 @@ def claim_directory(
         connection: an open connection.
         config: the configuration.
         run: the run.
-        say: is told what was set aside.
+        say: reports what was set aside.
 
     Raises:
         JobFailed: there is another's directory, which cannot be set aside.

@@ -13,7 +13,6 @@ from typing import Any
 from engine.config.axes import AXES
 from engine.config.base import Identity, fields_marked
 from engine.config.experiment import (
-    BaseConfig,
     ExperimentCell,
     ExperimentConfig,
     axes_of,
@@ -24,6 +23,7 @@ from engine.config.experiment import (
     temperature_of,
     values_of,
 )
+from engine.config.experiment_items import BaseConfig
 from engine.config.plans import PlanConfig
 from engine.config.presets import PRESETS
 from engine.config.students import EvaluationConfig, StudentConfig, TrainingConfig

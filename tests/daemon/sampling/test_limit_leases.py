@@ -123,7 +123,7 @@ async def test_switched_off_nothing_is_touched(tmp_path) -> None:
 def test_the_folder_is_the_same_in_every_environment_of_a_user(tmp_path, monkeypatch) -> None:
     monkeypatch.delenv("COTERIE_LIMITS")
     monkeypatch.setattr(pwd, "getpwuid", lambda _: SimpleNamespace(pw_dir=str(tmp_path)))
-    for change in ({}, {"XDG_RUNTIME_DIR": str(tmp_path)}, {"XDG_CACHE_HOME": "/c"}, {"HOME": "/root/other"}):
+    for change in ({}, {"XDG_RUNTIME_DIR": str(tmp_path)}, {"XDG_CACHE_HOME": "/c"}, {"HOME": "/home/other"}):
         with monkeypatch.context() as environment:
             for name in ("XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "HOME"):
                 environment.delenv(name, raising=False)
