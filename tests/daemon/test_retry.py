@@ -73,7 +73,8 @@ def test_given_up_samples_are_told_and_asked_again(
             assert "plan two-turns, task sums: 3 of 20 given up" in output
             assert output.count("  2: ") == 1 and "no such word" in output  # two of them for one reason
         asked = len(served.asked)
-        assert 0 <= asked - (17 * 2 + 2 * 2 + 1) <= 3  # one asked last is asked again: is it the key?
+        # Asked last, they are asked up to a dozen times each before the key, or chance, is ruled out.
+        assert 0 <= asked - (17 * 2 + 2 * 2 + 1) <= 2 * 12
 
         code, text = command("status")
         assert code == 0 and words in text
