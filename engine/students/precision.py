@@ -37,7 +37,7 @@ _ROWS, _WIDTH, _INNER = 128, 512, 1024
 def computes_in_bf16(run: Run, device: torch.device) -> bool:
     """Whether to compute in bf16. All ranks call it together."""
     if run.spec.training.precision != "auto" or device.type == "cuda":
-        return expects_bf16(run.spec.training, device)
+        return expects_bf16(run.spec.training, run.spec.base, device)
     choice = (False, "")
     if run.ranks.first:
         base = run.spec.base
