@@ -85,8 +85,11 @@ def training_rows(connection: Connection, config: Config, request: RunRequest) -
         return Chosen(rows=_rows(questions, student), drops=drops)
     stored = stored_samples(connection, request.plan_ids, _teachers(config, student))
     damaged = tuple(each for sample in stored for each in sample.damage)
+    whole = [sample for sample in stored if not sample.damage]
+    method = METHODS[student.method]
+    unfit = {sample.sample_id: why for sample in whole if (why := method.unfit(sample.rationale))}
     curated = curate(
-        [sample for sample in stored if not sample.damage],
+        [sample for sample in whole if sample.sample_id not in unfit],
         rationales=student.rationales,
         settings=student.curation,
         left_out=left_out(connection, request.tasks, student.curation),
@@ -101,6 +104,7 @@ def training_rows(connection: Connection, config: Config, request: RunRequest) -
         rows=_rows(_with_samples(curated.samples, labels), student),
         sample_ids=tuple(sample.sample_id for sample in curated.samples),
         drops=curated.drops
+        | dict(sorted(Counter(unfit.values()).items()))
         | ({f"damaged in the database: {named(damaged)}": len(set(damaged))} if damaged else {}),
         labels=curated.labels,
         damaged=damaged,
@@ -151,7 +155,8 @@ def materialise(
     """
     directory, begun = claim_directory(connection, config, run, say)
     splits, tasks = run.settings.splits, run.settings.tasks
-    if begun and run.started_at is None and _asks_others(connection, directory, tasks):
+    part = bool(run.settings.student.get("part"))
+    if begun and not part and run.started_at is None and _asks_others(connection, directory, tasks):
         # After a backup was restored: a run of the same rows, whose questions have other ids now.
         say(set_aside(directory, BEFORE_RESTORE))
         directory, _ = claim_directory(connection, config, run, say)
@@ -181,7 +186,8 @@ def materialise(
             "its questions or samples changed after it was queued: start a new run with"
             f" `coterie train {run.scope} --student {run.student}`"
         )
-    write_rows(directory / "questions.jsonl", _all_eval_rows(connection, tasks))
+    # A part of a method answers nothing by itself.
+    write_rows(directory / "questions.jsonl", [] if student.part else _all_eval_rows(connection, tasks))
     previous = previous_student(connection, config, run) if student.start_from == "previous" else None
     spec = Spec(
         run_id=run.id,
@@ -206,6 +212,7 @@ def materialise(
         ),
         splits=splits,
         started_from=previous[0] if previous else None,
+        guidance=student.guidance,
         strategy=student.strategy,
         wordings=_wordings(connection, config, student, tasks),
         epochs_before=epochs_of(previous[1].parent) if previous else 0,
@@ -318,6 +325,8 @@ def _rows(
         mix_answers=student.curation.mix_answers,
         seed=student.training.seed,
         own_answers=student.curation.labels == "teacher" if own_answers is None else own_answers,
+        guidance=student.guidance,
+        part=student.part,
     )
     return list(METHODS[student.method].rows(questions, settings))
 
@@ -356,6 +365,11 @@ def _questions(
                 continue
             if METHODS[student.method].reads_rationales and not (each.rationale or "").strip():
                 drops[NO_RATIONALE] += 1
+                continue
+            if METHODS[student.method].reads_rationales and (
+                why := METHODS[student.method].unfit(each.rationale or "")
+            ):
+                drops[why] += 1
                 continue
             found.append(
                 TrainingQuestion(

@@ -16,7 +16,7 @@ from engine.config.presets import PAPER, PresetName, for_student, sets
 from engine.config.secret_places import shown_url
 from engine.config.training import TrackerName, TrainingConfig
 from engine.forms import FormConfig, form_of
-from engine.methods import METHODS, LabelSource, MethodName
+from engine.methods import METHODS, Guidance, LabelSource, MethodName
 from engine.strategies import BASELINES, STRATEGIES
 from engine.students.sizes import BUILTIN, SIZES
 from state.triggers import KINDS, Trigger, check_triggers, parse_trigger
@@ -222,6 +222,12 @@ class StudentConfig(Section):
         description="; ".join(f"{each.name}: {each.doc}" for each in METHODS.values()) + ".",
     )
 
+    guidance: Annotated[Guidance, Identity.IF_SET] = "none"
+    """With `method = "socratic"`: what the student writes before its first sub-question. steps: how many there will be; equations: those of all solutions; none: nothing, our default."""
+
+    part: Annotated[str, Identity.IF_SET] = ""
+    """With `method = "socratic"`: the turns that this student learns. ask: sub-questions; solve: solutions and the answer. Such a student is tested in a pair with the other one. Empty: one student learns all turns."""
+
     strategy: Annotated[BaselineName | None, Identity.IF_SET] = None
     """How the untrained base is asked (`method = "base"`): a strategy of the table below that is a baseline. In the form of the student, so in the chat template of the base if it has one. Unset: zero-shot-cot."""
 
@@ -346,6 +352,26 @@ class StudentConfig(Section):
             raise ValueError(
                 f'form: a built-in student cannot have the form "{self.form.type}": choose another form, or a base'
                 " with a chat template"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _turns(self) -> Self:
+        method = METHODS[self.method]
+        if self.guidance not in method.guides:
+            able = " or ".join(each.name for each in METHODS.values() if self.guidance in each.guides)
+            raise ValueError(f'guidance = "{self.guidance}" needs method = {able} (this is {method.name})')
+        if self.part and not method.parts:
+            able = " or ".join(each.name for each in METHODS.values() if each.parts)
+            raise ValueError(f"part: {method.name} is one model; method = {able} has parts")
+        if self.part and self.part not in method.parts:
+            raise ValueError(
+                f"part: {method.name} has no part {quoted(self.part)}; {nearest(self.part, [*method.parts])}"
+            )
+        size = SIZES.get(self.base.removeprefix(BUILTIN)) if self.base.startswith(BUILTIN) else None
+        if method.roles and size is not None and size.encoder_decoder:
+            raise ValueError(
+                f"{method.name} writes turns after one another, which decoders can: {self.base} is an encoder-decoder"
             )
         return self
 

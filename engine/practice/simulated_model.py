@@ -140,7 +140,7 @@ class SimulatedModel:
         )
         if prompt.kind in ("final", "direct"):  # "final": the rationale names no answer, so this is a guess
             return Reply(f"{lead}{solved.answer}.")
-        if prompt.kind == "socratic":
+        if prompt.kind == "steps":
             return Reply(f"{lead}{write_steps(renderer.steps(solved))}\nAnswer: {solved.answer}")
         rationale = renderer.render(solved, preferences, rng, request.temperature, terse=small)
         if prompt.kind in ("chat", "hinted"):

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,17 @@ def exported_copy(run_dir: Path) -> Path:
     """The exported student: finished, or while it is first evaluated."""
     final = run_dir / DIRECTORY
     return final if final.is_dir() else run_dir / PARTIAL
+
+
+def parameters_in(directory: Path) -> int:
+    """The number of weights in the safetensors of a directory."""
+    from safetensors import safe_open
+
+    count = 0
+    for path in sorted(directory.glob("*.safetensors")):
+        with safe_open(path, framework="numpy") as file:
+            count += sum(prod(file.get_slice(name).get_shape()) for name in file.keys())
+    return count
 
 
 def load_student(run_dir: Path, device: Any) -> Any:
