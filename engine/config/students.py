@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, mo
 
 from engine.config.base import Again, Identity, Name, NonNegative, Positive, Section, fields_marked
 from engine.config.faults import nearest, quoted
+from engine.config.lineage import STUDENT, is_name, source_name
 from engine.config.presets import PAPER, PresetName, for_student, sets
 from engine.config.secret_places import shown_url
 from engine.config.training import TrackerName, TrainingConfig
@@ -212,10 +213,10 @@ class StudentConfig(Section):
     )
 
     base: Annotated[str, Identity.ALWAYS] = "builtin:nano"
-    """`builtin:NAME` (nano, micro, mini; nano-t5, micro-t5, mini-t5), a local model directory, a GGUF file (`models/name.gguf`, of an architecture that transformers reads from GGUF), or a hub id: decoders and encoder-decoders (T5), detected from their configuration."""
+    """`builtin:NAME` (nano, micro, mini; nano-t5, micro-t5, mini-t5), a local model directory, a GGUF file (`models/name.gguf`, of an architecture that transformers reads from GGUF), a hub id, or `student:NAME`: decoders and encoder-decoders (T5), detected from their configuration. `student:NAME` is the student of NAME's newest finished run on the same task (its joint one, if NAME is trained on all tasks together): its weights, tokenizer and form. So students of one built-in base can share a tokenizer. This student waits for that run, and is trained again when there is a newer one."""
 
     start_from: Annotated[Literal["base", "previous"], Identity.IF_SET] = "base"
-    """What a run starts from: the base, or the exported student of the latest finished run of this student on the same scope (the base if there is none)."""
+    """What a run starts from: the base (which may be another student), or the exported student of the latest finished run of this student on the same scope (the base if there is none)."""
 
     method: Annotated[MethodName, Identity.ALWAYS] = Field(
         default="fine-tune-cot",
@@ -339,6 +340,8 @@ class StudentConfig(Section):
         name = value.removeprefix(BUILTIN)
         if value.startswith(BUILTIN) and name not in SIZES:
             raise ValueError(f"unknown built-in student {quoted(name)}; {nearest(name, list(SIZES))}")
+        if (source := source_name(value)) is not None and not is_name(source):
+            raise ValueError(f"expected {STUDENT}NAME, the name of another student, got {quoted(value)}")
         return value
 
     @model_validator(mode="after")

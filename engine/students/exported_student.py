@@ -102,6 +102,8 @@ def finish_student(run_dir: Path, card: str) -> Path:
 
 def base_name(spec: Spec) -> str:
     """The base as others may know it: a hub id, or the name of the file or directory, without the place on this machine."""
+    if spec.source is not None:
+        return f"the student {spec.source} (run {spec.started_from})"
     if spec.started_from:
         return f"the student of run {spec.started_from}"
     return Path(spec.base).name if Path(spec.base).is_absolute() else spec.base
@@ -125,7 +127,8 @@ def model_card(
     """The README of an exported student, in Markdown."""
     method = METHODS[spec.method]
     how = "best dev accuracy" if selected_by == "dev" else "last step"
-    base = "the previous student" if spec.started_from else base_name(spec)
+    own = bool(spec.started_from) and spec.source is None
+    base = "the previous student" if own else base_name(spec)
     training = spec.training
     size = f"{training.batch_rows} rows" if training.batch_rows else f"{training.batch_tokens} tokens"
     batch = f"{size} per batch x {training.devices} ranks x {training.accumulation}"
@@ -142,7 +145,7 @@ def model_card(
         "| | |",
         "|---|---|",
         f"| base | {base} |",
-        *([f"| started from | the student of run {spec.started_from} |"] if spec.started_from else []),
+        *([f"| started from | the student of run {spec.started_from} |"] if own else []),
         f"| method | {spec.method} |",
         f"| task | {spec.scope} |",
         f"| training data | {rows:,} rows ({method.teaches}) from {questions:,} questions, trigger {spec.trigger} |",

@@ -102,7 +102,9 @@ class Spec(BaseModel):
     splits: int = Field(default=1, gt=0, alias="pieces")
     """Each micro-batch is computed in this many splits: 2, 4, … after it did not fit into memory."""
     started_from: int | None = None
-    """The run whose student is `base`, with `start_from = "previous"`."""
+    """The run whose student is `base`."""
+    source: str | None = None
+    """The name of that student, with `base = "student:NAME"`; None with `start_from = "previous"`."""
     epochs_before: int = Field(default=0, ge=0)
     """Epochs that the student of `started_from` has begun, over all runs that led to it: the data order goes on after them."""
     guidance: Guidance = "none"
