@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from state.enums import FINISHED_EARLY
+from state.lineage import BASE, PREVIOUS
 from state.run_reports import TOO_LONG
 from state.sqlite import Connection
 
@@ -294,7 +295,7 @@ _STARTED_FROM = (
     "SELECT max(b.id) FROM run b WHERE b.student = r.student AND b.scope = r.scope AND b.base = r.base"
     " AND b.state = 'done' AND b.id < r.id AND b.ended_at <= r.started_at"
 )
-"""The latest run of the same student, scope and base that was finished when this one started."""
+"""The latest run of the same student, scope and base that was finished when this one started: of a run of an older version."""
 
 
 def _runs(connection: Connection) -> list[RunResult]:
@@ -305,7 +306,8 @@ def _runs(connection: Connection) -> list[RunResult]:
         " e.majority_of, e.majority, EXISTS (SELECT 1 FROM run n WHERE n.student = r.student AND n.scope = r.scope"
         " AND n.id > r.id AND n.recipe <> r.recipe), r.step, r.steps, r.phase = ?, r.base,"
         " coalesce((SELECT max(m.epoch) FROM metric m WHERE m.run_id = r.id), e.epoch),"
-        f" CASE WHEN r.spec ->> '$.student.start_from' = 'previous' THEN ({_STARTED_FROM}) END,"
+        f" coalesce((SELECT s.source_id FROM run_source s WHERE s.run_id = r.id AND s.role IN ('{BASE}', '{PREVIOUS}')"
+        f" ORDER BY s.place DESC LIMIT 1), CASE WHEN r.spec ->> '$.student.start_from' = 'previous' THEN ({_STARTED_FROM}) END),"
         " (SELECT count(*) FROM evaluation x JOIN run o ON o.id = x.run_id WHERE o.student = r.student"
         " AND x.task_id = e.task_id AND x.split = 'test'), coalesce(r.ended_at, 0), e.correct_format, e.complete, e.repetitions"
         " FROM run r JOIN evaluation e ON e.run_id = r.id AND e.split = 'test' JOIN task t ON t.id = e.task_id"

@@ -13,8 +13,12 @@ from typing import Any
 from state.bulk import rows_json, storable
 from state.database import now_ms
 from state.enums import ACTIVE_RUN_STATES, FINISHED_EARLY, RunState
+from state.lineage import SOURCES, SourceRun, add_sources, decode, requeue_waiting, set_previous
 from state.run_reports import TOO_LONG
 from state.sqlite import Connection
+
+TRAIN = "train"
+"""The kind of a run that trains or measures its student; other kinds are operations that make one from others."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,6 +112,9 @@ class NewRun:
     drops: dict[str, int]
     settings: RunSettings
     labels: tuple[tuple[int, str, int, int], ...] = ()  # pseudo-labels: question, answer, votes, voters
+    sources: tuple[tuple[int, str], ...] = ()
+    """The runs whose students it starts from, each with its role."""
+    kind: str = TRAIN
     created_at: int = field(default_factory=now_ms)
 
 
@@ -130,6 +137,9 @@ class RunRow:
     priority: int = 0
     progress_offset: int = 0
     started_at: int | None = None
+    sources: tuple[SourceRun, ...] = ()
+    """The runs whose students it starts from; the previous one only once it has started."""
+    kind: str = TRAIN
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,6 +154,8 @@ class RunStart:
     boot_id: int
     tries: int
     started_at: int
+    previous: int | None = None
+    """The run of the same student that it starts from, with `start_from = "previous"`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -178,11 +190,11 @@ def _create(connection: Connection, run: NewRun) -> int | None:
     row = connection.execute(
         "INSERT INTO run (student, task_id, scope, trigger, recipe, state, method, base, seed, zero_stage, spec,"
         " digest, samples, questions, drops, directory, device, tries, priority, phase, step, steps,"
-        " progress_offset, created_at) VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', 0, ?,"
-        " '', 0, 0, 0, ?) ON CONFLICT DO NOTHING RETURNING id",
+        " progress_offset, created_at, kind) VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', 0, ?,"
+        " '', 0, 0, 0, ?, ?) ON CONFLICT DO NOTHING RETURNING id",
         (run.student, run.task_id, run.scope, run.trigger, run.fingerprint, run.method, run.base, run.seed)
         + (run.zero_stage, run.settings.encode(), run.digest, run.rows, run.questions)
-        + (json.dumps(run.drops), run.priority, run.created_at),
+        + (json.dumps(run.drops), run.priority, run.created_at, run.kind),
     ).fetchone()
     if row is None:
         return None
@@ -195,6 +207,7 @@ def _create(connection: Connection, run: NewRun) -> int | None:
         " SELECT ?, value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?)",
         (row[0], rows_json([list(label) for label in run.labels])),
     )
+    add_sources(connection, row[0], run.sources)
     return int(row[0])
 
 
@@ -209,6 +222,7 @@ def _make(connection: Connection, run: NewRun | RunRequeue) -> int | None:
     if isinstance(run, NewRun):
         return _create(connection, run)
     requeue_run(connection, [run])
+    requeue_waiting(connection, run.run_id)
     return run.run_id
 
 
@@ -223,6 +237,7 @@ def start_run(connection: Connection, starts: Sequence[RunStart]) -> list[None]:
                 + (start.boot_id, start.tries, start.started_at, start.run_id)
             ),
         )
+        set_previous(connection, start.run_id, start.previous)
     return [None] * len(starts)
 
 
@@ -311,6 +326,9 @@ class StoredRun:
     """That were trained on."""
     spec: str
     """The column, JSON."""
+    digest: str = ""
+    """Of its manifest."""
+    error: str = ""
 
     @property
     def student(self) -> dict[str, Any]:
@@ -322,7 +340,8 @@ class StoredRun:
 def stored_runs(connection: Connection) -> list[StoredRun]:
     """All runs, oldest first."""
     rows = connection.execute(
-        "SELECT id, student, scope, trigger, recipe, state, samples - coalesce(drops ->> ?, 0), spec FROM run ORDER BY id",
+        "SELECT id, student, scope, trigger, recipe, state, samples - coalesce(drops ->> ?, 0), spec, digest, coalesce(error, '')"
+        " FROM run ORDER BY id",
         (f'$."{TOO_LONG}"',),
     ).fetchall()
     return [
@@ -335,8 +354,10 @@ def stored_runs(connection: Connection) -> list[StoredRun]:
             state=RunState(state),
             rows=n,
             spec=spec,
+            digest=digest,
+            error=error,
         )
-        for key, name, scope, trigger, of, state, n, spec in rows
+        for key, name, scope, trigger, of, state, n, spec, digest, error in rows
     ]
 
 
@@ -357,15 +378,16 @@ def task_digests(connection: Connection) -> dict[str, str]:
 
 _COLUMNS = (
     *("id", "student", "scope", "trigger", "state", "base", "spec", "digest", "device", "pid", "pid_started"),
-    *("tries", "priority", "progress_offset", "started_at"),
+    *("tries", "priority", "progress_offset", "started_at", "kind"),
 )
 
 
 def _rows(connection: Connection, where: str, parameters: tuple[Any, ...]) -> list[RunRow]:
-    rows = connection.execute(f"SELECT {', '.join(_COLUMNS)} FROM run {where}", parameters).fetchall()
+    columns = ", ".join((*_COLUMNS, SOURCES))
+    rows = connection.execute(f"SELECT {columns} FROM run {where}", parameters).fetchall()
     found = []
-    for row in rows:
-        values = dict(zip(_COLUMNS, row, strict=True))
+    for *row, sources in rows:
+        values: dict[str, Any] = {**dict(zip(_COLUMNS, row, strict=True)), "sources": decode(sources)}
         settings = RunSettings.decode(values.pop("spec"))
         found.append(RunRow(**{**values, "state": RunState(values["state"]), "settings": settings}))
     return found

@@ -353,11 +353,26 @@ CREATE TABLE run (
 	created_at INTEGER NOT NULL,
 	started_at INTEGER,
 	ended_at INTEGER,
+	kind TEXT DEFAULT 'train' NOT NULL,
+	figures TEXT DEFAULT '{}' NOT NULL,
 	PRIMARY KEY (id),
 	UNIQUE (student, scope, "trigger", recipe),
 	FOREIGN KEY(task_id) REFERENCES task (id),
 	FOREIGN KEY(boot_id) REFERENCES boot (id)
 ) STRICT;
+
+CREATE TABLE run_source (
+	run_id INTEGER NOT NULL,
+	place INTEGER NOT NULL,
+	source_id INTEGER NOT NULL,
+	role TEXT NOT NULL,
+	PRIMARY KEY (run_id, place),
+	FOREIGN KEY(run_id) REFERENCES run (id),
+	FOREIGN KEY(source_id) REFERENCES run (id)
+)
+ WITHOUT ROWID, STRICT;
+
+CREATE INDEX run_source_source ON run_source (source_id);
 
 CREATE TABLE run_sample (
 	run_id INTEGER NOT NULL,

@@ -14,6 +14,7 @@ from daemon.catalog.sync import Input
 from daemon.training.devices import Device
 from daemon.training.manifest import base_of
 from engine.config import Config, StudentConfig
+from engine.config.lineage import chain_of, source_name, with_its_form
 from engine.config.root import expand
 from engine.errors import JobFailed
 from engine.methods import METHODS
@@ -37,22 +38,26 @@ def check_bases(config: Config, given: Input, devices: list[Device], say: Say) -
         JobFailed: a base is unknown, damaged, or does not have what its student needs.
     """
     device = devices[0].kind if devices else "cpu"
+    roots = {student.name: chain_of(student, config.students)[-1].base for student in config.students}
     questions = [
         BaseQuestion(
-            student=student,
-            base=base_of(config, student.base),
+            student=with_its_form(student, config.students),
+            base=base_of(config, roots[student.name]),
             device=device,
             golds=tuple(_golds(student, config, given)),
         )
         for student in config.students
-        if size_of(student.base) is None
+        if size_of(roots[student.name]) is None
     ]
     reports = {report.student: report for report in _opened(questions, devices)} if questions else {}
     for student in config.students:
-        if size := size_of(student.base):
+        source = source_name(student.base)
+        if size := size_of(roots[student.name]):
             side = "encoder-decoder (T5)" if size.encoder_decoder else "decoder (Llama)"
             say(
-                f"student {student.name}: {student.base}, an untrained {side} of up to {size.weights:,} weights; its tokenizer"
+                f"student {student.name}: the student {source}, with its tokenizer: a {side} of up to {size.weights:,} weights"
+                if source
+                else f"student {student.name}: {student.base}, an untrained {side} of up to {size.weights:,} weights; its tokenizer"
                 " is made from its rows"
             )
             shape = Shape(
@@ -70,6 +75,8 @@ def check_bases(config: Config, given: Input, devices: list[Device], say: Say) -
         if report.absent:
             say(f"student {student.name}: {report.absent}; its base was not checked")
             continue
+        if source:
+            say(f"student {student.name}: starts from the student {source}, which is made from this base:")
         _base(student, report, say, device=device)
     return frozenset(name for name, report in reports.items() if report.absent)
 

@@ -11,6 +11,7 @@ from engine.methods import METHODS
 from engine.students.spec import Spec
 from state.enums import RunState
 from state.exports import teachers_of
+from state.lineage import sources_of
 from state.runs import RunRow, run_by_id, sample_ids
 from state.sqlite import Connection
 
@@ -48,20 +49,22 @@ def finished_student(connection: Connection, config: Config, run_id: int) -> tup
 def forbidding_teachers(connection: Connection, config: Config, run_id: int) -> list[str]:
     """Teachers of a student whose terms forbid training, or that are not in the configuration, by name.
 
-    With `start_from = "previous"` those of the runs that it started from count as well.
+    Those of all students that it comes from count as well.
     """
     seen: set[int] = set()
     samples: set[int] = set()
-    at: int | None = run_id
-    while at is not None and at not in seen:
+    rest = [run_id]
+    while rest:
+        at = rest.pop()
+        if at in seen:
+            continue
         seen.add(at)
         samples |= sample_ids(connection, at)
+        rest += [source.id for source in sources_of(connection, at)]
         run = run_by_id(connection, at)
         own = own_directory(connection, config, run) if run else None
-        at = (
-            Spec.model_validate_json((own / "spec.json").read_bytes()).started_from
-            if own and (own / "spec.json").is_file()
-            else None
-        )
+        if own and (own / "spec.json").is_file():  # of an older version: the database does not say
+            before = Spec.model_validate_json((own / "spec.json").read_bytes()).started_from
+            rest += [] if before is None else [before]
     allowed = {name for name, teacher in config.teachers.items() if teacher.training_allowed}
     return sorted({name for name, _, _ in teachers_of(connection, samples)} - allowed)

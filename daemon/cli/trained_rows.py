@@ -9,6 +9,7 @@ from daemon.cli.card import Part
 from daemon.training.manifest import base_of
 from daemon.training.run_directory import own_directory
 from engine.config import Config
+from engine.config.lineage import chain_of, with_its_form
 from engine.errors import UsageError
 from engine.export_formats import KEPT, Row
 from engine.forms import Outline
@@ -38,21 +39,22 @@ def trained_rows(
 
 def _outline(connection: Connection, config: Config, part: Part) -> Outline:
     """The form in the configuration, else that of the student's last run, else that of its base."""
-    student = part.student
+    student = with_its_form(part.student, config.students)
     last = last_runs(connection).get((student.name, part.scope))
     run = run_by_id(connection, last.id) if last else None
     own = own_directory(connection, config, run) if run else None
-    if student.form is None and own is not None and (own / "spec.json").exists():
+    if part.student.form is None and own is not None and (own / "spec.json").exists():
         student = student.model_copy(
             update={"form": Spec.model_validate_json((own / "spec.json").read_bytes()).form}
         )
-    if student.base.startswith(BUILTIN):
-        size = size_of(student.base)
+    root = chain_of(student, config.students)[-1].base
+    if root.startswith(BUILTIN):
+        size = size_of(root)
         return outline_for(student, BaseFacts(encoder_decoder=bool(size and size.encoder_decoder)))
-    facts = facts_of(base_of(config, student.base))
+    facts = facts_of(base_of(config, root))
     if facts is None:
         raise UsageError(
-            f"--format sft: the base {student.base} of student {student.name} is not on this machine, so its chat template is"
+            f"--format sft: the base {root} of student {student.name} is not on this machine, so its chat template is"
             " not known: download it, or use another format"
         )
     return outline_for(student, facts)

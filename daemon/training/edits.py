@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from daemon.catalog.changed_teachers import EarlierTeachers, samples_that_stay
@@ -19,8 +19,9 @@ from daemon.catalog.prompt_preview import templates
 from daemon.catalog.sync import Input
 from daemon.events import Event, Noted
 from daemon.sampling.token_accounting import price_of
+from daemon.training.lineage import Sources, base_source, sources_now
 from daemon.training.run_fingerprint import Settled, asked_otherwise, renamed, settled
-from daemon.training.scopes import Scope, scopes_of
+from daemon.training.scopes import Scope, all_scopes
 from engine.config import Config, PlanConfig, TeacherConfig
 from engine.config.base import Identity, fields_marked
 from engine.config.prices import PRICES
@@ -288,24 +289,36 @@ class Recipe:
 def _students(
     connection: Connection, config: Config, given: Input, counts: Sequence[PlanCounts]
 ) -> Iterator[Edit]:
-    runs = stored_runs(connection)
-    scopes = [scope for student in config.students for scope in scopes_of(student, config)]
+    runs = now_called = stored_runs(connection)
+    scopes = all_scopes(config)
+    keys = [scope.key for scope in scopes]
+
+    def sources(scope: Scope) -> Sources:
+        return sources_now(base_source(scope.student.base, scope.name, keys), now_called)
 
     def of(scope: Scope, among: Sequence[StoredRun]) -> Settled:
         plans = [Recipe(plan.fingerprint) for plan in scope.rule.read(counts, scope.tasks)]
-        return settled(scope.student, plans, [given.tasks[task].digest for task in scope.tasks], among)
+        digests = [given.tasks[task].digest for task in scope.tasks]
+        return settled(scope.student, plans, digests, among, sources=sources(scope).identities)
 
-    known = [
-        (scope.key, of(scope, [run for run in runs if (run.name, run.scope) == scope.key]))
-        for scope in scopes
-    ]
-    taken = renamed(known, runs, lambda place, run: bool(of(scopes[place], [run]).runs))
+    taken: dict[int, str] = {}
+    found = True
+    while found:  # whoever starts from a student with another name is known again only after it
+        known = [
+            (scope.key, of(scope, [run for run in now_called if (run.name, run.scope) == scope.key]))
+            for scope in scopes
+        ]
+        more = renamed(known, now_called, lambda place, run: bool(of(scopes[place], [run]).runs))
+        taken |= more
+        now_called = [replace(run, name=taken.get(run.id, run.name)) for run in runs]
+        found = bool(more)
     for run in runs:
         if run.id in taken:
             yield Edit(
                 f"run {run.id} of {run.name} on {run.scope} is one of {taken[run.id]}: nothing is trained again",
                 told=True,
             )
+    anew: set[str] = set()
     for scope, (key, now) in zip(scopes, known, strict=True):
         about = f"student {key[0]} on {key[1]}"
         for run in now.runs:
@@ -318,11 +331,16 @@ def _students(
                     f"{about}: run {run.id} is evaluated again ({said}); nothing is trained", told=True
                 )
         former = [run for run in runs if (run.name, run.scope) == key and run.id not in taken and run.rows]
-        if (
+        if former and scope.source_student in anew:
+            anew.add(key[0])
+            yield Edit(f"{about} is trained again once {scope.source_student} is, which it starts from")
+        elif (
             former
             and not now.runs
+            and not sources(scope).waits
             and key[0] not in {taken[run.id] for run in runs if run.id in taken and run.scope == key[1]}
         ):
+            anew.add(key[0])
             why = _why_another(former[-1].student, scope.student.model_dump(mode="json"))
             stay = "1 run stays as it is" if len(former) == 1 else f"{len(former):,} runs stay as they are"
             yield Edit(

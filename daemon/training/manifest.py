@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -19,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from daemon.catalog.prompt_templates import examples_for
+from daemon.training.beginnings import begins_with, epochs_of
 from daemon.training.left_out import left_out, left_out_in_0_1
-from daemon.training.run_directory import BEFORE_RESTORE, claim_directory, own_directory, set_aside
+from daemon.training.run_directory import BEFORE_RESTORE, claim_directory, set_aside
 from engine.config import Config, StudentConfig
 from engine.config.prompts import templates_of
 from engine.config.root import expand
@@ -37,7 +37,7 @@ from engine.students.checkpoints import replace
 from engine.students.spec import EvalRow, Spec, digest_of, write_rows
 from state.authors import Authors
 from state.checksums import Damaged, named
-from state.runs import NewRun, RunRow, RunSettings, TaskInfo, finished_before
+from state.runs import NewRun, RunRow, RunSettings, TaskInfo
 from state.sqlite import Connection
 from state.training_samples import (
     StoredSample,
@@ -62,6 +62,8 @@ class RunRequest:
     fingerprint: str = ""
     counted: int | None = None
     """Samples that triggers count now."""
+    sources: tuple[tuple[int, str], ...] = ()
+    """The runs whose students it starts from, each with its role."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,8 +87,11 @@ def training_rows(connection: Connection, config: Config, request: RunRequest) -
         return Chosen(rows=_rows(questions, student), drops=drops)
     stored = stored_samples(connection, request.plan_ids, _teachers(config, student))
     damaged = tuple(each for sample in stored for each in sample.damage)
+    whole = [sample for sample in stored if not sample.damage]
+    method = METHODS[student.method]
+    unfit = {sample.sample_id: why for sample in whole if (why := method.unfit(sample.rationale))}
     curated = curate(
-        [sample for sample in stored if not sample.damage],
+        [sample for sample in whole if sample.sample_id not in unfit],
         rationales=student.rationales,
         settings=student.curation,
         left_out=left_out(connection, request.tasks, student.curation),
@@ -101,6 +106,7 @@ def training_rows(connection: Connection, config: Config, request: RunRequest) -
         rows=_rows(_with_samples(curated.samples, labels), student),
         sample_ids=tuple(sample.sample_id for sample in curated.samples),
         drops=curated.drops
+        | dict(sorted(Counter(unfit.values()).items()))
         | ({f"damaged in the database: {named(damaged)}": len(set(damaged))} if damaged else {}),
         labels=curated.labels,
         damaged=damaged,
@@ -128,6 +134,7 @@ def prepare(connection: Connection, config: Config, request: RunRequest) -> NewR
         sample_ids=chosen.sample_ids,
         drops=chosen.drops,
         labels=tuple((key, vote.answer, vote.votes, vote.of) for key, vote in chosen.labels.items()),
+        sources=request.sources,
         settings=RunSettings(
             student=student.model_dump(mode="json"),
             tasks=request.tasks,
@@ -151,7 +158,8 @@ def materialise(
     """
     directory, begun = claim_directory(connection, config, run, say)
     splits, tasks = run.settings.splits, run.settings.tasks
-    if begun and run.started_at is None and _asks_others(connection, directory, tasks):
+    part = bool(run.settings.student.get("part"))
+    if begun and not part and run.started_at is None and _asks_others(connection, directory, tasks):
         # After a backup was restored: a run of the same rows, whose questions have other ids now.
         say(set_aside(directory, BEFORE_RESTORE))
         directory, _ = claim_directory(connection, config, run, say)
@@ -181,16 +189,17 @@ def materialise(
             "its questions or samples changed after it was queued: start a new run with"
             f" `coterie train {run.scope} --student {run.student}`"
         )
-    write_rows(directory / "questions.jsonl", _all_eval_rows(connection, tasks))
-    previous = previous_student(connection, config, run) if student.start_from == "previous" else None
+    # A part of a method answers nothing by itself.
+    write_rows(directory / "questions.jsonl", [] if student.part else _all_eval_rows(connection, tasks))
+    begins = begins_with(connection, config, run, student)
     spec = Spec(
         run_id=run.id,
         student=student.name,
         scope=run.scope,
         trigger=run.trigger,
         method=student.method,
-        base=str(previous[1]) if previous else base_of(config, student.base),
-        form=_form(run, student, previous[1].parent if previous else None),
+        base=str(begins.student) if begins else base_of(config, student.base),
+        form=_form(run, student, begins.student.parent if begins else None),
         training=student.training,
         evaluation=student.evaluation,
         manifest_digest=run.digest,
@@ -205,10 +214,12 @@ def materialise(
             )
         ),
         splits=splits,
-        started_from=previous[0] if previous else None,
+        started_from=begins.run_id if begins else None,
+        source=begins.source if begins else None,
+        guidance=student.guidance,
         strategy=student.strategy,
         wordings=_wordings(connection, config, student, tasks),
-        epochs_before=epochs_of(previous[1].parent) if previous else 0,
+        epochs_before=epochs_of(begins.student.parent) if begins and begins.source is None else 0,
     )
     _write_spec(directory, spec)  # last and atomically: a directory with a spec is complete
     return directory
@@ -273,25 +284,6 @@ def _wordings(
     }
 
 
-def previous_student(connection: Connection, config: Config, run: RunRow) -> tuple[int, Path] | None:
-    """The latest earlier run of the same student, scope and base that finished, with its exported student."""
-    for earlier in finished_before(connection, run):
-        directory = own_directory(connection, config, earlier)
-        if directory is not None and (directory / "student").is_dir():
-            return earlier.id, directory.resolve() / "student"
-    return None
-
-
-def epochs_of(directory: Path) -> int:
-    """The epochs that the exported student of a run has begun, over all runs that led to it; 0 if they are not known."""
-    try:
-        spec = Spec.model_validate_json((directory / "spec.json").read_bytes())
-        own = float(json.loads((directory / "evaluation.json").read_bytes())["epoch"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0
-    return spec.epochs_before + math.ceil(own)
-
-
 def _write_spec(directory: Path, spec: Spec) -> None:
     scratch = directory / "spec.json.new"
     scratch.write_text(spec.to_json(), encoding="utf-8")
@@ -318,6 +310,8 @@ def _rows(
         mix_answers=student.curation.mix_answers,
         seed=student.training.seed,
         own_answers=student.curation.labels == "teacher" if own_answers is None else own_answers,
+        guidance=student.guidance,
+        part=student.part,
     )
     return list(METHODS[student.method].rows(questions, settings))
 
@@ -354,9 +348,11 @@ def _questions(
             if each.question_id in left_out:
                 drops[left_out[each.question_id]] += 1
                 continue
-            if METHODS[student.method].reads_rationales and not (each.rationale or "").strip():
-                drops[NO_RATIONALE] += 1
-                continue
+            if METHODS[student.method].reads_rationales:
+                rationale = (each.rationale or "").strip()
+                if why := METHODS[student.method].unfit(rationale) if rationale else NO_RATIONALE:
+                    drops[why] += 1
+                    continue
             found.append(
                 TrainingQuestion(
                     question_id=each.question_id,

@@ -13,16 +13,9 @@ from daemon import events
 from daemon.host.notify import Notifier
 from daemon.sampling.plans import ActivePlan
 from daemon.training.manifest import RunRequest, prepare
-from daemon.training.run_directory import own_directory
-from daemon.training.run_fingerprint import (
-    Settled,
-    asked_otherwise,
-    evaluated_now,
-    renamed,
-    settled,
-    teaches_gold_when_wrong,
-)
-from daemon.training.scopes import Scope, scopes_of
+from daemon.training.run_fingerprint import asked_otherwise, teaches_gold_when_wrong
+from daemon.training.scopes import Scope, all_scopes
+from daemon.training.stocks import ScopeStock, Stocks
 from daemon.training.trainer import Trainer
 from engine.config import Config, StudentConfig
 from engine.methods import METHODS
@@ -43,12 +36,8 @@ from state.runs import (
     own_answer_runs,
     rename_run,
     requeue_run,
-    run_by_id,
-    stored_runs,
-    task_digests,
 )
-from state.sqlite import Connection
-from state.triggers import PlanCounts, Stock, due, first_start, last_runs, plan_counts, wakes_at
+from state.triggers import Stock, due, wakes_at
 from state.writer import Writer
 
 TICK_S = 0.5
@@ -69,14 +58,6 @@ class _NothingNew:
     samples: int
     fingerprint: str
     at: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What `state.db` says of plans and tasks."""
-
-    counts: Sequence[PlanCounts]
-    digests: dict[str, str]
 
 
 class Planner:
@@ -106,14 +87,15 @@ class Planner:
         self._nothing_new: dict[tuple[str, str], _NothingNew] = {}
         self._kept: set[int] = set()
         self._new_config = True
+        self._just_made: set[str] = set()
         self.changed = Notifier()
-        self.scopes = [scope for student in config.students for scope in scopes_of(student, config)]
+        self.scopes = all_scopes(config)
         bus.listen(self._on_event)
 
     def configure(self, config: Config, task_ids: dict[str, int]) -> None:
         """Takes other students, tasks or plans over, and looks at all of them at once."""
         self._config, self._task_ids = config, {**self._task_ids, **task_ids}
-        self.scopes = [scope for student in config.students for scope in scopes_of(student, config)]
+        self.scopes = all_scopes(config)
         self._nothing_new.clear()
         self._kept.clear()
         self._new_config = True
@@ -154,6 +136,12 @@ class Planner:
         ]
         if not scopes:
             raise ValueError(f"no student {student or ''} trains on {task!r}".replace("  ", " "))
+        if student is None:  # those that start from others follow them
+            scopes = [
+                scope
+                for scope in scopes
+                if scope.source_student not in {each.student.name for each in scopes}
+            ]
         wanted = [await self._wanted(scope, f"manual-{command}") for scope in scopes]
         noted = [
             isinstance(run, NewRun) and await anyio.to_thread.run_sync(self._taught_otherwise, run)
@@ -176,11 +164,15 @@ class Planner:
         return words(ids)
 
     async def _wanted(self, scope: Scope, name: str) -> NewRun | RunRequeue:
-        scope, stock, _ = (await anyio.to_thread.run_sync(self._stocks, [scope]))[0]
-        latest = await anyio.to_thread.run_sync(self._latest, scope, stock)
+        found = (await anyio.to_thread.run_sync(self._stocks, [scope]))[0]
+        if found.sources.waits:
+            raise ValueError(
+                f"{scope.student.name} on {scope.name} cannot start yet: {found.sources.waits}. It follows by itself"
+            )
+        latest = await anyio.to_thread.run_sync(self._latest, found.scope, found.stock)
         if latest is not None and latest.state in (RunState.STOPPED, RunState.FAILED):
             return RunRequeue(run_id=latest.id, tries=0)
-        return await self._prepare(scope, stock, name)
+        return await self._prepare(found, name)
 
     def _latest(self, scope: Scope, stock: Stock) -> RunRow | None:
         with closing(open_reader(self._config.database)) as connection:
@@ -193,48 +185,51 @@ class Planner:
             self._dirty = True
             self.changed.notify()
         elif isinstance(event, events.RunFinished | events.RunFailed | events.RunStopped):
-            # A trigger that repeats waits for the last run to end.
-            self._dirty |= any(trigger.repeats for scope in self.scopes for trigger in scope.rule.train_at)
+            # A trigger that repeats waits for the last run to end, and a student for the one that it starts from.
+            self._dirty |= self._descends or any(
+                trigger.repeats for scope in self.scopes for trigger in scope.rule.train_at
+            )
+
+    @property
+    def _descends(self) -> bool:
+        """Whether any student starts from another one."""
+        return any(scope.source_student for scope in self.scopes)
 
     async def _look(self) -> None:
         config, now = self._config, self._now()
-        scopes = list(self.scopes)
         if self._new_config:
-            await self._rename(scopes)
+            await self._rename()
             self._new_config = self._config is not config
-        stocks = await anyio.to_thread.run_sync(self._stocks, scopes)
         wakes: list[int | None] = []
-        for scope, stock, runs in stocks:
+        self._just_made.clear()
+        for each in await anyio.to_thread.run_sync(self._stocks, list(self.scopes)):
             if self._config is not config:
                 return  # it was read again meanwhile: these scopes may be gone
-            await self._evaluate_again(scope, runs)
-            found = due(scope.rule.train_at, stock, now)
+            scope = each.scope
+            if each.sources.waits or scope.source_student in self._just_made:
+                continue
+            await self._evaluate_again(scope, each.runs)
+            found = due(scope.rule.train_at, each.stock, now)
             if found is None:
-                wakes.append(wakes_at(scope.rule.train_at, stock))
+                wakes.append(wakes_at(scope.rule.train_at, each.stock))
             elif found.trigger.repeats:
-                wakes.append(await self._repeat(scope, stock, found.name))
+                wakes.append(await self._repeat(each, found.name))
             else:
-                await self._create(scope, stock, found.name)
+                await self._create(each, found.name)
         self._wakes_at = min((at for at in wakes if at is not None), default=None)
 
-    async def _rename(self, scopes: list[Scope]) -> None:
-        """Gives runs of students that have another name now to them: the same student is not trained again."""
-        found = await anyio.to_thread.run_sync(self._renamed, scopes)
-        for run, name in found:
-            await self._writer.do(rename_run, (run.id, name))
-            note = f"it is the student {name} now: the settings are the same, and nothing is trained again"
-            self._bus.emit(events.RunNoted(run_id=run.id, student=run.name, scope=run.scope, note=note))
+    async def _rename(self) -> None:
+        """Gives runs of students that have another name now to them: the same student is not trained again.
 
-    def _renamed(self, scopes: list[Scope]) -> list[tuple[StoredRun, str]]:
-        with closing(open_reader(self._config.database)) as connection:
-            runs, facts = stored_runs(connection), self._facts(connection)
-        known = [(scope.key, self._settled(scope, facts, runs)) for scope in scopes]
-        found = renamed(
-            known,
-            runs,
-            lambda place, run: bool(self._settled(scopes[place], facts, [run], any_name=True).runs),
-        )
-        return [(run, found[run.id]) for run in runs if run.id in found]
+        Whoever starts from one of them is known again only after it.
+        """
+        while found := await anyio.to_thread.run_sync(self._reading().renamed):
+            for run, name in found:
+                await self._writer.do(rename_run, (run.id, name))
+                note = (
+                    f"it is the student {name} now: the settings are the same, and nothing is trained again"
+                )
+                self._bus.emit(events.RunNoted(run_id=run.id, student=run.name, scope=run.scope, note=note))
 
     async def _evaluate_again(self, scope: Scope, runs: Sequence[StoredRun]) -> None:
         """Queues finished runs whose evaluation is another one now. They have their students, so nothing is trained."""
@@ -254,7 +249,7 @@ class Planner:
             said = ", ".join(
                 f"{name} was {before} and is {now}" for name, (before, now) in differ[run.id].items()
             )
-            again = await anyio.to_thread.run_sync(self._with_evaluation, scope, run)
+            again = await anyio.to_thread.run_sync(self._reading().with_evaluation, scope, run)
             if again is None:
                 self._kept.add(run.id)
                 note = (
@@ -267,71 +262,24 @@ class Planner:
             self._bus.emit(
                 events.EvaluatedAgain(run_id=run.id, student=run.name, scope=run.scope, differ=said)
             )
-            self._trainer.changed.notify()
+            self._changed(run.name)
 
-    def _with_evaluation(self, scope: Scope, run: StoredRun) -> RunRequeue | None:
-        """Queues a finished run with the evaluation of now; None where it has no student."""
-        with closing(open_reader(self._config.database)) as connection:
-            row, facts = run_by_id(connection, run.id), self._facts(connection)
-            directory = own_directory(connection, self._config, row) if row else None
-        if row is None or directory is None or not (directory / "student").is_dir():
-            return None
-        evaluation = scope.student.evaluation.model_dump(mode="json")
-        digests = [facts.digests.get(task, "") for task in scope.tasks]
-        return RunRequeue(
-            run_id=run.id,
-            tries=0,
-            settings=replace(row.settings, student={**row.settings.student, "evaluation": evaluation}),
-            fingerprint=evaluated_now(scope.student, self._read_plans(scope, facts), digests, run),
-        )
+    def _reading(self) -> Stocks:
+        return Stocks(self._config, self._plans, self.scopes)
 
-    def _stocks(self, scopes: list[Scope]) -> list[tuple[Scope, Stock, tuple[StoredRun, ...]]]:
-        """What there is for each scope with its runs, and the scope with the form of its student, where that is known."""
-        with closing(open_reader(self._config.database)) as connection:
-            facts, last = self._facts(connection), last_runs(connection)
-            existing, since = stored_runs(connection), first_start(connection)
-        stocks = []
-        for scope in scopes:
-            now = self._settled(scope, facts, existing)
-            read = scope.rule.read(facts.counts, scope.tasks)
-            stock = scope.rule.stock(
-                read,
-                since=since,
-                last=last.get(scope.key),
-                complete=all(plan.done for plan in self._read_plans(scope, facts)),
-                fingerprint=now.fingerprint,
-                runs=frozenset(run.trigger for run in now.runs),
-            )
-            stocks.append((replace(scope, student=now.student), stock, now.runs))
-        return stocks
+    def _stocks(self, scopes: list[Scope]) -> list[ScopeStock]:
+        return self._reading().of(scopes)
 
-    def _facts(self, connection: Connection) -> _Facts:
-        return _Facts(plan_counts(connection, [plan.id for plan in self._plans]), task_digests(connection))
-
-    def _read_plans(self, scope: Scope, facts: _Facts) -> list[ActivePlan]:
-        chosen = {plan.id for plan in scope.rule.read(facts.counts, scope.tasks)}
-        return [plan for plan in self._plans if plan.id in chosen]
-
-    def _settled(
-        self, scope: Scope, facts: _Facts, runs: Sequence[StoredRun], *, any_name: bool = False
-    ) -> Settled:
-        """The student of a scope with its runs among `runs`; with `any_name` also those made under another name."""
-        return settled(
-            scope.student,
-            self._read_plans(scope, facts),
-            [facts.digests.get(task, "") for task in scope.tasks],
-            [run for run in runs if run.scope == scope.name and (any_name or run.name == scope.student.name)],
-        )
-
-    async def _repeat(self, scope: Scope, stock: Stock, name: str) -> int | None:
+    async def _repeat(self, found: ScopeStock, name: str) -> int | None:
         """Makes a run, unless it would read the rows of the last one, or none; returns when to try again."""
+        scope, stock = found.scope, found.stock
         before = self._nothing_new.get(scope.key)
         if before is not None:
             if (before.samples, before.fingerprint) == (stock.samples, stock.fingerprint):
                 return None  # until something changes
             if self._now() < before.at + SAME_ROWS_MS:
                 return before.at + SAME_ROWS_MS
-        new = await self._prepare(scope, stock, name)
+        new = await self._prepare(found, name)
         last = stock.last
         same = last is not None and (last.fingerprint, last.digest) == (new.fingerprint, new.digest)
         if same or new.rows == 0:
@@ -340,10 +288,11 @@ class Planner:
             await self._store(new)
         return None
 
-    async def _create(self, scope: Scope, stock: Stock, name: str) -> int | None:
-        return await self._store(await self._prepare(scope, stock, name))
+    async def _create(self, found: ScopeStock, name: str) -> int | None:
+        return await self._store(await self._prepare(found, name))
 
-    async def _prepare(self, scope: Scope, stock: Stock, name: str) -> NewRun:
+    async def _prepare(self, found: ScopeStock, name: str) -> NewRun:
+        scope, stock = found.scope, found.stock
         request = RunRequest(
             student=scope.student,
             scope=scope.name,
@@ -355,6 +304,7 @@ class Planner:
             ),
             plan_ids=stock.plans,
             counted=stock.samples,
+            sources=found.sources.rows,
         )
 
         def read() -> NewRun:
@@ -398,4 +348,10 @@ class Planner:
             )
         )
         self._trainer.queued += 1
+        self._changed(new.student)
+
+    def _changed(self, student: str) -> None:
+        """A student is on its way: whoever starts from it is looked at again."""
+        self._just_made.add(student)
+        self._dirty |= self._descends
         self._trainer.changed.notify()

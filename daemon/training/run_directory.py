@@ -107,6 +107,17 @@ def owner_of(connection: Connection, run: RunRow) -> Owner:
     )
 
 
+def previous_of(run: RunRow, directory: Path) -> int | None:
+    """The earlier run of its student that a run with a directory starts from, with `start_from = "previous"`."""
+    if run.settings.student.get("start_from") != "previous":
+        return None
+    try:
+        spec = Spec.model_validate_json((directory / "spec.json").read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return spec.started_from if spec.source is None else None
+
+
 def _settings(run: RunRow) -> str:
     """A digest of what decides a run besides its rows, except for its student's name and how a finished one is asked."""
     student: dict[str, Any] = {key: value for key, value in run.settings.student.items() if key != "name"}

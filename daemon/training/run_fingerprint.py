@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from engine.config import StudentConfig, TrainingConfig
 from engine.config.base import Again, Identity, Section, default_of, fields_marked
+from engine.config.lineage import source_name
 from engine.config.students import ASKED_AGAIN, OF_TRAINING, CurationConfig
 from engine.forms import FIRST, form_of
 from engine.methods import METHODS
@@ -43,7 +44,12 @@ UNTRAINED = ("base", "method", "form", "strategy", "exemplars", "prompts", "task
 
 
 def run_fingerprint(
-    student: StudentConfig, plans: Sequence[HasRecipe], digests: Sequence[str], *, own_form: bool = False
+    student: StudentConfig,
+    plans: Sequence[HasRecipe],
+    digests: Sequence[str],
+    *,
+    own_form: bool = False,
+    sources: Sequence[str] = (),
 ) -> str:
     """The fingerprint of a student's runs.
 
@@ -52,8 +58,11 @@ def run_fingerprint(
         plans: the plans whose samples it may read.
         digests: the digests of the tasks' questions, in order.
         own_form: its base decides its form (`settled`). The form of the first release counts nothing.
+        sources: the students that it starts from: they count in place of their names.
     """
     settings = identity_of(student)
+    if source_name(student.base) is not None:
+        settings["base"] = ["students", *sources]
     settings.pop("form", None)
     if teaches_gold_when_wrong(student):
         # Without it, the fingerprint means rows with the teacher's own answers.
@@ -98,6 +107,8 @@ def settled(
     plans: Sequence[HasRecipe],
     digests: Sequence[str],
     runs: Sequence[StoredRun],
+    *,
+    sources: Sequence[str] = (),
 ) -> Settled:
     """The student with its form, the fingerprint of its runs, and which of `runs` are runs of it.
 
@@ -112,19 +123,24 @@ def settled(
         plans: the plans whose samples it may read.
         digests: the digests of the tasks' questions, in order.
         runs: the runs that may be its own, oldest first.
+        sources: the students that it starts from.
     """
     open_form = student.form is None and not student.base.startswith("builtin:")
     own: dict[bool, list[StoredRun]] = {False: [], True: []}
     for run in runs:
         for by_base in (False, True) if open_form else (False,):
             made = as_in(student, run)
-            if run_fingerprint(made, plans, digests, own_form=by_base) == run.fingerprint:
+            if run_fingerprint(made, plans, digests, own_form=by_base, sources=sources) == run.fingerprint:
                 own[by_base].append(run)
     by_base = open_form and not own[False]
     found = tuple(own[by_base])
     if student.form is None and not by_base:
         student = student.model_copy(update={"form": FIRST})
-    now = found[-1].fingerprint if found else run_fingerprint(student, plans, digests, own_form=by_base)
+    now = (
+        found[-1].fingerprint
+        if found
+        else run_fingerprint(student, plans, digests, own_form=by_base, sources=sources)
+    )
     return Settled(student, now, found)
 
 
@@ -165,11 +181,16 @@ def asked_otherwise(student: StudentConfig, run: StoredRun) -> dict[str, tuple[A
 
 
 def evaluated_now(
-    student: StudentConfig, plans: Sequence[HasRecipe], digests: Sequence[str], run: StoredRun
+    student: StudentConfig,
+    plans: Sequence[HasRecipe],
+    digests: Sequence[str],
+    run: StoredRun,
+    *,
+    sources: Sequence[str] = (),
 ) -> str:
     """The fingerprint of a run of the same student once it is evaluated as the student is now (with its form)."""
     made = as_in(student, run).model_copy(update={"evaluation": student.evaluation})
-    return run_fingerprint(made, plans, digests, own_form=student.form is None)
+    return run_fingerprint(made, plans, digests, own_form=student.form is None, sources=sources)
 
 
 def as_in(student: StudentConfig, run: StoredRun) -> StudentConfig:

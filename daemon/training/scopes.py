@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.config import Config, StudentConfig
+from engine.config.lineage import in_order, source_name
 from engine.config.root import expand
 from state.triggers import StudentRule, student_rule
 
@@ -24,6 +25,19 @@ class Scope:
     def key(self) -> tuple[str, str]:
         """Names of the student and the scope."""
         return self.student.name, self.name
+
+    @property
+    def source_student(self) -> str | None:
+        """The student that it starts from, if it starts from one."""
+        return source_name(self.student.base)
+
+
+def all_scopes(config: Config) -> list[Scope]:
+    """All scopes of all students: those that others start from come before them."""
+    found = {student.name: scopes_of(student, config) for student in config.students}
+    named = {student.name: source_name(student.base) for student in config.students}
+    order = in_order(list(found), {name: [source] if source else [] for name, source in named.items()})
+    return [scope for name in order for scope in found[name]]
 
 
 def scopes_of(student: StudentConfig, config: Config) -> list[Scope]:

@@ -23,11 +23,12 @@ from daemon.host.clock import Clock
 from daemon.host.notify import Notifier
 from daemon.host.processes import killed_for_memory, start_time
 from daemon.training.devices import Device, threads_of
+from daemon.training.lineage import check_sources, waits_for
 from daemon.training.out_of_memory import in_smaller_parts
 from daemon.training.placement import free_devices, named_devices, spawn, training_now
 from daemon.training.presence import Presence, owner_for
 from daemon.training.progress_reader import follow, has_progress, last_ending, read_predictions, tail
-from daemon.training.run_directory import own_directory
+from daemon.training.run_directory import own_directory, previous_of
 from daemon.training.run_process import RunProcess, find_process
 from engine.config import Config, TrainingConfig
 from engine.errors import ConfigError, JobFailed, TaskDataError
@@ -215,11 +216,12 @@ class Trainer:
         ]
         self.queued = len(rows)
         for row in rows:
-            if self._waits(row, rows):
+            if waits_for(row, [*rows, *(run.row for run in self._processes.values())]):
                 continue
             try:
+                check_sources(row)
                 training = training_now(row, self._config, self._devices)
-            except ConfigError as error:  # its hostfile is gone
+            except (JobFailed, ConfigError) as error:  # a source has no student, its hostfile is gone
                 await self._fail(row, str(error))
                 continue
             devices = free_devices(training, self._devices, {device.name for device in self._in_use()})
@@ -231,14 +233,6 @@ class Trainer:
             if not await self._start(row, training, devices):
                 return
             self.queued -= 1
-
-    def _waits(self, row: RunRow, queued: list[RunRow]) -> bool:
-        """Whether it starts from the student of an earlier run that has not ended."""
-        if row.settings.student.get("start_from") != "previous":
-            return False
-        others = [*queued, *(run.row for run in self._processes.values())]
-        who = row.student, row.scope
-        return any((each.student, each.scope) == who and each.id < row.id for each in others)
 
     def _in_use(self) -> list[Device]:
         return [device for run in self._processes.values() for device in run.devices]
@@ -300,6 +294,7 @@ class Trainer:
             boot_id=self._boot_id,
             tries=tries,
             started_at=run.row.started_at or now_ms(),
+            previous=await anyio.to_thread.run_sync(previous_of, run.row, run.directory),
         )
         await self._writer.do(start_run, start)
         run.row = replace(run.row, tries=tries)

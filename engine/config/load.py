@@ -17,6 +17,7 @@ from engine.config import faults
 from engine.config.base import Section
 from engine.config.expansion import OWN, plans_of, students_of, wrong_axes
 from engine.config.experiment import ExperimentConfig
+from engine.config.lineage import wrong_sources
 from engine.config.lines import Lines
 from engine.config.plans import PlanConfig
 from engine.config.root import Config, expand, wrong_plans, wrong_references
@@ -100,6 +101,7 @@ def _with_experiment(
                 f"its plans or students would share a name with others: {', '.join(twice)}",
             )
         )
+    found += _wrong_lineage(config, students)
     if found:
         raise ConfigError(
             "\n".join(
@@ -113,6 +115,17 @@ def _with_experiment(
             "experiment": experiment,
         }
     )
+
+
+def _wrong_lineage(config: Config, students: list[StudentConfig]) -> list[tuple[faults.Path, str]]:
+    """Students that come from none, or from themselves, among all there are."""
+    own = {student.name: place for place, student in enumerate(config.students)}
+    tables = [student.model_dump(mode="json") for student in (*config.students, *students)]
+    told = {
+        (("students", own[name], "base") if name in own else ("experiment", "bases"), message)
+        for name, message in wrong_sources(tables, list(config.tasks))
+    }
+    return sorted(told, key=str)
 
 
 def _wrong_plans(config: Config, plans: list[PlanConfig]) -> list[tuple[faults.Path, str]]:

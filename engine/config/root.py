@@ -13,6 +13,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from engine.config.base import NAME_PATTERN, Change, Money, Section
 from engine.config.experiment import ExperimentConfig
 from engine.config.faults import quoted
+from engine.config.lineage import wrong_sources
 from engine.config.plans import PlanConfig
 from engine.config.prompts import PUBLISHED, PromptsConfig
 from engine.config.requests import wrong_requests
@@ -162,7 +163,17 @@ def wrong_references(data: Mapping[str, Any]) -> list[tuple[tuple[int | str, ...
                 if key not in item:
                     continue
                 found += _unknown((kind, index, key), item[key], what, known[what])
-    return [*found, *wrong_plans(data), *_wrong_students(data)]
+    return [*found, *wrong_plans(data), *_wrong_students(data), *_wrong_lineage(data)]
+
+
+def _wrong_lineage(data: Mapping[str, Any]) -> list[tuple[tuple[int | str, ...], str]]:
+    """Students that come from none, or from themselves. With an experiment, only all students together tell."""
+    if data.get("experiment") is not None:
+        return []
+    students = [item for _, item in _items(data.get("students"))]
+    place = {item["name"]: index for index, item in _items(data.get("students"))}
+    wrong = wrong_sources(students, list(_table(data.get("tasks"))))
+    return [(("students", place[name], "base"), text) for name, text in wrong]
 
 
 def _wrong_students(data: Mapping[str, Any]) -> list[tuple[tuple[int | str, ...], str]]:

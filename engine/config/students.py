@@ -12,11 +12,12 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, mo
 
 from engine.config.base import Again, Identity, Name, NonNegative, Positive, Section, fields_marked
 from engine.config.faults import nearest, quoted
+from engine.config.lineage import STUDENT, is_name, source_name
 from engine.config.presets import PAPER, PresetName, for_student, sets
 from engine.config.secret_places import shown_url
 from engine.config.training import TrackerName, TrainingConfig
 from engine.forms import FormConfig, form_of
-from engine.methods import METHODS, LabelSource, MethodName
+from engine.methods import METHODS, Guidance, LabelSource, MethodName
 from engine.strategies import BASELINES, STRATEGIES
 from engine.students.sizes import BUILTIN, SIZES
 from state.triggers import KINDS, Trigger, check_triggers, parse_trigger
@@ -212,15 +213,21 @@ class StudentConfig(Section):
     )
 
     base: Annotated[str, Identity.ALWAYS] = "builtin:nano"
-    """`builtin:NAME` (nano, micro, mini; nano-t5, micro-t5, mini-t5), a local model directory, a GGUF file (`models/name.gguf`, of an architecture that transformers reads from GGUF), or a hub id: decoders and encoder-decoders (T5), detected from their configuration."""
+    """`builtin:NAME` (nano, micro, mini; nano-t5, micro-t5, mini-t5), a local model directory, a GGUF file (`models/name.gguf`, of an architecture that transformers reads from GGUF), a hub id, or `student:NAME`: decoders and encoder-decoders (T5), detected from their configuration. `student:NAME` is the student of NAME's newest finished run on the same task (its joint one, if NAME is trained on all tasks together): its weights, tokenizer and form. So students of one built-in base can share a tokenizer. This student waits for that run, and is trained again when there is a newer one."""
 
     start_from: Annotated[Literal["base", "previous"], Identity.IF_SET] = "base"
-    """What a run starts from: the base, or the exported student of the latest finished run of this student on the same scope (the base if there is none)."""
+    """What a run starts from: the base (which may be another student), or the exported student of the latest finished run of this student on the same scope (the base if there is none)."""
 
     method: Annotated[MethodName, Identity.ALWAYS] = Field(
         default="fine-tune-cot",
         description="; ".join(f"{each.name}: {each.doc}" for each in METHODS.values()) + ".",
     )
+
+    guidance: Annotated[Guidance, Identity.IF_SET] = "none"
+    """With `method = "socratic"`: what the student writes before its first sub-question. steps: how many there will be; equations: those of all solutions; none: nothing, our default."""
+
+    part: Annotated[str, Identity.IF_SET] = ""
+    """With `method = "socratic"`: the turns that this student learns. ask: sub-questions; solve: solutions and the answer. Such a student is tested in a pair with the other one. Empty: one student learns all turns."""
 
     strategy: Annotated[BaselineName | None, Identity.IF_SET] = None
     """How the untrained base is asked (`method = "base"`): a strategy of the table below that is a baseline. In the form of the student, so in the chat template of the base if it has one. Unset: zero-shot-cot."""
@@ -333,6 +340,8 @@ class StudentConfig(Section):
         name = value.removeprefix(BUILTIN)
         if value.startswith(BUILTIN) and name not in SIZES:
             raise ValueError(f"unknown built-in student {quoted(name)}; {nearest(name, list(SIZES))}")
+        if (source := source_name(value)) is not None and not is_name(source):
+            raise ValueError(f"expected {STUDENT}NAME, the name of another student, got {quoted(value)}")
         return value
 
     @model_validator(mode="after")
@@ -346,6 +355,26 @@ class StudentConfig(Section):
             raise ValueError(
                 f'form: a built-in student cannot have the form "{self.form.type}": choose another form, or a base'
                 " with a chat template"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _turns(self) -> Self:
+        method = METHODS[self.method]
+        if self.guidance not in method.guides:
+            able = " or ".join(each.name for each in METHODS.values() if self.guidance in each.guides)
+            raise ValueError(f'guidance = "{self.guidance}" needs method = {able} (this is {method.name})')
+        if self.part and not method.parts:
+            able = " or ".join(each.name for each in METHODS.values() if each.parts)
+            raise ValueError(f"part: {method.name} is one model; method = {able} has parts")
+        if self.part and self.part not in method.parts:
+            raise ValueError(
+                f"part: {method.name} has no part {quoted(self.part)}; {nearest(self.part, [*method.parts])}"
+            )
+        size = SIZES.get(self.base.removeprefix(BUILTIN)) if self.base.startswith(BUILTIN) else None
+        if method.roles and size is not None and size.encoder_decoder:
+            raise ValueError(
+                f"{method.name} writes turns after one another, which decoders can: {self.base} is an encoder-decoder"
             )
         return self
 

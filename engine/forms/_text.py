@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.forms._literal import LiteralEncoder
-from engine.forms.base import Conversation, Outline, TokenForm
+from engine.forms.base import Conversation, Outline, TokenForm, check_turns
 from engine.methods.base import Method, TrainRow
 
 
@@ -80,14 +80,15 @@ class TextForm(TokenForm):
         self, marks: Marks, method: Method, tokenizer: Any, *, encoder_decoder: bool, known: bool = False
     ) -> None:
         end = tokenizer.eos_token_id
+        check_turns(method, encoder_decoder=encoder_decoder, ends=end is not None)
         self.marks = marks
+        self.method = method
         self.outline = TextOutline(marks, method, stops=end is not None)
         self.ends = () if end is None else (end,)
         self.end_text = marks.end
         self.markers = method.markers
         self.shown = marks.prompt("{question}")
         self.writes = marks.completion(method.writes)
-        self._method = method
         self._tokenizer = tokenizer
         self._encoder = LiteralEncoder(tokenizer)
         self._known = known  # to an untrained base, since the user says so
@@ -140,11 +141,20 @@ class TextForm(TokenForm):
         """A completion is encoded by itself and closed by the end token, if there is one."""
         questions = list(dict.fromkeys(row.question for row in rows))  # a question has several rationales
         prompts = dict(zip(questions, self.prompt_ids(questions), strict=True))
-        texts = [self.marks.completion(self._encoder.hide(self._method.target(row))) for row in rows]
+        texts = [self.marks.completion(self._encoder.hide(self.method.target(row))) for row in rows]
         completions = self._encoder.encode(texts, add_special_tokens=False)
         return [
             (prompts[row.question], [*ids, *self.ends]) for row, ids in zip(rows, completions, strict=True)
         ]
+
+    def turn_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Without special tokens."""
+        return self._encoder.encode([self._encoder.hide(each) for each in texts], add_special_tokens=False)
+
+    @property
+    def closing(self) -> list[int]:
+        """The end token of the tokenizer."""
+        return list(self.ends)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Without special tokens."""

@@ -9,13 +9,14 @@ that they are given.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from engine.methods.base import Method, TrainRow
+from engine.errors import JobFailed
+from engine.methods.base import Asking, Method, TrainRow, Turn
 
 Note = Callable[[str], None]
 """Is told what a form does about a peculiarity of a base."""
@@ -23,6 +24,14 @@ Note = Callable[[str], None]
 
 Conversation = Sequence[Mapping[str, str]]
 """Messages: `role` (user, assistant) and `content` of each. The last one is a user's."""
+
+
+class RowIds(NamedTuple):
+    """The tokens of a row. `learned`: of the completion, which tokens are; None: all of them."""
+
+    prompt: list[int]
+    completion: list[int]
+    learned: list[bool] | None = None
 
 
 class FormSettings(BaseModel):
@@ -38,6 +47,31 @@ class FormSettings(BaseModel):
     def identity(self) -> dict[str, Any]:
         """What is part of a run's fingerprint: the type, and settings that are not at their defaults."""
         return {**self.model_dump(mode="json", exclude_defaults=True), "type": self.type}
+
+
+def check_turns(method: Method, *, encoder_decoder: bool, ends: bool) -> None:
+    """Checks that a base can write the turns of a method.
+
+    Args:
+        method: of the student.
+        encoder_decoder: whether the base is one.
+        ends: whether its tokenizer has an end token.
+
+    Raises:
+        JobFailed: it cannot.
+    """
+    if not method.roles:
+        return
+    if encoder_decoder:
+        raise JobFailed(
+            f"the method {method.name} writes turns after one another, which decoders can, and this base is an"
+            " encoder-decoder: choose a decoder"
+        )
+    if not ends:
+        raise JobFailed(
+            f"the method {method.name} ends each turn with the tokenizer's end token, and the tokenizer of the base has"
+            " none: choose another base"
+        )
 
 
 S = TypeVar("S", bound=FormSettings)
@@ -91,6 +125,8 @@ class TokenForm(ABC):
     """A form with its tokenizer."""
 
     outline: Outline
+    method: Method
+    """Of the student."""
     ends: tuple[int, ...]
     """Tokens that end a completion; generation stops at each."""
     end_text: str
@@ -132,8 +168,63 @@ class TokenForm(ABC):
         """The tokens of prompt and completion of each row. A prompt is that of `prompt_ids`."""
 
     @abstractmethod
+    def turn_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """The tokens of texts within what a student writes, each by itself."""
+
+    @property
+    @abstractmethod
+    def closing(self) -> list[int]:
+        """The tokens that end a turn."""
+
+    @abstractmethod
     def decode(self, ids: Sequence[int]) -> str:
         """The text of generated tokens, up to the token that ends it."""
+
+    def rows(self, rows: Sequence[TrainRow]) -> list[RowIds]:
+        """The tokens of rows of any kind, in order: of those with turns, the turns of their part are learned."""
+        whole = iter(self.row_ids([row for row in rows if not row.turns]))
+        talks = [row for row in rows if row.turns]
+        questions = list(dict.fromkeys(row.question for row in talks))
+        prompts = dict(zip(questions, self.prompt_ids(questions), strict=True))
+        ids_of = self._turns({turn for row in talks for turn in row.turns})
+        found = []
+        for row in rows:
+            if not row.turns:
+                found.append(RowIds(*next(whole)))
+                continue
+            ids: list[int] = []
+            learned: list[bool] = []
+            own = self.method.roles_of(row.part)
+            for turn in row.turns:
+                mark, said = ids_of[turn]
+                ids += [*mark, *said]
+                learned += [*([False] * len(mark)), *([turn[0] in own] * len(said))]
+            found.append(RowIds(prompts[row.question], ids, learned))
+        return found
+
+    def asked_ids(self, asked: Sequence[str | Asking]) -> list[list[int]]:
+        """What the student continues: prompts of questions, or what stands before a turn of a conversation."""
+        texts = [each if isinstance(each, str) else each.question for each in asked]
+        prompts = self.prompt_ids(texts)
+        turns = {
+            turn for each in asked if isinstance(each, Asking) for turn in (*each.turns, (each.role, ""))
+        }
+        ids_of = self._turns(turns)
+        for each, ids in zip(asked, prompts, strict=True):
+            if isinstance(each, Asking):
+                for turn in each.turns:
+                    ids += [*ids_of[turn][0], *ids_of[turn][1]]
+                ids += ids_of[each.role, ""][0]
+        return prompts
+
+    def _turns(self, turns: Iterable[Turn]) -> dict[Turn, tuple[list[int], list[int]]]:
+        """The tokens of the mark of each turn, and of what is written after it, with its end."""
+        known = sorted(turns)
+        marks = self.turn_ids([f" {self.method.roles[role]}" for role, _ in known])
+        texts = self.turn_ids([f" {text}" for _, text in known])
+        return {
+            turn: (mark, [*text, *self.closing]) for turn, mark, text in zip(known, marks, texts, strict=True)
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -254,12 +254,14 @@ class ChatForm(TokenForm):
 
     def __init__(self, outline: ChatOutline, tokenizer: Any, encoder: LiteralEncoder, note: Note) -> None:
         self.outline: ChatOutline = outline
+        self.method = outline.method
         self._tokenizer = tokenizer
         self._encoder = encoder
         self._note = note
         self._split = False
         self.template = outline.template.source
         [ending] = encoder.encode([outline.alone.ending], add_special_tokens=False)
+        self._ending = ending
         own = tokenizer.eos_token_id
         self.ends = tuple(dict.fromkeys([ending[-1], *(() if own is None else (own,))]))
         self.end_text = ""
@@ -320,6 +322,15 @@ class ChatForm(TokenForm):
         rationale, answer = map(self._encoder.hide, self.outline.parts(row))
         reply = self.outline.reply(row)
         return f"{reply.before}{rationale}{reply.between}{answer}{reply.ending}"
+
+    def turn_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Without special tokens."""
+        return self._encoder.encode([self._encoder.hide(each) for each in texts], add_special_tokens=False)
+
+    @property
+    def closing(self) -> list[int]:
+        """What ends a turn of the assistant."""
+        return list(self._ending)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Special tokens before the end stay, since they may separate reasoning and answer."""

@@ -8,24 +8,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from engine.methods.base import LabelSource, Method, RowSettings, Sample, TrainingQuestion, TrainRow
+from engine.methods.base import (
+    Asking,
+    LabelSource,
+    Method,
+    RowSettings,
+    Sample,
+    StudentTurns,
+    TrainingQuestion,
+    TrainRow,
+    Turn,
+)
 from engine.variants import discover
 
 METHODS = discover(__name__, Method, helpers=("base",), order=lambda method: method.rank)  # type: ignore[type-abstract]
 
 if TYPE_CHECKING:
     MethodName = str
+    Guidance = str
 else:
     MethodName = Literal[tuple(METHODS)]
     """The name of a method, as a type that pydantic checks."""
+    Guidance = Literal[tuple(dict.fromkeys(each for method in METHODS.values() for each in method.guides))]
+    """What a student writes before its first turn, likewise."""
 
 __all__ = [
     "METHODS",
+    "Asking",
+    "Guidance",
     "LabelSource",
     "Method",
     "MethodName",
     "RowSettings",
     "Sample",
+    "StudentTurns",
     "TrainRow",
     "TrainingQuestion",
+    "Turn",
 ]

@@ -7,8 +7,8 @@ never compares its name. Imports nothing heavy: the configuration is built on it
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -68,6 +68,26 @@ class RowSettings:
     seed: int = 0
     own_answers: bool = False
     """Whether a wrong rationale keeps the answer it led to, where there is no pseudo-label. Otherwise it teaches the gold one."""
+    guidance: str = "none"
+    part: str = ""
+    """The part of a method in several parts that the student is; empty: all of them."""
+
+
+Turn = tuple[str, str]
+"""The role that a turn has in a conversation, and its text, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A turn that a student is to write: that of `role`, in the conversation about a question, after `turns`."""
+
+    question: str
+    role: str
+    turns: tuple[Turn, ...] = ()
+
+
+StudentTurns = Generator[Asking, str, tuple[Turn, ...]]
+"""A student's conversation: it yields the turn to write, is sent its text, and returns all turns."""
 
 
 class TrainRow(BaseModel):
@@ -86,6 +106,10 @@ class TrainRow(BaseModel):
     rationale: str | None
     """None where the student learns to write the answer alone."""
     answer: str
+    turns: tuple[Turn, ...] = ()
+    """What the student learns to write turn by turn, in place of one text of rationale and answer."""
+    part: str = ""
+    """The part of the method that learns from it: the turns of its roles. Empty: all turns."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,10 +143,32 @@ class Method(ABC):
     """Texts that the student must be able to write exactly, because its answer is found by them."""
     no_answer: str
     """Why a completion counts as wrong when `parse` finds no answer."""
+    roles: Mapping[str, str] = field(default_factory=dict)
+    """The roles of its turns, with the text that comes before each. Empty: its student writes one completion."""
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Models that it may consist of, each with its roles (`students.part`). Empty: it is one model."""
+    guides: tuple[str, ...] = ("none",)
+    """The values of `students.guidance` that it supports."""
 
     @abstractmethod
     def rows(self, questions: Sequence[TrainingQuestion], settings: RowSettings) -> Iterator[TrainRow]:
         """The training rows of some questions, in order."""
+
+    def unfit(self, rationale: str) -> str | None:
+        """Why its rows leave a rationale out; None: they do not."""
+        return None
+
+    def converse(self, question: str, guidance: str) -> StudentTurns:
+        """How its student is asked, if it has `roles`."""
+        raise NotImplementedError(f"{self.name} has no roles: its student writes one completion")
+
+    def told(self, turns: Sequence[Turn]) -> str:
+        """The turns of a conversation as one text, from which `parse` reads the answer."""
+        return "\n".join(f"{self.roles[role]} {text}".rstrip() for role, text in turns)
+
+    def roles_of(self, part: str) -> frozenset[str]:
+        """The roles of a part; of all parts, if it is empty."""
+        return frozenset(self.parts[part] if part else self.roles)
 
     @abstractmethod
     def target(self, row: TrainRow) -> str:

@@ -25,12 +25,16 @@ class FineTuneGolden(FineTuneCot):
 
     def rows(self, questions: Sequence[TrainingQuestion], settings: RowSettings) -> Iterator[TrainRow]:
         """One row per question with a rationale, and those of `mix_answers`."""
-        golden = [
-            replace(each, samples=(_Golden(each.rationale),))
-            for each in questions
-            if each.rationale is not None and each.rationale.strip()
-        ]
-        return super().rows(golden, settings)
+        return super().rows(golden(questions), settings)
+
+
+def golden(questions: Sequence[TrainingQuestion]) -> list[TrainingQuestion]:
+    """The questions with the rationale in the data as their one sample, without those that have none."""
+    return [
+        replace(each, samples=(_Golden(each.rationale),))
+        for each in questions
+        if each.rationale is not None and each.rationale.strip()
+    ]
 
 
 METHOD = FineTuneGolden(

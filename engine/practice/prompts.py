@@ -10,14 +10,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-PromptKind = Literal["rationale", "final", "chat", "shots", "direct", "hinted"]
+PromptKind = Literal["rationale", "final", "chat", "shots", "direct", "hinted", "steps"]
 """`rationale`: the paper's first step. `final`: its second step, the answer that follows from the rationale above. `chat`: a
 rationale and a last line `Answer: …`. `shots`: both in the form of the worked examples above. `direct`: the answer alone.
-`hinted`: like `chat`, with the correct answer in the prompt."""
+`hinted`: like `chat`, with the correct answer in the prompt. `steps`: lines of sub-questions and solutions, and a last
+line `Answer: …`."""
 
 _LAST_LINE = re.compile(r"(?:^|\n)(?P<line>[^\n]*\banswer\b[^\n]{0,80}\bis:?)\s*$", re.IGNORECASE)
 _CHAT = re.compile(r"\banswer:", re.IGNORECASE)
 _HINT = re.compile(r"\bcorrect answer is\b", re.IGNORECASE)
+_STEPS = re.compile(r"sub-question \*\* solution", re.IGNORECASE)
 _SHOT = re.compile(r"(?:^|\n)Q:")
 _BARE = re.compile(r"\n\nA:\s*$")
 """The end of the paper's zero-shot prompt, which asks for the answer and names none."""
@@ -47,6 +49,8 @@ def classify(text: str) -> Prompt:
         return Prompt("shots", text)
     if _BARE.search(text) and len(_SHOT.findall(text)) == 1:
         return Prompt("direct", text)
+    if _STEPS.search(text):
+        return Prompt("steps", text)
     if _HINT.search(text) and _CHAT.search(text):
         return Prompt("hinted", text)
     return Prompt("chat" if _CHAT.search(text) else "rationale", text)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from engine.decomposition import write_steps
 from engine.practice.errors import ERRORS, HINT_FACTOR, Conditions
 from engine.practice.prompts import PromptKind, classify, given_rationale
 from engine.tasks.builtin import BUILTIN_TASKS
@@ -139,6 +140,8 @@ class SimulatedModel:
         )
         if prompt.kind in ("final", "direct"):  # "final": the rationale names no answer, so this is a guess
             return Reply(f"{lead}{solved.answer}.")
+        if prompt.kind == "steps":
+            return Reply(f"{lead}{write_steps(renderer.steps(solved))}\nAnswer: {solved.answer}")
         rationale = renderer.render(solved, preferences, rng, request.temperature, terse=small)
         if prompt.kind in ("chat", "hinted"):
             return Reply(f"{lead}{rationale}\nAnswer: {solved.answer}")

@@ -8,9 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from engine.forms import TokenForm
+from engine.methods import Asking
 from engine.students.architecture import DECODER, Architecture
-from engine.students.evaluate import Write, writer
-from engine.students.exported_student import exported_copy, load_student
+from engine.students.conversations import Write
+from engine.students.evaluate import with_flops, writer
+from engine.students.exported_student import exported_copy, load_student, parameters_in
 from engine.students.room import Asked, Completion, config_positions, read_questions
 from engine.students.run import Run
 
@@ -59,16 +61,19 @@ def answering(
                     serving(config, exported_copy(run.directory), run.stop, specials=form.special_marks)
                 )
                 run.note(f"the server at {server.url} evaluates the exported student (model {server.model})")
+                model = _config(run)
+                weights = (parameters_in(exported_copy(run.directory)), 0)
             except ServerFailed as error:
                 run.note(f"{error}: transformers evaluates the student")
 
-        def write(questions: Sequence[str], temperature: float | None) -> list[Completion]:
+        def write(questions: Sequence[str | Asking], temperature: float | None) -> list[Completion]:
             if not questions:
                 return []
             if server is not None and not own:
                 try:
                     asked = prompts(run, architecture, tokenizer, form, questions)
-                    return server.write(asked, temperature=temperature, seed=run.spec.training.seed)
+                    found = server.write(asked, temperature=temperature, seed=run.spec.training.seed)
+                    return [with_flops(each, architecture, model, weights) for each in found]
                 except ServerFailed as error:
                     stack.close()
                     run.note(f"{error}: transformers evaluates the student")
@@ -80,19 +85,28 @@ def answering(
 
 
 def prompts(
-    run: Run, architecture: Architecture, tokenizer: Any, form: TokenForm, questions: Sequence[str]
+    run: Run,
+    architecture: Architecture,
+    tokenizer: Any,
+    form: TokenForm,
+    questions: Sequence[str | Asking],
 ) -> list[Asked]:
     """The prompts for a server: each allows as many tokens as are configured and fit into the model."""
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(
-        exported_copy(run.directory), trust_remote_code=False, local_files_only=True
-    )
     most = run.spec.evaluation.max_new_tokens
-    found = read_questions(form, questions, architecture, limit=config_positions(config), most=most)
-    texts = [form.outline.asked(question) for question in questions]
-    read = tokenizer(texts)["input_ids"] if texts else []
+    limit = config_positions(_config(run))
+    found = read_questions(form, questions, architecture, limit=limit, most=most)
+    texts = [form.outline.asked(each) if isinstance(each, str) else "" for each in questions]
+    read = tokenizer(texts)["input_ids"] if texts else []  # a turn is asked by its tokens alone
     return [
         replace(each, text=text) if list(ids) == each.ids else each
         for each, text, ids in zip(found, texts, read, strict=True)
     ]
+
+
+def _config(run: Run) -> Any:
+    """The configuration of the exported model."""
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(
+        exported_copy(run.directory), trust_remote_code=False, local_files_only=True
+    )

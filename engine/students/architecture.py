@@ -67,6 +67,21 @@ class Architecture(ABC):
         """The completions of the prompts, at most `count` tokens each: greedy, or sampled at a temperature."""
 
     @abstractmethod
+    def answer_flops(self, config: Any, parameters: tuple[int, int], prompt: int, written: int) -> float:
+        """The FLOPs of reading a prompt and writing an answer once, with a cache: weights and attention.
+
+        Args:
+            config: of the model.
+            parameters: all its weights, and those that its prompt alone uses (`sides`).
+            prompt: tokens.
+            written: tokens.
+        """
+
+    def sides(self, model: Any) -> tuple[int, int]:
+        """The number of weights, and of those that only the prompt uses."""
+        return sum(each.numel() for each in model.parameters()), 0
+
+    @abstractmethod
     def flops(self, model: Any, rows: Sequence[TokenRow]) -> np.ndarray:
         """The FLOPs of training on each row once: weights (see `_flops_per_token`) and attention (PaLM, appendix B)."""
 
@@ -88,11 +103,8 @@ class Decoder(Architecture):
         """
         ids = _padded([row.ids for row in rows], pad)
         width = ids.shape[1] - 1
-        keep = [
-            np.arange(line * width + row.prompt - 1, line * width + len(row.ids) - 1)
-            for line, row in enumerate(rows)
-        ]
-        targets = [row.ids[row.prompt :] for row in rows]
+        keep = [line * width + row.places - 1 for line, row in enumerate(rows)]
+        targets = [row.ids[row.places] for row in rows]
         inputs = {"input_ids": np.ascontiguousarray(ids[:, :-1])}
         return MicroBatch(inputs, np.concatenate(keep), np.concatenate(targets))
 
@@ -104,11 +116,8 @@ class Decoder(Architecture):
         """
         lines = [row.ids[:-1] for row in rows]
         starts = np.cumsum([0, *map(len, lines)])
-        keep = [
-            np.arange(start + row.prompt - 1, start + len(line))
-            for start, line, row in zip(starts, lines, rows, strict=False)
-        ]
-        targets = [row.ids[row.prompt :] for row in rows]
+        keep = [start + row.places - 1 for start, row in zip(starts, rows, strict=False)]
+        targets = [row.ids[row.places] for row in rows]
         positions = np.concatenate([np.arange(len(line)) for line in lines])
         inputs = {"input_ids": np.concatenate(lines)[None], "position_ids": positions[None]}
         return MicroBatch(inputs, np.concatenate(keep), np.concatenate(targets))
@@ -135,6 +144,12 @@ class Decoder(Architecture):
         output = _generate(model, ids, mask, count, temperature)
         return output[:, ids.shape[1] :].tolist()
 
+    def answer_flops(self, config: Any, parameters: tuple[int, int], prompt: int, written: int) -> float:
+        """As `flops`, forward only: 2 per weight, and a third of the attention."""
+        text, length = config.get_text_config(), prompt + written
+        attention = 4.0 * text.num_hidden_layers * text.hidden_size * length**2
+        return 2.0 * parameters[0] * length + attention
+
     def flops(self, model: Any, rows: Sequence[TokenRow]) -> np.ndarray:
         """Every token uses all weights and attends to the whole row."""
         text = model.config.get_text_config()
@@ -155,7 +170,7 @@ class EncoderDecoder(Architecture):
 
     def lengths(self, row: TokenRow) -> tuple[int, ...]:
         """Two lengths: encoder and decoder tokens."""
-        return (row.prompt, row.supervised)
+        return (row.prompt, row.written)
 
     def collate(self, rows: Sequence[TokenRow], pad: int) -> MicroBatch:
         """Both sides are padded on the right. The encoder side is masked; causal attention hides the padding of the decoder."""
@@ -163,22 +178,25 @@ class EncoderDecoder(Architecture):
         labels = [row.ids[row.prompt :] for row in rows]
         written = _padded([np.concatenate(([self.start], label[:-1])) for label in labels], pad)
         width = written.shape[1]
-        keep = [np.arange(line * width, line * width + len(label)) for line, label in enumerate(labels)]
+        keep = [line * width + row.places - row.prompt for line, row in enumerate(rows)]
+        targets = [row.ids[row.places] for row in rows]
         inputs = {"input_ids": ids, "attention_mask": mask, "decoder_input_ids": written}
-        return MicroBatch(inputs, np.concatenate(keep), np.concatenate(labels))
+        return MicroBatch(inputs, np.concatenate(keep), np.concatenate(targets))
 
     def pack(self, rows: Sequence[TokenRow]) -> MicroBatch:
         """All questions in one line and all completions in another, with numbers that say which belong together."""
-        labels = np.concatenate([row.ids[row.prompt :] for row in rows])
+        starts = np.cumsum([0, *(row.written for row in rows)])
+        keep = [start + row.places - row.prompt for start, row in zip(starts, rows, strict=False)]
+        targets = [row.ids[row.places] for row in rows]
         written = [np.concatenate(([self.start], row.ids[row.prompt : -1])) for row in rows]
         numbers = np.arange(len(rows))
         inputs = {
             "input_ids": np.concatenate([row.ids[: row.prompt] for row in rows])[None],
             "decoder_input_ids": np.concatenate(written)[None],
             READ: np.repeat(numbers, [row.prompt for row in rows]),
-            WRITTEN: np.repeat(numbers, [row.supervised for row in rows]),
+            WRITTEN: np.repeat(numbers, [row.written for row in rows]),
         }
-        return MicroBatch(inputs, np.arange(len(labels)), labels)
+        return MicroBatch(inputs, np.concatenate(keep), np.concatenate(targets))
 
     def logits(self, model: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Packed rows get block masks: a question attends to itself, a completion to its past and its question."""
@@ -222,21 +240,29 @@ class EncoderDecoder(Architecture):
         output = _generate(model, ids, mask, count, temperature)
         return output[:, 1:].tolist()
 
+    def sides(self, model: Any) -> tuple[int, int]:
+        """The encoder's are the prompt's, but for the embeddings, which both sides share."""
+        counted = [
+            sum(each.numel() for each in part.parameters())
+            for part in (model, model.get_encoder(), model.get_input_embeddings())
+        ]
+        return counted[0], counted[1] - counted[2]
+
+    def answer_flops(self, config: Any, parameters: tuple[int, int], prompt: int, written: int) -> float:
+        """As `flops`, forward only: 2 per weight, and a third of the attention."""
+        text = config.get_text_config()
+        layers, writing_layers = _layers(text)
+        attention = layers * prompt**2 + writing_layers * written * (prompt + written)
+        weights = parameters[1] * prompt + (parameters[0] - parameters[1]) * written
+        return 2.0 * weights + 4.0 * text.hidden_size * attention
+
     def flops(self, model: Any, rows: Sequence[TokenRow]) -> np.ndarray:
         """A token uses the weights of its own side. Decoder tokens attend to both sides."""
         config = model.config.get_text_config()
         reading = _flops_per_token(model.get_encoder()) - _flops_per_token(model.get_input_embeddings())
-        layers = config.num_hidden_layers
-        writing_layers = next(
-            (
-                found
-                for name in ("num_decoder_layers", "decoder_layers")
-                if (found := getattr(config, name, 0))
-            ),
-            layers,
-        )
+        layers, writing_layers = _layers(config)
         read = np.array([row.prompt for row in rows], dtype=np.float64)
-        written = np.array([row.supervised for row in rows], dtype=np.float64)
+        written = np.array([row.written for row in rows], dtype=np.float64)
         attention = layers * read**2 + writing_layers * written * (read + written)
         weights = reading * read + (_flops_per_token(model) - reading) * written
         return weights + 12.0 * config.hidden_size * attention
@@ -284,6 +310,13 @@ def auto_class(config: Any) -> Any:
 
     architecture = EncoderDecoder if is_encoder_decoder(config) else Decoder
     return getattr(transformers, architecture.auto)
+
+
+def _layers(config: Any) -> tuple[int, int]:
+    """The layers of an encoder-decoder's two sides."""
+    names = ("num_decoder_layers", "decoder_layers")
+    writing = next((found for name in names if (found := getattr(config, name, 0))), config.num_hidden_layers)
+    return config.num_hidden_layers, writing
 
 
 def _padded(rows: Sequence[Sequence[int] | np.ndarray], pad: int, *, left: bool = False) -> np.ndarray:

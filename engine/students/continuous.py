@@ -92,8 +92,10 @@ def generate_continuously(
                 Completion(
                     form.decode(each.generated_tokens),
                     ended=any(token in form.ends for token in each.generated_tokens),
+                    prompt_tokens=len(ids),
+                    tokens=len(each.generated_tokens),
                 )
-                for each in found
+                for ids, each in zip(chosen, found, strict=True)
             )
     finally:
         model.train(was_training)

@@ -7,7 +7,7 @@ the questions and exchange their answers, so every rank knows the result. The gr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -16,8 +16,10 @@ from engine.config.students import EvaluationConfig
 from engine.forms import TokenForm
 from engine.grading.majority import majority
 from engine.grading.verdict import Verdict
-from engine.students.architecture import architecture_of
+from engine.methods import Asking, Method
+from engine.students.architecture import Architecture, architecture_of
 from engine.students.continuous import can_batch, generate_continuously
+from engine.students.conversations import Write, converse
 from engine.students.ranks import Ranks, Stopped
 from engine.students.room import Completion, positions, read_questions
 from engine.students.spec import EvalRow
@@ -50,6 +52,26 @@ class AnswerReader(Protocol):
         """The text without the marks around it."""
 
 
+@dataclass(frozen=True, slots=True)
+class MethodReader:
+    """Reads the answer in a conversation: its text has the marks of the method, and none of the form."""
+
+    method: Method
+
+    @property
+    def no_answer(self) -> str:
+        """The method's."""
+        return self.method.no_answer
+
+    def parse(self, text: str) -> str | None:
+        """The method's."""
+        return self.method.parse(text)
+
+    def body(self, text: str) -> str:
+        """The text."""
+        return text.strip()
+
+
 class Prediction(BaseModel):
     """The answer of a student to one question: a line of predictions.jsonl."""
 
@@ -73,6 +95,13 @@ class Prediction(BaseModel):
     majority: str | None = None
     """The answer of most of them."""
     majority_correct: bool | None = None
+    prompt_tokens: int | None = None
+    """Of the greedy answer, over its turns; None: unknown, as the others below."""
+    tokens: int | None = None
+    """Written."""
+    turns: int | None = None
+    flops: float | None = None
+    """Of reading its prompts and writing it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +146,6 @@ def prepare_generation(model: Any, tokenizer: Any, form: TokenForm) -> None:
 
 Answer = Callable[[Sequence[EvalRow], float | None], list[Prediction]]
 """Answers questions, in order: greedy, or sampled at a temperature. May raise `Stopped`."""
-Write = Callable[[Sequence[str], float | None], list[Completion]]
-"""Writes the completions of questions, in order: greedy, or sampled at a temperature. May raise `Stopped`."""
 
 
 def writer(
@@ -132,8 +159,9 @@ def writer(
 ) -> Write:
     """A writer that uses a model of this process, as configured."""
     architecture, limit = architecture_of(model), positions(model)
+    weights = architecture.sides(model)
 
-    def write(questions: Sequence[str], temperature: float | None) -> list[Completion]:
+    def write(questions: Sequence[str | Asking], temperature: float | None) -> list[Completion]:
         asked = read_questions(form, questions, architecture, limit=limit, most=config.max_new_tokens)
         # Continuous batching has one room for all: those with less are answered in static batches.
         whole = [index for index, each in enumerate(asked) if each.count == config.max_new_tokens]
@@ -161,9 +189,21 @@ def writer(
             note=note,
         )
         written |= zip(others, found, strict=True)
-        return [written[index] for index in range(len(asked))]
+        return [
+            with_flops(written[index], architecture, model.config, weights) for index in range(len(asked))
+        ]
 
     return write
+
+
+def with_flops(
+    completion: Completion, architecture: Architecture, config: Any, weights: tuple[int, int]
+) -> Completion:
+    """A completion with what it cost a model of these weights."""
+    if not completion.prompt_tokens:
+        return completion
+    flops = architecture.answer_flops(config, weights, completion.prompt_tokens, completion.tokens)
+    return replace(completion, flops=flops)
 
 
 def evaluate(
@@ -174,6 +214,8 @@ def evaluate(
     reader: AnswerReader,
     judge: Judge,
     ranks: Ranks,
+    method: Method | None = None,
+    guidance: str = "none",
     seed: int = 0,
     alone: bool = False,
 ) -> list[Prediction]:
@@ -183,9 +225,11 @@ def evaluate(
         write: writes the completions.
         rows: the questions.
         config: how they are evaluated.
-        reader: reads the answers in completions.
+        reader: reads the answers in completions; those of conversations are read by the method.
         judge: grades the answers.
         ranks: the ranks that share the work.
+        method: of the student; None: it writes one completion to a question.
+        guidance: what it writes before its first turn.
         seed: the seed of sampled answers.
         alone: only the first rank asks, for all questions.
 
@@ -194,9 +238,12 @@ def evaluate(
     """
 
     def answer(asked: Sequence[EvalRow], temperature: float | None) -> list[Prediction]:
-        completions = write([row.question for row in asked], temperature)
+        questions = [row.question for row in asked]
+        completions = converse(method, guidance, write, questions, temperature)
         return [
-            predict(row, each, reader=reader, judge=judge)
+            predict(
+                row, each, reader=MethodReader(method) if method and method.roles else reader, judge=judge
+            )
             for row, each in zip(asked, completions, strict=True)
         ]
 
@@ -286,6 +333,10 @@ def predict(row: EvalRow, completion: Completion, *, reader: AnswerReader, judge
         reason=verdict.reason,
         complete=completion.ended,
         correct_format=answer is not None,
+        prompt_tokens=completion.prompt_tokens or None,
+        tokens=completion.tokens or None,
+        turns=None if completion.unasked else completion.turns,
+        flops=completion.flops or None,
     )
 
 
@@ -309,6 +360,10 @@ def results(predictions: Iterable[Prediction]) -> list[dict[str, Any]]:
             known = [getattr(prediction, name) for prediction in group]
             if None not in known:
                 row[name] = sum(known) / n
+        counts = [(each.prompt_tokens or 0, each.tokens or 0, each.flops or 0.0) for each in group]
+        asked, written, flops = map(sum, zip(*counts, strict=True))
+        if asked:
+            row |= {"prompt_tokens": asked, "completion_tokens": written, "flops": flops / n}
         if group[0].votes is not None:
             agreed = sum(bool(prediction.majority_correct) for prediction in group)
             row |= {"majority_of": len(group[0].votes), "majority": agreed / n}

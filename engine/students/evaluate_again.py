@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
-
-import torch
-from transformers import AutoConfig, GenerationConfig
 
 from engine.students import zero
 from engine.students.answering import answering
-from engine.students.architecture import architecture_of, is_encoder_decoder
 from engine.students.checkpoints import replace
-from engine.students.device import choose_device
 from engine.students.evaluate import evaluate, results
 from engine.students.exported_student import DIRECTORY, with_results
 from engine.students.finish import lines
-from engine.students.run_form import open_form
+from engine.students.opened_student import hardware, open_student
 from engine.students.spec import EvalRow
 from engine.students.threads import Threads
 from engine.students.token_rows import read_rows
-from engine.students.tokenizer import leave_prompts_open, load_tokenizer
 
 if TYPE_CHECKING:
     from engine.students.run import Run
@@ -40,17 +32,9 @@ def evaluate_again(run: Run, before: dict[str, Any]) -> None:
         Stopped: it was asked to stop; its former results stay.
     """
     spec, student = run.spec, run.directory / DIRECTORY
-    hardware = os.environ.get("DS_ACCELERATOR") or ("cuda" if torch.cuda.is_available() else "cpu")
-    device = choose_device(hardware, run.ranks.local_rank)
-    zero.join_ranks(hardware, world=run.ranks.world)
-    config = AutoConfig.from_pretrained(student, trust_remote_code=False, local_files_only=True)
-    generation = GenerationConfig.from_pretrained(student, local_files_only=True)
-    architecture = architecture_of(SimpleNamespace(config=config, generation_config=generation))
-    tokenizer = load_tokenizer(str(student))
-    encoder_decoder = is_encoder_decoder(config)
-    if not encoder_decoder:
-        leave_prompts_open(tokenizer)
-    form = open_form(run, tokenizer, encoder_decoder=encoder_decoder)
+    zero.join_ranks(hardware(), world=run.ranks.world)
+    opened = open_student(run)
+    architecture, form = opened.architecture, opened.form
     threads = Threads(run.directory, weights=_weights(student))
 
     def stopping() -> bool:
@@ -58,7 +42,7 @@ def evaluate_again(run: Run, before: dict[str, Any]) -> None:
         return run.stop.set
 
     run.tell("phase", phase="evaluating")
-    with answering(run, architecture, tokenizer, form, device, stopping) as (write, alone):
+    with answering(run, architecture, opened.tokenizer, form, opened.device, stopping) as (write, alone):
         predictions = evaluate(
             write,
             read_rows(run.directory / "questions.jsonl", EvalRow),
@@ -66,6 +50,8 @@ def evaluate_again(run: Run, before: dict[str, Any]) -> None:
             reader=form,
             judge=run.make_judge(spec.evaluation.grader),
             ranks=run.ranks,
+            method=run.method,
+            guidance=spec.guidance,
             seed=spec.training.seed,
             alone=alone,
         )

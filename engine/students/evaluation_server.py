@@ -76,16 +76,16 @@ class Served:
             Stopped: this rank was asked to stop.
         """
         try:
-            texts = anyio.run(self._write, asked, temperature, seed)
+            found: list[Completion] = anyio.run(self._write, asked, temperature, seed)
         except* (ServerFailed, Stopped) as errors:
             first: BaseException = errors
             while isinstance(first, BaseExceptionGroup):
                 first = first.exceptions[0]
             raise first from None
-        return [Completion(text, each.reason) for text, each in zip(texts, asked, strict=True)]
+        return found
 
-    async def _write(self, asked: Sequence[Asked], temperature: float | None, seed: int) -> list[str]:
-        texts = [""] * len(asked)
+    async def _write(self, asked: Sequence[Asked], temperature: float | None, seed: int) -> list[Completion]:
+        found = [Completion("", each.reason) for each in asked]
         todo = iter([index for index, each in enumerate(asked) if each.count])
         teacher = TeacherConfig(
             dialect=openai_completions.DIALECT.name,
@@ -112,19 +112,19 @@ class Served:
                     )
                     as_text = replace(request, prompt_ids=())
                     try:
-                        texts[index] = await _ask(client, request if by_ids else as_text, index)
+                        found[index] = await _ask(client, request if by_ids else as_text, index)
                     except ServerFailed:  # it may take texts only
                         if not each.text or not by_ids:
                             raise
-                        texts[index] = await _ask(client, as_text, index)
+                        found[index] = await _ask(client, as_text, index)
                         by_ids = False
 
             for _ in range(min(self.concurrency, len(asked))):
                 group.start_soon(work)
-        return texts
+        return found
 
 
-async def _ask(client: TeacherClient, request: Request, number: int) -> str:
+async def _ask(client: TeacherClient, request: Request, number: int) -> Completion:
     tries = AsyncRetrying(
         stop=stop_after_attempt(TRIES),
         wait=wait_exponential(),
@@ -141,7 +141,13 @@ async def _ask(client: TeacherClient, request: Request, number: int) -> str:
     if isinstance(found, Failure):
         raise ServerFailed(f"the evaluation server did not answer: {found.reason}")
     [first, *_] = found.completions
-    return _raw_text(found.raw) or (first.reasoning or "") + first.text
+    usage, text = first.usage, _raw_text(found.raw) or (first.reasoning or "") + first.text
+    known = not usage.estimated
+    return Completion(
+        text,
+        prompt_tokens=len(request.prompt_ids) or (usage.prompt_tokens if known else 0),
+        tokens=usage.completion_tokens if known else 0,
+    )
 
 
 def _raw_text(body: bytes) -> str:

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,17 @@ def exported_copy(run_dir: Path) -> Path:
     return final if final.is_dir() else run_dir / PARTIAL
 
 
+def parameters_in(directory: Path) -> int:
+    """The number of weights in the safetensors of a directory."""
+    from safetensors import safe_open
+
+    count = 0
+    for path in sorted(directory.glob("*.safetensors")):
+        with safe_open(path, framework="numpy") as file:
+            count += sum(prod(file.get_slice(name).get_shape()) for name in file.keys())
+    return count
+
+
 def load_student(run_dir: Path, device: Any) -> Any:
     """The model of the exported copy, loaded as its users will load it."""
     from transformers import AutoConfig
@@ -90,6 +102,8 @@ def finish_student(run_dir: Path, card: str) -> Path:
 
 def base_name(spec: Spec) -> str:
     """The base as others may know it: a hub id, or the name of the file or directory, without the place on this machine."""
+    if spec.source is not None:
+        return f"the student {spec.source} (run {spec.started_from})"
     if spec.started_from:
         return f"the student of run {spec.started_from}"
     return Path(spec.base).name if Path(spec.base).is_absolute() else spec.base
@@ -113,7 +127,8 @@ def model_card(
     """The README of an exported student, in Markdown."""
     method = METHODS[spec.method]
     how = "best dev accuracy" if selected_by == "dev" else "last step"
-    base = "the previous student" if spec.started_from else base_name(spec)
+    own = bool(spec.started_from) and spec.source is None
+    base = "the previous student" if own else base_name(spec)
     training = spec.training
     size = f"{training.batch_rows} rows" if training.batch_rows else f"{training.batch_tokens} tokens"
     batch = f"{size} per batch x {training.devices} ranks x {training.accumulation}"
@@ -130,7 +145,7 @@ def model_card(
         "| | |",
         "|---|---|",
         f"| base | {base} |",
-        *([f"| started from | the student of run {spec.started_from} |"] if spec.started_from else []),
+        *([f"| started from | the student of run {spec.started_from} |"] if own else []),
         f"| method | {spec.method} |",
         f"| task | {spec.scope} |",
         f"| training data | {rows:,} rows ({method.teaches}) from {questions:,} questions, trigger {spec.trigger} |",

@@ -72,7 +72,8 @@ def _trained(run: Run) -> RunCost:
     saved, checkpoint = _checkpoint(session, last)
     times = {step for step in range(1, session.steps + 1) if step % training.checkpoint_steps == 0}
     times |= {*session.dev_steps, session.steps}
-    lengths = [row.supervised for row in session.rows]
+    turns = math.ceil(np.mean([max(1, len(row.turns)) for row in session.train_rows]))
+    lengths = [math.ceil(row.supervised / turns) for row in session.rows]
     size = evaluation.batch_size
     # A batch takes as long as its longest answer.
     answer = min(evaluation.max_new_tokens, math.ceil(np.quantile(lengths, size / (size + 1))))
@@ -85,7 +86,7 @@ def _trained(run: Run) -> RunCost:
     questions = [row.question for row in (*session.dev, *session.test)]
     with session.gathered.weights() as model:
         prompts = session.form.prompt_ids(questions)
-        batch = _batch_seconds(model, session.tokenizer, prompts, size, [answer])
+        batch = _batch_seconds(model, session.tokenizer, prompts, size, [answer] * turns)
     exported, export = _export(session, last)
     kept = min(len(times), training.keep_checkpoints + 2)  # the best one, and the one that is being written
     return RunCost(

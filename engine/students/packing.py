@@ -63,7 +63,7 @@ def mixes(student: Student, rows: Sequence[TokenRow], *, pad: int, device: torch
                 [_logits(student, student.architecture.collate([row], pad), device) for row in rows]
             )
             packed = _logits(student, student.architecture.pack(rows), device)
-            another = TokenRow(np.roll(first.ids[::-1], 1), first.prompt)
+            another = TokenRow(np.roll(first.ids[::-1], 1), first.prompt, first.learned)
             moved = _logits(student, student.architecture.pack([another, *others]), device)[
                 first.supervised :
             ]

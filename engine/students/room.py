@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.forms import TokenForm
+from engine.methods import Asking
 from engine.students.architecture import Architecture
 
 
@@ -32,6 +33,12 @@ class Completion:
     """Why the student was not asked. Empty: it was."""
     ended: bool | None = None
     """Whether it ended by itself, and not at the token limit; None: unknown."""
+    prompt_tokens: int = 0
+    tokens: int = 0
+    """Written; with the token that ended it."""
+    flops: float = 0.0
+    """Of reading the prompt and writing it, without what a batch adds."""
+    turns: int = 1
 
 
 def positions(model: Any) -> int | None:
@@ -45,10 +52,15 @@ def config_positions(config: Any) -> int | None:
 
 
 def read_questions(
-    form: TokenForm, questions: Sequence[str], architecture: Architecture, *, limit: int | None, most: int
+    form: TokenForm,
+    questions: Sequence[str | Asking],
+    architecture: Architecture,
+    *,
+    limit: int | None,
+    most: int,
 ) -> list[Asked]:
-    """The questions with the room of each: `most` tokens, or what a context of `limit` tokens leaves."""
-    return [give_room(ids, architecture, limit=limit, most=most) for ids in form.prompt_ids(questions)]
+    """The questions, or turns, with the room of each: `most` tokens, or what a context of `limit` tokens leaves."""
+    return [give_room(ids, architecture, limit=limit, most=most) for ids in form.asked_ids(questions)]
 
 
 def give_room(ids: list[int], architecture: Architecture, *, limit: int | None, most: int) -> Asked:

@@ -20,11 +20,11 @@ from engine.students.base_model import load_model
 from engine.students.batches import BatchPlan
 from engine.students.builtin import make
 from engine.students.checkpoints import RunState
+from engine.students.conversations import Write
 from engine.students.device import choose_device, device_name, peak_flops
 from engine.students.evaluate import (
     Judge,
     Prediction,
-    Write,
     evaluate,
     prepare_generation,
     writer,
@@ -124,6 +124,8 @@ class Session:
             reader=self.form,
             judge=self.judge,
             ranks=run.ranks,
+            method=run.method,
+            guidance=run.spec.guidance,
             seed=run.spec.training.seed,
             alone=alone,
         )

@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from engine.config.students import ASKED_AGAIN, EvaluationConfig, TrainingConfig
 from engine.config.tasks import AnswerFormat
 from engine.forms import FIRST, FormConfig
-from engine.methods import MethodName, TrainRow
+from engine.methods import Guidance, MethodName, TrainRow
 
 MANIFEST_VERSION = 1
 """The newest version of `manifest.jsonl` and `questions.jsonl` that this program reads, and the one it writes."""
@@ -102,9 +102,13 @@ class Spec(BaseModel):
     splits: int = Field(default=1, gt=0, alias="pieces")
     """Each micro-batch is computed in this many splits: 2, 4, … after it did not fit into memory."""
     started_from: int | None = None
-    """The run whose student is `base`, with `start_from = "previous"`."""
+    """The run whose student is `base`."""
+    source: str | None = None
+    """The name of that student, with `base = "student:NAME"`; None with `start_from = "previous"`."""
     epochs_before: int = Field(default=0, ge=0)
     """Epochs that the student of `started_from` has begun, over all runs that led to it: the data order goes on after them."""
+    guidance: Guidance = "none"
+    """What the student writes before its first turn."""
     strategy: str | None = None
     """How an untrained base is asked; None for a student that is trained."""
     wordings: dict[str, dict[str, Any]] = {}

@@ -73,7 +73,13 @@ def write_in_batches(
     finally:
         model.train(was_training)
     return [
-        Completion(decode(tokens) if tokens else "", each.reason, None if each.reason else index in ended)
+        Completion(
+            decode(tokens) if tokens else "",
+            each.reason,
+            None if each.reason else index in ended,
+            prompt_tokens=len(each.ids) if each.count else 0,
+            tokens=len(tokens) + (index in ended),
+        )
         for index, (tokens, each) in enumerate(zip(written, asked, strict=True))
     ]
 

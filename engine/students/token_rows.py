@@ -25,14 +25,30 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """`ids` of prompt and completion (int64). The first `prompt` of them are not supervised."""
+    """`ids` of prompt and completion (int64). The first `prompt` of them are the prompt.
+
+    `learned` ([tokens], bool) says which tokens the loss counts; None: all of the completion.
+    """
 
     ids: np.ndarray
     prompt: int
+    learned: np.ndarray | None = None
+
+    @property
+    def places(self) -> np.ndarray:
+        """[supervised]: the places of the tokens that the loss counts."""
+        if self.learned is None:
+            return np.arange(self.prompt, len(self.ids))
+        return np.flatnonzero(self.learned)
 
     @property
     def supervised(self) -> int:
         """The number of tokens that the loss counts."""
+        return self.written if self.learned is None else int(self.learned.sum())
+
+    @property
+    def written(self) -> int:
+        """The number of tokens of the completion."""
         return len(self.ids) - self.prompt
 
 
@@ -80,11 +96,13 @@ def tokenize(form: TokenForm, rows: Sequence[TrainRow], *, max_length: int) -> t
         JobFailed: none of them fits.
     """
     fitting, shortest = [], math.inf
-    for prompt, completion in form.row_ids(rows):
+    for prompt, completion, learned in form.rows(rows):
         length = len(prompt) + len(completion)
         shortest = min(shortest, length)
         if length <= max_length:
-            fitting.append(TokenRow(np.asarray(prompt + completion, dtype=np.int64), len(prompt)))
+            ids = np.asarray(prompt + completion, dtype=np.int64)
+            mask = None if learned is None else np.asarray([False] * len(prompt) + learned)
+            fitting.append(TokenRow(ids, len(prompt), mask))
     if not fitting:
         raise JobFailed(
             f"all {len(rows)} training rows are longer than training.max_length = {max_length} tokens "

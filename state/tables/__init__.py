@@ -19,7 +19,7 @@ whatever only reads takes its states from `state/enums.py`.
 from state.tables.catalog import Need, Plan, Question, Task, Teacher
 from state.tables.daemon import Command, DaemonSession, Event, Heartbeat, Identity
 from state.tables.sampling import Attempt, Batch, BatchAttempt, Completion, Grade, Logprob, Sample
-from state.tables.training import Evaluation, Metric, Prediction, Run, RunLabel, RunSample
+from state.tables.training import Evaluation, Metric, Prediction, Run, RunLabel, RunSample, RunSource
 
 __all__ = [
     "Attempt",
@@ -42,6 +42,7 @@ __all__ = [
     "Run",
     "RunLabel",
     "RunSample",
+    "RunSource",
     "Sample",
     "Task",
     "Teacher",

@@ -1,13 +1,21 @@
-"""Tables of training: runs, what each student reads, what it reported and what it answered."""
+"""Tables of training: runs, what each student starts from and reads, what it reported and what it answered."""
 
 from __future__ import annotations
 
-from sqlalchemy import Index, Integer, UniqueConstraint
+from sqlalchemy import Index, Integer, Text, UniqueConstraint
 from sqlalchemy import text as sql_text
 from sqlmodel import Field, SQLModel
 
 from state.enums import RunState
-from state.tables.columns import STRICT, STRICT_CLUSTERED, int_column, key_column, real_column, text_column
+from state.tables.columns import (
+    STRICT,
+    STRICT_CLUSTERED,
+    added_text_column,
+    int_column,
+    key_column,
+    real_column,
+    text_column,
+)
 
 
 class Run(SQLModel, table=True):
@@ -49,6 +57,19 @@ class Run(SQLModel, table=True):
     created_at: int = int_column()
     started_at: int | None = int_column(null=True)
     ended_at: int | None = int_column(null=True)
+    kind: str = added_text_column("train")  # "train", or the operation that makes its student from others
+    figures: str = added_text_column("{}")  # JSON: what its process found out besides accuracies
+
+
+class RunSource(SQLModel, table=True):
+    """Which students a run starts from: the runs that made them."""
+
+    __tablename__ = "run_source"
+    __table_args__ = (Index("run_source_source", "source_id"), STRICT_CLUSTERED)
+    run_id: int | None = Field(default=None, sa_type=Integer, foreign_key="run.id", primary_key=True)
+    place: int | None = Field(default=None, sa_type=Integer, primary_key=True)
+    source_id: int = key_column("run.id")
+    role: str = Field(sa_type=Text, nullable=False)  # "base", "previous", or its part in the operation
 
 
 class RunSample(SQLModel, table=True):

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from engine.decomposition import Step as SubQuestion
 from engine.question import Draft, Exemplar
 from engine.tasks.procedural import (
     FoundQuestion,
@@ -157,6 +158,12 @@ def _counting(trace: CoinTrace) -> str:
     return " ".join(sentences)
 
 
+def _sub_question(trace: CoinTrace, index: int) -> SubQuestion:
+    step = trace.steps[index]
+    said = f"It was {step.before}, and {step.move.who} {_verb(step.move)} it, so it is {step.after}."
+    return SubQuestion(f"Which side is up after {step.move.who}?", said)
+
+
 def read_answer(problem: CoinFlip, rationale: str) -> str | None:
     """The side that is named last."""
     sides = re.findall(r"\b(heads|tails)\b", rationale.lower())
@@ -211,6 +218,7 @@ TASK = ProceduralTask(
             lambda trace: f"This means that {trace.end} is up now.",
         ),
         read_answer=read_answer,
+        sub_question=_sub_question,
     ),
     exemplars=EXEMPLARS,
 )

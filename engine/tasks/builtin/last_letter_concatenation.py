@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from engine.decomposition import Step as SubQuestion
 from engine.question import Draft, Exemplar
 from engine.tasks.procedural import (
     FoundQuestion,
@@ -119,6 +120,12 @@ def _after(trace: LetterTrace) -> str:
     return " ".join(f'After {s.move} comes {s.after[-1]}, and the text is "{s.after}".' for s in trace.steps)
 
 
+def _sub_question(trace: LetterTrace, index: int) -> SubQuestion:
+    step = trace.steps[index]
+    question = f"What is the last letter of word {index + 1}, {step.move}?"
+    return SubQuestion(question, f'It is {step.after[-1]}, so we have "{step.after}".')
+
+
 def read_answer(problem: LastLetters, rationale: str) -> str | None:
     """The last quotation that is all in lower case."""
     quotations = re.findall(r"[\"“]([^\"“”\s]{1,200}?)\.?[\"”]", rationale)
@@ -173,6 +180,7 @@ TASK = ProceduralTask(
             lambda trace: f'The last letters make "{trace.end}".',
         ),
         read_answer=read_answer,
+        sub_question=_sub_question,
     ),
     exemplars=EXEMPLARS,
 )

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from engine.decomposition import Step as SubQuestion
 from engine.question import Draft, Exemplar
 from engine.tasks.procedural import (
     FoundQuestion,
@@ -187,6 +188,12 @@ def _after(trace: NumberTrace) -> str:
     return " ".join(sentences)
 
 
+def _sub_question(trace: NumberTrace, index: int) -> SubQuestion:
+    step = trace.steps[index]
+    question = f"{step.move.ordinal}, {step.move.words}: what is the number now?"
+    return SubQuestion(question, f"{_sum(step)} = {step.after}.")
+
+
 def read_answer(problem: Arithmetic, rationale: str) -> str | None:
     """The last number."""
     numbers = re.findall(r"(?<![\w.])-?\d{1,15}(?!\w)", rationale)
@@ -243,6 +250,7 @@ TASK = ProceduralTask(
             lambda trace: f"This means that the number is now {trace.end}.",
         ),
         read_answer=read_answer,
+        sub_question=_sub_question,
     ),
     exemplars=EXEMPLARS,
 )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import exp
 from typing import Any, TypeVar
 
+from engine.decomposition import Step as SubQuestion
 from engine.tasks.procedural.problem import Trace
 
 Item = TypeVar("Item")
@@ -29,6 +30,13 @@ class Renderer:
     styles: tuple[Rendering, ...]
     closings: tuple[Rendering, ...]
     read_answer: Callable[[Any, str], str | None]
+    sub_question: Callable[[Any, int], SubQuestion]
+    """The sub-question about the step of that index of a trace, and its solution."""
+
+    def steps(self, trace: Trace[Any, Any]) -> list[SubQuestion]:
+        """The trace as sub-questions with their solutions; the closing alone where there is no step."""
+        found = [self.sub_question(trace, index) for index in range(len(trace.steps))]
+        return found or [SubQuestion("What follows at once?", self.closings[0](trace))]
 
     def render(
         self,

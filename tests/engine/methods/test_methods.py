@@ -38,7 +38,14 @@ def row(rationale: str | None, answer: str) -> TrainRow:
 
 
 def test_the_methods_in_order() -> None:
-    assert list(METHODS) == ["base", "fine-tune", "fine-tune-cot", "fine-tune-golden"]
+    assert list(METHODS) == [
+        "base",
+        "fine-tune",
+        "fine-tune-cot",
+        "fine-tune-golden",
+        "socratic",
+        "socratic-golden",
+    ]
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=list(METHODS))

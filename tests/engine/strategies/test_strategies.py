@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
-from engine.config import PlanConfig, PromptsConfig
+from engine.config import PlanConfig, PromptsConfig, TaskConfig
+from engine.decomposition import read_steps
 from engine.errors import ConfigError
+from engine.practice.simulated_model import CompletionRequest, SimulatedModel
 from engine.question import Question
 from engine.strategies import (
     PLAIN,
@@ -18,6 +21,7 @@ from engine.strategies import (
     strategy,
 )
 from engine.strategies.templates import placeholders
+from engine.tasks import BUILTIN_TASKS, load_task
 from engine.teachers.messages import Completion, Usage
 
 USAGE = Usage(prompt_tokens=1, completion_tokens=1)
@@ -275,3 +279,54 @@ def test_an_unknown_finish_reason_is_flagged(name) -> None:
     said = completion("We add. The answer is 4.\nAnswer: 4", finish_reason="tool_calls")
     finished = talk(name, said).finished or talk(name, said, said).finished
     assert finished is not None and finished.flags == ("unknown_finish",)
+
+
+LINES = "1. How many? ** 2 + 2 = 4\n2. And then? ** It stays 4.\nAnswer: 4"
+
+
+def test_socratic_reads_lines_of_sub_questions_and_the_answer() -> None:
+    asked = talk("socratic").request
+    assert asked is not None
+    assert asked.messages[0].content.startswith("How many?\n\nDivide this into sub-questions")
+    done = talk("socratic", completion(LINES)).finished
+    assert done is not None
+    assert (done.rationale, done.answer, done.flags) == (
+        "How many? ** 2 + 2 = 4\nAnd then? ** It stays 4.",
+        "4",
+        (),
+    )
+
+
+def test_socratic_asks_again_only_where_lines_cannot_be_read() -> None:
+    prose = completion("2 + 2 = 4, and it stays.\nAnswer: 4")
+    again = talk("socratic", prose)
+    assert again.request is not None
+    said = again.request.messages[0].content
+    assert said.startswith("How many?\n\nHere is a solution:\n2 + 2 = 4, and it stays.\n\nDivide it")
+    repaired = talk("socratic", prose, completion(LINES)).finished
+    assert repaired is not None
+    assert (repaired.rationale.splitlines()[1], repaired.answer) == ("And then? ** It stays 4.", "4")
+    assert repaired.flags == ()
+    kept = talk("socratic", prose, completion("I cannot.\nAnswer: 5")).finished
+    assert kept is not None
+    assert (kept.rationale, kept.answer, kept.flags) == ("2 + 2 = 4, and it stays.", "4", ("unread",))
+    for bad in (completion("so 2 +", "length"), completion("", "content_filter"), completion(" ")):
+        ended = talk("socratic", bad).finished
+        assert ended is not None, "nothing is paid to repair half an answer"
+        assert "unread" in ended.flags
+
+
+def test_the_built_in_teacher_divides_the_questions_of_all_its_tasks() -> None:
+    model = SimulatedModel(seed=0, error_rate=0.0)
+    for name, task in BUILTIN_TASKS.items():
+        config = TaskConfig(source=f"builtin:{name}", answer=task.formats(task.options())[0], train=20)
+        for each in load_task("t", config, Path()).questions:
+            settings = Settings(answer_format=config.answer, max_tokens=512)
+            conversation = Conversation(strategy("socratic"), each, settings)
+            assert conversation.request is not None
+            prompt = conversation.request.messages[0].content
+            conversation.answer(completion(model.reply(CompletionRequest(prompt=prompt)).text))
+            assert conversation.finished is not None and conversation.finished.flags == ()
+            assert conversation.finished.answer == each.answer
+            steps = read_steps(conversation.finished.rationale)
+            assert steps is not None and len({step.question for step in steps}) == len(steps)

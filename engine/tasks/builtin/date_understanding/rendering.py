@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 
+from engine.decomposition import Step as SubQuestion
 from engine.tasks.builtin.date_understanding.calendar_words import DATE, MONTHS, Shift, numeric, parsed
 from engine.tasks.builtin.date_understanding.problem import Dates
 from engine.tasks.procedural import Renderer, Trace
@@ -71,6 +72,12 @@ def _since(trace: DateTrace) -> str:
     return " ".join(sentences)
 
 
+def _sub_question(trace: DateTrace, index: int) -> SubQuestion:
+    step = trace.steps[index]
+    said = f"It is {_distance(step.move)} than {numeric(step.before)}, which is {numeric(step.after)}."
+    return SubQuestion(f"Which date is {step.move.words}?", said)
+
+
 def read_answer(problem: Dates, rationale: str) -> str | None:
     """The date that is named last."""
     for words in reversed(re.findall(DATE, rationale)):
@@ -93,4 +100,5 @@ RENDERER = Renderer(
         lambda trace: f"In the form MM/DD/YYYY this is {numeric(trace.end)}.",
     ),
     read_answer=read_answer,
+    sub_question=_sub_question,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from engine.decomposition import Step as SubQuestion
 from engine.tasks.builtin.tracking_shuffled_objects.problem import Holding, ShuffledObjects, Swap
 from engine.tasks.builtin.tracking_shuffled_objects.scenes import listed
 from engine.tasks.procedural import Renderer, Step, Trace
@@ -82,6 +83,12 @@ def _result(trace: SwapTrace) -> str:
     return _held(problem, trace.end, problem.asked)
 
 
+def _sub_question(trace: SwapTrace, index: int) -> SubQuestion:
+    problem, step = _problem(trace), trace.steps[index]
+    question = f"Who has what after swap {index + 1}, of {_pair(problem, step)}?"
+    return SubQuestion(question, f"Now {_everyone(problem, step.after)}.")
+
+
 def read_answer(problem: ShuffledObjects, rationale: str) -> str | None:
     """The last object named for the person in question, else the last object named."""
     things = sorted(problem.objects, key=len, reverse=True)
@@ -105,4 +112,5 @@ RENDERER = Renderer(
         lambda trace: f"This means that {_result(trace)}.",
     ),
     read_answer=read_answer,
+    sub_question=_sub_question,
 )
