@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test check simulate soak kills mutants exact twonodes terminals gpu bench picture results reproduce reproduction real paper paper-short paper-data clean
+.PHONY: help run test check simulate soak kills chaos mutants exact twonodes terminals gpu bench picture results reproduce reproduction real paper paper-short paper-data clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ KILLS ?= 200
 SEED ?= 0
 kills: $(STAMP) ## real daemons, killed at random, against the teacher's own ledger: KILLS=200 SEED=0
 	@$(BIN)/python -m tests.kills --kills $(KILLS) --seed $(SEED)
+
+chaos: $(STAMP) ## the same with edits, signals, locks, backups, a full disk and killed trainers: KILLS=200 SEED=0
+	@$(BIN)/python -m tests.kills --chaos --kills $(KILLS) --seed $(SEED)
 
 mutants: $(STAMP) ## code of money, claims, limits, resume, grading and curation broken in one line at a time: the nearest tests must fail
 	@$(BIN)/python -m tests.mutants

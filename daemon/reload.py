@@ -35,7 +35,7 @@ from daemon.sampling.budget import add_plan, micros
 from daemon.sampling.context import Context
 from daemon.sampling.jobs import Job
 from daemon.sampling.plans import ActivePlan
-from daemon.sampling.recovery import grade_missing, take_up
+from daemon.sampling.recovery import RunBlocking, grade_missing, take_up
 from daemon.sampling.scheduler import Scheduler
 from daemon.sampling.teacher import Teacher
 from daemon.training.devices import Device, check_ranks, find_devices
@@ -51,6 +51,7 @@ from engine.teachers.client import TeacherClient
 from engine.teachers.endpoint import Endpoint
 from engine.teachers.keys import TeacherKey
 from state.budget import Spending
+from state.catalog import KnownTask
 from state.errors import StateFailing, StateLocked
 from state.tables import Teacher as TeacherRow
 from state.writer import RETRY_S
@@ -103,8 +104,12 @@ class Reload:
         planner: Planner,
         trainer: Trainer,
         factory: TeacherFactory,
+        read: Callable[[Config, Mapping[str, KnownTask]], Input] = read_input,
+        run_blocking: RunBlocking = anyio.to_thread.run_sync,
     ) -> None:
         self.config = config
+        self._read_input = read
+        self._run_blocking = run_blocking
         self._reread = reread
         self._asked = anyio.Event()
         self._session = catalog.session
@@ -161,12 +166,12 @@ class Reload:
         Raises:
             CoterieError: the configuration, a task, a key or an address is wrong.
         """
-        wanted = await anyio.to_thread.run_sync(self._reread)
+        wanted = await self._run_blocking(self._reread)
         running = {teacher.name: teacher.config for teacher in self._scheduler.teachers}
         config, later = takeable(self.config, wanted, running)
         try:
-            known = await anyio.to_thread.run_sync(known_tasks, config)
-            given = await anyio.to_thread.run_sync(read_input, config, known)
+            known = await self._run_blocking(known_tasks, config)
+            given = await self._run_blocking(self._read_input, config, known)
         except SecretError as error:
             if "environment variable" not in error.message:
                 raise
@@ -177,7 +182,7 @@ class Reload:
         config, given, kept = self._with_known_questions(config, given)
         devices: list[Device] = []
         if config.students and not self._trainer.devices:
-            devices = await anyio.to_thread.run_sync(find_devices, config.daemon.devices)
+            devices = await self._run_blocking(find_devices, config.daemon.devices)
         check_ranks(self._trainer.devices or devices, config.students, config.folder)
         teachers = {teacher.name: teacher for teacher in self._scheduler.teachers}
         clients = {}
@@ -242,7 +247,7 @@ class Reload:
         config = new.config
         async with self._scheduler.claim_lock:
             try:
-                edited = await anyio.to_thread.run_sync(edits_since, config, new.given)
+                edited = await self._run_blocking(edits_since, config, new.given)
                 catalog = await self._stored(new)
             except StateLocked as error:
                 self._bus.emit(events.ConfigRefused(reason=error.message))
@@ -252,19 +257,19 @@ class Reload:
             self.config = config
             self._remember(config, new.given)
             self._wordings = new.given.wordings
-            self._budget.total.cap = micros(await anyio.to_thread.run_sync(budget_of, config))
+            self._budget.total.cap = micros(await self._run_blocking(budget_of, config))
             for name, settings in config.teachers.items():
                 await self._teacher(name, settings, catalog.teachers[name], new)
             self._factory.share_files()
             for teacher in self._scheduler.teachers:
                 teacher.health.disable(teacher.name not in config.teachers)
-            before = await anyio.to_thread.run_sync(spending_of_plans, config)
+            before = await self._run_blocking(spending_of_plans, config)
             fresh = self._plans(catalog.plans, catalog.continued, before)
             await self._empty_queues()
             self._planner.configure(config, catalog.task_ids)
             self._trainer.configure(config, new.devices)
             await grade_missing(config.database, self._writer, fresh)
-            for note in await take_up(config.database, self._scheduler, fresh):
+            for note in await take_up(config.database, self._scheduler, fresh, self._run_blocking):
                 self._bus.emit(events.Noted(what=note))
             for plan in fresh:
                 plan.state.completed_before()  # reported by an earlier daemon
@@ -290,7 +295,7 @@ class Reload:
         reported = False
         while True:
             try:
-                return await anyio.to_thread.run_sync(self._synchronise, new)
+                return await self._run_blocking(self._synchronise, new)
             except StateFailing:
                 if not reported:
                     self._bus.emit(events.Noted(what=WAITS))

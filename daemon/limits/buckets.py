@@ -191,6 +191,7 @@ class Bucket:
                 self._learned = None
             self._renew()
         if remaining is not None and self.rate is not None:
+            self._refill(now)  # the time before the answer brings nothing on top of what is left
             self._level = min(self._level, remaining, self.capacity)
 
     def cut(self, now: float, wait_s: float) -> None:

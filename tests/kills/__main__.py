@@ -1,4 +1,4 @@
-"""SIGKILL, again and again: `make kills KILLS=200 SEED=0`.
+"""SIGKILL, again and again: `make kills KILLS=200 SEED=0`; and whatever else happens: `make chaos KILLS=200 SEED=0`.
 
 Ends with 1 when something did not hold; the folder is kept then, and named.
 """
@@ -13,7 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.kills.campaign import AT_ONCE, Campaign, Told
+from tests.kills.campaign import AT_ONCE, HITS, Campaign, Told
+from tests.kills.chaos import Chaos, small_disk
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -21,11 +22,20 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.kills")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--chaos", action="store_true", help="edits, signals, locks, backups and a full disk too"
+    )
     options = parser.parse_args(argv)
     folder = Path(tempfile.mkdtemp(prefix="coterie-kills-"))
     started = time.monotonic()
     try:
-        told = Campaign(folder, options.seed, train=True).run(options.kills)
+        if options.chaos:
+            with small_disk(folder) as mounted:
+                if not mounted:
+                    print("no small disk can be mounted here: it is never full", file=sys.stderr)
+                told = Chaos(folder, options.seed, train=True).run(options.kills)
+        else:
+            told = Campaign(folder, options.seed, train=True).run(options.kills)
     except BaseException:
         print(f"kept: {folder}", file=sys.stderr)
         raise
@@ -36,10 +46,15 @@ def main(argv: list[str] | None = None) -> int:
 
 def report(told: Told, seconds: float) -> str:
     """The figures."""
-    moments = ", ".join(f"{name} {count}" for name, count in sorted(told.moments.items()))
+    moments = ", ".join(
+        f"{name} {count}" + (f" ({told.missed[name]} did not come)" if told.missed[name] else "")
+        for name, count in sorted(told.moments.items())
+    )
+    hits = ", ".join(f"{name} {told.hits[name]}" for name in HITS)
     first = told.first_request_s or [0.0]
     return (
         f"{told.kills} kills in {seconds:.0f} s ({moments})\n"
+        f"hit: {hits}\n"
         f"requests billed {told.billed}, stored {told.stored}, unknown {told.unknown}, lost {told.lost}\n"
         f"surplus a kill: at most {max(told.surplus, default=0)}, in the mean"
         f" {statistics.mean(told.surplus or [0]):.2f}, with {AT_ONCE} in flight\n"

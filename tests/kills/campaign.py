@@ -1,8 +1,10 @@
 """One place of work, and a daemon that is killed in it again and again: real processes, SIGKILL, the teacher's ledger.
 
-Each life of the daemon is drawn from the seed: the moment at which it is killed, and how long after that moment.
-What was on disk at a death (every stored body, by its hash) is noted, and must be there, the same, at the end.
-When the work is done before the kills are, more rationales are asked for, as a person would.
+Each life of the daemon is drawn from the seed: the moment at which it is killed, and how long after that moment. A
+moment is a condition that is waited for. What each kill hit is read from the database and the ledger, and a campaign
+whose kills missed what they are for fails. What was on disk at a death (every stored body, by its hash) is noted, and
+must be there, the same, at the end. When the work is done before the kills are, more rationales are asked for, as a
+person would.
 """
 
 from __future__ import annotations
@@ -25,9 +27,16 @@ from tests.simulation.invariants import check_rest
 
 AT_ONCE = 8
 LATENCY_MS = 60
-LONGEST_S = 2.5
-"""A moment that does not come in this time is not waited for."""
+LONGEST_S = 60.0
+"""A moment that does not come in this time never does."""
+TRAINING_S = 5.0
+"""A run that is not due, or writes nothing, in this time is not waited for: the daemon samples then."""
 LOOK_S = 0.003
+
+BOOT, FIRST, UNKNOWN = "a start, before its first request", "a first request", "a request in flight"
+HITS = (BOOT, FIRST, UNKNOWN)
+"""What kills have to hit, all of them in a campaign of 20 or more."""
+ENOUGH = 20
 
 STUDENTS = """
 [[students]]
@@ -45,6 +54,10 @@ class Told:
 
     kills: int = 0
     moments: Counter[str] = field(default_factory=Counter)
+    missed: Counter[str] = field(default_factory=Counter)
+    """Moments that did not come."""
+    hits: Counter[str] = field(default_factory=Counter)
+    """What the kills hit, of `HITS`."""
     billed: int = 0
     stored: int = 0
     unknown: int = 0
@@ -59,6 +72,9 @@ class Told:
     adopted: int = 0
 
 
+Moment = Callable[[Teacher, Daemon], bool]
+
+
 class Campaign:
     """The kills of one seed, in a folder of their own."""
 
@@ -71,6 +87,7 @@ class Campaign:
         self._told = Told()
         self._kept: dict[int, bytes] = {}
         self._boots: list[int] = []
+        self._edits: dict[str, Any] = {}
         self._read = self._lines = 0  # of the ledger's file
 
     def run(self, kills: int) -> Told:
@@ -89,66 +106,111 @@ class Campaign:
             given_up = count(self._folder, "sample", "state = 'failed'")  # in flight at three kills
             assert code == (given_up > 0), output[-3000:]
             self._check(teacher)
+            self._check_hits()
         finally:
             teacher.stop()
         return self._told
 
     def _configure(self, teacher: Teacher) -> None:
         """The work; more of it where all is done."""
-        if self._boots and count(self._folder, "plan", "active = 1 AND stored + failed < wanted") == 0:
+        if self._boots and self._is_done():
             self._rationales += 1
-        configure(
-            self._folder,
-            teacher.url,
-            train=self._questions,
-            rationales=self._rationales,
-            teacher=f"concurrency = {AT_ONCE}",
-            students=STUDENTS if self._train else "",
-        )
+        configure(self._folder, teacher.url, **self._settings())
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "train": self._questions,
+            "rationales": self._rationales,
+            "teacher": f"concurrency = {AT_ONCE}",
+            "students": STUDENTS if self._train else "",
+        }
+
+    def _moments(self) -> dict[str, tuple[int, Moment]]:
+        """How often each moment is drawn, and what waits for it; it returns whether it came."""
+        found: dict[str, tuple[int, Moment]] = {
+            "start": (2, self._at_start),
+            "session": (1, self._at_session),
+            "first request": (2, self._at_first_request),
+            "sampling": (8, self._while_sampling),
+            "drain": (1, self._while_draining),
+        }
+        if self._train:
+            found |= {"trigger": (1, self._at_trigger), "checkpoint": (2, self._at_checkpoint)}
+        return found
 
     def _life(self, teacher: Teacher) -> None:
         """From a start to a kill."""
-        moments: dict[str, Callable[[Teacher], None]] = {
-            "start": self._at_start,
-            "sampling": self._while_sampling,
-            "drain": self._while_sampling,
-        }
-        if self._train:
-            moments |= {"trigger": self._at_trigger, "checkpoint": self._at_checkpoint}
-        moment = self._rng.choices(list(moments), [3, 9, 1, 1, 2][: len(moments)])[0]
-        started = time.time()
+        moments = self._moments()
+        moment = self._rng.choices(list(moments), [weight for weight, _ in moments.values()])[0]
+        started, boots = time.time(), self._newest_boot()
         running = Daemon(self._folder)
         try:
-            moments[moment](teacher)
-            time.sleep(self._rng.uniform(0, 0.1))
-            if moment == "drain":
-                running.terminate()
-                time.sleep(self._rng.uniform(0, 0.15))
+            if not moments[moment][1](teacher, running):
+                self._told.missed[moment] += 1
             early = running.process.poll()
-            assert early is None or (moment == "drain" and early in (0, 130, -15)), running.output()[-3000:]
+            assert early is None or (moment in self._ending and early in (0, 130, -15)), running.output()[
+                -3000:
+            ]
         finally:
             running.kill()
         self._told.kills += 1
         self._told.moments[moment] += 1
-        self._look(teacher, started)
+        self._look(teacher, started, boots)
 
-    def _at_start(self, teacher: Teacher) -> None:
-        time.sleep(self._rng.uniform(0, 1.2))
+    @property
+    def _ending(self) -> tuple[str, ...]:
+        """Moments in which the daemon may end by itself."""
+        return ("drain",)
 
-    def _while_sampling(self, teacher: Teacher) -> None:
-        """After some answers."""
+    def _at_start(self, teacher: Teacher, running: Daemon) -> bool:
+        """When it holds the lock: its session may be written, or not yet."""
+        lock = self._folder / "state.db.lock"
+        return self._until(lambda: lock.exists() and f'"pid": {running.process.pid}' in lock.read_text())
+
+    def _at_session(self, teacher: Teacher, running: Daemon) -> bool:
+        """When its session is written; nothing has left yet, or the first requests just have."""
+        before = self._newest_boot()
+        return self._until(lambda: self._newest_boot() > before)
+
+    def _at_first_request(self, teacher: Teacher, running: Daemon) -> bool:
+        before = self._entries(teacher)
+        return self._until(lambda: self._entries(teacher) > before)
+
+    def _while_sampling(self, teacher: Teacher, running: Daemon) -> bool:
+        """After some answers, and any time after that."""
         wanted = self._entries(teacher) + self._rng.randint(1, 60)
-        self._until(lambda: self._entries(teacher) >= wanted)
+        came = self._until(lambda: self._entries(teacher) >= wanted or self._is_done())
+        time.sleep(self._rng.uniform(0, 0.1))
+        return came
 
-    def _at_trigger(self, teacher: Teacher) -> None:
-        """When a run becomes due; else after the time in which none did."""
+    def _while_draining(self, teacher: Teacher, running: Daemon) -> bool:
+        self._while_sampling(teacher, running)
+        running.terminate()
+        came = self._until(lambda: "stopping" in running.output() or running.process.poll() is not None)
+        time.sleep(self._rng.uniform(0, 0.15))
+        return came
+
+    def _at_trigger(self, teacher: Teacher, running: Daemon) -> bool:
+        """When a run becomes due."""
         before = count(self._folder, "run")
-        self._until(lambda: count(self._folder, "run") > before)
+        return self._until(lambda: count(self._folder, "run") > before, TRAINING_S)
 
-    def _at_checkpoint(self, teacher: Teacher) -> None:
+    def _at_checkpoint(self, teacher: Teacher, running: Daemon) -> bool:
         """When a training process has written something."""
         before = self._marks()
-        self._until(lambda: self._marks() != before)
+        return self._until(lambda: self._marks() != before, TRAINING_S)
+
+    def _newest_boot(self) -> int:
+        """The newest daemon session; 0 if there is none."""
+        try:
+            rows = query(self._folder, "SELECT coalesce(max(id), 0) FROM boot")
+        except Exception:  # the database is being created
+            return 0
+        return int(rows[0][0]) if rows else 0
+
+    def _is_done(self) -> bool:
+        """Whether nothing is left to sample."""
+        return count(self._folder, "plan", "active = 1 AND stored + failed < wanted") == 0
 
     def _marks(self) -> list[str]:
         return sorted(str(path) for path in (self._folder / "runs").glob("*/checkpoints/*"))
@@ -163,34 +225,35 @@ class Campaign:
             self._lines += new.count(b"\n")
         return self._lines
 
-    def _until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + LONGEST_S
-        while time.monotonic() < deadline and not condition():
+    def _until(self, condition: Callable[[], bool], seconds: float = LONGEST_S) -> bool:
+        """Whether a condition came true in time."""
+        deadline = time.monotonic() + seconds
+        while not (came := condition()) and time.monotonic() < deadline:
             time.sleep(LOOK_S)
+        return came
 
-    def _look(self, teacher: Teacher, started: float) -> None:
-        """What a death left: the bodies on disk, and how soon the daemon had asked."""
+    def _look(self, teacher: Teacher, started: float, boots: int) -> None:
+        """What a death left: the bodies on disk, what the kill hit, and how soon the daemon had asked."""
         newest = max(self._kept, default=0)
         for attempt, raw in query(
             self._folder, "SELECT attempt_id, raw FROM completion WHERE attempt_id > ?", newest - 200
         ):
             digest = hashlib.sha256(zlib.decompress(raw)).digest()
             assert self._kept.setdefault(attempt, digest) == digest, "a stored body is another one"
-        boot = query(self._folder, "SELECT max(id) FROM boot") or [(None,)]
-        if boot[0][0] is None or boot[0][0] in self._boots:
-            return  # killed before it was there
-        self._boots.append(boot[0][0])
-        mine = {
-            request
-            for (request,) in query(
-                self._folder, "SELECT request_id FROM attempt WHERE boot_id = ?", boot[0][0]
-            )
-        }
-        first = min(
-            (entry["received_at"] for entry in teacher.ledger() if entry["request_id"] in mine), default=None
+        boot = self._newest_boot()
+        if boot == boots:
+            self._told.hits[BOOT] += 1  # killed before its session was there
+            return
+        self._boots.append(boot)
+        attempts = dict(
+            query(self._folder, "SELECT request_id, outcome FROM attempt WHERE boot_id = ?", boot)
         )
-        if first is not None:
-            self._told.first_request_s.append(first / 1000 - started)
+        asked = [entry["received_at"] for entry in teacher.ledger() if entry["request_id"] in attempts]
+        self._told.hits[BOOT] += not asked
+        self._told.hits[FIRST] += 0 < len(asked) <= AT_ONCE
+        self._told.hits[UNKNOWN] += None in attempts.values()
+        if asked:
+            self._told.first_request_s.append(min(asked) / 1000 - started)
 
     def _check(self, teacher: Teacher) -> None:
         told, ledger = self._told, teacher.ledger()
@@ -218,6 +281,20 @@ class Campaign:
         assert told.billed - told.stored == sum(told.surplus) <= told.unknown
         self._check_database()
         self._check_runs()
+
+    def _check_hits(self) -> None:
+        """The kills hit what they are meant for, so what holds was shown."""
+        told = self._told
+        if told.kills < ENOUGH:
+            return
+        for what in HITS:
+            assert told.hits[what], f"no kill of {told.kills} hit {what}: nothing was shown of it"
+        assert told.unknown, (
+            f"no attempt of {told.kills} kills is unknown: nothing was in flight at any of them"
+        )
+        for moment, tries in told.moments.items():
+            missed = told.missed[moment]
+            assert tries < 3 or missed < tries, f"{moment} was waited for {tries} times and never came"
 
     def _check_database(self) -> None:
         check_rest(self._folder)

@@ -65,7 +65,7 @@ MONEY = [
     ),
     *_all(
         "state/daemon_sessions.py",
-        "tests/state/test_daemon_sessions.py",
+        "tests/state/test_daemon_sessions.py tests/state/test_batches.py",
         ("unknown_micros = a.reserved_micros,", "unknown_micros = 0,"),
         (" unknown_micros = unknown_micros + t.micros, reserved_micros = reserved_micros - t.micros FROM (SELECT a.teacher_id", " reserved_micros = reserved_micros - t.micros FROM (SELECT a.teacher_id"),
         ("AND a.boot_id <> {session_id} AND NOT {IN_A_BATCH}", "AND a.boot_id <> {session_id}"),
@@ -136,7 +136,7 @@ LIMITS = [
     ),
     *_all(
         "daemon/sampling/attempt_runner.py",
-        "tests/daemon/sampling",
+        "tests/daemon/sampling/test_attempt_runner.py tests/daemon/sampling/test_groups.py",
         ("member.unknowns += failure.kind == \"ambiguous\"", "member.unknowns += 0"),
         ("failure.kind in (\"transient\", \"malformed\") and failure.reached", "failure.kind in (\"transient\", \"malformed\")"),
         ("raw=None if index else answer.raw,", "raw=answer.raw,"),
@@ -200,7 +200,7 @@ RESULTS = [
     ),
     *_all(
         "state/training_samples.py",
-        "tests/state tests/daemon/training/test_manifest.py",
+        "tests/engine/curation tests/daemon/training/test_manifest.py",
         ("AND s.state = 'stored' AND s.verdict IS NOT NULL\"\n        \" AND te.name", "AND s.state = 'stored'\"\n        \" AND te.name"),
         ("AND s.recipe = p.recipe AND s.replicate < p.rationales", "AND s.recipe = p.recipe"),
         ("ON q.id = s.question_id AND q.active = 1\"", "ON q.id = s.question_id\""),

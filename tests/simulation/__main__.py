@@ -19,6 +19,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from tests.simulation.simulation import Simulation, SimulationResult
+from tests.simulation.user import kinds
 
 MEMORY = Path("/dev/shm")
 TELL_EACH = 500
@@ -101,6 +102,13 @@ def main(argv: list[str] | None = None) -> int:
         f" {sum(each.unknown for each in told)} attempts unknown\n"
         + ", ".join(f"{name} {count}" for name, count in sorted(faults.items()))
     )
+    seen: Counter[str] = Counter()
+    for each in told:
+        seen.update(each.seen)
+    print(", ".join(f"{name} {count}" for name, count in sorted(seen.items())))
+    missing = [name for name in kinds(len(seeds)) if not seen[name]]
+    if missing:
+        print(f"never happened, so nothing was shown of it: {', '.join(missing)}", file=sys.stderr)
     checked: Counter[str] = Counter()
     for each in told:
         checked.update(each.checked)
@@ -118,7 +126,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"  {count:>{width},}  {name}")
     for seed, _ in failed:
         print(f"failed; again with: make simulate FROM={seed} SEEDS=1")
-    return 1 if failed else 0
+    return 1 if failed or missing else 0
 
 
 if __name__ == "__main__":

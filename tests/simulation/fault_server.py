@@ -24,6 +24,7 @@ from aiohttp.client_reqrep import ConnectionKey
 from multidict import CIMultiDict
 from pydantic import SecretStr
 
+from daemon.catalog.plan_fingerprint import model_of
 from daemon.sampling.budget import Price
 from engine.config import TeacherConfig
 from engine.teachers.classify import classify_exception, classify_status
@@ -102,20 +103,35 @@ class Entry:
 
     at: float
     boot: int
+    epoch: int  # of the daemon: its life, and the configuration in it
     key: str
     request_id: str
     level: int  # how many of this key were at work when it came
+    model: tuple[str, ...] = ()  # what was asked
+    settings: str = ""  # and how
     fault: str = "ok"
     billed: bool = False
     parts: int = 0  # what it billed, in parts of a micro-dollar
+    range: tuple[int, int] = (0, 0)  # the same at the lowest and the highest price until it was answered
     stated: bool = True  # whether the answer says what was used
     digest: str = ""
     delivered: bool = False
 
 
+@dataclass(frozen=True)
+class Link:
+    """What replaces `TeacherClient`: it sends as its configuration says, which may not be the newest."""
+
+    server: FaultServer
+    config: TeacherConfig
+
+    async def send(self, request: Request, *, request_id: str, key: SecretStr | None) -> Answer | Failure:
+        return await self.server.send(self.config, request, request_id=request_id, key=key)
+
+
 @dataclass
 class FaultServer:
-    """One teacher; `send` replaces `TeacherClient.send`."""
+    """One teacher."""
 
     name: str
     config: TeacherConfig
@@ -123,37 +139,59 @@ class FaultServer:
     rng: random.Random
     now: Callable[[], float]
     boot: Callable[[], int]
+    epoch: Callable[[], int]
     moment: Callable[[str], Awaitable[None]]
     entries: list[Entry] = field(default_factory=list)
     _windows: dict[str, deque[float]] = field(default_factory=dict)
     _in_flight: dict[tuple[int, str], int] = field(default_factory=dict)
+    _open: dict[str, tuple[Entry, int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         slots = self.behaviour.slots
         self._slots = None if slots is None else anyio.Semaphore(slots)
-        self.price = Price(
-            self.config.usd_per_million_input,
-            self.config.usd_per_million_output,
-            self.config.usd_per_million_input,
-        )
+        self.price = _price(self.config)
+        self._prices = [self.price]
 
-    async def send(self, request: Request, *, request_id: str, key: SecretStr | None) -> Answer | Failure:
+    def announce(self, config: TeacherConfig) -> None:
+        """The prices of a configuration are about to be in force: until `charge`, an answer may be booked at either."""
+        self._prices = [self.price, _price(config)]
+        for entry, prompt, completion in self._open.values():
+            entry.range = self._range(prompt, completion, *entry.range)
+
+    def charge(self, config: TeacherConfig) -> None:
+        """Takes the prices of a configuration from now on; what is in flight was billed at the old ones."""
+        self.announce(config)
+        self.config, self.price = config, _price(config)
+        self._prices = [self.price]
+
+    def _range(self, prompt: int, completion: int, *besides: int) -> tuple[int, int]:
+        parts = [*besides, *(price.parts(prompt, completion) for price in self._prices)]
+        return min(parts), max(parts)
+
+    async def send(
+        self, config: TeacherConfig, request: Request, *, request_id: str, key: SecretStr | None
+    ) -> Answer | Failure:
         await self.moment("sent")
         started = self.now()
         await anyio.sleep(self.rng.uniform(0.001, 0.02))
         await self.moment("arrived")
         label = key.get_secret_value() if key is not None else ""
-        place = self.boot(), label
-        entry = Entry(self.now(), *place, request_id, self._in_flight.get(place, 0))
+        place = self.epoch(), label
+        entry = Entry(self.now(), self.boot(), *place, request_id, self._in_flight.get(place, 0))
+        entry.model = model_of(config)
+        entry.settings = f"{request.temperature} {request.top_p} {request.stop} {request.max_tokens}"
         self.entries.append(entry)
         entry.fault, headers = self._fate(place, request)
         if entry.fault in BILLED:
             entry.billed = True
-            raw, entry.parts, entry.stated = self._body(request)
+            raw, prompt, completion, entry.stated = self._body(config, request)
+            entry.parts = self.price.parts(prompt, completion)
+            entry.range = self._range(prompt, completion)
+            self._open[request_id] = entry, prompt, completion
             if entry.fault == "malformed":
                 raw = self.rng.choice(_MALFORMED)
             elif self.behaviour.streams:
-                raw = self._streamed(raw, random.Random(request_id), cut=entry.fault == "truncate")
+                raw = self._streamed(config, raw, random.Random(request_id), cut=entry.fault == "truncate")
             entry.digest = hashlib.sha256(raw).hexdigest()
         else:
             raw = b""
@@ -161,14 +199,15 @@ class FaultServer:
         try:
             if self._slots is not None and entry.billed:
                 async with self._slots:
-                    await anyio.sleep(self._latency(entry.fault))
+                    await anyio.sleep(self._latency(config, entry.fault))
             else:
-                await anyio.sleep(self._latency(entry.fault))
+                await anyio.sleep(self._latency(config, entry.fault))
         finally:
             self._in_flight[place] -= 1
         await self.moment("answered")
         entry.delivered = True
-        return self._result(entry, request, raw, headers, self.now() - started)
+        self._open.pop(request_id, None)
+        return self._result(config, entry, request, raw, headers, self.now() - started)
 
     def _fate(self, place: tuple[int, str], request: Request) -> tuple[str, CIMultiDict[str]]:
         """What becomes of a request that arrives now, and the answer's headers."""
@@ -209,28 +248,28 @@ class FaultServer:
                 headers["x-ratelimit-remaining-requests"] = "0"
                 headers["x-ratelimit-reset-requests"] = f"{wait:.3f}s"
 
-    def _latency(self, fault: str) -> float:
+    def _latency(self, config: TeacherConfig, fault: str) -> float:
         if fault == "slow":
             return self.rng.uniform(30, 600)
         if fault == "timeout":
-            return self.config.timeout_seconds
+            return config.timeout_seconds
         if fault == "late":
             return self.rng.uniform(20, 120)
         if fault in ("ok", "malformed", "reset-after", "truncate"):
             return self.behaviour.latency_s * self.rng.uniform(0.3, 3)
         return self.rng.uniform(0.001, 0.1)
 
-    def _body(self, request: Request) -> tuple[bytes, int, bool]:
-        """An answer, what it costs and whether it says so; now and then it has fewer choices than were asked for."""
+    def _body(self, config: TeacherConfig, request: Request) -> tuple[bytes, int, int, bool]:
+        """An answer, its tokens and whether it says how many; now and then it has fewer choices than were asked for."""
         if request.n > 1:
-            return self._several(request)
-        choice, completion = self._choice(request)
+            return self._several(config, request)
+        choice, completion = self._choice(config, request)
         return self._written(request, [choice], completion)
 
-    def _streamed(self, raw: bytes, rng: random.Random, *, cut: bool) -> bytes:
+    def _streamed(self, config: TeacherConfig, raw: bytes, rng: random.Random, *, cut: bool) -> bytes:
         """What the client puts together of an answer that comes as events, in pieces of any size."""
         payload = json.loads(raw)
-        chat = self.config.dialect == "openai-chat"
+        chat = config.dialect == "openai-chat"
         events: list[dict[str, Any]] = []
         for choice in payload["choices"]:
             text = choice["message"]["content"] if chat else choice["text"]
@@ -252,7 +291,7 @@ class FaultServer:
         body += f"data: [DONE]{ending}".encode()
         if cut:
             body = body[: rng.randrange(body.index(b'"finish_reason": "'))]
-        streaming = dialect(self.config.dialect).streaming
+        streaming = dialect(config.dialect).streaming
         assert streaming is not None
         stream = EventStream(streaming.assembly())
         while body:
@@ -263,23 +302,23 @@ class FaultServer:
         assert stream.complete is not cut
         return stream.raw()
 
-    def _several(self, request: Request) -> tuple[bytes, int, bool]:
+    def _several(self, config: TeacherConfig, request: Request) -> tuple[bytes, int, int, bool]:
         given = request.n if self.rng.random() < 0.8 else self.rng.randint(1, request.n)
-        made = [self._choice(request) for _ in range(given)]
+        made = [self._choice(config, request) for _ in range(given)]
         choices = [{**choice, "index": index} for index, (choice, _) in enumerate(made)]
         self.rng.shuffle(choices)
         return self._written(request, choices, sum(tokens for _, tokens in made))
 
     def _written(
         self, request: Request, choices: list[dict[str, Any]], completion: int
-    ) -> tuple[bytes, int, bool]:
+    ) -> tuple[bytes, int, int, bool]:
         prompt = max(1, round(estimate_prompt(request) * self.behaviour.token_ratio))
         body: dict[str, Any] = {"id": "x", "choices": choices}
         if stated := self.rng.random() >= self.behaviour.no_usage:
             body["usage"] = {"prompt_tokens": prompt, "completion_tokens": completion}
-        return json.dumps(body).encode(), self.price.parts(prompt, completion), stated
+        return json.dumps(body).encode(), prompt, completion, stated
 
-    def _choice(self, request: Request) -> tuple[dict[str, Any], int]:
+    def _choice(self, config: TeacherConfig, request: Request) -> tuple[dict[str, Any], int]:
         """A choice and its tokens."""
         text = request.messages[-1].content
         first, second = (int(word) for word in _asked(request).split(" plus "))
@@ -290,19 +329,25 @@ class FaultServer:
             answer = f" {first} and {second} make {total}.\nAnswer: {total}"
         reason = "length" if self.rng.random() < 0.02 else "stop"
         completion = min(request.max_tokens, estimate_tokens(answer))
-        chat = self.config.dialect == "openai-chat"
+        chat = config.dialect == "openai-chat"
         said = {"message": {"role": "assistant", "content": answer}} if chat else {"text": answer}
         return {"index": 0, "finish_reason": reason, **said}, completion
 
     def _result(
-        self, entry: Entry, request: Request, raw: bytes, headers: CIMultiDict[str], latency: float
+        self,
+        config: TeacherConfig,
+        entry: Entry,
+        request: Request,
+        raw: bytes,
+        headers: CIMultiDict[str],
+        latency: float,
     ) -> Answer | Failure:
         """What the client makes of it."""
         wall = WALL + self.now()
         match entry.fault:
             case "ok" | "slow" | "malformed":
                 try:
-                    completions = dialect(self.config.dialect).parse(decode_json(raw), request)
+                    completions = dialect(config.dialect).parse(decode_json(raw), request)
                 except MalformedAnswer as error:
                     found = classify_exception(error)
                     return Failure(kind=found.kind, reason=found.reason, raw=raw, status=200)
@@ -351,6 +396,10 @@ class FaultServer:
                 return classify_status(400, headers, b'{"error": {"code": "content_filter"}}', wall=wall)
             case status:
                 return classify_status(int(status), headers, b'{"error": {"message": "no"}}', wall=wall)
+
+
+def _price(config: TeacherConfig) -> Price:
+    return Price(config.usd_per_million_input, config.usd_per_million_output, config.usd_per_million_input)
 
 
 def _asked(request: Request) -> str:

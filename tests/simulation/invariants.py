@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from daemon.catalog.plan_fingerprint import model_of
 from daemon.pipeline import Pipeline
 from daemon.sampling.budget import PARTS, Budget, micros
 from engine.config import Config
+from state import sqlite
 from state.database import open_reader
 from state.sqlite import Connection
 from tests.simulation.fault_server import AMBIGUOUS, BURNS, PERMANENT, WINDOW_S, FaultServer
@@ -44,10 +48,56 @@ PROMISE = "a payment is stored, or unknown for a known cause"
 SURPLUS = "billed less stored is at most unknown"
 TRIES = "attempts are used up by faults of the teacher alone"
 GIVEN_UP = "no sample is given up for nothing"
+RECIPE = "a sample was asked as its plan says"
 PACE = "no minute holds more requests than the teacher takes"
+
 
 Tally = Counter[str]
 """How often each invariant was looked at."""
+
+
+@dataclass
+class History:
+    """What the invariants have to know of all lives so far."""
+
+    cut: set[int] = field(default_factory=set)
+    """Sessions that did not wait for all their answers."""
+    edited: bool = False
+    limits: dict[tuple[int, str], set[tuple[int, int, int]]] = field(default_factory=dict)
+    """By task and recipe, the rules that plans had: base, most, want."""
+    total_cap: int | None = 0
+    """The highest budget that was ever in force; None without one."""
+    max_attempts: int = 100
+    forgotten: set[str] = field(default_factory=set)
+    """Requests that left after a copy of the database was made, and before it was put back."""
+    excused: set[str] = field(default_factory=set)
+    """Requests that were open when the copy was made: their answers went with what was written after it."""
+
+    def in_force(self, config: Config, connection: Connection) -> None:
+        """Notes what a start or a reload put in force."""
+        cap = micros(config.daemon.budget_usd)
+        self.total_cap = None if cap is None or self.total_cap is None else max(cap, self.total_cap)
+        self.max_attempts = min(
+            [self.max_attempts, *(each.max_attempts for each in config.teachers.values())]
+        )
+        for task, recipe, *rule in connection.execute(
+            "SELECT task_id, recipe, base, rationales, want FROM plan WHERE active = 1"
+        ):
+            self.limits.setdefault((task, recipe), set()).add((rule[0], rule[1], rule[2]))
+
+    def restored(self, copy: Path, servers: Mapping[str, FaultServer]) -> None:
+        """Notes what a copy of the database that is put back does not know."""
+        with closing(sqlite.dbapi.connect(str(copy))) as connection:
+            known = dict(
+                connection.execute("SELECT request_id, outcome FROM attempt WHERE choice = 0").fetchall()
+            )
+            (newest,) = connection.execute("SELECT coalesce(max(id), 0) FROM boot").fetchone()
+        for server in servers.values():
+            for entry in server.entries:
+                if entry.request_id not in known:
+                    self.forgotten.add(entry.request_id)
+        self.excused |= {request for request, outcome in known.items() if outcome is None}
+        self.cut = {session for session in self.cut if session <= newest}
 
 
 class Watch:
@@ -61,47 +111,89 @@ class Watch:
         budget: Budget,
         servers: Mapping[str, FaultServer],
         tally: Tally,
+        history: History,
     ) -> None:
         self._tally = tally
         self._connection = connection
-        self._total = micros(config.daemon.budget_usd)
-        self._caps = {plan.id: micros(plan.config.budget_usd) for plan in pipeline.plans}
+        self._history = history
         self._pipeline = pipeline
+        self._used: dict[str, int] = {}
+        self._mixed = False
+        self._cap(config)
         self._budget = budget
         self._servers = servers
         self._base: dict[int, int] = {}
         self._largest: dict[int, int] = {}
         self._last = self._claimed()
         self._spent: dict[str, int] = {}
-        self._rules = Rules(connection, pipeline)
+        self._rules = Rules(connection, pipeline, history.limits, edited=history.edited)
+
+    def _cap(self, config: Config) -> None:
+        self._history.in_force(config, self._connection)
+        self._total = micros(config.daemon.budget_usd)
+        self._caps = {plan.id: micros(plan.config.budget_usd) for plan in self._pipeline.plans}
+        self._teacher_caps = {
+            teacher.id: micros(config.teachers[teacher.name].budget_usd)
+            for teacher in self._pipeline.teachers
+            if teacher.name in config.teachers
+        }
+
+    def reloading(self) -> None:
+        """The rows are those of another configuration: plans may have taken over the samples of others, with what they cost."""
+        self._mixed = True
+        self._spent = {name: spent for name, spent in self._spent.items() if name.startswith("teacher")}
+        self._used = {name: used for name, used in self._used.items() if not name.startswith("plan")}
+
+    def reloaded(self, config: Config) -> None:
+        """The other configuration is in force."""
+        self._mixed = False
+        self._cap(config)
+        self._base, self._largest, self._last = {}, {}, self._claimed()
+        self._rules = Rules(self._connection, self._pipeline, self._history.limits, edited=True)
 
     def committed(self, now: float) -> str:
         """Checks what is on disk now; returns a summary for the trace."""
         rows = self._connection.execute(
-            "SELECT id, claimed, stored, failed, spent_micros, reserved_micros, unknown_micros FROM plan ORDER BY id"
+            "SELECT id, claimed, stored, failed, spent_micros, reserved_micros, unknown_micros FROM plan"
+            " ORDER BY id"
         ).fetchall()
         by_teacher = self._connection.execute(
             "SELECT id, spent_micros, reserved_micros, unknown_micros FROM teacher"
         ).fetchall()
         spent, reserved, unknown = (sum(row[at] for row in by_teacher) for at in (1, 2, 3))
+        plans = self._connection.execute("SELECT id, spent_micros FROM plan WHERE active = 1").fetchall()
         self._grows(
-            {f"teacher {row[0]}": row[1] for row in by_teacher} | {f"plan {row[0]}": row[4] for row in rows}
+            {f"teacher {row[0]}": row[1] for row in by_teacher}
+            | {f"plan {plan}": booked for plan, booked in plans}
         )
         self._tally[CAPS] += 1
-        if self._total is not None:
+        self._within("the budget", self._total, spent + reserved + unknown)
+        if (most := self._history.total_cap) is not None:
             self._tally[BILLS] += 1
-            assert spent + reserved + unknown <= self._total, (
-                f"{spent} + {reserved} + {unknown} is over the budget {self._total}"
+            billed = sum(
+                entry.parts
+                for server in self._servers.values()
+                for entry in server.entries
+                if entry.request_id not in self._history.forgotten
             )
-            billed = sum(entry.parts for server in self._servers.values() for entry in server.entries)
-            assert billed <= (self._total + 1) * PARTS, f"the teachers billed {billed} of {self._total}"
+            assert billed <= (most + 1) * PARTS, f"the teachers billed {billed} of {most}"
         for plan, _, _, _, *money in rows:
-            cap = self._caps.get(plan)
-            assert cap is None or sum(money) <= cap, f"plan {plan} is over its budget {cap}"
+            self._within(f"plan {plan}", self._caps.get(plan), sum(money))
             assert min(money) >= 0
-        self._fair({row[0]: row[1] for row in rows})
-        self._rules.committed()
+        for teacher, *money in by_teacher:
+            self._within(f"teacher {teacher}", self._teacher_caps.get(teacher), sum(money))
+        if not self._mixed:
+            self._fair({row[0]: row[1] for row in rows})
+            self._rules.committed()
         return f"{rows} {spent} {reserved} {unknown}"
+
+    def _within(self, name: str, cap: int | None, used: int) -> None:
+        """A cap that was lowered below what is used lets it grow no further."""
+        before = self._used.get(name, 0)
+        assert cap is None or used <= max(cap, before), (
+            f"{name}: {used} is over its budget {cap}, before it was {before}"
+        )
+        self._used[name] = used
 
     def _grows(self, spent: dict[str, int]) -> None:
         self._tally[GROWS] += 1
@@ -154,22 +246,25 @@ def check_rest(folder: Path, tally: Tally | None = None) -> None:
 
 
 def check_end(
-    folder: Path, scenario: Scenario, servers: Mapping[str, FaultServer], cut: set[int], tally: Tally
+    folder: Path, scenario: Scenario, servers: Mapping[str, FaultServer], history: History, tally: Tally
 ) -> dict[str, int]:
     """When all work is done: the promise, from the teachers' own accounts."""
     with closing(open_reader(folder / "state.db")) as connection:
         check_counts(_world(folder, connection))
         tally[COUNTERS] += 1
         tally[ENDS] += 1
-        left = connection.execute("SELECT count(*) FROM sample WHERE state = 'open'").fetchone()[0]
+        left = connection.execute(
+            "SELECT count(*) FROM sample s JOIN plan p ON p.id = s.plan_id WHERE s.state = 'open' AND p.active = 1"
+        ).fetchone()[0]
         assert left == 0, f"{left} samples neither stored nor failed"
         for name, wanted, cursor, claimed, skipped, accepted, target, slots, unless in connection.execute(
             "SELECT name, wanted, cursor, claimed, skipped, accepted, target, questions * base, unless FROM plan"
+            " WHERE active = 1"
         ):
             assert cursor == slots or (target and accepted >= target), (
                 f"plan {name} stands at {cursor} of {slots}"
             )
-            if not scenario.shares:
+            if not (scenario.shares or history.edited):
                 assert claimed + skipped == wanted, f"plan {name} claimed {claimed} of {wanted}"
                 assert unless or skipped == 0, f"plan {name} passed over {skipped} slots"
         twice = connection.execute(
@@ -180,22 +275,23 @@ def check_end(
             "SELECT count(*) FROM sample WHERE state = 'stored' AND verdict IS NULL"
         ).fetchone()[0]
         assert ungraded == 0, f"{ungraded} answers without a verdict"
-        check_rules(connection)
+        check_rules(connection, edited=history.edited)
         stored = "SELECT count(*) FROM attempt WHERE outcome = 'ok'"
         tally[ONCE] += connection.execute(stored).fetchone()[0]
         tally[GRADED] += connection.execute("SELECT count(*) FROM sample WHERE state = 'stored'").fetchone()[
             0
         ]
-        found = _check_bills(connection, servers, cut, tally)
+        found = _check_bills(connection, servers, history, tally)
         _check_ledgers(connection, servers, tally)
-        _check_tries(connection, scenario, servers, tally)
+        _check_tries(connection, history, servers, tally)
+        _check_recipes(connection, scenario.config(folder), servers, tally)
     for name, server in servers.items():
-        _check_pace(name, server, tally)
+        _check_pace(name, server, tally, known=not history.edited)
     return found
 
 
 def _check_bills(
-    connection: Connection, servers: Mapping[str, FaultServer], cut: set[int], tally: Tally
+    connection: Connection, servers: Mapping[str, FaultServer], history: History, tally: Tally
 ) -> dict[str, int]:
     """No answer is lost; every payment is stored, or explained by an attempt marked unknown."""
     attempts = {
@@ -208,6 +304,11 @@ def _check_bills(
     _check_siblings(connection)
     entries = {entry.request_id: entry for server in servers.values() for entry in server.entries}
     assert len(entries) == sum(len(server.entries) for server in servers.values()), "a request id came twice"
+    assert not history.forgotten & set(attempts), (
+        "a request id was given again after the database was put back"
+    )
+    entries = {request: entry for request, entry in entries.items() if request not in history.forgotten}
+    cut = history.cut
     stored = unexplained = 0
     for request, entry in entries.items():
         tally[FIRST] += 1
@@ -226,7 +327,9 @@ def _check_bills(
             unexplained += 1
             assert outcome == "unknown", f"a payment ended as {outcome} without its body"
             whole = entry.fault in ("ok", "slow", "malformed")
-            assert not (whole and entry.delivered and entry.boot not in cut), "a received answer is lost"
+            assert not (
+                whole and entry.delivered and entry.boot not in cut and request not in history.excused
+            ), "a received answer is lost"
         if outcome == "ok":
             assert entry.delivered and entry.fault in ("ok", "slow"), f"{entry.fault} counts as an answer"
     unknown = 0
@@ -236,7 +339,9 @@ def _check_bills(
         if outcome == "unknown":
             unknown += 1
             entry = entries.get(request)
-            assert boot in cut or (entry is not None and entry.fault in AMBIGUOUS), "unknown without a cause"
+            assert (
+                boot in cut or request in history.excused or (entry is not None and entry.fault in AMBIGUOUS)
+            ), "unknown without a cause"
     tally[SURPLUS] += 1
     billed = sum(entry.billed for entry in entries.values())
     assert billed - stored == unexplained <= unknown
@@ -259,11 +364,14 @@ def _check_ledgers(connection: Connection, servers: Mapping[str, FaultServer], t
         for entry in answered:
             micros_booked, estimated = booked[entry.request_id]
             assert estimated == (not entry.stated)
-            assert entry.stated or micros_booked * PARTS >= entry.parts, "less is booked than may be billed"
-        exact = sum(entry.parts for entry in answered if entry.stated) / PARTS
+            assert entry.stated or micros_booked * PARTS >= entry.range[0], (
+                "less is booked than may be billed"
+            )
+        least, most = (sum(entry.range[end] for entry in answered if entry.stated) / PARTS for end in (0, 1))
         kept = sum(booked[entry.request_id][0] for entry in answered if entry.stated)
         tally[LEDGER] += 1
-        assert abs(kept - exact) <= exact / 1000 + boots * plans, f"{name} billed {exact}, booked is {kept}"
+        room = most / 1000 + boots * plans
+        assert least - room <= kept <= most + room, f"{name} billed {least} to {most}, booked is {kept}"
 
 
 def _check_siblings(connection: Connection) -> None:
@@ -283,7 +391,7 @@ def _check_siblings(connection: Connection) -> None:
 
 
 def _check_tries(
-    connection: Connection, scenario: Scenario, servers: Mapping[str, FaultServer], tally: Tally
+    connection: Connection, history: History, servers: Mapping[str, FaultServer], tally: Tally
 ) -> None:
     """Attempts are used up by faults of the teacher alone; a sample fails for cause."""
     fault = {entry.request_id: entry.fault for server in servers.values() for entry in server.entries}
@@ -294,7 +402,6 @@ def _check_tries(
         burned[sample] += fault.get(request) in may_burn and outcome in ("transient", "malformed")
         if fault.get(request) == "own" or (fault.get(request) in PERMANENT and outcome == "permanent"):
             refused.add(sample)
-    most = min(teacher["max_attempts"] for teacher in scenario.tables["teachers"].values())
     rows: list[tuple[Any, ...]] = connection.execute(
         "SELECT id, state, attempts, unknowns, reason FROM sample"
     ).fetchall()
@@ -306,21 +413,42 @@ def _check_tries(
         )
         if state == "failed":
             tally[GIVEN_UP] += 1
-            assert sample in refused or attempts >= most or unknowns >= 3, f"given up for nothing: {reason}"
+            assert sample in refused or attempts >= history.max_attempts or unknowns >= 3, (
+                f"given up for nothing: {reason}"
+            )
 
 
-def _check_pace(name: str, server: FaultServer, tally: Tally) -> None:
-    """No life of the daemon asks much more in a minute than the teacher takes."""
+def _check_recipes(
+    connection: Connection, config: Config, servers: Mapping[str, FaultServer], tally: Tally
+) -> None:
+    """Answers under one fingerprint were all asked with the same settings, of the models of the plan's teachers."""
+    entries = {entry.request_id: entry for server in servers.values() for entry in server.entries}
+    settings: dict[tuple[str, int], str] = {}
+    for recipe, turn, request, teachers in connection.execute(
+        "SELECT s.recipe, a.turn, a.request_id, p.teachers FROM attempt a JOIN sample s ON s.id = a.sample_id"
+        " JOIN plan p ON p.task_id = s.task_id AND p.recipe = s.recipe AND p.active = 1"
+        " WHERE a.outcome = 'ok' AND a.choice = 0"
+    ):
+        tally[RECIPE] += 1
+        entry = entries[request]
+        before = settings.setdefault((recipe, turn), entry.settings)
+        assert entry.settings == before, f"one fingerprint, asked as {before} and as {entry.settings}"
+        models = {model_of(config.teachers[name]) for name in json.loads(teachers)}
+        assert entry.model in models, f"{entry.model} was asked for a plan of {models}"
+
+
+def _check_pace(name: str, server: FaultServer, tally: Tally, *, known: bool) -> None:
+    """No life of the daemon, or configuration in it, asks much more in a minute than the teacher takes."""
     limit = server.behaviour.requests_per_minute
     if limit is None:
         return
-    known = server.config.requests_per_minute == limit
+    known = known and server.config.requests_per_minute == limit
     key_workers: dict[tuple[int, str], list[tuple[float, int]]] = defaultdict(list)
     for entry in server.entries:
         # A 429 of the weather is for no limit of its own: looked at again soon. Where nothing tells the limit, only what
         # the teacher counts or refuses for it can teach it.
         if entry.fault not in ("429", "429-told") if known else entry.fault in ("ok", "limit"):
-            key_workers[entry.boot, entry.key].append((entry.at, entry.level))
+            key_workers[entry.epoch, entry.key].append((entry.at, entry.level))
     for requests in key_workers.values():
         first = most = 0
         for last, (at, level) in enumerate(requests):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection, Mapping
 
 from daemon.pipeline import Pipeline
 from daemon.sampling.plans import ActivePlan
 from state.sqlite import Connection
 
+Limits = Mapping[tuple[int, str], Collection[tuple[int, int, int]]]
+"""By task and recipe, the rules that its plans had so far: base, most, want."""
 BEFORE = 8
 """A claim that is on disk now was decided at most this many commits ago."""
 
@@ -15,16 +18,21 @@ BEFORE = 8
 class Rules:
     """Looks on at every commit of one life."""
 
-    def __init__(self, connection: Connection, pipeline: Pipeline) -> None:
+    def __init__(self, connection: Connection, pipeline: Pipeline, limits: Limits, *, edited: bool) -> None:
+        """`edited`: plans may have begun under other rules."""
         self._connection = connection
         self._pipeline = pipeline
+        self._limits = limits
+        self._begun: dict[int, int] = dict(
+            connection.execute("SELECT id, claimed FROM plan").fetchall() if edited else ()
+        )
         self._newest = self._newest_sample()
         self._out: deque[set[str]] = deque(maxlen=BEFORE)
         self._targets = self._read_targets()
 
     def committed(self) -> None:
         """Checks what is on disk now."""
-        check_most(self._connection)
+        check_most(self._connection, self._limits)
         self._check_targets()
         self._check_fallbacks()
         self._check_waits()
@@ -40,6 +48,7 @@ class Rules:
                 "SELECT p.id, p.target, p.claimed, p.accepted, p.accepted + p.rejected,"
                 " p.claimed - p.accepted - p.rejected - p.failed FROM plan p WHERE p.target > 0 AND NOT EXISTS"
                 " (SELECT 1 FROM plan o WHERE o.id <> p.id AND o.task_id = p.task_id AND o.recipe = p.recipe)"
+                " AND p.active = 1"
             )
         }
 
@@ -47,7 +56,7 @@ class Rules:
         """No more is out than is expected to bring what is missing."""
         before, self._targets = self._targets, self._read_targets()
         for plan, (target, claimed, *now) in self._targets.items():
-            if claimed > before[plan][1]:
+            if plan in before and claimed > before[plan][1]:
                 most = max(_open_at_most(target, *found[:2]) for found in (now, before[plan][2:]))
                 assert now[2] <= most, f"plan {plan}: {now[2]} are out, {most} would do"
 
@@ -82,7 +91,9 @@ class Rules:
             (claimed,) = self._connection.execute(
                 "SELECT claimed FROM plan WHERE id = ?", (plan.id,)
             ).fetchone()
-            assert claimed == 0, f"{plan.config.name} began before {first.config.name} was done"
+            assert claimed <= self._begun.get(plan.id, 0), (
+                f"{plan.config.name} began before {first.config.name} was done"
+            )
 
     def _is_poor(self, plan: ActivePlan, before: tuple[str, ...]) -> bool:
         """Whether one of the teachers has a budget of its own, which may be used up."""
@@ -98,21 +109,17 @@ def _open_at_most(target: int, accepted: int, graded: int) -> int:
     return -(-missing * (graded + 1) // (accepted + 1))
 
 
-def check_most(connection: Connection) -> None:
+def check_most(connection: Connection, limits: Limits) -> None:
     """No question has more correct and open rationales, or more in all, than the rules of its recipe's plans let it.
 
     Of plans that share their samples, one looks at its first rationales alone: asked again, they come on top of those
     that others claimed in their place.
     """
     asked_again = connection.execute("SELECT 1 FROM command WHERE kind = 'retry'").fetchone()
-    rules: dict[tuple[int, str], dict[tuple[int, int, int], int]] = {}
-    for task, recipe, base, want, most in connection.execute(
-        "SELECT task_id, recipe, base, want, rationales FROM plan"
-    ):
-        rules.setdefault((task, recipe), {})[base, most, want] = max(base, want) if want else most
-    for (task, recipe), limits in rules.items():
-        hoped = sum(limits.values()) if asked_again else max(limits.values())
-        most = max(most for _, most, _ in limits)
+    for (task, recipe), rules in limits.items():
+        hopes = [max(base, want) if want else most for base, most, want in rules]
+        hoped = sum(hopes) if asked_again else max(hopes)
+        most = max(most for _, most, _ in rules)
         found = connection.execute(
             "SELECT question_id, sum(verdict = 1 OR state = 'open' OR (state = 'stored' AND verdict IS NULL)),"
             " count(*) FROM sample WHERE task_id = ? AND recipe = ? GROUP BY question_id",
@@ -123,10 +130,14 @@ def check_most(connection: Connection) -> None:
             assert samples <= most, f"question {question}: {samples} rationales of {most}"
 
 
-def check_rules(connection: Connection) -> None:
-    """At the end: each question has what its plan asks for, or all it may have."""
-    for plan, task, recipe, base, want, most, target, accepted, unless in connection.execute(
-        "SELECT id, task_id, recipe, base, want, rationales, target, accepted, unless FROM plan"
+def check_rules(connection: Connection, *, edited: bool = False) -> None:
+    """At the end: each question has what its plan asks for, or all it may have.
+
+    `edited`: a plan may have asked questions before it was told to leave out those that another solved.
+    """
+    for plan, task, recipe, base, want, most, target, accepted, unless, wrong in connection.execute(
+        "SELECT id, task_id, recipe, base, want, rationales, target, accepted, unless,"
+        " coalesce(settings ->> '$.stop_after_wrong', 0) FROM plan WHERE active = 1"
     ).fetchall():
         if target and accepted >= target:
             continue
@@ -138,9 +149,15 @@ def check_rules(connection: Connection) -> None:
             (unless, recipe, most, task),
         ):
             if solved:
-                assert samples == 0, f"plan {plan} asked question {question}, which the plan before solved"
+                assert samples == 0 or edited, (
+                    f"plan {plan} asked question {question}, which the plan before solved"
+                )
                 continue
-            enough = correct >= want if want else samples >= base
+            hopeless = wrong and not correct and samples >= wrong
+            enough = hopeless or (correct >= want if want else samples >= base)
+            assert edited or not wrong or correct or samples <= wrong, (
+                f"plan {plan} asked question {question} {samples} times, all wrong; {wrong} would do"
+            )
             assert samples == most or (enough and (samples >= base or base <= want)), (
                 f"plan {plan} is done, and question {question} has {correct} correct of {samples}"
             )

@@ -1,19 +1,27 @@
-"""What one seed stands for: tasks, plans, teachers, weather, deaths, and what a person does meanwhile."""
+"""What one seed stands for: tasks, plans, teachers, weather, deaths, and what a person does meanwhile.
+
+Half of the seeds have changes too: edits of the configuration, a database that is put back, a disk that fills.
+"""
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
+from daemon.catalog.prompt_templates import read_wordings
 from daemon.catalog.sync import Input
 from engine.config import Config
 from engine.question import Question
 from engine.tasks import LoadedTask, TaskSummary
+from engine.teachers.endpoint import endpoint
 from engine.teachers.keys import TeacherKey
+from state.catalog import KnownTask
+from tests.simulation.edits import SHARE, Draw, Edit, edit, edited
 from tests.simulation.fault_server import FAULTS, Behaviour, FaultPeriod
 
 MOMENTS = ("sent", "arrived", "answered", "commit due", "commit done")
@@ -43,6 +51,35 @@ class Scenario:
     locked: list[tuple[float, float]]  # another process holds the database: when, how long
     shares: bool  # two plans ask for the same samples
     rng: random.Random = field(repr=False, default_factory=random.Random)
+    edits: list[Edit] = field(default_factory=list)
+    full: list[tuple[float, float]] = field(default_factory=list)  # the disk: when, how long
+    backup_at: float | None = None  # when a copy of the database is made, to be put back at a later start
+
+    def edit(self, made: Edit) -> bool:
+        """Edits the configuration's file; whether it would be taken, else it stays as it was."""
+        if made.table.startswith("keys."):
+            name = made.table.removeprefix("keys.")
+            keys = {
+                label[0]: TeacherKey(f"{name}-{label[0]}", SecretStr(f"{name}-{label}"))
+                for label in made.value
+            }
+            self.given = replace(self.given, keys={**self.given.keys, name: tuple(keys.values())})
+            return True
+        tables = edited(self.tables, made)
+        try:
+            Config.model_validate(tables)
+        except ValidationError:
+            return False
+        self.tables = tables
+        return True
+
+    def read(self, config: Config, _: Mapping[str, KnownTask] | None = None) -> Input:
+        """The input of a configuration, as `read_input` would read it."""
+        return replace(
+            self.given,
+            wordings=read_wordings(config, self.given.tasks),
+            endpoints={name: endpoint(name, teacher, {}) for name, teacher in config.teachers.items()},
+        )
 
     def config(self, folder: Path, *, capped: bool = True) -> Config:
         """The configuration; without its caps once they were raised."""
@@ -110,10 +147,11 @@ class Scenario:
             plans[1]["needs"] = "one"
         _refusals(random.Random(f"refusals {seed}"), behaviour)
         resumed = _fallback(random.Random(f"fallback {seed}"), plans, teachers, behaviour, work)
-        return cls(
+        made = cls(
             seed=seed,
             tables={
                 "daemon": daemon,
+                "prompts": {"mine": {"prompt": "{question} Think."}},
                 "teachers": teachers,
                 "tasks": {name: {"source": f"{name}.jsonl", "answer": "number"} for name in tasks},
                 "plans": plans,
@@ -136,6 +174,35 @@ class Scenario:
             shares=shares,
             rng=rng,
         )
+        _changes(random.Random(f"changes {seed}"), made, work * 100 / 1e6)
+        return made
+
+
+def _changes(rng: random.Random, made: Scenario, work_usd: float) -> None:
+    """What is edited, put back or full, in half of the seeds; some of the deaths then fall into a reload."""
+    if rng.random() >= SHARE:
+        return
+    plans = made.tables["plans"]
+    for plan in plans:  # questions that are given up after some wrong rationales
+        most = max(plan["rationales"], plan.get("max_rationales") or 0)
+        if most > 1 and rng.random() < 0.3:
+            plan["stop_after_wrong"] = rng.randint(1, most - 1)
+    draw = Draw(rng, made.behaviour, tuple(made.tables["teachers"]), tuple(made.tables["tasks"]), work_usd)
+    names = [plan["name"] for plan in plans]
+    made.edits = sorted(
+        (
+            edit(draw, [*names, "added"], rng.uniform(0, 30), signal=rng.random() < 0.6)
+            for _ in range(rng.choice((0, 1, 3, 6)))
+        ),
+        key=lambda each: each.at,
+    )
+    if rng.random() < 0.3:
+        made.full = [(rng.uniform(0, 10), rng.choice((2.0, 30.0, 600.0)))]
+    if rng.random() < 0.3:
+        made.backup_at = rng.uniform(0, 10)
+        made.deaths = made.deaths or [_death(rng)]
+    if made.edits and made.edits[0].signal and rng.random() < 0.3:
+        made.deaths = [Death(moment="reload", count=rng.randint(1, 6)), *made.deaths]
 
 
 def _by_need(rng: random.Random, plans: list[dict[str, Any]], questions: int) -> None:

@@ -1,7 +1,7 @@
 """One seed, from its first start to its last answer: the daemon's own sampling, killed and started again.
 
-Real: the sync of the configuration, the pipeline, the writer, the database file, the restart. Simulated: time,
-chance, the teacher, and death. A killed daemon reaches neither disk nor teacher from that moment on; its tasks
+Real: the sync and the reload of the configuration, the pipeline, the writer, the database file, its backup, the restart.
+Simulated: time, chance, the teacher, the size of the disk, and death. A killed daemon reaches neither disk nor teacher from that moment on; its tasks
 are only then taken apart, so no `finally` of theirs leaves a trace. Commits run with `synchronous = OFF`: a
 power cut is not what dies here.
 """
@@ -10,37 +10,47 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from sqlite3 import SQLITE_FULL
 from typing import Any
 
 import anyio
+from anyio.abc import TaskGroup
 
-from daemon.catalog.sync import make_budget, synchronise
+from daemon.catalog.sync import Catalog, Input, make_budget, synchronise
 from daemon.events import Bus
 from daemon.pipeline import Pipeline
+from daemon.reload import Reload, TeacherFactory
 from daemon.sampling.context import Context
+from daemon.sampling.teacher import Teacher
 from daemon.work import Work
+from engine.config import Config, TeacherConfig
+from engine.teachers.keys import TeacherKey
+from state import sqlite
 from state.commands import Retry
 from state.daemon_sessions import end_session
 from state.database import open_writer
+from state.errors import StateFailing
 from state.sqlite import Connection
 from state.writer import Writer
-from tests.simulation.fault_server import FaultServer
-from tests.simulation.invariants import Tally, Watch, check_end, check_rest
+from tests.simulation.fault_server import FaultServer, Link
+from tests.simulation.invariants import History, Tally, Watch, check_end, check_rest
 from tests.simulation.loop import Deadlock, VirtualLoop
 from tests.simulation.scenario import Death, Scenario
+from tests.simulation.user import BY_SIGHUP, FULL, FULL_RELOAD, KILLED_RELOAD, LOCKED_RELOAD, START, User
 
-START = 1000.0
 LONGEST_S = 20 * 3600.0
 """No life of any scenario needs longer; the longest outage lasts two hours."""
 PERSON_S = 1800.0
 """A person looks after at most so long what keeps the daemon from going on."""
 MOST_BOOTS = 40
+MOST_PAGES = 1 << 30
 
 
 class LoopClock:
@@ -56,10 +66,13 @@ class LoopClock:
         await anyio.sleep(seconds)
 
 
-class Nothing:
-    """A planner and a trainer without students."""
+class NoStudents:
+    """A planner or a trainer without students."""
 
-    idle = True
+    devices = ()
+
+    def configure(self, *_: Any) -> None:
+        """Takes a new configuration."""
 
 
 @dataclass
@@ -79,6 +92,8 @@ class SimulationResult:
     faults: dict[str, int] = field(default_factory=dict)
     checked: dict[str, int] = field(default_factory=dict)
     """How often each invariant was looked at."""
+    seen: dict[str, int] = field(default_factory=dict)
+    """How often each kind of change happened."""
 
 
 class Simulation:
@@ -90,10 +105,15 @@ class Simulation:
         self.folder = folder
         self.rng = random.Random(scenario.rng.random())
         self.boot_id = 0
-        self.cut: set[int] = set()  # boots that did not wait for all their answers
+        self.history = History()
+        self.seen: Counter[str] = Counter()
+        self.user = User(scenario, folder, self.rng, self.history, self.seen)
         self.capped = True
         self.asked_again = False
         self._now = START
+        self._epochs = itertools.count()
+        self._epoch = 0
+        self._full = False
         self._loop: VirtualLoop | None = None
         self._death: Death | None = None
         self._count = 0
@@ -112,6 +132,7 @@ class Simulation:
                 rng=random.Random(self.rng.random()),
                 now=lambda: self.now() - START,
                 boot=lambda: self.boot_id,
+                epoch=lambda: self._epoch,
                 moment=self._moment,
             )
             for name, settings in config.teachers.items()
@@ -129,12 +150,13 @@ class Simulation:
         """
         deaths = iter(self.scenario.deaths)
         boots = 0
-        while not self._life(next(deaths, None)):
+        while not (self._life(next(deaths, None)) and not self.user.edits and self.user.backup is None):
             boots += 1
             assert boots < MOST_BOOTS, "the daemon is started again and again and does not end its work"
             check_rest(self.folder, self._tally)
             self._now += self.rng.choice((0.1, 5.0, 600.0))
-        found = check_end(self.folder, self.scenario, self.servers, self.cut, self._tally)
+            self.user.between(self.servers)
+        found = check_end(self.folder, self.scenario, self.servers, self.history, self._tally)
         entries = [entry for server in self.servers.values() for entry in server.entries]
         faults: dict[str, int] = {}
         for entry in entries:
@@ -152,12 +174,13 @@ class Simulation:
             trace=self._trace.hexdigest(),
             faults=faults,
             checked=dict(self._tally),
+            seen=dict(self.seen),
         )
 
     def _life(self, death: Death | None) -> bool:
         """From a start to an end or a kill; whether all work was done."""
         loop = self._loop = VirtualLoop(self._now)
-        self._death, self._count, self._dead = death, 0, False
+        self._death, self._count, self._dead, self._full = death, 0, False, False
         life = loop.create_task(self._live(death))
         life.add_done_callback(lambda _: None if self._dead else loop.stop())
         killer = loop.call_later(LONGEST_S, loop.stop)
@@ -168,12 +191,45 @@ class Simulation:
                 return life.result()
             assert self._dead, f"the work did not end within {LONGEST_S / 3600:.0f} hours"
             self._kills += 1
-            self.cut.add(self.boot_id)
+            self.history.cut.add(self.boot_id)
+            self.seen[KILLED_RELOAD] += death is not None and death.moment == "reload"
             self._note("killed")
             return False
         finally:
             killer.cancel()
             self._bury(loop)
+
+    def _reload(
+        self,
+        config: Config,
+        given: Input,
+        catalog: Catalog,
+        context: Context,
+        pipeline: Pipeline,
+        group: TaskGroup,
+    ) -> Reload:
+        async def open_key(teacher: Teacher, key: TeacherKey) -> None:
+            await group.start(pipeline.add_key(teacher, key).serve)
+
+        async def open_client(name: str, settings: TeacherConfig, *_: Any) -> tuple[Any, None]:
+            return Link(self.servers[name], settings), None
+
+        return Reload(
+            config,
+            context,
+            reread=lambda: self.scenario.config(self.folder, capped=self.capped),
+            catalog=catalog,
+            given=given,
+            scheduler=pipeline.scheduler,
+            attempt_runner=pipeline.attempt_runner,
+            planner=NoStudents(),  # type: ignore[arg-type]
+            trainer=NoStudents(),  # type: ignore[arg-type]
+            factory=TeacherFactory(
+                client=open_client, teacher=pipeline.make_teacher, key=open_key, share_files=lambda: None
+            ),
+            read=self.scenario.read,
+            run_blocking=self._reading,
+        )
 
     def _bury(self, loop: VirtualLoop) -> None:
         """Takes a dead daemon apart: its disk is gone already."""
@@ -202,8 +258,11 @@ class Simulation:
         connection = self._connection = open_writer(config.database)
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("PRAGMA busy_timeout = 0")
-        catalog = synchronise(config, scenario.given)
-        self.boot_id = catalog.session.id
+        given = scenario.read(config)
+        catalog = synchronise(config, given)
+        self.boot_id, self._epoch = catalog.session.id, next(self._epochs)
+        for name, settings in config.teachers.items():
+            self.servers[name].charge(settings)
         self._note(f"boot {catalog.session.id} {catalog.session.unknown_attempts}")
         clock, bus = LoopClock(loop), Bus()
         writer = Writer(connection, run=self._disk)
@@ -221,10 +280,17 @@ class Simulation:
             async with anyio.create_task_group() as group:
                 pipeline = Pipeline(context, plans=catalog.plans, run_blocking=_inline)
                 for name, settings in config.teachers.items():
-                    teacher = pipeline.make_teacher(catalog.teachers[name], settings, self.servers[name])
-                    pipeline.add_teacher(teacher, scenario.given.keys.get(name, ()))
-                self.watch = Watch(connection, config, pipeline, budget, self.servers, self._tally)
+                    teacher = pipeline.make_teacher(
+                        catalog.teachers[name], settings, Link(self.servers[name], settings)
+                    )
+                    pipeline.add_teacher(teacher, given.keys.get(name, ()))
+                self.watch = Watch(
+                    connection, config, pipeline, budget, self.servers, self._tally, self.history
+                )
+
+                reload = self._reload(config, given, catalog, context, pipeline, group)
                 await pipeline.take_up(config.database)
+                reload.register(pipeline.former)
                 for name, serve in pipeline.parts():
                     await group.start(serve, name=name)
                 work = Work(
@@ -237,6 +303,8 @@ class Simulation:
                 )
                 group.start_soon(work.report_completions)
                 group.start_soon(self._act, pipeline)
+                group.start_soon(self._signal, reload)
+                group.start_soon(self.user.copy, config.database, self.now)
                 for at, length in scenario.locked:
                     group.start_soon(self._lock, config.database, START + at - loop.time(), length)
                 with anyio.move_on_after(death.seconds if death is not None and death.seconds else None):
@@ -247,7 +315,7 @@ class Simulation:
                 with anyio.move_on_after(drain_s) as drain:
                     await pipeline.drained()
                 if drain.cancelled_caught:
-                    self.cut.add(self.boot_id)
+                    self.history.cut.add(self.boot_id)
                 with anyio.CancelScope(shield=True):
                     await pipeline.release_unsent()
                 group.cancel_scope.cancel()
@@ -293,6 +361,44 @@ class Simulation:
                     paused=what.startswith("pause"),
                 )
 
+    async def _signal(self, reload: Reload) -> None:
+        """A person edits the configuration and sends SIGHUP; a daemon that cannot take it now finds it at its next start."""
+        while self.user.edits and self.user.edits[0].signal:
+            made = self.user.edits[0]
+            await anyio.sleep(max(0.0, START + made.at - self.now()))
+            self.user.edits.pop(0)
+            if not self.user.edit(made, BY_SIGHUP):
+                continue
+            before = reload.config
+            await reload.reload()
+            if reload.config is before:
+                self.seen[LOCKED_RELOAD] += 1
+                continue
+            self._epoch = next(self._epochs)
+            for name, settings in reload.config.teachers.items():
+                self.servers[name].charge(settings)
+            assert self.watch is not None
+            self.watch.reloaded(reload.config)
+            self._note(f"reloaded {made.what}")
+
+    async def _reading(self, work: Callable[..., Any], *args: Any) -> Any:
+        """Where a reload reads and writes: a disk that may be full, and a moment at which the daemon may be killed."""
+        await self._moment("reload")
+        if self._is_full and work.__name__ == "_synchronise":
+            self.seen[FULL_RELOAD] += 1
+            raise StateFailing("the disk is full")
+        result = work(*args)
+        if work.__name__ == "_synchronise":
+            assert self.watch is not None
+            self.watch.reloading()
+            for name, settings in args[0].config.teachers.items():
+                self.servers[name].announce(settings)
+        return result
+
+    @property
+    def _is_full(self) -> bool:
+        return any(START + at <= self.now() < START + at + length for at, length in self.scenario.full)
+
     async def _lock(self, database: Path, delay: float, length: float) -> None:
         """Another process holds the database for a while."""
         if delay < 0:
@@ -312,11 +418,24 @@ class Simulation:
         await anyio.sleep(self.rng.expovariate(1 / self.scenario.disk_s))
         if self._dead:
             await anyio.sleep_forever()
-        transact()
+        self._fill()
+        try:
+            transact()
+        except sqlite.DatabaseError as error:
+            self.seen[FULL] += getattr(error, "sqlite_errorcode", 0) == SQLITE_FULL
+            raise
         assert self.watch is not None
         self._note(f"commit {self.watch.committed(self.now())}")
         await self._moment("commit done")
         await anyio.sleep(self.rng.uniform(0, 0.002))
+
+    def _fill(self) -> None:
+        """Lets the database grow no further while the disk is full, and grow again."""
+        if self._is_full != self._full:
+            assert self._connection is not None
+            self._full = self._is_full
+            pages = self._connection.execute("PRAGMA page_count").fetchone()[0] if self._full else MOST_PAGES
+            self._connection.execute(f"PRAGMA max_page_count = {pages}")
 
     async def _moment(self, name: str) -> None:
         """A moment at which the daemon may be killed; a dead one gets no further."""

@@ -146,6 +146,30 @@ def test_what_may_have_been_billed_is_counted_apart_from_what_was(world: World) 
     check_counts(world)
 
 
+def test_of_one_request_each_sample_is_booked_for_itself(world: World) -> None:
+    found = world.claim(world.plan(), 4, cost=10).samples
+    for outcome, pair, unknown, cost in ((Outcome.UNKNOWN, found[:2], 10, 0), (Outcome.OK, found[2:], 0, 4)):
+        first, second = (ending(each, outcome, unknown_micros=unknown, cost=cost) for each in pair)
+        second.leader = False
+        world.record(first, second)
+    assert world.rows("SELECT unknowns, attempts, cost_micros FROM sample ORDER BY id") == [
+        *((1, 0, 0), (1, 0, 0), (0, 0, 4), (0, 0, 4))
+    ]
+    money = "spent_micros, unknown_micros, reserved_micros"
+    assert world.row(f"SELECT {money} FROM teacher WHERE name = 'a'") == (8, 20, 0)
+    assert world.row(f"SELECT {money} FROM plan") == (8, 20, 0)
+    assert world.row("SELECT answered, retries, unknown_attempts FROM teacher WHERE name = 'a'") == (1, 1, 2)
+
+
+def test_only_what_is_the_samples_own_fault_uses_up_its_attempts(world: World) -> None:
+    found = world.claim(world.plan(), 2).samples
+    world.record(
+        ending(found[0], Outcome.TRANSIENT, counts=True), ending(found[1], Outcome.LIMITED, status=429)
+    )
+    assert world.rows("SELECT attempts FROM sample ORDER BY id") == [(1,), (0,)]
+    check_counts(world)
+
+
 def test_a_sample_belongs_to_the_teacher_that_answered_last(world: World) -> None:
     (sample,) = world.claim(world.plan(), 1).samples
     world.record(ending(sample, Outcome.RELEASED))

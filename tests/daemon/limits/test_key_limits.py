@@ -280,6 +280,16 @@ def test_headers_lower_a_configured_limit_and_never_raise_it() -> None:
     assert key.rates.requests.rate == 50
 
 
+def test_no_more_leaves_at_once_than_headers_say_is_left() -> None:
+    key = KeyLimits(0.0, requests_per_minute=6000)
+    headers = RateHeaders(requests_limit=6000, requests_remaining=2)
+    key.succeeded(key.take(0.0, 1), 0.1, 1, headers)
+    for _ in range(2):
+        assert key.ready_at(0.1, 1) <= 0.1
+        key.take(0.1, 1)
+    assert key.ready_at(0.1, 1) > 0.1
+
+
 def test_headers_that_show_nothing_left_are_kept() -> None:
     stated = KeyLimits(0.0)
     headers = RateHeaders(requests_limit=60, requests_remaining=0, requests_reset_s=40.0)
