@@ -14,6 +14,7 @@ import anyio
 from daemon.catalog.sync import Input, overlaps, read_input
 from daemon.cli.check_bases import check_bases
 from daemon.cli.check_measure import measure_runs
+from daemon.cli.estimate import summary
 from daemon.cli.ping import ping_all
 from daemon.host.builtin_teacher import check_builtin, read_recording
 from daemon.training.devices import Device, check_ranks, find_devices
@@ -62,6 +63,8 @@ def command(arguments: argparse.Namespace) -> int:
         _say(f"note: {said}")
     _say(sqlite.describe())
     _database(config, given)
+    for said in summary(config, given) if config.plans else ():
+        _say(said)
     if config.students:
         devices = _training(config)
         absent = check_bases(config, given, devices, _say)

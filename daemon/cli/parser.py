@@ -227,6 +227,18 @@ def _look(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="also train a few steps of each run on this machine, and say how long the runs will take and what they need",
     )
     parser = _add(
+        commands,
+        "estimate",
+        "say what sampling and training will take: requests, tokens, dollars, minutes; nothing is sent",
+        "coterie estimate --json",
+    )
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    parser.add_argument(
+        "--measure",
+        action="store_true",
+        help="also train a few steps of each run, as `coterie check --measure` does",
+    )
+    parser = _add(
         commands, "grade", "grade the completions in a file offline", "coterie grade answers.jsonl --json"
     )
     parser.add_argument(

@@ -285,21 +285,31 @@ class Recipe:
     recipe: str
 
 
+def own_runs(
+    scopes: Sequence[Scope], given: Input, plans: Sequence[PlanCounts], runs: Sequence[StoredRun]
+) -> list[tuple[tuple[str, str], Settled]]:
+    """The runs of each student on each task, as it is configured, among the stored ones of its name."""
+    return [
+        (
+            scope.key,
+            _settled(scope, given, plans, [run for run in runs if (run.name, run.scope) == scope.key]),
+        )
+        for scope in scopes
+    ]
+
+
+def _settled(scope: Scope, given: Input, counts: Sequence[PlanCounts], among: Sequence[StoredRun]) -> Settled:
+    plans = [Recipe(plan.fingerprint) for plan in scope.rule.read(counts, scope.tasks)]
+    return settled(scope.student, plans, [given.tasks[task].digest for task in scope.tasks], among)
+
+
 def _students(
     connection: Connection, config: Config, given: Input, counts: Sequence[PlanCounts]
 ) -> Iterator[Edit]:
     runs = stored_runs(connection)
     scopes = [scope for student in config.students for scope in scopes_of(student, config)]
-
-    def of(scope: Scope, among: Sequence[StoredRun]) -> Settled:
-        plans = [Recipe(plan.fingerprint) for plan in scope.rule.read(counts, scope.tasks)]
-        return settled(scope.student, plans, [given.tasks[task].digest for task in scope.tasks], among)
-
-    known = [
-        (scope.key, of(scope, [run for run in runs if (run.name, run.scope) == scope.key]))
-        for scope in scopes
-    ]
-    taken = renamed(known, runs, lambda place, run: bool(of(scopes[place], [run]).runs))
+    known = own_runs(scopes, given, counts, runs)
+    taken = renamed(known, runs, lambda place, run: bool(_settled(scopes[place], given, counts, [run]).runs))
     for run in runs:
         if run.id in taken:
             yield Edit(
