@@ -23,7 +23,7 @@ from daemon.training.manifest import base_of
 from daemon.training.run_fingerprint import teaches_gold_when_wrong
 from engine.config import Config, TeacherConfig, load_config
 from engine.config.prices import unpriced
-from engine.config.root import expand, left_out, teachers_of
+from engine.config.root import expand, left_out, teachers_of, two_step_chats
 from engine.errors import JobFailed
 from engine.methods import METHODS
 from engine.students.base_names import is_path, unusable
@@ -59,7 +59,7 @@ def command(arguments: argparse.Namespace) -> int:
             _replay(name, teacher, config, given)
     for said in unpriced(config):
         _say(f"warning: {said}")
-    for said in left_out(config):
+    for said in (*left_out(config), *two_step_chats(config)):
         _say(f"note: {said}")
     _say(sqlite.describe())
     _database(config, given)

@@ -22,6 +22,16 @@ from state.views.format import count, duration, money, short
 from state.views.tables import table, terminal_width
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    parser.add_argument(
+        "--measure",
+        action="store_true",
+        help="also train a few steps of each run, as `coterie check --measure` does",
+    )
+
+
 def command(arguments: argparse.Namespace) -> int:
     """Prints the estimate; nothing is sent and nothing is stored."""
     config = load_config(arguments.config)
@@ -76,14 +86,14 @@ def _dollars(config: Config, found: SamplingEstimate) -> str:
     said = f"{money(found.usd, None)} expected, {money(found.most_usd, None)} at most"
     if found.budget_usd is not None:
         left = max(0.0, found.budget_usd - found.used_usd)
-        said += f" ({money(left, None)} of the budget of {money(found.budget_usd, None)} are left)"
+        said += f" ({money(left, None)} left of the budget of {money(found.budget_usd, None)})"
     return said
 
 
 def _time(found: SamplingEstimate) -> str:
     if found.seconds is None:
         waits = [each for each in found.teachers if each.seconds is None]
-        return f"time unknown: {waits[0].name}: {waits[0].note}"
+        return f"time unknown ({waits[0].name}: {waits[0].note})"
     return f"about {duration(found.seconds)} at the limits"
 
 

@@ -30,7 +30,7 @@ def test_the_estimate_is_what_a_run_takes_and_costs(tmp_path: Path) -> None:
         assert requests / 20 - 1 <= before["seconds"] <= requests / 20 + answer
         assert not (tmp_path / "state.db").exists()
         checked = coterie(tmp_path, "check").stdout
-        assert f"estimate: about {requests} requests; " in checked and "$5.00 of the budget" in checked
+        assert f"estimate: about {requests} requests; " in checked and "$5.00 left of the budget" in checked
 
         code, output = run_to_end(tmp_path)
         assert code == 0, output
