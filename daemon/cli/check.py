@@ -14,6 +14,7 @@ import anyio
 from daemon.catalog.sync import Input, overlaps, read_input
 from daemon.cli.check_bases import check_bases
 from daemon.cli.check_measure import measure_runs
+from daemon.cli.estimate import summary
 from daemon.cli.ping import ping_all
 from daemon.host.builtin_teacher import check_builtin, read_recording
 from daemon.training.devices import Device, check_ranks, find_devices
@@ -22,7 +23,7 @@ from daemon.training.manifest import base_of
 from daemon.training.run_fingerprint import teaches_gold_when_wrong
 from engine.config import Config, TeacherConfig, load_config
 from engine.config.prices import unpriced
-from engine.config.root import expand, left_out, teachers_of
+from engine.config.root import expand, left_out, teachers_of, two_step_chats
 from engine.errors import JobFailed
 from engine.methods import METHODS
 from engine.students.base_names import is_path, unusable
@@ -58,10 +59,12 @@ def command(arguments: argparse.Namespace) -> int:
             _replay(name, teacher, config, given)
     for said in unpriced(config):
         _say(f"warning: {said}")
-    for said in left_out(config):
+    for said in (*left_out(config), *two_step_chats(config)):
         _say(f"note: {said}")
     _say(sqlite.describe())
     _database(config, given)
+    for said in summary(config, given) if config.plans else ():
+        _say(said)
     if config.students:
         devices = _training(config)
         absent = check_bases(config, given, devices, _say)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
@@ -20,7 +20,7 @@ Command = Callable[[argparse.Namespace], int]
 
 def parse(argv: list[str]) -> argparse.Namespace:
     """Parses the arguments; call their `command` with them."""
-    arguments = build(whole="teacher" in argv).parse_args(argv)
+    arguments = build(argv).parse_args(argv)
     if arguments.name == "teacher":
         arguments.config = None
     return arguments
@@ -28,6 +28,21 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 class _Parser(argparse.ArgumentParser):
     """Its messages repeat what was typed."""
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        """Refuses an unknown command or choice with the nearest one, and all others."""
+        if action.choices is None or value in action.choices:
+            return
+        from difflib import get_close_matches
+
+        known = [str(each) for each in action.choices]
+        near = get_close_matches(str(value), known, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        what = "command" if isinstance(action, argparse._SubParsersAction) else "value"
+        raise argparse.ArgumentError(
+            None if what == "command" else action,
+            f"unknown {what} {str(value)!r}: {hint}There are {', '.join(known)}",
+        )
 
     def error(self, message: str) -> NoReturn:
         """Exits with code 2."""
@@ -44,8 +59,27 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def build(*, whole: bool = True) -> argparse.ArgumentParser:
-    """The command line; the options of `coterie teacher` are left out unless `whole`, as they are slow to import."""
+BESIDE: dict[str, tuple[str, str]] = {
+    "init": (
+        "write a commented configuration for a teacher, your data and a student",
+        "coterie init openai --data questions.jsonl",
+    ),
+    "estimate": (
+        "say what sampling and training will take: requests, tokens, dollars, minutes; nothing is sent",
+        "coterie estimate --json",
+    ),
+}
+"""Commands whose arguments stand in their own module: what each does, and an example."""
+
+
+def build(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """The command line.
+
+    Args:
+        argv: what was typed: of the commands in `BESIDE`, and of `teacher`, only those in it get their arguments, as
+            their modules are slow to import. None: all.
+    """
+    whole = argv is None or "teacher" in argv
     parser: argparse.ArgumentParser = _Parser(
         prog="coterie",
         description="Turns large language models into reasoning teachers (Fine-tune-CoT).",
@@ -57,6 +91,10 @@ def build(*, whole: bool = True) -> argparse.ArgumentParser:
     _watch(commands)
     _control(commands)
     _look(commands)
+    for name, (help_text, example) in BESIDE.items():
+        added = _add(commands, name, help_text, example)
+        if argv is None or name in argv:
+            import_module(f"daemon.cli.{name}").add_arguments(added)
     _import(commands)
     _config(commands)
     _teacher(commands, whole=whole)

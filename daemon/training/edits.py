@@ -286,6 +286,38 @@ class Recipe:
     recipe: str
 
 
+def own_runs(
+    scopes: Sequence[Scope], given: Input, plans: Sequence[PlanCounts], runs: Sequence[StoredRun]
+) -> list[tuple[tuple[str, str], Settled]]:
+    """The runs of each student on each task, as it is configured, among the stored ones of its name."""
+    keys = [scope.key for scope in scopes]
+    return [
+        (
+            scope.key,
+            _settled(
+                scope,
+                given,
+                plans,
+                [run for run in runs if (run.name, run.scope) == scope.key],
+                _sources(scope, keys, runs),
+            ),
+        )
+        for scope in scopes
+    ]
+
+
+def _settled(
+    scope: Scope, given: Input, counts: Sequence[PlanCounts], among: Sequence[StoredRun], sources: Sources
+) -> Settled:
+    plans = [Recipe(plan.fingerprint) for plan in scope.rule.read(counts, scope.tasks)]
+    digests = [given.tasks[task].digest for task in scope.tasks]
+    return settled(scope.student, plans, digests, among, sources=sources.identities)
+
+
+def _sources(scope: Scope, keys: Sequence[tuple[str, str]], runs: Sequence[StoredRun]) -> Sources:
+    return sources_now(base_source(scope.student.base, scope.name, keys), runs)
+
+
 def _students(
     connection: Connection, config: Config, given: Input, counts: Sequence[PlanCounts]
 ) -> Iterator[Edit]:
@@ -293,22 +325,15 @@ def _students(
     scopes = all_scopes(config)
     keys = [scope.key for scope in scopes]
 
-    def sources(scope: Scope) -> Sources:
-        return sources_now(base_source(scope.student.base, scope.name, keys), now_called)
-
-    def of(scope: Scope, among: Sequence[StoredRun]) -> Settled:
-        plans = [Recipe(plan.fingerprint) for plan in scope.rule.read(counts, scope.tasks)]
-        digests = [given.tasks[task].digest for task in scope.tasks]
-        return settled(scope.student, plans, digests, among, sources=sources(scope).identities)
+    def stays(place: int, run: StoredRun) -> bool:
+        sources = _sources(scopes[place], keys, now_called)
+        return bool(_settled(scopes[place], given, counts, [run], sources).runs)
 
     taken: dict[int, str] = {}
     found = True
     while found:  # whoever starts from a student with another name is known again only after it
-        known = [
-            (scope.key, of(scope, [run for run in now_called if (run.name, run.scope) == scope.key]))
-            for scope in scopes
-        ]
-        more = renamed(known, now_called, lambda place, run: bool(of(scopes[place], [run]).runs))
+        known = own_runs(scopes, given, counts, now_called)
+        more = renamed(known, now_called, stays)
         taken |= more
         now_called = [replace(run, name=taken.get(run.id, run.name)) for run in runs]
         found = bool(more)
@@ -337,7 +362,7 @@ def _students(
         elif (
             former
             and not now.runs
-            and not sources(scope).waits
+            and not _sources(scope, keys, now_called).waits
             and key[0] not in {taken[run.id] for run in runs if run.id in taken and run.scope == key[1]}
         ):
             anew.add(key[0])

@@ -20,6 +20,8 @@ from engine.config.requests import wrong_requests
 from engine.config.students import StudentConfig
 from engine.config.tasks import TaskConfig
 from engine.config.teachers import TeacherConfig
+from engine.strategies import STRATEGIES
+from engine.teachers.dialects import dialect
 
 Names = Annotated[str, Field(pattern=NAME_PATTERN)]
 
@@ -300,6 +302,24 @@ def left_out(config: Config) -> Iterator[str]:
                 f'plans.{plan.name}: teachers = ["*"] leaves out the built-in teacher {name}, because there is'
                 f' {", ".join(used)}; to ask it too, name it: teachers = ["*", "{name}"]'
             )
+
+
+def two_step_chats(config: Config) -> Iterator[str]:
+    """Notes on plans that let chat models continue a text, in two steps, where one would do."""
+    for plan in config.plans:
+        better = STRATEGIES[plan.strategy].for_chat
+        asked = [*teachers_of(plan, config.teachers), *plan.fallback_teachers]
+        chats = [name for name in asked if _chats(config.teachers[name])]
+        if better and chats:
+            yield (
+                f"plans.{plan.name}: strategy {plan.strategy} sends two requests for each sample, the second with the rationale in the"
+                f" question, as for models that continue a text; {', '.join(chats)} {'are' if len(chats) > 1 else 'is'} asked by messages:"
+                f' strategy = "{better}" needs one request (another strategy begins the plan anew)'
+            )
+
+
+def _chats(teacher: TeacherConfig) -> bool:
+    return not teacher.builtin and dialect(teacher.dialect).chat
 
 
 def _served(

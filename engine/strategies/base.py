@@ -136,6 +136,9 @@ class Strategy:
     baseline_rank: int | None = None
     """Place among the baselines of the report, simplest first; None: it is not a baseline."""
 
+    for_chat: str = ""
+    """The strategy that asks a chat model for the same in one turn, where this one lets a model continue its own text."""
+
     shown_as: str = ""
     """How the report names the baseline; empty: by the strategy's name."""
 

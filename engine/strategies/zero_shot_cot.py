@@ -79,5 +79,6 @@ STRATEGY = Strategy(
     published={"trigger": "Therefore, the answer is"},
     phrase=_phrase,
     baseline_rank=1,
+    for_chat="zero-shot-cot-chat",
     shown_as="teacher",
 )

@@ -142,6 +142,8 @@ class Dialect:
     """Whether the API returns log-probabilities."""
     builtin: bool = False
     """Whether the built-in teacher speaks it."""
+    chat: bool = True
+    """Whether models are asked in messages. False: they continue a text."""
     limits_count_cached: bool = True
     """Whether prompt tokens read from the provider's cache count against its token limits."""
     same_samples_as: str = ""

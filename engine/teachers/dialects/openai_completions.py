@@ -77,5 +77,6 @@ DIALECT = Dialect(
     streaming=Streaming(assembly=TextChoicesAssembly, ask_usage={"stream_options": {"include_usage": True}}),
     supports_n=True,
     supports_logprobs=True,
+    chat=False,
     builtin=True,
 )
