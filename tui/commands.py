@@ -43,6 +43,8 @@ def write(path: Path, command: Command) -> int:
         return send(path, command)
     except StateError as error:
         raise CommandError(error.message) from None
+    except ValueError as error:  # a note that cannot be stored
+        raise CommandError(str(error)) from None
     except sqlite.Error as error:
         raise CommandError(f"{path}: {error}") from None
 

@@ -57,6 +57,12 @@ class Baseline:
 
     name: str
     test: Accuracy
+    run: int | None = None
+    """The number of the run; None for a teacher."""
+    untrained: bool = False
+    """Whether it is the run's own base, without any training."""
+    dev: Accuracy | None = None
+    """On dev, where the weights that were tested were evaluated there."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,7 +160,7 @@ def run_detail(connection: Connection, run: int) -> RunDetail | None:
             " FROM evaluation e JOIN task t ON t.id = e.task_id WHERE e.run_id = ? ORDER BY e.step, e.id LIMIT 2000",
             (run,),
         )
-        baselines = _baselines(connection, run, values["task_id"])
+        baselines = _baselines(connection, run, values["task_id"], values["base"])
     values["task"] = values.pop("scope")
     values["drops"] = loaded(values["drops"], dict)
     values["spec"] = loaded(values["spec"], dict)
@@ -197,7 +203,7 @@ def predictions(
     return [PredictionRow(**dict(zip(names, (*row[:7], bool(row[7]), row[8]), strict=True))) for row in found]
 
 
-def _baselines(connection: Connection, run: int, task_id: int | None) -> tuple[Baseline, ...]:
+def _baselines(connection: Connection, run: int, task_id: int | None, base: str) -> tuple[Baseline, ...]:
     if task_id is None:
         return ()
     teachers = rows(
@@ -206,13 +212,14 @@ def _baselines(connection: Connection, run: int, task_id: int | None) -> tuple[B
         " WHERE task_id = ? AND split = 'test' AND active = 1 ORDER BY id",
         (task_id,),
     )
+    # A run without rows and steps has trained nothing: it is its base.
     students = rows(
         connection,
-        'SELECT r.id, r.student, r."trigger", e.n, e.correct, r.seed FROM evaluation e JOIN run r ON r.id = e.run_id'
-        " WHERE e.task_id = ? AND e.split = 'test' AND r.id <> ? ORDER BY (SELECT d.accuracy FROM evaluation d"
-        " WHERE d.run_id = e.run_id AND d.task_id = e.task_id AND d.split = 'dev' AND d.step = e.step) DESC NULLS LAST,"
-        " r.id DESC LIMIT 20",
-        (task_id, run),
+        'SELECT r.id, r.student, r."trigger", e.n, e.correct, r.seed, r.samples = 0 AND r.steps = 0 AND r.base = ?, d.n, d.correct'
+        " FROM evaluation e JOIN run r ON r.id = e.run_id LEFT JOIN evaluation d ON d.run_id = e.run_id"
+        " AND d.task_id = e.task_id AND d.split = 'dev' AND d.step = e.step"
+        " WHERE e.task_id = ? AND e.split = 'test' AND r.id <> ? ORDER BY d.accuracy DESC NULLS LAST, r.id DESC LIMIT 20",
+        (base, task_id, run),
     )
     found = [
         Baseline(name=f"teacher ({name})", test=test)
@@ -222,8 +229,14 @@ def _baselines(connection: Connection, run: int, task_id: int | None) -> tuple[B
     return (
         *found,
         *(
-            Baseline(name=f"run {number} {student} @{trigger}", test=test)
-            for number, student, trigger, n, correct, seed in students
+            Baseline(
+                name=f"run {number} {student} @{trigger}",
+                test=test,
+                run=number,
+                untrained=untrained == 1,
+                dev=Accuracy.of(dev_correct, dev_n, seed=seed) if dev_n is not None else None,
+            )
+            for number, student, trigger, n, correct, seed, untrained, dev_n, dev_correct in students
             if (test := Accuracy.of(correct, n, seed=seed)) is not None
         ),
     )
