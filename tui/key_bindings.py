@@ -73,6 +73,7 @@ _NAMES = {
     "left_square_bracket": "[",
     "right_square_bracket": "]",
     "escape": "esc",
+    "enter": "↵",
     "pagedown": "pgdn",
     "pageup": "pgup",
 }

@@ -11,6 +11,14 @@ class ReadRequested(Message):
     """Read the database now for the screen that is shown."""
 
 
+class ActionRequested(Message):
+    """Do what a key does: its footer entry or a tab was clicked."""
+
+    def __init__(self, action: str) -> None:
+        super().__init__()
+        self.action = action
+
+
 class RowRequested(Message):
     """Show a screen with the cursor on one of its rows."""
 

@@ -7,7 +7,7 @@ from textual import on
 from state.safe import safe
 from tui.base import MonitorBase
 from tui.key_bindings import available_keys
-from tui.messages import RowRequested, TaskSamplesRequested
+from tui.messages import ActionRequested, RowRequested, TaskSamplesRequested
 from tui.screens.dialogs import HelpDialog
 from tui.widgets.row_list import RowList, Table
 
@@ -19,6 +19,11 @@ class NavigationActions(MonitorBase):
         """Shows another screen as you left it."""
         if self.current_mode != mode:
             self.switch_mode(mode)
+
+    @on(ActionRequested)
+    async def do_action(self, message: ActionRequested) -> None:
+        """A click on a key or a tab."""
+        await self.run_action(message.action)
 
     @on(RowRequested)
     async def go_to_row(self, message: RowRequested) -> None:

@@ -14,7 +14,7 @@ from state.views.alerts import bound_by
 from state.views.events import EventRow, newest_events
 from state.views.format import accuracy_words, count, duration, percent, short
 from state.views.status_records import RunStatus, Status, TaskStatus, TeacherStatus
-from tui.charts import bar, sparkline
+from tui.charts import progress, sparkline
 from tui.context import Context
 from tui.database_reader import Query
 from tui.screens.base_screen import MonitorScreen
@@ -113,7 +113,7 @@ def paint_tasks(status: Status, width: int) -> Text:
     """A bar for each task: correct samples against what its next student needs."""
     if not status.tasks:
         hint = "No tasks yet: add [tasks.NAME] to config.toml, then start `coterie run`."
-        return lines([title("tasks"), say((hint, "dim"))])
+        return lines([title("tasks"), say((hint, "muted"))])
     parts: list[Text | str] = [title("tasks")]
     for task in status.tasks:
         parts += _task(status, task, width)
@@ -146,14 +146,12 @@ def _task(status: Status, task: TaskStatus, width: int) -> list[Text]:
         )
     if width >= 80:
         room = max(8, min(30, width - 64))
-        head = say(
-            (f"{shortened(task.name, 14):<14} ", "bold"), (bar(share, room), "green"), f" {numbers:<15}"
-        )
-        return [truncated(say(head, (notes + ready, "dim")), width)]
+        head = say((f"{shortened(task.name, 14):<14} ", "bold"), progress(share, room), f" {numbers:<15}")
+        return [truncated(say(head, (notes + ready, "muted")), width)]
     name = shortened(task.name, max(8, width - len(numbers) - len(notes) - 2))
-    head = say((f"{name}  ", "bold"), numbers, (notes, "dim"))
+    head = say((f"{name}  ", "bold"), numbers, (notes, "muted"))
     room = max(6, width - 2 - (20 if ready else 0))
-    return [truncated(head, width), truncated(say((bar(share, room), "green"), (ready, "cyan")), width)]
+    return [truncated(head, width), truncated(say(progress(share, room), (ready, "accent")), width)]
 
 
 def paint_runs(status: Status, width: int) -> Text:
@@ -168,7 +166,7 @@ def paint_runs(status: Status, width: int) -> Text:
             hint = "No students yet: add [[students]] to config.toml to train on the samples."
         else:
             hint = "No runs yet: one starts when a task has enough correct samples; t on screen 2 starts one now."
-        return lines([title("runs"), say((hint, "dim"))])
+        return lines([title("runs"), say((hint, "muted"))])
     parts: list[Text | str] = [title(heading)]
     for run in active:
         parts += [truncated(text, width) for text in _run(run, width)]
@@ -181,13 +179,13 @@ def _run(run: RunStatus, width: int) -> list[Text]:
     head = say((number, "bold"), f"{about}  ", state)
     if not run.active:
         tail = say(f"  on test {accuracy_words(run.test)}" if run.test is not None else "")
-        return [head, say(("  " + one_line(run.error), "red")) if run.error else tail]
+        return [head, say(("  " + one_line(run.error), "bad")) if run.error else tail]
     share = run.step / run.steps if run.steps else 0.0
     numbers = f" {run.step}/{run.steps}" if run.steps else " starting"
     numbers += f"  loss {run.loss:.3f}" if run.loss is not None else ""
     numbers += f"  ETA {duration(run.eta_s)}" if run.eta_s is not None else ""
     room = max(6, min(width // 4, width - len(numbers)))
-    return [head, say((bar(share, room), "green"), numbers)]
+    return [head, say(progress(share, room), numbers)]
 
 
 def paint_rates(status: Status, width: int) -> Text:
@@ -195,17 +193,17 @@ def paint_rates(status: Status, width: int) -> Text:
     heartbeat = status.heartbeat
     if not status.daemon.alive:
         hint = "No daemon is running. `coterie run` starts one and continues where the last one stopped."
-        return lines([title("rates"), say((hint, "dim"))])
+        return lines([title("rates"), say((hint, "muted"))])
     room = max(8, width - 22)
     rows = (
-        ("requests/s", f"{heartbeat.requests_per_second:.1f}", heartbeat.requests, "green"),
-        ("tokens/s", short(heartbeat.tokens_per_second), heartbeat.tokens, "cyan"),
-        ("429s", percent(heartbeat.share_429, 1), heartbeat.limited, "yellow"),
-        ("retries/s", f"{heartbeat.retries_per_second:.1f}", heartbeat.retries, "magenta"),
+        ("requests/s", f"{heartbeat.requests_per_second:.1f}", heartbeat.requests, "good"),
+        ("tokens/s", short(heartbeat.tokens_per_second), heartbeat.tokens, "accent"),
+        ("429s", percent(heartbeat.share_429, 1), heartbeat.limited, "attention"),
+        ("retries/s", f"{heartbeat.retries_per_second:.1f}", heartbeat.retries, "teacher"),
     )
     if _idle(status):
         done = "Sampling is complete and no run is due: `coterie stop` stops the daemon, t on screen 2 trains again."
-        return lines([title("nothing to do"), say((done, "dim"))])
+        return lines([title("nothing to do"), say((done, "muted"))])
     parts: list[Text | str] = [title("rates, the last minute")]
     parts += [
         truncated(say(f"{name:<11}", (f"{now:>7}  ", "bold"), (sparkline(values, room), style)), width)
@@ -226,7 +224,7 @@ def paint_teachers(status: Status, width: int) -> Text:
     """Each teacher in one line, with the reason if it waits."""
     if not status.teachers:
         return lines(
-            [title("teachers"), say(("No teachers yet: add [teachers.NAME] to config.toml.", "dim"))]
+            [title("teachers"), say(("No teachers yet: add [teachers.NAME] to config.toml.", "muted"))]
         )
     parts: list[Text | str] = [title("teachers")]
     parts += [_teacher(status, teacher, width) for teacher in status.teachers]
@@ -238,7 +236,7 @@ def _teacher(status: Status, teacher: TeacherStatus, width: int) -> Text:
     if teacher.reason:
         return truncated(say(head, "  ", one_line(teacher.reason)), width)
     if not status.daemon.alive:
-        return truncated(say(head, (f"  {count(teacher.answered)} answered", "dim")), width)
+        return truncated(say(head, (f"  {count(teacher.answered)} answered", "muted")), width)
     parts = [
         head,
         say(f"  {short(teacher.requests_per_minute)} req/min"),
@@ -248,7 +246,7 @@ def _teacher(status: Status, teacher: TeacherStatus, width: int) -> Text:
             else f"  {teacher.in_flight}/{teacher.cap}"
         ),
         say(f"  p50 {teacher.p50_ms:.0f}ms" if teacher.p50_ms is not None else ""),
-        say((f"  429 {teacher.status_429}", "dim")),
+        say((f"  429 {teacher.status_429}", "muted")),
     ]
     return fit_parts(list(enumerate(parts)), width)
 
@@ -262,7 +260,7 @@ def paint_events(events: list[EventRow], now: int, width: int, room: int = 0) ->
         return lines(
             [
                 title("events"),
-                say(("No events yet: they appear when the daemon runs (`coterie run`).", "dim")),
+                say(("No events yet: they appear when the daemon runs (`coterie run`).", "muted")),
             ]
         )
     found: list[Text] = []
@@ -280,7 +278,7 @@ def _wrapped_events(events: list[EventRow], now: int, width: int, most: int) -> 
         mark = level_word(event.level) if event.level != "info" else say("·")
         room = max(16, width - AGE - len(mark.plain))
         said = textwrap.wrap(one_line(event.message), room, max_lines=most, placeholder="…") or [""]
-        found.append(truncated(say((f"{age:>6} ", "dim"), mark, f" {said[0]}"), width))
+        found.append(truncated(say((f"{age:>6} ", "muted"), mark, f" {said[0]}"), width))
         indent = " " * (AGE + len(mark.plain))
         found += [truncated(say(indent, more), width) for more in said[1:]]
     return found

@@ -10,7 +10,7 @@ from pathlib import Path
 from state.sqlite import Connection
 from state.views.runs import MetricRow, RunDetail, run_detail, run_metrics
 from tui.charts import smoothed
-from tui.widgets.line_plot import Line
+from tui.plots import Line
 
 LOG_BYTES = 64 * 1024
 LOG_LINES = 300
@@ -81,36 +81,45 @@ def log_tail(base: Path, directory: str) -> str:
 
 
 def loss_curves(
-    history: RunHistory, style: str = "one", label: str = "smoothed", *, raw: bool = True
+    history: RunHistory, role: str = "accent", label: str = "smoothed", *, raw: bool = True
 ) -> list[Line]:
     """The loss by step, as reported and smoothed."""
     steps, values = [item.step for item in history.metrics], [item.loss for item in history.metrics]
-    smooth = Line(steps, smoothed(values), style, label)
-    return [Line(steps, values, "raw", "loss"), smooth] if raw else [smooth]
+    smooth = Line(x=steps, y=smoothed(values), role=role, label=label)
+    return [Line(x=steps, y=values, role="faint", label="loss"), smooth] if raw else [smooth]
 
 
 def accuracy_curves(run: RunDetail) -> list[Line]:
-    """Accuracy by epoch, with lines for the teacher and the other run that is best on dev."""
+    """Accuracy by epoch with its intervals, beside levels for the teacher and the other run that is best on dev."""
     dev = [item for item in run.evaluations if item.split == "dev" and item.task == _task(run)]
     test = [item for item in run.evaluations if item.split == "test" and item.task == _task(run)]
     if not dev and not test:
         return []
-    last = max(item.epoch for item in (*dev, *test)) or 1.0
     teacher = next((item for item in run.baselines if item.name.startswith("teacher")), None)
     other = next((item for item in run.baselines if item.name.startswith("run ")), None)
     found = [
-        Line([0.0, last], [item.test.accuracy] * 2, style, label)  # the full names are below the plot
-        for item, style, label in (
-            (teacher, "other", "teacher"),
-            (other, "raw", " ".join(other.name.split()[:2]) if other is not None else ""),
+        Line(
+            x=[], y=[item.test.accuracy], role=role, label=label, dashed=True
+        )  # full names are below the plot
+        for item, role, label in (
+            (teacher, "teacher", "teacher"),
+            (other, "muted", " ".join(other.name.split()[:2]) if other is not None else ""),
         )
         if item is not None
     ]
-    if dev:
-        epochs = [item.epoch for item in dev]
-        found.insert(0, Line(epochs, [item.accuracy for item in dev], "one", "dev", dots=True))
-    if test:
-        found.append(Line([test[-1].epoch], [test[-1].accuracy], "mark", "test"))
+    for role, label, evaluations in (("accent", "dev", dev), ("good", "test", test[-1:])):
+        if evaluations:
+            found.append(
+                Line(
+                    x=[item.epoch for item in evaluations],
+                    y=[item.accuracy for item in evaluations],
+                    low=[item.low for item in evaluations],
+                    high=[item.high for item in evaluations],
+                    role=role,
+                    label=label,
+                    dots=True,
+                )
+            )
     return found
 
 

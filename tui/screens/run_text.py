@@ -12,7 +12,7 @@ from state.enums import ACTIVE_RUN_STATES
 from state.views.format import accuracy_words, count, duration, interval, percent, short
 from state.views.runs import EvaluationRow, MetricRow, PredictionRow, RunDetail
 from state.views.status_records import Accuracy
-from tui.charts import bar, sparkline
+from tui.charts import progress, sparkline
 from tui.text import fields, one_line, say, sections, shortened, state_word, title, verdict
 
 TABS = ("curves", "config", "log", "predictions", "compare")
@@ -23,7 +23,7 @@ def paint_head(run: RunDetail, tab: str, width: int) -> Text:
     names: list[tuple[str, str]] = []
     edge = " " if width >= 52 else ""
     for name in TABS:
-        names += [(f"{edge}{name}{edge}", "reverse bold" if name == tab else "dim"), (" ", "")]
+        names += [(f"{edge}{name}{edge}", "tab" if name == tab else "muted"), (" ", "")]
     number, state = f"run {run.id} ", state_word(run.state)
     room = max(8, width - len(number) - state.cell_len - 2)
     about = shortened(f"{run.student} on {run.task} @{run.trigger}", room)
@@ -37,10 +37,10 @@ def paint_curves(run: RunDetail, metrics: Sequence[MetricRow], width: int) -> Te
     baselines = [say(f"{one_line(item.name)[:30]:<30} ", accuracy_words(item.test)) for item in run.baselines]
     return sections(
         (say(), [*_progress(run, metrics, width), *_outcome(run)]),
-        (title("accuracy by epoch in %, 95 % interval"), by_epoch or [say(("not evaluated yet", "dim"))]),
+        (title("accuracy by epoch in %, 95 % interval"), by_epoch or [say(("not evaluated yet", "muted"))]),
         (
             title("on the same test questions in %, runs in the order of dev"),
-            baselines or [say(("nothing to compare with yet", "dim"))],
+            baselines or [say(("nothing to compare with yet", "muted"))],
         ),
     )
 
@@ -69,8 +69,8 @@ def _progress(run: RunDetail, metrics: Sequence[MetricRow], width: int) -> list[
     speeds = [item.tokens_per_second or 0.0 for item in metrics]
     measured = (
         (
-            ("lr", f"{last.learning_rate:.2e} ", (sparkline(rates, room), "cyan")),
-            ("tokens/s", f"{short(last.tokens_per_second):>8} ", (sparkline(speeds, room), "cyan")),
+            ("lr", f"{last.learning_rate:.2e} ", (sparkline(rates, room), "accent")),
+            ("tokens/s", f"{short(last.tokens_per_second):>8} ", (sparkline(speeds, room), "accent")),
             (
                 "memory",
                 _memory(last.memory_mb),
@@ -81,7 +81,7 @@ def _progress(run: RunDetail, metrics: Sequence[MetricRow], width: int) -> list[
         else ()
     )
     return fields(
-        ("step", steps, (bar(run.step / max(1, run.steps), room // 2), "green")),
+        ("step", steps, progress(run.step / max(1, run.steps), room // 2)),
         ("loss", f"{run.loss:.4f}" if run.loss is not None else "–"),
         *measured,
         ("train", f"{where}; {count(run.samples)} samples, {count(run.questions)} questions"),
@@ -94,22 +94,22 @@ def _outcome(run: RunDetail) -> list[Text]:
     """Why it does not run, and what you can do about it."""
     if run.error:
         return [
-            say(("✗ " + run.error[:2_000], "red")),
-            say(("The log tab says more ([ and ]); t tries again.", "yellow")),
+            say(("✗ " + run.error[:2_000], "bad")),
+            say(("The log tab says more ([ and ]); t tries again.", "attention")),
         ]
     if run.state == "queued":
-        return [say(("waiting for a free device", "dim"))]
+        return [say(("waiting for a free device", "muted"))]
     if run.state == "stopped":
-        return [say(("stopped by you; t starts it again", "dim"))]
+        return [say(("stopped by you; t starts it again", "muted"))]
     return []
 
 
 def _evaluation(item: EvaluationRow, task: str, room: int) -> Text:
     return say(
         f"{item.split:<5} epoch {item.epoch:<5.1f}",
-        (bar(item.accuracy, room), "green"),
+        progress(item.accuracy, room),
         f" {interval(item.accuracy, item.low, item.high):>18} ",
-        (f"n={count(item.n)} seed {item.seed}", "dim"),
+        (f"n={count(item.n)} seed {item.seed}", "muted"),
         f"  majority of {item.majority_of} {_majority(item)}" if item.majority_of else "",
         f"  {one_line(item.task)}" if item.task != task else "",
     )
@@ -118,7 +118,7 @@ def _evaluation(item: EvaluationRow, task: str, room: int) -> Text:
 def paint_config(run: RunDetail) -> Text:
     """The settings of the run."""
     dropped = [
-        say((f"{one_line(str(reason))[:20]:<20} ", "dim"), one_line(str(number)))
+        say((f"{one_line(str(reason))[:20]:<20} ", "muted"), one_line(str(number)))
         for reason, number in run.drops.items()
     ]
     settings = fields(
@@ -131,7 +131,7 @@ def paint_config(run: RunDetail) -> Text:
     )
     return sections(
         (say(), settings),
-        (title("dropped by curation"), dropped or [say(("nothing", "dim"))]),
+        (title("dropped by curation"), dropped or [say(("nothing", "muted"))]),
         (title("spec"), [say(json.dumps(run.spec, indent=2, ensure_ascii=False)[:20_000])]),
     )
 
@@ -140,7 +140,7 @@ def paint_log(log: str, directory: str) -> Text:
     """The end of the training process's output."""
     if log.strip():
         return say(log)
-    return sections((say(), [say((f"no output yet ({one_line(directory)}/log.txt)", "dim"))]))
+    return sections((say(), [say((f"no output yet ({one_line(directory)}/log.txt)", "muted"))]))
 
 
 def paint_predictions(found: Sequence[PredictionRow], wrong_only: bool, more: bool) -> Text:
@@ -149,21 +149,21 @@ def paint_predictions(found: Sequence[PredictionRow], wrong_only: bool, more: bo
         hint = (
             "no wrong answers" if wrong_only else "No predictions yet: they appear with the test evaluation."
         )
-        return sections((say(), [say((hint, "dim"))]))
+        return sections((say(), [say((hint, "muted"))]))
     parts = [
         (
             say(
                 verdict("correct" if item.correct else "wrong"),
-                (f"  {one_line(item.key)} ({item.split})  ", "dim"),
+                (f"  {one_line(item.key)} ({item.split})  ", "muted"),
                 f"{one_line(item.extracted or 'no answer')[:60]} ",
-                (f"gold {one_line(item.gold)[:60]}", "dim"),
+                (f"gold {one_line(item.gold)[:60]}", "muted"),
             ),
-            [say(one_line(item.question)[:500]), say((item.text[:2_000], "dim"))],
+            [say(one_line(item.question)[:500]), say((item.text[:2_000], "muted"))],
         )
         for item in found
     ]
     if more:
-        parts.append((say(), [say(("more below: press enter, then G", "dim"))]))
+        parts.append((say(), [say(("more below: press enter, then G", "muted"))]))
     return sections(*parts)
 
 
@@ -171,7 +171,7 @@ def paint_compare(run: RunDetail, other: RunDetail | None, key: str, width: int)
     """Two runs side by side: their results, and the settings that differ."""
     if other is None or other.id == run.id:
         hint = f"Mark a run with {key}, then move the cursor to another one."
-        return sections((say(), [say((hint, "dim"))]))
+        return sections((say(), [say((hint, "muted"))]))
     room = max(0, min(30, (width - 24) // 2)) if width >= 60 else 0
     head = _pair("", f"run {run.id}", f"run {other.id} (marked)", room)
     head.stylize("bold")
@@ -198,7 +198,7 @@ def paint_compare(run: RunDetail, other: RunDetail | None, key: str, width: int)
     ]
     return sections(
         (head, results),
-        (title("settings that differ"), differing or [say(("none", "dim"))]),
+        (title("settings that differ"), differing or [say(("none", "muted"))]),
     )
 
 
@@ -206,15 +206,15 @@ def _pair(name: str, one: str, two: str, room: int) -> Text:
     same = one == two
     if not room:  # too narrow for three columns
         return say(
-            (f"{one_line(name)}: " if name else "", "dim"),
+            (f"{one_line(name)}: " if name else "", "muted"),
             one_line(one)[:60],
-            ("  |  ", "dim"),
-            (one_line(two)[:60], "dim" if same else ""),
+            ("  |  ", "muted"),
+            (one_line(two)[:60], "muted" if same else ""),
         )
     return say(
-        (f"{one_line(name)[:22]:<22} ", "dim"),
+        (f"{one_line(name)[:22]:<22} ", "muted"),
         f"{shortened(one, room):<{room}} ",
-        (shortened(two, room), "dim" if same else ""),
+        (shortened(two, room), "muted" if same else ""),
     )
 
 

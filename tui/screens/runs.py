@@ -15,6 +15,7 @@ from state.views.status_records import RunStatus, Status
 from tui.context import Context
 from tui.database_reader import Query
 from tui.key_bindings import KEYS, key_label
+from tui.plots import Line
 from tui.screens.base_screen import MonitorScreen
 from tui.screens.run_history import (
     RunHistory,
@@ -35,7 +36,7 @@ from tui.screens.run_text import (
 )
 from tui.text import one_line, say, state_word
 from tui.widgets.columns import Column
-from tui.widgets.line_plot import Line, LinePlot
+from tui.widgets.line_plot import LinePlot
 from tui.widgets.row_list import RowList, Table
 from tui.widgets.text_block import Painter, TextBlock
 
@@ -64,11 +65,13 @@ class RunRow:
 
 
 COLUMNS: tuple[Column[RunRow], ...] = (
-    Column("run", 4, lambda row: say(("*", "bold yellow") if row.marked else "", str(row.run.id)), "right"),
+    Column(
+        "run", 4, lambda row: say(("*", "bold attention") if row.marked else "", str(row.run.id)), "right"
+    ),
     Column(
         "student, task",
         0,
-        lambda row: say(one_line(row.run.student), (f" {one_line(row.run.task)}", "dim")),
+        lambda row: say(one_line(row.run.student), (f" {one_line(row.run.task)}", "muted")),
         sort_by={
             "student": lambda row: (row.run.student, -row.run.id),
             "task": lambda row: (row.run.task, -row.run.id),
@@ -213,8 +216,8 @@ class RunsScreen(MonitorScreen):
         if tab == "curves":
             losses, accuracies = loss_curves(self.history), accuracy_curves(run)
         elif tab == "compare" and marked.run is not None and marked.run.id == self.marked != run.id:
-            losses = loss_curves(marked, "other", f"run {self.marked} (marked)", raw=False)
-            losses += loss_curves(self.history, "one", f"run {run.id}", raw=False)
+            losses = loss_curves(marked, "teacher", f"run {self.marked} (marked)", raw=False)
+            losses += loss_curves(self.history, "accent", f"run {run.id}", raw=False)
         self._plot("#loss", run.id, losses)
         self._plot("#accuracy", run.id, accuracies)
         self.query_one("#tab", TextBlock).paint(self._painter(run))

@@ -20,9 +20,9 @@ def paint_text(detail: SampleDetail | None) -> Text:
     if detail.rationale is not None:
         body = say(detail.rationale)
     elif row.state == "failed":
-        body = say(("given up: ", "red"), detail.reason or "no reason stored")
+        body = say(("given up: ", "bad"), detail.reason or "no reason stored")
     else:
-        body = say(("no answer yet", "dim"))
+        body = say(("no answer yet", "muted"))
     return sections(
         (heading, [say(detail.question)]),
         (title("rationale"), [body]),
@@ -43,7 +43,7 @@ def paint_verdict(detail: SampleDetail | None) -> Text:
             ("gold", one_line(detail.gold)),
             ("reason", one_line(detail.grade_reason)) if detail.grade_reason else None,
             ("grader", detail.grader) if detail.grader else None,
-            ("flags", (", ".join(row.flags), "yellow")) if row.flags else None,
+            ("flags", (", ".join(row.flags), "attention")) if row.flags else None,
         ),
     ]
     source = fields(
@@ -57,8 +57,8 @@ def paint_verdict(detail: SampleDetail | None) -> Text:
     )
     attempts = [
         say(
-            (f"{number}. ", "dim"),
-            ("✓ ok", "green") if item.outcome == "ok" else (item.outcome or "◌ in flight", "yellow"),
+            (f"{number}. ", "muted"),
+            ("✓ ok", "good") if item.outcome == "ok" else (item.outcome or "◌ in flight", "attention"),
             f" {item.status}" if item.status else "",
             f" {duration(item.latency_ms / 1000) if item.latency_ms >= 1000 else f'{item.latency_ms}ms'}"
             if item.latency_ms is not None
@@ -80,7 +80,7 @@ def paint_tabs(tab: str, detail: SampleDetail | None, width: int) -> Text:
     """The tabs, with the verdict and both answers beside them if there is room: the verdict below may be far away."""
     names: list[tuple[str, str]] = []
     for name in TABS:
-        names += [(f" {name} ", "reverse bold" if name == tab else "dim"), (" ", "")]
+        names += [(f" {name} ", "tab" if name == tab else "muted"), (" ", "")]
     if detail is None or detail.row.state == "open":
         return say(*names)
     row, gold = detail.row, one_line(detail.gold)
@@ -89,7 +89,7 @@ def paint_tabs(tab: str, detail: SampleDetail | None, width: int) -> Text:
         short = say(
             short,
             f" {shortened(row.extracted or 'no answer', max(6, width - 36))}",
-            (f", gold {gold}", "dim"),
+            (f", gold {gold}", "muted"),
         )
     return truncated(say(*names, short), width)
 
@@ -100,12 +100,12 @@ def paint_requests(detail: SampleDetail | None) -> Text:
         return say()
     if not detail.prompts:
         hint = "unknown: no daemon of this version has worked on its plan yet"
-        return sections((title("requests"), [say((hint, "dim"))]))
+        return sections((title("requests"), [say((hint, "muted"))]))
     return sections(
         *(
             (
                 title(f"turn {number}"),
-                [say((f"{role}: ", "cyan"), text) for role, text in messages],
+                [say((f"{role}: ", "accent"), text) for role, text in messages],
             )
             for number, messages in enumerate(detail.prompts, start=1)
         )

@@ -31,7 +31,7 @@ COLUMNS: tuple[Column[SampleRow], ...] = (
     Column("task", 0, lambda row: row.task, from_width=30, to_width=43),
     Column("answer", 0, lambda row: _answer(row), from_width=44),
     Column("teacher", 12, lambda row: row.teacher, from_width=60),
-    Column("tokens", 6, lambda row: short(row.tokens) if row.tokens else say(("–", "dim")), "right", 52),
+    Column("tokens", 6, lambda row: short(row.tokens) if row.tokens else say(("–", "muted")), "right", 52),
 )
 
 
@@ -151,7 +151,7 @@ class SampleList(RowList):
     def _texts(self, sample: int, row: SampleRow | None) -> Sequence[Text]:
         if row is not None:
             return [column.text(row) for column in COLUMNS]
-        return [say(str(sample)), say(("– none", "dim")), *(say() for _ in COLUMNS[2:])]
+        return [say(str(sample)), say(("– none", "muted")), *(say() for _ in COLUMNS[2:])]
 
     def _moved_by(self, rows: int, selected: int | None) -> None:
         """Rows were added above: the visible rows stay in place, unless the top is visible."""
@@ -165,5 +165,5 @@ class SampleList(RowList):
 
 
 def _answer(row: SampleRow) -> Text:
-    flags = (" " + " ".join(row.flags), "yellow") if row.flags else ""
+    flags = (" " + " ".join(row.flags), "attention") if row.flags else ""
     return say(one_line(row.extracted or "", 200), flags)
