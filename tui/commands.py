@@ -9,6 +9,7 @@ from state import sqlite
 from state.commands import Command, Pause, Resume, SetBudget, StopRun, Train, send
 from state.database import open_reader
 from state.errors import StateError
+from state.notes import SetNote, parse_note
 from state.views.format import money, spending
 from state.views.status_records import RunStatus, Status
 
@@ -84,6 +85,12 @@ def finish_run(run: RunStatus) -> UserCommand:
     """Ends the training of a run at its next step."""
     words = f"finish run {run.id} now: its best weights are exported and tested"
     return UserCommand(words, StopRun(run=run.id, finish=True))
+
+
+def note(sample: int, words: str) -> UserCommand:
+    """Notes something about a sample; without words, removes what is noted there."""
+    flag, text = parse_note(words)
+    return UserCommand(f"note on sample {sample}", SetNote(sample=sample, flag=flag, text=text))
 
 
 def set_budget(usd: float, status: Status) -> UserCommand:

@@ -19,6 +19,14 @@ class ActionRequested(Message):
         self.action = action
 
 
+class NoteRequested(Message):
+    """Ask for a note about a sample."""
+
+    def __init__(self, sample: int, question: str, flag: str, text: str) -> None:
+        super().__init__()
+        self.sample, self.question, self.flag, self.text = sample, question, flag, text
+
+
 class RowRequested(Message):
     """Show a screen with the cursor on one of its rows."""
 

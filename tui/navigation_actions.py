@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from textual import on
+from textual.app import SuspendNotSupported
 
 from state.safe import safe
 from tui.base import MonitorBase
 from tui.key_bindings import available_keys
 from tui.messages import ActionRequested, RowRequested, TaskSamplesRequested
+from tui.pager import show_in_pager
 from tui.screens.dialogs import HelpDialog
 from tui.widgets.row_list import RowList, Table
 
@@ -85,6 +87,33 @@ class NavigationActions(MonitorBase):
         """Marks the run under the cursor, to compare others with it."""
         if self.active_screen:
             self.active_screen.toggle_mark()
+
+    def action_unsolved(self) -> None:
+        """Shows only questions that nobody solved, or everything again."""
+        if self.active_screen:
+            self.active_screen.toggle_unsolved()
+
+    def action_shuffle(self) -> None:
+        """Shows samples in random order."""
+        if self.active_screen:
+            self.active_screen.shuffle()
+
+    def action_sideways(self, step: int) -> None:
+        """Goes to the rationale at the left or the right."""
+        if self.active_screen:
+            self.active_screen.go_sideways(step)
+
+    def action_page(self) -> None:
+        """Shows the text in a pager; the monitor waits."""
+        if self.active_screen is None or not (text := self.active_screen.text_to_page()):
+            return
+        try:
+            with self.suspend():
+                problem = show_in_pager(safe(text))
+        except SuspendNotSupported:
+            problem = "This terminal cannot show a pager."
+        if problem:
+            self.notice(problem, "error")
 
     def _move(self, rows: int, *, to: int | None = None) -> None:
         screen = self.active_screen

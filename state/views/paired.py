@@ -81,7 +81,9 @@ def paired(
         limit: rows of the page.
     """
     with snapshot(connection):
-        counts: dict[int, int] = dict(rows(connection, f"SELECT {_CLASS}, count(*){_PAIRS} GROUP BY 1", (other, run)))
+        counts: dict[int, int] = dict(
+            rows(connection, f"SELECT {_CLASS}, count(*){_PAIRS} GROUP BY 1", (other, run))
+        )
         found = rows(
             connection,
             f"SELECT a.question_id, q.key, substr(q.text, 1, {HEAD}), q.gold, a.extracted, b.extracted, a.correct, b.correct{_PAIRS}"

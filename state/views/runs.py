@@ -13,6 +13,9 @@ from state.sqlite import Connection
 from state.views.rows import first, loaded, rows, snapshot
 from state.views.status_records import Accuracy
 
+BASE = "base"
+"""The method that measures a base without training, as it is stored with a run."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricRow:
@@ -212,14 +215,13 @@ def _baselines(connection: Connection, run: int, task_id: int | None, base: str)
         " WHERE task_id = ? AND split = 'test' AND active = 1 ORDER BY id",
         (task_id,),
     )
-    # A run without rows and steps has trained nothing: it is its base.
     students = rows(
         connection,
-        'SELECT r.id, r.student, r."trigger", e.n, e.correct, r.seed, r.samples = 0 AND r.steps = 0 AND r.base = ?, d.n, d.correct'
+        'SELECT r.id, r.student, r."trigger", e.n, e.correct, r.seed, r.method = ? AND r.base = ?, d.n, d.correct'
         " FROM evaluation e JOIN run r ON r.id = e.run_id LEFT JOIN evaluation d ON d.run_id = e.run_id"
         " AND d.task_id = e.task_id AND d.split = 'dev' AND d.step = e.step"
         " WHERE e.task_id = ? AND e.split = 'test' AND r.id <> ? ORDER BY d.accuracy DESC NULLS LAST, r.id DESC LIMIT 20",
-        (base, task_id, run),
+        (BASE, base, task_id, run),
     )
     found = [
         Baseline(name=f"teacher ({name})", test=test)

@@ -111,6 +111,15 @@ class MonitorScreen(Screen[None]):
     def toggle_mark(self) -> None:
         """`m`."""
 
+    def toggle_unsolved(self) -> None:
+        """`u`: only questions that nobody solved."""
+
+    def shuffle(self) -> None:
+        """`r`: random order."""
+
+    def go_sideways(self, step: int) -> None:
+        """`←` and `→`."""
+
     def next_tab(self, step: int) -> None:
         """`[` and `]`."""
 
@@ -136,6 +145,10 @@ class MonitorScreen(Screen[None]):
     def text_to_copy(self) -> str:
         """The text that `y` copies."""
         return "\n\n".join(block.plain for block in self.query(TextBlock) if block.id not in AROUND)
+
+    def text_to_page(self) -> str:
+        """The text that `o` shows in a pager."""
+        return self.text_to_copy()
 
     @property
     def row_list(self) -> RowList | None:

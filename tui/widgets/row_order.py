@@ -29,6 +29,11 @@ class RowOrder:
             return f"random order {self.seed}"
         return "newest first" if self.newest_first else "oldest first"
 
+    @property
+    def grows_above(self) -> bool:
+        """Whether rows that come later stand above the others."""
+        return self.newest_first and self.seed is None
+
     def within(self, total: int) -> RowOrder:
         """The order of a list that has become shorter."""
         return replace(self, shuffled=total) if self.shuffled > total else self
@@ -49,7 +54,9 @@ class RowOrder:
 def permuted(value: int, size: int, seed: int) -> int:
     """The image of a number below `size` under a permutation of these numbers."""
     half = _half(size)
-    while True:  # a network permutes a power of 4, up to four times as many: it goes on until it is below `size`
+    while (
+        True
+    ):  # a network permutes a power of 4, up to four times as many: it goes on until it is below `size`
         left, right = value >> half, value & ((1 << half) - 1)
         for number in range(ROUNDS):
             left, right = right, left ^ _mixed(right, seed, number, half)
