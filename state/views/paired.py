@@ -43,7 +43,7 @@ class Paired:
     won: int
     lost: int
     neither: int
-    page: tuple[PairedRow, ...]  # won, then lost, then the others
+    page: tuple[PairedRow, ...]  # won and lost in turns, then the others
 
     @property
     def n(self) -> int:
@@ -87,7 +87,8 @@ def paired(
         found = rows(
             connection,
             f"SELECT a.question_id, q.key, substr(q.text, 1, {HEAD}), q.gold, a.extracted, b.extracted, a.correct, b.correct{_PAIRS}"
-            f"{' AND a.correct <> b.correct' if differing else ''} ORDER BY {_CLASS}, a.question_id LIMIT ?",
+            f"{' AND a.correct <> b.correct' if differing else ''}"
+            f" ORDER BY {_CLASS} > 1, row_number() OVER (PARTITION BY {_CLASS} ORDER BY a.question_id), {_CLASS} LIMIT ?",
             (other, run, limit),
         )
     names = ("question_id", "key", "question", "gold", "own", "other", "own_correct", "other_correct")

@@ -64,8 +64,6 @@ class Baseline:
     """The number of the run; None for a teacher."""
     untrained: bool = False
     """Whether it is the run's own base, without any training."""
-    dev: Accuracy | None = None
-    """On dev, where the weights that were tested were evaluated there."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -217,7 +215,7 @@ def _baselines(connection: Connection, run: int, task_id: int | None, base: str)
     )
     students = rows(
         connection,
-        'SELECT r.id, r.student, r."trigger", e.n, e.correct, r.seed, r.method = ? AND r.base = ?, d.n, d.correct'
+        'SELECT r.id, r.student, r."trigger", e.n, e.correct, r.seed, r.method = ? AND r.base = ?'
         " FROM evaluation e JOIN run r ON r.id = e.run_id LEFT JOIN evaluation d ON d.run_id = e.run_id"
         " AND d.task_id = e.task_id AND d.split = 'dev' AND d.step = e.step"
         " WHERE e.task_id = ? AND e.split = 'test' AND r.id <> ? ORDER BY d.accuracy DESC NULLS LAST, r.id DESC LIMIT 20",
@@ -236,9 +234,8 @@ def _baselines(connection: Connection, run: int, task_id: int | None, base: str)
                 test=test,
                 run=number,
                 untrained=untrained == 1,
-                dev=Accuracy.of(dev_correct, dev_n, seed=seed) if dev_n is not None else None,
             )
-            for number, student, trigger, n, correct, seed, untrained, dev_n, dev_correct in students
+            for number, student, trigger, n, correct, seed, untrained in students
             if (test := Accuracy.of(correct, n, seed=seed)) is not None
         ),
     )

@@ -10,27 +10,50 @@ from rich.text import Text
 from state.confidence_interval import wilson
 from state.enums import ACTIVE_RUN_STATES
 from state.views.format import accuracy_words, count, duration, interval, percent, short
+from state.views.paired import Paired
 from state.views.runs import EvaluationRow, MetricRow, PredictionRow, RunDetail
 from state.views.status_records import Accuracy
 from tui.charts import progress, sparkline
-from tui.text import fields, one_line, say, sections, shortened, state_word, title, verdict
+from tui.screens.run_panels import paired_lines
+from tui.text import Part, fields, lines, one_line, say, sections, shortened, title, verdict
 
-TABS = ("curves", "config", "log", "predictions", "compare")
+TABS = ("curves", "questions", "results", "predictions", "config", "log", "compare")
 
 
-def paint_head(run: RunDetail, tab: str, width: int) -> Text:
-    """The run's name, and the tabs below it."""
-    names: list[tuple[str, str]] = []
-    edge = " " if width >= 52 else ""
+def tab_names(tab: str, width: int) -> Text:
+    """All tabs, with the one that is shown; on a narrow screen that one and the next."""
+    if width < 120:
+        return say((tab, "accent"), (" ] ", "key"), (TABS[(TABS.index(tab) + 1) % len(TABS)], "muted"))
+    edge = " " if width >= 150 else ""
+    names: list[Part] = []
     for name in TABS:
-        names += [(f"{edge}{name}{edge}", "tab" if name == tab else "muted"), (" ", "")]
-    number, state = f"run {run.id} ", state_word(run.state)
-    room = max(8, width - len(number) - state.cell_len - 2)
-    about = shortened(f"{run.student} on {run.task} @{run.trigger}", room)
-    return sections((say((number, "bold"), f"{about}  ", state), [say(*names)]))
+        names += [
+            "" if edge or not names else " ",
+            (f"{edge}{name}{edge}", "tab" if name == tab else "muted"),
+        ]
+    return say(*names)
 
 
-def paint_curves(run: RunDetail, metrics: Sequence[MetricRow], width: int) -> Text:
+def paint_questions(paired: Paired | None, width: int, differing: bool, more: bool) -> Text:
+    """The questions of two runs, one line each."""
+    if paired is None or not paired.n:
+        hint = (
+            "nothing to compare with: mark another run with m"
+            if paired is None
+            else "no common test question"
+        )
+        return say((hint, "muted"))
+    found = paired_lines(paired, width)
+    if not paired.page:
+        return say(("both runs gave the same verdicts", "muted"))
+    what = "questions that one of them alone answers correctly" if differing else "all questions"
+    last = [say(("more below: press enter, then G", "muted"))] if more else []
+    return lines(
+        [say((f"{what}; f shows {'all' if differing else 'only those that differ'}", "muted")), *found, *last]
+    )
+
+
+def paint_results(run: RunDetail, metrics: Sequence[MetricRow], width: int) -> Text:
     """Progress, speed and memory; then accuracy by epoch and its baselines."""
     room = max(6, min(24, width - 52))
     by_epoch = [_evaluation(item, run.task, room) for item in run.evaluations]
