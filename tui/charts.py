@@ -51,19 +51,21 @@ def resampled(values: Sequence[float], width: int) -> list[float]:
 
 
 def area(values: Sequence[float], width: int, height: int, top: float, role: str = "accent") -> list[Text]:
-    """A filled area in braille dots, two values to a cell, the newest at the right; darker towards its foot.
+    """A filled area in braille dots, two columns to a cell; darker towards its foot.
 
     Args:
-        values: oldest first; fewer than fit leave the left empty, more are thinned by their maxima.
+        values: oldest first; fewer than fit are stretched, more are thinned by their maxima.
         width: cells.
         height: rows.
         top: the value at the upper edge.
         role: of the upper rows.
     """
     columns = resampled(values, 2 * width)
-    if columns and len(columns) > width:  # stretched to the whole width
-        columns = [columns[at * len(columns) // (2 * width)] for at in range(2 * width)]
-    columns = [0.0] * (2 * width - len(columns)) + columns
+    columns = (
+        [columns[at * len(columns) // (2 * width)] for at in range(2 * width)]
+        if columns
+        else [0.0] * 2 * width
+    )
     dots = [round(max(0.0, min(1.0, value / top if top > 0 else 0.0)) * 4 * height) for value in columns]
     now = colours()
     found = []
@@ -83,7 +85,7 @@ def area(values: Sequence[float], width: int, height: int, top: float, role: str
 
 
 def round_top(peak: float) -> float:
-    """The round number (1, 2, 4, 5 times a power of ten) at or above a peak, for the upper edge of a plot."""
+    """The round number (1, 2, 3, 4, 5 and so on, times a power of ten) at or above a peak, for the upper edge of a plot."""
     if peak <= 0:
         return 1.0
     unit = 1.0
@@ -91,7 +93,7 @@ def round_top(peak: float) -> float:
         unit /= 10
     while unit * 10 <= peak:
         unit *= 10
-    return next(unit * by for by in (1, 2, 4, 5, 10) if unit * by >= peak)
+    return next(unit * by for by in (1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10) if unit * by >= peak)
 
 
 def forest(

@@ -6,6 +6,7 @@ Invariants: a screen draws only while it is shown; it reads only through `data_q
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from textual import on
@@ -91,6 +92,10 @@ class MonitorScreen(Screen[None]):
         found = [f"/ {self.filter_text}"] if self.filter_text else []
         found += ["problems only"] if self.problems_only else []
         return [*found, *subject, *(["details"] if self.in_detail else [])]
+
+    def banner_alerts(self, alerts: Sequence[Alert]) -> list[Alert]:
+        """Those that concern everything; the others stand beside the tabs and in their own rows."""
+        return [alert for alert in alerts if not alert.subject or alert.subject.startswith("task:")]
 
     # For subclasses: keys
 
@@ -255,7 +260,7 @@ class MonitorScreen(Screen[None]):
             lambda width: header_footer.tabs(self.number, alerts, crumbs, width, self._tab_links)
         )
         most = next(lines for rows, lines in BANNER_LINES if self.size.height < rows)
-        general = [alert for alert in alerts if not alert.subject or alert.subject.startswith("task:")]
+        general = self.banner_alerts(alerts)
         banner = self.query_one("#banner", TextBlock)
         banner.display = bool(context.problem or general) and most > 0
         banner.paint(lambda width: lines(header_footer.banner_lines(context.problem, general, width, most)))

@@ -58,7 +58,7 @@ def header(
         right.append((8, say(("  read-only", "muted"))))
     right.append((3, say((f"  {clock(now)}", "muted"))))
     right += _budget(status.spend, width)
-    shown = fit_parts(right, width - 2)
+    shown = fit_parts(right, max(width // 2, width - len(f" coterie  {host}   ")))
     shown = say(shown, " ") if shown.cell_len < width - 1 else shown
     free = width - shown.cell_len - len(" coterie  ")
     left: list[Part] = (
@@ -99,7 +99,7 @@ def _budget(spend: Spend, width: int) -> list[tuple[int, Text]]:
         share, all_used = spend.usd / spend.cap_usd, spend.used_usd / spend.cap_usd
         role = "bad" if all_used >= 1 else "attention" if all_used >= 0.9 else "good"
         parts += [
-            (7, say(("  budget", "muted"))),
+            (7, say(("  budget" if width >= 100 else "", "muted"))),
             (5, say("  " if width < 100 else " ", bar(share, room, role))),
         ]
     else:
