@@ -41,6 +41,7 @@ from state.commands import (
 )
 from state.database import data_version, open_reader
 from state.given_up import MOST, Retried, retry
+from state.notes import SetNote, set_notes
 from state.views.format import money
 from state.writer import Writer
 
@@ -135,6 +136,9 @@ class Control:
                 return f"run {command.run} stops at its next step"
             case SetBudget():
                 return await self._set_budget(command, number)
+            case SetNote():
+                effect = Effect(id=number, batch=set_notes, item=command, words=str)
+                return str(await self._writer.do(apply_once, effect))
 
     async def _switch(self, command: Pause | Resume) -> str:
         task, teacher, paused = command.task, command.teacher, isinstance(command, Pause)

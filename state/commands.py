@@ -1,4 +1,7 @@
-"""Commands to the daemon: typed, written as rows of `command` that survive a restart, and their answers."""
+"""Commands: typed, written as rows of `command` that survive a restart, and their answers.
+
+The daemon applies them, except notes, which need no daemon: they are applied in the transaction that writes them.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from typing import Any
 from state.budget import amount
 from state.bulk import storable
 from state.database import now_ms, open_reader, transaction
+from state.notes import SetNote, set_notes
 from state.sqlite import Connection
 
 
@@ -71,7 +75,7 @@ class SetBudget:
     usd: float
 
 
-Command = Pause | Resume | Retry | Train | StopDaemon | StopRun | SetBudget
+Command = Pause | Resume | Retry | Train | StopDaemon | StopRun | SetBudget | SetNote
 
 KINDS: Mapping[str, type[Command]] = {
     "pause": Pause,
@@ -81,6 +85,7 @@ KINDS: Mapping[str, type[Command]] = {
     "stop": StopDaemon,
     "stop_run": StopRun,
     "budget": SetBudget,
+    "note": SetNote,
 }
 """The column `kind` of each command."""
 _NAMES = {kind: name for name, kind in KINDS.items()}
@@ -119,7 +124,7 @@ class Reply:
 def encode(command: Command) -> tuple[str, dict[str, Any]]:
     """The columns `kind` and `args` of a command."""
     args = asdict(command)
-    if isinstance(command, Pause | Resume | Retry):
+    if isinstance(command, Pause | Resume | Retry | SetNote):
         args = {name: value for name, value in args.items() if value is not None}
     if isinstance(command, StopRun) and not command.finish:
         del args["finish"]
@@ -160,18 +165,32 @@ def decode(kind: str, args: object) -> Command:
             return StopRun(run=run, finish=finish)
         case "budget":
             return SetBudget(usd=amount(args.get("usd")))
+        case "note":
+            return SetNote(
+                sample=_number(kind, args, "sample"),
+                question=_number(kind, args, "question"),
+                flag=_text(kind, args, "flag") or "",
+                text=_text(kind, args, "text") or "",
+            )
         case _:
             raise ValueError(f"unknown command: {kind}")
 
 
 def send(path: Path, command: Command) -> int:
-    """Writes a command and returns its id; it waits there while no daemon runs."""
+    """Writes a command and returns its id; it waits there while no daemon runs. A note is applied at once.
+
+    Raises:
+        ValueError: a note that cannot be stored; nothing is written.
+    """
     kind, args = encode(command)
     with transaction(path) as connection:
         (number,) = connection.execute(
             "INSERT INTO command (kind, args, state, created_at) VALUES (?, ?, 'pending', ?) RETURNING id",
             (kind, json.dumps(args), now_ms()),
         ).fetchone()
+        if isinstance(command, SetNote):
+            (said,) = set_notes(connection, [command])
+            answer(connection, [Reply(id=number, done=True, answer=said)])
         return int(number)
 
 
@@ -229,4 +248,11 @@ def _text(kind: str, args: Mapping[str, Any], name: str) -> str | None:
     value = args.get(name)
     if value is not None and not isinstance(value, str):
         raise ValueError(f"{kind}: {name} is a name, not {value!r}")
+    return value
+
+
+def _number(kind: str, args: Mapping[str, Any], name: str) -> int | None:
+    value = args.get(name)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+        raise ValueError(f"{kind}: {name} is a number, not {value!r}")
     return value

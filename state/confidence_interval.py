@@ -1,4 +1,4 @@
-"""How certain a share is: the Wilson score interval, and how an accuracy is written."""
+"""How certain a share is, and a difference of two: Wilson's interval, McNemar's test, and how an accuracy is written."""
 
 from __future__ import annotations
 
@@ -28,6 +28,13 @@ def wilson(correct: float, n: int, z: float = Z_95) -> tuple[float, float]:
     low = 0.0 if correct == 0 else max(0.0, centre - half)
     high = 1.0 if correct == n else min(1.0, centre + half)
     return low, high
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """The two-sided p of McNemar's exact test: that so uneven a split, or a more uneven one, comes from fair coins."""
+    n, fewer = only_first + only_second, min(only_first, only_second)
+    tail = sum(math.comb(n, k) for k in range(fewer + 1))
+    return float(min(1.0, 2 * tail / 2**n))
 
 
 def percent(share: float) -> str:

@@ -39,6 +39,16 @@ class BatchState(StrEnum):
     DROPPED = "dropped"  # never made
 
 
+class NoteFlag(StrEnum):
+    """What you say is wrong with a question or a sample."""
+
+    GOLD_IS_WRONG = "gold is wrong"
+    BAD_QUESTION = "bad question"
+    BAD_RATIONALE = (
+        "bad rationale"  # of one sample; the others are about the question, whatever sample you saw them in
+    )
+
+
 class RunState(StrEnum):
     """State of a student run."""
 

@@ -21,7 +21,8 @@ _SAMPLES = (
     " s.cost_micros, (SELECT count(*) FROM attempt a WHERE a.sample_id = s.id AND a.outcome <> 'released'),"
     " s.created_at, p.settings, t.answer_format, l.mean, CASE WHEN ?4 THEN l.data END,"
     " (SELECT coalesce(sum(a.unknown_micros), 0) FROM attempt a WHERE a.sample_id = s.id), s.checksum, q.checksum,"
-    " q.rationale, q.id, s.recipe FROM sample s JOIN plan p ON p.id = s.plan_id JOIN task t ON t.id = s.task_id"
+    " q.rationale, q.id, s.recipe, (SELECT json_group_array(iif(n.flag <> '' AND n.text <> '', n.flag || ': ' || n.text, n.flag || n.text))"
+    " FROM note n WHERE n.question_id = s.question_id AND (n.sample_id IS NULL OR n.sample_id = s.id)) FROM sample s JOIN plan p ON p.id = s.plan_id JOIN task t ON t.id = s.task_id"
     " JOIN question q ON q.id = s.question_id JOIN teacher te ON te.id = s.teacher_id"
     " LEFT JOIN logprob l ON l.attempt_id = (SELECT a.id FROM attempt a WHERE a.sample_id = s.id AND a.turn = 0"
     "   AND a.outcome = 'ok') WHERE s.state = 'stored' AND s.id > ?1 AND (?2 IS NULL OR t.name = ?2) ORDER BY s.id LIMIT ?3"
@@ -86,6 +87,7 @@ def samples(
                 "attempts": row[19],
                 "created_at": row[20],
                 "mean_logprob": row[23],
+                "notes": json.loads(row[31]),
                 **more,
             } | (_sent(connection, row, sent, written_by[row[0]].dialect) if sent else {})
         after = page[-1][0]

@@ -45,6 +45,8 @@ class RunSettings:
     """Parts that each micro-batch is computed in: more than 1 after it did not fit into the memory."""
     overlap: int = 1
     """The rule by which training questions are left out that overlap with held-out ones; 1: that of version 0.1."""
+    flagged: tuple[int, ...] = ()
+    """Ids of the questions that were left out because you had flagged them, of a student that reads no samples."""
     labels: int = 1
     """The rule for the answer under a wrong rationale; 1, that of version 0.1: the teacher's own, whatever the settings say."""
 
@@ -63,6 +65,8 @@ class RunSettings:
             values["overlap"] = self.overlap
         if self.labels != 1:
             values["labels"] = self.labels
+        if self.flagged:
+            values["flagged"] = list(self.flagged)
         return json.dumps(values)
 
     @classmethod
@@ -79,6 +83,7 @@ class RunSettings:
             splits=values.get("pieces", 1),
             overlap=values.get("overlap", 1),
             labels=values.get("labels", 1),
+            flagged=tuple(values.get("flagged", ())),
         )
 
 

@@ -317,6 +317,21 @@ CREATE TABLE grade (
 	FOREIGN KEY(sample_id) REFERENCES sample (id)
 ) STRICT;
 
+CREATE TABLE note (
+	id INTEGER NOT NULL,
+	question_id INTEGER NOT NULL,
+	sample_id INTEGER,
+	flag TEXT NOT NULL,
+	text TEXT NOT NULL,
+	noted_at INTEGER NOT NULL,
+	PRIMARY KEY (id),
+	UNIQUE (sample_id),
+	FOREIGN KEY(question_id) REFERENCES question (id),
+	FOREIGN KEY(sample_id) REFERENCES sample (id)
+) STRICT;
+
+CREATE INDEX note_by_question ON note (question_id);
+
 CREATE TABLE run (
 	id INTEGER NOT NULL,
 	student TEXT NOT NULL,

@@ -29,6 +29,8 @@ class StoredSample:
     """Withheld in part, or ended by a server for a reason of its own."""
     task_id: int = 0
     teacher: str = ""
+    flagged: bool = False
+    """Whether you flagged this sample; a flag of its question does not count here."""
     damage: tuple[Damaged, ...] = ()
     """What of it is damaged in the database: such a sample is never learned."""
 
@@ -48,7 +50,8 @@ INCOMPLETE = ("content_filter", "unknown_finish")
 """Flags of samples that may be no whole answer: students never read them."""
 _SELECT = (
     "SELECT DISTINCT s.id, s.question_id, q.text, q.gold, s.rationale, s.extracted, s.verdict, s.finish_reason,"
-    " s.flags, q.task_id, te.name, s.replicate, s.checksum, s.answer, q.checksum, q.rationale FROM "
+    " s.flags, q.task_id, te.name, s.replicate, s.checksum, s.answer, q.checksum, q.rationale,"
+    " EXISTS (SELECT 1 FROM note n WHERE n.sample_id = s.id AND n.flag <> '') FROM "
 )
 _ORDER = " ORDER BY q.task_id, s.question_id, s.replicate, s.id"  # not by position: a file may be re-sorted
 
@@ -97,7 +100,7 @@ def active_task_ids(connection: Connection) -> dict[str, int]:
 
 def _sample(row: tuple[Any, ...]) -> StoredSample:
     sample, question, text, gold, rationale, extracted, verdict, finish, flags, task, teacher = row[:11]
-    own, answer, of_question, in_data = row[12:]
+    own, answer, of_question, in_data, flagged = row[12:]
     damage = [] if intact(own, rationale, answer) else [Damaged("sample", sample)]
     damage += [] if intact(of_question, text, gold, in_data) else [Damaged("question", question)]
     return StoredSample(
@@ -113,6 +116,7 @@ def _sample(row: tuple[Any, ...]) -> StoredSample:
         incomplete=any(f'"{flag}"' in flags for flag in INCOMPLETE),
         task_id=task,
         teacher=teacher,
+        flagged=flagged == 1,
         damage=tuple(damage),
     )
 

@@ -110,6 +110,7 @@ READING = [
     ("train", "coin_flip"),
     ("stop", "--run", "1"),
     ("budget", "8"),
+    ("note",),
     ("export", "samples"),
     ("export", "dataset"),
     ("export", "predictions"),

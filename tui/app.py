@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+import socket
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -19,9 +20,11 @@ from typing import Any, ClassVar
 from textual import on, work
 from textual.binding import BindingType
 from textual.message import Message
+from textual.theme import Theme
 
 from state.database import now_ms
 from state.views.status import process_exists
+from tui.colours import colours, textual_themes, use, variables
 from tui.command_actions import CommandActions
 from tui.context import Context
 from tui.database_reader import DatabaseReader, Query, ReadError, Snapshot
@@ -81,6 +84,7 @@ class Monitor(NavigationActions, CommandActions):
         self,
         path: Path,
         *,
+        place: str,
         readonly: bool,
         clock: Callable[[], int],
         alive: Callable[[int], bool],
@@ -92,6 +96,7 @@ class Monitor(NavigationActions, CommandActions):
         super().__init__()
         self.context = Context(
             path=path,
+            place=place,
             readonly=readonly,
             clock=clock,
             remapped=check_remapping(keys),
@@ -108,6 +113,8 @@ class Monitor(NavigationActions, CommandActions):
         self._held = ExitStack()
         self._release_timer: asyncio.TimerHandle | None = None
         self._unanswered = {}
+        for each in textual_themes():
+            self.register_theme(each)
         self._chosen_theme = check_theme(theme, list(self.available_themes))
         self.animation_level = "none"
         self.set_keymap(self.context.remapped)
@@ -116,11 +123,24 @@ class Monitor(NavigationActions, CommandActions):
 
     def on_mount(self) -> None:
         """Starts the regular readings."""
+        self.theme_changed_signal.subscribe(self, self._recolour)
         self.theme = self._chosen_theme
         self.set_interval(self.interval, self.tick)
         if not self.is_headless:
             for number in (signal.SIGTERM, signal.SIGHUP):
                 asyncio.get_running_loop().add_signal_handler(number, self.exit)
+
+    def _recolour(self, theme: Theme) -> None:
+        """Another theme: every screen that exists is drawn again in its colours."""
+        use(theme.name, dark=theme.dark)
+        for stack in self._screen_stacks.values():
+            for screen in stack:
+                if isinstance(screen, MonitorScreen) and screen.ready:
+                    screen.restyle()
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Our variables, for Textual's own themes."""
+        return variables(colours())
 
     def on_ready(self) -> None:
         """The first frame is drawn. A test's process holds more than a monitor, so its collector is left alone."""
@@ -259,6 +279,14 @@ def tune_garbage_collector() -> None:
     gc.set_threshold(*GC_THRESHOLDS)
 
 
+def _short_path(path: Path) -> str:
+    """The path, with `~` for your home."""
+    try:
+        return f"~/{path.relative_to(Path.home())}"
+    except (ValueError, RuntimeError):  # elsewhere, or there is no home
+        return str(path)
+
+
 def make_app(
     path: Path,
     *,
@@ -266,7 +294,8 @@ def make_app(
     clock: Callable[[], int] = now_ms,
     alive: Callable[[int], bool] = process_exists,
     keys: Mapping[str, str] | None = None,
-    theme: str = "textual-dark",
+    theme: str = "dark",
+    place: str = "",
     interval: float = 1.0,
     leaving: tuple[str, list[Choice], str] | None = None,
 ) -> Monitor:
@@ -278,7 +307,8 @@ def make_app(
         clock: wall clock, UTC milliseconds.
         alive: says whether a process id is in use.
         keys: other keys for bindings, by id.
-        theme: a Textual theme.
+        theme: one of ours (`dark`, `light`, `contrast`, `light-contrast`) or of Textual's.
+        place: host and database for the header; by default this host and the path.
         interval: seconds between two readings.
         leaving: what to ask when you leave: the question, its choices (the application returns the value of the chosen
             one), and the words for staying.
@@ -288,6 +318,7 @@ def make_app(
     """
     return Monitor(
         path,
+        place=place or f"{socket.gethostname().partition('.')[0]}:{_short_path(path)}",
         readonly=readonly,
         clock=clock,
         alive=alive,

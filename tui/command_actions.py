@@ -11,12 +11,14 @@ from typing import Any
 from textual import on, work
 from textual.message import Message
 
+from state.notes import SetNote, note_words
 from state.views.commands import Answer
 from tui.base import MonitorBase
 from tui.commands import (
     CommandError,
     UserCommand,
     finish_run,
+    note,
     pause_or_resume,
     set_budget,
     spent_of,
@@ -25,8 +27,9 @@ from tui.commands import (
     write,
 )
 from tui.key_bindings import KEYS
-from tui.messages import CommandRequested
+from tui.messages import CommandRequested, NoteRequested
 from tui.screens.dialogs import AmountDialog, Choice, ConfirmDialog
+from tui.screens.note_dialog import NoteDialog
 
 WRITING_ACTIONS = {key.action for key in KEYS if key.writes}
 
@@ -34,9 +37,10 @@ WRITING_ACTIONS = {key.action for key in KEYS if key.writes}
 class CommandWritten(Message):
     """A command was written, or could not be (`id` None: `words` says why)."""
 
-    def __init__(self, id: int | None, words: str) -> None:
+    def __init__(self, id: int | None, words: str, *, applied: bool = False) -> None:
         super().__init__()
         self.id, self.words = id, words
+        self.applied = applied  # with the writing; no daemon is needed
 
 
 class CommandActions(MonitorBase):
@@ -62,7 +66,9 @@ class CommandActions(MonitorBase):
         except CommandError as error:
             self.post_message(CommandWritten(None, f"{command.words}: not written. {error}"))
         else:
-            self.post_message(CommandWritten(number, command.words))
+            self.post_message(
+                CommandWritten(number, command.words, applied=isinstance(command.command, SetNote))
+            )
 
     @on(CommandWritten)
     def command_written(self, message: CommandWritten) -> None:
@@ -72,7 +78,9 @@ class CommandActions(MonitorBase):
             return
         self._unanswered[message.id] = message.words
         status = self.context.status
-        if status is not None and status.daemon.alive:
+        if message.applied:
+            pass  # its answer is there
+        elif status is not None and status.daemon.alive:
             self.notice(f"{message.words}: sent, waiting for the daemon")
         else:
             self.notice(f"{message.words}: queued, applied when a daemon starts")
@@ -101,6 +109,21 @@ class CommandActions(MonitorBase):
                 self.send(value)
 
         self.push_screen(ConfirmDialog(command.question, choices), chosen)
+
+    @on(NoteRequested)
+    def note_requested(self, message: NoteRequested) -> None:
+        """Asks what to note about a sample, and stores it."""
+        if self.context.readonly:
+            self.notice("Notes are disabled by --readonly.", "warning")
+            return
+
+        def given(words: str | None) -> None:
+            if words is not None:
+                self.send(note(message.sample, words))
+
+        self.push_screen(
+            NoteDialog(message.sample, message.question, note_words(message.flag, message.text)), given
+        )
 
     # The keys
 

@@ -9,6 +9,7 @@ from state import sqlite
 from state.commands import Command, Pause, Resume, SetBudget, StopRun, Train, send
 from state.database import open_reader
 from state.errors import StateError
+from state.notes import SetNote, parse_note
 from state.views.format import money, spending
 from state.views.status_records import RunStatus, Status
 
@@ -43,6 +44,8 @@ def write(path: Path, command: Command) -> int:
         return send(path, command)
     except StateError as error:
         raise CommandError(error.message) from None
+    except ValueError as error:  # a note that cannot be stored
+        raise CommandError(str(error)) from None
     except sqlite.Error as error:
         raise CommandError(f"{path}: {error}") from None
 
@@ -82,6 +85,12 @@ def finish_run(run: RunStatus) -> UserCommand:
     """Ends the training of a run at its next step."""
     words = f"finish run {run.id} now: its best weights are exported and tested"
     return UserCommand(words, StopRun(run=run.id, finish=True))
+
+
+def note(sample: int, words: str) -> UserCommand:
+    """Notes something about a sample; without words, removes what is noted there."""
+    flag, text = parse_note(words)
+    return UserCommand(f"note on sample {sample}", SetNote(sample=sample, flag=flag, text=text))
 
 
 def set_budget(usd: float, status: Status) -> UserCommand:

@@ -15,6 +15,8 @@ class Context:
 
     path: Path
     """The database; it may not exist yet."""
+    place: str
+    """Host and database for the header: `gpu7:~/math/state.db`."""
     readonly: bool
     clock: Callable[[], int]
     """UTC milliseconds."""

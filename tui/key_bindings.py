@@ -52,7 +52,12 @@ KEYS = (
     Key("detail_up", "K,shift+up", "detail_up", "scroll the details up"),
     Key("previous_tab", "left_square_bracket", "tab(-1)", "previous tab"),
     Key("next_tab", "right_square_bracket", "tab(1)", "next tab"),
-    Key("mark", "m", "mark", "mark a run to compare others with it"),
+    Key("left", "left", "sideways(-1)", "the previous rationale of a question"),
+    Key("right", "right", "sideways(1)", "the next rationale of a question"),
+    Key("unsolved", "u", "unsolved", "show questions that nobody solved, or everything again"),
+    Key("shuffle", "r", "shuffle", "random order of samples; again: another one"),
+    Key("mark", "m", "mark", "mark a run to compare others with it; note something about a sample"),
+    Key("pager", "o", "page", "open the text in $PAGER"),
     Key("freeze", "p", "freeze", "freeze or unfreeze the display"),
     Key("pause", "P", "pause", "pause or resume a task, a teacher or all sampling", writes=True),
     Key("train", "t", "train", "train now", writes=True),
@@ -73,8 +78,11 @@ _NAMES = {
     "left_square_bracket": "[",
     "right_square_bracket": "]",
     "escape": "esc",
+    "enter": "↵",
     "pagedown": "pgdn",
     "pageup": "pgup",
+    "left": "←",
+    "right": "→",
 }
 
 

@@ -11,6 +11,22 @@ class ReadRequested(Message):
     """Read the database now for the screen that is shown."""
 
 
+class ActionRequested(Message):
+    """Do what a key does: its footer entry or a tab was clicked."""
+
+    def __init__(self, action: str) -> None:
+        super().__init__()
+        self.action = action
+
+
+class NoteRequested(Message):
+    """Ask for a note about a sample."""
+
+    def __init__(self, sample: int, question: str, flag: str, text: str) -> None:
+        super().__init__()
+        self.sample, self.question, self.flag, self.text = sample, question, flag, text
+
+
 class RowRequested(Message):
     """Show a screen with the cursor on one of its rows."""
 

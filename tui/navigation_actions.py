@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from textual import on
+from textual.app import SuspendNotSupported
 
 from state.safe import safe
 from tui.base import MonitorBase
 from tui.key_bindings import available_keys
-from tui.messages import RowRequested, TaskSamplesRequested
+from tui.messages import ActionRequested, RowRequested, TaskSamplesRequested
+from tui.pager import show_in_pager
 from tui.screens.dialogs import HelpDialog
 from tui.widgets.row_list import RowList, Table
 
@@ -19,6 +21,11 @@ class NavigationActions(MonitorBase):
         """Shows another screen as you left it."""
         if self.current_mode != mode:
             self.switch_mode(mode)
+
+    @on(ActionRequested)
+    async def do_action(self, message: ActionRequested) -> None:
+        """A click on a key or a tab."""
+        await self.run_action(message.action)
 
     @on(RowRequested)
     async def go_to_row(self, message: RowRequested) -> None:
@@ -80,6 +87,33 @@ class NavigationActions(MonitorBase):
         """Marks the run under the cursor, to compare others with it."""
         if self.active_screen:
             self.active_screen.toggle_mark()
+
+    def action_unsolved(self) -> None:
+        """Shows only questions that nobody solved, or everything again."""
+        if self.active_screen:
+            self.active_screen.toggle_unsolved()
+
+    def action_shuffle(self) -> None:
+        """Shows samples in random order."""
+        if self.active_screen:
+            self.active_screen.shuffle()
+
+    def action_sideways(self, step: int) -> None:
+        """Goes to the rationale at the left or the right."""
+        if self.active_screen:
+            self.active_screen.go_sideways(step)
+
+    def action_page(self) -> None:
+        """Shows the text in a pager; the monitor waits."""
+        if self.active_screen is None or not (text := self.active_screen.text_to_page()):
+            return
+        try:
+            with self.suspend():
+                problem = show_in_pager(safe(text))
+        except SuspendNotSupported:
+            problem = "This terminal cannot show a pager."
+        if problem:
+            self.notice(problem, "error")
 
     def _move(self, rows: int, *, to: int | None = None) -> None:
         screen = self.active_screen

@@ -6,13 +6,13 @@ word, so they can be told apart without colour.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from rich.text import Text
 
 from state.safe import safe
 from state.views.samples import SampleRow
+from tui.colours import style
 
 Part = str | tuple[str, str] | Text
 
@@ -26,18 +26,8 @@ def say(*parts: Part) -> Text:
         elif isinstance(part, str):
             whole.append(safe(part))
         else:
-            whole.append(safe(part[0]), style=_style(part[1]))
+            whole.append(safe(part[0]), style=style(part[1]))
     return whole
-
-
-WEIGHTS = {"bold", "dim", "italic", "underline", "reverse"}
-
-
-def _style(style: str) -> str:
-    """The style, without its colours under NO_COLOR: shown as grey, red on a dark background is unreadable."""
-    if "NO_COLOR" not in os.environ:
-        return style
-    return " ".join(word for word in style.split() if word in WEIGHTS)
 
 
 def lines(parts: Sequence[Text | str]) -> Text:
@@ -67,6 +57,15 @@ def truncated(text: Text, width: int) -> Text:
     return text
 
 
+def across(left: Text, right: Text, width: int) -> Text:
+    """One line of exactly `width` cells with something at each end; the left one is cut if both do not fit."""
+    room = width - right.cell_len
+    if room < 1:
+        return truncated(left, width)
+    left = truncated(left.copy(), room - 1 if right.cell_len else room)
+    return say(left, " " * (room - left.cell_len), right)
+
+
 def fit_parts(parts: Sequence[tuple[int, Text]], width: int) -> Text:
     """Joins the parts that fit into `width` cells, in their order; the highest priority number is dropped first."""
     kept = list(parts)
@@ -87,7 +86,7 @@ def guarded(text: Text) -> Text:
 
 def title(words: str) -> Text:
     """The heading of a section."""
-    return say((words, "bold cyan"))
+    return say((words, "strong"))
 
 
 def sections(*parts: tuple[Text, Sequence[Text]]) -> Text:
@@ -106,15 +105,15 @@ def fields(*rows: tuple[Part, ...] | None, width: int = 11) -> list[Text]:
         rows: the label, then the parts of the value.
         width: cells of the label column.
     """
-    return [say((f"{row[0]:<{width}}", "dim"), *row[1:]) for row in rows if row is not None]
+    return [say((f"{row[0]:<{width}}", "muted"), *row[1:]) for row in rows if row is not None]
 
 
 VERDICTS = {
-    "correct": ("✓ correct", "green"),
-    "wrong": ("✗ wrong", "red"),
-    "ungraded": ("? ungraded", "yellow"),
-    "open": ("◌ open", "dim"),
-    "failed": ("! failed", "bold red"),
+    "correct": ("✓ correct", "good"),
+    "wrong": ("✗ wrong", "bad"),
+    "ungraded": ("? ungraded", "attention"),
+    "open": ("○ open", "muted"),
+    "failed": ("✗ failed", "bold bad"),
 }
 
 
@@ -131,21 +130,21 @@ def verdict(word: str) -> Text:
 
 
 STATES = {
-    "ready": ("● ready", "green"),
-    "running": ("● running", "green"),
-    "training": ("● training", "green"),
-    "evaluating": ("● evaluating", "green"),
-    "done": ("✓ done", "green"),
-    "starting": ("◌ starting", "yellow"),
-    "queued": ("◌ queued", "yellow"),
-    "draining": ("◌ draining", "yellow"),
-    "limited": ("◐ limited", "yellow"),
-    "cooling": ("◐ cooling", "yellow"),
-    "paused": ("‖ paused", "yellow"),
-    "stopped": ("■ stopped", "dim"),
-    "parked": ("✗ parked", "bold red"),
-    "failed": ("✗ failed", "bold red"),
-    "down": ("✗ down", "bold red"),
+    "ready": ("● ready", "good"),
+    "running": ("● running", "good"),
+    "training": ("● training", "accent"),
+    "evaluating": ("● evaluating", "accent"),
+    "done": ("✓ done", "good"),
+    "starting": ("◐ starting", "accent"),
+    "queued": ("○ queued", "attention"),
+    "draining": ("◐ draining", "attention"),
+    "limited": ("▲ limited", "attention"),
+    "cooling": ("▲ cooling", "attention"),
+    "paused": ("■ paused", "attention"),
+    "stopped": ("○ stopped", "muted"),
+    "parked": ("■ parked", "bold bad"),
+    "failed": ("✗ failed", "bold bad"),
+    "down": ("✗ down", "bold bad"),
 }
 
 
@@ -154,7 +153,11 @@ def state_word(state: str) -> Text:
     return say(STATES.get(state, (state, "")))
 
 
-LEVELS = {"info": ("· info", "dim"), "warning": ("! warning", "yellow"), "error": ("✗ error", "bold red")}
+LEVELS = {
+    "info": ("· info", "muted"),
+    "warning": ("▲ warning", "attention"),
+    "error": ("✗ error", "bold bad"),
+}
 
 
 def level_word(level: str) -> Text:

@@ -19,7 +19,7 @@ from typing import Any
 
 from daemon.catalog.prompt_templates import examples_for
 from daemon.training.beginnings import begins_with, epochs_of
-from daemon.training.left_out import left_out, left_out_in_0_1
+from daemon.training.left_out import flagged, left_out, left_out_in_0_1
 from daemon.training.run_directory import BEFORE_RESTORE, claim_directory, set_aside
 from engine.config import Config, StudentConfig
 from engine.config.prompts import templates_of
@@ -74,6 +74,8 @@ class Chosen:
     sample_ids: tuple[int, ...] = ()
     drops: dict[str, int] = field(default_factory=dict)
     labels: dict[int, Vote] = field(default_factory=dict)
+    flagged: tuple[int, ...] = ()
+    """The questions that are left out because you flagged them, by id."""
     damaged: tuple[Damaged, ...] = ()
     """Rows of the database whose texts are not those that were stored; their samples are dropped."""
 
@@ -81,10 +83,11 @@ class Chosen:
 def training_rows(connection: Connection, config: Config, request: RunRequest) -> Chosen:
     """The rows the student would read now."""
     student = request.student
+    yours = flagged(connection, request.tasks, student.curation)
+    excluded = left_out(connection, request.tasks, student.curation, yours)
     if not METHODS[student.method].reads_samples:
-        excluded = left_out(connection, request.tasks, student.curation)
         questions, drops = _questions(connection, request.tasks, student, excluded)
-        return Chosen(rows=_rows(questions, student), drops=drops)
+        return Chosen(rows=_rows(questions, student), drops=drops, flagged=yours)
     stored = stored_samples(connection, request.plan_ids, _teachers(config, student))
     damaged = tuple(each for sample in stored for each in sample.damage)
     whole = [sample for sample in stored if not sample.damage]
@@ -94,7 +97,7 @@ def training_rows(connection: Connection, config: Config, request: RunRequest) -
         [sample for sample in whole if sample.sample_id not in unfit],
         rationales=student.rationales,
         settings=student.curation,
-        left_out=left_out(connection, request.tasks, student.curation),
+        left_out=excluded,
         formats={task.id: task.answer_format for task in request.tasks},
         questions=None
         if student.questions is None
@@ -142,6 +145,7 @@ def prepare(connection: Connection, config: Config, request: RunRequest) -> NewR
             counted=request.counted,
             overlap=2,
             labels=2,
+            flagged=chosen.flagged,
         ),
     )
 
@@ -182,7 +186,8 @@ def materialise(
         questions = _with_samples(of_run, labels_of_run(connection, run.id))
     else:
         rule = left_out if run.settings.overlap > 1 else left_out_in_0_1
-        questions, _ = _questions(connection, tasks, student, rule(connection, tasks, student.curation))
+        excluded = rule(connection, tasks, student.curation, run.settings.flagged)
+        questions, _ = _questions(connection, tasks, student, excluded)
     rows = _rows(questions, student, own_answers=True if run.settings.labels == 1 else None)
     if write_rows(directory / "manifest.jsonl", rows) != run.digest:
         raise JobFailed(

@@ -91,8 +91,8 @@ class DaemonConfig(Section):
 class TuiConfig(Section):
     """`[tui]`: the monitor."""
 
-    theme: str = "textual-dark"
-    """A theme of Textual, such as `textual-dark`, `textual-light`, `nord`."""
+    theme: str = "dark"
+    """`dark`, `light`, `contrast` or `light-contrast`; or a theme of Textual, such as `nord`, which then gives only the background."""
 
     keys: dict[str, str] = Field(default_factory=dict)
     """Other keys: id of a binding (`?` in the monitor shows them) to key."""

@@ -91,6 +91,9 @@ class CurationConfig(Section):
     drop_test_alike: Annotated[bool, Identity.IF_SET] = False
     """Also drop training questions that are alike: they share four fifths of their distinctive word 8-grams with a dev or test question. On tasks made from templates these are many, and different questions."""
 
+    leave_out_flagged: Annotated[bool, Identity.IF_SET] = False
+    """Leave out what you flagged when the run is made: all rationales of a question whose gold answer is wrong or that is bad, and bad rationales (`coterie note`, or `m` in the monitor). Notes without a flag change nothing, and dev and test keep all their questions."""
+
     hinted: Annotated[bool, Identity.IF_SET] = False
     """Also read rationales that were made with the gold answer as a hint (strategy rationalize)."""
 

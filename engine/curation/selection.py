@@ -18,6 +18,7 @@ from state.training_samples import StoredSample
 
 HELD_OUT = "question is also in dev or test"
 ALIKE = "question is like one in dev or test"
+FLAGGED = "flagged by you"
 REASONS = (
     "question not drawn",
     "too hard or too easy",
@@ -31,6 +32,7 @@ REASONS = (
     "too long",
     HELD_OUT,
     ALIKE,
+    FLAGGED,
     "duplicate rationale",
     "more than D per question",
     "more than per_teacher per teacher",
@@ -210,6 +212,8 @@ def _reason(
         return "too long"
     if sample.question_id in left_out:
         return left_out[sample.question_id]
+    if settings.leave_out_flagged and sample.flagged:
+        return FLAGGED
     if settings.drop_duplicates and (sample.question_id, text_hash(sample.rationale)) in seen:
         return "duplicate rationale"
     if taken.get(sample.question_id, 0) >= rationales:

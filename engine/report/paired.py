@@ -18,7 +18,7 @@ import numpy as np
 
 from engine.report.intervals import FEW, table_of
 from engine.report.variance import Array, spread_of_difference
-from state.confidence_interval import wilson
+from state.confidence_interval import mcnemar, wilson
 
 Runs = Sequence[Mapping[int, bool]]
 """An arm's answers by seed: whether each question was answered correctly."""
@@ -75,13 +75,6 @@ def newcombe(both: float, only_first: float, only_second: float, neither: float)
 
 def _reach(first: float, second: float, together: float) -> float:
     return math.sqrt(max(0.0, first * first - 2 * together * first * second + second * second))
-
-
-def mcnemar(only_first: int, only_second: int) -> float:
-    """The two-sided p of McNemar's exact test: that so uneven a split, or a more uneven one, comes from fair coins."""
-    n, fewer = only_first + only_second, min(only_first, only_second)
-    tail = sum(math.comb(n, k) for k in range(fewer + 1))
-    return float(min(1.0, 2 * tail / 2**n))
 
 
 def compare(first: Runs, second: Runs) -> Difference | None:

@@ -2,7 +2,7 @@
 
     daemon     sessions, heartbeat, events, commands
     catalog    tasks, questions, teachers, plans
-    sampling   samples, attempts, batches, completions, verdicts
+    sampling   samples, attempts, batches, completions, verdicts, notes
     training   runs, their training data, metrics, evaluations, predictions
 
 Conventions: STRICT tables; integer keys; times are UTC milliseconds (`*_at`); money is integer
@@ -18,7 +18,7 @@ whatever only reads takes its states from `state/enums.py`.
 
 from state.tables.catalog import Need, Plan, Question, Task, Teacher
 from state.tables.daemon import Command, DaemonSession, Event, Heartbeat, Identity
-from state.tables.sampling import Attempt, Batch, BatchAttempt, Completion, Grade, Logprob, Sample
+from state.tables.sampling import Attempt, Batch, BatchAttempt, Completion, Grade, Logprob, Note, Sample
 from state.tables.training import Evaluation, Metric, Prediction, Run, RunLabel, RunSample, RunSource
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "Logprob",
     "Metric",
     "Need",
+    "Note",
     "Plan",
     "Prediction",
     "Question",

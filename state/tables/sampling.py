@@ -160,3 +160,15 @@ class Grade(SQLModel, table=True):
     reason: str = text_column()
     flags: str = text_column("[]")
     graded_at: int = int_column()
+
+
+class Note(SQLModel, table=True):
+    """What you noted about a question, or about one of its samples: at most one of each (`state/notes.py`)."""
+
+    __table_args__ = (UniqueConstraint("sample_id"), Index("note_by_question", "question_id"), STRICT)
+    id: int | None = key_column()
+    question_id: int = key_column("question.id")
+    sample_id: int | None = key_column("sample.id", null=True)  # null: about the question
+    flag: str = text_column()  # gold is wrong, bad question, bad rationale; empty: words alone
+    text: str = text_column()
+    noted_at: int = int_column()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+import time
 
 from state.safe import safe
 from state.views.status_records import Accuracy, RunStatus, Spend, Status, TaskStatus
@@ -24,6 +25,23 @@ def duration(seconds: float | None) -> str:
     if whole < 86_400:
         return f"{whole // 3_600}h{whole % 3_600 // 60:02}m"
     return f"{whole // 86_400}d{whole % 86_400 // 3_600:02}h"
+
+
+def latency(ms: float | None) -> str:
+    """How long an answer took: `0.8s`, `12s`; milliseconds below a tenth of a second."""
+    if ms is None:
+        return "–"
+    return f"{ms:.0f}ms" if ms < 100 else f"{ms / 1000:.1f}s" if ms < 9_950 else duration(ms / 1000)
+
+
+def rate(a_second: float | None) -> str:
+    """How many a second: `27.3/s`."""
+    return "–" if a_second is None else f"{a_second:,.1f}/s" if a_second < 1_000 else f"{short(a_second)}/s"
+
+
+def clock(ms: int, *, seconds: bool = True) -> str:
+    """The local time of a moment in UTC milliseconds: `14:32:07`."""
+    return time.strftime("%H:%M:%S" if seconds else "%H:%M", time.localtime(ms / 1000))
 
 
 def count(number: float) -> str:

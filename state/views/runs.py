@@ -13,6 +13,9 @@ from state.sqlite import Connection
 from state.views.rows import first, loaded, rows, snapshot
 from state.views.status_records import Accuracy
 
+BASE = "base"
+"""The method that measures a base without training, as it is stored with a run."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricRow:
@@ -57,6 +60,10 @@ class Baseline:
 
     name: str
     test: Accuracy
+    run: int | None = None
+    """The number of the run; None for a teacher."""
+    untrained: bool = False
+    """Whether it is the run's own base, without any training."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,7 +161,7 @@ def run_detail(connection: Connection, run: int) -> RunDetail | None:
             " FROM evaluation e JOIN task t ON t.id = e.task_id WHERE e.run_id = ? ORDER BY e.step, e.id LIMIT 2000",
             (run,),
         )
-        baselines = _baselines(connection, run, values["task_id"])
+        baselines = _baselines(connection, run, values["task_id"], values["base"])
     values["task"] = values.pop("scope")
     values["drops"] = loaded(values["drops"], dict)
     values["spec"] = loaded(values["spec"], dict)
@@ -197,7 +204,7 @@ def predictions(
     return [PredictionRow(**dict(zip(names, (*row[:7], bool(row[7]), row[8]), strict=True))) for row in found]
 
 
-def _baselines(connection: Connection, run: int, task_id: int | None) -> tuple[Baseline, ...]:
+def _baselines(connection: Connection, run: int, task_id: int | None, base: str) -> tuple[Baseline, ...]:
     if task_id is None:
         return ()
     teachers = rows(
@@ -208,11 +215,11 @@ def _baselines(connection: Connection, run: int, task_id: int | None) -> tuple[B
     )
     students = rows(
         connection,
-        'SELECT r.id, r.student, r."trigger", e.n, e.correct, r.seed FROM evaluation e JOIN run r ON r.id = e.run_id'
-        " WHERE e.task_id = ? AND e.split = 'test' AND r.id <> ? ORDER BY (SELECT d.accuracy FROM evaluation d"
-        " WHERE d.run_id = e.run_id AND d.task_id = e.task_id AND d.split = 'dev' AND d.step = e.step) DESC NULLS LAST,"
-        " r.id DESC LIMIT 20",
-        (task_id, run),
+        'SELECT r.id, r.student, r."trigger", e.n, e.correct, r.seed, r.method = ? AND r.base = ?'
+        " FROM evaluation e JOIN run r ON r.id = e.run_id LEFT JOIN evaluation d ON d.run_id = e.run_id"
+        " AND d.task_id = e.task_id AND d.split = 'dev' AND d.step = e.step"
+        " WHERE e.task_id = ? AND e.split = 'test' AND r.id <> ? ORDER BY d.accuracy DESC NULLS LAST, r.id DESC LIMIT 20",
+        (BASE, base, task_id, run),
     )
     found = [
         Baseline(name=f"teacher ({name})", test=test)
@@ -222,8 +229,13 @@ def _baselines(connection: Connection, run: int, task_id: int | None) -> tuple[B
     return (
         *found,
         *(
-            Baseline(name=f"run {number} {student} @{trigger}", test=test)
-            for number, student, trigger, n, correct, seed in students
+            Baseline(
+                name=f"run {number} {student} @{trigger}",
+                test=test,
+                run=number,
+                untrained=untrained == 1,
+            )
+            for number, student, trigger, n, correct, seed, untrained in students
             if (test := Accuracy.of(correct, n, seed=seed)) is not None
         ),
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from state.sqlite import Connection
+from state.views.questions import Spans, spans_of_sample
 from state.views.rows import first, loaded, rows, snapshot
 from state.views.search import ids_with_words
 
@@ -33,6 +34,9 @@ class SampleFilter:
     ungraded: bool = False
     flag: str | None = None
     faults: bool = False  # wrong, failed or flagged
+    question: str | None = None  # its key in the task, or else a part of its text
+    unsolved: bool = False  # the newest ended sample of each question without a correct one
+    noted: bool = False  # you noted something about it or its question
     text: str | None = None  # words of question, rationale, answer or reason (`state/views/search.py`)
 
     @property
@@ -49,12 +53,16 @@ class SampleRow:
     task: str
     teacher: str
     question: str  # its key in the task
+    text: str  # the beginning of the question
+    gold: str
     replicate: int
     state: str
     verdict: int | None
     extracted: str | None
     flags: tuple[str, ...]
     tokens: int
+    noted: bool  # you noted something about it or its question
+    stored_at: int | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,11 +104,16 @@ class SampleDetail:
     stored_at: int | None
     attempts: tuple[AttemptRow, ...]
     prompts: tuple[Turn, ...]  # as sent, turn by turn; empty if the plan stores none
+    spans: Spans  # log-probabilities by place in the rationale, where they are stored
 
 
+HEAD = 240
+"""Characters of a question and of a gold answer in a list."""
 _ROW = (
     "SELECT s.id, t.name, h.name, q.key, s.replicate, s.state, s.verdict, s.extracted, s.flags,"
-    " s.prompt_tokens + s.completion_tokens"
+    f" s.prompt_tokens + s.completion_tokens, substr(q.text, 1, {HEAD}), substr(q.gold, 1, {HEAD}),"
+    " EXISTS (SELECT 1 FROM note n WHERE n.question_id = s.question_id AND (n.sample_id IS NULL OR n.sample_id = s.id)),"
+    " s.stored_at"
 )
 _FROM = (
     " FROM sample s JOIN task t ON t.id = s.task_id JOIN teacher h ON h.id = s.teacher_id"
@@ -145,15 +158,42 @@ def matching_ids(
     if wanted.flag is not None:
         clauses.append("s.flags LIKE ? ESCAPE '!'")
         values.append(f'%"{_literal(wanted.flag)}"%')
+    keyed = False
+    if wanted.question is not None:
+        clause, keyed = _of_question(connection, wanted.question)
+        clauses.append(clause)
+        values.append(wanted.question)
+    if wanted.unsolved:
+        clauses.append(_UNSOLVED)
+    if wanted.noted:
+        clauses.append(_NOTED)
     if wanted.text:
         return ids_with_words(connection, wanted.text, low, high, clauses, values, upto)
-    where = " AND ".join(["s.id BETWEEN ? AND ?", *clauses])
+    where = " AND ".join([f"{'+' if keyed else ''}s.id BETWEEN ? AND ?", *clauses])
     found = rows(
         connection,
-        f"SELECT s.id FROM sample s NOT INDEXED WHERE {where} ORDER BY s.id DESC",
+        f"SELECT s.id FROM sample s {'' if keyed else 'NOT INDEXED '}WHERE {where} ORDER BY s.id DESC",
         (low, high, *values),
     )
     return [row[0] for row in found]
+
+
+_OF_KEY = "q.task_id IN (SELECT id FROM task) AND q.key = ?"
+_UNSOLVED = (
+    "s.state <> 'open' AND NOT EXISTS (SELECT 1 FROM sample o WHERE o.question_id = s.question_id"
+    " AND (o.verdict = 1 OR o.id > s.id AND o.state <> 'open'))"
+)
+_NOTED = "(s.id IN (SELECT sample_id FROM note) OR s.question_id IN (SELECT question_id FROM note WHERE sample_id IS NULL))"
+
+
+def _of_question(connection: Connection, name: str) -> tuple[str, bool]:
+    """The condition for samples of a question, with one parameter, and whether an index finds them.
+
+    The name is a key, in whatever task; where no question has it, a part of the question's text, in any case.
+    """
+    if first(connection, f"SELECT 1 FROM question q WHERE {_OF_KEY} LIMIT 1", (name,)) is not None:
+        return f"s.question_id IN (SELECT q.id FROM question q WHERE {_OF_KEY})", True
+    return "s.question_id IN (SELECT id FROM question WHERE instr(lower(text), lower(?)) > 0)", False
 
 
 FAULTY = "(verdict = 0 OR state = 'failed')"
@@ -204,7 +244,8 @@ def sample_detail(connection: Connection, sample: int) -> SampleDetail | None:
             " WHERE a.sample_id = ? ORDER BY a.id LIMIT 200",
             (sample,),
         )
-    plan, split, strategy, question, gold, rationale, answer, finish_reason, reason = found[10:19]
+        spans = spans_of_sample(connection, sample, found[19])
+    plan, split, strategy, question, gold, rationale, answer, finish_reason, reason = found[14:23]
     return SampleDetail(
         row=_row(found),
         plan=plan,
@@ -218,13 +259,14 @@ def sample_detail(connection: Connection, sample: int) -> SampleDetail | None:
         grader=grade[0] if grade else None,
         grade_reason=grade[1] if grade else None,
         reason=reason,
-        prompt_tokens=found[19],
-        completion_tokens=found[20],
-        cost_usd=found[21] / 1e6,
-        created_at=found[22],
-        stored_at=found[23],
+        prompt_tokens=found[23],
+        completion_tokens=found[24],
+        cost_usd=found[25] / 1e6,
+        created_at=found[26],
+        stored_at=found[27],
         attempts=tuple(_attempt(row) for row in attempts),
-        prompts=sent(loaded(found[24], dict), question, rationale, gold),
+        prompts=sent(loaded(found[28], dict), question, rationale, gold),
+        spans=spans,
     )
 
 
@@ -262,6 +304,10 @@ def _row(row: tuple[Any, ...]) -> SampleRow:
         extracted=row[7],
         flags=tuple(str(flag) for flag in loaded(row[8], list)),
         tokens=row[9],
+        text=row[10],
+        gold=row[11],
+        noted=row[12] == 1,
+        stored_at=row[13],
     )
 
 

@@ -25,6 +25,7 @@ from state.commands import (
     wait_for,
 )
 from state.database import open_writer
+from state.notes import SetNote
 from tests.state.world import World
 
 
@@ -98,6 +99,7 @@ ROWS: list[tuple[Command, str, dict[str, object]]] = [
     (StopRun(run=7), "stop_run", {"run": 7}),
     (StopRun(run=7, finish=True), "stop_run", {"run": 7, "finish": True}),
     (SetBudget(usd=8.5), "budget", {"usd": 8.5}),
+    (SetNote(sample=3, text="x"), "note", {"sample": 3, "flag": "", "text": "x"}),
 ]
 
 

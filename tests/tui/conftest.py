@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,16 @@ from textual.pilot import Pilot
 
 from tests.tui.seeded import NOW, PID, seed
 from tui.app import Monitor, make_app
+
+
+@pytest.fixture(autouse=True, scope="session")
+def utc() -> Iterator[None]:
+    """Clocks on screens are local: everywhere the same here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +44,9 @@ def own(seeded: Path, tmp_path: Path) -> Path:
 
 
 def monitor(path: Path, **more: Any) -> Monitor:
-    return make_app(path, clock=lambda: NOW, alive=lambda pid: pid == PID, **more)
+    return make_app(
+        path, clock=lambda: NOW, alive=lambda pid: pid == PID, **{"place": "gpu7:~/math/state.db", **more}
+    )
 
 
 async def settled(pilot: Pilot[Any]) -> None:

@@ -91,7 +91,7 @@ async def test_a_database_that_goes_and_comes_back_is_another_one(own: Path, tmp
         assert "507" not in driver.text
         os.replace(hidden, own)
         await driver.read()
-        assert "▸      510" in driver.text
+        assert "▌      510" in driver.text
         await driver.press("1")
         assert "latest events" in driver.text
         os.rename(own, hidden)

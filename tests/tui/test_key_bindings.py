@@ -58,14 +58,14 @@ async def test_every_binding_does_what_help_says_on_every_screen(own: Path) -> N
 async def test_the_list_moves_by_j_k_g_and_capital_g(seeded: Path) -> None:
     async with running(seeded) as driver:
         await driver.press("4", "j", "j", "k")
-        assert "▸      509" in driver.text
+        assert "▌      509" in driver.text
         await driver.press("G")
-        assert "▸        1 " in driver.text
+        assert "▌        1 " in driver.text
         assert "coin_flip · q0" in driver.text
         await driver.press("g")
-        assert "▸      510" in driver.text
+        assert "▌      510" in driver.text
         await driver.press("pagedown")
-        assert "▸      493" in driver.text
+        assert "▌      493" in driver.text
 
 
 async def test_samples_are_filtered_and_escape_shows_all(seeded: Path) -> None:

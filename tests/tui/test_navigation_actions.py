@@ -215,7 +215,7 @@ async def test_a_correct_sample_of_each_teacher_has_a_price(own: Path) -> None:
         assert f"correct      {correct}\n" in driver.text
         assert f"{price} per 1,000 correct" in driver.text
         assert "$/1k correct" in driver.text
-        assert re.search(rf"▸ .*{re.escape(price)} ", driver.text)  # in its row
+        assert re.search(rf"▌ .*{re.escape(price)} ", driver.text)  # in its row
         write(own, "UPDATE sample SET verdict = 0 WHERE teacher_id = 1")
         await driver.press("1", "3")
         assert "correct      0\n" in driver.text

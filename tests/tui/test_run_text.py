@@ -7,7 +7,7 @@ import pytest
 
 from state.database import open_reader
 from state.views.runs import RunDetail, run_detail
-from tui.screens.run_text import paint_compare, paint_curves
+from tui.screens.run_text import paint_compare, paint_results
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def runs(seeded: Path) -> tuple[RunDetail, RunDetail]:
 
 
 def test_a_majority_stands_beside_the_accuracy_on_test(runs: tuple[RunDetail, RunDetail]) -> None:
-    one, two = (paint_curves(run, [], 100).plain for run in runs)
+    one, two = (paint_results(run, [], 100).plain for run in runs)
     [line] = [line for line in one.splitlines() if "majority" in line]
     assert line.startswith("test ") and line.endswith(
         "80.0 (65.0–95.0) n=20 seed 0  majority of 5 90.0 (69.9–97.2)"
@@ -49,5 +49,5 @@ def test_every_accuracy_that_is_compared_has_its_interval_n_and_seed(
     assert ["test", "n,", "seed", "20,", "0", "20,", "0"] in shown
     assert ["best", "dev", "accuracy", "%", "80.0", "(49.0–94.3)", "70.0", "(39.7–89.2)"] in shown
     assert ["best", "dev", "n,", "seed", "10,", "0", "10,", "0"] in shown
-    against = paint_curves(runs[0], [], 100).plain
+    against = paint_results(runs[0], [], 100).plain
     assert "55.0 (34.2–74.2), n = 20, seed 0" in against and "85.0 (64.0–94.8), n = 20" in against

@@ -32,6 +32,11 @@ def status(seeded: Path) -> Iterator[Status]:
         ("v:failed", SampleFilter(state="failed")),
         ("flag:truncated the last  letters", SampleFilter(flag="truncated", text="the last letters")),
         ("12:30 :", SampleFilter(text="12:30 :")),
+        ("q:q12 is:unsolved", SampleFilter(question="q12", unsolved=True)),
+        (
+            'question:"heads up, or" i:n "as is"',
+            SampleFilter(question="heads up, or", noted=True, text='"as is"'),
+        ),
     ],
 )
 def test_filters(text: str, wanted: SampleFilter, status: Status) -> None:
@@ -42,7 +47,7 @@ def test_faults_is_part_of_the_filter(status: Status) -> None:
     assert parse("", status, problems_only=True) == SampleFilter(faults=True)
 
 
-@pytest.mark.parametrize("text", ["task:nope", "v:maybe", "colour:red"])
+@pytest.mark.parametrize("text", ["task:nope", "v:maybe", "colour:red", "is:new"])
 def test_what_is_not_there_is_said(text: str, status: Status) -> None:
     with pytest.raises(FilterError, match="known: "):
         parse(text, status)

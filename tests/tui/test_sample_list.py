@@ -31,7 +31,7 @@ def add(path: Path, first: int, number: int, *, verdict: int = 1) -> None:
 
 def listed(text: str) -> list[str]:
     """Cursor and id of each row."""
-    return re.findall(r"^([▸ ] +\d+) [✓✗◌!]", text, re.MULTILINE)
+    return re.findall(r"^([▌ ] +\d+) [✓✗◌!]", text, re.MULTILINE)
 
 
 async def test_at_the_top_it_follows_the_newest(own: Path) -> None:
@@ -39,7 +39,7 @@ async def test_at_the_top_it_follows_the_newest(own: Path) -> None:
         await driver.press("4")
         add(own, 511, 40)
         await driver.read()
-        assert "▸      550 ✓ correct" in driver.text
+        assert "▌      550 ✓ correct" in driver.text
 
 
 async def test_elsewhere_the_screen_stands_still_when_samples_come_in(own: Path) -> None:
@@ -51,7 +51,7 @@ async def test_elsewhere_the_screen_stands_still_when_samples_come_in(own: Path)
         await driver.read()
         assert listed(driver.text) == before
         await driver.press("g")
-        assert "▸     1510" in driver.text
+        assert "▌     1510" in driver.text
 
 
 async def test_an_open_sample_is_seen_to_be_stored(own: Path) -> None:
@@ -105,5 +105,5 @@ async def test_gaps_in_the_ids_are_shown_as_such(own: Path) -> None:
     connection.close()
     async with running(own) as driver:
         await driver.press("4", "j")
-        assert "▸      509 – none" in driver.text
+        assert "▌      509 – none" in driver.text
         assert "510 ◌ open" in driver.text

@@ -6,30 +6,35 @@ Invariants: a screen draws only while it is shown; it reads only through `data_q
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Input
 
 from state.safe import safe
-from state.views.status_records import RunStatus, Status
+from state.views.status_records import Alert, RunStatus, Status
 from tui.context import Context
 from tui.database_reader import Query
 from tui.key_bindings import KEYS
-from tui.messages import ReadRequested
+from tui.messages import ActionRequested, ReadRequested, RowRequested
 from tui.screens import header_footer
 from tui.text import lines
 from tui.widgets.row_list import RowList
 from tui.widgets.text_block import TextBlock
 
 WRITING_KEYS = {key.id for key in KEYS if key.writes}
-AROUND = ("header", "banner", "hints", "footer")
+AROUND = ("header", "tabs", "banner", "footer")
 """Blocks that are not part of the screen's own text."""
 BANNER_LINES = ((6, 0), (16, 1), (30, 2), (10_000, 3))
 """Terminals with fewer rows than the first number show this many banner lines."""
+BARE_WIDTH, BARE_HEIGHT = 60, 16
+"""Smaller terminals show one column without frames."""
+WIDE = 150
+"""From this width on there are more columns, and longer words."""
 
 
 class MonitorScreen(Screen[None]):
@@ -47,6 +52,7 @@ class MonitorScreen(Screen[None]):
         self.filter_text = ""
         self.problems_only = False
         self.in_detail = False
+        self._tab_links, self._key_links = header_footer.Links(), header_footer.Links()
 
     @property
     def ready(self) -> bool:
@@ -75,7 +81,7 @@ class MonitorScreen(Screen[None]):
 
     def key_hints(self) -> list[tuple[str, str]]:
         """The keys that do something here, the most useful first: id of the binding, words."""
-        return [("help", "help"), ("palette", "go to"), ("quit", "quit")]
+        return [("help", "help"), ("palette", "go to")]
 
     def breadcrumbs(self) -> list[str]:
         """Where you are within the screen."""
@@ -86,6 +92,10 @@ class MonitorScreen(Screen[None]):
         found = [f"/ {self.filter_text}"] if self.filter_text else []
         found += ["problems only"] if self.problems_only else []
         return [*found, *subject, *(["details"] if self.in_detail else [])]
+
+    def banner_alerts(self, alerts: Sequence[Alert]) -> list[Alert]:
+        """Those that concern everything; the others stand beside the tabs and in their own rows."""
+        return [alert for alert in alerts if not alert.subject or alert.subject.startswith("task:")]
 
     # For subclasses: keys
 
@@ -105,6 +115,15 @@ class MonitorScreen(Screen[None]):
 
     def toggle_mark(self) -> None:
         """`m`."""
+
+    def toggle_unsolved(self) -> None:
+        """`u`: only questions that nobody solved."""
+
+    def shuffle(self) -> None:
+        """`r`: random order."""
+
+    def go_sideways(self, step: int) -> None:
+        """`←` and `→`."""
 
     def next_tab(self, step: int) -> None:
         """`[` and `]`."""
@@ -132,6 +151,10 @@ class MonitorScreen(Screen[None]):
         """The text that `y` copies."""
         return "\n\n".join(block.plain for block in self.query(TextBlock) if block.id not in AROUND)
 
+    def text_to_page(self) -> str:
+        """The text that `o` shows in a pager."""
+        return self.text_to_copy()
+
     @property
     def row_list(self) -> RowList | None:
         """The list in which j and k move."""
@@ -147,16 +170,15 @@ class MonitorScreen(Screen[None]):
     # What they share
 
     def compose(self) -> ComposeResult:
-        """Header, banner, body, filter line, footer."""
+        """Header, tabs, banner, body, filter line, footer."""
         yield TextBlock(id="header", classes="line")
+        yield TextBlock(id="tabs", classes="line")
         yield TextBlock(id="banner")
         yield from self.compose_body()
         line = Input(id="filter", placeholder=self.filter_hint, compact=True)
         line.display = False  # until `/`
         yield line
-        with Vertical(id="feet"):
-            yield TextBlock(id="hints", classes="line")
-            yield TextBlock(id="footer", classes="line")
+        yield TextBlock(id="footer", classes="line")
 
     def on_mount(self) -> None:
         """Draws what is known already."""
@@ -166,6 +188,41 @@ class MonitorScreen(Screen[None]):
         """The screen is shown again: draws, and reads at once."""
         self.draw()
         self.request_read()
+
+    def on_resize(self) -> None:
+        """Frames need room."""
+        width, height = self.size
+        self.set_class(width < BARE_WIDTH or height < BARE_HEIGHT, "-bare")
+        self.set_class(width >= WIDE, "-wide")
+        self.draw()
+
+    def restyle(self) -> None:
+        """Other colours: everything is drawn again."""
+        self.draw()
+
+    def on_text_block_clicked(self, message: TextBlock.Clicked) -> None:
+        """A click on a tab, on what needs you, or on a key of the footer."""
+        target = None
+        if message.block.id == "tabs":
+            target = self._tab_links.at(message.column)
+        elif message.block.id == "footer":
+            target = self._key_links.at(message.column)
+        if isinstance(target, Alert):
+            self.go_to_subject(target.subject)
+        elif isinstance(target, str):
+            tab = message.block.id == "tabs"
+            self.post_message(ActionRequested(f"go('{target}')" if tab else target))
+
+    def go_to_subject(self, subject: str) -> bool:
+        """Goes to the row that an alert or an event is about; returns False if it has none."""
+        kind, _, name = subject.partition(":")
+        if kind == "run" and name.isdecimal():
+            self.post_message(RowRequested("runs", int(name)))
+        elif kind in ("task", "teacher") and name:
+            self.post_message(RowRequested(f"{kind}s", name))
+        else:
+            return False
+        return True
 
     def request_read(self) -> None:
         """Asks the application to read now."""
@@ -190,6 +247,7 @@ class MonitorScreen(Screen[None]):
             lambda width: header_footer.header(
                 status,
                 width,
+                place=context.place,
                 now=context.clock(),
                 frozen=context.frozen,
                 readonly=context.readonly,
@@ -197,20 +255,22 @@ class MonitorScreen(Screen[None]):
             )
         )
         alerts = status.alerts if status is not None else ()
+        crumbs = self.breadcrumbs()
+        self.query_one("#tabs", TextBlock).paint(
+            lambda width: header_footer.tabs(self.number, alerts, crumbs, width, self._tab_links)
+        )
         most = next(lines for rows, lines in BANNER_LINES if self.size.height < rows)
+        general = self.banner_alerts(alerts)
         banner = self.query_one("#banner", TextBlock)
-        banner.display = bool(context.problem or alerts) and most > 0
-        banner.paint(lambda width: lines(header_footer.banner_lines(context.problem, alerts, width, most)))
+        banner.display = bool(context.problem or general) and most > 0
+        banner.paint(lambda width: lines(header_footer.banner_lines(context.problem, general, width, most)))
 
     def _draw_footer(self) -> None:
-        context, crumbs = self.context, self.breadcrumbs()
-        self.query_one("#footer", TextBlock).paint(
-            lambda width: header_footer.footer(self.number, crumbs, width)
-        )
-        line = self.query_one("#hints", TextBlock)
-        line.display = self.size.height >= 16
+        context = self.context
+        line = self.query_one("#footer", TextBlock)
+        line.display = self.size.height >= 8
         hints = [item for item in self.key_hints() if not (context.readonly and item[0] in WRITING_KEYS)]
-        line.paint(lambda width: header_footer.key_line(hints, context.remapped, width))
+        line.paint(lambda width: header_footer.footer(hints, context.remapped, width, self._key_links))
 
     def open_filter(self) -> None:
         """`/`: shows the filter line."""

@@ -49,8 +49,8 @@ class ConfirmDialog(ModalScreen[Any]):
 
     # Not in `on_mount`: a quick answer closes the dialog before that runs.
     def _paint(self, width: int) -> Text:
-        keys = [say((f"{choice.key:>3}", "bold cyan"), f"  {choice.words}") for choice in self._choices]
-        keys.append(say(("  n", "bold cyan"), f"  {self._no}"))
+        keys = [say((f"{choice.key:>3}", "key"), f"  {choice.words}") for choice in self._choices]
+        keys.append(say(("  n", "key"), f"  {self._no}"))
         return lines([say((self._question, "bold")), "", *keys])
 
     def on_key(self, event: events.Key) -> None:
@@ -80,7 +80,7 @@ class AmountDialog(ModalScreen[float | None]):
         with Vertical(id="box"):
             yield TextBlock(lambda width: say((self._question, "bold")), id="question")
             yield Input(placeholder="8.00", compact=True, id="amount")
-            yield TextBlock(lambda width: say(("enter to continue, esc to cancel", "dim")), id="hint")
+            yield TextBlock(lambda width: say(("enter to continue, esc to cancel", "muted")), id="hint")
 
     @on(Input.Submitted)
     def given(self, event: Input.Submitted) -> None:
@@ -94,7 +94,7 @@ class AmountDialog(ModalScreen[float | None]):
             self.dismiss(usd)
         else:
             self.query_one("#hint", TextBlock).write(
-                say(("Enter a number of dollars, for example 8 or 12.50.", "yellow"))
+                say(("Enter a number of dollars, for example 8 or 12.50.", "attention"))
             )
 
 
@@ -125,7 +125,7 @@ class HelpDialog(ModalScreen[None]):
 
     def _paint(self, width: int) -> Text:
         entries = [
-            say((f"{key_label(key, self._remapped):>14}", "bold cyan"), "  ", key.words) for key in self._keys
+            say((f"{key_label(key, self._remapped):>14}", "key"), "  ", key.words) for key in self._keys
         ]
         ends: list[Text | str] = [
             "",
@@ -135,6 +135,6 @@ class HelpDialog(ModalScreen[None]):
             "",
             title("remapping keys"),
             'in config.toml: [tui] keys = { freeze = "ctrl+f" }, with these names:',
-            say((", ".join(key.id for key in self._keys), "dim")),
+            say((", ".join(key.id for key in self._keys), "muted")),
         ]
         return lines([title("keys"), *entries, *ends])

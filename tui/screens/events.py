@@ -40,7 +40,7 @@ class EventLine:
 
 
 COLUMNS: tuple[Column[EventLine], ...] = (
-    Column("age", 7, lambda line: say((line.age, "dim")), "right"),
+    Column("age", 7, lambda line: say((line.age, "muted")), "right"),
     Column("level", 9, lambda line: level_word(line.event.level)),
     Column("subject", 16, lambda line: one_line(line.event.subject), from_width=50),
     Column("event", 0, lambda line: one_line(line.event.message or line.event.kind)),
@@ -151,7 +151,7 @@ class EventsScreen(MonitorScreen):
 def _detail(line: EventLine) -> Text:
     event = line.event
     about = [
-        say(level_word(event.level), (f"  {line.age} ago", "dim")),
+        say(level_word(event.level), (f"  {line.age} ago", "muted")),
         *fields(("subject", one_line(event.subject)), width=9),
         say(),
         say(event.message[:20_000]),

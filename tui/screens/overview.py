@@ -1,39 +1,75 @@
-"""1 Overview: is it running, what does it cost, how far is it, what happened last."""
+"""1 Overview: is it going, what will it cost and when is it done, who needs you, what came out so far."""
 
 from __future__ import annotations
 
-import textwrap
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from rich.text import Text
 from textual.app import ComposeResult
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical
 
 from state.sqlite import Connection
-from state.views.alerts import bound_by
+from state.views.accuracies import RunNow, TestResult, runs_now, test_results
 from state.views.events import EventRow, newest_events
-from state.views.format import accuracy_words, count, duration, percent, short
-from state.views.status_records import RunStatus, Status, TaskStatus, TeacherStatus
-from tui.charts import bar, sparkline
+from state.views.sample_history import SampleHistory, continue_history
+from state.views.samples import SampleRow, id_range, sample_rows
+from state.views.status_records import Alert, RunStatus, Status
+from state.views.teacher_counts import TeacherCounts, continue_counting
 from tui.context import Context
 from tui.database_reader import Query
-from tui.screens.base_screen import MonitorScreen
-from tui.text import (
-    fit_parts,
-    level_word,
-    lines,
-    one_line,
-    say,
-    shortened,
-    state_word,
-    title,
-    truncated,
-)
-from tui.widgets.text_block import TextBlock
+from tui.messages import ActionRequested, RowRequested
+from tui.screens import overview_accuracy, overview_panels, overview_results, overview_work
+from tui.screens.base_screen import WIDE, MonitorScreen
+from tui.screens.overview_panels import RECENT_MS, Overview, Shown
+from tui.widgets.panel import Panel
 
-EVENTS = 20
-AGE = 8
-"""Cells of an event's age and the space behind its level mark."""
+EVENTS = 60
+ANSWERS = 30
+READ_S = 0.03
+"""Seconds that one reading spends on history, and as many on counts."""
+RESULTS_S = 5.0
+"""Results of runs are read again after this time."""
+LONG_BUCKETS = 240
+"""Buckets of the graph of a sampling that has ended."""
+ROWS, COLUMNS = 3, 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """One reading."""
+
+    events: list[EventRow]
+    history: SampleHistory
+    counts: TeacherCounts
+    results: list[TestResult] | None
+    runs: list[RunNow]
+    answers: list[SampleRow]
+    report: str
+    size: int
+
+
+Line = tuple[int, tuple[tuple[str, int], ...]]
+"""Rows of the terminal, and the panels beside each other with their cells (0: what is left)."""
+
+
+PANELS: dict[str, Callable[[Overview], Shown]] = {
+    "sampling": overview_panels.sampling,
+    "teachers": overview_panels.teachers,
+    "tasks": overview_work.tasks,
+    "training": overview_work.training,
+    "events": overview_work.events,
+    "accuracy": overview_accuracy.accuracy,
+    "comparison": overview_accuracy.comparison,
+    "starting": overview_results.starting,
+    "trouble": overview_results.trouble,
+    "possessions": overview_results.possessions,
+    "cost": overview_results.cost,
+    "answers": overview_results.answers,
+}
 
 
 class OverviewScreen(MonitorScreen):
@@ -43,56 +79,232 @@ class OverviewScreen(MonitorScreen):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.events: list[EventRow] = []
-
-    def compose_body(self) -> ComposeResult:
-        """Three groups in one, two or three columns, depending on the width."""
-        with VerticalScroll(id="overview", classes="detail", can_focus=False):
-            with Vertical(id="left"):
-                yield TextBlock(id="tasks")
-                yield TextBlock(id="runs")
-            with Vertical(id="middle"):
-                yield TextBlock(id="rates")
-                yield TextBlock(id="teachers")
-            with Vertical(id="right"):
-                yield TextBlock(id="events")
-
-    def data_query(self) -> Query:
-        """The latest events."""
-        return Query("overview", _events)
-
-    def receive(self, payload: Any) -> None:
-        """Takes the events."""
-        self.events = payload
+        self.reset()
 
     def reset(self) -> None:
-        """Forgets the events."""
-        self.events = []
+        """Forgets what was read."""
+        self.payload: Payload | None = None
+        self.results: list[TestResult] = []
+        self.losses: dict[int, list[tuple[int, float]]] = {}
+        self.history, self.counts = SampleHistory(), TeacherCounts()
+        self._results_at = 0.0
+        self._arranged: tuple[Line, ...] = ()
+        self._targets: dict[str, Sequence[object]] = {}
+
+    def compose_body(self) -> ComposeResult:
+        """Three rows of two panels; what they show depends on the stage and on the room."""
+        with Vertical(id="overview"):
+            for row in range(ROWS):
+                with Horizontal(id=f"row{row}"):
+                    for column in range(COLUMNS):
+                        yield Panel(id=f"panel{row}{column}")
+
+    # Reading
+
+    def data_query(self) -> Query:
+        """Events, samples by time, results, the losses of the runs that train."""
+        status, first = self.status, self.payload is None
+        history, counts, since = self.history, self.counts, self._since()
+        if history.bucket_ms != self._bucket():
+            history = SampleHistory(bucket_ms=self._bucket())
+        active = status.active_runs if status is not None else ()
+        after = {run.id: self.losses[run.id][-1][0] if self.losses.get(run.id) else -1 for run in active}
+        wants_results = time.monotonic() - self._results_at > RESULTS_S
+        newest = status is not None and not status.runs
+        path = self.context.path
+
+        def read(connection: Connection) -> Payload:
+            high = (id_range(connection) or (0, 0))[1]
+            return Payload(
+                events=newest_events(connection, limit=EVENTS),
+                # The first frame does not wait for what takes long with many samples.
+                history=history if first else continue_history(connection, history, since, READ_S),
+                counts=counts if first else continue_counting(connection, counts, READ_S),
+                results=test_results(connection) if wants_results else None,
+                runs=runs_now(connection, after),
+                answers=_newest(connection, high) if newest else [],
+                **_files(path),
+            )
+
+        progress = (history.low, history.whole, counts.upto, counts.whole, history.bucket_ms)
+        return Query(("overview", first, progress, tuple(after)), read)
+
+    def receive(self, payload: Any) -> None:
+        """Takes the reading."""
+        found: Payload = payload
+        self.payload = found
+        self.history, self.counts = found.history, found.counts
+        if found.results is not None:
+            self.results, self._results_at = found.results, time.monotonic()
+        for run in found.runs:
+            known = self.losses.setdefault(run.run, [])
+            if run.losses and known and run.losses[0][0] <= known[-1][0]:  # it began again
+                known.clear()
+            known += run.losses
+
+    def _since(self) -> int:
+        """From when on samples are shown: the last minutes; once all is done, the whole time."""
+        status = self.status
+        if status is None:
+            return 0
+        if status.finished and self._bucket() != SampleHistory().bucket_ms:
+            return 0
+        daemon = status.daemon
+        last = daemon.heartbeat_at or daemon.ended_at
+        return (status.at if daemon.alive or last is None else last) - RECENT_MS
+
+    def _bucket(self) -> int:
+        """The length of a bucket of the history, in milliseconds."""
+        status = self.status
+        if status is None or not status.finished:
+            return SampleHistory().bucket_ms
+        return max(1_000, round((status.daemon.uptime_s or 1.0) * 1_000 / LONG_BUCKETS))
+
+    # Drawing
 
     def show(self, status: Status) -> None:
-        """Draws every block."""
-        beside = self.has_class("-three")
-        fitting = max(6, self.size.height - 6) if beside else 8
-        self.query_one("#tasks", TextBlock).paint(lambda width: paint_tasks(status, width))
-        self.query_one("#runs", TextBlock).paint(lambda width: paint_runs(status, width))
-        self.query_one("#rates", TextBlock).paint(lambda width: paint_rates(status, width))
-        self.query_one("#teachers", TextBlock).paint(lambda width: paint_teachers(status, width))
-        self.query_one("#events", TextBlock).paint(
-            lambda width: paint_events(self.events[:fitting], status.at, width, fitting if beside else 0)
+        """Arranges the panels and draws them."""
+        found = self.payload
+        view = Overview(
+            status=status,
+            history=self.history,
+            counts=self.counts,
+            events=found.events if found is not None else (),
+            results=self.results,
+            runs={run.run: run for run in found.runs} if found is not None else {},
+            losses={run: [loss for _, loss in known] for run, known in self.losses.items()},
+            answers=found.answers if found is not None else (),
+            report=found.report if found is not None else "",
+            size=found.size if found is not None else 0,
         )
+        lines = self._arrange(view)
+        if lines != self._arranged:
+            self._arranged = lines
+            self._lay_out(lines)
+        for row, (_, beside) in enumerate(lines):
+            for column, (name, _) in enumerate(beside):
+                panel = self.query_one(f"#panel{row}{column}", Panel)
+                shown = self._shown(name, view)
+                panel.head(shown.title, shown.summary, shown.pointer)
+                panel.paint(shown.paint)
+                self._targets[f"panel{row}{column}"] = shown.targets
+
+    def _shown(self, name: str, view: Overview) -> Shown:
+        if name == "bare":
+            return Shown("", "", lambda width, height: overview_results.bare(view, width, height))
+        if name == "whole_sampling":
+            daemon = view.status.daemon
+            since = view.seen - round((daemon.uptime_s or 0.0) * 1_000)
+            return overview_results.whole_sampling(view, since)
+        return PANELS[name](view)
+
+    def _arrange(self, view: Overview) -> tuple[Line, ...]:
+        """The rows of panels for this stage and this terminal."""
+        width, height = self.size
+        height -= 3 + (self.query_one("#banner").size.height if self.query_one("#banner").display else 0)
+        if self.has_class("-bare"):
+            return ((0, (("bare", 0),)),)
+        stage = overview_results.stage_of(view)
+        tasks = max(1, len(view.status.tasks))
+        first = {"starting": "starting", "trouble": "trouble"}.get(stage, "sampling")
+        if width < 110:
+            return self._narrow(stage, first, tasks, width, height)
+        if stage == "end":
+            done = max(1, len({each.task for each in view.results}))
+            top = min(done + 5, height - 18)
+            middle = min(10, max(9, (height - top) // 2))
+            half = width // 2
+            return (
+                (top, (("comparison", 0),)),
+                (middle, (("possessions", half), ("cost", 0))),
+                (0, (("whole_sampling", half), ("events", 0))),
+            )
+        left = round(width * (0.415 if width >= WIDE else 0.45))
+        wide = round(width * 0.61) if width >= WIDE else round(width * 0.6)
+        beside = (("tasks", 0),) if stage == "sampling" else (("tasks", wide), ("training", 0))
+        below = "answers" if stage == "sampling" else "accuracy"
+        middle = min(tasks + 4, height // 3 + 2)
+        middle = max(middle, 9 if len(beside) > 1 else 5)
+        top = max(8, min(4 * len(view.status.teachers) + 1, (height - middle) // 2 + 1, 16))
+        return (
+            (top, ((first, left), ("teachers", 0))),
+            (middle, beside),
+            (0, ((below, wide), ("events", 0))),
+        )
+
+    def _narrow(self, stage: str, first: str, tasks: int, width: int, height: int) -> tuple[Line, ...]:
+        half = round(width * 0.475)
+        if stage == "end":
+            top = min(max(1, len({each.task for each in self.results})) + 4, height - 8)
+            return (
+                (top, (("comparison", 0),)),
+                (0, (("possessions", half), ("cost", 0))),
+            )
+        rest = height - min(tasks + 2, height - 11)
+        top = max(7, rest - max(4, rest // 3))
+        below = (
+            (("answers", half), ("events", 0)) if stage == "sampling" else (("training", half), ("events", 0))
+        )
+        lines = [(top, ((first, half), ("teachers", 0))), (height - rest, (("tasks", 0),)), (0, below)]
+        return tuple(lines)
+
+    def _lay_out(self, lines: tuple[Line, ...]) -> None:
+        for row in range(ROWS):
+            place = self.query_one(f"#row{row}")
+            place.display = row < len(lines)
+            if row >= len(lines):
+                continue
+            height, beside = lines[row]
+            place.styles.height = height or "1fr"
+            for column in range(COLUMNS):
+                panel = self.query_one(f"#panel{row}{column}", Panel)
+                panel.display = column < len(beside)
+                if column < len(beside):
+                    panel.styles.width = beside[column][1] or "1fr"
+
+    def banner_alerts(self, alerts: Sequence[Alert]) -> list[Alert]:
+        """A daemon that is gone has a panel here."""
+        found = super().banner_alerts(alerts)
+        if self.has_class("-bare") or self.status is None or self.status.daemon.alive:
+            return found
+        return [alert for alert in found if alert.subject]
+
+    # Keys and mouse
 
     def key_hints(self) -> list[tuple[str, str]]:
         """What you can do here."""
         halted = self.status is not None and self.status.daemon.state == "paused"
         return [
             ("help", "help"),
-            ("palette", "go to task, run, teacher"),
+            ("palette", "go to"),
             ("pause", "resume all" if halted else "pause all"),
             ("budget", "budget"),
             ("freeze", "unfreeze" if self.context.frozen else "freeze"),
             ("theme", "theme"),
-            ("quit", "quit"),
+            ("copy", "copy"),
         ]
+
+    def on_panel_clicked(self, message: Panel.Clicked) -> None:
+        """A click on a line goes to what it is about."""
+        targets = self._targets.get(message.panel.id or "", ())
+        target = targets[message.row] if 0 <= message.row < len(targets) else None
+        self._go(target)
+
+    def on_panel_pointer_clicked(self, message: Panel.PointerClicked) -> None:
+        """A click on the words at the lower right."""
+        targets = self._targets.get(message.panel.id or "", ())
+        target = next((each for each in targets if each is not None), None)
+        self._go(target[0] if isinstance(target, tuple) else target)
+
+    def _go(self, target: object) -> None:
+        if isinstance(target, tuple):
+            self.post_message(RowRequested(*target))
+        elif isinstance(target, str):
+            self.post_message(ActionRequested(f"go('{target}')"))
+
+    def text_to_copy(self) -> str:
+        """The panels' text."""
+        return "\n\n".join(panel.plain for panel in self.query(Panel) if panel.display and panel.plain)
 
     def target_task(self) -> str | None:
         """The task, if there is only one."""
@@ -105,182 +317,15 @@ class OverviewScreen(MonitorScreen):
         return runs[0] if len(runs) == 1 else None
 
 
-def _events(connection: Connection) -> list[EventRow]:
-    return newest_events(connection, limit=EVENTS)
+def _newest(connection: Connection, high: int) -> list[SampleRow]:
+    found = sample_rows(connection, range(max(1, high - 2 * ANSWERS), high + 1))
+    return [found[key] for key in sorted(found, reverse=True) if found[key].state == "stored"]
 
 
-def paint_tasks(status: Status, width: int) -> Text:
-    """A bar for each task: correct samples against what its next student needs."""
-    if not status.tasks:
-        hint = "No tasks yet: add [tasks.NAME] to config.toml, then start `coterie run`."
-        return lines([title("tasks"), say((hint, "dim"))])
-    parts: list[Text | str] = [title("tasks")]
-    for task in status.tasks:
-        parts += _task(status, task, width)
-    return lines(parts)
-
-
-def _task(status: Status, task: TaskStatus, width: int) -> list[Text]:
-    trigger = task.trigger
-    run = next((run for run in status.runs if run.id == task.run_id), None)
-    if trigger is not None:
-        shown = count if width >= 56 else short
-        numbers = trigger.text(shown, unit=width >= 56)
-        share = trigger.have / trigger.goal if trigger.goal else 1.0
-    else:
-        share = 1.0
-        numbers = f"{count(task.accepted)} correct" if task.triggers or task.accepted else "no student"
-    correct = (
-        f"correct {percent(task.correct_share, 1)}" if width >= 48 else f"✓ {percent(task.correct_share)}"
-    )
-    notes = f"  {correct}" if task.accepted else ""
-    if task.paused:
-        notes += "  paused"
-    elif task.eta_s is not None and (trigger is None or trigger.progress.unit != "seconds"):
-        bound = bound_by(status, task)
-        notes += f"  ETA {duration(task.eta_s)}" + (f" ({bound})" if bound and width >= 64 else "")
-    ready = ""
-    if run is not None:
-        ready = f"  → run {run.id}" + (
-            " queued" if not run.active else f" {run.step}/{run.steps}" if run.steps else " starting"
-        )
-    if width >= 80:
-        room = max(8, min(30, width - 64))
-        head = say(
-            (f"{shortened(task.name, 14):<14} ", "bold"), (bar(share, room), "green"), f" {numbers:<15}"
-        )
-        return [truncated(say(head, (notes + ready, "dim")), width)]
-    name = shortened(task.name, max(8, width - len(numbers) - len(notes) - 2))
-    head = say((f"{name}  ", "bold"), numbers, (notes, "dim"))
-    room = max(6, width - 2 - (20 if ready else 0))
-    return [truncated(head, width), truncated(say((bar(share, room), "green"), (ready, "cyan")), width)]
-
-
-def paint_runs(status: Status, width: int) -> Text:
-    """The active runs, or the last one that ended."""
-    active = list(status.active_runs)
-    heading = "running now" if status.daemon.alive else "active when the daemon ended"
-    if not active:
-        heading = "last run"
-        active = [run for run in status.runs if run.state in ("done", "failed", "stopped")][-1:]
-    if not active:
-        if status.tasks and not any(task.students for task in status.tasks):
-            hint = "No students yet: add [[students]] to config.toml to train on the samples."
-        else:
-            hint = "No runs yet: one starts when a task has enough correct samples; t on screen 2 starts one now."
-        return lines([title("runs"), say((hint, "dim"))])
-    parts: list[Text | str] = [title(heading)]
-    for run in active:
-        parts += [truncated(text, width) for text in _run(run, width)]
-    return lines(parts)
-
-
-def _run(run: RunStatus, width: int) -> list[Text]:
-    number, state = f"run {run.id} ", state_word(run.state)
-    about = shortened(f"{run.student} on {run.task}", max(8, width - len(number) - state.cell_len - 2))
-    head = say((number, "bold"), f"{about}  ", state)
-    if not run.active:
-        tail = say(f"  on test {accuracy_words(run.test)}" if run.test is not None else "")
-        return [head, say(("  " + one_line(run.error), "red")) if run.error else tail]
-    share = run.step / run.steps if run.steps else 0.0
-    numbers = f" {run.step}/{run.steps}" if run.steps else " starting"
-    numbers += f"  loss {run.loss:.3f}" if run.loss is not None else ""
-    numbers += f"  ETA {duration(run.eta_s)}" if run.eta_s is not None else ""
-    room = max(6, min(width // 4, width - len(numbers)))
-    return [head, say((bar(share, room), "green"), numbers)]
-
-
-def paint_rates(status: Status, width: int) -> Text:
-    """Rates of the last minute as sparklines."""
-    heartbeat = status.heartbeat
-    if not status.daemon.alive:
-        hint = "No daemon is running. `coterie run` starts one and continues where the last one stopped."
-        return lines([title("rates"), say((hint, "dim"))])
-    room = max(8, width - 22)
-    rows = (
-        ("requests/s", f"{heartbeat.requests_per_second:.1f}", heartbeat.requests, "green"),
-        ("tokens/s", short(heartbeat.tokens_per_second), heartbeat.tokens, "cyan"),
-        ("429s", percent(heartbeat.share_429, 1), heartbeat.limited, "yellow"),
-        ("retries/s", f"{heartbeat.retries_per_second:.1f}", heartbeat.retries, "magenta"),
-    )
-    if _idle(status):
-        done = "Sampling is complete and no run is due: `coterie stop` stops the daemon, t on screen 2 trains again."
-        return lines([title("nothing to do"), say((done, "dim"))])
-    parts: list[Text | str] = [title("rates, the last minute")]
-    parts += [
-        truncated(say(f"{name:<11}", (f"{now:>7}  ", "bold"), (sparkline(values, room), style)), width)
-        for name, now, values, style in rows
-    ]
-    return lines(parts)
-
-
-def _idle(status: Status) -> bool:
-    """Whether the daemon is running but has nothing left to do."""
-    sampled = all(plan.stored + plan.failed + plan.skipped >= plan.wanted for plan in status.plans)
-    busy = any(run.active or run.state == "queued" for run in status.runs)
-    still = status.heartbeat.requests_per_second == 0
-    return status.daemon.state == "running" and bool(status.plans) and sampled and still and not busy
-
-
-def paint_teachers(status: Status, width: int) -> Text:
-    """Each teacher in one line, with the reason if it waits."""
-    if not status.teachers:
-        return lines(
-            [title("teachers"), say(("No teachers yet: add [teachers.NAME] to config.toml.", "dim"))]
-        )
-    parts: list[Text | str] = [title("teachers")]
-    parts += [_teacher(status, teacher, width) for teacher in status.teachers]
-    return lines(parts)
-
-
-def _teacher(status: Status, teacher: TeacherStatus, width: int) -> Text:
-    head = say((f"{one_line(teacher.name)[:16]} ", "bold"), state_word(teacher.state))
-    if teacher.reason:
-        return truncated(say(head, "  ", one_line(teacher.reason)), width)
-    if not status.daemon.alive:
-        return truncated(say(head, (f"  {count(teacher.answered)} answered", "dim")), width)
-    parts = [
-        head,
-        say(f"  {short(teacher.requests_per_minute)} req/min"),
-        say(
-            f"  {teacher.in_flight}/{teacher.cap} in flight"
-            if width >= 60
-            else f"  {teacher.in_flight}/{teacher.cap}"
-        ),
-        say(f"  p50 {teacher.p50_ms:.0f}ms" if teacher.p50_ms is not None else ""),
-        say((f"  429 {teacher.status_429}", "dim")),
-    ]
-    return fit_parts(list(enumerate(parts)), width)
-
-
-def paint_events(events: list[EventRow], now: int, width: int, room: int = 0) -> Text:
-    """The latest events, newest first, in two lines each, or more if all of them then fit into `room` lines.
-
-    A message names its own subject, so the subject is not shown.
-    """
-    if not events:
-        return lines(
-            [
-                title("events"),
-                say(("No events yet: they appear when the daemon runs (`coterie run`).", "dim")),
-            ]
-        )
-    found: list[Text] = []
-    for most in (5, 4, 3, 2):
-        found = _wrapped_events(events, now, width, most)
-        if len(found) <= room:
-            break
-    return lines([title("latest events"), *found])
-
-
-def _wrapped_events(events: list[EventRow], now: int, width: int, most: int) -> list[Text]:
-    found = []
-    for event in events:
-        age = duration((now - event.at) / 1000)
-        mark = level_word(event.level) if event.level != "info" else say("·")
-        room = max(16, width - AGE - len(mark.plain))
-        said = textwrap.wrap(one_line(event.message), room, max_lines=most, placeholder="…") or [""]
-        found.append(truncated(say((f"{age:>6} ", "dim"), mark, f" {said[0]}"), width))
-        indent = " " * (AGE + len(mark.plain))
-        found += [truncated(say(indent, more), width) for more in said[1:]]
-    return found
+def _files(path: Path) -> dict[str, Any]:
+    """The report beside the database, and the database's size."""
+    report, size = path.parent / "report" / "report.html", 0
+    with suppress(OSError):
+        size = path.stat().st_size
+        return {"report": "report/report.html" if report.is_file() else "", "size": size}
+    return {"report": "", "size": size}

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from state.sqlite import Connection
-from state.views.runs import MetricRow, RunDetail, run_detail, run_metrics
+from state.views.runs import EvaluationRow, MetricRow, RunDetail, run_detail, run_metrics
+from state.views.status_records import Accuracy
 from tui.charts import smoothed
-from tui.widgets.line_plot import Line
+from tui.plots import Line
 
 LOG_BYTES = 64 * 1024
 LOG_LINES = 300
@@ -80,41 +81,88 @@ def log_tail(base: Path, directory: str) -> str:
     return "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines[-LOG_LINES:]).rstrip("\n")
 
 
-def loss_curves(
-    history: RunHistory, style: str = "one", label: str = "smoothed", *, raw: bool = True
-) -> list[Line]:
-    """The loss by step, as reported and smoothed."""
-    steps, values = [item.step for item in history.metrics], [item.loss for item in history.metrics]
-    smooth = Line(steps, smoothed(values), style, label)
-    return [Line(steps, values, "raw", "loss"), smooth] if raw else [smooth]
+OVERLAYS = ("teacher", "attention", "muted")
+"""Roles of the other runs in a plot."""
 
 
-def accuracy_curves(run: RunDetail) -> list[Line]:
-    """Accuracy by epoch, with lines for the teacher and the other run that is best on dev."""
-    dev = [item for item in run.evaluations if item.split == "dev" and item.task == _task(run)]
-    test = [item for item in run.evaluations if item.split == "test" and item.task == _task(run)]
-    if not dev and not test:
-        return []
-    last = max(item.epoch for item in (*dev, *test)) or 1.0
-    teacher = next((item for item in run.baselines if item.name.startswith("teacher")), None)
-    other = next((item for item in run.baselines if item.name.startswith("run ")), None)
-    found = [
-        Line([0.0, last], [item.test.accuracy] * 2, style, label)  # the full names are below the plot
-        for item, style, label in (
-            (teacher, "other", "teacher"),
-            (other, "raw", " ".join(other.name.split()[:2]) if other is not None else ""),
+def loss_curves(history: RunHistory, others: Sequence[RunHistory] = ()) -> list[Line]:
+    """The smoothed loss by step of a run and of others; of one run alone also as reported."""
+    found = []
+    for role, each in reversed(list(zip(OVERLAYS, others, strict=False))):
+        found.append(_loss(each, role))
+    if not others and history.metrics:
+        found.append(
+            Line(
+                x=[item.step for item in history.metrics],
+                y=[item.loss for item in history.metrics],
+                role="faint",
+            )
         )
-        if item is not None
-    ]
-    if dev:
-        epochs = [item.epoch for item in dev]
-        found.insert(0, Line(epochs, [item.accuracy for item in dev], "one", "dev", dots=True))
-    if test:
-        found.append(Line([test[-1].epoch], [test[-1].accuracy], "mark", "test"))
+    return [line for line in (*found, _loss(history, "good")) if line.x]
+
+
+def _loss(history: RunHistory, role: str) -> Line:
+    values = smoothed([item.loss for item in history.metrics])
+    name = f"run {history.run.id}" if history.run is not None else ""
+    label = f"{name} {values[-1]:.2f}" if values else name
+    return Line(x=[item.step for item in history.metrics], y=values, role=role, label=label)
+
+
+def accuracy_curves(run: RunDetail, others: Sequence[RunDetail] = ()) -> list[Line]:
+    """Accuracy on dev by epoch with its intervals, over the same of other runs, beside levels for teacher and base."""
+    task = task_of(run)
+    teacher = next((item for item in run.baselines if item.run is None), None)
+    base = next((item for item in run.baselines if item.untrained), None)
+    found = []
+    if teacher is not None:
+        found.append(_level("teacher", teacher.test, "teacher"))
+    if base is not None:
+        found.append(_level("base", base.dev, "muted") if base.dev else _level("base", base.test, "muted"))
+    for role, other in reversed(list(zip(OVERLAYS, others, strict=False))):
+        dev = _dev(other, task)
+        if dev:
+            found.append(
+                Line(
+                    x=[item.epoch for item in dev],
+                    y=[item.accuracy for item in dev],
+                    role=role,
+                    label=f"run {other.id}",
+                )
+            )
+    if dev := _dev(run, task):
+        found.append(
+            Line(
+                x=[item.epoch for item in dev],
+                y=[item.accuracy for item in dev],
+                low=[item.low for item in dev],
+                high=[item.high for item in dev],
+                role="good",
+                label=f"run {run.id}",
+                dots=True,
+            )
+        )
     return found
 
 
-def _task(run: RunDetail) -> str:
+def _level(name: str, found: Accuracy, role: str) -> Line:
+    label = f"{name} {100 * found.accuracy:.1f}"
+    return Line(x=[], y=[found.accuracy], role=role, label=label, dashed=True)
+
+
+def planned(run: RunDetail, metrics: Sequence[MetricRow]) -> tuple[float, float]:
+    """Where a training is to end: its steps, and its epochs as far as they are known."""
+    epochs = max((item.epoch for item in run.evaluations), default=0.0)
+    last = metrics[-1] if metrics else None
+    if last is not None and last.step and run.steps:
+        epochs = max(epochs, last.epoch * run.steps / last.step)
+    return float(max(run.steps, run.step)), epochs
+
+
+def _dev(run: RunDetail, task: str) -> list[EvaluationRow]:
+    return [item for item in run.evaluations if item.split == "dev" and item.task == task]
+
+
+def task_of(run: RunDetail) -> str:
     """The task of the curve: the run's own, or the first one of a joint run."""
     names: Sequence[str] = [item.task for item in run.evaluations]
     return run.task if run.task in names or not names else names[0]

@@ -10,37 +10,60 @@ from rich.text import Text
 from state.confidence_interval import wilson
 from state.enums import ACTIVE_RUN_STATES
 from state.views.format import accuracy_words, count, duration, interval, percent, short
+from state.views.paired import Paired
 from state.views.runs import EvaluationRow, MetricRow, PredictionRow, RunDetail
 from state.views.status_records import Accuracy
-from tui.charts import bar, sparkline
-from tui.text import fields, one_line, say, sections, shortened, state_word, title, verdict
+from tui.charts import progress, sparkline
+from tui.screens.run_panels import paired_lines
+from tui.text import Part, fields, lines, one_line, say, sections, shortened, title, verdict
 
-TABS = ("curves", "config", "log", "predictions", "compare")
+TABS = ("curves", "questions", "results", "predictions", "config", "log", "compare")
 
 
-def paint_head(run: RunDetail, tab: str, width: int) -> Text:
-    """The run's name, and the tabs below it."""
-    names: list[tuple[str, str]] = []
-    edge = " " if width >= 52 else ""
+def tab_names(tab: str, width: int) -> Text:
+    """All tabs, with the one that is shown; on a narrow screen that one and the next."""
+    if width < 120:
+        return say((tab, "accent"), (" ] ", "key"), (TABS[(TABS.index(tab) + 1) % len(TABS)], "muted"))
+    edge = " " if width >= 150 else ""
+    names: list[Part] = []
     for name in TABS:
-        names += [(f"{edge}{name}{edge}", "reverse bold" if name == tab else "dim"), (" ", "")]
-    number, state = f"run {run.id} ", state_word(run.state)
-    room = max(8, width - len(number) - state.cell_len - 2)
-    about = shortened(f"{run.student} on {run.task} @{run.trigger}", room)
-    return sections((say((number, "bold"), f"{about}  ", state), [say(*names)]))
+        names += [
+            "" if edge or not names else " ",
+            (f"{edge}{name}{edge}", "tab" if name == tab else "muted"),
+        ]
+    return say(*names)
 
 
-def paint_curves(run: RunDetail, metrics: Sequence[MetricRow], width: int) -> Text:
+def paint_questions(paired: Paired | None, width: int, differing: bool, more: bool) -> Text:
+    """The questions of two runs, one line each."""
+    if paired is None or not paired.n:
+        hint = (
+            "nothing to compare with: mark another run with m"
+            if paired is None
+            else "no common test question"
+        )
+        return say((hint, "muted"))
+    found = paired_lines(paired, width)
+    if not paired.page:
+        return say(("both runs gave the same verdicts", "muted"))
+    what = "questions that one of them alone answers correctly" if differing else "all questions"
+    last = [say(("more below: press enter, then G", "muted"))] if more else []
+    return lines(
+        [say((f"{what}; f shows {'all' if differing else 'only those that differ'}", "muted")), *found, *last]
+    )
+
+
+def paint_results(run: RunDetail, metrics: Sequence[MetricRow], width: int) -> Text:
     """Progress, speed and memory; then accuracy by epoch and its baselines."""
     room = max(6, min(24, width - 52))
     by_epoch = [_evaluation(item, run.task, room) for item in run.evaluations]
     baselines = [say(f"{one_line(item.name)[:30]:<30} ", accuracy_words(item.test)) for item in run.baselines]
     return sections(
         (say(), [*_progress(run, metrics, width), *_outcome(run)]),
-        (title("accuracy by epoch in %, 95 % interval"), by_epoch or [say(("not evaluated yet", "dim"))]),
+        (title("accuracy by epoch in %, 95 % interval"), by_epoch or [say(("not evaluated yet", "muted"))]),
         (
             title("on the same test questions in %, runs in the order of dev"),
-            baselines or [say(("nothing to compare with yet", "dim"))],
+            baselines or [say(("nothing to compare with yet", "muted"))],
         ),
     )
 
@@ -69,8 +92,8 @@ def _progress(run: RunDetail, metrics: Sequence[MetricRow], width: int) -> list[
     speeds = [item.tokens_per_second or 0.0 for item in metrics]
     measured = (
         (
-            ("lr", f"{last.learning_rate:.2e} ", (sparkline(rates, room), "cyan")),
-            ("tokens/s", f"{short(last.tokens_per_second):>8} ", (sparkline(speeds, room), "cyan")),
+            ("lr", f"{last.learning_rate:.2e} ", (sparkline(rates, room), "accent")),
+            ("tokens/s", f"{short(last.tokens_per_second):>8} ", (sparkline(speeds, room), "accent")),
             (
                 "memory",
                 _memory(last.memory_mb),
@@ -81,7 +104,7 @@ def _progress(run: RunDetail, metrics: Sequence[MetricRow], width: int) -> list[
         else ()
     )
     return fields(
-        ("step", steps, (bar(run.step / max(1, run.steps), room // 2), "green")),
+        ("step", steps, progress(run.step / max(1, run.steps), room // 2)),
         ("loss", f"{run.loss:.4f}" if run.loss is not None else "–"),
         *measured,
         ("train", f"{where}; {count(run.samples)} samples, {count(run.questions)} questions"),
@@ -94,22 +117,22 @@ def _outcome(run: RunDetail) -> list[Text]:
     """Why it does not run, and what you can do about it."""
     if run.error:
         return [
-            say(("✗ " + run.error[:2_000], "red")),
-            say(("The log tab says more ([ and ]); t tries again.", "yellow")),
+            say(("✗ " + run.error[:2_000], "bad")),
+            say(("The log tab says more ([ and ]); t tries again.", "attention")),
         ]
     if run.state == "queued":
-        return [say(("waiting for a free device", "dim"))]
+        return [say(("waiting for a free device", "muted"))]
     if run.state == "stopped":
-        return [say(("stopped by you; t starts it again", "dim"))]
+        return [say(("stopped by you; t starts it again", "muted"))]
     return []
 
 
 def _evaluation(item: EvaluationRow, task: str, room: int) -> Text:
     return say(
         f"{item.split:<5} epoch {item.epoch:<5.1f}",
-        (bar(item.accuracy, room), "green"),
+        progress(item.accuracy, room),
         f" {interval(item.accuracy, item.low, item.high):>18} ",
-        (f"n={count(item.n)} seed {item.seed}", "dim"),
+        (f"n={count(item.n)} seed {item.seed}", "muted"),
         f"  majority of {item.majority_of} {_majority(item)}" if item.majority_of else "",
         f"  {one_line(item.task)}" if item.task != task else "",
     )
@@ -118,7 +141,7 @@ def _evaluation(item: EvaluationRow, task: str, room: int) -> Text:
 def paint_config(run: RunDetail) -> Text:
     """The settings of the run."""
     dropped = [
-        say((f"{one_line(str(reason))[:20]:<20} ", "dim"), one_line(str(number)))
+        say((f"{one_line(str(reason))[:20]:<20} ", "muted"), one_line(str(number)))
         for reason, number in run.drops.items()
     ]
     settings = fields(
@@ -131,7 +154,7 @@ def paint_config(run: RunDetail) -> Text:
     )
     return sections(
         (say(), settings),
-        (title("dropped by curation"), dropped or [say(("nothing", "dim"))]),
+        (title("dropped by curation"), dropped or [say(("nothing", "muted"))]),
         (title("spec"), [say(json.dumps(run.spec, indent=2, ensure_ascii=False)[:20_000])]),
     )
 
@@ -140,7 +163,7 @@ def paint_log(log: str, directory: str) -> Text:
     """The end of the training process's output."""
     if log.strip():
         return say(log)
-    return sections((say(), [say((f"no output yet ({one_line(directory)}/log.txt)", "dim"))]))
+    return sections((say(), [say((f"no output yet ({one_line(directory)}/log.txt)", "muted"))]))
 
 
 def paint_predictions(found: Sequence[PredictionRow], wrong_only: bool, more: bool) -> Text:
@@ -149,21 +172,21 @@ def paint_predictions(found: Sequence[PredictionRow], wrong_only: bool, more: bo
         hint = (
             "no wrong answers" if wrong_only else "No predictions yet: they appear with the test evaluation."
         )
-        return sections((say(), [say((hint, "dim"))]))
+        return sections((say(), [say((hint, "muted"))]))
     parts = [
         (
             say(
                 verdict("correct" if item.correct else "wrong"),
-                (f"  {one_line(item.key)} ({item.split})  ", "dim"),
+                (f"  {one_line(item.key)} ({item.split})  ", "muted"),
                 f"{one_line(item.extracted or 'no answer')[:60]} ",
-                (f"gold {one_line(item.gold)[:60]}", "dim"),
+                (f"gold {one_line(item.gold)[:60]}", "muted"),
             ),
-            [say(one_line(item.question)[:500]), say((item.text[:2_000], "dim"))],
+            [say(one_line(item.question)[:500]), say((item.text[:2_000], "muted"))],
         )
         for item in found
     ]
     if more:
-        parts.append((say(), [say(("more below: press enter, then G", "dim"))]))
+        parts.append((say(), [say(("more below: press enter, then G", "muted"))]))
     return sections(*parts)
 
 
@@ -171,7 +194,7 @@ def paint_compare(run: RunDetail, other: RunDetail | None, key: str, width: int)
     """Two runs side by side: their results, and the settings that differ."""
     if other is None or other.id == run.id:
         hint = f"Mark a run with {key}, then move the cursor to another one."
-        return sections((say(), [say((hint, "dim"))]))
+        return sections((say(), [say((hint, "muted"))]))
     room = max(0, min(30, (width - 24) // 2)) if width >= 60 else 0
     head = _pair("", f"run {run.id}", f"run {other.id} (marked)", room)
     head.stylize("bold")
@@ -198,7 +221,7 @@ def paint_compare(run: RunDetail, other: RunDetail | None, key: str, width: int)
     ]
     return sections(
         (head, results),
-        (title("settings that differ"), differing or [say(("none", "dim"))]),
+        (title("settings that differ"), differing or [say(("none", "muted"))]),
     )
 
 
@@ -206,15 +229,15 @@ def _pair(name: str, one: str, two: str, room: int) -> Text:
     same = one == two
     if not room:  # too narrow for three columns
         return say(
-            (f"{one_line(name)}: " if name else "", "dim"),
+            (f"{one_line(name)}: " if name else "", "muted"),
             one_line(one)[:60],
-            ("  |  ", "dim"),
-            (one_line(two)[:60], "dim" if same else ""),
+            ("  |  ", "muted"),
+            (one_line(two)[:60], "muted" if same else ""),
         )
     return say(
-        (f"{one_line(name)[:22]:<22} ", "dim"),
+        (f"{one_line(name)[:22]:<22} ", "muted"),
         f"{shortened(one, room):<{room}} ",
-        (shortened(two, room), "dim" if same else ""),
+        (shortened(two, room), "muted" if same else ""),
     )
 
 

@@ -1,103 +1,78 @@
-"""5 Runs: how each student's loss falls, and what it reaches beside its baselines."""
+"""5 Runs: whether it got better. The curves of a run over those of others, and what it won and lost, question by question."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from rich.text import Text
 from textual.app import ComposeResult
-from textual.containers import Container, Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical, VerticalScroll
 
 from state.sqlite import Connection
-from state.views.format import ACCURACY_CELLS, accuracy_cell, percent
+from state.views.paired import Paired, paired
 from state.views.runs import PredictionRow, RunDetail, predictions
 from state.views.status_records import RunStatus, Status
 from tui.context import Context
 from tui.database_reader import Query
 from tui.key_bindings import KEYS, key_label
 from tui.screens.base_screen import MonitorScreen
+from tui.screens.run_columns import COLUMNS, RunRow
 from tui.screens.run_history import (
     RunHistory,
     RunUpdate,
     accuracy_curves,
     log_tail,
     loss_curves,
+    planned,
     read_history,
 )
+from tui.screens.run_panels import (
+    against_summary,
+    against_title,
+    curve_names,
+    head_summary,
+    levels_note,
+    on_test_legend,
+    other_of,
+    paint_accuracy,
+    paint_against,
+    paint_best,
+    paint_head,
+    paint_loss,
+    paint_on_test,
+)
+from tui.screens.run_phases import Phase, phases_of
 from tui.screens.run_text import (
     TABS,
     paint_compare,
     paint_config,
-    paint_curves,
-    paint_head,
     paint_log,
     paint_predictions,
+    paint_questions,
+    paint_results,
+    tab_names,
 )
-from tui.text import one_line, say, state_word
-from tui.widgets.columns import Column
-from tui.widgets.line_plot import Line, LinePlot
+from tui.text import Part, one_line, say
+from tui.widgets.panel import Panel
 from tui.widgets.row_list import RowList, Table
 from tui.widgets.text_block import Painter, TextBlock
 
 PAGE = 50
-
-
-@dataclass(frozen=True, slots=True)
-class RunRow:
-    """A run, and whether it is marked."""
-
-    run: RunStatus
-    marked: bool
-
-    def matches(self, words: str) -> bool:
-        """Whether it matches a filter."""
-        run = self.run
-        text = f"{run.id} {run.student} {run.state} {run.method}".lower()
-        for word in words.lower().split():
-            key, _, value = word.partition(":")
-            if key == "task" and value:
-                if run.task not in (value, "joint"):
-                    return False
-            elif word not in text and word not in run.task.lower():
-                return False
-        return True
-
-
-COLUMNS: tuple[Column[RunRow], ...] = (
-    Column("run", 4, lambda row: say(("*", "bold yellow") if row.marked else "", str(row.run.id)), "right"),
-    Column(
-        "student, task",
-        0,
-        lambda row: say(one_line(row.run.student), (f" {one_line(row.run.task)}", "dim")),
-        sort_by={
-            "student": lambda row: (row.run.student, -row.run.id),
-            "task": lambda row: (row.run.task, -row.run.id),
-        },
-    ),
-    Column("", 1, lambda row: state_word(row.run.state)[:1], to_width=69),
-    Column("state", 10, lambda row: state_word(row.run.state), from_width=70),
-    Column("done", 5, lambda row: _progress(row.run), "right", from_width=50),
-    Column(
-        "test",
-        ACCURACY_CELLS,
-        lambda row: accuracy_cell(row.run.test),
-        "right",
-        from_width=50,
-        sort_by={"accuracy": lambda row: -(row.run.accuracy if row.run.accuracy is not None else -1.0)},
-    ),
-)
-
-
-def _progress(run: RunStatus) -> str:
-    return percent(run.step / run.steps) if (run.active or run.early) and run.steps else ""
+MOST_MARKED = 3
+"""Runs that are drawn over another one."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunsPayload:
-    """The result of one reading: the run under the cursor, the marked run, and the data of the tab."""
+    """The result of one reading: the run under the cursor, those drawn over it, and the data of the tab."""
 
     run: RunUpdate
-    marked: RunUpdate | None
+    others: tuple[RunUpdate, ...]
+    paired: Paired | None
+    phases: tuple[Phase, ...]
     log: str | None
     predictions: list[PredictionRow] | None
 
@@ -112,25 +87,34 @@ class RunsScreen(MonitorScreen):
         super().__init__(context)
         self.tab = TABS[0]
         self.history = RunHistory()
-        self.marked: int | None = None  # the run that others are compared with
-        self.marked_history = RunHistory()
+        self.marked: list[int] = []  # runs that others are compared with, the latest mark last
+        self.others: dict[
+            int, RunHistory
+        ] = {}  # the marked ones, and the one that it is compared with by itself
+        self.paired: Paired | None = None
+        self.phases: tuple[Phase, ...] = ()
         self.log_text = ""
         self.predictions: list[PredictionRow] = []
         self.limit = PAGE
         self.wrong_only = False
 
     def compose_body(self) -> ComposeResult:
-        """List, plots and tabs."""
-        with Horizontal(classes="split"):
-            table = Table(COLUMNS, key=lambda row: row.run.id, order="newest", id="list")
-            table.before_move = self.context.hold_frame
-            yield table
+        """The list above all results on the task; the run, its curves, its questions; or the text of a tab."""
+        with Horizontal(id="runs-body"):
+            with Vertical(id="runs-left"):
+                with Panel(id="runs-list", classes="list"):
+                    table = Table(COLUMNS, key=lambda row: row.run.id, order="newest", id="list")
+                    table.before_move = self.context.hold_frame
+                    yield table
+                yield Panel(id="best")
+                yield Panel(id="on-test")
             with Vertical(id="run"):
-                yield TextBlock(id="head")
-                with VerticalScroll(classes="detail", can_focus=False):
-                    with Container(id="plots"):
-                        yield LinePlot(id="loss")
-                        yield LinePlot(id="accuracy", unit=True, x_unit="epoch")
+                yield Panel(id="run-head")
+                with Horizontal(id="plots"):
+                    yield Panel(id="accuracy")
+                    yield Panel(id="loss")
+                yield Panel(id="against")
+                with Panel(id="run-tab"), VerticalScroll(classes="detail", can_focus=False):
                     yield TextBlock(id="tab")
 
     @property
@@ -145,48 +129,62 @@ class RunsScreen(MonitorScreen):
         return row.run if row is not None else None
 
     def data_query(self) -> Query:
-        """The run under the cursor, its new metrics, and the data of its tab."""
+        """The run under the cursor, its new metrics, the runs that it is compared with, and the data of its tab."""
         number = self.selected.id if self.selected is not None else -1
         after, tab, base = self.history.last_step(number), self.tab, self.context.path.parent
-        wrong_only, limit = self.wrong_only, self.limit
-        mark = self.marked if tab == "compare" and self.marked != number else None
-        mark_after = self.marked_history.last_step(mark) if mark is not None else -1
+        wrong_only, limit, now = self.wrong_only, self.limit, self.context.clock()
+        marks = tuple(run for run in self.marked[::-1] if run != number)
+        known = {run: history.last_step(run) for run, history in self.others.items()}
 
         def read(connection: Connection) -> RunsPayload:
             found = read_history(connection, number, after)
+            own = other_of(found.run) if found.run is not None else None
+            over = marks or ((own,) if own is not None else ())
             return RunsPayload(
                 found,
-                read_history(connection, mark, mark_after) if mark is not None else None,
+                tuple(read_history(connection, run, known.get(run, -1)) for run in over),
+                paired(
+                    connection,
+                    number,
+                    over[0],
+                    differing=wrong_only and tab == "questions",
+                    limit=limit,
+                )
+                if over
+                else None,
+                phases_of(base, found.run, now) if found.run is not None else (),
                 log_tail(base, found.run.directory) if tab == "log" and found.run is not None else None,
                 predictions(connection, number, wrong_only=wrong_only, limit=limit)
                 if tab == "predictions"
                 else None,
             )
 
-        return Query(("runs", number, mark, tab, wrong_only, limit), read)
+        return Query(("runs", number, marks, tab, wrong_only, limit), read)
 
     def receive(self, payload: Any) -> None:
         """Takes the result, if its run is still under the cursor."""
         found: RunsPayload = payload
-        if found.marked is not None and found.marked.run is not None:
-            if found.marked.run.id == self.marked:
-                self.marked_history.update(found.marked)
         if found.run.run is None or found.run.run.id != self.table.key:
             return
         self.history.update(found.run)
+        others: dict[int, RunHistory] = {}
+        for each in found.others:
+            if each.run is not None:
+                others[each.run.id] = self.others.get(each.run.id, RunHistory())
+                others[each.run.id].update(each)
+        self.others, self.paired, self.phases = others, found.paired, found.phases
         self.log_text = found.log if found.log is not None else self.log_text
         self.predictions = found.predictions if found.predictions is not None else self.predictions
 
     def reset(self) -> None:
         """Forgets the runs."""
         self.history.clear()
-        self.marked_history.clear()
-        self.marked = None
+        self.others, self.marked, self.paired, self.phases = {}, [], None, ()
         self.predictions, self.log_text = [], ""
 
     def show(self, status: Status) -> None:
-        """Draws the list, then the tab of the run under the cursor."""
-        rows = [RunRow(run, run.id == self.marked) for run in status.runs[::-1]]
+        """Draws the list, then the run under the cursor."""
+        rows = [RunRow(run, run.id in self.marked) for run in status.runs[::-1]]
         rows = [row for row in rows if row.matches(self.filter_text)]
         if self.problems_only:
             rows = [row for row in rows if row.run.state == "failed" or row.run.error]
@@ -196,41 +194,85 @@ class RunsScreen(MonitorScreen):
             else "No runs yet: one starts when a task has enough correct samples (see screen 2)."
         )
         self.table.show(rows)
+        listed = self.query_one("#runs-list", Panel)
+        listed.head("runs", self._summary(status.runs, len(rows)))
+        listed.activate(not self.in_detail)
         known = self.history.run
         run = known if known is not None and known.id == self.table.key else None
-        self.query_one("#run").display = run is not None or bool(rows)
+        self.query_one("#run").visible = self.query_one("#on-test").visible = bool(rows)
+        self._draw_best(status, len(rows))
         if run is not None:
             self._show_run(run)
-        elif not rows:
-            self.query_one("#head", TextBlock).write(say())
-            self.query_one("#tab", TextBlock).write(say())
+
+    def _summary(self, runs: Sequence[RunStatus], shown: int) -> Text:
+        if self.filter_text or self.problems_only or self.size.width < 120:
+            return say((f"{shown:,}", "strong"))
+        parts: list[Part] = []
+        for words, role, number in (
+            ("training", "accent", sum(run.active for run in runs)),
+            ("queued", "attention", sum(run.state == "queued" for run in runs)),
+            ("failed", "bad", sum(run.state == "failed" for run in runs)),
+        ):
+            parts += [(" · " if parts else "", "faint"), (f"{number} {words}", role)] if number else []
+        return say(*parts) if parts else say((f"{shown:,}", "strong"))
 
     def _show_run(self, run: RunDetail) -> None:
-        tab, marked = self.tab, self.marked_history
-        self.query_one("#head", TextBlock).paint(lambda width: paint_head(run, tab, width))
-        losses: list[Line] = []
-        accuracies: list[Line] = []
-        if tab == "curves":
-            losses, accuracies = loss_curves(self.history), accuracy_curves(run)
-        elif tab == "compare" and marked.run is not None and marked.run.id == self.marked != run.id:
-            losses = loss_curves(marked, "other", f"run {self.marked} (marked)", raw=False)
-            losses += loss_curves(self.history, "one", f"run {run.id}", raw=False)
-        self._plot("#loss", run.id, losses)
-        self._plot("#accuracy", run.id, accuracies)
-        self.query_one("#tab", TextBlock).paint(self._painter(run))
+        curves = self.tab == TABS[0]
+        head, tab = self.query_one("#run-head", Panel), self.query_one("#run-tab", Panel)
+        rows = (1 if not self.has_class("-three") else 3) + bool(run.error)
+        head.styles.height = rows + (2 if head.framed else 0)
+        head.head(f"run {run.id}", head_summary(run), tab_names(self.tab, self.size.width))
+        head.paint(partial(paint_head, run, self.paired, self.phases, self.context.clock()))
+        head.activate(self.in_detail)
+        self.query_one("#plots").display = curves
+        against = self.query_one("#against", Panel)
+        against.display = curves and self.size.height >= 18
+        tab.display = not curves
+        if curves:
+            self._draw_curves(run)
+            against.head(against_title(self.paired), against_summary(self.paired, against.size.width))
+            against.paint(partial(paint_against, self.paired))
+        else:
+            tab.head(against_title(self.paired) if self.tab == "questions" else self.tab)
+            tab.activate(self.in_detail)
+            self.query_one("#tab", TextBlock).paint(self._painter(run))
+        on_test = self.query_one("#on-test", Panel)
+        results = sum(item.run is not None and not item.untrained for item in run.baselines) + (
+            run.test is not None
+        )
+        on_test.styles.height = max(4, min(results + 3, self.size.height // 3))
+        on_test.head(f"{one_line(run.task, 20)} on test", on_test_legend(run))
+        on_test.paint(partial(paint_on_test, run))
 
-    def _plot(self, name: str, key: int, curves: list[Line]) -> None:
-        plot = self.query_one(name, LinePlot)
-        fits = self.size.height >= (20 if name == "#loss" or self.has_class("-three") else 36)
-        plot.display = fits and any(curve.x for curve in curves)
-        if plot.display:
-            self.call_after_refresh(plot.draw, (key, self.tab), curves)
+    def _draw_best(self, status: Status, rows: int) -> None:
+        """The best student of each task, where the list leaves room."""
+        tested = sum(task.best is not None for task in status.tasks)
+        below = self.query_one("#on-test").outer_size.height
+        free = self.query_one("#runs-left").size.height - (rows + 3) - below
+        best = self.query_one("#best", Panel)
+        best.display = self.has_class("-three") and tested > 1 and free >= 6
+        if best.display:
+            best.styles.height = min(tested + 3, free)
+            best.head("best of each task", say(("◆ ", "teacher"), ("teacher", "muted")))
+            best.paint(partial(paint_best, status.tasks))
+
+    def _draw_curves(self, run: RunDetail) -> None:
+        others = [each for each in self.others.values() if each.run is not None][:MOST_MARKED]
+        steps, epochs = planned(run, self.history.metrics)
+        dev = accuracy_curves(run, [each.run for each in others if each.run is not None])
+        loss = loss_curves(self.history, others)
+        for name, title, lines, paint in (
+            ("#accuracy", "dev accuracy", dev, partial(paint_accuracy, dev, epochs)),
+            ("#loss", "loss", loss, partial(paint_loss, loss, steps)),
+        ):
+            panel = self.query_one(name, Panel)
+            panel.head(title, curve_names(lines, panel.size.width), levels_note(lines))
+            panel.paint(paint)
 
     def _painter(self, run: RunDetail) -> Painter:
-        metrics, log, found = self.history.metrics, self.log_text, self.predictions
+        metrics, log, found, pairs = self.history.metrics, self.log_text, self.predictions, self.paired
         if self.tab == "compare":
-            marked = self.marked_history.run
-            other = marked if marked is not None and marked.id == self.marked else None
+            other = next((each.run for each in self.others.values()), None)
             key = key_label(next(key for key in KEYS if key.id == "mark"), self.context.remapped)
             return lambda width: paint_compare(run, other, key, width)
         if self.tab == "config":
@@ -240,7 +282,15 @@ class RunsScreen(MonitorScreen):
         if self.tab == "predictions":
             more = len(found) >= self.limit
             return lambda width: paint_predictions(found, self.wrong_only, more)
-        return lambda width: paint_curves(run, metrics, width)
+        if self.tab == "questions":
+            full = pairs is not None and len(pairs.page) >= self.limit
+            return lambda width: paint_questions(pairs, width, self.wrong_only, full)
+        return lambda width: paint_results(run, metrics, width)
+
+    def on_panel_pointer_clicked(self, message: Panel.PointerClicked) -> None:
+        """A click on the tabs."""
+        self.next_tab(1)
+        self.request_read()
 
     def on_row_list_moved(self) -> None:
         """Another run."""
@@ -261,15 +311,17 @@ class RunsScreen(MonitorScreen):
             self.detail.scroll_to(y=0, animate=False)
 
     def toggle_problems(self) -> None:
-        """Shows failed runs only; on the predictions tab, wrong answers only."""
-        if self.tab == "predictions":
+        """Shows failed runs only; on the tabs of predictions and questions, wrong answers or those that differ."""
+        if self.tab in ("predictions", "questions"):
             self.wrong_only = not self.wrong_only
         else:
             super().toggle_problems()
 
     def reached_bottom(self) -> None:
         """Reads more predictions, if there are any."""
-        if self.tab == "predictions" and len(self.predictions) >= self.limit:
+        shown = len(self.paired.page) if self.tab == "questions" and self.paired is not None else 0
+        shown = len(self.predictions) if self.tab == "predictions" else shown
+        if shown >= self.limit:
             self.limit += PAGE
             self.request_read()
 
@@ -283,11 +335,13 @@ class RunsScreen(MonitorScreen):
         run = self.selected
         if run is None:
             return
-        if self.marked == run.id:
-            self.marked = None
+        if run.id in self.marked:
+            self.marked.remove(run.id)
         else:
-            self.marked = run.id
-            self.notice(f"Run {run.id} is marked: select another run, then the compare tab ([ and ]).")
+            self.marked = [*self.marked, run.id][-MOST_MARKED:]
+            self.notice(
+                f"Run {run.id} is marked: it is drawn over the run under the cursor, and compared with it."
+            )
         self.draw()
         self.request_read()
 
@@ -297,22 +351,33 @@ class RunsScreen(MonitorScreen):
         found = [("help", "help"), ("next_tab", TABS[(TABS.index(tab) + 1) % len(TABS)])]
         if tab == "predictions":
             found.append(("faults", "all" if self.wrong_only else "wrong only"))
+        elif tab == "questions":
+            found.append(("faults", "all" if self.wrong_only else "only what differs"))
+        found.append(("mark", "overlay" if run is None or run.id not in self.marked else "no overlay"))
         if run is not None and (run.active or run.state == "queued"):
             found.append(("stop_run", "stop"))
         elif run is not None and run.task != "joint":
             found.append(("train", "train again"))
-        found.append(("mark", "mark" if run is None or run.id != self.marked else "unmark"))
         found += [("open", "details") if not self.in_detail else ("back", "list"), ("filter", "filter")]
-        found += [("sort", f"by {self.table.order}"), ("detail_down", "scroll"), ("copy", "copy")]
-        return [*found, ("quit", "quit")]
+        found += [("sort", f"by {self.table.order}"), ("pager", "pager"), ("detail_down", "scroll")]
+        return [*found, ("copy", "copy")]
 
     def breadcrumbs(self) -> list[str]:
         """The run under the cursor, and its tab."""
         if self.selected is None:
             return self.breadcrumb_path([])
-        compared = self.tab == "compare" and self.marked is not None
-        tab = f"compare with run {self.marked}" if compared else self.tab
-        return self.breadcrumb_path([f"run {self.selected.id}", tab])
+        return self.breadcrumb_path([f"run {self.selected.id}", self.tab])
+
+    def text_to_copy(self) -> str:
+        """The text of the tab; of the curves, the results."""
+        run = self.history.run
+        if run is None:
+            return ""
+        about = "\n".join(
+            line.plain for line in paint_head(run, self.paired, self.phases, self.context.clock(), 200, 9)
+        )
+        body = self._painter(run)(120).plain
+        return f"run {run.id}\n{about}\n\n{body}"
 
     def target_task(self) -> str | None:
         """The run's task."""

@@ -1,8 +1,9 @@
 """The filter language of the samples screen, typed after `/`. Pure.
 
     task:coin_flip teacher:gpt plan:diverse split:test verdict:wrong state:failed flag:truncated words
+    question:train-12 question:"two bolts of fibre" is:unsolved is:noted
 
-The first letters of a key are enough (`v:wrong`). Anything else is searched for in question, rationale and answer: whole
+`question:` is a question's id in your data, or else a part of its text. The first letters of a key are enough (`v:wrong`). Anything else is searched for in question, rationale and answer: whole
 words, `flip*` for a prefix, `"exact phrase"` in quotation marks.
 """
 
@@ -14,21 +15,23 @@ from typing import Any
 from state.views.samples import SampleFilter
 from state.views.status_records import Status
 
-KEYS = ("task", "teacher", "plan", "split", "verdict", "state", "flag")
+KEYS = ("task", "teacher", "plan", "split", "verdict", "state", "flag", "question", "is")
 VERDICTS = ("correct", "wrong", "ungraded", "failed", "open")
 STATES = ("open", "stored", "failed")
 SPLITS = ("train", "dev", "test")
 
-_PARTS = re.compile(r'"[^"]*"?|\S+')
+KINDS = ("unsolved", "noted")
 
-EXAMPLE = 'task:NAME verdict:wrong flag:truncated words flip* "exact phrase"'
+_PARTS = re.compile(r'[A-Za-z]+:"[^"]*"?|"[^"]*"?|\S+')
+
+EXAMPLE = 'task:NAME verdict:wrong question:ID is:unsolved words flip* "exact phrase"'
 
 
 class FilterError(ValueError):
     """The text is not a valid filter; the message says why."""
 
 
-def parse(text: str, status: Status, *, problems_only: bool = False) -> SampleFilter:
+def parse(text: str, status: Status, *, problems_only: bool = False, unsolved: bool = False) -> SampleFilter:
     """Parses a filter; names are looked up in `status`.
 
     Raises:
@@ -38,6 +41,7 @@ def parse(text: str, status: Status, *, problems_only: bool = False) -> SampleFi
     words: list[str] = []
     for part in _PARTS.findall(text):
         key, colon, value = part.partition(":")
+        value = value.strip('"')
         if part.startswith('"') or not colon or not value or not key.isalpha():
             words.append(part)
             continue
@@ -54,8 +58,13 @@ def parse(text: str, status: Status, *, problems_only: bool = False) -> SampleFi
             values["state"] = _matching(value, STATES, "state")
         elif name == "flag":
             values["flag"] = value
+        elif name == "question":
+            values["question"] = value
+        elif name == "is":
+            values[_matching(value, KINDS, "kind of sample")] = True
         else:
             values |= _verdict(_matching(value, VERDICTS, "verdict"))
+    values |= {"unsolved": True} if unsolved else {}
     return SampleFilter(**values, text=" ".join(words) or None, faults=problems_only)
 
 

@@ -12,6 +12,7 @@ from array import array
 from dataclasses import dataclass, field, replace
 
 from state.sqlite import Connection
+from state.views.questions import QuestionDetail, question_of_sample
 from state.views.samples import (
     SampleDetail,
     SampleFilter,
@@ -24,6 +25,7 @@ from state.views.samples import (
     sample_rows,
 )
 from state.views.search import indexed_upto
+from tui.widgets.row_order import RowOrder
 
 WINDOW = 5_000  # ids searched by the first statement
 MAX_WINDOW = 5_000_000
@@ -33,6 +35,7 @@ YOUNG = 2_000  # the newest ids may still change, so they are searched again
 FAR = 40_000  # the search starts over if more new ids than this were added
 STRIDE = 100_000  # ids searched by one statement for the next wrong sample
 CHUNK = 5_000  # the same, within a filter
+SHUFFLED_CHUNK = 500  # the same, in random order
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +55,22 @@ class WrongSearch:
 
     start: int
     step: int
-    newest_first: bool
-    high: int
+    order: RowOrder
+    low: int
     total: int
     found: array[int] | None
 
     def id_at(self, index: int) -> int:
         """The sample id of a row when the search started."""
-        if not self.newest_first:
-            index = self.total - 1 - index
-        return self.high - index if self.found is None else self.found[index]
+        rank = self.order.rank(index, self.total)
+        return self.low + rank if self.found is None else self.found[self.total - 1 - rank]
+
+    @property
+    def chunk(self) -> int:
+        """Rows searched by one statement."""
+        if self.order.seed is not None:
+            return SHUFFLED_CHUNK
+        return STRIDE if self.found is None else CHUNK
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +91,7 @@ class SamplesPayload:
     ids: tuple[int, ...]  # the rows that were read
     rows: dict[int, SampleRow]
     detail: SampleDetail | None
+    question: QuestionDetail | None  # of that sample
     search: Search | None  # None: it was not continued
     kept_from: int  # earlier matches are kept from this id …
     kept_to: int  # … up to this one
@@ -116,8 +126,13 @@ def read(
     selected: int | None,
     search: Search | None,
     wrong_search: WrongSearch | None,
+    *,
+    whole: bool = False,
 ) -> SamplesPayload:
-    """One reading; without a `search` only the visible rows, so that a key waits for nothing else."""
+    """One reading; without a `search` only the visible rows, so that a key waits for nothing else.
+
+    With `whole`, the log-probabilities of all rationales of the question are read too.
+    """
     span = id_range(connection)
     upto = indexed_upto(connection) if search is not None and search.wanted.text else 0
     newer: list[int] = []
@@ -151,6 +166,7 @@ def read(
         ids=ids,
         rows=sample_rows(connection, ids) if ids else {},
         detail=sample_detail(connection, selected) if selected is not None else None,
+        question=question_of_sample(connection, selected, logprobs=whole) if selected is not None else None,
         search=search,
         kept_from=kept_from,
         kept_to=kept_to,
@@ -164,10 +180,8 @@ def read(
 def _search_wrong(connection: Connection, wrong_search: WrongSearch) -> NextWrong:
     deadline, at = time.monotonic() + SEARCH_S, wrong_search.start
     while 0 <= at < wrong_search.total:
-        size = STRIDE if wrong_search.found is None else CHUNK
-        end = max(
-            -1, min(wrong_search.total, at + wrong_search.step * size)
-        )  # the row after the last one of this chunk
+        # The row after the last one of this chunk.
+        end = max(-1, min(wrong_search.total, at + wrong_search.step * wrong_search.chunk))
         sample = _first_wrong(connection, wrong_search, at, end)
         if sample is not None:
             return NextWrong(wrong_search, sample=sample)
@@ -179,7 +193,7 @@ def _search_wrong(connection: Connection, wrong_search: WrongSearch) -> NextWron
 
 def _first_wrong(connection: Connection, wrong_search: WrongSearch, at: int, end: int) -> int | None:
     """The first wrong sample among the rows from `at` to before `end`."""
-    if wrong_search.found is None:
+    if wrong_search.found is None and wrong_search.order.seed is None:
         ends = wrong_search.id_at(at), wrong_search.id_at(end - wrong_search.step)
         return fault_between(connection, min(ends), max(ends), newest=ends[0] >= ends[1])
     ids = [wrong_search.id_at(index) for index in range(at, end, wrong_search.step)]

@@ -1,4 +1,4 @@
-"""4 Samples: every rationale that was paid for, and why it is correct or wrong.
+"""4 Samples: what was asked, what came, and whether it is correct; and all rationales of a question side by side.
 
 The list holds only the visible rows (`widgets/sample_list.py`); a filter is searched step by step
 (`sample_search.py`).
@@ -10,26 +10,40 @@ from array import array
 from dataclasses import replace
 from typing import Any
 
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 
 from state.sqlite import Connection
 from state.views.format import count, percent
+from state.views.questions import Noted, QuestionDetail
 from state.views.samples import SampleDetail, SampleFilter
 from state.views.status_records import Status
 from tui.context import Context
 from tui.database_reader import Query
+from tui.messages import NoteRequested
 from tui.screens.base_screen import MonitorScreen
+from tui.screens.question_text import paint_all
+from tui.screens.question_view import QuestionView
 from tui.screens.sample_filter import EXAMPLE, FilterError, parse
+from tui.screens.sample_reading import SampleReading
 from tui.screens.sample_search import NextWrong, SamplesPayload, Search, WrongSearch, read
-from tui.screens.sample_text import TABS, paint_requests, paint_tabs, paint_text, paint_verdict
+from tui.screens.sample_text import (
+    TABS,
+    paint_rationale,
+    paint_requests,
+    paint_verdict,
+    paint_whole,
+)
+from tui.text import say
+from tui.widgets.panel import Panel
 from tui.widgets.row_list import RowList
+from tui.widgets.row_order import RowOrder
 from tui.widgets.sample_list import SampleList, position_of
-from tui.widgets.text_block import TextBlock
 
 
 class SamplesScreen(MonitorScreen):
-    """All samples, and the details of one."""
+    """All samples, the one under the cursor to read, and its question with all rationales."""
 
     number = "4"
     filter_hint = EXAMPLE
@@ -37,6 +51,9 @@ class SamplesScreen(MonitorScreen):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.chosen: SampleDetail | None = None
+        self.question: QuestionDetail | None = None
+        self.in_question = False
+        self.unsolved_only = False
         self.invalid_filter = ""
         self.search = Search(SampleFilter())
         self.range_known = False
@@ -47,17 +64,14 @@ class SamplesScreen(MonitorScreen):
         self.wrong_searches = 0
 
     def compose_body(self) -> ComposeResult:
-        """List, text and verdict."""
-        with Horizontal(classes="split"):
-            rows = SampleList(id="list")
-            rows.before_move = self.context.hold_frame
-            yield rows
-            with VerticalScroll(classes="detail", can_focus=False):
-                yield TextBlock(id="tabs")
-                yield TextBlock(id="text")
-                yield TextBlock(id="verdict")
-            with VerticalScroll(id="side", can_focus=False):
-                yield TextBlock(id="side-verdict")
+        """The list, and the sample to read: its question, rationale and verdict."""
+        with Horizontal(id="samples-body"):
+            with Panel(id="samples-list", classes="list"):
+                rows = SampleList(id="list")
+                rows.before_move = self.context.hold_frame
+                yield rows
+            yield SampleReading(id="reading")
+        yield QuestionView(id="question-view")
 
     @property
     def samples(self) -> SampleList:
@@ -68,17 +82,27 @@ class SamplesScreen(MonitorScreen):
         """The visible rows, the sample under the cursor, and the next part of the search."""
         samples, search, wrong_search = self.samples, self.search, self.wrong_search
         visible, ids, selected = samples.visible_ids(), samples.wanted_ids(), samples.selected
+        whole = self.in_question
         # The rows at the cursor are read first and alone; the search continues after that.
         idle = (visible, selected) == self.read_for or not visible or search.wanted.everything
         continued = search if idle else None
 
         def read_samples(connection: Connection) -> SamplesPayload:
-            return read(connection, visible, ids, selected, continued, wrong_search)
+            return read(connection, visible, ids, selected, continued, wrong_search, whole=whole)
 
         wrong_from = (wrong_search.start, wrong_search.step) if wrong_search is not None else None
         searched = (search.wanted, search.low, continued is None)
         # Not `ids`: once a page is read fewer rows are wanted, and that is no reason to read again.
-        key = ("samples", visible, selected, searched, self.range_known, wrong_from, self.wrong_searches)
+        key = (
+            "samples",
+            visible,
+            selected,
+            searched,
+            self.range_known,
+            wrong_from,
+            self.wrong_searches,
+            whole,
+        )
         return Query(key, read_samples)
 
     def receive(self, payload: Any) -> None:
@@ -96,35 +120,56 @@ class SamplesScreen(MonitorScreen):
             kept = before[position_of(before, found.kept_to) : position_of(before, found.kept_from - 1)]
             samples.restrict(array("q", found.newer) + kept + array("q", found.older))
             self.search, self.indexed_upto = search, found.indexed_upto
+        self._settle_order()
         samples.receive(found.rows, found.ids)
         if found.detail is not None and found.detail.row.id == samples.selected:
-            self.chosen = found.detail
+            self.chosen, self.question = found.detail, found.question
         if found.next_wrong is not None and found.next_wrong.wrong_search is self.wrong_search:
             self._continue_wrong_search(found.next_wrong)
 
     def reset(self) -> None:
         """Forgets the samples."""
-        self.chosen, self.range_known, self.wrong_search = None, False, None
+        self.chosen, self.question, self.range_known, self.wrong_search = None, None, False, None
         self._restart(self.search.wanted)
         self.samples.clear_rows()
 
     def show(self, status: Status) -> None:
-        """Applies the filter, then draws the text."""
+        """Applies the filter, then draws the list, the sample and the question."""
         samples = self.samples
         self._apply(status)
+        samples.set_now(self.context.clock())
         samples.show_when_empty(self._hint())
+        self._draw_frame()
         detail = self.chosen if samples.selected is not None else None
         if detail is not None and detail.row.id != samples.selected:
             return  # not read yet; the previous one stays until then
-        tab = self.tab
-        self.query_one("#tabs", TextBlock).paint(
-            lambda width: paint_tabs(tab, None if self.has_class("-three") else detail, width)
+        self.query_one(SampleReading).show(detail, self.question, self.tab, active=self.in_detail)
+        if self.in_question:
+            self.query_one(QuestionView).show(self.question, samples.selected)
+
+    def _draw_frame(self) -> None:
+        samples, panel = self.samples, self.query_one("#samples-list", Panel)
+        total = samples.total()
+        what = f"/ {self.filter_text}  " if self.filter_text else ""
+        what += "problems only  " if self.problems_only else ""
+        what += "unsolved questions  " if self.unsolved_only else ""
+        order = f"{samples.order.words} · " if self.size.width >= 100 else ""
+        panel.head(
+            "samples", say((what, "accent"), (order, "muted"), (count(total), "strong")), self._place()
         )
-        paint = paint_text if tab == TABS[0] else paint_requests
-        self.query_one("#text", TextBlock).paint(lambda width: paint(detail))
-        below = detail if tab == TABS[0] else None
-        self.query_one("#verdict", TextBlock).paint(lambda width: paint_verdict(below))
-        self.query_one("#side-verdict", TextBlock).paint(lambda width: paint_verdict(detail))
+        panel.activate(not self.in_detail)
+
+    def _place(self) -> Text:
+        """`2 of 51,240`, and how much is searched."""
+        samples, search = self.samples, self.search
+        found = f"{count(samples.cursor + 1)} of {count(samples.total())}" if samples.total() else ""
+        if not search.wanted.everything and self.range_known:
+            all_ids = max(1, samples.high - samples.low + 1)
+            done = 1.0 if search.low is None else (search.high - search.low + 1) / all_ids
+            found += f" found, {percent(done)} searched" if done < 1 else " found"
+            if search.wanted.text and self.indexed_upto < samples.high - 2_000:
+                found += f", index {percent(self.indexed_upto / max(1, samples.high))}"
+        return say((found.strip(), "muted"))
 
     def on_row_list_moved(self) -> None:
         """Another sample; its text starts at the top."""
@@ -136,10 +181,105 @@ class SamplesScreen(MonitorScreen):
         """A click on the sample."""
         self.open_selected()
 
+    def on_question_view_chosen(self, message: QuestionView.Chosen) -> None:
+        """A click on a rationale."""
+        view = self.query_one(QuestionView)
+        view.show(self.question, message.sample)
+
+    def open_selected(self) -> None:
+        """`enter`: the sample where there is room for the list alone, then all rationales of its question."""
+        if self.has_class("-one") and not self.in_detail and not self.in_question:
+            self.enter_detail()
+        elif not self.in_question and self.samples.selected is not None:
+            self._show_question(True)
+
+    def go_back(self) -> None:
+        """`esc`: leaves the question first, and the unsolved ones last."""
+        if self.in_question and not self.query_one("#filter").display:
+            self._show_question(False)
+        elif self.unsolved_only and not (self.in_detail or self.filter_text or self.problems_only):
+            self.toggle_unsolved()
+        else:
+            super().go_back()
+
+    def _show_question(self, shown: bool) -> None:
+        self.in_question = shown
+        self.set_class(shown, "-question")
+        if self.has_class("-one"):
+            self.in_detail = not shown
+            self.set_class(not shown, "-inside")
+        self.draw()
+        self.request_read()
+
+    def go_sideways(self, step: int) -> None:
+        """`←` and `→`: another rationale of the question."""
+        if self.in_question:
+            view = self.query_one(QuestionView)
+            view.move(step)
+            view.show(self.question, None)
+            self.draw()
+
+    def scroll_detail(self, rows: int) -> None:
+        """Scrolls the chosen rationale, or the sample."""
+        if self.in_question:
+            self.query_one(QuestionView).scroll_text(rows)
+        else:
+            super().scroll_detail(rows)
+
+    def restyle(self) -> None:
+        """Other colours."""
+        self.samples.restyle()
+        super().restyle()
+
     def sort_next(self) -> None:
-        """Reverses the order."""
-        self.samples.reverse()
-        self.notice("newest first" if self.samples.newest_first else "oldest first")
+        """Newest first, or oldest first."""
+        order = self.samples.order
+        self._arrange(RowOrder(newest_first=not order.newest_first if order.seed is None else True))
+
+    def shuffle(self) -> None:
+        """Random order; again: another one."""
+        seed = self.samples.order.seed
+        self._arrange(RowOrder(seed=0 if seed is None else seed + 1))
+
+    def _arrange(self, order: RowOrder) -> None:
+        self.samples.order_by(order)
+        self._settle_order()
+        self.notice(order.words)
+        self.draw()
+        self.request_read()
+
+    def _settle_order(self) -> None:
+        """Shuffles the rows once all are known: before that, the rows of a search stand as they are found."""
+        samples, search = self.samples, self.search
+        complete = search.wanted.everything or (search.low is not None and search.low <= samples.low)
+        if samples.order.seed is not None and not samples.order.shuffled and complete and samples.total():
+            samples.order_by(replace(samples.order, shuffled=samples.total()))
+
+    def toggle_unsolved(self) -> None:
+        """Shows the newest sample of each question that nobody solved, or everything again."""
+        self.unsolved_only = not self.unsolved_only
+        self.draw()
+        self.request_read()
+
+    def toggle_mark(self) -> None:
+        """`m`: notes something about the sample."""
+        question, sample = self.question, self._subject()
+        if question is None or sample is None:
+            return
+        notes = question.notes_of(sample)
+        own: Noted | None = next(
+            (note for note in notes if note.sample == sample), notes[0] if notes else None
+        )
+        self.post_message(
+            NoteRequested(sample, question.text, own.flag if own else "", own.text if own else "")
+        )
+
+    def _subject(self) -> int | None:
+        """The sample that keys are about."""
+        if self.in_question:
+            item = self.query_one(QuestionView).rationale
+            return item.id if item is not None else None
+        return self.chosen.row.id if self.chosen is not None else None
 
     def next_tab(self, step: int) -> None:
         """Shows the sample, or the requests for it."""
@@ -155,8 +295,8 @@ class SamplesScreen(MonitorScreen):
         self.wrong_search = WrongSearch(
             samples.cursor + step,
             step,
-            samples.newest_first,
-            samples.high,
+            samples.order,
+            samples.low,
             samples.total(),
             samples.found,
         )
@@ -176,51 +316,74 @@ class SamplesScreen(MonitorScreen):
 
     def key_hints(self) -> list[tuple[str, str]]:
         """What you can do with samples."""
+        if self.in_question:
+            return [
+                ("help", "help"),
+                ("back", "back"),
+                ("right", "rationales"),
+                ("down", "samples"),
+                ("mark", "note"),
+                ("pager", "pager"),
+                ("detail_down", "scroll"),
+                ("copy", "copy"),
+            ]
+        total = self.question.total if self.question is not None else 0
+        alone = self.has_class("-one") and not self.in_detail
         return [
             ("help", "help"),
+            *([("back", "list")] if self.in_detail else []),
+            ("open", "read" if alone else f"all {total} of the question" if total > 1 else "question"),
             ("filter", "filter"),
             ("next_wrong", "next wrong"),
-            ("open", "details") if not self.in_detail else ("back", "list"),
+            ("unsolved", "all" if self.unsolved_only else "unsolved"),
+            ("mark", "note"),
+            ("shuffle", "random order" if self.samples.order.seed is None else "another order"),
+            ("pager", "pager"),
             ("next_tab", TABS[1] if self.tab == TABS[0] else TABS[0]),
-            ("copy", "copy"),
-            ("faults", "problems"),
-            ("sort", "oldest first" if self.samples.newest_first else "newest first"),
+            ("faults", "all" if self.problems_only else "problems"),
+            ("sort", "oldest first" if self.samples.order.grows_above else "newest first"),
             ("detail_down", "scroll"),
-            ("quit", "quit"),
+            ("copy", "copy"),
         ]
 
     def breadcrumbs(self) -> list[str]:
-        """The filter and how much of it is searched; the sample."""
-        samples, search = self.samples, self.search
-        found: list[str] = []
-        if not search.wanted.everything and self.range_known:
-            total = max(1, samples.high - samples.low + 1)
-            done = 1.0 if search.low is None else (search.high - search.low + 1) / total
-            found.append(
-                f"{count(samples.total())} found" + (f", {percent(done)} searched" if done < 1 else "")
-            )
-            if search.wanted.text and self.indexed_upto < samples.high - 2_000:
-                found.append(f"index {percent(self.indexed_upto / max(1, samples.high))}")
-        if samples.selected is not None:
-            found.append(f"sample {samples.selected}")
-        return self.breadcrumb_path(found)
+        """The sample, and whether its question is shown."""
+        selected = self.samples.selected
+        found = [] if selected is None else [f"sample {selected}"]
+        return self.breadcrumb_path([*found, *(["question"] if self.in_question else [])])
 
     def target_task(self) -> str | None:
         """The sample's task."""
         return self.chosen.row.task if self.chosen else None
 
     def text_to_copy(self) -> str:
-        """Question, rationale and verdict; or the requests."""
+        """The chosen rationale; or question, rationale and verdict; or the requests."""
+        if self.in_question:
+            item = self.query_one(QuestionView).rationale
+            return (
+                f"{item.rationale or item.reason or ''}\n{item.answer or ''}".strip()
+                if item is not None
+                else ""
+            )
         if self.chosen is None:
             return ""
         if self.tab != TABS[0]:
             return paint_requests(self.chosen).plain
-        return f"{paint_text(self.chosen).plain}\n\n{paint_verdict(self.chosen).plain}"
+        parts = (paint_rationale(self.chosen).plain, paint_verdict(self.chosen, self.question).plain)
+        return "\n\n".join((self.chosen.question, *parts))
+
+    def text_to_page(self) -> str:
+        """All rationales of the question; or everything about the sample."""
+        if self.in_question:
+            return paint_all(self.question).plain if self.question is not None else ""
+        return paint_whole(self.chosen, self.question).plain if self.chosen is not None else ""
 
     def _apply(self, status: Status) -> None:
         """Starts a new search if the filter has changed."""
         try:
-            wanted = parse(self.filter_text, status, problems_only=self.problems_only)
+            wanted = parse(
+                self.filter_text, status, problems_only=self.problems_only, unsolved=self.unsolved_only
+            )
         except FilterError as error:
             if self.invalid_filter != self.filter_text:
                 self.invalid_filter = self.filter_text

@@ -62,7 +62,7 @@ COLUMNS: tuple[Column[TaskRow], ...] = (
     Column(
         "task",
         0,
-        lambda row: say(one_line(row.task.name), (" ‖", "yellow") if row.task.paused else ""),
+        lambda row: say(one_line(row.task.name), (" ‖", "attention") if row.task.paused else ""),
         sort_by={"name": lambda row: row.task.name},
     ),
     Column("sampled", 7, lambda row: short(row.task.stored), "right", from_width=40),
@@ -96,7 +96,7 @@ COLUMNS: tuple[Column[TaskRow], ...] = (
 
 def _next(task: TaskStatus) -> Text:
     trigger = task.trigger
-    return say(trigger.progress.text(short, unit=False)) if trigger else say(("–", "dim"))
+    return say(trigger.progress.text(short, unit=False)) if trigger else say(("–", "muted"))
 
 
 class TasksScreen(MonitorScreen):
@@ -209,10 +209,10 @@ def _about(row: TaskRow) -> list[Text]:
         else None,
         ("teacher", f"on test {accuracy_words(task.teacher)}") if task.teacher is not None else None,
         ("cost", f"{per_thousand(price)} per 1,000 correct") if price is not None else None,
-        ("ETA", duration(task.eta_s), (f", limited by {limit}" if limit else "", "dim"))
+        ("ETA", duration(task.eta_s), (f", limited by {limit}" if limit else "", "muted"))
         if task.eta_s is not None
         else None,
-        ("state", ("‖ paused", "yellow"), resume) if task.paused else None,
+        ("state", ("‖ paused", "attention"), resume) if task.paused else None,
     )
 
 
@@ -223,10 +223,10 @@ def _plans(row: TaskRow, shown: Callable[[float], str]) -> list[Text]:
         found += [
             say((f"{shortened(plan.name, 18):<18} ", "bold"), numbers),
             say(
-                (f"  ✓ {count(plan.accepted)}", "green"),
-                (f"  ✗ {count(plan.rejected)}", "red"),
-                (f"  ! {count(plan.failed)} failed", "red") if plan.failed else "",
-                (f"  ◌ {count(plan.in_flight)} open", "dim") if plan.in_flight else "",
+                (f"  ✓ {count(plan.accepted)}", "good"),
+                (f"  ✗ {count(plan.rejected)}", "bad"),
+                (f"  ! {count(plan.failed)} failed", "bad") if plan.failed else "",
+                (f"  ◌ {count(plan.in_flight)} open", "muted") if plan.in_flight else "",
             ),
         ]
     return found
@@ -235,13 +235,13 @@ def _plans(row: TaskRow, shown: Callable[[float], str]) -> list[Text]:
 def _triggers(task: TaskStatus, shown: Callable[[float], str]) -> list[Text]:
     found = [
         say(
-            ("✓ ", "green") if trigger.progress.reached else ("◌ ", "yellow"),
+            ("✓ ", "good") if trigger.progress.reached else ("◌ ", "attention"),
             f"{one_line(trigger.student)} @{trigger.name}",
-            (f"  {trigger.progress.text(shown, unit=False)}", "dim"),
+            (f"  {trigger.progress.text(shown, unit=False)}", "muted"),
         )
         for trigger in task.triggers
     ]
-    return found or [say(("none: add [[students]] to config.toml", "dim"))]
+    return found or [say(("none: add [[students]] to config.toml", "muted"))]
 
 
 def _runs(row: TaskRow) -> list[Text]:

@@ -15,7 +15,7 @@ from state.sqlite import Connection
 from state.views.format import count, duration, money, per_thousand, percent, short
 from state.views.status_records import Status, TeacherStatus
 from state.views.teacher_counts import TeacherCounts, continue_counting
-from tui.charts import bar, sparkline
+from tui.charts import progress, sparkline
 from tui.database_reader import Query
 from tui.screens.base_screen import MonitorScreen
 from tui.text import Part, fields, one_line, say, sections, state_word, title, truncated
@@ -196,20 +196,20 @@ def paint_teacher(row: TeacherRow | None, width: int) -> Text:
 
 def _state(teacher: TeacherStatus, now: TeacherHeartbeat) -> list[Text]:
     """State, reason and remedy."""
-    found = [say(state_word(teacher.state), (f"  {one_line(teacher.model)}", "dim"))]
+    found = [say(state_word(teacher.state), (f"  {one_line(teacher.model)}", "muted"))]
     if now.resumes_in_s is not None:
-        found.append(say((f"resumes in {duration(now.resumes_in_s)}", "yellow")))
+        found.append(say((f"resumes in {duration(now.resumes_in_s)}", "attention")))
     if now.bound_by:
         found.append(say(f"limited by {one_line(now.bound_by)}"))
     if teacher.reason:
-        colour = {"parked": "red", "cooling": "yellow"}.get(teacher.state, "dim")
+        colour = {"parked": "bad", "cooling": "attention"}.get(teacher.state, "muted")
         found.append(say((teacher.reason[:2_000], colour)))
     if teacher.state == "parked":
         command = f"`coterie resume --teacher {one_line(teacher.name)}`"
-        found.append(say(("Fix the key, quota or URL, then press P or run", "yellow")))
-        found.append(say((command, "yellow")))
+        found.append(say(("Fix the key, quota or URL, then press P or run", "attention")))
+        found.append(say((command, "attention")))
     elif teacher.state == "paused":
-        found.append(say(("paused by you; P resumes it", "dim")))
+        found.append(say(("paused by you; P resumes it", "muted")))
     return found
 
 
@@ -220,7 +220,7 @@ def _now(teacher: TeacherStatus, now: TeacherHeartbeat, width: int) -> list[Text
         _gauge("in flight", teacher.in_flight, teacher.cap, room),
         _gauge("requests/min", teacher.requests_per_minute, now.requests_limit, room),
         _gauge("tokens/min", teacher.tokens_per_minute, now.tokens_limit, room),
-        ("concurrency", (sparkline(now.caps, max(8, width - 14)), "cyan")) if now.caps else None,
+        ("concurrency", (sparkline(now.caps, max(8, width - 14)), "accent")) if now.caps else None,
         width=LABEL,
     )
     return [truncated(line, max(20, width)) for line in found]
@@ -228,8 +228,8 @@ def _now(teacher: TeacherStatus, now: TeacherHeartbeat, width: int) -> list[Text
 
 def _gauge(name: str, used: float, limit: float | None, room: int) -> tuple[Part, ...]:
     if not limit:
-        return name, f"{short(used):>6} ", ("no known limit", "dim")
-    return name, f"{short(used):>6} / {short(limit):<6} ", (bar(used / limit, room), "green")
+        return name, f"{short(used):>6} ", ("no known limit", "muted")
+    return name, f"{short(used):>6} / {short(limit):<6} ", progress(used / limit, room)
 
 
 def _cost(row: TeacherRow) -> list[Text]:
@@ -243,8 +243,8 @@ def _cost(row: TeacherRow) -> list[Text]:
         ("tokens", f"{short(teacher.prompt_tokens)} in, {short(teacher.completion_tokens)} out"),
         ("spent", money(teacher.usd, None)),
         ("", f"{row.cost_of_correct} per 1,000 correct") if counted else None,
-        ("reserved", money(teacher.reserved_usd, None), ("  not ended yet", "dim")),
-        ("unknown", money(teacher.unknown_usd, None), ("  possibly billed", "dim")),
+        ("reserved", money(teacher.reserved_usd, None), ("  not ended yet", "muted")),
+        ("unknown", money(teacher.unknown_usd, None), ("  possibly billed", "muted")),
         width=LABEL,
     )
 
@@ -259,6 +259,6 @@ def _requests(teacher: TeacherStatus, now: TeacherHeartbeat, shown: Callable[[fl
         ("retries", count(teacher.retries)),
         ("errors", count(teacher.errors)),
         *((f"  {one_line(kind)[:20]:<11}", count(number)) for kind, number in now.errors.items()),
-        ("unknown", count(teacher.unknown_attempts), (" possibly billed", "dim")),
+        ("unknown", count(teacher.unknown_attempts), (" possibly billed", "muted")),
         width=LABEL,
     )

@@ -38,13 +38,18 @@ class Column(Generic[RowT]):
         return cell if isinstance(cell, Text) else say(cell)
 
 
+def gap(width: int) -> int:
+    """Cells between two columns of a list of `width` cells."""
+    return 2 if width >= 70 else 1
+
+
 def visible(columns: Sequence[Column[Any]], width: int) -> list[tuple[int, Column[Any], int]]:
     """Index, column and cells of the columns shown in a list of `width` cells."""
     shown = [
         (at, column) for at, column in enumerate(columns) if column.from_width <= width <= column.to_width
     ]
-    fixed = sum(column.width + 1 for _, column in shown)
-    rest = max(4, width - 2 - fixed)
+    fixed = sum(column.width + gap(width) for _, column in shown)
+    rest = max(4, width - 1 - fixed)
     return [(at, column, column.width or rest) for at, column in shown]
 
 

@@ -18,8 +18,9 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from tui.colours import style as colour
 from tui.text import guarded, say
-from tui.widgets.columns import Column, RowT, fit_cell, visible
+from tui.widgets.columns import Column, RowT, fit_cell, gap, visible
 
 
 class RowList(ScrollView, can_focus=False):
@@ -28,8 +29,8 @@ class RowList(ScrollView, can_focus=False):
     DEFAULT_CSS = """
     RowList { height: 1fr; width: 1fr; scrollbar-size-horizontal: 0; scrollbar-size-vertical: 1;
               overflow-x: hidden; }
-    RowList > .rows--cursor { background: $primary-muted; text-style: bold; }
-    RowList > .rows--title { text-style: bold underline; }
+    RowList > .rows--cursor { background: $selected; text-style: bold; }
+    RowList > .rows--title { color: $muted; }
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {"rows--cursor", "rows--title"}
 
@@ -136,27 +137,27 @@ class RowList(ScrollView, can_focus=False):
         if y == 0:
             style = self.get_component_rich_style("rows--title", partial=True)
             titles = [say(column.title) for column in self.columns]
-            return self._strip("  ", titles, width, style)
+            return self._strip(" ", titles, width, style)
         index = self.top + y - 1
         if index >= self.total():
             hint = textwrap.wrap(self._empty, max(8, width - 4)) if not self.total() else []
             if y <= len(hint):
-                return self._line(say("  ", hint[y - 1]), width)
+                return self._line(say(" ", hint[y - 1]), width)
             return Strip.blank(width, self.rich_style)
         cells = self.cells(index)
         here = index == self.cursor
         style = self.get_component_rich_style("rows--cursor", partial=True) if here else Style()
         if cells is None:
-            return self._line(say("▸ …" if here else "  …"), width, style)
-        return self._strip("▸ " if here else "  ", cells, width, style)
+            return self._line(say(("▌" if here else " "), "…"), width, style)
+        return self._strip("▌" if here else " ", cells, width, style)
 
     def _strip(self, mark: str, cells: Sequence[Text], width: int, style: Style) -> Strip:
-        base = self._base + style
-        segments, taken = [Segment(mark, base)], len(mark)
+        base, space = self._base + style, gap(width)
+        segments, taken = [Segment(mark, base + Style.parse(colour("accent")))], len(mark)
         for at, column, room in self._visible:
             segments += [Segment(piece, base + own) for piece, own in fit_cell(cells[at], room, column.align)]
-            segments.append(Segment(" ", base))
-            taken += room + 1
+            segments.append(Segment(" " * space, base))
+            taken += room + space
         return Strip(segments, taken).adjust_cell_length(width, base)
 
     def _line(self, text: Text, width: int, style: Style | None = None) -> Strip:

@@ -1,8 +1,8 @@
 """The list of samples. There may be millions; only the visible pages are read.
 
-Invariants: without a filter a row's position follows from its id (newest first: the highest id is row 0), so a jump
-anywhere reads one page by primary key; with a filter it is the position among the ids found so far. The last few
-thousand rows stay in memory. The list does not read: `wanted_ids` names the ids, `receive` takes their rows.
+Invariants: without a filter a row's id follows from its rank (`row_order.py`), so a jump anywhere reads one page by primary key;
+with a filter the rank is that among the ids found so far. The last few thousand rows stay in memory. The list does not
+read: `wanted_ids` names the ids, `receive` takes their rows.
 """
 
 from __future__ import annotations
@@ -11,27 +11,41 @@ from array import array
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from operator import neg
 
 from rich.text import Text
 
-from state.views.format import short
+from state.views.format import duration, short
 from state.views.samples import SampleRow
 from tui.text import one_line, say, verdict, verdict_of
 from tui.widgets.columns import Column
 from tui.widgets.row_list import RowList
+from tui.widgets.row_order import RowOrder
 
 PAGE = 100
 CACHED = 4_000
 
-COLUMNS: tuple[Column[SampleRow], ...] = (
-    Column("id", 8, lambda row: str(row.id), "right"),
-    Column("verdict", 10, lambda row: verdict(verdict_of(row))),
-    Column("task", 14, lambda row: row.task, from_width=44),
-    Column("task", 0, lambda row: row.task, from_width=30, to_width=43),
-    Column("answer", 0, lambda row: _answer(row), from_width=44),
-    Column("teacher", 12, lambda row: row.teacher, from_width=60),
-    Column("tokens", 6, lambda row: short(row.tokens) if row.tokens else say(("–", "dim")), "right", 52),
+
+@dataclass(frozen=True, slots=True)
+class ListedSample:
+    """A sample, and how long ago it was stored."""
+
+    row: SampleRow
+    age: str
+
+
+COLUMNS: tuple[Column[ListedSample], ...] = (
+    Column("", 2, lambda item: say(verdict(verdict_of(item.row))[:1], _flag(item.row)), to_width=69),
+    Column("verdict", 11, lambda item: _verdict(item.row), from_width=70),
+    Column("id", 9, lambda item: say((str(item.row.id), "muted")), "right", from_width=110),
+    Column("task", 12, lambda item: say((one_line(item.row.task), "muted")), from_width=100),
+    Column("question", 0, lambda item: one_line(item.row.text)),
+    Column("answer", 8, lambda item: _answer(item.row), "right", from_width=30),
+    Column("gold", 8, lambda item: say((one_line(item.row.gold), "muted")), "right", from_width=50),
+    Column("tokens", 6, lambda item: _tokens(item.row), "right", from_width=50),
+    Column("teacher", 10, lambda item: say((item.row.teacher, "muted")), from_width=80),
+    Column("age", 6, lambda item: say((item.age, "muted")), "right", from_width=86),
 )
 
 
@@ -41,13 +55,14 @@ def position_of(descending: Sequence[int], sample: int) -> int:
 
 
 class SampleList(RowList):
-    """Samples, newest or oldest first: all of them, or those that match a filter."""
+    """Samples in an order: all of them, or those that match a filter."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(COLUMNS, id=id)
         self.low, self.high = 1, 0
         self.found: array[int] | None = None  # ids that match the filter, newest first; None: no filter
-        self.newest_first = True
+        self.order = RowOrder()
+        self.now = 0  # UTC milliseconds, for ages
         self._known: OrderedDict[int, SampleRow | None] = OrderedDict()
         self._cells: dict[int, Sequence[Text]] = {}
 
@@ -57,18 +72,15 @@ class SampleList(RowList):
 
     def id_at(self, index: int) -> int:
         """The sample id of a row."""
-        if not self.newest_first:
-            index = self.total() - 1 - index
-        return self.high - index if self.found is None else self.found[index]
+        total = self.total()
+        rank = self.order.rank(index, total)
+        return self.low + rank if self.found is None else self.found[total - 1 - rank]
 
     def index_of(self, sample: int) -> int:
         """The row of a sample, or of the next older sample."""
-        if self.found is None:
-            index = self.high - sample
-        else:
-            index = position_of(self.found, sample)
-        index = max(0, min(index, self.total() - 1))
-        return index if self.newest_first else self.total() - 1 - index
+        total = self.total()
+        rank = sample - self.low if self.found is None else total - 1 - position_of(self.found, sample)
+        return self.order.index(max(0, min(rank, total - 1)), total)
 
     @property
     def selected(self) -> int | None:
@@ -81,12 +93,13 @@ class SampleList(RowList):
             selected = self.selected if self.cursor else None  # at the top the list follows the newest
             old_high, self.low, self.high = self.high, low, high
             if self.found is None:
-                self._moved_by(high - old_high if self.newest_first else 0, selected)
+                self._moved_by(high - old_high if self.order.grows_above else 0, selected)
 
     def restrict(self, found: array[int] | None) -> None:
         """Shows only these ids (newest first), or all samples; the cursor stays on its sample if possible."""
         selected = self.selected if self.cursor else None
         self.found = found
+        self.order = self.order.within(self.total())
         if selected is not None and self.total():
             self.cursor = self.index_of(selected)
         elif self.total() <= self.cursor:
@@ -94,14 +107,27 @@ class SampleList(RowList):
         self.resized()
         self.reveal()
 
-    def reverse(self) -> None:
-        """Reverses the order: oldest first, or newest first again."""
+    def order_by(self, order: RowOrder) -> None:
+        """Shows the rows in another order. The cursor stays on its sample; at random it starts at the top."""
         selected = self.selected
-        self.newest_first = not self.newest_first
-        if selected is not None:
-            self.cursor = self.index_of(selected)
+        self.order = order
+        self.cursor = 0 if order.seed is not None or selected is None else self.index_of(selected)
         self.resized()
         self.reveal()
+
+    def set_now(self, now: int) -> None:
+        """Tells the time: the ages of the visible rows are written anew where they have changed."""
+        self.now = now
+        for sample in self.visible_ids():
+            row, cells = self._known.get(sample), self._cells.get(sample)
+            if row is not None and cells is not None and cells[-1].plain != self._age(row):
+                del self._cells[sample]
+                self.refresh()
+
+    def restyle(self) -> None:
+        """Other colours."""
+        self._cells.clear()
+        self.refresh()
 
     def visible_ids(self) -> tuple[int, ...]:
         """Ids of the visible rows."""
@@ -150,8 +176,13 @@ class SampleList(RowList):
 
     def _texts(self, sample: int, row: SampleRow | None) -> Sequence[Text]:
         if row is not None:
-            return [column.text(row) for column in COLUMNS]
-        return [say(str(sample)), say(("– none", "dim")), *(say() for _ in COLUMNS[2:])]
+            item = ListedSample(row, self._age(row))
+            return [column.text(item) for column in COLUMNS]
+        gone = {"question": say((f"no sample {sample}", "muted")), "age": say()}
+        return [gone.get(column.title, say(("–", "muted"))) for column in COLUMNS]
+
+    def _age(self, row: SampleRow) -> str:
+        return "" if row.stored_at is None else duration((self.now - row.stored_at) / 1000)
 
     def _moved_by(self, rows: int, selected: int | None) -> None:
         """Rows were added above: the visible rows stay in place, unless the top is visible."""
@@ -165,5 +196,23 @@ class SampleList(RowList):
 
 
 def _answer(row: SampleRow) -> Text:
-    flags = (" " + " ".join(row.flags), "yellow") if row.flags else ""
-    return say(one_line(row.extracted or "", 200), flags)
+    """What was extracted; red where it is wrong. Without an answer: why."""
+    word = verdict_of(row)
+    if word in ("failed", "open"):
+        return say((word, "bad" if word == "failed" else "muted"))
+    if row.extracted is None:
+        return say(("✂ cut", "attention") if "truncated" in row.flags else ("–", "muted"))
+    return say((one_line(row.extracted, 200), "bold bad" if word == "wrong" else "strong"))
+
+
+def _verdict(row: SampleRow) -> Text:
+    word = verdict(verdict_of(row))
+    return say(word, " " * (10 - word.cell_len), _flag(row))
+
+
+def _flag(row: SampleRow) -> Text:
+    return say(("⚑", "attention") if row.noted else " ")
+
+
+def _tokens(row: SampleRow) -> Text:
+    return say((short(row.tokens), "") if row.tokens else ("–", "muted"))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rich.text import Text
+from textual.events import Click
 from textual.geometry import Size
+from textual.message import Message
 from textual.widget import Widget
 
 from tui.text import guarded, say
@@ -17,6 +19,13 @@ class TextBlock(Widget, can_focus=False):
     """Text made by a function of the width in cells."""
 
     DEFAULT_CSS = "TextBlock { height: auto; width: 1fr; }"
+
+    class Clicked(Message):
+        """A cell was clicked."""
+
+        def __init__(self, block: TextBlock, row: int, column: int) -> None:
+            super().__init__()
+            self.block, self.row, self.column = block, row, column
 
     def __init__(
         self, painter: Painter | None = None, *, id: str | None = None, classes: str | None = None
@@ -55,6 +64,10 @@ class TextBlock(Widget, can_focus=False):
         if self._shown is None or self._shown[0] != width:
             self._shown = (width, guarded(self._paint(width)))
         return self._shown[1]
+
+    def on_click(self, event: Click) -> None:
+        """Says which cell was clicked."""
+        self.post_message(self.Clicked(self, event.y, event.x))
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """The number of lines at that width."""

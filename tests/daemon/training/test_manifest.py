@@ -10,7 +10,7 @@ import pytest
 
 from daemon.training.manifest import NO_RATIONALE, RunRequest, materialise, prepare, training_rows
 from engine.config import Config, StudentConfig
-from engine.curation import ALIKE, HELD_OUT
+from engine.curation import ALIKE, FLAGGED, HELD_OUT
 from engine.errors import JobFailed
 from engine.forms import FIRST
 from engine.forms.chat import ChatSettings
@@ -18,6 +18,7 @@ from engine.methods import TrainRow
 from engine.students.run import read_spec
 from engine.students.spec import EvalRow, Spec, digest_of, write_rows
 from state.enums import SampleState
+from state.notes import SetNote, set_notes
 from state.outcomes import SampleEnd, Verdict
 from state.runs import RunRow, RunSettings, TaskInfo, create_run, unfinished
 from tests.daemon.parts import config_of
@@ -485,3 +486,37 @@ def test_a_run_that_an_older_program_queued_has_the_same_manifest(world: World, 
     settings["pieces"] = 2  # it did not fit into memory
     materialise(world.connection, made, replace(row, settings=RunSettings.decode(json.dumps(settings))))
     assert read_spec(directory).splits == 2
+
+
+def test_what_you_flagged_is_left_out_on_request(world: World) -> None:
+    plan, made = world.plan(), config(world)
+    sample(world, plan, "a1", "b1", "c1", "a2")
+    set_notes(
+        world.connection,
+        [
+            SetNote(sample=1, flag="bad rationale"),
+            SetNote(sample=2, flag="gold is wrong"),
+            SetNote(sample=3, text="read again"),
+        ],
+    )
+    plain = run(world, made, order(world, plan))
+    assert prepare(world.connection, made, order(world, plan)).sample_ids == (1, 4, 2, 3)
+    asked = order(world, plan, curation={"leave_out_flagged": True})
+    new = prepare(world.connection, made, asked)
+    assert (new.sample_ids, new.drops) == ((4, 3), {FLAGGED: 2})
+    set_notes(world.connection, [SetNote(sample=1), SetNote(sample=2)])
+    unset = prepare(world.connection, made, asked)
+    assert (unset.sample_ids, unset.digest) == ((1, 4, 2, 3), plain.digest)
+
+
+def test_a_queued_run_without_samples_keeps_to_the_flags_of_when_it_was_made(world: World) -> None:
+    made = config(world)
+    asked = order(world, method="fine-tune", curation={"leave_out_flagged": True})
+    set_notes(world.connection, [SetNote(question=2, flag="bad question")])
+    queued = run(world, made, asked)
+    set_notes(world.connection, [SetNote(question=2), SetNote(question=1, flag="bad question")])
+    written = rows(materialise(world.connection, made, queued))
+    assert [row["question_id"] for row in written] == [1, 3]
+    assert queued.settings.flagged == (2,)
+    plain = prepare(world.connection, made, order(world, method="fine-tune"))
+    assert "flagged" not in json.loads(plain.settings.encode())

@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from engine.report.paired import compare, difference, holm, mcnemar
+from engine.report.paired import compare, difference, holm
+from state.confidence_interval import mcnemar
 
 
 def run(marks: str) -> dict[int, bool]:

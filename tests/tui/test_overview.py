@@ -1,0 +1,85 @@
+"""What the overview says at each stage of a run, and where a click leads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tui.conftest import running
+from tests.tui.real_sized import Stage, build
+from tui.widgets.panel import Panel
+
+pytestmark = pytest.mark.anyio
+
+SAID: dict[Stage, tuple[str, ...]] = {
+    "start": (
+        "starting",
+        "1 of 3 answered",
+        "177,992 wanted",
+        "loading the model",
+        "No student has finished yet.",
+    ),
+    "middle": (
+        "25,450 to go",
+        "■ claude parked",
+        "✗ run 7 failed",
+        "at the end about $30.87",
+        "run 10",
+        "38.0",
+        "peak ",
+    ),
+    "end": ("✓ all done", "what you have now", "coterie report", "8 of 8 tasks", "(33.8–49.3)", "$26.33"),
+    "dead": ("the daemon died", "coterie run", "2 interrupted", "152,542 samples"),
+    "sampling": ("complete in", "newest answers", "✓ sampled"),
+}
+
+
+@pytest.mark.parametrize("stage", SAID)
+async def test_each_stage_says_what_matters_and_never_breaks_a_frame(stage: Stage, tmp_path: Path) -> None:
+    build(tmp_path / "state.db", stage)
+    async with running(tmp_path / "state.db", (120, 40)) as driver:
+        for words in SAID[stage]:
+            assert words in driver.text, words
+        assert ("training" in driver.text) == (stage not in ("end", "sampling"))
+        for size in ((160, 45), (80, 24), (60, 16), (40, 12), (20, 5)):
+            await driver.pilot.resize_terminal(*size)
+            await driver.read()
+            lines = driver.text.splitlines()
+            assert len(lines) == size[1]
+            for left, right in zip("╭╰", "╮╯", strict=True):
+                assert all(line.count(left) == line.count(right) for line in lines)
+
+
+async def test_a_click_goes_to_what_was_clicked(tmp_path: Path) -> None:
+    build(tmp_path / "state.db")
+    async with running(tmp_path / "state.db", (120, 40)) as driver:
+        lines = driver.text.splitlines()
+
+        async def click(row: int, words: str) -> Any:
+            await driver.press("1")
+            await driver.pilot.click(offset=(lines[row].index(words) + 1, row))
+            await driver.read()
+            return driver.app.active_screen
+
+        task = next(row for row, line in enumerate(lines) if "strategy_qa" in line)
+        assert (await click(task, "strategy_qa")).target_task() == "strategy_qa"
+        assert (await click(1, "claude parked")).target_teacher() == "claude"
+        assert (await click(1, "run 7")).selected.id == 7
+        assert (await click(1, "Events")).number == "6"
+        pointer = next(row for row, line in enumerate(lines) if "6 all events" in line)
+        assert (await click(pointer, "6 all events")).number == "6"
+        await click(0, "coterie")
+        await driver.pilot.click(offset=(lines[-1].index("P pause") + 1, len(lines) - 1))
+        await driver.pilot.pause()
+        assert "Pause all sampling?" in driver.text
+
+
+async def test_a_panel_cuts_what_is_too_wide_and_counts_what_is_too_long() -> None:
+    from tui.text import say
+    from tui.widgets.panel import centred, fitted
+
+    assert [line.plain for line in fitted([say(str(n)) for n in range(5)], 3)] == ["0", "1", "3 more"]
+    assert max(line.cell_len for line in centred("some words " * 9, 30, 8)) <= 30
+    assert not Panel().can_focus
