@@ -2,7 +2,8 @@
 
 A file that is moved, deleted or replaced stays open under its old name: what is written goes where nobody finds it. One that is
 overwritten or truncated in place is worse: the next checkpoint would write pages of the old database into the new content.
-So the daemon looks before each commit and once a second, by device, inode and the row of its own session.
+So the daemon looks before each commit and once a second, by device, inode and the row of its own session. While a checkpoint
+is under way, or one was broken off by a full disk, the file is incomplete without its log: then its content says nothing.
 
 The file is never opened here but by SQLite: closing another descriptor of it would drop the locks of this process.
 """
@@ -24,6 +25,8 @@ from state.sqlite import Connection
 TRIES, TRY_S = 10, 0.05
 """A checkpoint may be under way while the file is read: content counts as foreign after this many looks."""
 WAL, SHM = "-wal", "-shm"
+CHECKPOINT_AT, CHECKPOINT_BYTES = 96, 36
+"""In the index of the log: from the number of frames that are in the file to the number that a checkpoint set out to write."""
 DESCRIPTORS = "/dev/fd"
 
 
@@ -137,6 +140,8 @@ class DatabaseFile:
                 return None
             if known is None and now.st_size:
                 return None  # the session's row was not there before either: a reader held up the checkpoint
+            if now.st_size and _half_written(self._beside.get(SHM)):
+                return None
             if attempt + 1 < TRIES:
                 time.sleep(TRY_S)
         return FileTrouble(
@@ -251,6 +256,17 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 def _looks(status: os.stat_result) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
+
+
+def _half_written(index: tuple[int, int] | None) -> bool:
+    """Whether a checkpoint has written some pages into the file and not all: what SQLite's index of the log says.
+
+    It is read by a descriptor that this process has: closing another one would drop SQLite's locks.
+    """
+    for number in _descriptors(index)[:1] if index is not None else ():
+        words = os.pread(number, CHECKPOINT_BYTES, CHECKPOINT_AT)
+        return len(words) == CHECKPOINT_BYTES and words[:4] != words[-4:]
+    return False
 
 
 def _copied(identity: tuple[int, int], target: Path) -> bool:

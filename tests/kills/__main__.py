@@ -33,10 +33,14 @@ def main(argv: list[str] | None = None) -> int:
     started, much = time.monotonic(), (options.kills, options.minutes)
     try:
         if options.chaos:
-            with small_disk(folder) as mounted:
+            disk = folder / "disk"
+            disk.mkdir()
+            with small_disk(disk) as mounted:
                 if not mounted:
                     print("no small disk can be mounted here: it is never full", file=sys.stderr)
-                told = Chaos(folder, options.seed, train=True, questions=options.questions).run(*much)
+                told = Chaos(disk, options.seed, train=True, questions=options.questions, ledger=folder).run(
+                    *much
+                )
         else:
             told = Campaign(folder, options.seed, train=True, questions=options.questions).run(*much)
     except BaseException:

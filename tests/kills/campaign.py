@@ -81,8 +81,12 @@ Moment = Callable[[Teacher, Daemon], bool]
 class Campaign:
     """The kills of one seed, in a folder of their own."""
 
-    def __init__(self, folder: Path, seed: int, *, train: bool, questions: int = 400) -> None:
+    def __init__(
+        self, folder: Path, seed: int, *, train: bool, questions: int = 400, ledger: Path | None = None
+    ) -> None:
+        """`ledger`: the folder of the teacher's, where it is not this one."""
         self._folder = folder
+        self._ledger = ledger or folder
         self._rng = random.Random(seed)
         self._train = train
         self._questions = questions
@@ -100,7 +104,7 @@ class Campaign:
         Raises:
             AssertionError: something did not hold.
         """
-        teacher = Teacher(self._folder, "--latency-ms", str(LATENCY_MS))
+        teacher = Teacher(self._ledger, "--latency-ms", str(LATENCY_MS))
         try:
             deadline = time.monotonic() + 60 * minutes
             while self._told.kills < kills and time.monotonic() < deadline:
