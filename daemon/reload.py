@@ -295,7 +295,8 @@ class Reload:
         reported = False
         while True:
             try:
-                return await self._run_blocking(self._synchronise, new)
+                catalog: Catalog = await self._run_blocking(self._synchronise, new)
+                return catalog
             except StateFailing:
                 if not reported:
                     self._bus.emit(events.Noted(what=WAITS))

@@ -46,6 +46,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return app.return_code or 0
 
 
+def check(config: Config) -> None:
+    """Checks everything about `[tui]`; imports the UI only if something is set.
+
+    Raises:
+        ConfigError: it has a mistake.
+    """
+    if config.tui != TuiConfig():
+        watcher(config)
+
+
 BACKGROUND, STOP = "background", "stop"
 
 

@@ -37,11 +37,13 @@ from state.health import CRASH_S, examine
 from state.runs import own_answer_runs
 from state.safe import safe
 from state.views.samples import count_samples
+from tui.__main__ import check as check_tui
 
 
 def command(arguments: argparse.Namespace) -> int:
     """Prints what was found; stops at the first error."""
     config = load_config(arguments.config)
+    check_tui(config)
     _say(f"{arguments.config}: OK")
     given = read_input(config)
     overlap = overlaps(given, given.tasks)

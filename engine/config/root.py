@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from engine.config.base import NAME_PATTERN, Change, Money, Section
+from engine.config.base import NAME_PATTERN, Change, Money, Section, default_of, fields_marked
 from engine.config.experiment import ExperimentConfig
 from engine.config.faults import quoted
 from engine.config.lineage import wrong_sources
@@ -19,7 +19,7 @@ from engine.config.prompts import PUBLISHED, PromptsConfig
 from engine.config.requests import wrong_requests
 from engine.config.students import StudentConfig
 from engine.config.tasks import TaskConfig
-from engine.config.teachers import TeacherConfig
+from engine.config.teachers import TeacherConfig, listed
 from engine.strategies import STRATEGIES
 from engine.teachers.dialects import dialect
 
@@ -293,7 +293,15 @@ def teachers_of(plan: PlanConfig, teachers: Mapping[str, TeacherConfig]) -> list
 
 
 def left_out(config: Config) -> Iterator[str]:
-    """Notes on built-in teachers that `*` leaves out of a plan."""
+    """Notes on what has no effect: built-in teachers that `*` leaves out of a plan, and settings of their server elsewhere."""
+    for name, teacher in config.teachers.items():
+        settings = fields_marked(TeacherConfig, Change.SERVER) if not teacher.builtin else ()
+        ignored = [each for each in settings if getattr(teacher, each) != default_of(TeacherConfig, each)]
+        if ignored:
+            yield (
+                f"teachers.{name}: {listed(ignored, 'and')} {'have' if len(ignored) > 1 else 'has'} no effect, because only the"
+                " built-in teacher's server has such settings: remove them, or set builtin = true"
+            )
     built_in = {name: teacher.builtin for name, teacher in config.teachers.items()}
     for plan in config.plans:
         used, unused = _served(plan.teachers, plan.fallback_teachers, built_in)

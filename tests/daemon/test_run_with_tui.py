@@ -117,8 +117,9 @@ def test_a_mistake_about_the_monitor_is_told_before_a_daemon_starts(
     good = (folder / "config.toml").read_text()
     for text, words in MISTAKES:
         (folder / "config.toml").write_text(text + good)
-        assert main(["run"]) == 2
-        assert words in capsys.readouterr().err
+        for command in ("check", "run"):
+            assert main([command]) == 2
+            assert words in capsys.readouterr().err
     (folder / "config.toml").write_text(good)
     (folder / "logs").write_text("no folder")
     assert main(["run"]) == 2

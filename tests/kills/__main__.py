@@ -6,6 +6,7 @@ Ends with 1 when something did not hold; the folder is kept then, and named.
 from __future__ import annotations
 
 import argparse
+import math
 import shutil
 import statistics
 import sys
@@ -22,20 +23,26 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.kills")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="kill no longer than this")
+    parser.add_argument("--questions", type=int, default=400)
     parser.add_argument(
         "--chaos", action="store_true", help="edits, signals, locks, backups and a full disk too"
     )
     options = parser.parse_args(argv)
     folder = Path(tempfile.mkdtemp(prefix="coterie-kills-"))
-    started = time.monotonic()
+    started, much = time.monotonic(), (options.kills, options.minutes)
     try:
         if options.chaos:
-            with small_disk(folder) as mounted:
+            disk = folder / "disk"
+            disk.mkdir()
+            with small_disk(disk) as mounted:
                 if not mounted:
                     print("no small disk can be mounted here: it is never full", file=sys.stderr)
-                told = Chaos(folder, options.seed, train=True).run(options.kills)
+                told = Chaos(disk, options.seed, train=True, questions=options.questions, ledger=folder).run(
+                    *much
+                )
         else:
-            told = Campaign(folder, options.seed, train=True).run(options.kills)
+            told = Campaign(folder, options.seed, train=True, questions=options.questions).run(*much)
     except BaseException:
         print(f"kept: {folder}", file=sys.stderr)
         raise

@@ -10,6 +10,7 @@ person would.
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 import time
 import zlib
@@ -32,6 +33,8 @@ LONGEST_S = 60.0
 TRAINING_S = 5.0
 """A run that is not due, or writes nothing, in this time is not waited for: the daemon samples then."""
 LOOK_S = 0.003
+END_S = 1800.0
+"""The rest of the work, once nothing is killed any more, takes no longer."""
 
 BOOT, FIRST, UNKNOWN = "a start, before its first request", "a first request", "a request in flight"
 HITS = (BOOT, FIRST, UNKNOWN)
@@ -78,8 +81,12 @@ Moment = Callable[[Teacher, Daemon], bool]
 class Campaign:
     """The kills of one seed, in a folder of their own."""
 
-    def __init__(self, folder: Path, seed: int, *, train: bool, questions: int = 400) -> None:
+    def __init__(
+        self, folder: Path, seed: int, *, train: bool, questions: int = 400, ledger: Path | None = None
+    ) -> None:
+        """`ledger`: the folder of the teacher's, where it is not this one."""
         self._folder = folder
+        self._ledger = ledger or folder
         self._rng = random.Random(seed)
         self._train = train
         self._questions = questions
@@ -87,22 +94,24 @@ class Campaign:
         self._told = Told()
         self._kept: dict[int, bytes] = {}
         self._boots: list[int] = []
+        self._before = 0  # the newest session when a life begins
         self._edits: dict[str, Any] = {}
         self._read = self._lines = 0  # of the ledger's file
 
-    def run(self, kills: int) -> Told:
-        """Kills so often, then lets the work come to its end.
+    def run(self, kills: int, minutes: float = math.inf) -> Told:
+        """Kills so often, or for so long, then lets the work come to its end.
 
         Raises:
             AssertionError: something did not hold.
         """
-        teacher = Teacher(self._folder, "--latency-ms", str(LATENCY_MS))
+        teacher = Teacher(self._ledger, "--latency-ms", str(LATENCY_MS))
         try:
-            for _ in range(kills):
+            deadline = time.monotonic() + 60 * minutes
+            while self._told.kills < kills and time.monotonic() < deadline:
                 self._configure(teacher)
                 self._life(teacher)
             self._configure(teacher)
-            code, output = run_to_end(self._folder, seconds=600)
+            code, output = run_to_end(self._folder, seconds=END_S)
             given_up = count(self._folder, "sample", "state = 'failed'")  # in flight at three kills
             assert code == (given_up > 0), output[-3000:]
             self._check(teacher)
@@ -142,7 +151,7 @@ class Campaign:
         """From a start to a kill."""
         moments = self._moments()
         moment = self._rng.choices(list(moments), [weight for weight, _ in moments.values()])[0]
-        started, boots = time.time(), self._newest_boot()
+        started, self._before = time.time(), self._newest_boot()
         running = Daemon(self._folder)
         try:
             if not moments[moment][1](teacher, running):
@@ -155,7 +164,7 @@ class Campaign:
             running.kill()
         self._told.kills += 1
         self._told.moments[moment] += 1
-        self._look(teacher, started, boots)
+        self._look(teacher, started)
 
     @property
     def _ending(self) -> tuple[str, ...]:
@@ -169,8 +178,7 @@ class Campaign:
 
     def _at_session(self, teacher: Teacher, running: Daemon) -> bool:
         """When its session is written; nothing has left yet, or the first requests just have."""
-        before = self._newest_boot()
-        return self._until(lambda: self._newest_boot() > before)
+        return self._until(lambda: self._newest_boot() > self._before)
 
     def _at_first_request(self, teacher: Teacher, running: Daemon) -> bool:
         before = self._entries(teacher)
@@ -178,6 +186,7 @@ class Campaign:
 
     def _while_sampling(self, teacher: Teacher, running: Daemon) -> bool:
         """After some answers, and any time after that."""
+        self._at_session(teacher, running)  # until then the plans are those of the former configuration
         wanted = self._entries(teacher) + self._rng.randint(1, 60)
         came = self._until(lambda: self._entries(teacher) >= wanted or self._is_done())
         time.sleep(self._rng.uniform(0, 0.1))
@@ -232,7 +241,7 @@ class Campaign:
             time.sleep(LOOK_S)
         return came
 
-    def _look(self, teacher: Teacher, started: float, boots: int) -> None:
+    def _look(self, teacher: Teacher, started: float) -> None:
         """What a death left: the bodies on disk, what the kill hit, and how soon the daemon had asked."""
         newest = max(self._kept, default=0)
         for attempt, raw in query(
@@ -241,7 +250,7 @@ class Campaign:
             digest = hashlib.sha256(zlib.decompress(raw)).digest()
             assert self._kept.setdefault(attempt, digest) == digest, "a stored body is another one"
         boot = self._newest_boot()
-        if boot == boots:
+        if boot == self._before:
             self._told.hits[BOOT] += 1  # killed before its session was there
             return
         self._boots.append(boot)

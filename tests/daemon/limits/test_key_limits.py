@@ -280,6 +280,14 @@ def test_headers_lower_a_configured_limit_and_never_raise_it() -> None:
     assert key.rates.requests.rate == 50
 
 
+def test_a_request_that_leaves_late_counts_once_and_from_then_on() -> None:
+    key = KeyLimits(0.0, requests_per_minute=600, tokens_per_minute=6000)
+    reservation = key.take(0.0, 10)
+    key.departed(reservation, 30.0)
+    assert (key.rates.requests.used(30.0), key.rates.tokens.used(30.0)) == (1, 10)
+    assert key.rates.requests.used(80.0) == 1, "a minute from when it left"
+
+
 def test_no_more_leaves_at_once_than_headers_say_is_left() -> None:
     key = KeyLimits(0.0, requests_per_minute=6000)
     headers = RateHeaders(requests_limit=6000, requests_remaining=2)

@@ -194,6 +194,15 @@ def test_a_star_leaves_the_built_in_teacher_out_where_there_is_another(
         assert 'teachers = ["*", "practice"]' in notes[0]
 
 
+def test_settings_of_the_built_in_teachers_server_are_noted_where_there_is_none() -> None:
+    server = {"latency_ms": 5.0, "fault": "429:0.1"}
+    config = Config.model_validate(
+        {"teachers": {"practice": {**BUILT_IN, **server}, "gpt": {**REAL, **server}, "fine": REAL}}
+    )
+    (note,) = left_out(config)
+    assert note.startswith("teachers.gpt: latency_ms and fault have no effect") and "builtin = true" in note
+
+
 def test_a_star_means_the_built_in_teachers_where_there_is_no_other() -> None:
     config = Config.model_validate({"teachers": {"a": BUILT_IN, "b": BUILT_IN}, "plans": [{"name": "p"}]})
     assert teachers_of(config.plans[0], config.teachers) == ["a", "b"]
