@@ -21,6 +21,7 @@ from daemon.batches.batch_rows import Settler
 from daemon.batches.batch_transport import BatchTransport
 from daemon.batches.outstanding import Shared
 from daemon.host.notify import Notifier
+from daemon.host.processes import connections_per_key
 from daemon.sampling.attempt_runner import AttemptRunner
 from daemon.sampling.context import Context
 from daemon.sampling.job_queue import RetryQueue
@@ -112,6 +113,20 @@ class Pipeline:
                 for key in teacher.transport.keys
             ),
         ]
+
+    def share_files(self, files: int) -> None:
+        """Bounds the connections of each key, so that enough of so many open files are left for everything else."""
+        each = connections_per_key(files, sum(len(teacher.transport.keys) for teacher in self.teachers))
+        for teacher in self.teachers:
+            for key in teacher.transport.keys:
+                key.limits.concurrency.bound(each)
+            if (teacher.config.concurrency or 0) > each:
+                self._context.bus.emit(
+                    events.Noted(
+                        what=f"teachers.{teacher.name}.concurrency = {teacher.config.concurrency} is limited to {each}: this process"
+                        f" may have {files} open files (ulimit -n; LimitNOFILE under systemd)"
+                    )
+                )
 
     async def take_up(self, database: Path) -> None:
         """Resumes the work of earlier daemons: missing verdicts first, then open samples, then batches."""

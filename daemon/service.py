@@ -26,11 +26,13 @@ from daemon.host.builtin_teacher import serve_practice
 from daemon.host.clock import Clock, SystemClock
 from daemon.host.database_watch import DatabaseWatch
 from daemon.host.hangup import HANGUPS
-from daemon.host.processes import connections_per_key, raise_file_limit
+from daemon.host.processes import raise_file_limit
+from daemon.observe.alarms import Alarms
 from daemon.observe.heartbeat import EventLog, Heartbeat, LagMeter
 from daemon.observe.metrics import http_server
 from daemon.observe.search_indexer import Indexer
-from daemon.pipeline import Child, Pipeline
+from daemon.observe.watch import Watch
+from daemon.pipeline import Pipeline
 from daemon.reload import Reload, TeacherFactory
 from daemon.sampling.budget import notice_of
 from daemon.sampling.context import Context
@@ -45,7 +47,6 @@ from daemon.work import Work
 from engine.config import Config, TeacherConfig
 from engine.config.prices import unpriced
 from engine.config.root import left_out
-from engine.errors import CoterieError
 from engine.teachers.client import TeacherClient
 from engine.teachers.endpoint import Endpoint
 from engine.teachers.keys import TeacherKey
@@ -84,12 +85,14 @@ class Service:
         reread: Callable[[], Config],
         clock: Clock | None = None,
         rng: random.Random | None = None,
+        phase: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._config = config
         self._until_idle = until_idle
         self._monitored = monitored
         self._log = log
         self._reread = reread
+        self._phase = phase
         self._reload: Reload | None = None
         self._clock = clock or SystemClock()
         self._rng = rng or random.Random()
@@ -108,17 +111,21 @@ class Service:
             CoterieError: the input is wrong, or a part of the daemon failed.
         """
         HANGUPS.remember()  # until there is something to reload
+        self._phase("reading tasks and keys")
         known = await anyio.to_thread.run_sync(known_tasks, self._config)
         given = await anyio.to_thread.run_sync(read_input, self._config, known)
+        if self._config.database.exists():
+            self._phase("checking state.db")
         note = await anyio.to_thread.run_sync(examine, self._config.database)
         devices = find_devices(self._config.daemon.devices) if self._config.students else []
         check_ranks(devices, self._config.students, self._config.folder)
-        async with http_server(self._config.daemon.http, self._config.database):
+        async with http_server(self._config.daemon.http, self._config.database, self._config.runs):
             return await self._session(given, note, devices)
 
     async def _session(self, given: Input, note: str, devices: list[Device]) -> DaemonResult:
         connection = await anyio.to_thread.run_sync(open_writer, self._config.database)
         edited = await anyio.to_thread.run_sync(edits_since, self._config, given)
+        self._phase(f"importing {sum(sum(each.sizes.values()) for each in given.tasks.values()):,} questions")
         catalog = await anyio.to_thread.run_sync(synchronise, self._config, given)
         given = given.stored()
         opened = (self._config.database, connection, catalog.session.id)
@@ -131,7 +138,9 @@ class Service:
             async with anyio.create_task_group() as outer:
                 await outer.start(writer.serve, name="writer")
                 log = EventLog(writer, self._bus, self._log)
-                await outer.start(partial(_named, "event log", log.serve, watch), name="event log")
+                await outer.start(partial(watch.named, "event log", log.serve), name="event log")
+                alarms = Alarms(lambda: self._in_force, bus=self._bus, clock=self._clock)
+                await outer.start(partial(watch.named, "alarms", alarms.serve), name="alarms")
                 self._bus.emit(
                     events.DaemonStarted(
                         boot_id=catalog.session.id,
@@ -139,6 +148,8 @@ class Service:
                         unknown_attempts=catalog.session.unknown_attempts,
                     )
                 )
+                if not catalog.session.previous_ended:
+                    self._bus.emit(events.DaemonDied())
                 for said in [*([note] if note else []), *unpriced(self._config), *left_out(self._config)]:
                     self._bus.emit(events.Noted(what=said))
                 for event in [*catalog.news, *events_of(edited)]:
@@ -146,6 +157,7 @@ class Service:
                 try:
                     await self._work(catalog, given, writer, watch, devices)
                 finally:
+                    await alarms.close()
                     log.close()
                     writer.close()
                 if not watch.writable:
@@ -166,6 +178,11 @@ class Service:
         if lost is not None:
             raise lost
         return self._ended
+
+    @property
+    def _in_force(self) -> Config:
+        """The configuration of now, after reloads."""
+        return self._reload.config if self._reload else self._config
 
     def stop(self, reason: str, now: bool = False) -> None:
         """Asks the daemon to stop: after a drain the first time; at once the second time, or with `now`."""
@@ -197,12 +214,13 @@ class Service:
                 rng=self._rng,
             )
             pipeline = Pipeline(context, plans=catalog.plans)
+            self._phase(f"connecting {len(config.teachers):,} teachers")
             for name, settings in config.teachers.items():
                 client, url = await open_client(name, settings, given.endpoints[name])
                 teacher = pipeline.make_teacher(catalog.teachers[name], settings, client, url)
                 pipeline.add_teacher(teacher, given.keys.get(name, ()))
             scheduler, retry_queue = pipeline.scheduler, pipeline.retry_queue
-            self._share_files(pipeline)
+            pipeline.share_files(self._files)
             trainer = Trainer(
                 config, boot_id=catalog.session.id, writer=writer, bus=self._bus, clock=clock, devices=devices
             )
@@ -235,7 +253,7 @@ class Service:
                 stop=self.stop,
                 budget=context.budget,
                 bus=self._bus,
-                configured=lambda: (self._reload.config if self._reload else config).daemon.budget_usd,
+                configured=lambda: self._in_force.daemon.budget_usd,
                 beat=heartbeat.beat,
             )
 
@@ -257,7 +275,7 @@ class Service:
             async def open_key(teacher: Teacher, key: TeacherKey) -> None:
                 added = pipeline.add_key(teacher, key)
                 await group.start(
-                    partial(_named, f"{teacher.name} key", added.serve, watch), name=f"{teacher.name} key"
+                    partial(watch.named, f"{teacher.name} key", added.serve), name=f"{teacher.name} key"
                 )
 
             self._reload = reload = Reload(
@@ -274,7 +292,7 @@ class Service:
                     client=open_client,
                     teacher=pipeline.make_teacher,
                     key=open_key,
-                    share_files=partial(self._share_files, pipeline),
+                    share_files=partial(pipeline.share_files, self._files),
                 ),
             )
             self._state = "running"
@@ -291,9 +309,13 @@ class Service:
                 ("limit leases", sharing.serve),
                 ("search indexer", indexer.serve),
                 ("database watch", watch.serve),
+                (
+                    "watch",
+                    Watch(lambda: self._in_force, budget=context.budget, bus=self._bus, clock=clock).serve,
+                ),
                 *pipeline.parts(),
             ):
-                await group.start(partial(_named, name, serve, watch), name=name)
+                await group.start(partial(watch.named, name, serve), name=name)
             work = Work(
                 config,
                 context,
@@ -325,22 +347,6 @@ class Service:
         if settings.builtin and url is None:
             url = await group.start(serve_practice, name, settings, self._config.folder, name=name)
         return await stack.enter_async_context(make_client(settings, base_url=url, at=at)), url
-
-    def _share_files(self, pipeline: Pipeline) -> None:
-        """Bounds the connections of each key, so that enough open files are left for everything else."""
-        each = connections_per_key(
-            self._files, sum(len(teacher.transport.keys) for teacher in pipeline.teachers)
-        )
-        for teacher in pipeline.teachers:
-            for key in teacher.transport.keys:
-                key.limits.concurrency.bound(each)
-            if (teacher.config.concurrency or 0) > each:
-                self._bus.emit(
-                    events.Noted(
-                        what=f"teachers.{teacher.name}.concurrency = {teacher.config.concurrency} is limited to {each}: this process"
-                        f" may have {self._files} open files (ulimit -n; LimitNOFILE under systemd)"
-                    )
-                )
 
     async def _watch_idle(self, work: Work) -> None:
         """Stops the daemon when all work is done, or nothing can continue without the user."""
@@ -388,7 +394,7 @@ class Service:
         pipeline.close()
         async with anyio.create_task_group() as group:
             group.start_soon(self._cut_short, group)
-            seconds = (self._reload.config if self._reload else self._config).daemon.drain_seconds
+            seconds = self._in_force.daemon.drain_seconds
             with anyio.move_on_after(seconds):
                 async with anyio.create_task_group() as both:
                     both.start_soon(partial(watch.guard, partial(trainer.drain, seconds), waits=False))
@@ -401,20 +407,3 @@ class Service:
     async def _cut_short(self, group: TaskGroup) -> None:
         await self._stop_now.wait()
         group.cancel_scope.cancel()
-
-
-async def _named(
-    name: str,
-    serve: Child,
-    watch: DatabaseWatch,
-    *,
-    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
-) -> None:
-    """Runs a part; an error that ends it carries its name."""
-    try:
-        await watch.guard(partial(serve, task_status=task_status))
-    except CoterieError:
-        raise
-    except Exception as error:
-        error.add_note(f"(in the daemon's {name})")
-        raise

@@ -14,6 +14,9 @@ from typing import Any, TypeVar
 from state.database import now_ms
 from state.sqlite import Connection
 
+LATENCY_EDGES_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+"""Upper bounds of the classes of response times."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TeacherHeartbeat:
@@ -43,6 +46,10 @@ class TeacherHeartbeat:
     """Failures since this daemon started, by class."""
     caps: list[int] = field(default_factory=list)
     """The concurrency cap over the last minute."""
+    latency_counts: list[int] = field(default_factory=list)
+    """Answers since this daemon started, by response time: up to each of `LATENCY_EDGES_S`, and above."""
+    latency_sum_s: float = 0.0
+    """The sum of those times."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

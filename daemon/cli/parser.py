@@ -37,11 +37,11 @@ class _Parser(argparse.ArgumentParser):
 
         known = [str(each) for each in action.choices]
         near = get_close_matches(str(value), known, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        what = "command" if isinstance(action, argparse._SubParsersAction) else "value"
+        hint = f"did you mean {near[0]}? There are " if near else "expected one of "
+        command = isinstance(action, argparse._SubParsersAction)
         raise argparse.ArgumentError(
-            None if what == "command" else action,
-            f"unknown {what} {str(value)!r}: {hint}There are {', '.join(known)}",
+            None if command else action,
+            f"unknown {'command' if command else 'value'} {str(value)!r}: {hint}{', '.join(known)}",
         )
 
     def error(self, message: str) -> NoReturn:
@@ -144,7 +144,7 @@ def _run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--tui",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="show the terminal UI (default: on a terminal); without it, print one line per second",
+        help="show the terminal UI (default: on a terminal); without it, print a line when something changed",
     )
     parser.add_argument("--monitored", action="store_true", help=argparse.SUPPRESS)
 
@@ -163,6 +163,11 @@ def _watch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument("--interval", default="1", metavar="S", help="seconds between updates (1)")
     parser = _add(commands, "status", "show the status in one screen", "coterie status --json")
     parser.add_argument("--json", action="store_true", help="as one JSON object")
+    parser.add_argument(
+        "--exit-code",
+        action="store_true",
+        help="say it by the exit code too: 0 well, 1 something needs you, 4 nothing can go on without you, 5 the daemon died",
+    )
     parser = _add(
         commands,
         "experiment",

@@ -1,4 +1,4 @@
-"""`coterie run`: the daemon in the foreground, with the terminal UI or one line a second beside it."""
+"""`coterie run`: the daemon in the foreground, with the terminal UI or lines of progress beside it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import closing, suppress
 from functools import partial
 from importlib.util import find_spec
@@ -27,11 +28,11 @@ from state import sqlite
 from state.database import now_ms, open_reader, told
 from state.given_up import GivenUp, given_up, in_all
 from state.safe import safe
-from state.views.format import status_line
 from state.views.given_up import given_up_lines, given_up_words
+from state.views.progress import Progress
 from state.views.status import Status, read_status
 
-LINE_S = 1.0
+LOOK_S = 1.0
 
 
 def command(arguments: argparse.Namespace) -> int:
@@ -58,6 +59,7 @@ def _run(config: Config, file: Path, until_idle: bool, monitored: bool) -> Daemo
         monitored=monitored,
         log=open_log(log, loud=True),
         reread=partial(load_config, file),
+        phase=_say_phase,
     )
     lines = Lines(config)
     lines.start()
@@ -70,6 +72,13 @@ def _run(config: Config, file: Path, until_idle: bool, monitored: bool) -> Daemo
         raise told(error, config.database) or error from None
     finally:
         lines.stop()
+
+
+def _say_phase(text: str) -> None:
+    """What a start does now, before there is a status to read."""
+    with suppress(OSError):
+        sys.stdout.write(f"starting: {safe(text)}\n")
+        sys.stdout.flush()
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -87,28 +96,33 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 class Lines(threading.Thread):
-    """Prints the status once a second, from `state.db` like any other reader."""
+    """Prints a line when something changed, from `state.db` like any other reader."""
 
     def __init__(self, config: Config) -> None:
         super().__init__(name="progress lines", daemon=True)
         self._database = config.database
         self._ended = threading.Event()
+        self._progress = Progress(time.monotonic())
 
     def run(self) -> None:
-        """Prints until stopped; a database that is not there yet, or locked, is looked at again."""
-        said = ""
-        while not self._ended.wait(LINE_S):
+        """Looks once a second until stopped; a database that is not there yet, or locked, is looked at again."""
+        while not self._ended.wait(LOOK_S):
             with suppress(CoterieError, OSError, sqlite.Error, UnicodeDecodeError):
-                line = status_line(self._status())
-                if line != said:
-                    sys.stdout.write(line + "\n")
-                    sys.stdout.flush()
-                said = line
+                status = self._status()
+                if status.daemon.boot_id is not None and status.daemon.alive:
+                    self._say(self._progress.line(status, time.monotonic()))
 
     def stop(self) -> None:
-        """Ends the lines."""
+        """Ends the lines with one that sums up."""
         self._ended.set()
         self.join()
+        with suppress(CoterieError, OSError, sqlite.Error, UnicodeDecodeError):
+            self._say(self._progress.end(self._status(), time.monotonic()))
+
+    def _say(self, line: str | None) -> None:
+        if line is not None:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
 
     def _status(self) -> Status:
         with closing(open_reader(self._database)) as connection:
@@ -163,7 +177,7 @@ def _with_tui(arguments: argparse.Namespace, config: Config) -> int:
 
 
 def _stop(daemon: subprocess.Popen[bytes], config: Config) -> None:
-    """Ends the daemon in order, with a line a second; Ctrl-C ends it at once. A closed terminal changes nothing."""
+    """Ends the daemon in order, with lines of progress; Ctrl-C ends it at once. A closed terminal changes nothing."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     daemon.send_signal(signal.SIGINT)
     with suppress(OSError):

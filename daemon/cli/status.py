@@ -11,8 +11,10 @@ from daemon.cli.database_path import database_path
 from state.database import now_ms, open_reader
 from state.safe import safe
 from state.views.experiment_progress import ExperimentProgress, read_experiment_progress
+from state.views.readiness import readiness
 from state.views.status import read_status, to_json
 from state.views.status_text import format_status
+from state.views.tables import terminal_width
 
 
 def command(arguments: argparse.Namespace) -> int:
@@ -24,9 +26,9 @@ def command(arguments: argparse.Namespace) -> int:
     if arguments.json:
         text = json.dumps(to_json(status) | {"experiment": told}, indent=2)
     else:
-        text = format_status(status) + (f"\n\nexperiment {safe(told)}" if told else "")
+        text = format_status(status, terminal_width()) + (f"\n\nexperiment {safe(told)}" if told else "")
     sys.stdout.write(text + "\n")
-    return 0
+    return int(readiness(status).condition) if arguments.exit_code else 0
 
 
 def _experiment(standing: ExperimentProgress) -> str | None:

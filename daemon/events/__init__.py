@@ -5,12 +5,15 @@ Events with a `message` become rows of `event`; the others (thousands of `Sample
 
 from daemon.events.bus import Bus, Event
 from daemon.events.daemon_events import (
+    BudgetNear,
     BudgetReached,
     BudgetSet,
     ConfigRefused,
     ConfigReloaded,
+    DaemonDied,
     DaemonStarted,
     DaemonStopping,
+    DiskLow,
     Noted,
     RestartNeeded,
     SamplesRetried,
@@ -51,13 +54,16 @@ from daemon.events.teacher_events import (
 
 __all__ = [
     "AskedOneByOne",
+    "BudgetNear",
     "BudgetReached",
     "BudgetSet",
     "Bus",
     "ConfigRefused",
     "ConfigReloaded",
+    "DaemonDied",
     "DaemonStarted",
     "DaemonStopping",
+    "DiskLow",
     "EvaluatedAgain",
     "Event",
     "GatewayGaveUp",

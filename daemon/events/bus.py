@@ -17,6 +17,8 @@ class Event:
     """The base of all events."""
 
     level: ClassVar[str] = "info"
+    alarm: ClassVar[str] = ""
+    """Its kind in `[notify]`; empty: it is an alarm by its level alone."""
 
     def subject(self) -> str:
         """Its subject: "teacher:NAME", "task:NAME", "run:ID" or "daemon"."""

@@ -33,9 +33,54 @@ class DaemonStarted(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DaemonDied(Event):
+    """The session before this one did not end in order."""
+
+    level: ClassVar[str] = "warning"
+    alarm: ClassVar[str] = "daemon-died"
+
+    def message(self) -> str:
+        """What happened, and that it goes on."""
+        return "the daemon before this one died: it was killed, or the machine went down; its work goes on from what is stored"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BudgetNear(Event):
+    """A share of a budget is used."""
+
+    level: ClassVar[str] = "warning"
+    alarm: ClassVar[str] = "budget-near"
+    which: str
+    share: float
+    figures: str
+
+    def message(self) -> str:
+        """Which budget, and its figures."""
+        return f"{self.which}: {100 * self.share:.0f} % is used: {self.figures}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DiskLow(Event):
+    """A disk has little room left."""
+
+    level: ClassVar[str] = "warning"
+    alarm: ClassVar[str] = "disk-low"
+    path: str
+    free_gb: float
+
+    def message(self) -> str:
+        """How little, and what to do."""
+        return (
+            f"{self.path}: {self.free_gb:.1f} GB are free: `coterie prune` removes checkpoints of finished runs. On a full disk the daemon"
+            " waits and loses nothing"
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DaemonStopping(Event):
     """The daemon was asked to stop."""
 
+    alarm: ClassVar[str] = "ended"
     reason: str
 
     def message(self) -> str:
@@ -72,6 +117,7 @@ class BudgetReached(Event):
     """A budget has no room for a further request."""
 
     level: ClassVar[str] = "warning"
+    alarm: ClassVar[str] = "budget-used"
     which: str
 
     def message(self) -> str:

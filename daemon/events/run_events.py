@@ -53,6 +53,7 @@ class RunStarted(RunEvent):
 class RunFinished(RunEvent):
     """A run was trained, evaluated and exported."""
 
+    alarm: ClassVar[str] = "run-done"
     student: str
     scope: str
     result: str
@@ -93,6 +94,7 @@ class RunFailed(RunEvent):
     """A run failed."""
 
     level: ClassVar[str] = "error"
+    alarm: ClassVar[str] = "run-failed"
     student: str
     scope: str
     reason: str

@@ -87,6 +87,7 @@ def _by_teacher(counts: Mapping[str, int]) -> str:
 class PlanCompleted(TaskEvent):
     """Every sample of a plan is stored, failed or not needed."""
 
+    alarm: ClassVar[str] = "plan-done"
     plan: str
     accepted: int
     rejected: int
@@ -123,6 +124,7 @@ class PlanHeld(TaskEvent):
     """A plan's settings are at fault: nothing more is sent for it until you act."""
 
     level: ClassVar[str] = "error"
+    alarm: ClassVar[str] = "held"
     plan: str
     reason: str
 

@@ -14,6 +14,7 @@ class TeacherParked(TeacherEvent):
     """A teacher takes no work until you act."""
 
     level: ClassVar[str] = "error"
+    alarm: ClassVar[str] = "parked"
     reason: str
 
     def message(self) -> str:

@@ -6,6 +6,7 @@ Nothing more is sent then. What is in flight is awaited and stored; where nothin
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import anyio
@@ -64,6 +65,22 @@ class DatabaseWatch:
             self._lose(trouble)
             if waits:
                 await anyio.sleep_forever()
+
+    async def named(
+        self,
+        name: str,
+        serve: Callable[..., Awaitable[None]],
+        *,
+        task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Guards a part; an error that ends it carries its name."""
+        try:
+            await self.guard(partial(serve, task_status=task_status))
+        except CoterieError:
+            raise
+        except Exception as error:
+            error.add_note(f"(in the daemon's {name})")
+            raise
 
     def lost_now(self) -> bool:
         """Whether the database is lost, looked at once more: asked when the daemon failed."""

@@ -142,6 +142,10 @@ class Budget:
         key = f" (budget_usd of plan {name}, task {task})" if name else ""
         self._plans[plan_id] = Account.of(cap, before, f"the plan's budget{key}")
 
+    def accounts(self) -> list[Account]:
+        """All of them."""
+        return [self.total, *self._teachers.values(), *self._plans.values()]
+
     def cap_teacher(self, teacher_id: int, cap: int | None) -> None:
         """Changes a teacher's cap; what it used stays."""
         self._teachers[teacher_id].cap = cap

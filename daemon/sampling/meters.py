@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import Counter, deque
+
+from state.heartbeat import LATENCY_EDGES_S
 
 SECONDS = 60
 
@@ -57,10 +60,15 @@ class Latencies:
 
     def __init__(self, size: int = 500) -> None:
         self._values: deque[float] = deque(maxlen=size)
+        self.counts = [0] * (len(LATENCY_EDGES_S) + 1)
+        """All that were added, by class."""
+        self.sum_s = 0.0
 
     def add(self, milliseconds: float) -> None:
         """One more."""
         self._values.append(milliseconds)
+        self.counts[bisect_left(LATENCY_EDGES_S, milliseconds / 1000)] += 1
+        self.sum_s += milliseconds / 1000
 
     def quantile(self, share: float) -> float | None:
         """The nearest-rank quantile in milliseconds, None where there is no value."""

@@ -216,4 +216,6 @@ class Teacher:
             bound_by=keys[0].limits.binds(now) if keys else "",
             errors=dict(meters.errors),
             caps=list(meters.caps),
+            latency_counts=list(meters.latencies.counts),
+            latency_sum_s=meters.latencies.sum_s,
         )

@@ -14,6 +14,7 @@ from engine.config.base import NAME_PATTERN, Change, Money, Section, default_of,
 from engine.config.experiment import ExperimentConfig
 from engine.config.faults import quoted
 from engine.config.lineage import wrong_sources
+from engine.config.notify import NotifyConfig
 from engine.config.plans import PlanConfig
 from engine.config.prompts import PUBLISHED, PromptsConfig
 from engine.config.requests import wrong_requests
@@ -103,6 +104,7 @@ class Config(Section):
 
     state: StateConfig = Field(default_factory=StateConfig)
     daemon: DaemonConfig = Field(default_factory=DaemonConfig)
+    notify: NotifyConfig = Field(default_factory=NotifyConfig)
     teachers: dict[Names, TeacherConfig] = Field(default_factory=dict)
     tasks: dict[Names, TaskConfig] = Field(default_factory=dict)
     prompts: dict[Names, PromptsConfig] = Field(default_factory=dict)

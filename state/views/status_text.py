@@ -6,10 +6,21 @@ from state.safe import safe
 from state.views.format import accuracy_words, count, duration, per_thousand, short, spending
 from state.views.given_up import given_up_words
 from state.views.status_records import Spend, Status
+from state.views.tables import table
 
 
-def format_status(status: Status) -> str:
-    """Sections for the daemon, plans, teachers and runs; safe for a terminal."""
+def format_status(status: Status, width: int | None = None) -> str:
+    """Sections for the daemon, plans, teachers and runs; safe for a terminal.
+
+    Args:
+        status: what to show.
+        width: the most columns of a table; None: any.
+    """
+
+    def listed(head: tuple[str, ...], body: list[tuple[str, ...]], left: int, *spare: str) -> list[str]:
+        lines = table(head, body, left=left, width=width, spare=spare)
+        return ["", *lines] if lines else []
+
     lines = [_daemon(status), _spending(status.spend), *(f"! {notice}" for notice in status.notices)]
     if words := given_up_words(*status.given_up):
         lines.append(words)
@@ -19,7 +30,7 @@ def format_status(status: Status) -> str:
         for task in status.tasks
         if task.unreadable
     ]
-    lines += _table(
+    lines += listed(
         (
             "plan",
             "task",
@@ -44,9 +55,10 @@ def format_status(status: Status) -> str:
             + (per_thousand(plan.usd_per_correct),)
             for plan in status.plans
         ],
-        left=4,
+        4,
+        *("in flight", "$ per 1,000 correct", "split", "failed"),
     )
-    lines += _table(
+    lines += listed(
         (
             "teacher",
             "state",
@@ -66,7 +78,8 @@ def format_status(status: Status) -> str:
             + (short(each.p50_ms), short(each.p95_ms), each.reason)
             for each in status.teachers
         ],
-        left=2,
+        2,
+        *("p95 ms", "cap", "retries", "p50 ms", "429", "tok/min"),
     )
     waiting = {
         (each.student, each.scope, each.name): each.progress.text(count)
@@ -74,10 +87,10 @@ def format_status(status: Status) -> str:
         for each in task.triggers
         if not each.progress.reached
     }
-    lines += _table(
-        ("student", "task", "trigger", "progress"), [(*who, text) for who, text in waiting.items()], left=3
+    lines += listed(
+        ("student", "task", "trigger", "progress"), [(*who, text) for who, text in waiting.items()], 3
     )
-    lines += _table(
+    lines += listed(
         ("task", "best run by dev", "its accuracy on test, %", "teacher, at most"),
         [
             (
@@ -89,9 +102,9 @@ def format_status(status: Status) -> str:
             for task in status.tasks
             if task.best is not None
         ],
-        left=4,
+        4,
     )
-    lines += _table(
+    lines += listed(
         (
             "run",
             "student",
@@ -122,7 +135,8 @@ def format_status(status: Status) -> str:
             + (accuracy_words(run.test), run.directory)
             for run in status.runs
         ],
-        left=4,
+        4,
+        *("directory", "tok/s", "loss", "rows", "ETA", "step"),
     )
     return "\n".join(safe(line) for line in lines)
 
@@ -142,22 +156,3 @@ def _spending(spend: Spend) -> str:
     tokens = f"{count(spend.prompt_tokens)} prompt and {count(spend.completion_tokens)} completion tokens"
     requests = "1 request" if spend.unknown_attempts == 1 else f"{count(spend.unknown_attempts)} requests"
     return f"{spending(spend)}; {tokens}; {requests} possibly billed without an answer"
-
-
-def _table(head: tuple[str, ...], body: list[tuple[str, ...]], left: int) -> list[str]:
-    """Aligned columns: the first `left` and the last one to the left, numbers to the right."""
-    if not body:
-        return []
-    rows = [head, *body]
-    widths = [max(len(row[index]) for row in rows) for index in range(len(head))]
-    last = len(head) - 1
-    return [
-        "",
-        *(
-            "  ".join(
-                cell.ljust(width) if index < left or index == last else cell.rjust(width)
-                for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in rows
-        ),
-    ]

@@ -10,7 +10,7 @@ import pytest
 from tests.daemon.site import configure, coterie
 
 CASES = [
-    (["nonsense"], 2, "invalid choice: 'nonsense'"),
+    (["nonsense"], 2, "unknown command 'nonsense': expected one of run, "),
     (["run", "-c", "nope.toml"], 2, "nope.toml: no such file"),
     (["run", "-c", "typo.toml"], 2, 'typo.toml:2: daemon.budgetusd: unknown key; did you mean "budget_usd"?'),
     (["run", "-c", "task.toml"], 2, 'did you mean "coin_flip"?'),
@@ -131,4 +131,6 @@ def test_http_serves_health_and_metrics(folder: Path) -> None:
     with daemon(folder):
         wait_until("health", lambda: '"running"' in fetch("/healthz"))
         metrics = fetch("/metrics")
-    assert "coterie_spend_usd" in metrics and 'coterie_samples{plan="diverse",task="coin_flip"' in metrics
+        live = fetch("/livez")
+    assert "coterie_spent_usd_total" in metrics and 'coterie_samples{plan="diverse",' in metrics
+    assert live == '{"live": true}'
