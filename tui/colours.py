@@ -187,6 +187,8 @@ def style(words: str) -> str:
             found += ["bold"] if plain else ["bold", _current.strong]
         elif word in ROLES:
             found += (["dim"] if word == "muted" else []) if plain else [getattr(_current, word)]
+        elif word == "on" and plain:
+            found.append("reverse")
         elif not plain or not word.startswith("#"):
             found.append(word)
     return " ".join(found)

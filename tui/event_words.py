@@ -60,7 +60,7 @@ class EventGroup:
 
     event: EventRow
     times: int
-    since: int
+    oldest: EventRow
 
 
 def verb(event: EventRow) -> tuple[str, str, str]:
@@ -97,8 +97,8 @@ def grouped(events: Sequence[EventRow]) -> list[EventGroup]:
         key = (event.kind, event.subject, event.level, re.sub(r"[\d,.]+", "0", event.message[:200]))
         if key == before:
             last = found[-1]
-            found[-1] = EventGroup(last.event, last.times + 1, event.at)
+            found[-1] = EventGroup(last.event, last.times + 1, event)
         else:
-            found.append(EventGroup(event, 1, event.at))
+            found.append(EventGroup(event, 1, event))
         before = key
     return found

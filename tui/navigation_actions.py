@@ -7,7 +7,7 @@ from textual import on
 from state.safe import safe
 from tui.base import MonitorBase
 from tui.key_bindings import available_keys
-from tui.messages import ActionRequested, RowRequested, TaskSamplesRequested
+from tui.messages import ActionRequested, RowRequested, SamplesRequested, TaskSamplesRequested
 from tui.screens.dialogs import HelpDialog
 from tui.widgets.row_list import RowList, Table
 
@@ -38,6 +38,14 @@ class NavigationActions(MonitorBase):
         rows = screen.row_list
         if isinstance(rows, Table) and not rows.find(message.key):
             self.notice("It no longer exists.", "warning")
+
+    @on(SamplesRequested)
+    async def show_samples(self, message: SamplesRequested) -> None:
+        """Shows the samples that match."""
+        await self.switch_mode("samples")
+        if self.active_screen is not None:
+            self.active_screen.status = self.context.status or self.active_screen.status
+            self.active_screen.set_filter(message.words)
 
     @on(TaskSamplesRequested)
     async def show_samples_of_task(self, message: TaskSamplesRequested) -> None:
