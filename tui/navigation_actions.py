@@ -9,6 +9,7 @@ from tui.base import MonitorBase
 from tui.key_bindings import available_keys
 from tui.messages import ActionRequested, RowRequested, SamplesRequested, TaskSamplesRequested
 from tui.screens.dialogs import HelpDialog
+from tui.screens.header_footer import MODES
 from tui.widgets.row_list import RowList, Table
 
 
@@ -172,5 +173,9 @@ class NavigationActions(MonitorBase):
             self.notice(f"Copied {len(text.splitlines())} lines")
 
     def action_help(self) -> None:
-        """Shows every key."""
-        self.push_screen(HelpDialog(available_keys(self.context.readonly), self.context.remapped))
+        """Shows the keys of this screen, and all others."""
+        screen = self.active_screen
+        here = screen.key_hints() if screen is not None else []
+        name = next((word for number, word in MODES if screen is not None and number == screen.number), "")
+        keys = available_keys(self.context.readonly)
+        self.push_screen(HelpDialog(keys, self.context.remapped, name, here))

@@ -133,13 +133,14 @@ class EventsScreen(MonitorScreen):
 
     def receive(self, payload: Any) -> None:
         """Takes the events."""
-        self.events, self.newest, self.strip = payload
+        self._take(*payload)
 
     def reset(self) -> None:
         """Forgets the events."""
-        self.events: list[EventRow] = []
-        self.newest = 0
-        self.strip: Strip | None = None
+        self._take([], 0, None)
+
+    def _take(self, events: list[EventRow], newest: int, strip: Strip | None) -> None:
+        self.events, self.newest, self.strip = events, newest, strip
 
     def key_hints(self) -> list[tuple[str, str]]:
         """What you can do with events."""

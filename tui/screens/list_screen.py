@@ -125,9 +125,8 @@ class ListScreen(MonitorScreen):
             line = self.query_one(f"#below{row}")
             line.styles.layout = "vertical" if inside else "horizontal"
             line.display = inside or row < rows
-            upper = (
-                (rest + 1) // rows if rows == 1 else max(LEAST, rest - max(LEAST, min(rest // 2, self.lower)))
-            )
+            lower = max(LEAST, min(rest // 2, self.lower)) if rows == 2 else 0
+            upper = rest - lower
             line.styles.height = 2 * STACKED if inside else upper if row == 0 else rest - upper
             for column in range(2):
                 self.query_one(f"#panel{row}{column}").styles.height = STACKED if inside else "1fr"

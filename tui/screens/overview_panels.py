@@ -294,15 +294,11 @@ def _teacher(view: Overview, teacher: TeacherStatus, width: int) -> list[Text]:
     stored, _ = view.history.series(view.seen - RECENT_MS, view.seen, teacher.id)
     room = max(6, min(24, width - name - 36))
     line = sparkline(stored, room) if view.alive and any(stored) else ""
-    first = (
-        across(
-            say((f"{shortened(teacher.name, name - 2):<{name}}", "strong"), health(teacher, view)),
-            say(f"{_a_second(teacher):.1f} requests/s ", (f"{line:>{room}}", "accent")) if line else "",
-            width,
+    first = say((f"{shortened(teacher.name, name - 2):<{name}}", "strong"), health(teacher, view))
+    if line:
+        first = across(
+            first, say(f"{_a_second(teacher):.1f} requests/s ", (f"{line:>{room}}", "accent")), width
         )
-        if line
-        else say((f"{shortened(teacher.name, name - 2):<{name}}", "strong"), health(teacher, view))
-    )
     cost = view.counts.usd_per_correct(teacher.id)
     share = percent(view.counts.correct_share(teacher.id), 1) if view.counts.whole else ""
     money_words = (

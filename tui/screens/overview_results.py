@@ -119,9 +119,8 @@ def possessions(view: Overview) -> Shown:
             ("students", "runs/*/model", (f"  {done} trained", "muted")) if done else None,
             ("samples", "coterie export samples", (f"  {count(stored)}", "muted")),
             ("data", f"state.db, {short(view.size)}B"),
-            ("now", "coterie stop", ("  nothing to do; t on screen 2 trains", "muted"))
-            if view.alive
-            else None,
+            ("now", "nothing to do; t on 2 trains") if view.alive else None,
+            ("", ("coterie stop", "accent"), " ends it") if view.alive else None,
             width=10,
         )
         more = [

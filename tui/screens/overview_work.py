@@ -48,9 +48,7 @@ def tasks(view: Overview) -> Shown:
             lines.append(say((f"{len(status.tasks) - len(chosen)} more", "muted")))
         return [*lines, *[say()] * (room + heading - len(lines) if foot else 0), *foot]
 
-    return Shown(
-        "tasks", summary, paint, "", [*([None] if True else []), *(("tasks", task.name) for task in shown)]
-    )
+    return Shown("tasks", summary, paint, "", [None, *(("tasks", task.name) for task in shown)])
 
 
 def _table(view: Overview, chosen: Sequence[TaskStatus], width: int, heading: bool) -> list[Text]:
