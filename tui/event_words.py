@@ -80,7 +80,9 @@ def about(event: EventRow) -> str:
 
 def what(event: EventRow, *, brief: bool = False) -> str:
     """What happened, without the verb: `claude · key refused (401)`; a brief one leaves a run's student out."""
-    message, subject = one_line(event.message or event.kind), about(event)
+    message, subject, (_, word, _) = one_line(event.message or event.kind), about(event), verb(event)
+    if message.lower().startswith(f"{word}:") or message.lower().startswith(f"{word} "):
+        message = message[len(word) + 1 :].strip().removeprefix("(").removesuffix(")")
     head, mark, rest = message.partition(": ")
     if not (mark and subject and subject in head and len(head) <= _HEAD):
         return message

@@ -226,7 +226,10 @@ class OverviewScreen(MonitorScreen):
         below = "answers" if stage == "sampling" else "accuracy"
         middle = min(tasks + 4, height // 3 + 2)
         middle = max(middle, 9 if len(beside) > 1 else 5)
-        top = max(8, min(4 * len(view.status.teachers) + 1, (height - middle) // 2 + 1, 16))
+        # What tables do not need goes to the graph.
+        results = [each for each in view.results if each.method != BASE]
+        needed = max(12, min(len(results) + 4, height // 3))
+        top = max(8, min(height - middle - needed, 18))
         return (
             (top, ((first, left), ("teachers", 0))),
             (middle, beside),

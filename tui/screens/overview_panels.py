@@ -313,7 +313,7 @@ def _teacher(view: Overview, teacher: TeacherStatus, width: int) -> list[Text]:
         say(
             (f"{'answered':<{name}}", "muted"),
             f"{count(teacher.answered):>9}",
-            (f"   {share}" if share else "", "text"),
+            (f"  {share}" if share else "", "text"),
             (" correct" if share else "", "muted"),
         ),
         money_words,

@@ -72,7 +72,8 @@ class TeacherRow:
         """Dollars spent per 1,000 correct samples; while they are counted, how far that is in brackets."""
         if self.counted < 1:
             return f"({percent(self.counted)})"
-        return per_thousand(self.counts.usd_per_correct(self.teacher.id))
+        usd = self.counts.usd_per_correct(self.teacher.id)
+        return "free" if usd == 0 else per_thousand(usd)
 
     @property
     def now(self) -> TeacherHeartbeat:
