@@ -76,8 +76,8 @@ LIGHT = Colours(
     faint="#b3bcc5",
     accent="#083f94",
     good="#006a49",
-    attention="#735b00",
-    bad="#8f0f06",
+    attention="#7d6000",
+    bad="#850d05",
     teacher="#a812a0",
 )
 CONTRAST = Colours(
@@ -110,13 +110,16 @@ LIGHT_CONTRAST = Colours(
     faint="#a0a0a0",
     accent="#002f80",
     good="#00563b",
-    attention="#5c4800",
-    bad="#7a0000",
+    attention="#665000",
+    bad="#6a0000",
     teacher="#8a0084",
 )
 THEMES = {"dark": DARK, "light": LIGHT, "contrast": CONTRAST, "light-contrast": LIGHT_CONTRAST}
 """By name. Themes of Textual keep their background and take the roles of `dark` or `light`."""
 ROLES = frozenset(each.name for each in fields(Colours)) - {"dark"}
+
+WEIGHTS = frozenset({"bold", "dim", "italic", "underline", "reverse"})
+"""What is left of a style under NO_COLOR."""
 
 _current = DARK
 
@@ -187,7 +190,9 @@ def style(words: str) -> str:
             found += ["bold"] if plain else ["bold", _current.strong]
         elif word in ROLES:
             found += (["dim"] if word == "muted" else []) if plain else [getattr(_current, word)]
-        elif not plain or not word.startswith("#"):
+        elif word == "on" and plain:
+            found.append("reverse")
+        elif not plain or word in WEIGHTS:
             found.append(word)
     return " ".join(found)
 
