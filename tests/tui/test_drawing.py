@@ -44,11 +44,12 @@ async def test_a_jump_is_one_frame_with_its_rows_and_its_sample(
         screen.samples.move(300)
         await driver.read()
         assert screen.chosen.row.id == 210
-        assert "▌      210 " in frames[-1]
+        row = "▌✓  There are 39 apples"
+        assert row in frames[-1]
         for frame in frames:  # the row, the way to it and its text come together, or none of them
-            there = "▌      210 " in frame
-            assert there == ("› sample 210" in frame) == ("replicate" in frame and "▌      510 " not in frame)
-            assert "  …" not in frame
+            there = row in frame
+            assert there == ("› sample 210" in frame) == ("gsm8k · q39" in frame)
+            assert "│ …" not in frame and "▌…" not in frame
 
 
 async def test_a_reading_that_takes_long_does_not_hold_the_cursor(
@@ -66,13 +67,13 @@ async def test_a_reading_that_takes_long_does_not_hold_the_cursor(
             screen.samples.move(300)
             for _ in range(600):
                 await driver.pilot.pause(0.02)
-                if "▌ …" in driver.text:
+                if "▌…" in driver.text:
                     break
-            assert "▌ …" in driver.text  # the row is on its way, and it says so
+            assert "▌…" in driver.text  # the row is on its way, and it says so
         finally:
             let_go.set()
         await driver.read()
-        assert "▌      210 " in driver.text
+        assert "▌✓  There are 39 apples" in driver.text
 
 
 async def test_a_key_is_answered_before_the_search_goes_on(

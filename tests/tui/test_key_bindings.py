@@ -58,14 +58,13 @@ async def test_every_binding_does_what_help_says_on_every_screen(own: Path) -> N
 async def test_the_list_moves_by_j_k_g_and_capital_g(seeded: Path) -> None:
     async with running(seeded) as driver:
         await driver.press("4", "j", "j", "k")
-        assert "▌      509" in driver.text
+        assert "╭─ sample 509 ─" in driver.text
         await driver.press("G")
-        assert "▌        1 " in driver.text
-        assert "coin_flip · q0" in driver.text
+        assert "╭─ sample 1 ─" in driver.text and "▌✓  A coin is heads" in driver.text
         await driver.press("g")
-        assert "▌      510" in driver.text
+        assert "╭─ sample 510 ─" in driver.text
         await driver.press("pagedown")
-        assert "▌      493" in driver.text
+        assert "╭─ sample 493 ─" in driver.text
 
 
 async def test_samples_are_filtered_and_escape_shows_all(seeded: Path) -> None:
@@ -81,7 +80,7 @@ async def test_samples_are_filtered_and_escape_shows_all(seeded: Path) -> None:
         await driver.press("escape")
         assert screen.samples.total() == 510
         await driver.press("f")
-        assert "problems only" in driver.text
+        assert "problems only  " in driver.text
         assert 60 < screen.samples.total() < 120
         await driver.press("escape", "s")
         assert screen.samples.id_at(0) == 1
@@ -104,24 +103,29 @@ async def test_enter_on_a_task_shows_its_samples_and_filters_its_runs(seeded: Pa
         assert [row.run.id for row in screen.table.rows] == [6, 3]
 
 
-async def test_tabs_show_curves_config_log_and_predictions(seeded: Path) -> None:
+async def test_tabs_show_curves_questions_results_predictions_config_and_log(seeded: Path) -> None:
     async with running(seeded, (140, 40)) as driver:
         await driver.press("5", "j", "j", "j")
         assert "tokens/s" in driver.text
-        assert "┗━" in driver.text  # the plot
-        await driver.press("right_square_bracket")
-        assert '"learning_rate": 0.003' in driver.text
-        await driver.press("right_square_bracket")
+        assert "└" in driver.text  # the plot
+        await driver.press(*("left_square_bracket",) * 2)
         assert "step 1 ␛]0;owned␇ [/foo]" in driver.text
         assert "loaded" in driver.text
         assert "loading" not in driver.text
-        await driver.press("G", "right_square_bracket")
+        await driver.press("left_square_bracket")
+        assert '"learning_rate": 0.003' in driver.text
+        await driver.press("G", "left_square_bracket")
         assert "gold" in driver.text
         await driver.press("f")
         assert "✗ wrong" in driver.text
         assert driver.text.count("✓ correct") == 0
-        await driver.press("left_square_bracket", "left_square_bracket", "left_square_bracket")
+        await driver.press("left_square_bracket")
         assert "teacher (held-out)" in driver.text
+        await driver.press("left_square_bracket")
+        assert "both runs gave the same verdicts" in driver.text
+        await driver.press("f")
+        assert "against run 2, question by question" in driver.text
+        assert "both ✗" in driver.text and "both ✓" in driver.text
 
 
 async def test_freeze_holds_the_display(own: Path) -> None:
@@ -243,7 +247,7 @@ async def test_copy_takes_the_sample_without_control_characters(seeded: Path) ->
     async with running(seeded) as driver:
         await driver.press("4", *("j",) * 9, "y")
         assert "Set the title ␛]0;owned␇" in driver.app.clipboard
-        assert "! failed" in driver.app.clipboard
+        assert "✗ failed" in driver.app.clipboard
 
 
 async def test_q_leaves(seeded: Path) -> None:

@@ -75,11 +75,11 @@ async def test_what_was_sent_is_a_tab_of_the_sample(seeded: Path) -> None:
         await driver.press("4", *("j",) * 10, "right_square_bracket")
         assert "A: Let's think step by step. Let's think" in driver.text
         assert "Therefore, the answer is" in driver.text
-        assert "✓ correct" in driver.text  # the verdict beside it
+        assert "✓ correct" in driver.text  # the verdict below it
         await driver.press("y")
         assert driver.app.clipboard.startswith("turn 1\nuser: Q: Take the last letters")
         await driver.press("left_square_bracket")
-        assert "rationale" in driver.text
+        assert "╭─ rationale 3 of 3 ─" in driver.text
 
 
 async def test_words_are_found_in_questions_too_and_the_way_says_how_far_it_is(own: Path) -> None:
@@ -87,7 +87,7 @@ async def test_words_are_found_in_questions_too_and_the_way_says_how_far_it_is(o
         await driver.press("4", "slash", *'"apples', "space", *'and"', "enter")
         screen: Any = driver.app.active_screen
         assert screen.samples.total() == 167  # every sample of the task that ended
-        assert '› / "apples and" › 167 found › sample 337' in driver.text
+        assert '/ "apples and"  167 ─╮' in driver.text and "1 of 167 found" in driver.text
         writer = open_writer(own)
         writer.execute("UPDATE sample SET state = 'open' WHERE id = 337")
         index_words(writer, [1_000])
@@ -100,15 +100,14 @@ async def test_words_are_found_in_questions_too_and_the_way_says_how_far_it_is(o
 async def test_two_runs_side_by_side(seeded: Path) -> None:
     async with running(seeded, (140, 40)) as driver:
         await driver.press("5", "j", "j", "j", "left_square_bracket")
-        assert "Mark a run with m" in driver.text
+        assert "Mark a run with m" in driver.text  # there is no other run of its task
         await driver.press("m")
         assert "*3" in driver.text
-        assert driver.notices == ["Run 3 is marked: select another run, then the compare tab ([ and ])."]
+        assert driver.notices[0].startswith("Run 3 is marked: it is drawn over the run under the cursor")
         await driver.press("j")
-        assert "── run 3 (marked)   ── run 2" in driver.text
         assert "method                 fine-tune                     fine-tune-cot" in driver.text
         assert "learning_rate" not in driver.text  # the same in both
-        assert "compare with run 3" in driver.text
+        assert "run 3 (marked)" in driver.text
         await driver.press("k", "m")
         assert "*3" not in driver.text
 
@@ -116,19 +115,20 @@ async def test_two_runs_side_by_side(seeded: Path) -> None:
 async def test_a_marked_run_of_a_database_that_was_replaced_is_forgotten(own: Path, tmp_path: Path) -> None:
     async with running(own) as driver:
         await driver.press("5", "m")
-        assert driver.app.active_screen.marked == 6
+        assert driver.app.active_screen.marked == [6]
         empty = tmp_path / "empty.db"
         open_writer(empty).close()
         empty.replace(own)
         await driver.read()
-        assert driver.app.active_screen.marked is None
+        assert driver.app.active_screen.marked == []
 
 
 async def test_accuracy_by_epoch_is_drawn_with_what_it_must_beat(seeded: Path) -> None:
     async with running(seeded, (140, 40)) as driver:
         await driver.press("5", "G")
-        assert "by epoch   ── dev   ── teacher   " in driver.text
-        assert driver.text.count("●") >= 5  # four epochs, the test, and the running daemon
+        assert "dev accuracy ─" in driver.text and "● run 1" in driver.text
+        assert "teacher 85.0" in driver.text and "teacher on test ─╯" in driver.text
+        assert driver.text.count("●") >= 5  # four epochs, and the running daemon
 
 
 async def test_hints_say_what_is_possible_here(seeded: Path) -> None:
@@ -140,6 +140,8 @@ async def test_hints_say_what_is_possible_here(seeded: Path) -> None:
             ("4", "n next wrong"),
             ("5", "m mark"),
             ("6", "↵ go to subject"),
+            ("5", "m overlay"),
+            ("6", "enter go to subject"),
         ):
             await driver.press(screen)
             assert words in driver.text.splitlines()[-1], screen
@@ -230,16 +232,16 @@ async def test_while_they_are_counted_it_says_how_far(own: Path, monkeypatch: py
         assert "correct       counting … 2 %" in driver.text
 
 
-async def test_the_verdict_stands_beside_the_tabs_where_its_panel_is_not(own: Path) -> None:
+async def test_extracted_and_gold_stand_side_by_side(own: Path) -> None:
     write(own, "UPDATE sample SET extracted = '7' WHERE verdict = 0")
     write(own, "UPDATE question SET gold = '8'")
     async with running(own) as driver:
         await driver.press("4", "n")
-        assert " sample   sent  ✗ wrong 7, gold 8" in driver.text
-    async with running(own, (140, 40)) as driver:
-        await driver.press("4", "n")
-        assert "✗ wrong 7" not in driver.text  # the panel says it
-        assert re.search(r"extracted  7\n.*gold       8", driver.text)
+        assert "answer 7   gold 8" in driver.text
+        assert "✗ wrong ─╮" in driver.text
+        await driver.pilot.resize_terminal(140, 40)
+        await driver.read()
+        assert "extracted  7    gold  8 " in driver.text
 
 
 async def test_the_way_ends_where_one_is(seeded: Path) -> None:

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from state.database import open_writer
-from tests.tui.conftest import running
+from tests.tui.conftest import Driver, running
 from tests.tui.seeded import NOW
 from tui.screens import sample_search
 
@@ -29,40 +28,42 @@ def add(path: Path, first: int, number: int, *, verdict: int = 1) -> None:
     connection.close()
 
 
-def listed(text: str) -> list[str]:
-    """Cursor and id of each row."""
-    return re.findall(r"^([▌ ] +\d+) [✓✗◌!]", text, re.MULTILINE)
+def listed(driver: Driver) -> tuple[int, ...]:
+    """The ids of the rows on the screen."""
+    screen: Any = driver.app.active_screen
+    return tuple(screen.samples.visible_ids())
 
 
 async def test_at_the_top_it_follows_the_newest(own: Path) -> None:
     async with running(own) as driver:
         await driver.press("4")
+        assert "▌○  Take the last" in driver.text
         add(own, 511, 40)
         await driver.read()
-        assert "▌      550 ✓ correct" in driver.text
+        assert "▌✓  A coin is heads" in driver.text and "sample 550" in driver.text
 
 
 async def test_elsewhere_the_screen_stands_still_when_samples_come_in(own: Path) -> None:
     async with running(own) as driver:
         await driver.press("4", *("pagedown",) * 3)
-        before = listed(driver.text)
+        before = listed(driver)
         assert len(before) == 18
         add(own, 511, 1_000)
         await driver.read()
-        assert listed(driver.text) == before
+        assert listed(driver) == before
         await driver.press("g")
-        assert "▌     1510" in driver.text
+        assert "sample 1,510" in driver.text
 
 
 async def test_an_open_sample_is_seen_to_be_stored(own: Path) -> None:
     async with running(own) as driver:
         await driver.press("4")
-        assert "510 ◌ open" in driver.text
+        assert "▌○ " in driver.text and "510 " in driver.text
         connection = open_writer(own)
         connection.execute("UPDATE sample SET state = 'stored', verdict = 0 WHERE id = 510")
         connection.close()
         await driver.read()
-        assert "510 ✗ wrong" in driver.text
+        assert "▌✗ " in driver.text and "✗ wrong" in driver.text
 
 
 async def test_a_filter_goes_on_where_it_stopped_and_takes_in_what_comes(
@@ -105,5 +106,36 @@ async def test_gaps_in_the_ids_are_shown_as_such(own: Path) -> None:
     connection.close()
     async with running(own) as driver:
         await driver.press("4", "j")
-        assert "▌      509 – none" in driver.text
-        assert "510 ◌ open" in driver.text
+        assert "▌–  no sample 509" in driver.text
+
+
+async def test_random_order_is_the_same_for_a_seed_and_stays_when_samples_come_in(own: Path) -> None:
+    async with running(own) as driver:
+        await driver.press("4", "r")
+        screen: Any = driver.app.active_screen
+        first = listed(driver)
+        assert sorted(first) != list(range(min(first), min(first) + len(first)))
+        await driver.press("r")
+        assert listed(driver) != first and driver.notices[-1] == "random order 1"
+        add(own, 511, 40)
+        second = listed(driver)
+        await driver.read()
+        assert listed(driver) == second
+        await driver.press("s", "r", "n")
+        assert screen.chosen.row.verdict == 0 or screen.chosen.row.state == "failed"
+        everything = {screen.samples.id_at(index) for index in range(550)}
+        assert everything == set(range(1, 551))
+
+
+async def test_what_a_filter_finds_is_shuffled_once_it_is_complete(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample_search, "SEARCH_S", 0.0)
+    monkeypatch.setattr(sample_search, "WINDOW", 100)
+    async with running(own) as driver:
+        await driver.press("4", "r", "slash", *"v:wrong", "enter")
+        screen: Any = driver.app.active_screen
+        samples = screen.samples
+        assert samples.order.shuffled == samples.total() > 20
+        shown = [samples.id_at(index) for index in range(samples.total())]
+        assert sorted(shown, reverse=True) == list(samples.found) != shown

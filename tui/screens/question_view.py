@@ -43,6 +43,7 @@ class QuestionView(Vertical, can_focus=False):
         self.question: QuestionDetail | None = None
         self.chosen = 0  # index of a rationale
         self._top = 0  # the first line that is shown of the chosen one
+        self._asked_for: int | None = None
 
     def compose(self) -> ComposeResult:
         """The question, and two rows of cards."""
@@ -67,14 +68,20 @@ class QuestionView(Vertical, can_focus=False):
         return columns, rows
 
     def show(self, question: QuestionDetail | None, sample: int | None) -> None:
-        """Shows a question; a sample of it that was not chosen before is chosen."""
+        """Shows a question; `sample` is chosen unless it was the last one asked for."""
         ids = [item.id for item in question.rationales] if question is not None else []
-        before = self.rationale.id if self.rationale is not None else None
         self.question = question
-        if sample in ids and sample != before:
-            self.chosen, self._top = ids.index(sample), 0
+        if sample in ids and sample != self._asked_for:
+            self.chosen, self._top, self._asked_for = ids.index(sample), 0, sample
         self.chosen = max(0, min(self.chosen, len(ids) - 1))
         self._draw()
+
+    def choose(self, sample: int) -> None:
+        """Chooses a rationale by its sample."""
+        ids = [item.id for item in self.question.rationales] if self.question is not None else []
+        if sample in ids:
+            self.chosen, self._top = ids.index(sample), 0
+            self._draw()
 
     def move(self, step: int) -> int | None:
         """Chooses the next or previous rationale; returns its sample."""

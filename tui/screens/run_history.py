@@ -117,7 +117,7 @@ def accuracy_curves(run: RunDetail, others: Sequence[RunDetail] = ()) -> list[Li
     if teacher is not None:
         found.append(_level("teacher", teacher.test, "teacher"))
     if base is not None:
-        found.append(_level("base", base.dev, "muted") if base.dev else _level("base", base.test, "muted"))
+        found.append(_level("base", base.test, "muted"))
     for role, other in reversed(list(zip(OVERLAYS, others, strict=False))):
         dev = _dev(other, task)
         if dev:

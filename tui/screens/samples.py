@@ -35,7 +35,7 @@ from tui.screens.sample_text import (
     paint_verdict,
     paint_whole,
 )
-from tui.text import say
+from tui.text import say, verdict, verdict_of
 from tui.widgets.panel import Panel
 from tui.widgets.row_list import RowList
 from tui.widgets.row_order import RowOrder
@@ -152,7 +152,7 @@ class SamplesScreen(MonitorScreen):
         total = samples.total()
         what = f"/ {self.filter_text}  " if self.filter_text else ""
         what += "problems only  " if self.problems_only else ""
-        what += "unsolved questions  " if self.unsolved_only else ""
+        what += "unsolved  " if self.unsolved_only else ""
         order = f"{samples.order.words} · " if self.size.width >= 100 else ""
         panel.head(
             "samples", say((what, "accent"), (order, "muted"), (count(total), "strong")), self._place()
@@ -183,8 +183,7 @@ class SamplesScreen(MonitorScreen):
 
     def on_question_view_chosen(self, message: QuestionView.Chosen) -> None:
         """A click on a rationale."""
-        view = self.query_one(QuestionView)
-        view.show(self.question, message.sample)
+        self.query_one(QuestionView).choose(message.sample)
 
     def open_selected(self) -> None:
         """`enter`: the sample where there is room for the list alone, then all rationales of its question."""
@@ -216,7 +215,6 @@ class SamplesScreen(MonitorScreen):
         if self.in_question:
             view = self.query_one(QuestionView)
             view.move(step)
-            view.show(self.question, None)
             self.draw()
 
     def scroll_detail(self, rows: int) -> None:
@@ -369,7 +367,8 @@ class SamplesScreen(MonitorScreen):
             return ""
         if self.tab != TABS[0]:
             return paint_requests(self.chosen).plain
-        parts = (paint_rationale(self.chosen).plain, paint_verdict(self.chosen, self.question).plain)
+        word = verdict(verdict_of(self.chosen.row)).plain
+        parts = (paint_rationale(self.chosen).plain, word, paint_verdict(self.chosen, self.question).plain)
         return "\n\n".join((self.chosen.question, *parts))
 
     def text_to_page(self) -> str:
