@@ -160,7 +160,7 @@ def predictions(
     """Answers of students, run by run; `damaged` gets the damaged rows, which are left out."""
     rows = connection.execute(
         "SELECT r.id, r.student, t.name, q.key, p.split, q.text, q.gold, p.text, p.extracted, p.correct, p.reason,"
-        " p.checksum, q.checksum, q.rationale, q.id"
+        " p.checksum, q.checksum, q.rationale, q.id, p.prompt_tokens, p.tokens, p.flops"
         " FROM prediction p JOIN run r ON r.id = p.run_id JOIN question q ON q.id = p.question_id"
         " JOIN task t ON t.id = q.task_id WHERE (?1 IS NULL OR t.name = ?1) AND (?2 IS NULL OR r.student = ?2)"
         " ORDER BY r.id, q.task_id, p.split, q.position",
@@ -174,6 +174,7 @@ def predictions(
         found = [] if intact(row[11], row[7]) else [Damaged(f"prediction of run {row[0]}, question", row[14])]
         found += [] if intact(row[12], row[5], row[6], row[13]) else [Damaged("question", row[14])]
         if not found:
-            yield dict(zip(names, row[:11], strict=True)) | {"correct": bool(row[9])}
+            spent = dict(zip(("prompt_tokens", "tokens", "flops"), row[15:], strict=True))
+            yield dict(zip(names, row[:11], strict=True)) | {"correct": bool(row[9])} | spent
         elif damaged is not None:
             damaged += found

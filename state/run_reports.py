@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, islice, repeat
 from typing import Any, TypedDict
 
 from state.bulk import insert, storable
@@ -23,6 +24,9 @@ class RunColumns(TypedDict, total=False):
     tokens_per_second: float | None
     eta_s: float | None
     progress_offset: int
+    parameters: int
+    bytes: int
+    train_flops: float | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +60,7 @@ METRIC_COLUMNS = (
 EVALUATION_COLUMNS = (
     ("task_id", "split", "step", "epoch", "n", "correct", "accuracy", "low", "high", "seed", "at")
     + ("majority_of", "majority", "correct_format", "complete", "repetitions")
+    + ("prompt_tokens", "completion_tokens", "flops", "seconds")
 )  # fmt: skip
 SPLIT = EVALUATION_COLUMNS.index("split")
 
@@ -75,7 +80,10 @@ def report_run(connection: Connection, reports: Sequence[RunReport]) -> list[Non
         insert(
             connection,
             f"INSERT OR REPLACE INTO evaluation (run_id, {', '.join(EVALUATION_COLUMNS)})",
-            [(report.run_id, *evaluation) for evaluation in report.evaluations],
+            [
+                (report.run_id, *islice(chain(evaluation, repeat(None)), len(EVALUATION_COLUMNS)))
+                for evaluation in report.evaluations  # their last columns may be left out: not known
+            ],
         )
         _set(connection, report.run_id, report.values)
         if report.too_long is not None:
@@ -110,6 +118,8 @@ class Predictions:
 
     run_id: int
     rows: tuple[tuple[Any, ...], ...]  # question_id, split, text, extracted, correct, reason
+    costs: tuple[tuple[Any, ...], ...] = ()
+    """Of each row: prompt tokens, written tokens, FLOPs. Empty: they are not known."""
 
 
 def store_predictions(connection: Connection, items: Sequence[Predictions]) -> list[None]:
@@ -118,8 +128,12 @@ def store_predictions(connection: Connection, items: Sequence[Predictions]) -> l
         connection.execute("DELETE FROM prediction WHERE run_id = ?", (item.run_id,))
         insert(
             connection,
-            "INSERT INTO prediction (run_id, question_id, split, text, extracted, correct, reason, checksum)",
-            [(item.run_id, *row, checksum(row[2])) for row in item.rows],
+            "INSERT INTO prediction (run_id, question_id, split, text, extracted, correct, reason, prompt_tokens, tokens,"
+            " flops, checksum)",
+            [
+                (item.run_id, *row, *cost, checksum(row[2]))
+                for row, cost in zip(item.rows, item.costs or repeat((None, None, None)), strict=False)
+            ],
         )
     return [None] * len(items)
 

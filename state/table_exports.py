@@ -161,6 +161,9 @@ RUNS = TableExport(
         Column("steps", "int", "r.steps", "optimizer steps planned"),
         Column("loss", "float", "r.loss", "last training loss, nats per token"),
         Column("accuracy", "float", "r.accuracy", "on test, 0 to 1, over the questions of all its tasks"),
+        Column("parameters", "int", "r.parameters", "weights of the student"),
+        Column("bytes", "int", "r.bytes", "of the weights that answering needs"),
+        Column("train_flops", "float", "r.train_flops", "FLOPs of its training"),
         Column("tries", "int", "r.tries", "starts of its process since it last made a checkpoint"),
         Column("error", "text", "r.error", "why it failed"),
         Column("fingerprint", "text", "r.recipe", "hash of settings and data that decide the student"),
@@ -229,6 +232,10 @@ EVALUATIONS = TableExport(
         Column(
             "repetitions", "text", "e.repetitions", "accuracy of each repetition of the sampled answers, JSON"
         ),
+        Column("prompt_tokens", "int", "e.prompt_tokens", "read for the greedy answers, over all turns"),
+        Column("completion_tokens", "int", "e.completion_tokens", "written for them"),
+        Column("flops", "float", "e.flops", "FLOPs of one of them, on average"),
+        Column("seconds", "float", "e.seconds", "that devices took for them"),
         Column("at", "int", "e.at", "UTC ms"),
     ),
 )
@@ -254,6 +261,6 @@ TABLES = {each.name: each for each in (ATTEMPTS, RUNS, METRICS, EVALUATIONS, EVE
 PREDICTION_TYPES: dict[str, ColumnType] = {
     **{"run": "int", "student": "text", "task": "text", "question_id": "text", "split": "text"},
     **{"question": "text", "gold": "text", "completion": "text", "extracted": "text", "correct": "bool"},
-    "reason": "text",
+    **{"reason": "text", "prompt_tokens": "int", "tokens": "int", "flops": "float"},
 }
 """The columns of `state.exports.predictions`."""

@@ -8,7 +8,7 @@ import io
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,6 +25,7 @@ from engine.report import (
     differences,
     figures,
     headline,
+    ledger,
     page,
     paper_accuracy,
     points,
@@ -37,6 +38,7 @@ from state.database import open_reader
 from state.figure_data import FigureData, read_figure_data
 from state.results import Results, read_results, read_test_answers
 from state.safe import safe
+from state.views.frontier import CostPoint, read_frontier
 
 FIGURES = "figures"
 LIBRARIES = ("torch", "transformers", "deepspeed")
@@ -46,8 +48,9 @@ def command(arguments: argparse.Namespace) -> int:
     """Writes the report and prints the accuracy table."""
     config = load_config(arguments.config)
     results, figure_data = results_of(config)
+    costs = costs_of(config)
     paper = _as_the_paper_counted(config, results) if arguments.paper else None
-    path = write(results, figure_data, arguments.output or config.folder / "report", paper)
+    path = write(results, figure_data, arguments.output or config.folder / "report", paper, costs)
     sys.stdout.write(safe(f"{said(results, figure_data, path)}\n"))
     return 0
 
@@ -72,11 +75,18 @@ def results_of(config: Config) -> tuple[Results, FigureData]:
         return read_results(connection), read_figure_data(connection)
 
 
+def costs_of(config: Config) -> tuple[CostPoint, ...]:
+    """What the students and teachers in the database cost."""
+    with closing(open_reader(config.database)) as connection:
+        return read_frontier(connection, config.daemon.usd_per_device_hour)
+
+
 def write(
     results: Results,
     figure_data: FigureData,
     folder: Path,
     paper: Mapping[tuple[str, str], float] | None = None,
+    costs: Sequence[CostPoint] = (),
 ) -> Path:
     """Writes `report.md` with `figures/`, and `report.html`, into the folder; returns the path of `report.md`.
 
@@ -87,6 +97,7 @@ def write(
         figure_data: what the figures show besides.
         folder: where to write.
         paper: accuracy as the paper counted, by student and task; None: no such column.
+        costs: of students and teachers.
 
     Raises:
         UsageError: the folder cannot be written.
@@ -96,7 +107,7 @@ def write(
     results, figure_data = choice.results, choice.figure_data
     found = points(experiment, results, figure_data) if experiment is not None else []
     random = {task.name: chance(task.answer_format, task.questions) for task in results.tasks}
-    drawn = figures(results, figure_data, experiment, found)
+    drawn = figures(results, figure_data, experiment, found, costs)
     addresses = {figure.name: (figure.caption, f"{FIGURES}/{figure.name}.svg") for figure in drawn}
     text = render(
         results,
@@ -110,6 +121,7 @@ def write(
         made_by=made_by(),
         written_at=datetime.datetime.now(tz=datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         paper=paper,
+        ledger=ledger(costs),
     )
     images = {f"{FIGURES}/{figure.name}.svg": figure.svg for figure in drawn}
     files: dict[str, bytes] = {name: svg.encode() for name, svg in images.items()}

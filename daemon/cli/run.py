@@ -209,13 +209,14 @@ def _last_words(lines: list[str]) -> list[str]:
 def _conclude(config: Config, ended: DaemonResult) -> int:
     """The table, where things are, and the exit code."""
     from daemon.cli.report import (
+        costs_of,
         results_of,
         said,
         write,
     )  # with its libraries: a week's sampling does without
 
     results, measures = results_of(config)
-    path = write(results, measures, config.folder / "report")
+    path = write(results, measures, config.folder / "report", costs=costs_of(config))
     sys.stdout.write(safe(f"\n{said(results, measures, path)}\nstudents: {config.runs}/<run>/student\n"))
     if ended.interrupted:
         sys.stdout.write("interrupted; run the same command again to resume\n")

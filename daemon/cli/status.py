@@ -6,11 +6,13 @@ import argparse
 import json
 import sys
 from contextlib import closing
+from dataclasses import asdict
 
 from daemon.cli.database_path import database_path
 from state.database import now_ms, open_reader
 from state.safe import safe
 from state.views.experiment_progress import ExperimentProgress, read_experiment_progress
+from state.views.frontier import read_frontier
 from state.views.readiness import readiness
 from state.views.status import read_status, to_json
 from state.views.status_text import format_status
@@ -22,9 +24,11 @@ def command(arguments: argparse.Namespace) -> int:
     with closing(open_reader(database_path(arguments.config))) as connection:
         status = read_status(connection, now_ms())
         standing = read_experiment_progress(connection)
+        rate = standing.config.get("daemon", {}).get("usd_per_device_hour")
+        ledger = [asdict(each) for each in read_frontier(connection, rate)] if arguments.json else []
     told = _experiment(standing)
     if arguments.json:
-        text = json.dumps(to_json(status) | {"experiment": told}, indent=2)
+        text = json.dumps(to_json(status) | {"experiment": told, "ledger": ledger}, indent=2)
     else:
         text = format_status(status, terminal_width()) + (f"\n\nexperiment {safe(told)}" if told else "")
     sys.stdout.write(text + "\n")

@@ -77,7 +77,15 @@ def follow(run_id: int, directory: Path, offset: int, task_ids: Mapping[str, int
             values |= {"state": RunState.STARTING.value, "phase": event["phase"]}
         elif kind == "loaded":
             values |= {"state": RunState.TRAINING.value, "phase": "training", "steps": event["steps"]}
+            if "parameters" in event:
+                values["parameters"] = event["parameters"]
             too_long = event.get("dropped_long", too_long)
+        elif kind == "ledger":
+            values |= {
+                "parameters": event["parameters"],
+                "bytes": event["bytes"],
+                "train_flops": event["train_flops"],
+            }
         elif kind == "phase":
             values |= {"state": STATES[event["phase"]].value, "phase": event["phase"], "eta_s": None}
         else:
@@ -143,7 +151,7 @@ def _all_events(path: Path, offset: int = 0) -> Iterator[dict[str, Any]]:
 
 def read_predictions(run_id: int, directory: Path) -> Predictions:
     """The answers of a finished run."""
-    rows = []
+    rows, costs = [], []
     for line in (directory / "predictions.jsonl").read_text(encoding="utf-8").split("\n"):
         if not line:
             continue  # only "\n" ends a line: a text may hold other characters that str.splitlines splits at
@@ -158,7 +166,8 @@ def read_predictions(run_id: int, directory: Path) -> Predictions:
                 row["reason"],
             )
         )
-    return Predictions(run_id=run_id, rows=tuple(rows))
+        costs.append(tuple(row.get(name) for name in ("prompt_tokens", "tokens", "flops")))
+    return Predictions(run_id=run_id, rows=tuple(rows), costs=tuple(costs))
 
 
 def tail(path: Path, lines: int = 5) -> str:
@@ -214,4 +223,5 @@ def _evaluation(event: Mapping[str, Any], task_ids: Mapping[str, int]) -> tuple[
         event.get("correct_format"),
         event.get("complete"),
         json.dumps(event["repetitions"]) if "repetitions" in event else None,
+        *(event.get(name) for name in ("prompt_tokens", "completion_tokens", "flops", "seconds")),
     )

@@ -13,6 +13,7 @@ from engine.report.canvas import Figure
 from engine.report.chance import chance
 from engine.report.comparisons import Compared, differences, planned_comparisons
 from engine.report.figures import figures
+from engine.report.frontier import ledger
 from engine.report.html import page
 from engine.report.learning_rates import Choice, choose, rates_table
 from engine.report.main_figure import MAIN
@@ -34,6 +35,7 @@ __all__ = [
     "differences",
     "figures",
     "headline",
+    "ledger",
     "method_table",
     "page",
     "paper_accuracy",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from engine.config.experiment import ExperimentConfig, axes_of
 from engine.methods import METHODS
 from engine.report.canvas import COLOURS, MARKERS, Figure, panels, percent_axis
+from engine.report.frontier import frontier
 from engine.report.intervals import Estimate
 from engine.report.main_figure import main_result
 from engine.report.matrix import TITLES, Point, axis, order
@@ -19,6 +20,7 @@ from engine.strategies import BASELINES, STRATEGIES
 from state.figure_data import FigureData, PassRates
 from state.results import PlanResult, Results
 from state.safe import safe
+from state.views.frontier import CostPoint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,13 +34,17 @@ MOST_TASKS = 12
 
 
 def figures(
-    results: Results, figure_data: FigureData, experiment: ExperimentConfig | None, found: Sequence[Point]
+    results: Results,
+    figure_data: FigureData,
+    experiment: ExperimentConfig | None,
+    found: Sequence[Point],
+    costs: Sequence[CostPoint] = (),
 ) -> list[Figure]:
     """All figures that have something to show; that of the main result first."""
     drawn: list[Figure | None] = [main_result(results, experiment, found)]
     if experiment is not None:
         drawn += [_axis(name, experiment, list(found)) for name in TITLES]
-    drawn += [_curves(figure_data, experiment), _pass_rates(figure_data), _cost(results)]
+    drawn += [_curves(figure_data, experiment), _pass_rates(figure_data), _cost(results), frontier(costs)]
     return [figure for figure in drawn if figure is not None]
 
 

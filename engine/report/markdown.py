@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from engine.config.experiment import axes_of
 from engine.report.accuracy_table import BESIDE, Cell, beside, method_table, text_table
+from engine.report.frontier import READING as COSTS
 from engine.report.paper_count import HEAD as PAPER
 from engine.report.paper_count import READING as PAPER_READING
 from engine.report.paper_count import cell as paper_cell
@@ -96,6 +97,7 @@ def render(
     made_by: str = "",
     written_at: str = "",
     paper: Mapping[tuple[str, str], float] | None = None,
+    ledger: str = "",
 ) -> str:
     """The complete report.
 
@@ -109,6 +111,7 @@ def render(
         made_by: version and platform of the program that wrote the report.
         written_at: when it was written.
         paper: accuracy as the paper counted, by student and task; None: no such column.
+        ledger: the table of what students and teachers cost.
     """
     title = "## Accuracy on test, by run" if matrix else "## Accuracy on test"
     runs = [title, summary(results, paper), READING, PAPER_READING if paper is not None else ""]
@@ -135,6 +138,8 @@ def render(
         _training(results),
         COVERAGE if any("rationales" in axes_of(run.method) for run in results.runs) else "",
     ]
+    if ledger:
+        parts += ["## What accuracy costs", ledger, COSTS]
     if any(run.complete is not None or run.repetitions for run in results.runs):
         parts += ["## Answers of the students", _answers(results), ANSWERS]
     if results.failed:

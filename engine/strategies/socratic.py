@@ -16,6 +16,7 @@ from engine.question import Question
 from engine.strategies import zero_shot_cot_chat as chat
 from engine.strategies.base import Finished, Settings, Strategy, Turns, ask
 from engine.strategies.templates import Template, fill
+from engine.teachers.messages import Completion
 
 UNREAD = "unread"
 FORM = (
@@ -43,7 +44,7 @@ def _converse(question: Question, settings: Settings) -> Turns:
     return first if UNREAD in second.flags else second
 
 
-def read(completion: chat.Completion) -> Finished:
+def read(completion: Completion) -> Finished:
     """The steps in their lines, and the answer. Without steps: the whole text, flagged."""
     finished = chat.read(completion)
     steps = read_steps(finished.rationale)

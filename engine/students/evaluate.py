@@ -6,7 +6,7 @@ the questions and exchange their answers, so every rank knows the result. The gr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -340,12 +340,19 @@ def predict(row: EvalRow, completion: Completion, *, reader: AnswerReader, judge
     )
 
 
-def results(predictions: Iterable[Prediction]) -> list[dict[str, Any]]:
+def results(
+    predictions: Iterable[Prediction], *, seconds: Mapping[str, float] | None = None
+) -> list[dict[str, Any]]:
     """Accuracy by split and task, in order of appearance: n, correct, accuracy, low and high (95 %).
 
     `correct_format` and `complete` are the shares of answers with the mark of an answer, and of those that ended by
     themselves (where all are known), as Ho et al. report them. With sampled answers also their number per question
-    (majority_of), the accuracy of their majority, and that of each repetition.
+    (majority_of), the accuracy of their majority, and that of each repetition. With known tokens the sums of what the
+    greedy answers read and wrote, and the mean FLOPs of one.
+
+    Args:
+        predictions: the graded answers.
+        seconds: of devices, for a question of each split; None, or a split without: unknown.
     """
     groups: dict[tuple[str, str], list[Prediction]] = {}
     for prediction in predictions:
@@ -364,6 +371,8 @@ def results(predictions: Iterable[Prediction]) -> list[dict[str, Any]]:
         asked, written, flops = map(sum, zip(*counts, strict=True))
         if asked:
             row |= {"prompt_tokens": asked, "completion_tokens": written, "flops": flops / n}
+        if seconds and split in seconds:
+            row["seconds"] = n * seconds[split]
         if group[0].votes is not None:
             agreed = sum(bool(prediction.majority_correct) for prediction in group)
             row |= {"majority_of": len(group[0].votes), "majority": agreed / n}

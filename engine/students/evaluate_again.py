@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
 from engine.students import zero
@@ -42,6 +43,7 @@ def evaluate_again(run: Run, before: dict[str, Any]) -> None:
         return run.stop.set
 
     run.tell("phase", phase="evaluating")
+    begun = time.monotonic()
     with answering(run, architecture, opened.tokenizer, form, opened.device, stopping) as (write, alone):
         predictions = evaluate(
             write,
@@ -56,7 +58,8 @@ def evaluate_again(run: Run, before: dict[str, Any]) -> None:
             alone=alone,
         )
     seen, tested = ([each for each in predictions if each.split == split] for split in ("dev", "test"))
-    table = results([*seen, *tested])
+    took = (time.monotonic() - begun) * (1 if alone else run.ranks.world) / max(1, len(predictions))
+    table = results([*seen, *tested], seconds={"dev": took, "test": took})
     for row in table:
         run.tell("eval", **row, step=before["step"], epoch=before["epoch"], seed=spec.training.seed)
     if run.ranks.first:
@@ -64,7 +67,7 @@ def evaluate_again(run: Run, before: dict[str, Any]) -> None:
         card = student / "README.md"
         said = card.read_text(encoding="utf-8") if card.is_file() else ""
         if said:
-            said = with_results(said, spec, architecture, table)
+            said = with_results(said, spec, architecture, table, before.get("ledger"))
             most = spec.evaluation.max_new_tokens
             replace(card, re.sub(r"max_new_tokens=\d+", f"max_new_tokens={most}", said).encode())
         outcome = {**before, "evaluation": spec.asked_with, "results": table}

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,11 @@ def exported_copy(run_dir: Path) -> Path:
     """The exported student: finished, or while it is first evaluated."""
     final = run_dir / DIRECTORY
     return final if final.is_dir() else run_dir / PARTIAL
+
+
+def weight_bytes(directory: Path) -> int:
+    """The bytes of the weights that answering needs."""
+    return sum(path.stat().st_size for path in directory.glob("*.safetensors"))
 
 
 def parameters_in(directory: Path) -> int:
@@ -123,6 +129,7 @@ def model_card(
     reason: str,
     selected_by: str,
     results: Sequence[dict[str, Any]],
+    ledger: Mapping[str, float],
 ) -> str:
     """The README of an exported student, in Markdown."""
     method = METHODS[spec.method]
@@ -162,6 +169,8 @@ def model_card(
             else []
         ),
         f"| training | {settings} |",
+        f"| size | {parameters:,} parameters, {ledger['bytes']:,} bytes |",
+        f"| compute | {_compute(ledger, results)} |",
         "",
         *_results(spec, results),
     ]
@@ -200,9 +209,17 @@ def model_card(
     return "\n".join(lines)
 
 
-def with_results(card: str, spec: Spec, architecture: Architecture, results: Sequence[dict[str, Any]]) -> str:
-    """A card with other results, in its metadata and in its table."""
+def with_results(
+    card: str,
+    spec: Spec,
+    architecture: Architecture,
+    results: Sequence[dict[str, Any]],
+    ledger: Mapping[str, float] | None,
+) -> str:
+    """A card with other results, in its metadata and in its tables. `ledger`: None for a run of an older version."""
     body = card[card.index("\n# ") :]
+    if ledger is not None:
+        body = re.sub(r"(?m)^\| compute \| .* \|$", f"| compute | {_compute(ledger, results)} |", body)
     before, rest = body.split("\n## Results\n", 1)
     after = rest[rest.index("\n## Use\n") :]
     table = "\n".join(_results(spec, results))
@@ -233,6 +250,19 @@ def _results(spec: Spec, results: Sequence[dict[str, Any]]) -> list[str]:
     if not results:
         lines.append("| none | | 0 | | | |")
     return lines
+
+
+def _compute(ledger: Mapping[str, float], results: Sequence[dict[str, Any]]) -> str:
+    """The FLOPs of training, and of an answer to a test question."""
+    tested = [row for row in results if row["split"] == "test" and "flops" in row]
+    said = [f"{ledger['train_flops']:.3g} FLOPs of training"]
+    if count := sum(row["n"] for row in tested):
+        read, wrote = (
+            sum(row[name] for row in tested) / count for name in ("prompt_tokens", "completion_tokens")
+        )
+        flops = sum(row["n"] * row["flops"] for row in tested) / count
+        said.append(f"{flops:.3g} FLOPs a test question ({read:.0f} tokens read, {wrote:.0f} written)")
+    return ", ".join(said)
 
 
 def _code(text: str) -> str:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.students.checkpoints import DevResult, RunState, damage, prune, replace
-from engine.students.exported_student import DIRECTORY, finish_student, model_card, save_student
+from engine.students.exported_student import (
+    DIRECTORY,
+    exported_copy,
+    finish_student,
+    model_card,
+    save_student,
+    weight_bytes,
+)
 
 if TYPE_CHECKING:  # these bring torch, which is imported once the run has reported that it starts
     from engine.students.evaluate import Prediction
@@ -34,6 +42,7 @@ def finish(session: Session, state: RunState) -> None:
     run.ranks.barrier()
 
     run.tell("phase", phase="evaluating")
+    train_flops = session.loop.flops_of(state.step)
     session.release()
     kept = run.checkpoints / str(step) / DEV
     with answering(
@@ -43,10 +52,18 @@ def finish(session: Session, state: RunState) -> None:
         alone,
     ):
         seen = read_predictions(kept) if kept.is_file() else session.ask(write, session.dev, alone=alone)
+        begun = time.monotonic()
         tested = session.ask(write, session.test, alone=alone)
-    table = results([*seen, *tested])
-    tell_results(session, results(tested) if kept.is_file() else table, step)
+        took = (time.monotonic() - begun) * (1 if alone else run.ranks.world)
+    seconds = {"test": took / max(1, len(tested))}
+    table = results([*seen, *tested], seconds=seconds)
+    tell_results(session, [row for row in table if row["split"] == "test" or not kept.is_file()], step)
     if run.ranks.first:
+        ledger = {
+            "parameters": session.parameters,
+            "bytes": weight_bytes(exported_copy(run.directory)),
+            "train_flops": train_flops,
+        }
         replace(run.directory / "predictions.jsonl", lines([*tested, *seen]))
         outcome = {
             "run_id": spec.run_id,
@@ -62,6 +79,7 @@ def finish(session: Session, state: RunState) -> None:
             "reason": state.finished,
             "selected_by": selected_by,
             "evaluation": spec.asked_with,
+            "ledger": ledger,
             "results": table,
         }
         replace(run.directory / "evaluation.json", json.dumps(outcome, indent=1).encode())
@@ -78,8 +96,10 @@ def finish(session: Session, state: RunState) -> None:
             reason=state.finished or "",
             selected_by=selected_by,
             results=table,
+            ledger=ledger,
         )
         finish_student(run.directory, card)
+        run.tell("ledger", **ledger)
     run.tell("exported", step=step, directory=DIRECTORY)
     forget_checkpoints(run)
     run.tell("done", step=step, steps=session.steps, reason=state.finished, trained=state.step)

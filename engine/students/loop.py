@@ -154,6 +154,17 @@ class Loop:
         if self.device.type == "cuda":
             torch.cuda.default_generators[self.device.index or 0].manual_seed(seed)
 
+    def flops_of(self, steps: int) -> float:
+        """The FLOPs of the first steps of this run, on all ranks."""
+        together = {"world": self.ranks.world, "accumulation": self.accumulation}
+        batches = (
+            batch
+            for step in range(steps)
+            for of_rank in self.plan.step(step, **together)
+            for batch in of_rank
+        )
+        return float(sum(self.flops[batch].sum() for batch in batches))
+
     def _clip(self) -> Any:
         if not self._clipped:
             return None

@@ -24,10 +24,18 @@ from engine.students.architecture import architecture_of, is_encoder_decoder
 from engine.students.base_model import load_model
 from engine.students.checkpoints import replace
 from engine.students.device import choose_device, device_name
-from engine.students.evaluate import Answer, Judge, Prediction, prepare_generation, results, share
+from engine.students.evaluate import (
+    Answer,
+    Judge,
+    Prediction,
+    prepare_generation,
+    results,
+    share,
+    with_flops,
+)
 from engine.students.finish import lines
 from engine.students.precision import computes_in_bf16
-from engine.students.room import Asked, give_room, positions
+from engine.students.room import Asked, Completion, give_room, positions
 from engine.students.run_form import open_form, with_form
 from engine.students.spec import EvalRow, Spec
 from engine.students.static_batches import write_in_batches
@@ -134,6 +142,7 @@ def answers_of(run: Run, model: Any, tokenizer: Any, form: TokenForm, judge: Jud
     """Answers questions by the strategy of a run."""
     spec, config = run.spec, run.spec.evaluation
     architecture, limit = architecture_of(model), positions(model)
+    weights = architecture.sides(model)
     threads = Threads(run.directory, weights=sum(parameter.numel() for parameter in model.parameters()))
 
     def stopping() -> bool:
@@ -150,6 +159,7 @@ def answers_of(run: Run, model: Any, tokenizer: Any, form: TokenForm, judge: Jud
     def answer(rows: Sequence[EvalRow], temperature: float | None) -> list[Prediction]:
         talks = [conversation(spec, row) for row in rows]
         unasked: dict[int, str] = {}
+        said: list[list[Completion]] = [[] for _ in rows]
         while True:
             waiting = {
                 index: asked(talk.request)
@@ -169,14 +179,16 @@ def answers_of(run: Run, model: Any, tokenizer: Any, form: TokenForm, judge: Jud
                 stopping=stopping,
                 note=run.note,
             )
-            for index, each in zip(waiting, written, strict=True):
+            for index, bare in zip(waiting, written, strict=True):
+                each = with_flops(bare, architecture, model.config, weights)
+                said[index].append(each)
                 if each.unasked:
                     after = f"{each.unasked} (with its rationale)" if talks[index].turn else each.unasked
                     unasked[index] = after
                 else:
                     talks[index].answer(_said(each.text, talks[index].request))
         return [
-            _graded(row, talk, unasked.get(index, ""), run, judge)
+            _graded(row, talk, unasked.get(index, ""), run, judge).model_copy(update=_spent(said[index]))
             for index, (row, talk) in enumerate(zip(rows, talks, strict=True))
         ]
 
@@ -211,6 +223,12 @@ def _said(text: str, request: messages.Request | None) -> messages.Completion:
     )
     usage = messages.Usage(prompt_tokens=0, completion_tokens=0)
     return messages.Completion(text=text, reasoning=reasoning, usage=usage)
+
+
+def _spent(said: Sequence[Completion]) -> dict[str, float]:
+    """What the turns of an answer read, wrote and computed."""
+    names = ("prompt_tokens", "tokens", "flops")
+    return {name: sum(getattr(each, name) for each in said) for name in names if said} | {"turns": len(said)}
 
 
 def _graded(row: EvalRow, talk: Conversation, unasked: str, run: Run, judge: Judge) -> Prediction:

@@ -59,6 +59,9 @@ class Run(SQLModel, table=True):
     ended_at: int | None = int_column(null=True)
     kind: str = added_text_column("train")  # "train", or the operation that makes its student from others
     figures: str = added_text_column("{}")  # JSON: what its process found out besides accuracies
+    parameters: int | None = int_column(null=True)
+    bytes: int | None = int_column(null=True)  # of the weights that answering needs
+    train_flops: float | None = real_column(null=True)
 
 
 class RunSource(SQLModel, table=True):
@@ -137,6 +140,10 @@ class Evaluation(SQLModel, table=True):
     repetitions: str | None = text_column(
         None, null=True
     )  # accuracy of each repetition of the sampled answers, JSON
+    prompt_tokens: int | None = int_column(null=True)  # read for the greedy answers, over all their turns
+    completion_tokens: int | None = int_column(null=True)  # written for them
+    flops: float | None = real_column(null=True)  # of one of them, on average
+    seconds: float | None = real_column(null=True)  # that devices took for them
 
 
 class Prediction(SQLModel, table=True):
@@ -156,3 +163,6 @@ class Prediction(SQLModel, table=True):
     correct: int = int_column()
     reason: str = text_column()
     checksum: int | None = int_column(null=True)  # of the text
+    prompt_tokens: int | None = int_column(null=True)  # read for it
+    tokens: int | None = int_column(null=True)  # written
+    flops: float | None = real_column(null=True)  # of reading and writing them

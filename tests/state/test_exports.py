@@ -91,7 +91,8 @@ def test_predictions_by_task_and_student(world: World) -> None:
     )
     for run in runs:
         rows = ((1, "test", "text", "yes", 1, "r"), (2, "dev", "text", None, 0, "no answer"))
-        store_predictions(world.connection, [Predictions(run_id=run or 0, rows=rows)])
+        costs = ((30, 5, 1e6), (None, None, None))
+        store_predictions(world.connection, [Predictions(run_id=run or 0, rows=rows, costs=costs)])
     found = list(predictions(world.connection))
     assert [(row["run"], row["split"], row["correct"]) for row in found] == [
         *((1, "dev", False), (1, "test", True), (2, "dev", False), (2, "test", True)),
@@ -108,6 +109,9 @@ def test_predictions_by_task_and_student(world: World) -> None:
         "extracted": "yes",
         "correct": True,
         "reason": "r",
+        "prompt_tokens": 30,
+        "tokens": 5,
+        "flops": 1e6,
     }
     assert {row["student"] for row in predictions(world.connection, student="other")} == {"other"}
     assert list(predictions(world.connection, task="nothing")) == []
