@@ -227,8 +227,8 @@ class OverviewScreen(MonitorScreen):
         middle = min(tasks + 4, height // 3 + 2)
         middle = max(middle, 9 if len(beside) > 1 else 5)
         # What tables do not need goes to the graph.
-        results = [each for each in view.results if each.method != BASE]
-        needed = max(12, min(len(results) + 4, height // 3))
+        finished = [each for each in view.results if each.method != BASE]
+        needed = max(12, min(len(finished) + 4, height // 3))
         top = max(8, min(height - middle - needed, 18))
         return (
             (top, ((first, left), ("teachers", 0))),
