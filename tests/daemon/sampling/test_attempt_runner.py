@@ -300,6 +300,8 @@ async def test_what_may_have_been_billed_is_unknown_and_tried_three_times(world:
         assert world.row("SELECT outcome, cost_micros, unknown_micros, estimated FROM attempt") == (
             *("unknown", 0, 1000, 1),
         )
+        used = bench.workers.limits.rates.tokens.used
+        assert used(bench.clock.monotonic()) == 10, "tokens that may have been billed count against the limit"
         for _ in range(MOST_UNKNOWN - 1):
             await bench.run(job, failure("ambiguous"))
         assert bench.plan.open == 0
