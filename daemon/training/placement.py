@@ -20,7 +20,7 @@ from engine.students.hosts import place, read_hostfile
 from engine.students.launch import rank_commands, ranks_for
 from engine.students.orphans import Owner, show_owner
 from engine.students.run_commands import FILE as LAUNCH
-from engine.students.run_commands import THREADS, write_share
+from engine.students.run_commands import STOP, THREADS, write_share
 from state.database import open_reader
 from state.runs import RunRow
 
@@ -86,7 +86,8 @@ def spawn(
     with closing(open_reader(config.database)) as connection:
         directory = materialise(connection, config, run, say)
     show_owner(directory, owner)
-    (directory / LAUNCH).unlink(missing_ok=True)
+    for name in (LAUNCH, STOP):  # of an earlier start
+        (directory / name).unlink(missing_ok=True)
     if training.hostfile:
         (directory / THREADS).unlink(missing_ok=True)
         hosts = read_hostfile(config.folder / training.hostfile)

@@ -11,7 +11,7 @@ from daemon.host.processes import is_alive, signal_group
 from daemon.training.devices import Device
 from daemon.training.progress_reader import Ending
 from engine.students.orphans import read_owner
-from engine.students.run_commands import read_launch, send_command
+from engine.students.run_commands import STOP, read_launch, send_command
 from engine.students.run_lock import holder_of
 from state.runs import RunRow
 
@@ -44,6 +44,8 @@ class RunProcess:
         """Continues where the reports of the run were read last."""
         self.offset = self.row.progress_offset
         self.task_ids = {task.name: task.id for task in self.row.settings.tasks}
+        if (self.directory / STOP).exists():
+            self.stop = "user"
 
     def alive(self) -> bool:
         """Whether rank 0 is alive. When a rank dies, the others are killed."""
@@ -55,8 +57,16 @@ class RunProcess:
             return None in codes
         return is_alive(self.pid, self.pid_started)
 
+    def stop_for(self, who: str, now: float) -> None:
+        """Asks for a checkpoint at the next step; a user's stop stays one, also for the next daemon."""
+        if who == "user":
+            (self.directory / STOP).touch()
+        self.stop = who if self.stop != "user" else self.stop
+        self.stop_since = now
+        self.ask_to_stop()
+
     def ask_to_stop(self) -> None:
-        """Asks for a checkpoint at the next step."""
+        """Asks the process."""
         if self.launched:
             send_command(self.directory, "stop")
         else:

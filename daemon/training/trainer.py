@@ -33,7 +33,7 @@ from daemon.training.run_process import RunProcess, find_process
 from engine.config import Config, TrainingConfig
 from engine.errors import ConfigError, JobFailed, TaskDataError
 from engine.methods import METHODS
-from engine.students.run_commands import ask_to_finish, read_launch, send_command, write_share
+from engine.students.run_commands import STOP, ask_to_finish, read_launch, send_command, write_share
 from state.database import now_ms, open_reader
 from state.enums import RunState
 from state.run_reports import report_run, store_predictions, words_on_test
@@ -118,7 +118,7 @@ class Trainer:
     async def stop_run(self, run_id: int) -> bool:
         """Stops a run at its next step, for good; False where it neither has a process nor is queued."""
         if run := self._processes.get(run_id):
-            self._ask_to_stop(run, "user")
+            run.stop_for("user", self._clock.monotonic())
             return True
         rows = await anyio.to_thread.run_sync(self._unfinished)
         if any(row.id == run_id for row in rows):
@@ -143,16 +143,11 @@ class Trainer:
         """Asks every run for a checkpoint and waits until they ended; those that did not are left running."""
         self._stopping = True
         for run in self._processes.values():
-            self._ask_to_stop(run, "daemon")
+            run.stop_for("daemon", self._clock.monotonic())
         self.changed.notify()
         with anyio.move_on_after(seconds):
             while self._processes:
                 await self._clock.sleep(0.1)
-
-    def _ask_to_stop(self, run: RunProcess, who: str) -> None:
-        run.stop = who
-        run.stop_since = self._clock.monotonic()
-        run.ask_to_stop()
 
     async def _adopt(self) -> None:
         for row in await anyio.to_thread.run_sync(self._unfinished):
@@ -186,6 +181,8 @@ class Trainer:
                 self._note(row, f"{found.obstacle}: it waits until that has ended")
             return row.state == RunState.QUEUED
         wanted = int(row.settings.student["training"]["devices"])
+        if row.state == RunState.QUEUED:  # stopped, and asked for again before its process has ended
+            (directory / STOP).unlink(missing_ok=True)
         run = RunProcess(
             row=row,
             directory=directory,
@@ -195,6 +192,8 @@ class Trainer:
             launched=read_launch(directory) is not None,
         )
         self._processes[row.id] = run
+        if run.stop:  # its daemon died before it ended
+            run.stop_for(run.stop, self._clock.monotonic())
         if not found.known:
             await self._store_start(run, row.tries + (row.state == RunState.QUEUED))
         self._presence.again()

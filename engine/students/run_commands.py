@@ -20,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 FILE = "launch.json"
 FINISH = "finish"
 """A file in the directory of a run that is to end at its next step as if all steps were done. It outlives kills and restarts."""
+STOP = "stop"
+"""A file in the directory of a run that the user stopped for good, until it is started again: the daemon that was told may die."""
 THREADS = "threads"
 """A file in the directory of a run: the number of CPU threads that its ranks share on this machine."""
 HOSTFILE = "hostfile"

@@ -89,6 +89,17 @@ def test_groups_are_cut_to_what_is_left_before_a_question_is_given_up(world: Wor
     check_counts(world)
 
 
+def test_a_rationale_beyond_a_plans_own_is_no_reason_to_ask_for_fewer(world: World) -> None:
+    larger = world.plan("larger", rationales=4)
+    found = world.claim(larger, 9 * 4)
+    end(world, found, "+" * len(found.samples))
+    world.connection.execute(
+        "UPDATE sample SET recipe = 'former' WHERE replicate <> 2"
+    )  # as of a teacher that left
+    plan = world.plan(rationales=2, base=1, want=1, recount=True)
+    assert {replicate for _, replicate in asked(world.claim(plan, 9))} == {0}
+
+
 def test_a_plan_ends_with_its_ceiling_and_wants_no_more_than_it_took(world: World) -> None:
     plan = world.plan(rationales=3, base=1, want=1)
     assert world.row("SELECT wanted FROM plan") == (3,)

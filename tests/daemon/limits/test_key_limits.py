@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from daemon.limits.buckets import Bucket
 from daemon.limits.key_limits import KeyLimits
 from daemon.limits.rates import RATES, Reservation
 from engine.teachers.headers import RateHeaders
@@ -112,6 +113,24 @@ def test_a_stalled_process_catches_up_without_a_wave() -> None:
     )
     assert result.refused == 0
     assert result.used(3000, end=60) >= 0.99
+
+
+def test_after_a_refusal_one_may_leave_at_once_and_no_burst() -> None:
+    bucket = Bucket(6000, 0.0)
+    assert bucket.ready_at(10.0, 20) == 10.0
+    bucket.cut(10.0, 0.0)
+    assert bucket.ready_at(10.0, 1) == 10.0
+    bucket.take(10.0, 1)
+    assert bucket.ready_at(10.0, 1) > 10.0
+
+
+def test_a_paused_or_parked_key_has_no_room() -> None:
+    key = KeyLimits(0.0, concurrency=4)
+    assert key.free(0.0) == 4
+    key.failed(key.take(0.0, 1), 0.0, retry_after=7.0)
+    assert (key.free(1.0), key.free(7.5)) == (0, 4)
+    key.park("refused")
+    assert key.free(7.5) == 0
 
 
 def test_a_request_that_leaves_late_counts_when_it_leaves() -> None:

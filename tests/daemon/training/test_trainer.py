@@ -234,6 +234,39 @@ async def test_a_trainer_is_found_again_though_its_daemon_died_before_it_stored_
     assert not (directory / "log.txt").exists(), "no process was started"
 
 
+@pytest.mark.parametrize("dies", [True, False], ids=["the daemon dies", "the daemon drains"])
+async def test_a_stop_for_good_stays_one_whatever_becomes_of_the_daemon(world: World, dies: bool) -> None:
+    made, plan, heard = config(world), active_plan(world), Heard()
+    devices = [Device("cpu:0", "cpu", 0, 1)]
+    async with parts(world, made, plan, heard, devices) as (trainer, planner):
+        async with anyio.create_task_group() as group:
+            await group.start(planner.serve)
+            world.store(world.claim(plan.id, 3))
+            heard.bus.emit(SampleStored(plan="p", task="t", correct=True))
+            planner.changed.notify()
+            await until(lambda: world.rows("SELECT id FROM run"))
+            (row,) = unfinished(world.connection)
+            directory = materialise(world.connection, made, row)
+            show_owner(directory, Owner.of(world.path, devices="cpu:0", orphan_hours=None))
+            with holder(directory):
+                await group.start(trainer.serve)
+                assert trainer.active == [1]
+                assert await trainer.stop_run(1)
+                if dies:
+                    group.cancel_scope.cancel()
+                else:
+                    await trainer.drain(0.0)
+            if not dies:
+                await until(lambda: not trainer.active)
+                group.cancel_scope.cancel()
+    if dies:
+        async with parts(world, made, plan, heard, devices) as (trainer, _):
+            async with anyio.create_task_group() as group:
+                await group.start(trainer.serve)
+                group.cancel_scope.cancel()
+    assert world.rows("SELECT state FROM run") == [("stopped",)]
+
+
 async def test_a_run_waits_for_a_trainer_of_another_database_in_its_directory(world: World) -> None:
     made, plan, heard = config(world), active_plan(world), Heard()
     async with parts(world, made, plan, heard, [Device("cpu:0", "cpu", 0, 1)]) as (trainer, planner):
