@@ -128,7 +128,7 @@ def use(name: str, *, dark: bool) -> None:
     """Chooses the colours of everything that is drawn from now on; the name may be one of Textual's themes."""
     global _current
     _current = THEMES.get(name, DARK if dark else LIGHT)
-    style.cache_clear()
+    _style.cache_clear()
 
 
 def colours() -> Colours:
@@ -176,11 +176,14 @@ def variables(of: Colours) -> dict[str, str]:
     }
 
 
-@lru_cache(maxsize=512)
 def style(words: str) -> str:
     """The style of a name for Rich: roles become colours; `key` is a key, `tab` the tab that is shown."""
-    plain = "NO_COLOR" in os.environ  # shown as grey, red on a dark background is unreadable
-    found = []
+    return _style(words, "NO_COLOR" in os.environ)  # shown as grey, red on a dark background is unreadable
+
+
+@lru_cache(maxsize=512)
+def _style(words: str, plain: bool) -> str:
+    found: list[str] = []
     for word in words.split():
         if word == "key":
             found += ["bold"] if plain else ["bold", _current.accent]
