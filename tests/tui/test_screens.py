@@ -17,7 +17,8 @@ MOVES = {
     "overview": (),
     "tasks": ("2",),
     "teachers": ("3", "j"),
-    "samples": ("4", *("j",) * 9),
+    "samples": ("4", *("j",) * 10),
+    "question": ("4", *("j",) * 10, "enter"),
     "runs": ("5", *("j",) * 5),
     "events": ("6", "j"),
 }
