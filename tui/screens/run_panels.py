@@ -137,7 +137,7 @@ def paint_accuracy(curves: Lines, end: float, width: int, height: int) -> list[T
     drawn = plot(
         curves, width, height, x=(0.0, _end(curves, end)), y=(0.0, top), y_text=hundredths, x_unit="epoch"
     )
-    return drawn or _told(curves)
+    return drawn or _told(curves)[:height]
 
 
 def paint_loss(curves: Lines, end: float, width: int, height: int) -> list[Text]:
@@ -146,7 +146,7 @@ def paint_loss(curves: Lines, end: float, width: int, height: int) -> list[Text]
     if values < 3:
         return centred("No loss yet.", width, height, "It comes with the first steps.")
     drawn = plot(curves, width, height, x=(0.0, _end(curves, end)), y_text=number, x_unit="step")
-    return drawn or _told(curves)
+    return drawn or _told(curves)[:height]
 
 
 def _end(curves: Lines, planned: float) -> float:
