@@ -30,10 +30,6 @@ NARROWEST = 29
 class QuestionView(Vertical, can_focus=False):
     """A question and its rationales. One of them is chosen; the page that shows it is shown."""
 
-    def __init__(self, sample: int) -> None:
-        super().__init__()
-        self.sample = sample
-
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.question: QuestionDetail | None = None
