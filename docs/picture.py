@@ -16,7 +16,7 @@ from tui.app import make_app
 async def draw(database: Path) -> str:
     """Opens the UI without a terminal, lets it read once, and returns what it shows."""
     app = make_app(database)
-    async with app.run_test(size=(120, 30)) as pilot:
+    async with app.run_test(size=(120, 40)) as pilot:
         while app.context.status is None or app.busy:
             await pilot.pause(0.05)
         await pilot.pause()

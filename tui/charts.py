@@ -84,6 +84,31 @@ def area(values: Sequence[float], width: int, height: int, top: float, role: str
     return found
 
 
+def blocks(
+    values: Sequence[float], width: int, height: int, *, roles: Sequence[str], labels: Sequence[str]
+) -> list[Text]:
+    """Columns with their counts on top and their labels below, as many as fit; empty if they cannot be read."""
+    if height < 4 or not values or width < 3 * len(values):
+        return []
+    room = min(9, width // len(values) - 1)
+    rows, top = height - 2, max(values) or 1
+    levels = [round(8 * rows * value / top) for value in values]
+    grid = [[(" " * room, "")] * len(values) for _ in range(rows + 1)]
+    for at, level in enumerate(levels):
+        full, part = divmod(max(level, 1 if values[at] else 0), 8)
+        for row in range(full):
+            grid[rows - row][at] = (" " * room, f"on {roles[at]}")  # the background: glyphs leave seams
+        if part:
+            grid[rows - full][at] = (_EIGHTHS[part] * room, roles[at])
+        words = f"{values[at]:,.0f}"
+        if len(words) > room and values[at] >= 1_000:
+            words = f"{values[at] / 1000:.1f}k" if room >= 4 else f"{values[at] / 1000:.0f}k"
+        grid[rows - full - bool(part)][at] = (words.center(room)[:room], "text")
+    left = " " * ((width - len(values) * (room + 1) + 1) // 2)
+    found = [say(left, *(part for cell in line for part in (cell, " "))) for line in grid]
+    return [*found, say((left + " ".join(label.center(room)[:room] for label in labels), "muted"))]
+
+
 def round_top(peak: float) -> float:
     """The round number (1, 2, 3, 4, 5 and so on, times a power of ten) at or above a peak, for the upper edge of a plot."""
     if peak <= 0:

@@ -76,8 +76,8 @@ LIGHT = Colours(
     faint="#b3bcc5",
     accent="#083f94",
     good="#006a49",
-    attention="#735b00",
-    bad="#8f0f06",
+    attention="#7d6000",
+    bad="#850d05",
     teacher="#a812a0",
 )
 CONTRAST = Colours(
@@ -110,13 +110,16 @@ LIGHT_CONTRAST = Colours(
     faint="#a0a0a0",
     accent="#002f80",
     good="#00563b",
-    attention="#5c4800",
-    bad="#7a0000",
+    attention="#665000",
+    bad="#6a0000",
     teacher="#8a0084",
 )
 THEMES = {"dark": DARK, "light": LIGHT, "contrast": CONTRAST, "light-contrast": LIGHT_CONTRAST}
 """By name. Themes of Textual keep their background and take the roles of `dark` or `light`."""
 ROLES = frozenset(each.name for each in fields(Colours)) - {"dark"}
+
+WEIGHTS = frozenset({"bold", "dim", "italic", "underline", "reverse"})
+"""What is left of a style under NO_COLOR."""
 
 _current = DARK
 
@@ -125,7 +128,7 @@ def use(name: str, *, dark: bool) -> None:
     """Chooses the colours of everything that is drawn from now on; the name may be one of Textual's themes."""
     global _current
     _current = THEMES.get(name, DARK if dark else LIGHT)
-    style.cache_clear()
+    _style.cache_clear()
 
 
 def colours() -> Colours:
@@ -173,11 +176,14 @@ def variables(of: Colours) -> dict[str, str]:
     }
 
 
-@lru_cache(maxsize=512)
 def style(words: str) -> str:
     """The style of a name for Rich: roles become colours; `key` is a key, `tab` the tab that is shown."""
-    plain = "NO_COLOR" in os.environ  # shown as grey, red on a dark background is unreadable
-    found = []
+    return _style(words, "NO_COLOR" in os.environ)  # shown as grey, red on a dark background is unreadable
+
+
+@lru_cache(maxsize=512)
+def _style(words: str, plain: bool) -> str:
+    found: list[str] = []
     for word in words.split():
         if word == "key":
             found += ["bold"] if plain else ["bold", _current.accent]
@@ -187,7 +193,9 @@ def style(words: str) -> str:
             found += ["bold"] if plain else ["bold", _current.strong]
         elif word in ROLES:
             found += (["dim"] if word == "muted" else []) if plain else [getattr(_current, word)]
-        elif not plain or not word.startswith("#"):
+        elif word == "on" and plain:
+            found.append("reverse")
+        elif not plain or word in WEIGHTS:
             found.append(word)
     return " ".join(found)
 

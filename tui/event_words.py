@@ -60,7 +60,7 @@ class EventGroup:
 
     event: EventRow
     times: int
-    since: int
+    oldest: EventRow
 
 
 def verb(event: EventRow) -> tuple[str, str, str]:
@@ -80,7 +80,9 @@ def about(event: EventRow) -> str:
 
 def what(event: EventRow, *, brief: bool = False) -> str:
     """What happened, without the verb: `claude · key refused (401)`; a brief one leaves a run's student out."""
-    message, subject = one_line(event.message or event.kind), about(event)
+    message, subject, (_, word, _) = one_line(event.message or event.kind), about(event), verb(event)
+    if message.lower().startswith(f"{word}:") or message.lower().startswith(f"{word} "):
+        message = message[len(word) + 1 :].strip().removeprefix("(").removesuffix(")")
     head, mark, rest = message.partition(": ")
     if not (mark and subject and subject in head and len(head) <= _HEAD):
         return message
@@ -97,8 +99,8 @@ def grouped(events: Sequence[EventRow]) -> list[EventGroup]:
         key = (event.kind, event.subject, event.level, re.sub(r"[\d,.]+", "0", event.message[:200]))
         if key == before:
             last = found[-1]
-            found[-1] = EventGroup(last.event, last.times + 1, event.at)
+            found[-1] = EventGroup(last.event, last.times + 1, event)
         else:
-            found.append(EventGroup(event, 1, event.at))
+            found.append(EventGroup(event, 1, event))
         before = key
     return found

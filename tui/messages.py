@@ -35,6 +35,14 @@ class RowRequested(Message):
         self.mode, self.key = mode, key
 
 
+class SamplesRequested(Message):
+    """Show the samples that match these words."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__()
+        self.words = words
+
+
 class TaskSamplesRequested(Message):
     """Show the samples of a task, and filter the runs by it."""
 

@@ -8,9 +8,10 @@ from textual.app import SuspendNotSupported
 from state.safe import safe
 from tui.base import MonitorBase
 from tui.key_bindings import available_keys
-from tui.messages import ActionRequested, RowRequested, TaskSamplesRequested
+from tui.messages import ActionRequested, RowRequested, SamplesRequested, TaskSamplesRequested
 from tui.pager import show_in_pager
 from tui.screens.dialogs import HelpDialog
+from tui.screens.header_footer import MODES
 from tui.widgets.row_list import RowList, Table
 
 
@@ -40,6 +41,14 @@ class NavigationActions(MonitorBase):
         rows = screen.row_list
         if isinstance(rows, Table) and not rows.find(message.key):
             self.notice("It no longer exists.", "warning")
+
+    @on(SamplesRequested)
+    async def show_samples(self, message: SamplesRequested) -> None:
+        """Shows the samples that match."""
+        await self.switch_mode("samples")
+        if self.active_screen is not None:
+            self.active_screen.status = self.context.status or self.active_screen.status
+            self.active_screen.set_filter(message.words)
 
     @on(TaskSamplesRequested)
     async def show_samples_of_task(self, message: TaskSamplesRequested) -> None:
@@ -193,5 +202,9 @@ class NavigationActions(MonitorBase):
             self.notice(f"Copied {len(text.splitlines())} lines")
 
     def action_help(self) -> None:
-        """Shows every key."""
-        self.push_screen(HelpDialog(available_keys(self.context.readonly), self.context.remapped))
+        """Shows the keys of this screen, and all others."""
+        screen = self.active_screen
+        here = screen.key_hints() if screen is not None else []
+        name = next((word for number, word in MODES if screen is not None and number == screen.number), "")
+        keys = available_keys(self.context.readonly)
+        self.push_screen(HelpDialog(keys, self.context.remapped, name, here))

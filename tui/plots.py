@@ -89,6 +89,7 @@ def plot(
     x_text: Say = number,
     y_text: Say = number,
     x_unit: str = "",
+    x_marks: Sequence[float] = (),
 ) -> list[Text]:
     """The plot in `height` lines of `width` cells; empty if it is too small to be read.
 
@@ -101,6 +102,7 @@ def plot(
         x_text: says a tick.
         y_text: says a tick.
         x_unit: stands before the last tick: "epoch".
+        x_marks: the ticks; by default round numbers.
     """
     if width < MIN_WIDTH or height < MIN_HEIGHT:
         return []
@@ -130,7 +132,7 @@ def plot(
     for line in lines:
         if not line.dashed and (line.dots or len(line.x) == 1):
             canvas.points(line)
-    foot, said = _foot(canvas, x, x_text, x_unit, margin)
+    foot, said = _foot(canvas, x_marks or ticks(*x, max(2, canvas.width // 10)), x_text, x_unit, margin)
     return [say(each, *canvas.parts(at)) for at, each in enumerate(side)] + [foot, said]
 
 
@@ -142,10 +144,9 @@ def _ends(values: Sequence[float]) -> Ends:
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
-def _foot(canvas: _Canvas, ends: Ends, words: Say, unit: str, margin: int) -> tuple[Text, Text]:
+def _foot(canvas: _Canvas, marks: Sequence[float], words: Say, unit: str, margin: int) -> tuple[Text, Text]:
     """The axis with its ticks, and the row of labels below."""
     axis, said, free = ["─"] * canvas.width, [" "] * (canvas.width + 1), 0
-    marks = ticks(*ends, max(2, canvas.width // 10))
     for mark in marks:
         at, label = canvas.column(mark), words(mark)
         start = max(0, min(at - len(label) // 2 + 1, canvas.width + 1 - len(label)))

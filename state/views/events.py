@@ -8,6 +8,8 @@ from typing import Any
 from state.sqlite import Connection
 from state.views.rows import rows
 
+COUNTED = 20_000
+"""Events that a count by time looks at."""
 LEVELS = ("info", "warning", "error")
 
 
@@ -58,3 +60,17 @@ def newest_events(
     )
     names = ("id", "at", "level", "kind", "subject", "message")
     return [EventRow(**dict(zip(names, row, strict=True))) for row in found]
+
+
+def events_by_time(connection: Connection, since: int, bucket_ms: int) -> dict[int, tuple[int, int, int]]:
+    """How many notes, warnings and errors there were in each bucket since a time, by `at // bucket_ms`.
+
+    The newest `COUNTED` events are looked at.
+    """
+    found = rows(
+        connection,
+        "SELECT at / ?, sum(level NOT IN ('warning', 'error')), sum(level = 'warning'), sum(level = 'error') FROM event"
+        " WHERE id > (SELECT coalesce(max(id), 0) FROM event) - ? AND at >= ? GROUP BY 1",
+        (bucket_ms, COUNTED, since),
+    )
+    return {row[0]: (row[1], row[2], row[3]) for row in found}

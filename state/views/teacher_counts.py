@@ -27,6 +27,7 @@ class TeacherCounts:
 
     spent: Mapping[int, float] = field(default_factory=dict)  # dollars known to be billed, by teacher id
     counted: Mapping[int, int] = field(default_factory=dict)
+    graded: Mapping[int, int] = field(default_factory=dict)  # samples with a verdict, by teacher id
     waiting: tuple[int, ...] = ()  # samples without a verdict, least recently checked first
     upto: int = 0
     high: int = 0
@@ -39,6 +40,11 @@ class TeacherCounts:
     def correct(self, teacher: int) -> int:
         """Its correct samples counted so far."""
         return self.counted.get(teacher, 0)
+
+    def correct_share(self, teacher: int) -> float | None:
+        """Its correct samples among the graded ones counted so far, 0 to 1."""
+        graded = self.graded.get(teacher, 0)
+        return self.correct(teacher) / graded if graded else None
 
     def usd_per_correct(self, teacher: int) -> float | None:
         """Dollars known to be billed per correct sample, wrong and failed ones included.
@@ -53,35 +59,41 @@ def continue_counting(connection: Connection, before: TeacherCounts, seconds: fl
     """Continues counting after `before`, for about `seconds`."""
     deadline = time.monotonic() + seconds
     high = (id_range(connection) or (0, 0))[1]
-    counted, upto = Counter(before.counted), min(before.upto, high)
+    counted, graded, upto = Counter(before.counted), Counter(before.graded), min(before.upto, high)
     again = before.waiting[:WINDOW]
-    found, open_still = _count(
+    found, verdicts, open_still = _count(
         connection, "id IN (SELECT value FROM json_each(?))", (json.dumps(again),), "sample"
     )
     counted.update(found)
+    graded.update(verdicts)
     waiting = [*before.waiting[WINDOW:], *open_still]
     while upto < high:
         end = min(upto + WINDOW, high)
-        found, fresh = _count(connection, "id > ? AND id <= ?", (upto, end), "sample NOT INDEXED")
+        found, verdicts, fresh = _count(connection, "id > ? AND id <= ?", (upto, end), "sample NOT INDEXED")
         counted.update(found)
+        graded.update(verdicts)
         waiting += fresh
         upto = end
         if time.monotonic() > deadline:
             break
     spent = {key: micros / 1e6 for key, micros in rows(connection, "SELECT id, spent_micros FROM teacher")}
-    return TeacherCounts(spent=spent, counted=counted, waiting=tuple(waiting), upto=upto, high=high)
+    return TeacherCounts(
+        spent=spent, counted=counted, graded=graded, waiting=tuple(waiting), upto=upto, high=high
+    )
 
 
 def _count(
     connection: Connection, which: str, values: tuple[int | str, ...], table: str
-) -> tuple[dict[int, int], list[int]]:
-    """Correct samples by teacher, and the ids of those without a verdict."""
+) -> tuple[dict[int, int], dict[int, int], list[int]]:
+    """Correct samples and graded ones by teacher, and the ids of those without a verdict."""
     found = rows(
         connection,
-        f"SELECT teacher_id, sum(verdict = 1), json_group_array(id) FILTER (WHERE {_OPEN})"
+        f"SELECT teacher_id, sum(verdict = 1), count(verdict), json_group_array(id) FILTER (WHERE {_OPEN})"
         f" FROM {table} WHERE {which} GROUP BY teacher_id",
         values,
     )
-    return {key: good or 0 for key, good, _ in found}, [
-        each for *_, listed in found for each in json.loads(listed)
-    ]
+    return (
+        {row[0]: row[1] or 0 for row in found},
+        {row[0]: row[2] for row in found},
+        [each for row in found for each in json.loads(row[3])],
+    )

@@ -4,6 +4,7 @@ import pytest
 from rich.cells import cell_len
 from textual.app import App, ComposeResult
 
+from tui.colours import colours
 from tui.text import say, verdict
 from tui.widgets.columns import Column, fit_cell, visible
 from tui.widgets.row_list import Table
@@ -47,7 +48,7 @@ def test_styles_stay_where_they_are() -> None:
     assert [style.color.name if style.color else "" for _, style in found] == ["", "yellow"]
     piece, style = fit_cell(verdict("correct"), 10, "left")[0]
     assert piece == "✓ correct"
-    assert style.color is not None and style.color.name == "green"
+    assert style.color is not None and style.color.name == colours().good
 
 
 def test_without_colour_words_keep_their_weight_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,9 +70,9 @@ COLUMNS: tuple[Column[int], ...] = (
 @pytest.mark.parametrize(
     ("width", "expected"),
     [
-        (20, [("number", 13), ("odd", 3)]),
-        (30, [("number", 16), ("square", 6), ("odd", 3)]),
-        (41, [("number", 31), ("square", 6)]),
+        (20, [("number", 14), ("odd", 3)]),
+        (30, [("number", 17), ("square", 6), ("odd", 3)]),
+        (41, [("number", 32), ("square", 6)]),
         (5, [("number", 4), ("odd", 3)]),
     ],
 )

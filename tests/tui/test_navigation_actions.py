@@ -139,13 +139,13 @@ async def test_hints_say_what_is_possible_here(seeded: Path) -> None:
             ("3", "P pause"),
             ("4", "n next wrong"),
             ("5", "m overlay"),
-            ("6", "enter go to subject"),
+            ("6", "↵ go to subject"),
         ):
             await driver.press(screen)
-            assert words in driver.text.splitlines()[-2], screen
+            assert words in driver.text.splitlines()[-1], screen
         await driver.press("2", "G")
         assert "P resume" in driver.text
-        assert "› task letters" in driver.text
+        assert "letters · facts" in driver.text
     async with running(seeded, (140, 40), readonly=True, keys={"filter": "ctrl+r"}) as driver:
         await driver.press("2")
         assert "train now" not in driver.text
@@ -168,16 +168,17 @@ async def test_a_terminal_of_any_size_is_borne(seeded: Path, size: tuple[int, in
 
 async def test_the_state_and_its_age_are_there_on_the_smallest_terminal(seeded: Path) -> None:
     async with running(seeded, (20, 5)) as driver:
-        assert "● running 1s ago" in driver.text
+        assert "● running 2h14m" in driver.text
 
 
 async def test_a_failed_run_and_its_remedy_are_told_until_a_later_one(own: Path) -> None:
     async with running(own, (140, 40)) as driver:
-        assert "✗ 1 parked  ✗ 1 failed" in driver.text
+        assert "■ gpt parked  ✗ run 4 failed" in driver.text
+        await driver.press("6", "j")
         assert "`coterie train letters --student fine-tune-cot` tries again" in driver.text
         write(own, "UPDATE run SET student = 'fine-tune-cot', scope = 'letters', task_id = 3 WHERE id = 6")
         await driver.read()
-        assert "1 failed" not in driver.text
+        assert "run 4 failed" not in driver.text.splitlines()[1]
 
 
 async def test_a_reading_that_hangs_does_not_hold_the_event_loop(
@@ -212,23 +213,21 @@ async def test_a_correct_sample_of_each_teacher_has_a_price(own: Path) -> None:
         ).fetchall()
         connection.close()
         price = per_thousand(spent / 1e6 / correct)
-        assert f"correct      {correct}\n" in driver.text
-        assert f"{price} per 1,000 correct" in driver.text
-        assert "$/1k correct" in driver.text
-        assert re.search(rf"▌ .*{re.escape(price)} ", driver.text)  # in its row
+        assert f"correct       {correct}  {price} per 1,000" in driver.text
+        assert "/1k correct" in driver.text
+        assert re.search(rf"▌practice .*{re.escape(price)} ", driver.text)  # in its row
         write(own, "UPDATE sample SET verdict = 0 WHERE teacher_id = 1")
         await driver.press("1", "3")
-        assert "correct      0\n" in driver.text
-        assert "– per 1,000 correct" in driver.text
+        assert "correct       0  – per 1,000" in driver.text
 
 
 async def test_while_they_are_counted_it_says_how_far(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         teachers, "continue_counting", lambda *given: TeacherCounts(upto=255, high=510 + 10_000)
     )
-    async with running(own) as driver:
+    async with running(own, (120, 40)) as driver:
         await driver.press("3")
-        assert "correct      counting … 2 %" in driver.text
+        assert "correct       counting … 2 %" in driver.text
 
 
 async def test_extracted_and_gold_stand_side_by_side(own: Path) -> None:
@@ -259,13 +258,13 @@ async def test_an_empty_log_says_so(own: Path) -> None:
 
 async def test_a_daemon_with_nothing_to_do_says_so(own: Path) -> None:
     async with running(own) as driver:
-        assert "rates, the last minute" in driver.text
+        assert "to go" in driver.text
         write(own, "UPDATE plan SET stored = wanted")
         write(own, "UPDATE run SET state = 'done'")
         write(own, "UPDATE pulse SET data = '{}'")
         await driver.read()
         assert "nothing to do" in driver.text
-        assert "`coterie stop`" in driver.text
+        assert "coterie stop ends it" in driver.text
         write(own, "UPDATE run SET state = 'queued' WHERE id = 6")
         await driver.read()
         assert "nothing to do" not in driver.text
@@ -275,14 +274,14 @@ def test_problems_get_as_many_lines_as_are_free() -> None:
     parked = Alert(what="teacher gpt is parked", why="key refused " * 20, remedy="`coterie resume`")
     failed = Alert(what="run 6 failed", why="out of memory", remedy="t trains again")
     [alone] = banner_lines("", [parked], 60, 1)
-    assert alone.plain.startswith(" ! teacher gpt is parked: key refused")
+    assert alone.plain.startswith(" ▲ teacher gpt is parked: key refused")
     assert alone.plain.endswith("… → `coterie resume`")
     two = banner_lines("", [parked], 60, 2)
     assert len(two) == 2
     assert two[1].plain.endswith("… → `coterie resume`")
     assert sum(text.plain.count("key refused") for text in two) > alone.plain.count("key refused")
     both = banner_lines("", [parked, failed], 60, 2)
-    assert [text.plain[:15] for text in both] == [" ! teacher gpt ", " ! run 6 failed"]
+    assert [text.plain[:15] for text in both] == [" ▲ teacher gpt ", " ▲ run 6 failed"]
     assert banner_lines("", [parked, failed], 60, 1)[0].plain.endswith("(+1 more)")
     assert all(text.cell_len <= 60 for text in (alone, *two, *both))
     assert len(banner_lines("", [failed], 60, 3)) == 1
@@ -292,12 +291,15 @@ def test_problems_get_as_many_lines_as_are_free() -> None:
 
 async def test_runs_of_a_daemon_that_is_gone_are_not_running_now(own: Path) -> None:
     async with running(own) as driver:
-        assert "running now" in driver.text
+        assert "1 training" in driver.text
         write(own, f"UPDATE pulse SET at = {NOW - 60_000}")
         await driver.read()
-        assert "active when the daemon ended" in driver.text
-        assert "running now" not in driver.text
-        assert "→ `coterie run` resumes where it stopped" in " ".join(driver.text.split())
+        assert "1 interrupted" in driver.text
+        assert "1 training" not in driver.text
+        assert "the daemon died" in driver.text
+        assert "coterie run goes on where it stopped" in driver.text
+        await driver.press("2")
+        assert "→ `coterie run` resumes where it stopped" in driver.text
 
 
 async def test_what_to_do_next_is_said_whole_where_nothing_is_yet(tmp_path: Path) -> None:
@@ -310,5 +312,6 @@ async def test_what_to_do_next_is_said_whole_where_nothing_is_yet(tmp_path: Path
             ("5", "(see screen 2)."),
         ):
             await driver.press(screen)
-            column = " ".join(line[:42].strip() for line in driver.text.splitlines()[2:8]).strip()
+            column = " ".join(line[:42].strip(" │") for line in driver.text.splitlines()[2:8]).strip()
+            column = " ".join((column, *(line.strip(" │") for line in driver.text.splitlines()[2:8])))
             assert words in column, screen

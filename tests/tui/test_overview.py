@@ -83,3 +83,14 @@ async def test_a_panel_cuts_what_is_too_wide_and_counts_what_is_too_long() -> No
     assert [line.plain for line in fitted([say(str(n)) for n in range(5)], 3)] == ["0", "1", "3 more"]
     assert max(line.cell_len for line in centred("some words " * 9, 30, 8)) <= 30
     assert not Panel().can_focus
+
+
+async def test_a_notice_leaves_the_footer_free(tmp_path: Path) -> None:
+    build(tmp_path / "state.db", "start")
+    async with running(tmp_path / "state.db", (80, 24)) as driver:
+        driver.app.notify("a notice to be seen", timeout=600, markup=False)
+        await driver.read()
+        assert "a notice to be seen" in driver.text
+        assert driver.text.splitlines()[-1].endswith("q leave")
+        await driver.press("question_mark")
+        assert "on Overview" in driver.text and "by mouse" in driver.text

@@ -99,7 +99,7 @@ class AmountDialog(ModalScreen[float | None]):
 
 
 class HelpDialog(ModalScreen[None]):
-    """All keys, and how to filter and remap."""
+    """What can be done on this screen and everywhere, by key and by mouse; how to filter, remap and recolour."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,question_mark,enter", "dismiss", "close"),
@@ -109,10 +109,22 @@ class HelpDialog(ModalScreen[None]):
         Binding("pageup", "scroll(-10)", "page up"),
     ]
 
-    def __init__(self, keys: list[Key], remapped: Mapping[str, str]) -> None:
+    def __init__(
+        self, keys: list[Key], remapped: Mapping[str, str], screen: str, here: Sequence[tuple[str, str]]
+    ) -> None:
+        """Help for one screen.
+
+        Args:
+            keys: the bindings that are available.
+            remapped: other keys for bindings, by id.
+            screen: its name.
+            here: what its footer offers: id of the binding, words.
+        """
         super().__init__()
         self._keys = keys
         self._remapped = remapped
+        self._screen = screen
+        self._here = [(name, words) for name, words in here if name not in ("help", "quit")]
 
     def compose(self) -> ComposeResult:
         """The keys, one per line."""
@@ -124,17 +136,25 @@ class HelpDialog(ModalScreen[None]):
         self.query_one(VerticalScroll).scroll_relative(y=rows, animate=False)
 
     def _paint(self, width: int) -> Text:
-        entries = [
-            say((f"{key_label(key, self._remapped):>14}", "key"), "  ", key.words) for key in self._keys
-        ]
+        by_id = {key.id: key for key in self._keys}
+        here = [self._entry(by_id[name], words) for name, words in self._here if name in by_id]
+        there = [self._entry(key, key.words) for key in self._keys]
         ends: list[Text | str] = [
+            "",
+            title("by mouse"),
+            "a tab, a key in the footer, a trouble at the upper right: as if it were pressed",
+            "a row: the cursor; once more: opens it; a line of a panel: goes there; the wheel scrolls",
             "",
             title("filtering samples"),
             "task:NAME teacher:NAME plan:NAME split:test verdict:wrong state:failed flag:truncated",
             'and words from question, rationale or answer: flip, flip* (prefix), "exact phrase"',
             "",
-            title("remapping keys"),
-            'in config.toml: [tui] keys = { freeze = "ctrl+f" }, with these names:',
+            title("in config.toml"),
+            '[tui] theme = "dark", "light", "contrast", "light-contrast" or a theme of Textual; NO_COLOR=1 for none',
+            '[tui] keys = { freeze = "ctrl+f" }, with these names:',
             say((", ".join(key.id for key in self._keys), "muted")),
         ]
-        return lines([title("keys"), *entries, *ends])
+        return lines([title(f"on {self._screen}"), *here, "", title("everywhere"), *there, *ends])
+
+    def _entry(self, key: Key, words: str) -> Text:
+        return say((f"{key_label(key, self._remapped):>14}", "key"), "  ", words)

@@ -58,7 +58,7 @@ def header(
         right.append((8, say(("  read-only", "muted"))))
     right.append((3, say((f"  {clock(now)}", "muted"))))
     right += _budget(status.spend, width)
-    shown = fit_parts(right, max(width // 2, width - len(f" coterie  {host}   ")))
+    shown = fit_parts(right, width - len(f" coterie  {host}   ") if width >= 60 else width - 2)
     shown = say(shown, " ") if shown.cell_len < width - 1 else shown
     free = width - shown.cell_len - len(" coterie  ")
     left: list[Part] = (

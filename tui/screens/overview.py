@@ -13,7 +13,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
 from state.sqlite import Connection
-from state.views.accuracies import RunNow, TestResult, runs_now, test_results
+from state.views.accuracies import BASE, RunNow, TestResult, runs_now, test_results
 from state.views.events import EventRow, newest_events
 from state.views.sample_history import SampleHistory, continue_history
 from state.views.samples import SampleRow, id_range, sample_rows
@@ -210,12 +210,13 @@ class OverviewScreen(MonitorScreen):
         if width < 110:
             return self._narrow(stage, first, tasks, width, height)
         if stage == "end":
-            done = max(1, len({each.task for each in view.results}))
-            top = min(done + 5, height - 18)
+            done = len({each.task for each in view.results if each.method != BASE})
+            top = min((done or tasks) + 5, height - 18)
+            results = "comparison" if done else "tasks"
             middle = min(10, max(9, (height - top) // 2))
             half = width // 2
             return (
-                (top, (("comparison", 0),)),
+                (top, ((results, 0),)),
                 (middle, (("possessions", half), ("cost", 0))),
                 (0, (("whole_sampling", half), ("events", 0))),
             )
@@ -225,7 +226,10 @@ class OverviewScreen(MonitorScreen):
         below = "answers" if stage == "sampling" else "accuracy"
         middle = min(tasks + 4, height // 3 + 2)
         middle = max(middle, 9 if len(beside) > 1 else 5)
-        top = max(8, min(4 * len(view.status.teachers) + 1, (height - middle) // 2 + 1, 16))
+        # What tables do not need goes to the graph.
+        results = [each for each in view.results if each.method != BASE]
+        needed = max(12, min(len(results) + 4, height // 3))
+        top = max(8, min(height - middle - needed, 18))
         return (
             (top, ((first, left), ("teachers", 0))),
             (middle, beside),
@@ -235,9 +239,10 @@ class OverviewScreen(MonitorScreen):
     def _narrow(self, stage: str, first: str, tasks: int, width: int, height: int) -> tuple[Line, ...]:
         half = round(width * 0.475)
         if stage == "end":
-            top = min(max(1, len({each.task for each in self.results})) + 4, height - 8)
+            done = len({each.task for each in self.results if each.method != BASE})
+            top = min((done or tasks) + 4, height - 8)
             return (
-                (top, (("comparison", 0),)),
+                (top, (("comparison" if done else "tasks", 0),)),
                 (0, (("possessions", half), ("cost", 0))),
             )
         rest = height - min(tasks + 2, height - 11)

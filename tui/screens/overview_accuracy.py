@@ -137,21 +137,15 @@ def comparison(view: Overview) -> Shown:
     def paint(width: int, height: int) -> list[Text]:
         task_cells = min(16, max(len(task) for task in tasks))
         fixed = task_cells + 7 + 7 * bool(base_of) + 9
-        shown, intervals = names, True
-        each = max(16, *(len(name) for name in names)) + 1
-        if fixed + each * len(shown) > width:
-            intervals = False
-            prefix = min(names, key=len)
-            prefix = prefix if all(name.startswith(prefix) for name in names) else ""
-            labels = {
-                name: f"…{name[len(prefix) :]}" if len(prefix) > 4 and name != prefix else name
-                for name in names
-            }
-            each = max(8, *(len(label) for label in labels.values())) + 1
-            each = max(8, min(each, (width - fixed) // len(shown)))
+        shown, share = names, (width - fixed) // len(names)
+        longest = max(len(name) for name in names) + 1
+        prefix = min(names, key=len)
+        short = len(prefix) > 4 and all(name.startswith(prefix) for name in names) and longest > share
+        labels = {name: f"…{name[len(prefix) :]}" if short and name != prefix else name for name in names}
+        intervals = share >= 17
+        each = max(17 if intervals else 9, min(share, max(len(label) for label in labels.values()) + 1))
+        if each > share:
             shown = names[-max(1, (width - fixed) // each) :]
-        else:
-            labels = {name: name for name in names}
         room = min(30, width - fixed - each * len(shown) - 2)
         heads = "".join(f"{shortened(labels[name], each - 1):>{each}}" for name in shown)
         found = [

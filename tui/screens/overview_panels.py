@@ -273,13 +273,13 @@ def teachers(view: Overview) -> Shown:
 
 
 def health(teacher: TeacherStatus, view: Overview) -> Text:
-    """Glyph and word: `● healthy`, `◐ all slots busy`, `■ parked`."""
+    """Glyph and word: `● healthy`, `◐ slots full`, `■ parked`."""
     if teacher.state in ("ready", "limited") and view.alive:
         now = view.status.heartbeat.teachers.get(teacher.name)
         if now is not None and now.resumes_in_s is not None:
             return say((f"■ waits {duration(now.resumes_in_s)}", "attention"))
         if teacher.cap and teacher.in_flight >= teacher.cap:
-            return say(("◐ all slots busy", "accent"))
+            return say(("◐ slots full", "accent"))
         return say(("● healthy", "good")) if teacher.answered else say(("◐ asked", "accent"))
     return state_word(teacher.state) if view.alive or teacher.state != "ready" else say(("○ ready", "muted"))
 
@@ -294,21 +294,13 @@ def _teacher(view: Overview, teacher: TeacherStatus, width: int) -> list[Text]:
     stored, _ = view.history.series(view.seen - RECENT_MS, view.seen, teacher.id)
     room = max(6, min(24, width - name - 36))
     line = sparkline(stored, room) if view.alive and any(stored) else ""
-    first = (
-        across(
-            say((f"{shortened(teacher.name, name - 2):<{name}}", "strong"), health(teacher, view)),
-            say(f"{_a_second(teacher):.1f} requests/s ", (f"{line:>{room}}", "accent")) if line else "",
-            width,
+    first = say((f"{shortened(teacher.name, name - 2):<{name}}", "strong"), health(teacher, view))
+    if line:
+        first = across(
+            first, say(f"{_a_second(teacher):.1f} requests/s ", (f"{line:>{room}}", "accent")), width
         )
-        if line
-        else say((f"{shortened(teacher.name, name - 2):<{name}}", "strong"), health(teacher, view))
-    )
     cost = view.counts.usd_per_correct(teacher.id)
-    share = (
-        percent(view.counts.correct(teacher.id) / teacher.answered, 1)
-        if view.counts.whole and teacher.answered and view.counts.high >= teacher.answered
-        else ""
-    )
+    share = percent(view.counts.correct_share(teacher.id), 1) if view.counts.whole else ""
     money_words = (
         say(("free", "strong"), (" of charge", "muted"))
         if teacher.answered and not teacher.usd
@@ -321,7 +313,7 @@ def _teacher(view: Overview, teacher: TeacherStatus, width: int) -> list[Text]:
         say(
             (f"{'answered':<{name}}", "muted"),
             f"{count(teacher.answered):>9}",
-            (f"   {share}" if share else "", "text"),
+            (f"  {share}" if share else "", "text"),
             (" correct" if share else "", "muted"),
         ),
         money_words,

@@ -119,12 +119,14 @@ def possessions(view: Overview) -> Shown:
             ("students", "runs/*/model", (f"  {done} trained", "muted")) if done else None,
             ("samples", "coterie export samples", (f"  {count(stored)}", "muted")),
             ("data", f"state.db, {short(view.size)}B"),
+            ("now", "nothing to do; t on 2 trains") if view.alive else None,
+            ("", ("coterie stop", "accent"), " ends it") if view.alive else None,
             width=10,
         )
         more = [
             say(),
-            say(("To go on: raise a plan or add a task in config.toml,", "muted")),
-            say(("then ", "muted"), "coterie run", (" pays only for what is new.", "muted")),
+            say(("To go on: raise a plan or add a task in config.toml;", "muted")),
+            say(("coterie run", "text"), (" then pays only for what is new.", "muted")),
         ]
         return [truncated(line, width) for line in (*found, *(more if height >= len(found) + 3 else ()))][
             :height

@@ -48,14 +48,12 @@ def tasks(view: Overview) -> Shown:
             lines.append(say((f"{len(status.tasks) - len(chosen)} more", "muted")))
         return [*lines, *[say()] * (room + heading - len(lines) if foot else 0), *foot]
 
-    return Shown(
-        "tasks", summary, paint, "", [*([None] if True else []), *(("tasks", task.name) for task in shown)]
-    )
+    return Shown("tasks", summary, paint, "", [None, *(("tasks", task.name) for task in shown)])
 
 
 def _table(view: Overview, chosen: Sequence[TaskStatus], width: int, heading: bool) -> list[Text]:
     """The columns that fit, by priority: names, bar, sampled, correct, next; then wanted, teacher, cost."""
-    name = min(18, max(len(task.name) for task in view.status.tasks))
+    name = min(24 if width >= 60 else 16, max(len(task.name) for task in view.status.tasks))
     follows = [next_of(view, task) for task in chosen]
     last = min(26, max((text.cell_len for text in follows), default=10))
     columns: list[tuple[str, int, Callable[[TaskStatus], Part]]] = [

@@ -1,51 +1,65 @@
-"""2 Tasks: how much of each task is sampled, how much of it is correct, and what its students reach."""
+"""2 Tasks: how far each is, what is next for it, which questions stay unsolved, what its students wait for and reach."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich.text import Text
-from textual.app import ComposeResult
-from textual.containers import Horizontal, VerticalScroll
 
+from state.sqlite import Connection
 from state.views.alerts import bound_by
 from state.views.costs import usd_per_correct
-from state.views.format import (
-    ACCURACY_CELLS,
-    accuracy_cell,
-    accuracy_words,
-    count,
-    duration,
-    per_thousand,
-    percent,
-    short,
-)
+from state.views.format import accuracy_words, count, duration, money, per_thousand, percent, short
+from state.views.question_counts import QuestionCounts, count_questions
 from state.views.status_records import Status, TaskStatus
+from tui.charts import blocks, progress
+from tui.context import Context
+from tui.database_reader import Query
 from tui.messages import TaskSamplesRequested
-from tui.screens.base_screen import MonitorScreen
-from tui.text import fields, one_line, say, sections, shortened, state_word, title
+from tui.screens.list_screen import ListScreen
+from tui.screens.overview_panels import Overview, Shown, dotted
+from tui.screens.overview_work import next_of
+from tui.text import Part, across, fields, one_line, say, shortened, state_word, truncated
 from tui.widgets.columns import Column
-from tui.widgets.row_list import RowList, Table
-from tui.widgets.text_block import TextBlock
+from tui.widgets.panel import centred, fitted
 
+COUNT_S = 0.02
+"""Seconds of counting questions in one reading."""
+AGAIN_S = 30.0
+"""A finished count is made again after this time."""
 RUNS_SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
 class TaskRow:
-    """A task and the status it is part of."""
+    """A task, the status it is part of, and its questions' counts if it is the one under the cursor."""
 
-    status: Status
+    view: Overview
     task: TaskStatus
+    questions: QuestionCounts | None
+
+    @property
+    def status(self) -> Status:
+        """The whole status."""
+        return self.view.status
+
+    @property
+    def plans(self) -> list[Any]:
+        """Its plans on train questions."""
+        return [plan for plan in self.status.plans if plan.task == self.task.name and plan.split == "train"]
+
+    @property
+    def usd(self) -> float:
+        """Dollars known to be billed for all its plans."""
+        return sum(plan.usd for plan in self.view.plans if plan.task == self.task.name)
 
     @property
     def usd_per_correct(self) -> float | None:
         """Dollars per correct train sample."""
-        plans = self.status.plans
-        return usd_per_correct(
-            plan for plan in plans if plan.task == self.task.name and plan.split == "train"
-        )
+        return usd_per_correct(self.plans)
 
     @property
     def has_problem(self) -> bool:
@@ -57,201 +71,299 @@ class TaskRow:
             or any(f"run:{run.id}" in failed for run in self.status.runs if run.task == self.task.name)
         )
 
-
-COLUMNS: tuple[Column[TaskRow], ...] = (
-    Column(
-        "task",
-        0,
-        lambda row: say(one_line(row.task.name), (" ‖", "attention") if row.task.paused else ""),
-        sort_by={"name": lambda row: row.task.name},
-    ),
-    Column("sampled", 7, lambda row: short(row.task.stored), "right", from_width=40),
-    Column(
-        "correct",
-        7,
-        lambda row: percent(row.task.correct_share, 1),
-        "right",
-        sort_by={"correct": lambda row: -(row.task.correct_share or 0.0)},
-    ),
-    Column(
-        "next",
-        11,
-        lambda row: _next(row.task),
-        "right",
-        sort_by={"next": lambda row: row.task.trigger.remaining if row.task.trigger else 10**12},
-    ),
-    Column(
-        "best",
-        ACCURACY_CELLS,
-        lambda row: accuracy_cell(row.task.best),
-        "right",
-        from_width=64,
-        sort_by={"best": lambda row: -(row.task.best.accuracy if row.task.best is not None else 0.0)},
-    ),
-    Column("teacher", ACCURACY_CELLS, lambda row: accuracy_cell(row.task.teacher), "right", from_width=92),
-    Column("$/1k correct", 12, lambda row: per_thousand(row.usd_per_correct), "right", from_width=106),
-    Column("ETA", 6, lambda row: duration(row.task.eta_s), "right", from_width=70),
-)
+    def correct(self) -> Part:
+        """Its share of correct samples."""
+        share = self.task.correct_share
+        return (percent(share, 1), "attention" if share is not None and share < 0.3 else "text")
 
 
-def _next(task: TaskStatus) -> Text:
-    trigger = task.trigger
-    return say(trigger.progress.text(short, unit=False)) if trigger else say(("–", "muted"))
+def _share(row: TaskRow) -> float:
+    return row.task.stored / row.task.wanted if row.task.wanted else 0.0
 
 
-class TasksScreen(MonitorScreen):
-    """All tasks, and the details of one."""
+class TasksScreen(ListScreen):
+    """All tasks, and four panels about one."""
 
     number = "2"
+    noun = "task"
+    lower = 14
+    columns = (
+        Column("task", 0, lambda row: say((one_line(row.task.name), "strong"), (" ■", "attention") if row.task.paused else ""), sort_by={"name": lambda row: row.task.name}),
+        Column("", 8, lambda row: progress(_share(row), 8), from_width=70, to_width=139),
+        Column("", 16, lambda row: progress(_share(row), 16), from_width=140),
+        Column("sampled", 7, lambda row: count(row.task.stored), "right", from_width=40),
+        Column("wanted", 7, lambda row: say((count(row.task.wanted), "muted")), "right", from_width=96),
+        Column("correct", 7, lambda row: say(row.correct()), "right", sort_by={"correct": lambda row: -(row.task.correct_share or 0.0)}),
+        Column("teacher", 7, lambda row: say((percent(row.task.teacher.accuracy if row.task.teacher else None, 1), "teacher")), "right", from_width=70),
+        Column("best", 7, lambda row: say((percent(row.task.best.accuracy if row.task.best else None, 1), "good")), "right", from_width=96, sort_by={"best": lambda row: -(row.task.best.accuracy if row.task.best is not None else 0.0)}),
+        Column("cost", 7, lambda row: money(row.usd, None), "right", from_width=106, sort_by={"cost": lambda row: -row.usd}),
+        Column("/1k corr.", 9, lambda row: per_thousand(row.usd_per_correct), "right", from_width=116),
+        Column("answers", 8, lambda row: say((row.task.answer_format, "muted")), from_width=132),
+        Column("train/dev/test", 16, lambda row: say((f"{short(row.task.train)}/{short(row.task.dev)}/{short(row.task.test)}", "muted")), "right", from_width=150),
+        Column("ETA", 6, lambda row: duration(row.task.eta_s), "right", from_width=170),
+        Column("next", 17, lambda row: next_of(row.view, row.task), from_width=56, sort_by={"next": lambda row: row.task.trigger.remaining if row.task.trigger else 10**12}),
+        Column("next", 11, lambda row: next_of(row.view, row.task), to_width=55),
+    )  # fmt: skip
 
-    def compose_body(self) -> ComposeResult:
-        """List and details."""
-        with Horizontal(classes="split wide"):
-            yield Table(COLUMNS, key=lambda row: row.task.name, order="as configured", id="list")
-            with VerticalScroll(classes="detail", can_focus=False):
-                yield TextBlock(id="task")
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets what was counted."""
+        self.questions: QuestionCounts | None = None
+        self._counted_at = 0.0
+
+    def data_query(self) -> Query | None:
+        """The correct rationales of the questions of the task under the cursor, as far as time allows."""
+        task = self.chosen
+        if task is None:
+            return None
+        before = self.questions
+        if before is None or before.task != task.id:
+            before = QuestionCounts(task=task.id)
+        elif before.whole and time.monotonic() - self._counted_at < AGAIN_S:
+            return Query(("tasks", task.id), lambda connection: before)
+        elif before.whole:
+            before = QuestionCounts(task=task.id)
+
+        def read(connection: Connection) -> QuestionCounts:
+            return count_questions(connection, before, COUNT_S)
+
+        return Query(("tasks", task.id, before.upto), read)
+
+    def receive(self, payload: Any) -> None:
+        """Takes the counts; those of a count that was begun again once they are whole."""
+        found: QuestionCounts = payload
+        if (
+            found.whole
+            or self.questions is None
+            or self.questions.task != found.task
+            or not self.questions.whole
+        ):
+            if found.whole and found is not self.questions:
+                self._counted_at = time.monotonic()
+            self.questions = found
 
     @property
-    def table(self) -> Table[TaskRow]:
-        """The list."""
-        return self.query_one(Table)
-
-    @property
-    def selected(self) -> TaskStatus | None:
+    def chosen(self) -> TaskStatus | None:
         """The task under the cursor."""
-        row = self.table.selected
+        row = self.table.selected if self.ready else None
         return row.task if row is not None else None
+
+    def key_of(self, row: TaskRow) -> str:
+        """Its name."""
+        return row.task.name
+
+    def rows_of(self, status: Status) -> list[TaskRow]:
+        """The tasks that match."""
+        view, counts = Overview(status=status), self.questions
+        found = [
+            TaskRow(view, task, counts if counts is not None and counts.task == task.id else None)
+            for task in status.tasks
+            if self.filter_text.lower() in task.name.lower()
+        ]
+        return [row for row in found if row.has_problem] if self.problems_only else found
+
+    def when_empty(self, status: Status) -> str:
+        """None are configured, or none match."""
+        if status.tasks and (self.filter_text or self.problems_only):
+            return "No task matches; esc shows all."
+        return "No tasks yet: add [tasks.NAME] to config.toml, then start `coterie run`."
+
+    def summary(self, status: Status) -> Part:
+        """How many tasks, and how much is correct."""
+        plans = Overview(status=status).plans
+        good, stored = sum(plan.accepted for plan in plans), sum(plan.stored for plan in plans)
+        number = f"{len(status.tasks)} task{'' if len(status.tasks) == 1 else 's'}"
+        return dotted(number, say((f"{count(good)} correct", "good"), (f" of {count(stored)}", "text")))
+
+    def panels(self, row: TaskRow) -> Sequence[Shown]:
+        """Its questions, its students, its plans, and what it is."""
+        return questions(row), students(row), plans(row), facts(row)
 
     def key_hints(self) -> list[tuple[str, str]]:
         """What you can do with tasks."""
-        paused = self.selected is not None and self.selected.paused
+        task = self.chosen
         return [
             ("help", "help"),
-            ("open", "samples"),
+            ("open", "its samples"),
             ("train", "train now"),
-            ("pause", "resume" if paused else "pause"),
+            ("pause", "resume" if task is not None and task.paused else "pause"),
             ("filter", "filter"),
-            ("faults", "problems"),
-            ("sort", f"by {self.table.order}"),
+            ("faults", "all" if self.problems_only else "problems"),
+            ("sort", "sort"),
             ("copy", "copy"),
             ("budget", "budget"),
-            ("quit", "quit"),
         ]
-
-    def breadcrumbs(self) -> list[str]:
-        """The task under the cursor."""
-        return self.breadcrumb_path([f"task {self.selected.name}"] if self.selected else [])
-
-    def on_row_list_moved(self) -> None:
-        """Another task."""
-        self.draw()
-
-    def on_row_list_chosen(self, message: RowList.Chosen) -> None:
-        """A click on the task."""
-        self.open_selected()
-
-    def show(self, status: Status) -> None:
-        """Draws list and details."""
-        rows = [
-            TaskRow(status, task) for task in status.tasks if self.filter_text.lower() in task.name.lower()
-        ]
-        if self.problems_only:
-            rows = [row for row in rows if row.has_problem]
-        if status.tasks and (self.filter_text or self.problems_only):
-            self.table.show_when_empty("No task matches; esc shows all.")
-        else:
-            self.table.show_when_empty(
-                "No tasks yet: add [tasks.NAME] to config.toml, then start `coterie run`."
-            )
-        self.table.show(rows)
-        row = self.table.selected
-        self.query_one("#task", TextBlock).paint(lambda width: paint_task(row, width))
-
-    def sort_next(self) -> None:
-        """Sorts by the next column."""
-        self.notice(f"sorted by {self.table.sort_next()}")
-        self.draw()
 
     def open_selected(self) -> None:
         """Shows the task's samples, and filters the runs by it."""
-        if self.selected is not None:
-            self.post_message(TaskSamplesRequested(self.selected.name))
+        if (name := self.target_name()) is not None:
+            self.post_message(TaskSamplesRequested(name))
 
     def target_task(self) -> str | None:
         """The task under the cursor."""
-        return self.selected.name if self.selected else None
+        return self.target_name()
 
 
-def paint_task(row: TaskRow | None, width: int) -> Text:
-    """One task: questions, plans, triggers, runs."""
-    if row is None:
-        return say()
-    shown = count if width >= 44 else short
-    return sections(
-        (title(one_line(row.task.name)), _about(row)),
-        (title("plans"), _plans(row, shown)),
-        (title("triggers"), _triggers(row.task, shown)),
-        (title("runs"), _runs(row)),
-    )
+def _titled(row: TaskRow, words: str) -> str:
+    return f"{shortened(row.task.name, 20)} · {words}"
 
 
-def _about(row: TaskRow) -> list[Text]:
-    task, price, limit = row.task, row.usd_per_correct, bound_by(row.status, row.task)
-    resume = f"; resume with P or `coterie resume --task {one_line(task.name)}`"
-    return fields(
-        ("source", one_line(task.source)),
-        ("answers", task.answer_format),
-        ("questions", f"{count(task.train)}/{count(task.dev)}/{count(task.test)} train/dev/test"),
-        ("sampled", f"{count(task.stored)} of {count(task.wanted)}"),
-        ("correct", f"{count(task.accepted)} ({percent(task.correct_share, 1)})"),
-        ("best", f"run {task.best.run} by dev; on test {accuracy_words(task.best)}")
-        if task.best is not None
-        else None,
-        ("teacher", f"on test {accuracy_words(task.teacher)}") if task.teacher is not None else None,
-        ("cost", f"{per_thousand(price)} per 1,000 correct") if price is not None else None,
-        ("ETA", duration(task.eta_s), (f", limited by {limit}" if limit else "", "muted"))
-        if task.eta_s is not None
-        else None,
-        ("state", ("‖ paused", "attention"), resume) if task.paused else None,
-    )
+def questions(row: TaskRow) -> Shown:
+    """How many questions have how many correct rationales."""
+    title, counts = _titled(row, "correct per question"), row.questions
+    if counts is None or not counts.correct:
+        words = "No question is answered yet." if counts is not None and counts.whole else "Counting …"
+        return Shown(title, "", lambda width, height: centred(words, width, height))
+    values = counts.histogram()
+    if counts.whole:
+        number = counts.unsolved
+        summary = say((f"{count(number)} unsolved", "attention")) if number else say(("all solved", "good"))
+    else:
+        summary = say((f"{count(len(counts.correct))} of {count(row.task.train)} questions", "muted"))
+
+    def paint(width: int, height: int) -> list[Text]:
+        roles = ["attention", *["accent"] * (len(values) - 2), "good"][: len(values)]
+        return blocks(values, width, height, roles=roles, labels=[str(at) for at in range(len(values))])
+
+    return Shown(title, summary, paint)
 
 
-def _plans(row: TaskRow, shown: Callable[[float], str]) -> list[Text]:
-    found: list[Text] = []
-    for plan in (plan for plan in row.status.plans if plan.task == row.task.name):
-        numbers = f"{plan.split:<5}  {shown(plan.stored)}/{shown(plan.wanted)}"
-        found += [
-            say((f"{shortened(plan.name, 18):<18} ", "bold"), numbers),
-            say(
+def students(row: TaskRow) -> Shown:
+    """What its students wait for, and what its runs reached."""
+    task, runs = row.task, [run for run in row.status.runs if run.task == row.task.name and run.steps]
+    follow = next_of(row.view, task)
+
+    def paint(width: int, height: int) -> list[Text]:
+        found: list[Text] = []
+        for trigger in task.triggers:
+            reached = trigger.progress.reached
+            head = say(
+                ("✓ " if reached else "○ ", "good" if reached else "attention"),
+                (one_line(trigger.student), "strong"),
+                (f" @{trigger.name}", "muted"),
+            )
+            found.append(across(head, say((trigger.progress.text(count, unit=width >= 48), "text")), width))
+            if not reached and height >= 3 * len(task.triggers) and trigger.goal:
+                found.append(say("  ", progress(trigger.have / trigger.goal, max(4, width - 4))))
+        if not task.triggers:
+            found.append(say(("No student is trained on it: add [[students]].", "muted")))
+        if runs and height > len(found) + 1:
+            found += [say()] * (height > len(found) + len(runs) + 1)
+            for run in runs[-RUNS_SHOWN:][::-1]:
+                result = (
+                    say((percent(run.accuracy, 1), "good"))
+                    if run.accuracy is not None
+                    else state_word(run.state)
+                )
+                found.append(
+                    across(
+                        say((f"run {run.id} ", "strong"), one_line(f"{run.student} @{run.trigger}")),
+                        result,
+                        width,
+                    )
+                )
+        return fitted([truncated(line, width) for line in found], height)
+
+    return Shown(_titled(row, "students"), follow, paint)
+
+
+def plans(row: TaskRow) -> Shown:
+    """How far its plans are, and how right."""
+    own = [plan for plan in row.status.plans if plan.task == row.task.name]
+
+    def paint(width: int, height: int) -> list[Text]:
+        found: list[Text] = []
+        for plan in own:
+            numbers = f"{count(plan.stored)}/{count(plan.wanted)}"
+            found.append(
+                across(
+                    say(
+                        (shortened(plan.name, 22), "strong"),
+                        (f"  {plan.split}, {one_line(plan.teacher)}", "muted"),
+                    ),
+                    say(numbers),
+                    width,
+                )
+            )
+            graded = plan.accepted + plan.rejected
+            detail = say(
                 (f"  ✓ {count(plan.accepted)}", "good"),
                 (f"  ✗ {count(plan.rejected)}", "bad"),
-                (f"  ! {count(plan.failed)} failed", "bad") if plan.failed else "",
-                (f"  ◌ {count(plan.in_flight)} open", "muted") if plan.in_flight else "",
-            ),
-        ]
-    return found
+                (f"  ✗ {count(plan.failed)} failed", "bad") if plan.failed else "",
+                (f"  ◐ {count(plan.in_flight)} open", "accent") if plan.in_flight else "",
+            )
+            found.append(
+                across(
+                    detail,
+                    say(
+                        (percent(plan.accepted / graded, 1), "text") if graded else "",
+                        (f"  {money(plan.usd, None)}", "muted"),
+                    ),
+                    width,
+                )
+            )
+            if height >= 3 * len(own):
+                found.append(
+                    say("  ", progress(plan.stored / plan.wanted if plan.wanted else 1.0, max(4, width - 2)))
+                )
+        return fitted(found or [say(("No plan samples it.", "muted"))], height)
+
+    return Shown(_titled(row, "plans"), f"{len(own)} plan{'' if len(own) == 1 else 's'}", paint)
 
 
-def _triggers(task: TaskStatus, shown: Callable[[float], str]) -> list[Text]:
-    found = [
-        say(
-            ("✓ ", "good") if trigger.progress.reached else ("◌ ", "attention"),
-            f"{one_line(trigger.student)} @{trigger.name}",
-            (f"  {trigger.progress.text(shown, unit=False)}", "muted"),
-        )
-        for trigger in task.triggers
-    ]
-    return found or [say(("none: add [[students]] to config.toml", "muted"))]
+def facts(row: TaskRow) -> Shown:
+    """What it is, and what it costs."""
+    task, limit = row.task, bound_by(row.status, row.task)
+    end = _cost_at_end(row)
+    rows = fields(
+        ("state", ("■ paused", "attention"), f"; P or `coterie resume --task {one_line(task.name)}`")
+        if task.paused
+        else None,
+        ("source", one_line(task.source)),
+        ("answers", task.answer_format),
+        ("questions", f"{count(task.train)} train, {count(task.dev)} dev, {count(task.test)} test"),
+        ("unreadable", f"{count(task.unreadable)} further questions: no gold answer")
+        if task.unreadable
+        else None,
+        (
+            "sampled",
+            f"{count(task.stored)} of {count(task.wanted)}, {count(task.accepted)} correct ({percent(task.correct_share, 1)})",
+        ),
+        ("teacher", (accuracy_words(task.teacher), "teacher")) if task.teacher is not None else None,
+        ("best", f"run {task.best.run}: ", (accuracy_words(task.best), "good"))
+        if task.best is not None
+        else None,
+        (
+            "cost",
+            money(row.usd, None),
+            (f", about {money(end, None)} at the end" if end is not None else "", "muted"),
+        ),
+        ("per correct", f"{per_thousand(row.usd_per_correct)} per 1,000")
+        if row.usd_per_correct is not None
+        else None,
+        ("ETA", duration(task.eta_s), (f", limited by {one_line(limit)}" if limit else "", "muted"))
+        if task.eta_s is not None
+        else None,
+        width=12,
+    )
+    return Shown(
+        _titled(row, "facts"),
+        "",
+        lambda width, height: fitted([truncated(line, width) for line in rows], height),
+    )
 
 
-def _runs(row: TaskRow) -> list[Text]:
-    runs = [run for run in row.status.runs if run.task == row.task.name]
-    return [
-        say(
-            (f"run {run.id} ", "bold"),
-            one_line(f"{run.student} @{run.trigger} "),
-            state_word(run.state),
-            f" {accuracy_words(run.test)}" if run.test is not None else "",
-        )
-        for run in runs[-RUNS_SHOWN:]
-    ]
+def _cost_at_end(row: TaskRow) -> float | None:
+    found = row.usd
+    for plan in row.view.plans:
+        if (
+            plan.task == row.task.name
+            and (left := plan.wanted - plan.stored - plan.failed - plan.skipped) > 0
+        ):
+            if not plan.stored:
+                return None
+            found += left * plan.usd / plan.stored
+    return found if found > row.usd else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from rich.segment import Segment
 from rich.style import Style
@@ -143,6 +144,8 @@ class Panel(Widget, can_focus=False):
         shown = min(title.cell_len, room)
         rest = room - shown - 3
         pieces = [("╭─", edge), *_words(title, shown, base)] if shown else [("╭─", edge)]
+        if summary.cell_len > rest:
+            summary = _without_muted(summary)
         if summary.cell_len and (fits := min(summary.cell_len, rest)) >= min(summary.cell_len, 8):
             fill = width - 2 - (shown + 2 if shown else 0) - fits - 2 - 2
             return [*pieces, ("─" * fill, edge), *_words(summary, fits, base), ("─╮", edge)]
@@ -167,6 +170,20 @@ class Panel(Widget, can_focus=False):
                 self.post_message(self.PointerClicked(self))
         elif not framed or event.y > 0:
             self.post_message(self.Clicked(self, event.y - int(framed), event.x - 2))
+
+
+def _without_muted(text: Text) -> Text:
+    """The values alone, where their labels do not fit."""
+    muted = style("muted")
+    labels = [span for span in text.spans if span.style == muted]
+    cut = sorted({0, len(text.plain), *(at for span in text.spans for at in span[:2])})
+    pieces = [
+        text[start:end]
+        for start, end in pairwise(cut)
+        if text.plain[start:end].strip() == "·"
+        or not any(span.start <= start and end <= span.end for span in labels)
+    ]
+    return say(*pieces)
 
 
 def _words(text: Text, room: int, base: Style) -> list[tuple[str, Style]]:

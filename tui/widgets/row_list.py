@@ -29,8 +29,8 @@ class RowList(ScrollView, can_focus=False):
     DEFAULT_CSS = """
     RowList { height: 1fr; width: 1fr; scrollbar-size-horizontal: 0; scrollbar-size-vertical: 1;
               overflow-x: hidden; }
-    RowList > .rows--cursor { background: $selected; text-style: bold; }
-    RowList > .rows--title { color: $muted; }
+    RowList > .rows--cursor { background: $primary-muted; text-style: bold; }
+    RowList > .rows--title { color: $text-muted; }
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {"rows--cursor", "rows--title"}
 
