@@ -22,7 +22,8 @@ MOVES = {
 }
 SEEDED_SIZES = [(80, 24), (140, 40)]
 SEEDED_MOVES = {
-    "samples": ("4", *("j",) * 9),
+    "samples": ("4", *("j",) * 10),
+    "question": ("4", *("j",) * 10, "enter"),
     "runs": ("5", *("j",) * 5),
 }
 

@@ -7,7 +7,6 @@ from functools import partial
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.message import Message
 
 from state.views.questions import QuestionDetail, Rationale
 from tui.screens.question_text import (
@@ -30,13 +29,6 @@ NARROWEST = 29
 
 class QuestionView(Vertical, can_focus=False):
     """A question and its rationales. One of them is chosen; the page that shows it is shown."""
-
-    class Chosen(Message):
-        """A card was clicked."""
-
-        def __init__(self, sample: int) -> None:
-            super().__init__()
-            self.sample = sample
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -76,13 +68,6 @@ class QuestionView(Vertical, can_focus=False):
         self.chosen = max(0, min(self.chosen, len(ids) - 1))
         self._draw()
 
-    def choose(self, sample: int) -> None:
-        """Chooses a rationale by its sample."""
-        ids = [item.id for item in self.question.rationales] if self.question is not None else []
-        if sample in ids:
-            self.chosen, self._top = ids.index(sample), 0
-            self._draw()
-
     def move(self, step: int) -> int | None:
         """Chooses the next or previous rationale; returns its sample."""
         total = len(self.question.rationales) if self.question is not None else 0
@@ -112,7 +97,8 @@ class QuestionView(Vertical, can_focus=False):
             row, _, column = place.partition("-")
             at = self._first() + int(row) * columns + int(column)
             if at < len(self.question.rationales):
-                self.post_message(self.Chosen(self.question.rationales[at].id))
+                self.chosen, self._top = at, 0
+                self._draw()
 
     def restyle(self) -> None:
         """Other colours."""

@@ -135,9 +135,9 @@ def paint_accuracy(curves: Lines, end: float, width: int, height: int) -> list[T
     top = max(value for line in curves for values in (line.y, line.high) for value in values)
     top = next((share for share in (0.2, 0.4, 0.6, 0.8) if top <= share), 1.0)
     drawn = plot(
-        curves, width, height, x=(0.0, max(end, 0.01)), y=(0.0, top), y_text=hundredths, x_unit="epoch"
+        curves, width, height, x=(0.0, _end(curves, end)), y=(0.0, top), y_text=hundredths, x_unit="epoch"
     )
-    return drawn or _told(curves)
+    return drawn or _told(curves)[:height]
 
 
 def paint_loss(curves: Lines, end: float, width: int, height: int) -> list[Text]:
@@ -145,8 +145,13 @@ def paint_loss(curves: Lines, end: float, width: int, height: int) -> list[Text]
     values = sum(len(line.x) for line in curves)
     if values < 3:
         return centred("No loss yet.", width, height, "It comes with the first steps.")
-    drawn = plot(curves, width, height, x=(0.0, max(end, 1.0)), y_text=number, x_unit="step")
-    return drawn or _told(curves)
+    drawn = plot(curves, width, height, x=(0.0, _end(curves, end)), y_text=number, x_unit="step")
+    return drawn or _told(curves)[:height]
+
+
+def _end(curves: Lines, planned: float) -> float:
+    """Where the axis ends: at the planned end, or later where another run went on longer."""
+    return max([planned, 0.01, *(line.x[-1] for line in curves if len(line.x))])
 
 
 def _told(curves: Lines) -> list[Text]:
@@ -211,7 +216,7 @@ def paint_against(paired: Paired | None, width: int, height: int) -> list[Text]:
         found.append(say())
     elif height < 7:
         table = table[1:]  # no headings
-    return [*found, *fitted(table, height - len(found))]
+    return [*found, *fitted(table, height - len(found))][:height]
 
 
 def paired_lines(paired: Paired, width: int) -> list[Text]:
@@ -311,7 +316,7 @@ def paint_on_test(run: RunDetail, width: int, height: int) -> list[Text]:
             )
         )
     axis = say((f"{'':<{name}}0{'100':>{room - 1}}{'%':>6}", "muted"))
-    return [*fitted(lines, height - 1), axis] if height > 2 else lines[:height]
+    return [*fitted(lines, height - 1), axis] if height > 1 else lines[:height]
 
 
 def paint_best(tasks: Sequence[TaskStatus], width: int, height: int) -> list[Text]:

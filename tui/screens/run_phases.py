@@ -27,7 +27,8 @@ class Phase:
 
 def phases_of(base: Path, run: RunDetail, now: int) -> tuple[Phase, ...]:
     """The phases of the run's last start; those that the database knows of where the directory is not here."""
-    marks: list[tuple[str, int]] = [("queued", run.created_at)]
+    waited = run.started_at is None or run.started_at - run.created_at >= 1_000
+    marks: list[tuple[str, int]] = [("queued", run.created_at)] if waited else []
     if run.started_at is not None:
         own = _marks(base / run.directory / FILE) if run.directory else ()
         found = [mark for mark in own if mark[1] >= run.started_at]

@@ -181,10 +181,6 @@ class SamplesScreen(MonitorScreen):
         """A click on the sample."""
         self.open_selected()
 
-    def on_question_view_chosen(self, message: QuestionView.Chosen) -> None:
-        """A click on a rationale."""
-        self.query_one(QuestionView).choose(message.sample)
-
     def open_selected(self) -> None:
         """`enter`: the sample where there is room for the list alone, then all rationales of its question."""
         if self.has_class("-one") and not self.in_detail and not self.in_question:
