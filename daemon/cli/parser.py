@@ -64,6 +64,14 @@ class _Version(argparse.Action):
 
 
 BESIDE: dict[str, tuple[str, str]] = {
+    "prune": (
+        "remove the checkpoints of finished runs; students, predictions and results stay",
+        "coterie prune --dry-run",
+    ),
+    "backup": (
+        "copy state.db and check the copy, also while a daemon runs",
+        "coterie backup -o /backups/state.db",
+    ),
     "export": (
         "export samples, attempts, training sets, predictions, runs, metrics, evaluations or events, or the student of a run",
         "coterie export samples --format parquet -o samples.parquet",
@@ -333,22 +341,6 @@ def _look(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument(
         "--apply", action="store_true", help="store the verdicts; only possible while no daemon runs"
     )
-    parser = _add(
-        commands,
-        "backup",
-        "copy state.db and check the copy, also while a daemon runs",
-        "coterie backup -o /backups/state.db",
-    )
-    parser.add_argument(
-        "-o", "--output", type=Path, help="file to write (backups/NAME-TIME.db beside state.db)"
-    )
-    parser = _add(
-        commands,
-        "prune",
-        "remove the checkpoints of finished runs; students, predictions and results stay",
-        "coterie prune --dry-run",
-    )
-    parser.add_argument("--dry-run", action="store_true", help="only say how many bytes that would free")
     parser = _add(
         commands,
         "report",
