@@ -31,6 +31,7 @@ from daemon.observe.alarms import Alarms
 from daemon.observe.heartbeat import EventLog, Heartbeat, LagMeter
 from daemon.observe.metrics import http_server
 from daemon.observe.search_indexer import Indexer
+from daemon.observe.service_manager import ServiceManager
 from daemon.observe.watch import Watch
 from daemon.pipeline import Pipeline
 from daemon.reload import Reload, TeacherFactory
@@ -179,6 +180,10 @@ class Service:
             raise lost
         return self._ended
 
+    def _words(self) -> str:
+        """What the service manager shows."""
+        return f"{'stopping' if self._stop_asked.is_set() else self._state}, session of pid {os.getpid()}"
+
     @property
     def _in_force(self) -> Config:
         """The configuration of now, after reloads."""
@@ -309,6 +314,7 @@ class Service:
                 ("limit leases", sharing.serve),
                 ("search indexer", indexer.serve),
                 ("database watch", watch.serve),
+                ("service manager", ServiceManager(self._words, bus=self._bus, clock=clock).serve),
                 (
                     "watch",
                     Watch(lambda: self._in_force, budget=context.budget, bus=self._bus, clock=clock).serve,

@@ -6,9 +6,11 @@ import argparse
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from daemon.cli.card import Part, write_card
+from daemon.cli.parser import whole_number
 from daemon.cli.trainable import TrainingData
 from daemon.cli.trained_rows import trained_rows
 from daemon.training.manifest import RunRequest, training_rows
@@ -38,6 +40,48 @@ NOT_STORED = {
     SampleState.OPEN: "not finished",
     SampleState.FAILED: "given up",
 }
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument(
+        "what",
+        choices=(
+            *("samples", "attempts", "dataset", "predictions", "runs", "metrics", "evaluations", "events"),
+            "student",
+        ),
+    )
+    parser.add_argument("run", nargs="?", type=whole_number, metavar="RUN", help="student: of this run")
+    parser.add_argument(
+        "--format",
+        choices=("jsonl", "csv", "parquet", "openai-chat", "chat", "think", "sft", "gguf"),
+        default="jsonl",
+        help="jsonl, csv, parquet; or messages to train on: openai-chat, chat (with ids), think (rationale in <think>),"
+        " sft (dataset: in the form of the student, as TRL reads it); those to FILE.parquet too;"
+        " gguf (student: one file for llama.cpp)",
+    )
+    parser.add_argument(
+        "--include",
+        action="append",
+        choices=("dev", "test", "overlap", "forbidden", "truncated"),
+        default=[],
+        help="samples as messages: keep what is left out by default, samples of dev or test questions, of training questions"
+        " that are also in dev or test (overlap), by teachers whose terms forbid training, or truncated ones; repeatable",
+    )
+    parser.add_argument(
+        "--card", action="store_true", help="dataset: write a data card, README.md, beside the file"
+    )
+    parser.add_argument("--task", help="only this task")
+    parser.add_argument("--student", help="only this student; not for samples and events")
+    parser.add_argument("--sent", action="store_true", help="samples: include the text of each request")
+    parser.add_argument(
+        "--logprobs",
+        action="store_true",
+        help="samples: include log-probabilities of the rationale's tokens",
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, help="file to write (default: standard output; not for parquet)"
+    )
 
 
 def command(arguments: argparse.Namespace) -> int:

@@ -20,7 +20,11 @@ Command = Callable[[argparse.Namespace], int]
 
 def parse(argv: list[str]) -> argparse.Namespace:
     """Parses the arguments; call their `command` with them."""
-    arguments = build(argv).parse_args(argv)
+    parser = build(argv)
+    arguments = parser.parse_args(argv)
+    if arguments.name is None:
+        parser.print_help()
+        parser.exit()
     if arguments.name == "teacher":
         arguments.config = None
     return arguments
@@ -60,6 +64,22 @@ class _Version(argparse.Action):
 
 
 BESIDE: dict[str, tuple[str, str]] = {
+    "prune": (
+        "remove the checkpoints of finished runs; students, predictions and results stay",
+        "coterie prune --dry-run",
+    ),
+    "backup": (
+        "copy state.db and check the copy, also while a daemon runs",
+        "coterie backup -o /backups/state.db",
+    ),
+    "export": (
+        "export samples, attempts, training sets, predictions, runs, metrics, evaluations or events, or the student of a run",
+        "coterie export samples --format parquet -o samples.parquet",
+    ),
+    "push": (
+        "upload the student of a run, or a training set, to a model hub",
+        "coterie push 3 NAME/REPO --private",
+    ),
     "init": (
         "write a commented configuration for a teacher, your data and a student",
         "coterie init openai --data questions.jsonl",
@@ -68,6 +88,13 @@ BESIDE: dict[str, tuple[str, str]] = {
         "say what sampling and training will take: requests, tokens, dollars, minutes; nothing is sent",
         "coterie estimate --json",
     ),
+    "logs": ("show the newest events, and follow them", "coterie logs -f --warnings"),
+    "samples": (
+        "find stored samples, and show one in full",
+        'coterie samples find "ten apples" --verdict wrong',
+    ),
+    "diff": ("compare two runs: settings, and answers to the same test questions", "coterie diff 3 5"),
+    "completion": ("print the completion script of a shell", "coterie completion bash"),
 }
 """Commands whose arguments stand in their own module: what each does, and an example."""
 
@@ -86,7 +113,7 @@ def build(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
         epilog=EXIT_CODES,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
-    commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(dest="name", metavar="COMMAND")
     _run(commands)
     _watch(commands)
     _control(commands)
@@ -163,6 +190,14 @@ def _watch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument("--interval", default="1", metavar="S", help="seconds between updates (1)")
     parser = _add(commands, "status", "show the status in one screen", "coterie status --json")
     parser.add_argument("--json", action="store_true", help="as one JSON object")
+    parser.add_argument(
+        "--watch",
+        type=_seconds,
+        nargs="?",
+        const=2.0,
+        metavar="S",
+        help="again every S seconds, until Ctrl-C (2)",
+    )
     parser.add_argument(
         "--exit-code",
         action="store_true",
@@ -262,7 +297,18 @@ def _dollars(text: str) -> float:
     return value
 
 
-def _count(text: str) -> int:
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.1 <= value <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0.1 to 86400")
+    return value
+
+
+def whole_number(text: str) -> int:
+    """A whole number, 0 or more, as an argument."""
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or more")
     return int(text)
@@ -309,93 +355,11 @@ def _look(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     parser.add_argument("--task", help="only this task")
     parser.add_argument(
-        "--examples", type=_count, default=10, metavar="N", help="changed verdicts to show (10)"
+        "--examples", type=whole_number, default=10, metavar="N", help="changed verdicts to show (10)"
     )
     parser.add_argument(
         "--apply", action="store_true", help="store the verdicts; only possible while no daemon runs"
     )
-    parser = _add(
-        commands,
-        "export",
-        "export samples, attempts, training sets, predictions, runs, metrics, evaluations or events, or the student of a run",
-        "coterie export samples --format parquet -o samples.parquet",
-    )
-    parser.add_argument(
-        "what",
-        choices=(
-            *("samples", "attempts", "dataset", "predictions", "runs", "metrics", "evaluations", "events"),
-            "student",
-        ),
-    )
-    parser.add_argument("run", nargs="?", type=_count, metavar="RUN", help="student: of this run")
-    parser.add_argument(
-        "--format",
-        choices=("jsonl", "csv", "parquet", "openai-chat", "chat", "think", "sft", "gguf"),
-        default="jsonl",
-        help="jsonl, csv, parquet; or messages to train on: openai-chat, chat (with ids), think (rationale in <think>),"
-        " sft (dataset: in the form of the student, as TRL reads it); those to FILE.parquet too;"
-        " gguf (student: one file for llama.cpp)",
-    )
-    parser.add_argument(
-        "--include",
-        action="append",
-        choices=("dev", "test", "overlap", "forbidden", "truncated"),
-        default=[],
-        help="samples as messages: keep what is left out by default, samples of dev or test questions, of training questions"
-        " that are also in dev or test (overlap), by teachers whose terms forbid training, or truncated ones; repeatable",
-    )
-    parser.add_argument(
-        "--card", action="store_true", help="dataset: write a data card, README.md, beside the file"
-    )
-    parser.add_argument("--task", help="only this task")
-    parser.add_argument("--student", help="only this student; not for samples and events")
-    parser.add_argument("--sent", action="store_true", help="samples: include the text of each request")
-    parser.add_argument(
-        "--logprobs",
-        action="store_true",
-        help="samples: include log-probabilities of the rationale's tokens",
-    )
-    parser.add_argument(
-        "-o", "--output", type=Path, help="file to write (default: standard output; not for parquet)"
-    )
-    parser = _add(
-        commands,
-        "push",
-        "upload the student of a run, or a training set, to a model hub",
-        "coterie push 3 NAME/REPO --private",
-    )
-    parser.add_argument("what", metavar="RUN|dataset", help="the number of a run, or dataset")
-    parser.add_argument(
-        "repo", metavar="REPO", help="repository, NAME/REPO; it is created if it does not exist"
-    )
-    parser.add_argument(
-        "--private", action="store_true", help="create it as private; one that is public is refused"
-    )
-    parser.add_argument("--branch", default="main", help="branch to commit to (main)")
-    parser.add_argument("--message", metavar="TEXT", help="message of the commit")
-    parser.add_argument("--task", help="dataset: only this task")
-    parser.add_argument("--student", help="dataset: only this student")
-    parser.add_argument(
-        "--format",
-        choices=("jsonl", "csv", "parquet", "openai-chat", "chat", "think", "sft"),
-        help="dataset: as in `coterie export dataset` (jsonl)",
-    )
-    parser = _add(
-        commands,
-        "backup",
-        "copy state.db and check the copy, also while a daemon runs",
-        "coterie backup -o /backups/state.db",
-    )
-    parser.add_argument(
-        "-o", "--output", type=Path, help="file to write (backups/NAME-TIME.db beside state.db)"
-    )
-    parser = _add(
-        commands,
-        "prune",
-        "remove the checkpoints of finished runs; students, predictions and results stay",
-        "coterie prune --dry-run",
-    )
-    parser.add_argument("--dry-run", action="store_true", help="only say how many bytes that would free")
     parser = _add(
         commands,
         "report",

@@ -15,6 +15,11 @@ from state.runs import done_runs
 from state.safe import safe
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("--dry-run", action="store_true", help="only say how many bytes that would free")
+
+
 def command(arguments: argparse.Namespace) -> int:
     """Removes them; with `--dry-run` only lists them, with their bytes."""
     config = load_config(arguments.config)

@@ -19,6 +19,26 @@ from state.safe import safe
 DATASET = "dataset"
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("what", metavar="RUN|dataset", help="the number of a run, or dataset")
+    parser.add_argument(
+        "repo", metavar="REPO", help="repository, NAME/REPO; it is created if it does not exist"
+    )
+    parser.add_argument(
+        "--private", action="store_true", help="create it as private; one that is public is refused"
+    )
+    parser.add_argument("--branch", default="main", help="branch to commit to (main)")
+    parser.add_argument("--message", metavar="TEXT", help="message of the commit")
+    parser.add_argument("--task", help="dataset: only this task")
+    parser.add_argument("--student", help="dataset: only this student")
+    parser.add_argument(
+        "--format",
+        choices=("jsonl", "csv", "parquet", "openai-chat", "chat", "think", "sft"),
+        help="dataset: as in `coterie export dataset` (jsonl)",
+    )
+
+
 def command(arguments: argparse.Namespace) -> int:
     """Uploads one of them and prints its URL.
 

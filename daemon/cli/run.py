@@ -26,8 +26,9 @@ from engine.errors import CoterieError, JobFailed, UsageError
 from engine.teachers.failures import NOT_RECORDED
 from state import sqlite
 from state.database import now_ms, open_reader, told
-from state.given_up import GivenUp, given_up, in_all
+from state.given_up import GivenUp, count_once, given_up, in_all
 from state.safe import safe
+from state.views.format import count, per_thousand, spending
 from state.views.given_up import given_up_lines, given_up_words
 from state.views.progress import Progress
 from state.views.status import Status, read_status
@@ -206,6 +207,17 @@ def _last_words(lines: list[str]) -> list[str]:
     return lines[start:]
 
 
+def _cost(config: Config) -> str:
+    """What all of it cost so far."""
+    with closing(open_reader(config.database)) as connection:
+        status = read_status(connection, now_ms())
+    correct, stored = count_once(
+        (plan.samples or str(plan.id), plan.accepted, plan.stored) for plan in status.plans
+    )
+    each = f", {per_thousand(status.spend.usd / correct)} per 1,000 correct" if correct else ""
+    return f"cost: {spending(status.spend)}; {count(stored)} samples, {count(correct)} correct{each}"
+
+
 def _conclude(config: Config, ended: DaemonResult) -> int:
     """The table, where things are, and the exit code."""
     from daemon.cli.report import (
@@ -217,7 +229,9 @@ def _conclude(config: Config, ended: DaemonResult) -> int:
 
     results, measures = results_of(config)
     path = write(results, measures, config.folder / "report", costs=costs_of(config))
-    sys.stdout.write(safe(f"\n{said(results, measures, path)}\nstudents: {config.runs}/<run>/student\n"))
+    sys.stdout.write(
+        safe(f"\n{said(results, measures, path)}\nstudents: {config.runs}/<run>/student\n{_cost(config)}\n")
+    )
     if ended.interrupted:
         sys.stdout.write("interrupted; run the same command again to resume\n")
         return 130

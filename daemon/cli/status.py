@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from contextlib import closing
 from dataclasses import asdict
 
@@ -20,7 +21,24 @@ from state.views.tables import terminal_width
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Prints the status."""
+    """Prints the status, once or again and again."""
+    if arguments.watch is None:
+        text, code = _read(arguments)
+        sys.stdout.write(text + "\n")
+        return code
+    clear = "\x1b[H\x1b[2J" if sys.stdout.isatty() else ""
+    try:
+        while True:
+            text, _ = _read(arguments)
+            sys.stdout.write(f"{clear}{text}\n")
+            sys.stdout.flush()
+            time.sleep(arguments.watch)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _read(arguments: argparse.Namespace) -> tuple[str, int]:
+    """The status as it is now, and the exit code."""
     with closing(open_reader(database_path(arguments.config))) as connection:
         status = read_status(connection, now_ms())
         standing = read_experiment_progress(connection)
@@ -31,8 +49,7 @@ def command(arguments: argparse.Namespace) -> int:
         text = json.dumps(to_json(status) | {"experiment": told, "ledger": ledger}, indent=2)
     else:
         text = format_status(status, terminal_width()) + (f"\n\nexperiment {safe(told)}" if told else "")
-    sys.stdout.write(text + "\n")
-    return int(readiness(status).condition) if arguments.exit_code else 0
+    return text, int(readiness(status).condition) if arguments.exit_code else 0
 
 
 def _experiment(standing: ExperimentProgress) -> str | None:

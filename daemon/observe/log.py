@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +17,10 @@ from state.safe import safe
 
 BYTES = 10_000_000
 FILES = 5
+
+
+PRIORITIES = {"error": 3, "warning": 4, "info": 6}
+"""Levels as the journal of systemd counts them."""
 
 
 class _Quiet(RotatingFileHandler):
@@ -37,6 +42,8 @@ def open_log(path: Path | None, *, loud: bool) -> Callable[[EventRow], None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         log.addHandler(_Quiet(path, maxBytes=BYTES, backupCount=FILES, encoding="utf-8", delay=True))
 
+    journal = _is_journal()
+
     def write(row: EventRow) -> None:
         now = datetime.now(UTC)
         # One line: text from outside must not look like another event.
@@ -52,6 +59,18 @@ def open_log(path: Path | None, *, loud: bool) -> Callable[[EventRow], None]:
             log.info(json.dumps({**row.data, **fields}, ensure_ascii=True, default=str))
         if loud:
             with suppress(OSError):  # a closed terminal or pipe must not end the daemon
-                sys.stderr.write(f"{now.astimezone():%H:%M:%S} {row.level:7} {message}\n")
+                if journal:  # it has the time, and takes the level from the number
+                    sys.stderr.write(f"<{PRIORITIES.get(row.level, 6)}>{message}\n")
+                else:
+                    sys.stderr.write(f"{now.astimezone():%H:%M:%S} {row.level:7} {message}\n")
 
     return write
+
+
+def _is_journal() -> bool:
+    """Whether standard error is the journal of systemd, which says so by device and inode."""
+    try:
+        found = os.fstat(sys.stderr.fileno())
+        return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+    except (OSError, ValueError):
+        return False

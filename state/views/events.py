@@ -29,6 +29,7 @@ def newest_events(
     connection: Connection,
     *,
     before: int | None = None,
+    after: int = 0,
     faults: bool = False,
     text: str = "",
     limit: int = 200,
@@ -38,6 +39,7 @@ def newest_events(
     Args:
         connection: an open reading connection.
         before: None for the newest.
+        after: only events with a higher id.
         faults: only warnings and errors.
         text: must occur in kind, subject or message (ASCII case does not matter).
         limit: at most this many.
@@ -47,6 +49,9 @@ def newest_events(
     if before is not None:
         clauses.append("id < ?")
         values.append(before)
+    if after:
+        clauses.append("id > ?")
+        values.append(after)
     if faults:
         clauses.append("level IN ('warning', 'error')")
     if text:

@@ -204,6 +204,14 @@ def predictions(
     return [PredictionRow(**dict(zip(names, (*row[:7], bool(row[7]), row[8]), strict=True))) for row in found]
 
 
+def verdicts_on_test(connection: Connection, run: int) -> dict[int, bool]:
+    """Whether a run's student answered each test question correctly, by question."""
+    found = rows(
+        connection, "SELECT question_id, correct FROM prediction WHERE run_id = ? AND split = 'test'", (run,)
+    )
+    return {question: bool(correct) for question, correct in found}
+
+
 def _baselines(connection: Connection, run: int, task_id: int | None, base: str) -> tuple[Baseline, ...]:
     if task_id is None:
         return ()

@@ -50,14 +50,16 @@ def table(
         if widths is not None or not gone:
             break
         chosen.remove(list(head).index(gone.pop(0)))
-    if widths is None:
-        widths = {index: _widest(head, body, index) for index in chosen}
+    if widths is None:  # numbers are long too
+        widths = _fitted(head, body, chosen, len(head), width) or {
+            index: _widest(head, body, index) for index in chosen
+        }
     last = len(head) - 1
     return [
         GAP.join(
             _cut(row[index], widths[index]).ljust(widths[index])
             if index < left or index == last
-            else row[index].rjust(widths[index])
+            else _cut(row[index], widths[index]).rjust(widths[index])
             for index in chosen
         ).rstrip()
         for row in (head, *body)
@@ -75,7 +77,7 @@ def _fitted(
     texts = [index for index in chosen if index < left or index == len(head) - 1]
     while over > 0:
         widest = max(texts, key=lambda index: widths[index], default=None)
-        if widest is None or widths[widest] <= max(LEAST, len(head[widest]) if widest < left else 0):
+        if widest is None or widths[widest] <= LEAST:
             return None
         widths[widest] -= 1
         over -= 1
