@@ -298,6 +298,20 @@ def _look(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     parser = _add(
         commands,
+        "serve",
+        "serve a finished student as an OpenAI-compatible server on this machine",
+        "coterie serve fine-tune-cot --port 8000",
+    )
+    parser.add_argument(
+        "student", metavar="STUDENT", help="its name (the newest finished run), or the number of a run"
+    )
+    parser.add_argument("--task", help="of a student with a run for each task: which one")
+    parser.add_argument("--port", type=int, default=0, metavar="N", help="port of 127.0.0.1 (a free one)")
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), help="what it computes on (a GPU if there is one)"
+    )
+    parser = _add(
+        commands,
         "push",
         "upload the student of a run, or a training set, to a model hub",
         "coterie push 3 NAME/REPO --private",
