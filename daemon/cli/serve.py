@@ -16,9 +16,10 @@ from daemon.cli.finished_student import finished_student
 from daemon.training.devices import cores, gpu_count
 from engine.config import load_config
 from engine.errors import UsageError
+from engine.methods import METHODS
 from engine.students.launch import Device, rank_environment
 from state.database import open_reader
-from state.runs import done_runs
+from state.runs import RunRow, done_runs
 from state.sqlite import Connection
 
 PORTS = 65_535
@@ -56,11 +57,16 @@ def become(directory: Path, name: str, port: int, device: str | None) -> None:
     os.execve(argv[0], argv, env | {"HF_HUB_OFFLINE": "1"})
 
 
+def _has_student(run: RunRow) -> bool:
+    method = METHODS.get(str(run.settings.student.get("method", "")))
+    return method is None or method.trains
+
+
 def _run(connection: Connection, student: str, task: str | None) -> int:
     """The number of the newest finished run of a student."""
     if student.isascii() and student.isdecimal() and len(student) < 10:
         return int(student)
-    runs = done_runs(connection)
+    runs = [run for run in done_runs(connection) if _has_student(run)]
     own = [run for run in runs if run.student == student]
     if not own:
         known = ", ".join(dict.fromkeys(run.student for run in runs)) or "none yet"
