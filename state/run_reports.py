@@ -23,6 +23,7 @@ class RunColumns(TypedDict, total=False):
     tokens_per_second: float | None
     eta_s: float | None
     progress_offset: int
+    figures: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -93,6 +93,7 @@ def render(
     figures: Sequence[tuple[str, str]] = (),
     headline: Sequence[str] = (),
     differences: str = "",
+    together: Sequence[str] = (),
     made_by: str = "",
     written_at: str = "",
     paper: Mapping[tuple[str, str], float] | None = None,
@@ -106,6 +107,7 @@ def render(
         figures: those of each other figure.
         headline: the experiment in a few sentences.
         differences: the table of arms compared in pairs.
+        together: the section on students that answer together, as paragraphs.
         made_by: version and platform of the program that wrote the report.
         written_at: when it was written.
         paper: accuracy as the paper counted, by student and task; None: no such column.
@@ -125,6 +127,7 @@ def render(
         *(["## Figures"] if figures else []),
         *_images(figures),
         *(runs if matrix else []),
+        *together,
         "## Data",
         _data(results),
         "## Sampling",

@@ -5,25 +5,21 @@ from __future__ import annotations
 import json
 import os
 import re
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoConfig, GenerationConfig
 
 from engine.students import zero
 from engine.students.answering import answering
-from engine.students.architecture import architecture_of, is_encoder_decoder
 from engine.students.checkpoints import replace
 from engine.students.device import choose_device
 from engine.students.evaluate import evaluate, results
 from engine.students.exported_student import DIRECTORY, with_results
 from engine.students.finish import lines
-from engine.students.run_form import open_form
+from engine.students.opened_copy import open_copy, weights_of
 from engine.students.spec import EvalRow
 from engine.students.threads import Threads
 from engine.students.token_rows import read_rows
-from engine.students.tokenizer import leave_prompts_open, load_tokenizer
 
 if TYPE_CHECKING:
     from engine.students.run import Run
@@ -43,15 +39,8 @@ def evaluate_again(run: Run, before: dict[str, Any]) -> None:
     hardware = os.environ.get("DS_ACCELERATOR") or ("cuda" if torch.cuda.is_available() else "cpu")
     device = choose_device(hardware, run.ranks.local_rank)
     zero.join_ranks(hardware, world=run.ranks.world)
-    config = AutoConfig.from_pretrained(student, trust_remote_code=False, local_files_only=True)
-    generation = GenerationConfig.from_pretrained(student, local_files_only=True)
-    architecture = architecture_of(SimpleNamespace(config=config, generation_config=generation))
-    tokenizer = load_tokenizer(str(student))
-    encoder_decoder = is_encoder_decoder(config)
-    if not encoder_decoder:
-        leave_prompts_open(tokenizer)
-    form = open_form(run, tokenizer, encoder_decoder=encoder_decoder)
-    threads = Threads(run.directory, weights=_weights(student))
+    architecture, tokenizer, form = open_copy(run, student)
+    threads = Threads(run.directory, weights=weights_of(student))
 
     def stopping() -> bool:
         threads.follow()
@@ -83,8 +72,3 @@ def evaluate_again(run: Run, before: dict[str, Any]) -> None:
             replace(card, re.sub(r"max_new_tokens=\d+", f"max_new_tokens={most}", said).encode())
         outcome = {**before, "evaluation": spec.asked_with, "results": table}
         replace(run.directory / "evaluation.json", json.dumps(outcome, indent=1).encode())
-
-
-def _weights(student: Any) -> int:
-    """About how many weights a student has."""
-    return sum(path.stat().st_size for path in student.glob("*.safetensors")) // 4

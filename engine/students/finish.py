@@ -1,9 +1,10 @@
-"""The end of a training: exports the chosen weights, tests the exported copy, and writes the results and the card."""
+"""The end of a run: exports the chosen weights, tests the exported copy, and writes the results and the card."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,19 +12,44 @@ from engine.students.checkpoints import DevResult, RunState, damage, prune, repl
 from engine.students.exported_student import DIRECTORY, finish_student, model_card, save_student
 
 if TYPE_CHECKING:  # these bring torch, which is imported once the run has reported that it starts
+    from engine.forms import TokenForm
+    from engine.students.architecture import Architecture
     from engine.students.evaluate import Prediction
     from engine.students.run import Run
     from engine.students.session import Session
+    from engine.students.spec import EvalRow
 
 DEV = "dev.jsonl"
 """In a checkpoint: the answers of its weights to the dev questions."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    """An exported copy that is asked the dev and test questions, and what is said of it."""
+
+    architecture: Architecture
+    tokenizer: Any
+    form: TokenForm
+    device: Any
+    ask: Callable[..., list[Prediction]]
+    """Predictions of a writer for rows; `alone`: only the first rank asks."""
+    stopping: Callable[[], bool]
+    dev: Sequence[EvalRow]
+    test: Sequence[EvalRow]
+    step: int
+    """Of its weights."""
+    steps: int
+    trained: int
+    epoch: float
+    reason: str | None
+    about: Mapping[str, Any]
+    """What `evaluation.json` says besides."""
+    card: Callable[[list[dict[str, Any]]], str]
+    """The card for a table of results."""
+
+
 def finish(session: Session, state: RunState) -> None:
     """Exports the chosen weights, tests the exported copy, and writes the results and the card."""
-    from engine.students.answering import answering
-    from engine.students.evaluate import results
-
     run, spec = session.run, session.run.spec
     best = _best(session, state) if spec.evaluation.best else None
     selected_by = "dev" if best else "last"
@@ -32,40 +58,10 @@ def finish(session: Session, state: RunState) -> None:
     if run.ranks.first:
         _export(session, state, step)
     run.ranks.barrier()
-
-    run.tell("phase", phase="evaluating")
     session.release()
-    kept = run.checkpoints / str(step) / DEV
-    with answering(
-        run, session.architecture, session.tokenizer, session.form, session.device, session.stopping
-    ) as (
-        write,
-        alone,
-    ):
-        seen = read_predictions(kept) if kept.is_file() else session.ask(write, session.dev, alone=alone)
-        tested = session.ask(write, session.test, alone=alone)
-    table = results([*seen, *tested])
-    tell_results(session, results(tested) if kept.is_file() else table, step)
-    if run.ranks.first:
-        replace(run.directory / "predictions.jsonl", lines([*tested, *seen]))
-        outcome = {
-            "run_id": spec.run_id,
-            "student": spec.student,
-            "scope": spec.scope,
-            "method": spec.method,
-            "manifest_digest": spec.manifest_digest,
-            "seed": spec.training.seed,
-            "step": step,
-            "steps": session.steps,
-            "trained": state.step,
-            "epoch": session.epoch(step),
-            "reason": state.finished,
-            "selected_by": selected_by,
-            "evaluation": spec.asked_with,
-            "results": table,
-        }
-        replace(run.directory / "evaluation.json", json.dumps(outcome, indent=1).encode())
-        card = model_card(
+
+    def card(table: list[dict[str, Any]]) -> str:
+        return model_card(
             spec,
             session.architecture,
             session.form,
@@ -79,10 +75,73 @@ def finish(session: Session, state: RunState) -> None:
             selected_by=selected_by,
             results=table,
         )
-        finish_student(run.directory, card)
-    run.tell("exported", step=step, directory=DIRECTORY)
+
+    examined = Examined(
+        architecture=session.architecture,
+        tokenizer=session.tokenizer,
+        form=session.form,
+        device=session.device,
+        ask=session.ask,
+        stopping=session.stopping,
+        dev=session.dev,
+        test=session.test,
+        step=step,
+        steps=session.steps,
+        trained=state.step,
+        epoch=session.epoch(step),
+        reason=state.finished,
+        about={"selected_by": selected_by},
+        card=card,
+    )
+    conclude(run, examined, kept=run.checkpoints / str(step) / DEV)
     forget_checkpoints(run)
     run.tell("done", step=step, steps=session.steps, reason=state.finished, trained=state.step)
+
+
+def conclude(run: Run, examined: Examined, *, kept: Path | None = None) -> None:
+    """Tests the exported copy, writes the results and the card, and finishes the student's directory. All ranks call it together.
+
+    Args:
+        run: the run.
+        examined: the copy.
+        kept: a file with the answers of its weights to the dev questions, if it exists.
+
+    Raises:
+        Stopped: the run was asked to stop.
+    """
+    from engine.students.answering import answering
+    from engine.students.evaluate import results
+
+    spec, of = run.spec, examined
+    run.tell("phase", phase="evaluating")
+    known = kept is not None and kept.is_file()
+    with answering(run, of.architecture, of.tokenizer, of.form, of.device, of.stopping) as (write, alone):
+        seen = read_predictions(kept) if kept is not None and known else of.ask(write, of.dev, alone=alone)
+        tested = of.ask(write, of.test, alone=alone)
+    table = results([*seen, *tested])
+    for row in results(tested) if known else table:
+        run.tell("eval", **row, step=of.step, epoch=of.epoch, seed=spec.training.seed)
+    if run.ranks.first:
+        replace(run.directory / "predictions.jsonl", lines([*tested, *seen]))
+        outcome = {
+            "run_id": spec.run_id,
+            "student": spec.student,
+            "scope": spec.scope,
+            "method": spec.method,
+            "manifest_digest": spec.manifest_digest,
+            "seed": spec.training.seed,
+            "step": of.step,
+            "steps": of.steps,
+            "trained": of.trained,
+            "epoch": of.epoch,
+            "reason": of.reason,
+            **of.about,
+            "evaluation": spec.asked_with,
+            "results": table,
+        }
+        replace(run.directory / "evaluation.json", json.dumps(outcome, indent=1).encode())
+        finish_student(run.directory, of.card(table))
+    run.tell("exported", step=of.step, directory=DIRECTORY)
 
 
 def asked_otherwise(run: Run, outcome: dict[str, Any]) -> bool:
