@@ -14,6 +14,7 @@ from engine.report.accuracy_table import BESIDE, Cell, beside, method_table, tex
 from engine.report.paper_count import HEAD as PAPER
 from engine.report.paper_count import READING as PAPER_READING
 from engine.report.paper_count import cell as paper_cell
+from state.enums import TRAIN
 from state.results import PlanResult, Results, RunResult
 from state.safe import safe, safe_markdown
 
@@ -29,6 +30,8 @@ READING = (
     " with greedy answers. A student's `majority of k` is that of k sampled answers per question."
     " Overlapping intervals do not prove equality."
 )
+
+DERIVED = "`warm start` of a student that was made from students without a training names the operation and their runs."
 
 SHARED = (
     "Plans that differ only in D share samples: a D = 2 plan uses the first two samples of the D = 8 plan, and each plan"
@@ -114,6 +117,8 @@ def render(
     """
     title = "## Accuracy on test, by run" if matrix else "## Accuracy on test"
     runs = [title, summary(results, paper), READING, PAPER_READING if paper is not None else ""]
+    if any(run.kind != TRAIN for run in results.runs):
+        runs.append(DERIVED)
     compared = ["### Arms compared", differences] if differences else []
     parts = [
         "# Coterie: report",
@@ -340,6 +345,7 @@ def _training(results: Results) -> str:
             run.directory,
         ]
         for run in results.runs
+        if run.kind == TRAIN
     ]
     return (
         safe(text_table(head, body, left=4, words=("dropped", "directory"))) if body else "No finished runs."

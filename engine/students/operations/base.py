@@ -12,14 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from engine.config.derived import DerivedConfig
 from engine.students.sizes import BUILTIN, SIZES
 from engine.students.spec import SourceStudent
-
-if TYPE_CHECKING:
-    from engine.students.work import Work
 
 SettingsT = TypeVar("SettingsT", bound=DerivedConfig)
 
@@ -28,6 +25,33 @@ Needs = Literal["any", "tokenizer", "initialisation"]
 
 MEMBERS_FILE = "members.json"
 """In the directory of a student that is no single model: the operation that reads it, and the member that describes it."""
+
+
+class Work(Protocol):
+    """What an operation needs of its run: `engine.students.work` in the training process."""
+
+    device: Any
+    """Where to compute."""
+
+    @property
+    def seed(self) -> int:
+        """Of everything that is drawn."""
+
+    def check(self) -> None:
+        """To be called between two pieces of work.
+
+        Raises:
+            Stopped: the run was asked to stop; it begins again behind what was kept.
+        """
+
+    def note(self, message: str) -> None:
+        """Reports a deviation from what was configured."""
+
+    def keep(self, name: str, tensors: Mapping[str, Any]) -> None:
+        """Writes tensors that were costly; `kept` has them after a kill."""
+
+    def kept(self, name: str) -> dict[str, Any] | None:
+        """The tensors that were kept under a name; None where there are none, or a disk has changed them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

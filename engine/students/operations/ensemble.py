@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from engine.config.base import Identity
 from engine.config.derived import DerivedConfig
-from engine.students.operations.base import MEMBERS_FILE, Made, Operation, refusal
+from engine.students.operations.base import MEMBERS_FILE, Made, Operation, Work, refusal
 from engine.students.spec import SourceStudent
-
-if TYPE_CHECKING:
-    from engine.students.work import Work
 
 PLACES = "members"
 

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from engine.config.base import Identity
 from engine.config.derived import DerivedConfig
-from engine.students.operations.base import Made, Operation
+from engine.students.operations.base import Made, Operation, Work
 from engine.students.spec import SourceStudent
 
 if TYPE_CHECKING:
     import torch
 
-    from engine.students.work import Work
 
 SUM = "sum"
 
