@@ -107,6 +107,8 @@ class Planner:
         self._config = config
         self.scopes, self._derived = all_scopes(config), derived_scopes(config)
         self._order = order_of(config)
+        keys = [scope.key for scopes in self._derived.values() for scope in scopes]
+        self._reads = Stocks(config, self._plans, self.scopes, keys)
 
     @property
     def idle(self) -> bool:
@@ -176,7 +178,7 @@ class Planner:
             if made.run is None:
                 raise ValueError(_cannot_start(scope.key, made.waits))
             return made.run
-        found = (await anyio.to_thread.run_sync(self._stocks, [scope]))[0]
+        found = (await anyio.to_thread.run_sync(self._reads.of, [scope]))[0]
         if found.sources.waits:
             raise ValueError(_cannot_start(scope.key, found.sources.waits))
         latest = await anyio.to_thread.run_sync(self._latest, found.scope, found.stock)
@@ -212,7 +214,7 @@ class Planner:
             self._new_config = self._config is not config
         wakes: list[int | None] = []
         self._just_made.clear()
-        stocks = await anyio.to_thread.run_sync(self._stocks, list(self.scopes))
+        stocks = await anyio.to_thread.run_sync(self._reads.of, list(self.scopes))
         derived = self._derived
         for name in self._order:
             for each in (stock for stock in stocks if stock.scope.student.name == name):
@@ -266,7 +268,7 @@ class Planner:
 
         Whoever starts from one of them is known again only after it.
         """
-        while found := await anyio.to_thread.run_sync(self._reading().renamed):
+        while found := await anyio.to_thread.run_sync(self._reads.renamed):
             for run, name in found:
                 await self._writer.do(rename_run, (run.id, name))
                 self._say_renamed(run, name)
@@ -293,7 +295,7 @@ class Planner:
             said = ", ".join(
                 f"{name} was {before} and is {now}" for name, (before, now) in differ[run.id].items()
             )
-            again = await anyio.to_thread.run_sync(self._reading().with_evaluation, scope, run)
+            again = await anyio.to_thread.run_sync(self._reads.with_evaluation, scope, run)
             if again is None:
                 self._kept.add(run.id)
                 note = (
@@ -307,13 +309,6 @@ class Planner:
                 events.EvaluatedAgain(run_id=run.id, student=run.name, scope=run.scope, differ=said)
             )
             self._changed(run.name)
-
-    def _reading(self) -> Stocks:
-        keys = [scope.key for scopes in self._derived.values() for scope in scopes]
-        return Stocks(self._config, self._plans, self.scopes, keys)
-
-    def _stocks(self, scopes: list[Scope]) -> list[ScopeStock]:
-        return self._reading().of(scopes)
 
     async def _repeat(self, found: ScopeStock, name: str) -> int | None:
         """Makes a run, unless it would read the rows of the last one, or none; returns when to try again."""
