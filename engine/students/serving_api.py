@@ -148,7 +148,8 @@ class Api:
             )
         elif not turns:
             [ids] = student.form.prompt_ids([alone])
-        choices, read, wrote = [], 0, 0
+        choices: list[dict[str, Any]] = []
+        read = wrote = 0
         for index in range(body.n):
             seed = None if body.seed is None else body.seed + index
             if turns:
@@ -177,7 +178,8 @@ class Api:
             raise Refused("suffix is not supported: leave it out", "suffix")
         if body.echo and not student.decoder:
             raise Refused("echo is for decoders, and this student is an encoder-decoder", "echo")
-        choices, read, wrote = [], 0, 0
+        choices: list[dict[str, Any]] = []
+        read = wrote = 0
         for prompt in self._prompts(body.prompt):
             for number in range(body.n):
                 seed = None if body.seed is None else body.seed + number
@@ -206,14 +208,11 @@ class Api:
 
     def _prompts(self, prompt: str | list[str] | list[int] | list[list[int]]) -> list[list[int]]:
         """The prompts as tokens."""
-        if isinstance(prompt, str):
-            prompt = [prompt]
-        if prompt and isinstance(prompt[0], int):
-            prompt = [prompt]  # type: ignore[list-item]
+        given: list[Any] = [prompt] if isinstance(prompt, str) or _is_tokens(prompt) else list(prompt)
         size = len(self._student.tokenizer)
         found = []
-        for each in prompt:
-            ids = list(self._student.tokenizer(each)["input_ids"]) if isinstance(each, str) else list(each)  # type: ignore[call-overload]
+        for each in given:
+            ids = list(self._student.tokenizer(each)["input_ids"]) if isinstance(each, str) else list(each)
             if not ids or any(not 0 <= token < size for token in ids):
                 raise Refused(f"expected a text or tokens from 0 to {size - 1}, at least one", "prompt")
             found.append(ids)
@@ -276,6 +275,10 @@ async def _read(request: web.Request, kind: type[BodyT]) -> BodyT:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"][:1]))
         raise Refused(f"{where}: {first['msg']}" if where else str(first["msg"]), where or None) from None
+
+
+def _is_tokens(prompt: Sequence[Any]) -> bool:
+    return bool(prompt) and isinstance(prompt[0], int)
 
 
 def _content(message: Mapping[str, Any]) -> str:
