@@ -65,3 +65,6 @@ FINISHED_EARLY = "early"
 """The phase of a run that is done because the user had it finish before its last step; also the reason in its events."""
 
 ACTIVE_RUN_STATES = (RunState.STARTING, RunState.TRAINING, RunState.EVALUATING)
+
+TRAIN = "train"
+"""The kind of a run that trains or measures its student; other kinds are operations that make one from others."""

@@ -44,6 +44,8 @@ class FigureData:
     ]  # (run, task) -> question id -> whether it was answered correctly
     teacher_answers: dict[tuple[str, str], dict[int, bool]] = field(default_factory=dict)
     """(plan on test, task) -> question id -> whether its first answer is correct; a failed sample is wrong."""
+    given: dict[tuple[int, str, str], dict[int, tuple[str | None, bool]]] = field(default_factory=dict)
+    """(run, task, split) -> question id -> the extracted answer, and whether it is correct."""
 
 
 MOST_SHARES = 20
@@ -57,6 +59,7 @@ def read_figure_data(connection: Connection) -> FigureData:
         pass_rates=tuple(_pass_rates(connection)),
         answers=_answers(connection),
         teacher_answers=_teacher_answers(connection),
+        given=_given(connection),
     )
 
 
@@ -112,6 +115,18 @@ def _answers(connection: Connection) -> dict[tuple[int, str], dict[int, bool]]:
     found: dict[tuple[int, str], dict[int, bool]] = defaultdict(dict)
     for run, task, question, correct in rows:
         found[run, task][question] = bool(correct)
+    return dict(found)
+
+
+def _given(connection: Connection) -> dict[tuple[int, str, str], dict[int, tuple[str | None, bool]]]:
+    rows = connection.execute(
+        "SELECT p.run_id, t.name, p.split, p.question_id, p.extracted, p.correct FROM prediction p JOIN run r ON r.id = p.run_id"
+        " JOIN question q ON q.id = p.question_id JOIN task t ON t.id = q.task_id"
+        " WHERE r.state = 'done' AND t.active = 1 ORDER BY p.run_id, p.question_id"
+    ).fetchall()
+    found: dict[tuple[int, str, str], dict[int, tuple[str | None, bool]]] = defaultdict(dict)
+    for run, task, split, question, extracted, correct in rows:
+        found[run, task, split][question] = extracted, bool(correct)
     return dict(found)
 
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from state.enums import FINISHED_EARLY
+from state.enums import FINISHED_EARLY, TRAIN
 from state.lineage import BASE, PREVIOUS
 from state.run_reports import TOO_LONG
 from state.sqlite import Connection
@@ -115,6 +115,10 @@ class RunResult:
     """Share of the test answers that ended by themselves; None: unknown."""
     repetitions: tuple[float, ...] = ()
     """Accuracy of each repetition of the sampled answers, if they were sampled."""
+    kind: str = TRAIN
+    """`train`, or the operation that made its student from others."""
+    sources: tuple[int, ...] = ()
+    """The runs whose students it started from or was made from."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -309,7 +313,8 @@ def _runs(connection: Connection) -> list[RunResult]:
         f" coalesce((SELECT s.source_id FROM run_source s WHERE s.run_id = r.id AND s.role IN ('{BASE}', '{PREVIOUS}')"
         f" ORDER BY s.place DESC LIMIT 1), CASE WHEN r.spec ->> '$.student.start_from' = 'previous' THEN ({_STARTED_FROM}) END),"
         " (SELECT count(*) FROM evaluation x JOIN run o ON o.id = x.run_id WHERE o.student = r.student"
-        " AND x.task_id = e.task_id AND x.split = 'test'), coalesce(r.ended_at, 0), e.correct_format, e.complete, e.repetitions"
+        " AND x.task_id = e.task_id AND x.split = 'test'), coalesce(r.ended_at, 0), e.correct_format, e.complete, e.repetitions, r.kind,"
+        " (SELECT json_group_array(s.source_id) FROM run_source s WHERE s.run_id = r.id)"
         " FROM run r JOIN evaluation e ON e.run_id = r.id AND e.split = 'test' JOIN task t ON t.id = e.task_id"
         " WHERE r.state = 'done' AND t.active = 1 ORDER BY r.id, t.id",
         (FINISHED_EARLY,),
@@ -347,6 +352,8 @@ def _runs(connection: Connection) -> list[RunResult]:
             correct_format=row[28],
             complete=row[29],
             repetitions=tuple(json.loads(row[30] or "[]")),
+            kind=row[31],
+            sources=tuple(json.loads(row[32])),
         )
         for row in rows
     ]

@@ -27,6 +27,7 @@ class RunColumns(TypedDict, total=False):
     parameters: int
     bytes: int
     train_flops: float | None
+    figures: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,13 +12,10 @@ from typing import Any
 
 from state.bulk import rows_json, storable
 from state.database import now_ms
-from state.enums import ACTIVE_RUN_STATES, FINISHED_EARLY, RunState
+from state.enums import ACTIVE_RUN_STATES, FINISHED_EARLY, TRAIN, RunState
 from state.lineage import SOURCES, SourceRun, add_sources, decode, requeue_waiting, set_previous
 from state.run_reports import TOO_LONG
 from state.sqlite import Connection
-
-TRAIN = "train"
-"""The kind of a run that trains or measures its student; other kinds are operations that make one from others."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

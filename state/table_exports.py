@@ -179,6 +179,14 @@ RUNS = TableExport(
         Column("created_at", "int", "r.created_at", "when it was queued, UTC ms"),
         Column("started_at", "int", "r.started_at", "when it started, UTC ms"),
         Column("ended_at", "int", "r.ended_at", "when it ended, UTC ms"),
+        Column("kind", "text", "r.kind", "`train`, or the operation that made its student from others"),
+        Column(
+            "sources",
+            "text",
+            "(SELECT json_group_array(s.source_id) FROM run_source s WHERE s.run_id = r.id)",
+            "numbers of the runs whose students it started from, JSON",
+        ),
+        Column("figures", "text", "r.figures", "what its operation found out, JSON"),
     ),
 )
 

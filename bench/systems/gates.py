@@ -1,29 +1,32 @@
-"""What a check of a system measures, and what it must reach."""
+"""A gate: a figure, what it has to be, and the seeds that it was measured on."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gate:
-    """A figure for each seed, and the least or the most that each of them may be."""
+    """One line of a verdict."""
 
     name: str
-    values: dict[int, float]
-    """By seed."""
-    least: float | None = None
-    most: float | None = None
+    figure: str
+    threshold: str
+    passed: bool
+    seeds: Sequence[int] = ()
 
-    @property
-    def holds(self) -> bool:
-        """Whether all seeds keep the threshold."""
-        least = -float("inf") if self.least is None else self.least
-        most = float("inf") if self.most is None else self.most
-        return bool(self.values) and all(least <= value <= most for value in self.values.values())
+    def line(self) -> str:
+        """As it is printed."""
+        seeds = f"  seeds {', '.join(map(str, self.seeds))}" if self.seeds else ""
+        return f"{'ok  ' if self.passed else 'FAIL'}  {self.name}: {self.figure} ({self.threshold}){seeds}"
 
-    def __str__(self) -> str:
-        """Figure, threshold, seeds and verdict in a line."""
-        bound = f">= {self.least:g}" if self.most is None else f"<= {self.most:g}"
-        seeds = ", ".join(f"seed {seed} {value:.3f}" for seed, value in self.values.items())
-        return f"{self.name}: {bound} · {seeds} · {'holds' if self.holds else 'FAILS'}"
+
+def verdict(gates: Iterable[Gate]) -> int:
+    """Prints the gates as they come; the exit code: 1 if one failed."""
+    failed = 0
+    for gate in gates:
+        print(gate.line(), flush=True)
+        failed += not gate.passed
+    print(f"verdict: {'passed' if not failed else f'{failed} failed'}", flush=True)
+    return 1 if failed else 0

@@ -29,6 +29,7 @@ TASK = BUILTIN_TASKS["multi_step_arithmetic"]
 METHOD = METHODS["socratic-golden"]
 SEEDS = (0, 1, 2)
 THREADS = 1
+LEAST, MOST = 0.80, 0.35
 TRAINING = MappingProxyType({"steps": 1200, "batch_rows": 8, "learning_rate": 4e-3, "zero_stage": 0})
 
 
@@ -132,7 +133,7 @@ def trained(directory: Path, rows: Sequence[TrainRow], seed: int, guidance: str 
     return run
 
 
-def check(*, broken: bool) -> list[Gate]:
+def gates(broken: bool) -> list[Gate]:
     """The gates over all seeds."""
     rows, asked = problems(350, 100)
     own, others = {}, {}
@@ -142,6 +143,22 @@ def check(*, broken: bool) -> list[Gate]:
             others[seed] = accuracy(run, asked, others=True)
             own[seed] = others[seed] if broken else accuracy(run, asked, others=False)
     return [
-        Gate(name="accuracy turn by turn", values=own, least=0.80),
-        Gate(name="accuracy with the sub-questions of other problems", values=others, most=0.35),
+        Gate(
+            name="accuracy turn by turn",
+            figure=_said(own),
+            threshold=f">= {LEAST:g} on each seed",
+            passed=min(own.values()) >= LEAST,
+            seeds=SEEDS,
+        ),
+        Gate(
+            name="accuracy with the sub-questions of other problems",
+            figure=_said(others),
+            threshold=f"<= {MOST:g} on each seed",
+            passed=max(others.values()) <= MOST,
+            seeds=SEEDS,
+        ),
     ]
+
+
+def _said(values: dict[int, float]) -> str:
+    return ", ".join(f"{value:.3f}" for value in values.values())

@@ -22,11 +22,13 @@ from daemon.training.edits import edits_since
 from daemon.training.manifest import base_of
 from daemon.training.run_fingerprint import teaches_gold_when_wrong
 from engine.config import Config, TeacherConfig, load_config
+from engine.config.derivation import derived_members, scopes_by_student
 from engine.config.prices import unpriced
 from engine.config.root import expand, left_out, teachers_of, two_step_chats
 from engine.errors import JobFailed
 from engine.methods import METHODS
 from engine.students.base_names import is_path, unusable
+from engine.students.operations import OPERATIONS
 from engine.students.requirements import missing
 from engine.teachers.keys import TeacherKey
 from state import sqlite
@@ -163,4 +165,13 @@ def _training(config: Config) -> list[Device]:
             path = Path(base_of(config, student.base))
             if why := unusable(path):
                 raise JobFailed(f"students.{student.name}.base: {path}: {why}")
+    scopes, members = scopes_by_student(config), derived_members(config)
+    for each in config.derived:
+        made = f"made by {each.make} from {', '.join(members[each.name])}"
+        where = (
+            f"on {', '.join(scopes[each.name])}"
+            if OPERATIONS[each.make].runs(each)
+            else "counted in the report"
+        )
+        _say(f"student {each.name}: {made}; {where}")
     return devices

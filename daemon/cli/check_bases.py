@@ -14,7 +14,8 @@ from daemon.catalog.sync import Input
 from daemon.training.devices import Device
 from daemon.training.manifest import base_of
 from engine.config import Config, StudentConfig
-from engine.config.lineage import chain_of, source_name, with_its_form
+from engine.config.derivation import chain_of, with_its_form
+from engine.config.lineage import source_name
 from engine.config.root import expand
 from engine.errors import JobFailed
 from engine.methods import METHODS
@@ -38,10 +39,10 @@ def check_bases(config: Config, given: Input, devices: list[Device], say: Say) -
         JobFailed: a base is unknown, damaged, or does not have what its student needs.
     """
     device = devices[0].kind if devices else "cpu"
-    roots = {student.name: chain_of(student, config.students)[-1].base for student in config.students}
+    roots = {student.name: chain_of(student, config)[-1].base for student in config.students}
     questions = [
         BaseQuestion(
-            student=with_its_form(student, config.students),
+            student=with_its_form(student, config),
             base=base_of(config, roots[student.name]),
             device=device,
             golds=tuple(_golds(student, config, given)),

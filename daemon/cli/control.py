@@ -67,7 +67,7 @@ def _check_names(config: Config, arguments: argparse.Namespace) -> None:
     names = {
         "task": [*config.tasks, "joint"] if arguments.name == "train" else list(config.tasks),
         "teacher": list(config.teachers),
-        "student": [student.name for student in config.students],
+        "student": [*(student.name for student in config.students), *(each.name for each in config.derived)],
         "plan": [plan.name for plan in config.plans],
     }
     for kind, there in names.items():

@@ -20,7 +20,7 @@ from daemon.training.manifest import base_of
 from daemon.training.placement import training_now
 from daemon.training.scopes import Scope
 from engine.config import Config
-from engine.config.lineage import chain_of, with_its_form
+from engine.config.derivation import chain_of, with_its_form
 from engine.config.prompts import templates_of
 from engine.config.root import expand
 from engine.methods import METHODS, RowSettings, TrainingQuestion, TrainRow
@@ -185,8 +185,8 @@ def write_run(
         scope=scope.name,
         trigger="",
         method=student.method,
-        base=base_of(config, chain_of(student, config.students)[-1].base),
-        form=with_its_form(student, config.students).form,
+        base=base_of(config, chain_of(student, config)[-1].base),
+        form=with_its_form(student, config).form,
         training=training_now(run, config, devices),
         evaluation=student.evaluation,
         manifest_digest=write_rows(directory / "manifest.jsonl", rows),

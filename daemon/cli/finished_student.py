@@ -8,6 +8,7 @@ from daemon.training.run_directory import own_directory
 from engine.config import Config
 from engine.errors import UsageError
 from engine.methods import METHODS
+from engine.students.operations.base import MEMBERS_FILE
 from engine.students.spec import Spec
 from state.enums import RunState
 from state.exports import teachers_of
@@ -41,6 +42,10 @@ def finished_student(connection: Connection, config: Config, run_id: int) -> tup
             " another database, or has other rows or settings. Put the right directory in its place"
         )
     directory = (own or config.runs / str(run_id)) / STUDENT
+    if (directory / MEMBERS_FILE).is_file():
+        raise UsageError(
+            f"run {run_id} made a student of several models ({run.kind}), which is no single one: its members are in {directory}"
+        )
     if not (directory / "config.json").is_file():
         raise UsageError(f"run {run_id} is done, but its student is gone: {directory} has no config.json")
     return run, directory

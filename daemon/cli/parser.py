@@ -80,6 +80,10 @@ BESIDE: dict[str, tuple[str, str]] = {
         "upload the student of a run, or a training set, to a model hub",
         "coterie push 3 NAME/REPO --private",
     ),
+    "serve": (
+        "serve a finished student as an OpenAI-compatible server on this machine",
+        "coterie serve fine-tune-cot --port 8000",
+    ),
     "init": (
         "write a commented configuration for a teacher, your data and a student",
         "coterie init openai --data questions.jsonl",

@@ -33,6 +33,7 @@ from engine.report import (
     render,
     tables,
     terminal_tables,
+    together,
 )
 from state.database import open_reader
 from state.figure_data import FigureData, read_figure_data
@@ -118,6 +119,7 @@ def write(
         figures=list(addresses.values()),
         headline=headline(experiment, found) if experiment is not None else (),
         differences=differences(results, figure_data, experiment, found),
+        together=together(results, figure_data, found),
         made_by=made_by(),
         written_at=datetime.datetime.now(tz=datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         paper=paper,

@@ -9,7 +9,7 @@ from daemon.cli.card import Part
 from daemon.training.manifest import base_of
 from daemon.training.run_directory import own_directory
 from engine.config import Config
-from engine.config.lineage import chain_of, with_its_form
+from engine.config.derivation import chain_of, with_its_form
 from engine.errors import UsageError
 from engine.export_formats import KEPT, Row
 from engine.forms import Outline
@@ -39,7 +39,7 @@ def trained_rows(
 
 def _outline(connection: Connection, config: Config, part: Part) -> Outline:
     """The form in the configuration, else that of the student's last run, else that of its base."""
-    student = with_its_form(part.student, config.students)
+    student = with_its_form(part.student, config)
     last = last_runs(connection).get((student.name, part.scope))
     run = run_by_id(connection, last.id) if last else None
     own = own_directory(connection, config, run) if run else None
@@ -47,7 +47,7 @@ def _outline(connection: Connection, config: Config, part: Part) -> Outline:
         student = student.model_copy(
             update={"form": Spec.model_validate_json((own / "spec.json").read_bytes()).form}
         )
-    root = chain_of(student, config.students)[-1].base
+    root = chain_of(student, config)[-1].base
     if root.startswith(BUILTIN):
         size = size_of(root)
         return outline_for(student, BaseFacts(encoder_decoder=bool(size and size.encoder_decoder)))

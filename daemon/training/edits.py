@@ -24,6 +24,7 @@ from daemon.training.run_fingerprint import Settled, asked_otherwise, renamed, s
 from daemon.training.scopes import Scope, all_scopes
 from engine.config import Config, PlanConfig, TeacherConfig
 from engine.config.base import Identity, fields_marked
+from engine.config.derivation import scopes_by_student
 from engine.config.prices import PRICES
 from engine.config.root import expand, teachers_of
 from engine.methods import METHODS
@@ -323,7 +324,7 @@ def _students(
 ) -> Iterator[Edit]:
     runs = now_called = stored_runs(connection)
     scopes = all_scopes(config)
-    keys = [scope.key for scope in scopes]
+    keys = [(name, scope) for name, found in scopes_by_student(config).items() for scope in found]
 
     def stays(place: int, run: StoredRun) -> bool:
         sources = _sources(scopes[place], keys, now_called)
@@ -356,9 +357,10 @@ def _students(
                     f"{about}: run {run.id} is evaluated again ({said}); nothing is trained", told=True
                 )
         former = [run for run in runs if (run.name, run.scope) == key and run.id not in taken and run.rows]
-        if former and scope.source_student in anew:
+        source = next((each for each in scope.source_students if each in anew), None)
+        if former and source is not None:
             anew.add(key[0])
-            yield Edit(f"{about} is trained again once {scope.source_student} is, which it starts from")
+            yield Edit(f"{about} is trained again once {source} is, which it starts from")
         elif (
             former
             and not now.runs

@@ -76,7 +76,7 @@ def base_source(base: str, scope: str, scopes: Iterable[tuple[str, str]]) -> tup
     Args:
         base: the base of the student.
         scope: of the student.
-        scopes: name and scope of all students.
+        scopes: name and scope of all students, also of derived ones.
     """
     name = source_name(base)
     if name is None:

@@ -171,10 +171,10 @@ def materialise(
     if (directory / "spec.json").exists():
         spec = Spec.model_validate_json((directory / "spec.json").read_bytes())
         if spec.evaluation != student.evaluation:
-            _keep_what_was_asked(directory, spec)
+            keep_what_was_asked(directory, spec)
         now = {"splits": splits, "evaluation": student.evaluation}
         if spec.model_copy(update=now) != spec:
-            _write_spec(directory, spec.model_copy(update=now))
+            write_spec(directory, spec.model_copy(update=now))
         return directory
     if METHODS[student.method].reads_samples:
         of_run = samples_of_run(connection, run.id)
@@ -195,7 +195,7 @@ def materialise(
             f" `coterie train {run.scope} --student {run.student}`"
         )
     # A part of a method answers nothing by itself.
-    write_rows(directory / "questions.jsonl", [] if student.part else _all_eval_rows(connection, tasks))
+    write_rows(directory / "questions.jsonl", [] if student.part else all_eval_rows(connection, tasks))
     begins = begins_with(connection, config, run, student)
     spec = Spec(
         run_id=run.id,
@@ -226,11 +226,11 @@ def materialise(
         wordings=_wordings(connection, config, student, tasks),
         epochs_before=epochs_of(begins.student.parent) if begins and begins.source is None else 0,
     )
-    _write_spec(directory, spec)  # last and atomically: a directory with a spec is complete
+    write_spec(directory, spec)  # last and atomically: a directory with a spec is complete
     return directory
 
 
-def _keep_what_was_asked(directory: Path, spec: Spec) -> None:
+def keep_what_was_asked(directory: Path, spec: Spec) -> None:
     """Has the results of a finished run say with which settings they were made, before its spec gets others."""
     path = directory / "evaluation.json"
     with suppress(OSError, ValueError):
@@ -244,7 +244,7 @@ def _asks_others(connection: Connection, directory: Path, tasks: Sequence[TaskIn
         found = (directory / "questions.jsonl").read_bytes()
     except FileNotFoundError:
         return False
-    return hashlib.sha256(found).hexdigest() != digest_of(_all_eval_rows(connection, tasks))
+    return hashlib.sha256(found).hexdigest() != digest_of(all_eval_rows(connection, tasks))
 
 
 def _form(run: RunRow, student: StudentConfig, previous: Path | None) -> FormSettings | None:
@@ -289,7 +289,8 @@ def _wordings(
     }
 
 
-def _write_spec(directory: Path, spec: Spec) -> None:
+def write_spec(directory: Path, spec: Spec) -> None:
+    """Writes `spec.json` atomically."""
     scratch = directory / "spec.json.new"
     scratch.write_text(spec.to_json(), encoding="utf-8")
     scratch.rename(directory / "spec.json")
@@ -375,7 +376,8 @@ def _counted(connection: Connection, task: TaskInfo, student: StudentConfig) -> 
     return first(ids, student.questions or len(ids), student.training.seed)
 
 
-def _all_eval_rows(connection: Connection, tasks: Sequence[TaskInfo]) -> list[EvalRow]:
+def all_eval_rows(connection: Connection, tasks: Sequence[TaskInfo]) -> list[EvalRow]:
+    """The dev and test questions of some tasks."""
     return [row for task in tasks for row in _eval_rows(connection, task)]
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from daemon.host.processes import spawn_ranks
+from daemon.training.derived import materialise_derived
 from daemon.training.devices import Device
 from daemon.training.manifest import materialise
 from engine.config import Config, TrainingConfig
@@ -22,6 +23,7 @@ from engine.students.orphans import Owner, show_owner
 from engine.students.run_commands import FILE as LAUNCH
 from engine.students.run_commands import STOP, THREADS, write_share
 from state.database import open_reader
+from state.enums import TRAIN
 from state.runs import RunRow
 
 OF_THE_MACHINES = ("hostfile", "launcher", "launcher_arguments", "master_address", "master_port")
@@ -84,7 +86,8 @@ def spawn(
         ConfigError: its hostfile cannot be used.
     """
     with closing(open_reader(config.database)) as connection:
-        directory = materialise(connection, config, run, say)
+        write = materialise if run.kind == TRAIN else materialise_derived
+        directory = write(connection, config, run, say)
     show_owner(directory, owner)
     for name in (LAUNCH, STOP):  # of an earlier start
         (directory / name).unlink(missing_ok=True)

@@ -12,16 +12,17 @@ from anyio.abc import TaskStatus
 from daemon import events
 from daemon.host.notify import Notifier
 from daemon.sampling.plans import ActivePlan
+from daemon.training.derived import DerivedRuns, DerivedScope, derived_scopes
 from daemon.training.manifest import RunRequest, prepare
 from daemon.training.run_fingerprint import asked_otherwise, teaches_gold_when_wrong
-from daemon.training.scopes import Scope, all_scopes
+from daemon.training.scopes import Scope, all_scopes, order_of
 from daemon.training.stocks import ScopeStock, Stocks
 from daemon.training.trainer import Trainer
 from engine.config import Config, StudentConfig
 from engine.methods import METHODS
 from state.commands import Effect, apply_once
 from state.database import now_ms, open_reader
-from state.enums import RunState
+from state.enums import TRAIN, RunState
 from state.runs import (
     NewRun,
     RunEnd,
@@ -89,18 +90,25 @@ class Planner:
         self._new_config = True
         self._just_made: set[str] = set()
         self.changed = Notifier()
-        self.scopes = all_scopes(config)
+        self._take(config)
         bus.listen(self._on_event)
 
     def configure(self, config: Config, task_ids: dict[str, int]) -> None:
         """Takes other students, tasks or plans over, and looks at all of them at once."""
-        self._config, self._task_ids = config, {**self._task_ids, **task_ids}
-        self.scopes = all_scopes(config)
+        self._task_ids = {**self._task_ids, **task_ids}
+        self._take(config)
         self._nothing_new.clear()
         self._kept.clear()
         self._new_config = True
         self._dirty = True
         self.changed.notify()
+
+    def _take(self, config: Config) -> None:
+        self._config = config
+        self.scopes, self._derived = all_scopes(config), derived_scopes(config)
+        self._order = order_of(config)
+        keys = [scope.key for scopes in self._derived.values() for scope in scopes]
+        self._reads = Stocks(config, self._plans, self.scopes, keys)
 
     @property
     def idle(self) -> bool:
@@ -129,25 +137,25 @@ class Planner:
         Raises:
             ValueError: there is nothing to train; the message says why.
         """
+        everything: list[Scope | DerivedScope] = [*self.scopes]
+        for derived in self._derived.values():
+            everything += derived
         scopes = [
             scope
-            for scope in self.scopes
-            if (task in scope.tasks or task == scope.name) and student in (None, scope.student.name)
+            for scope in everything
+            if (task in scope.tasks or task == scope.name) and student in (None, scope.key[0])
         ]
         if not scopes:
             raise ValueError(f"no student {student or ''} trains on {task!r}".replace("  ", " "))
-        if student is None:  # those that start from others follow them
-            scopes = [
-                scope
-                for scope in scopes
-                if scope.source_student not in {each.student.name for each in scopes}
-            ]
+        if student is None:  # those that come from others follow them
+            names = {scope.key[0] for scope in scopes}
+            scopes = [scope for scope in scopes if not names.intersection(scope.source_students)]
         wanted = [await self._wanted(scope, f"manual-{command}") for scope in scopes]
         noted = [
             isinstance(run, NewRun) and await anyio.to_thread.run_sync(self._taught_otherwise, run)
             for run in wanted
         ]
-        about = [f"{scope.student.name} on {scope.name}" for scope in scopes]
+        about = [" on ".join(scope.key) for scope in scopes]
 
         def words(ids: Sequence[int | None]) -> str:
             return "; ".join(
@@ -163,12 +171,16 @@ class Planner:
         self._trainer.changed.notify()
         return words(ids)
 
-    async def _wanted(self, scope: Scope, name: str) -> NewRun | RunRequeue:
-        found = (await anyio.to_thread.run_sync(self._stocks, [scope]))[0]
+    async def _wanted(self, scope: Scope | DerivedScope, name: str) -> NewRun | RunRequeue:
+        if isinstance(scope, DerivedScope):
+            derived = DerivedRuns(self._config, self._task_ids)
+            made = await anyio.to_thread.run_sync(derived.by_command, scope, name)
+            if made.run is None:
+                raise ValueError(_cannot_start(scope.key, made.waits))
+            return made.run
+        found = (await anyio.to_thread.run_sync(self._reads.of, [scope]))[0]
         if found.sources.waits:
-            raise ValueError(
-                f"{scope.student.name} on {scope.name} cannot start yet: {found.sources.waits}. It follows by itself"
-            )
+            raise ValueError(_cannot_start(scope.key, found.sources.waits))
         latest = await anyio.to_thread.run_sync(self._latest, found.scope, found.stock)
         if latest is not None and latest.state in (RunState.STOPPED, RunState.FAILED):
             return RunRequeue(run_id=latest.id, tries=0)
@@ -193,7 +205,7 @@ class Planner:
     @property
     def _descends(self) -> bool:
         """Whether any student starts from another one."""
-        return any(scope.source_student for scope in self.scopes)
+        return bool(self._derived) or any(scope.source_students for scope in self.scopes)
 
     async def _look(self) -> None:
         config, now = self._config, self._now()
@@ -202,34 +214,68 @@ class Planner:
             self._new_config = self._config is not config
         wakes: list[int | None] = []
         self._just_made.clear()
-        for each in await anyio.to_thread.run_sync(self._stocks, list(self.scopes)):
-            if self._config is not config:
-                return  # it was read again meanwhile: these scopes may be gone
-            scope = each.scope
-            if each.sources.waits or scope.source_student in self._just_made:
-                continue
-            await self._evaluate_again(scope, each.runs)
-            found = due(scope.rule.train_at, each.stock, now)
-            if found is None:
-                wakes.append(wakes_at(scope.rule.train_at, each.stock))
-            elif found.trigger.repeats:
-                wakes.append(await self._repeat(each, found.name))
-            else:
-                await self._create(each, found.name)
+        stocks = await anyio.to_thread.run_sync(self._reads.of, list(self.scopes))
+        derived = self._derived
+        for name in self._order:
+            for each in (stock for stock in stocks if stock.scope.student.name == name):
+                if self._config is not config:
+                    return  # it was read again meanwhile: these scopes may be gone
+                wakes.append(await self._look_at(each, now))
+            for scope in derived.get(name, ()):
+                if self._config is not config:
+                    return
+                await self._derive(scope)
         self._wakes_at = min((at for at in wakes if at is not None), default=None)
+
+    async def _look_at(self, found: ScopeStock, now: int) -> int | None:
+        """Makes the run of a scope that is due; returns when to look again if nothing but time changes."""
+        scope = found.scope
+        if found.sources.waits or self._just_made.intersection(scope.source_students):
+            return None
+        await self._evaluate_again(scope, found.runs)
+        one = due(scope.rule.train_at, found.stock, now)
+        if one is None:
+            return wakes_at(scope.rule.train_at, found.stock)
+        if one.trigger.repeats:
+            return await self._repeat(found, one.name)
+        await self._create(found, one.name)
+        return None
+
+    async def _derive(self, scope: DerivedScope) -> None:
+        """Makes the run of a derived student that has none of its newest sources, or evaluates it again."""
+        if self._just_made.intersection(scope.source_students):
+            return
+        name, _ = scope.key
+        found = await anyio.to_thread.run_sync(DerivedRuns(self._config, self._task_ids).due, scope)
+        if found.renamed is not None:
+            await self._writer.do(rename_run, (found.renamed.id, name))
+            self._say_renamed(found.renamed, name)
+            self._dirty = True
+        elif isinstance(found.run, RunRequeue):
+            self._trainer.queued += 1
+            await self._writer.do(requeue_run, found.run)
+            self._bus.emit(
+                events.EvaluatedAgain(
+                    run_id=found.run.run_id, student=name, scope=scope.name, differ=found.asked_again
+                )
+            )
+            self._changed(name)
+        elif found.run is not None:
+            await self._store(replace(found.run, created_at=self._now()))
 
     async def _rename(self) -> None:
         """Gives runs of students that have another name now to them: the same student is not trained again.
 
         Whoever starts from one of them is known again only after it.
         """
-        while found := await anyio.to_thread.run_sync(self._reading().renamed):
+        while found := await anyio.to_thread.run_sync(self._reads.renamed):
             for run, name in found:
                 await self._writer.do(rename_run, (run.id, name))
-                note = (
-                    f"it is the student {name} now: the settings are the same, and nothing is trained again"
-                )
-                self._bus.emit(events.RunNoted(run_id=run.id, student=run.name, scope=run.scope, note=note))
+                self._say_renamed(run, name)
+
+    def _say_renamed(self, run: StoredRun, name: str) -> None:
+        note = f"it is the student {name} now: the settings are the same, and nothing is trained again"
+        self._bus.emit(events.RunNoted(run_id=run.id, student=run.name, scope=run.scope, note=note))
 
     async def _evaluate_again(self, scope: Scope, runs: Sequence[StoredRun]) -> None:
         """Queues finished runs whose evaluation is another one now. They have their students, so nothing is trained."""
@@ -249,7 +295,7 @@ class Planner:
             said = ", ".join(
                 f"{name} was {before} and is {now}" for name, (before, now) in differ[run.id].items()
             )
-            again = await anyio.to_thread.run_sync(self._reading().with_evaluation, scope, run)
+            again = await anyio.to_thread.run_sync(self._reads.with_evaluation, scope, run)
             if again is None:
                 self._kept.add(run.id)
                 note = (
@@ -263,12 +309,6 @@ class Planner:
                 events.EvaluatedAgain(run_id=run.id, student=run.name, scope=run.scope, differ=said)
             )
             self._changed(run.name)
-
-    def _reading(self) -> Stocks:
-        return Stocks(self._config, self._plans, self.scopes)
-
-    def _stocks(self, scopes: list[Scope]) -> list[ScopeStock]:
-        return self._reading().of(scopes)
 
     async def _repeat(self, found: ScopeStock, name: str) -> int | None:
         """Makes a run, unless it would read the rows of the last one, or none; returns when to try again."""
@@ -315,6 +355,8 @@ class Planner:
 
     def _taught_otherwise(self, new: NewRun) -> bool:
         """Whether earlier runs of the student taught other answers under wrong rationales than this one."""
+        if new.kind != TRAIN:
+            return False
         if not teaches_gold_when_wrong(StudentConfig.model_validate(new.settings.student)):
             return False
         with closing(open_reader(self._config.database)) as connection:
@@ -330,8 +372,8 @@ class Planner:
 
     async def _made(self, new: NewRun, run_id: int, noted: bool) -> None:
         """A run was stored: without rows it has failed at once. `noted`: earlier ones taught other answers."""
-        method = METHODS[new.method]
-        if new.rows == 0 and method.trains:
+        method = METHODS.get(new.method)
+        if new.rows == 0 and method is not None and method.trains:
             reason = NO_ROWS if method.reads_samples else NO_QUESTIONS
             await self._writer.do(end_run, RunEnd(run_id=run_id, state=RunState.FAILED, error=reason))
             self._bus.emit(
@@ -355,3 +397,7 @@ class Planner:
         self._just_made.add(student)
         self._dirty |= self._descends
         self._trainer.changed.notify()
+
+
+def _cannot_start(key: tuple[str, str], waits: str) -> str:
+    return f"{' on '.join(key)} cannot start yet: {waits}. It follows by itself"

@@ -12,7 +12,12 @@ from engine.students.progress_file import FILE, read_events
 from state.enums import FINISHED_EARLY, RunState
 from state.run_reports import Predictions, RunColumns, RunReport
 
-STATES = {"training": RunState.TRAINING, "evaluating": RunState.EVALUATING, "exporting": RunState.EVALUATING}
+STATES = {
+    "training": RunState.TRAINING,
+    "making": RunState.TRAINING,
+    "evaluating": RunState.EVALUATING,
+    "exporting": RunState.EVALUATING,
+}
 
 LAST_BYTES = 64 * 1024
 """The end of its progress in which the last event of a run is looked for."""
@@ -86,6 +91,9 @@ def follow(run_id: int, directory: Path, offset: int, task_ids: Mapping[str, int
                 "bytes": event["bytes"],
                 "train_flops": event["train_flops"],
             }
+        elif kind == "made":
+            values["parameters"] = event["parameters"]
+            values["figures"] = json.dumps({"parameters": event["parameters"], **event["figures"]})
         elif kind == "phase":
             values |= {"state": STATES[event["phase"]].value, "phase": event["phase"], "eta_s": None}
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.config import Config, StudentConfig
+from engine.config.derivation import derived_members
 from engine.config.lineage import in_order, source_name
 from engine.config.root import expand
 from state.triggers import StudentRule, student_rule
@@ -27,17 +28,23 @@ class Scope:
         return self.student.name, self.name
 
     @property
-    def source_student(self) -> str | None:
-        """The student that it starts from, if it starts from one."""
-        return source_name(self.student.base)
+    def source_students(self) -> tuple[str, ...]:
+        """The students that it starts from."""
+        source = source_name(self.student.base)
+        return (source,) if source else ()
 
 
 def all_scopes(config: Config) -> list[Scope]:
-    """All scopes of all students: those that others start from come before them."""
+    """All scopes of all students that are trained: those that others start from come before them."""
     found = {student.name: scopes_of(student, config) for student in config.students}
+    return [scope for name in order_of(config) for scope in found.get(name, ())]
+
+
+def order_of(config: Config) -> list[str]:
+    """The names of all students, also of derived ones: each after all that it comes from."""
     named = {student.name: source_name(student.base) for student in config.students}
-    order = in_order(list(found), {name: [source] if source else [] for name, source in named.items()})
-    return [scope for name in order for scope in found[name]]
+    sources = {name: [source] if source else [] for name, source in named.items()} | derived_members(config)
+    return in_order(list(sources), sources)
 
 
 def scopes_of(student: StudentConfig, config: Config) -> list[Scope]:

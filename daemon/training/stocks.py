@@ -41,12 +41,19 @@ class _Facts:
 
 
 class Stocks:
-    """Reads what there is for the scopes of a configuration."""
+    """Reads what there is for the scopes of a configuration. `derived`: name and scope of derived students."""
 
-    def __init__(self, config: Config, plans: Sequence[ActivePlan], scopes: Sequence[Scope]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        plans: Sequence[ActivePlan],
+        scopes: Sequence[Scope],
+        derived: Sequence[tuple[str, str]],
+    ) -> None:
         self._config = config
         self._plans = plans
         self._scopes = scopes
+        self._keys = [*(scope.key for scope in scopes), *derived]
 
     def of(self, scopes: Sequence[Scope]) -> list[ScopeStock]:
         """What there is for each of these scopes."""
@@ -109,8 +116,7 @@ class Stocks:
         )
 
     def _sources(self, scope: Scope, facts: _Facts) -> Sources:
-        keys = [each.key for each in self._scopes]
-        return sources_now(base_source(scope.student.base, scope.name, keys), facts.runs)
+        return sources_now(base_source(scope.student.base, scope.name, self._keys), facts.runs)
 
     def _read_plans(self, scope: Scope, facts: _Facts) -> list[ActivePlan]:
         chosen = {plan.id for plan in scope.rule.read(facts.counts, scope.tasks)}

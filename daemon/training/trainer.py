@@ -35,7 +35,7 @@ from engine.errors import ConfigError, JobFailed, TaskDataError
 from engine.methods import METHODS
 from engine.students.run_commands import STOP, ask_to_finish, read_launch, send_command, write_share
 from state.database import now_ms, open_reader
-from state.enums import RunState
+from state.enums import TRAIN, RunState
 from state.run_reports import report_run, store_predictions, words_on_test
 from state.runs import (
     RunEnd,
@@ -131,7 +131,7 @@ class Trainer:
         """Has a run end at its next step, exported and tested; False where it has not begun to train, or has ended."""
         rows = await anyio.to_thread.run_sync(self._unfinished)
         row = next((row for row in rows if row.id == run_id), None)
-        if row is None or not METHODS[row.settings.student["method"]].trains:
+        if row is None or row.kind != TRAIN or not METHODS[row.settings.student["method"]].trains:
             return False
         directory = await anyio.to_thread.run_sync(self._own_directory, row)
         if directory is not None and (run_id in self._processes or row.started_at is not None):

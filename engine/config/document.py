@@ -21,6 +21,7 @@ from engine.config.training import TrainingConfig
 from engine.forms import FORMS
 from engine.grading.formats import FORMATS
 from engine.strategies import STRATEGIES
+from engine.students.operations import OPERATIONS
 from engine.teachers.dialects import DIALECTS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -59,6 +60,14 @@ SECTIONS: tuple[tuple[str, str, str], ...] = (
     ("[students.curation]", "CurationConfig", "Of the `[[students]]` table above it."),
     ("[students.training]", "TrainingConfig", "Of the `[[students]]` table above it."),
     ("[students.evaluation]", "EvaluationConfig", "Of the `[[students]]` table above it."),
+    *(
+        (
+            f'[[derived]] make = "{each.name}"',
+            each.settings.__name__,
+            f"{each.documentation[:1].upper()}{each.documentation[1:]}.",
+        )
+        for each in OPERATIONS.values()
+    ),
     (
         "[experiment]",
         "ExperimentConfig",

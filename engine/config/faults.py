@@ -52,7 +52,8 @@ def explain(model: type[BaseModel], details: Sequence[ErrorDetails]) -> list[tup
     """The faults as (path of the key, message), in the order of `details`."""
     places: dict[Path, list[ErrorDetails]] = {}
     for detail in details:
-        places.setdefault(untagged(model, detail["loc"]), []).append(detail)
+        own = detail["type"] == "reference"  # of this program: its path names no members of unions
+        places.setdefault(detail["loc"] if own else untagged(model, detail["loc"]), []).append(detail)
     return [(place, _message(model, place, group)) for place, group in places.items()]
 
 

@@ -1,23 +1,17 @@
-"""Students that start from students: `base = "student:NAME"`, whom they come from in the end, and what cannot be."""
+"""Students that start from students, with `base = "student:NAME"`: their order, their scopes, and what cannot be."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from engine.config.base import NAME_PATTERN
 from engine.config.faults import nearest, quoted
 from engine.methods import METHODS
 
-if TYPE_CHECKING:
-    from engine.config.students import StudentConfig
-
 STUDENT = "student:"
 JOINT = "joint"
-
-Wrong = tuple[tuple[int | str, ...], str]
-"""A path in the configuration, and what is wrong there."""
 
 
 def source_name(base: object) -> str | None:
@@ -28,21 +22,6 @@ def source_name(base: object) -> str | None:
 def is_name(name: str) -> bool:
     """Whether a text can be the name of a student."""
     return re.fullmatch(NAME_PATTERN, name) is not None
-
-
-def chain_of(student: StudentConfig, students: Iterable[StudentConfig]) -> list[StudentConfig]:
-    """A student and those that it comes from: the last one has a base that is no student."""
-    known = {each.name: each for each in students}
-    chain = [student]
-    while (name := source_name(chain[-1].base)) is not None:
-        chain.append(known[name])
-    return chain
-
-
-def with_its_form(student: StudentConfig, students: Iterable[StudentConfig]) -> StudentConfig:
-    """The student with the form that it takes over from those that it comes from, where the configuration names that."""
-    form = next((each.form for each in chain_of(student, students) if each.form is not None), None)
-    return student if form is None else student.model_copy(update={"form": form})
 
 
 def in_order(names: Sequence[str], sources: Mapping[str, Sequence[str]]) -> list[str]:
@@ -78,12 +57,15 @@ def cycle_in(sources: Mapping[str, Sequence[str]]) -> list[str]:
     return next((found for name in sources if (found := walk(name, []))), [])
 
 
-def wrong_sources(students: Sequence[Mapping[str, Any]], tasks: Sequence[str]) -> list[tuple[str, str]]:
+def wrong_sources(
+    students: Sequence[Mapping[str, Any]], tasks: Sequence[str], derived: Sequence[str] = ()
+) -> list[tuple[str, str]]:
     """Bases that name no student, no trained one, one without a student for a task, or themselves in the end.
 
     Args:
-        students: all students as plain values; what does not fit the models is passed over.
+        students: all students that are trained, as plain values; what does not fit the models is passed over.
         tasks: the names of all tasks.
+        derived: the names of the derived students.
 
     Returns:
         The name of the student, and what is wrong with its base.
@@ -92,8 +74,11 @@ def wrong_sources(students: Sequence[Mapping[str, Any]], tasks: Sequence[str]) -
     named = {name: source for name, each in known.items() if (source := source_name(each.get("base")))}
     found = []
     for name, source in named.items():
+        if source in derived:
+            continue
         if source not in known:
-            said = nearest(source, list(known)) if len(known) > 1 else "there is no other student"
+            names = [*known, *derived]
+            said = nearest(source, names) if len(names) > 1 else "there is no other student"
             found.append((name, f"unknown student {quoted(source)}; {said}"))
         elif why := _unfit(known[name], known[source], tasks):
             found.append((name, why))
@@ -105,24 +90,33 @@ def wrong_sources(students: Sequence[Mapping[str, Any]], tasks: Sequence[str]) -
 
 def _unfit(student: Mapping[str, Any], source: Mapping[str, Any], tasks: Sequence[str]) -> str:
     """Why a student cannot start from another one, as far as the configuration tells."""
-    name = source["name"]
     method = METHODS.get(str(source.get("method", "fine-tune-cot")))
     if method is not None and not method.trains:
-        return f'the student {name} is not trained (method = "{method.name}"): name one that is, or its base'
-    if source.get("scope") == JOINT:
+        return f'the student {source["name"]} is not trained (method = "{method.name}"): name one that is, or its base'
+    return meets(student, str(source["name"]), scopes_of_plain(source, tasks), tasks)
+
+
+def meets(
+    student: Mapping[str, Any], source: str, scopes: Mapping[str, tuple[str, ...]], tasks: Sequence[str]
+) -> str:
+    """Why a student cannot start from one with these scopes; empty if it can on each of its own."""
+    if JOINT in scopes:
         return ""
     if student.get("scope") == JOINT:
         return (
-            f'this student has scope = "joint", and {name} has one student for each task: give {name} the scope "joint",'
+            f'this student has scope = "joint", and {source} has one student for each task: give {source} the scope "joint",'
             " or this one a single task"
         )
-    own, theirs = (_tasks(each, tasks) for each in (student, source))
-    missing = [task for task in own if task not in theirs]
-    return f"{name} has no student for the task {missing[0]}: add it to its tasks" if missing else ""
+    missing = [task for task in scopes_of_plain(student, tasks) if task not in scopes]
+    return f"{source} has no student for the task {missing[0]}: add it to its tasks" if missing else ""
 
 
-def _tasks(student: Mapping[str, Any], tasks: Sequence[str]) -> list[str]:
+def scopes_of_plain(student: Mapping[str, Any], tasks: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The tasks of a student by scope, from plain values."""
     named = student.get("tasks", ["*"])
-    if not isinstance(named, list) or "*" in named:
-        return list(tasks)
-    return [task for task in tasks if task in named]
+    own = (
+        list(tasks)
+        if not isinstance(named, list) or "*" in named
+        else [task for task in tasks if task in named]
+    )
+    return {JOINT: tuple(own)} if student.get("scope") == JOINT else {task: (task,) for task in own}

@@ -17,10 +17,9 @@ from engine.config import faults
 from engine.config.base import Section
 from engine.config.expansion import OWN, plans_of, students_of, wrong_axes
 from engine.config.experiment import ExperimentConfig
-from engine.config.lineage import wrong_sources
 from engine.config.lines import Lines
 from engine.config.plans import PlanConfig
-from engine.config.root import Config, expand, wrong_plans, wrong_references
+from engine.config.root import Config, expand, wrong_plans, wrong_references, wrong_students
 from engine.config.secret_places import shown_header, shown_url
 from engine.config.students import CurationConfig, StudentConfig, TrainingConfig
 from engine.config.template_twins import with_twins
@@ -91,7 +90,8 @@ def _with_experiment(
             own = place[:1] in (("name",), ("base",))
             found.append((("experiment", "name") if own else ("experiment", table, *place), message))
     found += _wrong_plans(config, plans)
-    taken = {plan.name for plan in config.plans} | {student.name for student in config.students}
+    taken = {plan.name for plan in config.plans}
+    taken |= {student.name for student in config.students} | {each.name for each in config.derived}
     names = [*(plan.name for plan in plans), *(student.name for student in students)]
     twice = sorted({name for name in names if name in taken or names.count(name) > 1})
     if twice:
@@ -119,11 +119,17 @@ def _with_experiment(
 
 def _wrong_lineage(config: Config, students: list[StudentConfig]) -> list[tuple[faults.Path, str]]:
     """Students that come from none, or from themselves, among all there are."""
-    own = {student.name: place for place, student in enumerate(config.students)}
-    tables = [student.model_dump(mode="json") for student in (*config.students, *students)]
+    places: dict[str, faults.Path] = {
+        **{student.name: ("students", place) for place, student in enumerate(config.students)},
+        **{each.name: ("derived", place) for place, each in enumerate(config.derived)},
+    }
     told = {
-        (("students", own[name], "base") if name in own else ("experiment", "bases"), message)
-        for name, message in wrong_sources(tables, list(config.tasks))
+        ((*places[name], key) if name in places else ("experiment", "bases"), message)
+        for name, key, message in wrong_students(
+            [student.model_dump(mode="json") for student in (*config.students, *students)],
+            [each.model_dump(mode="json") for each in config.derived],
+            list(config.tasks),
+        )
     }
     return sorted(told, key=str)
 

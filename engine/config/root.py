@@ -11,6 +11,7 @@ from pydantic import Field, PrivateAttr, ValidationError, field_validator, model
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from engine.config.base import NAME_PATTERN, Change, Money, Section, default_of, fields_marked
+from engine.config.derivation import wrong_derived
 from engine.config.experiment import ExperimentConfig
 from engine.config.faults import quoted
 from engine.config.lineage import wrong_sources
@@ -22,6 +23,7 @@ from engine.config.students import StudentConfig
 from engine.config.tasks import TaskConfig
 from engine.config.teachers import TeacherConfig, listed
 from engine.strategies import STRATEGIES
+from engine.students.operations import OPERATIONS, DerivedOf
 from engine.teachers.dialects import dialect
 
 Names = Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -113,6 +115,7 @@ class Config(Section):
     prompts: dict[Names, PromptsConfig] = Field(default_factory=dict)
     plans: list[PlanConfig] = Field(default_factory=list)
     students: list[StudentConfig] = Field(default_factory=list)
+    derived: list[DerivedOf] = Field(default_factory=list)
     experiment: ExperimentConfig | None = None
     tui: TuiConfig = Field(default_factory=TuiConfig)
 
@@ -136,7 +139,9 @@ class Config(Section):
     @model_validator(mode="after")
     def _references(self) -> Self:
         if found := wrong_references(
-            self.model_dump(include={"teachers", "tasks", "prompts", "plans", "students", "experiment"})
+            self.model_dump(
+                include={"teachers", "tasks", "prompts", "plans", "students", "derived", "experiment"}
+            )
         ):
             raise ValidationError.from_exception_data(
                 "Config",
@@ -170,6 +175,11 @@ def wrong_references(data: Mapping[str, Any]) -> list[tuple[tuple[int | str, ...
                 if key not in item:
                     continue
                 found += _unknown((kind, index, key), item[key], what, known[what])
+    trained = [item["name"] for _, item in _items(data.get("students"))]
+    for index, item in _items(data.get("derived")):
+        if item["name"] in trained:
+            found.append((("derived", index, "name"), f"the name {quoted(item['name'])} is used twice"))
+        trained.append(item["name"])
     return [*found, *wrong_plans(data), *_wrong_students(data), *_wrong_lineage(data)]
 
 
@@ -177,10 +187,28 @@ def _wrong_lineage(data: Mapping[str, Any]) -> list[tuple[tuple[int | str, ...],
     """Students that come from none, or from themselves. With an experiment, only all students together tell."""
     if data.get("experiment") is not None:
         return []
+    place = {item["name"]: ("students", index) for index, item in _items(data.get("students"))}
+    place |= {item["name"]: ("derived", index) for index, item in _items(data.get("derived"))}
     students = [item for _, item in _items(data.get("students"))]
-    place = {item["name"]: index for index, item in _items(data.get("students"))}
-    wrong = wrong_sources(students, list(_table(data.get("tasks"))))
-    return [(("students", place[name], "base"), text) for name, text in wrong]
+    derived = [item for _, item in _items(data.get("derived"))]
+    wrong = wrong_students(students, derived, list(_table(data.get("tasks"))))
+    return [((*place[name], key), text) for name, key, text in wrong]
+
+
+def wrong_students(
+    students: Sequence[Mapping[str, Any]], derived: Sequence[Mapping[str, Any]], tasks: Sequence[str]
+) -> list[tuple[str, str, str]]:
+    """Students that cannot come from what they name: name, key and message."""
+    found = [
+        (name, "base", text)
+        for name, text in wrong_sources(students, tasks, [each["name"] for each in derived])
+    ]
+    try:
+        trained = [StudentConfig.model_validate(each).model_dump(mode="json") for each in students]
+        made = [OPERATIONS[each["make"]].settings.model_validate(each) for each in derived]
+    except (ValidationError, KeyError):  # said elsewhere
+        return found
+    return found or wrong_derived(trained, made, tasks)
 
 
 def _wrong_students(data: Mapping[str, Any]) -> list[tuple[tuple[int | str, ...], str]]:

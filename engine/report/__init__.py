@@ -20,6 +20,7 @@ from engine.report.main_figure import MAIN
 from engine.report.markdown import render, summary
 from engine.report.matrix import Point, headline, points, tables
 from engine.report.paper_count import paper_accuracy
+from engine.report.together import together
 
 __all__ = [
     "MAIN",
@@ -48,4 +49,5 @@ __all__ = [
     "tables",
     "terminal_tables",
     "text_table",
+    "together",
 ]

@@ -11,6 +11,7 @@ from engine.report.chance import chance
 from engine.report.intervals import Estimate, estimate_answers
 from engine.strategies import STRATEGIES
 from state.confidence_interval import accuracy_text, percent, wilson
+from state.enums import TRAIN
 from state.results import PlanResult, Results, RunResult, TaskResult
 from state.safe import safe, safe_markdown
 
@@ -181,7 +182,11 @@ def beside(runs: Sequence[RunResult]) -> list[str]:
     steps = sorted(run.step for run in trained)
     passes = sorted(run.passes for run in trained)
     reads = sorted(run.test_reads for run in runs)
-    warm = [f"run {run.warm_start}" for run in runs if run.warm_start is not None]
+    warm = [
+        f"{run.kind} of {', '.join(map(str, run.sources))}" if run.kind != TRAIN else f"run {run.warm_start}"
+        for run in runs
+        if run.kind != TRAIN or run.warm_start is not None
+    ]
     return [
         _range([f"{each:.1f}" for each in passes]),
         _range([f"{each:,}" for each in steps]),

@@ -15,6 +15,7 @@ from engine.report.frontier import READING as COSTS
 from engine.report.paper_count import HEAD as PAPER
 from engine.report.paper_count import READING as PAPER_READING
 from engine.report.paper_count import cell as paper_cell
+from state.enums import TRAIN
 from state.results import PlanResult, Results, RunResult
 from state.safe import safe, safe_markdown
 
@@ -30,6 +31,8 @@ READING = (
     " with greedy answers. A student's `majority of k` is that of k sampled answers per question."
     " Overlapping intervals do not prove equality."
 )
+
+DERIVED = "`warm start` of a student that was made from students without a training names the operation and their runs."
 
 SHARED = (
     "Plans that differ only in D share samples: a D = 2 plan uses the first two samples of the D = 8 plan, and each plan"
@@ -94,6 +97,7 @@ def render(
     figures: Sequence[tuple[str, str]] = (),
     headline: Sequence[str] = (),
     differences: str = "",
+    together: Sequence[str] = (),
     made_by: str = "",
     written_at: str = "",
     paper: Mapping[tuple[str, str], float] | None = None,
@@ -108,6 +112,7 @@ def render(
         figures: those of each other figure.
         headline: the experiment in a few sentences.
         differences: the table of arms compared in pairs.
+        together: the section on students that answer together, as paragraphs.
         made_by: version and platform of the program that wrote the report.
         written_at: when it was written.
         paper: accuracy as the paper counted, by student and task; None: no such column.
@@ -115,6 +120,8 @@ def render(
     """
     title = "## Accuracy on test, by run" if matrix else "## Accuracy on test"
     runs = [title, summary(results, paper), READING, PAPER_READING if paper is not None else ""]
+    if any(run.kind != TRAIN for run in results.runs):
+        runs.append(DERIVED)
     compared = ["### Arms compared", differences] if differences else []
     parts = [
         "# Coterie: report",
@@ -128,6 +135,7 @@ def render(
         *(["## Figures"] if figures else []),
         *_images(figures),
         *(runs if matrix else []),
+        *together,
         "## Data",
         _data(results),
         "## Sampling",
@@ -342,6 +350,7 @@ def _training(results: Results) -> str:
             run.directory,
         ]
         for run in results.runs
+        if run.kind == TRAIN
     ]
     return (
         safe(text_table(head, body, left=4, words=("dropped", "directory"))) if body else "No finished runs."

@@ -13,6 +13,7 @@ from engine.students.architecture import DECODER, Architecture
 from engine.students.conversations import Write
 from engine.students.evaluate import with_flops, writer
 from engine.students.exported_student import exported_copy, load_student, parameters_in
+from engine.students.operations.base import MEMBERS_FILE
 from engine.students.room import Asked, Completion, config_positions, read_questions
 from engine.students.run import Run
 
@@ -45,6 +46,9 @@ def answering(
         run.note(
             "the evaluation server is not used: it supports decoders only, and this student is an encoder-decoder"
         )
+        wanted = False
+    if wanted and (exported_copy(run.directory) / MEMBERS_FILE).is_file():
+        run.note("the evaluation server is not used: this student consists of several models")
         wanted = False
     if not wanted:
         yield here(), False

@@ -13,6 +13,7 @@ from engine.students.checkpoints import replace
 from engine.students.evaluate import evaluate, results
 from engine.students.exported_student import DIRECTORY, with_results
 from engine.students.finish import lines
+from engine.students.opened_copy import weights_of
 from engine.students.opened_student import hardware, open_student
 from engine.students.spec import EvalRow
 from engine.students.threads import Threads
@@ -36,7 +37,7 @@ def evaluate_again(run: Run, before: dict[str, Any]) -> None:
     zero.join_ranks(hardware(), world=run.ranks.world)
     opened = open_student(run)
     architecture, form = opened.architecture, opened.form
-    threads = Threads(run.directory, weights=_weights(student))
+    threads = Threads(run.directory, weights=weights_of(student))
 
     def stopping() -> bool:
         threads.follow()
@@ -72,8 +73,3 @@ def evaluate_again(run: Run, before: dict[str, Any]) -> None:
             replace(card, re.sub(r"max_new_tokens=\d+", f"max_new_tokens={most}", said).encode())
         outcome = {**before, "evaluation": spec.asked_with, "results": table}
         replace(run.directory / "evaluation.json", json.dumps(outcome, indent=1).encode())
-
-
-def _weights(student: Any) -> int:
-    """About how many weights a student has."""
-    return sum(path.stat().st_size for path in student.glob("*.safetensors")) // 4

@@ -19,6 +19,7 @@ from engine.methods import METHODS
 from engine.students.card_metadata import metadata
 from engine.students.checkpoints import sync
 from engine.students.lora import merge, save_adapter
+from engine.students.operations.base import MEMBERS_FILE
 from engine.students.portable import make_portable
 from engine.students.spec import Spec
 from state.confidence_interval import accuracy_text, percent
@@ -65,7 +66,7 @@ def exported_copy(run_dir: Path) -> Path:
 
 def weight_bytes(directory: Path) -> int:
     """The bytes of the weights that answering needs."""
-    return sum(path.stat().st_size for path in directory.glob("*.safetensors"))
+    return sum(path.stat().st_size for path in directory.rglob("*.safetensors"))
 
 
 def parameters_in(directory: Path) -> int:
@@ -79,13 +80,48 @@ def parameters_in(directory: Path) -> int:
     return count
 
 
+def save_members(run_dir: Path, operation: str, members: Mapping[str, Path]) -> Path:
+    """Writes the members of a student that is no single model to the unfinished copy, and returns its path.
+
+    Their files are linked where the file system can: they take no space twice.
+
+    Args:
+        run_dir: the directory of the run.
+        operation: what loads the student.
+        members: the directories of the members, by their names in the copy.
+    """
+    partial = run_dir / PARTIAL
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    for name, source in members.items():
+        shutil.copytree(source, partial / name, copy_function=_link)
+    said = {"make": operation, "like": next(iter(members))}
+    (partial / MEMBERS_FILE).write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+    return partial
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copy2(source, target)
+
+
 def load_student(run_dir: Path, device: Any) -> Any:
     """The model of the exported copy, loaded as its users will load it."""
+    return load_copy(exported_copy(run_dir), device)
+
+
+def load_copy(copy: Path, device: Any) -> Any:
+    """An exported student: a model of transformers, or a module that answers as one does."""
     from transformers import AutoConfig
 
     from engine.students.architecture import auto_class
 
-    copy = exported_copy(run_dir)
+    if (copy / MEMBERS_FILE).is_file():
+        from engine.students.operations import OPERATIONS
+
+        return OPERATIONS[json.loads((copy / MEMBERS_FILE).read_bytes())["make"]].load(copy, device).eval()
     config = AutoConfig.from_pretrained(copy, trust_remote_code=False, local_files_only=True)
     model = auto_class(config).from_pretrained(
         copy, dtype="auto", trust_remote_code=False, use_safetensors=True, local_files_only=True
@@ -170,29 +206,11 @@ def model_card(
         ),
         f"| training | {settings} |",
         f"| size | {parameters:,} parameters, {ledger['bytes']:,} bytes |",
-        f"| compute | {_compute(ledger, results)} |",
+        f"| compute | {compute(ledger, results)} |",
         "",
-        *_results(spec, results),
+        *results_section(spec, results),
     ]
-    lines += [
-        "",
-        "## Use",
-        "",
-        f"The chat template writes the prompt: {_code(form.shown)}. The student writes {_code(form.writes)}.",
-        "",
-        "```python",
-        f"from transformers import {architecture.auto}, AutoTokenizer",
-        "",
-        f'model = {architecture.auto}.from_pretrained(".")',
-        'tokenizer = AutoTokenizer.from_pretrained(".")',
-        'messages = [{"role": "user", "content": "A question?"}]',
-        'options = {"add_generation_prompt": True, "return_tensors": "pt", "return_dict": False}',
-        "prompt = tokenizer.apply_chat_template(messages, **options)",
-        f"output = model.generate(prompt, max_new_tokens={spec.evaluation.max_new_tokens})",
-        "print(tokenizer.decode(output[0]))",
-        "```",
-        "",
-    ]
+    lines += use_section(spec, architecture, form)
     if training.keep_adapter:
         lines += [
             f"`{ADAPTER}/` has what was trained, as a LoRA adapter of {base}. On it, it makes the same model, up to rounding:",
@@ -209,6 +227,36 @@ def model_card(
     return "\n".join(lines)
 
 
+def use_section(spec: Spec, architecture: Architecture, form: TokenForm) -> list[str]:
+    """How to load and ask a student that is a model, as lines."""
+    return [
+        "",
+        "## Use",
+        "",
+        asked_section(form),
+        "",
+        "```python",
+        f"from transformers import {architecture.auto}, AutoTokenizer",
+        "",
+        f'model = {architecture.auto}.from_pretrained(".")',
+        'tokenizer = AutoTokenizer.from_pretrained(".")',
+        'messages = [{"role": "user", "content": "A question?"}]',
+        'options = {"add_generation_prompt": True, "return_tensors": "pt", "return_dict": False}',
+        "prompt = tokenizer.apply_chat_template(messages, **options)",
+        f"output = model.generate(prompt, max_new_tokens={spec.evaluation.max_new_tokens})",
+        "print(tokenizer.decode(output[0]))",
+        "```",
+        "",
+    ]
+
+
+def asked_section(form: TokenForm) -> str:
+    """What is asked and what is written, in a sentence each."""
+    return (
+        f"The chat template writes the prompt: {_code(form.shown)}. The student writes {_code(form.writes)}."
+    )
+
+
 def with_results(
     card: str,
     spec: Spec,
@@ -219,14 +267,14 @@ def with_results(
     """A card with other results, in its metadata and in its tables. `ledger`: None for a run of an older version."""
     body = card[card.index("\n# ") :]
     if ledger is not None:
-        body = re.sub(r"(?m)^\| compute \| .* \|$", f"| compute | {_compute(ledger, results)} |", body)
+        body = re.sub(r"(?m)^\| compute \| .* \|$", f"| compute | {compute(ledger, results)} |", body)
     before, rest = body.split("\n## Results\n", 1)
     after = rest[rest.index("\n## Use\n") :]
-    table = "\n".join(_results(spec, results))
+    table = "\n".join(results_section(spec, results))
     return f"{metadata(spec, architecture.tag, results)}\n{before}\n{table}\n{after}"
 
 
-def _results(spec: Spec, results: Sequence[dict[str, Any]]) -> list[str]:
+def results_section(spec: Spec, results: Sequence[dict[str, Any]]) -> list[str]:
     """The section with the results, as lines."""
     lines = [
         "## Results",
@@ -252,7 +300,7 @@ def _results(spec: Spec, results: Sequence[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _compute(ledger: Mapping[str, float], results: Sequence[dict[str, Any]]) -> str:
+def compute(ledger: Mapping[str, float], results: Sequence[dict[str, Any]]) -> str:
     """The FLOPs of training, and of an answer to a test question."""
     tested = [row for row in results if row["split"] == "test" and "flops" in row]
     said = [f"{ledger['train_flops']:.3g} FLOPs of training"]

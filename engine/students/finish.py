@@ -1,10 +1,11 @@
-"""The end of a training: exports the chosen weights, tests the exported copy, and writes the results and the card."""
+"""The end of a run: exports the chosen weights, tests the exported copy, and writes the results and the card."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,19 +20,47 @@ from engine.students.exported_student import (
 )
 
 if TYPE_CHECKING:  # these bring torch, which is imported once the run has reported that it starts
+    from engine.forms import TokenForm
+    from engine.students.architecture import Architecture
     from engine.students.evaluate import Prediction
     from engine.students.run import Run
     from engine.students.session import Session
+    from engine.students.spec import EvalRow
 
 DEV = "dev.jsonl"
 """In a checkpoint: the answers of its weights to the dev questions."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    """An exported copy that is asked the dev and test questions, and what is said of it."""
+
+    architecture: Architecture
+    tokenizer: Any
+    form: TokenForm
+    device: Any
+    ask: Callable[..., list[Prediction]]
+    """Predictions of a writer for rows; `alone`: only the first rank asks."""
+    stopping: Callable[[], bool]
+    dev: Sequence[EvalRow]
+    test: Sequence[EvalRow]
+    step: int
+    """Of its weights."""
+    steps: int
+    trained: int
+    epoch: float
+    reason: str | None
+    about: Mapping[str, Any]
+    """What `evaluation.json` says besides."""
+    card: Callable[[list[dict[str, Any]], Mapping[str, float]], str]
+    """The card for a table of results and a ledger."""
+    parameters: int
+    train_flops: float
+    """Of this run."""
+
+
 def finish(session: Session, state: RunState) -> None:
     """Exports the chosen weights, tests the exported copy, and writes the results and the card."""
-    from engine.students.answering import answering
-    from engine.students.evaluate import results
-
     run, spec = session.run, session.run.spec
     best = _best(session, state) if spec.evaluation.best else None
     selected_by = "dev" if best else "last"
@@ -40,50 +69,11 @@ def finish(session: Session, state: RunState) -> None:
     if run.ranks.first:
         _export(session, state, step)
     run.ranks.barrier()
-
-    run.tell("phase", phase="evaluating")
     train_flops = session.loop.flops_of(state.step)
     session.release()
-    kept = run.checkpoints / str(step) / DEV
-    with answering(
-        run, session.architecture, session.tokenizer, session.form, session.device, session.stopping
-    ) as (
-        write,
-        alone,
-    ):
-        seen = read_predictions(kept) if kept.is_file() else session.ask(write, session.dev, alone=alone)
-        begun = time.monotonic()
-        tested = session.ask(write, session.test, alone=alone)
-        took = (time.monotonic() - begun) * (1 if alone else run.ranks.world)
-    seconds = {"test": took / max(1, len(tested))}
-    table = results([*seen, *tested], seconds=seconds)
-    tell_results(session, [row for row in table if row["split"] == "test" or not kept.is_file()], step)
-    if run.ranks.first:
-        ledger = {
-            "parameters": session.parameters,
-            "bytes": weight_bytes(exported_copy(run.directory)),
-            "train_flops": train_flops,
-        }
-        replace(run.directory / "predictions.jsonl", lines([*tested, *seen]))
-        outcome = {
-            "run_id": spec.run_id,
-            "student": spec.student,
-            "scope": spec.scope,
-            "method": spec.method,
-            "manifest_digest": spec.manifest_digest,
-            "seed": spec.training.seed,
-            "step": step,
-            "steps": session.steps,
-            "trained": state.step,
-            "epoch": session.epoch(step),
-            "reason": state.finished,
-            "selected_by": selected_by,
-            "evaluation": spec.asked_with,
-            "ledger": ledger,
-            "results": table,
-        }
-        replace(run.directory / "evaluation.json", json.dumps(outcome, indent=1).encode())
-        card = model_card(
+
+    def card(table: list[dict[str, Any]], ledger: Mapping[str, float]) -> str:
+        return model_card(
             spec,
             session.architecture,
             session.form,
@@ -98,11 +88,84 @@ def finish(session: Session, state: RunState) -> None:
             results=table,
             ledger=ledger,
         )
-        finish_student(run.directory, card)
-        run.tell("ledger", **ledger)
-    run.tell("exported", step=step, directory=DIRECTORY)
+
+    examined = Examined(
+        architecture=session.architecture,
+        tokenizer=session.tokenizer,
+        form=session.form,
+        device=session.device,
+        ask=session.ask,
+        stopping=session.stopping,
+        dev=session.dev,
+        test=session.test,
+        step=step,
+        steps=session.steps,
+        trained=state.step,
+        epoch=session.epoch(step),
+        reason=state.finished,
+        about={"selected_by": selected_by},
+        card=card,
+        parameters=session.parameters,
+        train_flops=train_flops,
+    )
+    conclude(run, examined, kept=run.checkpoints / str(step) / DEV)
     forget_checkpoints(run)
     run.tell("done", step=step, steps=session.steps, reason=state.finished, trained=state.step)
+
+
+def conclude(run: Run, examined: Examined, *, kept: Path | None = None) -> None:
+    """Tests the exported copy, writes the results and the card, and finishes the student's directory. All ranks call it together.
+
+    Args:
+        run: the run.
+        examined: the copy.
+        kept: a file with the answers of its weights to the dev questions, if it exists.
+
+    Raises:
+        Stopped: the run was asked to stop.
+    """
+    from engine.students.answering import answering
+    from engine.students.evaluate import results
+
+    spec, of = run.spec, examined
+    run.tell("phase", phase="evaluating")
+    known = kept is not None and kept.is_file()
+    with answering(run, of.architecture, of.tokenizer, of.form, of.device, of.stopping) as (write, alone):
+        seen = read_predictions(kept) if kept is not None and known else of.ask(write, of.dev, alone=alone)
+        begun = time.monotonic()
+        tested = of.ask(write, of.test, alone=alone)
+        took = (time.monotonic() - begun) * (1 if alone else run.ranks.world)
+    table = results([*seen, *tested], seconds={"test": took / max(1, len(tested))})
+    for row in table if not known else [row for row in table if row["split"] == "test"]:
+        run.tell("eval", **row, step=of.step, epoch=of.epoch, seed=spec.training.seed)
+    if run.ranks.first:
+        ledger = {
+            "parameters": of.parameters,
+            "bytes": weight_bytes(exported_copy(run.directory)),
+            "train_flops": of.train_flops,
+        }
+        replace(run.directory / "predictions.jsonl", lines([*tested, *seen]))
+        outcome = {
+            "run_id": spec.run_id,
+            "student": spec.student,
+            "scope": spec.scope,
+            "method": spec.method,
+            "manifest_digest": spec.manifest_digest,
+            "seed": spec.training.seed,
+            "step": of.step,
+            "steps": of.steps,
+            "trained": of.trained,
+            "epoch": of.epoch,
+            "reason": of.reason,
+            **of.about,
+            "evaluation": spec.asked_with,
+            "ledger": ledger,
+            "results": table,
+        }
+        replace(run.directory / "evaluation.json", json.dumps(outcome, indent=1).encode())
+        finish_student(run.directory, of.card(table, ledger))
+        run.tell("ledger", **ledger)
+    run.tell("exported", step=of.step, directory=DIRECTORY)
 
 
 def asked_otherwise(run: Run, outcome: dict[str, Any]) -> bool:

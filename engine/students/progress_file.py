@@ -10,7 +10,8 @@ Each line has `at` (UTC milliseconds) and `event`:
     eval        split, task, step, epoch, n, correct, accuracy, low, high, seed   (one line per task)
                 and, with sampled answers, majority_of (answers per question), majority (accuracy)
                 and repetitions (accuracy of each); correct_format and complete (shares of the answers)
-    phase       phase                    training | evaluating | exporting
+    phase       phase                    training | making (of an operation) | evaluating | exporting
+    made        parameters, device, figures   (of an operation)
     exported    step, directory
     stopped     step                     stopped on request; a later start resumes there
     done        step, steps, reason      complete | patience

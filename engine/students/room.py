@@ -39,6 +39,8 @@ class Completion:
     flops: float = 0.0
     """Of reading the prompt and writing it, without what a batch adds."""
     turns: int = 1
+    ids: tuple[int, ...] = ()
+    """What was written, without the token that ended it; empty where that is not known."""
 
 
 def positions(model: Any) -> int | None:

@@ -7,6 +7,7 @@ runs/<id>/  owner.json       whose directory it is: an Owner, written first
             progress.jsonl   events, written by rank 0 (see `progress_file`)
             log.txt          stdout and stderr of the ranks
             checkpoints/<step>/…, COMPLETE
+            work/<name>/…, COMPLETE   intermediate tensors of an operation (see `work`)
             student/         safetensors, tokenizer, model card
             predictions.jsonl, evaluation.json
 
@@ -29,6 +30,7 @@ from engine.config.students import ASKED_AGAIN, EvaluationConfig, TrainingConfig
 from engine.config.tasks import AnswerFormat
 from engine.forms import FIRST, FormConfig
 from engine.methods import Guidance, MethodName, TrainRow
+from state.enums import TRAIN
 
 MANIFEST_VERSION = 1
 """The newest version of `manifest.jsonl` and `questions.jsonl` that this program reads, and the one it writes."""
@@ -80,6 +82,33 @@ def read_owner(directory: Path) -> Owner | None:
         return UNREADABLE
 
 
+class SourceStudent(BaseModel):
+    """An exported student that a run makes its own from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run_id: int
+    student: str
+    scope: str
+    role: str
+    """Its part in the operation."""
+    directory: str
+    """An absolute path, of its directory `student`."""
+    rows: str
+    """An absolute path, of the manifest of the rows that it learned from; of a derived one it is empty."""
+    method: MethodName
+    form: FormConfig | None = None
+    base: str
+    """What the first of its ancestors started from."""
+    ancestors: tuple[int, ...] = ()
+    """The runs that it comes from, near ones first."""
+
+    @property
+    def words(self) -> str:
+        """What messages call it."""
+        return f"run {self.run_id} ({self.student} on {self.scope})"
+
+
 class Spec(BaseModel):
     """Everything that decides a run, except the rows."""
 
@@ -113,6 +142,11 @@ class Spec(BaseModel):
     """How an untrained base is asked; None for a student that is trained."""
     wordings: dict[str, dict[str, Any]] = {}
     """The worked examples of that strategy, by task, as `Wording.stored`."""
+    kind: str = TRAIN
+    """`train`, or the operation that makes the student from `sources`."""
+    operation: dict[str, Any] = {}
+    """The settings of the operation."""
+    sources: tuple[SourceStudent, ...] = ()
     teachers: dict[str, int] = {}
     """Who wrote the rationales, as "name (model)", with the number of rows."""
 

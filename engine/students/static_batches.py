@@ -79,6 +79,7 @@ def write_in_batches(
             None if each.reason else index in ended,
             prompt_tokens=len(each.ids) if each.count else 0,
             tokens=len(tokens) + (index in ended),
+            ids=tuple(tokens),
         )
         for index, (tokens, each) in enumerate(zip(written, asked, strict=True))
     ]

@@ -34,7 +34,7 @@ from engine.students.run import MakeJudge, Run, check_owner, read_spec
 from engine.students.run_commands import START, follow_commands
 from engine.students.run_lock import LOCKED, WAIT_FOR_EARLIER_START_S, WAIT_S, RunLocked, lock_run, unlock_run
 from engine.students.trackers import make_tracker
-from state.enums import FINISHED_EARLY
+from state.enums import FINISHED_EARLY, TRAIN
 
 if TYPE_CHECKING:  # these bring torch, which is imported once the run has reported that it starts
     from engine.students.evaluate import Judge
@@ -129,6 +129,9 @@ def train(run: Run) -> None:
         }
         run.tell("done", **told)
         return
+    if run.spec.kind != TRAIN:
+        make_from_others(run)
+        return
     run.tell("starting", phase="importing")
     import_libraries()
     from engine.students.session import build
@@ -141,6 +144,23 @@ def train(run: Run) -> None:
         except Stopped:
             run.tell("stopped", step=state.step)
             raise
+
+
+def make_from_others(run: Run) -> None:
+    """The whole run of a student that an operation makes.
+
+    Raises:
+        Stopped: it was asked to stop.
+        JobFailed: it cannot be made.
+    """
+    run.tell("starting", phase="importing")
+    from engine.students.operate import operate
+
+    try:
+        operate(run)
+    except Stopped:
+        run.tell("stopped", step=0)
+        raise
 
 
 def ask_again(run: Run, before: dict[str, Any]) -> None:

@@ -94,12 +94,14 @@ def run_alerts(runs: Sequence[RunStatus], config: Mapping[str, Any]) -> list[Ale
     """
     last = {(run.student, run.task): run for run in runs}
     students = [item.get("name") for item in config.get("students") or [] if isinstance(item, dict)]
+    derived = [item.get("name") for item in config.get("derived") or [] if isinstance(item, dict)]
     failed = sorted(
         (
             run
             for run in last.values()
             if run.state == "failed"
-            and (run.student in (students if run.task == "joint" else student_names(config, run.task)))
+            and run.student
+            in (*derived, *(students if run.task == "joint" else student_names(config, run.task)))
         ),
         key=lambda run: -run.id,
     )

@@ -5,10 +5,11 @@ The list of runs is part of the status.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from state.enums import FINISHED_EARLY, RunState
+from state.enums import FINISHED_EARLY, TRAIN, RunState
+from state.lineage import SourceRun, sources_of
 from state.sqlite import Connection
 from state.views.rows import first, loaded, rows, snapshot
 from state.views.status_records import Accuracy
@@ -100,6 +101,12 @@ class RunDetail:
     ended_at: int | None
     evaluations: tuple[EvaluationRow, ...]
     baselines: tuple[Baseline, ...]
+    kind: str = TRAIN
+    """`train`, or the operation that makes its student from others."""
+    figures: dict[str, Any] = field(default_factory=dict)
+    """What the operation found out."""
+    sources: tuple[SourceRun, ...] = ()
+    """The runs whose students it starts from."""
 
     @property
     def early(self) -> bool:
@@ -143,7 +150,7 @@ _COLUMNS = (
     *("id", "student", "scope", "task_id", "trigger", "state", "phase", "method", "base", "seed"),
     *("zero_stage", "device", "samples", "questions", "drops", "digest", "directory", "spec", "step"),
     *("steps", "loss", "tokens_per_second", "eta_s", "error", "tries", "created_at"),
-    *("started_at", "ended_at"),
+    *("started_at", "ended_at", "kind", "figures"),
 )
 
 
@@ -162,9 +169,11 @@ def run_detail(connection: Connection, run: int) -> RunDetail | None:
             (run,),
         )
         baselines = _baselines(connection, run, values["task_id"], values["base"])
+        sources = sources_of(connection, run)
     values["task"] = values.pop("scope")
     values["drops"] = loaded(values["drops"], dict)
     values["spec"] = loaded(values["spec"], dict)
+    values["figures"] = loaded(values["figures"], dict)
     values["error"] = values["error"] or ""
     names = (
         *("task", "split", "step", "epoch", "n", "correct", "accuracy", "low", "high", "seed"),
@@ -174,6 +183,7 @@ def run_detail(connection: Connection, run: int) -> RunDetail | None:
         **values,
         evaluations=tuple(EvaluationRow(**dict(zip(names, row, strict=True))) for row in evaluations),
         baselines=baselines,
+        sources=sources,
     )
 
 

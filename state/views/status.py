@@ -100,7 +100,8 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
         run_rows = rows(
             connection,
             'SELECT id, student, scope, "trigger", state, method, samples, step, steps, loss,'
-            " tokens_per_second, eta_s, directory, error, state = 'done' AND phase = ? FROM run ORDER BY id DESC LIMIT ?",
+            " tokens_per_second, eta_s, directory, error, state = 'done' AND phase = ?, kind,"
+            " (SELECT json_group_array(source_id) FROM run_source WHERE run_id = run.id) FROM run ORDER BY id DESC LIMIT ?",
             (FINISHED_EARLY, RUNS),
         )
         tests = rows(
@@ -123,7 +124,8 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
     tested, best = _tested(tests)
     runs = tuple(
         RunStatus(
-            **dict(zip(_RUN_FIELDS, (*row[:-2], row[-2] or "", bool(row[-1])), strict=True)),
+            **dict(zip(_RUN_FIELDS, (*row[:-4], row[-4] or "", bool(row[-3]), row[-2]), strict=True)),
+            sources=tuple(loaded(row[-1], list)),
             test=tested.get(row[0]),
         )
         for row in reversed(run_rows)
@@ -167,7 +169,7 @@ class _Stocked(NamedTuple):
 
 _RUN_FIELDS = (
     *("id", "student", "task", "trigger", "state", "method", "samples", "step", "steps", "loss"),
-    *("tokens_per_second", "eta_s", "directory", "error", "early"),
+    *("tokens_per_second", "eta_s", "directory", "error", "early", "kind"),
 )
 
 

@@ -21,7 +21,7 @@ _TEACHER = (
 )
 _RUN = (
     *("id", "student", "task", "state", "samples", "step", "steps", "loss", "tokens_per_second", "eta_s"),
-    *("accuracy", "directory", "early", "test"),
+    *("accuracy", "directory", "early", "test", "kind", "sources"),
 )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from state.confidence_interval import wilson
-from state.enums import ACTIVE_RUN_STATES
+from state.enums import ACTIVE_RUN_STATES, TRAIN
 from state.given_up import count_once
 from state.heartbeat import HeartbeatData
 from state.views.triggers import TriggerStatus
@@ -159,6 +159,10 @@ class RunStatus:
     error: str
     early: bool = False
     """Whether the user had it finish before its last step."""
+    kind: str = TRAIN
+    """`train`, or the operation that makes its student from others."""
+    sources: tuple[int, ...] = ()
+    """The runs whose students it starts from."""
     test: Accuracy | None = None
     """On test, over the questions of all its tasks."""
 

@@ -146,7 +146,9 @@ def paint_config(run: RunDetail) -> Text:
     ]
     settings = fields(
         ("method", run.method),
-        ("base", one_line(run.base)),
+        *((("base", one_line(run.base)),) if run.base else ()),
+        *((("made from", one_line(", ".join(each.words for each in run.sources))),) if run.sources else ()),
+        *((name, f"{value:,g}") for name, value in run.figures.items() if isinstance(value, int | float)),
         ("seed", str(run.seed)),
         ("directory", one_line(run.directory)),
         ("manifest", one_line(run.digest)),

@@ -155,8 +155,8 @@ def of_daemon(world: World, config: Config, plans: list[ActivePlan]) -> Stock:
         plans=plans,
         task_ids=world.tasks,
     )
-    ((_, stock, _),) = planner._stocks(planner.scopes)
-    return stock
+    (found,) = planner._reads.of(planner.scopes)
+    return found.stock
 
 
 def of_monitor(world: World, config: Config) -> dict[str, TriggerStatus]:

@@ -43,5 +43,5 @@ def test_every_section_is_described_and_every_key_has_a_meaning() -> None:
             if "$ref" in field:
                 assert field["$ref"].removeprefix("#/$defs/") in described
     assert len(Config.model_fields) == len(
-        {title.strip("[]").split(".")[0] for title, _, _ in document.SECTIONS}
+        {title.strip("[]").partition("]")[0].split(".")[0] for title, _, _ in document.SECTIONS}
     )

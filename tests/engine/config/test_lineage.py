@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from engine.config import load_config
-from engine.config.lineage import chain_of, in_order
+from engine.config.derivation import chain_of
+from engine.config.lineage import in_order
 from engine.errors import ConfigError
 
 HEAD = """\
@@ -79,7 +80,7 @@ def test_a_student_that_cannot_start_from_another_one(
 def test_students_of_an_experiment_are_known_and_checked_too(tmp_path: Path) -> None:
     experiment = '[experiment]\nname = "x"\nmethods = ["fine-tune"]\ntasks = ["t"]\nteachers = ["a"]\n'
     config = read(tmp_path, 'name = "a"\nbase = "student:x.fine-tune"\ntasks = ["t"]', more=experiment)
-    own, source = chain_of(config.students[0], config.students)  # type: ignore[attr-defined]
+    own, source = chain_of(config.students[0], config)  # type: ignore[attr-defined]
     assert (own.name, source.name, source.base) == ("a", "x.fine-tune", "builtin:nano")
     with pytest.raises(ConfigError) as refused:
         read(tmp_path, 'name = "a"', more=experiment + 'bases = ["student:nobody"]\n')

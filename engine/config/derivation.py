@@ -1,0 +1,196 @@
+"""What derived students are made from: the names in `of`, their scopes, and what does not go together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from engine.config.faults import nearest, quoted
+from engine.config.lineage import JOINT, cycle_in, meets, scopes_of_plain, source_name
+from engine.methods import METHODS
+from engine.students.operations import OPERATIONS, DerivedConfig, Member
+
+if TYPE_CHECKING:
+    from engine.config.root import Config
+    from engine.config.students import StudentConfig
+
+Scopes = Mapping[str, tuple[str, ...]]
+"""The tasks of a student by scope: the name of a task, or `joint`."""
+
+
+def members_of(of: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The names that a list with `*` means, in the order of the list, then of `names`."""
+    found: dict[str, None] = {}
+    for each in of:
+        if each in names:
+            found[each] = None
+        else:
+            found |= dict.fromkeys(name for name in names if fnmatchcase(name, each)) if "*" in each else {}
+    return list(found)
+
+
+def shared_scopes(members: Sequence[Scopes]) -> Scopes:
+    """The scopes on which all of these students are; a joint one stands for each of its tasks."""
+    found: dict[str, tuple[str, ...]] = {}
+    for scope in dict.fromkeys(scope for each in members for scope in each):
+        tasks: dict[str, None] = {}
+        for each in members:
+            if scope in each:
+                tasks |= dict.fromkeys(each[scope])
+            elif JOINT not in each or scope not in each[JOINT]:
+                break
+        else:
+            found[scope] = tuple(tasks) if scope == JOINT else (scope,)
+    return found
+
+
+def derived_members(config: Config) -> dict[str, list[str]]:
+    """The students that each derived one is made from, by name. In the order of `of` where an operation has roles."""
+    names = [student.name for student in config.students] + [each.name for each in config.derived]
+    found = {}
+    for each in config.derived:
+        members = members_of(each.of, [name for name in names if name != each.name])
+        found[each.name] = members if OPERATIONS[each.make].roles else sorted(members)
+    return found
+
+
+def chain_of(student: StudentConfig, config: Config) -> list[StudentConfig]:
+    """A student and those that it comes from: the last one has a base that is no student.
+
+    Of a derived student, the first that it is made from stands for all.
+    """
+    known = {each.name: each for each in config.students}
+    members = derived_members(config)
+    chain = [student]
+    while (name := source_name(chain[-1].base)) is not None:
+        while name in members:
+            name = members[name][0]
+        chain.append(known[name])
+    return chain
+
+
+def with_its_form(student: StudentConfig, config: Config) -> StudentConfig:
+    """The student with the form that it takes over from those that it comes from, where the configuration names that."""
+    form = next((each.form for each in chain_of(student, config) if each.form is not None), None)
+    return student if form is None else student.model_copy(update={"form": form})
+
+
+def scopes_by_student(config: Config) -> dict[str, Scopes]:
+    """The scopes of all students, also of derived ones."""
+    found: dict[str, Scopes] = {
+        student.name: scopes_of_plain(student.model_dump(include={"scope", "tasks"}), list(config.tasks))
+        for student in config.students
+    }
+    members = derived_members(config)
+
+    def scopes(name: str) -> Scopes:
+        if name not in found:
+            found[name] = shared_scopes([scopes(each) for each in members[name]])
+        return found[name]
+
+    for name in members:
+        scopes(name)
+    return found
+
+
+def wrong_derived(
+    students: Sequence[Mapping[str, Any]], derived: Sequence[DerivedConfig], tasks: Sequence[str]
+) -> list[tuple[str, str, str]]:
+    """Derived students that are made from none, from themselves, or from what does not go together, and who starts from them.
+
+    Args:
+        students: the students that are trained, as plain values.
+        derived: the others.
+        tasks: the names of all tasks.
+
+    Returns:
+        The name of the student, the key, and what is wrong.
+    """
+    plain = {each["name"]: each for each in students}
+    own = {each.name: each for each in derived}
+    names = [*plain, *own]
+    found: list[tuple[str, str, str]] = []
+    members: dict[str, list[str]] = {}
+    for each in derived:
+        for name in each.of:
+            if not members_of([name], names):
+                others = [other for other in names if other != each.name]
+                text = (
+                    f"no student is called {quoted(name)}"
+                    if "*" in name
+                    else f"unknown student {quoted(name)}"
+                )
+                found.append((each.name, "of", f"{text}; {nearest(name, others)}"))
+        members[each.name] = members_of(each.of, names)
+    sources = {
+        **{name: [source] for name, each in plain.items() if (source := source_name(each.get("base")))},
+        **members,
+    }
+    cycle = cycle_in(sources)
+    if cycle:
+        first = next((name for name in cycle if name in own), None)
+        if first is not None:
+            found.append((first, "of", f"students cannot come from themselves: {' → '.join(cycle)}"))
+        return found
+    if found:
+        return found
+    scopes: dict[str, Scopes] = {name: scopes_of_plain(each, tasks) for name, each in plain.items()}
+    for name in _in_order(members):
+        operation = OPERATIONS[own[name].make]
+        facts = [_facts(each, plain, own) for each in members[name]]
+        scopes[name] = shared_scopes([scopes[each] for each in members[name]])
+        why = next(filter(None, (_no_source(each, own) for each in facts)), "") or operation.misfit(facts)
+        if not why and not scopes[name]:
+            why = f"there is no task on which all of them have a student: {', '.join(members[name])}"
+        if why:
+            found.append((name, "of", why))
+    for name, student in plain.items():
+        source = source_name(student.get("base"))
+        if source is not None and source in own:
+            why = _no_source(_facts(source, plain, own), own) or meets(student, source, scopes[source], tasks)
+            if why:
+                found.append((name, "base", why))
+    return found
+
+
+def _no_source(member: Member, own: Mapping[str, DerivedConfig]) -> str:
+    """Why there is no single model of a student to go on from; empty if there is one."""
+    if member.name not in own:
+        return (
+            "" if member.base else f"the student {member.name} is not trained: there is nothing to go on from"
+        )
+    operation = OPERATIONS[own[member.name].make]
+    if not operation.runs(own[member.name]):
+        return f"{member.name} is counted from stored answers: it has no student"
+    return "" if operation.single_model else f"{member.name} consists of several models: name those"
+
+
+def _in_order(members: Mapping[str, Sequence[str]]) -> list[str]:
+    found: list[str] = []
+
+    def add(name: str) -> None:
+        if name in members and name not in found:
+            for each in members[name]:
+                add(each)
+            found.append(name)
+
+    for name in members:
+        add(name)
+    return found
+
+
+def _facts(name: str, plain: Mapping[str, Mapping[str, Any]], own: Mapping[str, DerivedConfig]) -> Member:
+    """What the configuration tells of a student. One that is not trained has no base here."""
+    if name in own:
+        return Member(name=name, method="", chain=(), base="", operation=own[name].make)
+    chain = [name]
+    while (source := source_name(plain[chain[-1]].get("base"))) is not None and source in plain:
+        chain.append(source)
+    method = str(plain[name].get("method"))
+    base = str(plain[chain[-1]].get("base"))
+    if source is not None:  # it comes from a derived one
+        return Member(
+            name=name, method=method, chain=(), base=base, operation=own[source].make if source in own else ""
+        )
+    return Member(name=name, method=method, chain=tuple(chain), base=base if METHODS[method].trains else "")

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.config import load_config
+from engine.config.derivation import chain_of, derived_members, members_of, scopes_by_student, shared_scopes
+from engine.errors import ConfigError
+from tests.engine.config.test_lineage import HEAD
+
+WARM = '[[students]]\nname = "warm"\nscope = "joint"\n'
+SEEDS = "".join(
+    f'[[students]]\nname = "s{seed}"\nbase = "student:warm"\ntraining = {{ seed = {seed} }}\n'
+    for seed in (1, 2)
+)
+
+
+def read(folder: Path, text: str) -> object:
+    path = folder / "config.toml"
+    path.write_text(HEAD + WARM + SEEDS + text)
+    return load_config(path)
+
+
+def test_names_and_scopes_of_what_something_is_made_from(tmp_path: Path) -> None:
+    config = read(
+        tmp_path,
+        '[[derived]]\nname = "mean"\nmake = "merge"\nof = ["s*"]\n'
+        '[[derived]]\nname = "all"\nmake = "ensemble"\nof = ["mean", "s2", "warm"]\n'
+        '[[students]]\nname = "more"\nbase = "student:mean"\ntasks = ["u"]\n',
+    )
+    assert derived_members(config) == {"mean": ["s1", "s2"], "all": ["mean", "s2", "warm"]}  # type: ignore[arg-type]
+    scopes = scopes_by_student(config)  # type: ignore[arg-type]
+    assert scopes["mean"] == scopes["all"] == {"t": ("t",), "u": ("u",)}, "a joint one stands for each task"
+    assert [each.name for each in chain_of(config.students[3], config)] == ["more", "s1", "warm"]  # type: ignore[attr-defined]
+    assert shared_scopes([{"joint": ("t", "u")}, {"joint": ("u",)}]) == {"joint": ("t", "u")}
+    assert members_of(["b", "a*"], ["a1", "b", "a2"]) == ["b", "a1", "a2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('make = "ensembl"\nof = ["s1"]', "derived"),
+        (
+            'make = "ensemble"\nof = ["s3"]',
+            'derived.x.of: unknown student "s3"; expected one of: warm, s1, s2',
+        ),
+        (
+            'make = "ensemble"\nof = ["z*"]',
+            'derived.x.of: no student is called "z*"; expected one of: warm, s1, s2',
+        ),
+        ('make = "ensemble"\nof = ["x"]', "derived.x.of: students cannot come from themselves: x → x"),
+        ('make = "merge"\nof = ["s1"]', "derived.x.of: merge needs at least 2 students"),
+        ('make = "ensemble"\nof = ["s1"]\ncombine = "mean"', "derived.x.combine"),
+        (
+            'make = "ensemble"\nof = ["s1"]\nevaluation = { patience = 2 }',
+            "evaluation.patience is about a training, and nothing is trained: remove it",
+        ),
+        (
+            'make = "ensemble"\nof = ["s1"]\n[[derived]]\nname = "y"\nmake = "merge"\nof = ["x", "s1"]',
+            "derived.y.of: x consists of several models: name those",
+        ),
+        (
+            'make = "ensemble"\nof = ["s1"]\n[[students]]\nname = "y"\nbase = "student:x"',
+            "students.y.base: x consists of several models: name those",
+        ),
+        (
+            'make = "ensemble"\ncombine = "vote"\nof = ["s1", "s2"]\n[[students]]\nname = "y"\nbase = "student:x"',
+            "students.y.base: x is counted from stored answers: it has no student",
+        ),
+        (
+            'make = "merge"\nof = ["s1", "y"]\n[[students]]\nname = "y"\n',
+            "derived.x.of: s1 and y begin with other weights, since builtin:nano is made anew for each run",
+        ),
+        (
+            'make = "ensemble"\nof = ["s1", "y"]\n[[students]]\nname = "y"\nbase = "builtin:micro"\n',
+            "s1 and y come from builtin:nano and builtin:micro, which do not have the same tokenizer",
+        ),
+        (
+            'make = "ensemble"\nof = ["s1", "y"]\n[[students]]\nname = "y"\nbase = "student:warm"\nmethod = "fine-tune"\n',
+            "s1 and y write other texts: method = 'fine-tune-cot' and 'fine-tune'",
+        ),
+        (
+            'make = "ensemble"\nof = ["y", "z"]\n[[students]]\nname = "y"\ntasks = ["t"]\n[[students]]\nname = "z"\ntasks = ["u"]',
+            "there is no task on which all of them have a student: y, z",
+        ),
+        (
+            'make = "merge"\nof = ["s1", "y"]\n[[students]]\nname = "y"\nbase = "student:x"',
+            "students cannot come from themselves: ",
+        ),
+    ],
+)
+def test_what_cannot_be_made_is_refused_when_the_file_is_read(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        read(tmp_path, f'[[derived]]\nname = "x"\n{text}\n')
+    assert said in str(refused.value)
+
+
+def test_a_name_is_used_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as refused:
+        read(tmp_path, '[[derived]]\nname = "s1"\nmake = "merge"\nof = ["s2", "warm"]\n')
+    assert 'derived.s1.name: the name "s1" is used twice' in str(refused.value)
