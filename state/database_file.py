@@ -2,8 +2,10 @@
 
 A file that is moved, deleted or replaced stays open under its old name: what is written goes where nobody finds it. One that is
 overwritten or truncated in place is worse: the next checkpoint would write pages of the old database into the new content.
-So the daemon looks before each commit and once a second, by device, inode and the row of its own session. While a checkpoint
-is under way, or one was broken off by a full disk, the file is incomplete without its log: then its content says nothing.
+So the daemon looks before each commit and once a second, by device, inode and the row of its own session.
+
+A checkpoint that is under way, or that a reader cut short, leaves a file that makes no sense without its log, for as long as
+it takes. What the file holds then proves nothing, and the daemon looks again later. The shared memory says how far checkpoints are.
 
 The file is never opened here but by SQLite: closing another descriptor of it would drop the locks of this process.
 """
@@ -11,6 +13,8 @@ The file is never opened here but by SQLite: closing another descriptor of it wo
 from __future__ import annotations
 
 import os
+import sqlite3
+import struct
 import tempfile
 import time
 from contextlib import closing, suppress
@@ -23,11 +27,36 @@ from state.errors import StateError, StateReadOnly, StateReplaced
 from state.sqlite import Connection
 
 TRIES, TRY_S = 10, 0.05
-"""A checkpoint may be under way while the file is read: content counts as foreign after this many looks."""
+"""Content counts as foreign after this many looks."""
 WAL, SHM = "-wal", "-shm"
-CHECKPOINT_AT, CHECKPOINT_BYTES = 96, 36
-"""In the index of the log: from the number of frames that are in the file to the number that a checkpoint set out to write."""
 DESCRIPTORS = "/dev/fd"
+LOG_HEADER = struct.Struct("=16xI76xI28xI")
+"""What is read of the shared memory (SQLite's format "WAL-index"): frames in the log, frames in the file, frames that were to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Checkpoints:
+    """How far checkpoints are, in frames of the log."""
+
+    frames: int
+    """In the log."""
+    done: int
+    """Of these, copied into the file."""
+    begun: int
+    """How many the newest checkpoint set out to copy."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the file makes sense without the log: all of it was copied, or nothing since the log began anew."""
+        return self.begun == self.done and self.done in (0, self.frames)
+
+    def same(self, other: _Checkpoints | None) -> bool:
+        """Whether no checkpoint has begun or gone on since the other."""
+        return (
+            other is not None
+            and self.begun == self.done
+            and (self.done, self.begun) == (other.done, other.begun)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +93,8 @@ class DatabaseFile:
             if (there := _stat(self._with(suffix))) is not None
         }
         self._seen = _looks(opened)
-        self._content = self._read()
+        self._checkpoints = self._progress()
+        self._content, _ = self._read()
         self.trouble: FileTrouble | None = None
         """What was found; it stays."""
 
@@ -133,14 +163,16 @@ class DatabaseFile:
         now = _stat(self.path)
         if now is None or _identity(now) != self._main or _looks(now) == self._seen:
             return None
+        known = self._content
         for attempt in range(TRIES):
-            found, known = self._read(), self._content
+            before = self._progress()
+            found, is_database = self._read()
             if found is not None and (known is None or (found[0] == known[0] and found[1] >= known[1])):
-                self._content, self._seen = found, _looks(now)
+                self._content, self._seen, self._checkpoints = found, _looks(now), before
                 return None
             if known is None and now.st_size:
                 return None  # the session's row was not there before either: a reader held up the checkpoint
-            if now.st_size and _half_written(self._beside.get(SHM)):
+            if now.st_size and is_database and not self._tells(before):
                 return None
             if attempt + 1 < TRIES:
                 time.sleep(TRY_S)
@@ -167,8 +199,27 @@ class DatabaseFile:
             return FileTrouble(StateReadOnly(text), whole=True)
         return None
 
-    def _read(self) -> tuple[int, int] | None:
-        """What the file itself says, without its log: when the session began, and the newest attempt; both only grow."""
+    def _tells(self, before: _Checkpoints | None) -> bool:
+        """Whether what was just read tells whose file it is. `before`: how far checkpoints were when the reading began."""
+        after = self._progress()
+        if before is None or after is None:  # its log is gone: no checkpoint goes on
+            return before is after
+        return before.same(after) and (after.complete or after.same(self._checkpoints))
+
+    def _progress(self) -> _Checkpoints | None:
+        """How far checkpoints are; None if this process does not have the shared memory open."""
+        shared = self._beside.get(SHM)
+        for number in _descriptors(shared)[:1] if shared else ():
+            content = os.pread(number, LOG_HEADER.size, 0)
+            if len(content) == LOG_HEADER.size:
+                return _Checkpoints(*LOG_HEADER.unpack(content))
+        return None
+
+    def _read(self) -> tuple[tuple[int, int] | None, bool]:
+        """What the file itself says, without its log, and whether it is a database.
+
+        It says when the session began, and which attempt is the newest. Both only grow.
+        """
         try:
             with closing(
                 sqlite.dbapi.connect(f"file:{quoted(self.path)}?mode=ro&immutable=1", uri=True)
@@ -177,9 +228,9 @@ class DatabaseFile:
                     "SELECT started_at, (SELECT coalesce(max(id), 0) FROM attempt) FROM boot WHERE id = ? AND pid = ?",
                     (self._session_id, os.getpid()),
                 ).fetchone()
-        except (sqlite.DatabaseError, UnicodeDecodeError):
-            return None
-        return None if row is None else (row[0], row[1])
+        except (sqlite.DatabaseError, UnicodeDecodeError) as error:
+            return None, getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_NOTADB
+        return (None if row is None else (row[0], row[1])), True
 
     def _place(self) -> Path | None:
         """Where the file is now; None if it was deleted."""
@@ -256,17 +307,6 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 def _looks(status: os.stat_result) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
-
-
-def _half_written(index: tuple[int, int] | None) -> bool:
-    """Whether a checkpoint has written some pages into the file and not all: what SQLite's index of the log says.
-
-    It is read by a descriptor that this process has: closing another one would drop SQLite's locks.
-    """
-    for number in _descriptors(index)[:1] if index is not None else ():
-        words = os.pread(number, CHECKPOINT_BYTES, CHECKPOINT_AT)
-        return len(words) == CHECKPOINT_BYTES and words[:4] != words[-4:]
-    return False
 
 
 def _copied(identity: tuple[int, int], target: Path) -> bool:

@@ -111,7 +111,7 @@ class TrainingConfig(Section):
     """Longest row in tokens, question and completion together. Longer rows are dropped and counted."""
 
     precision: Annotated[Literal["auto", "fp32", "bf16"], Identity.ALWAYS] = "auto"
-    """auto: bf16 on a GPU that supports it, and on a CPU with instructions for it (AMX, AVX512-BF16, Arm's) if a short trial finds it faster; otherwise fp32. A run keeps its first choice."""
+    """auto: bf16 on a GPU that supports it, and on a CPU with instructions for it (AMX, AVX512-BF16, Arm's) if a short trial finds it faster and the base is not small; otherwise fp32. A run keeps its first choice."""
 
     seed: Annotated[Seed, Identity.ALWAYS] = 0
     """Seed of initialisation and data order."""

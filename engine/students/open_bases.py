@@ -243,7 +243,7 @@ def _report(report: BaseReport, question: BaseQuestion, base: OpenedBase, place:
             "form": settings.type,
             "template": template,
             "context": context,
-            "bf16": expects_bf16(student.training, device),
+            "bf16": expects_bf16(student.training, student.base, device),
             "device_memory": torch.cuda.get_device_properties(0).total_memory
             if device.type == "cuda"
             else None,

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from engine.students.precision import FILE, bf16_instructions, choose, speed_ratio
+from engine.students import precision
+from engine.students.precision import FILE, bf16_instructions, choose, is_small, speed_ratio
 
 
 def never() -> float:
@@ -27,6 +28,22 @@ def test_the_faster_one_is_taken_and_kept(tmp_path, ratio: float, bf16: bool) ->
 def test_without_instructions_nothing_is_tried_or_written(tmp_path) -> None:
     assert choose(tmp_path, "", began=False, compare=never) == (False, "")
     assert not list(tmp_path.iterdir())
+
+
+def test_small_bases_stay_in_float32_and_keep_what_they_began_with(tmp_path) -> None:
+    assert choose(tmp_path, "amx_bf16", began=False, small=True, compare=never) == (False, "")
+    (tmp_path / FILE).write_text('{"bf16": true}')
+    assert choose(tmp_path, "amx_bf16", began=True, small=True, compare=never) == (True, "")
+
+
+def test_a_base_is_small_by_its_files(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "SMALL_BYTES", 100)
+    assert is_small("builtin:mini")
+    assert not is_small("org/some-model") and not is_small(str(tmp_path))
+    (tmp_path / "a.safetensors").write_bytes(bytes(60))
+    assert is_small(str(tmp_path)) and is_small(str(tmp_path / "a.safetensors"))
+    (tmp_path / "b.safetensors").write_bytes(bytes(60))
+    assert not is_small(str(tmp_path))
 
 
 def test_a_run_that_began_elsewhere_goes_on_in_float32(tmp_path) -> None:
