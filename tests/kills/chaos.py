@@ -119,7 +119,11 @@ class Chaos(Campaign):
 
     def _trainers(self) -> list[int]:
         return [
-            pid for (pid,) in query(self._folder, "SELECT pid FROM run WHERE state = 'running' AND pid > 0")
+            pid
+            for (pid,) in query(
+                self._folder,
+                "SELECT pid FROM run WHERE state IN ('starting', 'training', 'evaluating') AND pid > 0",
+            )
         ]
 
     def _quiet(self, teacher: Teacher) -> bool:

@@ -147,6 +147,48 @@ def test_a_file_that_other_connections_write_to_stays_ones_own(tmp_path: Path, w
     assert file.foreign() is None and file.look() is None
 
 
+@contextmanager
+def full_at(size: int) -> Iterator[None]:
+    """No file of this process grows beyond a size: as on a disk without room."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_checkpoint_that_a_full_disk_broke_off_leaves_ones_own_file(
+    tmp_path: Path, writer: Connection
+) -> None:
+    path = tmp_path / "lab" / "state.db"
+    for _ in range(100):
+        add_event(writer, "x" * 10_000)
+    writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    file = DatabaseFile(path, writer, 1)
+    writer.execute("PRAGMA wal_autocheckpoint = 0")
+    writer.execute("UPDATE boot SET config = ?", ("y" * 9000,))  # goes on in a page that has no room any more
+    for number in range(20):
+        add_event(writer, str(number) * 10_000)
+    size = path.stat().st_size
+    with full_at(size + 40_000), pytest.raises(sqlite.OperationalError):
+        writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    assert path.stat().st_size > size and file._read()[0] is None, "the file is incomplete without its log"
+    assert file.foreign() is None and file.look() is None
+    with path.open("r+b") as opened:
+        content = opened.read()
+        opened.truncate(0)
+        truncated = DatabaseFile.look(file)
+        assert truncated is not None and "overwritten or truncated" in truncated.error.message
+        opened.seek(0)
+        opened.write(content)
+    file.trouble = None
+    writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    assert file.foreign() is None and file.look() is None and file._read()[0] is not None
+    writer.close()
+    assert len(messages(path)) == 120
+
+
 def test_a_checkpoint_that_a_reader_cuts_short_raises_no_alarm(tmp_path: Path, writer: Connection) -> None:
     """Such a file holds some new pages and lacks others: without its log it is often malformed."""
     path = tmp_path / "lab" / "state.db"
@@ -189,45 +231,3 @@ def test_a_file_that_is_overwritten_between_two_parts_of_a_checkpoint_is_noticed
             opened.write(other.read_bytes())
         trouble = file.look()
         assert trouble is not None and not trouble.whole
-
-
-@contextmanager
-def full_at(size: int) -> Iterator[None]:
-    """No file of this process grows beyond a size: as on a disk without room."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-def test_a_checkpoint_that_a_full_disk_broke_off_leaves_ones_own_file(
-    tmp_path: Path, writer: Connection
-) -> None:
-    path = tmp_path / "lab" / "state.db"
-    for _ in range(100):
-        add_event(writer, "x" * 10_000)
-    writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    file = DatabaseFile(path, writer, 1)
-    writer.execute("PRAGMA wal_autocheckpoint = 0")
-    writer.execute("UPDATE boot SET config = ?", ("y" * 9000,))  # goes on in a page that has no room any more
-    for number in range(20):
-        add_event(writer, str(number) * 10_000)
-    size = path.stat().st_size
-    with full_at(size + 40_000), pytest.raises(sqlite.OperationalError):
-        writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
-    assert path.stat().st_size > size and file._read()[0] is None, "the file is incomplete without its log"
-    assert file.foreign() is None and file.look() is None
-    with path.open("r+b") as opened:
-        content = opened.read()
-        opened.truncate(0)
-        truncated = DatabaseFile.look(file)
-        assert truncated is not None and "overwritten or truncated" in truncated.error.message
-        opened.seek(0)
-        opened.write(content)
-    file.trouble = None
-    writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
-    assert file.foreign() is None and file.look() is None and file._read()[0] is not None
-    writer.close()
-    assert len(messages(path)) == 120
