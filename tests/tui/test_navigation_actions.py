@@ -297,7 +297,7 @@ async def test_runs_of_a_daemon_that_is_gone_are_not_running_now(own: Path) -> N
         assert "1 interrupted" in driver.text
         assert "1 training" not in driver.text
         assert "the daemon died" in driver.text
-        assert "coterie run goes on where it stopped" in driver.text
+        assert "coterie run goes on from there" in driver.text
         await driver.press("2")
         assert "→ `coterie run` resumes where it stopped" in driver.text
 

@@ -212,11 +212,11 @@ class OverviewScreen(MonitorScreen):
         if stage == "end":
             done = len({each.task for each in view.results if each.method != BASE})
             top = min((done or tasks) + 5, height - 18)
-            results = "comparison" if done else "tasks"
+            best = "comparison" if done else "tasks"
             middle = min(10, max(9, (height - top) // 2))
             half = width // 2
             return (
-                (top, ((results, 0),)),
+                (top, ((best, 0),)),
                 (middle, (("possessions", half), ("cost", 0))),
                 (0, (("whole_sampling", half), ("events", 0))),
             )

@@ -13,7 +13,7 @@ from state.views.events import EventRow
 from state.views.format import clock, count, duration, latency, money, per_thousand, percent, rate, short
 from state.views.sample_history import SampleHistory
 from state.views.samples import SampleRow
-from state.views.status_records import PlanStatus, Status, TeacherStatus
+from state.views.status_records import PlanStatus, RunStatus, Status, TeacherStatus
 from state.views.teacher_counts import TeacherCounts
 from tui.charts import area, bar, round_top, sparkline
 from tui.text import Part, across, one_line, say, shortened, state_word, truncated
@@ -41,6 +41,21 @@ class Overview:
     """The report's path, if there is one."""
     size: int = 0
     """Bytes of the database."""
+    plans: Sequence[PlanStatus] = field(init=False, default=())
+    """Of plans that share samples the largest."""
+    usd_of: Mapping[str, float] = field(init=False, default_factory=dict)
+    """Dollars known to be billed, by task."""
+    runs_of: Mapping[str, Sequence[RunStatus]] = field(init=False, default_factory=dict)
+    """By task, oldest first."""
+
+    def __post_init__(self) -> None:
+        plans, usd, runs = widest(self.status.plans), dict[str, float](), dict[str, list[RunStatus]]()
+        for plan in plans:
+            usd[plan.task] = usd.get(plan.task, 0.0) + plan.usd
+        for run in self.status.runs:
+            runs.setdefault(run.task, []).append(run)
+        for name, value in (("plans", plans), ("usd_of", usd), ("runs_of", runs)):
+            object.__setattr__(self, name, value)
 
     @property
     def alive(self) -> bool:
@@ -53,11 +68,6 @@ class Overview:
         daemon = self.status.daemon
         last = daemon.heartbeat_at or daemon.ended_at
         return self.status.at if daemon.alive or last is None else last
-
-    @property
-    def plans(self) -> list[PlanStatus]:
-        """The plans; of those that share samples the largest."""
-        return widest(self.status.plans)
 
     @property
     def to_go(self) -> int:

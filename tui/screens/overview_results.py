@@ -89,7 +89,7 @@ def trouble(view: Overview) -> Shown:
             if view.status.daemon.silent or view.status.daemon.copied
             else [
                 say(("Nothing that was answered is lost.", "text")),
-                say(("coterie run", "bold accent"), (" goes on where it stopped.", "muted")),
+                say(("coterie run", "bold accent"), (" goes on from there.", "muted")),
             ]
         )
         if height < len(known) + 3:

@@ -61,7 +61,7 @@ def _table(view: Overview, chosen: Sequence[TaskStatus], width: int, heading: bo
         ("wanted", 8, lambda task: (count(task.wanted), "muted")),
         ("correct", 8, _correct),
         ("teacher", 8, lambda task: (percent(task.teacher.accuracy if task.teacher else None, 1), "teacher")),
-        ("cost", 7, lambda task: money(sum(p.usd for p in view.plans if p.task == task.name), None)),
+        ("cost", 7, lambda task: money(view.usd_of.get(task.name, 0.0), None)),
     ]
     for drop in ("cost", "teacher", "wanted", "correct"):
         if width - name - last - 6 - sum(cells + 1 for _, cells, _ in columns) >= 12:
@@ -95,7 +95,7 @@ def next_of(view: Overview, task: TaskStatus) -> Text:
     status = view.status
     if task.paused:
         return say(("■ paused", "attention"))
-    runs = [run for run in status.runs if run.task == task.name]
+    runs = view.runs_of.get(task.name, ())
     current = next((run for run in runs if run.active), None) or next(
         (run for run in runs if run.state == "queued"), None
     )

@@ -54,7 +54,7 @@ class TaskRow:
     @property
     def usd(self) -> float:
         """Dollars known to be billed for all its plans."""
-        return sum(plan.usd for plan in self.view.plans if plan.task == self.task.name)
+        return self.view.usd_of.get(self.task.name, 0.0)
 
     @property
     def usd_per_correct(self) -> float | None:
