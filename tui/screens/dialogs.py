@@ -146,7 +146,7 @@ class HelpDialog(ModalScreen[None]):
             "a row: the cursor; once more: opens it; a line of a panel: goes there; the wheel scrolls",
             "",
             title("filtering samples"),
-            "task:NAME teacher:NAME plan:NAME split:test verdict:wrong state:failed flag:truncated",
+            "task:NAME teacher:NAME plan:NAME split:test verdict:wrong state:failed flag:truncated question:ID is:unsolved is:noted",
             'and words from question, rationale or answer: flip, flip* (prefix), "exact phrase"',
             "",
             title("in config.toml"),
