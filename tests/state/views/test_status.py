@@ -47,7 +47,7 @@ def test_the_json_has_the_contracts_names_and_is_json(reader: Connection) -> Non
     ]
     assert list(found["runs"][0]) == [
         *("id", "student", "task", "state", "samples", "step", "steps", "loss", "tokens_per_second"),
-        *("eta_s", "accuracy", "directory", "early", "test"),
+        *("eta_s", "accuracy", "directory", "early", "test", "kind", "sources"),
     ]
 
 
