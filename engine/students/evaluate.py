@@ -20,6 +20,7 @@ from engine.methods import Asking, Method
 from engine.students.architecture import Architecture, architecture_of
 from engine.students.continuous import can_batch, generate_continuously
 from engine.students.conversations import Write, converse
+from engine.students.part_models import PartModels, by_part
 from engine.students.ranks import Ranks, Stopped
 from engine.students.room import Completion, positions, read_questions
 from engine.students.spec import EvalRow
@@ -157,7 +158,13 @@ def writer(
     stopping: Callable[[], bool],
     note: Callable[[str], None] = lambda _message: None,
 ) -> Write:
-    """A writer that uses a model of this process, as configured."""
+    """A writer that uses a model of this process, as configured: of a student in parts, the model of each turn's part."""
+    if isinstance(model, PartModels):
+        writers = {
+            part: writer(each, tokenizer, form, config, stopping=stopping, note=note)
+            for part, each in model.parts.items()
+        }
+        return by_part(writers, form.method)
     architecture, limit = architecture_of(model), positions(model)
     weights = architecture.sides(model)
 
