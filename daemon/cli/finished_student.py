@@ -19,8 +19,10 @@ from state.sqlite import Connection
 STUDENT = "student"
 
 
-def finished_student(connection: Connection, config: Config, run_id: int) -> tuple[RunRow, Path]:
-    """The run and the directory of its student.
+def finished_student(
+    connection: Connection, config: Config, run_id: int, *, members: bool = False
+) -> tuple[RunRow, Path]:
+    """The run and the directory of its student. `members`: it may consist of several models.
 
     Raises:
         UsageError: there is no such run, or it has no student.
@@ -43,6 +45,8 @@ def finished_student(connection: Connection, config: Config, run_id: int) -> tup
         )
     directory = (own or config.runs / str(run_id)) / STUDENT
     if (directory / MEMBERS_FILE).is_file():
+        if members:
+            return run, directory
         raise UsageError(
             f"run {run_id} made a student of several models ({run.kind}), which is no single one: its members are in {directory}"
         )

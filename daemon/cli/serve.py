@@ -50,7 +50,7 @@ def command(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.config)
     with closing(open_reader(config.database)) as connection:
         number = _run(connection, arguments.student, arguments.task)
-        run, directory = finished_student(connection, config, number)
+        run, directory = finished_student(connection, config, number, members=True)
     if run.settings.student.get("part"):
         raise UsageError(
             f"run {run.id} is one part of a pair (part = {run.settings.student['part']!r}), which answers nothing by itself"

@@ -238,6 +238,7 @@ def materialise_derived(
         scope=run.scope,
         trigger=run.trigger,
         method=sources[0].method,
+        guidance=sources[0].guidance,
         base=sources[0].directory,
         form=sources[0].form,
         training=TrainingConfig.model_validate(student["training"]),
@@ -277,4 +278,6 @@ def _source(connection: Connection, config: Config, run_id: int, role: str) -> S
         form=spec.form,
         base=root.base if root else row.base,
         ancestors=tuple(line),
+        part=spec.part,
+        guidance=spec.guidance,
     )

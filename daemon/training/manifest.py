@@ -221,6 +221,7 @@ def materialise(
         splits=splits,
         started_from=begins.run_id if begins else None,
         source=begins.source if begins else None,
+        part=student.part,
         guidance=student.guidance,
         strategy=student.strategy,
         wordings=_wordings(connection, config, student, tasks),

@@ -193,4 +193,10 @@ def _facts(name: str, plain: Mapping[str, Mapping[str, Any]], own: Mapping[str, 
         return Member(
             name=name, method=method, chain=(), base=base, operation=own[source].make if source in own else ""
         )
-    return Member(name=name, method=method, chain=tuple(chain), base=base if METHODS[method].trains else "")
+    return Member(
+        name=name,
+        method=method,
+        chain=tuple(chain),
+        base=base if METHODS[method].trains else "",
+        part=str(plain[name].get("part") or ""),
+    )

@@ -65,8 +65,7 @@ def answering(
                     serving(config, exported_copy(run.directory), run.stop, specials=form.special_marks)
                 )
                 run.note(f"the server at {server.url} evaluates the exported student (model {server.model})")
-                model = _config(run)
-                weights = (parameters_in(exported_copy(run.directory)), 0)
+                costs = [(_config(run), (parameters_in(exported_copy(run.directory)), 0))]
             except ServerFailed as error:
                 run.note(f"{error}: transformers evaluates the student")
 
@@ -77,7 +76,7 @@ def answering(
                 try:
                     asked = prompts(run, architecture, tokenizer, form, questions)
                     found = server.write(asked, temperature=temperature, seed=run.spec.training.seed)
-                    return [with_flops(each, architecture, model, weights) for each in found]
+                    return [with_flops(each, architecture, costs) for each in found]
                 except ServerFailed as error:
                     stack.close()
                     run.note(f"{error}: transformers evaluates the student")

@@ -67,6 +67,9 @@ def derived_card(
     if not members:
         return "\n".join([*lines, *use_section(spec, architecture, form)])
     places = ", ".join(f"`{name}/`" for name in members)
+    if form.method.roles:
+        use = f"{asked_section(form)} Its members are in {places}: each writes its own turns."
+        return "\n".join([*lines, "", "## Use", "", use, ""])
     return "\n".join(
         [
             *lines,

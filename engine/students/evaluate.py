@@ -20,6 +20,8 @@ from engine.methods import Asking, Method
 from engine.students.architecture import Architecture, architecture_of
 from engine.students.continuous import can_batch, generate_continuously
 from engine.students.conversations import Write, converse
+from engine.students.logit_ensemble import LogitEnsemble
+from engine.students.part_models import PartModels, by_part
 from engine.students.ranks import Ranks, Stopped
 from engine.students.room import Completion, positions, read_questions
 from engine.students.spec import EvalRow
@@ -157,9 +159,15 @@ def writer(
     stopping: Callable[[], bool],
     note: Callable[[str], None] = lambda _message: None,
 ) -> Write:
-    """A writer that uses a model of this process, as configured."""
+    """A writer that uses a model of this process, as configured: of a student in parts, the model of each turn's part."""
+    if isinstance(model, PartModels):
+        writers = {
+            part: writer(each, tokenizer, form, config, stopping=stopping, note=note)
+            for part, each in model.parts.items()
+        }
+        return by_part(writers, form.method)
     architecture, limit = architecture_of(model), positions(model)
-    weights = architecture.sides(model)
+    costs = costs_of(model, architecture)
 
     def write(questions: Sequence[str | Asking], temperature: float | None) -> list[Completion]:
         asked = read_questions(form, questions, architecture, limit=limit, most=config.max_new_tokens)
@@ -189,20 +197,27 @@ def writer(
             note=note,
         )
         written |= zip(others, found, strict=True)
-        return [
-            with_flops(written[index], architecture, model.config, weights) for index in range(len(asked))
-        ]
+        return [with_flops(written[index], architecture, costs) for index in range(len(asked))]
 
     return write
 
 
-def with_flops(
-    completion: Completion, architecture: Architecture, config: Any, weights: tuple[int, int]
-) -> Completion:
-    """A completion with what it cost a model of these weights."""
+Costs = Sequence[tuple[Any, tuple[int, int]]]
+"""Of each model that writes together: its configuration, and its weights (`Architecture.sides`)."""
+
+
+def costs_of(model: Any, architecture: Architecture) -> Costs:
+    """What an answer of a model costs; of an ensemble, what it costs each member."""
+    members = [*model.members] if isinstance(model, LogitEnsemble) else [model]
+    return [(each.config, architecture.sides(each)) for each in members]
+
+
+def with_flops(completion: Completion, architecture: Architecture, costs: Costs) -> Completion:
+    """A completion with what it cost the models that wrote it."""
     if not completion.prompt_tokens:
         return completion
-    flops = architecture.answer_flops(config, weights, completion.prompt_tokens, completion.tokens)
+    read, wrote = completion.prompt_tokens, completion.tokens
+    flops = sum(architecture.answer_flops(config, weights, read, wrote) for config, weights in costs)
     return replace(completion, flops=flops)
 
 

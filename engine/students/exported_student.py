@@ -252,9 +252,12 @@ def use_section(spec: Spec, architecture: Architecture, form: TokenForm) -> list
 
 def asked_section(form: TokenForm) -> str:
     """What is asked and what is written, in a sentence each."""
-    return (
+    said = (
         f"The chat template writes the prompt: {_code(form.shown)}. The student writes {_code(form.writes)}."
     )
+    if form.method.roles:
+        said += " It is asked turn by turn, each after all turns before it: `coterie serve` holds the conversation."
+    return said
 
 
 def with_results(

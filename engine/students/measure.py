@@ -28,6 +28,7 @@ from engine.students.evaluate import (
     Answer,
     Judge,
     Prediction,
+    costs_of,
     prepare_generation,
     results,
     share,
@@ -142,7 +143,7 @@ def answers_of(run: Run, model: Any, tokenizer: Any, form: TokenForm, judge: Jud
     """Answers questions by the strategy of a run."""
     spec, config = run.spec, run.spec.evaluation
     architecture, limit = architecture_of(model), positions(model)
-    weights = architecture.sides(model)
+    costs = costs_of(model, architecture)
     threads = Threads(run.directory, weights=sum(parameter.numel() for parameter in model.parameters()))
 
     def stopping() -> bool:
@@ -180,7 +181,7 @@ def answers_of(run: Run, model: Any, tokenizer: Any, form: TokenForm, judge: Jud
                 note=run.note,
             )
             for index, bare in zip(waiting, written, strict=True):
-                each = with_flops(bare, architecture, model.config, weights)
+                each = with_flops(bare, architecture, costs)
                 said[index].append(each)
                 if each.unasked:
                     after = f"{each.unasked} (with its rationale)" if talks[index].turn else each.unasked

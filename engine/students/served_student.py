@@ -18,6 +18,7 @@ import torch
 from engine.methods import Method
 from engine.students.conversations import Talk
 from engine.students.opened_student import OpenedStudent
+from engine.students.part_models import PartModels, part_of
 from engine.students.room import Asked, Completion, give_room, positions
 from engine.students.static_batches import write_in_batches
 from engine.students.tokenizer import pad_id
@@ -38,6 +39,7 @@ class _Job:
     """A prompt that waits for the thread. Two of the same prompt are two."""
 
     asked: Asked
+    part: str
     temperature: float | None
     seed: int | None
     done: asyncio.Future[Completion]
@@ -60,7 +62,9 @@ class ServedStudent:
         self.form, self.tokenizer, self.most = opened.form, opened.tokenizer, most
         self.decoder = opened.architecture.room(1, 2) == 1
         self.parameters = sum(each.numel() for each in model.parameters())
-        self._architecture, self._model = opened.architecture, model
+        self.in_parts = isinstance(model, PartModels)
+        self._architecture = opened.architecture
+        self._models = dict(model.parts) if isinstance(model, PartModels) else {"": model}
         self._method, self._guidance, self._batch_size = method, guidance, batch_size
         self._limit = positions(model)
         self._seeds = itertools.count()
@@ -72,10 +76,12 @@ class ServedStudent:
         """A prompt with its room."""
         return give_room(list(ids), self._architecture, limit=self._limit, most=most)
 
-    async def write(self, asked: Asked, temperature: float | None, seed: int | None) -> Completion:
-        """The completion of a prompt: greedy, or sampled at a temperature."""
+    async def write(
+        self, asked: Asked, temperature: float | None, seed: int | None, part: str = ""
+    ) -> Completion:
+        """The completion of a prompt by a part, if there are parts: greedy, or sampled at a temperature."""
         done: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Job(asked, temperature, seed, done))
+        self._waiting.append(_Job(asked, part, temperature, seed, done))
         if self._busy is None or self._busy.done():
             self._busy = asyncio.create_task(self._work())
         return await done
@@ -90,7 +96,8 @@ class ServedStudent:
         talk = Talk(self._method, question, self._guidance)
         while talk.asking is not None:
             [ids] = self.form.asked_ids([talk.asking])
-            talk.hear(await self.write(self.room(ids, most), temperature, seed))
+            part = part_of(talk.asking, self._method) if self.in_parts else ""
+            talk.hear(await self.write(self.room(ids, most), temperature, seed, part))
         return talk.completion
 
     async def score(self, prompt: Sequence[int], written: Sequence[int], top: int) -> Scores:
@@ -108,7 +115,11 @@ class ServedStudent:
         loop = asyncio.get_running_loop()
         while self._waiting:
             first = self._waiting[0]
-            together = [each for each in self._waiting if first.temperature is None is each.temperature]
+            together = [
+                each
+                for each in self._waiting
+                if first.temperature is None is each.temperature and each.part == first.part
+            ]
             batch = together[: self._batch_size] or [first]
             self._waiting = [each for each in self._waiting if each not in batch]
             try:
@@ -127,7 +138,7 @@ class ServedStudent:
         if first.temperature is not None:
             torch.manual_seed(next(self._seeds) if first.seed is None else first.seed % 2**63)
         return write_in_batches(
-            self._model,
+            self._models[first.part],
             pad_id(self.tokenizer),
             self.form.decode,
             [each.asked for each in batch],
@@ -137,14 +148,15 @@ class ServedStudent:
 
     @torch.inference_mode()
     def _score(self, prompt: list[int], written: list[int], top: int) -> Scores:
-        device = next(self._model.parameters()).device
+        model = next(iter(self._models.values()))
+        device = next(model.parameters()).device
         if self.decoder:
             ids, begin = prompt + written, 1
-            logits = self._model(input_ids=torch.tensor([ids], device=device)).logits[0, :-1]
+            logits = model(input_ids=torch.tensor([ids], device=device)).logits[0, :-1]
         else:
             ids, begin = written, 0
             before = [self._architecture.generation()["decoder_start_token_id"], *written[:-1]]
-            logits = self._model(
+            logits = model(
                 input_ids=torch.tensor([prompt], device=device),
                 decoder_input_ids=torch.tensor([before], device=device),
             ).logits[0]

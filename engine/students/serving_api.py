@@ -174,6 +174,10 @@ class Api:
 
     async def _text_answer(self, body: TextBody) -> dict[str, Any]:
         student, most = self._student, self._most(body)
+        if student.in_parts:
+            raise Refused(
+                "this student is a pair that answers in turns: ask it by /v1/chat/completions", "prompt"
+            )
         if body.suffix:
             raise Refused("suffix is not supported: leave it out", "suffix")
         if body.echo and not student.decoder:

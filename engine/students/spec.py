@@ -102,6 +102,8 @@ class SourceStudent(BaseModel):
     """What the first of its ancestors started from."""
     ancestors: tuple[int, ...] = ()
     """The runs that it comes from, near ones first."""
+    part: str = ""
+    guidance: Guidance = "none"
 
     @property
     def words(self) -> str:
@@ -136,6 +138,8 @@ class Spec(BaseModel):
     """The name of that student, with `base = "student:NAME"`; None with `start_from = "previous"`."""
     epochs_before: int = Field(default=0, ge=0)
     """Epochs that the student of `started_from` has begun, over all runs that led to it: the data order goes on after them."""
+    part: str = ""
+    """The part of its method that the student is; empty: all of it."""
     guidance: Guidance = "none"
     """What the student writes before its first turn."""
     strategy: str | None = None

@@ -66,6 +66,8 @@ class Member:
     """What the last of them starts from."""
     operation: str = ""
     """What makes it, if it is derived."""
+    part: str = ""
+    """The part of its method that it is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -182,6 +184,11 @@ def described_by(student: Path) -> Path:
 
 def refusal(sources: Sequence[SourceStudent], needs: Needs) -> str:
     """Why exported students do not go together; empty if they do."""
+    for source in sources:
+        if source.part:
+            return (
+                f'{source.words} is one part of a pair (part = "{source.part}"): make = "pair" joins the two'
+            )
     if needs == "any":
         return ""
     first = sources[0]
@@ -189,6 +196,8 @@ def refusal(sources: Sequence[SourceStudent], needs: Needs) -> str:
         two = f"{first.words} and {other.words}"
         if (first.method, first.form) != (other.method, other.form):
             return f"{two} read and write other texts: another method, or another form"
+        if first.guidance != other.guidance:
+            return f"{two} write other texts: guidance = {first.guidance!r} and {other.guidance!r}"
         if tokenizer_digest(Path(first.directory)) != tokenizer_digest(Path(other.directory)):
             return (
                 f"{two} have other tokenizers: the same numbers mean other words. Let both start from one student"

@@ -7,10 +7,13 @@ import pytest
 
 from engine.errors import JobFailed
 from engine.students.batches import BatchPlan
+from engine.students.room import Completion
 from engine.students.token_rows import TokenRow
+from tests.engine.students.runs import make_base
 from tests.lazily import Lazy
 
-architecture = Lazy("engine.students.architecture")
+architecture, exported = Lazy("engine.students.architecture"), Lazy("engine.students.exported_student")
+evaluate, ensemble = Lazy("engine.students.evaluate"), Lazy("engine.students.logit_ensemble")
 
 ROWS = [TokenRow(np.arange(10, 10 + length), prompt) for length, prompt in ((7, 3), (12, 4), (9, 8))]
 
@@ -70,3 +73,17 @@ def test_an_encoder_decoder_has_room_for_a_prompt_and_an_answer_of_full_length()
     kind = architecture.EncoderDecoder(start=0)
     assert [kind.room(prompt, 64) for prompt in (1, 64, 65)] == [63, 63, 0]
     assert [architecture.DECODER.room(prompt, 64) for prompt in (1, 64, 65)] == [63, 0, -1]
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "t5"])
+def test_an_answer_costs_a_third_of_training_on_it_and_an_ensemble_as_much_as_its_members(
+    kind, tmp_path
+) -> None:
+    model = exported.load_copy(make_base(tmp_path / kind, kind), "cpu")
+    of = architecture.architecture_of(model)
+    ids = np.arange(12)
+    [trained] = of.flops(model, [TokenRow(ids, 7)])
+    assert of.answer_flops(model.config, of.sides(model), 7, 5) == pytest.approx(trained / 3)
+    together = evaluate.costs_of(ensemble.LogitEnsemble([model, model, model]), of)
+    done = Completion("x", prompt_tokens=7, tokens=5)
+    assert evaluate.with_flops(done, of, together).flops == pytest.approx(trained)
