@@ -76,6 +76,7 @@ SECTIONS: tuple[tuple[str, str, str], ...] = (
     ("experiment.bases", "BaseConfig", "An item of `bases` that is a table."),
     ("experiment.filters", "FilterConfig", "An item of `filters` that is a table."),
     ("experiment.samplings", "SamplingConfig", "An item of `samplings`."),
+    ("[notify]", "NotifyConfig", "Alarms; without a command and a webhook there are none."),
     ("[tui]", "TuiConfig", ""),
 )
 """Title, definition in the schema, and a remark; in the order of the page."""

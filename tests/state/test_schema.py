@@ -92,7 +92,7 @@ def test_every_table_is_strict_and_every_foreign_key_leads_somewhere(tmp_path) -
             "SELECT name, strict FROM pragma_table_list WHERE name NOT LIKE 'sqlite_%'"
         )
         strict = dict(tables.fetchall())
-        assert len(strict) == 24
+        assert len(strict) == 25
         assert set(strict.values()) == {1}
         for name in strict:
             for row in connection.execute(f"PRAGMA foreign_key_list('{name}')"):

@@ -30,8 +30,8 @@ def test_two_runs_question_by_question(world: World) -> None:
     assert found.points == pytest.approx(1 / 5) and found.p == 1.0
     assert [(row.key, row.word, row.own, row.other) for row in found.page] == [
         ("q1", "won", "1.1", "2.1"),
-        ("q4", "won", "1.4", "2.4"),
         ("q3", "lost", "1.3", "2.3"),
+        ("q4", "won", "1.4", "2.4"),
         ("q2", "both wrong", "1.2", "2.2"),
         ("q0", "both correct", "1.0", "2.0"),
     ]
