@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.sampling.budget import PARTS, Budget, Price, micros
+from daemon.sampling.budget import PARTS, Budget, Price, SetAside, micros
 from state.budget import Spending
 
 
@@ -155,3 +155,13 @@ def test_no_cap_is_ever_passed_in_any_order(caps, steps) -> None:
             ) + spent.get(name, 0)
             assert account.used == mine
             assert account.cap is None or account.used <= account.cap
+
+
+def test_what_is_set_aside_is_not_free_and_what_is_reserved_comes_back() -> None:
+    budget = Budget(100)
+    budget.add_teacher(1, None)
+    budget.add_plan(2, None)
+    assert budget.free(2, 1, SetAside(30, 0, 0)) == 70
+    assert budget.reserve(2, 1, 60)
+    assert budget.used_up(2, 1, 90) is None
+    assert budget.used_up(2, 1, 101) is budget.total
