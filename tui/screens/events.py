@@ -141,6 +141,7 @@ class EventsScreen(MonitorScreen):
 
     def _take(self, events: list[EventRow], newest: int, strip: Strip | None) -> None:
         self.events, self.newest, self.strip = events, newest, strip
+        self.groups = grouped(events)
 
     def key_hints(self) -> list[tuple[str, str]]:
         """What you can do with events."""
@@ -178,7 +179,7 @@ class EventsScreen(MonitorScreen):
             if self.filter_text or self.problems_only
             else "No events yet: they appear when the daemon runs (`coterie run`)."
         )
-        self.table.show([EventLine(group, status.at) for group in grouped(self.events)], follow=True)
+        self.table.show([EventLine(group, status.at) for group in self.groups], follow=True)
         line = self.table.selected
         self._show_strip(status)
         rows, one = self.query_one("#rows", Panel), self.query_one("#one", Panel)

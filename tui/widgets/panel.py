@@ -110,10 +110,12 @@ class Panel(Widget, can_focus=False):
         width, height = self.outer_size
         if self._painter is not None and self._painted != tuple(self.size):
             self.paint(self._painter)
-        return [self._strip(y, width, height).crop(crop.x, crop.right) for y in range(crop.y, crop.bottom)]
-
-    def _strip(self, y: int, width: int, height: int) -> Strip:
         base = self.rich_style
+        return [
+            self._strip(y, width, height, base).crop(crop.x, crop.right) for y in range(crop.y, crop.bottom)
+        ]
+
+    def _strip(self, y: int, width: int, height: int, base: Style) -> Strip:
         edge = base + Style.parse(style("accent" if self.active else "line"))
         inside = max(1, width - 4)
         if not self.framed:

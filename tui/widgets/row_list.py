@@ -198,14 +198,16 @@ class Table(RowList, Generic[RowT]):
         self._names = [order, *self._orders]
         self._key_of = key
         self._keys: list[Hashable] = []
-        self._cells: list[list[Text]] = []
+        self._cells: dict[int, list[Text]] = {}
 
     def total(self) -> int:
         """The number of rows."""
         return len(self.rows)
 
     def cells(self, index: int) -> Sequence[Text]:
-        """The texts of a row."""
+        """The texts of a row, made when it is first drawn."""
+        if index not in self._cells:
+            self._cells[index] = [column.text(self.rows[index]) for column in self.columns]
         return self._cells[index]
 
     @property
@@ -229,10 +231,11 @@ class Table(RowList, Generic[RowT]):
         by = self._orders.get(self.order)
         self.rows = sorted(rows, key=by) if by is not None else list(rows)
         self._keys = [self._key_of(row) for row in self.rows]
-        cells = [[column.text(row) for column in self.columns] for row in self.rows]
-        if self._keys == before and cells == self._cells:
+        drawn = range(self.top, min(self.top + self.page_rows, len(self.rows)))
+        shown = [self._cells.get(index) for index in drawn]
+        self._cells = {}
+        if self._keys == before and shown == [self.cells(index) for index in drawn]:
             return
-        self._cells = cells
         shift = 0
         if key is not None and not keep_top and before != self._keys and key in self._keys:
             position = self._keys.index(key)
