@@ -260,9 +260,10 @@ class RunsScreen(MonitorScreen):
     def _draw_curves(self, run: RunDetail) -> None:
         others = [each for each in self.others.values() if each.run is not None][:MOST_MARKED]
         known = [(each.run, len(each.metrics)) for each in (self.history, *others)]
-        if self.curves_shown == (known, self.size):
+        key = known, self.query_one("#accuracy").size
+        if self.curves_shown == key:
             return
-        self.curves_shown = known, self.size
+        self.curves_shown = key
         steps, epochs = planned(run, self.history.metrics)
         dev = accuracy_curves(run, [each.run for each in others if each.run is not None])
         loss = loss_curves(self.history, others)
