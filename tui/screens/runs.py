@@ -93,6 +93,7 @@ class RunsScreen(MonitorScreen):
         ] = {}  # the marked ones, and the one that it is compared with by itself
         self.paired: Paired | None = None
         self.phases: tuple[Phase, ...] = ()
+        self.curves_shown: object = None  # what the plots were drawn from: they cost most of a frame
         self.log_text = ""
         self.predictions: list[PredictionRow] = []
         self.limit = PAGE
@@ -258,6 +259,11 @@ class RunsScreen(MonitorScreen):
 
     def _draw_curves(self, run: RunDetail) -> None:
         others = [each for each in self.others.values() if each.run is not None][:MOST_MARKED]
+        known = [(each.run, len(each.metrics)) for each in (self.history, *others)]
+        key = known, self.query_one("#accuracy").size
+        if self.curves_shown == key:
+            return
+        self.curves_shown = key
         steps, epochs = planned(run, self.history.metrics)
         dev = accuracy_curves(run, [each.run for each in others if each.run is not None])
         loss = loss_curves(self.history, others)
@@ -286,6 +292,11 @@ class RunsScreen(MonitorScreen):
             full = pairs is not None and len(pairs.page) >= self.limit
             return lambda width: paint_questions(pairs, width, self.wrong_only, full)
         return lambda width: paint_results(run, metrics, width)
+
+    def restyle(self) -> None:
+        """Other colours."""
+        self.curves_shown = None
+        super().restyle()
 
     def on_panel_pointer_clicked(self, message: Panel.PointerClicked) -> None:
         """A click on the tabs."""
