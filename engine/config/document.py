@@ -43,6 +43,7 @@ LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiv
 SECTIONS: tuple[tuple[str, str, str], ...] = (
     ("[state]", "StateConfig", ""),
     ("[daemon]", "DaemonConfig", ""),
+    ("[notify]", "NotifyConfig", "Takes effect on SIGHUP."),
     ("[teachers.NAME]", "TeacherConfig", "One table a teacher. Unset limits are found out while sampling."),
     ("[tasks.NAME]", "TaskConfig", "One table a task. `[tasks.NAME.options]` is a table of its own."),
     ("[tasks.NAME.fields]", "FieldsConfig", ""),
