@@ -413,7 +413,8 @@ def test_a_later_field_changes_no_digest_until_it_is_set() -> None:
 
 
 def test_the_fields_of_the_first_version_are_always_written(tmp_path: Path) -> None:
-    assert not [name for name, field in TrainRow.model_fields.items() if not field.is_required()]
+    required = [name for name, field in TrainRow.model_fields.items() if field.is_required()]
+    assert required == ["sample_id", "question_id", "question", "rationale", "answer"]
     asked = EvalRow(question_id=1, task="t", split="dev", question="q", gold="g", answer_format="text")
     write_rows(tmp_path / "rows", [asked])
     assert json.loads((tmp_path / "rows").read_text()) == asked.model_dump()
