@@ -22,7 +22,7 @@ from daemon.training.edits import edits_since
 from daemon.training.manifest import base_of
 from daemon.training.run_fingerprint import teaches_gold_when_wrong
 from engine.config import Config, TeacherConfig, load_config
-from engine.config.derivation import derived_members, scopes_by_student
+from engine.config.ancestors import derived_members, scopes_by_student
 from engine.config.prices import unpriced
 from engine.config.root import expand, left_out, teachers_of, two_step_chats
 from engine.errors import JobFailed

@@ -14,7 +14,7 @@ from daemon.catalog.sync import Input
 from daemon.training.devices import Device
 from daemon.training.manifest import base_of
 from engine.config import Config, StudentConfig
-from engine.config.derivation import chain_of, with_its_form
+from engine.config.ancestors import chain_of, with_its_form
 from engine.config.lineage import source_name
 from engine.config.root import expand
 from engine.errors import JobFailed

@@ -20,7 +20,7 @@ from daemon.training.manifest import base_of
 from daemon.training.placement import training_now
 from daemon.training.scopes import Scope
 from engine.config import Config
-from engine.config.derivation import chain_of, with_its_form
+from engine.config.ancestors import chain_of, with_its_form
 from engine.config.prompts import templates_of
 from engine.config.root import expand
 from engine.methods import METHODS, RowSettings, TrainingQuestion, TrainRow

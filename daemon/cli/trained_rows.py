@@ -9,7 +9,7 @@ from daemon.cli.card import Part
 from daemon.training.manifest import base_of
 from daemon.training.run_directory import own_directory
 from engine.config import Config
-from engine.config.derivation import chain_of, with_its_form
+from engine.config.ancestors import chain_of, with_its_form
 from engine.errors import UsageError
 from engine.export_formats import KEPT, Row
 from engine.forms import Outline

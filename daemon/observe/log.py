@@ -72,5 +72,5 @@ def _is_journal() -> bool:
     try:
         found = os.fstat(sys.stderr.fileno())
         return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError):  # there is none, or it is no file
         return False

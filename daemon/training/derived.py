@@ -16,7 +16,7 @@ from daemon.training.manifest import all_eval_rows, keep_what_was_asked, write_s
 from daemon.training.run_directory import claim_directory
 from daemon.training.run_fingerprint import identity_of
 from engine.config import Config, TrainingConfig
-from engine.config.derivation import derived_members, scopes_by_student
+from engine.config.ancestors import derived_members, scopes_by_student
 from engine.config.lineage import JOINT
 from engine.config.students import ASKED_AGAIN
 from engine.errors import JobFailed

@@ -23,8 +23,8 @@ from daemon.training.lineage import Sources, base_source, sources_now
 from daemon.training.run_fingerprint import Settled, asked_otherwise, renamed, settled
 from daemon.training.scopes import Scope, all_scopes
 from engine.config import Config, PlanConfig, TeacherConfig
+from engine.config.ancestors import scopes_by_student
 from engine.config.base import Identity, fields_marked
-from engine.config.derivation import scopes_by_student
 from engine.config.prices import PRICES
 from engine.config.root import expand, teachers_of
 from engine.methods import METHODS

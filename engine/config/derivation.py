@@ -1,19 +1,15 @@
-"""What derived students are made from: the names in `of`, their scopes, and what does not go together."""
+"""What derived students are made from, of plain tables: the names in `of`, their scopes, and what does not go together."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.config.faults import nearest, quoted
 from engine.config.lineage import JOINT, cycle_in, meets, scopes_of_plain, source_name
 from engine.methods import METHODS
 from engine.students.operations import OPERATIONS, DerivedConfig, Member
-
-if TYPE_CHECKING:
-    from engine.config.root import Config
-    from engine.config.students import StudentConfig
 
 Scopes = Mapping[str, tuple[str, ...]]
 """The tasks of a student by scope: the name of a task, or `joint`."""
@@ -42,55 +38,6 @@ def shared_scopes(members: Sequence[Scopes]) -> Scopes:
                 break
         else:
             found[scope] = tuple(tasks) if scope == JOINT else (scope,)
-    return found
-
-
-def derived_members(config: Config) -> dict[str, list[str]]:
-    """The students that each derived one is made from, by name. In the order of `of` where an operation has roles."""
-    names = [student.name for student in config.students] + [each.name for each in config.derived]
-    found = {}
-    for each in config.derived:
-        members = members_of(each.of, [name for name in names if name != each.name])
-        found[each.name] = members if OPERATIONS[each.make].roles else sorted(members)
-    return found
-
-
-def chain_of(student: StudentConfig, config: Config) -> list[StudentConfig]:
-    """A student and those that it comes from: the last one has a base that is no student.
-
-    Of a derived student, the first that it is made from stands for all.
-    """
-    known = {each.name: each for each in config.students}
-    members = derived_members(config)
-    chain = [student]
-    while (name := source_name(chain[-1].base)) is not None:
-        while name in members:
-            name = members[name][0]
-        chain.append(known[name])
-    return chain
-
-
-def with_its_form(student: StudentConfig, config: Config) -> StudentConfig:
-    """The student with the form that it takes over from those that it comes from, where the configuration names that."""
-    form = next((each.form for each in chain_of(student, config) if each.form is not None), None)
-    return student if form is None else student.model_copy(update={"form": form})
-
-
-def scopes_by_student(config: Config) -> dict[str, Scopes]:
-    """The scopes of all students, also of derived ones."""
-    found: dict[str, Scopes] = {
-        student.name: scopes_of_plain(student.model_dump(include={"scope", "tasks"}), list(config.tasks))
-        for student in config.students
-    }
-    members = derived_members(config)
-
-    def scopes(name: str) -> Scopes:
-        if name not in found:
-            found[name] = shared_scopes([scopes(each) for each in members[name]])
-        return found[name]
-
-    for name in members:
-        scopes(name)
     return found
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from engine.config import load_config
-from engine.config.derivation import chain_of, derived_members, members_of, scopes_by_student, shared_scopes
+from engine.config.ancestors import chain_of, derived_members, scopes_by_student
+from engine.config.derivation import members_of, shared_scopes
 from engine.errors import ConfigError
 from tests.engine.config.test_lineage import HEAD
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from engine.config import load_config
-from engine.config.derivation import chain_of
+from engine.config.ancestors import chain_of
 from engine.config.lineage import in_order
 from engine.errors import ConfigError
 

@@ -133,7 +133,7 @@ async def test_a_server_reads_the_trained_tokens_from_messages_and_from_an_evalu
         asked = [Asked(ids, 8) for ids in prompts]
         texts = await served._write(asked, None, 0)
     assert server.seen == prompts * 2
-    assert texts == ["<think>\nSo </b>.\n</think>\n\n4"] * 3
+    assert [each.text for each in texts] == ["<think>\nSo </b>.\n</think>\n\n4"] * 3
 
 
 @pytest.mark.anyio
