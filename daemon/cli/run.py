@@ -208,14 +208,14 @@ def _last_words(lines: list[str]) -> list[str]:
 
 
 def _cost(config: Config) -> str:
-    """What all of it cost so far."""
+    """What all of it cost so far, and for how many samples."""
     with closing(open_reader(config.database)) as connection:
         status = read_status(connection, now_ms())
     correct, stored = count_once(
         (plan.samples or str(plan.id), plan.accepted, plan.stored) for plan in status.plans
     )
     each = f", {per_thousand(status.spend.usd / correct)} per 1,000 correct" if correct else ""
-    return f"cost: {spending(status.spend)}; {count(stored)} samples, {count(correct)} correct{each}"
+    return f"cost: {spending(status.spend)}\nsamples: {count(stored)}, {count(correct)} correct{each}"
 
 
 def _conclude(config: Config, ended: DaemonResult) -> int:

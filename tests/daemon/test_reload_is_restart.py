@@ -118,6 +118,8 @@ STUDENTS: dict[str, Table] = {
     "teachers": {"teachers": ["asked"]},
     "train_at": {"train_at": [100]},
     "form": {"form": {"type": "paper"}},
+    "guidance": {"method": "socratic", "guidance": "steps"},
+    "part": {"method": "socratic", "part": "ask"},
 }
 """Keys of a student that has another value in one field; the rest of them is what this value needs."""
 WITHIN: dict[str, Table] = {
