@@ -219,7 +219,7 @@ class Service:
                 rng=self._rng,
             )
             pipeline = Pipeline(context, plans=catalog.plans)
-            self._phase(f"connecting {len(config.teachers):,} teachers")
+            self._phase("connecting to teachers")
             for name, settings in config.teachers.items():
                 client, url = await open_client(name, settings, given.endpoints[name])
                 teacher = pipeline.make_teacher(catalog.teachers[name], settings, client, url)

@@ -1,7 +1,8 @@
 """Ensembles of students: the loss of the geometric mean, one member, their order, a member that is late, other tokenizers.
 
 Three nano students with one tokenizer and different seeds learn coin flips; losses and texts are those of questions that none of them saw.
-With `broken`, one member is a position late (as one whose padding is misread), and two ids of its tokenizer are swapped without anybody being told.
+With `broken`, one member is a position late (as one whose padding is misread) where none may be and on time where one is to be noticed, and the
+tokenizer whose ids are to be swapped is not.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def gates(
     """The gates of the ensemble, in order.
 
     Args:
-        broken: whether to plant a member that is one position late, and swapped ids that nothing compares.
+        broken: whether each gate is to fail.
         seeds: of the members.
         steps: optimizer steps of each member.
         held_back: questions that losses and texts are taken from.
@@ -85,20 +86,20 @@ def gates(
             passed=same == len(forth) and apart <= 1e-6,
             seeds=seeds,
         )
-        noticed = loss(LogitEnsemble([*members[:-1], late(members[-1])]), form, tokenizer, held)
-        limit = float("inf") if broken else mean
+        last = members[-1] if broken else late(members[-1])
+        noticed = loss(LogitEnsemble([*members[:-1], last]), form, tokenizer, held)
         yield Gate(
             name="a member that is one position late",
             figure=f"{noticed:.3f} nats a token",
-            threshold=f"above the mean member's, {mean:.3f}" if not broken else "nothing is compared",
-            passed=noticed > limit,
+            threshold=f"above the mean member's, {mean:.3f}",
+            passed=noticed > mean,
             seeds=seeds,
         )
         yield _swapped(Path(folder), tokenizer, members, broken)
 
 
 def _swapped(folder: Path, tokenizer: Any, members: Sequence[Any], broken: bool) -> Gate:
-    """Whether a member is refused whose tokenizer has two ids swapped; `broken`: nothing compares them."""
+    """Whether a member is refused whose tokenizer has two ids swapped; `broken`: they are not."""
     places = []
     for number, member in enumerate(members[:2], 1):
         place = folder / str(number) / "student"
