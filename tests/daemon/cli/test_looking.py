@@ -49,6 +49,11 @@ def test_events_are_printed_oldest_first_and_filtered(folder, capsys) -> None:
     assert out and " info " not in out
 
 
+def heeds_ctrl_c() -> None:
+    """What is started in the background of a shell inherits that it is ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_following_prints_what_comes(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("")
     with closing(open_writer(tmp_path / "state.db")) as connection:
@@ -58,6 +63,7 @@ def test_following_prints_what_comes(tmp_path: Path) -> None:
             env=ENV,
             stdout=subprocess.PIPE,
             text=True,
+            preexec_fn=heeds_ctrl_c,
         )
         try:
             assert process.stdout is not None
@@ -70,6 +76,7 @@ def test_following_prints_what_comes(tmp_path: Path) -> None:
             assert process.wait(timeout=30) == 130
         finally:
             process.kill()
+            process.wait()
             assert process.stdout is not None
             process.stdout.close()
 
@@ -148,6 +155,7 @@ def test_tables_of_status_fit_the_terminal_and_watch_looks_again(folder: Path) -
     process = subprocess.Popen(
         [sys.executable, "-m", "daemon", "status", "--watch", "0.1"],
         cwd=folder, env={**ENV, "TERM": "xterm"}, stdin=theirs, stdout=theirs, stderr=theirs,
+        preexec_fn=heeds_ctrl_c,
     )  # fmt: skip
     os.close(theirs)
     seen = bytearray()
@@ -158,6 +166,7 @@ def test_tables_of_status_fit_the_terminal_and_watch_looks_again(folder: Path) -
         assert process.returncode == 130
     finally:
         process.kill()
+        process.wait()
         os.close(ours)
     screen = seen.decode(errors="replace").split("\x1b[2J")[1]
     tables = [
