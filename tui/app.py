@@ -156,6 +156,11 @@ class Monitor(NavigationActions, CommandActions):
         """Whether a reading is in progress or requested."""
         return self._reading or self._read_again
 
+    @property
+    def holding(self) -> bool:
+        """Whether drawing waits for the details of a row."""
+        return self._release_timer is not None
+
     # Reading
 
     def tick(self) -> None:

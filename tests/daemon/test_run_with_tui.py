@@ -43,7 +43,7 @@ def test_leaving_asks_and_the_daemon_goes_on_in_the_background_or_is_stopped(fol
         terminal.press("q")
         terminal.until("What should happen to it")
         terminal.press("n")  # stay
-        terminal.until("q quit")  # the question is gone: until then it takes the keys
+        terminal.until("q leave")  # the question is gone: until then it takes the keys
         terminal.press("q")
         terminal.until("What should happen to it")
         terminal.press("b")

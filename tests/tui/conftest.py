@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -10,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.command import CommandPalette
+from textual.events import Key
+from textual.keys import _character_to_key
 from textual.pilot import Pilot
 
 from tests.tui.seeded import NOW, PID, seed
@@ -52,12 +56,16 @@ def monitor(path: Path, **more: Any) -> Monitor:
 async def settled(pilot: Pilot[Any]) -> None:
     """Until nothing is read any more and what was read is drawn."""
     app: Any = pilot.app
-    for _ in range(200):
-        await pilot.pause()
+    quiet = 0
+    for _ in range(400):
+        await pilot.pause(
+            0
+        )  # every message is handled; by itself a pilot waits for an idle process, 20 ms a time
         await app.workers.wait_for_complete()
-        await pilot.pause()
-        if not app.busy:
+        quiet = 0 if app.busy or app.holding else quiet + 1
+        if quiet == 3:
             return
+        await asyncio.sleep(0.005 * app.holding)
     raise AssertionError("the monitor never comes to rest")
 
 
@@ -78,9 +86,17 @@ class Driver:
 
     async def press(self, *keys: str) -> Driver:
         for key in keys:
-            await self.pilot.press(key)
+            if isinstance(self.app.screen, CommandPalette):  # it searches by timers of its own
+                await self.pilot.press(key)
+            else:
+                self.send(key)
             await settled(self.pilot)
         return self
+
+    def send(self, key: str) -> None:
+        """Only sends the key: `press` and a pilot wait as well."""
+        name = _character_to_key(key) if len(key) == 1 and not key.isalnum() else key
+        self.app.post_message(Key(name, key if len(key) == 1 else " " if key == "space" else None))
 
     async def read(self) -> Driver:
         """As a tick does."""

@@ -50,7 +50,9 @@ async def test_every_binding_does_what_help_says_on_every_screen(own: Path) -> N
             await driver.press(screen)
             for key in keys:
                 if not key.isdecimal():
-                    await driver.pilot.press(*([key, "escape"] if key in modal else [key]))
+                    for each in (key, "escape") if key in modal else (key,):
+                        driver.send(each)
+                        await driver.pilot.pause(0)
             await driver.press("escape")
             assert driver.app.is_running
 

@@ -159,7 +159,8 @@ async def test_a_terminal_of_any_size_is_borne(seeded: Path, size: tuple[int, in
             await driver.press(screen)
             await driver.pilot.resize_terminal(*size)
             for key in ("j", "enter", "right_square_bracket", "escape"):
-                await driver.pilot.press(key)
+                driver.send(key)
+                await driver.pilot.pause(0)
             await driver.pilot.resize_terminal(80, 24)
             await driver.read()
             assert "● running" in driver.text
@@ -245,14 +246,18 @@ async def test_extracted_and_gold_stand_side_by_side(own: Path) -> None:
 async def test_the_way_ends_where_one_is(seeded: Path) -> None:
     async with running(seeded, (140, 40)) as driver:
         await driver.press("5", "slash", *"task:gsm8k", "enter", "enter")
-        assert re.search(r"› / task:gsm8k › run \d+ › curves › details$", driver.text.splitlines()[-1])
+        assert " › / task:gsm8k › run 6 › curves › details " in driver.text.splitlines()[1]
+        await driver.pilot.resize_terminal(120, 40)
+        await driver.read()
+        assert re.search(r"6 Events +› (.* › )?details +■ gpt", driver.text.splitlines()[1])
+        assert "─ / task:gsm8k ─╯" in driver.text
 
 
 async def test_an_empty_log_says_so(own: Path) -> None:
     async with running(own, (140, 40)) as driver:
         (own.parent / "runs" / "3").mkdir(parents=True)
         (own.parent / "runs" / "3" / "log.txt").write_text(" \n")
-        await driver.press("5", "j", "j", "j", "right_square_bracket", "right_square_bracket")
+        await driver.press("5", "j", "j", "j", "left_square_bracket", "left_square_bracket")
         assert "no output yet (runs/" in driver.text
 
 

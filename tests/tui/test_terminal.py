@@ -57,7 +57,7 @@ def test_hostile_samples_leave_the_terminal_clean(terminal: Terminal) -> None:
 def test_a_terminal_made_tiny_and_large_again_shows_what_fits(terminal: Terminal) -> None:
     terminal.until("coin_flip")
     terminal.press("4")
-    terminal.until("verdict")
+    terminal.until("correct")
     terminal.resize(20, 5)
     terminal.until("running|down")  # its heartbeat ages: no daemon renews it
     terminal.press("5")
@@ -118,15 +118,15 @@ def test_a_daemon_that_is_killed_is_a_banner_and_the_next_one_is_picked_up(tmp_p
             watching.until("the daemon died")
         for screen, words in (
             ("2", "coin_flip"),
-            ("6", "started \\(session 1"),
-            ("1", "No daemon is running"),
+            ("6", "session 1\\b"),
+            ("1", "Nothing that was answered is lost"),
         ):
             watching.press(screen)
             watching.until(words)
         with daemon(tmp_path):
             watching.until("● running")
             watching.press("6")
-            watching.until("started \\(session 2")
+            watching.until("session 2\\b")
         watching.press("q")
         assert watching.end() == 0
         left_clean(watching)

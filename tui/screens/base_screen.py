@@ -89,9 +89,12 @@ class MonitorScreen(Screen[None]):
 
     def breadcrumb_path(self, subject: list[str]) -> list[str]:
         """The filter, then the row under the cursor, then whether you are in its details."""
-        found = [f"/ {self.filter_text}"] if self.filter_text else []
-        found += ["problems only"] if self.problems_only else []
-        return [*found, *subject, *(["details"] if self.in_detail else [])]
+        return [*self.filters, *subject, *(["details"] if self.in_detail else [])]
+
+    @property
+    def filters(self) -> list[str]:
+        """What limits the rows, in words."""
+        return [f"/ {self.filter_text}"] * bool(self.filter_text) + ["problems only"] * self.problems_only
 
     def banner_alerts(self, alerts: Sequence[Alert]) -> list[Alert]:
         """Those that concern everything; the others stand beside the tabs and in their own rows."""

@@ -183,7 +183,7 @@ class EventsScreen(MonitorScreen):
         line = self.table.selected
         self._show_strip(status)
         rows, one = self.query_one("#rows", Panel), self.query_one("#one", Panel)
-        rows.head("events", self._place(), self._filtered())
+        rows.head("events", self._place(), (" · ".join(self.filters), "attention"))
         rows.activate(not self.in_detail)
         one.activate(self.in_detail)
         self.query_one("#events").styles.layout = "horizontal" if self.has_class("-wide") else "vertical"
@@ -202,10 +202,6 @@ class EventsScreen(MonitorScreen):
             return ("newest first, following", "good")
         more = "+" if len(self.events) >= self.limit else ""
         return (f"{count(self.table.cursor + 1)} of {count(self.table.total())}{more}", "text")
-
-    def _filtered(self) -> Part:
-        found = [f"/ {self.filter_text}"] * bool(self.filter_text) + ["problems only"] * self.problems_only
-        return (" · ".join(found), "attention")
 
     def _show_strip(self, status: Status) -> None:
         panel, strip = self.query_one("#strip", Panel), self.strip

@@ -142,9 +142,11 @@ def tabs(number: str, alerts: Sequence[Alert], crumbs: Sequence[str], width: int
         if found.cell_len > width - left.cell_len - 1:
             found = say((f"▲ {len(named)} ", "bold bad"))
     free = width - left.cell_len - found.cell_len - 1
-    trail = "".join(f" › {one_line(crumb)}" for crumb in crumbs)
-    if 0 < len(trail) <= free:
-        left = say(left, (trail, "muted"))
+    for start in range(len(crumbs)):  # the last crumbs are where one is
+        trail = say(("".join(f" › {one_line(crumb)}" for crumb in crumbs[start:]), "muted"))
+        if trail.cell_len <= free:
+            left = say(left, trail)
+            break
     column = width - found.cell_len
     for alert, text in right:
         end = width if len(right) == 1 else column + text.cell_len + 1

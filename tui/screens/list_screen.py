@@ -104,8 +104,7 @@ class ListScreen(MonitorScreen):
                 panel.activate(self.in_detail)
 
     def _order(self) -> Part:
-        found = [f"/ {self.filter_text}"] * bool(self.filter_text) + ["problems only"] * self.problems_only
-        found += [f"by {self.table.order}"] * (self.table.order != "as configured")
+        found = self.filters + [f"by {self.table.order}"] * (self.table.order != "as configured")
         return (" · ".join(found), "attention")
 
     def _lay_out(self, panels: int) -> None:

@@ -137,10 +137,15 @@ def sampling(view: Overview) -> Shown:
     # The first ten seconds show nothing yet.
     known = [at for at, value in enumerate(stored) if value]
     if len(known) < 3:
+        begun = any(plan.stored for plan in view.status.plans)
         words = (
-            "Nothing was sampled in the last ten minutes."
-            if not to_go or not view.alive
-            else "The first samples are on their way."
+            "The first samples are on their way."
+            if view.alive and to_go and not begun
+            else "Samples are arriving: the graph needs a few seconds more."
+            if view.alive and known
+            else "Reading the last ten minutes …"
+            if begun and not view.history.whole
+            else "Nothing was sampled in the last ten minutes."
         )
         return Shown("sampling", summary, lambda width, height: centred(words, width, height))
     return Shown(

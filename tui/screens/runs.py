@@ -196,7 +196,7 @@ class RunsScreen(MonitorScreen):
         )
         self.table.show(rows)
         listed = self.query_one("#runs-list", Panel)
-        listed.head("runs", self._summary(status.runs, len(rows)))
+        listed.head("runs", self._summary(status.runs, len(rows)), (" · ".join(self.filters), "attention"))
         listed.activate(not self.in_detail)
         known = self.history.run
         run = known if known is not None and known.id == self.table.key else None
@@ -220,7 +220,8 @@ class RunsScreen(MonitorScreen):
     def _show_run(self, run: RunDetail) -> None:
         curves = self.tab == TABS[0]
         head, tab = self.query_one("#run-head", Panel), self.query_one("#run-tab", Panel)
-        rows = (1 if not self.has_class("-three") else 3) + bool(run.error)
+        rows = 3 if self.has_class("-three") else 2 if self.size.height >= 20 else 1
+        rows += bool(run.error)
         head.styles.height = rows + (2 if head.framed else 0)
         head.head(f"run {run.id}", head_summary(run), tab_names(self.tab, self.size.width))
         head.paint(partial(paint_head, run, self.paired, self.phases, self.context.clock()))
