@@ -180,7 +180,7 @@ def _sampling(
         room = max(4, width - 19)
         foot = [
             _row("correct", percent(share, 1), sparkline(known, room, 1.0), "good"),
-            _row("in flight", count(beat.in_flight), sparkline(_caps(view), room), "accent"),
+            _row("in flight", count(beat.in_flight), bar(_used(view), room)),
             _row("429s", percent(beat.share_429, 1), sparkline(beat.limited, room), "attention"),
         ]
         foot = foot if view.alive else foot[:1]
@@ -205,16 +205,16 @@ def fit(width: int, *parts: Part) -> Text:
     return truncated(say(*parts), width)
 
 
-def _row(name: str, value: str, line: str, role: str) -> Text:
-    return say((f"{name:<10}", "muted"), (f"{value:>7}  ", "strong"), (line, role))
+def _row(name: str, value: str, line: str | Text, role: str = "text") -> Text:
+    return say(
+        (f"{name:<10}", "muted"), (f"{value:>7}  ", "strong"), line if isinstance(line, Text) else (line, role)
+    )
 
 
-def _caps(view: Overview) -> list[float]:
-    caps = [each.caps for each in view.status.heartbeat.teachers.values() if each.caps]
-    if not caps:
-        return []
-    length = min(len(each) for each in caps)
-    return [float(sum(each[-length + at] for each in caps)) for at in range(length)]
+def _used(view: Overview) -> float:
+    """The share of all requests that may be in flight that is."""
+    most = sum(each.cap for each in view.status.teachers)
+    return min(1.0, view.status.heartbeat.in_flight / most) if most else 0.0
 
 
 def graph(
