@@ -65,7 +65,7 @@ def distance(one: str, other: str, eye: str) -> float:
         rgb = linear(colour)
         red, green, blue = (sum(a * b for a, b in zip(row, rgb, strict=True)) for row in EYES[eye])
         seen.append(lab((red, green, blue)))
-    return sum((a - b) ** 2 for a, b in zip(*seen, strict=True)) ** 0.5
+    return float(sum((a - b) ** 2 for a, b in zip(*seen, strict=True)) ** 0.5)
 
 
 @pytest.mark.parametrize("name", THEMES)
