@@ -207,7 +207,9 @@ def fit(width: int, *parts: Part) -> Text:
 
 def _row(name: str, value: str, line: str | Text, role: str = "text") -> Text:
     return say(
-        (f"{name:<10}", "muted"), (f"{value:>7}  ", "strong"), line if isinstance(line, Text) else (line, role)
+        (f"{name:<10}", "muted"),
+        (f"{value:>7}  ", "strong"),
+        line if isinstance(line, Text) else (line, role),
     )
 
 
