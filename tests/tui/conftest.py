@@ -57,16 +57,17 @@ async def settled(pilot: Pilot[Any]) -> None:
     """Until nothing is read any more and what was read is drawn."""
     app: Any = pilot.app
     quiet = 0
-    for _ in range(400):
+    end = time.monotonic() + 60.0
+    while time.monotonic() < end:
         await pilot.pause(
             0
-        )  # every message is handled; by itself a pilot waits for an idle process, 20 ms a time
+        )  # handles every message; without a number it waits for an idle process, 20 ms a time
         await app.workers.wait_for_complete()
         quiet = 0 if app.busy or app.holding else quiet + 1
         if quiet == 3:
             return
-        await asyncio.sleep(0.005 * app.holding)
-    raise AssertionError("the monitor never comes to rest")
+        await asyncio.sleep(0.005 if quiet == 0 else 0.0)
+    raise AssertionError(f"the monitor never comes to rest (busy {app.busy}, holding {app.holding})")
 
 
 @asynccontextmanager
