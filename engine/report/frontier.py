@@ -127,9 +127,19 @@ def _panel(
     best = front(own, cost)
     line = [(x, 100 * point.accuracy) for point in best if (x := place(point)) is not None]
     panel.plot([x for x, _ in line], [y for _, y in line], color="#555555", linewidth=1, alpha=0.6, zorder=0)
-    panel.set_xscale("log")
+    _log_axis(panel, dollars=by_dollars)
     panel.set_xlabel(f"$ to make, and to answer {ASKED:,} questions" if by_dollars else "FLOPs a question")
     percent_axis(panel, task)
+
+
+def _log_axis(panel: Axes, *, dollars: bool) -> None:
+    """A logarithmic axis with plain numbers at 1, 2 and 5: names of others stay text, so formulas are not drawn."""
+    from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
+
+    panel.set_xscale("log")
+    panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    panel.xaxis.set_minor_locator(NullLocator())
+    panel.xaxis.set_major_formatter((lambda value, _: f"{value:g}") if dollars else EngFormatter(sep=""))
 
 
 def _row(task: str, point: CostPoint, own: Sequence[CostPoint]) -> dict[str, Any]:

@@ -60,8 +60,16 @@ def test_the_figure_has_two_panels_a_task_and_its_points_as_rows() -> None:
     assert rows["large"]["sources"] == "1" and rows["large"]["front_by_flops"]
     assert not rows["exam"]["front_by_flops"] and not rows["exam"]["front_by_dollars"]
     assert drawn.svg == getattr(frontier([SMALL, LARGE, TEACHER]), "svg", "")
-    for text in ("FLOPs a question", "$ to make, and to answer 1,000 questions", "large", "exam"):
+    for text in (
+        "FLOPs a question",
+        "$ to make, and to answer 1,000 questions",
+        "large",
+        "exam",
+        "5M",
+        "0.1",
+    ):
         assert text in drawn.svg
+    assert "mathdefault" not in drawn.svg, "formulas are not drawn, so marks are plain numbers"
 
 
 def test_there_is_no_figure_of_a_single_student() -> None:
