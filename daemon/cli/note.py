@@ -19,6 +19,23 @@ from state.safe import safe
 from state.sqlite import Connection
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument(
+        "about",
+        nargs="?",
+        metavar="SAMPLE|TASK/KEY",
+        help="the number of a sample, or the name of a question",
+    )
+    parser.add_argument(
+        "words",
+        nargs="?",
+        help='"gold is wrong", "bad question" or "bad rationale", with words of yours after a colon; or words alone',
+    )
+    parser.add_argument("--remove", action="store_true", help="remove what is noted there")
+    parser.add_argument("--json", action="store_true", help="list: one JSON object a note")
+
+
 def command(arguments: argparse.Namespace) -> int:
     """Stores, removes or lists.
 

@@ -64,6 +64,10 @@ class _Version(argparse.Action):
 
 
 BESIDE: dict[str, tuple[str, str]] = {
+    "note": (
+        "note that a gold answer, a question or a rationale is bad, or anything else; alone: list the notes",
+        'coterie note 1234 "gold is wrong: it is 12"',
+    ),
     "prune": (
         "remove the checkpoints of finished runs; students, predictions and results stay",
         "coterie prune --dry-run",
@@ -270,25 +274,6 @@ def _control(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="with --run: export and test its best weights so far; it counts as done",
     )
     _wait(parser)
-    parser = _add(
-        commands,
-        "note",
-        "note that a gold answer, a question or a rationale is bad, or anything else; alone: list the notes",
-        'coterie note 1234 "gold is wrong: it is 12"',
-    )
-    parser.add_argument(
-        "about",
-        nargs="?",
-        metavar="SAMPLE|TASK/KEY",
-        help="the number of a sample, or the name of a question",
-    )
-    parser.add_argument(
-        "words",
-        nargs="?",
-        help='"gold is wrong", "bad question" or "bad rationale", with words of yours after a colon; or words alone',
-    )
-    parser.add_argument("--remove", action="store_true", help="remove what is noted there")
-    parser.add_argument("--json", action="store_true", help="list: one JSON object a note")
 
 
 def _dollars(text: str) -> float:
