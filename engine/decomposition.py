@@ -57,7 +57,7 @@ def write_steps(steps: Sequence[Step]) -> str:
 
 
 def equations(text: str) -> list[str]:
-    """The equations of a solution: its annotations (`<<16-3-4=9>>`), or those that stand in it."""
+    """The equations of a solution: its annotations (`<<16-3-4=9>>`), or those in its text."""
     annotated = _ANNOTATION.findall(text)
     return [re.sub(r"\s+", "", each) for each in annotated or _EQUATION.findall(text)]
 

@@ -110,7 +110,7 @@ def open_reader(path: Path) -> Connection:
 
 
 def lose(path: Path, error: StateError) -> None:
-    """Lets this process read no more from a path whose database it lost; whoever waits there is told at once."""
+    """Lets this process read no more from a path whose database it lost; waiting callers are notified at once."""
     _lost[path] = error
 
 

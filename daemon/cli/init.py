@@ -90,7 +90,7 @@ def command(arguments: argparse.Namespace) -> int:
 def _lines(starter: Starter, arguments: argparse.Namespace, file: Path) -> Iterator[str]:
     source, name, answer = _task(arguments.data, arguments.answer, file)
     yield f"# Written by `coterie init {starter.name}`. Every key: docs/configuration.md, or `coterie config schema`."
-    yield "# `coterie check` reads this file and says what is wrong; `coterie estimate` says what it costs."
+    yield "# `coterie check` reports what is wrong in this file; `coterie estimate` predicts its cost."
     yield ""
     yield "[daemon]"
     yield noted(

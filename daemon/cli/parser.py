@@ -104,7 +104,7 @@ BESIDE: dict[str, tuple[str, str]] = {
     "diff": ("compare two runs: settings, and answers to the same test questions", "coterie diff 3 5"),
     "completion": ("print the completion script of a shell", "coterie completion bash"),
 }
-"""Commands whose arguments stand in their own module: what each does, and an example."""
+"""Commands that define their arguments in their own module, with a summary and an example."""
 
 
 def build(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:

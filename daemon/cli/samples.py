@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     find.add_argument("--verdict", choices=tuple(VERDICTS), help="only correct or wrong ones")
     find.add_argument("--state", choices=("open", "stored", "failed"), help="only in this state")
     find.add_argument("--flag", help="only with this flag, such as truncated")
-    find.add_argument("-n", "--lines", type=int, default=20, metavar="N", help="at most so many (20)")
+    find.add_argument("-n", "--lines", type=int, default=20, metavar="N", help="at most N samples (20)")
     for each in (show, find):  # after the word too
         each.add_argument("-c", "--config", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 

@@ -54,8 +54,8 @@ class Starter:
         yield f'model = "{model or self.model}"'
         if self.key_env:
             yield (
-                f'api_key_env = "{self.key_env}"'.ljust(30)
-                + '# or api_key_file = "…" (mode 0600); keys never stand in this file'
+                f'api_key_env = "{self.key_env}"'.ljust(36)
+                + '# or api_key_file = "…" (mode 0600); keys are never written in this file'
             )
         if self.prices is not None:
             note = "look them up: without prices no budget holds" if self.key_env else ""

@@ -16,7 +16,7 @@ from engine.config import Config
 
 LOOK_S = 10.0
 OVER = 1.25
-"""A disk that has so many times the room again is no longer low."""
+"""A disk is no longer low once it has this many times the threshold free."""
 
 
 class Watch:

@@ -277,7 +277,8 @@ set aside, how many requests that makes and about what they cost. A start and a 
 def _section(title: str, definition: dict[str, Any], note: str) -> str:
     purpose = str(definition.get("description", "")).splitlines()[0]
     if purpose.startswith(f"`{title}`: "):
-        purpose = purpose.removeprefix(f"`{title}`: ").capitalize()
+        purpose = purpose.removeprefix(f"`{title}`: ")
+        purpose = purpose[:1].upper() + purpose[1:]
     required = definition.get("required", ())
     rows = [
         f"| `{name}` | {words(field)} | {_default(field, name in required)} | {_meaning(field)} |"

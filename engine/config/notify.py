@@ -32,7 +32,7 @@ else:
 
 
 class NotifyConfig(Section):
-    """`[notify]`: who is told of what. An alarm never holds up the daemon; one that cannot be delivered is said once in the log."""
+    """`[notify]`: commands and webhooks that are sent alarms. An alarm never holds up the daemon; one that cannot be delivered is reported once in the log."""
 
     command: list[str] = Field(default_factory=list)
     """Program and arguments, such as `["/usr/local/bin/page-me", "coterie"]`; it gets the alarm as a JSON object on standard input and its text in `COTERIE_MESSAGE`, `COTERIE_LEVEL` and `COTERIE_KIND`. Of the daemon's other variables it gets `PATH`, `HOME` and the like, no keys. It has 30 seconds. Empty: none."""

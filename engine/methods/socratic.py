@@ -84,7 +84,7 @@ class Socratic(FineTuneCot):
         return self.told(row.turns or ((ANSWER, _line(row.answer)),))
 
     def parse(self, text: str) -> str | None:
-        """What stands in the last line behind its mark."""
+        """What follows the mark in the last line."""
         last = text.rstrip().rpartition("\n")[2].strip()
         if not last.startswith(ROLES[ANSWER]):
             return None

@@ -207,7 +207,7 @@ Costs = Sequence[tuple[Any, tuple[int, int]]]
 
 
 def costs_of(model: Any, architecture: Architecture) -> Costs:
-    """What an answer of a model costs; of an ensemble, what it costs each member."""
+    """The cost of an answer of a model, or of each member of an ensemble."""
     members = [*model.members] if isinstance(model, LogitEnsemble) else [model]
     return [(each.config, architecture.sides(each)) for each in members]
 

@@ -86,7 +86,7 @@ async def _serve(directory: Path, name: str, listening: socket.socket) -> None:
 
 
 def _open(directory: Path, name: str):  # type: ignore[no-untyped-def] # its types bring torch
-    """The application, the student in it, and what it is."""
+    """The application, its student, and a description of it."""
     from aiohttp import web
 
     from engine.students.evaluate import judge_with

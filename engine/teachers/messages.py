@@ -45,7 +45,7 @@ class Request:
     prompt_ids: tuple[int, ...] = ()
     """Tokens in place of the messages, for APIs of text completions."""
     replicates: tuple[int, ...] = ()
-    """Which samples of a question it asks for. Only the built-in teacher is told, so that its answers depend on nothing else."""
+    """Which samples of a question it asks for. Sent to the built-in teacher only, so that its answers depend on nothing else."""
 
 
 @dataclass(kw_only=True, slots=True)

@@ -31,7 +31,7 @@ DISASTERS = (PUT_BACK, REFUSED, FULL, FULL_RELOAD, KILLED_RELOAD)
 
 
 def kinds(seeds: int) -> list[str]:
-    """The changes that a campaign of so many seeds has to see."""
+    """The changes that a campaign of this many seeds has to show."""
     found = [*DISASTERS] if seeds >= 200 else []
     if seeds >= 1000:
         found += [f"{field} {how}" for field in EDITED for how in (BY_SIGHUP, BEFORE)]

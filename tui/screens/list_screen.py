@@ -36,7 +36,7 @@ class ListScreen(MonitorScreen):
         raise NotImplementedError
 
     def summary(self, status: Status) -> Part:
-        """What stands at the right of the list's frame."""
+        """The text at the right of the list's frame."""
         return ""
 
     def rows_of(self, status: Status) -> Sequence[Any]:

@@ -100,7 +100,7 @@ class Overview:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One panel: what stands in its frame, and its lines."""
+    """One panel: the text in its frame, and its lines."""
 
     title: Part
     summary: Part
@@ -246,7 +246,7 @@ def graph(
 
 
 def teachers(view: Overview) -> Shown:
-    """Each teacher: how it is, what holds it back, what it costs."""
+    """Each teacher: its state, what holds it back, its cost."""
     status = view.status
     if not status.teachers:
         return Shown(

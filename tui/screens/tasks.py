@@ -179,7 +179,7 @@ class TasksScreen(ListScreen):
         return dotted(number, say((f"{count(good)} correct", "good"), (f" of {count(stored)}", "text")))
 
     def panels(self, row: TaskRow) -> Sequence[Shown]:
-        """Its questions, its students, its plans, and what it is."""
+        """Its questions, students, plans and settings."""
         return questions(row), students(row), plans(row), facts(row)
 
     def key_hints(self) -> list[tuple[str, str]]:
@@ -315,7 +315,7 @@ def plans(row: TaskRow) -> Shown:
 
 
 def facts(row: TaskRow) -> Shown:
-    """What it is, and what it costs."""
+    """Its settings and its cost."""
     task, limit = row.task, bound_by(row.status, row.task)
     end = _cost_at_end(row)
     rows = fields(

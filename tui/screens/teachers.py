@@ -1,4 +1,4 @@
-"""3 Teachers: which works, what holds it back, how slow it is, what fails, and what it costs."""
+"""3 Teachers: which works, what holds it back, its latency, failures and cost."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Panel(Widget, can_focus=False):
     # What it shows
 
     def head(self, title: Part, summary: Part = "", pointer: Part = "") -> None:
-        """Sets what stands in the frame: strings, (string, style) pairs or texts."""
+        """Sets the text in the frame: strings, (string, style) pairs or texts."""
         words = (
             title
             if isinstance(title, Text)
