@@ -158,8 +158,3 @@ LEVELS = {
     "warning": ("▲ warning", "attention"),
     "error": ("✗ error", "bold bad"),
 }
-
-
-def level_word(level: str) -> Text:
-    """The level of an event as glyph and word."""
-    return say(LEVELS.get(level, (level, "")))

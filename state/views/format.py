@@ -78,14 +78,6 @@ def accuracy_words(found: Accuracy | None) -> str:
     return f"{interval(found.accuracy, found.low, found.high)}, n = {count(found.n)}{seed}"
 
 
-def accuracy_cell(found: Accuracy | None) -> str:
-    """The same for a list, in `ACCURACY_CELLS`: `66 (58–73) n150 s0`."""
-    if found is None:
-        return "–"
-    shares = f"{100 * found.accuracy:.0f} ({100 * found.low:.0f}–{100 * found.high:.0f})"
-    return f"{shares} n{found.n}" + (f" s{found.seed}" if found.seed is not None else "")
-
-
 ACCURACY_CELLS = 18
 
 
