@@ -73,6 +73,8 @@ class HeartbeatData:
     teachers: dict[str, TeacherHeartbeat] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)
     """Plans that are held, as `plan on task`, and why."""
+    waits: dict[str, str] = field(default_factory=dict)
+    """Plans that wait for a student, as `plan on task`, and for which."""
     tasks: dict[str, float] = field(default_factory=dict)
     """Correct samples per minute of each task, over the last minutes."""
     requests: list[float] = field(default_factory=list)

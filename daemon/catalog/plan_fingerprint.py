@@ -32,9 +32,13 @@ def model_of(teacher: TeacherConfig) -> tuple[str, ...]:
 
 
 def plan_fingerprint(
-    plan: PlanConfig, teachers: list[TeacherConfig], answer_format: str, wording: Wording = PLAIN
+    plan: PlanConfig,
+    teachers: list[TeacherConfig],
+    answer_format: str,
+    wording: Wording = PLAIN,
+    scores: str = "",
 ) -> str:
-    """The fingerprint of a plan on a task of this answer format."""
+    """The fingerprint of a plan on a task of this answer format; `scores`: that of the plan whose samples it scores."""
     seen = {
         "models": sorted({model_of(teacher) for teacher in teachers}),
         "prompts": STRATEGIES[plan.strategy].identity(answer_format),
@@ -47,6 +51,8 @@ def plan_fingerprint(
     }
     if wording != PLAIN:
         seen["wording"] = wording.stored
+    if scores:
+        seen["scores"] = scores
     if plan.per_request > 1 and plan.seed is not None:  # without a seed it does not change the answers
         seen["per_request"] = plan.per_request
     text = json.dumps(seen, sort_keys=True, ensure_ascii=True)

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from sqlmodel import Session
 
 from daemon.catalog.changed_teachers import EarlierTeachers, keep_samples
-from daemon.catalog.plan_fingerprint import plan_fingerprint
 from daemon.catalog.prompt_preview import templates
 from daemon.catalog.prompt_templates import Wordings
+from daemon.catalog.served_runs import ServedRuns
 from daemon.events import Event, PlanContinued
 from daemon.sampling.plan_state import PlanState
 from daemon.sampling.plans import ActivePlan
 from engine.config import Config, PlanConfig, TeacherConfig
 from engine.config.root import expand, teachers_of
+from engine.config.served import only_by_name
 from engine.strategies import PLAIN, STRATEGIES, Wording
 from engine.tasks import TaskSummary
-from state.catalog import PlanRow, adopt_open, over, reconcile, shared_out, sync_plan
+from engine.teachers.tokens import AGAIN
+from state.catalog import PlanRow, adopt_open, over, reconcile, settle_recipe, shared_out, sync_plan
+from state.orm import driver_connection
 from state.tables import Plan as PlanTable
 
 
@@ -33,8 +35,12 @@ class _SyncedPlan:
     wording: Wording
     row: PlanTable
     recount: bool
-    fingerprint: Callable[[list[TeacherConfig]], str]
+    fingerprint: Callable[[Sequence[TeacherConfig]], str]
     needs: int | None
+    served: int | None
+    waits_for: str
+    written: int
+    """Tokens of the longest text that it scores."""
 
 
 def sync_plans(
@@ -50,15 +56,19 @@ def sync_plans(
 ) -> tuple[list[ActivePlan], list[Event], dict[int, str]]:
     """The plans at work, events to emit, and the fingerprints that others' samples have from now on, by their id."""
     synced: list[_SyncedPlan] = []
+    served = ServedRuns.stored(driver_connection(opened), config)
     for plan in config.plans:
         names, fallbacks = teachers_of(plan, config.teachers), plan.fallback_teachers
         for task in expand(plan.tasks, list(config.tasks)):
             wording = wordings.get((plan.name, task), PLAIN)
-            fingerprint = partial(
-                plan_fingerprint, plan, answer_format=config.tasks[task].answer, wording=wording
+            fingerprint, run = served.fingerprint(plan, task, wordings), served.of(plan, task)
+            asked = [config.teachers[name] for name in [*names, *fallbacks]]
+            recipe = fingerprint(asked)
+            first, scored = (
+                next((each for each in synced if (each.plan.name, each.task) == (name, task)), None)
+                for name in (plan.needs, plan.scores)
             )
-            recipe = fingerprint([config.teachers[name] for name in [*names, *fallbacks]])
-            first = next((each for each in synced if (each.plan.name, each.task) == (plan.needs, task)), None)
+            waits_for = served.waits_for(plan, task)
             wanted = PlanRow(
                 name=plan.name,
                 task_id=task_ids[task],
@@ -69,7 +79,13 @@ def sync_plans(
                 settings={
                     **plan.model_dump(mode="json"),
                     **({"wording": wording.stored} if wording != PLAIN else {}),
-                    "facts": STRATEGIES[plan.strategy].stored_facts,
+                    **({"served": run.id} if run else {}),
+                    **({"waits": True} if waits_for else {}),
+                    **({"scores": scored.row.recipe} if scored else {}),
+                    "facts": {
+                        **STRATEGIES[plan.strategy].stored_facts,
+                        **({"by_name": True} if only_by_name(plan, config) else {}),
+                    },
                     "templates": templates(plan, config.tasks[task].answer, wording),
                 },
                 rationales=plan.most,
@@ -80,6 +96,7 @@ def sync_plans(
                 together=plan.per_request,
                 unless=first.row.recipe if first else "",
             )
+            settle_recipe(opened, wanted)
             row, changed = sync_plan(opened, wanted, tasks[task].sizes[plan.split])
             synced.append(
                 _SyncedPlan(
@@ -89,7 +106,10 @@ def sync_plans(
                     row=row,
                     recount=changed or task in recount,
                     fingerprint=fingerprint,
-                    needs=first.row.id if first else None,
+                    needs=before.row.id if (before := first or scored) else None,
+                    written=scored.plan.max_tokens if scored else 0,
+                    served=run.id if run else None,
+                    waits_for=waits_for,
                 )
             )
     news: list[Event] = []
@@ -129,9 +149,11 @@ def _active(
         teachers=tuple(teachers_of(plan, config.teachers)),
         fallbacks=tuple(plan.fallback_teachers),
         wanted=row.wanted,
-        longest=brief.longest[plan.split],
+        longest=brief.longest[plan.split] + AGAIN * synced.written,
         gold=brief.golds.get(plan.split, ""),
         wording=synced.wording,
         needs=synced.needs,
+        served=synced.served,
+        waits_for=synced.waits_for,
         state=PlanState(exhausted=exhausted, shared=shared),
     )

@@ -59,7 +59,7 @@ class _Asked:
 
 
 async def ping_all(config: Config, given: Input, say: Say, *, sleep: Sleep = anyio.sleep) -> bool:
-    """Asks every teacher but the built-in ones; whether all answered.
+    """Asks every teacher whose server is not the daemon's own; whether all answered.
 
     Args:
         config: the configuration.
@@ -69,7 +69,7 @@ async def ping_all(config: Config, given: Input, say: Say, *, sleep: Sleep = any
     """
     good = True
     for name, teacher in config.teachers.items():
-        if teacher.builtin:
+        if teacher.local:
             continue
         at = given.endpoints[name]
         async with make_client(teacher, at=at) as client:

@@ -125,6 +125,9 @@ class Heartbeat:
                 for plan in self._plans
                 if plan.state.held
             },
+            waits={
+                f"{plan.config.name} on {plan.task}": plan.waits_for for plan in self._plans if plan.waits_for
+            },
             tasks={task: meter.per_minute(now) for task, meter in self._accepted.items()},
             requests=_sum([each.requests.series(now) for each in figures]),
             tokens=_sum([each.tokens.series(now) for each in figures]),

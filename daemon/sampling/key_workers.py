@@ -184,11 +184,11 @@ class RequestTransport(Transport[Teacher, KeyWorkers]):
     def demand(self, owner: Teacher) -> int:
         """Jobs to claim: whenever half of the target depth is gone, so that claims come in groups."""
         missing = owner.queue.demand(self.cap)
-        return missing if owner.available else 0
+        return missing if owner.available and not owner.health.absent else 0
 
     def note(self, owner: Teacher, now: float) -> str:
-        """Nothing: the figures tell all."""
-        return ""
+        """Why its server is not there; else nothing: the figures tell all."""
+        return owner.health.absent
 
     def _open(self, owner: Teacher, key: TeacherKey, limits: KeyLimits) -> KeyWorkers:
         return KeyWorkers(owner, self, key, limits)

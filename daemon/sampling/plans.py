@@ -26,6 +26,8 @@ class ActivePlan:
     gold: str = ""  # the longest gold answer, for hints
     wording: Wording = PLAIN
     needs: int | None = None  # id of the plan that must be done first
+    served: int | None = None  # the run whose student it asks
+    waits_for: str = ""  # the student that has no such run yet, in words
     state: PlanState = field(default_factory=PlanState)
     virtual_time: float = 0.0
     """Stride scheduling: the plan with the least is next; each claim adds its samples divided by the weight."""
@@ -71,4 +73,5 @@ class ActivePlan:
         self.config, self.teachers, self.fallbacks = now.config, now.teachers, now.fallbacks
         self.wanted, self.longest = now.wanted, now.longest
         self.gold, self.wording, self.needs = now.gold, now.wording, now.needs
+        self.served, self.waits_for = now.served, now.waits_for
         self.state.renewed(now.state)

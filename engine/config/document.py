@@ -61,6 +61,11 @@ SECTIONS: tuple[tuple[str, str, str], ...] = (
     ("[students.curation]", "CurationConfig", "Of the `[[students]]` table above it."),
     ("[students.training]", "TrainingConfig", "Of the `[[students]]` table above it."),
     ("[students.evaluation]", "EvaluationConfig", "Of the `[[students]]` table above it."),
+    (
+        "[students.generation]",
+        "GenerationConfig",
+        "Of the `[[students]]` table above it, with `generations`.",
+    ),
     *(
         (
             f'[[derived]] make = "{each.name}"',
@@ -90,7 +95,7 @@ TABLES: dict[str, tuple[str, str, str, Mapping[str, Documented]]] = {
 }
 """Definition in the schema to a table of variants below it: title, key, heading, registry."""
 
-TABLES_OF_STUDENTS = ("curation", "training", "evaluation")
+TABLES_OF_STUDENTS = ("curation", "training", "evaluation", "generation")
 """Keys of a student that are tables of their own."""
 
 EXAMPLE = """\

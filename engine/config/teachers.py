@@ -6,7 +6,7 @@ table and are fields of the same model, which is built from the registry of dial
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -31,6 +31,24 @@ STREAM_KEY = 'the teacher\'s key stream (true, false or "auto") decides how resp
 OF_ANY_SERVER = ("replay", "latency_ms", "fault")
 """The settings of a built-in teacher's server that do not depend on who answers."""
 
+NOT_OF_STUDENTS = (
+    *(
+        "builtin",
+        "base_url",
+        "api_key_env",
+        "api_key_file",
+        "api_key_envs",
+        "api_key_header",
+        "proxy",
+        "headers",
+    ),
+    *("usd_per_million_input", "usd_per_million_output"),
+)
+"""The settings that a student as a teacher cannot have: the daemon knows where it is, and what its device costs."""
+
+STUDENT_CONCURRENCY = 16
+"""Requests in flight to a student where `concurrency` is unset: what waits is answered in one batch."""
+
 KEY_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"})
 """Headers that are there for a secret: `headers` may only refer to their value, as `env:NAME`."""
 
@@ -54,6 +72,9 @@ class CommonTeacherConfig(Section):
 
     builtin: Annotated[bool, Change.RESTART] = False
     """Start the built-in teacher server on a free loopback port and use it."""
+
+    student: Annotated[str, Change.RESTART] = ""
+    """Name of a student of this configuration that is the teacher. The daemon serves it when a plan asks it, on a free loopback port. A plan asks it alone, usually in the strategy `student` or `student-hinted`, and waits until it has a finished run. `model` may be left out; `concurrency` is 16 if unset. Its answers cost nothing, or device time where `daemon.usd_per_device_hour` is set. `*` in a plan leaves it out."""
 
     dialect: Annotated[DialectName, Identity.ALWAYS, Change.RECONNECT] = DEFAULT
     """The API's request and response format; see the table of dialects below."""
@@ -168,11 +189,30 @@ class CommonTeacherConfig(Section):
         model = dialect(self.dialect).settings
         return model.model_construct(**{name: getattr(self, name) for name in model.model_fields})
 
+    @property
+    def local(self) -> bool:
+        """Whether the daemon starts its server: it has no address, no key and no limits that others share."""
+        return self.builtin or bool(self.student)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_student(cls, data: Any) -> Any:
+        """The defaults of a student."""
+        if not isinstance(data, Mapping) or not data.get("student"):
+            return data
+        return {
+            "model": data["student"],
+            **data,
+            "concurrency": data.get("concurrency") or STUDENT_CONCURRENCY,
+        }
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.student:
+            self._serving()
         if self.builtin and self.base_url:
             raise ValueError("a built-in teacher has no base_url: remove builtin or base_url")
-        if not self.builtin and not self.base_url:
+        if not self.local and not self.base_url:
             raise ValueError("base_url is required (or set builtin = true for the built-in teacher)")
         keys = [bool(self.api_key_env), bool(self.api_key_file), bool(self.api_key_envs)]
         if sum(keys) > 1:
@@ -207,6 +247,19 @@ class CommonTeacherConfig(Section):
             if parameter in self.extra_body or overrides(self.extra_body, place):
                 raise ValueError(f"{parameter} is in both extra_body and omit: remove one of them")
         return self
+
+    def _serving(self) -> None:
+        fields = type(self).model_fields
+        for name in NOT_OF_STUDENTS:
+            if getattr(self, name) != fields[name].get_default(call_default_factory=True):
+                raise ValueError(
+                    f"{name} has no effect on a student that the daemon serves: remove it, or student"
+                )
+        if self.model != self.student:
+            raise ValueError("model: the daemon serves the student under its own name; remove model")
+        if not dialect(self.dialect).of_students:
+            known = listed([each.name for each in DIALECTS.values() if each.of_students], "and")
+            raise ValueError(f"a student that is served speaks {known}")
 
     def _replaying(self) -> None:
         if not self.builtin:

@@ -68,7 +68,7 @@ def endpoint(name: str, config: TeacherConfig, environ: Mapping[str, str]) -> En
     base_url = f"{address}{mark}{query}"
     proxy = value("proxy", config.proxy)
     headers = {key: value(f"headers.{key}", written) for key, written in config.headers.items()}
-    if not config.builtin:
+    if not config.local:
         _check_address(name, base_url, shown_url(config.base_url))
     if proxy and (why := wrong_proxy(proxy)):
         raise ConfigError(f"teachers.{name}.proxy: {why}")

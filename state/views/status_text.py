@@ -30,6 +30,8 @@ def format_status(status: Status, width: int | None = None) -> str:
         for task in status.tasks
         if task.unreadable
     ]
+    if status.daemon.alive:
+        lines += [f"plan {plan} waits for {what}" for plan, what in status.heartbeat.waits.items()]
     lines += listed(
         (
             "plan",

@@ -73,8 +73,11 @@ PRACTICE = [TeacherConfig(builtin=True, model="practice-large")]
 
 
 def planned(strategy: str, **settings: Any) -> PlanConfig:
-    needs = "q" if STRATEGIES[strategy].hinted else None
-    return PlanConfig.model_validate({"name": "p", "strategy": strategy, "needs": needs, **settings})
+    facts = STRATEGIES[strategy]
+    others = {"needs": "q" if facts.hinted else None, "scores": "q" if facts.scores else None}
+    if facts.scores:  # each sample once
+        settings = {key: value for key, value in settings.items() if key not in ("rationales", "per_request")}
+    return PlanConfig.model_validate({"name": "p", "strategy": strategy, **others, **settings})
 
 
 def of_first_release(strategy: str, form: str) -> list[str]:
