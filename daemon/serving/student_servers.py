@@ -193,6 +193,7 @@ class StudentServers:
             since = served.idle_since = served.idle_since or now
             over = served.process is None or self._trainer.queued or now - since > IDLE_S
             if (wanted or over) and not self._scheduler.closed:
+                teacher.health.absent = "its server ends"  # from here on nothing is sent
                 await self._end(served)
                 served.run = wanted[0] if wanted else None
         self._set_aside(teacher, served)
@@ -230,8 +231,9 @@ class StudentServers:
         except (JobFailed, OSError) as error:
             self._park(teacher, str(error))
             return
-        if isinstance(lock, str):
+        if isinstance(lock, str):  # it may take long, and a run can have the device meanwhile
             teacher.health.absent = lock
+            self._trainer.loans.give_back(teacher.name)
             return
         rate = config.daemon.usd_per_device_hour or 0.0
         try:
@@ -264,10 +266,10 @@ class StudentServers:
 
     async def _died(self, teacher: Teacher, served: _Served, code: int) -> None:
         assert served.process is not None
+        teacher.health.absent = f"the server of run {served.run} ended (exit {code})"
         said = await anyio.to_thread.run_sync(tail, served.process.log)
         await self._end(served)
         served.failures = 1 if _answers(teacher) > served.answers else served.failures + 1
-        teacher.health.absent = f"the server of run {served.run} ended (exit {code})"
         served.not_before = self._clock.monotonic() + WAIT_S * (2.0 ** (served.failures - 1) - 1)
         reason = f"the server of run {served.run} ended (exit {code}): {said or 'it said nothing'}"
         if served.failures >= TRIES:

@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 import pytest
 
-from daemon.events import StudentServed, StudentServerEnded
+from daemon.events import RunFinished, StudentServed, StudentServerEnded, ThresholdReached
 from daemon.host.notify import Notifier
 from daemon.host.processes import start_time
 from daemon.pipeline import Pipeline
@@ -69,6 +69,9 @@ class Bench:
             folder,
         )
 
+    servers: Any
+    refreshed: list[None]
+
     @property
     def notes(self) -> list[str]:
         path = self.folder / "runs" / "notes.txt"
@@ -87,9 +90,10 @@ async def serving(world: World, *plans: ActivePlan) -> AsyncIterator[Bench]:
     config = config_of(world.path.parent, teachers={"me": settings.model_dump()})
     trainer = SimpleNamespace(loans=DeviceLoans(), queued=0, changed=Notifier())
     heard = Heard()
+    refreshed: list[None] = []
 
     async def refresh() -> None:
-        raise AssertionError("no run has ended")
+        refreshed.append(None)
 
     async with writing(world) as writer:
         context = context_of(world, writer, bus=heard.bus)
@@ -105,7 +109,9 @@ async def serving(world: World, *plans: ActivePlan) -> AsyncIterator[Bench]:
                 lambda: config, context, sampling=pipeline, trainer=trainer, refresh=refresh
             )
             servers._directory = lambda run: world.path.parent / "runs" / str(run)
+            servers._served_now = lambda: {plan.id: (plan.served, plan.waits_for) for plan in plans}
             bench = Bench(pipeline, teacher, trainer, heard, world.path.parent)
+            bench.servers, bench.refreshed = servers, refreshed
             async with anyio.create_task_group() as group:
                 for _, serve in [*pipeline.parts(), ("servers", servers.serve)]:
                     await group.start(serve)
@@ -144,6 +150,25 @@ async def test_a_student_is_served_while_it_is_asked_and_again_when_its_server_d
             ("because", "yes", 1, 6)
         ]
         await until(lambda: "1 end" in bench.notes)
+
+
+async def test_plans_are_looked_at_when_a_run_of_their_student_ends(world: World) -> None:
+    plan = student_plan(world, None)
+    async with serving(world, plan) as bench:
+        servers, waits = bench.servers, "student s: run 1 on t has not ended"
+        bench.heard.bus.emit(RunFinished(run_id=7, student="other", scope="t", result=""))
+        assert servers.idle
+        servers._served_now = lambda: {plan.id: (None, waits)}
+        bench.heard.bus.emit(
+            ThresholdReached(run_id=1, student="s", scope="t", trigger="complete", samples=3)
+        )
+        assert not servers.idle, "a daemon that waits for work must not end now"
+        await until(lambda: plan.waits_for == waits and servers.idle)
+        assert not bench.refreshed, "the same run as before: none"
+        servers._served_now = lambda: {plan.id: (1, "")}
+        bench.heard.bus.emit(RunFinished(run_id=1, student="s", scope="t", result=""))
+        await until(lambda: servers.idle)
+        assert len(bench.refreshed) == 1, "it can begin"
 
 
 async def test_the_students_of_two_tasks_are_served_one_after_the_other(world: World) -> None:
