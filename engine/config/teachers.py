@@ -6,16 +6,24 @@ table and are fields of the same model, which is built from the registry of dial
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationInfo, create_model, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from engine.config.base import HEADER_PATTERN, Change, Identity, Money, Positive, Section, fields_marked
 from engine.config.json_values import json_table
-from engine.config.secret_places import REFERENCE, shown_url
+from engine.config.secret_places import KEY_HEADERS, REFERENCE, key_fields, shown_url
 from engine.teachers.dialects import DEFAULT, DIALECTS, Dialect, DialectSettings, dialect
 from engine.teachers.dialects.paths import overrides, value_at
 from engine.teachers.messages import Message, Request
@@ -49,14 +57,6 @@ NOT_OF_STUDENTS = (
 STUDENT_CONCURRENCY = 16
 """Requests in flight to a student where `concurrency` is unset: what waits is answered in one batch."""
 
-KEY_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"})
-"""Headers that are there for a secret: `headers` may only refer to their value, as `env:NAME`."""
-
-KEY_FIELDS = frozenset(
-    {"api_key", "apikey", "api-key", "access_token", "auth_token", "password", "secret", "authorization"}
-)
-"""Fields of a request body that are there for a secret. `extra_body` is part of a plan's identity, so it is stored."""
-
 
 def _variable(value: str) -> str:
     if value and not (value.isascii() and value.isidentifier()):
@@ -67,8 +67,16 @@ def _variable(value: str) -> str:
 Variable = Annotated[str, AfterValidator(_variable)]
 
 
+def _model_of_student(schema: dict[str, Any]) -> None:
+    """For editors: a student needs no `model`."""
+    schema["required"] = [key for key in schema.get("required", ()) if key != "model"]
+    schema["anyOf"] = [{"required": ["model"]}, {"required": ["student"]}]
+
+
 class CommonTeacherConfig(Section):
     """The keys of every teacher, whatever its dialect."""
+
+    model_config = ConfigDict(json_schema_extra=_model_of_student)
 
     builtin: Annotated[bool, Change.RESTART] = False
     """Start the built-in teacher server on a free loopback port and use it."""
@@ -83,7 +91,7 @@ class CommonTeacherConfig(Section):
     """URL of the API without the last part of the path (`/chat/completions`, `/responses`, `/messages`), for example `https://api.openai.com/v1` or `https://api.anthropic.com/v1`. A query string, such as Azure's `?api-version=2024-10-21`, is kept. `env:NAME` as a value in it (`?key=env:NAME`), or in place of all of it, stands for an environment variable. Values of the query that may be secrets are never stored or shown."""
 
     model: Annotated[str, Identity.ALWAYS, Change.RECONNECT]
-    """The model's name at the provider."""
+    """The model's name at the provider. Required, except with `student`."""
 
     api_key_env: Variable = ""
     """Environment variable that contains the API key. Set at most one of `api_key_env`, `api_key_file` and `api_key_envs`; none for an API without keys."""
@@ -314,7 +322,7 @@ class CommonTeacherConfig(Section):
     def _within_the_plan(cls, value: dict[str, object], info: ValidationInfo) -> dict[str, object]:
         if "dialect" not in info.data:
             return value  # the dialect itself is invalid, which has its own message
-        if found := next(_key_fields(value), None):
+        if found := next(key_fields(value), None):
             raise ValueError(
                 f"{found} holds a secret, and this is stored: set the key with api_key_env or api_key_file, or send it as a header"
             )
@@ -345,18 +353,6 @@ def wrong_proxy(url: str) -> str:
         if good and url.isprintable() and " " not in url
         else "expected a URL such as http://proxy.example:3128"
     )
-
-
-def _key_fields(body: object) -> Iterator[str]:
-    """The fields of a body, at any depth, that are there for a secret."""
-    if isinstance(body, dict):
-        for name, value in body.items():
-            if name.lower() in KEY_FIELDS:
-                yield name
-            yield from _key_fields(value)
-    elif isinstance(body, list):
-        for value in body:
-            yield from _key_fields(value)
 
 
 def _endpoints() -> dict[str, str]:

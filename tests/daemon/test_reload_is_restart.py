@@ -53,6 +53,7 @@ FILE_TASK = {"source": "rows.jsonl", "answer": "number", "dev": 0}
 
 TEACHERS: dict[str, Tables] = {
     "builtin": (REAL, BUILTIN),
+    "student": (REAL, {"student": "student-name"}),
     "dialect": (REAL, {**REAL, "dialect": "openai-completions"}),
     "base_url": (REAL, {**REAL, "base_url": "http://127.0.0.1:99/v1"}),
     "model": (REAL, {**REAL, "model": "n"}),
@@ -79,6 +80,7 @@ PLANS: dict[str, Table] = {
     "prompts": {"prompts": "mine"},
     "exemplars": {"strategy": "few-shot-cot", "exemplars": "shots.jsonl"},
     "needs": {"needs": "plan-first"},
+    "scores": {"strategy": "score", "scores": "plan-prompts", "teachers": ["scorer"], "rationales": 1},
     "stop": {"stop": ["Q:"]},
     "max_rationales": {"max_rationales": 5},
     "max_tokens": {"max_tokens": 99},
@@ -124,6 +126,12 @@ STUDENTS: dict[str, Table] = {
 """Keys of a student that has another value in one field; the rest of them is what this value needs."""
 WITHIN: dict[str, Table] = {
     "curation.max_pass_rate": {"max_pass_rate": 0.5},
+    **{
+        f"generation.{name}": {name: value, "student": {"generations": 2}}
+        for name, value in {
+            **{"rationales": 5, "temperature": 0.5, "hinted": True, "score_by": "scorer", "logprobs": 3}
+        }.items()
+    },
     "evaluation.server_command": {"server_command": ["serve", "{student}"]},
     "evaluation.server_url": {"server_url": "http://127.0.0.1:9/v1"},
     "training.offload": {"offload": "optimizer"},
@@ -170,6 +178,8 @@ def teachers() -> dict[str, Tables]:
             base = BUILTIN if of_server else BATCHES if name.startswith("batch_") else REAL
             tables[name] = base, {**base, name: another(TeacherConfig, name)}
     tables |= {"asked": (PAID, PAID), "other": (PAID, PAID), "same": (REAL, REAL)}
+    scorer = {**PAID, "dialect": "openai-completions"}
+    tables["scorer"] = scorer, scorer
     return tables
 
 
@@ -183,6 +193,7 @@ def plans() -> tuple[list[Table], list[Table]]:
             {
                 "name": f"plan-{name}",
                 **same,
+                **({**change, "scores": "plan-first"} if name == "scores" else {}),
                 **{key: value for key, value in change.items() if key == "strategy" != name},
             }
         )
@@ -197,7 +208,7 @@ def plans() -> tuple[list[Table], list[Table]]:
 def students() -> tuple[list[Table], list[Table]]:
     before, after = [], []
     for name in StudentConfig.model_fields:
-        if name in ("curation", "training", "evaluation"):
+        if name in ("curation", "training", "evaluation", "generation"):
             model = StudentConfig.model_fields[name].annotation
             assert isinstance(model, type) and issubclass(model, Section)
             for inner in model.model_fields:
