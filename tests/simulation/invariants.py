@@ -148,6 +148,10 @@ class Watch:
         """The other configuration is in force."""
         self._mixed = False
         self._cap(config)
+        # An attempt that was reserved before, and is stored after, is released unsent.
+        self._used["the budget"] = self._budget.total.used
+        for teacher in self._pipeline.teachers:
+            self._used[f"teacher {teacher.id}"] = self._budget._teachers[teacher.id].used
         self._base, self._largest, self._last = {}, {}, self._claimed()
         self._rules = Rules(self._connection, self._pipeline, self._history.limits, edited=True)
 
