@@ -375,9 +375,11 @@ class Reload:
                 active.append(plan)
                 fresh.append(plan)
         kept = {plan.id for plan in active}
+        # Also what a plan before that one left in flight follows, however often the teachers changed meanwhile.
+        follow = {self._known[key].samples: recipe for key, recipe in continued.items() if key in self._known}
         for plan in self._known.values():
             plan.state.disable(plan.id not in kept)
-            plan.recipe = continued.get(plan.id, plan.recipe)
+            plan.recipe = continued.get(plan.id) or follow.get(plan.samples, plan.recipe)
         self._scheduler.plans[:] = active  # the planner and the idle check hold the same list
         return fresh
 
