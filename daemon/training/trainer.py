@@ -8,7 +8,6 @@ imports.
 
 from __future__ import annotations
 
-import errno
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -23,6 +22,7 @@ from daemon.host.clock import Clock
 from daemon.host.notify import Notifier
 from daemon.host.processes import killed_for_memory, start_time
 from daemon.training.devices import Device, threads_of
+from daemon.training.disk_room import NO_ROOM, check_room, lacks_room
 from daemon.training.lineage import check_sources, waits_for
 from daemon.training.out_of_memory import in_smaller_parts
 from daemon.training.placement import free_devices, named_devices, spawn, training_now
@@ -250,12 +250,13 @@ class Trainer:
         threads = threads_of(devices, [*devices, *self._in_use()])
         notes: list[str] = []
         try:
+            await anyio.to_thread.run_sync(check_room, self._config.runs / str(row.id))
             owner = owner_for(self._config, devices)
             directory, ranks = await anyio.to_thread.run_sync(
                 spawn, row, self._config, training, devices, threads, owner, notes.append
             )
         except (JobFailed, ConfigError, TaskDataError, OSError) as error:
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
                 if self._waits_for_room != row.id:
                     self._note(row, f"{error}; it waits until there is room on the disk")
                 self._waits_for_room = row.id
@@ -355,6 +356,9 @@ class Trainer:
             )  # uses up no try: it ends some day
             self.queued += 1
             self._note(row, said)
+        elif await anyio.to_thread.run_sync(lacks_room, run.directory):  # whatever it said, if it could
+            await self._requeue(row, tries=max(0, row.tries - 1))
+            self.queued += 1
         elif run.ending.kind == "failed" and not run.ending.peer:
             await self._fail(row, run.ending.message)
         elif run.ending.kind == "stopped" or run.stop == "daemon":
