@@ -47,9 +47,9 @@ from engine.config.prices import unpriced
 from engine.config.root import left_out, teachers_of
 from engine.errors import CoterieError, SecretError
 from engine.tasks import TaskSummary
-from engine.teachers.client import TeacherClient
 from engine.teachers.endpoint import Endpoint
 from engine.teachers.keys import TeacherKey
+from engine.teachers.transport import HttpClient
 from state.budget import Spending
 from state.catalog import KnownTask
 from state.errors import StateFailing, StateLocked
@@ -65,8 +65,8 @@ WAITS = (
 class TeacherFactory:
     """Opens teachers: the client (and the process of a built-in one), the teacher, and each key."""
 
-    client: Callable[[str, TeacherConfig, Endpoint, str | None], Awaitable[tuple[TeacherClient, str | None]]]
-    teacher: Callable[[TeacherRow, TeacherConfig, TeacherClient, str | None], Teacher]
+    client: Callable[[str, TeacherConfig, Endpoint, str | None], Awaitable[tuple[HttpClient, str | None]]]
+    teacher: Callable[[TeacherRow, TeacherConfig, HttpClient, str | None], Teacher]
     key: Callable[[Teacher, TeacherKey], Awaitable[None]]
     share_files: Callable[[], None]
     """Divides the connections that this process may have among the keys there are."""
@@ -80,7 +80,7 @@ class _New:
     given: Input
     later: tuple[str, ...]
     devices: list[Device]
-    clients: dict[str, tuple[TeacherClient, str | None]]
+    clients: dict[str, tuple[HttpClient, str | None]]
     """Clients of teachers that are new or have another address."""
     rekeyed: set[str]
     """Teachers whose keys changed."""

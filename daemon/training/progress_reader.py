@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,36 +125,6 @@ def last_ending(directory: Path) -> Ending:
         return Ending()
     events, _ = read_events(path, max(0, size - LAST_BYTES))
     return _ending(events[-1]) if events else Ending()
-
-
-def has_progress(directory: Path, began: int = 0) -> bool:
-    """Whether the last start of a run made a later checkpoint than all starts before. Reads the whole file.
-
-    `began`: where the reports of that start would begin, if it made any; 0 if that is not known.
-    """
-    path = directory / FILE
-    if not any(map(_begins, _all_events(path, began))):
-        return False
-    before = newest = 0
-    for event in _all_events(path):
-        if _begins(event):
-            before = newest
-        elif event["event"] == "checkpoint":
-            newest = max(newest, event["step"])
-    return newest > before
-
-
-def _begins(event: Mapping[str, Any]) -> bool:
-    return event["event"] == "starting" and event.get("phase") == "importing"
-
-
-def _all_events(path: Path, offset: int = 0) -> Iterator[dict[str, Any]]:
-    while True:
-        events, end = read_events(path, offset)
-        yield from events
-        if end == offset:
-            return
-        offset = end
 
 
 def read_predictions(run_id: int, directory: Path) -> Predictions:

@@ -4,11 +4,67 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from engine.config.base import Again, Identity, NonNegative, Positive, Section, Seed
 
 TrackerName = Literal["none", "tensorboard", "wandb", "trackio"]
+
+SET_BY_US = frozenset(
+    ("account", "constraint", "cpus-per-task", "error", "export", "gpus-per-node", "job-name", "mem", "nodes")
+    + ("ntasks", "ntasks-per-node", "open-mode", "output", "partition", "qos", "requeue", "signal", "time")
+    + ("array", "chdir", "wrap")
+)
+"""Options of sbatch that the other settings stand for, or that a run cannot do without."""
+
+
+class SlurmConfig(Section):
+    """A run as a job of a Slurm cluster."""
+
+    partition: str = ""
+    """The partition. Empty: the cluster's default."""
+
+    account: str = ""
+    """The account that is charged. Empty: your default."""
+
+    qos: str = ""
+    """The quality of service. Empty: your default."""
+
+    constraint: str = ""
+    """Features that nodes must have, such as "a100&nvlink". Empty: any node."""
+
+    nodes: Positive = 1
+    """Nodes of a job. `devices` is the number of ranks on all of them together, the same on each."""
+
+    gpu: bool | Annotated[str, Field(min_length=1)] = True
+    """Whether each rank gets a GPU; a name, such as "a100", asks for that type. false: ranks compute on CPUs."""
+
+    cpus_per_rank: Positive = 4
+    """CPUs for each rank."""
+
+    memory: str = ""
+    """Memory on each node, such as "64G". Empty: the cluster's default."""
+
+    minutes: Positive = 240
+    """The time limit of a job. A run that is not done by then writes a checkpoint, is queued again by Slurm, and resumes."""
+
+    stop_before_s: Positive = 120
+    """Seconds before the limit at which the run is asked for its checkpoint: longer than a step and a checkpoint take."""
+
+    arguments: dict[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$")], str] = {}
+    """Further options of sbatch without their dashes, such as `reservation = "night"`."""
+
+    @model_validator(mode="after")
+    def _can_be_kept(self) -> Self:
+        if self.stop_before_s >= self.minutes * 60:
+            raise ValueError(
+                f"stop_before_s = {self.stop_before_s} must be less than the time limit, which is {self.minutes * 60} s"
+            )
+        if taken := sorted(SET_BY_US & set(self.arguments)):
+            raise ValueError(
+                f"arguments must not have {', '.join(taken)}: other settings decide that, or the run needs its own value"
+            )
+        return self
 
 
 class TrainingConfig(Section):
@@ -22,6 +78,12 @@ class TrainingConfig(Section):
 
     devices: Annotated[Positive, Identity.NO] = 1
     """Ranks of a run: GPUs, or processes on a CPU. With a `hostfile`: on all machines together."""
+
+    executor: Annotated[Literal["local", "slurm"], Identity.NO] = "local"
+    """Where runs are trained. local: processes of this machine, or of a `hostfile`; slurm: jobs of a Slurm cluster, set in `[students.training.slurm]` (`pip install '.[slurm]'`)."""
+
+    slurm: Annotated[SlurmConfig, Identity.NO] = SlurmConfig()
+    """With `executor = "slurm"`: what is asked of the cluster."""
 
     hostfile: Annotated[str, Identity.NO] = ""
     """The machines for the ranks, one per line: `NAME slots=N`. Empty: this machine alone. The daemon runs on the first one."""
@@ -130,6 +192,12 @@ class TrainingConfig(Section):
 
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
+        if self.executor == "slurm" and self.hostfile:
+            raise ValueError('executor = "slurm" needs no hostfile: Slurm chooses the nodes (slurm.nodes)')
+        if self.executor == "slurm" and self.devices % self.slurm.nodes:
+            raise ValueError(
+                f"devices = {self.devices} ranks cannot be the same number on each of slurm.nodes = {self.slurm.nodes}"
+            )
         if self.offload == "all" and self.zero_stage != 3:
             raise ValueError(
                 'offload = "all" needs zero_stage = 3: other stages keep all weights on each device'

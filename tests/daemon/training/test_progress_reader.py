@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from daemon.training.progress_reader import follow, has_progress, read_predictions, tail
-from engine.students.progress_file import FILE, ProgressWriter
+from daemon.training.progress_reader import follow, read_predictions, tail
+from engine.students.progress_file import FILE, ProgressWriter, has_progress
 from state.enums import FINISHED_EARLY
 from state.run_reports import report_run
 from state.runs import create_run
