@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from engine.config.base import Again, Identity, NonNegative, Positive, Section, Seed
+from engine.students.objectives import OBJECTIVES, ObjectiveName
 
 TrackerName = Literal["none", "tensorboard", "wandb", "trackio"]
 
@@ -133,6 +134,16 @@ class TrainingConfig(Section):
     clip: Annotated[float, Field(ge=0), Identity.ALWAYS] = 1.0
     """Largest gradient norm. 0: gradients are not clipped."""
 
+    objective: Annotated[ObjectiveName, Identity.IF_SET] = Field(
+        default="tokens",
+        description="What is minimised. "
+        + "; ".join(f"{each.name}: {each.doc}" for each in OBJECTIVES.values())
+        + ".",
+    )
+
+    tail: Annotated[bool, Identity.IF_SET] = True
+    """With `objective = "distribution"`: tokens that are not among the teacher's likeliest keep their share of the probability, all together. false: the likeliest ones get it."""
+
     lora_rank: Annotated[NonNegative, Identity.ALWAYS] = 0
     """Rank of LoRA adapters on all linear layers. Only they are trained; they are merged at export. 0: all weights are trained."""
 
@@ -206,6 +217,11 @@ class TrainingConfig(Section):
             raise ValueError('offload = "optimizer" needs a zero_stage of 1, 2 or 3')
         if self.keep_adapter and not self.lora_rank:
             raise ValueError("keep_adapter needs a lora_rank: without one, there are no adapters to keep")
+        if not self.tail and not OBJECTIVES[self.objective].reads_distributions:
+            able = " or ".join(each.name for each in OBJECTIVES.values() if each.reads_distributions)
+            raise ValueError(
+                f"tail is for distributions, and objective = {self.objective} has none: it needs objective = {able}"
+            )
         if self.compile and self.zero_stage == 3:
             raise ValueError("compile needs a zero_stage of 0, 1 or 2: stage 3 moves weights during a step")
         return self

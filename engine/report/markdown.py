@@ -56,6 +56,13 @@ ANSWERS = (
 )
 
 
+FORMATS = (
+    "Students that learned a mixture of formats (`curation.formats`), asked the same test questions in each: `cot` is the accuracy"
+    " above; `answer` asks for the answer alone; `shots-` formats show worked examples of the training set before the question."
+    " Weights were chosen by `cot` on dev."
+)
+
+
 def summary(results: Results, paper: Mapping[tuple[str, str], float] | None = None) -> str:
     """The accuracy table alone: what a run prints at its end.
 
@@ -150,6 +157,8 @@ def render(
         parts += ["## What accuracy costs", ledger, COSTS]
     if any(run.complete is not None or run.repetitions for run in results.runs):
         parts += ["## Answers of the students", _answers(results), ANSWERS]
+    if any(run.formats for run in results.runs):
+        parts += ["## Formats", _formats(results), FORMATS]
     if results.failed:
         parts += ["## Failed runs", _failed(results)]
     versions = ", ".join(results.versions)
@@ -375,6 +384,29 @@ def _answers(results: Results) -> str:
         for run in results.runs
     ]
     return safe(text_table(head, body, left=3))
+
+
+def _formats(results: Results) -> str:
+    """The accuracy of each student that was trained in several formats, in each of them."""
+    names = list(dict.fromkeys(name for run in results.runs for name in run.formats))
+    head = ("run", "student", "task", "n", "cot %", *(f"{name} %" for name in names))
+    body = [
+        [
+            *(str(run.run_id), run.student, run.task, f"{run.n:,}"),
+            _share(run.accuracy, run.low, run.high),
+            *(
+                _share(found["accuracy"], found["low"], found["high"]) if found else "–"
+                for found in (run.formats.get(name) for name in names)
+            ),
+        ]
+        for run in results.runs
+        if run.formats
+    ]
+    return safe(text_table(head, body, left=3))
+
+
+def _share(accuracy: float, low: float, high: float) -> str:
+    return f"{100 * accuracy:.1f} ({100 * low:.1f}–{100 * high:.1f})"
 
 
 def _steps(run: RunResult) -> str:
