@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from engine.config.adapters import ADAPTERS
 from engine.config.students import TrainingConfig
 from engine.students.objective import Student
 from engine.students.token_rows import MicroBatch, TokenRow
@@ -37,6 +38,8 @@ def wanted(training: TrainingConfig, device: torch.device, attention: str) -> bo
     """
     if training.packing != "auto":
         return training.packing
+    if not ADAPTERS[training.adapter].model_of_its_own:
+        return False
     return device.type == "cuda" and attention.startswith("flash")
 
 
