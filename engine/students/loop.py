@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,7 @@ from engine.students.packing import on_device
 from engine.students.progress_file import ProgressWriter
 from engine.students.ranks import Ranks, StopFlag
 from engine.students.threads import Threads
-from engine.students.token_rows import TokenRow
+from engine.students.token_rows import TokenRow, weighted
 from engine.students.zero import clips_itself
 
 SYNC_SECONDS = 0.5
@@ -65,6 +65,8 @@ class Loop:
     asked_to_finish: Callable[[], bool]
     """Whether the user wants the training to end here. The first rank asks at each sync."""
     peak: float | None
+    weigh: Callable[[int, np.ndarray], np.ndarray] | None = None
+    """How much rows count in a step: step and row indices to [rows] weights, the same on all ranks. None: all count 1."""
     finishing: bool = False
     """Whether the ranks agreed to end here."""
     _window: list[tuple[int, torch.Tensor, Any, int, float]] = field(default_factory=list)
@@ -105,7 +107,9 @@ class Loop:
         share = self.plan.step(step - 1, world=self.ranks.world, accumulation=self.accumulation)
         taken = [index for batches in share for batch in batches for index in batch]
         micro_steps = self.accumulation * self.splits
-        weight = self.ranks.world * micro_steps / self._supervised(taken)
+        weights = self._weights(step, taken)
+        counted = self._counted(taken, weights)
+        weight = self.ranks.world * micro_steps / counted if counted else 0.0
         rate = learning_rate(self.training, step, self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -114,7 +118,7 @@ class Loop:
             number, split = divmod(micro_step, self.splits)
             chunks = self._chunks([batches[number] for batches in share], split)
             self._seed(step, number, split)
-            loss = self._forward(share[self.ranks.rank][number], split, weight, chunks)
+            loss = self._forward(share[self.ranks.rank][number], split, weight, weights, chunks)
             if not loss.requires_grad:
                 raise JobFailed(NOTHING.format(self.training.adapter))
             self.engine.backward(loss)
@@ -130,14 +134,35 @@ class Loop:
         self._window.append((step, total, norm, tokens, float(self.flops[taken].sum())))
         return self._sync(step) if sync or step >= self._next else False
 
-    def _forward(self, indices: np.ndarray, split: int, weight: float, chunks: int) -> torch.Tensor:
+    def _forward(
+        self,
+        indices: np.ndarray,
+        split: int,
+        weight: float,
+        weights: Mapping[int, float] | None,
+        chunks: int,
+    ) -> torch.Tensor:
         chosen = np.array_split(indices, self.splits)[split]
         if not len(chosen):  # every rank runs the same number of micro-steps; this one has weight 0
             chosen, weight = indices[:1], 0.0
         rows = [self.rows[index] for index in chosen]
         batch = self.architecture.pack(rows) if self.packed else self.architecture.collate(rows, self.pad)
+        if weights is not None:
+            batch = weighted(batch, rows, np.array([weights[index] for index in chosen]))
         loss: torch.Tensor = self.engine(*on_device(batch, self.device), weight, chunks)
         return loss
+
+    def _weights(self, step: int, taken: Sequence[int]) -> dict[int, float] | None:
+        """The weight of each row of a step, of all ranks."""
+        if self.weigh is None:
+            return None
+        return dict(zip(taken, self.weigh(step, np.array(taken)).tolist(), strict=True))
+
+    def _counted(self, taken: Sequence[int], weights: Mapping[int, float] | None) -> float:
+        """What the loss of a step is divided by: its supervised tokens, each with the weight of its row."""
+        if weights is None:
+            return self._supervised(taken)
+        return math.fsum(self.rows[index].supervised * weights[index] for index in taken)
 
     def _supervised(self, indices: Iterable[int]) -> int:
         return sum(self.rows[index].supervised for index in indices)

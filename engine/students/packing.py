@@ -11,7 +11,8 @@ work. Instead, two or three rows of the run are computed alone and packed:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -66,7 +67,7 @@ def mixes(student: Student, rows: Sequence[TokenRow], *, pad: int, device: torch
                 [_logits(student, student.architecture.collate([row], pad), device) for row in rows]
             )
             packed = _logits(student, student.architecture.pack(rows), device)
-            another = TokenRow(np.roll(first.ids[::-1], 1), first.prompt, first.learned)
+            another = replace(first, ids=np.roll(first.ids[::-1], 1))
             moved = _logits(student, student.architecture.pack([another, *others]), device)[
                 first.supervised :
             ]
@@ -91,7 +92,7 @@ def chunks_agree(student: Student, rows: Sequence[TokenRow], *, pad: int, device
     """Whether the loss in chunks equals the loss. It does not if the model changes logits after its head."""
     if not student.chunkable:
         return False
-    inputs, keep, _ = on_device(student.architecture.collate(rows, pad), device)
+    inputs, keep, *_ = on_device(student.architecture.collate(rows, pad), device)
     was_training = student.training
     student.eval()
     try:
@@ -102,16 +103,29 @@ def chunks_agree(student: Student, rows: Sequence[TokenRow], *, pad: int, device
     return float((said - made).abs().max()) <= 1e-5 * float(made.abs().max())
 
 
-def on_device(
-    batch: MicroBatch, device: torch.device
-) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
-    """A micro-batch's inputs, kept positions and targets, as tensors."""
-    inputs = {name: _move(array, device) for name, array in batch.inputs.items()}
-    return inputs, _move(batch.keep, device), _move(batch.targets, device)
+class OnDevice(NamedTuple):
+    """A micro-batch as tensors, in the order of the arguments of a student."""
+
+    inputs: dict[str, torch.Tensor]
+    keep: torch.Tensor
+    targets: torch.Tensor
+    columns: tuple[torch.Tensor, ...]
+    weights: torch.Tensor | None
+
+
+def on_device(batch: MicroBatch, device: torch.device) -> OnDevice:
+    """A micro-batch as tensors."""
+    return OnDevice(
+        inputs={name: _move(array, device) for name, array in batch.inputs.items()},
+        keep=_move(batch.keep, device),
+        targets=_move(batch.targets, device),
+        columns=tuple(_move(array, device) for array in batch.columns),
+        weights=None if batch.weights is None else _move(batch.weights, device),
+    )
 
 
 def _logits(student: Student, batch: MicroBatch, device: torch.device) -> torch.Tensor:
-    inputs, keep, _ = on_device(batch, device)
+    inputs, keep, *_ = on_device(batch, device)
     return student.logits(inputs, keep).float()
 
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from engine.config.students import TrainingConfig
+from engine.students.token_rows import TokenRow
 from tests.lazily import Lazy
 
 loop, torch = Lazy("engine.students.loop"), Lazy("torch")
@@ -27,6 +29,19 @@ def test_half_way_is_half_way() -> None:
 def test_a_single_step_has_a_rate() -> None:
     assert loop.learning_rate(TrainingConfig(learning_rate=1.0, warmup=0.0), 1, 1) > 0
     assert loop.learning_rate(TrainingConfig(learning_rate=1.0, warmup=1.0), 1, 1) == 1.0
+
+
+def test_a_step_is_the_weighted_mean_of_its_rows_on_all_ranks() -> None:
+    """Two ranks and two micro-batches: the factor of each loss is over the weighted tokens of them all, and rows keep their weights."""
+    rows = [TokenRow(np.arange(3 + number), 1) for number in range(8)]
+    own = loop.Loop.__new__(loop.Loop)
+    own.rows, own.weigh = rows, lambda step, taken: np.where(taken % 2, 0.25, 1.0) * step
+    taken = [0, 3, 5, 6]
+    weights = own._weights(2, taken)
+    assert weights == {0: 2.0, 3: 0.5, 5: 0.5, 6: 2.0}
+    assert own._counted(taken, weights) == 2 * 2 + 0.5 * 5 + 0.5 * 7 + 2 * 8
+    own.weigh = None
+    assert own._weights(2, taken) is None and own._counted(taken, None) == 2 + 5 + 7 + 8
 
 
 @pytest.mark.parametrize(("clip", "left"), [(1.0, 1.0), (0.0, 5.0), (9.0, 5.0)])
