@@ -31,7 +31,7 @@ os.environ["COTERIE_LIMITS"] = os.path.join(
 
 SHARING = tuple(
     f"tests/engine/students/test_{name}.py"
-    for name in ("train", "answering", "objective", "evaluate", "kernels", "lora", "packing")
+    for name in ("train", "answering", "objective", "evaluate", "kernels", "adapters", "packing")
 )
 """Files that share training processes and base models (`conftest.py` of their folder): one worker runs them."""
 

@@ -31,6 +31,7 @@ from engine.report import (
     points,
     rates_table,
     render,
+    seen_table,
     tables,
     terminal_tables,
     together,
@@ -39,6 +40,7 @@ from state.database import open_reader
 from state.figure_data import FigureData, read_figure_data
 from state.results import Results, read_results, read_test_answers
 from state.safe import safe
+from state.seen_answers import LearnedAnswers, read_learned_answers
 from state.views.frontier import CostPoint, read_frontier
 
 FIGURES = "figures"
@@ -51,7 +53,8 @@ def command(arguments: argparse.Namespace) -> int:
     results, figure_data = results_of(config)
     costs = costs_of(config)
     paper = _as_the_paper_counted(config, results) if arguments.paper else None
-    path = write(results, figure_data, arguments.output or config.folder / "report", paper, costs)
+    folder = arguments.output or config.folder / "report"
+    path = write(results, figure_data, folder, paper, costs, learned_of(config))
     sys.stdout.write(safe(f"{said(results, figure_data, path)}\n"))
     return 0
 
@@ -82,12 +85,19 @@ def costs_of(config: Config) -> tuple[CostPoint, ...]:
         return read_frontier(connection, config.daemon.usd_per_device_hour)
 
 
+def learned_of(config: Config) -> list[LearnedAnswers]:
+    """What the students in the database were taught and asked."""
+    with closing(open_reader(config.database)) as connection:
+        return read_learned_answers(connection)
+
+
 def write(
     results: Results,
     figure_data: FigureData,
     folder: Path,
     paper: Mapping[tuple[str, str], float] | None = None,
     costs: Sequence[CostPoint] = (),
+    learned: Sequence[LearnedAnswers] = (),
 ) -> Path:
     """Writes `report.md` with `figures/`, and `report.html`, into the folder; returns the path of `report.md`.
 
@@ -99,6 +109,7 @@ def write(
         folder: where to write.
         paper: accuracy as the paper counted, by student and task; None: no such column.
         costs: of students and teachers.
+        learned: what students were taught and asked.
 
     Raises:
         UsageError: the folder cannot be written.
@@ -124,6 +135,7 @@ def write(
         written_at=datetime.datetime.now(tz=datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         paper=paper,
         ledger=ledger(costs),
+        seen=seen_table(learned),
     )
     images = {f"{FIGURES}/{figure.name}.svg": figure.svg for figure in drawn}
     files: dict[str, bytes] = {name: svg.encode() for name, svg in images.items()}

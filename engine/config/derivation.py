@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from engine.config.faults import nearest, quoted
-from engine.config.lineage import JOINT, cycle_in, meets, scopes_of_plain, source_name
+from engine.config.lineage import JOINT, cycle_in, meets, no_model, scopes_of_plain, source_name
 from engine.methods import METHODS
 from engine.students.operations import OPERATIONS, DerivedConfig, Member
 
@@ -88,6 +88,13 @@ def wrong_derived(
         facts = [_facts(each, plain, own) for each in members[name]]
         scopes[name] = shared_scopes([scopes[each] for each in members[name]])
         why = next(filter(None, (_no_source(each, own) for each in facts)), "") or operation.misfit(facts)
+        if not why and operation.runs(own[name]):
+            said = (
+                f"{each} {no_model(plain[each])}"
+                for each in members[name]
+                if each in plain and no_model(plain[each])
+            )
+            why = next(said, "")
         if not why and not scopes[name]:
             why = f"there is no task on which all of them have a student: {', '.join(members[name])}"
         if why:

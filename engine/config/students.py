@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
+from engine.config.adapters import ADAPTERS
 from engine.config.base import Again, Identity, Name, NonNegative, Positive, Section, fields_marked
 from engine.config.curation import CurationConfig
 from engine.config.faults import nearest, quoted
@@ -261,6 +262,7 @@ class StudentConfig(Section):
             "questions": self.questions is not None,
             "curation": self.curation != CurationConfig(),
             "training.lora_rank": self.training.lora_rank > 0,
+            "training.adapter": self.training.adapter != "full",
         }
         for name, given in without.items():
             if given:
@@ -289,6 +291,31 @@ class StudentConfig(Section):
         if (source := source_name(value)) is not None and not is_name(source):
             raise ValueError(f"expected {STUDENT}NAME, the name of another student, got {quoted(value)}")
         return value
+
+    @model_validator(mode="after")
+    def _adapted(self) -> Self:
+        adapter = ADAPTERS[self.training.adapter]
+        if adapter.model_of_its_own:
+            return self
+        if self.base.startswith(BUILTIN):
+            raise ValueError(
+                f'training.adapter = "{adapter.name}": {self.base} is untrained, so there is nothing to steer: name a pretrained base, or'
+                ' another student (base = "student:NAME")'
+            )
+        if self.start_from == "previous":
+            raise ValueError(
+                f'training.adapter = "{adapter.name}" makes no model of its own that the next run could start from: remove start_from, so that it starts from its base'
+            )
+        for name in ("server_url", "server_command"):
+            if getattr(self.evaluation, name):
+                raise ValueError(
+                    f'evaluation.{name}: servers load models, and adapter = "{adapter.name}" makes none of its own: remove it'
+                )
+        if self.evaluation.batching != "static":
+            raise ValueError(
+                f'evaluation.batching = "{self.evaluation.batching}" would leave the prefix out: remove it'
+            )
+        return self
 
     @model_validator(mode="after")
     def _built_in(self) -> Self:

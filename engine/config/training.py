@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from engine.config.adapters import ADAPTERS, LORA_RANK, PREFIX_TOKENS
 from engine.config.base import Again, Identity, NonNegative, Positive, Section, Seed
 from engine.students.objectives import OBJECTIVES, ObjectiveName
+
+if TYPE_CHECKING:
+    AdapterName = str
+else:
+    AdapterName = Literal[tuple(ADAPTERS)]
 
 TrackerName = Literal["none", "tensorboard", "wandb", "trackio"]
 
@@ -144,11 +151,21 @@ class TrainingConfig(Section):
     tail: Annotated[bool, Identity.IF_SET] = True
     """With `objective = "distribution"`: tokens that are not among the teacher's likeliest keep their share of the probability, all together. false: the likeliest ones get it."""
 
+    adapter: Annotated[AdapterName, Identity.IF_SET] = Field(
+        default="full",
+        description="What is trained. "
+        + "; ".join(f"{each.name}: {each.documentation}" for each in ADAPTERS.values())
+        + ". A `lora_rank` above 0 alone means lora, as it always did.",
+    )
+
     lora_rank: Annotated[NonNegative, Identity.ALWAYS] = 0
-    """Rank of LoRA adapters on all linear layers. Only they are trained; they are merged at export. 0: all weights are trained."""
+    """Rank of LoRA adapters on all linear layers. Only they are trained; they are merged at export. 0: all weights are trained, or a prefix."""
 
     lora_alpha: Annotated[Positive, Identity.ALWAYS] = 16
     """The output of adapters is scaled by lora_alpha / lora_rank."""
+
+    prefix_tokens: Annotated[int, Field(ge=1, le=1000), Identity.IF_SET] = PREFIX_TOKENS
+    """With `adapter = "prefix"`: its length. Each token takes a position of the base's context."""
 
     keep_adapter: Annotated[bool, Identity.NO] = False
     """With lora_rank: also write the adapters as they are, to `adapter/` in the student's directory, as peft loads them on the base. For runs that finish from now on. Not for built-in students, whose base nobody else has."""
@@ -201,6 +218,18 @@ class TrainingConfig(Section):
     tracker: Annotated[TrackerName, Identity.NO] = "none"
     """Also send steps and accuracies to TensorBoard (`tensorboard/` of the run), Weights & Biases or trackio; the library must be installed. Keys are not passed on: log in once (`wandb login`)."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _lora(cls, data: Any) -> Any:
+        """A rank alone means LoRA, and LoRA alone a rank."""
+        if not isinstance(data, Mapping):
+            return data
+        if "adapter" not in data and data.get("lora_rank"):
+            return {**data, "adapter": "lora"}
+        if data.get("adapter") == "lora" and "lora_rank" not in data:
+            return {**data, "lora_rank": LORA_RANK}
+        return data
+
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
         if self.executor == "slurm" and self.hostfile:
@@ -215,13 +244,15 @@ class TrainingConfig(Section):
             )
         if self.offload == "optimizer" and self.zero_stage == 0:
             raise ValueError('offload = "optimizer" needs a zero_stage of 1, 2 or 3')
-        if self.keep_adapter and not self.lora_rank:
-            raise ValueError("keep_adapter needs a lora_rank: without one, there are no adapters to keep")
         if not self.tail and not OBJECTIVES[self.objective].reads_distributions:
             able = " or ".join(each.name for each in OBJECTIVES.values() if each.reads_distributions)
             raise ValueError(
                 f"tail is for distributions, and objective = {self.objective} has none: it needs objective = {able}"
             )
+        if wrong := ADAPTERS[self.adapter].misfit(self):
+            raise ValueError(wrong)
+        if self.prefix_tokens != PREFIX_TOKENS and not ADAPTERS[self.adapter].positions(self):
+            raise ValueError(f'prefix_tokens needs adapter = "prefix" (this is "{self.adapter}")')
         if self.compile and self.zero_stage == 3:
             raise ValueError("compile needs a zero_stage of 0, 1 or 2: stage 3 moves weights during a step")
         return self

@@ -15,6 +15,8 @@ from engine.report.frontier import READING as COSTS
 from engine.report.paper_count import HEAD as PAPER
 from engine.report.paper_count import READING as PAPER_READING
 from engine.report.paper_count import cell as paper_cell
+from engine.report.seen_answers import READING as SEEN
+from engine.report.seen_answers import TITLE as SEEN_TITLE
 from state.enums import TRAIN
 from state.results import PlanResult, Results, RunResult
 from state.safe import safe, safe_markdown
@@ -109,6 +111,7 @@ def render(
     written_at: str = "",
     paper: Mapping[tuple[str, str], float] | None = None,
     ledger: str = "",
+    seen: str = "",
 ) -> str:
     """The complete report.
 
@@ -124,6 +127,7 @@ def render(
         written_at: when it was written.
         paper: accuracy as the paper counted, by student and task; None: no such column.
         ledger: the table of what students and teachers cost.
+        seen: the table of answers that students saw in training.
     """
     title = "## Accuracy on test, by run" if matrix else "## Accuracy on test"
     runs = [title, summary(results, paper), READING, PAPER_READING if paper is not None else ""]
@@ -159,6 +163,8 @@ def render(
         parts += ["## Answers of the students", _answers(results), ANSWERS]
     if any(run.formats for run in results.runs):
         parts += ["## Formats", _formats(results), FORMATS]
+    if seen:
+        parts += [SEEN_TITLE, seen, SEEN]
     if results.failed:
         parts += ["## Failed runs", _failed(results)]
     versions = ", ".join(results.versions)

@@ -192,7 +192,7 @@ def _export(session: Session, state: RunState, step: int) -> None:
     if gathered.twin or step != state.step:
         gathered.read(run.checkpoints, step)
     template = session.form.template
-    save_student(run.directory, run.spec, gathered.model, gathered.adapted, session.tokenizer, template)
+    save_student(run.directory, run.spec, gathered.adapted, session.tokenizer, template)
 
 
 def forget_checkpoints(run: Run) -> None:

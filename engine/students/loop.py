@@ -31,6 +31,7 @@ from engine.students.zero import clips_itself
 SYNC_SECONDS = 0.5
 LARGE = 20_000_000
 """Trained weights on a CPU from which freed gradients go back to the system after each step."""
+NOTHING = 'the adapter changes nothing: no gradient reaches what is trained (training.adapter = "{}")'
 EVENTS = 400  # step events per run, about
 
 
@@ -73,10 +74,12 @@ class Loop:
     _next: int = 0
     _rate: float | None = None
     _large: bool = False
+    _begun: int = 0
     _clipped: list[torch.nn.Parameter] = field(default_factory=list)
 
     def begin(self, step: int) -> bool:
         """Starts the clock before the first step after `step`; true if a rank was asked to stop."""
+        self._begun = step
         self.engine.train()  # transformers loads models in evaluation mode, without dropout
         if clips_itself(self.training, self.bf16):
             self._clipped = [each for each in self.engine.module.parameters() if each.requires_grad]
@@ -116,6 +119,8 @@ class Loop:
             chunks = self._chunks([batches[number] for batches in share], split)
             self._seed(step, number, split)
             loss = self._forward(share[self.ranks.rank][number], split, weight, weights, chunks)
+            if not loss.requires_grad:
+                raise JobFailed(NOTHING.format(self.training.adapter))
             self.engine.backward(loss)
             if micro_step + 1 == micro_steps:
                 norm = self._clip()
@@ -228,7 +233,9 @@ class Loop:
         return packet[0] > 0
 
     def _report(self, losses: list[float], seconds: float) -> None:
-        for (step, *_), loss in zip(self._window, losses, strict=True):
+        for (step, _, norm, *_), loss in zip(self._window, losses, strict=True):
+            if step == self._begun + 1 and norm is not None and loss and not float(norm):
+                raise JobFailed(NOTHING.format(self.training.adapter))
             if not math.isfinite(loss):
                 raise JobFailed(
                     f"the loss is {loss} at step {step}: training has diverged (a lower learning_rate or a "

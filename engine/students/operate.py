@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from engine.errors import JobFailed
+from engine.students.adapters import Adapted
 from engine.students.conversations import Write
 from engine.students.derived_card import derived_card
 from engine.students.device import choose_device, device_name
@@ -63,7 +64,7 @@ def operate(run: Run) -> None:
         save_members(run.directory, spec.kind, made.files)
     else:
         prepare_generation(made.model, tokenizer, form)
-        save_student(run.directory, spec, made.model, None, tokenizer, form.template)
+        save_student(run.directory, spec, Adapted(made.model, None), tokenizer, form.template)
     del made  # the copy is loaded as its users load it
     rows = read_rows(run.directory / "questions.jsonl", EvalRow)
 

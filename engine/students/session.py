@@ -11,10 +11,12 @@ from typing import Any
 
 import torch
 
+from engine.config.adapters import ADAPTERS
 from engine.errors import JobFailed
 from engine.forms import TokenForm
 from engine.methods import TrainRow
-from engine.students import base_checks, kernels, lora, packing, zero
+from engine.students import base_checks, kernels, packing, zero
+from engine.students.adapters import adapt
 from engine.students.architecture import Architecture, architecture_of, is_encoder_decoder
 from engine.students.base_model import load_model
 from engine.students.batches import BatchPlan
@@ -165,7 +167,8 @@ def build(run: Run) -> Session:
     training = as_trained(training, world=ranks.world, bf16=bf16, on_gpu=device.type == "cuda")
     run = replace(run, spec=(spec := spec.model_copy(update={"training": training})))
     check_markers(tokenizer, form.markers)
-    limit = min(training.max_length, positions(model) or training.max_length)
+    context = positions(model, taken=ADAPTERS[training.adapter].positions(training))
+    limit = training.max_length if context is None else min(training.max_length, context)
     objective = OBJECTIVES[training.objective]
     targets = _targets(run, tokenizer, form) if objective.reads_distributions else None
     rows, dropped = tokenize(form, train_rows, max_length=limit, targets=targets)
@@ -173,7 +176,7 @@ def build(run: Run) -> Session:
         run.note(targets.said())
 
     run.tell("starting", phase="building")
-    _check_base(run, tokenizer, form, model, rows, questions)
+    _check_base(run, tokenizer, form, model, rows, questions, context)
     prepare_generation(model, tokenizer, form)
     if training.liger:
         kernels.apply_liger(model, device)
@@ -181,13 +184,13 @@ def build(run: Run) -> Session:
     resume = choose(run)
     stage3 = training.zero_stage == 3
     gathered = prepare_gathered(
-        model, lambda each: lora.adapt(each, training), stage=training.zero_stage, bf16=bf16, device=device
+        model, lambda each: adapt(each, training), stage=training.zero_stage, bf16=bf16, device=device
     )
     if training.activation_checkpointing:
         kernels.checkpoint_activations(model, reentrant=stage3)
     if resume.how == "weights" and resume.state:
-        put_weights(model, read_weights(run.checkpoints, resume.state.step))
-    student = Student(model, architecture, objective=objective, compiled=training.compile)
+        put_weights(gathered.trained, read_weights(run.checkpoints, resume.state.step))
+    student = Student(gathered.trained, architecture, objective=objective, compiled=training.compile)
     if zero.clips_itself(training, bf16) and ranks.world == 1 and not training.compile:
         add_rows_only(model)
     engine, optimizer = zero.make_engine(
@@ -325,11 +328,12 @@ def _check_base(
     model: Any,
     rows: Sequence[TokenRow],
     questions: Sequence[EvalRow],
+    context: int | None,
 ) -> None:
     """Refuses or notes what does not fit between the base and its rows and questions."""
     architecture, base, most = architecture_of(model), run.spec.base, run.spec.evaluation.max_new_tokens
     texts = [row.question for row in questions]
-    asked = read_questions(form, texts, architecture, limit=positions(model), most=most)
+    asked = read_questions(form, texts, architecture, limit=context, most=most)
     pairs = list(zip(questions, asked, strict=True))
     base_checks.check_tokens(model, base, rows, pairs)
     notes = (
@@ -360,7 +364,7 @@ def save(session: Session, state: RunState, files: dict[str, bytes]) -> None:
         session.loop.optimizer,
         state,
         files,
-        adapted=session.gathered.adapted is not None,
+        adapted=session.gathered.adapted.frozen,
         bf16=session.loop.bf16,
     )
     session.saved = state

@@ -26,6 +26,11 @@ Needs = Literal["any", "tokenizer", "initialisation"]
 MEMBERS_FILE = "members.json"
 """In the directory of a student that is no single model: the operation that reads it, and the member that describes it."""
 
+PREFIX_FILE = "adapter_config.json"
+"""In the directory of a student that is a prefix: peft's description of it."""
+BASE = "base"
+"""In such a directory: the model that the prefix is put on."""
+
 
 class Work(Protocol):
     """What an operation needs of its run: `engine.students.work` in the training process."""
@@ -174,8 +179,15 @@ def _tells(base: str, other: str, needs: Needs) -> bool:
     return base.startswith(BUILTIN) or other.startswith(BUILTIN)
 
 
+def is_prefix(student: Path) -> bool:
+    """Whether an exported student is a prefix on the base beside it."""
+    return (student / PREFIX_FILE).is_file()
+
+
 def described_by(student: Path) -> Path:
-    """The directory whose configuration and tokenizer describe an exported student: its own, or that of a member."""
+    """The directory whose configuration and tokenizer describe an exported student: its own, that of a member, or that of its base."""
+    if is_prefix(student):
+        return student / BASE
     try:
         return student / str(json.loads((student / MEMBERS_FILE).read_bytes())["like"])
     except FileNotFoundError:

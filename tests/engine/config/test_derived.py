@@ -54,6 +54,10 @@ def test_names_and_scopes_of_what_something_is_made_from(tmp_path: Path) -> None
         ('make = "merge"\nof = ["s1"]', "derived.x.of: merge needs at least 2 students"),
         ('make = "ensemble"\nof = ["s1"]\ncombine = "mean"', "derived.x.combine"),
         (
+            'make = "ensemble"\nof = ["s1", "p"]\n[[students]]\nname = "p"\nbase = "student:warm"\ntraining = { adapter = "prefix" }',
+            "derived.x.of: p is a prefix on its base, not a model of its own",
+        ),
+        (
             'make = "ensemble"\nof = ["s1"]\nevaluation = { patience = 2 }',
             "evaluation.patience is about a training, and nothing is trained: remove it",
         ),

@@ -42,6 +42,8 @@ ANSWERS = {
 }
 # Longer than GPT-2's context here, and than the room that Llama's leaves.
 BEYOND = rows()[1][-1].model_copy(update={"question_id": 99, "question": "Ann flips. Bob waits. " * 400})
+PREFIX = {"adapter": "prefix", "prefix_tokens": 4, "learning_rate": 3e-2}
+ONCE = {"dev_evaluations": 1, "best": False, "max_new_tokens": 8}
 BACK = {"steps": 30, "zero_stage": 3, "checkpoint_steps": 24}
 
 
@@ -79,6 +81,7 @@ def alone(tmp_path_factory, bases) -> SimpleNamespace:
         "lora": make_run(
             folder / "lora", base=str(bases["gpt2"]), training={"lora_rank": 4, "keep_adapter": True, **two}
         ),
+        "prefix": make_run(folder / "prefix", base=str(bases["llama"]), training=PREFIX, evaluation=ONCE),
         "bart": make_run(folder / "bart", base=str(bases["bart"]), training={"zero_stage": 0}),
         **{
             f"stage{stage}": make_run(
@@ -155,6 +158,7 @@ def stopped(tmp_path_factory, bases) -> dict[str, Path]:
     runs = {
         "gpt2": make_run(folder / "run", base=base),
         "lora": make_run(folder / "lora", base=base, training={"lora_rank": 4, **two}),
+        "prefix": make_run(folder / "prefix", base=str(bases["llama"]), training=PREFIX, evaluation=ONCE),
         **{
             f"stage{stage}": make_run(
                 folder / f"stage{stage}", base=base, training={"zero_stage": stage, **two}

@@ -19,11 +19,17 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from engine.students.kernels import compiler
 from tests.engine.students.runs import make_base, make_run, numbers, run_ranks
 
-KINDS = {"decoder": "gpt2", "encoder-decoder": "t5"}
+PREFIX = {"adapter": "prefix", "prefix_tokens": 4, "learning_rate": 3e-2}
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "decoder": ("gpt2", {}),
+    "encoder-decoder": ("t5", {}),
+    "prefix": ("llama", PREFIX),
+}
 COMPILED = ("nano", "nano-t5")
 STAGES = (0, 1, 2, 3)
 ROUNDING = 3e-5
@@ -49,15 +55,19 @@ def train(runs: list[Path], world: int, strike: str = "", limit: float = 240) ->
 
 def matrix(folder: Path, draw: random.Random) -> dict[tuple, dict[str, float]]:
     """All lines: kind, packed and stage to column to difference."""
-    bases = {kind: make_base(folder / base, base) for kind, base in KINDS.items()}
-    lines = list(itertools.product(KINDS, (False, True), STAGES))
+    bases = {kind: make_base(folder / base, base) for kind, (base, _) in KINDS.items()}
+    lines = [
+        line
+        for line in itertools.product(KINDS, (False, True), STAGES)
+        if line[0] != "prefix" or (not line[1] and line[2] < 3)  # the others are refused
+    ]
 
     def runs(name: str, **training: int) -> dict[tuple, Path]:
         return {
             (kind, packed, stage): make_run(
                 folder / f"{kind}-{packed}-{stage}-{name}",
                 base=str(bases[kind]),
-                training={**STEPS, "packing": packed, "zero_stage": stage, **training},
+                training={**STEPS, **KINDS[kind][1], "packing": packed, "zero_stage": stage, **training},
                 evaluation={"dev_evaluations": 0},
             )
             for kind, packed, stage in lines

@@ -303,7 +303,8 @@ def moved(run: Path, whole: Path, how: str) -> None:
 
 def test_an_interrupted_run_ends_in_the_same_numbers(alone, stopped, together, bases, tmp_path) -> None:
     run, lora, whole = stopped["gpt2"], stopped["lora"], alone.runs["gpt2"]
-    for each in (run, lora):
+    prefix = stopped["prefix"]
+    for each in (run, lora, prefix):
         assert [event["event"] for event in events(each)][-2:] == ["checkpoint", "stopped"]
     assert 3 <= events(run)[-1]["step"] < 12
 
@@ -352,8 +353,8 @@ def test_an_interrupted_run_ends_in_the_same_numbers(alone, stopped, together, b
     again = tmp_path / "again"
     shutil.copytree(restaged, again)
 
-    [(code, codes, log)] = run_ranks(run, run, other, lora, back, restaged, damaged, spoilt)
-    assert codes == [0] * 8, log
+    [(code, codes, log)] = run_ranks(run, run, other, lora, prefix, back, restaged, damaged, spoilt)
+    assert codes == [0] * 9, log
     ranks = run_ranks(again, world=2)
     assert [codes for _, codes, _ in ranks] == [[0]] * 2, ranks[0][2]
     *_, note = (event["message"] for event in events(spoilt, "note"))
@@ -377,6 +378,7 @@ def test_an_interrupted_run_ends_in_the_same_numbers(alone, stopped, together, b
     assert events(other, "loaded")[-1]["resumed_from"] == 6
     same(other, alone.runs["t5"])
     same(lora, alone.runs["lora"])
+    same(prefix, alone.runs["prefix"], "student/adapter_model.safetensors")
     assert len(events(run, "step")) == steps, "a finished training is not repeated"
     assert [event["event"] for event in events(run)][-3:] == ["exported", "done", "done"]
     assert results(run) == results(whole)
@@ -429,10 +431,26 @@ def test_adapters_alone_are_trained_and_kept_and_the_export_has_them_merged(alon
     assert size < sum(file.stat().st_size for file in whole.rglob("mp_rank*"))
 
 
-def same(run: Path, whole: Path) -> None:
+def test_a_prefix_is_trained_on_a_base_that_stays_and_lies_beside_it(alone, bases) -> None:
+    run = alone.runs["prefix"]
+    student, base = run / "student", bases["llama"]
+    assert numbers(run)[12][0] < numbers(run)[1][0]
+    assert (student / "base" / "model.safetensors").read_bytes() == (base / "model.safetensors").read_bytes()
+    assert not (student / "model.safetensors").exists()
+    card = (student / "README.md").read_text()
+    assert "| training | a prefix of 4 tokens, learning rate 0.03" in card
+    assert (
+        'AutoModelForCausalLM.from_pretrained("base")' in card
+        and 'PeftModel.from_pretrained(model, ".")' in card
+    )
+    size = sum(file.stat().st_size for file in (run / "checkpoints" / "12").rglob("mp_rank*"))
+    assert size < (base / "model.safetensors").stat().st_size / 2
+
+
+def same(run: Path, whole: Path, weights: str = "student/model.safetensors") -> None:
     """Whether two runs reported and left the same."""
     assert numbers(run) == numbers(whole)
-    for name in ("predictions.jsonl", "student/model.safetensors"):
+    for name in ("predictions.jsonl", weights):
         assert (run / name).read_bytes() == (whole / name).read_bytes()
 
 
