@@ -314,6 +314,7 @@ class Trainer:
         notes: list[str] = []
         owner = owner_for(self._config, ())
         try:
+            await anyio.to_thread.run_sync(check_room, self._config.runs / str(row.id))
             directory = await anyio.to_thread.run_sync(prepare, row, self._config, owner, notes.append)
             job = await anyio.to_thread.run_sync(submit, row.id, directory, training)
         except (JobFailed, ConfigError, TaskDataError, OSError, SlurmBusy) as error:
