@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 
 from engine.config import Config, load_config
 from engine.config.experiment import stored_experiment
@@ -26,6 +27,7 @@ from engine.report import (
     figures,
     headline,
     ledger,
+    made_students,
     page,
     paper_accuracy,
     points,
@@ -40,6 +42,7 @@ from state.figure_data import FigureData, read_figure_data
 from state.results import Results, read_results, read_test_answers
 from state.safe import safe
 from state.views.frontier import CostPoint, read_frontier
+from state.views.made import MadeStudent, read_made
 
 FIGURES = "figures"
 LIBRARIES = ("torch", "transformers", "deepspeed")
@@ -51,7 +54,8 @@ def command(arguments: argparse.Namespace) -> int:
     results, figure_data = results_of(config)
     costs = costs_of(config)
     paper = _as_the_paper_counted(config, results) if arguments.paper else None
-    path = write(results, figure_data, arguments.output or config.folder / "report", paper, costs)
+    made = made_of(config)
+    path = write(results, figure_data, arguments.output or config.folder / "report", paper, costs, made)
     sys.stdout.write(safe(f"{said(results, figure_data, path)}\n"))
     return 0
 
@@ -82,12 +86,19 @@ def costs_of(config: Config) -> tuple[CostPoint, ...]:
         return read_frontier(connection, config.daemon.usd_per_device_hour)
 
 
+def made_of(config: Config) -> dict[int, MadeStudent]:
+    """The students in the database that were made from students."""
+    with closing(open_reader(config.database)) as connection:
+        return read_made(connection)
+
+
 def write(
     results: Results,
     figure_data: FigureData,
     folder: Path,
     paper: Mapping[tuple[str, str], float] | None = None,
     costs: Sequence[CostPoint] = (),
+    made: Mapping[int, MadeStudent] = MappingProxyType({}),
 ) -> Path:
     """Writes `report.md` with `figures/`, and `report.html`, into the folder; returns the path of `report.md`.
 
@@ -99,6 +110,7 @@ def write(
         folder: where to write.
         paper: accuracy as the paper counted, by student and task; None: no such column.
         costs: of students and teachers.
+        made: the students that were made from students, by run.
 
     Raises:
         UsageError: the folder cannot be written.
@@ -119,7 +131,7 @@ def write(
         figures=list(addresses.values()),
         headline=headline(experiment, found) if experiment is not None else (),
         differences=differences(results, figure_data, experiment, found),
-        together=together(results, figure_data, found),
+        together=[*together(results, figure_data, found), *made_students(results, made)],
         made_by=made_by(),
         written_at=datetime.datetime.now(tz=datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         paper=paper,

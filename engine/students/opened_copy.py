@@ -11,6 +11,7 @@ from transformers import AutoConfig, GenerationConfig
 from engine.forms import TokenForm
 from engine.students.architecture import Architecture, architecture_of, is_encoder_decoder
 from engine.students.operations.base import described_by
+from engine.students.room import config_positions
 from engine.students.run import Run
 from engine.students.run_form import open_form
 from engine.students.tokenizer import leave_prompts_open, load_tokenizer
@@ -27,6 +28,12 @@ def open_copy(run: Run, student: Path) -> tuple[Architecture, Any, TokenForm]:
     if not encoder_decoder:
         leave_prompts_open(tokenizer)
     return architecture, tokenizer, open_form(run, tokenizer, encoder_decoder=encoder_decoder)
+
+
+def positions_of(student: Path) -> int | None:
+    """The context length of an exported student; None if it has no limit."""
+    config = AutoConfig.from_pretrained(described_by(student), trust_remote_code=False, local_files_only=True)
+    return config_positions(config)
 
 
 def weights_of(student: Path) -> int:

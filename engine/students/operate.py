@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from engine.config.students import EvaluationConfig
 from engine.errors import JobFailed
 from engine.students.conversations import Write
 from engine.students.derived_card import derived_card
 from engine.students.device import choose_device, device_name
-from engine.students.evaluate import Prediction, evaluate, prepare_generation
+from engine.students.evaluate import Prediction, evaluate, prepare_generation, writer
 from engine.students.exported_student import save_members, save_student
 from engine.students.finish import Examined, conclude
 from engine.students.opened_copy import open_copy, weights_of
@@ -49,8 +50,37 @@ def operate(run: Run) -> None:
         threads.follow()
         return run.stop.set
 
+    rows = read_rows(run.directory / "questions.jsonl", EvalRow)
+    judge = run.make_judge(spec.evaluation.grader)
+
+    def ask(
+        write: Write, asked: Sequence[EvalRow], *, alone: bool, config: EvaluationConfig = spec.evaluation
+    ) -> list[Prediction]:
+        return evaluate(
+            write,
+            asked,
+            config,
+            reader=form,
+            judge=judge,
+            ranks=run.ranks,
+            method=run.method,
+            guidance=spec.guidance,
+            seed=spec.training.seed,
+            alone=alone,
+        )
+
+    def score(model: Any, split: str) -> float | None:
+        asked = [row for row in rows if row.split == split]
+        if not asked:
+            return None
+        prepare_generation(model, tokenizer, form)
+        greedy = spec.evaluation.model_copy(update={"samples": 0})
+        write = writer(model, tokenizer, form, greedy, stopping=stopping)
+        judged = ask(write, asked, alone=False, config=greedy)
+        return sum(each.correct for each in judged) / len(judged)
+
     run.tell("phase", phase="making")
-    work = Work(run, device)
+    work = Work(run, device, score)
     torch.manual_seed(work.seed)
     made = operation.make(spec.sources, settings, work)
     figures, members = dict(made.figures), tuple(made.files)
@@ -65,23 +95,6 @@ def operate(run: Run) -> None:
         prepare_generation(made.model, tokenizer, form)
         save_student(run.directory, spec, made.model, None, tokenizer, form.template)
     del made  # the copy is loaded as its users load it
-    rows = read_rows(run.directory / "questions.jsonl", EvalRow)
-
-    judge = run.make_judge(spec.evaluation.grader)
-
-    def ask(write: Write, asked: Sequence[EvalRow], *, alone: bool) -> list[Prediction]:
-        return evaluate(
-            write,
-            asked,
-            spec.evaluation,
-            reader=form,
-            judge=judge,
-            ranks=run.ranks,
-            method=run.method,
-            guidance=spec.guidance,
-            seed=spec.training.seed,
-            alone=alone,
-        )
 
     def card(table: list[dict[str, Any]], ledger: Mapping[str, float]) -> str:
         return derived_card(

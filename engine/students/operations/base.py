@@ -47,11 +47,34 @@ class Work(Protocol):
     def note(self, message: str) -> None:
         """Reports a deviation from what was configured."""
 
+    def rows(self, source: SourceStudent, most: int) -> LearnedRows:
+        """Rows that a student has learned, at most so many, drawn by the seed, in order.
+
+        Raises:
+            JobFailed: there are none.
+        """
+
+    def score(self, model: Any, split: str) -> float | None:
+        """The share of the run's dev or test questions that a model answers correctly; None: there are none."""
+
     def keep(self, name: str, tensors: Mapping[str, Any]) -> None:
         """Writes tensors that were costly; `kept` has them after a kill."""
 
     def kept(self, name: str) -> dict[str, Any] | None:
         """The tensors that were kept under a name; None where there are none, or a disk has changed them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LearnedRows:
+    """Rows of a student, with what they are read by."""
+
+    texts: Sequence[Any]
+    """Of `TrainRow`."""
+    tokens: Sequence[Any]
+    """Of `TokenRow`: each text's."""
+    architecture: Any
+    tokenizer: Any
+    form: Any
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +91,8 @@ class Member:
     """What makes it, if it is derived."""
     part: str = ""
     """The part of its method that it is."""
+    origin: tuple[str, str] = ("", "")
+    """The last of them and its scope: whose weights it began with."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,10 +126,20 @@ class Operation(ABC, Generic[SettingsT]):
     """Whether it makes one model, from which others can start."""
     least: int = 1
     """The fewest students that it is made from."""
+    most: int | None = None
+    """The most; None: any number."""
+    baselines: Mapping[str, str] = field(default_factory=dict)
+    """What it makes to compare with, by the name in `NAME_dev` and `NAME_test` of its figures, with the words of the report."""
+    across: bool = False
+    """Whether students of different tasks become one: all scopes of a single name, or of names that share none."""
 
     def runs(self, settings: SettingsT) -> bool:
         """Whether there is anything to make; if not, the report computes all of it from what is stored."""
         return True
+
+    def said(self, settings: SettingsT) -> Sequence[str]:
+        """How it was made, for the report, besides `title`."""
+        return ()
 
     def misfit(self, members: Sequence[Member]) -> str:
         """Why these students do not go together, as far as the configuration tells; empty if they may."""
@@ -137,6 +172,8 @@ def misfit(members: Sequence[Member], operation: Operation[Any]) -> str:
     """Why students do not go together in an operation, as far as the configuration tells; empty if they may."""
     if len(members) < operation.least:
         return f"{operation.name} needs at least {operation.least} students"
+    if operation.most is not None and len(members) > operation.most:
+        return f"{operation.name} is made from {operation.most} student, and here are {len(members)}: {', '.join(each.name for each in members)}"
     if operation.roles and len(members) != len(operation.roles):
         return f"{operation.name} is made from {len(operation.roles)} students: {', '.join(operation.roles)}"
     if operation.needs == "any":
@@ -151,7 +188,7 @@ def misfit(members: Sequence[Member], operation: Operation[Any]) -> str:
                 f"{two} come from {first.base} and {other.base}, which do not have the same {_common(operation.needs)}: let both"
                 ' start from one student (base = "student:NAME")'
             )
-        same_student = first.chain[-1] == other.chain[-1]
+        same_student = (first.chain[-1], first.origin) == (other.chain[-1], other.origin)
         if operation.needs == "initialisation" and first.base.startswith(BUILTIN) and not same_student:
             return (
                 f"{two} begin with other weights, since {first.base} is made anew for each run: let both start from one student"

@@ -51,7 +51,7 @@ def test_names_and_scopes_of_what_something_is_made_from(tmp_path: Path) -> None
             'derived.x.of: no student is called "z*"; expected one of: warm, s1, s2',
         ),
         ('make = "ensemble"\nof = ["x"]', "derived.x.of: students cannot come from themselves: x → x"),
-        ('make = "merge"\nof = ["s1"]', "derived.x.of: merge needs at least 2 students"),
+        ('make = "merge"\nof = ["warm"]', "derived.x.of: merge needs at least 2 students"),
         ('make = "ensemble"\nof = ["s1"]\ncombine = "mean"', "derived.x.combine"),
         (
             'make = "ensemble"\nof = ["s1"]\nevaluation = { patience = 2 }',
