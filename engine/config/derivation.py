@@ -123,8 +123,9 @@ def wrong_derived(
         operation = OPERATIONS[own[name].make]
         found_origins = origins(operation, {each: scopes[each] for each in members[name]})
         scopes[name] = {scope: each.tasks for scope, each in found_origins.items()}
-        first = next(iter(found_origins.values()), Origin((), tuple((each, JOINT) for each in members[name])))
-        facts = [_facts(*each, plain, own, scopes) for each in first.sources]
+        nowhere = Origin((), tuple((each, JOINT) for each in members[name]))
+        made_from = next(iter(found_origins.values()), nowhere).sources
+        facts = [_facts(each, scope, plain, own, scopes) for each, scope in made_from]
         why = next(filter(None, (_no_source(each, own) for each in facts)), "") or operation.misfit(facts)
         if not why and not scopes[name]:
             why = f"there is no task on which all of them have a student: {', '.join(members[name])}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.errors import JobFailed
 from engine.students.operations import OPERATIONS
 from engine.students.spec import Spec, write_rows
 from tests.engine.students.runs import events, make_base, rows
@@ -16,6 +18,7 @@ from tests.lazily import Lazy
 
 torch, transformers = Lazy("torch"), Lazy("transformers")
 activations, regmean = Lazy("engine.students.activations"), Lazy("engine.students.regmean")
+pruning, feed_forward = Lazy("engine.students.pruning"), Lazy("engine.students.feed_forward")
 architecture, tokens = Lazy("engine.students.architecture"), Lazy("engine.students.token_rows")
 evaluate, exported, train = (
     Lazy(f"engine.students.{name}") for name in ("evaluate", "exported_student", "train")
@@ -180,3 +183,126 @@ def test_what_cannot_be_merged_by_rows_says_why(folder: Path, tmp_path: Path) ->
     ):
         with pytest.raises(ValueError, match=said):
             settings.model_validate({"name": "x", "make": "merge", "of": ["a"], **wrong})
+
+
+def learned_by(place: Path) -> tuple[Any, Any, list[Any]]:
+    """A student with its architecture, and the rows that it has learned, in batches."""
+    model = exported.load_copy(place, "cpu")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(place)
+    learned, _ = tokens.tokenize(form_of(model, tokenizer), rows()[0][:20], max_length=60)
+    kind = architecture.architecture_of(model)
+    return model, kind, activations.even_batches(learned, kind)
+
+
+WIDTHS = {"gpt2": "n_inner", "t5": "d_ff", "t5-gated": "d_ff"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_pruned_student_is_smaller_and_an_ordinary_checkpoint(
+    folder: Path, kind: str, tmp_path: Path
+) -> None:
+    model, of, batches = learned_by(branches(folder, kind)[0])
+    seen = pruning.observe(model, of, batches, seed=0, check=lambda: None)
+    before = sum(each.numel() for each in model.parameters())
+    inputs = {name: torch.from_numpy(value) for name, value in batches[-1].inputs.items()}
+    lost = {}
+    for refit in (False, True):
+        small = exported.load_copy(branches(folder, kind)[0], "cpu")
+        told = pruning.prune(small, seen, share=0.25, criterion="activation", refit=refit, seed=0)
+        lost[refit] = told["objective"]
+    width = 64 if kind == "gpt2" else 32
+    assert (told["neurons_before"], told["neurons"]) == (width, width * 3 // 4)
+    assert 0 < lost[True] < lost[False] < 1
+    shape, networks = feed_forward.networks_of(small)
+    each = 16 * (len(shape.into) + 1) + (1 if kind == "gpt2" else 0)  # the bias of c_fc goes too
+    assert before - sum(each.numel() for each in small.parameters()) == len(networks) * (width // 4) * each
+    small.save_pretrained(tmp_path)
+    assert (
+        json.loads((tmp_path / "config.json").read_text())[WIDTHS.get(kind, "intermediate_size")]
+        == width * 3 // 4
+    )
+    again = exported.load_copy(tmp_path, "cpu")
+    with torch.inference_mode():
+        assert torch.equal(of.logits(again, inputs), of.logits(small.eval(), inputs)), "to the bit"
+    assert again.generate(inputs["input_ids"][:1], max_new_tokens=3).shape[0] == 1
+
+
+def doubled(model: Any, count: int) -> list[tuple[int, int]]:
+    """Makes some neurons of each network the copies of others, rescaled, so that the function stays: the pairs."""
+    pairs = [(2 * number, 2 * number + 1) for number in range(count)]
+    _, networks = feed_forward.networks_of(model)
+    for network in networks:
+        up, out = activations.weight_of(network.into[-1]), activations.weight_of(network.out)
+        gate = activations.weight_of(network.into[0])
+        for one, other in pairs:
+            gate[:, other] = gate[:, one]
+            up[:, other] = 3.0 * up[:, one]
+        activations.set_weight(network.into[0], gate)
+        activations.set_weight(network.into[-1], up)
+        activations.set_weight(network.out, out)
+    return pairs
+
+
+def test_mutual_information_finds_duplicates_and_refitting_makes_up_for_them(folder: Path) -> None:
+    model, of, batches = learned_by(branches(folder, "llama")[0])
+    pairs = doubled(model, 8)
+    inputs = {name: torch.from_numpy(value) for name, value in batches[-1].inputs.items()}
+    with torch.inference_mode():
+        before = of.logits(model, inputs)
+    seen = pruning.observe(model, of, batches, seed=0, check=lambda: None)
+    shape, networks = feed_forward.networks_of(model)
+    for network in networks:
+        gone = set(pruning.by_mutual_information(network, seen[network.name], torch.Generator())[:8].tolist())
+        assert all(len(gone & set(pair)) == 1 for pair in pairs), "one of each pair"
+        at_random = pruning.at_random(network, seen[network.name], torch.Generator().manual_seed(0))
+        assert sorted(at_random.tolist()) == list(range(32))
+    pruning.prune(model, seen, share=0.25, criterion="mutual-information", refit=True, seed=0)
+    with torch.inference_mode():
+        assert torch.allclose(of.logits(model, inputs), before, atol=1e-3), "nothing was lost"
+    assert shape.width == "intermediate_size" and model.config.intermediate_size == 24
+
+
+def test_how_many_neurons_stay_and_what_cannot_be_pruned(folder: Path) -> None:
+    assert [pruning.kept_of(width, 0.25) for width in (32, 96, 1536)] == [24, 72, 1152]
+    assert pruning.kept_of(1100, 0.3) % 8 == 0
+    for width, share in ((32, 0.001), (3, 0.9)):
+        with pytest.raises(JobFailed, match="choose another share"):
+            pruning.kept_of(width, share)
+    base = make_base(folder / "phi", "phi")
+    with pytest.raises(JobFailed, match="no feed-forward networks of a known shape"):
+        feed_forward.networks_of(exported.load_copy(base, "cpu"))
+    with pytest.raises(ValueError, match="less than 1"):
+        OPERATIONS["prune"].settings.model_validate(
+            {"name": "x", "make": "prune", "of": ["a"], "prune": {"share": 1.0}}
+        )
+
+
+def test_a_pruning_that_dies_goes_on_from_what_it_measured(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [place, _] = branches(folder, "llama")
+    settings = {"prune": {"share": [0.25, 0.5]}}
+    whole = operate(tmp_path / "whole", "prune", [place], **settings)
+    assert train.main([str(whole)]) == 0
+    figures = made(whole)
+    assert figures["share"] in (0.25, 0.5) and {"dev_share_0.25", "dev_share_0.5"} <= figures.keys()
+    assert figures["bytes"] < figures["bytes_before"] and figures["flops"] < figures["flops_before"]
+    card = (whole / "student" / "README.md").read_text()
+    assert "fewer neurons" in card and "| neurons | " in card
+    observe, counted = pruning.observe, []
+
+    def counting(*arguments: Any, **named: Any) -> Any:
+        counted.append(1)
+        return observe(*arguments, **named)
+
+    def dying(*_arguments: Any, **_named: Any) -> Any:
+        raise Killed
+
+    monkeypatch.setattr(pruning, "observe", counting)
+    run = operate(tmp_path / "run", "prune", [place], **settings)
+    with monkeypatch.context() as patched:
+        patched.setattr(pruning, "prune", dying)
+        with pytest.raises(Killed):
+            train.main([str(run)])
+    assert train.main([str(run)]) == 0 and len(counted) == 1, "it was measured once"
+    assert content(run / "student") == content(whole / "student")
