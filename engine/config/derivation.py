@@ -151,6 +151,8 @@ def _no_source(member: Member, own: Mapping[str, DerivedConfig]) -> str:
     operation = OPERATIONS[own[member.name].make]
     if not operation.runs(own[member.name]):
         return f"{member.name} is counted from stored answers: it has no student"
+    if operation.no_source:
+        return f"{member.name} {operation.no_source}"
     return "" if operation.single_model else f"{member.name} consists of several models: name those"
 
 

@@ -11,6 +11,7 @@ from transformers import AutoConfig, GenerationConfig
 from engine.forms import TokenForm
 from engine.students.architecture import Architecture, architecture_of, is_encoder_decoder
 from engine.students.operations.base import described_by
+from engine.students.prompt_file import with_prompt
 from engine.students.room import config_positions
 from engine.students.run import Run
 from engine.students.run_form import open_form
@@ -27,7 +28,8 @@ def open_copy(run: Run, student: Path) -> tuple[Architecture, Any, TokenForm]:
     encoder_decoder = is_encoder_decoder(config)
     if not encoder_decoder:
         leave_prompts_open(tokenizer)
-    return architecture, tokenizer, open_form(run, tokenizer, encoder_decoder=encoder_decoder)
+    form = open_form(run, tokenizer, encoder_decoder=encoder_decoder)
+    return architecture, tokenizer, with_prompt(form, student)
 
 
 def positions_of(student: Path) -> int | None:

@@ -11,6 +11,7 @@ import torch
 
 from engine.config.students import EvaluationConfig
 from engine.errors import JobFailed
+from engine.forms import PromptedForm
 from engine.students.conversations import Write
 from engine.students.derived_card import derived_card
 from engine.students.device import choose_device, device_name
@@ -19,6 +20,7 @@ from engine.students.exported_student import save_members, save_student
 from engine.students.finish import Examined, conclude
 from engine.students.opened_copy import open_copy, weights_of
 from engine.students.operations import OPERATIONS
+from engine.students.prompt_file import write_prompt
 from engine.students.spec import EvalRow
 from engine.students.threads import Threads
 from engine.students.token_rows import read_rows
@@ -87,13 +89,17 @@ def operate(run: Run) -> None:
     parameters = sum(parameter.numel() for parameter in made.model.parameters())
     run.tell("made", parameters=parameters, device=device_name(device), figures=figures)
 
+    if made.prompt:
+        form = PromptedForm(form, made.prompt)
     run.tell("phase", phase="exporting")
     work.check()
     if members:
         save_members(run.directory, spec.kind, made.files)
     else:
         prepare_generation(made.model, tokenizer, form)
-        save_student(run.directory, spec, made.model, None, tokenizer, form.template)
+        partial = save_student(run.directory, spec, made.model, None, tokenizer, form.template)
+        if made.prompt:
+            write_prompt(partial, made.prompt)
     del made  # the copy is loaded as its users load it
 
     def card(table: list[dict[str, Any]], ledger: Mapping[str, float]) -> str:

@@ -101,10 +101,12 @@ class Made:
 
     model: Any
     """A model of transformers, or a module that answers as one does: `config`, `generation_config`, `generate`."""
-    figures: Mapping[str, float] = field(default_factory=dict)
+    figures: Mapping[str, float | str] = field(default_factory=dict)
     """What it found out, by name: shown beside the run."""
     files: Mapping[str, Path] = field(default_factory=dict)
     """For a student that is no single model: the directories of its members, by the name that they get in its own."""
+    prompt: str = ""
+    """A text that its form puts before each question."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +124,8 @@ class Operation(ABC, Generic[SettingsT]):
     """What its students must have in common."""
     roles: tuple[str, ...] = ()
     """The parts that its students take, in the order of `of`; empty: any number of students, in any order."""
+    no_source: str = ""
+    """Why others cannot be made from what it makes, after its name; empty: they can, if it is a single model."""
     single_model: bool = True
     """Whether it makes one model, from which others can start."""
     least: int = 1
