@@ -253,8 +253,8 @@ def identity_of(section: Section) -> dict[str, Any]:
     )
     for name in list(seen):
         value = getattr(section, name)
-        if isinstance(value, Section):
-            seen[name] = identity_of(value)
-        elif name in if_set and value == default_of(model, name):
+        if name in if_set and value == default_of(model, name):
             del seen[name]
+        elif isinstance(value, Section):
+            seen[name] = identity_of(value)
     return seen

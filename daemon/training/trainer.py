@@ -210,7 +210,6 @@ class Trainer:
     async def _take_over_job(self, row: RunRow, directory: Path) -> bool | None:
         """Follows the Slurm job of a run; None if it has none, False if Slurm does not say and the run has to wait."""
         try:
-            await anyio.to_thread.run_sync(check_room, self._config.runs / str(row.id))
             job = await find_job(directory)
         except SlurmBusy as error:
             self._wait(row, f"Slurm does not say whether it has a job ({error})")

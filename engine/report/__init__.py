@@ -16,6 +16,7 @@ from engine.report.figures import figures
 from engine.report.frontier import ledger
 from engine.report.html import page
 from engine.report.learning_rates import Choice, choose, rates_table
+from engine.report.made_students import made_students
 from engine.report.main_figure import MAIN
 from engine.report.markdown import render, summary
 from engine.report.matrix import Point, headline, points, tables
@@ -38,6 +39,7 @@ __all__ = [
     "figures",
     "headline",
     "ledger",
+    "made_students",
     "method_table",
     "page",
     "paper_accuracy",

@@ -258,9 +258,7 @@ _PREFIX = (
 
 def asked_section(form: TokenForm) -> str:
     """What is asked and what is written, in a sentence each."""
-    said = (
-        f"The chat template writes the prompt: {_code(form.shown)}. The student writes {_code(form.writes)}."
-    )
+    said = f"The chat template writes the prompt: {code(form.shown)}. The student writes {code(form.writes)}."
     if form.method.roles:
         said += " It is asked turn by turn, each after all turns before it: `coterie serve` holds the conversation."
     return said
@@ -322,6 +320,6 @@ def compute(ledger: Mapping[str, float], results: Sequence[dict[str, Any]]) -> s
     return ", ".join(said)
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
     """A text in a line of Markdown, as code."""
     return f"`{json.dumps(text, ensure_ascii=False)[1:-1]}`"
