@@ -200,7 +200,7 @@ RESULTS = [
     ),
     *_all(
         "state/training_samples.py",
-        "tests/engine/curation tests/daemon/training/test_manifest.py",
+        "tests/state/test_training_samples.py tests/engine/curation tests/daemon/training/test_manifest.py",
         ("AND s.state = 'stored' AND s.verdict IS NOT NULL\"\n        \" AND te.name", "AND s.state = 'stored'\"\n        \" AND te.name"),
         ("AND s.recipe = p.recipe AND s.replicate < p.rationales", "AND s.recipe = p.recipe"),
         ("ON q.id = s.question_id AND q.active = 1\"", "ON q.id = s.question_id\""),
