@@ -391,6 +391,8 @@ class Reload:
             await self._attempt_runner.release_all(jobs, teacher)
             for job in jobs:
                 self._scheduler.deliver(job)
+        for job in self._scheduler.panels.take_out(lambda job: job.plan.state.disabled):
+            self._scheduler.deliver(job)
         for job in self._scheduler.held_back():
             if job.plan.state.disabled and job.attempt is not None:
                 await self._attempt_runner.release(job, self._scheduler.teacher_of(job))

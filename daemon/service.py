@@ -245,6 +245,7 @@ class Service:
                 notice=lambda: writer.trouble or notice_of(scheduler.budget_policy.spent.values()),
                 waiting=lambda: len(retry_queue),
                 plans=pipeline.plans,
+                panels=scheduler.panels,
                 file=watch.inode,
             )
             control = Control(

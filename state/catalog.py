@@ -61,6 +61,8 @@ class PlanRow:
     target: int = 0
     together: int = 1
     unless: str = ""
+    panel: str = ""
+    member: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -218,6 +220,7 @@ def sync_plan(opened: Session, row: PlanRow, questions: int) -> tuple[Plan, bool
     plan.teachers, plan.strategy = json.dumps(row.teachers), row.strategy
     plan.settings, plan.weight, plan.active = json.dumps(row.settings), row.weight, 1
     plan.questions, plan.rationales, plan.base, plan.want, plan.target, plan.together, plan.unless = rule
+    plan.panel, plan.member = row.panel, row.member
     opened.add(plan)
     opened.flush()
     return plan, changed

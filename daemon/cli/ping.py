@@ -155,6 +155,8 @@ class _Ping:
                 f" {got.latency_s * 1000:.0f} ms]"
             )
             conversation.answer(completion)
+            if conversation.hears is not None:  # only this teacher is asked
+                conversation.hear(())
         finished = conversation.finished
         assert finished is not None
         verdict = await judge(

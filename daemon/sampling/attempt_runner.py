@@ -25,6 +25,7 @@ from daemon.sampling.job_queue import RetryQueue
 from daemon.sampling.jobs import Job, together
 from daemon.sampling.key_workers import KeyWorkers
 from daemon.sampling.outcomes import OUTCOMES, InFlightRequest, ended, given_up, packed_of, total, usages_of
+from daemon.sampling.panels import Panels
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.refusals import Judgement, Refusals, judge
 from daemon.sampling.teacher import Teacher
@@ -51,7 +52,9 @@ class AttemptRunner:
         parked: Callable[[Teacher], None],
         hold_plan: Callable[[ActivePlan, str], None],
         serves_others: Callable[[Teacher, ActivePlan], bool],
+        panels: Panels,
     ) -> None:
+        self._panels = panels
         self._session_id = context.session_id
         self._writer = context.writer
         self._budget = context.budget
@@ -237,10 +240,13 @@ class AttemptRunner:
         if missing:
             self._again(missing, teacher)
         for (member, _), result in zip(reversed(got), reversed(results[: len(got)]), strict=True):
-            if result.end is None:
-                teacher.queue.push(member, first=True)
-            else:
+            if result.end is not None:
+                self._panels.ended(member)
                 self._emit_stored(member, result.end)
+            elif plan.panel:
+                self._panels.answered(member)
+            else:
+                teacher.queue.push(member, first=True)
         first = teacher.first_answers(plan)
         for completion in answer.completions:
             if why := first.completed(plan.config, turn, completion):
@@ -310,6 +316,7 @@ class AttemptRunner:
         teacher.meters.errors[failure.kind] += 1
         for member, end in zip(request.members, ends, strict=True):
             if end is not None:
+                self._panels.ended(member)
                 self._bus.emit(
                     events.SampleFailed(
                         plan=member.plan.config.name,

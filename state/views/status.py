@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -120,7 +120,14 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
     daemon, config, heartbeat = _daemon(boot, beat, now_ms, alive, copy)
     cap_usd = budget_in_force(connection, _cap(config))
     teachers = tuple(_teacher(row, heartbeat if daemon.alive else None) for row in teacher_rows if row[5])
-    plans = tuple(with_shared([_plan(row, daemon.alive, unasked.get(row[0], 0)) for row in plan_rows]))
+    plans = tuple(
+        with_shared(
+            [
+                _plan(row, daemon.alive, unasked.get(row[0], 0), heartbeat.awaits if daemon.alive else {})
+                for row in plan_rows
+            ]
+        )
+    )
     tested, best = _tested(tests)
     runs = tuple(
         RunStatus(
@@ -240,7 +247,7 @@ def _cap(config: dict[str, Any]) -> float | None:
     return float(cap) if isinstance(cap, int | float) else None
 
 
-def _plan(row: Any, alive: bool, unasked: int) -> PlanStatus:
+def _plan(row: Any, alive: bool, unasked: int, awaits: Mapping[str, str]) -> PlanStatus:
     (
         plan_id,
         name,
@@ -279,6 +286,7 @@ def _plan(row: Any, alive: bool, unasked: int) -> PlanStatus:
         unknown_usd=unknown / 1e6,
         writes_rationale=bool(writes_rationale),
         samples=f"{task}|{split}|{recipe}",
+        awaits=awaits.get(f"{name} on {task}", ""),
     )
 
 

@@ -78,6 +78,7 @@ class PlanStatus:
     unknown_usd: float = 0.0
     writes_rationale: bool = True
     samples: str = ""  # equal for plans that share samples: each counts them, one of them paid
+    awaits: str = ""  # whom how many samples of a panel's member wait for
     shared: tuple[float, int] | None = (
         None  # what those plans spent together, and the most that one of them accepted
     )

@@ -30,6 +30,9 @@ def format_status(status: Status, width: int | None = None) -> str:
         for task in status.tasks
         if task.unreadable
     ]
+    lines += [
+        f"plan {plan.name} on {plan.task} waits for {plan.awaits}" for plan in status.plans if plan.awaits
+    ]
     lines += listed(
         (
             "plan",

@@ -20,6 +20,7 @@ from state import sqlite
 from state.database import open_reader
 from state.sqlite import Connection
 from tests.simulation.fault_server import AMBIGUOUS, BURNS, PERMANENT, WINDOW_S, FaultServer
+from tests.simulation.panels import PanelWatch, check_panels
 from tests.simulation.rules import Rules, check_rules
 from tests.simulation.scenario import Scenario
 from tests.state.world import World, check_counts
@@ -128,6 +129,7 @@ class Watch:
         self._last = self._claimed()
         self._spent: dict[str, int] = {}
         self._rules = Rules(connection, pipeline, history.limits, edited=history.edited)
+        self._panels = PanelWatch(connection, tally)
 
     def _cap(self, config: Config) -> None:
         self._history.in_force(config, self._connection)
@@ -196,6 +198,7 @@ class Watch:
         if not self._mixed:
             self._fair({row[0]: row[1] for row in rows})
             self._rules.committed()
+        self._panels.committed()
         return f"{rows} {spent} {reserved} {unknown}"
 
     def _within(self, name: str, cap: int | None, used: int) -> None:
@@ -226,6 +229,7 @@ class Watch:
             if not plan.exhausted
             and not plan.state.set_aside
             and not plan.by_need
+            and not plan.panel
             and not plan.fallbacks
             and plan.needs is None
             and all(
@@ -287,6 +291,7 @@ def check_end(
         ).fetchone()[0]
         assert ungraded == 0, f"{ungraded} answers without a verdict"
         check_rules(connection, edited=history.edited)
+        check_panels(connection, servers, tally)
         stored = "SELECT count(*) FROM attempt WHERE outcome = 'ok'"
         tally[ONCE] += connection.execute(stored).fetchone()[0]
         tally[GRADED] += connection.execute("SELECT count(*) FROM sample WHERE state = 'stored'").fetchone()[

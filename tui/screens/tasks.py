@@ -295,6 +295,7 @@ def plans(row: TaskRow) -> Shown:
                 (f"  ✗ {count(plan.rejected)}", "bad"),
                 (f"  ✗ {count(plan.failed)} failed", "bad") if plan.failed else "",
                 (f"  ◐ {count(plan.in_flight)} open", "accent") if plan.in_flight else "",
+                (f", waits for {one_line(plan.awaits)}", "muted") if plan.awaits else "",
             )
             found.append(
                 across(

@@ -31,6 +31,7 @@ from daemon.sampling.job_queue import RetryQueue
 from daemon.sampling.jobs import Job
 from daemon.sampling.key_workers import KeyWorkers
 from daemon.sampling.outcomes import MOST_UNKNOWN, OUTAGE_S, WAITING_THREADS, judge
+from daemon.sampling.panels import Panels
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.teacher import Teacher
 from engine.grading import Verdict
@@ -152,6 +153,7 @@ async def carrying(world: World, **settings: Any) -> AsyncIterator[Bench]:
             parked=bench.parked.append,
             hold_plan=bench.hold,
             serves_others=lambda teacher, plan: bench.others,
+            panels=Panels(context, lambda job: None, []),
         )
         limits = KeyLimits(bench.clock.monotonic())
         bench.workers = cast(KeyWorkers, teacher.transport.add_key(teacher, TeacherKey("", None), limits))
