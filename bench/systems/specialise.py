@@ -55,8 +55,8 @@ def gates(
         form, tokenizer = opened(Path(folder), lesson)
         teacher = student(100, form, tokenizer, lesson, taught)
         rows, known = said_by(teacher, form, tokenizer, lesson[:ROWS], seed=1)
-        held, _ = said_by(teacher, form, tokenizer, asked, seed=2)
         yield _texts(broken, form, tokenizer, rows, known)
+        held, _ = said_by(teacher, form, tokenizer, asked, seed=2)
         own = loss(teacher, form, tokenizer, held)
         tokens, distributions, late = _columns(form, tokenizer, rows, known)
 

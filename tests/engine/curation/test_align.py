@@ -5,7 +5,8 @@ import math
 import pytest
 
 from engine.curation.align import Position, aligned, spans, taught_spans
-from state.logprobs import Logprobs
+from engine.teachers.dialects.logprobs import choice_logprobs
+from state.logprobs import Logprobs, pack, unpack
 
 
 def logprobs(tokens: list[str], others: dict[int, list[tuple[str, float]]] | None = None) -> Logprobs:
@@ -77,6 +78,49 @@ def test_an_arrow_that_was_taken_out_ends_what_is_known() -> None:
     teacher = ["First", " this", ".", " -->", " then", " that", "."]
     found = taught_spans(teacher, " First this. -> then that. --> yes", "First this. --> then that.")
     assert [span is not None for span in found] == [True] * 3 + [False] * 4
+
+
+TOKENS, OTHERS = ["Ann", " flips", ".", "<|im_end|>"], ["Bob", " waits", "!", "\n"]
+CHAT = {
+    "logprobs": {
+        "content": [
+            {
+                "token": token,
+                "logprob": -0.5,
+                "bytes": list(token.encode()),
+                "top_logprobs": [
+                    {"token": each, "logprob": value, "bytes": list(each.encode())}
+                    for each, value in ((token, -0.5), (other, -1.5))
+                ],
+            }
+            for token, other in zip(TOKENS, OTHERS, strict=True)
+        ]
+    }
+}
+COMPLETIONS = {
+    "logprobs": {
+        "tokens": TOKENS,
+        "token_logprobs": [-0.5] * 4,
+        "top_logprobs": [{token: -0.5, other: -1.5} for token, other in zip(TOKENS, OTHERS, strict=True)],
+        "text_offset": [0, 3, 9, 10],
+    }
+}
+
+
+@pytest.mark.parametrize("choice", [CHAT, COMPLETIONS])
+def test_what_a_server_sends_in_either_form_is_aligned(choice) -> None:
+    """As vLLM does: with the end token, and for a chat the bytes of each token. It goes through its stored form."""
+    known = choice_logprobs(choice)
+    assert known is not None
+    stored = unpack(pack(known))
+    own = ["Ann", " flips", ".", " -->", " yes", "<|im_end|>"]
+    vocabulary = words([*own, *OTHERS])
+    taught = taught_spans(stored.tokens, "".join(own[:-1]), "Ann flips.")
+    found = aligned(list(range(6)), spans(own, "".join(own[:-1])), taught, stored, vocabulary)
+    assert [position and position.ids for position in found] == [(0, 6), (1, 7), (2, 8), None, None, None]
+    assert found[0] is not None and found[0].shares == pytest.approx(
+        (math.exp(-0.5), math.exp(-1.5)), abs=1e-3
+    )
 
 
 def test_probabilities_are_no_more_than_one() -> None:
