@@ -20,6 +20,7 @@ from engine.students.progress_file import FILE as PROGRESS
 from engine.students.slurm import JobState, SlurmBusy, SlurmJob
 
 POLL_S = 5.0
+IN_BETWEEN = ("COMPLETING", "SIGNALING", "STAGE_OUT")
 
 
 class SlurmJobs:
@@ -122,7 +123,7 @@ class SlurmRun(RunProcess):
     def news(self) -> str:
         """What is new of the job: whether it waits, and why, or runs. Empty if nothing."""
         state = self.jobs.state(self.job.name)
-        if state is None or state.ended or state.state == self.told or state.state == "COMPLETING":
+        if state is None or state.ended or state.state in (self.told, *IN_BETWEEN):
             return ""
         self.told = state.state
         words = state.state.lower() + (f" ({state.reason})" if state.reason else "")

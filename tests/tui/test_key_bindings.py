@@ -20,7 +20,10 @@ def commands(path: Path) -> list[tuple[str, dict[str, Any]]]:
     connection = open_reader(path)
     found = connection.execute("SELECT kind, args FROM command ORDER BY id").fetchall()
     connection.close()
-    return [(kind, json.loads(args)) for kind, args in found]
+    return [
+        (kind, {name: value for name, value in json.loads(args).items() if name != "by"})
+        for kind, args in found
+    ]
 
 
 def write(path: Path, sql: str, *values: Any) -> None:
