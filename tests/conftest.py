@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
 for name in (
@@ -17,6 +18,9 @@ for name in (
     "LINES",
 ):  # set in parallel workers: programs would take them for their terminal's size
     os.environ.pop(name, None)
+
+settings.register_profile("coterie", deadline=None)  # a busy machine is no fault
+settings.load_profile("coterie")
 
 DATA = Path(os.environ.get("COTERIE_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 

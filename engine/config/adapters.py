@@ -4,14 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:  # it is built on this
-    from engine.config.training import TrainingConfig
+from typing import Literal, Protocol
 
 LORA_RANK = 16
 """Of LoRA, if only its name is given."""
 PREFIX_TOKENS = 20
+
+
+class Settings(Protocol):
+    """Of `TrainingConfig`, which is built on this module, what adapters read."""
+
+    @property
+    def lora_rank(self) -> int:
+        """As configured."""
+
+    @property
+    def keep_adapter(self) -> bool:
+        """As configured."""
+
+    @property
+    def prefix_tokens(self) -> int:
+        """As configured."""
+
+    @property
+    def zero_stage(self) -> int:
+        """As configured."""
+
+    @property
+    def packing(self) -> Literal["auto"] | bool:
+        """As configured."""
+
+    @property
+    def activation_checkpointing(self) -> bool:
+        """As configured."""
+
+    @property
+    def compile(self) -> bool:
+        """As configured."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,17 +49,17 @@ class Adapter:
 
     name: str
     documentation: str
-    misfit: Callable[[TrainingConfig], str]
+    misfit: Callable[[Settings], str]
     """Which of the settings does not go with it, and why; empty if all do."""
-    said: Callable[[TrainingConfig], str]
+    said: Callable[[Settings], str]
     """What cards call it, with its size; empty for what is expected."""
-    positions: Callable[[TrainingConfig], int] = lambda _: 0
+    positions: Callable[[Settings], int] = lambda _: 0
     """How many positions of the context it takes."""
     model_of_its_own: bool = True
     """Whether it makes one model, from which others can start, and which any server loads."""
 
 
-def _full_misfit(training: TrainingConfig) -> str:
+def _full_misfit(training: Settings) -> str:
     if training.lora_rank:
         return 'lora_rank needs adapter = "lora": "full" trains all weights'
     if training.keep_adapter:
@@ -38,12 +67,12 @@ def _full_misfit(training: TrainingConfig) -> str:
     return ""
 
 
-def _lora_said(training: TrainingConfig) -> str:
+def _lora_said(training: Settings) -> str:
     also = "merged, and kept as an adapter" if training.keep_adapter else "merged"
     return f"LoRA of rank {training.lora_rank} ({also})"
 
 
-def _prefix_misfit(training: TrainingConfig) -> str:
+def _prefix_misfit(training: Settings) -> str:
     """What a prefix cannot hold with, as far as it is known."""
     reasons = {
         "lora_rank": (training.lora_rank > 0, "one adapter is trained at a time"),

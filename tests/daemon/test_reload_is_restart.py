@@ -55,6 +55,10 @@ TEACHERS: dict[str, Tables] = {
     "builtin": (REAL, BUILTIN),
     "dialect": (REAL, {**REAL, "dialect": "openai-completions"}),
     "base_url": (REAL, {**REAL, "base_url": "http://127.0.0.1:99/v1"}),
+    "base_urls": (
+        REAL,
+        {"model": "m", "base_urls": ["http://127.0.0.1:9/v1", "http://127.0.0.1:99/v1"]},
+    ),
     "model": (REAL, {**REAL, "model": "n"}),
     "api_key_env": (REAL, {**REAL, "api_key_env": "KEY_A"}),
     "api_key_file": (REAL, {**REAL, "api_key_file": "key"}),
@@ -132,6 +136,7 @@ WITHIN: dict[str, Table] = {
     "training.keep_adapter": {"keep_adapter": True, "lora_rank": 4, "student": PRETRAINED},
     "training.tail": {"objective": "distribution", "tail": False},
     "training.prefix_tokens": {"adapter": "prefix", "prefix_tokens": 21, "student": PRETRAINED},
+    "training.slurm": {"slurm": {"minutes": 100}},
     "training.hostfile": {"hostfile": "hosts"},
     "training.launcher_arguments": {"launcher_arguments": "-p 1"},
     "training.master_address": {"master_address": "127.0.0.1"},

@@ -32,7 +32,7 @@ MONEY = [
         ("if micros > self.room(plan_id, teacher_id):", "if micros >= self.room(plan_id, teacher_id):"),
         ("            account.unknown += unknown", "            account.unknown += 0"),
         ("            account.spent += cost", "            account.spent += max(cost, reserved)"),
-        ("total.room() - set_aside.total, teacher", "total.room(), teacher"),
+        ("return total.room() - set_aside.total, own", "return total.room(), own"),
         ("return -(-(prompt * dearest", "return ((prompt * dearest"),
         ("max(self.input, self.cached, self.cache_write or 0.0)", "max(self.input, self.cached)"),
         ("max(self.output, self.reasoning or 0.0)", "self.output"),
@@ -141,7 +141,7 @@ LIMITS = [
         ("failure.kind in (\"transient\", \"malformed\") and failure.reached", "failure.kind in (\"transient\", \"malformed\")"),
         ("raw=None if index else answer.raw,", "raw=answer.raw,"),
         ("used = None if failure.charged == \"unknown\" else", "used = 0 if failure.charged == \"unknown\" else"),
-        ("if attempts and self._budget.room(job.plan.id, teacher.id) < 0:", "if False:"),
+        ("(claimed and self._budget.room(job.plan.id, teacher.id) < 0)", "False"),
         ("wait = max(backoff(max(1, job.attempts + job.unknowns), self._rng), failure.retry_after_s or 0.0)", "wait = backoff(max(1, job.attempts + job.unknowns), self._rng)"),
     ),
     *_all(

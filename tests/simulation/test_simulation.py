@@ -168,7 +168,7 @@ def waits_for_nobody(patch: pytest.MonkeyPatch) -> None:
         (forgets_turns, 6, "paid again"),
         (forgets_the_dead, 3, "ended as None"),
         (overspends, 43, "over its budget"),
-        (favours_the_first, 14, "unfair"),
+        (favours_the_first, 40, "unfair"),
         (keeps_no_pace, 24, "in a minute"),
         (leaves_the_open, 0, "neither stored nor failed"),
         (asks_before_the_verdict, 20, "of 2"),

@@ -122,7 +122,7 @@ def trained_logits(student, rows):
     """[supervised, vocabulary], as training computes them."""
     from engine.students import packing
 
-    inputs, keep, _ = packing.on_device(student.architecture.collate(rows, 0), torch.device("cpu"))
+    inputs, keep, *_ = packing.on_device(student.architecture.collate(rows, 0), torch.device("cpu"))
     with torch.no_grad():
         return student.logits(inputs, keep)
 
