@@ -71,6 +71,7 @@ class Work:
                             accepted=found.correct,
                             rejected=found.wrong,
                             failed=found.failed,
+                            labelled=plan.labelled,
                         )
                     )
                     self._report_missed_target(plan, found.correct)

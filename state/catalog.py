@@ -123,6 +123,7 @@ def sync_task(
     longest: Mapping[str, int],
     questions: Sequence[QuestionRow] | None,
     unreadable: int = 0,
+    labelled: bool = True,
 ) -> tuple[Task, bool]:
     """Syncs a task; returns its row, and whether its questions changed (then its plans must be recounted).
 
@@ -138,7 +139,7 @@ def sync_task(
     task.source, task.answer_format, task.digest, task.active = source, answer_format, digest, 1
     task.stamp, task.longest = stamp, json.dumps(dict(longest))
     task.train, task.dev, task.test = sizes["train"], sizes["dev"], sizes["test"]
-    task.unreadable = unreadable
+    task.unreadable, task.labelled = unreadable, int(labelled)
     opened.add(task)
     opened.flush()
     assert task.id is not None

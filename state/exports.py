@@ -77,7 +77,7 @@ def samples(
                 "rationale": row[10],
                 "answer": row[11],
                 "extracted": row[12],
-                "correct": None if row[13] is None else bool(row[13]),
+                "correct": None if row[13] is None or not row[9] else bool(row[13]),
                 "flags": json.loads(row[14]),
                 "finish_reason": row[15],
                 "prompt_tokens": row[16],

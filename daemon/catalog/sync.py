@@ -290,6 +290,7 @@ def _sync_tasks(
             name=name,
             source=config.tasks[name].source,
             answer_format=config.tasks[name].answer,
+            labelled=config.tasks[name].labelled,
             digest=loaded.digest,
             stamp=loaded.stamp,
             sizes=loaded.sizes,

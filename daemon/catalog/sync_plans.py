@@ -140,6 +140,7 @@ def _active(
         gold=brief.golds.get(plan.split, ""),
         wording=synced.wording,
         needs=synced.needs,
+        labelled=config.tasks[synced.task].labelled,
         panel=row.panel,
         member=row.member,
         state=PlanState(exhausted=exhausted, shared=shared),

@@ -56,6 +56,7 @@ class _Asked:
     conversation: Callable[[], Conversation]
     question: Question
     answer_format: str
+    labelled: bool
 
 
 async def ping_all(config: Config, given: Input, say: Say, *, sleep: Sleep = anyio.sleep) -> bool:
@@ -97,12 +98,18 @@ def _asked_of(name: str, config: Config, given: Input) -> Iterator[_Asked]:
                 answer_format = config.tasks[task].answer
                 settings = Settings.of(plan, answer_format, given.wordings.get((plan.name, task), PLAIN))
                 start = partial(Conversation, strategy(plan.strategy), question, settings)
-                yield _Asked(plan, start, question, answer_format)
+                yield _Asked(plan, start, question, answer_format, config.tasks[task].labelled)
                 break
 
 
 def _label(name: str, key: TeacherKey) -> str:
     return f"teacher {name} ({key.label})" if key.label else f"teacher {name}"
+
+
+def _graded(asked: _Asked, correct: bool) -> str:
+    if not asked.labelled:
+        return "answered: the task has no gold answers"
+    return f"graded: {'correct' if correct else 'wrong'}"
 
 
 def _tell_plain(say: Say, label: str, got: Failure | str) -> bool:
@@ -160,7 +167,8 @@ class _Ping:
         finished = conversation.finished
         assert finished is not None
         verdict = await judge(
-            finished.answer, asked.question.answer, asked.answer_format, asked.question.text
+            *(finished.answer, asked.question.answer, asked.answer_format, asked.question.text),
+            labelled=asked.labelled,
         )
         flags = f"; flags: {', '.join(finished.flags)}" if finished.flags else ""
         if verdict.extracted is None:
@@ -170,7 +178,7 @@ class _Ping:
             )
         else:
             self._say(
-                f"  graded: {'correct' if verdict.correct else 'wrong'} (answer {safe_line(verdict.extracted, WORDS)}){flags}"
+                f"  {_graded(asked, verdict.correct)} (answer {safe_line(verdict.extracted, WORDS)}){flags}"
             )
         self._say_cost(usages, None)
         return True

@@ -26,6 +26,7 @@ class ActivePlan:
     gold: str = ""  # the longest gold answer, for hints
     wording: Wording = PLAIN
     needs: int | None = None  # id of the plan that must be done first
+    labelled: bool = True  # whether its questions have gold answers
     panel: str = ""  # the fingerprint that the members of a panel share
     member: int = 0
     state: PlanState = field(default_factory=PlanState)
@@ -82,5 +83,5 @@ class ActivePlan:
         self.config, self.teachers, self.fallbacks = now.config, now.teachers, now.fallbacks
         self.wanted, self.longest = now.wanted, now.longest
         self.gold, self.wording, self.needs = now.gold, now.wording, now.needs
-        self.panel, self.member = now.panel, now.member
+        self.panel, self.member, self.labelled = now.panel, now.member, now.labelled
         self.state.renewed(now.state)

@@ -150,7 +150,10 @@ async def grade_missing(database: Path, writer: Writer, plans: list[ActivePlan])
             after = page[-1].id
             async with anyio.create_task_group() as group:  # one commit for many
                 for sample in page:
-                    verdict = await judge(sample.answer, sample.gold, plan.answer_format, sample.question)
+                    verdict = await judge(
+                        *(sample.answer, sample.gold, plan.answer_format, sample.question),
+                        labelled=plan.labelled,
+                    )
                     group.start_soon(writer.do, grade_stored, (sample.id, verdict))
             graded += len(page)
     return graded

@@ -23,6 +23,7 @@ from engine.config.requests import wrong_requests
 from engine.config.students import StudentConfig
 from engine.config.tasks import TaskConfig
 from engine.config.teachers import TeacherConfig, listed
+from engine.config.unlabelled import wrong_unlabelled
 from engine.strategies import STRATEGIES
 from engine.students.objectives import OBJECTIVES
 from engine.students.operations import OPERATIONS, DerivedOf
@@ -187,7 +188,13 @@ def wrong_references(data: Mapping[str, Any]) -> list[tuple[tuple[int | str, ...
         if item["name"] in trained:
             found.append((("derived", index, "name"), f"the name {quoted(item['name'])} is used twice"))
         trained.append(item["name"])
-    return [*found, *wrong_plans(data), *_wrong_students(data), *_wrong_lineage(data)]
+    return [
+        *found,
+        *wrong_plans(data),
+        *_wrong_students(data),
+        *_wrong_lineage(data),
+        *wrong_unlabelled(data),
+    ]
 
 
 def _members(data: Mapping[str, Any]) -> list[str]:

@@ -283,11 +283,10 @@ def _sampling(results: Results) -> str:
                 ", ".join(plan.teachers),
                 _rationales(plan),
                 str(plan.settings.get("temperature", "")),
-                *(
-                    f"{value:,}"
-                    for value in (plan.wanted, plan.stored, plan.accepted, plan.rejected, plan.failed)
-                ),
-                f"{100 * plan.accepted / graded:.1f}" if graded else "–",
+                *(f"{value:,}" for value in (plan.wanted, plan.stored)),
+                *_verdicts(plan),
+                f"{plan.failed:,}",
+                f"{100 * plan.accepted / graded:.1f}" if graded and plan.labelled else "–",
                 f"{plan.covered:,} of {plan.questions:,}"
                 if plan.split == "train" and plan.questions
                 else "–",
@@ -296,6 +295,13 @@ def _sampling(results: Results) -> str:
             ]
         )
     return safe(text_table(head, body, left=4)) + "\n\n" + SHARED if body else "No plans."
+
+
+def _verdicts(plan: PlanResult) -> tuple[str, str]:
+    """Correct and wrong samples; without gold answers those that were answered, and those that cannot be read."""
+    if not plan.labelled:
+        return f"{plan.accepted:,} answered", f"{plan.rejected:,} unread"
+    return f"{plan.accepted:,}", f"{plan.rejected:,}"
 
 
 def _given_up(results: Results) -> str:

@@ -134,8 +134,8 @@ def next_of(view: Overview, task: TaskStatus) -> Text:
 def _sums(view: Overview, width: int) -> Text:
     """The money at the end, and what is correct so far."""
     spend, end = view.status.spend, view.usd_at_end
-    good = sum(plan.accepted for plan in view.plans)
-    graded = good + sum(plan.rejected for plan in view.plans)
+    good = sum(plan.correct for plan in view.plans)
+    graded = sum(plan.graded for plan in view.plans)
     parts: list[Part] = []
     if end is not None and view.to_go and view.alive:
         over = spend.cap_usd is not None and end > spend.cap_usd

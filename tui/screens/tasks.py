@@ -175,7 +175,8 @@ class TasksScreen(ListScreen):
     def summary(self, status: Status) -> Part:
         """How many tasks, and how much is correct."""
         plans = Overview(status=status).plans
-        good, stored = sum(plan.accepted for plan in plans), sum(plan.stored for plan in plans)
+        good = sum(plan.correct for plan in plans)
+        stored = sum(plan.stored for plan in plans if plan.labelled)
         number = f"{len(status.tasks)} task{'' if len(status.tasks) == 1 else 's'}"
         return dotted(number, say((f"{count(good)} correct", "good"), (f" of {count(stored)}", "text")))
 
@@ -214,7 +215,7 @@ def _titled(row: TaskRow, words: str) -> str:
 
 def questions(row: TaskRow) -> Shown:
     """How many questions have how many correct rationales."""
-    title, counts = _titled(row, "correct per question"), row.questions
+    title, counts = _titled(row, f"{row.task.good_word} per question"), row.questions
     if counts is None or not counts.correct:
         words = "No question is answered yet." if counts is not None and counts.whole else "Counting …"
         return Shown(title, "", lambda width, height: centred(words, width, height))
@@ -289,10 +290,10 @@ def plans(row: TaskRow) -> Shown:
                     width,
                 )
             )
-            graded = plan.accepted + plan.rejected
+            graded = plan.graded
             detail = say(
-                (f"  ✓ {count(plan.accepted)}", "good"),
-                (f"  ✗ {count(plan.rejected)}", "bad"),
+                (f"  ✓ {count(plan.accepted)}{'' if plan.labelled else ' answered'}", "good"),
+                (f"  ✗ {count(plan.rejected)}{'' if plan.labelled else ' unread'}", "bad"),
                 (f"  ✗ {count(plan.failed)} failed", "bad") if plan.failed else "",
                 (f"  ◐ {count(plan.in_flight)} open", "accent") if plan.in_flight else "",
                 (f", waits for {one_line(plan.awaits)}", "muted") if plan.awaits else "",
@@ -332,7 +333,8 @@ def facts(row: TaskRow) -> Shown:
         else None,
         (
             "sampled",
-            f"{count(task.stored)} of {count(task.wanted)}, {count(task.accepted)} correct ({percent(task.correct_share, 1)})",
+            f"{count(task.stored)} of {count(task.wanted)}, {count(task.accepted)} {task.good_word}"
+            + (f" ({percent(task.correct_share, 1)})" if task.labelled else ""),
         ),
         ("teacher", (accuracy_words(task.teacher), "teacher")) if task.teacher is not None else None,
         ("best", f"run {task.best.run}: ", (accuracy_words(task.best), "good"))
