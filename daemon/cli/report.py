@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from engine.report import (
     rates_table,
     render,
     seen_table,
+    selected_table,
     tables,
     terminal_tables,
     together,
@@ -41,6 +43,7 @@ from state.figure_data import FigureData, read_figure_data
 from state.results import Results, read_results, read_test_answers
 from state.safe import safe
 from state.seen_answers import LearnedAnswers, read_learned_answers
+from state.selected_teachers import SelectedTeacher, read_selected_teachers
 from state.views.frontier import CostPoint, read_frontier
 
 FIGURES = "figures"
@@ -54,7 +57,7 @@ def command(arguments: argparse.Namespace) -> int:
     costs = costs_of(config)
     paper = _as_the_paper_counted(config, results) if arguments.paper else None
     folder = arguments.output or config.folder / "report"
-    path = write(results, figure_data, folder, paper, costs, learned_of(config))
+    path = write(results, figure_data, folder, paper, costs, taught_in(config))
     sys.stdout.write(safe(f"{said(results, figure_data, path)}\n"))
     return 0
 
@@ -85,10 +88,21 @@ def costs_of(config: Config) -> tuple[CostPoint, ...]:
         return read_frontier(connection, config.daemon.usd_per_device_hour)
 
 
-def learned_of(config: Config) -> list[LearnedAnswers]:
-    """What the students in the database were taught and asked."""
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """What students were taught: answers, and by which teachers."""
+
+    answers: Sequence[LearnedAnswers] = ()
+    teachers: Sequence[SelectedTeacher] = ()
+
+
+NOTHING = Taught()
+
+
+def taught_in(config: Config) -> Taught:
+    """What the students in the database were taught."""
     with closing(open_reader(config.database)) as connection:
-        return read_learned_answers(connection)
+        return Taught(read_learned_answers(connection), read_selected_teachers(connection))
 
 
 def write(
@@ -97,7 +111,7 @@ def write(
     folder: Path,
     paper: Mapping[tuple[str, str], float] | None = None,
     costs: Sequence[CostPoint] = (),
-    learned: Sequence[LearnedAnswers] = (),
+    taught: Taught = NOTHING,
 ) -> Path:
     """Writes `report.md` with `figures/`, and `report.html`, into the folder; returns the path of `report.md`.
 
@@ -109,7 +123,7 @@ def write(
         folder: where to write.
         paper: accuracy as the paper counted, by student and task; None: no such column.
         costs: of students and teachers.
-        learned: what students were taught and asked.
+        taught: what students were taught.
 
     Raises:
         UsageError: the folder cannot be written.
@@ -135,7 +149,8 @@ def write(
         written_at=datetime.datetime.now(tz=datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         paper=paper,
         ledger=ledger(costs),
-        seen=seen_table(learned),
+        seen=seen_table(taught.answers),
+        selected=selected_table(taught.teachers),
     )
     images = {f"{FIGURES}/{figure.name}.svg": figure.svg for figure in drawn}
     files: dict[str, bytes] = {name: svg.encode() for name, svg in images.items()}

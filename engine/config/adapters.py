@@ -6,7 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from engine.students.sizes import BUILTIN
+
 if TYPE_CHECKING:  # it is built on this
+    from engine.config.students import StudentConfig
     from engine.config.training import TrainingConfig
 
 LORA_RANK = 16
@@ -89,3 +92,24 @@ ADAPTERS = {
         ),
     )
 }
+
+
+def adapter_misfit(student: StudentConfig) -> str:
+    """Which of a student's settings does not go with its adapter, and why; empty if all do."""
+    adapter = ADAPTERS[student.training.adapter]
+    if adapter.model_of_its_own:
+        return ""
+    name = f'training.adapter = "{adapter.name}"'
+    if student.base.startswith(BUILTIN):
+        return (
+            f"{name}: {student.base} is untrained, so there is nothing to steer: name a pretrained base, or another student"
+            ' (base = "student:NAME")'
+        )
+    if student.start_from == "previous":
+        return f"{name} makes no model of its own that the next run could start from: remove start_from, so that it starts from its base"
+    for key in ("server_url", "server_command"):
+        if getattr(student.evaluation, key):
+            return f'evaluation.{key}: servers load models, and adapter = "{adapter.name}" makes none of its own: remove it'
+    if student.evaluation.batching != "static":
+        return f'evaluation.batching = "{student.evaluation.batching}" would leave the prefix out: remove it'
+    return ""

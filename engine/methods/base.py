@@ -110,6 +110,12 @@ class TrainRow(BaseModel):
     """What the student learns to write turn by turn, in place of one text of rationale and answer."""
     part: str = ""
     """The part of the method that learns from it: the turns of its roles. Empty: all turns."""
+    teacher: str = ""
+    """Who wrote the rationale, for students that select rows by their teachers."""
+    task: str = ""
+    """Its task, for such students."""
+    gold: str = ""
+    """The gold answer, for such students, where it is not the answer."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -129,6 +129,8 @@ WITHIN: dict[str, Table] = {
     "training.offload": {"offload": "optimizer"},
     "training.keep_adapter": {"keep_adapter": True, "lora_rank": 4, "student": PRETRAINED},
     "training.prefix_tokens": {"adapter": "prefix", "prefix_tokens": 21, "student": PRETRAINED},
+    "training.select_reward": {"select": "reinforce", "select_reward": "loss"},
+    "training.select_floor": {"select": "reinforce", "select_floor": 0.2},
     "training.hostfile": {"hostfile": "hosts"},
     "training.launcher_arguments": {"launcher_arguments": "-p 1"},
     "training.master_address": {"master_address": "127.0.0.1"},
