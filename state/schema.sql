@@ -427,6 +427,7 @@ CREATE TABLE metric (
 	tokens_per_second REAL,
 	mfu REAL,
 	memory_mb REAL,
+	extra TEXT,
 	PRIMARY KEY (run_id, step),
 	FOREIGN KEY(run_id) REFERENCES run (id)
 )

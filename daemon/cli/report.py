@@ -34,6 +34,7 @@ from engine.report import (
     rates_table,
     render,
     seen_table,
+    selected_table,
     tables,
     terminal_tables,
     together,
@@ -43,6 +44,7 @@ from state.figure_data import FigureData, read_figure_data
 from state.results import Results, read_results, read_test_answers
 from state.safe import safe
 from state.seen_answers import LearnedAnswers, read_learned_answers
+from state.selected_teachers import SelectedTeacher, read_selected_teachers
 from state.views.frontier import CostPoint, read_frontier
 from state.views.made import MadeStudent, read_made
 
@@ -61,6 +63,8 @@ class Findings:
     """Of students and teachers."""
     learned: list[LearnedAnswers]
     """What students were taught and asked."""
+    selected: list[SelectedTeacher]
+    """By which teachers, of students that select among them."""
     made: dict[int, MadeStudent]
     """The students that were made from students, by run."""
 
@@ -83,6 +87,7 @@ def findings_of(config: Config) -> Findings:
             figure_data=read_figure_data(connection),
             costs=read_frontier(connection, config.daemon.usd_per_device_hour),
             learned=read_learned_answers(connection),
+            selected=read_selected_teachers(connection),
             made=read_made(connection),
         )
 
@@ -136,6 +141,7 @@ def write(found: Findings, folder: Path, paper: Mapping[tuple[str, str], float] 
         paper=paper,
         ledger=ledger(found.costs),
         seen=seen_table(found.learned),
+        selected=selected_table(found.selected),
     )
     images = {f"{FIGURES}/{figure.name}.svg": figure.svg for figure in drawn}
     files: dict[str, bytes] = {name: svg.encode() for name, svg in images.items()}

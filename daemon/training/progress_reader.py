@@ -94,6 +94,8 @@ def follow(run_id: int, directory: Path, offset: int, task_ids: Mapping[str, int
         elif kind == "made":
             values["parameters"] = event["parameters"]
             values["figures"] = json.dumps({"parameters": event["parameters"], **event["figures"]})
+        elif kind == "selected":
+            values["figures"] = json.dumps(event["figures"])
         elif kind == "phase":
             values |= {"state": STATES[event["phase"]].value, "phase": event["phase"], "eta_s": None}
         else:
@@ -180,6 +182,7 @@ def _metric(event: Mapping[str, Any]) -> tuple[Any, ...]:
         event.get("tokens_per_second"),
         event.get("mfu"),
         event.get("memory_mb"),
+        json.dumps(event["extra"]) if "extra" in event else None,
     )
 
 

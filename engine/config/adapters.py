@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from engine.students.sizes import BUILTIN
+
 LORA_RANK = 16
 """Of LoRA, if only its name is given."""
 PREFIX_TOKENS = 20
@@ -118,3 +120,31 @@ ADAPTERS = {
         ),
     )
 }
+
+
+def adapter_misfit(name: str, base: str, start_from: str | None, *, served_by: str, batching: str) -> str:
+    """Which of a student's settings does not go with its adapter, and why; empty if all do.
+
+    Args:
+        name: of the adapter.
+        base: of the student.
+        start_from: of the student.
+        served_by: the setting of a server that evaluates it; empty: there is none.
+        batching: of its evaluation.
+    """
+    adapter = ADAPTERS[name]
+    if adapter.model_of_its_own:
+        return ""
+    said = f'training.adapter = "{adapter.name}"'
+    if base.startswith(BUILTIN):
+        return (
+            f"{said}: {base} is untrained, so there is nothing to steer: name a pretrained base, or another student"
+            ' (base = "student:NAME")'
+        )
+    if start_from == "previous":
+        return f"{said} makes no model of its own that the next run could start from: remove start_from, so that it starts from its base"
+    if served_by:
+        return f'evaluation.{served_by}: servers load models, and adapter = "{adapter.name}" makes none of its own: remove it'
+    if batching != "static":
+        return f'evaluation.batching = "{batching}" would leave the prefix out: remove it'
+    return ""

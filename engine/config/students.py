@@ -10,14 +10,14 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
-from engine.config.adapters import ADAPTERS
+from engine.config.adapters import adapter_misfit
 from engine.config.base import Again, Identity, Name, NonNegative, Positive, Section, fields_marked
 from engine.config.curation import CurationConfig
 from engine.config.faults import nearest, quoted
 from engine.config.lineage import STUDENT, is_name, source_name
 from engine.config.presets import PAPER, PresetName, for_student, sets
 from engine.config.secret_places import shown_url
-from engine.config.training import TrackerName, TrainingConfig
+from engine.config.training import TrackerName, TrainingConfig, selection_misfit
 from engine.forms import FormConfig, form_of
 from engine.methods import METHODS, Guidance, MethodName
 from engine.methods.formats import FORMATS
@@ -293,28 +293,17 @@ class StudentConfig(Section):
         return value
 
     @model_validator(mode="after")
-    def _adapted(self) -> Self:
-        adapter = ADAPTERS[self.training.adapter]
-        if adapter.model_of_its_own:
-            return self
-        if self.base.startswith(BUILTIN):
-            raise ValueError(
-                f'training.adapter = "{adapter.name}": {self.base} is untrained, so there is nothing to steer: name a pretrained base, or'
-                ' another student (base = "student:NAME")'
-            )
-        if self.start_from == "previous":
-            raise ValueError(
-                f'training.adapter = "{adapter.name}" makes no model of its own that the next run could start from: remove start_from, so that it starts from its base'
-            )
-        for name in ("server_url", "server_command"):
-            if getattr(self.evaluation, name):
-                raise ValueError(
-                    f'evaluation.{name}: servers load models, and adapter = "{adapter.name}" makes none of its own: remove it'
-                )
-        if self.evaluation.batching != "static":
-            raise ValueError(
-                f'evaluation.batching = "{self.evaluation.batching}" would leave the prefix out: remove it'
-            )
+    def _trainable(self) -> Self:
+        served = next((key for key in ("server_url", "server_command") if getattr(self.evaluation, key)), "")
+        wrong = adapter_misfit(
+            self.training.adapter,
+            self.base,
+            self.start_from,
+            served_by=served,
+            batching=self.evaluation.batching,
+        )
+        if wrong := wrong or selection_misfit(self.method, self.training.select):
+            raise ValueError(wrong)
         return self
 
     @model_validator(mode="after")

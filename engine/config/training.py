@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from engine.config.adapters import ADAPTERS, LORA_RANK, PREFIX_TOKENS
-from engine.config.base import Again, Identity, NonNegative, Positive, Section, Seed
+from engine.config.base import Again, Identity, NonNegative, Positive, Section, Seed, default_of
+from engine.methods import METHODS
 from engine.students.objectives import OBJECTIVES, ObjectiveName
 
 if TYPE_CHECKING:
@@ -206,6 +207,15 @@ class TrainingConfig(Section):
     seed: Annotated[Seed, Identity.ALWAYS] = 0
     """Seed of initialisation and data order."""
 
+    select: Annotated[Literal["none", "uniform", "reinforce"], Identity.IF_SET] = "none"
+    """Which rows of a step count, where several teachers wrote them. none: all. reinforce: a policy keeps or leaves out each row, by its question and its teacher, and learns from what that does to the student (Yuan et al. 2020). uniform: each is kept with one half, the control."""
+
+    select_reward: Annotated[Literal["change", "loss"], Identity.IF_SET] = "change"
+    """With `select = "reinforce"`: what the policy is rewarded with. change: by how much a step lowered the student's loss on the gold answers of its questions, measured at every fourth step. loss: minus that loss after the step, as in the paper; half the work, and it found no expert in our check."""
+
+    select_floor: Annotated[float, Field(gt=0, lt=0.5), Identity.IF_SET] = 0.1
+    """With `select = "reinforce"`: the least probability with which a row is kept, and left out, so that no teacher is given up."""
+
     checkpoint_steps: Annotated[Positive, Identity.NO] = 200
     """Steps between checkpoints."""
 
@@ -253,6 +263,24 @@ class TrainingConfig(Section):
             raise ValueError(wrong)
         if self.prefix_tokens != PREFIX_TOKENS and not ADAPTERS[self.adapter].positions(self):
             raise ValueError(f'prefix_tokens needs adapter = "prefix" (this is "{self.adapter}")')
+        for name in ("select_reward", "select_floor"):
+            if getattr(self, name) != default_of(type(self), name) and self.select != "reinforce":
+                raise ValueError(f'{name} needs select = "reinforce" (this is "{self.select}")')
+        if self.select == "reinforce" and self.zero_stage == 3:
+            raise ValueError(
+                'select = "reinforce" asks the student between steps, for which each rank needs all its weights: take a zero_stage of 0, 1 or 2'
+            )
         if self.compile and self.zero_stage == 3:
             raise ValueError("compile needs a zero_stage of 0, 1 or 2: stage 3 moves weights during a step")
         return self
+
+
+def selection_misfit(name: str, select: str) -> str:
+    """Why a student of a method cannot select rows by their teachers; empty if it can, or does not."""
+    method = METHODS[name]
+    if select == "none":
+        return ""
+    if not method.reads_samples or method.roles:
+        able = " or ".join(each.name for each in METHODS.values() if each.reads_samples and not each.roles)
+        return f'training.select = "{select}" chooses between rationales of teachers: it needs method = {able} (this is {method.name})'
+    return ""

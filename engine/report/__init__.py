@@ -22,6 +22,7 @@ from engine.report.markdown import render, summary
 from engine.report.matrix import Point, headline, points, tables
 from engine.report.paper_count import paper_accuracy
 from engine.report.seen_answers import seen_table
+from engine.report.selected_teachers import selected_table
 from engine.report.together import together
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "rates_table",
     "render",
     "seen_table",
+    "selected_table",
     "self_consistency",
     "summary",
     "tables",

@@ -17,6 +17,8 @@ from engine.report.paper_count import READING as PAPER_READING
 from engine.report.paper_count import cell as paper_cell
 from engine.report.seen_answers import READING as SEEN
 from engine.report.seen_answers import TITLE as SEEN_TITLE
+from engine.report.selected_teachers import READING as SELECTED
+from engine.report.selected_teachers import TITLE as SELECTED_TITLE
 from state.enums import TRAIN
 from state.results import PlanResult, Results, RunResult
 from state.safe import safe, safe_markdown
@@ -112,6 +114,7 @@ def render(
     paper: Mapping[tuple[str, str], float] | None = None,
     ledger: str = "",
     seen: str = "",
+    selected: str = "",
 ) -> str:
     """The complete report.
 
@@ -128,6 +131,7 @@ def render(
         paper: accuracy as the paper counted, by student and task; None: no such column.
         ledger: the table of what students and teachers cost.
         seen: the table of answers that students saw in training.
+        selected: the table of teachers that students selected.
     """
     title = "## Accuracy on test, by run" if matrix else "## Accuracy on test"
     runs = [title, summary(results, paper), READING, PAPER_READING if paper is not None else ""]
@@ -163,6 +167,8 @@ def render(
         parts += ["## Answers of the students", _answers(results), ANSWERS]
     if any(run.formats for run in results.runs):
         parts += ["## Formats", _formats(results), FORMATS]
+    if selected:
+        parts += [SELECTED_TITLE, selected, SELECTED]
     if seen:
         parts += [SEEN_TITLE, seen, SEEN]
     if results.failed:

@@ -70,6 +70,8 @@ def finish(session: Session, state: RunState) -> None:
         _export(session, state, step)
     run.ranks.barrier()
     train_flops = session.loop.flops_of(state.step)
+    if session.loop.selection:
+        run.tell("selected", figures=session.loop.selection.figures())
     session.release()
 
     def card(table: list[dict[str, Any]], ledger: Mapping[str, float]) -> str:

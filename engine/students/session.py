@@ -43,6 +43,8 @@ from engine.students.room import positions, read_questions
 from engine.students.run import Run
 from engine.students.run_commands import asked_to_finish
 from engine.students.run_form import builtin_outline, open_form, with_form
+from engine.students.selection import FILE as SELECTION
+from engine.students.selection import select
 from engine.students.session_checkpoints import load_checkpoint, write_checkpoint
 from engine.students.sizes import Size, size_of
 from engine.students.spec import EvalRow
@@ -193,6 +195,14 @@ def build(run: Run) -> Session:
     student = Student(gathered.trained, architecture, objective=objective, compiled=training.compile)
     if zero.clips_itself(training, bf16) and ranks.world == 1 and not training.compile:
         add_rows_only(model)
+    pad = pad_id(tokenizer)
+    selection = select(
+        *(student, gathered.model, form, train_rows, training),
+        limit=limit,
+        pad=pad,
+        device=device,
+        ranks=ranks,
+    )
     engine, optimizer = zero.make_engine(
         student,
         training,
@@ -202,7 +212,6 @@ def build(run: Run) -> Session:
         universal=resume.how == "universal" and training.zero_stage > 0,
         say=run.note,
     )
-    pad = pad_id(tokenizer)
     packed = packing.packs(run, student, rows, resume.state, pad=pad, device=device)
     plan = BatchPlan(
         [architecture.lengths(row) for row in rows],
@@ -237,6 +246,7 @@ def build(run: Run) -> Session:
         progress=run.progress,
         asked_to_finish=lambda: asked_to_finish(run.directory),
         peak=peak_flops(device, bf16=bf16),
+        selection=selection,
     )
     session = Session(
         run=run,
@@ -258,6 +268,8 @@ def build(run: Run) -> Session:
         largest=max(len(plan.micro_batch(number)) for number in range(plan.micro_batches)),
     )
     load_checkpoint(run, engine, optimizer, gathered, resume)
+    if selection and resume.state:
+        selection.read((run.checkpoints / str(resume.state.step) / SELECTION).read_bytes())
     session.saved = session.stamp(resume.state) if resume.state else None
     run.tell(
         "loaded",
@@ -358,6 +370,8 @@ def dev_steps(run: Run, plan: BatchPlan, steps: int, together: int) -> frozenset
 
 def save(session: Session, state: RunState, files: dict[str, bytes]) -> None:
     """Writes a checkpoint of `state`, with extra files. All ranks call it together."""
+    if session.loop.selection:
+        files = {**files, SELECTION: session.loop.selection.to_bytes()}
     write_checkpoint(
         session.run,
         session.engine,

@@ -137,6 +137,8 @@ WITHIN: dict[str, Table] = {
     "training.tail": {"objective": "distribution", "tail": False},
     "training.prefix_tokens": {"adapter": "prefix", "prefix_tokens": 21, "student": PRETRAINED},
     "training.slurm": {"slurm": {"minutes": 100}},
+    "training.select_reward": {"select": "reinforce", "select_reward": "loss"},
+    "training.select_floor": {"select": "reinforce", "select_floor": 0.2},
     "training.hostfile": {"hostfile": "hosts"},
     "training.launcher_arguments": {"launcher_arguments": "-p 1"},
     "training.master_address": {"master_address": "127.0.0.1"},

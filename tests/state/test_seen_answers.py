@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
-from engine.report import seen_table
+from engine.report import seen_table, selected_table
 from state.run_reports import Predictions, RunReport, report_run, store_predictions
 from state.runs import RunSettings, create_run
 from state.seen_answers import LearnedAnswers, read_learned_answers
+from state.selected_teachers import read_selected_teachers
 from tests.state.test_runs import NEW, evaluation
 from tests.state.world import World, question_row, stored
 
@@ -61,6 +63,26 @@ def test_what_each_student_learned_and_what_it_was_asked(world: World) -> None:
         "child": set(ANSWERS),
     }
     assert {each.asked for each in found} == {(("two", True), ("four", False), ("five", True))}
+
+
+def test_teachers_that_were_selected_stand_beside_their_own_accuracy(world: World) -> None:
+    world.task("t", [question_row(f"q{place}") for place in range(3)])
+    plan = world.plan(rationales=1)
+    claimed = world.claim(plan, 3, teacher="a").samples
+    world.record(*(stored(each, correct=place != 1) for place, each in enumerate(claimed)))
+    ids = tuple(each.sample_id for each in claimed[:2])
+    create_run(world.connection, [replace(NEW, sample_ids=ids), replace(NEW, sample_ids=(), student="plain")])
+    figures = json.dumps({"weight.a@t": 0.75, "weight.b@t": 0.2})
+    for key in (1, 2):
+        values = {"state": "done", "figures": figures if key == 1 else "{}"}
+        report_run(world.connection, [RunReport(run_id=key, values=values)])  # type: ignore[arg-type]
+    found = read_selected_teachers(world.connection)
+    assert [(each.teacher, each.weight, each.rows, each.graded, each.correct) for each in found] == [
+        ("a", 0.75, 2, 3, 2),
+        ("b", 0.2, 0, 0, 0),
+    ]
+    lines = selected_table(found).splitlines()
+    assert "0.750" in lines[2] and "66.7 (20.8–93.9)" in lines[2] and lines[3].rstrip().endswith("– |")
 
 
 def test_the_table_compares_answers_as_their_format_does_and_leaves_the_untrained_out() -> None:

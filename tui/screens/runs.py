@@ -26,6 +26,7 @@ from tui.screens.run_history import (
     accuracy_curves,
     loss_curves,
     planned,
+    weight_curves,
 )
 from tui.screens.run_panels import (
     against_summary,
@@ -256,8 +257,15 @@ class RunsScreen(MonitorScreen):
         steps, epochs = planned(run, self.history.metrics)
         dev = accuracy_curves(run, [each.run for each in others if each.run is not None])
         loss = loss_curves(self.history, others)
+        weights = weight_curves(self.history)
+        dev = [*weights, *dev]
         for name, title, lines, paint in (
-            ("#accuracy", "dev accuracy", dev, partial(paint_accuracy, dev, epochs)),
+            (
+                "#accuracy",
+                "dev accuracy, weights of teachers" if weights else "dev accuracy",
+                dev,
+                partial(paint_accuracy, dev, epochs),
+            ),
             ("#loss", "loss", loss, partial(paint_loss, loss, steps)),
         ):
             panel = self.query_one(name, Panel)
