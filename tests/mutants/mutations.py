@@ -183,7 +183,7 @@ RESULTS = [
     *_all(
         "engine/curation/selection.py",
         "tests/engine/curation",
-        ("settings.keep == \"correct\" and settings.labels != \"majority\" and not sample.correct", "False"),
+        ("settings.keep == \"correct\" and not by_vote and not sample.correct", "False"),
         ("if settings.drop_truncated and sample.truncated:", "if False:"),
         ("    if sample.incomplete:", "    if False:"),
         ("    if sample.question_id in left_out:", "    if False:"),
