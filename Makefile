@@ -45,7 +45,7 @@ chaos: $(STAMP) ## the same with edits, signals, locks, backups, a full disk and
 mutants: $(STAMP) ## code of money, claims, limits, resume, grading and curation broken in one line at a time: the nearest tests must fail
 	@$(BIN)/python -m tests.mutants
 
-exact: $(STAMP) ## training compared: stages, ranks, accumulation, packing, kills (ten minutes): SEED=0
+exact: $(STAMP) ## training compared: stages, ranks, accumulation, packing, kills (fifteen minutes): SEED=0
 	@$(BIN)/python -m tests.engine.students.exact $(SEED)
 
 STARTS ?= 200

@@ -64,7 +64,7 @@ METRIC_COLUMNS = (
 EVALUATION_COLUMNS = (
     ("task_id", "split", "step", "epoch", "n", "correct", "accuracy", "low", "high", "seed", "at")
     + ("majority_of", "majority", "correct_format", "complete", "repetitions")
-    + ("prompt_tokens", "completion_tokens", "flops", "seconds")
+    + ("prompt_tokens", "completion_tokens", "flops", "seconds", "formats")
 )  # fmt: skip
 SPLIT = EVALUATION_COLUMNS.index("split")
 

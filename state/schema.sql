@@ -453,6 +453,7 @@ CREATE TABLE evaluation (
 	completion_tokens INTEGER,
 	flops REAL,
 	seconds REAL,
+	formats TEXT,
 	PRIMARY KEY (id),
 	UNIQUE (run_id, task_id, split, step),
 	FOREIGN KEY(run_id) REFERENCES run (id),

@@ -250,6 +250,7 @@ EVALUATIONS = TableExport(
         Column("completion_tokens", "int", "e.completion_tokens", "written for them"),
         Column("flops", "float", "e.flops", "FLOPs of one of them, on average"),
         Column("seconds", "float", "e.seconds", "that devices took for them"),
+        Column("formats", "text", "e.formats", "results in further formats of the student, JSON"),
         Column("at", "int", "e.at", "UTC ms"),
     ),
 )

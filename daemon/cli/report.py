@@ -32,9 +32,8 @@ from engine.report import (
     points,
     rates_table,
     render,
-    seen_table,
-    selected_table,
     tables,
+    taught,
     terminal_tables,
     together,
 )
@@ -57,7 +56,7 @@ def command(arguments: argparse.Namespace) -> int:
     costs = costs_of(config)
     paper = _as_the_paper_counted(config, results) if arguments.paper else None
     folder = arguments.output or config.folder / "report"
-    path = write(results, figure_data, folder, paper, costs, taught_in(config))
+    path = write(results, figure_data, folder, paper, costs, learned_in(config))
     sys.stdout.write(safe(f"{said(results, figure_data, path)}\n"))
     return 0
 
@@ -89,20 +88,20 @@ def costs_of(config: Config) -> tuple[CostPoint, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Taught:
+class Learned:
     """What students were taught: answers, and by which teachers."""
 
     answers: Sequence[LearnedAnswers] = ()
     teachers: Sequence[SelectedTeacher] = ()
 
 
-NOTHING = Taught()
+NOTHING = Learned()
 
 
-def taught_in(config: Config) -> Taught:
+def learned_in(config: Config) -> Learned:
     """What the students in the database were taught."""
     with closing(open_reader(config.database)) as connection:
-        return Taught(read_learned_answers(connection), read_selected_teachers(connection))
+        return Learned(read_learned_answers(connection), read_selected_teachers(connection))
 
 
 def write(
@@ -111,7 +110,7 @@ def write(
     folder: Path,
     paper: Mapping[tuple[str, str], float] | None = None,
     costs: Sequence[CostPoint] = (),
-    taught: Taught = NOTHING,
+    learned: Learned = NOTHING,
 ) -> Path:
     """Writes `report.md` with `figures/`, and `report.html`, into the folder; returns the path of `report.md`.
 
@@ -123,7 +122,7 @@ def write(
         folder: where to write.
         paper: accuracy as the paper counted, by student and task; None: no such column.
         costs: of students and teachers.
-        taught: what students were taught.
+        learned: what students were taught.
 
     Raises:
         UsageError: the folder cannot be written.
@@ -149,8 +148,7 @@ def write(
         written_at=datetime.datetime.now(tz=datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         paper=paper,
         ledger=ledger(costs),
-        seen=seen_table(taught.answers),
-        selected=selected_table(taught.teachers),
+        taught=taught(results, learned.answers, learned.teachers),
     )
     images = {f"{FIGURES}/{figure.name}.svg": figure.svg for figure in drawn}
     files: dict[str, bytes] = {name: svg.encode() for name, svg in images.items()}

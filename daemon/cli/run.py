@@ -222,15 +222,15 @@ def _conclude(config: Config, ended: DaemonResult) -> int:
     """The table, where things are, and the exit code."""
     from daemon.cli.report import (
         costs_of,
+        learned_in,
         results_of,
         said,
-        taught_in,
         write,
     )  # with its libraries: a week's sampling does without
 
     results, measures = results_of(config)
     path = write(
-        results, measures, config.folder / "report", costs=costs_of(config), taught=taught_in(config)
+        results, measures, config.folder / "report", costs=costs_of(config), learned=learned_in(config)
     )
     sys.stdout.write(
         safe(f"\n{said(results, measures, path)}\nstudents: {config.runs}/<run>/student\n{_cost(config)}\n")

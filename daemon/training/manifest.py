@@ -34,13 +34,17 @@ from engine.seeded_order import first
 from engine.strategies import STRATEGIES, Wording
 from engine.students.base_names import is_path
 from engine.students.checkpoints import replace
+from engine.students.objectives import OBJECTIVES
 from engine.students.spec import EvalRow, Spec, digest_of, write_rows
+from engine.students.targets import FILE as TARGETS
+from engine.students.targets import digest_of_targets, targets_bytes
 from state.authors import Authors
 from state.checksums import Damaged, named
 from state.runs import NewRun, RunRow, RunSettings, TaskInfo
 from state.sqlite import Connection
 from state.training_samples import (
     labels_of_run,
+    packed_logprobs,
     samples_of_run,
     stored_questions,
     stored_samples,
@@ -145,6 +149,9 @@ def prepare(connection: Connection, config: Config, request: RunRequest) -> NewR
             overlap=2,
             labels=2,
             flagged=chosen.flagged,
+            targets=digest_of_targets(packed_logprobs(connection, chosen.sample_ids))
+            if OBJECTIVES[student.training.objective].reads_distributions
+            else "",
         ),
     )
 
@@ -193,6 +200,15 @@ def materialise(
             "its questions or samples changed after it was queued: start a new run with"
             f" `coterie train {run.scope} --student {run.student}`"
         )
+    if OBJECTIVES[student.training.objective].reads_distributions:
+        stored = packed_logprobs(connection, [row.sample_id for row in rows if row.sample_id])
+        data = targets_bytes(stored)
+        if hashlib.sha256(data).hexdigest() != run.settings.targets:
+            raise JobFailed(
+                "the log-probabilities of its samples are not those it was queued with: restore a backup, or start a new run with"
+                f" `coterie train {run.scope} --student {run.student}`"
+            )
+        (directory / TARGETS).write_bytes(data)
     # A part of a method answers nothing by itself.
     write_rows(directory / "questions.jsonl", [] if student.part else all_eval_rows(connection, tasks))
     begins = begins_with(connection, config, run, student)
@@ -207,6 +223,9 @@ def materialise(
         training=student.training,
         evaluation=student.evaluation,
         manifest_digest=run.digest,
+        targets_digest=run.settings.targets,
+        formats=tuple(student.curation.formats),
+        shots=student.curation.shots,
         teachers=dict(
             sorted(
                 Counter(

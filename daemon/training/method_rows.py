@@ -20,6 +20,8 @@ def rows_of(
     """The rows of a student's method; where it selects, with what that needs."""
     settings = RowSettings(
         mix_answers=student.curation.mix_answers,
+        formats=student.curation.formats,
+        shots=student.curation.shots,
         seed=student.training.seed,
         own_answers=student.curation.labels == "teacher" if own_answers is None else own_answers,
         guidance=student.guidance,

@@ -235,4 +235,5 @@ def _evaluation(event: Mapping[str, Any], task_ids: Mapping[str, int]) -> tuple[
         event.get("complete"),
         json.dumps(event["repetitions"]) if "repetitions" in event else None,
         *(event.get(name) for name in ("prompt_tokens", "completion_tokens", "flops", "seconds")),
+        json.dumps(event["formats"]) if "formats" in event else None,
     )

@@ -27,7 +27,10 @@ from state.runs import StoredRun
 SectionT = TypeVar("SectionT", bound=Section)
 
 
-OF_ALL_METHODS = ("drop_test_overlap", "drop_test_alike", "leave_out_flagged", "mix_answers")
+OF_ALL_METHODS = (
+    *("drop_test_overlap", "drop_test_alike", "leave_out_flagged"),
+    *("mix_answers", "formats", "shots"),
+)
 """The settings of a curation that also decide the rows of a student that reads no samples."""
 
 

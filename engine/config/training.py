@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from engine.config.adapters import ADAPTERS, LORA_RANK, PREFIX_TOKENS
 from engine.config.base import Again, Identity, NonNegative, Positive, Section, Seed, default_of
 from engine.methods import METHODS
+from engine.students.objectives import OBJECTIVES, ObjectiveName
 
 if TYPE_CHECKING:
     from engine.config.students import StudentConfig
@@ -80,6 +81,16 @@ class TrainingConfig(Section):
 
     clip: Annotated[float, Field(ge=0), Identity.ALWAYS] = 1.0
     """Largest gradient norm. 0: gradients are not clipped."""
+
+    objective: Annotated[ObjectiveName, Identity.IF_SET] = Field(
+        default="tokens",
+        description="What is minimised. "
+        + "; ".join(f"{each.name}: {each.doc}" for each in OBJECTIVES.values())
+        + ".",
+    )
+
+    tail: Annotated[bool, Identity.IF_SET] = True
+    """With `objective = "distribution"`: tokens that are not among the teacher's likeliest keep their share of the probability, all together. false: the likeliest ones get it."""
 
     adapter: Annotated[AdapterName, Identity.IF_SET] = Field(
         default="full",
@@ -187,6 +198,11 @@ class TrainingConfig(Section):
         if self.select == "reinforce" and self.zero_stage == 3:
             raise ValueError(
                 'select = "reinforce" asks the student between steps, for which each rank needs all its weights: take a zero_stage of 0, 1 or 2'
+            )
+        if not self.tail and not OBJECTIVES[self.objective].reads_distributions:
+            able = " or ".join(each.name for each in OBJECTIVES.values() if each.reads_distributions)
+            raise ValueError(
+                f"tail is for distributions, and objective = {self.objective} has none: it needs objective = {able}"
             )
         if self.compile and self.zero_stage == 3:
             raise ValueError("compile needs a zero_stage of 0, 1 or 2: stage 3 moves weights during a step")

@@ -20,8 +20,7 @@ from engine.report.main_figure import MAIN
 from engine.report.markdown import render, summary
 from engine.report.matrix import Point, headline, points, tables
 from engine.report.paper_count import paper_accuracy
-from engine.report.seen_answers import seen_table
-from engine.report.selected_teachers import selected_table
+from engine.report.taught import taught
 from engine.report.together import together
 
 __all__ = [
@@ -46,11 +45,10 @@ __all__ = [
     "points",
     "rates_table",
     "render",
-    "seen_table",
-    "selected_table",
     "self_consistency",
     "summary",
     "tables",
+    "taught",
     "terminal_tables",
     "text_table",
     "together",

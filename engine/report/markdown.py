@@ -15,10 +15,6 @@ from engine.report.frontier import READING as COSTS
 from engine.report.paper_count import HEAD as PAPER
 from engine.report.paper_count import READING as PAPER_READING
 from engine.report.paper_count import cell as paper_cell
-from engine.report.seen_answers import READING as SEEN
-from engine.report.seen_answers import TITLE as SEEN_TITLE
-from engine.report.selected_teachers import READING as SELECTED
-from engine.report.selected_teachers import TITLE as SELECTED_TITLE
 from state.enums import TRAIN
 from state.results import PlanResult, Results, RunResult
 from state.safe import safe, safe_markdown
@@ -106,8 +102,7 @@ def render(
     written_at: str = "",
     paper: Mapping[tuple[str, str], float] | None = None,
     ledger: str = "",
-    seen: str = "",
-    selected: str = "",
+    taught: Sequence[str] = (),
 ) -> str:
     """The complete report.
 
@@ -123,8 +118,7 @@ def render(
         written_at: when it was written.
         paper: accuracy as the paper counted, by student and task; None: no such column.
         ledger: the table of what students and teachers cost.
-        seen: the table of answers that students saw in training.
-        selected: the table of teachers that students selected.
+        taught: the sections on what students were taught, as paragraphs.
     """
     title = "## Accuracy on test, by run" if matrix else "## Accuracy on test"
     runs = [title, summary(results, paper), READING, PAPER_READING if paper is not None else ""]
@@ -158,10 +152,7 @@ def render(
         parts += ["## What accuracy costs", ledger, COSTS]
     if any(run.complete is not None or run.repetitions for run in results.runs):
         parts += ["## Answers of the students", _answers(results), ANSWERS]
-    if selected:
-        parts += [SELECTED_TITLE, selected, SELECTED]
-    if seen:
-        parts += [SEEN_TITLE, seen, SEEN]
+    parts += taught
     if results.failed:
         parts += ["## Failed runs", _failed(results)]
     versions = ", ".join(results.versions)

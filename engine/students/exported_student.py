@@ -20,6 +20,7 @@ from engine.methods import METHODS
 from engine.students.adapters import Adapted, link, load_prefix, save, save_adapter
 from engine.students.card_metadata import metadata
 from engine.students.checkpoints import sync
+from engine.students.objectives import OBJECTIVES
 from engine.students.operations.base import BASE, MEMBERS_FILE, is_prefix
 from engine.students.portable import make_portable
 from engine.students.spec import Spec
@@ -191,6 +192,8 @@ def model_card(
             if spec.teachers
             else []
         ),
+        *([f"| objective | {title} |"] if (title := OBJECTIVES[training.objective].title) else []),
+        *([f"| formats | {', '.join(spec.formats)} |"] if spec.formats else []),
         f"| manifest digest | `{spec.manifest_digest}` |",
         f"| weights | step {step} of {steps} ({how}) |",
         *(

@@ -19,7 +19,10 @@ import torch
 
 from engine.config.adapters import ADAPTERS
 from engine.config.students import TrainingConfig
+from engine.errors import JobFailed
+from engine.students.checkpoints import RunState
 from engine.students.objective import Student
+from engine.students.run import Run
 from engine.students.token_rows import MicroBatch, TokenRow
 
 ROWS = 3
@@ -101,6 +104,53 @@ def chunks_agree(student: Student, rows: Sequence[TokenRow], *, pad: int, device
     finally:
         student.train(was_training)
     return float((said - made).abs().max()) <= 1e-5 * float(made.abs().max())
+
+
+def attention_of(model: Any) -> str:
+    """The attention of a model, by its name in transformers."""
+    return str(getattr(model.config, "_attn_implementation", "") or "")
+
+
+def packs(
+    run: Run,
+    student: Student,
+    rows: Sequence[TokenRow],
+    state: RunState | None,
+    *,
+    pad: int,
+    device: torch.device,
+) -> bool:
+    """Whether rows are packed: as before the resume, otherwise as configured, if the model supports it."""
+    training = run.spec.training
+    if not (state.packed if state else wanted(training, device, attention_of(student.model))):
+        return False
+    wrong = mixes(student, sample(rows), pad=pad, device=device)
+    if not wrong:
+        return True
+    name = type(student.model).__name__
+    if training.packing is True or state:
+        raise JobFailed(
+            f"{name} cannot be trained with packed rows: {wrong} (training.packing = false uses padded batches)"
+        )
+    run.note(f"rows are padded instead of packed: {name} does not keep packed rows apart ({wrong})")
+    return False
+
+
+def chunk(
+    run: Run, student: Student, rows: Sequence[TokenRow], *, pad: int, device: torch.device
+) -> int | None:
+    """The largest number of supervised tokens whose logits are in memory at a time; None: no limit."""
+    training = run.spec.training
+    longest = max(row.supervised for row in rows)
+    most = longest * training.batch_rows if training.batch_rows else max(training.batch_tokens, longest)
+    if most <= training.loss_chunk:
+        return None
+    if chunks_agree(student, sample(rows), pad=pad, device=device):
+        return training.loss_chunk
+    run.note(
+        f"training.loss_chunk has no effect: {type(student.model).__name__} changes its logits after the output embedding"
+    )
+    return None
 
 
 class OnDevice(NamedTuple):

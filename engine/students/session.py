@@ -36,6 +36,7 @@ from engine.students.launch import accumulation_steps
 from engine.students.loop import Loop
 from engine.students.memory_needs import as_trained
 from engine.students.objective import Student, add_rows_only
+from engine.students.objectives import OBJECTIVES
 from engine.students.precision import computes_in_bf16
 from engine.students.resume import choose
 from engine.students.room import positions, read_questions
@@ -47,6 +48,8 @@ from engine.students.selection import select
 from engine.students.session_checkpoints import load_checkpoint, write_checkpoint
 from engine.students.sizes import Size, size_of
 from engine.students.spec import EvalRow
+from engine.students.targets import FILE as TARGETS
+from engine.students.targets import Targets, read_targets
 from engine.students.threads import Threads
 from engine.students.token_rows import TokenRow, read_rows, tokenize
 from engine.students.tokenizer import (
@@ -55,6 +58,7 @@ from engine.students.tokenizer import (
     leave_prompts_open,
     load_tokenizer,
     pad_id,
+    token_texts,
 )
 
 
@@ -167,7 +171,11 @@ def build(run: Run) -> Session:
     check_markers(tokenizer, form.markers)
     context = positions(model, taken=ADAPTERS[training.adapter].positions(training))
     limit = training.max_length if context is None else min(training.max_length, context)
-    rows, dropped = tokenize(form, train_rows, max_length=limit)
+    objective = OBJECTIVES[training.objective]
+    targets = _targets(run, tokenizer, form) if objective.reads_distributions else None
+    rows, dropped = tokenize(form, train_rows, max_length=limit, targets=targets)
+    if targets is not None:
+        run.note(targets.said())
 
     run.tell("starting", phase="building")
     _check_base(run, tokenizer, form, model, rows, questions, context)
@@ -184,7 +192,7 @@ def build(run: Run) -> Session:
         kernels.checkpoint_activations(model, reentrant=stage3)
     if resume.how == "weights" and resume.state:
         put_weights(gathered.trained, read_weights(run.checkpoints, resume.state.step))
-    student = Student(gathered.trained, architecture, compiled=training.compile)
+    student = Student(gathered.trained, architecture, objective=objective, compiled=training.compile)
     if zero.clips_itself(training, bf16) and ranks.world == 1 and not training.compile:
         add_rows_only(model)
     pad = pad_id(tokenizer)
@@ -204,7 +212,7 @@ def build(run: Run) -> Session:
         universal=resume.how == "universal" and training.zero_stage > 0,
         say=run.note,
     )
-    packed = _packs(run, student, rows, resume.state, pad=pad, device=device)
+    packed = packing.packs(run, student, rows, resume.state, pad=pad, device=device)
     plan = BatchPlan(
         [architecture.lengths(row) for row in rows],
         batch_tokens=training.batch_tokens,
@@ -224,7 +232,7 @@ def build(run: Run) -> Session:
         accumulation=accumulation,
         splits=spec.splits,
         packed=packed,
-        chunk=_chunk(run, student, rows, pad=pad, device=device),
+        chunk=packing.chunk(run, student, rows, pad=pad, device=device),
         architecture=architecture,
         rows=rows,
         flops=architecture.flops(gathered.model, rows),
@@ -276,7 +284,7 @@ def build(run: Run) -> Session:
         resumed=resume.how,
         packed=packed,
         pieces=spec.splits,
-        attention=attention_of(model),
+        attention=packing.attention_of(model),
     )
     return session
 
@@ -319,6 +327,12 @@ def _base(
     return run, tokenizer, model
 
 
+def _targets(run: Run, tokenizer: Any, form: TokenForm) -> Targets:
+    """The distributions that the run learns from."""
+    stored, width = read_targets(run.directory / TARGETS, run.spec.targets_digest)
+    return Targets(stored, width, token_texts(tokenizer), form.outline.written, tail=run.spec.training.tail)
+
+
 def _check_base(
     run: Run,
     tokenizer: Any,
@@ -341,53 +355,6 @@ def _check_base(
     )
     for note in filter(None, notes):
         run.note(note)
-
-
-def attention_of(model: Any) -> str:
-    """The attention of a model, by its name in transformers."""
-    return str(getattr(model.config, "_attn_implementation", "") or "")
-
-
-def _packs(
-    run: Run,
-    student: Student,
-    rows: Sequence[TokenRow],
-    state: RunState | None,
-    *,
-    pad: int,
-    device: torch.device,
-) -> bool:
-    """Whether rows are packed: as before the resume, otherwise as configured, if the model supports it."""
-    training = run.spec.training
-    if not (state.packed if state else packing.wanted(training, device, attention_of(student.model))):
-        return False
-    wrong = packing.mixes(student, packing.sample(rows), pad=pad, device=device)
-    if not wrong:
-        return True
-    name = type(student.model).__name__
-    if training.packing is True or state:
-        raise JobFailed(
-            f"{name} cannot be trained with packed rows: {wrong} (training.packing = false uses padded batches)"
-        )
-    run.note(f"rows are padded instead of packed: {name} does not keep packed rows apart ({wrong})")
-    return False
-
-
-def _chunk(
-    run: Run, student: Student, rows: Sequence[TokenRow], *, pad: int, device: torch.device
-) -> int | None:
-    """The largest number of supervised tokens whose logits are in memory at a time; None: no limit."""
-    training = run.spec.training
-    longest = max(row.supervised for row in rows)
-    most = longest * training.batch_rows if training.batch_rows else max(training.batch_tokens, longest)
-    if most <= training.loss_chunk:
-        return None
-    if packing.chunks_agree(student, packing.sample(rows), pad=pad, device=device):
-        return training.loss_chunk
-    run.note(
-        f"training.loss_chunk has no effect: {type(student.model).__name__} changes its logits after the output embedding"
-    )
-    return None
 
 
 def dev_steps(run: Run, plan: BatchPlan, steps: int, together: int) -> frozenset[int]:

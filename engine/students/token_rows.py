@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 from engine.errors import JobFailed
 from engine.forms import TokenForm
 from engine.methods import TrainRow
+from engine.students.targets import Targets
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -110,20 +111,31 @@ def read_rows(path: Path, model: type[Model]) -> list[Model]:
     return rows
 
 
-def tokenize(form: TokenForm, rows: Sequence[TrainRow], *, max_length: int) -> tuple[list[TokenRow], int]:
+def tokenize(
+    form: TokenForm, rows: Sequence[TrainRow], *, max_length: int, targets: Targets | None = None
+) -> tuple[list[TokenRow], int]:
     """The rows that fit into `max_length` tokens, in order, and the number of those that do not.
+
+    Args:
+        form: of the student.
+        rows: the training rows.
+        max_length: the largest number of tokens.
+        targets: makes their columns; None: they have none.
 
     Raises:
         JobFailed: none of them fits.
     """
     fitting, shortest = [], math.inf
-    for prompt, completion, learned in form.rows(rows):
+    for row, (prompt, completion, learned) in zip(rows, form.rows(rows), strict=True):
         length = len(prompt) + len(completion)
         shortest = min(shortest, length)
         if length <= max_length:
             ids = np.asarray(prompt + completion, dtype=np.int64)
             mask = None if learned is None else np.asarray([False] * len(prompt) + learned)
-            fitting.append(TokenRow(ids, len(prompt), mask))
+            one = TokenRow(ids, len(prompt), mask)
+            if targets is not None:
+                one = replace(one, columns=targets.columns(row, completion, one.places - one.prompt))
+            fitting.append(one)
     if not fitting:
         raise JobFailed(
             f"all {len(rows)} training rows are longer than training.max_length = {max_length} tokens "

@@ -123,6 +123,8 @@ STUDENTS: dict[str, Table] = {
 }
 """Keys of a student that has another value in one field; the rest of them is what this value needs."""
 WITHIN: dict[str, Table] = {
+    "curation.formats": {"formats": {"cot": 1.0, "answer": 0.5}},
+    "curation.shots": {"formats": {"cot": 1.0, "shots-cot": 0.5}, "shots": 2},
     "curation.max_pass_rate": {"max_pass_rate": 0.5},
     "evaluation.server_command": {"server_command": ["serve", "{student}"]},
     "evaluation.server_url": {"server_url": "http://127.0.0.1:9/v1"},
@@ -131,6 +133,7 @@ WITHIN: dict[str, Table] = {
     "training.prefix_tokens": {"adapter": "prefix", "prefix_tokens": 21, "student": PRETRAINED},
     "training.select_reward": {"select": "reinforce", "select_reward": "loss"},
     "training.select_floor": {"select": "reinforce", "select_floor": 0.2},
+    "training.tail": {"objective": "distribution", "tail": False},
     "training.hostfile": {"hostfile": "hosts"},
     "training.launcher_arguments": {"launcher_arguments": "-p 1"},
     "training.master_address": {"master_address": "127.0.0.1"},

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from engine.report import seen_table, selected_table
+from engine.report.taught import seen_table, selected_table
 from state.run_reports import Predictions, RunReport, report_run, store_predictions
 from state.runs import RunSettings, create_run
 from state.seen_answers import LearnedAnswers, read_learned_answers

@@ -20,6 +20,8 @@ class Objective(ABC):
     """What it minimises, in a few words; part of docs/configuration.md."""
     rank: int
     """Its place in lists."""
+    reads_distributions: bool = False
+    """Whether its columns are distributions of teachers: [n, k] tokens, the target first, and [n, k] their probabilities."""
     title: str = ""
     """What cards call it; empty: they do not name it."""
 

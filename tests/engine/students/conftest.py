@@ -110,6 +110,13 @@ def alone(tmp_path_factory, bases) -> SimpleNamespace:
             )
             for name, (base, evaluation) in ANSWERS.items()
         },
+        "distribution": make_run(
+            folder / "distribution",
+            training={"objective": "distribution", "loss_chunk": 20},
+            evaluation={"dev_evaluations": 0, "max_new_tokens": 4},
+            taught_distributions=True,
+            formats=("cot", "answer", "shots-cot"),
+        ),
         "orphan": make_run(folder / "orphan", training={"steps": 30_000, "checkpoint_steps": 9_000}),
         "patient": make_run(
             folder / "patient",
@@ -135,6 +142,7 @@ def alone(tmp_path_factory, bases) -> SimpleNamespace:
         "mixed": make_run(folder / "bad11", base=str(bases["bart"]), training={"packing": True}),
         "liger": make_run(folder / "bad12", training={"liger": True}),
         "flash": make_run(folder / "bad13", training={"attention": "flash"}),
+        "no distributions": make_run(folder / "bad14", training={"objective": "distribution"}),
         "no start": make_run(folder / "bad7", base=str(startless(bases["t5"], folder / "startless"))),
     }
     [(code, codes, log)] = run_ranks(*runs.values(), *bad.values())

@@ -218,6 +218,73 @@ def test_an_objective_needs_its_losses_alone(bases, batch) -> None:
         assert_same(found, expected)
 
 
+def distributions(count: int, vocabulary: int, known: int, seed: int = 0) -> tuple:
+    """Logits, targets and distributions; every third position has its target alone."""
+    chance = torch.Generator().manual_seed(seed)
+    logits = 3 * torch.randn(count, vocabulary, generator=chance)
+    teacher = (3 * torch.randn(count, vocabulary, generator=chance)).softmax(-1)
+    shares, ids = teacher.topk(known)
+    targets = ids[:, 0].clone()
+    ids[::3], shares[::3] = targets[::3, None], torch.eye(known)[0]
+    whole = torch.zeros_like(teacher).scatter_add(1, ids, shares)
+    return logits, targets, ids.int(), shares, teacher, whole
+
+
+@pytest.mark.parametrize("known", [1, 3, 17])
+def test_the_divergence_and_its_gradient_are_those_of_the_bucketed_distributions(known) -> None:
+    """Against a dense computation with autograd; with all 17 tokens known it is the divergence itself, to 1e-5."""
+    logits, targets, ids, shares, teacher, whole = distributions(30, 17, known)
+    kind = objectives.OBJECTIVES["distribution"]
+    leaf = logits.clone().requires_grad_()
+    log = leaf.log_softmax(-1)
+    seen = torch.zeros_like(whole).scatter_(1, ids.long(), 1.0)
+    tail = (1 - whole.sum(1)).clamp_min(0).where(whole.sum(1) < 1 - 1e-6, 0.0)
+    others = ((1 - seen) * log.exp()).sum(1)
+    expected = (torch.special.xlogy(whole, whole) - whole * log).sum(1) + torch.where(
+        tail > 0, tail * (tail.clamp_min(1e-30).log() - others.clamp_min(1e-30).log()), 0.0
+    )
+    torch.testing.assert_close(kind.losses(logits, targets, ids, shares), expected.detach())
+    expected.sum().backward()
+    torch.testing.assert_close(
+        kind.gradient(logits.clone(), targets, ids, shares), leaf.grad, rtol=1e-4, atol=1e-6
+    )
+    if known == 17:
+        dense = torch.nn.functional.kl_div(log, teacher, reduction="none").sum(1)
+        rows_of = torch.arange(30) % 3 != 0
+        assert (expected - dense)[rows_of].abs().max() < 1e-5
+
+
+def test_a_position_without_a_distribution_has_its_cross_entropy() -> None:
+    logits, targets, _, _, _, _ = distributions(9, 11, 1)
+    ids, shares = targets[:, None].repeat(1, 4), torch.eye(4)[0].repeat(9, 1)
+    expected = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+    torch.testing.assert_close(
+        objectives.OBJECTIVES["distribution"].losses(logits, targets, ids, shares), expected
+    )
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "phi", "t5"])
+def test_distributions_in_parts_and_with_weights_are_whole(bases, kind) -> None:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(bases[kind])
+    auto = (
+        transformers.AutoModelForSeq2SeqLM if kind in ENCODER_DECODERS else transformers.AutoModelForCausalLM
+    )
+    model = auto.from_pretrained(bases[kind]).eval()
+    student = objective.Student(model, objective=objectives.OBJECTIVES["distribution"])
+    taught, _ = tokenize(paper(tokenizer, kind in ENCODER_DECODERS), rows()[0][:4], max_length=100)
+    chance = np.random.default_rng(0)
+    with_columns = []
+    for row in taught:
+        ids = np.repeat(row.ids[row.places][:, None], 3, axis=1)
+        ids[:, 1:] = chance.permuted(np.arange(2, 12)[None].repeat(len(ids), 0), axis=1)[:, :2]
+        ids[:, 1:] = np.where(ids[:, 1:] == ids[:, :1], 12, ids[:, 1:])
+        shares = np.array([0.5, 0.2, 0.1], dtype=np.float32)[None].repeat(len(ids), 0)
+        with_columns.append(replace(row, columns=(ids.astype(np.int32), shares)))
+    made = student.architecture.collate(with_columns, 0)
+    weighted = token_rows.weighted(made, with_columns, np.array([1.0, 0.5, 0.0, 2.0]))
+    assert_same(measured(student, weighted, 0.25, 4), measured(student, weighted, 0.25, 1))
+
+
 def test_a_loss_in_parts_has_the_logits_of_one_part_in_memory(bases, batch) -> None:
     _, together = batch
     student = load(bases, "llama")

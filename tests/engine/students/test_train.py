@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -133,6 +134,32 @@ def test_a_local_base_trains_and_its_export_answers_the_same_in_plain_transforme
 
 def test_dev_is_answered_once_where_it_is_not_evaluated_during_training(alone) -> None:
     assert {row[2] for row in results(alone.runs["qwen"]) if row[0] == "dev"} == {12}
+
+
+def test_a_run_learns_distributions_and_says_how_many_tokens_have_one(alone) -> None:
+    run = alone.runs["distribution"]
+    assert alone.codes["distribution"] == 0, alone.log
+    [said] = [note["message"] for note in events(run, "note") if "distribution" in note["message"]]
+    share = re.search(r"\((\d+)%\)", said)
+    assert share is not None and int(share[1]) > 50, said
+    assert numbers(run)[12][0] < numbers(run)[1][0]
+
+
+def test_test_questions_are_asked_in_each_format_of_the_rows(alone) -> None:
+    run = alone.runs["distribution"]
+    tested = [row for row in events(run, "eval") if row["split"] == "test"]
+    assert {name for row in tested for name in row["formats"]} == {"answer", "shots-cot"}
+    assert not [row for row in events(run, "eval") if row["split"] == "dev" and "formats" in row]
+    lines = [json.loads(line) for line in (run / "predictions_by_format.jsonl").read_text().splitlines()]
+    for row in tested:
+        for name, found in row["formats"].items():
+            own = [each for each in lines if (each["format"], each["task"]) == (name, row["task"])]
+            assert (found["n"], found["correct"]) == (len(own), sum(each["correct"] for each in own))
+    by_question = {
+        name: [each for each in lines if each["format"] == name] for name in ("answer", "shots-cot")
+    }
+    longer = zip(by_question["answer"], by_question["shots-cot"], strict=True)
+    assert all(one["prompt_tokens"] < other["prompt_tokens"] for one, other in longer)
 
 
 def test_patience_ends_a_run_that_gets_no_better(alone) -> None:
@@ -456,6 +483,7 @@ def same(run: Path, whole: Path, weights: str = "student/model.safetensors") -> 
         ("another tokenizer", "but the model has 40 embeddings: tokenizer and model do not match"),
         ("diverged", "training has diverged"),
         ("pickled", "safetensors are needed"),
+        ("no distributions", "no token of the rationales has a distribution of its teacher"),
         ("no start", "has no decoder_start_token_id"),
         ("mixed", "BartForConditionalGeneration cannot be trained with packed rows: "),
         ("liger", "training.liger = true cannot be used: liger's kernels run on GPUs only"),
