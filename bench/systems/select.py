@@ -2,24 +2,31 @@
 
 Questions ask for the colour of a thing. One teacher knows the animals and is wrong about all tools, the other the reverse, and nothing was
 filtered. The policy has to find out whom to believe about what, from the student alone: its share of questions for which the expert's row is
-the likelier one, and the student's accuracy beside that of rows kept at random. With `broken`, the sign of the reward is flipped.
+the likelier one, and the student's accuracy beside that of rows kept at random.
+
+The same policy as a bandit while sampling (`share = "by-cost"`): what a correct sample costs, beside the best single teacher. With `broken`, the sign of the
+reward is flipped, and verdicts are told the wrong way round.
 """
 
 from __future__ import annotations
 
 import json
+import random
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 from unittest.mock import patch
 
 from bench.systems.gates import Gate
+from daemon.sampling.cost_share import CostShare
 from engine.config import EvaluationConfig, TrainingConfig
 from engine.forms import FIRST
 from engine.methods import TrainRow
 from engine.students.spec import EvalRow, Spec, write_rows
+from state.teacher_outcomes import TeacherOutcome
 
 SEEDS = (0, 1, 2)
 EXPERT, GAIN, FLIPPED = 0.90, 0.03, 0.5
@@ -115,8 +122,59 @@ def trained(directory: Path, seed: int, select: str, *, flipped: bool = False) -
     return found["accuracy"], sum(picked) / len(picked)
 
 
+Kind = tuple[float, int]
+"""How often a teacher is right, and what a sample of it costs in micro-dollars."""
+KINDS: Mapping[str, tuple[Kind, ...]] = MappingProxyType(
+    {
+        "cheap and fair, dear and good": ((0.6, 100), (0.9, 400)),
+        "dear and good, cheap and bad": ((0.9, 400), (0.1, 90)),
+        "three": ((0.1, 90), (0.9, 400), (0.6, 100)),
+    }
+)
+SAMPLES, REGRET = 2000, 0.30
+
+
+def sampled(
+    kinds: Sequence[Kind], count: int, seed: int, *, misled: bool = False
+) -> tuple[float, Counter[int], CostShare]:
+    """Micro-dollars for a correct sample of a plan whose teachers share by cost, who was asked, and the state at its end."""
+    draw = random.Random(seed)
+    share = CostShare(range(len(kinds)))
+    asked: Counter[int] = Counter()
+    spent = correct = place = 0
+    able = list(range(len(kinds)))
+    while place < count:
+        for teacher in able:
+            for _ in range(min(share.room(teacher, able), 4)):
+                right, cost = draw.random() < kinds[teacher][0], kinds[teacher][1]
+                place, spent, correct = place + 1, spent + cost, correct + right
+                asked[teacher] += 1
+                share.claimed(teacher, 1, able)
+                share.learn([TeacherOutcome(place, teacher, right != misled, cost)])
+    return spent / correct, asked, share
+
+
+def _by_cost(broken: bool, seeds: Sequence[int]) -> Gate:
+    """The regret of the bandit."""
+    found = {
+        name: max(
+            sampled(kinds, SAMPLES, seed, misled=broken)[0] / min(cost / right for right, cost in kinds) - 1
+            for seed in seeds
+        )
+        for name, kinds in KINDS.items()
+    }
+    return Gate(
+        name="cost of a correct sample above that of the best single teacher, by-cost",
+        figure="; ".join(f"{name}: {100 * value:.0f} %" for name, value in found.items()),
+        threshold=f"at most {100 * REGRET:.0f} % on each seed",
+        passed=max(found.values()) <= REGRET,
+        seeds=seeds,
+    )
+
+
 def gates(broken: bool, *, seeds: Sequence[int] = SEEDS) -> Iterator[Gate]:
     """The gates over all seeds."""
+    yield _by_cost(broken, seeds)
     uniform, own, picked = {}, {}, {}
     with tempfile.TemporaryDirectory() as folder:
         for seed in seeds:

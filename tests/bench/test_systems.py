@@ -7,7 +7,7 @@ from itertools import islice
 
 import pytest
 
-from bench.systems import ensemble, socratic, specialise
+from bench.systems import ensemble, select, socratic, specialise
 from bench.systems.__main__ import main, systems
 from bench.systems.gates import Gate, verdict
 from engine.students.conversations import converse
@@ -29,6 +29,12 @@ def test_distributions_pass_their_gates_and_fail_those_of_broken_ones() -> None:
     found, broken = (list(islice(specialise.gates(each, taught=20), 3)) for each in (False, True))
     assert [gate.line() for gate in found if not gate.passed] == []
     assert [gate.line() for gate in broken if gate.passed] == []
+
+
+def test_teachers_that_share_by_cost_pass_their_gate_and_fail_it_if_they_are_misled() -> None:
+    """Without the gates that train students."""
+    own, broken = (next(select.gates(each, seeds=(0,))) for each in (False, True))
+    assert own.passed and not broken.passed, (own.line(), broken.line())
 
 
 def test_a_failing_gate_is_the_exit_code(

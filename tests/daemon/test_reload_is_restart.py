@@ -74,6 +74,7 @@ PLANS: dict[str, Table] = {
     "preset": {"preset": "paper"},
     "tasks": {"tasks": ["task-same", "task-other"]},
     "teachers": {"teachers": ["asked", "other"]},
+    "share": {"share": "by-cost", "teachers": ["asked", "other"]},
     "fallback_teachers": {"fallback_teachers": ["other"]},
     "strategy": {"strategy": "zero-shot"},
     "prompts": {"prompts": "mine"},

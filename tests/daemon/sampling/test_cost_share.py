@@ -9,33 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from bench.systems.select import Kind, sampled
 from daemon.sampling.cost_share import AHEAD, CostShare
 from state.teacher_outcomes import TeacherOutcome, outcomes_after
 from tests.daemon.parts import active_plan, teacher_of, until
 from tests.daemon.sampling.test_scheduler import claiming
 from tests.state.world import World, make
 
-Kind = tuple[float, int]
-"""How often a teacher is right, and what a sample of it costs in micro-dollars."""
 CHEAP_AND_FAIR, DEAR_AND_GOOD, CHEAP_AND_BAD = (0.6, 100), (0.9, 400), (0.1, 90)
-
-
-def sampled(kinds: Sequence[Kind], count: int, seed: int) -> tuple[float, Counter[int], CostShare]:
-    """Micro-dollars a correct sample over a plan, who was asked, and the state at its end."""
-    draw = random.Random(seed)
-    share = CostShare(range(len(kinds)))
-    asked: Counter[int] = Counter()
-    spent = correct = place = 0
-    able = list(range(len(kinds)))
-    while place < count:
-        for teacher in able:
-            for _ in range(min(share.room(teacher, able), 4)):
-                right, cost = draw.random() < kinds[teacher][0], kinds[teacher][1]
-                place, spent, correct = place + 1, spent + cost, correct + right
-                asked[teacher] += 1
-                share.claimed(teacher, 1, able)
-                share.learn([TeacherOutcome(place, teacher, right, cost)])
-    return spent / correct, asked, share
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from engine.report import TERMINAL, method_table, page, render, summary, terminal_tables, text_table
+from engine.report.taught import taught
 from state.confidence_interval import wilson
 from state.results import PlanResult, Results, RunResult, TaskResult
 
@@ -345,8 +346,9 @@ def test_how_the_answers_of_a_student_ended_is_reported_where_it_is_known() -> N
 
 
 def test_a_student_of_several_formats_is_reported_in_each() -> None:
-    assert "## Formats" not in render(FULL)
+    assert taught(FULL) == []
     half = {"n": 150, "correct": 75, "accuracy": 0.5, "low": 0.42, "high": 0.58}
-    text = render(replace(FULL, runs=(RUN, replace(RUN, formats={"answer": half}))))
+    found = replace(FULL, runs=(RUN, replace(RUN, formats={"answer": half})))
+    text = render(found, taught=taught(found))
     (line,) = [line for line in text.splitlines() if "50.0 (42.0–58.0)" in line]
     assert cells(line)[:4] == ["7", "cot", "coin_flip", "150"] and cells(line)[4].startswith("80.0 (")
