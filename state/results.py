@@ -55,6 +55,8 @@ class PlanResult:
     """For plans on dev or test with several rationales: question, extracted answer, verdict, by replicate."""
     fingerprint: str = ""
     """Plans of one fingerprint on a task share their samples."""
+    labelled: bool = True
+    """False: its task has no gold answers, and accepted samples are those that were answered."""
     failures: tuple[tuple[str, int], ...] = ()
     """Reasons why samples failed, with counts, most frequent first."""
 
@@ -67,7 +69,7 @@ class PlanResult:
     def usd_per_correct(self) -> float | None:
         """Dollars per correct sample, wrong and failed ones included; None before the first."""
         cost = self.spent_usd if self.sampled_usd is None else self.sampled_usd
-        return cost / self.accepted if self.accepted else None
+        return cost / self.accepted if self.accepted and self.labelled else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -231,7 +233,7 @@ def _notes(connection: Connection) -> dict[str, tuple[str, ...]]:
 def _plans(connection: Connection) -> list[PlanResult]:
     rows = connection.execute(
         "SELECT p.name, t.name, p.split, p.teachers, p.rationales, p.wanted, p.stored, p.accepted, p.rejected,"
-        " p.failed, p.spent_micros, p.settings, p.id, p.recipe"
+        " p.failed, p.spent_micros, p.settings, p.id, p.recipe, t.labelled"
         " FROM plan p JOIN task t ON t.id = p.task_id WHERE p.active = 1 ORDER BY p.id"
     ).fetchall()
     found = []
@@ -277,6 +279,7 @@ def _plan(
         sampled_usd=micros / 1e6,
         tokens=tokens,
         fingerprint=row[13],
+        labelled=bool(row[14]),
         failures=_failures(connection, row[12]) if row[9] else (),
     )
 

@@ -156,8 +156,9 @@ class RunStart:
     run_id: int
     directory: str
     device: str
-    pid: int
-    pid_started: float
+    pid: int | None
+    """None: it has no process on this machine."""
+    pid_started: float | None
     boot_id: int
     tries: int
     started_at: int

@@ -188,7 +188,7 @@ def _memory(
     need = estimate(shape, training, bf16=bf16, on_gpu=device == "cuda")
     how = (
         "bf16" if bf16 else "fp32",
-        f"LoRA of {shape.trained:,} weights" if training.lora_rank else "all weights",
+        "all weights" if training.adapter == "full" else f"{training.adapter} of {shape.trained:,} weights",
         f"ZeRO {training.zero_stage}",
         "1 rank" if training.devices == 1 else f"{training.devices} ranks",
     )

@@ -10,13 +10,14 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
+from engine.config.adapters import adapter_misfit
 from engine.config.base import Again, Identity, Name, NonNegative, Positive, Section, fields_marked
 from engine.config.curation import CurationConfig
 from engine.config.faults import nearest, quoted
 from engine.config.lineage import STUDENT, is_name, source_name
 from engine.config.presets import PAPER, PresetName, for_student, sets
 from engine.config.secret_places import shown_url
-from engine.config.training import TrackerName, TrainingConfig
+from engine.config.training import TrackerName, TrainingConfig, selection_misfit
 from engine.forms import FormConfig, form_of
 from engine.methods import METHODS, Guidance, MethodName
 from engine.methods.formats import FORMATS
@@ -261,6 +262,7 @@ class StudentConfig(Section):
             "questions": self.questions is not None,
             "curation": self.curation != CurationConfig(),
             "training.lora_rank": self.training.lora_rank > 0,
+            "training.adapter": self.training.adapter != "full",
         }
         for name, given in without.items():
             if given:
@@ -289,6 +291,20 @@ class StudentConfig(Section):
         if (source := source_name(value)) is not None and not is_name(source):
             raise ValueError(f"expected {STUDENT}NAME, the name of another student, got {quoted(value)}")
         return value
+
+    @model_validator(mode="after")
+    def _trainable(self) -> Self:
+        served = next((key for key in ("server_url", "server_command") if getattr(self.evaluation, key)), "")
+        wrong = adapter_misfit(
+            self.training.adapter,
+            self.base,
+            self.start_from,
+            served_by=served,
+            batching=self.evaluation.batching,
+        )
+        if wrong := wrong or selection_misfit(self.method, self.training.select):
+            raise ValueError(wrong)
+        return self
 
     @model_validator(mode="after")
     def _built_in(self) -> Self:

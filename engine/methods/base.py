@@ -116,6 +116,12 @@ class TrainRow(BaseModel):
     """The part of the method that learns from it: the turns of its roles. Empty: all turns."""
     format: str = ""
     """The format of its question, of a mixture; empty: the question stands as it is, and a rationale is learned."""
+    teacher: str = ""
+    """Who wrote the rationale, for students that select rows by their teachers."""
+    task: str = ""
+    """Its task, for such students."""
+    gold: str = ""
+    """The gold answer, for such students, where it is not the answer."""
 
 
 @dataclass(frozen=True, kw_only=True)

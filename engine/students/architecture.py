@@ -247,7 +247,7 @@ class EncoderDecoder(Architecture):
     def answer_flops(self, config: Any, parameters: tuple[int, int], prompt: int, written: int) -> float:
         """As `flops`, forward only: 2 per weight, and a third of the attention."""
         text = config.get_text_config()
-        layers, writing_layers = _layers(text)
+        layers, writing_layers = layers_of(text)
         attention = layers * prompt**2 + writing_layers * written * (prompt + written)
         weights = parameters[1] * prompt + (parameters[0] - parameters[1]) * written
         return 2.0 * weights + 4.0 * text.hidden_size * attention
@@ -256,7 +256,7 @@ class EncoderDecoder(Architecture):
         """A token uses the weights of its own side. Decoder tokens attend to both sides."""
         config = model.config.get_text_config()
         reading = _flops_per_token(model.get_encoder()) - _flops_per_token(model.get_input_embeddings())
-        layers, writing_layers = _layers(config)
+        layers, writing_layers = layers_of(config)
         read = np.array([row.prompt for row in rows], dtype=np.float64)
         written = np.array([row.written for row in rows], dtype=np.float64)
         attention = layers * read**2 + writing_layers * written * (read + written)
@@ -308,8 +308,8 @@ def auto_class(config: Any) -> Any:
     return getattr(transformers, architecture.auto)
 
 
-def _layers(config: Any) -> tuple[int, int]:
-    """The layers of an encoder-decoder's two sides."""
+def layers_of(config: Any) -> tuple[int, int]:
+    """The layers of the side that reads and of the one that writes; a decoder has one side, and is given as both."""
     names = ("num_decoder_layers", "decoder_layers")
     writing = next((found for name in names if (found := getattr(config, name, 0))), config.num_hidden_layers)
     return config.num_hidden_layers, writing

@@ -182,7 +182,7 @@ def writer(
                 written = dict(zip(whole, done, strict=True))
             else:
                 note(
-                    'evaluation.batching = "continuous" supports decoders only, and no positions that are scaled by the'
+                    'evaluation.batching = "continuous" supports decoders only, no prefix, and no positions that are scaled by the'
                     " length: this model is evaluated in static batches"
                 )
         others = [index for index in range(len(asked)) if index not in written]

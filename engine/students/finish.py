@@ -70,6 +70,8 @@ def finish(session: Session, state: RunState) -> None:
         _export(session, state, step)
     run.ranks.barrier()
     train_flops = session.loop.flops_of(state.step)
+    if session.loop.selection:
+        run.tell("selected", figures=session.loop.selection.figures())
     session.release()
 
     def card(table: list[dict[str, Any]], ledger: Mapping[str, float]) -> str:
@@ -192,7 +194,7 @@ def _export(session: Session, state: RunState, step: int) -> None:
     if gathered.twin or step != state.step:
         gathered.read(run.checkpoints, step)
     template = session.form.template
-    save_student(run.directory, run.spec, gathered.model, gathered.adapted, session.tokenizer, template)
+    save_student(run.directory, run.spec, gathered.adapted, session.tokenizer, template)
 
 
 def forget_checkpoints(run: Run) -> None:

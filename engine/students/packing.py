@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from engine.config.adapters import ADAPTERS
 from engine.config.students import TrainingConfig
 from engine.errors import JobFailed
 from engine.students.checkpoints import RunState
@@ -41,6 +42,8 @@ def wanted(training: TrainingConfig, device: torch.device, attention: str) -> bo
     """
     if training.packing != "auto":
         return training.packing
+    if not ADAPTERS[training.adapter].model_of_its_own:
+        return False
     return device.type == "cuda" and attention.startswith("flash")
 
 

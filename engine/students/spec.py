@@ -97,6 +97,8 @@ class SourceStudent(BaseModel):
     """An absolute path, of its directory `student`."""
     rows: str
     """An absolute path, of the manifest of the rows that it learned from; of a derived one it is empty."""
+    inherited: tuple[str, ...] = ()
+    """Of a derived one: the manifests of the students that it was made from."""
     method: MethodName
     form: FormConfig | None = None
     base: str
@@ -110,6 +112,11 @@ class SourceStudent(BaseModel):
     def words(self) -> str:
         """What messages call it."""
         return f"run {self.run_id} ({self.student} on {self.scope})"
+
+    @property
+    def manifests(self) -> tuple[Path, ...]:
+        """The files with the rows that its weights have learned."""
+        return tuple(map(Path, (self.rows,) if self.rows else self.inherited))
 
 
 class Spec(BaseModel):

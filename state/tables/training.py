@@ -112,6 +112,7 @@ class Metric(SQLModel, table=True):
     tokens_per_second: float | None = real_column(null=True)
     mfu: float | None = real_column(null=True)
     memory_mb: float | None = real_column(null=True)
+    extra: str | None = text_column(None, null=True)  # JSON: "weight.TEACHER", where rows are selected
 
 
 class Evaluation(SQLModel, table=True):

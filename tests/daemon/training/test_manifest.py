@@ -431,6 +431,24 @@ def test_the_digest_of_rows_is_what_it_was() -> None:
     assert digest_of(ROWS) == DIGEST
 
 
+def test_a_student_that_selects_knows_who_wrote_its_rows_and_what_is_right(world: World) -> None:
+    plan = world.plan(rationales=2, split="train")
+    sample(world, plan, "One.", "Two.", teacher="a")
+    sample(world, plan, "Three.", correct=False, teacher="b")
+    asked = {"curation": {"keep": "all", "labels": "teacher"}}
+    plain = training_rows(world.connection, config(world), order(world, plan, **asked)).rows
+    chosen = order(world, plan, training={"select": "uniform"}, **asked)
+    rows = training_rows(world.connection, config(world), chosen).rows
+    told = {(row.teacher, row.task, row.answer, row.gold) for row in rows}
+    assert told == {("a", "t", "yes", ""), ("b", "t", "perhaps", "yes")}
+    blank = {"teacher": "", "task": "", "gold": ""}
+    assert [row.model_copy(update=blank) for row in rows] == plain
+    create_run(world.connection, [prepare(world.connection, config(world), chosen)])
+    [run] = unfinished(world.connection)
+    directory = materialise(world.connection, config(world), run)
+    assert digest_of(rows) == run.digest and '"teacher": "b"' in (directory / "manifest.jsonl").read_text()
+
+
 def test_a_later_field_changes_no_digest_until_it_is_set() -> None:
     class Later(TrainRow):
         teacher: str = ""

@@ -73,6 +73,17 @@ def rows() -> tuple[list[TrainRow], list[EvalRow]]:
     return train, held
 
 
+def by_teachers() -> list[TrainRow]:
+    """The training rows, by two teachers in turn, of which one is wrong about every third; the first row has none."""
+    found = [rows()[0][0]]
+    for number, row in enumerate(rows()[0][1:]):
+        told = {"teacher": "ab"[number % 2], "task": "coin"}
+        if number % 6 == 1:
+            told |= {"gold": row.answer, "answer": "no" if row.answer == "yes" else "yes"}
+        found.append(row.model_copy(update=told))
+    return found
+
+
 def paper(tokenizer, encoder_decoder: bool = False, method=COT) -> TokenForm:
     """The paper's form with a tokenizer."""
     return form_of(FIRST).open(FIRST, method, tokenizer, encoder_decoder=encoder_decoder, note=print)
