@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test check simulate soak kills chaos mutants exact twonodes terminals gpu bench picture results reproduce reproduction campaign systems real paper paper-short paper-data clean
+.PHONY: help run test check simulate soak kills chaos mutants exact twonodes terminals slurm gpu bench picture results reproduce reproduction campaign systems real paper paper-short paper-data clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -45,7 +45,7 @@ chaos: $(STAMP) ## the same with edits, signals, locks, backups, a full disk and
 mutants: $(STAMP) ## code of money, claims, limits, resume, grading and curation broken in one line at a time: the nearest tests must fail
 	@$(BIN)/python -m tests.mutants
 
-exact: $(STAMP) ## training compared: stages, ranks, accumulation, packing, kills (ten minutes): SEED=0
+exact: $(STAMP) ## training compared: stages, ranks, accumulation, packing, kills (fifteen minutes): SEED=0
 	@$(BIN)/python -m tests.engine.students.exact $(SEED)
 
 STARTS ?= 200
@@ -54,6 +54,9 @@ terminals: $(STAMP) ## the terminal UI started and ended on real terminals: STAR
 
 twonodes: $(STAMP) ## training on two machines, which are network namespaces: one is killed (three minutes)
 	@$(BIN)/python -m tests.engine.students.twonodes
+
+slurm: $(STAMP) ## students as jobs of a real Slurm of one node, killed, requeued, adopted, cancelled (needs slurm-wlm and munge; ten minutes)
+	@$(BIN)/python -m tests.slurm
 
 check: $(STAMP) ## lint, format, strict types, import contracts: what CI runs
 	@$(BIN)/ruff check .

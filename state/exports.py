@@ -77,7 +77,7 @@ def samples(
                 "rationale": row[10],
                 "answer": row[11],
                 "extracted": row[12],
-                "correct": None if row[13] is None else bool(row[13]),
+                "correct": None if row[13] is None or not row[9] else bool(row[13]),
                 "flags": json.loads(row[14]),
                 "finish_reason": row[15],
                 "prompt_tokens": row[16],
@@ -148,6 +148,17 @@ def question_names(connection: Connection, question_ids: Collection[int]) -> dic
         (json.dumps(sorted(question_ids)),),
     )
     return {key: QuestionName(*name) for key, *name in rows}
+
+
+def questions(connection: Connection, task: str, split: str) -> Iterator[dict[str, Any]]:
+    """The questions of a task's split with their gold answers, in order."""
+    rows = connection.execute(
+        "SELECT q.key, q.text, q.gold FROM question q JOIN task t ON t.id = q.task_id"
+        " WHERE t.name = ? AND q.split = ? AND q.active ORDER BY q.position",
+        (task, split),
+    )
+    for key, text, gold in rows:
+        yield {"task": task, "question_id": key, "split": split, "question": text, "answer": gold}
 
 
 def predictions(

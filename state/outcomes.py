@@ -81,6 +81,15 @@ class AttemptResult:
 
 
 @dataclass(frozen=True, slots=True)
+class SampleResult:
+    """The result of a sample that ends without a further attempt: what others said ended it."""
+
+    sample_id: int
+    finish_reason: str | None
+    end: SampleEnd | None
+
+
+@dataclass(frozen=True, slots=True)
 class UngradedSample:
     """A stored sample that still needs a verdict."""
 
@@ -124,6 +133,12 @@ def record(connection: Connection, endings: Sequence[AttemptResult]) -> list[Non
     _touch_samples(connection, endings)
     _end_samples(connection, endings, now)
     _count(connection, endings)
+    return [None] * len(endings)
+
+
+def end_samples(connection: Connection, endings: Sequence[SampleResult]) -> list[None]:
+    """Stores results of samples; one that has ended before stays as it is."""
+    _end_samples(connection, endings, now_ms())
     return [None] * len(endings)
 
 
@@ -172,7 +187,9 @@ def _touch_samples(connection: Connection, endings: Sequence[AttemptResult]) -> 
     )
 
 
-def _end_samples(connection: Connection, endings: Sequence[AttemptResult], now: int) -> None:
+def _end_samples(
+    connection: Connection, endings: Sequence[AttemptResult] | Sequence[SampleResult], now: int
+) -> None:
     ended = [(item, item.end) for item in endings if item.end is not None]
     if not ended:
         return

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from state.enums import FINISHED_EARLY, TRAIN
@@ -54,6 +55,8 @@ class PlanResult:
     """For plans on dev or test with several rationales: question, extracted answer, verdict, by replicate."""
     fingerprint: str = ""
     """Plans of one fingerprint on a task share their samples."""
+    labelled: bool = True
+    """False: its task has no gold answers, and accepted samples are those that were answered."""
     failures: tuple[tuple[str, int], ...] = ()
     """Reasons why samples failed, with counts, most frequent first."""
 
@@ -66,7 +69,7 @@ class PlanResult:
     def usd_per_correct(self) -> float | None:
         """Dollars per correct sample, wrong and failed ones included; None before the first."""
         cost = self.spent_usd if self.sampled_usd is None else self.sampled_usd
-        return cost / self.accepted if self.accepted else None
+        return cost / self.accepted if self.accepted and self.labelled else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,6 +118,8 @@ class RunResult:
     """Share of the test answers that ended by themselves; None: unknown."""
     repetitions: tuple[float, ...] = ()
     """Accuracy of each repetition of the sampled answers, if they were sampled."""
+    formats: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """In each further format that it was trained in: n, correct, accuracy, low and high."""
     kind: str = TRAIN
     """`train`, or the operation that made its student from others."""
     sources: tuple[int, ...] = ()
@@ -228,7 +233,7 @@ def _notes(connection: Connection) -> dict[str, tuple[str, ...]]:
 def _plans(connection: Connection) -> list[PlanResult]:
     rows = connection.execute(
         "SELECT p.name, t.name, p.split, p.teachers, p.rationales, p.wanted, p.stored, p.accepted, p.rejected,"
-        " p.failed, p.spent_micros, p.settings, p.id, p.recipe"
+        " p.failed, p.spent_micros, p.settings, p.id, p.recipe, t.labelled"
         " FROM plan p JOIN task t ON t.id = p.task_id WHERE p.active = 1 ORDER BY p.id"
     ).fetchall()
     found = []
@@ -274,6 +279,7 @@ def _plan(
         sampled_usd=micros / 1e6,
         tokens=tokens,
         fingerprint=row[13],
+        labelled=bool(row[14]),
         failures=_failures(connection, row[12]) if row[9] else (),
     )
 
@@ -314,7 +320,7 @@ def _runs(connection: Connection) -> list[RunResult]:
         f" ORDER BY s.place DESC LIMIT 1), CASE WHEN r.spec ->> '$.student.start_from' = 'previous' THEN ({_STARTED_FROM}) END),"
         " (SELECT count(*) FROM evaluation x JOIN run o ON o.id = x.run_id WHERE o.student = r.student"
         " AND x.task_id = e.task_id AND x.split = 'test'), coalesce(r.ended_at, 0), e.correct_format, e.complete, e.repetitions, r.kind,"
-        " (SELECT json_group_array(s.source_id) FROM run_source s WHERE s.run_id = r.id)"
+        " (SELECT json_group_array(s.source_id) FROM run_source s WHERE s.run_id = r.id), e.formats"
         " FROM run r JOIN evaluation e ON e.run_id = r.id AND e.split = 'test' JOIN task t ON t.id = e.task_id"
         " WHERE r.state = 'done' AND t.active = 1 ORDER BY r.id, t.id",
         (FINISHED_EARLY,),
@@ -354,6 +360,7 @@ def _runs(connection: Connection) -> list[RunResult]:
             repetitions=tuple(json.loads(row[30] or "[]")),
             kind=row[31],
             sources=tuple(json.loads(row[32])),
+            formats=json.loads(row[33] or "{}"),
         )
         for row in rows
     ]

@@ -10,13 +10,14 @@ from functools import partial
 from sqlmodel import Session
 
 from daemon.catalog.changed_teachers import EarlierTeachers, keep_samples
-from daemon.catalog.plan_fingerprint import plan_fingerprint
+from daemon.catalog.plan_fingerprint import panel_fingerprint, plan_fingerprint
 from daemon.catalog.prompt_preview import templates
 from daemon.catalog.prompt_templates import Wordings
 from daemon.events import Event, PlanContinued
 from daemon.sampling.plan_state import PlanState
 from daemon.sampling.plans import ActivePlan
 from engine.config import Config, PlanConfig, TeacherConfig
+from engine.config.panels import models_asked
 from engine.config.root import expand, teachers_of
 from engine.strategies import PLAIN, STRATEGIES, Wording
 from engine.tasks import TaskSummary
@@ -57,7 +58,8 @@ def sync_plans(
             fingerprint = partial(
                 plan_fingerprint, plan, answer_format=config.tasks[task].answer, wording=wording
             )
-            recipe = fingerprint([config.teachers[name] for name in [*names, *fallbacks]])
+            models = models_asked(plan, names, config.teachers)
+            recipe = fingerprint(models)
             first = next((each for each in synced if (each.plan.name, each.task) == (plan.needs, task)), None)
             wanted = PlanRow(
                 name=plan.name,
@@ -69,6 +71,7 @@ def sync_plans(
                 settings={
                     **plan.model_dump(mode="json"),
                     **({"wording": wording.stored} if wording != PLAIN else {}),
+                    **({"panel": list(plan.panel)} if plan.panel else {}),
                     "facts": STRATEGIES[plan.strategy].stored_facts,
                     "templates": templates(plan, config.tasks[task].answer, wording),
                 },
@@ -79,6 +82,8 @@ def sync_plans(
                 target=plan.correct_per_task or 0,
                 together=plan.per_request,
                 unless=first.row.recipe if first else "",
+                panel=panel_fingerprint(plan, models, config.tasks[task].answer, wording),
+                member=plan.seat.member if plan.seat else 0,
             )
             row, changed = sync_plan(opened, wanted, tasks[task].sizes[plan.split])
             synced.append(
@@ -95,6 +100,8 @@ def sync_plans(
     news: list[Event] = []
     continued: dict[int, str] = {}
     for each in synced:
+        if each.plan.panel:
+            continue  # another member makes it another panel: all begin anew
         asked = [config.teachers[name] for name in json.loads(each.row.teachers)]
         for kept in keep_samples(opened, each.row, asked, each.fingerprint, earlier, in_hand=in_hand):
             for other in synced:  # they share what was moved
@@ -133,5 +140,8 @@ def _active(
         gold=brief.golds.get(plan.split, ""),
         wording=synced.wording,
         needs=synced.needs,
+        labelled=config.tasks[synced.task].labelled,
+        panel=row.panel,
+        member=row.member,
         state=PlanState(exhausted=exhausted, shared=shared),
     )

@@ -108,7 +108,12 @@ def expected_rows(
     rows = list(
         method.rows(
             [each for each in questions if each.samples or not method.reads_samples],
-            RowSettings(mix_answers=student.curation.mix_answers, seed=student.training.seed),
+            RowSettings(
+                mix_answers=student.curation.mix_answers,
+                formats=student.curation.formats,
+                shots=student.curation.shots,
+                seed=student.training.seed,
+            ),
         )
     )
     return rows[: _most(scope) if method.reads_samples else None]

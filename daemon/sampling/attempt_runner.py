@@ -25,12 +25,13 @@ from daemon.sampling.job_queue import RetryQueue
 from daemon.sampling.jobs import Job, together
 from daemon.sampling.key_workers import KeyWorkers
 from daemon.sampling.outcomes import OUTCOMES, InFlightRequest, ended, given_up, packed_of, total, usages_of
+from daemon.sampling.panels import Panels
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.refusals import Judgement, Refusals, judge
 from daemon.sampling.teacher import Teacher
 from engine.teachers.client import Answer
 from engine.teachers.failures import Failure
-from state.claims import AttemptRequest, OpenAttempt, open_attempts, open_groups
+from state.claims import AttemptRequest, open_attempts, open_groups
 from state.enums import Outcome, SampleState
 from state.errors import StateError
 from state.outcomes import AttemptResult, SampleEnd, record, record_groups
@@ -51,7 +52,9 @@ class AttemptRunner:
         parked: Callable[[Teacher], None],
         hold_plan: Callable[[ActivePlan, str], None],
         serves_others: Callable[[Teacher, ActivePlan], bool],
+        panels: Panels,
     ) -> None:
+        self._panels = panels
         self._session_id = context.session_id
         self._writer = context.writer
         self._budget = context.budget
@@ -70,28 +73,20 @@ class AttemptRunner:
         """One attempt of `job` on `workers`."""
         teacher = workers.teacher
         asked = workers.evidence.sent(job.sample_id, job.question, self._clock.monotonic())
-        if job.plan.state.disabled or job.plan.state.held:  # since it was queued
+        if job.attempt is None and not self._is_withheld(job, teacher):
+            with anyio.CancelScope(shield=True), suppress(StateError):  # a lost database: it is not sent
+                await self._open(job, teacher)
+            workers.limits.departed(reservation, self._clock.monotonic())
+        if job.attempt is None or self._is_withheld(job, teacher):
             with anyio.CancelScope(shield=True):
                 await self.release(job, teacher)
             self._withdrawn(workers, reservation, asked)
-            self._retry_queue.put(job, 0.0)
+            if self._is_stopped(job):
+                self._retry_queue.put(job, 0.0)
+            else:
+                self._out_of_money(job)
             return
         attempts = [member.attempt for member in job.members if member.attempt is not None]
-        if attempts and self._budget.room(job.plan.id, teacher.id) < 0:
-            # Answers cost more than foreseen, or a budget was lowered: what was claimed ahead is not sent.
-            with anyio.CancelScope(shield=True):
-                await self.release(job, teacher)
-            self._withdrawn(workers, reservation, asked)
-            self._out_of_money(job)
-            return
-        if not attempts:
-            with anyio.CancelScope(shield=True), suppress(StateError):  # a lost database: it is not sent
-                attempts = await self._opened(job, teacher)
-            workers.limits.departed(reservation, self._clock.monotonic())
-        if not attempts:
-            self._withdrawn(workers, reservation, asked)
-            self._out_of_money(job)
-            return
         request = InFlightRequest(job, teacher, attempts)
         teacher.meters.requests.add(self._clock.monotonic())
         try:
@@ -115,6 +110,19 @@ class AttemptRunner:
                 await self._answered(request, workers, reservation, asked, result)
             else:
                 await self._failed(request, workers, reservation, asked, result)
+
+    @staticmethod
+    def _is_stopped(job: Job) -> bool:
+        """Whether its plan sends nothing any more, since it was queued or while its attempt was stored."""
+        return job.plan.state.disabled or bool(job.plan.state.held)
+
+    def _is_withheld(self, job: Job, teacher: Teacher) -> bool:
+        """Whether it may not be sent now: its plan is stopped, or what was claimed for it no longer fits a budget.
+
+        Answers cost more than foreseen, or a budget was lowered; also while the attempt was stored.
+        """
+        claimed = job.attempt is not None
+        return self._is_stopped(job) or (claimed and self._budget.room(job.plan.id, teacher.id) < 0)
 
     def _withdrawn(self, workers: KeyWorkers, reservation: Reservation, asked: Asked) -> None:
         """The request is not sent."""
@@ -141,11 +149,11 @@ class AttemptRunner:
             for job in jobs:
                 group.start_soon(self.release, job, teacher)
 
-    async def _opened(self, job: Job, teacher: Teacher) -> list[OpenAttempt]:
+    async def _open(self, job: Job, teacher: Teacher) -> None:
         """Stores a further attempt of each member; none if the budget has no room."""
         bound = job.bound(teacher.tokens.price)
         if not self._budget.reserve(job.plan.id, teacher.id, bound):
-            return []
+            return
         members = job.members
         further = min(teacher.tokens.price.bound(0, job.output_tokens // len(members)), bound // len(members))
         requests = [
@@ -161,8 +169,11 @@ class AttemptRunner:
             for choice, member in enumerate(members)
         ]
         if len(requests) == 1:
-            return [await self._writer.do(open_attempts, requests[0])]
-        return await self._writer.do(open_groups, requests)
+            opened = [await self._writer.do(open_attempts, requests[0])]
+        else:
+            opened = await self._writer.do(open_groups, requests)
+        for member, attempt in zip(members, opened, strict=True):
+            member.attempt = attempt
 
     async def _answered(
         self,
@@ -229,10 +240,13 @@ class AttemptRunner:
         if missing:
             self._again(missing, teacher)
         for (member, _), result in zip(reversed(got), reversed(results[: len(got)]), strict=True):
-            if result.end is None:
-                teacher.queue.push(member, first=True)
-            else:
+            if result.end is not None:
+                self._panels.ended(member)
                 self._emit_stored(member, result.end)
+            elif plan.panel:
+                self._panels.answered(member)
+            else:
+                teacher.queue.push(member, first=True)
         first = teacher.first_answers(plan)
         for completion in answer.completions:
             if why := first.completed(plan.config, turn, completion):
@@ -302,6 +316,7 @@ class AttemptRunner:
         teacher.meters.errors[failure.kind] += 1
         for member, end in zip(request.members, ends, strict=True):
             if end is not None:
+                self._panels.ended(member)
                 self._bus.emit(
                     events.SampleFailed(
                         plan=member.plan.config.name,

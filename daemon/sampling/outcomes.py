@@ -12,7 +12,7 @@ from anyio.lowlevel import RunVar
 
 from daemon.sampling.jobs import Job
 from daemon.sampling.teacher import Teacher
-from engine.grading import GRADER_VERSIONS, grade, in_worker
+from engine.grading import GRADER_VERSIONS, UNLABELLED, grade, grade_unlabelled, in_worker
 from engine.strategies import Finished
 from engine.teachers.failures import Failure
 from engine.teachers.messages import Completion, Usage
@@ -54,7 +54,9 @@ async def ended(job: Job, finished: Finished) -> SampleEnd:
         rationale=finished.rationale,
         answer=finished.answer,
         flags=finished.flags,
-        verdict=await judge(finished.answer, job.gold, job.plan.answer_format, job.question),
+        verdict=await judge(
+            finished.answer, job.gold, job.plan.answer_format, job.question, labelled=job.plan.labelled
+        ),
     )
 
 
@@ -73,20 +75,28 @@ def given_up(job: Job, teacher: Teacher, failure: Failure, counts: bool, now: fl
     return ""
 
 
-async def judge(answer: str, gold: str, answer_format: str, question: str) -> Verdict:
-    """The careful grader's verdict, off the event loop if the text is long or another process is asked."""
+async def judge(
+    answer: str, gold: str, answer_format: str, question: str, *, labelled: bool = True
+) -> Verdict:
+    """The careful grader's verdict, off the event loop if the text is long or another process is asked.
+
+    Without a gold answer it is whether an answer can be read.
+    """
 
     def verdict() -> Verdict:
-        found = grade(answer, gold, answer_format, question=question, grader=GRADER)
+        if labelled:
+            found = grade(answer, gold, answer_format, question=question, grader=GRADER)
+        else:
+            found = grade_unlabelled(answer, answer_format, question=question)
         return Verdict(
-            grader=GRADER_VERSIONS[GRADER],
+            grader=GRADER_VERSIONS[GRADER] if labelled else UNLABELLED,
             correct=found.correct,
             extracted=found.extracted,
             reason=found.reason,
             flags=found.flags,
         )
 
-    if in_worker(answer_format):  # these threads wait; they must not use up the shared ones
+    if labelled and in_worker(answer_format):  # these threads wait; they must not use up the shared ones
         return await anyio.to_thread.run_sync(verdict, limiter=_waiting_threads())
     if len(answer) + len(question) <= GRADE_ON_LOOP:
         return verdict()

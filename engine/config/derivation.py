@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from engine.config.faults import nearest, quoted
-from engine.config.lineage import JOINT, cycle_in, meets, scopes_of_plain, source_name
+from engine.config.lineage import JOINT, cycle_in, meets, no_model, scopes_of_plain, source_name
 from engine.methods import METHODS
 from engine.students.operations import OPERATIONS, DerivedConfig, Member, Operation
 
@@ -127,6 +127,13 @@ def wrong_derived(
         made_from = next(iter(found_origins.values()), nowhere).sources
         facts = [_facts(each, scope, plain, own, scopes) for each, scope in made_from]
         why = next(filter(None, (_no_source(each, own) for each in facts)), "") or operation.misfit(facts)
+        if not why and operation.runs(own[name]):
+            said = (
+                f"{each} {no_model(plain[each])}"
+                for each in members[name]
+                if each in plain and no_model(plain[each])
+            )
+            why = next(said, "")
         if not why and not scopes[name]:
             why = f"there is no task on which all of them have a student: {', '.join(members[name])}"
         if why:

@@ -73,6 +73,11 @@ SECTIONS: tuple[tuple[str, str, str], ...] = (
     ),
     ("[students.curation]", "CurationConfig", "Of the `[[students]]` table above it."),
     ("[students.training]", "TrainingConfig", "Of the `[[students]]` table above it."),
+    (
+        "[students.training.slurm]",
+        "SlurmConfig",
+        'Of the `[students.training]` table above it, with `executor = "slurm"`.',
+    ),
     ("[students.evaluation]", "EvaluationConfig", "Of the `[[students]]` table above it."),
     *(
         (

@@ -21,6 +21,8 @@ from engine.report.main_figure import MAIN
 from engine.report.markdown import render, summary
 from engine.report.matrix import Point, headline, points, tables
 from engine.report.paper_count import paper_accuracy
+from engine.report.seen_answers import seen_table
+from engine.report.selected_teachers import selected_table
 from engine.report.together import together
 
 __all__ = [
@@ -46,6 +48,8 @@ __all__ = [
     "points",
     "rates_table",
     "render",
+    "seen_table",
+    "selected_table",
     "self_consistency",
     "summary",
     "tables",

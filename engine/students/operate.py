@@ -12,6 +12,7 @@ import torch
 from engine.config.students import EvaluationConfig
 from engine.errors import JobFailed
 from engine.forms import PromptedForm
+from engine.students.adapters import Adapted
 from engine.students.conversations import Write
 from engine.students.derived_card import derived_card
 from engine.students.device import choose_device, device_name
@@ -97,7 +98,7 @@ def operate(run: Run) -> None:
         save_members(run.directory, spec.kind, made.files)
     else:
         prepare_generation(made.model, tokenizer, form)
-        partial = save_student(run.directory, spec, made.model, None, tokenizer, form.template)
+        partial = save_student(run.directory, spec, Adapted(made.model, None), tokenizer, form.template)
         if made.prompt:
             write_prompt(partial, made.prompt)
     del made  # the copy is loaded as its users load it

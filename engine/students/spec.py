@@ -3,6 +3,7 @@
 runs/<id>/  owner.json       whose directory it is: an Owner, written first
             spec.json        a Spec
             manifest.jsonl   the training rows, frozen (one TrainRow per line)
+            targets.bin      distributions of teachers, if the student learns from some (see `targets`)
             questions.jsonl  dev and test questions (one EvalRow per line)
             progress.jsonl   events, written by rank 0 (see `progress_file`)
             log.txt          stdout and stderr of the ranks
@@ -158,6 +159,12 @@ class Spec(BaseModel):
     operation: dict[str, Any] = {}
     """The settings of the operation."""
     sources: tuple[SourceStudent, ...] = ()
+    formats: tuple[str, ...] = ()
+    """The formats of its rows, of a mixture; test questions are asked in each."""
+    shots: int = 4
+    """Worked examples in formats that have some."""
+    targets_digest: str = ""
+    """The SHA-256 of `targets.bin`, of a student that learns distributions."""
     teachers: dict[str, int] = {}
     """Who wrote the rationales, as "name (model)", with the number of rows."""
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import re
+from itertools import islice
 
 import pytest
 
-from bench.systems import ensemble, regmean, socratic
+from bench.systems import ensemble, regmean, socratic, specialise
 from bench.systems.__main__ import main, systems
 from bench.systems.gates import Gate, verdict
 from engine.students.conversations import converse
@@ -22,6 +23,13 @@ def test_an_ensemble_passes_its_gates_and_fails_those_of_a_broken_one() -> None:
     assert len(broken) == len(found) == 5
     assert not broken["loss of the geometric mean"] and not broken["one member is itself"]
     assert not broken["two ids of a tokenizer swapped"]
+
+
+def test_distributions_pass_their_gates_and_fail_those_of_broken_ones() -> None:
+    """Without those over seeds, which train students."""
+    found, broken = (list(islice(specialise.gates(each, taught=20), 3)) for each in (False, True))
+    assert [gate.line() for gate in found if not gate.passed] == []
+    assert [gate.line() for gate in broken if gate.passed] == []
 
 
 def test_a_failing_gate_is_the_exit_code(

@@ -14,6 +14,8 @@ from tui.text import Part, fields, lines, one_line, say, sections, title, verdic
 TABS = ("sample", "sent")
 LABEL = 10
 """Cells of the labels beside a verdict."""
+GOOD = ("correct", "answered")
+"""Verdicts of samples that have what was asked for."""
 MOST_VOTES = 6
 """Answers whose votes are shown; the others are counted."""
 
@@ -30,7 +32,7 @@ def solved(question: QuestionDetail) -> Text:
     if not graded:
         return say(("no verdict yet", "muted"))
     role = "good" if correct == graded else "attention" if correct else "bad"
-    return say((f"{correct} of {graded} correct", role))
+    return say((f"{correct} of {graded} {'correct' if question.gold else 'answered'}", role))
 
 
 def rationale_head(detail: SampleDetail, question: QuestionDetail | None) -> tuple[str, Text]:
@@ -150,9 +152,11 @@ def _answers(detail: SampleDetail, *, narrow: bool = False) -> list[Part]:
             "muted" if row.state == "open" else "attention",
         )
     elif narrow:
-        own = (one_line(row.extracted, 200), "bold good" if word == "correct" else "bold bad")
+        own = (one_line(row.extracted, 200), "bold good" if word in GOOD else "bold bad")
     else:
-        own = chip(one_line(row.extracted, 200), "good" if word == "correct" else "bad")
+        own = chip(one_line(row.extracted, 200), "good" if word in GOOD else "bad")
+    if not gold:
+        return [own]
     shown: Part = (gold, "bold good") if narrow else chip(gold, "good")
     return [own, "   ", ("gold ", "muted"), shown]
 

@@ -26,6 +26,11 @@ Needs = Literal["any", "tokenizer", "initialisation"]
 MEMBERS_FILE = "members.json"
 """In the directory of a student that is no single model: the operation that reads it, and the member that describes it."""
 
+PREFIX_FILE = "adapter_config.json"
+"""In the directory of a student that is a prefix: peft's description of it."""
+BASE = "base"
+"""In such a directory: the model that the prefix is put on."""
+
 
 class Work(Protocol):
     """What an operation needs of its run: `engine.students.work` in the training process."""
@@ -126,6 +131,8 @@ class Operation(ABC, Generic[SettingsT]):
     """The parts that its students take, in the order of `of`; empty: any number of students, in any order."""
     no_source: str = ""
     """Why others cannot be made from what it makes, after its name; empty: they can, if it is a single model."""
+    reads_weights: bool = False
+    """Whether each of its students must be one model with all of its weights: no prefix on a base, and no ensemble."""
     single_model: bool = True
     """Whether it makes one model, from which others can start."""
     least: int = 1
@@ -151,7 +158,7 @@ class Operation(ABC, Generic[SettingsT]):
 
     def refusal(self, sources: Sequence[SourceStudent]) -> str:
         """Why these exported students do not go together; empty if they do. Reads small files."""
-        return refusal(sources, self.needs)
+        return (_no_weights(sources) if self.reads_weights else "") or refusal(sources, self.needs)
 
     @abstractmethod
     def make(self, sources: Sequence[SourceStudent], settings: SettingsT, work: Work) -> Made:
@@ -215,12 +222,29 @@ def _tells(base: str, other: str, needs: Needs) -> bool:
     return base.startswith(BUILTIN) or other.startswith(BUILTIN)
 
 
+def is_prefix(student: Path) -> bool:
+    """Whether an exported student is a prefix on the base beside it."""
+    return (student / PREFIX_FILE).is_file()
+
+
 def described_by(student: Path) -> Path:
-    """The directory whose configuration and tokenizer describe an exported student: its own, or that of a member."""
+    """The directory whose configuration and tokenizer describe an exported student: its own, that of a member, or that of its base."""
+    if is_prefix(student):
+        return student / BASE
     try:
         return student / str(json.loads((student / MEMBERS_FILE).read_bytes())["like"])
     except FileNotFoundError:
         return student
+
+
+def _no_weights(sources: Sequence[SourceStudent]) -> str:
+    """Which of these is not one model with all of its weights; empty if all are."""
+    for source in sources:
+        if is_prefix(Path(source.directory)):
+            return f"{source.words} is a prefix on its base, not a model of its own: name its base"
+        if (Path(source.directory) / MEMBERS_FILE).is_file():
+            return f"{source.words} is itself made of several models: name those"
+    return ""
 
 
 def refusal(sources: Sequence[SourceStudent], needs: Needs) -> str:

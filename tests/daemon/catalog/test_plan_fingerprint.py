@@ -74,6 +74,10 @@ PRACTICE = [TeacherConfig(builtin=True, model="practice-large")]
 
 def planned(strategy: str, **settings: Any) -> PlanConfig:
     needs = "q" if STRATEGIES[strategy].hinted else None
+    if STRATEGIES[strategy].panel:
+        settings = {
+            name: value for name, value in settings.items() if name not in ("per_request", "logprobs")
+        }
     return PlanConfig.model_validate({"name": "p", "strategy": strategy, "needs": needs, **settings})
 
 

@@ -77,6 +77,10 @@ def test_a_merge_joins_the_tasks_of_one_student_and_those_of_students_without_a_
         ('make = "merge"\nof = ["warm"]', "derived.x.of: merge needs at least 2 students"),
         ('make = "ensemble"\nof = ["s1"]\ncombine = "mean"', "derived.x.combine"),
         (
+            'make = "ensemble"\nof = ["s1", "p"]\n[[students]]\nname = "p"\nbase = "student:warm"\ntraining = { adapter = "prefix" }',
+            "derived.x.of: p is a prefix on its base, not a model of its own",
+        ),
+        (
             'make = "ensemble"\nof = ["s1"]\nevaluation = { patience = 2 }',
             "evaluation.patience is about a training, and nothing is trained: remove it",
         ),
