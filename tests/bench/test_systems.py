@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from bench.systems import ensemble, socratic
+from bench.systems import brainstorm, ensemble, socratic
 from bench.systems.__main__ import main, systems
 from bench.systems.gates import Gate, verdict
 from engine.students.conversations import converse
@@ -21,6 +21,11 @@ def test_an_ensemble_passes_its_gates_and_fails_those_of_a_broken_one() -> None:
     assert len(broken) == len(found) == 5
     assert not broken["loss of the geometric mean"] and not broken["one member is itself"]
     assert not broken["two ids of a tokenizer swapped"]
+
+
+def test_panels_pass_their_gates_and_fail_those_of_broken_ones() -> None:
+    assert [gate.line() for gate in brainstorm.gates(False, lives=12) if not gate.passed] == []
+    assert [gate.line() for gate in brainstorm.gates(True, lives=12) if gate.passed] == []
 
 
 def test_a_failing_gate_is_the_exit_code(
