@@ -32,6 +32,7 @@ from daemon.observe.heartbeat import EventLog, Heartbeat, LagMeter
 from daemon.observe.metrics import http_server
 from daemon.observe.search_indexer import Indexer
 from daemon.observe.service_manager import ServiceManager
+from daemon.observe.traces import open_traces
 from daemon.observe.watch import Watch
 from daemon.pipeline import Pipeline
 from daemon.reload import Reload, TeacherFactory
@@ -216,6 +217,7 @@ class Service:
                 bus=self._bus,
                 clock=clock,
                 rng=self._rng,
+                tracer=open_traces(config),
             )
             pipeline = Pipeline(context, plans=catalog.plans)
             self._phase("connecting to teachers")

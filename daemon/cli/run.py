@@ -20,6 +20,7 @@ import anyio
 from daemon.host.lock import hold
 from daemon.host.places import check_places, make_folder
 from daemon.observe.log import open_log
+from daemon.observe.traces import check_traces
 from daemon.service import GO_ON, DaemonResult, Service
 from engine.config import Config, load_config
 from engine.errors import CoterieError, JobFailed, UsageError
@@ -48,6 +49,7 @@ def command(arguments: argparse.Namespace) -> int:
         return _with_tui(arguments, config)
     with hold(config.database):
         check_places(config)
+        check_traces(config)
         ended = _run(config, arguments.config, arguments.until_idle, arguments.monitored)
     return _conclude(config, ended)
 

@@ -57,6 +57,9 @@ class DaemonConfig(Section):
     http: Annotated[str, Change.RESTART] = ""
     """`HOST:PORT`, such as `127.0.0.1:9187`, serves `/healthz` and Prometheus `/metrics`, without a password; empty: off."""
 
+    traces: Annotated[bool, Change.RESTART] = False
+    """Send the way of each sample (claim, attempts, requests, records) as OpenTelemetry spans to an OTLP receiver, set by OpenTelemetry's own variables such as `OTEL_EXPORTER_OTLP_ENDPOINT` (`pip install '.[traces]'`)."""
+
     shared_limits: Annotated[bool | str, Change.RESTART] = True
     """Daemons of one user on this machine that use the same key, server and model keep its limits together, by small files in a folder: true for one in the user's home folder, a path for another one, false to let each use all of them. The key itself is not in them."""
 
