@@ -11,6 +11,7 @@ from pathlib import Path
 
 import anyio
 
+from daemon.catalog.served_runs import ServedRuns
 from daemon.catalog.sync import Input, overlaps, read_input
 from daemon.cli.check_bases import check_bases
 from daemon.cli.check_measure import measure_runs
@@ -86,8 +87,8 @@ def _say(text: str) -> None:
 
 
 def _keys(teacher: TeacherConfig, keys: tuple[TeacherKey, ...]) -> str:
-    if teacher.builtin:
-        return "built-in"
+    if teacher.local:
+        return "built-in" if teacher.builtin else "served by the daemon"
     known = [key for key in keys if key.secret is not None]
     return _plural(len(known), "key") if known else "no key"
 
@@ -121,12 +122,13 @@ def _plural(number: int, noun: str) -> str:
 
 
 def _database(config: Config, given: Input) -> None:
+    served = ServedRuns(config)
     try:
         if note := examine(config.database, CRASH_S):
             _say(f"note: {note}")
         with closing(open_reader(config.database)) as connection:
             samples, taught = count_samples(connection), own_answer_runs(connection)
-            questions = damaged_tasks(connection)
+            questions, served = damaged_tasks(connection), ServedRuns.stored(connection, config)
         _say(f"{config.database}: {samples:,} samples")
         if questions:
             _say("  questions of it are damaged: the next start reads their files again")
@@ -141,6 +143,10 @@ def _database(config: Config, given: Input) -> None:
             _say(f"  {edit.text}")
     except StateMissing:
         _say(f"{config.database}: does not exist yet; `coterie run` creates it")
+    for plan in config.plans:
+        for task in expand(plan.tasks, list(config.tasks)):
+            if waits := served.waits_for(plan, task):
+                _say(f"note: plan {plan.name} on {task} waits for {waits}")
 
 
 def _training(config: Config) -> list[Device]:

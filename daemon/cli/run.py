@@ -18,10 +18,11 @@ from pathlib import Path
 import anyio
 
 from daemon.host.lock import hold
+from daemon.host.parent_monitor import GO_ON
 from daemon.host.places import check_places, make_folder
 from daemon.observe.log import open_log
 from daemon.observe.traces import check_traces
-from daemon.service import GO_ON, DaemonResult, Service
+from daemon.service import DaemonResult, Service
 from engine.config import Config, load_config
 from engine.errors import CoterieError, JobFailed, UsageError
 from engine.teachers.failures import NOT_RECORDED

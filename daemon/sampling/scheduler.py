@@ -360,8 +360,10 @@ class Scheduler:
         return sorted(able, key=lambda plan: plan.virtual_time)
 
     def waits(self, plan: ActivePlan) -> bool:
-        """Whether the plan that this one depends on (`needs`) is not done yet."""
-        return plan.needs is not None and any(each.id == plan.needs and not each.done for each in self.plans)
+        """Whether what this plan depends on is not there yet: the plan that it `needs`, or the student that it asks."""
+        return bool(plan.waits_for) or (
+            plan.needs is not None and any(each.id == plan.needs and not each.done for each in self.plans)
+        )
 
     def held_up(self, plan: ActivePlan) -> str:
         """Why a plan begins no panel now: a member cannot be asked without the user, or is far behind; empty if it may."""

@@ -147,7 +147,7 @@ def test_only_marked_fields_wait_for_a_restart() -> None:
     assert restarts == {
         *(("StateConfig", name) for name in ("url", "runs")),
         *(("DaemonConfig", name) for name in ("http", "devices", "log_file", "shared_limits", "traces")),
-        ("TeacherConfig", "builtin"),
+        *(("TeacherConfig", name) for name in ("builtin", "student")),
     }
     for mark, names in (
         (
