@@ -82,6 +82,8 @@ PLANS: dict[str, Table] = {
     "stop": {"stop": ["Q:"]},
     "max_rationales": {"max_rationales": 5},
     "max_tokens": {"max_tokens": 99},
+    "rounds": {"strategy": "brainstorm", "teachers": ["asked", "other"], "rounds": 2},
+    "peer_characters": {"strategy": "brainstorm", "teachers": ["asked", "other"], "peer_characters": 99},
 }
 PROMPTS: dict[str, tuple[str, Table, Table]] = {
     "prompt": ("zero-shot-cot", {"prompt": "{question} Think."}, {"prompt": "{question} Reason."}),
@@ -102,8 +104,9 @@ TASKS: dict[str, Tables] = {
     "fields": (FILE_TASK, {**FILE_TASK, "fields": {"question": "{id} {question}"}}),
     "split_by": (FILE_TASK, {**FILE_TASK, "split_by": "template"}),
 }
-OF_THE_HUB = {"paper_task", "revision", "splits"}
-"""Fields of tasks that need a data set of the hub; their questions are kept until a restart, as those of the others."""
+OF_THE_HUB = {"paper_task", "revision", "splits", "labelled"}
+"""Fields of tasks that need a data set of the hub, and one that all students here would have to be made for; questions are kept
+until a restart, as those of the others."""
 PRETRAINED = {"base": "./none"}
 STUDENTS: dict[str, Table] = {
     "name": {"name": "for-its-other-name"},
@@ -183,7 +186,11 @@ def plans() -> tuple[list[Table], list[Table]]:
             {
                 "name": f"plan-{name}",
                 **same,
-                **{key: value for key, value in change.items() if key == "strategy" != name},
+                **{
+                    key: value
+                    for key, value in change.items()
+                    if key in ("strategy", "teachers") and key != name
+                },
             }
         )
         after.append({"name": f"plan-{name}", **same, **change})
