@@ -157,6 +157,17 @@ def question_names(connection: Connection, question_ids: Collection[int]) -> dic
     return {key: QuestionName(*name) for key, *name in rows}
 
 
+def questions(connection: Connection, task: str, split: str) -> Iterator[dict[str, Any]]:
+    """The questions of a task's split with their gold answers, in order."""
+    rows = connection.execute(
+        "SELECT q.key, q.text, q.gold FROM question q JOIN task t ON t.id = q.task_id"
+        " WHERE t.name = ? AND q.split = ? AND q.active ORDER BY q.position",
+        (task, split),
+    )
+    for key, text, gold in rows:
+        yield {"task": task, "question_id": key, "split": split, "question": text, "answer": gold}
+
+
 def predictions(
     connection: Connection,
     task: str | None = None,

@@ -119,6 +119,8 @@ class RunResult:
     """Share of the test answers that ended by themselves; None: unknown."""
     repetitions: tuple[float, ...] = ()
     """Accuracy of each repetition of the sampled answers, if they were sampled."""
+    formats: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """In each further format that it was trained in: n, correct, accuracy, low and high."""
     kind: str = TRAIN
     """`train`, or the operation that made its student from others."""
     sources: tuple[int, ...] = ()
@@ -332,7 +334,7 @@ def _runs(connection: Connection) -> list[RunResult]:
         f" ORDER BY s.place DESC LIMIT 1), CASE WHEN r.spec ->> '$.student.start_from' = 'previous' THEN ({_STARTED_FROM}) END),"
         " (SELECT count(*) FROM evaluation x JOIN run o ON o.id = x.run_id WHERE o.student = r.student"
         " AND x.task_id = e.task_id AND x.split = 'test'), coalesce(r.ended_at, 0), e.correct_format, e.complete, e.repetitions, r.kind,"
-        " (SELECT json_group_array(s.source_id) FROM run_source s WHERE s.run_id = r.id)"
+        " (SELECT json_group_array(s.source_id) FROM run_source s WHERE s.run_id = r.id), e.formats"
         " FROM run r JOIN evaluation e ON e.run_id = r.id AND e.split = 'test' JOIN task t ON t.id = e.task_id"
         " WHERE r.state = 'done' AND t.active = 1 ORDER BY r.id, t.id",
         (FINISHED_EARLY,),
@@ -372,6 +374,7 @@ def _runs(connection: Connection) -> list[RunResult]:
             repetitions=tuple(json.loads(row[30] or "[]")),
             kind=row[31],
             sources=tuple(json.loads(row[32])),
+            formats=json.loads(row[33] or "{}"),
         )
         for row in rows
     ]

@@ -428,6 +428,7 @@ CREATE TABLE metric (
 	tokens_per_second REAL,
 	mfu REAL,
 	memory_mb REAL,
+	extra TEXT,
 	PRIMARY KEY (run_id, step),
 	FOREIGN KEY(run_id) REFERENCES run (id)
 )
@@ -456,6 +457,7 @@ CREATE TABLE evaluation (
 	completion_tokens INTEGER,
 	flops REAL,
 	seconds REAL,
+	formats TEXT,
 	PRIMARY KEY (id),
 	UNIQUE (run_id, task_id, split, step),
 	FOREIGN KEY(run_id) REFERENCES run (id),

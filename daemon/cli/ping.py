@@ -33,7 +33,7 @@ from engine.teachers.endpoint import Endpoint
 from engine.teachers.failures import Failure
 from engine.teachers.keys import TeacherKey
 from engine.teachers.messages import Request, Usage
-from engine.teachers.transport import make_client
+from engine.teachers.transport import by_address, single_client
 from state.safe import safe_line
 from state.views.format import money
 
@@ -72,17 +72,17 @@ async def ping_all(config: Config, given: Input, say: Say, *, sleep: Sleep = any
     for name, teacher in config.teachers.items():
         if teacher.builtin:
             continue
-        at = given.endpoints[name]
-        async with make_client(teacher, at=at) as client:
-            keys = given.keys[name] or (TeacherKey("", None),)
-            asked = list(_asked_of(name, config, given))
-            if dialect(teacher.dialect).transport == "batches" or not asked:
-                for key in keys:
-                    good &= _tell_plain(say, _label(name, key), await client.ping(key=key.secret))
-                continue
-            rounds = zip(range(max(len(asked), len(keys))), itertools.cycle(asked), itertools.cycle(keys))
-            for _, each, key in rounds:
-                good &= await _Ping(client, at, key.secret, say, sleep).ask(each, _label(name, key))
+        for config_there, at in by_address(teacher, given.endpoints[name]):
+            async with single_client(config_there, at) as client:
+                keys = given.keys[name] or (TeacherKey("", None),)
+                asked = list(_asked_of(name, config, given))
+                if dialect(teacher.dialect).transport == "batches" or not asked:
+                    for key in keys:
+                        good &= _tell_plain(say, _label(name, key), await client.ping(key=key.secret))
+                    continue
+                rounds = zip(range(max(len(asked), len(keys))), itertools.cycle(asked), itertools.cycle(keys))
+                for _, each, key in rounds:
+                    good &= await _Ping(client, at, key.secret, say, sleep).ask(each, _label(name, key))
     return good
 
 
@@ -195,7 +195,7 @@ class _Ping:
             return []
         shown = config.base_url
         better = f"{shown} + /v1" if REFERENCE.fullmatch(shown) else _with_v1(shown_url(shown))
-        async with make_client(config, at=replace(self._at, base_url=_with_v1(self._at.base_url))) as other:
+        async with single_client(config, replace(self._at, base_url=_with_v1(self._at.base_url))) as other:
             got = await other.send(request, request_id=f"ping-{uuid.uuid4().hex}", key=self._key)
         if isinstance(got, Answer):
             return [f'base_url lacks /v1, where the server does answer: write base_url = "{better}"']

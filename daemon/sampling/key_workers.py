@@ -25,6 +25,7 @@ from daemon.sampling.transport import Transport
 from engine.config import TeacherConfig
 from engine.teachers.client import Client
 from engine.teachers.keys import TeacherKey
+from engine.teachers.spread import SpreadClient
 
 MOST_WORKERS = 2048
 
@@ -187,8 +188,8 @@ class RequestTransport(Transport[Teacher, KeyWorkers]):
         return missing if owner.available else 0
 
     def note(self, owner: Teacher, now: float) -> str:
-        """Nothing: the figures tell all."""
-        return ""
+        """The addresses that rest; the figures tell all else."""
+        return self.client.note() if isinstance(self.client, SpreadClient) else ""
 
     def _open(self, owner: Teacher, key: TeacherKey, limits: KeyLimits) -> KeyWorkers:
         return KeyWorkers(owner, self, key, limits)

@@ -58,10 +58,14 @@ class ActivePlan:
         """All teachers that may serve it."""
         return self.teachers + self.fallbacks
 
+    @property
+    def samples(self) -> tuple[int, str, str]:
+        """Which samples it asks for: task, split and fingerprint."""
+        return self.task_id, self.config.split, self.recipe
+
     def shares(self, other: ActivePlan) -> bool:
         """Whether both ask for the same samples, so that a claim by one counts for both."""
-        mine, its = ((plan.task_id, plan.config.split, plan.recipe) for plan in (self, other))
-        return self is not other and mine == its
+        return self is not other and self.samples == other.samples
 
     def same_panel(self, other: ActivePlan) -> bool:
         """Whether both are plans of one panel's members."""

@@ -23,6 +23,7 @@ from daemon.host.notify import Notifier
 from daemon.sampling.budget_policy import BudgetPolicy
 from daemon.sampling.context import Context
 from daemon.sampling.cost_bounds import job_of
+from daemon.sampling.cost_share import CostShares
 from daemon.sampling.fallback import FallbackPolicy
 from daemon.sampling.jobs import Job, together
 from daemon.sampling.panels import Panels
@@ -68,6 +69,7 @@ class Scheduler:
         self.fallback_policy = FallbackPolicy(self._by_name, self.budget_policy.spent_out, context.bus)
         self._virtual_time = dict.fromkeys(self._by_name, 0.0)  # of the plan that each teacher served last
         self._held: list[Job] = []  # of paused plans
+        self._shares = CostShares(context.writer)
         self._by_verdict = [plan for plan in plans if plan.by_need or plan.state.shared]
         context.bus.listen(self._on_event)
 
@@ -201,6 +203,13 @@ class Scheduler:
     async def _round(self) -> bool:
         """Claims once for each teacher below its low-water mark; returns whether anything was claimed."""
         self._retry_for_money()
+        await self._shares.look(
+            {
+                plan: [self._by_name[name].id for name in plan.teachers]
+                for plan in self.plans
+                if plan.config.share != "free"
+            }
+        )
         self._move_stranded()
         await self.panels.give_up_lost()
         await self._settle()
@@ -212,7 +221,8 @@ class Scheduler:
             for plan in self._in_turn(teacher):
                 if self.closed:
                     return got
-                if await self._claim(plan, teacher, count):
+                most = self._shares.room(plan, teacher.id, self._able(plan), count)
+                if most > 0 and await self._claim(plan, teacher, most):
                     got = True
                     break
         return got
@@ -221,10 +231,19 @@ class Scheduler:
         """A sample ended: plans of its task that waited for a verdict are tried again."""
         if not isinstance(event, events.SampleStored | events.SampleFailed):
             return
+        self._shares.graded(event.task)
         for plan in self._by_verdict:
             if plan.task == event.task:
                 if plan.state.verdict_came():
                     self._wake()
+
+    def _able(self, plan: ActivePlan) -> list[int]:
+        """The teachers that can be asked for a plan now."""
+        return [
+            each.id
+            for each in self.fallback_policy.serving(plan)
+            if each.available and self.budget_policy.affords(plan, each)
+        ]
 
     async def _settle(self) -> None:
         """Finds plans that are done, also while no teacher can be asked or paid."""
@@ -353,7 +372,7 @@ class Scheduler:
         return "" if self.panels.room(plan) > 0 else "others are far behind"
 
     async def _claim(self, plan: ActivePlan, teacher: Teacher, count: int) -> bool:
-        group = plan.config.per_request
+        group, able = plan.config.per_request, self._able(plan)
         if plan.panel:
             count = min(count, self.panels.room(plan), self.budget_policy.panels(plan))
             if count <= 0:
@@ -393,6 +412,7 @@ class Scheduler:
         plan.state.claimed(len(got.samples))
         if got.samples:
             self.fallback_policy.claimed(plan, teacher)
+            self._shares.claimed(plan, teacher.id, len(got.samples), able)
             self._virtual_time[teacher.name] = max(plan.virtual_time, self._virtual_time[teacher.name])
             plan.virtual_time = self._virtual_time[teacher.name] + len(got.samples) / plan.config.weight
         for _, samples in groupby(got.samples, lambda each: each.attempt and each.attempt.request_id):

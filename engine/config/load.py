@@ -175,6 +175,7 @@ def resolved(config: Config) -> dict[str, Any]:
     values = config.model_dump(mode="json")
     for teacher in values["teachers"].values():
         teacher["base_url"] = shown_url(teacher["base_url"])
+        teacher["base_urls"] = [shown_url(each) for each in teacher["base_urls"]]
         teacher["headers"] = {name: shown_header(name, value) for name, value in teacher["headers"].items()}
     return values
 

@@ -34,6 +34,9 @@ class PlanConfig(Section):
     teachers: Annotated[list[str], Identity.BY_CONTENT] = Field(default_factory=lambda: ["*"], min_length=1)
     """Names of teachers that share the work by free capacity. `*` means all except the fallbacks, and except built-in teachers where there is another (`["*", "practice"]` includes one). When the teachers change, the samples of those that stay are kept, and only what is missing is asked."""
 
+    share: Annotated[Literal["free", "by-cost"], Identity.NO] = "free"
+    """How several `teachers` share the work. free: by free capacity, so the fastest does most. by-cost: a policy learns from the graded samples which teacher's correct samples are cheapest (without prices: who is right most often), and gives it most of the work, and the others at least a twentieth each, as long as all can be asked. The plan is then as fast as that teacher."""
+
     fallback_teachers: Annotated[list[str], Identity.BY_CONTENT] = Field(default_factory=list)
     """Names of teachers that take over, in this order, while every one of `teachers` is parked or out of budget."""
 
@@ -180,6 +183,10 @@ class PlanConfig(Section):
         if self.stop_after_wrong >= self.most:
             raise ValueError(
                 f"stop_after_wrong = {self.stop_after_wrong} has no effect: a question has at most {self.most} rationales"
+            )
+        if self.share == "by-cost" and self.split != "train":
+            raise ValueError(
+                f'share = "by-cost" is for samples that students learn from: split = "{self.split}" measures teachers'
             )
         for name in self.fallback_teachers:
             if name == "*":

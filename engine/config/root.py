@@ -25,6 +25,7 @@ from engine.config.tasks import TaskConfig
 from engine.config.teachers import TeacherConfig, listed
 from engine.config.unlabelled import wrong_unlabelled
 from engine.strategies import STRATEGIES
+from engine.students.objectives import OBJECTIVES
 from engine.students.operations import OPERATIONS, DerivedOf
 from engine.teachers.dialects import dialect
 
@@ -243,10 +244,12 @@ def wrong_students(
 
 
 def _wrong_students(data: Mapping[str, Any]) -> list[tuple[tuple[int | str, ...], str]]:
-    """Prompts of none or of another strategy, of students that are not trained."""
+    """Prompts of none or of another strategy, of students that are not trained; objectives without what they need."""
     found: list[tuple[tuple[int | str, ...], str]] = []
     prompts = _table(data.get("prompts"))
     for index, student in _items(data.get("students")):
+        if why := _no_distributions(student, data):
+            found.append((("students", index, "training", "objective"), why))
         named, place = student.get("prompts"), ("students", index, "prompts")
         if not isinstance(named, str):
             continue
@@ -257,6 +260,21 @@ def _wrong_students(data: Mapping[str, Any]) -> list[tuple[tuple[int | str, ...]
             have = ", ".join(sorted(prompts)) or "none"
             found.append((place, f"unknown prompts {quoted(named)} (known: {have})"))
     return found
+
+
+def _no_distributions(student: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+    """Why a student cannot learn distributions: no plan that it reads has any. Plans of an experiment are not known here."""
+    objective = OBJECTIVES.get(str(_table(student.get("training")).get("objective")))
+    plans = {item["name"]: item for _, item in _items(data.get("plans")) if item.get("split") != "test"}
+    if objective is None or not objective.reads_distributions or data.get("experiment") is not None:
+        return ""
+    read = expand(_names(student.get("plans", ["*"])), list(plans))
+    if not read or any(plans[name].get("logprobs") for name in read):
+        return ""
+    return (
+        f'"{objective.name}" needs the log-probabilities of a teacher, and no plan that this student reads asks for them: set'
+        f' logprobs = 5 in the plan {read[0]}, or objective = "tokens"'
+    )
 
 
 def _references_of(kind: str) -> list[tuple[str, str]]:

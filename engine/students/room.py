@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.forms import TokenForm
 from engine.methods import Asking
+from engine.students.adapters import prefix_tokens
 from engine.students.architecture import Architecture
 
 
@@ -43,9 +44,10 @@ class Completion:
     """What was written, without the token that ended it; empty where that is not known."""
 
 
-def positions(model: Any) -> int | None:
-    """The context length of a model; None if it has no limit."""
-    return config_positions(model.config)
+def positions(model: Any, *, taken: int = 0) -> int | None:
+    """The context length of a model, without its prefix and what else is `taken`; None if it has no limit."""
+    limit = config_positions(model.config)
+    return None if limit is None else limit - prefix_tokens(model) - taken
 
 
 def config_positions(config: Any) -> int | None:

@@ -122,6 +122,7 @@ class Watch:
         self._mixed = False
         self._cap(config)
         self._budget = budget
+        self._count_used()
         self._servers = servers
         self._base: dict[int, int] = {}
         self._largest: dict[int, int] = {}
@@ -140,6 +141,15 @@ class Watch:
             if teacher.name in config.teachers
         }
 
+    def _count_used(self) -> None:
+        """What counts against the caps of a configuration that comes into force, which may be lower.
+
+        An attempt that was reserved before, and is stored after, is released unsent.
+        """
+        self._used = {"the budget": self._budget.total.used}
+        self._used |= {f"teacher {each}": account.used for each, account in self._budget._teachers.items()}
+        self._used |= {f"plan {each}": account.used for each, account in self._budget._plans.items()}
+
     def reloading(self) -> None:
         """The rows are those of another configuration: plans may have taken over the samples of others, with what they cost."""
         self._mixed = True
@@ -150,6 +160,7 @@ class Watch:
         """The other configuration is in force."""
         self._mixed = False
         self._cap(config)
+        self._count_used()
         self._base, self._largest, self._last = {}, {}, self._claimed()
         self._rules = Rules(self._connection, self._pipeline, self._history.limits, edited=True)
 
@@ -235,7 +246,7 @@ class Watch:
             self._base = {plan.id: claimed[plan.id] for plan in going}
             return
         had = {plan.id: (claimed[plan.id] - self._base[plan.id]) / plan.config.weight for plan in going}
-        room = FAIR * sum(self._largest[plan.id] / plan.config.weight for plan in going)
+        room = FAIR * sum(max(1, self._largest[plan.id]) / plan.config.weight for plan in going)
         if had:
             self._tally[FAIRNESS] += 1
             assert max(had.values()) - min(had.values()) <= room, f"unfair: {had}, largest {self._largest}"

@@ -99,6 +99,8 @@ def next_of(view: Overview, task: TaskStatus) -> Text:
     current = next((run for run in runs if run.active), None) or next(
         (run for run in runs if run.state == "queued"), None
     )
+    if current is not None and current.active and not view.alive:
+        return say((f"○ run {current.id} interrupted", "muted"))
     if current is not None:
         word = state_word(current.state)
         return say(word[:1], f" run {current.id} {word.plain[2:]}")

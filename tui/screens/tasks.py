@@ -111,7 +111,8 @@ class TasksScreen(ListScreen):
 
     def reset(self) -> None:
         """Forgets what was counted."""
-        self.questions: QuestionCounts | None = None
+        self.questions: QuestionCounts | None = None  # what is shown
+        self.counting: QuestionCounts | None = None  # a count in progress
         self._counted_at = 0.0
 
     def data_query(self) -> Query | None:
@@ -119,30 +120,30 @@ class TasksScreen(ListScreen):
         task = self.chosen
         if task is None:
             return None
-        before = self.questions
+        before, shown = self.counting, self.questions
+        known = shown is not None and shown.whole and shown.task == task.id
+        if known and time.monotonic() - self._counted_at < AGAIN_S:
+            return Query(("tasks", task.id), lambda connection: shown, "whole")
         if before is None or before.task != task.id:
-            before = QuestionCounts(task=task.id)
-        elif before.whole and time.monotonic() - self._counted_at < AGAIN_S:
-            return Query(("tasks", task.id), lambda connection: before)
-        elif before.whole:
             before = QuestionCounts(task=task.id)
 
         def read(connection: Connection) -> QuestionCounts:
             return count_questions(connection, before, COUNT_S)
 
-        return Query(("tasks", task.id, before.upto), read)
+        return Query(("tasks", task.id), read, before.upto)
 
     def receive(self, payload: Any) -> None:
         """Takes the counts; those of a count that was begun again once they are whole."""
         found: QuestionCounts = payload
+        self.counting = None if found.whole else found
+        if found.whole and found is not self.questions:
+            self._counted_at = time.monotonic()
         if (
             found.whole
             or self.questions is None
             or self.questions.task != found.task
             or not self.questions.whole
         ):
-            if found.whole and found is not self.questions:
-                self._counted_at = time.monotonic()
             self.questions = found
 
     @property

@@ -153,7 +153,7 @@ def test_only_marked_fields_wait_for_a_restart() -> None:
         (
             Change.RECONNECT,
             {"base_url", "model", "dialect", "headers", "extra_body", "timeout_seconds"}
-            | {"stream", "max_tokens_field", "omit", "api_key_header", "proxy"},
+            | {"stream", "max_tokens_field", "omit", "api_key_header", "proxy", "base_urls"},
         ),
         (Change.SERVER, {"step_error_rate", "errors", "latency_ms", "fault", "replay"}),
         (Change.SERVER_LIMIT, {"requests_per_minute", "tokens_per_minute", "concurrency"}),

@@ -21,6 +21,7 @@ from tests.state.test_runs import NEW
 from tests.state.world import World, make, question_row
 
 constants = Lazy("huggingface_hub.constants")
+cards = Lazy("huggingface_hub")
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Use 'content=:DeprecationWarning"
 )  # of huggingface_hub's own call
@@ -184,11 +185,43 @@ def test_a_training_set_arrives_as_it_is_exported(hub: Hub, push: Push, tmp_path
     assert (code, out) == (0, f"{hub.url}/datasets/me/flips-data\n"), err
     suffix = "jsonl" if form == "chat" else form
     folder = tmp_path / "exported"
-    folder.mkdir()
-    export = ["export", "dataset", "--student", "reasons", "--format", form, "--card"]
-    assert main([*export, "-o", str(folder / f"train.{suffix}"), "-c", str(tmp_path / "config.toml")]) == 0
+    export = ["export", "dataset", "--student", "reasons", "--format", form, "--hub"]
+    assert main([*export, "-o", str(folder), "-c", str(tmp_path / "config.toml")]) == 0
     found = hub.repositories["dataset", "me/flips-data"]
-    assert found.branches["main"] == files_of(folder) and found.messages == ["Training set of 1 rows"]
+    assert found.branches["main"] == files_of(folder) and found.messages == ["Training sets of 1 rows"]
+    assert set(found.branches["main"]) == {"README.md", f"reasons.t/train.{suffix}"}
+
+
+def test_a_training_set_has_a_configuration_for_each_student_and_its_questions_by_split(
+    hub: Hub, push: Push, world: World
+) -> None:
+    train = [question_row(f"key/{text}", f"{text}?", split="train") for text in ("red", "blue")]
+    held_out = [
+        question_row(f"{split}/{n}", f"{split} {n}?", split=split)
+        for split in ("dev", "test")
+        for n in (1, 2)
+    ]
+    world.task("t", [*train, *held_out])
+    code, _, err = push("dataset", "flips-data", "--questions")
+    assert code == 0, err
+    files = hub.repositories["dataset", "me/flips-data"].branches["main"]
+    card = cards.DatasetCard(files["README.md"].decode())
+    configs = {
+        each["config_name"]: {each["split"]: each["path"] for each in each["data_files"]}
+        for each in card.data.configs
+    }
+    assert card.data.configs[0]["default"] is True
+    assert {path for found in configs.values() for path in found.values()} | {"README.md"} == set(files)
+    assert configs["questions.t"] == {
+        "train": "questions.t/train.jsonl",
+        "validation": "questions.t/validation.jsonl",
+        "test": "questions.t/test.jsonl",
+    }
+    assert len(configs) > 2 and all(
+        set(configs[name]) == {"train"} for name in configs if name != "questions.t"
+    )
+    dev = [json.loads(line) for line in files["questions.t/validation.jsonl"].splitlines()]
+    assert [row["question"] for row in dev] == ["dev 1?", "dev 2?"] and all(row["answer"] for row in dev)
 
 
 def test_an_empty_training_set_is_not_uploaded(hub: Hub, push: Push, world: World) -> None:
