@@ -30,8 +30,10 @@ from daemon.sampling.outcomes import (
     InFlightRequest,
     answer_in,
     ended,
+    further_attempts,
     given_up,
     packed_of,
+    sample_failed,
     total,
     usages_of,
 )
@@ -41,7 +43,7 @@ from daemon.sampling.refusals import Judgement, Refusals, judge
 from daemon.sampling.teacher import Teacher
 from engine.teachers.client import Answer
 from engine.teachers.failures import Failure
-from state.claims import AttemptRequest, open_attempts, open_groups
+from state.claims import open_attempts, open_groups
 from state.enums import Outcome, SampleState
 from state.errors import StateError
 from state.outcomes import AttemptResult, SampleEnd, record, record_groups
@@ -166,25 +168,12 @@ class AttemptRunner:
         bound = job.bound(teacher.tokens.price)
         if not self._budget.reserve(job.plan.id, teacher.id, bound):
             return
-        members = job.members
-        further = min(teacher.tokens.price.bound(0, job.output_tokens // len(members)), bound // len(members))
-        requests = [
-            AttemptRequest(
-                sample_id=member.sample_id,
-                plan_id=job.plan.id,
-                turn=job.conversation.turn,
-                teacher_id=teacher.id,
-                boot_id=self._session_id,
-                reserved_micros=further if choice else bound - further * (len(members) - 1),
-                choice=choice,
-            )
-            for choice, member in enumerate(members)
-        ]
+        requests = further_attempts(job, teacher, self._session_id, bound)
         if len(requests) == 1:
             opened = [await self._writer.do(open_attempts, requests[0])]
         else:
             opened = await self._writer.do(open_groups, requests)
-        for member, attempt in zip(members, opened, strict=True):
+        for member, attempt in zip(job.members, opened, strict=True):
             member.attempt = attempt
 
     async def _answered(
@@ -330,14 +319,7 @@ class AttemptRunner:
         for member, end in zip(request.members, ends, strict=True):
             if end is not None:
                 self._panels.ended(member)
-                self._bus.emit(
-                    events.SampleFailed(
-                        plan=member.plan.config.name,
-                        task=member.plan.task,
-                        sample_id=member.sample_id,
-                        reason=end.reason or "",
-                    )
-                )
+                self._bus.emit(sample_failed(member, end))
         if split:
             self._learn_groups(teacher, failure.reason)
         if not limited:

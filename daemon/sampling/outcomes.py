@@ -11,6 +11,7 @@ import anyio
 import anyio.to_thread
 from anyio.lowlevel import RunVar
 
+from daemon.events import SampleFailed
 from daemon.sampling.context import Attribute, Tracer
 from daemon.sampling.jobs import Job
 from daemon.sampling.teacher import Teacher
@@ -18,7 +19,7 @@ from engine.grading import GRADER_VERSIONS, UNLABELLED, grade, grade_unlabelled,
 from engine.strategies import STRATEGIES, Finished
 from engine.teachers.failures import Failure
 from engine.teachers.messages import Completion, Usage
-from state.claims import OpenAttempt
+from state.claims import AttemptRequest, OpenAttempt
 from state.enums import Outcome, SampleState
 from state.logprobs import Packed, packed
 from state.outcomes import AttemptResult, SampleEnd, Verdict
@@ -180,6 +181,31 @@ class InFlightRequest:
             attributes["coterie.correct"] = first.end.verdict.correct
         times = self.sent_ns, self.received_ns or stored, stored
         tracer.attempted(first.sample_id, times, first.outcome, first.reason or "", attributes)
+
+
+def sample_failed(job: Job, end: SampleEnd) -> SampleFailed:
+    """The event of a sample that was given up."""
+    return SampleFailed(
+        plan=job.plan.config.name, task=job.plan.task, sample_id=job.sample_id, reason=end.reason or ""
+    )
+
+
+def further_attempts(job: Job, teacher: Teacher, session_id: int, bound: int) -> list[AttemptRequest]:
+    """What is written down before a further request of a job is sent, for each member; `bound` is the most it costs."""
+    members = job.members
+    further = min(teacher.tokens.price.bound(0, job.output_tokens // len(members)), bound // len(members))
+    return [
+        AttemptRequest(
+            sample_id=member.sample_id,
+            plan_id=job.plan.id,
+            turn=job.conversation.turn,
+            teacher_id=teacher.id,
+            boot_id=session_id,
+            reserved_micros=further if choice else bound - further * (len(members) - 1),
+            choice=choice,
+        )
+        for choice, member in enumerate(members)
+    ]
 
 
 def usages_of(completions: Sequence[Completion], wanted: int) -> list[Usage]:

@@ -457,7 +457,10 @@ async def test_a_parked_teachers_fresh_jobs_go_to_another_one(world: World) -> N
 def test_the_bounds_by_the_longest_question_bound_every_question_and_turn(
     question, said, strategy, form
 ) -> None:
-    config = PlanConfig.model_validate({"name": "p", "strategy": strategy, "needs": "before"})
+    panel = STRATEGIES[strategy].panel
+    needs = None if panel else "before"
+    config = PlanConfig.model_validate({"name": "p", "strategy": strategy, "needs": needs})
+    config = config.member("p", "a", ("a", "b", "c")) if panel else config
     plan = ActivePlan(
         id=1,
         config=config,
@@ -474,9 +477,20 @@ def test_the_bounds_by_the_longest_question_bound_every_question_and_turn(
     assert job.bound(price) <= cost.first(question) <= cost.most
     spoken = said.encode()[: config.max_tokens * 8].decode(errors="ignore")
     job.conversation.answer(Completion(text=spoken, usage=Usage(prompt_tokens=9, completion_tokens=256)))
+    spent = 0
+    usage = Usage(prompt_tokens=9, completion_tokens=256)
     while job.conversation.finished is None:
-        assert 0 < job.bound(price) <= cost.rest
-        job.conversation.answer(Completion(text="4", usage=Usage(prompt_tokens=9, completion_tokens=1)))
+        if (turn := job.conversation.hears) is not None:
+            texts = (spoken, said, f"{said} {turn}\nAnswer: (A) yes 1/1/2001 {turn}")
+            job.conversation.hear(
+                tuple((member, Completion(text=text, usage=usage)) for member, text in enumerate(texts))
+            )
+            continue
+        assert 0 < job.bound(price)
+        spent += job.bound(price)
+        assert spent <= cost.rest
+        last = spoken if panel else "4"
+        job.conversation.answer(Completion(text=last, usage=usage))
 
 
 @pytest.mark.parametrize("cap", [2500, 3000, 5000, 9000])
