@@ -201,7 +201,7 @@ _BASE = (
     f" CASE WHEN ?6 THEN {_OPEN_OR_CORRECT} ELSE 0 END,"
     " CASE WHEN ?11 = '' THEN -1 ELSE (SELECT coalesce(sum(1 << (w.replicate - ?3)), 0) FROM sample w WHERE w.question_id = q.id"
     "   AND w.recipe = ?11 AND w.state = 'stored' AND w.replicate >= ?3 AND w.replicate < ?4) END,"
-    " CASE WHEN ?11 = '' THEN '' ELSE coalesce((SELECT w.rationale || w.answer FROM sample w WHERE w.question_id = q.id"
+    " CASE WHEN ?11 = '' THEN '' ELSE coalesce((SELECT w.rationale || ' --> ' || w.answer FROM sample w WHERE w.question_id = q.id"
     "   AND w.recipe = ?11 AND w.state = 'stored' AND w.replicate >= ?3 AND w.replicate < ?4"
     "   ORDER BY length(w.rationale || w.answer) DESC LIMIT 1), '') END"
     " FROM question q WHERE q.task_id = ?7 AND q.split = ?8 AND q.active = 1 AND q.position >= ?9"

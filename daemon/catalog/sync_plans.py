@@ -22,7 +22,7 @@ from engine.config.root import expand, teachers_of
 from engine.config.served import only_by_name
 from engine.strategies import PLAIN, STRATEGIES, Wording
 from engine.tasks import TaskSummary
-from engine.teachers.tokens import AGAIN
+from engine.teachers.tokens import LONGEST_TOKEN
 from state.catalog import PlanRow, adopt_open, over, reconcile, settle_recipe, shared_out, sync_plan
 from state.orm import driver_connection
 from state.tables import Plan as PlanTable
@@ -42,7 +42,7 @@ class _SyncedPlan:
     served: int | None
     waits_for: str
     written: int
-    """Tokens of the longest text that it scores."""
+    """The most tokens of a text that it scores."""
 
 
 def sync_plans(
@@ -114,7 +114,7 @@ def sync_plans(
                     recount=changed or task in recount,
                     fingerprint=fingerprint,
                     needs=before.row.id if (before := first or scored) else None,
-                    written=scored.plan.max_tokens if scored else 0,
+                    written=scored.plan.max_tokens + scored.plan.answer_max_tokens if scored else 0,
                     served=run.id if run else None,
                     waits_for=waits_for,
                 )
@@ -158,7 +158,7 @@ def _active(
         teachers=tuple(teachers_of(plan, config.teachers)),
         fallbacks=tuple(plan.fallback_teachers),
         wanted=row.wanted,
-        longest=brief.longest[plan.split] + AGAIN * synced.written,
+        longest=brief.longest[plan.split] + LONGEST_TOKEN * synced.written,
         gold=brief.golds.get(plan.split, ""),
         wording=synced.wording,
         needs=synced.needs,

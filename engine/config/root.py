@@ -53,7 +53,7 @@ class DaemonConfig(Section):
     """How long a stopping daemon waits for answers in flight, and for running students to write a checkpoint."""
 
     usd_per_device_hour: Annotated[float | None, Field(ge=0)] = None
-    """What an hour of a training device costs in dollars, for the costs of students in the report. Unset: device time is left out of them."""
+    """What an hour of a training device costs in dollars, for the costs of students in the report, and for answers of students that are teachers, which then count against budgets. Unset: device time is left out of them."""
 
     http: Annotated[str, Change.RESTART] = ""
     """`HOST:PORT`, such as `127.0.0.1:9187`, serves `/healthz` and Prometheus `/metrics`, without a password; empty: off."""
