@@ -99,7 +99,7 @@ def taught(
         )
     else:
         model = copy.deepcopy(start)
-    model.train()
+    model.requires_grad_().train()
     tokens, _ = tokenize(form, rows, max_length=LENGTH)
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0)
     order = torch.Generator().manual_seed(seed)

@@ -116,7 +116,7 @@ def _beside(
     small = copy.deepcopy(student)
     cut(small, seen, criterion="activation", share=0.5, seed=0)
     lost = accuracy(small, form, tokenizer, asked)
-    recovered = taught(form, tokenizer, rows, seed=1, steps=200, rate=2e-3, start=small.requires_grad_())
+    recovered = taught(form, tokenizer, rows, seed=1, steps=200, rate=2e-3, start=small)
     yield Gate(
         name="half cut, then recovered by 200 steps (reported)",
         figure=f"accuracy {accuracy(student, form, tokenizer, asked):.2f}, {lost:.2f}, {accuracy(recovered, form, tokenizer, asked):.2f}",

@@ -22,12 +22,12 @@ TASKS = ("multi_step_arithmetic", "coin_flip")
 
 def gates(broken: bool) -> Iterator[Gate]:
     """The gates of RegMean, in order."""
-    yield from _layers(broken)
-    yield _conv1d(broken)
+    yield from layer_gates(broken=broken)
+    yield conv1d_gate(broken=broken)
     yield from _students(broken)
 
 
-def _layers(broken: bool) -> Iterator[Gate]:
+def layer_gates(*, broken: bool) -> Iterator[Gate]:
     """One linear layer: pooled least squares, and the mean."""
     import torch
 
@@ -62,7 +62,7 @@ def _layers(broken: bool) -> Iterator[Gate]:
     )
 
 
-def _conv1d(broken: bool) -> Gate:
+def conv1d_gate(*, broken: bool) -> Gate:
     """A planted layer: both students write on their rows what it writes, and differ elsewhere. A square one hides a missing transpose from shapes."""
     import torch
     from transformers.pytorch_utils import Conv1D

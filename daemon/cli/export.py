@@ -255,7 +255,7 @@ def _dataset(connection: Connection, part: Part) -> Iterator[dict[str, Any]]:
         author = None if row.sample_id is None else authors[row.sample_id]
         yield {
             **{"student": part.student.name, "scope": part.scope, "task": question.task},
-            **row.model_dump(),
+            **row.model_dump(exclude={"task", "teacher"}),  # which only students that select are told
             **{"question_id": question.key, "split": question.split, "label": part.label},
             **{"teacher": author and author.label, "model": author and author.model},
         }

@@ -24,7 +24,16 @@ from daemon.sampling.context import Context
 from daemon.sampling.job_queue import RetryQueue
 from daemon.sampling.jobs import Job, together
 from daemon.sampling.key_workers import KeyWorkers
-from daemon.sampling.outcomes import OUTCOMES, InFlightRequest, ended, given_up, packed_of, total, usages_of
+from daemon.sampling.outcomes import (
+    OUTCOMES,
+    InFlightRequest,
+    answer_in,
+    ended,
+    given_up,
+    packed_of,
+    total,
+    usages_of,
+)
 from daemon.sampling.panels import Panels
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.refusals import Judgement, Refusals, judge
@@ -216,6 +225,7 @@ class AttemptRunner:
                     **bookings[index].columns(),
                     latency_ms=round(answer.latency_s * 1000),
                     logprobs=await packed_of(completion),
+                    answer=answer_in(member, completion),
                     end=await ended(member, finished) if finished is not None else None,
                 )
             )

@@ -13,7 +13,7 @@ from anyio.lowlevel import RunVar
 from daemon.sampling.jobs import Job
 from daemon.sampling.teacher import Teacher
 from engine.grading import GRADER_VERSIONS, UNLABELLED, grade, grade_unlabelled, in_worker
-from engine.strategies import Finished
+from engine.strategies import STRATEGIES, Finished
 from engine.teachers.failures import Failure
 from engine.teachers.messages import Completion, Usage
 from state.claims import OpenAttempt
@@ -101,6 +101,12 @@ async def judge(
     if len(answer) + len(question) <= GRADE_ON_LOOP:
         return verdict()
     return await anyio.to_thread.run_sync(verdict)
+
+
+def answer_in(job: Job, completion: Completion) -> str | None:
+    """The answer in one turn of a panel's member; None for other samples, or if there is none."""
+    read = STRATEGIES[job.plan.config.strategy].answer_in
+    return read(completion, job.question, job.plan.answer_format) if read is not None else None
 
 
 async def packed_of(completion: Completion) -> Packed | None:

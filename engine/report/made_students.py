@@ -14,8 +14,8 @@ from state.views.made import MadeStudent
 
 READING = (
     "Each student that an operation made (`made`), beside those that it was made from (`source`), the nearest student that all of these come from"
-    " (`common ancestor`), trained students of all its tasks together (`joint`), and what the operation itself made to compare with. Accuracy on"
-    " test has its 95 % interval (Wilson). The mean of other makings is over all tasks of the run."
+    " (`common ancestor`), trained students of all its tasks together (`joint`), and what the operation itself made to compare with (`simple mean`), whose"
+    " accuracy is that over all tasks of the run. Accuracy on test has its 95 % interval (Wilson)."
 )
 
 

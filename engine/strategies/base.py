@@ -185,6 +185,9 @@ class Strategy:
     needs_exemplars: bool = False
     """Whether its prompt shows worked examples."""
 
+    answer_in: Callable[[Completion, str, str], str | None] | None = None
+    """The answer in a member's reply to a question (its text) of an answer format; for strategies of panels."""
+
     panel: bool = False
     """Whether several teachers answer each question and hear each other: its plans are expanded, one for each member."""
 

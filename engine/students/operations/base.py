@@ -131,6 +131,8 @@ class Operation(ABC, Generic[SettingsT]):
     """The parts that its students take, in the order of `of`; empty: any number of students, in any order."""
     no_source: str = ""
     """Why others cannot be made from what it makes, after its name; empty: they can, if it is a single model."""
+    reads_weights: bool = False
+    """Whether each of its students must be one model with all of its weights: no prefix on a base, and no ensemble."""
     single_model: bool = True
     """Whether it makes one model, from which others can start."""
     least: int = 1
@@ -156,7 +158,7 @@ class Operation(ABC, Generic[SettingsT]):
 
     def refusal(self, sources: Sequence[SourceStudent]) -> str:
         """Why these exported students do not go together; empty if they do. Reads small files."""
-        return refusal(sources, self.needs)
+        return (_no_weights(sources) if self.reads_weights else "") or refusal(sources, self.needs)
 
     @abstractmethod
     def make(self, sources: Sequence[SourceStudent], settings: SettingsT, work: Work) -> Made:
@@ -233,6 +235,16 @@ def described_by(student: Path) -> Path:
         return student / str(json.loads((student / MEMBERS_FILE).read_bytes())["like"])
     except FileNotFoundError:
         return student
+
+
+def _no_weights(sources: Sequence[SourceStudent]) -> str:
+    """Which of these is not one model with all of its weights; empty if all are."""
+    for source in sources:
+        if is_prefix(Path(source.directory)):
+            return f"{source.words} is a prefix on its base, not a model of its own: name its base"
+        if (Path(source.directory) / MEMBERS_FILE).is_file():
+            return f"{source.words} is itself made of several models: name those"
+    return ""
 
 
 def refusal(sources: Sequence[SourceStudent], needs: Needs) -> str:

@@ -234,6 +234,7 @@ OPERATION = Merge(
     documentation="one model whose weights are the mean of those of several students that began with the same weights, or by RegMean what comes closest"
     " to each of them on its own rows. It helps where they have stayed near their beginning",
     settings=MergeConfig,
+    reads_weights=True,
     needs="initialisation",
     least=2,
     across=True,

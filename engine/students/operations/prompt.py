@@ -122,6 +122,7 @@ OPERATION = Prompt(
     documentation="the same student with a text of a few tokens before each question, which is searched for by gradient (AutoPrompt; Ma et al. 2021"
     " compare it): it is in `prompt.json` and in the chat template",
     settings=PromptConfig,
+    reads_weights=True,
     needs="any",
     most=1,
     no_source="has the weights of the student that it was made from: name that",

@@ -127,6 +127,7 @@ OPERATION = Prune(
     documentation="a smaller student of the same family: neurons of its feed-forward networks are left out, equally many in each layer, so that transformers and"
     " servers load it as any other",
     settings=PruneConfig,
+    reads_weights=True,
     needs="any",
     most=1,
 )

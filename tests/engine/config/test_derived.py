@@ -137,6 +137,15 @@ def test_what_cannot_be_made_is_refused_when_the_file_is_read(tmp_path: Path, te
     assert said in str(refused.value)
 
 
+def test_the_campaign_is_a_graph_that_goes_on_from_students() -> None:
+    config = load_config(Path(__file__).parents[3] / "docs" / "campaign.toml")
+    scopes = scopes_by_student(config)
+    both = ["arithmetic", "coin_flip"]
+    assert list(scopes["warm"]) == list(scopes["generalist"]) == ["joint"]
+    assert list(scopes["pruned"]) == list(scopes["recovered"]) == list(scopes["together"]) == both
+    assert [each.name for each in chain_of(config.students[2], config)] == ["recovered", "specialist", "warm"]
+
+
 def test_a_name_is_used_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as refused:
         read(tmp_path, '[[derived]]\nname = "s1"\nmake = "merge"\nof = ["s2", "warm"]\n')
