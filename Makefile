@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test check simulate soak kills chaos mutants exact twonodes terminals gpu bench picture results reproduce reproduction real paper paper-short paper-data clean
+.PHONY: help run test check simulate soak kills chaos mutants exact twonodes terminals slurm gpu bench picture results reproduce reproduction campaign systems real paper paper-short paper-data clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -45,7 +45,7 @@ chaos: $(STAMP) ## the same with edits, signals, locks, backups, a full disk and
 mutants: $(STAMP) ## code of money, claims, limits, resume, grading and curation broken in one line at a time: the nearest tests must fail
 	@$(BIN)/python -m tests.mutants
 
-exact: $(STAMP) ## training compared: stages, ranks, accumulation, packing, kills (ten minutes): SEED=0
+exact: $(STAMP) ## training compared: stages, ranks, accumulation, packing, kills (fifteen minutes): SEED=0
 	@$(BIN)/python -m tests.engine.students.exact $(SEED)
 
 STARTS ?= 200
@@ -54,6 +54,9 @@ terminals: $(STAMP) ## the terminal UI started and ended on real terminals: STAR
 
 twonodes: $(STAMP) ## training on two machines, which are network namespaces: one is killed (three minutes)
 	@$(BIN)/python -m tests.engine.students.twonodes
+
+slurm: $(STAMP) ## students as jobs of a real Slurm of one node, killed, requeued, adopted, cancelled (needs slurm-wlm and munge; ten minutes)
+	@$(BIN)/python -m tests.slurm
 
 check: $(STAMP) ## lint, format, strict types, import contracts: what CI runs
 	@$(BIN)/ruff check .
@@ -75,6 +78,13 @@ reproduce: $(STAMP) ## the paper's findings with teachers that err in two ways, 
 
 reproduction: $(STAMP) ## write the tables of a finished `make reproduce` into docs/method.md
 	@for kind in $(KINDS); do PYTHONPATH=. $(BIN)/python docs/results.py reproduce/$$kind/state.db docs/method.md || exit; done
+
+campaign: $(STAMP) ## students from students: merged, pruned, recovered, prompted, voted, on one frontier, to campaign/report
+	@mkdir -p campaign && cp docs/campaign.toml campaign/config.toml
+	@$(BIN)/coterie run --until-idle --no-tui -c campaign/config.toml
+
+systems: $(STAMP) ## the gates of every system in bench/systems, over seeds (up to half an hour)
+	@$(BIN)/python -m bench.systems all
 
 BASE := real/SmolLM2-135M-Instruct.Q4_1.gguf
 real: $(STAMP) $(BASE) ## a real pretrained student, to real/report
@@ -111,5 +121,5 @@ picture: $(STAMP) ## draw the README's picture of the UI from state.db, while a 
 results: $(STAMP) ## write the result table of state.db into README.md and docs/method.md
 	@PYTHONPATH=. $(BIN)/python docs/results.py state.db README.md docs/method.md
 
-clean: ## remove what was built; state.db, runs/, report/, reproduce/, real/, paper-long/ and paper-short/ stay
+clean: ## remove what was built; state.db, runs/, report/, reproduce/, campaign/, real/, paper-long/ and paper-short/ stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,6 +1,6 @@
 """Fills a database as after a long run, to measure the monitor on: a million samples, 50 tasks, 200 runs.
 
-Rationales have about a kilobyte; runs have metrics, evaluations and predictions; there are events of every level. Rows are
+Rationales have about a kilobyte and arrived at a hundred a second, each by one attempt; runs have metrics, evaluations and predictions; there are events of every level. Rows are
 written in bulk without the daemon, so counters are set directly.
 """
 
@@ -15,6 +15,9 @@ from state.search import index_words
 from state.sqlite import Connection
 
 TASKS, RUNS, METRICS, EVENTS = 50, 200, 300, 20_000
+PACE_MS = 10
+"""Milliseconds between two samples."""
+LATENCY_MS = 800
 QUESTIONS = 2_000
 """Questions of each task."""
 RATIONALE = (
@@ -75,6 +78,7 @@ def fill(path: Path, samples: int) -> None:
         )
     _questions(connection)
     _samples(connection, samples, now)
+    _attempts(connection, samples)
     _runs(connection, now)
     _events(connection, now)
     connection.execute("COMMIT")
@@ -133,8 +137,31 @@ def _samples(connection: Connection, samples: int, now: int) -> None:
         " cost_micros, created_at, stored_at)"
         " SELECT i + 1, task, task, (task - 1) * :questions + at % :questions + 1, 'train', i % 2 + 1, 'r' || task,"
         " at / :questions, 'stored', 1, 0, :words || 'name' || (i % 1000) || ' number' || i, 'yes', i % 11 <> 0, 'yes',"
-        " CASE WHEN i % 9973 = 0 THEN '[\"truncated\"]' ELSE '[]' END, 'stop', 120, 80, 60, :now, :now FROM n",
-        {"tasks": TASKS, "samples": samples, "questions": QUESTIONS, "words": RATIONALE, "now": now},
+        " CASE WHEN i % 9973 = 0 THEN '[\"truncated\"]' ELSE '[]' END, 'stop', 120, 80, 60, :first + :pace * i,"
+        " :first + :pace * i + :latency FROM n",
+        {
+            "tasks": TASKS,
+            "samples": samples,
+            "questions": QUESTIONS,
+            "words": RATIONALE,
+            "first": now - PACE_MS * samples - LATENCY_MS,
+            "pace": PACE_MS,
+            "latency": LATENCY_MS,
+        },
+    )
+
+
+def _attempts(connection: Connection, samples: int) -> None:
+    """One attempt for each sample; one in two hundred was refused first, which brings a second."""
+    connection.execute(
+        "INSERT INTO attempt (sample_id, turn, teacher_id, boot_id, request_id, choice, outcome, status, reason,"
+        " reserved_micros, cost_micros, prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, estimated,"
+        " latency_ms, claimed_at, ended_at)"
+        " SELECT id, 0, teacher_id, 1, 'r' || id || '-' || refused, 0, iif(refused, 'limited', 'ok'), iif(refused, 429, 200),"
+        " iif(refused, 'too many requests', NULL), 0, iif(refused, 0, 60), 120, 80, 0, 0, 0,"
+        " iif(refused, NULL, ? + id % 400), created_at, stored_at FROM sample JOIN"
+        " (SELECT 0 refused UNION ALL SELECT 1) ON refused = 0 OR id % 200 = 0 ORDER BY id, refused DESC",
+        (LATENCY_MS - 200,),
     )
 
 

@@ -107,6 +107,7 @@ class Control:
         except (ValueError, OSError) as error:
             reply = Reply(id=item.id, done=False, answer=str(error))
         await self._writer.do(answer, reply)
+        self._bus.emit(events.Commanded(command=item.id, by=item.by, answer=reply.answer, done=reply.done))
 
     async def _apply(self, command: Command, number: int) -> str:
         """Does what a command says, and returns the answer.

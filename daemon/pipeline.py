@@ -78,6 +78,7 @@ class Pipeline:
             parked=self._on_park,
             hold_plan=self.scheduler.hold_plan,
             serves_others=self.scheduler.serves_others,
+            panels=self.scheduler.panels,
         )
         self._batches = Shared(
             context=context,
@@ -107,6 +108,7 @@ class Pipeline:
             ("retry queue", self.retry_queue.serve),
             ("parked teachers", self._park),
             ("scheduler", self.scheduler.serve),
+            ("panels", self.scheduler.panels.serve),
             *(
                 (f"{teacher.name} key", key.serve)
                 for teacher in self.teachers

@@ -47,9 +47,9 @@ from engine.config.prices import unpriced
 from engine.config.root import left_out, teachers_of
 from engine.errors import CoterieError, SecretError
 from engine.tasks import TaskSummary
-from engine.teachers.client import TeacherClient
 from engine.teachers.endpoint import Endpoint
 from engine.teachers.keys import TeacherKey, differ
+from engine.teachers.transport import HttpClient
 from state.budget import Spending
 from state.catalog import KnownTask
 from state.errors import StateFailing, StateLocked
@@ -65,8 +65,8 @@ WAITS = (
 class TeacherFactory:
     """Opens teachers: the client (and the process of a built-in one), the teacher, and each key."""
 
-    client: Callable[[str, TeacherConfig, Endpoint, str | None], Awaitable[tuple[TeacherClient, str | None]]]
-    teacher: Callable[[TeacherRow, TeacherConfig, TeacherClient, str | None], Teacher]
+    client: Callable[[str, TeacherConfig, Endpoint, str | None], Awaitable[tuple[HttpClient, str | None]]]
+    teacher: Callable[[TeacherRow, TeacherConfig, HttpClient, str | None], Teacher]
     key: Callable[[Teacher, TeacherKey], Awaitable[None]]
     share_files: Callable[[], None]
     """Divides the connections that this process may have among the keys there are."""
@@ -80,7 +80,7 @@ class _New:
     given: Input
     later: tuple[str, ...] = ()
     devices: list[Device] = field(default_factory=list)
-    clients: dict[str, tuple[TeacherClient, str | None]] = field(default_factory=dict)
+    clients: dict[str, tuple[HttpClient, str | None]] = field(default_factory=dict)
     """Clients of teachers that are new or have another address."""
     rekeyed: set[str] = field(default_factory=set)
     """Teachers whose keys changed."""
@@ -386,9 +386,11 @@ class Reload:
                 active.append(plan)
                 fresh.append(plan)
         kept = {plan.id for plan in active}
+        # Also what a plan before that one left in flight follows, however often the teachers changed meanwhile.
+        follow = {self._known[key].samples: recipe for key, recipe in continued.items() if key in self._known}
         for plan in self._known.values():
             plan.state.disable(plan.id not in kept)
-            plan.recipe = continued.get(plan.id, plan.recipe)
+            plan.recipe = continued.get(plan.id) or follow.get(plan.samples, plan.recipe)
         self._scheduler.plans[:] = active  # the planner and the idle check hold the same list
         return fresh
 
@@ -400,6 +402,8 @@ class Reload:
             await self._attempt_runner.release_all(jobs, teacher)
             for job in jobs:
                 self._scheduler.deliver(job)
+        for job in self._scheduler.panels.take_out(lambda job: job.plan.state.disabled):
+            self._scheduler.deliver(job)
         for job in self._scheduler.held_back():
             if job.plan.state.disabled and job.attempt is not None:
                 await self._attempt_runner.release(job, self._scheduler.teacher_of(job))

@@ -33,6 +33,7 @@ from daemon.observe.heartbeat import EventLog, Heartbeat, LagMeter
 from daemon.observe.metrics import http_server
 from daemon.observe.search_indexer import Indexer
 from daemon.observe.service_manager import ServiceManager
+from daemon.observe.traces import open_traces
 from daemon.observe.watch import Watch
 from daemon.pipeline import Pipeline
 from daemon.reload import Reload, TeacherFactory
@@ -50,10 +51,9 @@ from daemon.work import Work
 from engine.config import Config, TeacherConfig
 from engine.config.prices import unpriced
 from engine.config.root import left_out
-from engine.teachers.client import TeacherClient
 from engine.teachers.endpoint import Endpoint
 from engine.teachers.keys import TeacherKey
-from engine.teachers.transport import make_client
+from engine.teachers.transport import HttpClient, make_client
 from state import sqlite
 from state.daemon_sessions import end_session
 from state.database import open_writer
@@ -216,6 +216,7 @@ class Service:
                 bus=self._bus,
                 clock=clock,
                 rng=self._rng,
+                tracer=open_traces(config),
             )
             pipeline = Pipeline(context, plans=catalog.plans)
             self._phase("connecting to teachers")
@@ -245,6 +246,7 @@ class Service:
                 notice=lambda: writer.trouble or notice_of(scheduler.budget_policy.spent.values()),
                 waiting=lambda: len(retry_queue),
                 plans=pipeline.plans,
+                panels=scheduler.panels,
                 file=watch.inode,
             )
             control = Control(
@@ -351,11 +353,15 @@ class Service:
         settings: TeacherConfig,
         at: Endpoint,
         url: str | None = None,
-    ) -> tuple[TeacherClient, str | None]:
+    ) -> tuple[HttpClient, str | None]:
         """A teacher's client, and the address of its process if it is built in (started here the first time)."""
         if settings.builtin and url is None:
             url = await group.start(serve_practice, name, settings, self._config.folder, name=name)
-        return await stack.enter_async_context(make_client(settings, base_url=url, at=at)), url
+
+        def say(what: str) -> None:
+            self._bus.emit(events.Noted(what=f"teacher {name}: {what}"))
+
+        return await stack.enter_async_context(make_client(settings, base_url=url, at=at, say=say)), url
 
     async def _watch_idle(self, work: Work) -> None:
         """Stops the daemon when all work is done, or nothing can continue without the user."""

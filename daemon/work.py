@@ -71,6 +71,7 @@ class Work:
                             accepted=found.correct,
                             rejected=found.wrong,
                             failed=found.failed,
+                            labelled=plan.labelled,
                         )
                     )
                     self._report_missed_target(plan, found.correct)
@@ -114,6 +115,11 @@ class Work:
                 if plan.state.held
             ),
             *(
+                f"plan {plan.config.name} on {plan.task} waits for {text}"
+                for plan in rest
+                if (text := scheduler.panels.told(plan))
+            ),
+            *(
                 f"plan {plan.config.name} on {plan.task} waits for {plan.waits_for}"
                 for plan in rest
                 if plan.waits_for
@@ -141,6 +147,8 @@ class Work:
         teachers = self._scheduler.teachers
         if any(teacher.busy for teacher in teachers) or len(self._retry_queue) or self._scheduler.busy:
             return True
+        if self._scheduler.panels.busy:
+            return True
         if any(not self._blocked(plan) for plan in rest):
             return True
         return not all(part.idle for part in self._others)
@@ -156,6 +164,9 @@ class Work:
             return True  # for verdicts of samples that another plan has claimed
         # A started sample waits for its own teacher, even if another one of the plan works.
         stuck = sum(teacher.stuck(plan) for teacher in self._scheduler.teachers if not teacher.available)
+        stuck += self._scheduler.panels.waiting(plan)  # they go on when the others do
+        if plan.open <= stuck and self._scheduler.held_up(plan):
+            return True
         if 0 < plan.open <= stuck and (plan.exhausted or plan.state.waiting):
             return True
         return not any(teacher.available for teacher in self._scheduler.fallback_policy.serving(plan))

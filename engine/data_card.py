@@ -5,8 +5,9 @@ Text that others wrote (names, models) is written in table cells of one line.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from state.safe import safe_markdown
@@ -51,10 +52,20 @@ class CardTask:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CardConfig:
+    """A configuration of a data set: files of the same columns, by split."""
+
+    name: str
+    files: dict[str, str]
+    """Split to the path of its file in the repository."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Card:
     """The contents of a card."""
 
     file: str
+    """The file, or what the set is called."""
     form: str
     version: str
     parts: Sequence[CardPart]
@@ -62,6 +73,8 @@ class Card:
     tasks: Sequence[CardTask]
     excluded: Sequence[str] = field(default_factory=list)
     """Teachers whose terms forbid training."""
+    configs: Sequence[CardConfig] = ()
+    """The files by configuration, as hubs and `datasets.load_dataset` read them; none for a single file beside the card."""
 
 
 FORMS = {
@@ -74,6 +87,9 @@ FORMS = {
     "openai-chat": "OpenAI's fine-tuning format: `messages` with the question, and the rationale followed by the line `Answer: …`.",
     "chat": "`messages` with the question, and the rationale followed by the line `Answer: …`; ids and label as further fields.",
     "sft": "The form of each student, as TRL's SFTTrainer reads it: `messages` for the base's chat template, or `prompt` and `completion`; ids and label as further fields.",
+    "prompt-completion": "TRL's conversational prompt–completion: `prompt` is the question, `completion` the rationale followed by the line `Answer: …`; ids and label as further fields.",
+    "sharegpt": "`conversations` of `human` and `gpt`, as axolotl and LLaMA-Factory read them; ids and label as further fields.",
+    "alpaca": "`instruction`, an empty `input`, and `output`: the rationale followed by the line `Answer: …`; ids and label as further fields.",
     "think": "`messages` with the question, and the rationale in `<think>…</think>` followed by the answer; ids and label as further fields.",
 }
 
@@ -83,8 +99,10 @@ def data_card(card: Card) -> str:
     rows = sum(part.rows for part in card.parts)
     lines = [
         *("---", "license: other", "task_categories: [text-generation]"),
-        *("tags: [reasoning, distillation, fine-tune-cot]", "---", ""),
-        f"# Training set {_cell(card.file)}",
+        "tags: [reasoning, distillation, fine-tune-cot]",
+        *_configs(card.configs),
+        *("---", ""),
+        f"# Training set {_cell(card.file)}" if not card.configs else "# Training sets",
         "",
         (
             f"{rows:,} rows for students of Fine-tune-CoT (Ho et al. 2023). {MADE_BY} {_cell(card.version)}. Rationales were"
@@ -93,6 +111,7 @@ def data_card(card: Card) -> str:
         "",
         FORMS[card.form],
         "",
+        *_files(card.configs),
         "## Rows",
         "",
         "The digest is that of the rows as JSON lines. It equals the manifest digest of a run with the same rows.",
@@ -156,6 +175,30 @@ def data_card(card: Card) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _configs(configs: Sequence[CardConfig]) -> Iterator[str]:
+    """The files, in the form that hubs read. JSON strings are YAML strings."""
+    if configs:
+        yield "configs:"
+    for index, config in enumerate(configs):
+        yield f"- config_name: {json.dumps(config.name)}"
+        if index == 0:
+            yield "  default: true"
+        yield "  data_files:"
+        for split, path in config.files.items():
+            yield f"  - split: {split}"
+            yield f"    path: {json.dumps(path)}"
+
+
+def _files(configs: Sequence[CardConfig]) -> Iterator[str]:
+    if not configs:
+        return
+    yield from ("## Files", "")
+    yield from _table(
+        ("configuration", "split", "file"),
+        [(each.name, split, path) for each in configs for split, path in each.files.items()],
+    )
 
 
 def _table(head: Sequence[str], body: Sequence[Sequence[object]]) -> list[str]:

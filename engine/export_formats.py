@@ -1,11 +1,11 @@
-"""Writes rows to files: JSON lines, CSV, Parquet, or chat messages (OpenAI's fine-tuning format, with ids, with `<think>`)."""
+"""Writes rows to files: JSON lines, CSV, Parquet; and training rows in the forms that trainers read (`FORMS`)."""
 
 from __future__ import annotations
 
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
@@ -131,17 +131,11 @@ KEPT = ("sample_id", "student", "scope", "task", "question_id", "split", "teache
 _MARK = re.compile(r"</?think>", re.IGNORECASE)
 
 
-def openai_chat(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
-    """Training rows in OpenAI's fine-tuning format: a question, and its rationale with the answer."""
+def in_form(rows: Iterable[Row], form: str) -> Iterator[dict[str, Any]]:
+    """Training rows in one of `FORMS`: a question, and its rationale with the answer; with ids and label unless the form forbids it."""
+    write, keeps = FORMS[form]
     for row in rows:
-        yield {"messages": _messages(row, _with_answer_line(row))}
-
-
-def chat(rows: Iterable[Row], *, think: bool) -> Iterator[dict[str, Any]]:
-    """The same with ids and label next to the messages. With `think`, the rationale is in `<think>` and the answer follows."""
-    for row in rows:
-        reply = _with_think(row) if think else _with_answer_line(row)
-        yield {"messages": _messages(row, reply), **{name: row[name] for name in KEPT if name in row}}
+        yield {**write(row), **({name: row[name] for name in KEPT if name in row} if keeps else {})}
 
 
 def _messages(row: Row, reply: str) -> list[dict[str, str]]:
@@ -157,3 +151,36 @@ def _with_think(row: Row) -> str:
     """Marks inside a rationale are removed, since they would end it too early."""
     rationale = _MARK.sub("", row.get("rationale") or "").strip()
     return f"<think>\n{rationale}\n</think>\n\n{row['answer']}" if rationale else str(row["answer"])
+
+
+def _chat(row: Row) -> dict[str, Any]:
+    return {"messages": _messages(row, _with_answer_line(row))}
+
+
+def _think(row: Row) -> dict[str, Any]:
+    return {"messages": _messages(row, _with_think(row))}
+
+
+def _prompt_completion(row: Row) -> dict[str, Any]:
+    prompt, completion = _messages(row, _with_answer_line(row))
+    return {"prompt": [prompt], "completion": [completion]}
+
+
+def _sharegpt(row: Row) -> dict[str, Any]:
+    turns = [("human", row["question"]), ("gpt", _with_answer_line(row))]
+    return {"conversations": [{"from": who, "value": text} for who, text in turns]}
+
+
+def _alpaca(row: Row) -> dict[str, Any]:
+    return {"instruction": row["question"], "input": "", "output": _with_answer_line(row)}
+
+
+FORMS: Mapping[str, tuple[Callable[[Row], dict[str, Any]], bool]] = {
+    "openai-chat": (_chat, False),
+    "chat": (_chat, True),
+    "think": (_think, True),
+    "prompt-completion": (_prompt_completion, True),
+    "sharegpt": (_sharegpt, True),
+    "alpaca": (_alpaca, True),
+}
+"""Forms of training rows: what a row becomes, and whether ids and label may stand beside it (OpenAI refuses further fields)."""

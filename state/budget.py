@@ -81,7 +81,7 @@ def note_budget(connection: Connection, changes: Sequence[tuple[int, float, floa
     """Stores in commands (by id) the budget they set and the configured one it replaces."""
     for command, usd, configured in changes:
         connection.execute(
-            "UPDATE command SET args = ? WHERE id = ?",
-            (json.dumps({"usd": usd, "instead_of": configured}), command),
+            "UPDATE command SET args = json_set(args, '$.usd', json(?), '$.instead_of', json(?)) WHERE id = ?",
+            (json.dumps(usd), json.dumps(configured), command),
         )
     return [None] * len(changes)

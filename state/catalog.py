@@ -61,6 +61,8 @@ class PlanRow:
     target: int = 0
     together: int = 1
     unless: str = ""
+    panel: str = ""
+    member: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,6 +123,7 @@ def sync_task(
     longest: Mapping[str, int],
     questions: Sequence[QuestionRow] | None,
     unreadable: int = 0,
+    labelled: bool = True,
 ) -> tuple[Task, bool]:
     """Syncs a task; returns its row, and whether its questions changed (then its plans must be recounted).
 
@@ -136,7 +139,7 @@ def sync_task(
     task.source, task.answer_format, task.digest, task.active = source, answer_format, digest, 1
     task.stamp, task.longest = stamp, json.dumps(dict(longest))
     task.train, task.dev, task.test = sizes["train"], sizes["dev"], sizes["test"]
-    task.unreadable = unreadable
+    task.unreadable, task.labelled = unreadable, int(labelled)
     opened.add(task)
     opened.flush()
     assert task.id is not None
@@ -218,6 +221,7 @@ def sync_plan(opened: Session, row: PlanRow, questions: int) -> tuple[Plan, bool
     plan.teachers, plan.strategy = json.dumps(row.teachers), row.strategy
     plan.settings, plan.weight, plan.active = json.dumps(row.settings), row.weight, 1
     plan.questions, plan.rationales, plan.base, plan.want, plan.target, plan.together, plan.unless = rule
+    plan.panel, plan.member = row.panel, row.member
     opened.add(plan)
     opened.flush()
     return plan, changed

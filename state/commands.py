@@ -6,10 +6,12 @@ The daemon applies them, except notes, which need no daemon: they are applied in
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +102,8 @@ class Pending:
     fault: str = ""
     applied: str = ""
     """The answer, where a daemon has applied it and died before it gave the answer."""
+    by: str = field(default="", compare=False)
+    """Who asked; empty where its row does not say."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -176,8 +180,22 @@ def decode(kind: str, args: object) -> Command:
             raise ValueError(f"unknown command: {kind}")
 
 
+BY = "by"
+"""The argument of a row that says who asked. A daemon of an earlier version passes over it."""
+
+
+def who_asks() -> str:
+    """The user of this process, and from where if that is another machine."""
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container's user without an entry
+        name = f"user {os.getuid()}"
+    client = os.environ.get("SSH_CLIENT", "").split()
+    return f"{name} from {client[0]}" if client else name
+
+
 def send(path: Path, command: Command) -> int:
-    """Writes a command and returns its id; it waits there while no daemon runs. A note is applied at once.
+    """Writes a command and who asks, and returns its id; it waits there while no daemon runs. A note is applied at once.
 
     Raises:
         ValueError: a note that cannot be stored; nothing is written.
@@ -186,7 +204,7 @@ def send(path: Path, command: Command) -> int:
     with transaction(path) as connection:
         (number,) = connection.execute(
             "INSERT INTO command (kind, args, state, created_at) VALUES (?, ?, 'pending', ?) RETURNING id",
-            (kind, json.dumps(args), now_ms()),
+            storable((kind, json.dumps({**args, BY: who_asks()}), now_ms())),
         ).fetchone()
         if isinstance(command, SetNote):
             (said,) = set_notes(connection, [command])
@@ -238,10 +256,13 @@ def answer(connection: Connection, replies: Sequence[Reply]) -> list[None]:
 
 
 def _pending(number: int, kind: str, args: str, applied: str | None) -> Pending:
+    by = ""
     try:
-        return Pending(id=number, command=decode(kind, json.loads(args)), applied=applied or "")
+        given = json.loads(args)
+        by = str(given.get(BY, "")) if isinstance(given, Mapping) else ""
+        return Pending(id=number, command=decode(kind, given), applied=applied or "", by=by)
     except ValueError as error:  # also of JSON
-        return Pending(id=number, command=None, fault=str(error))
+        return Pending(id=number, command=None, fault=str(error), by=by)
 
 
 def _text(kind: str, args: Mapping[str, Any], name: str) -> str | None:

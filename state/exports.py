@@ -11,6 +11,7 @@ from state.authors import Authors
 from state.checksums import Damaged, intact
 from state.claims import received_turns
 from state.logprobs import unpack
+from state.panels import heard_turns
 from state.sqlite import Connection
 
 PAGE = 2000
@@ -29,8 +30,10 @@ _SAMPLES = (
 )
 
 
-Sent = Callable[[Mapping[str, Any], str, str, str, str, list[tuple[bytes, int]]], list[str]]
-"""Rebuilds the requests from a plan's settings, answer format, question, gold answer, dialect and received bodies."""
+Heard = list[list[tuple[int, str, bytes, int]]]
+"""What a panel's member heard after each of its turns: member, dialect, compressed body and the index of the choice."""
+Sent = Callable[[Mapping[str, Any], str, str, str, str, list[tuple[bytes, int]], Heard], list[str]]
+"""Rebuilds the requests from a plan's settings, answer format, question, gold answer, dialect, received bodies and what was heard."""
 
 
 def samples(
@@ -77,7 +80,7 @@ def samples(
                 "rationale": row[10],
                 "answer": row[11],
                 "extracted": row[12],
-                "correct": None if row[13] is None else bool(row[13]),
+                "correct": None if row[13] is None or not row[9] else bool(row[13]),
                 "flags": json.loads(row[14]),
                 "finish_reason": row[15],
                 "prompt_tokens": row[16],
@@ -102,7 +105,11 @@ def _damage(row: tuple[Any, ...], body: bool) -> list[Damaged]:
 
 def _sent(connection: Connection, row: tuple[Any, ...], sent: Sent, dialect: str) -> dict[str, Any]:
     bodies = received_turns(connection, row[0])
-    return {"sent": sent(json.loads(row[21]), row[22], row[8], row[9], dialect, bodies)}
+    heard = [
+        [(member, reply.dialect, reply.raw, reply.choice) for member, reply in replies]
+        for replies in heard_turns(connection, row[0])
+    ]
+    return {"sent": sent(json.loads(row[21]), row[22], row[8], row[9], dialect, bodies, heard)}
 
 
 def _shown(data: bytes) -> dict[str, Any]:
@@ -148,6 +155,17 @@ def question_names(connection: Connection, question_ids: Collection[int]) -> dic
         (json.dumps(sorted(question_ids)),),
     )
     return {key: QuestionName(*name) for key, *name in rows}
+
+
+def questions(connection: Connection, task: str, split: str) -> Iterator[dict[str, Any]]:
+    """The questions of a task's split with their gold answers, in order."""
+    rows = connection.execute(
+        "SELECT q.key, q.text, q.gold FROM question q JOIN task t ON t.id = q.task_id"
+        " WHERE t.name = ? AND q.split = ? AND q.active ORDER BY q.position",
+        (task, split),
+    )
+    for key, text, gold in rows:
+        yield {"task": task, "question_id": key, "split": split, "question": text, "answer": gold}
 
 
 def predictions(

@@ -4,7 +4,8 @@ A given-up sample counts only while its plan still asks for it: not if its quest
 now, if the plan has reached its target, or if the question is gone. So what is counted here is what is asked again.
 
 Invariants: what is asked again changes in one transaction with the counters; of a plan with `want` or `target` never
-more is open than the plan could have claimed (`state/slots.py`). A sample that is asked again starts anew: its earlier
+more is open than the plan could have claimed (`state/slots.py`). A member of a panel is asked again only once no other
+member is open: what an open one has heard does not change. A sample that is asked again starts anew: its earlier
 attempts stay, with their costs, and answered turns are not paid for twice.
 """
 
@@ -80,6 +81,8 @@ _GIVEN_UP = (
     "  AND (?1 IS NULL OR p.name = ?1) AND (?2 IS NULL OR t.name = ?2)"
     "  AND (p.unless = '' OR NOT EXISTS (SELECT 1 FROM sample u WHERE u.question_id = q.id AND u.recipe = p.unless"
     "   AND u.verdict = 1))"
+    "  AND (p.panel = '' OR NOT EXISTS (SELECT 1 FROM plan o JOIN sample m ON m.question_id = s.question_id"
+    "   AND m.recipe = o.recipe AND m.replicate = s.replicate WHERE o.panel = p.panel AND m.state = 'open'))"
 )
 """Candidates of the plans at work. With `want`, a question needs as many as the rule of `state/slots.py` leaves room
 for: up to `base` rationales open or correct while the first `base` are asked again, and up to `want` for the others."""

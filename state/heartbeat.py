@@ -73,6 +73,10 @@ class HeartbeatData:
     teachers: dict[str, TeacherHeartbeat] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)
     """Plans that are held, as `plan on task`, and why."""
+    awaits: dict[str, str] = field(default_factory=dict)
+    """Plans of panels, as `plan on task`, and whom how many of their samples wait for: `small-b (3)`."""
+    waiting: dict[str, int] = field(default_factory=dict)
+    """The same plans, and how many of their samples wait."""
     waits: dict[str, str] = field(default_factory=dict)
     """Plans that wait for a student, as `plan on task`, and for which."""
     tasks: dict[str, float] = field(default_factory=dict)

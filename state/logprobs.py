@@ -109,6 +109,13 @@ def unpack(data: bytes) -> Logprobs:
     )
 
 
+def widest(data: bytes) -> int:
+    """The largest number of alternatives to a token, of a stored form."""
+    body = zlib.decompress(data[1:])
+    (count,) = struct.unpack_from("<I", body)
+    return max(body[12 : 12 + count], default=0)
+
+
 def _take(entries: Iterable[tuple[str, int | float]], number: int) -> Iterable[tuple[str, float]]:
     for _, (token, value) in zip(range(number), entries, strict=False):
         yield token, float(value)

@@ -77,7 +77,18 @@ class AttemptResult:
     counts: bool = False  # uses up one of the sample's attempts
     leader: bool = True
     logprobs: Packed | None = None
+    answer: str | None = None
+    """Of a member of a panel: the answer in this turn."""
     end: SampleEnd | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SampleResult:
+    """The result of a sample that ends without a further attempt: what others said ended it."""
+
+    sample_id: int
+    finish_reason: str | None
+    end: SampleEnd | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +138,12 @@ def record(connection: Connection, endings: Sequence[AttemptResult]) -> list[Non
     return [None] * len(endings)
 
 
+def end_samples(connection: Connection, endings: Sequence[SampleResult]) -> list[None]:
+    """Stores results of samples; one that has ended before stays as it is."""
+    _end_samples(connection, endings, now_ms())
+    return [None] * len(endings)
+
+
 def record_groups(connection: Connection, groups: Sequence[Sequence[AttemptResult]]) -> list[None]:
     """Stores results of the attempts of requests; each group is stored completely or not at all."""
     record(connection, [ending for group in groups for ending in group])
@@ -150,6 +167,11 @@ def _end_attempts(connection: Connection, endings: Sequence[AttemptResult], now:
         " FROM json_each(?1) j WHERE attempt.id = j.value ->> 0",
         (rows_json(rows), now),
     )
+    if answers := [[item.attempt_id, item.answer] for item in endings if item.answer is not None]:
+        connection.execute(
+            "UPDATE attempt SET answer = j.value ->> 1 FROM json_each(?) j WHERE attempt.id = j.value ->> 0",
+            (rows_json(answers),),
+        )
 
 
 def _touch_samples(connection: Connection, endings: Sequence[AttemptResult]) -> None:
@@ -172,7 +194,9 @@ def _touch_samples(connection: Connection, endings: Sequence[AttemptResult]) -> 
     )
 
 
-def _end_samples(connection: Connection, endings: Sequence[AttemptResult], now: int) -> None:
+def _end_samples(
+    connection: Connection, endings: Sequence[AttemptResult] | Sequence[SampleResult], now: int
+) -> None:
     ended = [(item, item.end) for item in endings if item.end is not None]
     if not ended:
         return

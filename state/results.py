@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from state.enums import FINISHED_EARLY, TRAIN
 from state.lineage import BASE, PREVIOUS
+from state.panels import RoundAnswer, round_answers
 from state.run_reports import TOO_LONG
 from state.sqlite import Connection
 
@@ -54,6 +56,8 @@ class PlanResult:
     """For plans on dev or test with several rationales: question, extracted answer, verdict, by replicate."""
     fingerprint: str = ""
     """Plans of one fingerprint on a task share their samples."""
+    labelled: bool = True
+    """False: its task has no gold answers, and accepted samples are those that were answered."""
     failures: tuple[tuple[str, int], ...] = ()
     """Reasons why samples failed, with counts, most frequent first."""
 
@@ -66,7 +70,7 @@ class PlanResult:
     def usd_per_correct(self) -> float | None:
         """Dollars per correct sample, wrong and failed ones included; None before the first."""
         cost = self.spent_usd if self.sampled_usd is None else self.sampled_usd
-        return cost / self.accepted if self.accepted else None
+        return cost / self.accepted if self.accepted and self.labelled else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,6 +119,8 @@ class RunResult:
     """Share of the test answers that ended by themselves; None: unknown."""
     repetitions: tuple[float, ...] = ()
     """Accuracy of each repetition of the sampled answers, if they were sampled."""
+    formats: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """In each further format that it was trained in: n, correct, accuracy, low and high."""
     kind: str = TRAIN
     """`train`, or the operation that made its student from others."""
     sources: tuple[int, ...] = ()
@@ -142,6 +148,10 @@ class Results:
     """Versions of Coterie that wrote this database, in order."""
     models: tuple[tuple[str, str], ...] = ()
     """Active teachers, each with its model."""
+    rounds: tuple[RoundAnswer, ...] = ()
+    """The answers of panels, round by round."""
+    golds: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    """Text and gold answer of the questions that panels answered, by id."""
 
 
 def read_results(connection: Connection) -> Results:
@@ -162,6 +172,7 @@ def _read(connection: Connection) -> Results:
     boots, config = run(
         "SELECT count(*), coalesce((SELECT config FROM boot ORDER BY id DESC LIMIT 1), '{}') FROM boot"
     ).fetchone()
+    rounds = round_answers(connection)
     return Results(
         tasks=tuple(_tasks(connection)),
         plans=tuple(_plans(connection)),
@@ -182,6 +193,14 @@ def _read(connection: Connection) -> Results:
             version for (version,) in run("SELECT version FROM boot GROUP BY version ORDER BY min(id)")
         ),
         models=tuple(run("SELECT name, model FROM teacher WHERE active = 1 ORDER BY id").fetchall()),
+        rounds=tuple(rounds),
+        golds={
+            key: (text, gold)
+            for key, text, gold in run(
+                "SELECT id, text, gold FROM question WHERE id IN (SELECT value FROM json_each(?))",
+                (json.dumps(sorted({each.question_id for each in rounds})),),
+            )
+        },
     )
 
 
@@ -228,7 +247,7 @@ def _notes(connection: Connection) -> dict[str, tuple[str, ...]]:
 def _plans(connection: Connection) -> list[PlanResult]:
     rows = connection.execute(
         "SELECT p.name, t.name, p.split, p.teachers, p.rationales, p.wanted, p.stored, p.accepted, p.rejected,"
-        " p.failed, p.spent_micros, p.settings, p.id, p.recipe"
+        " p.failed, p.spent_micros, p.settings, p.id, p.recipe, t.labelled"
         " FROM plan p JOIN task t ON t.id = p.task_id WHERE p.active = 1 ORDER BY p.id"
     ).fetchall()
     found = []
@@ -274,6 +293,7 @@ def _plan(
         sampled_usd=micros / 1e6,
         tokens=tokens,
         fingerprint=row[13],
+        labelled=bool(row[14]),
         failures=_failures(connection, row[12]) if row[9] else (),
     )
 
@@ -314,7 +334,7 @@ def _runs(connection: Connection) -> list[RunResult]:
         f" ORDER BY s.place DESC LIMIT 1), CASE WHEN r.spec ->> '$.student.start_from' = 'previous' THEN ({_STARTED_FROM}) END),"
         " (SELECT count(*) FROM evaluation x JOIN run o ON o.id = x.run_id WHERE o.student = r.student"
         " AND x.task_id = e.task_id AND x.split = 'test'), coalesce(r.ended_at, 0), e.correct_format, e.complete, e.repetitions, r.kind,"
-        " (SELECT json_group_array(s.source_id) FROM run_source s WHERE s.run_id = r.id)"
+        " (SELECT json_group_array(s.source_id) FROM run_source s WHERE s.run_id = r.id), e.formats"
         " FROM run r JOIN evaluation e ON e.run_id = r.id AND e.split = 'test' JOIN task t ON t.id = e.task_id"
         " WHERE r.state = 'done' AND t.active = 1 ORDER BY r.id, t.id",
         (FINISHED_EARLY,),
@@ -354,6 +374,7 @@ def _runs(connection: Connection) -> list[RunResult]:
             repetitions=tuple(json.loads(row[30] or "[]")),
             kind=row[31],
             sources=tuple(json.loads(row[32])),
+            formats=json.loads(row[33] or "{}"),
         )
         for row in rows
     ]

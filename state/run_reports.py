@@ -44,6 +44,8 @@ class RunReport:
     """The last step of a finished run: what a process that was killed reported beyond it is dropped."""
 
 
+WEIGHT = "weight."
+"""Before the name of a teacher in `metric.extra` and `run.figures`: how much its rows count; there with `@` and the task."""
 TOO_LONG = "longer than max_length tokens"
 """Their reason among a run's drops: known only once there is a tokenizer."""
 
@@ -57,11 +59,12 @@ METRIC_COLUMNS = (
     "tokens_per_second",
     "mfu",
     "memory_mb",
+    "extra",
 )
 EVALUATION_COLUMNS = (
     ("task_id", "split", "step", "epoch", "n", "correct", "accuracy", "low", "high", "seed", "at")
     + ("majority_of", "majority", "correct_format", "complete", "repetitions")
-    + ("prompt_tokens", "completion_tokens", "flops", "seconds")
+    + ("prompt_tokens", "completion_tokens", "flops", "seconds", "formats")
 )  # fmt: skip
 SPLIT = EVALUATION_COLUMNS.index("split")
 
@@ -76,7 +79,10 @@ def report_run(connection: Connection, reports: Sequence[RunReport]) -> list[Non
         insert(
             connection,
             f"INSERT OR REPLACE INTO metric (run_id, {', '.join(METRIC_COLUMNS)})",
-            [(report.run_id, *metric) for metric in report.metrics],
+            [
+                (report.run_id, *islice(chain(metric, repeat(None)), len(METRIC_COLUMNS)))
+                for metric in report.metrics
+            ],
         )
         insert(
             connection,

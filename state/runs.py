@@ -44,6 +44,8 @@ class RunSettings:
     """The rule by which training questions are left out that overlap with held-out ones; 1: that of version 0.1."""
     flagged: tuple[int, ...] = ()
     """Ids of the questions that were left out because you had flagged them, of a student that reads no samples."""
+    targets: str = ""
+    """The digest of the distributions that its student learns from, if it does."""
     labels: int = 1
     """The rule for the answer under a wrong rationale; 1, that of version 0.1: the teacher's own, whatever the settings say."""
 
@@ -62,6 +64,8 @@ class RunSettings:
             values["overlap"] = self.overlap
         if self.labels != 1:
             values["labels"] = self.labels
+        if self.targets:
+            values["targets"] = self.targets
         if self.flagged:
             values["flagged"] = list(self.flagged)
         return json.dumps(values)
@@ -79,6 +83,7 @@ class RunSettings:
             counted=values.get("counted"),
             splits=values.get("pieces", 1),
             overlap=values.get("overlap", 1),
+            targets=values.get("targets", ""),
             labels=values.get("labels", 1),
             flagged=tuple(values.get("flagged", ())),
         )
@@ -151,8 +156,9 @@ class RunStart:
     run_id: int
     directory: str
     device: str
-    pid: int
-    pid_started: float
+    pid: int | None
+    """None: it has no process on this machine."""
+    pid_started: float | None
     boot_id: int
     tries: int
     started_at: int

@@ -15,6 +15,7 @@ CREATE TABLE task (
 	stamp TEXT DEFAULT '' NOT NULL,
 	longest TEXT DEFAULT '{}' NOT NULL,
 	unreadable INTEGER DEFAULT 0 NOT NULL,
+	labelled INTEGER DEFAULT 1 NOT NULL,
 	PRIMARY KEY (id),
 	UNIQUE (name)
 ) STRICT;
@@ -95,6 +96,8 @@ CREATE TABLE "plan" (
 	together INTEGER DEFAULT 1 NOT NULL,
 	unless TEXT DEFAULT '' NOT NULL,
 	unknown_micros INTEGER DEFAULT 0 NOT NULL,
+	panel TEXT DEFAULT '' NOT NULL,
+	member INTEGER DEFAULT 0 NOT NULL,
 	PRIMARY KEY (id),
 	UNIQUE (name, task_id, split, recipe),
 	FOREIGN KEY(task_id) REFERENCES task (id)
@@ -234,6 +237,7 @@ CREATE TABLE attempt (
 	cache_write_tokens INTEGER DEFAULT 0 NOT NULL,
 	leader_id INTEGER,
 	unknown_micros INTEGER DEFAULT 0 NOT NULL,
+	answer TEXT,
 	PRIMARY KEY (id),
 	FOREIGN KEY(sample_id) REFERENCES sample (id),
 	FOREIGN KEY(teacher_id) REFERENCES teacher (id),
@@ -424,6 +428,7 @@ CREATE TABLE metric (
 	tokens_per_second REAL,
 	mfu REAL,
 	memory_mb REAL,
+	extra TEXT,
 	PRIMARY KEY (run_id, step),
 	FOREIGN KEY(run_id) REFERENCES run (id)
 )
@@ -452,6 +457,7 @@ CREATE TABLE evaluation (
 	completion_tokens INTEGER,
 	flops REAL,
 	seconds REAL,
+	formats TEXT,
 	PRIMARY KEY (id),
 	UNIQUE (run_id, task_id, split, step),
 	FOREIGN KEY(run_id) REFERENCES run (id),

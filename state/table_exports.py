@@ -186,7 +186,12 @@ RUNS = TableExport(
             "(SELECT json_group_array(s.source_id) FROM run_source s WHERE s.run_id = r.id)",
             "numbers of the runs whose students it started from, JSON",
         ),
-        Column("figures", "text", "r.figures", "what its operation found out, JSON"),
+        Column(
+            "figures",
+            "text",
+            "r.figures",
+            "what its process found out besides: of an operation, or the weights of teachers, JSON",
+        ),
     ),
 )
 
@@ -206,6 +211,7 @@ METRICS = TableExport(
         Column("tokens_per_second", "float", "m.tokens_per_second", "trained tokens per second"),
         Column("mfu", "float", "m.mfu", "share of the device's peak, 0 to 1"),
         Column("memory_mb", "float", "m.memory_mb", "peak memory in MB"),
+        Column("extra", "text", "m.extra", "weights of teachers, where rows are selected, JSON"),
         Column("at", "int", "m.at", "UTC ms"),
     ),
 )
@@ -244,6 +250,7 @@ EVALUATIONS = TableExport(
         Column("completion_tokens", "int", "e.completion_tokens", "written for them"),
         Column("flops", "float", "e.flops", "FLOPs of one of them, on average"),
         Column("seconds", "float", "e.seconds", "that devices took for them"),
+        Column("formats", "text", "e.formats", "results in further formats of the student, JSON"),
         Column("at", "int", "e.at", "UTC ms"),
     ),
 )

@@ -93,6 +93,18 @@ def stored_rationales(connection: Connection, task: str) -> list[tuple[str, bool
     return [(rationale, verdict == 1) for rationale, verdict in rows]
 
 
+def packed_logprobs(connection: Connection, sample_ids: Sequence[int]) -> dict[int, list[bytes]]:
+    """The packed log-probabilities of samples that have some, one for each of their answers, by turn."""
+    found: dict[int, list[bytes]] = {}
+    for key, data in connection.execute(
+        "SELECT a.sample_id, l.data FROM json_each(?) j JOIN attempt a ON a.sample_id = j.value AND a.outcome = 'ok'"
+        " JOIN logprob l ON l.attempt_id = a.id ORDER BY a.sample_id, a.turn, a.id",
+        (json.dumps(sorted(set(sample_ids))),),
+    ):
+        found.setdefault(key, []).append(bytes(data))
+    return found
+
+
 def active_task_ids(connection: Connection) -> dict[str, int]:
     """The ids of the configured tasks, by name."""
     return dict(connection.execute("SELECT name, id FROM task WHERE active = 1").fetchall())

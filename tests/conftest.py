@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
 for name in (
@@ -17,6 +18,9 @@ for name in (
     "LINES",
 ):  # set in parallel workers: programs would take them for their terminal's size
     os.environ.pop(name, None)
+
+settings.register_profile("coterie", deadline=None)  # a busy machine is no fault
+settings.load_profile("coterie")
 
 DATA = Path(os.environ.get("COTERIE_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
@@ -31,7 +35,7 @@ os.environ["COTERIE_LIMITS"] = os.path.join(
 
 SHARING = tuple(
     f"tests/engine/students/test_{name}.py"
-    for name in ("train", "answering", "objective", "evaluate", "kernels", "lora", "packing")
+    for name in ("train", "answering", "objective", "evaluate", "kernels", "adapters", "packing")
 )
 """Files that share training processes and base models (`conftest.py` of their folder): one worker runs them."""
 

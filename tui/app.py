@@ -11,7 +11,8 @@ import asyncio
 import gc
 import signal
 import socket
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -51,6 +52,8 @@ SCREENS: dict[str, type[MonitorScreen]] = {
 }
 HOLD_S = 0.05
 """How long drawing waits for the details of the row under the cursor; then the screen is drawn without them."""
+PARTS_S = 0.25
+"""Seconds between two drawings while a screen reads in parts."""
 GC_THRESHOLDS = (5_000, 10, 20)
 """New objects, young collections, middle collections: how many of each precede the next collection."""
 
@@ -110,6 +113,8 @@ class Monitor(NavigationActions, CommandActions):
         self._reader = DatabaseReader(path, alive)
         self._reading = False
         self._read_again = False
+        self._drawn_at = 0.0
+        self._last_read: Hashable = None
         self._held = ExitStack()
         self._release_timer: asyncio.TimerHandle | None = None
         self._unanswered = {}
@@ -155,6 +160,24 @@ class Monitor(NavigationActions, CommandActions):
     def busy(self) -> bool:
         """Whether a reading is in progress or requested."""
         return self._reading or self._read_again
+
+    @property
+    def read_up(self) -> bool:
+        """Whether the screen that is shown has read what it needs, to the last part."""
+        screen = self.active_screen
+        query = screen.data_query() if screen is not None else None
+        return query is None or query.identity == self._last_read
+
+    @staticmethod
+    def _in_parts(screen: MonitorScreen, asked: Query | None) -> bool:
+        """Whether a further part of the same reading comes next."""
+        query = screen.data_query()
+        return (
+            query is not None
+            and asked is not None
+            and query.key == asked.key
+            and query.progress != asked.progress
+        )
 
     @property
     def holding(self) -> bool:
@@ -216,11 +239,13 @@ class Monitor(NavigationActions, CommandActions):
         current = self.active_screen
         if current is not None:
             current.status = snapshot.status
-            current.draw()
-            query = current.data_query()
-            key = message.query.key if message.query is not None and current is screen else None
-            waited = self._read_again
-            if waited or replaced or (query is not None and query.key != key):
+            waited, now = self._read_again, time.monotonic()
+            asked = message.query if current is screen else None
+            self._last_read = asked.identity if asked is not None else None
+            if waited or replaced or not self._in_parts(current, asked) or now - self._drawn_at > PARTS_S:
+                self._drawn_at = now
+                current.draw()
+            if waited or replaced or not self.read_up:  # also because of what was drawn
                 self.read_now()
             if not waited:
                 self._release_frame()

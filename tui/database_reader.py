@@ -29,10 +29,17 @@ STATUS_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What a screen needs beside the status. Queries with equal keys are the same query."""
+    """What a screen needs beside the status. Queries with equal keys and progress are the same query."""
 
     key: Hashable
     read: Callable[[Connection], Any]
+    progress: Hashable = None
+    """How far a reading in parts has come: it is continued at once while this changes, and drawn now and then."""
+
+    @property
+    def identity(self) -> Hashable:
+        """What is equal for equal queries."""
+        return self.key, self.progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +85,9 @@ class DatabaseReader:
                 version = data_version(connection)
                 status = self._current(connection, version, now_ms, query)
                 payload = None
-                if query is not None and not replaced and self._seen != (version, query.key):
+                if query is not None and not replaced and self._seen != (version, query.identity):
                     payload = query.read(connection)
-                    self._seen = (version, query.key)
+                    self._seen = (version, query.identity)
                 return Snapshot(status, payload, answers(connection, command_ids), self._generation)
             except StateMissing:
                 self._close()
@@ -100,7 +107,7 @@ class DatabaseReader:
 
     def _current(self, connection: Connection, version: int, now_ms: int, query: Query | None) -> Status:
         """The status; the last one again if only the query differs, so that moving the cursor costs only the query."""
-        moved = query is not None and self._seen is not None and self._seen != (version, query.key)
+        moved = query is not None and self._seen is not None and self._seen != (version, query.identity)
         if moved and self._status is not None:
             of, at, status = self._status
             if of == version and time.monotonic() - at < STATUS_S:

@@ -111,6 +111,8 @@ def fields(*rows: tuple[Part, ...] | None, width: int = 11) -> list[Text]:
 VERDICTS = {
     "correct": ("✓ correct", "good"),
     "wrong": ("✗ wrong", "bad"),
+    "answered": ("✓ answered", "good"),
+    "unread": ("✗ no answer", "bad"),
     "ungraded": ("? ungraded", "attention"),
     "open": ("○ open", "muted"),
     "failed": ("✗ failed", "bold bad"),
@@ -118,9 +120,11 @@ VERDICTS = {
 
 
 def verdict_of(row: SampleRow) -> str:
-    """The verdict of a sample: correct, wrong, ungraded, open or failed."""
+    """The verdict of a sample: correct, wrong, ungraded, open or failed; without a gold answer answered or unread."""
     if row.state != "stored":
         return row.state
+    if not row.gold and row.verdict is not None:
+        return "answered" if row.verdict else "unread"
     return "ungraded" if row.verdict is None else "correct" if row.verdict else "wrong"
 
 

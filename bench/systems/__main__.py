@@ -11,6 +11,7 @@ from pathlib import Path
 from bench.systems.gates import verdict
 
 HELPERS = ("gates",)
+ALL = "all"
 
 
 def systems() -> list[str]:
@@ -26,15 +27,23 @@ def main(argv: list[str] | None = None) -> int:
         description="Checks systems by their gates: prints figures, thresholds, seeds and a verdict.",
         epilog="example: python -m bench.systems ensemble --break",
     )
-    parser.add_argument("names", nargs="+", choices=systems(), metavar="NAME", help=", ".join(systems()))
+    parser.add_argument(
+        "names",
+        nargs="+",
+        choices=[*systems(), ALL],
+        metavar="NAME",
+        help=f"{', '.join(systems())}; {ALL}: each of them",
+    )
     parser.add_argument(
         "--break", dest="broken", action="store_true", help="plant the failure that the gates must notice"
     )
     arguments = parser.parse_args(argv)
     codes = []
-    for name in arguments.names:
+    for name in systems() if ALL in arguments.names else arguments.names:
         print(f"{name}{' (broken on purpose)' if arguments.broken else ''}", flush=True)
         codes.append(verdict(importlib.import_module(f"bench.systems.{name}").gates(arguments.broken)))
+    if len(codes) > 1:
+        print(f"systems: {codes.count(0)} of {len(codes)} passed", flush=True)
     return max(codes)
 
 

@@ -38,9 +38,31 @@ def plan_fingerprint(
     wording: Wording = PLAIN,
     scores: str = "",
 ) -> str:
-    """The fingerprint of a plan on a task of this answer format; `scores`: that of the plan whose samples it scores."""
-    seen = {
-        "models": sorted({model_of(teacher) for teacher in teachers}),
+    """The fingerprint of a plan on a task of this answer format.
+
+    Of a member of a panel, `teachers` are all of the panel's, in order. `scores`: that of the plan whose samples it scores.
+    """
+    seen = _seen(plan, teachers, answer_format, wording)
+    if plan.seat is not None:
+        seen["member"] = plan.seat.member
+    if scores:
+        seen["scores"] = scores
+    return _hash(seen)
+
+
+def panel_fingerprint(
+    plan: PlanConfig, teachers: list[TeacherConfig], answer_format: str, wording: Wording = PLAIN
+) -> str:
+    """What the members of a panel share; empty for plans of no panel."""
+    return _hash(_seen(plan, teachers, answer_format, wording)) if plan.seat is not None else ""
+
+
+def _seen(
+    plan: PlanConfig, teachers: list[TeacherConfig], answer_format: str, wording: Wording
+) -> dict[str, object]:
+    models = [model_of(teacher) for teacher in teachers]
+    seen: dict[str, object] = {
+        "models": models if plan.panel else sorted(set(models)),
         "prompts": STRATEGIES[plan.strategy].identity(answer_format),
         **{name: getattr(plan, name) for name in fields_marked(PlanConfig, Identity.ALWAYS)},
         **{
@@ -51,9 +73,13 @@ def plan_fingerprint(
     }
     if wording != PLAIN:
         seen["wording"] = wording.stored
-    if scores:
-        seen["scores"] = scores
     if plan.per_request > 1 and plan.seed is not None:  # without a seed it does not change the answers
         seen["per_request"] = plan.per_request
+    if plan.panel:
+        seen |= {"rounds": plan.rounds, "peer_characters": plan.peer_characters}
+    return seen
+
+
+def _hash(seen: dict[str, object]) -> str:
     text = json.dumps(seen, sort_keys=True, ensure_ascii=True)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

@@ -1,6 +1,6 @@
-"""The messages of a plan as templates, with placeholders for question, rationale and (as a hint) gold answer.
+"""The messages of a plan as templates, with placeholders for what is particular to a question.
 
-The strategy itself makes them, from a question and an answer that are placeholders, so they are what is sent whatever the
+Those are question, rationale, what others of a panel said, and (as a hint) the gold answer. The strategy itself makes them, from a question and an answer that are placeholders, so they are what is sent whatever the
 strategy does. `…` replaces a part that depends on the question beyond its text (the letters of its choices). They are
 stored with the plan, so that a sample can be shown with its prompt.
 """
@@ -12,7 +12,7 @@ from engine.question import Question
 from engine.strategies import PLAIN, Conversation, Settings, Wording, strategy
 from engine.teachers.messages import Completion, Usage
 
-QUESTION, RATIONALE, GOLD = "{question}", "{rationale}", "{gold}"
+QUESTION, RATIONALE, GOLD, PEER = "{question}", "{rationale}", "{gold}", "{peer}"
 CHOICES = ("\n(A) x\n(B) y\n(C) z", "\n(A) w\n(B) x\n(C) y\n(D) z\n(E) v")
 MOST_TURNS = 8
 
@@ -35,14 +35,21 @@ def _drive(plan: PlanConfig, answer_format: str, wording: Wording, choices: str)
     question = Question(key="", text=QUESTION + choices, answer=GOLD, split=plan.split)
     conversation = Conversation(strategy(plan.strategy), question, Settings.of(plan, answer_format, wording))
     turns: list[Turn] = []
-    while conversation.request is not None and len(turns) < MOST_TURNS:
+    nothing = Usage(prompt_tokens=0, completion_tokens=0)
+    peer = Completion(text=PEER, usage=nothing)
+    members = plan.seat.members if plan.seat else 0
+    while len(turns) < MOST_TURNS:
+        if conversation.hears is not None:
+            conversation.hear(tuple((member, peer) for member in range(members)))
+        if conversation.request is None:
+            break
         turns.append(
             [
                 {"role": message.role, "content": message.content.replace(question.text, QUESTION)}
                 for message in conversation.request.messages
             ]
         )
-        conversation.answer(Completion(text=RATIONALE, usage=Usage(prompt_tokens=0, completion_tokens=0)))
+        conversation.answer(Completion(text=RATIONALE, usage=nothing))
     return turns
 
 

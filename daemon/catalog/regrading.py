@@ -15,7 +15,14 @@ from typing import get_args
 
 from daemon.events import TaskRegraded
 from engine.config import Config
-from engine.grading import GRADER_VERSIONS, GraderName, grade, in_worker
+from engine.grading import (
+    GRADER_VERSIONS,
+    UNLABELLED,
+    GraderName,
+    grade,
+    grade_unlabelled,
+    in_worker,
+)
 from state.catalog import read_known
 from state.checksums import Damaged
 from state.database import connect_to_write, open_reader
@@ -100,6 +107,15 @@ def regrade_changed_formats(config: Config) -> list[TaskRegraded]:
 
 
 def _verdict(sample: Graded, grader: str | None) -> Verdict:
+    if sample.grader == UNLABELLED:
+        read = grade_unlabelled(sample.answer, sample.answer_format, question=sample.question)
+        return Verdict(
+            grader=UNLABELLED,
+            correct=read.correct,
+            extracted=read.extracted,
+            reason=read.reason,
+            flags=read.flags,
+        )
     own = sample.grader.partition(":")[0]
     name = grader or (own if own in get_args(GraderName) else "careful")
     found = grade(sample.answer, sample.gold, sample.answer_format, question=sample.question, grader=name)

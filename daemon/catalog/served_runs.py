@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from daemon.catalog.plan_fingerprint import plan_fingerprint
 from daemon.catalog.prompt_templates import Wordings
 from engine.config import Config, PlanConfig, TeacherConfig
+from engine.config.panels import models_asked
 from engine.config.root import teachers_of
 from engine.config.served import scope_for, student_of
 from engine.strategies import PLAIN
@@ -69,41 +70,56 @@ class ServedRuns:
 
     def of(self, plan: PlanConfig, task: str) -> ServedRun | None:
         """The run that a plan asks on a task; None: it asks no student, or the run that it waits for is not there."""
-        found = self._found(plan, task)
-        return ServedRun(found.id, found.name, found.digest) if isinstance(found, StoredRun) else None
+        return self._served(plan, task, student_of(plan, self._config))
+
+    def asked(self, plan: PlanConfig, task: str, teachers: Sequence[TeacherConfig]) -> list[TeacherConfig]:
+        """The teachers as fingerprints see them: the model of a student is that of the run that is asked."""
+        found = []
+        for each in teachers:
+            run = self._served(plan, task, each.student) if each.student else None
+            found.append(run.asked(each) if run else each)
+        return found
 
     def waits_for(self, plan: PlanConfig, task: str) -> str:
         """What a plan waits for; empty: it can begin."""
         if scored := next((each for each in self._config.plans if each.name == plan.scores), None):
             if waits := self.waits_for(scored, task):
                 return waits
-        found = self._found(plan, task)
-        return found if isinstance(found, str) else ""
+        names = plan.panel or tuple(teachers_of(plan, self._config.teachers)[:1])
+        for student in dict.fromkeys(self._config.teachers[name].student for name in names):
+            if isinstance(found := self._found(plan, task, student), str) and found:
+                return found
+        return ""
 
     def fingerprint(
         self, plan: PlanConfig, task: str, wordings: Wordings
     ) -> Callable[[Sequence[TeacherConfig]], str]:
         """The fingerprint that a plan has on a task with these teachers, of which a student is that of the run it asks."""
-        run, config = self.of(plan, task), self._config
+        config = self._config
         wording, scores = wordings.get((plan.name, task), PLAIN), ""
         if scored := next((each for each in config.plans if each.name == plan.scores), None):
-            names = [*teachers_of(scored, config.teachers), *scored.fallback_teachers]
-            scores = self.fingerprint(scored, task, wordings)([config.teachers[name] for name in names])
+            models = models_asked(scored, teachers_of(scored, config.teachers), config.teachers)
+            scores = self.fingerprint(scored, task, wordings)(models)
 
         def taken(teachers: Sequence[TeacherConfig]) -> str:
-            asked = [run.asked(each) if run else each for each in teachers]
+            asked = self.asked(plan, task, teachers)
             return plan_fingerprint(plan, asked, config.tasks[task].answer, wording, scores)
 
         return taken
 
-    def _found(self, plan: PlanConfig, task: str) -> StoredRun | str:
-        """The run, or what is waited for; empty: it asks no student."""
-        student = student_of(plan, self._config)
+    def _served(self, plan: PlanConfig, task: str, student: str) -> ServedRun | None:
+        found = self._found(plan, task, student)
+        return ServedRun(found.id, found.name, found.digest) if isinstance(found, StoredRun) else None
+
+    def _found(self, plan: PlanConfig, task: str, student: str) -> StoredRun | str:
+        """The run of a student that a plan, or its panel, asks; or what is waited for; empty: it asks no student."""
         if not student:
             return ""
+        if plan.panel and student_of(plan, self._config) != student:
+            plan = next(each for each in self._panel(plan) if student_of(each, self._config) == student)
         needed = next((each for each in self._config.plans if each.name == plan.needs), None)
         if needed is not None and student_of(needed, self._config) == student:
-            return self._found(needed, task)  # what failed is asked of the same weights again
+            return self._found(needed, task, student)  # what failed is asked of the same weights again
         scope = scope_for(student, task, self._config)
         own = [run for run in self._runs if (run.name, run.scope) == (student, scope)]
         begun = self._begun.get((plan.name, task, plan.split))
@@ -115,6 +131,15 @@ class ServedRuns:
         if coming:
             return former or f"student {student}: run {coming[-1].id} on {scope} has not ended"
         return newest or f"student {student}: it has no finished run on {scope}"
+
+    def _panel(self, plan: PlanConfig) -> list[PlanConfig]:
+        """The plans of a panel's members."""
+        of = plan.name.removesuffix(f".{plan.teachers[0]}")
+        return [
+            each
+            for each in self._config.plans
+            if each.panel == plan.panel and each.name.removesuffix(f".{each.teachers[0]}") == of
+        ]
 
     def _counts(self, run: StoredRun) -> bool:
         """Whether a plan can begin with a run: of a student that is trained on everything in the end, not with an earlier one."""

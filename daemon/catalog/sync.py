@@ -248,7 +248,7 @@ def _sync(
             name=name,
             dialect=teacher.dialect,
             model=teacher.model,
-            base_url=shown_url(teacher.base_url),
+            base_url=", ".join(map(shown_url, teacher.addresses)),
             lift=mended is None or name in mended,
         )
         for name, teacher in config.teachers.items()
@@ -290,6 +290,7 @@ def _sync_tasks(
             name=name,
             source=config.tasks[name].source,
             answer_format=config.tasks[name].answer,
+            labelled=config.tasks[name].labelled,
             digest=loaded.digest,
             stamp=loaded.stamp,
             sizes=loaded.sizes,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlmodel import Session
 
 from daemon.catalog.changed_teachers import EarlierTeachers, keep_samples
+from daemon.catalog.plan_fingerprint import panel_fingerprint
 from daemon.catalog.prompt_preview import templates
 from daemon.catalog.prompt_templates import Wordings
 from daemon.catalog.served_runs import ServedRuns
@@ -16,6 +17,7 @@ from daemon.events import Event, PlanContinued
 from daemon.sampling.plan_state import PlanState
 from daemon.sampling.plans import ActivePlan
 from engine.config import Config, PlanConfig, TeacherConfig
+from engine.config.panels import models_asked
 from engine.config.root import expand, teachers_of
 from engine.config.served import only_by_name
 from engine.strategies import PLAIN, STRATEGIES, Wording
@@ -62,8 +64,8 @@ def sync_plans(
         for task in expand(plan.tasks, list(config.tasks)):
             wording = wordings.get((plan.name, task), PLAIN)
             fingerprint, run = served.fingerprint(plan, task, wordings), served.of(plan, task)
-            asked = [config.teachers[name] for name in [*names, *fallbacks]]
-            recipe = fingerprint(asked)
+            models = models_asked(plan, names, config.teachers)
+            recipe = fingerprint(models)
             first, scored = (
                 next((each for each in synced if (each.plan.name, each.task) == (name, task)), None)
                 for name in (plan.needs, plan.scores)
@@ -79,6 +81,7 @@ def sync_plans(
                 settings={
                     **plan.model_dump(mode="json"),
                     **({"wording": wording.stored} if wording != PLAIN else {}),
+                    **({"panel": list(plan.panel)} if plan.panel else {}),
                     **({"served": run.id} if run else {}),
                     **({"waits": True} if waits_for else {}),
                     **({"scores": scored.row.recipe} if scored else {}),
@@ -95,6 +98,10 @@ def sync_plans(
                 target=plan.correct_per_task or 0,
                 together=plan.per_request,
                 unless=first.row.recipe if first else "",
+                panel=panel_fingerprint(
+                    plan, served.asked(plan, task, models), config.tasks[task].answer, wording
+                ),
+                member=plan.seat.member if plan.seat else 0,
             )
             settle_recipe(opened, wanted)
             row, changed = sync_plan(opened, wanted, tasks[task].sizes[plan.split])
@@ -115,6 +122,8 @@ def sync_plans(
     news: list[Event] = []
     continued: dict[int, str] = {}
     for each in synced:
+        if each.plan.panel:
+            continue  # another member makes it another panel: all begin anew
         asked = [config.teachers[name] for name in json.loads(each.row.teachers)]
         for kept in keep_samples(opened, each.row, asked, each.fingerprint, earlier, in_hand=in_hand):
             for other in synced:  # they share what was moved
@@ -153,6 +162,9 @@ def _active(
         gold=brief.golds.get(plan.split, ""),
         wording=synced.wording,
         needs=synced.needs,
+        labelled=config.tasks[synced.task].labelled,
+        panel=row.panel,
+        member=row.member,
         served=synced.served,
         waits_for=synced.waits_for,
         state=PlanState(exhausted=exhausted, shared=shared),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from daemon.training.manifest import Chosen
 from engine.config import Config, StudentConfig
-from engine.data_card import MADE_BY, Card, CardPart, CardTask, CardTeacher, data_card
+from engine.data_card import MADE_BY, Card, CardConfig, CardPart, CardTask, CardTeacher, data_card
 from engine.errors import UsageError
 from engine.students.spec import digest_of
 from state.exports import teachers_of
@@ -30,14 +30,19 @@ class Part:
 
 
 def write_card(
-    connection: Connection, config: Config, parts: Sequence[Part], output: Path, form: str
+    connection: Connection,
+    config: Config,
+    parts: Sequence[Part],
+    output: Path,
+    form: str,
+    configs: Sequence[CardConfig] = (),
 ) -> Path:
-    """Writes the card next to the file and returns its path.
+    """Writes the card next to the file, or into the folder of these configurations, and returns its path.
 
     Raises:
         UsageError: there is a README.md that coterie did not write.
     """
-    path = output.with_name(NAME)
+    path = output / NAME if configs else output.with_name(NAME)
     if path.exists() and MADE_BY not in path.read_text(encoding="utf-8", errors="replace"):
         raise UsageError(
             f"{path} exists and is not a card written by coterie; it was not changed: export to another folder"
@@ -62,6 +67,7 @@ def write_card(
             CardTask(name=name, source=config.tasks[name].source, answer_format=config.tasks[name].answer)
             for name in tasks
         ],
+        configs=configs,
         excluded=[name for name, teacher in config.teachers.items() if not teacher.training_allowed],
     )
     path.write_text(data_card(card), encoding="utf-8")

@@ -18,6 +18,7 @@ from daemon.cli.check_measure import measure_runs
 from daemon.cli.estimate import summary
 from daemon.cli.ping import ping_all
 from daemon.host.builtin_teacher import check_builtin, read_recording
+from daemon.observe.traces import check_traces
 from daemon.training.devices import Device, check_ranks, find_devices
 from daemon.training.edits import edits_since
 from daemon.training.manifest import base_of
@@ -66,6 +67,7 @@ def command(arguments: argparse.Namespace) -> int:
         _say(f"warning: {said}")
     for said in (*left_out(config), *two_step_chats(config)):
         _say(f"note: {said}")
+    check_traces(config)
     _say(sqlite.describe())
     _database(config, given)
     for said in summary(config, given) if config.plans else ():

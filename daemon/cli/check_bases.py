@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from itertools import islice
+from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -16,12 +17,14 @@ from daemon.training.manifest import base_of
 from engine.config import Config, StudentConfig
 from engine.config.ancestors import chain_of, with_its_form
 from engine.config.lineage import source_name
-from engine.config.root import expand
+from engine.config.root import expand, teachers_of
 from engine.errors import JobFailed
 from engine.methods import METHODS
 from engine.students.base_report import BaseQuestion, BaseReport, TaskGolds
 from engine.students.launch import rank_environment
 from engine.students.memory_needs import Shape, estimate, machine_memory
+from engine.students.objectives import OBJECTIVES
+from engine.students.operations.base import tokenizer_digest
 from engine.students.sizes import size_of
 from engine.students.vocabulary import MOST
 
@@ -69,6 +72,7 @@ def check_bases(config: Config, given: Input, devices: list[Device], say: Say) -
                 vocabulary=size.vocabulary,
             )
             _memory(student, shape, None if device == "cuda" else machine_memory(), say, device=device)
+            check_distributions(student, roots[student.name], config, say)
             continue
         report = reports[student.name]
         if report.refused:
@@ -79,7 +83,59 @@ def check_bases(config: Config, given: Input, devices: list[Device], say: Say) -
         if source:
             say(f"student {student.name}: starts from the student {source}, which is made from this base:")
         _base(student, report, say, device=device)
+        check_distributions(student, roots[student.name], config, say)
     return frozenset(name for name, report in reports.items() if report.absent)
+
+
+def check_distributions(student: StudentConfig, root: str, config: Config, say: Say) -> None:
+    """Says whether a student can learn the distributions of its teachers, or what stands against those that it learns."""
+    plans = [
+        plan
+        for plan in config.plans
+        if plan.logprobs and plan.split == "train"
+        and plan.name in expand(student.plans, [each.name for each in config.plans])
+    ]  # fmt: skip
+    asked = {name: plan for plan in plans for name in teachers_of(plan, config.teachers)}
+    teachers = {
+        name: plan for name, plan in asked.items() if name in expand(student.teachers, list(config.teachers))
+    }
+    if OBJECTIVES[student.training.objective].reads_distributions:
+        for name in teachers:
+            if config.teachers[name].builtin:
+                say(
+                    f"warning: student {student.name} learns distributions, and those of the built-in teacher {name} are made up: they"
+                    " teach noise"
+                )
+            elif not _one_tokenizer(config.teachers[name].model, base_of(config, root)):
+                say(
+                    f"  note: it learns the distributions of {name} where tokens cover the same characters, and {config.teachers[name].model}"
+                    f" may have another tokenizer than {root}: then these are few, and tokens alone teach as well"
+                )
+        return
+    method = METHODS[student.method]
+    if not method.trains or not method.reads_samples or method.roles:
+        return
+    for name, plan in teachers.items():
+        if not config.teachers[name].builtin and _one_tokenizer(
+            config.teachers[name].model, base_of(config, root)
+        ):
+            say(
+                f"  note: plan {plan.name} asks {name} for log-probabilities, and it has the tokenizer of this student's base: with"
+                ' training.objective = "distribution" the student learns them too'
+            )
+
+
+def _one_tokenizer(model: str, base: str) -> bool:
+    """Whether a teacher's model and a base are known to have one tokenizer: they are the same, or directories with the same one."""
+    if size_of(base):  # it is made from the rows of each student
+        return False
+    if model == base:
+        return True
+    paths = [Path(each).expanduser() for each in (model, base)]
+    if not all((path / "tokenizer.json").is_file() for path in paths):
+        return False
+    one, other = map(tokenizer_digest, paths)
+    return one == other
 
 
 def _golds(student: StudentConfig, config: Config, given: Input) -> Iterator[TaskGolds]:
@@ -132,7 +188,7 @@ def _memory(
     need = estimate(shape, training, bf16=bf16, on_gpu=device == "cuda")
     how = (
         "bf16" if bf16 else "fp32",
-        f"LoRA of {shape.trained:,} weights" if training.lora_rank else "all weights",
+        "all weights" if training.adapter == "full" else f"{training.adapter} of {shape.trained:,} weights",
         f"ZeRO {training.zero_stage}",
         "1 rank" if training.devices == 1 else f"{training.devices} ranks",
     )

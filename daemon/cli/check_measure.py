@@ -184,7 +184,9 @@ def _scopes(config: Config, absent: Collection[str], say: Callable[[str], None])
     """What can be measured; says what cannot."""
     found = []
     for student in config.students:
-        if student.training.hostfile:
+        if student.training.executor == "slurm":
+            say(f"student {student.name}: not measured: it trains on the nodes of a Slurm cluster")
+        elif student.training.hostfile:
             say(
                 f"student {student.name}: not measured: it trains on the machines of {student.training.hostfile}"
             )

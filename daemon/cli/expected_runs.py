@@ -7,6 +7,7 @@ of its questions in rationales of an assumed length. So rows have the number and
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -27,10 +28,14 @@ from engine.config.served import reads
 from engine.methods import METHODS, RowSettings, TrainingQuestion, TrainRow
 from engine.question import Question
 from engine.strategies import STRATEGIES, Wording
+from engine.students.objectives import OBJECTIVES
 from engine.students.spec import EvalRow, Spec, write_rows
+from engine.students.targets import FILE as TARGETS
+from engine.students.targets import digest_of_targets, targets_bytes
 from state.database import open_reader
 from state.enums import RunState
 from state.errors import StateMissing
+from state.logprobs import Logprobs, pack
 from state.runs import RunRow, RunSettings
 from state.training_samples import stored_rationales
 from state.triggers import Stock
@@ -109,7 +114,12 @@ def expected_rows(
     rows = list(
         method.rows(
             [each for each in questions if each.samples or not method.reads_samples],
-            RowSettings(mix_answers=student.curation.mix_answers, seed=student.training.seed),
+            RowSettings(
+                mix_answers=student.curation.mix_answers,
+                formats=student.curation.formats,
+                shots=student.curation.shots,
+                seed=student.training.seed,
+            ),
         )
     )
     return rows[: _most(scope) if method.reads_samples else None]
@@ -179,6 +189,10 @@ def write_run(
         for number, each in enumerate(given.tasks[task].questions or ())
         if each.split != "train"
     ]
+    learned = (
+        _distributions(config, rows) if OBJECTIVES[student.training.objective].reads_distributions else {}
+    )
+    (directory / TARGETS).write_bytes(targets_bytes(learned))
     spec = Spec(
         run_id=0,
         student=student.name,
@@ -190,12 +204,28 @@ def write_run(
         training=training_now(run, config, devices),
         evaluation=student.evaluation,
         manifest_digest=write_rows(directory / "manifest.jsonl", rows),
+        targets_digest=digest_of_targets(learned),
+        formats=tuple(student.curation.formats),
+        shots=student.curation.shots,
         strategy=student.strategy,
         wordings=_wordings(config, given, scope),
     )
     write_rows(directory / "questions.jsonl", held)
     (directory / "spec.json").write_text(spec.to_json(), encoding="utf-8")
     return spec
+
+
+def _distributions(config: Config, rows: Sequence[TrainRow]) -> dict[int, list[bytes]]:
+    """Stand-ins for the log-probabilities of rationales: words are tokens, with as many others as plans ask for."""
+    found: dict[int, list[bytes]] = {}
+    most = max((plan.logprobs for plan in config.plans), default=0)
+    for row in rows:
+        if row.sample_id and row.rationale:
+            words = re.findall(r"\s*\S+", f" {row.rationale}")
+            top = tuple((word, -0.5) for word in words[:most])
+            logprobs = Logprobs(tuple(words), (-0.5,) * len(words), (top,) * len(words))
+            found.setdefault(row.sample_id, []).append(pack(logprobs))
+    return found
 
 
 def _wordings(config: Config, given: Input, scope: Scope) -> dict[str, dict[str, Any]]:

@@ -24,6 +24,7 @@ from daemon.sampling.expected_need import expected_need, expected_samples
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.token_accounting import price_of
 from engine.config import Config, PlanConfig, TeacherConfig
+from engine.config.panels import models_asked
 from engine.config.root import expand, teachers_of
 from engine.question import Question
 from engine.strategies import PLAIN, strategy
@@ -97,10 +98,12 @@ class _Estimator:
         """What is left of a plan on a task; None if it is nothing."""
         config, given = self._config, self._given
         questions = [each for each in given.tasks[task].questions or () if each.split == plan.split]
-        names = [*teachers_of(plan, config.teachers), *plan.fallback_teachers]
+        first = teachers_of(plan, config.teachers)
+        names = [*first, *plan.fallback_teachers]
         answer, wording = config.tasks[task].answer, given.wordings.get((plan.name, task), PLAIN)
-        taken = self._served.fingerprint(plan, task, given.wordings)
-        fingerprint = taken([config.teachers[name] for name in names])
+        fingerprint = self._served.fingerprint(plan, task, given.wordings)(
+            models_asked(plan, first, config.teachers)
+        )
         stored = self._stored(task, plan, fingerprint)
         rate, said = self._pass_rate(stored, task, questions)
         if not (plan.want or plan.correct_per_task or plan.needs):
@@ -271,14 +274,18 @@ def _limits(config: TeacherConfig) -> dict[str, int | None]:
 def _drive(plan: ActivePlan, question: Question, rationale: str) -> list[tuple[int, int, int]]:
     """Prompt and completion tokens of each turn of a sample, and the limit of each answer."""
     conversation = start(plan, question.text, question.answer)
-    reasons = strategy(plan.config.strategy).writes_rationale
+    reasons, panel = strategy(plan.config.strategy).writes_rationale, plan.config.seat
     turns: list[tuple[int, int, int]] = []
-    while (request := conversation.request) is not None:
-        text = rationale if reasons and not turns else question.answer
+    while True:
+        if conversation.hears is not None:
+            other = Completion(text="~ " * (len(rationale) // 2), usage=NOTHING)  # agrees with nobody
+            conversation.hear(tuple((member, other) for member in range(panel.members if panel else 0)))
+        if (request := conversation.request) is None:
+            return turns
+        text = rationale if reasons and (panel or not turns) else question.answer
         completion = min(request.max_tokens, estimate_tokens(text) + 1)
         turns.append((estimate_prompt(request), completion, request.max_tokens))
         conversation.answer(Completion(text=text, usage=NOTHING))
-    return turns
 
 
 def _together(plan: PlanConfig, teacher: TeacherConfig) -> int:

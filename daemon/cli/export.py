@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from daemon.cli.card import Part, write_card
+from daemon.cli.hub_layout import write_layout
 from daemon.cli.parser import whole_number
 from daemon.cli.trainable import TrainingData
 from daemon.cli.trained_rows import trained_rows
 from daemon.training.manifest import RunRequest, training_rows
 from daemon.training.scopes import scopes_of
 from engine.config import Config, load_config
+from engine.data_card import CardConfig
 from engine.errors import UsageError
-from engine.export_formats import chat, openai_chat, write_csv, write_jsonl, write_parquet
+from engine.export_formats import FORMS, Row, in_form, write_csv, write_jsonl, write_parquet
 from engine.strategies.replay import sent
 from state.authors import Authors
 from state.checksums import Damaged, refuse
@@ -31,11 +33,11 @@ from state.table_exports import PREDICTION_TYPES, TABLES
 from state.training_samples import active_task_ids
 from state.triggers import plan_counts
 
-CHATS = ("openai-chat", "chat", "think")
-"""Formats of training data."""
 SFT = "sft"
 """The format of training data in the form of the student."""
 STUDENT, GGUF = "student", "gguf"
+FORMATS = ("jsonl", "csv", "parquet", *FORMS, SFT)
+"""Formats of a training set."""
 NOT_STORED = {
     SampleState.OPEN: "not finished",
     SampleState.FAILED: "given up",
@@ -54,10 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", nargs="?", type=whole_number, metavar="RUN", help="student: of this run")
     parser.add_argument(
         "--format",
-        choices=("jsonl", "csv", "parquet", "openai-chat", "chat", "think", "sft", "gguf"),
+        choices=(*FORMATS, GGUF),
         default="jsonl",
-        help="jsonl, csv, parquet; or messages to train on: openai-chat, chat (with ids), think (rationale in <think>),"
-        " sft (dataset: in the form of the student, as TRL reads it); those to FILE.parquet too;"
+        help="jsonl, csv, parquet; or rows to train on: openai-chat, chat (with ids), think (rationale in <think>),"
+        " prompt-completion (TRL), sharegpt and alpaca (axolotl, LLaMA-Factory), sft (dataset: in the form of the student, as"
+        " TRL reads it); those to FILE.parquet too;"
         " gguf (student: one file for llama.cpp)",
     )
     parser.add_argument(
@@ -70,6 +73,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--card", action="store_true", help="dataset: write a data card, README.md, beside the file"
+    )
+    parser.add_argument(
+        "--hub",
+        action="store_true",
+        help="dataset: write a folder (-o FOLDER) as a repository of a model hub: a configuration for each student and scope",
+    )
+    parser.add_argument(
+        "--questions",
+        action="store_true",
+        help="with --hub: also the questions with gold answers, by task and split (train, validation, test)",
     )
     parser.add_argument("--task", help="only this task")
     parser.add_argument("--student", help="only this student; not for samples and events")
@@ -112,20 +125,17 @@ def write(arguments: argparse.Namespace) -> int:
         damaged = [each for part in parts for each in part.chosen.damaged]
         rows = _rows(connection, parts, arguments, damaged)
         chosen = None
-        if arguments.what == "samples" and arguments.format in CHATS:
+        if arguments.what == "samples" and arguments.format in FORMS:
             chosen = TrainingData(connection, config, arguments.include, arguments.task)
             rows = chosen.of(rows)
-        if arguments.format == SFT:
-            given = [(part, list(_dataset(connection, part))) for part in parts]
-            rows = trained_rows(connection, config, given)
-        elif arguments.format == "openai-chat":
-            rows = openai_chat(rows)
-        elif arguments.format in CHATS:
-            rows = chat(rows, think=arguments.format == "think")
         try:
-            count = _write(rows, arguments)
-            if arguments.card:
-                path = write_card(connection, config, parts, arguments.output, arguments.format)
+            configs: Sequence[CardConfig] = ()
+            if arguments.hub:
+                configs, count = _write_folder(connection, config, parts, arguments)
+            else:
+                count = _write(_formed(connection, config, rows, parts, arguments.format), arguments)
+            if arguments.card or configs:
+                path = write_card(connection, config, parts, arguments.output, arguments.format, configs)
                 sys.stderr.write(f"card: {safe(str(path))}\n")
         except BrokenPipeError:
             raise
@@ -151,7 +161,7 @@ def _write_student(arguments: argparse.Namespace) -> None:
         )
     config = load_config(arguments.config)
     with closing(open_reader(config.database)) as connection:
-        run, directory = finished_student(connection, config, arguments.run)
+        run, directory = finished_student(connection, config, arguments.run, prefix=False)
     try:
         write_gguf(directory, arguments.output, f"{run.student} on {run.scope}")
     except ImportError:
@@ -172,7 +182,15 @@ def _check(arguments: argparse.Namespace) -> None:
         )
     if arguments.format == "parquet" and arguments.output is None:
         raise UsageError("--format parquet needs a file: add -o FILE.parquet")
-    if arguments.format in CHATS and arguments.what not in ("samples", "dataset"):
+    if (arguments.hub or arguments.questions) and (
+        arguments.what != "dataset" or arguments.output is None or not arguments.hub
+    ):
+        raise UsageError(
+            "--hub writes training sets into a folder, --questions adds to it: `coterie export dataset --hub -o FOLDER`"
+        )
+    if arguments.hub and arguments.output.exists() and not arguments.output.is_dir():
+        raise UsageError(f"{arguments.output}: is a file; --hub writes into a folder")
+    if arguments.format in FORMS and arguments.what not in ("samples", "dataset"):
         raise UsageError(f"--format {arguments.format} is for training data: use it with samples or dataset")
     if arguments.format == SFT and arguments.what != "dataset":
         raise UsageError(f"--format {SFT} is the form of a student: use it with dataset")
@@ -180,10 +198,10 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError("--sent adds the requests of samples: use it with `coterie export samples`")
     if arguments.logprobs and arguments.what != "samples":
         raise UsageError("--logprobs is for samples: use it with `coterie export samples`")
-    if arguments.include and (arguments.what != "samples" or arguments.format not in CHATS):
+    if arguments.include and (arguments.what != "samples" or arguments.format not in FORMS):
         raise UsageError(
-            f"--include is for samples as training data: use it with `coterie export samples --format {CHATS[1]}`"
-            f" ({', '.join(CHATS)}); other formats of samples leave nothing out, and a student's curation decides for"
+            f"--include is for samples as training data: use it with `coterie export samples --format chat`"
+            f" ({', '.join(FORMS)}); other formats of samples leave nothing out, and a student's curation decides for"
             " dataset"
         )
     if arguments.student and arguments.what == "samples":
@@ -237,7 +255,7 @@ def _dataset(connection: Connection, part: Part) -> Iterator[dict[str, Any]]:
         author = None if row.sample_id is None else authors[row.sample_id]
         yield {
             **{"student": part.student.name, "scope": part.scope, "task": question.task},
-            **row.model_dump(),
+            **row.model_dump(exclude={"task", "teacher"}),  # which only students that select are told
             **{"question_id": question.key, "split": question.split, "label": part.label},
             **{"teacher": author and author.label, "model": author and author.model},
         }
@@ -268,9 +286,34 @@ def _parts(connection: Connection, config: Config, arguments: argparse.Namespace
             yield Part(student, scope.name, scope.tasks, student.curation.labels, rows)
 
 
-def _write(rows: Iterable[dict[str, Any]], arguments: argparse.Namespace) -> int:
+def _formed(
+    connection: Connection, config: Config, rows: Iterable[Row], parts: Sequence[Part], form: str
+) -> Iterable[Row]:
+    """Rows in a form to train on, where that is asked for."""
+    if form == SFT:
+        return trained_rows(connection, config, [(part, list(_dataset(connection, part))) for part in parts])
+    return in_form(rows, form) if form in FORMS else rows
+
+
+def _write_folder(
+    connection: Connection, config: Config, parts: Sequence[Part], arguments: argparse.Namespace
+) -> tuple[list[CardConfig], int]:
+    form = arguments.format
+    given = [(part, _formed(connection, config, _dataset(connection, part), [part], form)) for part in parts]
+
+    def write(rows: Iterable[Row], file: Path) -> int:
+        return _write(rows, argparse.Namespace(what=arguments.what, format=form, output=file))
+
+    suffix = form if form in ("csv", "parquet") else "jsonl"
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    return write_layout(
+        connection, arguments.output, given, suffix, write, with_questions=arguments.questions
+    )
+
+
+def _write(rows: Iterable[Row], arguments: argparse.Namespace) -> int:
     if arguments.format == "parquet" or (
-        arguments.format in (*CHATS, SFT)
+        arguments.format in (*FORMS, SFT)
         and arguments.output is not None
         and arguments.output.suffix == ".parquet"
     ):

@@ -33,7 +33,7 @@ from engine.teachers.endpoint import Endpoint
 from engine.teachers.failures import Failure
 from engine.teachers.keys import TeacherKey
 from engine.teachers.messages import Request, Usage
-from engine.teachers.transport import make_client
+from engine.teachers.transport import by_address, single_client
 from state.safe import safe_line
 from state.views.format import money
 
@@ -56,6 +56,7 @@ class _Asked:
     conversation: Callable[[], Conversation]
     question: Question
     answer_format: str
+    labelled: bool
 
 
 async def ping_all(config: Config, given: Input, say: Say, *, sleep: Sleep = anyio.sleep) -> bool:
@@ -71,17 +72,17 @@ async def ping_all(config: Config, given: Input, say: Say, *, sleep: Sleep = any
     for name, teacher in config.teachers.items():
         if teacher.local:
             continue
-        at = given.endpoints[name]
-        async with make_client(teacher, at=at) as client:
-            keys = given.keys[name] or (TeacherKey("", None),)
-            asked = list(_asked_of(name, config, given))
-            if dialect(teacher.dialect).transport == "batches" or not asked:
-                for key in keys:
-                    good &= _tell_plain(say, _label(name, key), await client.ping(key=key.secret))
-                continue
-            rounds = zip(range(max(len(asked), len(keys))), itertools.cycle(asked), itertools.cycle(keys))
-            for _, each, key in rounds:
-                good &= await _Ping(client, at, key.secret, say, sleep).ask(each, _label(name, key))
+        for config_there, at in by_address(teacher, given.endpoints[name]):
+            async with single_client(config_there, at) as client:
+                keys = given.keys[name] or (TeacherKey("", None),)
+                asked = list(_asked_of(name, config, given))
+                if dialect(teacher.dialect).transport == "batches" or not asked:
+                    for key in keys:
+                        good &= _tell_plain(say, _label(name, key), await client.ping(key=key.secret))
+                    continue
+                rounds = zip(range(max(len(asked), len(keys))), itertools.cycle(asked), itertools.cycle(keys))
+                for _, each, key in rounds:
+                    good &= await _Ping(client, at, key.secret, say, sleep).ask(each, _label(name, key))
     return good
 
 
@@ -97,12 +98,18 @@ def _asked_of(name: str, config: Config, given: Input) -> Iterator[_Asked]:
                 answer_format = config.tasks[task].answer
                 settings = Settings.of(plan, answer_format, given.wordings.get((plan.name, task), PLAIN))
                 start = partial(Conversation, strategy(plan.strategy), question, settings)
-                yield _Asked(plan, start, question, answer_format)
+                yield _Asked(plan, start, question, answer_format, config.tasks[task].labelled)
                 break
 
 
 def _label(name: str, key: TeacherKey) -> str:
     return f"teacher {name} ({key.label})" if key.label else f"teacher {name}"
+
+
+def _graded(asked: _Asked, correct: bool) -> str:
+    if not asked.labelled:
+        return "answered: the task has no gold answers"
+    return f"graded: {'correct' if correct else 'wrong'}"
 
 
 def _tell_plain(say: Say, label: str, got: Failure | str) -> bool:
@@ -155,10 +162,13 @@ class _Ping:
                 f" {got.latency_s * 1000:.0f} ms]"
             )
             conversation.answer(completion)
+            if conversation.hears is not None:  # only this teacher is asked
+                conversation.hear(())
         finished = conversation.finished
         assert finished is not None
         verdict = await judge(
-            finished.answer, asked.question.answer, asked.answer_format, asked.question.text
+            *(finished.answer, asked.question.answer, asked.answer_format, asked.question.text),
+            labelled=asked.labelled,
         )
         flags = f"; flags: {', '.join(finished.flags)}" if finished.flags else ""
         if verdict.extracted is None:
@@ -168,7 +178,7 @@ class _Ping:
             )
         else:
             self._say(
-                f"  graded: {'correct' if verdict.correct else 'wrong'} (answer {safe_line(verdict.extracted, WORDS)}){flags}"
+                f"  {_graded(asked, verdict.correct)} (answer {safe_line(verdict.extracted, WORDS)}){flags}"
             )
         self._say_cost(usages, None)
         return True
@@ -185,7 +195,7 @@ class _Ping:
             return []
         shown = config.base_url
         better = f"{shown} + /v1" if REFERENCE.fullmatch(shown) else _with_v1(shown_url(shown))
-        async with make_client(config, at=replace(self._at, base_url=_with_v1(self._at.base_url))) as other:
+        async with single_client(config, replace(self._at, base_url=_with_v1(self._at.base_url))) as other:
             got = await other.send(request, request_id=f"ping-{uuid.uuid4().hex}", key=self._key)
         if isinstance(got, Answer):
             return [f'base_url lacks /v1, where the server does answer: write base_url = "{better}"']

@@ -34,8 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--student", help="dataset: only this student")
     parser.add_argument(
         "--format",
-        choices=("jsonl", "csv", "parquet", "openai-chat", "chat", "think", "sft"),
+        choices=export.FORMATS,
         help="dataset: as in `coterie export dataset` (jsonl)",
+    )
+    parser.add_argument(
+        "--questions",
+        action="store_true",
+        help="dataset: also the questions with gold answers, by task and split (train, validation, test)",
     )
 
 
@@ -48,20 +53,16 @@ def command(arguments: argparse.Namespace) -> int:
     """
     if arguments.what == DATASET:
         with TemporaryDirectory(prefix="coterie-push-") as folder:
-            file = (
-                Path(folder)
-                / f"train.{'jsonl' if arguments.format not in ('csv', 'parquet') else arguments.format}"
-            )
-            rows = export.write(_export(arguments, file))
+            rows = export.write(_export(arguments, Path(folder)))
             if not rows:
                 raise UsageError("the training set has no rows: nothing was sent")
-            return _upload(arguments, Path(folder), "dataset", f"Training set of {rows:,} rows")
+            return _upload(arguments, Path(folder), "dataset", f"Training sets of {rows:,} rows")
     if not (arguments.what.isascii() and arguments.what.isdigit() and len(arguments.what) < 10):
         raise UsageError(
             f"{arguments.what!r} is neither the number of a run nor `dataset`: `coterie push 3 NAME/REPO`"
         )
-    for option in ("task", "student", "format"):
-        if getattr(arguments, option) is not None:
+    for option in ("task", "student", "format", "questions"):
+        if getattr(arguments, option) not in (None, False):
             raise UsageError(f"--{option} is for data sets: use it with `coterie push dataset`")
     config, number = load_config(arguments.config), int(arguments.what)
     with closing(open_reader(config.database)) as connection:
@@ -75,16 +76,18 @@ def command(arguments: argparse.Namespace) -> int:
     return _upload(arguments, directory, "model", f"{run.student} on {run.scope}")
 
 
-def _export(arguments: argparse.Namespace, file: Path) -> argparse.Namespace:
-    """The arguments of `coterie export dataset --card`."""
+def _export(arguments: argparse.Namespace, folder: Path) -> argparse.Namespace:
+    """The arguments of `coterie export dataset --hub`."""
     return argparse.Namespace(
         config=arguments.config,
         what=DATASET,
         format=arguments.format or "jsonl",
-        output=file,
+        output=folder,
         task=arguments.task,
         student=arguments.student,
-        card=True,
+        card=False,
+        hub=True,
+        questions=arguments.questions,
         include=[],
         sent=False,
         logprobs=False,

@@ -21,6 +21,7 @@ from daemon.host.lock import hold
 from daemon.host.parent_monitor import GO_ON
 from daemon.host.places import check_places, make_folder
 from daemon.observe.log import open_log
+from daemon.observe.traces import check_traces
 from daemon.service import DaemonResult, Service
 from engine.config import Config, load_config
 from engine.errors import CoterieError, JobFailed, UsageError
@@ -49,6 +50,7 @@ def command(arguments: argparse.Namespace) -> int:
         return _with_tui(arguments, config)
     with hold(config.database):
         check_places(config)
+        check_traces(config)
         ended = _run(config, arguments.config, arguments.until_idle, arguments.monitored)
     return _conclude(config, ended)
 
@@ -221,18 +223,12 @@ def _cost(config: Config) -> str:
 
 def _conclude(config: Config, ended: DaemonResult) -> int:
     """The table, where things are, and the exit code."""
-    from daemon.cli.report import (
-        costs_of,
-        results_of,
-        said,
-        write,
-    )  # with its libraries: a week's sampling does without
+    # With its libraries: a week's sampling does without.
+    from daemon.cli.report import findings_of, said, write
 
-    results, measures = results_of(config)
-    path = write(results, measures, config.folder / "report", costs=costs_of(config))
-    sys.stdout.write(
-        safe(f"\n{said(results, measures, path)}\nstudents: {config.runs}/<run>/student\n{_cost(config)}\n")
-    )
+    found = findings_of(config)
+    path = write(found, config.folder / "report")
+    sys.stdout.write(safe(f"\n{said(found, path)}\nstudents: {config.runs}/<run>/student\n{_cost(config)}\n"))
     if ended.interrupted:
         sys.stdout.write("interrupted; run the same command again to resume\n")
         return 130
@@ -243,7 +239,8 @@ def _conclude(config: Config, ended: DaemonResult) -> int:
     sys.stdout.flush()
     unasked = given_up_words(*in_all(each for each in abandoned if not _is_recorded_in_part(each)))
     failed = [
-        f"run {key} ({student} on {scope}) failed: {reason}" for key, student, scope, reason in results.failed
+        f"run {key} ({student} on {scope}) failed: {reason}"
+        for key, student, scope, reason in found.results.failed
     ]
     if failed or ended.troubles or unasked:
         raise JobFailed("; ".join([*ended.troubles, *failed, *([unasked] if unasked else [])]))

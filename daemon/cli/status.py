@@ -13,7 +13,7 @@ from daemon.cli.database_path import database_path
 from state.database import now_ms, open_reader
 from state.safe import safe
 from state.views.experiment_progress import ExperimentProgress, read_experiment_progress
-from state.views.frontier import read_frontier
+from state.views.frontier import frontier_now
 from state.views.readiness import readiness
 from state.views.status import read_status, to_json
 from state.views.status_text import format_status
@@ -42,8 +42,7 @@ def _read(arguments: argparse.Namespace) -> tuple[str, int]:
     with closing(open_reader(database_path(arguments.config))) as connection:
         status = read_status(connection, now_ms())
         standing = read_experiment_progress(connection)
-        rate = standing.config.get("daemon", {}).get("usd_per_device_hour")
-        ledger = [asdict(each) for each in read_frontier(connection, rate)] if arguments.json else []
+        ledger = [asdict(each) for each in frontier_now(connection)] if arguments.json else []
     told = _experiment(standing)
     if arguments.json:
         text = json.dumps(to_json(status) | {"experiment": told, "ledger": ledger}, indent=2)

@@ -101,6 +101,23 @@ class Noted(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Commanded(Event):
+    """A command of the user was applied, or refused."""
+
+    command: int
+    by: str
+    answer: str
+    done: bool
+
+    def message(self) -> str:
+        """Who asked, and the answer."""
+        who = self.by or "somebody"
+        return (
+            f"asked by {who}: {self.answer}" if self.done else f"asked by {who}, and refused: {self.answer}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StoodStill(Event):
     """The process did not run for a while: it was stopped, or the machine slept or was overloaded."""
 

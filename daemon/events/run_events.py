@@ -43,10 +43,13 @@ class RunStarted(RunEvent):
     scope: str
     pid: int
     how: str
+    job: int | None = None
+    """The Slurm job that it is."""
 
     def message(self) -> str:
-        """How, and its process id."""
-        return f"run {self.run_id} {self.how}: {self.student} on {self.scope} (pid {self.pid})"
+        """How, and its process id or job."""
+        process = f"pid {self.pid}" if self.job is None else f"Slurm job {self.job}"
+        return f"run {self.run_id} {self.how}: {self.student} on {self.scope} ({process})"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

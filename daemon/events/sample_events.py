@@ -92,11 +92,13 @@ class PlanCompleted(TaskEvent):
     accepted: int
     rejected: int
     failed: int
+    labelled: bool = True
 
     def message(self) -> str:
         """Its counts."""
+        good, bad = ("correct", "wrong") if self.labelled else ("answered", "without an answer")
         return (
-            f"plan {self.plan} on {self.task} completed: {self.accepted:,} correct, {self.rejected:,} wrong,"
+            f"plan {self.plan} on {self.task} completed: {self.accepted:,} {good}, {self.rejected:,} {bad},"
             f" {self.failed:,} failed"
         )
 

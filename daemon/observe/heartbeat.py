@@ -16,6 +16,7 @@ from daemon.events import Bus, Event, SampleStored, StoodStill
 from daemon.host.clock import Clock
 from daemon.sampling.context import Context
 from daemon.sampling.meters import Meter
+from daemon.sampling.panels import Panels
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.teacher import Teacher
 from state.events import EventRow, add_events
@@ -69,6 +70,7 @@ class Heartbeat:
         notice: Callable[[], str],
         waiting: Callable[[], int],
         plans: Sequence[ActivePlan] = (),
+        panels: Panels | None = None,
         file: int = 0,
     ) -> None:
         self._session_id = context.session_id
@@ -80,6 +82,7 @@ class Heartbeat:
         self._notice = notice
         self._waiting = waiting
         self._plans = plans
+        self._panels = panels
         self._file = file
         self._accepted: dict[str, Meter] = {}
         context.bus.listen(self._on_event)
@@ -107,6 +110,11 @@ class Heartbeat:
         figures = [teacher.meters for teacher in self._teachers]
         answers = sum(each.answers.total(now) for each in figures)
         limited = sum(each.limited.total(now) for each in figures)
+        waits = {
+            f"{plan.config.name} on {plan.task}": plan
+            for plan in self._plans
+            if self._panels is not None and self._panels.waiting(plan)
+        }
         return HeartbeatData(
             loop_lag_ms=self._lag.worst_ms,
             commit_lag_ms=self._writer.lag_ms,
@@ -125,6 +133,8 @@ class Heartbeat:
                 for plan in self._plans
                 if plan.state.held
             },
+            awaits={name: self._panels.told(plan) for name, plan in waits.items() if self._panels},
+            waiting={name: self._panels.waiting(plan) for name, plan in waits.items() if self._panels},
             waits={
                 f"{plan.config.name} on {plan.task}": plan.waits_for for plan in self._plans if plan.waits_for
             },

@@ -9,6 +9,7 @@ alone. Members that the answer had no choice for are requested again as a group,
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -24,13 +25,25 @@ from daemon.sampling.context import Context
 from daemon.sampling.job_queue import RetryQueue
 from daemon.sampling.jobs import Job, together
 from daemon.sampling.key_workers import KeyWorkers
-from daemon.sampling.outcomes import OUTCOMES, InFlightRequest, ended, given_up, packed_of, total, usages_of
+from daemon.sampling.outcomes import (
+    OUTCOMES,
+    InFlightRequest,
+    answer_in,
+    ended,
+    further_attempts,
+    given_up,
+    packed_of,
+    sample_failed,
+    total,
+    usages_of,
+)
+from daemon.sampling.panels import Panels
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.refusals import Judgement, Refusals, judge
 from daemon.sampling.teacher import Teacher
 from engine.teachers.client import Answer
 from engine.teachers.failures import Failure
-from state.claims import AttemptRequest, OpenAttempt, open_attempts, open_groups
+from state.claims import open_attempts, open_groups
 from state.enums import Outcome, SampleState
 from state.errors import StateError
 from state.outcomes import AttemptResult, SampleEnd, record, record_groups
@@ -51,13 +64,16 @@ class AttemptRunner:
         parked: Callable[[Teacher], None],
         hold_plan: Callable[[ActivePlan, str], None],
         serves_others: Callable[[Teacher, ActivePlan], bool],
+        panels: Panels,
     ) -> None:
+        self._panels = panels
         self._session_id = context.session_id
         self._writer = context.writer
         self._budget = context.budget
         self._bus = context.bus
         self._clock = context.clock
         self._rng = context.rng
+        self._tracer = context.tracer
         self._retry_queue = retry_queue
         self._out_of_money = out_of_money
         self._parked = parked
@@ -70,28 +86,20 @@ class AttemptRunner:
         """One attempt of `job` on `workers`."""
         teacher = workers.teacher
         asked = workers.evidence.sent(job.sample_id, job.question, self._clock.monotonic())
-        if job.plan.state.disabled or job.plan.state.held:  # since it was queued
+        if job.attempt is None and not self._is_withheld(job, teacher):
+            with anyio.CancelScope(shield=True), suppress(StateError):  # a lost database: it is not sent
+                await self._open(job, teacher)
+            workers.limits.departed(reservation, self._clock.monotonic())
+        if job.attempt is None or self._is_withheld(job, teacher):
             with anyio.CancelScope(shield=True):
                 await self.release(job, teacher)
             self._withdrawn(workers, reservation, asked)
-            self._retry_queue.put(job, 0.0)
+            if self._is_stopped(job):
+                self._retry_queue.put(job, 0.0)
+            else:
+                self._out_of_money(job)
             return
         attempts = [member.attempt for member in job.members if member.attempt is not None]
-        if attempts and self._budget.room(job.plan.id, teacher.id) < 0:
-            # Answers cost more than foreseen, or a budget was lowered: what was claimed ahead is not sent.
-            with anyio.CancelScope(shield=True):
-                await self.release(job, teacher)
-            self._withdrawn(workers, reservation, asked)
-            self._out_of_money(job)
-            return
-        if not attempts:
-            with anyio.CancelScope(shield=True), suppress(StateError):  # a lost database: it is not sent
-                attempts = await self._opened(job, teacher)
-            workers.limits.departed(reservation, self._clock.monotonic())
-        if not attempts:
-            self._withdrawn(workers, reservation, asked)
-            self._out_of_money(job)
-            return
         request = InFlightRequest(job, teacher, attempts)
         teacher.meters.requests.add(self._clock.monotonic())
         try:
@@ -109,12 +117,26 @@ class AttemptRunner:
                 await self._record(results)
             self._settle(request, results)
             raise
+        request.received_ns = time.time_ns()
         job.apart()
         with anyio.CancelScope(shield=True):
             if isinstance(result, Answer):
                 await self._answered(request, workers, reservation, asked, result)
             else:
                 await self._failed(request, workers, reservation, asked, result)
+
+    @staticmethod
+    def _is_stopped(job: Job) -> bool:
+        """Whether its plan sends nothing any more, since it was queued or while its attempt was stored."""
+        return job.plan.state.disabled or bool(job.plan.state.held)
+
+    def _is_withheld(self, job: Job, teacher: Teacher) -> bool:
+        """Whether it may not be sent now: its plan is stopped, or what was claimed for it no longer fits a budget.
+
+        Answers cost more than foreseen, or a budget was lowered; also while the attempt was stored.
+        """
+        claimed = job.attempt is not None
+        return self._is_stopped(job) or (claimed and self._budget.room(job.plan.id, teacher.id) < 0)
 
     def _withdrawn(self, workers: KeyWorkers, reservation: Reservation, asked: Asked) -> None:
         """The request is not sent."""
@@ -141,28 +163,18 @@ class AttemptRunner:
             for job in jobs:
                 group.start_soon(self.release, job, teacher)
 
-    async def _opened(self, job: Job, teacher: Teacher) -> list[OpenAttempt]:
+    async def _open(self, job: Job, teacher: Teacher) -> None:
         """Stores a further attempt of each member; none if the budget has no room."""
         bound = job.bound(teacher.tokens.price)
         if not self._budget.reserve(job.plan.id, teacher.id, bound):
-            return []
-        members = job.members
-        further = min(teacher.tokens.price.bound(0, job.output_tokens // len(members)), bound // len(members))
-        requests = [
-            AttemptRequest(
-                sample_id=member.sample_id,
-                plan_id=job.plan.id,
-                turn=job.conversation.turn,
-                teacher_id=teacher.id,
-                boot_id=self._session_id,
-                reserved_micros=further if choice else bound - further * (len(members) - 1),
-                choice=choice,
-            )
-            for choice, member in enumerate(members)
-        ]
+            return
+        requests = further_attempts(job, teacher, self._session_id, bound)
         if len(requests) == 1:
-            return [await self._writer.do(open_attempts, requests[0])]
-        return await self._writer.do(open_groups, requests)
+            opened = [await self._writer.do(open_attempts, requests[0])]
+        else:
+            opened = await self._writer.do(open_groups, requests)
+        for member, attempt in zip(job.members, opened, strict=True):
+            member.attempt = attempt
 
     async def _answered(
         self,
@@ -205,6 +217,7 @@ class AttemptRunner:
                     **bookings[index].columns(),
                     latency_ms=round(answer.latency_s * 1000),
                     logprobs=await packed_of(completion),
+                    answer=answer_in(member, completion),
                     end=await ended(member, finished) if finished is not None else None,
                 )
             )
@@ -229,10 +242,13 @@ class AttemptRunner:
         if missing:
             self._again(missing, teacher)
         for (member, _), result in zip(reversed(got), reversed(results[: len(got)]), strict=True):
-            if result.end is None:
-                teacher.queue.push(member, first=True)
-            else:
+            if result.end is not None:
+                self._panels.ended(member)
                 self._emit_stored(member, result.end)
+            elif plan.panel:
+                self._panels.answered(member)
+            else:
+                teacher.queue.push(member, first=True)
         first = teacher.first_answers(plan)
         for completion in answer.completions:
             if why := first.completed(plan.config, turn, completion):
@@ -302,14 +318,8 @@ class AttemptRunner:
         teacher.meters.errors[failure.kind] += 1
         for member, end in zip(request.members, ends, strict=True):
             if end is not None:
-                self._bus.emit(
-                    events.SampleFailed(
-                        plan=member.plan.config.name,
-                        task=member.plan.task,
-                        sample_id=member.sample_id,
-                        reason=end.reason or "",
-                    )
-                )
+                self._panels.ended(member)
+                self._bus.emit(sample_failed(member, end))
         if split:
             self._learn_groups(teacher, failure.reason)
         if not limited:
@@ -403,6 +413,8 @@ class AttemptRunner:
         spent = sum(result.cost_micros for result in results)
         unknown = sum(result.unknown_micros for result in results)
         self._budget.settle(request.job.plan.id, request.teacher.id, reserved, spent, unknown)
+        if self._tracer is not None:
+            request.trace(self._tracer, results)
 
     def _emit_stored(self, job: Job, end: SampleEnd) -> None:
         correct = end.verdict is not None and end.verdict.correct

@@ -158,12 +158,11 @@ class Budget:
         """Micro-dollars that a request of this plan to this teacher may still cost."""
         return min(account.room() for account in self._of(plan_id, teacher_id))
 
-    def free(self, plan_id: int, teacher_id: int, set_aside: SetAside) -> float:
-        """The same for a new sample, beside what is set aside for started ones."""
+    def free_apart(self, plan_id: int, teacher_id: int, set_aside: SetAside) -> tuple[float, float]:
+        """The same for new samples, beside what is set aside: of the total, and of the teacher's and the plan's budget."""
         total, teacher, plan = self._of(plan_id, teacher_id)
-        return min(
-            total.room() - set_aside.total, teacher.room() - set_aside.teacher, plan.room() - set_aside.plan
-        )
+        own = min(teacher.room() - set_aside.teacher, plan.room() - set_aside.plan)
+        return total.room() - set_aside.total, own
 
     def reserve(self, plan_id: int, teacher_id: int, micros: int) -> bool:
         """Reserves `micros` in every account, or in none if one has too little."""

@@ -10,23 +10,39 @@ nothing is reserved: then no more is claimed once a budget is overdrawn.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from daemon import events
-from daemon.sampling.budget import Account, Budget, SetAside
+from daemon.sampling.budget import BUDGET, Account, Budget, SetAside
 from daemon.sampling.cost_bounds import Bounds, bounds
 from daemon.sampling.jobs import Job
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.teacher import Teacher
+
+NO_LIMIT = 2**31
 
 
 class BudgetPolicy:
     """Reads the budget; reservations are made by those who claim and send."""
 
     def __init__(
-        self, budget: Budget, teachers: Mapping[str, Teacher], plans: Sequence[ActivePlan], bus: events.Bus
+        self,
+        budget: Budget,
+        teachers: Mapping[str, Teacher],
+        plans: Sequence[ActivePlan],
+        bus: events.Bus,
+        owed: Callable[[ActivePlan], int] = lambda plan: 0,
     ) -> None:
-        """Changes nothing; `teachers` (by name) and `plans` are read anew each time."""
+        """Changes nothing.
+
+        Args:
+            budget: the accounts.
+            teachers: by name; read anew each time, like the plans.
+            plans: the plans at work.
+            bus: gets the events.
+            owed: the questions that others of a plan's panel have begun, and the plan has not.
+        """
+        self._owed = owed
         self._budget = budget
         self._teachers = teachers
         self._plans = plans
@@ -65,11 +81,34 @@ class BudgetPolicy:
         room = self._budget.room(plan.id, teacher.id)
         if math.isinf(room):
             return room
-        begun = [(each, self._set_aside(each)) for each in self._plans if each.open]
-        total = sum(micros for _, micros in begun)
-        at_teacher = sum(micros for each, micros in begun if teacher.name in each.all_teachers)
-        own = sum(micros for each, micros in begun if each is plan)
-        return self._budget.free(plan.id, teacher.id, SetAside(total, at_teacher, own))
+        owed = self._owed(plan) * self._whole(plan)  # set aside for this claim
+        return min(each + owed for each in self._free_apart(plan, teacher))
+
+    def panel_of(self, plan: ActivePlan) -> list[ActivePlan]:
+        """The plans of a panel's members, one each."""
+        found = {each.member: each for each in self._plans if each.same_panel(plan)} | {plan.member: plan}
+        return list(found.values())
+
+    def panels(self, plan: ActivePlan) -> int:
+        """How many panels the budgets cover, with all turns of all members; of those begun by others, all.
+
+        So no panel is begun whose other members have no money left.
+        """
+        return self._owed(plan) or min(self._panels_by_member(plan).values())
+
+    def _panels_by_member(self, plan: ActivePlan) -> dict[tuple[int, str], int]:
+        """How many further panels the accounts of each member cover; the total is divided among the members."""
+        members = [
+            (each, self._teachers[each.teachers[0]])
+            for each in self.panel_of(plan)
+            if each.teachers[0] in self._teachers
+        ]
+        all_of_it = sum(self._whole(each) for each, _ in members)
+        found = {}
+        for each, teacher in members:
+            total, own = self._free_apart(each, teacher)
+            found[each.id, teacher.name] = min(_fits(total, all_of_it), _fits(own, self._whole(each)))
+        return found
 
     def claimed(self, plan: ActivePlan, teacher: Teacher, too_little: float | None) -> None:
         """Records a claim.
@@ -87,7 +126,7 @@ class BudgetPolicy:
 
     def affords(self, plan: ActivePlan, teacher: Teacher) -> bool:
         """Whether the next claim may fit: there is more room than when it last did not, and no budget is overdrawn."""
-        if self._budget.room(plan.id, teacher.id) < 0:
+        if self._budget.room(plan.id, teacher.id) < 0 or (plan.panel and not self.panels(plan)):
             return False
         too_little = self._too_little.get((plan.id, teacher.name))
         return too_little is None or self.free(plan, teacher) > too_little
@@ -121,8 +160,25 @@ class BudgetPolicy:
         else:
             at = teachers[0]
             need = self._needed(plan, at)
+            if plan.panel and not self._owed(plan):
+                self._note_panel(plan)
+                return
         self.short[plan.id] = self._budget.binding(plan.id, at.id)
         if (account := self._alerts.note(plan.id, at.id, need)) is not None:
+            self.spent[plan.id] = account
+        else:
+            self.spent.pop(plan.id, None)
+
+    def _note_panel(self, plan: ActivePlan) -> None:
+        """Records that a further panel cannot be paid: which budget of which member is too small."""
+        (who, name), _ = min(self._panels_by_member(plan).items(), key=lambda each: each[1])
+        member = next(each for each in self.panel_of(plan) if each.id == who)
+        at = self._teachers[name]
+        binding = self.short[plan.id] = self._budget.binding(who, at.id)
+        need = self._whole(member)
+        if binding.words == BUDGET:
+            need = sum(map(self._whole, self.panel_of(plan)))
+        if (account := self._alerts.note(who, at.id, need)) is not None:
             self.spent[plan.id] = account
         else:
             self.spent.pop(plan.id, None)
@@ -131,6 +187,19 @@ class BudgetPolicy:
         """What is reserved for the requests of one teacher, in micro-dollars."""
         return self._budget.reserved_at(teacher.id)
 
+    def _free_apart(self, plan: ActivePlan, teacher: Teacher) -> tuple[float, float]:
+        """Room for new samples in the total budget, and in the teacher's and the plan's."""
+        begun = [(each, self._set_aside(each)) for each in self._plans if each.open or self._owed(each)]
+        return self._budget.free_apart(
+            plan.id,
+            teacher.id,
+            SetAside(
+                sum(micros for _, micros in begun),
+                sum(micros for each, micros in begun if teacher.name in each.all_teachers),
+                sum(micros for each, micros in begun if each is plan),
+            ),
+        )
+
     def _has_money(self, plan_id: int) -> None:
         self.short.pop(plan_id, None)
         self.spent.pop(plan_id, None)
@@ -138,7 +207,16 @@ class BudgetPolicy:
     def _set_aside(self, plan: ActivePlan) -> int:
         """What the further turns of a plan's open samples may cost, at its most expensive teacher."""
         teachers = [self._teachers[name] for name in plan.all_teachers if name in self._teachers]
-        return plan.open * max((self.bounds(plan, teacher).rest for teacher in teachers), default=0)
+        rest = plan.open * max((self.bounds(plan, teacher).rest for teacher in teachers), default=0)
+        return rest + self._owed(plan) * self._whole(plan)
+
+    def _whole(self, plan: ActivePlan) -> int:
+        """The most that a sample of a panel's member may cost."""
+        teacher = self._teachers.get(plan.teachers[0])
+        if not plan.panel or teacher is None:
+            return 0
+        cost = self.bounds(plan, teacher)
+        return cost.most + cost.rest
 
     def _needed(self, plan: ActivePlan, teacher: Teacher) -> int:
         """The most that a further sample, and those that wait for budget here, may cost."""
@@ -173,3 +251,10 @@ class BudgetAlerts:
             self._reported[account.words] = account.cap
             self._bus.emit(events.BudgetReached(which=account.words))
         return account
+
+
+def _fits(room: float, cost: int) -> int:
+    """How many times `cost` fits into `room`."""
+    if math.isinf(room) or not cost:
+        return NO_LIMIT if room >= 0 else 0
+    return max(0, int(room // cost))

@@ -9,8 +9,7 @@ from daemon.sampling.jobs import Job
 from daemon.sampling.plans import ActivePlan
 from engine.question import Question, Written
 from engine.strategies import Conversation, Settings, strategy
-from engine.teachers.messages import Completion, Usage
-from engine.teachers.tokens import AGAIN, bound_prompt, bound_tokens
+from engine.teachers.tokens import AGAIN, LONGEST_CHARACTER, bound_prompt, bound_tokens
 from state.claims import ClaimedSample, WrittenSample
 
 
@@ -24,6 +23,7 @@ def job_of(sample: ClaimedSample, plan: ActivePlan) -> Job:
         replicate=sample.replicate,
         teacher="",
         conversation=start(plan, sample.question, sample.gold, sample.written),
+        question_id=sample.question_id,
         attempt=sample.attempt,
         attempts=sample.attempts,
         unknowns=sample.unknowns,
@@ -39,8 +39,13 @@ def start(plan: ActivePlan, question: str, gold: str, scored: WrittenSample | No
     return Conversation(
         strategy(plan.config.strategy),
         Question(key="", text=question, answer=gold, split=plan.config.split, written=written),
-        Settings.of(plan.config, plan.answer_format, plan.wording),
+        settings_of(plan),
     )
+
+
+def settings_of(plan: ActivePlan) -> Settings:
+    """What a plan's strategy knows besides the question."""
+    return Settings.of(plan.config, plan.answer_format, plan.wording)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +70,16 @@ class Bounds:
 
 def bounds(plan: ActivePlan, price: Price) -> Bounds:
     """Bounds of a plan's samples: prompts by its longest question, answers by their token limits."""
-    conversation = start(plan, "", plan.gold)
-    request = conversation.request
+    request = start(plan, "", plan.gold).request
     assert request is not None
     frame = bound_prompt(request)
-    output = request.max_tokens
-    conversation.answer(Completion(text="so", usage=Usage(prompt_tokens=0, completion_tokens=0)))
-    rest = 0
-    if (then := conversation.request) is not None:
-        prompt = bound_prompt(then) + plan.longest + AGAIN * output
-        rest = price.bound(prompt, then.max_tokens)
-    most = price.bound(frame + plan.longest, output)
-    return Bounds(price=price, frame=frame, output=output, most=most, rest=rest)
+    longest = Question(key="", text="x" * plan.longest, answer=plan.gold, split=plan.config.split)
+    rest = sum(
+        price.bound(
+            bound_prompt(turn.request) + AGAIN * turn.repeats + LONGEST_CHARACTER * turn.quotes,
+            turn.request.max_tokens,
+        )
+        for turn in strategy(plan.config.strategy).later(longest, settings_of(plan))
+    )
+    most = price.bound(frame + plan.longest, request.max_tokens)
+    return Bounds(price=price, frame=frame, output=request.max_tokens, most=most, rest=rest)

@@ -29,6 +29,7 @@ class Job:
     replicate: int
     teacher: str
     conversation: Conversation
+    question_id: int = 0
     attempt: OpenAttempt | None = None  # on disk, not sent yet
     attempts: int = 0  # counted against the teacher's max_attempts
     unknowns: int = 0  # sent without an answer

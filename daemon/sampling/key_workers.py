@@ -25,6 +25,7 @@ from daemon.sampling.transport import Transport
 from engine.config import TeacherConfig
 from engine.teachers.client import Client
 from engine.teachers.keys import TeacherKey
+from engine.teachers.spread import SpreadClient
 
 MOST_WORKERS = 2048
 
@@ -187,8 +188,9 @@ class RequestTransport(Transport[Teacher, KeyWorkers]):
         return missing if owner.available and not owner.health.absent else 0
 
     def note(self, owner: Teacher, now: float) -> str:
-        """Why its server is not there; else nothing: the figures tell all."""
-        return owner.health.absent
+        """Why its server is not there, or which addresses rest; the figures tell all else."""
+        resting = self.client.note() if isinstance(self.client, SpreadClient) else ""
+        return owner.health.absent or resting
 
     def _open(self, owner: Teacher, key: TeacherKey, limits: KeyLimits) -> KeyWorkers:
         return KeyWorkers(owner, self, key, limits)

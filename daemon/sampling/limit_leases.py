@@ -243,7 +243,8 @@ class Folder:
     def file(self, teacher: Teacher, key: KeyTransport) -> Path:
         """The file of a key's lease table, named by its secret, server and model."""
         secret = key.key.secret.get_secret_value() if key.key.secret is not None else ""
-        what = "\n".join((origin(teacher.config.base_url), teacher.config.model, secret, _boot()))
+        servers = sorted(map(origin, teacher.config.addresses))
+        what = "\n".join((*servers, teacher.config.model, secret, _boot()))
         return self.path / hashlib.blake2b(what.encode(), key=self._salt, digest_size=16).hexdigest()
 
 

@@ -26,6 +26,9 @@ class ActivePlan:
     gold: str = ""  # the longest gold answer, for hints
     wording: Wording = PLAIN
     needs: int | None = None  # id of the plan that must be done first
+    labelled: bool = True  # whether its questions have gold answers
+    panel: str = ""  # the fingerprint that the members of a panel share
+    member: int = 0
     served: int | None = None  # the run whose student it asks
     waits_for: str = ""  # the student that has no such run yet, in words
     state: PlanState = field(default_factory=PlanState)
@@ -57,10 +60,19 @@ class ActivePlan:
         """All teachers that may serve it."""
         return self.teachers + self.fallbacks
 
+    @property
+    def samples(self) -> tuple[int, str, str]:
+        """Which samples it asks for: task, split and fingerprint."""
+        return self.task_id, self.config.split, self.recipe
+
     def shares(self, other: ActivePlan) -> bool:
         """Whether both ask for the same samples, so that a claim by one counts for both."""
-        mine, its = ((plan.task_id, plan.config.split, plan.recipe) for plan in (self, other))
-        return self is not other and mine == its
+        return self is not other and self.samples == other.samples
+
+    def same_panel(self, other: ActivePlan) -> bool:
+        """Whether both are plans of one panel's members."""
+        mine, its = ((plan.panel, plan.task_id, plan.config.split) for plan in (self, other))
+        return bool(self.panel) and mine == its
 
     @property
     def by_need(self) -> bool:
@@ -73,5 +85,6 @@ class ActivePlan:
         self.config, self.teachers, self.fallbacks = now.config, now.teachers, now.fallbacks
         self.wanted, self.longest = now.wanted, now.longest
         self.gold, self.wording, self.needs = now.gold, now.wording, now.needs
+        self.panel, self.member, self.labelled = now.panel, now.member, now.labelled
         self.served, self.waits_for = now.served, now.waits_for
         self.state.renewed(now.state)

@@ -14,6 +14,8 @@ import anyio.to_thread
 from daemon.sampling.cost_bounds import job_of
 from daemon.sampling.jobs import Job, groups_of
 from daemon.sampling.outcomes import judge
+from daemon.sampling.panels import Said
+from daemon.sampling.panels import replay as replay_panel
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.scheduler import Scheduler
 from daemon.sampling.teacher import Teacher
@@ -23,6 +25,8 @@ from engine.teachers.failures import MalformedAnswer
 from state.claims import ClaimedSample, open_samples, received_turns, teachers_that_answered
 from state.database import open_reader
 from state.outcomes import UngradedSample, grade_stored, ungraded_samples
+from state.panels import PanelSample, Slot, by_slot, panel_samples
+from state.sqlite import Connection
 from state.writer import Writer
 
 PAGE = 1000
@@ -33,31 +37,42 @@ RunBlocking = Callable[..., Awaitable[Any]]
 
 def open_jobs(
     database: Path, plan: ActivePlan, dialects: Mapping[int, str], only: Collection[int] | None = None
-) -> tuple[list[tuple[Job, int]], int]:
+) -> tuple[list[tuple[Job, int, list[Said]]], int]:
     """Open samples of a plan as jobs, with their teacher's id; answered turns are replayed, not paid for again.
 
     `dialects` gives the dialect of each configured teacher by its id; samples with ids that are not in `only` are left
     out.
 
     Returns:
-        The jobs, and how many samples stay open because no dialect can read their answers.
+        The jobs, each with what its panel said, and how many samples stay open because no dialect can read their answers.
     """
-    jobs: list[tuple[Job, int]] = []
+    jobs: list[tuple[Job, int, list[Said]]] = []
     unreadable = 0
     with closing(open_reader(database)) as connection:
         after = 0
         while page := open_samples(connection, plan.id, after, PAGE, only=only):
             after = page[-1].sample_id
+            panels = _panels_of(connection, plan, page)
             for sample in page:
-                job = job_of(sample, plan)
-                turns = received_turns(connection, sample.sample_id)
+                job, said = job_of(sample, plan), list[Said]()
                 try:
-                    replay(job, sample, turns, dialects)
+                    if plan.panel:
+                        said = replay_panel(job, panels[sample.question_id, sample.replicate])
+                    else:
+                        replay(job, sample, received_turns(connection, sample.sample_id), dialects)
                 except MalformedAnswer:
                     unreadable += 1
                 else:
-                    jobs.append((job, sample.teacher_id))
+                    jobs.append((job, sample.teacher_id, said))
     return jobs, unreadable
+
+
+def _panels_of(
+    connection: Connection, plan: ActivePlan, page: Sequence[ClaimedSample]
+) -> dict[Slot, list[PanelSample]]:
+    if not plan.panel:
+        return {}
+    return by_slot(panel_samples(connection, plan.id, {(each.question_id, each.replicate) for each in page}))
 
 
 async def take_up(
@@ -88,12 +103,15 @@ async def take_up(
                 " read the answers they received, and does not pay for them again"
             )
         plan.state.claimed(len(jobs))
-        for job, teacher_id in jobs:
+        for job, teacher_id, _ in jobs:
             name = names.get(teacher_id, "")
             # A started sample stays with its teacher; a fresh one of a fallback returns to the plan's teachers.
             stays = plan.all_teachers if job.conversation.turn else plan.teachers
             job.teacher = name if name in stays else plan.teachers[0]
-        for job in groups_of(job for job, _ in jobs):
+        for job, _, said in jobs:
+            if plan.panel:
+                scheduler.panels.known(job, said)
+        for job in groups_of(job for job, _, _ in jobs):
             scheduler.deliver(job)
     return notes
 
@@ -132,7 +150,10 @@ async def grade_missing(database: Path, writer: Writer, plans: list[ActivePlan])
             after = page[-1].id
             async with anyio.create_task_group() as group:  # one commit for many
                 for sample in page:
-                    verdict = await judge(sample.answer, sample.gold, plan.answer_format, sample.question)
+                    verdict = await judge(
+                        *(sample.answer, sample.gold, plan.answer_format, sample.question),
+                        labelled=plan.labelled,
+                    )
                     group.start_soon(writer.do, grade_stored, (sample.id, verdict))
             graded += len(page)
     return graded

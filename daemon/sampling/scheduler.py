@@ -13,6 +13,7 @@ a sample of its task ends. `daemon/sampling/fallback.py` decides which of a plan
 from __future__ import annotations
 
 import math
+import time
 from itertools import groupby
 
 import anyio
@@ -23,8 +24,10 @@ from daemon.host.notify import Notifier
 from daemon.sampling.budget_policy import BudgetPolicy
 from daemon.sampling.context import Context
 from daemon.sampling.cost_bounds import job_of
+from daemon.sampling.cost_share import CostShares
 from daemon.sampling.fallback import FallbackPolicy
 from daemon.sampling.jobs import Job, together
+from daemon.sampling.panels import Panels
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.teacher import Teacher
 from state.catalog import adopt_samples
@@ -52,6 +55,7 @@ class Scheduler:
         self._budget = context.budget
         self._clock = context.clock
         self._bus = context.bus
+        self._tracer = context.tracer
         self.teachers = teachers
         self.plans = plans
         self.closed = False
@@ -62,10 +66,12 @@ class Scheduler:
         """Held while claims are made; its holder may change teachers and plans."""
         self._woken = False
         self._by_name = {teacher.name: teacher for teacher in teachers}
-        self.budget_policy = BudgetPolicy(context.budget, self._by_name, plans, context.bus)
+        self.panels = Panels(context, self._next_turn, plans)
+        self.budget_policy = BudgetPolicy(context.budget, self._by_name, plans, context.bus, self.panels.owed)
         self.fallback_policy = FallbackPolicy(self._by_name, self.budget_policy.spent_out, context.bus)
         self._virtual_time = dict.fromkeys(self._by_name, 0.0)  # of the plan that each teacher served last
         self._held: list[Job] = []  # of paused plans
+        self._shares = CostShares(context.writer)
         self._by_verdict = [plan for plan in plans if plan.by_need or plan.state.shared]
         context.bus.listen(self._on_event)
 
@@ -104,15 +110,22 @@ class Scheduler:
         self.hold_or_return()
         self.changed.notify()
 
-    def deliver(self, job: Job) -> None:
+    def deliver(self, job: Job, *, first: bool = False) -> None:
         """Queues a job at its teacher; holds it if its plan is held; gives it to another teacher if its own is disabled."""
         if job.plan.state.set_aside:
             self._held.append(job)
             return
+        if job.conversation.request is None:
+            self.panels.wait(job)
+            return
         teacher = self._by_name[job.teacher]
         if teacher.health.disabled:
             teacher = self._other(job) or self._by_name[job.plan.teachers[0]]
-        teacher.queue.push(job)
+        teacher.queue.push(job, first=first)
+
+    def _next_turn(self, job: Job) -> None:
+        """Queues a job that heard its panel before those that have not begun."""
+        self.deliver(job, first=True)
 
     def hold_or_return(self) -> None:
         """After a pause or its end: takes jobs of held plans out of the queues, and returns the others."""
@@ -192,7 +205,15 @@ class Scheduler:
     async def _round(self) -> bool:
         """Claims once for each teacher below its low-water mark; returns whether anything was claimed."""
         self._retry_for_money()
+        await self._shares.look(
+            {
+                plan: [self._by_name[name].id for name in plan.teachers]
+                for plan in self.plans
+                if plan.config.share != "free"
+            }
+        )
         self._move_stranded()
+        await self.panels.give_up_lost()
         await self._settle()
         got = False
         for teacher in self.teachers:
@@ -202,7 +223,8 @@ class Scheduler:
             for plan in self._in_turn(teacher):
                 if self.closed:
                     return got
-                if await self._claim(plan, teacher, count):
+                most = self._shares.room(plan, teacher.id, self._able(plan), count)
+                if most > 0 and await self._claim(plan, teacher, most):
                     got = True
                     break
         return got
@@ -211,10 +233,19 @@ class Scheduler:
         """A sample ended: plans of its task that waited for a verdict are tried again."""
         if not isinstance(event, events.SampleStored | events.SampleFailed):
             return
+        self._shares.graded(event.task)
         for plan in self._by_verdict:
             if plan.task == event.task:
                 if plan.state.verdict_came():
                     self._wake()
+
+    def _able(self, plan: ActivePlan) -> list[int]:
+        """The teachers that can be asked for a plan now."""
+        return [
+            each.id
+            for each in self.fallback_policy.serving(plan)
+            if each.available and self.budget_policy.affords(plan, each)
+        ]
 
     async def _settle(self) -> None:
         """Finds plans that are done, also while no teacher can be asked or paid."""
@@ -324,6 +355,7 @@ class Scheduler:
             and teacher.name in plan.all_teachers
             and teacher in self.fallback_policy.serving(plan)
             and self.budget_policy.affords(plan, teacher)
+            and not self.held_up(plan)
         ]
         return sorted(able, key=lambda plan: plan.virtual_time)
 
@@ -333,8 +365,22 @@ class Scheduler:
             plan.needs is not None and any(each.id == plan.needs and not each.done for each in self.plans)
         )
 
+    def held_up(self, plan: ActivePlan) -> str:
+        """Why a plan begins no panel now: a member cannot be asked without the user, or is far behind; empty if it may."""
+        if not plan.panel or self.panels.owed(plan):
+            return ""
+        for each in self.budget_policy.panel_of(plan):
+            teacher = self._by_name.get(each.teachers[0])
+            if each.state.set_aside or teacher is None or not teacher.available:
+                return f"{each.teachers[0]} cannot be asked"
+        return "" if self.panels.room(plan) > 0 else "others are far behind"
+
     async def _claim(self, plan: ActivePlan, teacher: Teacher, count: int) -> bool:
-        group = plan.config.per_request
+        group, able = plan.config.per_request, self._able(plan)
+        if plan.panel:
+            count = min(count, self.panels.room(plan), self.budget_policy.panels(plan))
+            if count <= 0:
+                return False
         if not teacher.groups.one_by_one:
             count = min(count * group, max(BATCH, group))
         cost = self.budget_policy.bounds(plan, teacher)
@@ -343,7 +389,7 @@ class Scheduler:
         allowance = NO_CAP if math.isinf(room) else max(0, min(int(room), most))
         held = 0 if allowance == NO_CAP else allowance
         self._budget.reserve(plan.id, teacher.id, held)
-        started = self._clock.monotonic()
+        started, began = self._clock.monotonic(), time.time_ns()
         plan.state.asked()
         got = await self._writer.do(
             claim,
@@ -368,12 +414,22 @@ class Scheduler:
             shared=got.exhausted and any(plan.shares(each) and each.open for each in self.plans),
         )
         plan.state.claimed(len(got.samples))
+        if self._tracer is not None:
+            known = {
+                "coterie.plan": plan.config.name,
+                "coterie.task": plan.task,
+                "coterie.teacher": teacher.name,
+            }
+            self._tracer.claimed([each.sample_id for each in got.samples], began, time.time_ns(), known)
         if got.samples:
             self.fallback_policy.claimed(plan, teacher)
+            self._shares.claimed(plan, teacher.id, len(got.samples), able)
             self._virtual_time[teacher.name] = max(plan.virtual_time, self._virtual_time[teacher.name])
             plan.virtual_time = self._virtual_time[teacher.name] + len(got.samples) / plan.config.weight
         for _, samples in groupby(got.samples, lambda each: each.attempt and each.attempt.request_id):
-            teacher.queue.push(together([job_of(sample, plan) for sample in samples]))
+            job = together([job_of(sample, plan) for sample in samples])
+            self.panels.begun(job)
+            teacher.queue.push(job)
         left = allowance - reserved - cost.rest * len(got.samples)
         self.budget_policy.claimed(plan, teacher, left if got.short_of_money else None)
         self.note_money(plan)

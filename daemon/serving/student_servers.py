@@ -248,7 +248,8 @@ class StudentServers:
 
     async def _connect(self, teacher: Teacher, served: _Served, url: str) -> None:
         served.url = url
-        client = await self._clients.enter_async_context(make_client(teacher.config, base_url=url))
+        client = make_client(teacher.config, base_url=url)
+        await self._clients.enter_async_context(client)
         teacher.transport.connect(client, url)
         teacher.health.forget()
         teacher.health.absent = ""

@@ -16,7 +16,7 @@ from daemon.training.manifest import all_eval_rows, keep_what_was_asked, write_s
 from daemon.training.run_directory import claim_directory
 from daemon.training.run_fingerprint import identity_of
 from engine.config import Config, TrainingConfig
-from engine.config.ancestors import derived_members, scopes_by_student
+from engine.config.ancestors import derived_origins
 from engine.config.lineage import JOINT
 from engine.config.students import ASKED_AGAIN
 from engine.errors import JobFailed
@@ -66,26 +66,24 @@ class DerivedScope:
 
 def derived_scopes(config: Config) -> dict[str, list[DerivedScope]]:
     """The scopes of all derived students that have runs, by name."""
-    scopes, members = scopes_by_student(config), derived_members(config)
+    origins = derived_origins(config)
     found: dict[str, list[DerivedScope]] = {}
     for each in config.derived:
         operation = OPERATIONS[each.make]
         if not operation.runs(each):
             continue
-        roles = operation.roles or (MEMBER,) * len(members[each.name])
         found[each.name] = [
-            DerivedScope(
-                each,
-                name,
-                tasks,
-                tuple(
-                    Source(member, name if name in scopes[member] else JOINT, role)
-                    for member, role in zip(members[each.name], roles, strict=True)
-                ),
-            )
-            for name, tasks in scopes[each.name].items()
+            DerivedScope(each, name, origin.tasks, _sources_of(operation.roles, origin.sources))
+            for name, origin in origins[each.name].items()
         ]
     return found
+
+
+def _sources_of(roles: Sequence[str], sources: Sequence[tuple[str, str]]) -> tuple[Source, ...]:
+    return tuple(
+        Source(name, scope, role)
+        for (name, scope), role in zip(sources, roles or (MEMBER,) * len(sources), strict=True)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +271,8 @@ def _source(connection: Connection, config: Config, run_id: int, role: str) -> S
         scope=row.scope,
         role=role,
         directory=str(place),
-        rows=str(place.parent / "manifest.jsonl") if row.digest != digest_of([]) else "",
+        rows=_manifest(place) if _own_rows(row) else "",
+        inherited=() if _own_rows(row) else _inherited(connection, config, row),
         method=spec.method,
         form=spec.form,
         base=root.base if root else row.base,
@@ -281,3 +280,25 @@ def _source(connection: Connection, config: Config, run_id: int, role: str) -> S
         part=spec.part,
         guidance=spec.guidance,
     )
+
+
+def _own_rows(run: RunRow) -> bool:
+    return run.digest != digest_of([])
+
+
+def _manifest(student: Path) -> str:
+    return str(student.parent / "manifest.jsonl")
+
+
+def _inherited(connection: Connection, config: Config, run: RunRow) -> tuple[str, ...]:
+    """The manifests of the nearest trained runs that a derived one comes from."""
+    found: dict[str, None] = {}
+    for source in run.sources:
+        row = run_by_id(connection, source.id)
+        if row is None:
+            continue
+        if not _own_rows(row):
+            found |= dict.fromkeys(_inherited(connection, config, row))
+        elif (place := student_of(connection, config, row)) is not None:
+            found[_manifest(place)] = None
+    return tuple(found)

@@ -92,7 +92,8 @@ def check_ranks(devices: list[Device], students: list[StudentConfig], folder: Pa
                 )
     if not devices or devices[0].kind == "cpu":
         return
-    for student in (each for each in students if not each.training.hostfile):
+    here = (each for each in students if not each.training.hostfile and each.training.executor == "local")
+    for student in here:
         if student.training.devices > len(devices):
             raise ConfigError(
                 f"students.{student.name}.training.devices: {student.training.devices} ranks need as many GPUs;"

@@ -25,6 +25,7 @@ from daemon.training.scopes import Scope, all_scopes
 from engine.config import Config, PlanConfig, TeacherConfig
 from engine.config.ancestors import scopes_by_student
 from engine.config.base import Identity, fields_marked
+from engine.config.panels import models_asked
 from engine.config.prices import PRICES
 from engine.config.root import expand, teachers_of
 from engine.config.served import only_by_name
@@ -237,11 +238,12 @@ class ConfiguredPlans:
         )
 
     def _asked(self, plan: PlanConfig) -> list[TeacherConfig]:
-        names = [*teachers_of(plan, self._config.teachers), *plan.fallback_teachers]
-        return [self._config.teachers[name] for name in names]
+        return models_asked(plan, teachers_of(plan, self._config.teachers), self._config.teachers)
 
     def _kept(self, each: _Wanted, former: StoredPlan) -> tuple[int, int]:
         """How many samples of a former plan are kept, and how many are not."""
+        if each.plan.panel:  # they answer to what the others said
+            return 0, former.stored
         counts, stay = samples_that_stay(
             self._connection,
             former.id,
@@ -275,7 +277,8 @@ class ConfiguredPlans:
     def _cost(self, each: _Wanted, former: StoredPlan) -> str:
         """About what the samples cost, if they are as long as the former ones."""
         prompt, completion = tokens_of_a_sample(self._connection, former.id)
-        prices = [price_of(teacher) for teacher in self._asked(each.plan)]
+        names = [*teachers_of(each.plan, self._config.teachers), *each.plan.fallback_teachers]
+        prices = [price_of(self._config.teachers[name]) for name in names]
         samples = each.plan.base * self._given.tasks[each.task].sizes[each.plan.split]
         dollars = [samples * (prompt * price.input + completion * price.output) / 1e6 for price in prices]
         return f", about {money(sum(dollars) / len(dollars), None)}" if sum(dollars) else ""

@@ -13,13 +13,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from daemon.catalog.prompt_templates import examples_for
 from daemon.training.beginnings import begins_with, epochs_of
 from daemon.training.left_out import flagged, left_out, left_out_in_0_1
+from daemon.training.method_rows import rows_of, with_samples
 from daemon.training.run_directory import BEFORE_RESTORE, claim_directory, set_aside
 from engine.config import Config, StudentConfig
 from engine.config.prompts import templates_of
@@ -28,20 +28,23 @@ from engine.curation import curate
 from engine.errors import JobFailed
 from engine.forms import FIRST, FormSettings
 from engine.grading.majority import Vote
-from engine.methods import METHODS, RowSettings, TrainingQuestion, TrainRow
+from engine.methods import METHODS, TrainingQuestion, TrainRow
 from engine.question import text_hash
 from engine.seeded_order import first
 from engine.strategies import STRATEGIES, Wording
 from engine.students.base_names import is_path
 from engine.students.checkpoints import replace
+from engine.students.objectives import OBJECTIVES
 from engine.students.spec import EvalRow, Spec, digest_of, write_rows
+from engine.students.targets import FILE as TARGETS
+from engine.students.targets import digest_of_targets, targets_bytes
 from state.authors import Authors
 from state.checksums import Damaged, named
 from state.runs import NewRun, RunRow, RunSettings, TaskInfo
 from state.sqlite import Connection
 from state.training_samples import (
-    StoredSample,
     labels_of_run,
+    packed_logprobs,
     samples_of_run,
     stored_questions,
     stored_samples,
@@ -87,7 +90,7 @@ def training_rows(connection: Connection, config: Config, request: RunRequest) -
     excluded = left_out(connection, request.tasks, student.curation, yours)
     if not METHODS[student.method].reads_samples:
         questions, drops = _questions(connection, request.tasks, student, excluded)
-        return Chosen(rows=_rows(questions, student), drops=drops, flagged=yours)
+        return Chosen(rows=rows_of(questions, student, request.tasks), drops=drops, flagged=yours)
     stored = stored_samples(connection, request.plan_ids, _teachers(config, student))
     damaged = tuple(each for sample in stored for each in sample.damage)
     whole = [sample for sample in stored if not sample.damage]
@@ -103,10 +106,11 @@ def training_rows(connection: Connection, config: Config, request: RunRequest) -
         if student.questions is None
         else frozenset().union(*(_counted(connection, task, student) for task in request.tasks)),
         seed=student.training.seed,
+        gold=_gold_tasks(config, student, request.tasks),
     )
     labels = {key: vote.answer for key, vote in curated.labels.items()}
     return Chosen(
-        rows=_rows(_with_samples(curated.samples, labels), student),
+        rows=rows_of(with_samples(curated.samples, labels), student, request.tasks),
         sample_ids=tuple(sample.sample_id for sample in curated.samples),
         drops=curated.drops
         | dict(sorted(Counter(unfit.values()).items()))
@@ -146,6 +150,9 @@ def prepare(connection: Connection, config: Config, request: RunRequest) -> NewR
             overlap=2,
             labels=2,
             flagged=chosen.flagged,
+            targets=digest_of_targets(packed_logprobs(connection, chosen.sample_ids))
+            if OBJECTIVES[student.training.objective].reads_distributions
+            else "",
         ),
     )
 
@@ -183,17 +190,26 @@ def materialise(
                 f"{named(damaged)} in state.db: not the text that was stored. Restore a backup, or start a new run without"
                 f" what is damaged: `coterie train {run.scope} --student {run.student}`"
             )
-        questions = _with_samples(of_run, labels_of_run(connection, run.id))
+        questions = with_samples(of_run, labels_of_run(connection, run.id))
     else:
         rule = left_out if run.settings.overlap > 1 else left_out_in_0_1
         excluded = rule(connection, tasks, student.curation, run.settings.flagged)
         questions, _ = _questions(connection, tasks, student, excluded)
-    rows = _rows(questions, student, own_answers=True if run.settings.labels == 1 else None)
+    rows = rows_of(questions, student, tasks, own_answers=True if run.settings.labels == 1 else None)
     if write_rows(directory / "manifest.jsonl", rows) != run.digest:
         raise JobFailed(
             "its questions or samples changed after it was queued: start a new run with"
             f" `coterie train {run.scope} --student {run.student}`"
         )
+    if OBJECTIVES[student.training.objective].reads_distributions:
+        stored = packed_logprobs(connection, [row.sample_id for row in rows if row.sample_id])
+        data = targets_bytes(stored)
+        if hashlib.sha256(data).hexdigest() != run.settings.targets:
+            raise JobFailed(
+                "the log-probabilities of its samples are not those it was queued with: restore a backup, or start a new run with"
+                f" `coterie train {run.scope} --student {run.student}`"
+            )
+        (directory / TARGETS).write_bytes(data)
     # A part of a method answers nothing by itself.
     write_rows(directory / "questions.jsonl", [] if student.part else all_eval_rows(connection, tasks))
     begins = begins_with(connection, config, run, student)
@@ -208,6 +224,9 @@ def materialise(
         training=student.training,
         evaluation=student.evaluation,
         manifest_digest=run.digest,
+        targets_digest=run.settings.targets,
+        formats=tuple(student.curation.formats),
+        shots=student.curation.shots,
         teachers=dict(
             sorted(
                 Counter(
@@ -310,34 +329,12 @@ def _teachers(config: Config, student: StudentConfig) -> list[str]:
     return [name for name in wanted if config.teachers[name].training_allowed]
 
 
-def _rows(
-    questions: Sequence[TrainingQuestion], student: StudentConfig, own_answers: bool | None = None
-) -> list[TrainRow]:
-    settings = RowSettings(
-        mix_answers=student.curation.mix_answers,
-        seed=student.training.seed,
-        own_answers=student.curation.labels == "teacher" if own_answers is None else own_answers,
-        guidance=student.guidance,
-        part=student.part,
-    )
-    return list(METHODS[student.method].rows(questions, settings))
-
-
-def _with_samples(samples: Sequence[StoredSample], labels: Mapping[int, str]) -> list[TrainingQuestion]:
-    """The questions of some samples. The store orders samples by question."""
-    found = []
-    for key, group in groupby(samples, key=lambda sample: sample.question_id):
-        own = tuple(group)
-        found.append(
-            TrainingQuestion(
-                question_id=key,
-                question=own[0].question,
-                gold=own[0].gold,
-                label=labels.get(key),
-                samples=own,
-            )
-        )
-    return found
+def _gold_tasks(config: Config, student: StudentConfig, tasks: Sequence[TaskInfo]) -> frozenset[int]:
+    """Tasks whose gold answers a student learns although its labels are votes: because others of its tasks have none."""
+    named = expand(student.tasks, list(config.tasks))
+    if all(config.tasks[name].labelled for name in named):
+        return frozenset()
+    return frozenset(task.id for task in tasks if config.tasks[task.name].labelled)
 
 
 def _questions(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 from dataclasses import replace
 
-from daemon.host.processes import killed_for_memory
 from daemon.training.run_process import RunProcess
 from state.runs import RunSettings
 
@@ -17,9 +15,7 @@ def in_smaller_parts(run: RunProcess) -> tuple[RunSettings, str] | None:
 
     Also None if nothing is left to split.
     """
-    killed = -signal.SIGKILL in run.codes() and run.kills is not None
-    killed = killed and (killed_for_memory() or 0) > (run.kills or 0)
-    if not (run.ending.memory or (killed and not run.ending.kind)):
+    if not (run.ending.memory or (not run.ending.kind and run.out_of_memory())):
         return None
     settings, training = run.row.settings, run.row.settings.student["training"]
     splits = 2 * settings.splits

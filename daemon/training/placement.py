@@ -1,4 +1,4 @@
-"""Where a run is trained: the number of ranks, the devices and the processes.
+"""Where a run is trained on this machine or those of a hostfile: the number of ranks, the devices and the processes.
 
 The number of ranks and the machines do not change the student, so the current configuration decides them.
 """
@@ -16,17 +16,21 @@ from daemon.training.derived import materialise_derived
 from daemon.training.devices import Device
 from daemon.training.manifest import materialise
 from engine.config import Config, TrainingConfig
+from engine.errors import JobFailed
 from engine.students.cluster import prepare_cluster
 from engine.students.hosts import place, read_hostfile
 from engine.students.launch import rank_commands, ranks_for
 from engine.students.orphans import Owner, show_owner
 from engine.students.run_commands import FILE as LAUNCH
 from engine.students.run_commands import STOP, THREADS, write_share
+from engine.students.slurm import FILE as SLURM
 from state.database import open_reader
 from state.enums import TRAIN
 from state.runs import RunRow
 
-OF_THE_MACHINES = ("hostfile", "launcher", "launcher_arguments", "master_address", "master_port")
+OF_THE_MACHINES = (
+    *("executor", "slurm", "hostfile", "launcher", "launcher_arguments", "master_address", "master_port"),
+)
 """Settings whose current value is used, however old the run is."""
 
 
@@ -34,12 +38,23 @@ def training_now(run: RunRow, config: Config, devices: Sequence[Device]) -> Trai
     """The training settings of a run, with as many ranks as are configured and available now.
 
     The ranks share the micro-batches of a step, so their number divides it.
+
+    Raises:
+        ConfigError: its hostfile cannot be used.
+        JobFailed: its ranks do not fit on the nodes.
     """
     training = TrainingConfig.model_validate(run.settings.student["training"])
     now = next((each for each in config.students if each.name == run.student), None)
     machines = now.training if now else training
     wanted = machines.devices
-    if machines.hostfile:
+    if machines.executor == "slurm":
+        nodes = machines.slurm.nodes
+        ranks = max(
+            (each for each in range(nodes, wanted + 1, nodes) if each == ranks_for(training, each)), default=0
+        )
+        if not ranks:
+            raise JobFailed(f"no number of ranks up to {wanted} shares a step of this run over {nodes} nodes")
+    elif machines.hostfile:
         hosts = read_hostfile(config.folder / machines.hostfile)
         fits = [ranks for ranks in range(1, wanted + 1) if place(hosts, ranks, machines.launcher)]
         ranks = max(ranks for ranks in fits if ranks == ranks_for(training, ranks))
@@ -67,6 +82,21 @@ def named_devices(names: str, wanted: int, devices: Sequence[Device]) -> tuple[D
     return tuple(known[name] for name in names.split(",") if name in known) or tuple(devices[:wanted])
 
 
+def prepare(run: RunRow, config: Config, owner: Owner, say: Callable[[str], None]) -> Path:
+    """Writes the directory of a run, without what an earlier start left there. Blocks.
+
+    Raises:
+        JobFailed: its rows have changed, or another's directory is in the way.
+    """
+    with closing(open_reader(config.database)) as connection:
+        write = materialise if run.kind == TRAIN else materialise_derived
+        directory = write(connection, config, run, say)
+    show_owner(directory, owner)
+    for name in (LAUNCH, STOP, SLURM):
+        (directory / name).unlink(missing_ok=True)
+    return directory
+
+
 def spawn(
     run: RunRow,
     config: Config,
@@ -85,12 +115,7 @@ def spawn(
         JobFailed: its rows have changed, or another's directory is in the way.
         ConfigError: its hostfile cannot be used.
     """
-    with closing(open_reader(config.database)) as connection:
-        write = materialise if run.kind == TRAIN else materialise_derived
-        directory = write(connection, config, run, say)
-    show_owner(directory, owner)
-    for name in (LAUNCH, STOP):  # of an earlier start
-        (directory / name).unlink(missing_ok=True)
+    directory = prepare(run, config, owner, say)
     if training.hostfile:
         (directory / THREADS).unlink(missing_ok=True)
         hosts = read_hostfile(config.folder / training.hostfile)

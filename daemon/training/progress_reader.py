@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,8 @@ def follow(run_id: int, directory: Path, offset: int, task_ids: Mapping[str, int
         elif kind == "made":
             values["parameters"] = event["parameters"]
             values["figures"] = json.dumps({"parameters": event["parameters"], **event["figures"]})
+        elif kind == "selected":
+            values["figures"] = json.dumps(event["figures"])
         elif kind == "phase":
             values |= {"state": STATES[event["phase"]].value, "phase": event["phase"], "eta_s": None}
         else:
@@ -125,36 +127,6 @@ def last_ending(directory: Path) -> Ending:
         return Ending()
     events, _ = read_events(path, max(0, size - LAST_BYTES))
     return _ending(events[-1]) if events else Ending()
-
-
-def has_progress(directory: Path, began: int = 0) -> bool:
-    """Whether the last start of a run made a later checkpoint than all starts before. Reads the whole file.
-
-    `began`: where the reports of that start would begin, if it made any; 0 if that is not known.
-    """
-    path = directory / FILE
-    if not any(map(_begins, _all_events(path, began))):
-        return False
-    before = newest = 0
-    for event in _all_events(path):
-        if _begins(event):
-            before = newest
-        elif event["event"] == "checkpoint":
-            newest = max(newest, event["step"])
-    return newest > before
-
-
-def _begins(event: Mapping[str, Any]) -> bool:
-    return event["event"] == "starting" and event.get("phase") == "importing"
-
-
-def _all_events(path: Path, offset: int = 0) -> Iterator[dict[str, Any]]:
-    while True:
-        events, end = read_events(path, offset)
-        yield from events
-        if end == offset:
-            return
-        offset = end
 
 
 def read_predictions(run_id: int, directory: Path) -> Predictions:
@@ -210,6 +182,7 @@ def _metric(event: Mapping[str, Any]) -> tuple[Any, ...]:
         event.get("tokens_per_second"),
         event.get("mfu"),
         event.get("memory_mb"),
+        json.dumps(event["extra"]) if "extra" in event else None,
     )
 
 
@@ -232,4 +205,5 @@ def _evaluation(event: Mapping[str, Any], task_ids: Mapping[str, int]) -> tuple[
         event.get("complete"),
         json.dumps(event["repetitions"]) if "repetitions" in event else None,
         *(event.get(name) for name in ("prompt_tokens", "completion_tokens", "flops", "seconds")),
+        json.dumps(event["formats"]) if "formats" in event else None,
     )

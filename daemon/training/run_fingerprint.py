@@ -27,7 +27,10 @@ from state.runs import StoredRun
 SectionT = TypeVar("SectionT", bound=Section)
 
 
-OF_ALL_METHODS = ("drop_test_overlap", "drop_test_alike", "leave_out_flagged", "mix_answers")
+OF_ALL_METHODS = (
+    *("drop_test_overlap", "drop_test_alike", "leave_out_flagged"),
+    *("mix_answers", "formats", "shots"),
+)
 """The settings of a curation that also decide the rows of a student that reads no samples."""
 
 
@@ -64,6 +67,8 @@ def run_fingerprint(
     if source_name(student.base) is not None:
         settings["base"] = ["students", *sources]
     settings.pop("form", None)
+    if student.training.lora_rank:  # it says that it is LoRA
+        settings["training"].pop("adapter", None)
     if teaches_gold_when_wrong(student):
         # Without it, the fingerprint means rows with the teacher's own answers.
         settings["curation"]["labels"] = f"{student.curation.labels}, also when wrong"
@@ -248,8 +253,8 @@ def identity_of(section: Section) -> dict[str, Any]:
     )
     for name in list(seen):
         value = getattr(section, name)
-        if isinstance(value, Section):
-            seen[name] = identity_of(value)
-        elif name in if_set and value == default_of(model, name):
+        if name in if_set and value == default_of(model, name):
             del seen[name]
+        elif isinstance(value, Section):
+            seen[name] = identity_of(value)
     return seen

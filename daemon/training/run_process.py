@@ -6,10 +6,11 @@ import signal
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
-from daemon.host.processes import is_alive, signal_group
+from daemon.host.processes import is_alive, killed_for_memory, signal_group
 from daemon.training.devices import Device
-from daemon.training.progress_reader import Ending
+from daemon.training.progress_reader import Ending, last_ending, tail
 from engine.students.orphans import read_owner
 from engine.students.run_commands import STOP, read_launch, send_command
 from engine.students.run_lock import holder_of
@@ -19,6 +20,9 @@ from state.runs import RunRow
 @dataclass(slots=True)
 class RunProcess:
     """A run whose process is alive, or has just ended."""
+
+    local: ClassVar[bool] = True
+    """Whether it is a process of this machine, which is asked for a checkpoint when the daemon stops."""
 
     row: RunRow
     directory: Path
@@ -81,6 +85,44 @@ class RunProcess:
     def codes(self) -> list[int]:
         """Exit codes of the ranks that failed; empty for an adopted run."""
         return [rank.returncode for rank in self.ranks if rank.returncode]
+
+    @property
+    def where(self) -> str:
+        """Its devices, with commas."""
+        return ",".join(device.name for device in self.devices)
+
+    def news(self) -> str:
+        """What else is new of it, for the log; empty if nothing."""
+        return ""
+
+    def last_word(self) -> Ending:
+        """How it said it ended, where the previous daemon may have read that and died. Blocks."""
+        return self.ending if self.ranks else last_ending(self.directory)
+
+    def out_of_memory(self) -> bool:
+        """Whether the kernel killed it for lack of memory, as far as is known."""
+        killed = -signal.SIGKILL in self.codes() and self.kills is not None
+        return killed and (killed_for_memory() or 0) > (self.kills or 0)
+
+    def cancelled(self) -> bool:
+        """Whether somebody ended it for good, other than by a command to the daemon."""
+        return False
+
+    def stopped_in_order(self) -> bool:
+        """Whether a stop that it reported uses up no try."""
+        return True
+
+    def why_gone(self) -> str:
+        """How it ended without a word."""
+        codes = ", ".join(str(code) for code in self.codes()) or "unknown"
+        return f"exit {codes}"
+
+    def last_lines(self) -> str:
+        """The end of its log."""
+        return tail(self.directory / "log.txt")
+
+    def close(self) -> None:
+        """It is followed no longer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
-"""Starts, follows, adopts and stops student runs: one at a time on each device.
+"""Starts, follows, adopts and stops student runs: one at a time on each device, or as jobs of a Slurm cluster.
 
-A run's process outlives the daemon: the next daemon finds it by what it wrote into its directory. A run whose process
+A run's process or job outlives the daemon: the next daemon finds it by what it wrote into its directory. A run whose process
 died is resumed from its checkpoint, until `max_run_tries` tries in a row have made no new one; one that ran out of
 memory is resumed with its micro-batches computed in more parts. The trainer never imports what the process
 imports.
@@ -8,7 +8,6 @@ imports.
 
 from __future__ import annotations
 
-import errno
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -23,29 +22,29 @@ from daemon.host.clock import Clock
 from daemon.host.notify import Notifier
 from daemon.host.processes import killed_for_memory, start_time
 from daemon.training.devices import Device, threads_of
+from daemon.training.disk_room import NO_ROOM, check_room
 from daemon.training.lineage import check_sources, waits_for
 from daemon.training.loans import DeviceLoans
-from daemon.training.out_of_memory import in_smaller_parts
-from daemon.training.placement import free_devices, named_devices, spawn, training_now
+from daemon.training.placement import free_devices, named_devices, prepare, spawn, training_now
 from daemon.training.presence import Presence, owner_for
-from daemon.training.progress_reader import follow, has_progress, last_ending, read_predictions, tail
+from daemon.training.progress_reader import follow
 from daemon.training.run_directory import own_directory, previous_of
+from daemon.training.run_endings import RunEndings
 from daemon.training.run_process import RunProcess, find_process
+from daemon.training.slurm_jobs import SlurmJobs, SlurmRun, find_job
 from engine.config import Config, TrainingConfig
 from engine.errors import ConfigError, JobFailed, TaskDataError
 from engine.methods import METHODS
 from engine.students.run_commands import STOP, ask_to_finish, read_launch, send_command, write_share
+from engine.students.slurm import SlurmBusy, submit
 from state.database import now_ms, open_reader
 from state.enums import TRAIN, RunState
-from state.run_reports import report_run, store_predictions, words_on_test
+from state.run_reports import report_run
 from state.runs import (
     RunEnd,
-    RunRequeue,
     RunRow,
-    RunSettings,
     RunStart,
     end_run,
-    requeue_run,
     start_run,
     unfinished,
 )
@@ -78,7 +77,9 @@ class Trainer:
         self._stopping = False
         self._presence = Presence(clock)
         self._obstacles: dict[int, str] = {}
-        self._waits_for_room = 0  # the run that was said to wait for it
+        self._waits: dict[int, str] = {}  # what a queued run was said to wait for: room on the disk, Slurm
+        self._endings = RunEndings(config.database, writer, bus)
+        self._jobs = SlurmJobs(lambda what: bus.emit(events.Noted(what=what)))
         self.queued = 0
         self.loans = DeviceLoans()
         self.changed = Notifier()
@@ -107,17 +108,19 @@ class Trainer:
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Adopts the runs that an earlier daemon left, then starts queued ones, until cancelled."""
-        await self._adopt()
-        task_status.started()
-        while True:
-            if self.loans.grant(self._devices, self._in_use()):
-                await self._share_threads()
-            if not self._stopping:
-                await self._start_queued()
-            for run in list(self._processes.values()):
-                await self._follow(run)
-            await self._presence.show(self._config, self._processes.values())
-            await self.changed.wait(TICK_S if self._processes or self.queued else 2.0)
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._jobs.serve, self.changed)
+            await self._adopt()
+            task_status.started()
+            while True:
+                if self.loans.grant(self._devices, self._in_use()):
+                    await self._share_threads()
+                if not self._stopping:
+                    await self._start_queued()
+                for run in list(self._processes.values()):
+                    await self._follow(run)
+                await self._presence.show(self._config, self._processes.values())
+                await self.changed.wait(TICK_S if self._processes or self.queued else 2.0)
 
     async def stop_run(self, run_id: int) -> bool:
         """Stops a run at its next step, for good; False where it neither has a process nor is queued."""
@@ -144,13 +147,14 @@ class Trainer:
         return False
 
     async def drain(self, seconds: float) -> None:
-        """Asks every run for a checkpoint and waits until they ended; those that did not are left running."""
+        """Asks local runs for a checkpoint and waits until they ended; those that did not, and jobs, are left running."""
         self._stopping = True
         for run in self._processes.values():
-            run.stop_for("daemon", self._clock.monotonic())
+            if run.local:
+                run.stop_for("daemon", self._clock.monotonic())
         self.changed.notify()
         with anyio.move_on_after(seconds):
-            while self._processes:
+            while any(run.local for run in self._processes.values()):
                 await self._clock.sleep(0.1)
 
     async def _adopt(self) -> None:
@@ -161,10 +165,10 @@ class Trainer:
                 continue
             directory = await anyio.to_thread.run_sync(self._own_directory, row)
             if directory is None:  # it starts again, and what is there is set aside
-                self._note(
+                self._endings.note(
                     row, f"{self._config.runs / str(row.id)} is gone, or not its own: the run starts again"
                 )
-                await self._requeue(row, tries=max(0, row.tries - 1))
+                await self._endings.requeue(row, tries=max(0, row.tries - 1))
                 continue
             # It may have ended in order while no daemon was running: its last event decides.
             run = RunProcess(row=row, directory=directory)
@@ -175,6 +179,8 @@ class Trainer:
         """Follows the process that trains this run; False where there is none. Never starts a second one."""
         own = await anyio.to_thread.run_sync(self._own_directory, row)
         directory = own or self._config.runs / str(row.id)
+        if own is not None and (followed := await self._take_over_job(row, own)) is not None:
+            return followed
         found = await anyio.to_thread.run_sync(partial(find_process, row, directory, own=own is not None))
         if found is None:
             self._obstacles.pop(row.id, None)
@@ -182,7 +188,7 @@ class Trainer:
         if found.obstacle:
             if self._obstacles.get(row.id) != found.obstacle:
                 self._obstacles[row.id] = found.obstacle
-                self._note(row, f"{found.obstacle}: it waits until that has ended")
+                self._endings.note(row, f"{found.obstacle}: it waits until that has ended")
             return row.state == RunState.QUEUED
         wanted = int(row.settings.student["training"]["devices"])
         if row.state == RunState.QUEUED:  # stopped, and asked for again before its process has ended
@@ -205,6 +211,27 @@ class Trainer:
         await self._share_threads()
         return True
 
+    async def _take_over_job(self, row: RunRow, directory: Path) -> bool | None:
+        """Follows the Slurm job of a run; None if it has none, False if Slurm does not say and the run has to wait."""
+        try:
+            job = await find_job(directory)
+        except SlurmBusy as error:
+            self._wait(row, f"Slurm does not say whether it has a job ({error})")
+            return row.state == RunState.QUEUED
+        if job is None:
+            return None
+        if row.state == RunState.QUEUED:
+            (directory / STOP).unlink(missing_ok=True)
+        run = SlurmRun(row=row, directory=directory, jobs=self._jobs, job=job)
+        self._processes[row.id] = run
+        if run.stop:
+            run.stop_for(run.stop, self._clock.monotonic())
+        if row.device != run.where:
+            await self._store_start(run, row.tries + (row.state == RunState.QUEUED))
+        self._presence.again()
+        self._log_started(run, "is still running")
+        return True
+
     def _own_directory(self, row: RunRow) -> Path | None:
         with closing(open_reader(self._config.database)) as connection:
             return own_directory(connection, self._config, row)
@@ -217,7 +244,7 @@ class Trainer:
         rows = [
             row for row in await anyio.to_thread.run_sync(self._unfinished) if row.state == RunState.QUEUED
         ]
-        self.queued = len(rows)
+        self.queued, full = len(rows), False
         for row in rows:
             if waits_for(row, [*rows, *(run.row for run in self._processes.values())]):
                 continue
@@ -225,16 +252,19 @@ class Trainer:
                 check_sources(row)
                 training = training_now(row, self._config, self._devices)
             except (JobFailed, ConfigError) as error:  # a source has no student, its hostfile is gone
-                await self._fail(row, str(error))
+                await self._endings.fail(row, str(error))
                 continue
+            slurm = training.executor == "slurm"
             devices = free_devices(training, self._devices, {device.name for device in self._in_use()})
-            if not devices:
-                return  # in order: a later, smaller run does not overtake
+            if not slurm and (full or not devices):
+                full = True  # in order: a later, smaller run does not overtake
+                continue
             if await self._take_over(row):
                 self.queued -= row.id in self._processes
                 continue
-            if not await self._start(row, training, devices):
-                return
+            if not await (self._submit(row, training) if slurm else self._start(row, training, devices)):
+                full = True
+                continue
             self.queued -= 1
 
     def _in_use(self) -> list[Device]:
@@ -254,21 +284,16 @@ class Trainer:
         threads = threads_of(devices, [*devices, *self._in_use()])
         notes: list[str] = []
         try:
+            await anyio.to_thread.run_sync(check_room, self._config.runs / str(row.id))
             owner = owner_for(self._config, devices)
             directory, ranks = await anyio.to_thread.run_sync(
                 spawn, row, self._config, training, devices, threads, owner, notes.append
             )
         except (JobFailed, ConfigError, TaskDataError, OSError) as error:
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                if self._waits_for_room != row.id:
-                    self._note(row, f"{error}; it waits until there is room on the disk")
-                self._waits_for_room = row.id
-                return False
-            await self._fail(row, str(error))
-            return True
+            return await self._not_started(row, error)
         finally:
             for note in notes:
-                self._note(row, note)
+                self._endings.note(row, note)
         leader = ranks[0].pid
         run = RunProcess(
             row=row,
@@ -287,13 +312,48 @@ class Trainer:
         self._log_started(run, "started" if row.started_at is None else "resumed")
         return True
 
+    async def _submit(self, row: RunRow, training: TrainingConfig) -> bool:
+        """Submits a run to Slurm; False where it has to wait."""
+        notes: list[str] = []
+        owner = owner_for(self._config, ())
+        try:
+            await anyio.to_thread.run_sync(check_room, self._config.runs / str(row.id))
+            directory = await anyio.to_thread.run_sync(prepare, row, self._config, owner, notes.append)
+            job = await anyio.to_thread.run_sync(submit, row.id, directory, training)
+        except (JobFailed, ConfigError, TaskDataError, OSError, SlurmBusy) as error:
+            return await self._not_started(row, error)
+        finally:
+            for note in notes:
+                self._endings.note(row, note)
+        run = SlurmRun(row=row, directory=directory, jobs=self._jobs, job=job)
+        self._processes[row.id] = run
+        await self._store_start(run, row.tries + 1)
+        self._log_started(run, "submitted")
+        return True
+
+    async def _not_started(self, row: RunRow, error: Exception) -> bool:
+        """Fails a run that could not be started; False where it waits: for room on the disk, or for Slurm."""
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            self._wait(row, f"{error}; it waits until there is room on the disk")
+            return False
+        if isinstance(error, SlurmBusy):
+            self._wait(row, f"{error}; it waits until Slurm takes its job")
+            return False
+        await self._endings.fail(row, str(error))
+        return True
+
+    def _wait(self, row: RunRow, why: str) -> None:
+        if self._waits.get(row.id) != why:
+            self._endings.note(row, why)
+        self._waits[row.id] = why
+
     async def _store_start(self, run: RunProcess, tries: int) -> None:
         start = RunStart(
             run_id=run.row.id,
             directory=self._shown(run.directory),
-            device=",".join(device.name for device in run.devices),
-            pid=run.pid,
-            pid_started=run.pid_started,
+            device=run.where,
+            pid=run.pid or None,
+            pid_started=run.pid_started or None,
             boot_id=self._boot_id,
             tries=tries,
             started_at=run.row.started_at or now_ms(),
@@ -315,8 +375,12 @@ class Trainer:
             if alive:
                 run.kill()
             del self._processes[run.row.id]
-            await self._fail(run.row, f"its progress.jsonl cannot be read ({type(error).__name__}: {error})")
+            await self._endings.fail(
+                run.row, f"its progress.jsonl cannot be read ({type(error).__name__}: {error})"
+            )
             return
+        if news := run.news():
+            self._endings.note(run.row, news)
         if alive:
             grown = self._clock.monotonic() - run.stop_since
             if run.stop and grown > TERM_GRACE_S:
@@ -324,13 +388,14 @@ class Trainer:
             return
         if run.launched:
             await anyio.to_thread.run_sync(send_command, run.directory, "end")
-        if not run.ranks and not run.ending.kind:
-            # Adopted: the previous daemon may have read how it ended, and died.
-            run.ending = await anyio.to_thread.run_sync(last_ending, run.directory)
+        if not run.ending.kind:  # adopted: the previous daemon may have read how it ended, and died
+            run.ending = await anyio.to_thread.run_sync(run.last_word)
         del self._processes[run.row.id]
         await self._share_threads()
         self.changed.notify()
-        await self._ended(run)
+        again = await self._endings.ended(run, self._config.daemon.max_run_tries)
+        self.queued += again and not self._stopping
+        run.close()
 
     async def _read(self, run: RunProcess) -> None:
         while True:
@@ -343,69 +408,16 @@ class Trainer:
             run.ending = followed.ending
             await self._writer.do(report_run, followed.report)
             for note in followed.notes:
-                self._note(run.row, note)
-
-    async def _ended(self, run: RunProcess) -> None:
-        row = run.row
-        if run.ending.kind == "done":
-            await self._finish(run)
-        elif run.stop == "user":
-            await self._writer.do(end_run, RunEnd(run_id=row.id, state=RunState.STOPPED))
-            self._bus.emit(events.RunStopped(run_id=row.id, student=row.student, scope=row.scope))
-        elif (smaller := in_smaller_parts(run)) is not None:
-            settings, said = smaller
-            await self._requeue(
-                row, tries=max(0, row.tries - 1), settings=settings
-            )  # uses up no try: it ends some day
-            self.queued += 1
-            self._note(row, said)
-        elif run.ending.kind == "failed" and not run.ending.peer:
-            await self._fail(row, run.ending.message)
-        elif run.ending.kind == "stopped" or run.stop == "daemon":
-            # A stop in order does not use up a try.
-            await self._requeue(row, tries=max(0, row.tries - 1))
-            self.queued += not self._stopping  # it stopped by itself, or by a signal
-            self._bus.emit(events.RunStopped(run_id=row.id, student=row.student, scope=row.scope))
-        elif await anyio.to_thread.run_sync(has_progress, run.directory, run.began):
-            await self._requeue(row, tries=0)
-            self.queued += 1
-        elif row.tries < self._config.daemon.max_run_tries:
-            await self._requeue(row, tries=row.tries)
-            self.queued += 1
-        else:
-            said = run.ending.message or tail(run.directory / "log.txt")
-            codes = ", ".join(str(code) for code in run.codes()) or "unknown"
-            await self._fail(
-                row,
-                f"its process died {row.tries} times without a new checkpoint (exit {codes}); log: {said}",
-            )
-
-    def _note(self, row: RunRow, note: str) -> None:
-        self._bus.emit(events.RunNoted(run_id=row.id, student=row.student, scope=row.scope, note=note))
-
-    async def _finish(self, run: RunProcess) -> None:
-        row = run.row
-        try:
-            predictions = await anyio.to_thread.run_sync(read_predictions, row.id, run.directory)
-        except (OSError, ValueError, KeyError) as error:  # this run's fault, not the daemon's
-            await self._fail(row, f"its predictions.jsonl cannot be read: {error}")
-            return
-        await self._writer.do(store_predictions, predictions)
-        await self._writer.do(end_run, RunEnd(run_id=row.id, state=RunState.DONE, early=run.ending.early))
-        with closing(open_reader(self._config.database)) as connection:
-            result = await anyio.to_thread.run_sync(words_on_test, connection, row.id)
-        self._bus.emit(events.RunFinished(run_id=row.id, student=row.student, scope=row.scope, result=result))
-
-    async def _fail(self, row: RunRow, reason: str) -> None:
-        await self._writer.do(end_run, RunEnd(run_id=row.id, state=RunState.FAILED, error=reason))
-        self._bus.emit(events.RunFailed(run_id=row.id, student=row.student, scope=row.scope, reason=reason))
-
-    async def _requeue(self, row: RunRow, *, tries: int, settings: RunSettings | None = None) -> None:
-        await self._writer.do(requeue_run, RunRequeue(run_id=row.id, tries=tries, settings=settings))
+                self._endings.note(run.row, note)
 
     def _log_started(self, run: RunProcess, how: str) -> None:
         self._bus.emit(
             events.RunStarted(
-                run_id=run.row.id, student=run.row.student, scope=run.row.scope, pid=run.pid, how=how
+                run_id=run.row.id,
+                student=run.row.student,
+                scope=run.row.scope,
+                pid=run.pid,
+                how=how,
+                job=run.job.job if isinstance(run, SlurmRun) else None,
             )
         )

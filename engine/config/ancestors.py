@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.config.derivation import Scopes, members_of, shared_scopes
+from engine.config.derivation import Origin, Scopes, members_of, origins
 from engine.config.lineage import scopes_of_plain, source_name
 from engine.config.root import Config
 from engine.config.students import StudentConfig
@@ -42,17 +42,29 @@ def with_its_form(student: StudentConfig, config: Config) -> StudentConfig:
 
 def scopes_by_student(config: Config) -> dict[str, Scopes]:
     """The scopes of all students, also of derived ones."""
+    return _scopes(config)[0]
+
+
+def derived_origins(config: Config) -> dict[str, dict[str, Origin]]:
+    """What each derived student is made from, by name and scope."""
+    return _scopes(config)[1]
+
+
+def _scopes(config: Config) -> tuple[dict[str, Scopes], dict[str, dict[str, Origin]]]:
     found: dict[str, Scopes] = {
         student.name: scopes_of_plain(student.model_dump(include={"scope", "tasks"}), list(config.tasks))
         for student in config.students
     }
     members = derived_members(config)
+    operations = {each.name: OPERATIONS[each.make] for each in config.derived}
+    made: dict[str, dict[str, Origin]] = {}
 
     def scopes(name: str) -> Scopes:
         if name not in found:
-            found[name] = shared_scopes([scopes(each) for each in members[name]])
+            made[name] = origins(operations[name], {each: scopes(each) for each in members[name]})
+            found[name] = {scope: origin.tasks for scope, origin in made[name].items()}
         return found[name]
 
     for name in members:
         scopes(name)
-    return found
+    return found, made

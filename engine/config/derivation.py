@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
 from engine.config.faults import nearest, quoted
-from engine.config.lineage import JOINT, cycle_in, meets, scopes_of_plain, source_name
+from engine.config.lineage import JOINT, cycle_in, meets, no_model, scopes_of_plain, source_name
 from engine.methods import METHODS
-from engine.students.operations import OPERATIONS, DerivedConfig, Member
+from engine.students.operations import OPERATIONS, DerivedConfig, Member, Operation
 
 Scopes = Mapping[str, tuple[str, ...]]
 """The tasks of a student by scope: the name of a task, or `joint`."""
@@ -39,6 +40,41 @@ def shared_scopes(members: Sequence[Scopes]) -> Scopes:
         else:
             found[scope] = tuple(tasks) if scope == JOINT else (scope,)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a derived student is made from on one scope."""
+
+    tasks: tuple[str, ...]
+    sources: tuple[tuple[str, str], ...]
+    """Names of students, each with its scope."""
+
+
+def origins(operation: Operation[Any], members: Mapping[str, Scopes]) -> dict[str, Origin]:
+    """The scopes of a derived student.
+
+    One for each on which all members are. An operation across tasks makes one joint student where there is none of these, or a single
+    member with several.
+
+    Args:
+        operation: what makes it.
+        members: the scopes of the students that it is made from, by name, in order.
+    """
+    shared = shared_scopes(list(members.values()))
+    several = len(members) == 1 and len(next(iter(members.values()))) > 1
+    if operation.across and (several or not shared):
+        sources = tuple((name, scope) for name, scopes in members.items() for scope in scopes)
+        tasks = dict.fromkeys(
+            task for scopes in members.values() for found in scopes.values() for task in found
+        )
+        return {JOINT: Origin(tuple(tasks), sources)} if sources else {}
+    return {
+        scope: Origin(
+            tasks, tuple((name, scope if scope in scopes else JOINT) for name, scopes in members.items())
+        )
+        for scope, tasks in shared.items()
+    }
 
 
 def wrong_derived(
@@ -85,9 +121,19 @@ def wrong_derived(
     scopes: dict[str, Scopes] = {name: scopes_of_plain(each, tasks) for name, each in plain.items()}
     for name in _in_order(members):
         operation = OPERATIONS[own[name].make]
-        facts = [_facts(each, plain, own) for each in members[name]]
-        scopes[name] = shared_scopes([scopes[each] for each in members[name]])
+        found_origins = origins(operation, {each: scopes[each] for each in members[name]})
+        scopes[name] = {scope: each.tasks for scope, each in found_origins.items()}
+        nowhere = Origin((), tuple((each, JOINT) for each in members[name]))
+        made_from = next(iter(found_origins.values()), nowhere).sources
+        facts = [_facts(each, scope, plain, own, scopes) for each, scope in made_from]
         why = next(filter(None, (_no_source(each, own) for each in facts)), "") or operation.misfit(facts)
+        if not why and operation.runs(own[name]):
+            said = (
+                f"{each} {no_model(plain[each])}"
+                for each in members[name]
+                if each in plain and no_model(plain[each])
+            )
+            why = next(said, "")
         if not why and not scopes[name]:
             why = f"there is no task on which all of them have a student: {', '.join(members[name])}"
         if why:
@@ -95,7 +141,9 @@ def wrong_derived(
     for name, student in plain.items():
         source = source_name(student.get("base"))
         if source is not None and source in own:
-            why = _no_source(_facts(source, plain, own), own) or meets(student, source, scopes[source], tasks)
+            why = _no_source(_facts(source, JOINT, plain, own, scopes), own) or meets(
+                student, source, scopes[source], tasks
+            )
             if why:
                 found.append((name, "base", why))
     return found
@@ -110,6 +158,8 @@ def _no_source(member: Member, own: Mapping[str, DerivedConfig]) -> str:
     operation = OPERATIONS[own[member.name].make]
     if not operation.runs(own[member.name]):
         return f"{member.name} is counted from stored answers: it has no student"
+    if operation.no_source:
+        return f"{member.name} {operation.no_source}"
     return "" if operation.single_model else f"{member.name} consists of several models: name those"
 
 
@@ -127,13 +177,20 @@ def _in_order(members: Mapping[str, Sequence[str]]) -> list[str]:
     return found
 
 
-def _facts(name: str, plain: Mapping[str, Mapping[str, Any]], own: Mapping[str, DerivedConfig]) -> Member:
-    """What the configuration tells of a student. One that is not trained has no base here."""
+def _facts(
+    name: str,
+    scope: str,
+    plain: Mapping[str, Mapping[str, Any]],
+    own: Mapping[str, DerivedConfig],
+    scopes: Mapping[str, Scopes],
+) -> Member:
+    """What the configuration tells of a student on a scope. One that is not trained has no base here."""
     if name in own:
         return Member(name=name, method="", chain=(), base="", operation=own[name].make)
     chain = [name]
     while (source := source_name(plain[chain[-1]].get("base"))) is not None and source in plain:
         chain.append(source)
+        scope = scope if scope in scopes[source] else JOINT
     method = str(plain[name].get("method"))
     base = str(plain[chain[-1]].get("base"))
     if source is not None:  # it comes from a derived one
@@ -146,4 +203,5 @@ def _facts(name: str, plain: Mapping[str, Mapping[str, Any]], own: Mapping[str, 
         chain=tuple(chain),
         base=base if METHODS[method].trains else "",
         part=str(plain[name].get("part") or ""),
+        origin=(chain[-1], scope),
     )

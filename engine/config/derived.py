@@ -23,7 +23,7 @@ class DerivedConfig(Section):
     """Names of the students that it is made from, also of an experiment's and of other derived ones; `*` in a name stands for any text, so `"x.fine-tune-cot.*"` means all seeds. There is one run for each task on which all of them have a student; a joint student stands for each of its tasks. The run waits for theirs, and is made again when one of them is newer."""
 
     seed: Annotated[Seed, Identity.ALWAYS] = 0
-    """Seed of what is drawn at random: sampled answers of its evaluation."""
+    """Seed of what is drawn at random: rows that an operation is computed on, sampled answers of its evaluation."""
 
     priority: Annotated[int, Field(ge=-1000, le=1000), Identity.NO] = 0
     """Runs with a higher priority start first."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from engine.config.base import NAME_PATTERN, Again, Identity, Section, fields_marked
+from engine.config.derived import DerivedConfig
 from engine.config.plans import PlanConfig
 from engine.config.schema import config_schema, schema_text
 from engine.config.students import CurationConfig, EvaluationConfig, StudentConfig
@@ -40,6 +41,18 @@ class Documented(Protocol):
 TYPES = {"integer": "whole number", "number": "number", "string": "text", "boolean": "`true` or `false`"}
 LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
+
+def own_tables(settings: type[DerivedConfig]) -> dict[str, type[Section]]:
+    """The keys of an operation that are tables, besides those of all."""
+    return {
+        name: field.annotation
+        for name, field in settings.model_fields.items()
+        if name not in DerivedConfig.model_fields
+        and isinstance(field.annotation, type)
+        and issubclass(field.annotation, Section)
+    }
+
+
 SECTIONS: tuple[tuple[str, str, str], ...] = (
     ("[state]", "StateConfig", ""),
     ("[daemon]", "DaemonConfig", ""),
@@ -60,6 +73,11 @@ SECTIONS: tuple[tuple[str, str, str], ...] = (
     ),
     ("[students.curation]", "CurationConfig", "Of the `[[students]]` table above it."),
     ("[students.training]", "TrainingConfig", "Of the `[[students]]` table above it."),
+    (
+        "[students.training.slurm]",
+        "SlurmConfig",
+        'Of the `[students.training]` table above it, with `executor = "slurm"`.',
+    ),
     ("[students.evaluation]", "EvaluationConfig", "Of the `[[students]]` table above it."),
     (
         "[students.generation]",
@@ -73,6 +91,15 @@ SECTIONS: tuple[tuple[str, str, str], ...] = (
             f"{each.documentation[:1].upper()}{each.documentation[1:]}.",
         )
         for each in OPERATIONS.values()
+    ),
+    *(
+        (
+            f"[derived.{key}]",
+            table.__name__,
+            f'Of the `[[derived]]` table above it, with `make = "{each.name}"`.',
+        )
+        for each in OPERATIONS.values()
+        for key, table in own_tables(each.settings).items()
     ),
     (
         "[experiment]",

@@ -140,7 +140,9 @@ def _untrained(experiment: ExperimentConfig, cell: ExperimentCell) -> StudentCon
         exemplars=experiment.exemplars if shows else None,
         **_as_published(experiment),
         tasks=list(experiment.tasks),
-        training=experiment.training.model_copy(update={"lora_rank": 0, "seed": cell.seed}),
+        training=experiment.training.model_copy(
+            update={"adapter": "full", "lora_rank": 0, "seed": cell.seed}
+        ),
         evaluation=_evaluation(experiment, cell),
     )
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.config.adapters import ADAPTERS
 from engine.config.base import NAME_PATTERN
 from engine.config.faults import nearest, quoted
 from engine.methods import METHODS
@@ -93,7 +94,19 @@ def _unfit(student: Mapping[str, Any], source: Mapping[str, Any], tasks: Sequenc
     method = METHODS.get(str(source.get("method", "fine-tune-cot")))
     if method is not None and not method.trains:
         return f'the student {source["name"]} is not trained (method = "{method.name}"): name one that is, or its base'
+    if why := no_model(source):
+        return f"the student {source['name']} {why}"
     return meets(student, str(source["name"]), scopes_of_plain(source, tasks), tasks)
+
+
+def no_model(student: Mapping[str, Any]) -> str:
+    """Why a trained student, given as plain values, is no model of its own; empty if it is one."""
+    training = student.get("training")
+    training = training if isinstance(training, Mapping) else {}
+    adapter = ADAPTERS.get(str(training.get("adapter", "full")))
+    if adapter is None or adapter.model_of_its_own:
+        return ""
+    return f'is a {adapter.name} on its base, not a model of its own: name its base, or train it with adapter = "lora"'
 
 
 def meets(

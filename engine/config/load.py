@@ -19,8 +19,9 @@ from engine.config.expansion import OWN, plans_of, students_of, wrong_axes
 from engine.config.experiment import ExperimentConfig
 from engine.config.generations import with_generations
 from engine.config.lines import Lines
+from engine.config.panels import members_of
 from engine.config.plans import PlanConfig
-from engine.config.root import Config, expand, wrong_plans, wrong_references, wrong_students
+from engine.config.root import Config, expand, teachers_of, wrong_plans, wrong_references, wrong_students
 from engine.config.secret_places import shown_header, shown_url
 from engine.config.served import wrong_served
 from engine.config.students import CurationConfig, StudentConfig, TrainingConfig
@@ -59,10 +60,33 @@ def load_config(path: Path) -> Config:
     folder = path.resolve().parent
     if config.experiment is not None:
         config = _with_experiment(path, text, config, config.experiment, data["experiment"])
+    config = with_panels(config)
     _refuse(path, text, wrong_served(config), config)
     config = _scoring_all(config)
     config._folder = folder
     return config
+
+
+def with_panels(config: Config) -> Config:
+    """The configuration with the plans of the members in place of each panel's."""
+    members = {plan.name: members_of(plan, teachers_of(plan, config.teachers)) for plan in config.plans}
+    if all(plan in members[plan.name] for plan in config.plans):
+        return config
+    students = [
+        student.model_copy(
+            update={
+                "plans": [
+                    each
+                    for name in student.plans
+                    for each in ([plan.name for plan in members[name]] if name in members else [name])
+                ]
+            }
+        )
+        for student in config.students
+    ]
+    return config.model_copy(
+        update={"plans": [each for plan in config.plans for each in members[plan.name]], "students": students}
+    )
 
 
 def _scoring_all(config: Config) -> Config:
@@ -183,6 +207,7 @@ def resolved(config: Config) -> dict[str, Any]:
     values = config.model_dump(mode="json")
     for teacher in values["teachers"].values():
         teacher["base_url"] = shown_url(teacher["base_url"])
+        teacher["base_urls"] = [shown_url(each) for each in teacher["base_urls"]]
         teacher["headers"] = {name: shown_header(name, value) for name, value in teacher["headers"].items()}
     return values
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from engine.config.base import Identity, Money, Name, NonNegative, Positive, Section
 from engine.config.presets import PAPER, PresetName, for_plan, sets
-from engine.strategies import STRATEGIES
+from engine.strategies import STRATEGIES, Panel
 
 if TYPE_CHECKING:
     StrategyName = str
@@ -33,6 +33,9 @@ class PlanConfig(Section):
 
     teachers: Annotated[list[str], Identity.BY_CONTENT] = Field(default_factory=lambda: ["*"], min_length=1)
     """Names of teachers that share the work by free capacity. `*` means all except the fallbacks, and except built-in teachers where there is another (`["*", "practice"]` includes one). When the teachers change, the samples of those that stay are kept, and only what is missing is asked."""
+
+    share: Annotated[Literal["free", "by-cost"], Identity.NO] = "free"
+    """How several `teachers` share the work. free: by free capacity, so the fastest does most. by-cost: a policy learns from the graded samples which teacher's correct samples are cheapest (without prices: who is right most often), and gives it most of the work, and the others at least a twentieth each, as long as all can be asked. The plan is then as fast as that teacher."""
 
     fallback_teachers: Annotated[list[str], Identity.BY_CONTENT] = Field(default_factory=list)
     """Names of teachers that take over, in this order, while every one of `teachers` is parked or out of budget."""
@@ -60,6 +63,12 @@ class PlanConfig(Section):
 
     per_request: Annotated[int, Field(ge=1, le=32), Identity.BY_CONTENT] = 1
     """Ask for up to this many rationales of a question in one request (`n`), so that its prompt is paid once, for dialects that support it. Each is a sample of its own; missing ones are asked for again."""
+
+    rounds: Annotated[int, Field(ge=1, le=16), Identity.BY_CONTENT] = 3
+    """Of brainstorm: answers of each teacher at most. It ends earlier when all of them agree; every round is paid."""
+
+    peer_characters: Annotated[int, Field(ge=50, le=100_000), Identity.BY_CONTENT] = 1200
+    """Of brainstorm: how much of each other teacher's reasoning is shown to a teacher, in characters; the end is kept."""
 
     temperature: Annotated[float, Field(ge=0, le=2), Identity.ALWAYS] = 0.7
     """Sampling temperature; 0 is greedy."""
@@ -99,6 +108,31 @@ class PlanConfig(Section):
 
     budget_usd: Annotated[Money | None, Identity.NO] = None
     """Cap in dollars on the total cost of this plan on each task, over all daemon sessions."""
+
+    _panel: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def panel(self) -> tuple[str, ...]:
+        """The teachers of the panel, in order, of which this is one member's plan; empty for other plans."""
+        return self._panel
+
+    @property
+    def seat(self) -> Panel | None:
+        """The member's place in its panel; None for plans of no panel."""
+        if not self._panel:
+            return None
+        return Panel(
+            member=self._panel.index(self.teachers[0]),
+            members=len(self._panel),
+            rounds=self.rounds,
+            peer_characters=self.peer_characters,
+        )
+
+    def member(self, name: str, teacher: str, panel: tuple[str, ...]) -> PlanConfig:
+        """The plan of one member of a panel."""
+        found = self.model_copy(update={"name": name, "teachers": [teacher]})
+        found._panel = panel
+        return found
 
     @model_validator(mode="before")
     @classmethod
@@ -166,6 +200,8 @@ class PlanConfig(Section):
         if self.exemplars is not None and not strategy.needs_exemplars:
             fitting = ", ".join(each.name for each in STRATEGIES.values() if each.needs_exemplars)
             raise ValueError(f"exemplars belong to the strategy {fitting} (this is {self.strategy})")
+        if text := self._not_in_panels() if strategy.panel else self._only_in_panels():
+            raise ValueError(text)
         if self.max_rationales is not None and self.max_rationales < self.rationales:
             raise ValueError(
                 f"max_rationales = {self.max_rationales} must not be below rationales = {self.rationales}"
@@ -174,9 +210,41 @@ class PlanConfig(Section):
             raise ValueError(
                 f"stop_after_wrong = {self.stop_after_wrong} has no effect: a question has at most {self.most} rationales"
             )
+        if self.share == "by-cost" and self.split != "train":
+            raise ValueError(
+                f'share = "by-cost" is for samples that students learn from: split = "{self.split}" measures teachers'
+            )
         for name in self.fallback_teachers:
             if name == "*":
                 raise ValueError('fallback_teachers: list their names in order; "*" is not allowed here')
             if name in self.teachers or self.fallback_teachers.count(name) > 1:
                 raise ValueError(f"{name} occurs twice in teachers and fallback_teachers")
         return self
+
+    def _not_in_panels(self) -> str:
+        """What a plan whose teachers hear each other cannot have."""
+        for name, why in _NOT_IN_PANELS.items():
+            if getattr(self, name) != type(self).model_fields[name].get_default(call_default_factory=True):
+                return f"{name} does not go with strategy {self.strategy}: {why}; remove it"
+        return ""
+
+    def _only_in_panels(self) -> str:
+        """Settings of panels in a plan without one."""
+        for name in ("rounds", "peer_characters"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                fitting = ", ".join(each.name for each in STRATEGIES.values() if each.panel)
+                return f"{name} belongs to the strategy {fitting} (this is {self.strategy})"
+        return ""
+
+
+_ALONE = "it could leave one teacher without a question that the others have begun"
+_NOT_IN_PANELS = {
+    "fallback_teachers": "a panel has one teacher a member, and another one would be another panel",
+    "per_request": "each member is asked turn by turn",
+    "needs": _ALONE,
+    "stop_after_correct": _ALONE,
+    "stop_after_wrong": _ALONE,
+    "max_rationales": _ALONE,
+    "correct_per_task": _ALONE,
+    "logprobs": "log-probabilities are those of the first turn, and the rationale is the last one",
+}

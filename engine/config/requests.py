@@ -39,6 +39,18 @@ def wrong_requests(
                     key,
                     f"teacher {name} ({each.name}) {otherwise}: remove {key}, or use teachers that speak {known}",
                 )
+    if plan.get("share") == "by-cost":
+        if len(teachers) < 2:
+            yield (
+                "share",
+                "by-cost divides the work of several teachers, and this plan has one: remove it, or add a teacher",
+            )
+        for name, each in spoken.items():
+            if each is not None and each.transport == "batches":
+                yield (
+                    "share",
+                    f"by-cost decides after every few samples, and teacher {name} ({each.name}) is asked by batches: remove one of them",
+                )
     if plan.get("scores") is not None:
         known = listed([each.name for each in DIALECTS.values() if each.scores], "or")
         for name, each in spoken.items():

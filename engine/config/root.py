@@ -17,13 +17,16 @@ from engine.config.faults import quoted
 from engine.config.generation_items import names_made
 from engine.config.lineage import wrong_sources
 from engine.config.notify import NotifyConfig
+from engine.config.panels import is_panel, member_name, wrong_panel
 from engine.config.plans import PlanConfig
 from engine.config.prompts import PUBLISHED, PromptsConfig
 from engine.config.requests import wrong_requests
 from engine.config.students import StudentConfig
 from engine.config.tasks import TaskConfig
 from engine.config.teachers import TeacherConfig, listed
+from engine.config.unlabelled import wrong_unlabelled
 from engine.strategies import STRATEGIES
+from engine.students.objectives import OBJECTIVES
 from engine.students.operations import OPERATIONS, DerivedOf
 from engine.teachers.dialects import dialect
 
@@ -54,6 +57,9 @@ class DaemonConfig(Section):
 
     http: Annotated[str, Change.RESTART] = ""
     """`HOST:PORT`, such as `127.0.0.1:9187`, serves `/healthz` and Prometheus `/metrics`, without a password; empty: off."""
+
+    traces: Annotated[bool, Change.RESTART] = False
+    """Send the way of each sample (claim, attempts, requests, records) as OpenTelemetry spans to an OTLP receiver, set by OpenTelemetry's own variables such as `OTEL_EXPORTER_OTLP_ENDPOINT` (`pip install '.[traces]'`)."""
 
     shared_limits: Annotated[bool | str, Change.RESTART] = True
     """Daemons of one user on this machine that use the same key, server and model keep its limits together, by small files in a folder: true for one in the user's home folder, a path for another one, false to let each use all of them. The key itself is not in them."""
@@ -164,6 +170,8 @@ def wrong_references(data: Mapping[str, Any]) -> list[tuple[tuple[int | str, ...
     found: list[tuple[tuple[int | str, ...], str]] = []
     known = {kind: list(_table(data.get(kind))) for kind in ("tasks", "teachers")}
     known["plans"] = [item["name"] for _, item in _items(data.get("plans"))]
+    members = _members(data)
+    known["plans"] += members
     for _, item in _items(data.get("students")):
         plans, teachers = names_made(item)
         known["plans"] += plans
@@ -176,6 +184,9 @@ def wrong_references(data: Mapping[str, Any]) -> list[tuple[tuple[int | str, ...
         for index, item in _items(data.get(kind)):
             if first.setdefault(item["name"], index) != index:
                 found.append(((kind, index, "name"), f"the name {quoted(item['name'])} is used twice"))
+            elif kind == "plans" and item["name"] in members:
+                text = f"{quoted(item['name'])} is the name of a member's plan of a panel: use another"
+                found.append(((kind, index, "name"), text))
             for what, key in _references_of(kind):
                 if key not in item:
                     continue
@@ -185,7 +196,30 @@ def wrong_references(data: Mapping[str, Any]) -> list[tuple[tuple[int | str, ...
         if item["name"] in trained:
             found.append((("derived", index, "name"), f"the name {quoted(item['name'])} is used twice"))
         trained.append(item["name"])
-    return [*found, *wrong_plans(data), *_wrong_students(data), *_wrong_lineage(data)]
+    return [
+        *found,
+        *wrong_plans(data),
+        *_wrong_students(data),
+        *_wrong_lineage(data),
+        *wrong_unlabelled(data),
+    ]
+
+
+def _members(data: Mapping[str, Any]) -> list[str]:
+    """The names of the plans that panels become."""
+    teachers = _table(data.get("teachers"))
+    return [
+        member_name(plan["name"], name)
+        for _, plan in _items(data.get("plans"))
+        if is_panel(plan)
+        for name in _asked(plan, teachers)[0]
+    ]
+
+
+def _asked(plan: Mapping[str, Any], teachers: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """The teachers of a plan, and its fallbacks."""
+    own, fallbacks = _names(plan.get("teachers", ["*"])), _names(plan.get("fallback_teachers", []))
+    return _served(own, fallbacks, _by_star(teachers, own))[0], expand(fallbacks, list(teachers))
 
 
 def _wrong_lineage(data: Mapping[str, Any]) -> list[tuple[tuple[int | str, ...], str]]:
@@ -218,10 +252,12 @@ def wrong_students(
 
 
 def _wrong_students(data: Mapping[str, Any]) -> list[tuple[tuple[int | str, ...], str]]:
-    """Prompts of none or of another strategy, of students that are not trained."""
+    """Prompts of none or of another strategy, of students that are not trained; objectives without what they need."""
     found: list[tuple[tuple[int | str, ...], str]] = []
     prompts = _table(data.get("prompts"))
     for index, student in _items(data.get("students")):
+        if why := _no_distributions(student, data):
+            found.append((("students", index, "training", "objective"), why))
         named, place = student.get("prompts"), ("students", index, "prompts")
         if not isinstance(named, str):
             continue
@@ -232,6 +268,21 @@ def _wrong_students(data: Mapping[str, Any]) -> list[tuple[tuple[int | str, ...]
             have = ", ".join(sorted(prompts)) or "none"
             found.append((place, f"unknown prompts {quoted(named)} (known: {have})"))
     return found
+
+
+def _no_distributions(student: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+    """Why a student cannot learn distributions: no plan that it reads has any. Plans of an experiment are not known here."""
+    objective = OBJECTIVES.get(str(_table(student.get("training")).get("objective")))
+    plans = {item["name"]: item for _, item in _items(data.get("plans")) if item.get("split") != "test"}
+    if objective is None or not objective.reads_distributions or data.get("experiment") is not None:
+        return ""
+    read = expand(_names(student.get("plans", ["*"])), list(plans))
+    if not read or any(plans[name].get("logprobs") for name in read):
+        return ""
+    return (
+        f'"{objective.name}" needs the log-probabilities of a teacher, and no plan that this student reads asks for them: set'
+        f' logprobs = 5 in the plan {read[0]}, or objective = "tokens"'
+    )
 
 
 def _references_of(kind: str) -> list[tuple[str, str]]:
@@ -265,10 +316,10 @@ def wrong_plans(data: Mapping[str, Any]) -> list[tuple[tuple[int | str, ...], st
             if isinstance(needs := plan.get(key), str):
                 found += [(("plans", index, key), text) for text in _wrong_needs(plan, needs, earlier, tasks)]
         earlier[plan["name"]] = plan
-        own, fallbacks = _names(plan.get("teachers", ["*"])), _names(plan.get("fallback_teachers", []))
-        names = [*_served(own, fallbacks, _by_star(teachers, own))[0], *expand(fallbacks, list(teachers))]
-        asked = {name: teachers[name] for name in names if isinstance(teachers[name], Mapping)}
-        found += [(("plans", index, key), text) for key, text in wrong_requests(plan, asked)]
+        own, fallbacks = _asked(plan, teachers)
+        asked = {name: teachers[name] for name in (*own, *fallbacks) if isinstance(teachers[name], Mapping)}
+        wrong = [*wrong_requests(plan, asked), *(wrong_panel(plan, asked) if is_panel(plan) else ())]
+        found += [(("plans", index, key), text) for key, text in wrong]
     return found
 
 
@@ -286,6 +337,8 @@ def _wrong_needs(
         have = ", ".join(earlier) or "none"
         return [f"expected a plan defined earlier (known: {have}), got {quoted(needs)}"]
     other = earlier[needs]
+    if is_panel(other):
+        return [f"{quoted(needs)} is a panel, whose teachers are plans of their own: name another plan"]
     if other.get("split", "train") != plan.get("split", "train"):
         return [f"the plan {quoted(needs)} is of another split"]
     own, theirs = (each.get("tasks", ["*"]) for each in (plan, other))

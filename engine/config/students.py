@@ -10,16 +10,20 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
+from engine.config.adapters import adapter_misfit
 from engine.config.base import Again, Identity, Name, NonNegative, Positive, Section, fields_marked
+from engine.config.curation import CurationConfig
 from engine.config.faults import nearest, quoted
 from engine.config.generation_items import GenerationConfig
 from engine.config.lineage import STUDENT, is_name, source_name
 from engine.config.presets import PAPER, PresetName, for_student, sets
 from engine.config.secret_places import shown_url
-from engine.config.training import TrackerName, TrainingConfig
+from engine.config.training import TrackerName, TrainingConfig, selection_misfit
 from engine.forms import FormConfig, form_of
-from engine.methods import METHODS, Guidance, LabelSource, MethodName
+from engine.methods import METHODS, Guidance, MethodName
+from engine.methods.formats import FORMATS
 from engine.strategies import BASELINES, STRATEGIES
+from engine.students.objectives import OBJECTIVES
 from engine.students.sizes import BUILTIN, SIZES
 from state.triggers import KINDS, Trigger, check_triggers, parse_trigger
 
@@ -66,66 +70,6 @@ if TYPE_CHECKING:
     BaselineName = str
 else:
     BaselineName = Literal[BASELINES]
-
-
-class CurationConfig(Section):
-    """How samples become a training set."""
-
-    keep: Annotated[Literal["correct", "all", "random"], Identity.ALWAYS] = "correct"
-    """Which rationales to keep: correct ones, all (the paper's arm without a filter), or as many at random as are correct (a control). Under a wrong rationale the student learns the answer of `labels`."""
-
-    draw: Annotated[Positive | None, Identity.IF_SET] = None
-    """The largest number of rationales of a run, drawn by `training.seed` from those that are kept. The paper's control for a smaller set of better rationales is as many at random from the correct ones. Unset: all."""
-
-    drop_duplicates: Annotated[bool, Identity.ALWAYS] = True
-    """Drop rationales of a question that differ only in case and white space."""
-
-    drop_truncated: Annotated[bool, Identity.ALWAYS] = True
-    """Drop rationales that were truncated at max_tokens."""
-
-    max_characters: Annotated[Positive, Identity.ALWAYS] = 8000
-    """Drop longer rationales."""
-
-    drop_test_overlap: Annotated[bool, Identity.ALWAYS] = True
-    """Drop training questions that are also a dev or test question of the student's tasks, however they are written: case, spaces, punctuation and the order of options do not count."""
-
-    drop_test_alike: Annotated[bool, Identity.IF_SET] = False
-    """Also drop training questions that are alike: they share four fifths of their distinctive word 8-grams with a dev or test question. On tasks made from templates these are many, and different questions."""
-
-    leave_out_flagged: Annotated[bool, Identity.IF_SET] = False
-    """Leave out what you flagged when the run is made: all rationales of a question whose gold answer is wrong or that is bad, and bad rationales (`coterie note`, or `m` in the monitor). Notes without a flag change nothing, and dev and test keep all their questions."""
-
-    hinted: Annotated[bool, Identity.IF_SET] = False
-    """Also read rationales that were made with the gold answer as a hint (strategy rationalize)."""
-
-    labels: Annotated[LabelSource, Identity.IF_SET] = "gold"
-    """The answer that the student learns under a rationale. gold: the gold answer, as in the paper also under a wrong rationale. teacher: a wrong rationale keeps the answer it led to, for `keep = "all"` and `"random"`. majority: the answer of most of a question's rationales (self-consistency), which also decides what is correct; `train_at` then counts stored samples."""
-
-    votes: Annotated[int, Field(ge=1, le=100_000), Identity.IF_SET] = 2
-    """With `labels = "majority"`: drop questions on which fewer rationales agree."""
-
-    min_pass_rate: Annotated[float, Field(ge=0, le=1), Identity.IF_SET] = 0.0
-    """Drop questions with a smaller share of correct rationales: too hard for the teacher to be trusted."""
-
-    max_pass_rate: Annotated[float, Field(ge=0, le=1), Identity.IF_SET] = 1.0
-    """Drop questions with a larger share of correct rationales: too easy to teach anything."""
-
-    per_teacher: Annotated[Positive | None, Identity.IF_SET] = None
-    """The largest number of rationales per question and teacher, if several teachers are mixed. Unset: no limit."""
-
-    mix_answers: Annotated[float, Field(ge=0, le=0.9), Identity.IF_SET] = 0.0
-    """Share of rows that ask for the answer alone, with `(Answer only.)` after the question, in methods with rationales. Drawn by `training.seed` from the questions that have a rationale, each at most once."""
-
-    @model_validator(mode="after")
-    def _band(self) -> Self:
-        if self.min_pass_rate > self.max_pass_rate:
-            raise ValueError("min_pass_rate must not exceed max_pass_rate")
-        if self.labels == "majority" and (self.min_pass_rate > 0 or self.max_pass_rate < 1):
-            raise ValueError(
-                'a pass rate counts correct answers, which labels = "majority" does not use: remove min_pass_rate and'
-                " max_pass_rate, or the labels"
-            )
-        return self
 
 
 _OPTION_FOR_A_SECRET = re.compile(
@@ -326,6 +270,7 @@ class StudentConfig(Section):
             "generations": self.generations is not None,
             "curation": self.curation != CurationConfig(),
             "training.lora_rank": self.training.lora_rank > 0,
+            "training.adapter": self.training.adapter != "full",
         }
         for name, given in without.items():
             if given:
@@ -354,6 +299,20 @@ class StudentConfig(Section):
         if (source := source_name(value)) is not None and not is_name(source):
             raise ValueError(f"expected {STUDENT}NAME, the name of another student, got {quoted(value)}")
         return value
+
+    @model_validator(mode="after")
+    def _trainable(self) -> Self:
+        served = next((key for key in ("server_url", "server_command") if getattr(self.evaluation, key)), "")
+        wrong = adapter_misfit(
+            self.training.adapter,
+            self.base,
+            self.start_from,
+            served_by=served,
+            batching=self.evaluation.batching,
+        )
+        if wrong := wrong or selection_misfit(self.method, self.training.select):
+            raise ValueError(wrong)
+        return self
 
     @model_validator(mode="after")
     def _built_in(self) -> Self:
@@ -386,6 +345,38 @@ class StudentConfig(Section):
         if method.roles and size is not None and size.encoder_decoder:
             raise ValueError(
                 f"{method.name} writes turns after one another, which decoders can: {self.base} is an encoder-decoder"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _distributions(self) -> Self:
+        objective, method = OBJECTIVES[self.training.objective], METHODS[self.method]
+        if objective.reads_distributions and (not method.reads_samples or method.roles):
+            able = " or ".join(
+                each.name for each in METHODS.values() if each.reads_samples and not each.roles
+            )
+            does = "learns turns" if method.roles else "learns no text of a teacher"
+            raise ValueError(
+                f"training.objective: {objective.name} is for texts as a teacher wrote them, and {method.name} {does}: it needs"
+                f" method = {able}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _formats(self) -> Self:
+        method, formats = METHODS[self.method], self.curation.formats
+        if formats and (method.roles or not (method.reads_samples or method.reads_rationales)):
+            able = " or ".join(
+                each.name
+                for each in METHODS.values()
+                if not each.roles and (each.reads_samples or each.reads_rationales)
+            )
+            raise ValueError(
+                f"curation.formats mixes rows with and without rationales: it needs method = {able}"
+            )
+        if self.scope == "joint" and any(FORMATS[name].shown for name in formats):
+            raise ValueError(
+                'curation.formats: worked examples are of the same task: scope = "joint" cannot have them'
             )
         return self
 

@@ -68,6 +68,9 @@ class TaskConfig(Section):
     answer: AnswerFormat
     """How an answer is read and compared; see the table of answer formats below."""
 
+    labelled: bool = True
+    """false: its questions have no gold answers (answers in the data are not read), and all of them are for training. Samples count as answered where an answer can be read from them; a student needs `labels = "majority"` in its curation."""
+
     train: NonNegative | None = None
     """Number of training questions (builtin tasks), or the maximum (files)."""
 
@@ -100,6 +103,16 @@ class TaskConfig(Section):
 
     @model_validator(mode="after")
     def _paper(self) -> Self:
+        if not self.labelled:
+            for name in ("dev", "test"):
+                if getattr(self, name):
+                    raise ValueError(
+                        f"{name}: questions without gold answers measure nothing: leave it out, or give them answers"
+                    )
+            if self.split_by != "question":
+                raise ValueError(
+                    "split_by has no effect on a task without gold answers: all of its questions are for training"
+                )
         if self.paper_task is not None and self.split_by != "paper":
             raise ValueError('paper_task needs split_by = "paper"')
         return self

@@ -90,6 +90,9 @@ class CommonTeacherConfig(Section):
     base_url: Annotated[str, Change.RECONNECT] = Field(default="", repr=False)
     """URL of the API without the last part of the path (`/chat/completions`, `/responses`, `/messages`), for example `https://api.openai.com/v1` or `https://api.anthropic.com/v1`. A query string, such as Azure's `?api-version=2024-10-21`, is kept. `env:NAME` as a value in it (`?key=env:NAME`), or in place of all of it, stands for an environment variable. Values of the query that may be secrets are never stored or shown."""
 
+    base_urls: Annotated[list[str], Change.RECONNECT] = Field(default_factory=list, repr=False)
+    """Several URLs of the same model, in place of `base_url`: servers of your own that answer alike. Each request goes to the one with the fewest in flight; one that fails rests while the others go on. All limits are those of the teacher, over all of them."""
+
     model: Annotated[str, Identity.ALWAYS, Change.RECONNECT]
     """The model's name at the provider. Required, except with `student`."""
 
@@ -185,6 +188,11 @@ class CommonTeacherConfig(Section):
     """Built-in teacher: faults to inject, such as `500=0.02,reset=0.01`."""
 
     @property
+    def addresses(self) -> list[str]:
+        """Its URLs, as they are written; one empty one for a built-in teacher."""
+        return self.base_urls or [self.base_url]
+
+    @property
     def recordings(self) -> tuple[str, ...]:
         """The files of `replay`; none for a teacher that does not replay."""
         if self.replay is None:
@@ -218,14 +226,20 @@ class CommonTeacherConfig(Section):
     def _consistent(self) -> Self:
         if self.student:
             self._serving()
-        if self.builtin and self.base_url:
+        if self.base_url and self.base_urls:
+            raise ValueError("set only one of base_url and base_urls")
+        if self.builtin and (self.base_url or self.base_urls):
             raise ValueError("a built-in teacher has no base_url: remove builtin or base_url")
-        if not self.local and not self.base_url:
+        if not self.local and not self.base_url and not self.base_urls:
             raise ValueError("base_url is required (or set builtin = true for the built-in teacher)")
         keys = [bool(self.api_key_env), bool(self.api_key_file), bool(self.api_key_envs)]
         if sum(keys) > 1:
             raise ValueError("set only one of api_key_env, api_key_file and api_key_envs")
         spoken = dialect(self.dialect)
+        if len(set(self.base_urls)) < len(self.base_urls):
+            raise ValueError("base_urls has an address twice: write each once")
+        if len(self.base_urls) > 1 and spoken.transport == "batches":
+            raise ValueError(f"{spoken.name} keeps a batch on one server: set base_url, not base_urls")
         if self.builtin and not spoken.builtin:
             known = listed([each.name for each in DIALECTS.values() if each.builtin], "and")
             raise ValueError(f"the built-in teacher speaks {known}")
@@ -278,6 +292,11 @@ class CommonTeacherConfig(Section):
         for name in fields_marked(type(self), Change.SERVER):
             if name not in OF_ANY_SERVER and getattr(self, name) != fields[name].default:
                 raise ValueError(f"{name} is for a teacher that solves, and this one replays: remove it")
+
+    @field_validator("base_urls")
+    @classmethod
+    def _no_endpoints(cls, value: list[str], info: ValidationInfo) -> list[str]:
+        return [cls._no_endpoint(each, info) for each in value]
 
     @field_validator("base_url")
     @classmethod

@@ -2,13 +2,78 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
-from engine.config.base import Again, Identity, NonNegative, Positive, Section, Seed
+from engine.config.adapters import ADAPTERS, LORA_RANK, PREFIX_TOKENS
+from engine.config.base import Again, Identity, NonNegative, Positive, Section, Seed, default_of
+from engine.methods import METHODS
+from engine.students.objectives import OBJECTIVES, ObjectiveName
+
+if TYPE_CHECKING:
+    AdapterName = str
+else:
+    AdapterName = Literal[tuple(ADAPTERS)]
 
 TrackerName = Literal["none", "tensorboard", "wandb", "trackio"]
+
+SET_BY_US = frozenset(
+    ("account", "constraint", "cpus-per-task", "error", "export", "gpus-per-node", "job-name", "mem", "nodes")
+    + ("ntasks", "ntasks-per-node", "open-mode", "output", "partition", "qos", "requeue", "signal", "time")
+    + ("array", "chdir", "wrap")
+)
+"""Options of sbatch that the other settings stand for, or that a run cannot do without."""
+
+
+class SlurmConfig(Section):
+    """A run as a job of a Slurm cluster."""
+
+    partition: str = ""
+    """The partition. Empty: the cluster's default."""
+
+    account: str = ""
+    """The account that is charged. Empty: your default."""
+
+    qos: str = ""
+    """The quality of service. Empty: your default."""
+
+    constraint: str = ""
+    """Features that nodes must have, such as "a100&nvlink". Empty: any node."""
+
+    nodes: Positive = 1
+    """Nodes of a job. `devices` is the number of ranks on all of them together, the same on each."""
+
+    gpu: bool | Annotated[str, Field(min_length=1)] = True
+    """Whether each rank gets a GPU; a name, such as "a100", asks for that type. false: ranks compute on CPUs."""
+
+    cpus_per_rank: Positive = 4
+    """CPUs for each rank."""
+
+    memory: str = ""
+    """Memory on each node, such as "64G". Empty: the cluster's default."""
+
+    minutes: Positive = 240
+    """The time limit of a job. A run that is not done by then writes a checkpoint, is queued again by Slurm, and resumes."""
+
+    stop_before_s: Positive = 120
+    """Seconds before the limit at which the run is asked for its checkpoint: longer than a step and a checkpoint take."""
+
+    arguments: dict[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$")], str] = {}
+    """Further options of sbatch without their dashes, such as `reservation = "night"`."""
+
+    @model_validator(mode="after")
+    def _can_be_kept(self) -> Self:
+        if self.stop_before_s >= self.minutes * 60:
+            raise ValueError(
+                f"stop_before_s = {self.stop_before_s} must be less than the time limit, which is {self.minutes * 60} s"
+            )
+        if taken := sorted(SET_BY_US & set(self.arguments)):
+            raise ValueError(
+                f"arguments must not have {', '.join(taken)}: other settings decide that, or the run needs its own value"
+            )
+        return self
 
 
 class TrainingConfig(Section):
@@ -22,6 +87,12 @@ class TrainingConfig(Section):
 
     devices: Annotated[Positive, Identity.NO] = 1
     """Ranks of a run: GPUs, or processes on a CPU. With a `hostfile`: on all machines together."""
+
+    executor: Annotated[Literal["local", "slurm"], Identity.NO] = "local"
+    """Where runs are trained. local: processes of this machine, or of a `hostfile`; slurm: jobs of a Slurm cluster, set in `[students.training.slurm]` (`pip install '.[slurm]'`)."""
+
+    slurm: Annotated[SlurmConfig, Identity.NO] = SlurmConfig()
+    """With `executor = "slurm"`: what is asked of the cluster."""
 
     hostfile: Annotated[str, Identity.NO] = ""
     """The machines for the ranks, one per line: `NAME slots=N`. Empty: this machine alone. The daemon runs on the first one."""
@@ -71,11 +142,31 @@ class TrainingConfig(Section):
     clip: Annotated[float, Field(ge=0), Identity.ALWAYS] = 1.0
     """Largest gradient norm. 0: gradients are not clipped."""
 
+    objective: Annotated[ObjectiveName, Identity.IF_SET] = Field(
+        default="tokens",
+        description="What is minimised. "
+        + "; ".join(f"{each.name}: {each.doc}" for each in OBJECTIVES.values())
+        + ".",
+    )
+
+    tail: Annotated[bool, Identity.IF_SET] = True
+    """With `objective = "distribution"`: tokens that are not among the teacher's likeliest keep their share of the probability, all together. false: the likeliest ones get it."""
+
+    adapter: Annotated[AdapterName, Identity.IF_SET] = Field(
+        default="full",
+        description="What is trained. "
+        + "; ".join(f"{each.name}: {each.documentation}" for each in ADAPTERS.values())
+        + ". A `lora_rank` above 0 alone means lora, as it always did.",
+    )
+
     lora_rank: Annotated[NonNegative, Identity.ALWAYS] = 0
-    """Rank of LoRA adapters on all linear layers. Only they are trained; they are merged at export. 0: all weights are trained."""
+    """Rank of LoRA adapters on all linear layers. Only they are trained; they are merged at export. 0: all weights are trained, or a prefix."""
 
     lora_alpha: Annotated[Positive, Identity.ALWAYS] = 16
     """The output of adapters is scaled by lora_alpha / lora_rank."""
+
+    prefix_tokens: Annotated[int, Field(ge=1, le=1000), Identity.IF_SET] = PREFIX_TOKENS
+    """With `adapter = "prefix"`: its length. Each token takes a position of the base's context."""
 
     keep_adapter: Annotated[bool, Identity.NO] = False
     """With lora_rank: also write the adapters as they are, to `adapter/` in the student's directory, as peft loads them on the base. For runs that finish from now on. Not for built-in students, whose base nobody else has."""
@@ -116,6 +207,15 @@ class TrainingConfig(Section):
     seed: Annotated[Seed, Identity.ALWAYS] = 0
     """Seed of initialisation and data order."""
 
+    select: Annotated[Literal["none", "uniform", "reinforce"], Identity.IF_SET] = "none"
+    """Which rows of a step count, where several teachers wrote them. none: all. reinforce: a policy keeps or leaves out each row, by its question and its teacher, and learns from what that does to the student (Yuan et al. 2020). uniform: each is kept with one half, the control."""
+
+    select_reward: Annotated[Literal["change", "loss"], Identity.IF_SET] = "change"
+    """With `select = "reinforce"`: what the policy is rewarded with. change: by how much a step lowered the student's loss on the gold answers of its questions, measured at every fourth step. loss: minus that loss after the step, as in the paper; half the work. In our check with two planted experts it found the right one for three questions of four, change for all."""
+
+    select_floor: Annotated[float, Field(gt=0, lt=0.5), Identity.IF_SET] = 0.1
+    """With `select = "reinforce"`: the least probability with which a row is kept, and left out, so that no teacher is given up."""
+
     checkpoint_steps: Annotated[Positive, Identity.NO] = 200
     """Steps between checkpoints."""
 
@@ -128,16 +228,59 @@ class TrainingConfig(Section):
     tracker: Annotated[TrackerName, Identity.NO] = "none"
     """Also send steps and accuracies to TensorBoard (`tensorboard/` of the run), Weights & Biases or trackio; the library must be installed. Keys are not passed on: log in once (`wandb login`)."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _lora(cls, data: Any) -> Any:
+        """A rank alone means LoRA, and LoRA alone a rank."""
+        if not isinstance(data, Mapping):
+            return data
+        if "adapter" not in data and data.get("lora_rank"):
+            return {**data, "adapter": "lora"}
+        if data.get("adapter") == "lora" and "lora_rank" not in data:
+            return {**data, "lora_rank": LORA_RANK}
+        return data
+
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
+        if self.executor == "slurm" and self.hostfile:
+            raise ValueError('executor = "slurm" needs no hostfile: Slurm chooses the nodes (slurm.nodes)')
+        if self.executor == "slurm" and self.devices % self.slurm.nodes:
+            raise ValueError(
+                f"devices = {self.devices} ranks cannot be the same number on each of slurm.nodes = {self.slurm.nodes}"
+            )
         if self.offload == "all" and self.zero_stage != 3:
             raise ValueError(
                 'offload = "all" needs zero_stage = 3: other stages keep all weights on each device'
             )
         if self.offload == "optimizer" and self.zero_stage == 0:
             raise ValueError('offload = "optimizer" needs a zero_stage of 1, 2 or 3')
-        if self.keep_adapter and not self.lora_rank:
-            raise ValueError("keep_adapter needs a lora_rank: without one, there are no adapters to keep")
+        if not self.tail and not OBJECTIVES[self.objective].reads_distributions:
+            able = " or ".join(each.name for each in OBJECTIVES.values() if each.reads_distributions)
+            raise ValueError(
+                f"tail is for distributions, and objective = {self.objective} has none: it needs objective = {able}"
+            )
+        if wrong := ADAPTERS[self.adapter].misfit(self):
+            raise ValueError(wrong)
+        if self.prefix_tokens != PREFIX_TOKENS and not ADAPTERS[self.adapter].positions(self):
+            raise ValueError(f'prefix_tokens needs adapter = "prefix" (this is "{self.adapter}")')
+        for name in ("select_reward", "select_floor"):
+            if getattr(self, name) != default_of(type(self), name) and self.select != "reinforce":
+                raise ValueError(f'{name} needs select = "reinforce" (this is "{self.select}")')
+        if self.select == "reinforce" and self.zero_stage == 3:
+            raise ValueError(
+                'select = "reinforce" asks the student between steps, for which each rank needs all its weights: take a zero_stage of 0, 1 or 2'
+            )
         if self.compile and self.zero_stage == 3:
             raise ValueError("compile needs a zero_stage of 0, 1 or 2: stage 3 moves weights during a step")
         return self
+
+
+def selection_misfit(name: str, select: str) -> str:
+    """Why a student of a method cannot select rows by their teachers; empty if it can, or does not."""
+    method = METHODS[name]
+    if select == "none":
+        return ""
+    if not method.reads_samples or method.roles:
+        able = " or ".join(each.name for each in METHODS.values() if each.reads_samples and not each.roles)
+        return f'training.select = "{select}" chooses between rationales of teachers: it needs method = {able} (this is {method.name})'
+    return ""

@@ -64,6 +64,7 @@ def curate(
     formats: Mapping[int, str] | None = None,
     questions: Set[int] | None = None,
     seed: int = 0,
+    gold: Set[int] = frozenset(),
 ) -> Curated:
     """The training set of a student (Ho et al., section 3: filtered by answer, at most D per question).
 
@@ -79,11 +80,12 @@ def curate(
         formats: the answer formats of the tasks by id, by which a majority compares answers.
         questions: ids of the questions that count; None: all.
         seed: of the random control.
+        gold: ids of tasks whose gold answers are used also with `labels = "majority"`, because others have none.
     """
 
     def kept(keep: str) -> Curated:
         wanted = settings.model_copy(update={"keep": keep})
-        return _filtered(samples, wanted, rationales, left_out, questions, formats or {})
+        return _filtered(samples, wanted, rationales, left_out, questions, formats or {}, gold)
 
     found = kept("all") if settings.keep == "random" else kept(settings.keep)
     if settings.keep == "random":
@@ -111,8 +113,10 @@ def _filtered(
     left_out: Mapping[int, str],
     questions: Set[int] | None,
     formats: Mapping[int, str],
+    gold: Set[int],
 ) -> Curated:
-    votes = _votes(samples, formats) if settings.labels == "majority" else {}
+    voted = settings.labels == "majority"
+    votes = _votes([each for each in samples if each.task_id not in gold], formats) if voted else {}
     outside = _outside_band(samples, settings)
     chosen: list[StoredSample] = []
     drops: dict[str, int] = {}
@@ -126,8 +130,9 @@ def _filtered(
         if sample.question_id in outside:
             drops[REASONS[1]] = drops.get(REASONS[1], 0) + 1
             continue
-        reason = _reason(sample, rationales, settings, left_out, seen, taken)
-        if settings.labels == "majority" and not _excluded_hint(sample, settings):
+        by_vote = voted and sample.task_id not in gold
+        reason = _reason(sample, rationales, settings, left_out, seen, taken, by_vote=by_vote)
+        if by_vote and not _excluded_hint(sample, settings):
             reason = _disagreement(sample, votes.get(sample.question_id), settings, formats) or reason
         source = sample.question_id, sample.teacher
         if reason is None and settings.per_teacher is not None:
@@ -197,10 +202,12 @@ def _reason(
     left_out: Mapping[int, str],
     seen: Set[tuple[int, str]],
     taken: dict[int, int],
+    *,
+    by_vote: bool,
 ) -> str | None:
     if _excluded_hint(sample, settings):
         return "hinted"
-    if settings.keep == "correct" and settings.labels != "majority" and not sample.correct:
+    if settings.keep == "correct" and not by_vote and not sample.correct:
         return "wrong answer"
     if not sample.rationale.strip():
         return "empty rationale"

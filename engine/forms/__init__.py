@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from engine.forms._prompted import PromptedForm
 from engine.forms.base import Form, FormSettings, Outline, TokenForm
 from engine.variants import discover
 
@@ -59,6 +60,7 @@ __all__ = [
     "FormConfig",
     "FormSettings",
     "Outline",
+    "PromptedForm",
     "TokenForm",
     "default_settings",
     "form_of",

@@ -18,14 +18,19 @@ GraderName = Literal["careful", "paper", "published"]
 GRADER_VERSIONS: dict[str, str] = {"careful": "careful:3", "paper": "paper:1", "published": "published:1"}
 """`published` is `paper`, and also reads students' texts without the mark of an answer (`grade_unmarked`)."""
 
+UNLABELLED = "unlabelled:1"
+"""The grader of samples without a gold answer: its verdict is whether an answer can be read."""
+
 __all__ = [
     "FORMATS",
     "GRADER_VERSIONS",
+    "UNLABELLED",
     "GraderName",
     "Verdict",
     "check_format",
     "check_grader",
     "grade",
+    "grade_unlabelled",
     "grade_unmarked",
     "in_worker",
 ]
@@ -79,6 +84,19 @@ def grade(
     if grader == "careful":
         return form.judge(completion, gold, question)
     return paper.judge(completion, gold, form.paper, question)
+
+
+def grade_unlabelled(completion: str, answer_format: str, *, question: str | None = None) -> Verdict:
+    """Whether an answer can be read from a completion; nothing is said of whether it is right.
+
+    Raises:
+        ConfigError: the format is unknown.
+    """
+    check_format(answer_format)
+    found = FORMATS[answer_format].extract(completion, question)
+    if found is None:
+        return Verdict(correct=False, extracted=None, reason="no answer was found", flags=("no-answer",))
+    return Verdict(correct=True, extracted=found, reason="an answer was found; there is no gold answer")
 
 
 def grade_unmarked(

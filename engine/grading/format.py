@@ -52,6 +52,12 @@ class Format:
     judge: Callable[[str, str, str | None], Verdict]
     """The careful grader: completion, gold answer and question to a verdict."""
 
+    stand_in: str = "0"
+    """A gold answer that can be read, for texts that are read without one."""
+
+    reads: Callable[[str, str | None], str | None] | None = None
+    """The answer in a completion to a question, None if there is none; unset: what `judge` extracts."""
+
     bad_gold: Callable[[str, str | None], str] = any_gold
     """Why a gold answer to a question cannot be read, such as "not a number"; empty if it can. Needs no completion."""
 
@@ -73,6 +79,12 @@ class Format:
 
     truth_values: tuple[str, str] | None = None
     """The gold answers that true and false in a data set stand for; None if a boolean cannot be an answer."""
+
+    def extract(self, completion: str, question: str | None) -> str | None:
+        """The answer in a completion, read without the gold answer; None if there is none. Asks no other process."""
+        if self.reads is not None:
+            return self.reads(completion, question)
+        return self.judge(completion, self.stand_in, question).extracted
 
     @property
     def names_options(self) -> bool:

@@ -21,7 +21,7 @@ from engine.methods.base import (
 )
 from engine.variants import discover
 
-METHODS = discover(__name__, Method, helpers=("base",), order=lambda method: method.rank)  # type: ignore[type-abstract]
+METHODS = discover(__name__, Method, helpers=("base", "formats"), order=lambda method: method.rank)  # type: ignore[type-abstract]
 
 if TYPE_CHECKING:
     MethodName = str

@@ -65,6 +65,10 @@ class RowSettings:
     """The settings of a student that its rows depend on."""
 
     mix_answers: float = 0.0
+    formats: Mapping[str, float] = field(default_factory=dict)
+    """Rows per rationale in each format, by its name; empty: one each, as the question stands."""
+    shots: int = 4
+    """Worked examples in formats that have some."""
     seed: int = 0
     own_answers: bool = False
     """Whether a wrong rationale keeps the answer it led to, where there is no pseudo-label. Otherwise it teaches the gold one."""
@@ -110,6 +114,14 @@ class TrainRow(BaseModel):
     """What the student learns to write turn by turn, in place of one text of rationale and answer."""
     part: str = ""
     """The part of the method that learns from it: the turns of its roles. Empty: all turns."""
+    format: str = ""
+    """The format of its question, of a mixture; empty: the question stands as it is, and a rationale is learned."""
+    teacher: str = ""
+    """Who wrote the rationale, for students that select rows by their teachers."""
+    task: str = ""
+    """Its task, for such students."""
+    gold: str = ""
+    """The gold answer, for such students, where it is not the answer."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,10 +16,13 @@ from engine.report.figures import figures
 from engine.report.frontier import ledger
 from engine.report.html import page
 from engine.report.learning_rates import Choice, choose, rates_table
+from engine.report.made_students import made_students
 from engine.report.main_figure import MAIN
 from engine.report.markdown import render, summary
 from engine.report.matrix import Point, headline, points, tables
 from engine.report.paper_count import paper_accuracy
+from engine.report.seen_answers import seen_table
+from engine.report.selected_teachers import selected_table
 from engine.report.together import together
 
 __all__ = [
@@ -37,6 +40,7 @@ __all__ = [
     "figures",
     "headline",
     "ledger",
+    "made_students",
     "method_table",
     "page",
     "paper_accuracy",
@@ -44,6 +48,8 @@ __all__ = [
     "points",
     "rates_table",
     "render",
+    "seen_table",
+    "selected_table",
     "self_consistency",
     "summary",
     "tables",

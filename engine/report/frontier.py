@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any
 from engine.report.accuracy_table import Cell, text_table
 from engine.report.canvas import COLOURS, MARKERS, Figure, panels, percent_axis
 from state.safe import safe
-from state.views.frontier import CostPoint, by_task, front
+from state.views.frontier import ASKED, CostPoint, by_task, dollars, front
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ASKED = 1_000
-"""Questions that the dollars are for, beside what a student cost to make."""
 MOST_TASKS, MOST_POINTS = 6, 24
 
 READING = (
@@ -24,13 +22,6 @@ READING = (
     " what an hour costs. `front`: its interval is above the estimate of the cheaper one before it, by FLOPs, or by the"
     " dollars to make it and to answer 1,000 questions."
 )
-
-
-def dollars(point: CostPoint) -> float | None:
-    """What making it and asking it `ASKED` questions costs."""
-    if point.make_usd is None:
-        return None
-    return point.make_usd + ASKED * (point.answer_usd or 0.0)
 
 
 def ledger(points: Sequence[CostPoint]) -> str:

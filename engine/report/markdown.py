@@ -12,9 +12,15 @@ from collections.abc import Mapping, Sequence
 from engine.config.experiment import axes_of
 from engine.report.accuracy_table import BESIDE, Cell, beside, method_table, text_table
 from engine.report.frontier import READING as COSTS
+from engine.report.panels import ABOUT as PANELS
+from engine.report.panels import panels
 from engine.report.paper_count import HEAD as PAPER
 from engine.report.paper_count import READING as PAPER_READING
 from engine.report.paper_count import cell as paper_cell
+from engine.report.seen_answers import READING as SEEN
+from engine.report.seen_answers import TITLE as SEEN_TITLE
+from engine.report.selected_teachers import READING as SELECTED
+from engine.report.selected_teachers import TITLE as SELECTED_TITLE
 from state.enums import TRAIN
 from state.results import PlanResult, Results, RunResult
 from state.safe import safe, safe_markdown
@@ -53,6 +59,13 @@ COVERAGE = (
 ANSWERS = (
     "`correct format` is the share of answers that have the mark of an answer, `complete` the share of those that ended by"
     " themselves within the allowed length. `each repetition` is the accuracy of each set of sampled answers."
+)
+
+
+FORMATS = (
+    "Students that learned a mixture of formats (`curation.formats`), asked the same test questions in each: `cot` is the accuracy"
+    " above; `answer` asks for the answer alone; `shots-` formats show worked examples of the training set before the question."
+    " Weights were chosen by `cot` on dev."
 )
 
 
@@ -102,6 +115,8 @@ def render(
     written_at: str = "",
     paper: Mapping[tuple[str, str], float] | None = None,
     ledger: str = "",
+    seen: str = "",
+    selected: str = "",
 ) -> str:
     """The complete report.
 
@@ -117,6 +132,8 @@ def render(
         written_at: when it was written.
         paper: accuracy as the paper counted, by student and task; None: no such column.
         ledger: the table of what students and teachers cost.
+        seen: the table of answers that students saw in training.
+        selected: the table of teachers that students selected.
     """
     title = "## Accuracy on test, by run" if matrix else "## Accuracy on test"
     runs = [title, summary(results, paper), READING, PAPER_READING if paper is not None else ""]
@@ -148,8 +165,16 @@ def render(
     ]
     if ledger:
         parts += ["## What accuracy costs", ledger, COSTS]
+    if told := panels(results):
+        parts += ["## Panels", told, PANELS]
     if any(run.complete is not None or run.repetitions for run in results.runs):
         parts += ["## Answers of the students", _answers(results), ANSWERS]
+    if any(run.formats for run in results.runs):
+        parts += ["## Formats", _formats(results), FORMATS]
+    if selected:
+        parts += [SELECTED_TITLE, selected, SELECTED]
+    if seen:
+        parts += [SEEN_TITLE, seen, SEEN]
     if results.failed:
         parts += ["## Failed runs", _failed(results)]
     versions = ", ".join(results.versions)
@@ -268,11 +293,10 @@ def _sampling(results: Results) -> str:
                 ", ".join(plan.teachers),
                 _rationales(plan),
                 str(plan.settings.get("temperature", "")),
-                *(
-                    f"{value:,}"
-                    for value in (plan.wanted, plan.stored, plan.accepted, plan.rejected, plan.failed)
-                ),
-                f"{100 * plan.accepted / graded:.1f}" if graded else "–",
+                *(f"{value:,}" for value in (plan.wanted, plan.stored)),
+                *_verdicts(plan),
+                f"{plan.failed:,}",
+                f"{100 * plan.accepted / graded:.1f}" if graded and plan.labelled else "–",
                 f"{plan.covered:,} of {plan.questions:,}"
                 if plan.split == "train" and plan.questions
                 else "–",
@@ -281,6 +305,13 @@ def _sampling(results: Results) -> str:
             ]
         )
     return safe(text_table(head, body, left=4)) + "\n\n" + SHARED if body else "No plans."
+
+
+def _verdicts(plan: PlanResult) -> tuple[str, str]:
+    """Correct and wrong samples; without gold answers those that were answered, and those that cannot be read."""
+    if not plan.labelled:
+        return f"{plan.accepted:,} answered", f"{plan.rejected:,} unread"
+    return f"{plan.accepted:,}", f"{plan.rejected:,}"
 
 
 def _given_up(results: Results) -> str:
@@ -375,6 +406,29 @@ def _answers(results: Results) -> str:
         for run in results.runs
     ]
     return safe(text_table(head, body, left=3))
+
+
+def _formats(results: Results) -> str:
+    """The accuracy of each student that was trained in several formats, in each of them."""
+    names = list(dict.fromkeys(name for run in results.runs for name in run.formats))
+    head = ("run", "student", "task", "n", "cot %", *(f"{name} %" for name in names))
+    body = [
+        [
+            *(str(run.run_id), run.student, run.task, f"{run.n:,}"),
+            _share(run.accuracy, run.low, run.high),
+            *(
+                _share(found["accuracy"], found["low"], found["high"]) if found else "–"
+                for found in (run.formats.get(name) for name in names)
+            ),
+        ]
+        for run in results.runs
+        if run.formats
+    ]
+    return safe(text_table(head, body, left=3))
+
+
+def _share(accuracy: float, low: float, high: float) -> str:
+    return f"{100 * accuracy:.1f} ({100 * low:.1f}–{100 * high:.1f})"
 
 
 def _steps(run: RunResult) -> str:

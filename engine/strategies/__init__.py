@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.errors import ConfigError
 from engine.question import Exemplar
-from engine.strategies.base import Conversation, Finished, Settings, Strategy
+from engine.strategies.base import Conversation, Finished, Panel, PeerReplies, Settings, Strategy
 from engine.strategies.wording import PLAIN, Wording
 from engine.variants import discover
 
@@ -29,6 +29,8 @@ __all__ = [
     "Conversation",
     "Exemplar",
     "Finished",
+    "Panel",
+    "PeerReplies",
     "Settings",
     "Strategy",
     "Wording",

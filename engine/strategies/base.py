@@ -1,7 +1,7 @@
 """What a strategy is, and how it is driven.
 
-A strategy is a plain generator: it yields a `Request`, is sent the `Completion`, and returns a `Finished`. It is not
-asynchronous because it waits for nothing itself: the daemon stores each completion when it arrives, in any order, and
+A strategy is a plain generator: it yields a `Request`, is sent the `Completion`, and returns a `Finished`. A strategy of a
+panel also yields `AwaitPeers`, and is sent what its members said. It is not asynchronous because it waits for nothing itself: the daemon stores each completion when it arrives, in any order, and
 sends it in. A generator cannot be pickled, but it is a pure function of its inputs. So after a crash between turns the
 stored completions are replayed through a fresh one (`Conversation.resume`), and nothing is paid for twice.
 """
@@ -33,6 +33,18 @@ MOST_STOPS = 4
 """Stop strings that APIs accept at most; the plan's come first."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Panel:
+    """A member's place in its panel, and the panel's rules."""
+
+    member: int
+    members: int
+    rounds: int
+    """Answers of a member at most."""
+    peer_characters: int
+    """How much of each other's reasoning a member reads; its end is kept."""
+
+
 class SamplingParameters(Protocol):
     """What a strategy reads of a plan; `engine.config.PlanConfig` is one."""
 
@@ -48,6 +60,8 @@ class SamplingParameters(Protocol):
     def stop(self) -> Sequence[str]: ...  # noqa: D102
     @property
     def logprobs(self) -> int: ...  # noqa: D102
+    @property
+    def seat(self) -> Panel | None: ...  # noqa: D102
 
 
 @dataclass(kw_only=True, slots=True)
@@ -62,11 +76,18 @@ class Settings:
     wording: Wording = PLAIN
     stop: tuple[str, ...] = ()
     logprobs: int = 0
+    panel: Panel | None = None
 
     @classmethod
-    def of(cls, plan: SamplingParameters, answer_format: str, wording: Wording = PLAIN) -> Settings:
+    def of(
+        cls,
+        plan: SamplingParameters,
+        answer_format: str,
+        wording: Wording = PLAIN,
+    ) -> Settings:
         """The settings of a plan on a task of this answer format."""
         return cls(
+            panel=plan.seat,
             wording=wording,
             answer_format=answer_format,
             temperature=plan.temperature,
@@ -103,7 +124,35 @@ class Finished:
     flags: tuple[str, ...] = ()
 
 
-Turns = Generator[Request, Completion, Finished]
+@dataclass(frozen=True, slots=True)
+class AwaitPeers:
+    """Yielded in place of a request: wanted are the panel's replies to turn `turn` (from 0). Nothing is paid."""
+
+    turn: int
+
+
+PeerReplies = tuple[tuple[int, Completion], ...]
+"""(member, completion) of all who answered a turn, by member, the hearer too if it did. Who was given up is not among them."""
+
+Said = Request | AwaitPeers
+Heard = Completion | PeerReplies
+Turns = Generator[Said, Heard, Finished]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A turn at its most, so that it can be priced before a sample begins."""
+
+    request: Request
+    """About the question, with nothing of earlier answers in its prompt."""
+    repeats: int = 0
+    """Completion tokens of the sample's own earlier answers that its prompt repeats."""
+    quotes: int = 0
+    """Characters of others' answers that its prompt repeats."""
+
+
+def _no_later_turns(question: Question, settings: Settings) -> tuple[Turn, ...]:
+    return ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,6 +163,9 @@ class Strategy:
     documentation: str
     converse: Callable[[Question, Settings], Turns]
     """The conversation about one question."""
+
+    later: Callable[[Question, Settings], tuple[Turn, ...]] = _no_later_turns
+    """Every turn after the first that it may ask, at its most, in order."""
 
     templates: Mapping[str, Template]
     """Its templates by name, in the order in which its identity lists them."""
@@ -135,6 +187,12 @@ class Strategy:
 
     needs_exemplars: bool = False
     """Whether its prompt shows worked examples."""
+
+    answer_in: Callable[[Completion, str, str], str | None] | None = None
+    """The answer in a member's reply to a question (its text) of an answer format; for strategies of panels."""
+
+    panel: bool = False
+    """Whether several teachers answer each question and hear each other: its plans are expanded, one for each member."""
 
     baseline_rank: int | None = None
     """Place among the baselines of the report, simplest first; None: it is not a baseline."""
@@ -164,20 +222,18 @@ class Strategy:
 
 
 class Conversation:
-    """One strategy applied to one question: either `request` is the next request, or it has `finished`."""
+    """One strategy applied to one question: either `request` is the next request, or it `hears`, or it has `finished`."""
 
-    __slots__ = ("_turns", "finished", "received", "request", "turn")
+    __slots__ = ("_turns", "finished", "hears", "received", "request", "turn")
 
     def __init__(self, strategy: Strategy, question: Question, settings: Settings) -> None:
         self.finished: Finished | None = None
         self.request: Request | None = None
+        self.hears: int | None = None  # the turn whose replies of the panel it waits for
         self.turn = 0  # answers received so far
         self.received: Completion | None = None  # the last of them
         self._turns = strategy.converse(question, settings)
-        try:
-            self.request = next(self._turns)
-        except StopIteration as stop:
-            self.finished = stop.value
+        self._advance(None)
 
     @classmethod
     def resume(
@@ -193,22 +249,56 @@ class Conversation:
         """Takes the answer to `request`.
 
         Raises:
-            ValueError: the conversation has finished; no answer is expected.
+            ValueError: no answer is expected: the conversation has finished, or waits for its peers.
         """
-        if self.finished is not None:
-            raise ValueError("this conversation has finished: no answer is expected")
+        if self.request is None:
+            why = "has finished" if self.finished is not None else "waits for its peers"
+            raise ValueError(f"this conversation {why}: no answer is expected")
         self.turn += 1
         self.received = completion
+        self._advance(completion)
+
+    def hear(self, replies: PeerReplies) -> None:
+        """Takes what the panel said in the turn that it `hears`.
+
+        Raises:
+            ValueError: the conversation waits for nobody.
+        """
+        if self.hears is None:
+            raise ValueError("this conversation waits for nobody")
+        self._advance(replies)
+
+    def _advance(self, sent: Heard | None) -> None:
+        self.request = self.hears = None
         try:
-            self.request = self._turns.send(completion)
+            said = next(self._turns) if sent is None else self._turns.send(sent)
         except StopIteration as stop:
-            self.request, self.finished = None, stop.value
+            self.finished = stop.value
+            return
+        if isinstance(said, Request):
+            self.request = said
+        else:
+            self.hears = said.turn
 
 
-def ask(text: str, settings: Settings, max_tokens: int, *stop: str) -> Request:
+def asking(text: str, settings: Settings, max_tokens: int, *stop: str) -> Request:
     """A request of one message, with the plan's sampling parameters; `stop` adds the strategy's own stop strings."""
     request = settings.request((Message("user", text),), max_tokens)
     return replace(request, stop=(*request.stop, *stop)[:MOST_STOPS]) if stop else request
+
+
+def ask(text: str, settings: Settings, max_tokens: int, *stop: str) -> Generator[Said, Heard, Completion]:
+    """Sends a request of one message and gives back its completion; with `yield from`."""
+    received = yield asking(text, settings, max_tokens, *stop)
+    assert isinstance(received, Completion)
+    return received
+
+
+def hear(turn: int) -> Generator[Said, Heard, PeerReplies]:
+    """Waits for what the panel said in a turn (from 0) and gives it back; with `yield from`."""
+    replies = yield AwaitPeers(turn)
+    assert not isinstance(replies, Completion)
+    return replies
 
 
 def trigger(question: Question, settings: Settings, pick: Callable[[Phrases], str]) -> str:

@@ -39,7 +39,7 @@ def _converse(question: Question, settings: Settings) -> Turns:
         for each in settings.wording.exemplars
     )
     prompt = fill(settings.wording.prompt or PROMPT, exemplars=examples, question=question.text)
-    completion = yield ask(prompt, settings, settings.max_tokens, NEXT)
+    completion = yield from ask(prompt, settings, settings.max_tokens, NEXT)
     return read(completion)
 
 

@@ -29,7 +29,7 @@ def _converse(question: Question, settings: Settings) -> Turns:
         answer=question.answer,
         what=chat.phrase(FORMATS[settings.answer_format].phrases),
     )
-    completion = yield ask(prompt, settings, settings.max_tokens)
+    completion = yield from ask(prompt, settings, settings.max_tokens)
     finished = chat.read(completion)
     return replace(finished, flags=(*finished.flags, HINTED))
 

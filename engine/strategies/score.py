@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from engine.methods.fine_tune_cot import ARROW
 from engine.question import Question, Written
-from engine.strategies.base import Finished, Settings, Strategy, Turns, ask
+from engine.strategies.base import Finished, Settings, Strategy, Turns, asking
 from engine.strategies.templates import Template, fill
 
 PROMPT = "{question}\n"
@@ -22,7 +22,7 @@ def _converse(question: Question, settings: Settings) -> Turns:
     """One turn: the tokens of a text that is there."""
     prompt = fill(settings.wording.prompt or PROMPT, question=question.text)
     written = question.written or NOTHING
-    request = ask(prompt, settings, 1)
+    request = asking(prompt, settings, 1)
     yield replace(
         request,
         given=text_of(written),

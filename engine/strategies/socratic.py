@@ -14,7 +14,7 @@ from engine.decomposition import MARK, read_steps, write_steps
 from engine.grading.formats import FORMATS
 from engine.question import Question
 from engine.strategies import zero_shot_cot_chat as chat
-from engine.strategies.base import Finished, Settings, Strategy, Turns, ask
+from engine.strategies.base import Finished, Settings, Strategy, Turn, Turns, ask, asking
 from engine.strategies.templates import Template, fill
 from engine.teachers.messages import Completion
 
@@ -35,13 +35,23 @@ def _converse(question: Question, settings: Settings) -> Turns:
     wording = settings.wording
     what = chat.phrase(FORMATS[settings.answer_format].phrases)
     prompt = fill(wording.prompt or PROMPT, question=question.text, what=what)
-    first = read((yield ask(prompt, settings, settings.max_tokens)))
+    first = read((yield from ask(prompt, settings, settings.max_tokens)))
     if UNREAD not in first.flags or first.finish_reason not in ("stop", "unknown") or not first.rationale:
         return first
-    form = wording.answer_prompt or REPAIR
-    prompt = fill(form, question=question.text, rationale=first.rationale, what=what)
-    second = read((yield ask(prompt, settings, settings.max_tokens)))
+    repair = _repair(question, settings, first.rationale)
+    second = read((yield from ask(repair, settings, settings.max_tokens)))
     return first if UNREAD in second.flags else second
+
+
+def _repair(question: Question, settings: Settings, rationale: str) -> str:
+    form = settings.wording.answer_prompt or REPAIR
+    what = chat.phrase(FORMATS[settings.answer_format].phrases)
+    return fill(form, question=question.text, rationale=rationale, what=what)
+
+
+def _later(question: Question, settings: Settings) -> tuple[Turn, ...]:
+    request = asking(_repair(question, settings, ""), settings, settings.max_tokens)
+    return (Turn(request, repeats=settings.max_tokens),)
 
 
 def read(completion: Completion) -> Finished:
@@ -58,6 +68,7 @@ STRATEGY = Strategy(
     documentation="Sub-questions and their solutions, one a line, then the answer; asked once more where these lines cannot be"
     " read. For the method `socratic`.",
     converse=_converse,
+    later=_later,
     templates={
         "prompt": Template(
             text=PROMPT, places=frozenset({"question", "what"}), required=frozenset({"question"})

@@ -23,7 +23,7 @@ _END = re.compile(r"\s+END\s*$")
 def _converse(question: Question, settings: Settings) -> Turns:
     """One turn: rationale and answer."""
     prompt = fill(settings.wording.prompt or PROMPT, question=question.text)
-    return read((yield ask(prompt, settings, settings.max_tokens)))
+    return read((yield from ask(prompt, settings, settings.max_tokens)))
 
 
 def read(completion: Completion) -> Finished:

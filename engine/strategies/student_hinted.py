@@ -20,7 +20,7 @@ PROMPT = "{question} (Hint: the answer is {answer}.)"
 def _converse(question: Question, settings: Settings) -> Turns:
     """One turn: a rationale that leads to the gold answer, if the student finds one."""
     prompt = fill(settings.wording.prompt or PROMPT, question=question.text, answer=question.answer)
-    finished = read((yield ask(prompt, settings, settings.max_tokens)))
+    finished = read((yield from ask(prompt, settings, settings.max_tokens)))
     return replace(finished, flags=(*finished.flags, HINTED))
 
 

@@ -31,7 +31,7 @@ def _converse(question: Question, settings: Settings) -> Turns:
     """One turn: the answer, of at most `answer_max_tokens`."""
     phrase = trigger(question, settings, _phrase)
     prompt = fill(settings.wording.prompt or PROMPT, question=question.text, trigger=phrase)
-    completion = yield ask(prompt, settings, settings.answer_max_tokens)
+    completion = yield from ask(prompt, settings, settings.answer_max_tokens)
     text, in_reasoning = said_in(completion)
     flags = ["answer-truncated"] if completion.finish_reason == "length" else finish_flags(completion)
     if in_reasoning:

@@ -14,8 +14,10 @@ from engine.strategies.base import (
     Finished,
     Settings,
     Strategy,
+    Turn,
     Turns,
     ask,
+    asking,
     finish_flags,
     rationale_flags,
     said_in,
@@ -33,8 +35,8 @@ def _phrase(phrases: Phrases) -> str:
 
 def _converse(question: Question, settings: Settings) -> Turns:
     """Two turns: rationale, then answer."""
-    prompt = fill(settings.wording.prompt or PROMPT, question=question.text)
-    first = yield ask(prompt, settings, settings.max_tokens)
+    prompt = _first(question, settings)
+    first = yield from ask(prompt, settings, settings.max_tokens)
     reasoned, in_reasoning = said_in(first)
     rationale = reasoned.strip()
     flags = rationale_flags(first, rationale)
@@ -42,15 +44,8 @@ def _converse(question: Question, settings: Settings) -> Turns:
         flags.append(IN_REASONING)
     if not rationale or first.finish_reason in ("content_filter", "refusal"):
         return Finished(rationale=rationale, answer="", finish_reason=first.finish_reason, flags=tuple(flags))
-    gap = "" if reasoned[:1].isspace() else " "
-    text = fill(
-        settings.wording.answer_prompt or SECOND,
-        prompt=prompt,
-        question=question.text,
-        rationale=gap + reasoned.rstrip(),
-        trigger=trigger(question, settings, _phrase),
-    )
-    second = yield ask(text, settings, settings.answer_max_tokens)
+    text = _second(question, settings, reasoned)
+    second = yield from ask(text, settings, settings.answer_max_tokens)
     answer, in_reasoning = said_in(second)
     flags += ["answer-truncated"] if second.finish_reason == "length" else finish_flags(second)
     if in_reasoning:
@@ -63,10 +58,31 @@ def _converse(question: Question, settings: Settings) -> Turns:
     )
 
 
+def _first(question: Question, settings: Settings) -> str:
+    return fill(settings.wording.prompt or PROMPT, question=question.text)
+
+
+def _second(question: Question, settings: Settings, reasoned: str) -> str:
+    gap = "" if reasoned[:1].isspace() else " "
+    return fill(
+        settings.wording.answer_prompt or SECOND,
+        prompt=_first(question, settings),
+        question=question.text,
+        rationale=gap + reasoned.rstrip(),
+        trigger=trigger(question, settings, _phrase),
+    )
+
+
+def _later(question: Question, settings: Settings) -> tuple[Turn, ...]:
+    request = asking(_second(question, settings, ""), settings, settings.answer_max_tokens)
+    return (Turn(request, repeats=settings.max_tokens),)
+
+
 STRATEGY = Strategy(
     name="zero-shot-cot",
     documentation="The paper's two steps: first a rationale, then the answer drawn from it.",
     converse=_converse,
+    later=_later,
     templates={
         "prompt": Template(text=PROMPT, places=frozenset({"question"}), required=frozenset({"question"})),
         "answer_prompt": Template(

@@ -39,7 +39,7 @@ def _converse(question: Question, settings: Settings) -> Turns:
     """One turn: rationale and answer."""
     what = phrase(FORMATS[settings.answer_format].phrases)
     prompt = fill(settings.wording.prompt or PROMPT, question=question.text, what=what)
-    completion = yield ask(prompt, settings, settings.max_tokens)
+    completion = yield from ask(prompt, settings, settings.max_tokens)
     return read(completion)
 
 

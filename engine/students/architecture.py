@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from engine.errors import JobFailed
-from engine.students.token_rows import MicroBatch, TokenRow
+from engine.students.token_rows import MicroBatch, TokenRow, micro_batch
 
 READ, WRITTEN = "read", "written"  # packed rows: the row that each token of the two sides belongs to
 
@@ -104,9 +104,8 @@ class Decoder(Architecture):
         ids = _padded([row.ids for row in rows], pad)
         width = ids.shape[1] - 1
         keep = [line * width + row.places - 1 for line, row in enumerate(rows)]
-        targets = [row.ids[row.places] for row in rows]
         inputs = {"input_ids": np.ascontiguousarray(ids[:, :-1])}
-        return MicroBatch(inputs, np.concatenate(keep), np.concatenate(targets))
+        return micro_batch(inputs, rows, keep)
 
     def pack(self, rows: Sequence[TokenRow]) -> MicroBatch:
         """Positions restart at each row; transformers uses them to tell the rows apart.
@@ -117,10 +116,9 @@ class Decoder(Architecture):
         lines = [row.ids[:-1] for row in rows]
         starts = np.cumsum([0, *map(len, lines)])
         keep = [start + row.places - 1 for start, row in zip(starts, rows, strict=False)]
-        targets = [row.ids[row.places] for row in rows]
         positions = np.concatenate([np.arange(len(line)) for line in lines])
         inputs = {"input_ids": np.concatenate(lines)[None], "position_ids": positions[None]}
-        return MicroBatch(inputs, np.concatenate(keep), np.concatenate(targets))
+        return micro_batch(inputs, rows, keep)
 
     def generation(self) -> dict[str, int]:
         """None: generation continues the prompt."""
@@ -179,15 +177,13 @@ class EncoderDecoder(Architecture):
         written = _padded([np.concatenate(([self.start], label[:-1])) for label in labels], pad)
         width = written.shape[1]
         keep = [line * width + row.places - row.prompt for line, row in enumerate(rows)]
-        targets = [row.ids[row.places] for row in rows]
         inputs = {"input_ids": ids, "attention_mask": mask, "decoder_input_ids": written}
-        return MicroBatch(inputs, np.concatenate(keep), np.concatenate(targets))
+        return micro_batch(inputs, rows, keep)
 
     def pack(self, rows: Sequence[TokenRow]) -> MicroBatch:
         """All questions in one line and all completions in another, with numbers that say which belong together."""
         starts = np.cumsum([0, *(row.written for row in rows)])
         keep = [start + row.places - row.prompt for start, row in zip(starts, rows, strict=False)]
-        targets = [row.ids[row.places] for row in rows]
         written = [np.concatenate(([self.start], row.ids[row.prompt : -1])) for row in rows]
         numbers = np.arange(len(rows))
         inputs = {
@@ -196,7 +192,7 @@ class EncoderDecoder(Architecture):
             READ: np.repeat(numbers, [row.prompt for row in rows]),
             WRITTEN: np.repeat(numbers, [row.written for row in rows]),
         }
-        return MicroBatch(inputs, np.concatenate(keep), np.concatenate(targets))
+        return micro_batch(inputs, rows, keep)
 
     def logits(self, model: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Packed rows get block masks: a question attends to itself, a completion to its past and its question."""
@@ -251,7 +247,7 @@ class EncoderDecoder(Architecture):
     def answer_flops(self, config: Any, parameters: tuple[int, int], prompt: int, written: int) -> float:
         """As `flops`, forward only: 2 per weight, and a third of the attention."""
         text = config.get_text_config()
-        layers, writing_layers = _layers(text)
+        layers, writing_layers = layers_of(text)
         attention = layers * prompt**2 + writing_layers * written * (prompt + written)
         weights = parameters[1] * prompt + (parameters[0] - parameters[1]) * written
         return 2.0 * weights + 4.0 * text.hidden_size * attention
@@ -260,7 +256,7 @@ class EncoderDecoder(Architecture):
         """A token uses the weights of its own side. Decoder tokens attend to both sides."""
         config = model.config.get_text_config()
         reading = _flops_per_token(model.get_encoder()) - _flops_per_token(model.get_input_embeddings())
-        layers, writing_layers = _layers(config)
+        layers, writing_layers = layers_of(config)
         read = np.array([row.prompt for row in rows], dtype=np.float64)
         written = np.array([row.written for row in rows], dtype=np.float64)
         attention = layers * read**2 + writing_layers * written * (read + written)
@@ -312,8 +308,8 @@ def auto_class(config: Any) -> Any:
     return getattr(transformers, architecture.auto)
 
 
-def _layers(config: Any) -> tuple[int, int]:
-    """The layers of an encoder-decoder's two sides."""
+def layers_of(config: Any) -> tuple[int, int]:
+    """The layers of the side that reads and of the one that writes; a decoder has one side, and is given as both."""
     names = ("num_decoder_layers", "decoder_layers")
     writing = next((found for name in names if (found := getattr(config, name, 0))), config.num_hidden_layers)
     return config.num_hidden_layers, writing

@@ -18,6 +18,16 @@ def is_path(base: str) -> bool:
     return base.startswith((".", "/", "~")) or is_gguf(base)
 
 
+def place_of(base: str) -> Path | None:
+    """The directory or file of a base on this machine: a local one, or the snapshot in the hub's cache; None: it is not here."""
+    if is_path(base):
+        return Path(base)
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(base, "config.json")
+    return Path(found).parent if isinstance(found, str) else None
+
+
 def files_of(base: str) -> tuple[str, dict[str, str]]:
     """Where transformers finds a base: the directory or hub id, and the keyword arguments for a GGUF file."""
     if is_gguf(base):

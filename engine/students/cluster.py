@@ -22,7 +22,7 @@ from engine.students.launch import ROOT, Device, RankLaunch, free_port, rank_env
 from engine.students.run_commands import HOSTFILE, Launch, write_launch
 
 _OF_LAUNCHERS = re.compile(r"SSH_AUTH_SOCK|(?:SLURM|PDSH|OMPI|PMIX|PRTE|HYDRA|I_MPI|FI|UCX)_\w+")
-_OF_A_MACHINE = re.compile(
+OF_A_MACHINE = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|TMPDIR|TEMP|TMP|XDG_CACHE_HOME|VIRTUAL_ENV|CUDA_VISIBLE_DEVICES"
 )
 _NEEDS = {"pdsh": "pdsh", "slurm": "srun", "openmpi": "mpirun", "mpich": "mpirun", "impi": "mpirun"}
@@ -66,7 +66,7 @@ def prepare_cluster(
         hosts=tuple((host.name, host.slots) for host in placed),
         address=training.master_address or placed[0].name,
         port=training.master_port or free_port(),
-        env={name: value for name, value in env.items() if not _OF_A_MACHINE.fullmatch(name)}
+        env={name: value for name, value in env.items() if not OF_A_MACHINE.fullmatch(name)}
         | ({"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}),
     )
     (run_dir / HOSTFILE).write_text(hostfile_text(placed), encoding="utf-8")

@@ -14,6 +14,7 @@ from typing import Any
 from engine.config.students import EvaluationConfig
 from engine.errors import JobFailed
 from engine.forms import TokenForm
+from engine.students.adapters import prefix_tokens
 from engine.students.architecture import DECODER, architecture_of
 from engine.students.ranks import Stopped
 from engine.students.room import Completion, written_alone_beyond
@@ -25,10 +26,11 @@ PAGE = 256
 
 
 def can_batch(model: Any) -> bool:
-    """Whether continuous batching answers as static batches do: a decoder whose positions do not depend on the batch."""
+    """Whether continuous batching answers as static batches do: a decoder without a prefix, whose positions do not depend on the batch."""
     return (
         architecture_of(model) is DECODER
         and hasattr(model, "generate_batch")
+        and not prefix_tokens(model)
         and written_alone_beyond(model.config) is None
     )
 

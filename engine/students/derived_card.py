@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.students.card_metadata import metadata
-from engine.students.exported_student import asked_section, compute, results_section, use_section
+from engine.students.exported_student import asked_section, code, compute, results_section, use_section
 from engine.students.operations import OPERATIONS
 from engine.students.spec import Spec
 
@@ -22,7 +22,7 @@ def derived_card(
     *,
     members: Sequence[str],
     parameters: int,
-    figures: Mapping[str, float],
+    figures: Mapping[str, float | str],
     results: Sequence[dict[str, Any]],
     ledger: Mapping[str, float],
 ) -> str:
@@ -58,7 +58,10 @@ def derived_card(
         f"| made from | {', '.join(source.words for source in spec.sources)} |",
         f"| method | {spec.method} |",
         f"| task | {spec.scope} |",
-        *(f"| {name} | {value:g} |" for name, value in figures.items()),
+        *(
+            f"| {name} | {code(value) if isinstance(value, str) else f'{value:g}'} |"
+            for name, value in figures.items()
+        ),
         f"| size | {parameters:,} parameters, {ledger['bytes']:,} bytes |",
         f"| compute | {compute(ledger, results)} |",
         "",

@@ -182,7 +182,7 @@ def writer(
                 written = dict(zip(whole, done, strict=True))
             else:
                 note(
-                    'evaluation.batching = "continuous" supports decoders only, and no positions that are scaled by the'
+                    'evaluation.batching = "continuous" supports decoders only, no prefix, and no positions that are scaled by the'
                     " length: this model is evaluated in static batches"
                 )
         others = [index for index in range(len(asked)) if index not in written]
@@ -233,6 +233,7 @@ def evaluate(
     guidance: str = "none",
     seed: int = 0,
     alone: bool = False,
+    put: Callable[[EvalRow], str] | None = None,
 ) -> list[Prediction]:
     """Predictions of a trained student for all rows: see `share`.
 
@@ -247,13 +248,14 @@ def evaluate(
         guidance: what it writes before its first turn.
         seed: the seed of sampled answers.
         alone: only the first rank asks, for all questions.
+        put: what the student is asked about a row; None: its question.
 
     Raises:
         Stopped: a rank was asked to stop; nothing of this evaluation is kept.
     """
 
     def answer(asked: Sequence[EvalRow], temperature: float | None) -> list[Prediction]:
-        questions = [row.question for row in asked]
+        questions = [row.question if put is None else put(row) for row in asked]
         completions = converse(method, guidance, write, questions, temperature)
         return [
             predict(

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from engine.students import zero
 from engine.students.answering import answering
+from engine.students.by_format import by_format
 from engine.students.checkpoints import replace
 from engine.students.evaluate import evaluate, results
 from engine.students.exported_student import DIRECTORY, with_results
-from engine.students.finish import lines
+from engine.students.finish import add_formats, lines
 from engine.students.opened_copy import weights_of
 from engine.students.opened_student import hardware, open_student
 from engine.students.spec import EvalRow
@@ -44,11 +45,12 @@ def evaluate_again(run: Run, before: dict[str, Any]) -> None:
         return run.stop.set
 
     run.tell("phase", phase="evaluating")
+    questions = read_rows(run.directory / "questions.jsonl", EvalRow)
     begun = time.monotonic()
     with answering(run, architecture, opened.tokenizer, form, opened.device, stopping) as (write, alone):
         predictions = evaluate(
             write,
-            read_rows(run.directory / "questions.jsonl", EvalRow),
+            questions,
             spec.evaluation,
             reader=form,
             judge=run.make_judge(spec.evaluation.grader),
@@ -58,9 +60,11 @@ def evaluate_again(run: Run, before: dict[str, Any]) -> None:
             seed=spec.training.seed,
             alone=alone,
         )
+        further = by_format(run, write, form, [row for row in questions if row.split == "test"], alone=alone)
     seen, tested = ([each for each in predictions if each.split == split] for split in ("dev", "test"))
     took = (time.monotonic() - begun) * (1 if alone else run.ranks.world) / max(1, len(predictions))
     table = results([*seen, *tested], seconds={"dev": took, "test": took})
+    add_formats(table, further)
     for row in table:
         run.tell("eval", **row, step=before["step"], epoch=before["epoch"], seed=spec.training.seed)
     if run.ranks.first:

@@ -15,11 +15,13 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.config.adapters import ADAPTERS
 from engine.methods import METHODS
+from engine.students.adapters import Adapted, link, load_prefix, save, save_adapter
 from engine.students.card_metadata import metadata
 from engine.students.checkpoints import sync
-from engine.students.lora import merge, save_adapter
-from engine.students.operations.base import MEMBERS_FILE
+from engine.students.objectives import OBJECTIVES
+from engine.students.operations.base import BASE, MEMBERS_FILE, is_prefix
 from engine.students.portable import make_portable
 from engine.students.spec import Spec
 from state.confidence_interval import accuracy_text, percent
@@ -37,24 +39,22 @@ EARLY = {FINISHED_EARLY: "by hand", "patience": "dev did not get better"}
 """Why a training ended before its last step."""
 
 
-def save_student(
-    run_dir: Path, spec: Spec, model: Any, adapted: Any | None, tokenizer: Any, template: str
-) -> Path:
+def save_student(run_dir: Path, spec: Spec, adapted: Adapted, tokenizer: Any, template: str) -> Path:
     """Writes weights, configuration, tokenizer and chat template to the unfinished copy and returns its path.
 
-    Adapters are merged into the model, and with `keep_adapter` also written as they are.
+    LoRA's adapters are merged into the model, and with `keep_adapter` also written as they are. A prefix stays beside its base.
     """
     partial = run_dir / PARTIAL
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     if spec.training.keep_adapter:
         save_adapter(adapted, partial / ADAPTER, base_name(spec))
-    merge(adapted)
-    model.save_pretrained(partial)
+    save(adapted, partial, spec)
     tokenizer.chat_template = template
-    # In tokenizer_config.json, where every version of transformers and TGI look for it; TGI knows no chat_template.jinja.
-    tokenizer.save_pretrained(partial, save_jinja_files=False)
-    make_portable(partial)
+    for place in (partial, partial / BASE) if is_prefix(partial) else (partial,):
+        # In tokenizer_config.json, where every version of transformers and TGI look for it; TGI knows no chat_template.jinja.
+        tokenizer.save_pretrained(place, save_jinja_files=False)
+        make_portable(place)
     return partial
 
 
@@ -94,17 +94,10 @@ def save_members(run_dir: Path, operation: str, members: Mapping[str, Path]) -> 
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     for name, source in members.items():
-        shutil.copytree(source, partial / name, copy_function=_link)
+        shutil.copytree(source, partial / name, copy_function=link)
     said = {"make": operation, "like": next(iter(members))}
     (partial / MEMBERS_FILE).write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
     return partial
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without links
-        shutil.copy2(source, target)
 
 
 def load_student(run_dir: Path, device: Any) -> Any:
@@ -122,6 +115,8 @@ def load_copy(copy: Path, device: Any) -> Any:
         from engine.students.operations import OPERATIONS
 
         return OPERATIONS[json.loads((copy / MEMBERS_FILE).read_bytes())["make"]].load(copy, device).eval()
+    if is_prefix(copy):
+        return load_prefix(copy, load_copy(copy / BASE, device)).eval()
     config = AutoConfig.from_pretrained(copy, trust_remote_code=False, local_files_only=True)
     model = auto_class(config).from_pretrained(
         copy, dtype="auto", trust_remote_code=False, use_safetensors=True, local_files_only=True
@@ -175,9 +170,9 @@ def model_card(
     training = spec.training
     size = f"{training.batch_rows} rows" if training.batch_rows else f"{training.batch_tokens} tokens"
     batch = f"{size} per batch x {training.devices} ranks x {training.accumulation}"
-    also = "merged, and kept as an adapter" if training.keep_adapter else "merged"
-    adapters = f"LoRA of rank {training.lora_rank} ({also}), " if training.lora_rank else ""
-    settings = f"{adapters}learning rate {training.learning_rate:g}, {batch}, ZeRO {training.zero_stage}, seed {training.seed}"
+    adapter = ADAPTERS[training.adapter]
+    adapters = adapter.said(training)
+    settings = f"{adapters}{', ' if adapters else ''}learning rate {training.learning_rate:g}, {batch}, ZeRO {training.zero_stage}, seed {training.seed}"
     lines = [
         metadata(spec, architecture.tag, results),
         "",
@@ -197,6 +192,8 @@ def model_card(
             if spec.teachers
             else []
         ),
+        *([f"| objective | {title} |"] if (title := OBJECTIVES[training.objective].title) else []),
+        *([f"| formats | {', '.join(spec.formats)} |"] if spec.formats else []),
         f"| manifest digest | `{spec.manifest_digest}` |",
         f"| weights | step {step} of {steps} ({how}) |",
         *(
@@ -229,32 +226,42 @@ def model_card(
 
 def use_section(spec: Spec, architecture: Architecture, form: TokenForm) -> list[str]:
     """How to load and ask a student that is a model, as lines."""
+    prefix = not ADAPTERS[spec.training.adapter].model_of_its_own
+    loaded = [f'model = {architecture.auto}.from_pretrained("{BASE if prefix else "."}")']
+    if prefix:
+        loaded.append('model = PeftModel.from_pretrained(model, ".")')
     return [
         "",
         "## Use",
         "",
         asked_section(form),
+        *([_PREFIX] if prefix else []),
         "",
         "```python",
+        *(["from peft import PeftModel"] if prefix else []),
         f"from transformers import {architecture.auto}, AutoTokenizer",
         "",
-        f'model = {architecture.auto}.from_pretrained(".")',
+        *loaded,
         'tokenizer = AutoTokenizer.from_pretrained(".")',
         'messages = [{"role": "user", "content": "A question?"}]',
         'options = {"add_generation_prompt": True, "return_tensors": "pt", "return_dict": False}',
         "prompt = tokenizer.apply_chat_template(messages, **options)",
-        f"output = model.generate(prompt, max_new_tokens={spec.evaluation.max_new_tokens})",
+        f"output = model.generate(input_ids=prompt, max_new_tokens={spec.evaluation.max_new_tokens})",
         "print(tokenizer.decode(output[0]))",
         "```",
         "",
     ]
 
 
+_PREFIX = (
+    f"\nThis directory is a prefix (prefix-tuning) of the model in `{BASE}/`. peft puts the two together: without the prefix, the model"
+    " answers as its base does. `coterie serve` serves it; other servers may not know prefixes."
+)
+
+
 def asked_section(form: TokenForm) -> str:
     """What is asked and what is written, in a sentence each."""
-    said = (
-        f"The chat template writes the prompt: {_code(form.shown)}. The student writes {_code(form.writes)}."
-    )
+    said = f"The chat template writes the prompt: {code(form.shown)}. The student writes {code(form.writes)}."
     if form.method.roles:
         said += " It is asked turn by turn, each after all turns before it: `coterie serve` holds the conversation."
     return said
@@ -316,6 +323,6 @@ def compute(ledger: Mapping[str, float], results: Sequence[dict[str, Any]]) -> s
     return ", ".join(said)
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
     """A text in a line of Markdown, as code."""
     return f"`{json.dumps(text, ensure_ascii=False)[1:-1]}`"

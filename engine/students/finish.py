@@ -70,6 +70,8 @@ def finish(session: Session, state: RunState) -> None:
         _export(session, state, step)
     run.ranks.barrier()
     train_flops = session.loop.flops_of(state.step)
+    if session.loop.selection:
+        run.tell("selected", figures=session.loop.selection.figures())
     session.release()
 
     def card(table: list[dict[str, Any]], ledger: Mapping[str, float]) -> str:
@@ -125,6 +127,7 @@ def conclude(run: Run, examined: Examined, *, kept: Path | None = None) -> None:
         Stopped: the run was asked to stop.
     """
     from engine.students.answering import answering
+    from engine.students.by_format import by_format
     from engine.students.evaluate import results
 
     spec, of = run.spec, examined
@@ -135,7 +138,9 @@ def conclude(run: Run, examined: Examined, *, kept: Path | None = None) -> None:
         begun = time.monotonic()
         tested = of.ask(write, of.test, alone=alone)
         took = (time.monotonic() - begun) * (1 if alone else run.ranks.world)
+        further = by_format(run, write, of.form, of.test, alone=alone)
     table = results([*seen, *tested], seconds={"test": took / max(1, len(tested))})
+    add_formats(table, further)
     for row in table if not known else [row for row in table if row["split"] == "test"]:
         run.tell("eval", **row, step=of.step, epoch=of.epoch, seed=spec.training.seed)
     if run.ranks.first:
@@ -168,6 +173,13 @@ def conclude(run: Run, examined: Examined, *, kept: Path | None = None) -> None:
     run.tell("exported", step=of.step, directory=DIRECTORY)
 
 
+def add_formats(table: Sequence[dict[str, Any]], further: Mapping[str, Mapping[str, Any]]) -> None:
+    """Adds the results in further formats, by task, to the rows of the test questions."""
+    for row in table:
+        if row["split"] == "test" and row["task"] in further:
+            row["formats"] = further[row["task"]]
+
+
 def asked_otherwise(run: Run, outcome: dict[str, Any]) -> bool:
     """Whether a finished run was evaluated with other settings than its spec has now.
 
@@ -182,7 +194,7 @@ def _export(session: Session, state: RunState, step: int) -> None:
     if gathered.twin or step != state.step:
         gathered.read(run.checkpoints, step)
     template = session.form.template
-    save_student(run.directory, run.spec, gathered.model, gathered.adapted, session.tokenizer, template)
+    save_student(run.directory, run.spec, gathered.adapted, session.tokenizer, template)
 
 
 def forget_checkpoints(run: Run) -> None:

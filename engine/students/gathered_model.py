@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from engine.errors import JobFailed
+from engine.students.adapters import Adapted
 from engine.students.data_only import data_only, read_file
 
 
@@ -28,8 +29,8 @@ class GatheredModel:
     """The model with complete weights and the trained one. They are the same except with stage 3."""
 
     model: Any
-    adapted: Any | None
-    """Its adapters, with LoRA."""
+    adapted: Adapted
+    """The same, with what is trained of it."""
     trained: Any
     device: torch.device
 
@@ -66,11 +67,12 @@ class GatheredModel:
 
 
 def prepare_gathered(
-    model: Any, adapt: Any, *, stage: int, bf16: bool, device: torch.device
+    model: Any, adapt: Callable[[Any], Adapted], *, stage: int, bf16: bool, device: torch.device
 ) -> GatheredModel:
     """Adds adapters (`adapt(model)`) and copies the model for stage 3. Called before DeepSpeed takes the model."""
     if stage < 3:
-        return GatheredModel(model, adapt(model), model, device)
+        adapted = adapt(model)
+        return GatheredModel(adapted.model, adapted, adapted.model, device)
     twin = copy.deepcopy(model)
     adapted = adapt(twin)
     adapt(model)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,14 +18,16 @@ import torch
 
 from engine.config.students import TrainingConfig
 from engine.errors import JobFailed
+from engine.students.adapters import NOTHING
 from engine.students.architecture import Architecture
 from engine.students.batches import BatchPlan
 from engine.students.device import memory_mb, return_free_memory
 from engine.students.packing import on_device
 from engine.students.progress_file import ProgressWriter
 from engine.students.ranks import Ranks, StopFlag
+from engine.students.selection import Selection
 from engine.students.threads import Threads
-from engine.students.token_rows import TokenRow
+from engine.students.token_rows import TokenRow, weighted
 from engine.students.zero import clips_itself
 
 SYNC_SECONDS = 0.5
@@ -64,17 +66,21 @@ class Loop:
     asked_to_finish: Callable[[], bool]
     """Whether the user wants the training to end here. The first rank asks at each sync."""
     peak: float | None
+    selection: Selection | None = None
+    """How much rows count in a step; None: all count 1."""
     finishing: bool = False
     """Whether the ranks agreed to end here."""
-    _window: list[tuple[int, torch.Tensor, Any, int, float]] = field(default_factory=list)
+    _window: list[tuple[int, torch.Tensor, Any, int, float, dict[str, float]]] = field(default_factory=list)
     _since: float = 0.0
     _next: int = 0
     _rate: float | None = None
     _large: bool = False
+    _begun: int = 0
     _clipped: list[torch.nn.Parameter] = field(default_factory=list)
 
     def begin(self, step: int) -> bool:
         """Starts the clock before the first step after `step`; true if a rank was asked to stop."""
+        self._begun = step
         self.engine.train()  # transformers loads models in evaluation mode, without dropout
         if clips_itself(self.training, self.bf16):
             self._clipped = [each for each in self.engine.module.parameters() if each.requires_grad]
@@ -102,7 +108,9 @@ class Loop:
         share = self.plan.step(step - 1, world=self.ranks.world, accumulation=self.accumulation)
         taken = [index for batches in share for batch in batches for index in batch]
         micro_steps = self.accumulation * self.splits
-        weight = self.ranks.world * micro_steps / self._supervised(taken)
+        weights = self._weights(step, taken)
+        counted = self._counted(taken, weights)
+        weight = self.ranks.world * micro_steps / counted if counted else 0.0
         rate = learning_rate(self.training, step, self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -111,7 +119,9 @@ class Loop:
             number, split = divmod(micro_step, self.splits)
             chunks = self._chunks([batches[number] for batches in share], split)
             self._seed(step, number, split)
-            loss = self._forward(share[self.ranks.rank][number], split, weight, chunks)
+            loss = self._forward(share[self.ranks.rank][number], split, weight, weights, chunks)
+            if not loss.requires_grad:
+                raise JobFailed(NOTHING.format(self.training.adapter))
             self.engine.backward(loss)
             if micro_step + 1 == micro_steps:
                 norm = self._clip()
@@ -119,20 +129,45 @@ class Loop:
             total = loss.detach() if total is None else total + loss.detach()
         if norm is None:
             norm = self.engine.get_global_grad_norm()
+        extra: dict[str, float] = {}
+        if self.selection is not None:
+            self.selection.learn(step, np.array(taken))
+            extra = self.selection.by_teacher() if self._told(step) else {}
         if self._large:
             return_free_memory()  # else the gradients of the next step find their places cut up by activations
         tokens = sum(len(self.rows[index].ids) for index in taken)
-        self._window.append((step, total, norm, tokens, float(self.flops[taken].sum())))
+        self._window.append((step, total, norm, tokens, float(self.flops[taken].sum()), extra))
         return self._sync(step) if sync or step >= self._next else False
 
-    def _forward(self, indices: np.ndarray, split: int, weight: float, chunks: int) -> torch.Tensor:
+    def _forward(
+        self,
+        indices: np.ndarray,
+        split: int,
+        weight: float,
+        weights: Mapping[int, float] | None,
+        chunks: int,
+    ) -> torch.Tensor:
         chosen = np.array_split(indices, self.splits)[split]
         if not len(chosen):  # every rank runs the same number of micro-steps; this one has weight 0
             chosen, weight = indices[:1], 0.0
         rows = [self.rows[index] for index in chosen]
         batch = self.architecture.pack(rows) if self.packed else self.architecture.collate(rows, self.pad)
+        if weights is not None:
+            batch = weighted(batch, rows, np.array([weights[index] for index in chosen]))
         loss: torch.Tensor = self.engine(*on_device(batch, self.device), weight, chunks)
         return loss
+
+    def _weights(self, step: int, taken: Sequence[int]) -> dict[int, float] | None:
+        """The weight of each row of a step, of all ranks."""
+        if self.selection is None:
+            return None
+        return dict(zip(taken, self.selection.weigh(step, np.array(taken)).tolist(), strict=True))
+
+    def _counted(self, taken: Sequence[int], weights: Mapping[int, float] | None) -> float:
+        """What the loss of a step is divided by: its supervised tokens, each with the weight of its row."""
+        if weights is None:
+            return self._supervised(taken)
+        return math.fsum(self.rows[index].supervised * weights[index] for index in taken)
 
     def _supervised(self, indices: Iterable[int]) -> int:
         return sum(self.rows[index].supervised for index in indices)
@@ -177,7 +212,7 @@ class Loop:
 
     def _sync(self, step: int) -> bool:
         """Reads and reports the window, and has all ranks agree on stopping and on the next sync."""
-        losses = [total for _, total, _, _, _ in self._window]
+        losses = [total for _, total, *_ in self._window]
         found = torch.stack(losses).double() if losses else torch.zeros(0, device=self.device).double()
         seconds = time.monotonic() - self._since
         pace = 1 if not losses else max(1, min(100, int(SYNC_SECONDS * len(losses) / max(seconds, 1e-6))))
@@ -202,8 +237,14 @@ class Loop:
         self._since = time.monotonic()
         return packet[0] > 0
 
+    def _told(self, step: int) -> bool:
+        """Whether a step has an event."""
+        return step % max(1, self.steps // EVENTS) == 0 or step in (1, self.steps)
+
     def _report(self, losses: list[float], seconds: float) -> None:
-        for (step, *_), loss in zip(self._window, losses, strict=True):
+        for (step, _, norm, *_), loss in zip(self._window, losses, strict=True):
+            if step == self._begun + 1 and norm is not None and loss and not float(norm):
+                raise JobFailed(NOTHING.format(self.training.adapter))
             if not math.isfinite(loss):
                 raise JobFailed(
                     f"the loss is {loss} at step {step}: training has diverged (a lower learning_rate or a "
@@ -216,7 +257,6 @@ class Loop:
         pace = len(losses) / max(seconds, 1e-6)
         self._rate = pace if self._rate is None else 0.7 * self._rate + 0.3 * pace
         mfu = None if self.peak is None else flops / seconds / (self.peak * self.ranks.world)
-        every = max(1, self.steps // EVENTS)
         memory = round(memory_mb(self.device), 1)
         world, accumulation = self.ranks.world, self.accumulation
         self.progress.write_all(
@@ -234,8 +274,9 @@ class Loop:
                     "memory_mb": memory,
                     "eta_s": round((self.steps - step) / self._rate, 1),
                 }
-                for (step, _, norm, _, _), loss in zip(self._window, losses, strict=True)
-                if step % every == 0 or step in (1, self.steps)
+                | ({"extra": extra} if extra else {})
+                for (step, _, norm, _, _, extra), loss in zip(self._window, losses, strict=True)
+                if self._told(step)
             ]
         )
 

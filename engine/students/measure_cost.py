@@ -142,9 +142,9 @@ def _export(session: Session, step: int) -> tuple[tuple[float, float], int]:
     if run.ranks.first:
         if session.gathered.twin:
             session.gathered.read(run.checkpoints, step)
-        model, adapted = session.gathered.model, session.gathered.adapted
-        save_student(run.directory, run.spec, model, adapted, session.tokenizer, session.form.template)
-        del model, adapted  # they are freed before the export is loaded
+        adapted = session.gathered.adapted
+        save_student(run.directory, run.spec, adapted, session.tokenizer, session.form.template)
+        del adapted  # it is freed before the export is loaded
     run.ranks.barrier()
     written = time.monotonic() - begun
     session.release()

@@ -1,18 +1,19 @@
-"""The objective of a student: cross-entropy on the tokens of the completion.
+"""A student with its objective: the loss of the completions' tokens.
 
 The head is applied to the supervised positions only (a hook on the output embedding selects them), so no logits are
-computed for prompts and padding. If there are still many, the loss is computed in chunks (`_ChunkedCrossEntropy`).
+computed for prompts and padding. If there are still many, the loss is computed in chunks (`_InParts`).
 DeepSpeed averages gradients over ranks and accumulation steps as if each had the same number of supervised tokens;
 `weight` corrects that:
 
     loss = sum over own tokens * world * accumulation steps / supervised tokens of the whole step
 
-so the gradient of a step is the mean over its tokens, however they are distributed.
+so the gradient of a step is the mean over its tokens, however they are distributed. Where rows have weights, tokens count with the
+weight of their row on both sides of the fraction, so it is the weighted mean.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,6 +22,9 @@ from torch.nn import functional as F
 
 from engine.errors import JobFailed
 from engine.students.architecture import Architecture, architecture_of
+from engine.students.objectives import OBJECTIVES, Objective
+
+TOKENS = OBJECTIVES["tokens"]
 
 
 class Student(nn.Module):
@@ -29,21 +33,28 @@ class Student(nn.Module):
     Args:
         model: the model.
         architecture: its architecture; by default the one in its configuration.
+        objective: what it minimises.
         compiled: whether to compile the model for training. Generation is never compiled.
     """
 
     def __init__(
-        self, model: Any, architecture: Architecture | None = None, *, compiled: bool = False
+        self,
+        model: Any,
+        architecture: Architecture | None = None,
+        *,
+        objective: Objective = TOKENS,
+        compiled: bool = False,
     ) -> None:
         super().__init__()
         self.model = model
+        self.objective = objective
         self.architecture = architecture_of(model) if architecture is None else architecture
         self._call = [
             torch.compile(model, dynamic=True) if compiled else model
         ]  # a list: no second submodule
         self._keep: torch.Tensor | None = None
         self._later: list[torch.Tensor] | None = None
-        self._loss: tuple[torch.Tensor, int] | None = None
+        self._loss: tuple[Any, ...] | None = None
         head = model.get_output_embeddings()
         self._logits = head.forward
         # A compiled model ends before its head. The number of kept positions differs from batch to batch; a graph that
@@ -57,6 +68,8 @@ class Student(nn.Module):
         inputs: Mapping[str, torch.Tensor],
         keep: torch.Tensor,
         targets: torch.Tensor,
+        columns: Sequence[torch.Tensor],
+        weights: torch.Tensor | None,
         weight: float,
         chunks: int = 1,
     ) -> torch.Tensor:
@@ -66,14 +79,17 @@ class Student(nn.Module):
             inputs: the arguments of the model, [rows, length] each.
             keep: [supervised] flat positions, of those the head sees, that predict a supervised token.
             targets: [supervised] those tokens.
-            weight: factor of each token's loss.
+            columns: what the objective reads besides; the first axis of each is the supervised tokens.
+            weights: [supervised] float32, how much each token counts; None: all count 1.
+            weight: factor of the whole loss.
             chunks: the number of chunks the loss is computed in. With ZeRO stage 3, the same on all ranks.
         """
         if chunks == 1:
-            logits = self.logits(inputs, keep)
-            return F.cross_entropy(logits.float(), targets, reduction="sum") * weight
+            logits = self.logits(inputs, keep).float()
+            whole: torch.Tensor = self.objective.total(logits, targets, weights, *columns)
+            return whole * weight
         hidden = self._before_head(inputs, keep)
-        self._loss = targets, chunks
+        self._loss = self.objective, chunks, targets, weights, *columns
         try:
             # Through the head itself: with stage 3 its weights are fetched when it is called.
             loss: torch.Tensor = self.model.get_output_embeddings()(hidden)
@@ -136,9 +152,8 @@ class Student(nn.Module):
         """The forward of the head: logits, or the sum of losses if `forward` asks for it."""
         if self._loss is None:
             return self._logits(hidden)
-        targets, chunks = self._loss
         head = self.model.get_output_embeddings()
-        found: torch.Tensor = _ChunkedCrossEntropy.apply(hidden, head.weight, head.bias, targets, chunks)
+        found: torch.Tensor = _InParts.apply(hidden, head.weight, head.bias, *self._loss)
         return found
 
 
@@ -157,8 +172,8 @@ def add_rows_only(model: Any) -> None:
         embedding.sparse = True
 
 
-class _ChunkedCrossEntropy(torch.autograd.Function):
-    """The sum of cross-entropies of the logits of hidden states, of which only one chunk exists at a time.
+class _InParts(torch.autograd.Function):
+    """The sum of losses of the logits of hidden states, of which only one chunk exists at a time.
 
     With a vocabulary of 150,000, the logits of one token take 0.6 MB in float32, their gradient the same, and half of each
     in bf16. Here that memory is needed for the tokens of one chunk only. The backward pass computes the logits again, which
@@ -171,28 +186,30 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         hidden: torch.Tensor,
         weight: torch.Tensor,
         bias: torch.Tensor | None,
-        targets: torch.Tensor,
+        objective: Objective,
         chunks: int,
+        *supervision: torch.Tensor | None,
     ) -> torch.Tensor:
-        ctx.save_for_backward(hidden, weight, bias, targets)
-        ctx.chunks = chunks
+        """`supervision`: targets, weights and columns; the weights may be None."""
+        ctx.save_for_backward(hidden, weight, bias, *supervision)
+        ctx.objective, ctx.chunks = objective, chunks
         total = hidden.new_zeros((), dtype=torch.float32)
-        for part, wanted in zip(hidden.tensor_split(chunks), targets.tensor_split(chunks), strict=True):
-            total += F.cross_entropy(F.linear(part, weight, bias).float(), wanted, reduction="sum")
+        for part, wanted, weights, *columns in _parts(chunks, hidden, *supervision):
+            logits = F.linear(part, weight, bias).float()
+            total += objective.total(logits, wanted, weights, *columns)
         return total
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        hidden, weight, bias, targets = ctx.saved_tensors
+        hidden, weight, bias, *supervision = ctx.saved_tensors
         below = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         of_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
         of_bias = torch.zeros_like(bias) if ctx.needs_input_grad[2] else None
         start = 0
-        for part, wanted in zip(
-            hidden.tensor_split(ctx.chunks), targets.tensor_split(ctx.chunks), strict=True
-        ):
-            error = F.linear(part, weight, bias).float().softmax(-1)
-            error[torch.arange(len(wanted), device=wanted.device), wanted] -= 1
+        for part, wanted, weights, *columns in _parts(ctx.chunks, hidden, *supervision):
+            error = _gradient(ctx.objective, F.linear(part, weight, bias).float(), wanted, columns)
+            if weights is not None:
+                error *= weights[:, None]
             error = (error * gradients[0]).to(hidden.dtype)
             if below is not None:
                 below[start : start + len(part)] = error @ weight
@@ -201,4 +218,23 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             if of_bias is not None:
                 of_bias += error.sum(0)
             start += len(part)
-        return below, of_weight, of_bias, None, None
+        return below, of_weight, of_bias, *(None for _ in range(2 + len(supervision)))
+
+
+def _parts(chunks: int, *arrays: torch.Tensor | None) -> Any:
+    """The chunks of arrays, together; those of None are None."""
+    return zip(
+        *([None] * chunks if each is None else each.tensor_split(chunks) for each in arrays), strict=True
+    )
+
+
+def _gradient(
+    objective: Objective, logits: torch.Tensor, targets: torch.Tensor, columns: Sequence[torch.Tensor]
+) -> torch.Tensor:
+    """[supervised, vocabulary]: the gradient of each position's loss, in closed form or by autograd."""
+    found: torch.Tensor | None = objective.gradient(logits, targets, *columns)
+    if found is not None:
+        return found
+    with torch.enable_grad():
+        leaf = logits.detach().requires_grad_()
+        return torch.autograd.grad(objective.losses(leaf, targets, *columns).sum(), leaf)[0]

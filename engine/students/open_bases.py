@@ -20,7 +20,7 @@ from pydantic import TypeAdapter
 from engine.errors import JobFailed
 from engine.forms import TokenForm, default_settings, form_of
 from engine.methods import METHODS
-from engine.students.base_names import is_path, unusable
+from engine.students.base_names import is_path, place_of, unusable
 from engine.students.base_report import BaseQuestion, BaseReport, UnwrittenGolds
 from engine.students.memory_needs import Shape
 from engine.students.vocabulary import unwritten_golds
@@ -62,7 +62,7 @@ def answer(question: BaseQuestion) -> BaseReport:
     from engine.students.base_model import ERRORS, why
 
     report = BaseReport(student=question.student.name)
-    place = _place(question.base)
+    place = place_of(question.base)
     if place is None:
         return report.model_copy(
             update={"absent": f"{question.base} is not on this machine: the first run downloads it"}
@@ -78,16 +78,6 @@ def answer(question: BaseQuestion) -> BaseReport:
         return report.model_copy(update={"refused": error.message})
     except ERRORS as error:
         return report.model_copy(update={"refused": why(str(place), error)})
-
-
-def _place(base: str) -> Path | None:
-    """The directory or file of a base on this machine: a local one, or the snapshot in the hub's cache."""
-    if is_path(base):
-        return Path(base)
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(base, "config.json")
-    return Path(found).parent if isinstance(found, str) else None
 
 
 @cache
@@ -192,7 +182,8 @@ def _report(report: BaseReport, question: BaseQuestion, base: OpenedBase, place:
     """
     import torch
 
-    from engine.students import lora
+    from engine.config.adapters import ADAPTERS
+    from engine.students.adapters import adapt
     from engine.students.base_checks import end_note
     from engine.students.precision import expects_bf16
     from engine.students.room import config_positions
@@ -216,9 +207,11 @@ def _report(report: BaseReport, question: BaseQuestion, base: OpenedBase, place:
         notes += filter(None, [end_note(tokenizer, form, place)])
     model = base.empty_model()
     name, weights = type(model).__name__, sum(each.numel() for each in model.parameters())
-    if student.training.lora_rank:
-        lora.adapt(model, student.training)
+    adapter = ADAPTERS[student.training.adapter]
+    adapted = adapt(model, student.training)
     context = config_positions(base.config)
+    if context:
+        context -= adapter.positions(student.training)
     if context and student.training.max_length > context and METHODS[student.method].trains:
         notes.append(
             f"training.max_length = {student.training.max_length:,} is more than its context: rows longer than {context:,} tokens are dropped"
@@ -226,7 +219,7 @@ def _report(report: BaseReport, question: BaseQuestion, base: OpenedBase, place:
     text = base.config.get_text_config()
     sides = ("num_decoder_layers", "decoder_layers") if base.encoder_decoder else ()
     layers = text.num_hidden_layers + next((n for side in sides if (n := getattr(text, side, 0))), 0)
-    trained = sum(each.numel() for each in model.parameters() if each.requires_grad)
+    trained = sum(each.numel() for each in adapted.model.parameters() if each.requires_grad)
     device = torch.device(question.device)
     return report.model_copy(
         update={

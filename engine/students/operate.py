@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from engine.config.students import EvaluationConfig
 from engine.errors import JobFailed
+from engine.forms import PromptedForm
+from engine.students.adapters import Adapted
 from engine.students.conversations import Write
 from engine.students.derived_card import derived_card
 from engine.students.device import choose_device, device_name
-from engine.students.evaluate import Prediction, evaluate, prepare_generation
+from engine.students.evaluate import Prediction, evaluate, prepare_generation, writer
 from engine.students.exported_student import save_members, save_student
 from engine.students.finish import Examined, conclude
 from engine.students.opened_copy import open_copy, weights_of
 from engine.students.operations import OPERATIONS
+from engine.students.prompt_file import write_prompt
 from engine.students.spec import EvalRow
 from engine.students.threads import Threads
 from engine.students.token_rows import read_rows
@@ -49,31 +53,16 @@ def operate(run: Run) -> None:
         threads.follow()
         return run.stop.set
 
-    run.tell("phase", phase="making")
-    work = Work(run, device)
-    torch.manual_seed(work.seed)
-    made = operation.make(spec.sources, settings, work)
-    figures, members = dict(made.figures), tuple(made.files)
-    parameters = sum(parameter.numel() for parameter in made.model.parameters())
-    run.tell("made", parameters=parameters, device=device_name(device), figures=figures)
-
-    run.tell("phase", phase="exporting")
-    work.check()
-    if members:
-        save_members(run.directory, spec.kind, made.files)
-    else:
-        prepare_generation(made.model, tokenizer, form)
-        save_student(run.directory, spec, made.model, None, tokenizer, form.template)
-    del made  # the copy is loaded as its users load it
     rows = read_rows(run.directory / "questions.jsonl", EvalRow)
-
     judge = run.make_judge(spec.evaluation.grader)
 
-    def ask(write: Write, asked: Sequence[EvalRow], *, alone: bool) -> list[Prediction]:
+    def ask(
+        write: Write, asked: Sequence[EvalRow], *, alone: bool, config: EvaluationConfig = spec.evaluation
+    ) -> list[Prediction]:
         return evaluate(
             write,
             asked,
-            spec.evaluation,
+            config,
             reader=form,
             judge=judge,
             ranks=run.ranks,
@@ -82,6 +71,37 @@ def operate(run: Run) -> None:
             seed=spec.training.seed,
             alone=alone,
         )
+
+    def score(model: Any, split: str) -> float | None:
+        asked = [row for row in rows if row.split == split]
+        if not asked:
+            return None
+        prepare_generation(model, tokenizer, form)
+        greedy = spec.evaluation.model_copy(update={"samples": 0})
+        write = writer(model, tokenizer, form, greedy, stopping=stopping)
+        judged = ask(write, asked, alone=False, config=greedy)
+        return sum(each.correct for each in judged) / len(judged)
+
+    run.tell("phase", phase="making")
+    work = Work(run, device, score)
+    torch.manual_seed(work.seed)
+    made = operation.make(spec.sources, settings, work)
+    figures, members = dict(made.figures), tuple(made.files)
+    parameters = sum(parameter.numel() for parameter in made.model.parameters())
+    run.tell("made", parameters=parameters, device=device_name(device), figures=figures)
+
+    if made.prompt:
+        form = PromptedForm(form, made.prompt)
+    run.tell("phase", phase="exporting")
+    work.check()
+    if members:
+        save_members(run.directory, spec.kind, made.files)
+    else:
+        prepare_generation(made.model, tokenizer, form)
+        partial = save_student(run.directory, spec, Adapted(made.model, None), tokenizer, form.template)
+        if made.prompt:
+            write_prompt(partial, made.prompt)
+    del made  # the copy is loaded as its users load it
 
     def card(table: list[dict[str, Any]], ledger: Mapping[str, float]) -> str:
         return derived_card(

@@ -11,13 +11,18 @@ work. Instead, two or three rows of the run are computed alone and packed:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
+from engine.config.adapters import ADAPTERS
 from engine.config.students import TrainingConfig
+from engine.errors import JobFailed
+from engine.students.checkpoints import RunState
 from engine.students.objective import Student
+from engine.students.run import Run
 from engine.students.token_rows import MicroBatch, TokenRow
 
 ROWS = 3
@@ -37,6 +42,8 @@ def wanted(training: TrainingConfig, device: torch.device, attention: str) -> bo
     """
     if training.packing != "auto":
         return training.packing
+    if not ADAPTERS[training.adapter].model_of_its_own:
+        return False
     return device.type == "cuda" and attention.startswith("flash")
 
 
@@ -63,7 +70,7 @@ def mixes(student: Student, rows: Sequence[TokenRow], *, pad: int, device: torch
                 [_logits(student, student.architecture.collate([row], pad), device) for row in rows]
             )
             packed = _logits(student, student.architecture.pack(rows), device)
-            another = TokenRow(np.roll(first.ids[::-1], 1), first.prompt, first.learned)
+            another = replace(first, ids=np.roll(first.ids[::-1], 1))
             moved = _logits(student, student.architecture.pack([another, *others]), device)[
                 first.supervised :
             ]
@@ -88,7 +95,7 @@ def chunks_agree(student: Student, rows: Sequence[TokenRow], *, pad: int, device
     """Whether the loss in chunks equals the loss. It does not if the model changes logits after its head."""
     if not student.chunkable:
         return False
-    inputs, keep, _ = on_device(student.architecture.collate(rows, pad), device)
+    inputs, keep, *_ = on_device(student.architecture.collate(rows, pad), device)
     was_training = student.training
     student.eval()
     try:
@@ -99,16 +106,76 @@ def chunks_agree(student: Student, rows: Sequence[TokenRow], *, pad: int, device
     return float((said - made).abs().max()) <= 1e-5 * float(made.abs().max())
 
 
-def on_device(
-    batch: MicroBatch, device: torch.device
-) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
-    """A micro-batch's inputs, kept positions and targets, as tensors."""
-    inputs = {name: _move(array, device) for name, array in batch.inputs.items()}
-    return inputs, _move(batch.keep, device), _move(batch.targets, device)
+def attention_of(model: Any) -> str:
+    """The attention of a model, by its name in transformers."""
+    return str(getattr(model.config, "_attn_implementation", "") or "")
+
+
+def packs(
+    run: Run,
+    student: Student,
+    rows: Sequence[TokenRow],
+    state: RunState | None,
+    *,
+    pad: int,
+    device: torch.device,
+) -> bool:
+    """Whether rows are packed: as before the resume, otherwise as configured, if the model supports it."""
+    training = run.spec.training
+    if not (state.packed if state else wanted(training, device, attention_of(student.model))):
+        return False
+    wrong = mixes(student, sample(rows), pad=pad, device=device)
+    if not wrong:
+        return True
+    name = type(student.model).__name__
+    if training.packing is True or state:
+        raise JobFailed(
+            f"{name} cannot be trained with packed rows: {wrong} (training.packing = false uses padded batches)"
+        )
+    run.note(f"rows are padded instead of packed: {name} does not keep packed rows apart ({wrong})")
+    return False
+
+
+def chunk(
+    run: Run, student: Student, rows: Sequence[TokenRow], *, pad: int, device: torch.device
+) -> int | None:
+    """The largest number of supervised tokens whose logits are in memory at a time; None: no limit."""
+    training = run.spec.training
+    longest = max(row.supervised for row in rows)
+    most = longest * training.batch_rows if training.batch_rows else max(training.batch_tokens, longest)
+    if most <= training.loss_chunk:
+        return None
+    if chunks_agree(student, sample(rows), pad=pad, device=device):
+        return training.loss_chunk
+    run.note(
+        f"training.loss_chunk has no effect: {type(student.model).__name__} changes its logits after the output embedding"
+    )
+    return None
+
+
+class OnDevice(NamedTuple):
+    """A micro-batch as tensors, in the order of the arguments of a student."""
+
+    inputs: dict[str, torch.Tensor]
+    keep: torch.Tensor
+    targets: torch.Tensor
+    columns: tuple[torch.Tensor, ...]
+    weights: torch.Tensor | None
+
+
+def on_device(batch: MicroBatch, device: torch.device) -> OnDevice:
+    """A micro-batch as tensors."""
+    return OnDevice(
+        inputs={name: _move(array, device) for name, array in batch.inputs.items()},
+        keep=_move(batch.keep, device),
+        targets=_move(batch.targets, device),
+        columns=tuple(_move(array, device) for array in batch.columns),
+        weights=None if batch.weights is None else _move(batch.weights, device),
+    )
 
 
 def _logits(student: Student, batch: MicroBatch, device: torch.device) -> torch.Tensor:
-    inputs, keep, _ = on_device(batch, device)
+    inputs, keep, *_ = on_device(batch, device)
     return student.logits(inputs, keep).float()
 
 

@@ -31,7 +31,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,36 @@ def _event(line: bytes) -> dict[str, Any] | None:
         return None
     complete = isinstance(value.get("event"), str) and isinstance(value.get("at"), int)
     return value if complete else None
+
+
+def has_progress(directory: Path, began: int = 0) -> bool:
+    """Whether the last start of a run made a later checkpoint than all starts before. Reads the whole file.
+
+    `began`: where the reports of that start would begin, if it made any; 0 if that is not known.
+    """
+    path = directory / FILE
+    if not any(map(_begins, _all_events(path, began))):
+        return False
+    before = newest = 0
+    for event in _all_events(path):
+        if _begins(event):
+            before = newest
+        elif event["event"] == "checkpoint":
+            newest = max(newest, event["step"])
+    return newest > before
+
+
+def _begins(event: Mapping[str, Any]) -> bool:
+    return event["event"] == "starting" and event.get("phase") == "importing"
+
+
+def _all_events(path: Path, offset: int = 0) -> Iterator[dict[str, Any]]:
+    while True:
+        events, end = read_events(path, offset)
+        yield from events
+        if end == offset:
+            return
+        offset = end
 
 
 def _plain(event: Mapping[str, Any]) -> dict[str, Any]:

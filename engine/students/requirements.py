@@ -12,6 +12,7 @@ from engine.errors import JobFailed
 from engine.methods import METHODS
 from engine.students.cluster import check_launcher
 from engine.students.launch import search_path
+from engine.students.slurm import check_slurm
 
 TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio"}
 """The package that each tracker needs."""
@@ -38,6 +39,9 @@ def _of(student: StudentConfig, on_gpu: bool, environ: Mapping[str, str]) -> Ite
 
 def _of_training(training: TrainingConfig, on_gpu: bool, environ: Mapping[str, str]) -> Iterator[str]:
     yield from _refused(lambda: check_tracker(training.tracker))
+    if training.executor == "slurm":  # the nodes have what else it needs
+        yield from _refused(lambda: check_slurm(environ))
+        return
     if training.hostfile:
         yield from _refused(lambda: check_launcher(training.launcher, environ))
     if training.attention == "flash":

@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.forms import TokenForm
 from engine.methods import Asking
+from engine.students.adapters import prefix_tokens
 from engine.students.architecture import Architecture
 
 
@@ -45,9 +46,10 @@ class Completion:
     """Its share of the time that its batch took, where a server measures it."""
 
 
-def positions(model: Any) -> int | None:
-    """The context length of a model; None if it has no limit."""
-    return config_positions(model.config)
+def positions(model: Any, *, taken: int = 0) -> int | None:
+    """The context length of a model, without its prefix and what else is `taken`; None if it has no limit."""
+    limit = config_positions(model.config)
+    return None if limit is None else limit - prefix_tokens(model) - taken
 
 
 def config_positions(config: Any) -> int | None:

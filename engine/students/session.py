@@ -11,10 +11,12 @@ from typing import Any
 
 import torch
 
+from engine.config.adapters import ADAPTERS
 from engine.errors import JobFailed
 from engine.forms import TokenForm
 from engine.methods import TrainRow
-from engine.students import base_checks, kernels, lora, packing, zero
+from engine.students import base_checks, kernels, packing, zero
+from engine.students.adapters import adapt
 from engine.students.architecture import Architecture, architecture_of, is_encoder_decoder
 from engine.students.base_model import load_model
 from engine.students.batches import BatchPlan
@@ -34,15 +36,20 @@ from engine.students.launch import accumulation_steps
 from engine.students.loop import Loop
 from engine.students.memory_needs import as_trained
 from engine.students.objective import Student, add_rows_only
+from engine.students.objectives import OBJECTIVES
 from engine.students.precision import computes_in_bf16
 from engine.students.resume import choose
 from engine.students.room import positions, read_questions
 from engine.students.run import Run
 from engine.students.run_commands import asked_to_finish
 from engine.students.run_form import builtin_outline, open_form, with_form
+from engine.students.selection import FILE as SELECTION
+from engine.students.selection import select
 from engine.students.session_checkpoints import load_checkpoint, write_checkpoint
 from engine.students.sizes import Size, size_of
 from engine.students.spec import EvalRow
+from engine.students.targets import FILE as TARGETS
+from engine.students.targets import Targets, read_targets
 from engine.students.threads import Threads
 from engine.students.token_rows import TokenRow, read_rows, tokenize
 from engine.students.tokenizer import (
@@ -51,6 +58,7 @@ from engine.students.tokenizer import (
     leave_prompts_open,
     load_tokenizer,
     pad_id,
+    token_texts,
 )
 
 
@@ -161,11 +169,16 @@ def build(run: Run) -> Session:
     training = as_trained(training, world=ranks.world, bf16=bf16, on_gpu=device.type == "cuda")
     run = replace(run, spec=(spec := spec.model_copy(update={"training": training})))
     check_markers(tokenizer, form.markers)
-    limit = min(training.max_length, positions(model) or training.max_length)
-    rows, dropped = tokenize(form, train_rows, max_length=limit)
+    context = positions(model, taken=ADAPTERS[training.adapter].positions(training))
+    limit = training.max_length if context is None else min(training.max_length, context)
+    objective = OBJECTIVES[training.objective]
+    targets = _targets(run, tokenizer, form) if objective.reads_distributions else None
+    rows, dropped = tokenize(form, train_rows, max_length=limit, targets=targets)
+    if targets is not None:
+        run.note(targets.said())
 
     run.tell("starting", phase="building")
-    _check_base(run, tokenizer, form, model, rows, questions)
+    _check_base(run, tokenizer, form, model, rows, questions, context)
     prepare_generation(model, tokenizer, form)
     if training.liger:
         kernels.apply_liger(model, device)
@@ -173,15 +186,23 @@ def build(run: Run) -> Session:
     resume = choose(run)
     stage3 = training.zero_stage == 3
     gathered = prepare_gathered(
-        model, lambda each: lora.adapt(each, training), stage=training.zero_stage, bf16=bf16, device=device
+        model, lambda each: adapt(each, training), stage=training.zero_stage, bf16=bf16, device=device
     )
     if training.activation_checkpointing:
         kernels.checkpoint_activations(model, reentrant=stage3)
     if resume.how == "weights" and resume.state:
-        put_weights(model, read_weights(run.checkpoints, resume.state.step))
-    student = Student(model, architecture, compiled=training.compile)
+        put_weights(gathered.trained, read_weights(run.checkpoints, resume.state.step))
+    student = Student(gathered.trained, architecture, objective=objective, compiled=training.compile)
     if zero.clips_itself(training, bf16) and ranks.world == 1 and not training.compile:
         add_rows_only(model)
+    pad = pad_id(tokenizer)
+    selection = select(
+        *(student, gathered.model, form, train_rows, training),
+        limit=limit,
+        pad=pad,
+        device=device,
+        ranks=ranks,
+    )
     engine, optimizer = zero.make_engine(
         student,
         training,
@@ -191,8 +212,7 @@ def build(run: Run) -> Session:
         universal=resume.how == "universal" and training.zero_stage > 0,
         say=run.note,
     )
-    pad = pad_id(tokenizer)
-    packed = _packs(run, student, rows, resume.state, pad=pad, device=device)
+    packed = packing.packs(run, student, rows, resume.state, pad=pad, device=device)
     plan = BatchPlan(
         [architecture.lengths(row) for row in rows],
         batch_tokens=training.batch_tokens,
@@ -212,7 +232,7 @@ def build(run: Run) -> Session:
         accumulation=accumulation,
         splits=spec.splits,
         packed=packed,
-        chunk=_chunk(run, student, rows, pad=pad, device=device),
+        chunk=packing.chunk(run, student, rows, pad=pad, device=device),
         architecture=architecture,
         rows=rows,
         flops=architecture.flops(gathered.model, rows),
@@ -226,6 +246,7 @@ def build(run: Run) -> Session:
         progress=run.progress,
         asked_to_finish=lambda: asked_to_finish(run.directory),
         peak=peak_flops(device, bf16=bf16),
+        selection=selection,
     )
     session = Session(
         run=run,
@@ -247,6 +268,8 @@ def build(run: Run) -> Session:
         largest=max(len(plan.micro_batch(number)) for number in range(plan.micro_batches)),
     )
     load_checkpoint(run, engine, optimizer, gathered, resume)
+    if selection and resume.state:
+        selection.read((run.checkpoints / str(resume.state.step) / SELECTION).read_bytes())
     session.saved = session.stamp(resume.state) if resume.state else None
     run.tell(
         "loaded",
@@ -261,7 +284,7 @@ def build(run: Run) -> Session:
         resumed=resume.how,
         packed=packed,
         pieces=spec.splits,
-        attention=attention_of(model),
+        attention=packing.attention_of(model),
     )
     return session
 
@@ -304,6 +327,12 @@ def _base(
     return run, tokenizer, model
 
 
+def _targets(run: Run, tokenizer: Any, form: TokenForm) -> Targets:
+    """The distributions that the run learns from."""
+    stored, width = read_targets(run.directory / TARGETS, run.spec.targets_digest)
+    return Targets(stored, width, token_texts(tokenizer), form.outline.written, tail=run.spec.training.tail)
+
+
 def _check_base(
     run: Run,
     tokenizer: Any,
@@ -311,11 +340,12 @@ def _check_base(
     model: Any,
     rows: Sequence[TokenRow],
     questions: Sequence[EvalRow],
+    context: int | None,
 ) -> None:
     """Refuses or notes what does not fit between the base and its rows and questions."""
     architecture, base, most = architecture_of(model), run.spec.base, run.spec.evaluation.max_new_tokens
     texts = [row.question for row in questions]
-    asked = read_questions(form, texts, architecture, limit=positions(model), most=most)
+    asked = read_questions(form, texts, architecture, limit=context, most=most)
     pairs = list(zip(questions, asked, strict=True))
     base_checks.check_tokens(model, base, rows, pairs)
     notes = (
@@ -325,53 +355,6 @@ def _check_base(
     )
     for note in filter(None, notes):
         run.note(note)
-
-
-def attention_of(model: Any) -> str:
-    """The attention of a model, by its name in transformers."""
-    return str(getattr(model.config, "_attn_implementation", "") or "")
-
-
-def _packs(
-    run: Run,
-    student: Student,
-    rows: Sequence[TokenRow],
-    state: RunState | None,
-    *,
-    pad: int,
-    device: torch.device,
-) -> bool:
-    """Whether rows are packed: as before the resume, otherwise as configured, if the model supports it."""
-    training = run.spec.training
-    if not (state.packed if state else packing.wanted(training, device, attention_of(student.model))):
-        return False
-    wrong = packing.mixes(student, packing.sample(rows), pad=pad, device=device)
-    if not wrong:
-        return True
-    name = type(student.model).__name__
-    if training.packing is True or state:
-        raise JobFailed(
-            f"{name} cannot be trained with packed rows: {wrong} (training.packing = false uses padded batches)"
-        )
-    run.note(f"rows are padded instead of packed: {name} does not keep packed rows apart ({wrong})")
-    return False
-
-
-def _chunk(
-    run: Run, student: Student, rows: Sequence[TokenRow], *, pad: int, device: torch.device
-) -> int | None:
-    """The largest number of supervised tokens whose logits are in memory at a time; None: no limit."""
-    training = run.spec.training
-    longest = max(row.supervised for row in rows)
-    most = longest * training.batch_rows if training.batch_rows else max(training.batch_tokens, longest)
-    if most <= training.loss_chunk:
-        return None
-    if packing.chunks_agree(student, packing.sample(rows), pad=pad, device=device):
-        return training.loss_chunk
-    run.note(
-        f"training.loss_chunk has no effect: {type(student.model).__name__} changes its logits after the output embedding"
-    )
-    return None
 
 
 def dev_steps(run: Run, plan: BatchPlan, steps: int, together: int) -> frozenset[int]:
@@ -387,13 +370,15 @@ def dev_steps(run: Run, plan: BatchPlan, steps: int, together: int) -> frozenset
 
 def save(session: Session, state: RunState, files: dict[str, bytes]) -> None:
     """Writes a checkpoint of `state`, with extra files. All ranks call it together."""
+    if session.loop.selection:
+        files = {**files, SELECTION: session.loop.selection.to_bytes()}
     write_checkpoint(
         session.run,
         session.engine,
         session.loop.optimizer,
         state,
         files,
-        adapted=session.gathered.adapted is not None,
+        adapted=session.gathered.adapted.frozen,
         bf16=session.loop.bf16,
     )
     session.saved = state

@@ -65,7 +65,7 @@ def load_checkpoint(run: Run, engine: Any, optimizer: Any, gathered: GatheredMod
             path, _ = engine.load_checkpoint(
                 str(run.checkpoints),
                 tag=resume.tag,
-                load_module_strict=gathered.adapted is None,  # it has no frozen weights
+                load_module_strict=not gathered.adapted.frozen,  # it has none of those
                 load_lr_scheduler_states=False,
             )
         if path is None:

@@ -3,6 +3,7 @@
 runs/<id>/  owner.json       whose directory it is: an Owner, written first
             spec.json        a Spec
             manifest.jsonl   the training rows, frozen (one TrainRow per line)
+            targets.bin      distributions of teachers, if the student learns from some (see `targets`)
             questions.jsonl  dev and test questions (one EvalRow per line)
             progress.jsonl   events, written by rank 0 (see `progress_file`)
             log.txt          stdout and stderr of the ranks
@@ -96,6 +97,8 @@ class SourceStudent(BaseModel):
     """An absolute path, of its directory `student`."""
     rows: str
     """An absolute path, of the manifest of the rows that it learned from; of a derived one it is empty."""
+    inherited: tuple[str, ...] = ()
+    """Of a derived one: the manifests of the students that it was made from."""
     method: MethodName
     form: FormConfig | None = None
     base: str
@@ -109,6 +112,11 @@ class SourceStudent(BaseModel):
     def words(self) -> str:
         """What messages call it."""
         return f"run {self.run_id} ({self.student} on {self.scope})"
+
+    @property
+    def manifests(self) -> tuple[Path, ...]:
+        """The files with the rows that its weights have learned."""
+        return tuple(map(Path, (self.rows,) if self.rows else self.inherited))
 
 
 class Spec(BaseModel):
@@ -151,6 +159,12 @@ class Spec(BaseModel):
     operation: dict[str, Any] = {}
     """The settings of the operation."""
     sources: tuple[SourceStudent, ...] = ()
+    formats: tuple[str, ...] = ()
+    """The formats of its rows, of a mixture; test questions are asked in each."""
+    shots: int = 4
+    """Worked examples in formats that have some."""
+    targets_digest: str = ""
+    """The SHA-256 of `targets.bin`, of a student that learns distributions."""
     teachers: dict[str, int] = {}
     """Who wrote the rationales, as "name (model)", with the number of rows."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 from engine.errors import JobFailed
 from engine.forms import TokenForm
 from engine.methods import TrainRow
+from engine.students.targets import Targets
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -27,12 +28,14 @@ Model = TypeVar("Model", bound=BaseModel)
 class TokenRow:
     """`ids` of prompt and completion (int64). The first `prompt` of them are the prompt.
 
-    `learned` ([tokens], bool) says which tokens the loss counts; None: all of the completion.
+    `learned` ([tokens], bool) says which tokens the loss counts; None: all of the completion. `columns` is what the objective
+    reads besides; the first axis of each is the supervised tokens.
     """
 
     ids: np.ndarray
     prompt: int
     learned: np.ndarray | None = None
+    columns: tuple[np.ndarray, ...] = ()
 
     @property
     def places(self) -> np.ndarray:
@@ -59,11 +62,30 @@ class MicroBatch:
     inputs   the arguments of the model by name: token ids and masks, each [rows, length]
     keep     [supervised]: flat positions, of those the head sees, that predict a supervised token
     targets  [supervised]: those tokens
+    columns  what the objective reads besides; the first axis of each is the supervised tokens
+    weights  [supervised] float32: how much each token counts; None: all count 1
     """
 
     inputs: dict[str, np.ndarray]
     keep: np.ndarray
     targets: np.ndarray
+    columns: tuple[np.ndarray, ...] = ()
+    weights: np.ndarray | None = None
+
+
+def micro_batch(
+    inputs: dict[str, np.ndarray], rows: Sequence[TokenRow], keep: Sequence[np.ndarray]
+) -> MicroBatch:
+    """The micro-batch of rows with these inputs; `keep` is that of each row."""
+    targets = np.concatenate([row.ids[row.places] for row in rows])
+    columns = zip(*(row.columns for row in rows), strict=True)
+    return MicroBatch(inputs, np.concatenate(keep), targets, tuple(map(np.concatenate, columns)))
+
+
+def weighted(batch: MicroBatch, rows: Sequence[TokenRow], weights: np.ndarray) -> MicroBatch:
+    """A micro-batch of rows in which each row counts with its weight ([rows])."""
+    each = np.repeat(weights.astype(np.float32), [row.supervised for row in rows])
+    return replace(batch, weights=each)
 
 
 def read_rows(path: Path, model: type[Model]) -> list[Model]:
@@ -89,20 +111,31 @@ def read_rows(path: Path, model: type[Model]) -> list[Model]:
     return rows
 
 
-def tokenize(form: TokenForm, rows: Sequence[TrainRow], *, max_length: int) -> tuple[list[TokenRow], int]:
+def tokenize(
+    form: TokenForm, rows: Sequence[TrainRow], *, max_length: int, targets: Targets | None = None
+) -> tuple[list[TokenRow], int]:
     """The rows that fit into `max_length` tokens, in order, and the number of those that do not.
+
+    Args:
+        form: of the student.
+        rows: the training rows.
+        max_length: the largest number of tokens.
+        targets: makes their columns; None: they have none.
 
     Raises:
         JobFailed: none of them fits.
     """
     fitting, shortest = [], math.inf
-    for prompt, completion, learned in form.rows(rows):
+    for row, (prompt, completion, learned) in zip(rows, form.rows(rows), strict=True):
         length = len(prompt) + len(completion)
         shortest = min(shortest, length)
         if length <= max_length:
             ids = np.asarray(prompt + completion, dtype=np.int64)
             mask = None if learned is None else np.asarray([False] * len(prompt) + learned)
-            fitting.append(TokenRow(ids, len(prompt), mask))
+            one = TokenRow(ids, len(prompt), mask)
+            if targets is not None:
+                one = replace(one, columns=targets.columns(row, completion, one.places - one.prompt))
+            fitting.append(one)
     if not fitting:
         raise JobFailed(
             f"all {len(rows)} training rows are longer than training.max_length = {max_length} tokens "

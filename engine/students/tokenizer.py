@@ -136,6 +136,19 @@ def check_markers(tokenizer: Any, markers: Iterable[str]) -> None:
             )
 
 
+def token_texts(tokenizer: Any) -> list[str]:
+    """The text of each token within a text, by id."""
+    pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    texts: list[str] = tokenizer.batch_decode(
+        [[each] for each in range(len(tokenizer))], clean_up_tokenization_spaces=False
+    )
+    # SentencePiece leaves out the space of a text's first token.
+    return [
+        f" {text}" if (piece or "").startswith("\u2581") and not text.startswith(" ") else text
+        for piece, text in zip(pieces, texts, strict=True)
+    ]
+
+
 def pad_id(tokenizer: Any) -> int:
     """The id that fills a batch. Any id works, since padding is masked or never attended to."""
     for token in (tokenizer.pad_token_id, tokenizer.eos_token_id):

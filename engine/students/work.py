@@ -12,25 +12,35 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 
+from engine.errors import JobFailed
+from engine.methods import TrainRow
 from engine.students.checkpoints import MARKER, sync
+from engine.students.operations.base import LearnedRows
 from engine.students.ranks import Stopped
 from engine.students.run import Run
+from engine.students.spec import SourceStudent
 
 if TYPE_CHECKING:
     import torch
 
 DIRECTORY = "work"
 TENSORS = "tensors.safetensors"
+NO_LIMIT = 10**9
 
 
 class Work:
     """What an operation needs of its run."""
 
-    def __init__(self, run: Run, device: Any) -> None:
+    def __init__(
+        self, run: Run, device: Any, score: Callable[[Any, str], float | None] | None = None
+    ) -> None:
         self._run = run
+        self._score = score
         self._place = run.directory / DIRECTORY
         self.device = device
         """Where to compute."""
@@ -52,6 +62,43 @@ class Work:
     def note(self, message: str) -> None:
         """Reports a deviation from what was configured."""
         self._run.note(message)
+
+    def rows(self, source: SourceStudent, most: int) -> LearnedRows:
+        """Rows that a student has learned, at most so many, drawn by the seed, in order.
+
+        Raises:
+            JobFailed: there are none.
+        """
+        from engine.students.opened_copy import open_copy, positions_of
+        from engine.students.token_rows import read_rows, tokenize
+
+        texts = [row for path in source.manifests for row in read_rows(path, TrainRow)]
+        if not texts:
+            raise JobFailed(
+                f"{source.words} has no rows of its own, which {self._run.spec.kind} is computed on"
+            )
+        chosen = sorted(Random(self.seed).sample(range(len(texts)), min(most, len(texts))))
+        architecture, tokenizer, form = open_copy(self._run, Path(source.directory))
+        limit = positions_of(Path(source.directory)) or NO_LIMIT
+        drawn = [texts[place] for place in chosen]
+        tokens, _ = tokenize(form, drawn, max_length=NO_LIMIT)
+        fitting = [place for place, row in enumerate(tokens) if len(row.ids) <= limit]
+        if not fitting:
+            raise JobFailed(
+                f"none of the {len(drawn)} rows of {source.words} fits into its {limit} positions"
+            )
+        return LearnedRows(
+            texts=[drawn[place] for place in fitting],
+            tokens=[tokens[place] for place in fitting],
+            architecture=architecture,
+            tokenizer=tokenizer,
+            form=form,
+        )
+
+    def score(self, model: Any, split: str) -> float | None:
+        """The share of the run's dev or test questions that a model answers correctly; None: there are none."""
+        assert self._score is not None, "only a run with questions is asked"
+        return self._score(model, split)
 
     def keep(self, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
         """Writes tensors that were costly; `kept` has them after a kill."""

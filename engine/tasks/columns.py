@@ -161,7 +161,14 @@ def _question(row: Mapping[str, Any], form: str, refuse: Refuse) -> str:
         if not isinstance(text, str) or isinstance(text, Number):
             refuse(f"{form}: expected a string, got {kind_of(text)}")
         return text.strip()
-    return _COLUMN.sub(lambda match: str(_cell(row, match[1], refuse)).strip(), form).strip()
+    return _COLUMN.sub(lambda match: _in_text(_cell(row, match[1], refuse)), form).strip()
+
+
+def _in_text(value: Any) -> str:
+    """A cell as part of a question; a list of words (CommonGen's concepts) with commas."""
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return ", ".join(each.strip() for each in value)
+    return str(value).strip()
 
 
 def _answer(row: Mapping[str, Any], name: str, refuse: Refuse) -> Any:

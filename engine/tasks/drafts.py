@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from engine.config.tasks import AnswerFormat, FieldsConfig
+from engine.grading.formats import FORMATS
 from engine.question import SPLIT_NAMES, Draft, Split
 from engine.tasks.answers import UNREADABLE
 from engine.tasks.columns import OTHER_COLUMNS, columns_of, mapped, needed_columns, unmapped
@@ -18,6 +20,9 @@ LONGEST_FIELD = 1_000_000
 
 LONGEST_ID = 200
 
+_NO_ANSWER = "(no answer)"
+"""A column that stands in for that of the answers."""
+
 _FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -27,6 +32,7 @@ def read_drafts(
     *,
     fields: FieldsConfig | None = None,
     answer_format: AnswerFormat = "text",
+    labelled: bool = True,
 ) -> list[Draft]:
     """The questions of a file.
 
@@ -35,6 +41,7 @@ def read_drafts(
         split: the split that the file's name gives; a row may repeat it, but not contradict it.
         fields: which columns hold what, if they are not called question and answer.
         answer_format: the task's.
+        labelled: whether the rows have gold answers; else their answers are not read, and those of the drafts are empty.
 
     Raises:
         TaskDataError: names file, line (or row) and reason.
@@ -42,8 +49,30 @@ def read_drafts(
     if fields is None:
         rows = read_rows(path, known=(*FIELDS, *OTHER_COLUMNS))
     else:
-        rows = read_rows(path, needed_columns(fields), columns_of(fields))
+        read = fields if labelled else fields.model_copy(update={"answer": fields.question})
+        rows = read_rows(path, needed_columns(read), columns_of(read))
+    if not labelled:
+        return unlabelled(path, rows, fields, answer_format, split)
     return make_drafts(path, mapped_rows(path, rows, fields, answer_format), split)
+
+
+def unlabelled(
+    path: Path | str,
+    rows: Iterable[tuple[int, Row]],
+    fields: FieldsConfig | None,
+    answer_format: AnswerFormat,
+    split: Split | None = None,
+) -> list[Draft]:
+    """Drafts of rows whose answers are not read: those of the drafts are empty."""
+    name = "answer" if fields is None else _NO_ANSWER
+    stand_in = FORMATS[answer_format].stand_in
+    if fields is not None:
+        fields = fields.model_copy(
+            update={"answer": name, "answer_pattern": None, "rationale": None, "rationale_pattern": None}
+        )
+    filled = ((line, {**row, name: stand_in}) for line, row in rows)
+    drafts = make_drafts(path, mapped_rows(path, filled, fields, answer_format), split)
+    return [replace(draft, answer="", rationale=None, unreadable="") for draft in drafts]
 
 
 def mapped_rows(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.config.faults import nearest, quoted
@@ -20,7 +20,7 @@ from engine.config.tasks import TaskConfig
 from engine.errors import ConfigError, TaskDataError
 from engine.question import SPLIT_NAMES, SPLITS, Draft, Exemplar, Question, Split
 from engine.tasks.builtin import BUILTIN_TASKS
-from engine.tasks.drafts import make_drafts, mapped_rows, read_drafts
+from engine.tasks.drafts import make_drafts, mapped_rows, read_drafts, unlabelled
 from engine.tasks.golds import check_golds, note_of
 from engine.tasks.hub import open_hub
 from engine.tasks.known_datasets import KNOWN_DATASETS, by_name
@@ -65,6 +65,8 @@ def load_task(name: str, config: TaskConfig, folder: Path) -> LoadedTask:
         questions, notes, set_aside = assigned
     if not questions:
         raise TaskDataError(f"tasks.{name}: no questions left; check the sizes `train`, `dev` and `test`")
+    if not config.labelled:
+        return LoadedTask(questions=questions, digest=digest(questions), notes=notes)
     readable, unreadable = check_golds(f"tasks.{name}", questions, config.answer)
     if unreadable:
         notes = (*notes, note_of(unreadable, len(readable), config.answer))
@@ -115,12 +117,15 @@ def _builtin(name: str, builtin: str, config: TaskConfig) -> tuple[Question, ...
     caps = _caps(config)
     sizes = {split: DEFAULT_SIZES[split] if size is None else size for split, size in caps.items()}
     try:
-        return generate(task, seed=config.seed, sizes=sizes, options=options)
+        made = generate(task, seed=config.seed, sizes=sizes, options=options)
+        return made if config.labelled else tuple(replace(each, answer="", rationale=None) for each in made)
     except ConfigError as error:
         raise ConfigError(f"tasks.{name}: {error.message}") from None
 
 
 def _caps(config: TaskConfig) -> dict[Split, int | None]:
+    if not config.labelled:
+        return {"train": config.train, "dev": 0, "test": 0}
     return {"train": config.train, "dev": config.dev, "test": config.test}
 
 
@@ -160,21 +165,36 @@ def _hub(name: str, source: str, config: TaskConfig, folder: Path) -> AssignedQu
     drafts: list[Draft] = []
     keys: set[str] = set()
     for part in data.splits:
-        rows = mapped_rows(part.label, part.rows, data.fields, config.answer)
-        for draft in make_drafts(part.label, rows, part.split):
+        if config.labelled:
+            rows = mapped_rows(part.label, part.rows, data.fields, config.answer)
+            read = make_drafts(part.label, rows, part.split)
+        else:
+            read = unlabelled(part.label, part.rows, data.fields, config.answer, part.split)
+        for draft in read:
             if draft.key in keys:  # each split of the data set counts its own ids
                 draft.key = f"{part.split or part.label.rpartition(' ')[2]}-{draft.key}"
             keys.add(draft.key)
             drafts.append(draft)
-    found = _assigned(name, config, drafts)
-    return found._replace(notes=(*data.notes, *found.notes))
+    assigned = _assigned(name, config, drafts)
+    return assigned._replace(notes=(*data.notes, *assigned.notes))
 
 
 def _assigned(name: str, config: TaskConfig, drafts: list[Draft]) -> AssignedQuestions:
+    if not config.labelled:
+        return _for_training(config, drafts)
     if config.split_by == "paper":
         paper = _paper_task(name, config)
         return assign_splits(drafts, seed=config.seed, caps=_caps(config), paper=paper)
     return assign_splits(drafts, seed=config.seed, caps=_caps(config), by=config.split_by)
+
+
+def _for_training(config: TaskConfig, drafts: list[Draft]) -> AssignedQuestions:
+    """All questions of a task without gold answers, but those that the data set aside for dev and test."""
+    kept = [replace(draft, split="train") for draft in drafts if draft.split in (None, "train")]
+    found = assign_splits(kept, seed=config.seed, caps=_caps(config))
+    left = len(drafts) - len(kept)
+    note = f"{left:,} questions of dev and test are left out: the task has no gold answers"
+    return found._replace(notes=((note,) if left else ()) + found.notes)
 
 
 def _paper_task(name: str, config: TaskConfig) -> str:
@@ -213,7 +233,12 @@ def _files(name: str, config: TaskConfig, folder: Path) -> AssignedQuestions:
     if SPLIT_MARK in config.source:
         drafts = _split_files(name, config, folder)
     else:
-        drafts = read_drafts(folder / config.source, fields=config.fields, answer_format=config.answer)
+        drafts = read_drafts(
+            folder / config.source,
+            fields=config.fields,
+            answer_format=config.answer,
+            labelled=config.labelled,
+        )
     return _assigned(name, config, drafts)
 
 
@@ -230,7 +255,9 @@ def _split_files(name: str, config: TaskConfig, folder: Path) -> list[Draft]:
             both = " and ".join(path.name for path in paths)
             raise TaskDataError(f"tasks.{name}.source: {both} would both be {split}; keep one of them")
         path = paths[0]
-        for draft in read_drafts(path, split, fields=config.fields, answer_format=config.answer):
+        for draft in read_drafts(
+            path, split, fields=config.fields, answer_format=config.answer, labelled=config.labelled
+        ):
             if draft.key in places:
                 raise TaskDataError(
                     f"{draft.place}: id: {draft.key!r} is already used in {places[draft.key]}; ids must be unique"

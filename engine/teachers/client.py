@@ -252,8 +252,13 @@ class TeacherClient:
     def url(self, request: Request) -> str:
         """Where a request is sent, as it may be shown."""
         path, _ = self._compose(request, self._streams.form(request))
-        address, mark, query = shown_url(self.config.base_url or str(self._base)).partition("?")
+        address, mark, query = self.shown.partition("?")
         return f"{address.rstrip('/')}/{path.lstrip('/')}{mark}{query}"
+
+    @property
+    def shown(self) -> str:
+        """Its address, as it may be shown."""
+        return shown_url(self.config.base_url or str(self._base))
 
     async def ping(self, *, key: SecretStr | None) -> Failure | str:
         """Sends one tiny request; on success, what that showed, in words."""

@@ -28,6 +28,8 @@ class Endpoint:
     headers: Mapping[str, str]
     secrets: tuple[str, ...]
     """What must be taken out of every text that comes from the server."""
+    more: tuple[str, ...] = ()
+    """Further addresses of the same teacher (`base_urls`)."""
 
 
 def endpoint(name: str, config: TeacherConfig, environ: Mapping[str, str]) -> Endpoint:
@@ -56,25 +58,30 @@ def endpoint(name: str, config: TeacherConfig, environ: Mapping[str, str]) -> En
             )
         return written.removesuffix(f"env:{found[1]}") + got
 
-    base_url = value("base_url", config.base_url)
-    address, mark, query = base_url.partition("?")
-    pairs = [each.partition("=") for each in query.split("&")]
-    query = "&".join(
-        key
-        + equals
-        + (quote(value("base_url", written), safe="") if REFERENCE.fullmatch(written) else written)
-        for key, equals, written in pairs
-    )
-    base_url = f"{address}{mark}{query}"
+    def url(key: str, written: str) -> str:
+        address, mark, query = value(key, written).partition("?")
+        pairs = [each.partition("=") for each in query.split("&")]
+        query = "&".join(
+            name + equals + (quote(value(key, given), safe="") if REFERENCE.fullmatch(given) else given)
+            for name, equals, given in pairs
+        )
+        found = f"{address}{mark}{query}"
+        if not config.local:
+            _check_address(name, key, found, shown_url(written))
+        return found
+
+    urls = [url("base_urls" if config.base_urls else "base_url", written) for written in config.addresses]
     proxy = value("proxy", config.proxy)
     headers = {key: value(f"headers.{key}", written) for key, written in config.headers.items()}
-    if not config.local:
-        _check_address(name, base_url, shown_url(config.base_url))
     if proxy and (why := wrong_proxy(proxy)):
         raise ConfigError(f"teachers.{name}.proxy: {why}")
     _check_headers(name, headers)
     found = {
-        *_of_url(base_url, whole=bool(REFERENCE.fullmatch(config.base_url))),
+        *(
+            each
+            for written, used in zip(config.addresses, urls, strict=True)
+            for each in _of_url(used, whole=bool(REFERENCE.fullmatch(written)))
+        ),
         *_of_url(proxy, whole=False),
         *(
             each
@@ -83,21 +90,22 @@ def endpoint(name: str, config: TeacherConfig, environ: Mapping[str, str]) -> En
             for each in (given, *re.split(r"[ ;,=]+", given))
         ),
     }
-    return Endpoint(base_url, proxy, headers, tuple(sorted(filter(_secret, found), key=len, reverse=True)))
+    secrets = tuple(sorted(filter(_secret, found), key=len, reverse=True))
+    return Endpoint(urls[0], proxy, headers, secrets, tuple(urls[1:]))
 
 
-def _check_address(name: str, base_url: str, shown: str) -> None:
+def _check_address(name: str, key: str, address: str, shown: str) -> None:
     try:
-        url = URL(base_url)
+        url = URL(address)
     except ValueError:
         url = URL()
     if url.scheme not in ("http", "https") or not url.host:
         raise ConfigError(
-            f"teachers.{name}: base_url {shown!r} is not a valid URL; expected for example https://api.openai.com/v1"
+            f"teachers.{name}: {key} {shown!r} is not a valid URL; expected for example https://api.openai.com/v1"
         )
     if url.user is not None or url.password is not None:
         raise ConfigError(
-            f"teachers.{name}: base_url contains a user name or a password, which would be stored; set the key with api_key_env"
+            f"teachers.{name}: {key} contains a user name or a password, which would be stored; set the key with api_key_env"
             ' or api_key_file, or write headers = { Authorization = "Basic env:NAME" }'
         )
 

@@ -24,6 +24,8 @@ AGAIN = 2
 
 It is mostly one: a text is not always divided as it was written.
 """
+LONGEST_CHARACTER = 4
+"""Bytes of a character in UTF-8."""
 LONGEST_TOKEN = 16
 """Bytes of a text for each of its tokens: a server that states fewer tokens is not believed."""
 

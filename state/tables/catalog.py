@@ -36,6 +36,7 @@ class Task(SQLModel, table=True):
     stamp: str = added_text_column("")  # of its file when it was read; empty: read it again at every start
     longest: str = added_text_column("{}")  # JSON: bytes of the longest question by split
     unreadable: int = added_int_column()  # questions that are not used: their gold answer cannot be read
+    labelled: int = added_int_column(1)  # 0: its questions have no gold answers
 
 
 class Question(SQLModel, table=True):
@@ -130,6 +131,8 @@ class Plan(SQLModel, table=True):
     )  # rationales of a question that share one request: the order of its slots
     unless: str = added_text_column("")  # a recipe: questions with a correct sample of it are not asked
     unknown_micros: int = added_int_column()
+    panel: str = added_text_column("")  # the fingerprint that the plans of a panel's members share; '' alone
+    member: int = added_int_column()  # its place in the panel, from 0
 
 
 class Need(SQLModel, table=True):

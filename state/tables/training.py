@@ -112,6 +112,7 @@ class Metric(SQLModel, table=True):
     tokens_per_second: float | None = real_column(null=True)
     mfu: float | None = real_column(null=True)
     memory_mb: float | None = real_column(null=True)
+    extra: str | None = text_column(None, null=True)  # JSON: "weight.TEACHER", where rows are selected
 
 
 class Evaluation(SQLModel, table=True):
@@ -144,6 +145,9 @@ class Evaluation(SQLModel, table=True):
     completion_tokens: int | None = int_column(null=True)  # written for them
     flops: float | None = real_column(null=True)  # of one of them, on average
     seconds: float | None = real_column(null=True)  # that devices took for them
+    formats: str | None = text_column(
+        None, null=True
+    )  # results in each further format that the student was trained in, JSON
 
 
 class Prediction(SQLModel, table=True):

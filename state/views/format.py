@@ -155,7 +155,7 @@ def status_line(status: Status) -> str:
 
 def _task(task: TaskStatus) -> str:
     if task.trigger is None:
-        text = f"{task.name} {count(task.accepted)} correct"
+        text = f"{task.name} {count(task.accepted)} {task.good_word}"
     else:
         text = f"{task.name} {task.trigger.text()}"
     if task.correct_share is not None:

@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from state.confidence_interval import wilson
 from state.lineage import ancestors
 from state.sqlite import Connection
+from state.views.rows import loaded
+
+ASKED = 1_000
+"""Questions that the dollars are for, beside what a student cost to make."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,6 +109,19 @@ def read_frontier(connection: Connection, usd_per_device_hour: float | None = No
         *sorted(points.values(), key=lambda point: (point.run_id or 0, point.task)),
         *_teachers(connection),
     )
+
+
+def frontier_now(connection: Connection) -> tuple[CostPoint, ...]:
+    """The same with the price of the newest daemon session's configuration."""
+    (config,) = connection.execute("SELECT config FROM boot ORDER BY id DESC LIMIT 1").fetchone() or ("{}",)
+    return read_frontier(connection, loaded(config, dict).get("daemon", {}).get("usd_per_device_hour"))
+
+
+def dollars(point: CostPoint) -> float | None:
+    """What making it and asking it `ASKED` questions costs."""
+    if point.make_usd is None:
+        return None
+    return point.make_usd + ASKED * (point.answer_usd or 0.0)
 
 
 def front(points: Sequence[CostPoint], cost: Callable[[CostPoint], float | None]) -> list[CostPoint]:

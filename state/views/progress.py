@@ -98,9 +98,7 @@ def totals(plans: Iterable[PlanStatus]) -> tuple[int, int]:
 
 
 def _correct(plans: Iterable[PlanStatus]) -> list[str]:
-    correct, graded = count_once(
-        (plan.samples or str(plan.id), plan.accepted, plan.accepted + plan.rejected) for plan in plans
-    )
+    correct, graded = count_once((plan.samples or str(plan.id), plan.correct, plan.graded) for plan in plans)
     return [f"{percent(correct / graded)} correct"] if graded else []
 
 

@@ -55,7 +55,13 @@ def _stuck(status: Status) -> tuple[str, ...]:
     """Why no plan with work left can go on, while no run is trained; empty where one can, or nothing is left."""
     left = [plan for plan in status.plans if plan.stored + plan.failed + plan.skipped < plan.wanted]
     busy = any(run.active or run.state == "queued" for run in status.runs)
-    if busy or not left or status.daemon.state == "starting" or any(plan.in_flight for plan in left):
+    waits = status.heartbeat.waiting
+    if (
+        busy
+        or not left
+        or status.daemon.state == "starting"
+        or any(plan.in_flight > waits.get(f"{plan.name} on {plan.task}", 0) for plan in left)
+    ):
         return ()
     states = {teacher.name: teacher.state for teacher in status.teachers}
     paused = {task.name for task in status.tasks if task.paused}
@@ -74,6 +80,8 @@ def _why(plan: PlanStatus, status: Status, states: dict[str, str], paused: set[s
         return f"plan {plan.name} on {plan.task} is held: {held}"
     if all(states.get(name) in STUCK for name in names):
         return f"teacher {', '.join(names)}: {', '.join(dict.fromkeys(states[name] for name in names))}"
+    if plan.awaits:
+        return f"plan {plan.name} on {plan.task} waits for {plan.awaits}"
     if "used up" in status.heartbeat.notice:
         return status.heartbeat.notice
     return ""

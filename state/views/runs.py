@@ -5,6 +5,7 @@ The list of runs is part of the status.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +31,8 @@ class MetricRow:
     tokens_per_second: float | None
     mfu: float | None
     memory_mb: float | None
+    extra: Mapping[str, float] = field(default_factory=dict)
+    """What it reported besides: `weight.TEACHER`, where rows are selected."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,13 +192,16 @@ def run_detail(connection: Connection, run: int) -> RunDetail | None:
 
 def run_metrics(connection: Connection, run: int, after: int = -1, limit: int = 20_000) -> list[MetricRow]:
     """Metrics of a run after step `after`, in order."""
-    names = ("step", "epoch", "loss", "learning_rate", "grad_norm", "tokens_per_second", "mfu", "memory_mb")
+    names = (
+        *("step", "epoch", "loss", "learning_rate", "grad_norm", "tokens_per_second", "mfu", "memory_mb"),
+        "extra",
+    )
     found = rows(
         connection,
         f"SELECT {', '.join(names)} FROM metric WHERE run_id = ? AND step > ? ORDER BY step LIMIT ?",
         (run, after, limit),
     )
-    return [MetricRow(**dict(zip(names, row, strict=True))) for row in found]
+    return [MetricRow(**dict(zip(names, (*row[:-1], loaded(row[-1], dict)), strict=True))) for row in found]
 
 
 def predictions(

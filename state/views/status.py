@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -95,7 +95,7 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
         )
         task_rows = rows(
             connection,
-            "SELECT id, name, source, answer_format, paused, train, dev, test, unreadable FROM task WHERE active = 1 ORDER BY id",
+            "SELECT id, name, source, answer_format, paused, train, dev, test, unreadable, labelled FROM task WHERE active = 1 ORDER BY id",
         )
         run_rows = rows(
             connection,
@@ -119,8 +119,22 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
         copy = is_copy(connection)
     daemon, config, heartbeat = _daemon(boot, beat, now_ms, alive, copy)
     cap_usd = budget_in_force(connection, _cap(config))
+    without = frozenset(row[1] for row in task_rows if not row[9])
     teachers = tuple(_teacher(row, heartbeat if daemon.alive else None) for row in teacher_rows if row[5])
-    plans = tuple(with_shared([_plan(row, daemon.alive, unasked.get(row[0], 0)) for row in plan_rows]))
+    plans = tuple(
+        with_shared(
+            [
+                _plan(
+                    row,
+                    daemon.alive,
+                    unasked.get(row[0], 0),
+                    heartbeat.awaits if daemon.alive else {},
+                    without,
+                )
+                for row in plan_rows
+            ]
+        )
+    )
     tested, best = _tested(tests)
     runs = tuple(
         RunStatus(
@@ -240,7 +254,9 @@ def _cap(config: dict[str, Any]) -> float | None:
     return float(cap) if isinstance(cap, int | float) else None
 
 
-def _plan(row: Any, alive: bool, unasked: int) -> PlanStatus:
+def _plan(
+    row: Any, alive: bool, unasked: int, awaits: Mapping[str, str], without: frozenset[str]
+) -> PlanStatus:
     (
         plan_id,
         name,
@@ -279,6 +295,8 @@ def _plan(row: Any, alive: bool, unasked: int) -> PlanStatus:
         unknown_usd=unknown / 1e6,
         writes_rationale=bool(writes_rationale),
         samples=f"{task}|{split}|{recipe}",
+        labelled=task not in without,
+        awaits=awaits.get(f"{name} on {task}", ""),
     )
 
 
@@ -319,7 +337,7 @@ def _task(
     best: Accuracy | None,
     stocked: _Stocked,
 ) -> TaskStatus:
-    task_id, name, source, answer_format, paused, train, dev, test, unreadable = row
+    task_id, name, source, answer_format, paused, train, dev, test, unreadable, labelled = row
     own = widest(plan for plan in plans if plan.task == name and plan.split == "train")
     held_out = [plan for plan in plans if plan.task == name and plan.split == "test"]
     accepted, rejected = sum(plan.accepted for plan in own), sum(plan.rejected for plan in own)
@@ -336,6 +354,7 @@ def _task(
         dev=dev,
         test=test,
         unreadable=unreadable,
+        labelled=bool(labelled),
         wanted=sum(plan.wanted for plan in own),
         stored=sum(plan.stored for plan in own),
         accepted=accepted,

@@ -78,6 +78,8 @@ class PlanStatus:
     unknown_usd: float = 0.0
     writes_rationale: bool = True
     samples: str = ""  # equal for plans that share samples: each counts them, one of them paid
+    labelled: bool = True  # False: its task has no gold answers, and accepted ones were answered
+    awaits: str = ""  # whom how many samples of a panel's member wait for
     shared: tuple[float, int] | None = (
         None  # what those plans spent together, and the most that one of them accepted
     )
@@ -86,7 +88,17 @@ class PlanStatus:
     def usd_per_correct(self) -> float | None:
         """Dollars that are known to be billed per correct sample, wrong and failed ones included; None before the first."""
         usd, accepted = self.shared or (self.usd, self.accepted)
-        return usd / accepted if self.accepted else None
+        return usd / accepted if self.accepted and self.labelled else None
+
+    @property
+    def correct(self) -> int:
+        """How many are correct; 0 where there is no gold answer."""
+        return self.accepted if self.labelled else 0
+
+    @property
+    def graded(self) -> int:
+        """How many are correct or wrong; 0 where there is no gold answer."""
+        return self.accepted + self.rejected if self.labelled else 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -206,6 +218,7 @@ class TaskStatus:
     eta_s: float | None
     run_id: int | None  # an active or queued run of this task
     unreadable: int = 0  # further questions, not used: their gold answer cannot be read
+    labelled: bool = True  # False: no gold answers; accepted samples are those that were answered
 
     @property
     def questions(self) -> int:
@@ -214,8 +227,13 @@ class TaskStatus:
 
     @property
     def correct_share(self) -> float | None:
-        """Share of correct ones among the graded train samples, 0 to 1."""
-        return share(self.accepted, self.accepted + self.rejected)
+        """Share of correct ones among the graded train samples, 0 to 1; None without gold answers."""
+        return share(self.accepted, self.accepted + self.rejected) if self.labelled else None
+
+    @property
+    def good_word(self) -> str:
+        """What accepted samples are."""
+        return "correct" if self.labelled else "answered"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

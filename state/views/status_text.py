@@ -30,6 +30,9 @@ def format_status(status: Status, width: int | None = None) -> str:
         for task in status.tasks
         if task.unreadable
     ]
+    lines += [
+        f"plan {plan.name} on {plan.task} waits for {plan.awaits}" for plan in status.plans if plan.awaits
+    ]
     if status.daemon.alive:
         lines += [f"plan {plan} waits for {what}" for plan, what in status.heartbeat.waits.items()]
     lines += listed(
@@ -48,12 +51,13 @@ def format_status(status: Status, width: int | None = None) -> str:
         ),
         [
             (plan.name, plan.task, plan.teacher, plan.split)
-            + tuple(
-                count(value)
-                for value in (
-                    *(plan.wanted, plan.in_flight, plan.stored, plan.accepted, plan.rejected, plan.failed),
-                )
+            + tuple(count(value) for value in (plan.wanted, plan.in_flight, plan.stored))
+            + (
+                (count(plan.accepted), count(plan.rejected))
+                if plan.labelled
+                else (f"{count(plan.accepted)} answered", f"{count(plan.rejected)} unread")
             )
+            + (count(plan.failed),)
             + (per_thousand(plan.usd_per_correct),)
             for plan in status.plans
         ],

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+from itertools import islice
 
 import pytest
 
-from bench.systems import ensemble, socratic
+from bench.systems import brainstorm, ensemble, regmean, socratic, specialise
 from bench.systems.__main__ import main, systems
 from bench.systems.gates import Gate, verdict
 from engine.students.conversations import converse
@@ -23,6 +25,18 @@ def test_an_ensemble_passes_its_gates_and_fails_those_of_a_broken_one() -> None:
     assert not broken["two ids of a tokenizer swapped"]
 
 
+def test_distributions_pass_their_gates_and_fail_those_of_broken_ones() -> None:
+    """Without those over seeds, which train students."""
+    found, broken = (list(islice(specialise.gates(each, taught=20), 3)) for each in (False, True))
+    assert [gate.line() for gate in found if not gate.passed] == []
+    assert [gate.line() for gate in broken if gate.passed] == []
+
+
+def test_panels_pass_their_gates_and_fail_those_of_broken_ones() -> None:
+    assert [gate.line() for gate in brainstorm.gates(False, lives=12) if not gate.passed] == []
+    assert [gate.line() for gate in brainstorm.gates(True, lives=12) if gate.passed] == []
+
+
 def test_a_failing_gate_is_the_exit_code(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -36,6 +50,20 @@ def test_a_failing_gate_is_the_exit_code(
     assert main(["ensemble", "--break"]) == 1
     assert "FAIL  it: 1 (at most 2)" in capsys.readouterr().out
     assert verdict([]) == 0
+    for name in systems():
+        monkeypatch.setattr(importlib.import_module(f"bench.systems.{name}"), "gates", gates)
+    assert main(["all"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line for line in said if line in systems()] == systems() == [*sorted(systems())]
+    assert said[-1] == f"systems: {len(systems())} of {len(systems())} passed"
+    assert {"prompt", "prune", "regmean"} <= {*systems()}
+
+
+def test_regmean_passes_its_gates_on_layers_and_fails_those_of_broken_ones() -> None:
+    found = [*regmean.layer_gates(broken=False), regmean.conv1d_gate(broken=False)]
+    assert [gate.line() for gate in found if not gate.passed] == []
+    broken = [*regmean.layer_gates(broken=True), regmean.conv1d_gate(broken=True)]
+    assert [gate.passed for gate in broken] == [False, False, False]
 
 
 def solves(asked, _temperature):

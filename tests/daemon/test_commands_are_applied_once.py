@@ -11,13 +11,14 @@ import anyio
 import pytest
 
 from daemon.control import Control
+from daemon.events import Commanded
 from daemon.host.clock import SystemClock
 from daemon.pipeline import Pipeline
 from daemon.sampling.budget import Budget
 from daemon.training.planner import Planner
 from daemon.training.trainer import Trainer
 from state.budget import budget_in_force
-from state.commands import Command, Retry, SetBudget, Train, pending, send, wait_for
+from state.commands import Command, Retry, SetBudget, Train, pending, send, wait_for, who_asks
 from state.enums import Outcome, SampleState
 from state.outcomes import SampleEnd
 from tests.daemon.parts import Heard, active_plan, config_of, context_of, until, writing
@@ -82,7 +83,9 @@ async def life(world: World, command: int, *, dies: bool) -> Budget:
                 beat=beat,
             )
             await group.start(control.serve)
-            await until(lambda: wait_for(world.path, command, 0) is not None)
+            await until(lambda: heard.of(Commanded))
+            reply, [said] = wait_for(world.path, command, 0), heard.of(Commanded)
+            assert reply is not None and said.message() == f"asked by {who_asks()}: {reply.answer}"
             group.cancel_scope.cancel()
     return budget
 

@@ -42,6 +42,7 @@ def test_the_unit_leaves_trainers_and_restarts_what_can_be_restarted() -> None:
     unit = (DEPLOY / "coterie.service").read_text()
     for line in (
         *("Type=notify", "KillMode=process", "OOMPolicy=continue", "SuccessExitStatus=130"),
+        "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK",  # ranks look for their network interface
         *("Restart=on-failure", "RestartPreventExitStatus=3", "ProtectSystem=strict", "NoNewPrivileges=yes"),
     ):
         assert re.search(rf"^{line}$", unit, re.MULTILINE)

@@ -306,6 +306,44 @@ def test_leaving_a_teacher_out_asks_only_for_what_it_had(tmp_path: Path) -> None
         assert "samples of stays are kept" in events(tmp_path, "PlanContinued")[-1]
 
 
+def test_a_request_in_flight_goes_on_after_its_plans_teachers_changed_twice(tmp_path: Path) -> None:
+    """A sample in the middle of its two requests follows its plan, however often the fingerprint changes meanwhile."""
+    answers_now = threading.Event()
+
+    async def held(request, asked):  # type: ignore[no-untyped-def]
+        await asyncio.to_thread(answers_now.wait)
+        return await says(body())(request, asked)
+
+    rows = "".join(f'{{"question": "What is {n}?", "answer": "4", "split": "train"}}\n' for n in range(8))
+    (tmp_path / "sums.jsonl").write_text(rows)
+    rest = (
+        '[tasks.sums]\nsource = "sums.jsonl"\nanswer = "number"\ndev = 0\n'
+        '[[plans]]\nname = "one"\nstrategy = "zero-shot-cot"\nrationales = 1\n'
+    )
+    names = ("stays", "second", "third")
+    with fault_server() as served:
+        served.does = dict.fromkeys(names, held)
+
+        def write(*names: str) -> None:
+            text = "".join(
+                f'[teachers.{name}]\nmodel = "{name}"\nconcurrency = 4\nbase_url = "{served.url}/{name}/v1"\n'
+                for name in names
+            )
+            (tmp_path / "config.toml").write_text(text + rest)
+
+        write("stays", "second")
+        with daemon(tmp_path) as running:
+            wait_until("both are asked", lambda: min(len(served.of(name)) for name in names[:2]) == 4)
+            for reloads, others in enumerate(((), ("third",)), 1):
+                write("stays", *others)
+                hup(running)
+                wait_until("it is reloaded", lambda n=reloads: len(events(tmp_path, "ConfigReloaded")) == n)  # type: ignore[misc]
+            answers_now.set()
+            wait_until(
+                "all is stored", lambda: query(tmp_path, "SELECT stored FROM plan WHERE active = 1") == [(8,)]
+            )
+
+
 def test_a_plan_that_is_gone_sends_nothing_more_and_goes_on_when_it_is_back(tmp_path: Path) -> None:
     with teacher(tmp_path, "--latency-ms", "100") as school:
         configure(tmp_path, school.url, train=50, teacher="concurrency = 8")

@@ -32,6 +32,7 @@ from engine.config.root import DaemonConfig, StateConfig
 from engine.config.students import StudentConfig
 from engine.config.tasks import TaskConfig
 from engine.teachers.messages import Message, Request
+from engine.teachers.spread import SpreadClient
 from state.catalog import park_teacher
 from state.events import EventRow
 from tests.daemon.parts import config_of
@@ -56,6 +57,10 @@ TEACHERS: dict[str, Tables] = {
     "student": (REAL, {"student": "student-name"}),
     "dialect": (REAL, {**REAL, "dialect": "openai-completions"}),
     "base_url": (REAL, {**REAL, "base_url": "http://127.0.0.1:99/v1"}),
+    "base_urls": (
+        REAL,
+        {"model": "m", "base_urls": ["http://127.0.0.1:9/v1", "http://127.0.0.1:99/v1"]},
+    ),
     "model": (REAL, {**REAL, "model": "n"}),
     "api_key_env": (REAL, {**REAL, "api_key_env": "KEY_A"}),
     "api_key_file": (REAL, {**REAL, "api_key_file": "key"}),
@@ -80,6 +85,9 @@ PLANS: dict[str, Table] = {
     "prompts": {"prompts": "mine"},
     "exemplars": {"strategy": "few-shot-cot", "exemplars": "shots.jsonl"},
     "needs": {"needs": "plan-first"},
+    "rounds": {"strategy": "brainstorm", "teachers": ["asked", "other"], "rounds": 4},
+    "peer_characters": {"strategy": "brainstorm", "teachers": ["asked", "other"], "peer_characters": 99},
+    "share": {"teachers": ["asked", "other"], "share": "by-cost"},
     "scores": {"strategy": "score", "scores": "plan-prompts", "teachers": ["scorer"], "rationales": 1},
     "stop": {"stop": ["Q:"]},
     "max_rationales": {"max_rationales": 5},
@@ -104,8 +112,8 @@ TASKS: dict[str, Tables] = {
     "fields": (FILE_TASK, {**FILE_TASK, "fields": {"question": "{id} {question}"}}),
     "split_by": (FILE_TASK, {**FILE_TASK, "split_by": "template"}),
 }
-OF_THE_HUB = {"paper_task", "revision", "splits"}
-"""Fields of tasks that need a data set of the hub; their questions are kept until a restart, as those of the others."""
+NOT_HERE = {"paper_task", "revision", "splits", "labelled"}
+"""Fields of tasks that need a data set of the hub, or students of their own; questions are kept until a restart, as those of the others."""
 PRETRAINED = {"base": "./none"}
 STUDENTS: dict[str, Table] = {
     "name": {"name": "for-its-other-name"},
@@ -125,6 +133,8 @@ STUDENTS: dict[str, Table] = {
 }
 """Keys of a student that has another value in one field; the rest of them is what this value needs."""
 WITHIN: dict[str, Table] = {
+    "curation.formats": {"formats": {"cot": 1.0, "answer": 0.5}},
+    "curation.shots": {"formats": {"cot": 1.0, "shots-cot": 0.5}, "shots": 2},
     "curation.max_pass_rate": {"max_pass_rate": 0.5},
     **{
         f"generation.{name}": {name: value, "student": {"generations": 2}}
@@ -136,6 +146,11 @@ WITHIN: dict[str, Table] = {
     "evaluation.server_url": {"server_url": "http://127.0.0.1:9/v1"},
     "training.offload": {"offload": "optimizer"},
     "training.keep_adapter": {"keep_adapter": True, "lora_rank": 4, "student": PRETRAINED},
+    "training.tail": {"objective": "distribution", "tail": False},
+    "training.prefix_tokens": {"adapter": "prefix", "prefix_tokens": 21, "student": PRETRAINED},
+    "training.slurm": {"slurm": {"minutes": 100}},
+    "training.select_reward": {"select": "reinforce", "select_reward": "loss"},
+    "training.select_floor": {"select": "reinforce", "select_floor": 0.2},
     "training.hostfile": {"hostfile": "hosts"},
     "training.launcher_arguments": {"launcher_arguments": "-p 1"},
     "training.master_address": {"master_address": "127.0.0.1"},
@@ -194,7 +209,11 @@ def plans() -> tuple[list[Table], list[Table]]:
                 "name": f"plan-{name}",
                 **same,
                 **({**change, "scores": "plan-first"} if name == "scores" else {}),
-                **{key: value for key, value in change.items() if key == "strategy" != name},
+                **{
+                    key: value
+                    for key, value in change.items()
+                    if key in ("strategy", "teachers") and key != name
+                },
             }
         )
         after.append({"name": f"plan-{name}", **same, **change})
@@ -226,7 +245,7 @@ def students() -> tuple[list[Table], list[Table]]:
 def tasks() -> dict[str, Tables]:
     tables = dict(TASKS)
     for name in TaskConfig.model_fields:
-        if name not in tables and name not in OF_THE_HUB:
+        if name not in tables and name not in NOT_HERE:
             tables[name] = SAME_TASK, {**SAME_TASK, name: another(TaskConfig, name)}
     return {"same": (SAME_TASK, SAME_TASK), "other": (SAME_TASK, SAME_TASK)} | tables
 
@@ -276,6 +295,8 @@ def inputs(folder: Path) -> None:
 
 def of_client(client: Any) -> Table:
     """What decides where and how a client sends."""
+    if isinstance(client, SpreadClient):
+        return {"kind": "SpreadClient", "clients": [of_client(each.client) for each in client._addresses]}
     session = client._session
     return {
         "kind": type(client).__name__,

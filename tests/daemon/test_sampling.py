@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.daemon.ledgers import check_promise
-from tests.daemon.site import configure, coterie, count, daemon, query, run_to_end, teacher, wait_until
+from tests.daemon.site import (
+    Teacher,
+    configure,
+    coterie,
+    count,
+    daemon,
+    query,
+    run_to_end,
+    teacher,
+    wait_until,
+)
 
 FAST = ("--latency-ms", "2")
 
@@ -181,3 +193,43 @@ def test_a_second_daemon_is_refused_and_harms_nothing(tmp_path: Path) -> None:
             assert second.returncode == 3
             assert f"pid {running.process.pid}" in second.stderr and "coterie tui" in second.stderr
             assert running.process.poll() is None
+
+
+def test_a_teacher_with_several_addresses_goes_on_while_one_is_dead(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "two", "three")]
+    for folder in folders:
+        folder.mkdir()
+    with ExitStack() as stack:
+        first, second = (stack.enter_context(teacher(each, "--latency-ms", "60")) for each in folders[:2])
+        third = Teacher(folders[2], "--latency-ms", "60")
+        urls = ", ".join(f'"{each.url}"' for each in (first, second, third))
+        more = f"base_urls = [{urls}]\nconcurrency = 6"
+        configure(tmp_path, first.url, teacher=more, train=120, strategy="zero-shot-cot-chat")
+        config = tmp_path / "config.toml"
+        config.write_text(re.sub(r"(?m)^base_url = .*\n", "", config.read_text()))
+        assert coterie(tmp_path, "check", "--ping").stdout.count("POST http://") == 6, (
+            "each is asked for each plan"
+        )
+        before = [len(each.ledger()) for each in (first, second, third)]
+        with daemon(tmp_path, "--until-idle") as started:
+            wait_until("all are asked", lambda: len(third.ledger()) > before[2] + 10)
+            third.stop()
+            seen = len(first.ledger())
+            wait_until("the others go on", lambda: len(first.ledger()) > seen + 10)
+            wait_until(
+                "it is said", lambda: query(tmp_path, "SELECT 1 FROM event WHERE message LIKE '%rests (%'")
+            )
+            seen = len(third.ledger())
+            port = third.url.rpartition(":")[2].partition("/")[0]
+            back = stack.enter_context(teacher(folders[2], "--latency-ms", "60", "--port", port))
+            wait_until("it is asked again", lambda: len(back.ledger()) > seen + 5)
+            assert started.wait() == 0, started.output()
+        ledgers = [each.ledger()[told:] for each, told in zip((first, second, back), before, strict=True)]
+        told = check_promise(tmp_path, [entry for each in ledgers for entry in each])
+    assert query(tmp_path, "SELECT sum(wanted), sum(stored), sum(failed) FROM plan") == [(246, 246, 0)]
+    assert told["stored"] == 252 and told["unknown"] <= 2, "at most those that were in flight when it died"
+    assert min(map(len, ledgers)) > 30
+    [(said,)] = query(tmp_path, "SELECT message FROM event WHERE message LIKE '%rests (%'")
+    assert said.endswith("2 of its addresses go on") and query(
+        tmp_path, "SELECT 1 FROM event WHERE message LIKE '%answers again'"
+    )

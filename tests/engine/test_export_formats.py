@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import export_formats
-from engine.export_formats import chat, openai_chat, write_csv, write_jsonl, write_parquet
+from engine.data_card import FORMS as CARD_FORMS
+from engine.export_formats import FORMS, in_form, write_csv, write_jsonl, write_parquet
 from state.safe import safe
 
 HOSTILE = 'two\nlines, "quoted" \u2028 \x1b[2J \x00 ü 😀'
@@ -63,7 +64,7 @@ def test_no_row_is_an_empty_file_that_can_be_read(tmp_path: Path) -> None:
 
 
 def test_the_form_for_fine_tuning_elsewhere() -> None:
-    found = list(openai_chat([row(1, rationale="because"), row(2, rationale=None)]))
+    found = list(in_form([row(1, rationale="because"), row(2, rationale=None)], "openai-chat"))
     assert found == [
         {
             "messages": [
@@ -77,20 +78,37 @@ def test_the_form_for_fine_tuning_elsewhere() -> None:
 
 def test_chat_messages_keep_what_the_row_is() -> None:
     given = row(7, student="s", label="gold", rationale="one\n</THINK> two ")
-    (plain,) = chat([given], think=False)
+    (plain,) = in_form([given], "chat")
     assert plain["messages"][0] == {"role": "user", "content": "q7?"}
     assert plain["messages"][1]["content"].endswith("\n\nAnswer: yes")
     assert {name: plain[name] for name in plain if name != "messages"} == {
         **{"sample_id": 7, "student": "s", "label": "gold"},
     }
-    (thought,) = chat([given], think=True)
+    (thought,) = in_form([given], "think")
     assert thought["messages"][1]["content"] == "<think>\none\n two\n</think>\n\nyes"
-    (alone,) = chat([{**given, "rationale": None}], think=True)
+    (alone,) = in_form([{**given, "rationale": None}], "think")
     assert alone["messages"][1]["content"] == "yes"
 
 
+def test_the_forms_of_other_trainers() -> None:
+    given, reply = row(7, student="s", rationale="because"), "because\n\nAnswer: yes"
+    kept = {"sample_id": 7, "student": "s"}
+    assert [list(in_form([given], form)) for form in ("prompt-completion", "sharegpt", "alpaca")] == [
+        [
+            {
+                "prompt": [{"role": "user", "content": "q7?"}],
+                "completion": [{"role": "assistant", "content": reply}],
+                **kept,
+            }
+        ],
+        [{"conversations": [{"from": "human", "value": "q7?"}, {"from": "gpt", "value": reply}], **kept}],
+        [{"instruction": "q7?", "input": "", "output": reply, **kept}],
+    ]
+    assert set(FORMS) <= set(CARD_FORMS), "a card says what its rows are"
+
+
 def test_messages_come_back_from_parquet(tmp_path: Path) -> None:
-    rows = list(chat([row(1), row(2)], think=True))
+    rows = list(in_form([row(1), row(2)], "think"))
     assert write_parquet(rows, tmp_path / "a.parquet") == 2
     assert pq.read_table(tmp_path / "a.parquet").to_pylist() == rows
 

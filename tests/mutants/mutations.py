@@ -32,7 +32,7 @@ MONEY = [
         ("if micros > self.room(plan_id, teacher_id):", "if micros >= self.room(plan_id, teacher_id):"),
         ("            account.unknown += unknown", "            account.unknown += 0"),
         ("            account.spent += cost", "            account.spent += max(cost, reserved)"),
-        ("total.room() - set_aside.total, teacher", "total.room(), teacher"),
+        ("return total.room() - set_aside.total, own", "return total.room(), own"),
         ("return -(-(prompt * dearest", "return ((prompt * dearest"),
         ("max(self.input, self.cached, self.cache_write or 0.0)", "max(self.input, self.cached)"),
         ("max(self.output, self.reasoning or 0.0)", "self.output"),
@@ -141,7 +141,7 @@ LIMITS = [
         ("failure.kind in (\"transient\", \"malformed\") and failure.reached", "failure.kind in (\"transient\", \"malformed\")"),
         ("raw=None if index else answer.raw,", "raw=answer.raw,"),
         ("used = None if failure.charged == \"unknown\" else", "used = 0 if failure.charged == \"unknown\" else"),
-        ("if attempts and self._budget.room(job.plan.id, teacher.id) < 0:", "if False:"),
+        ("(claimed and self._budget.room(job.plan.id, teacher.id) < 0)", "False"),
         ("wait = max(backoff(max(1, job.attempts + job.unknowns), self._rng), failure.retry_after_s or 0.0)", "wait = backoff(max(1, job.attempts + job.unknowns), self._rng)"),
     ),
     *_all(
@@ -183,7 +183,7 @@ RESULTS = [
     *_all(
         "engine/curation/selection.py",
         "tests/engine/curation",
-        ("settings.keep == \"correct\" and settings.labels != \"majority\" and not sample.correct", "False"),
+        ("settings.keep == \"correct\" and not by_vote and not sample.correct", "False"),
         ("if settings.drop_truncated and sample.truncated:", "if False:"),
         ("    if sample.incomplete:", "    if False:"),
         ("    if sample.question_id in left_out:", "    if False:"),
@@ -200,7 +200,7 @@ RESULTS = [
     ),
     *_all(
         "state/training_samples.py",
-        "tests/engine/curation tests/daemon/training/test_manifest.py",
+        "tests/state/test_training_samples.py tests/engine/curation tests/daemon/training/test_manifest.py",
         ("AND s.state = 'stored' AND s.verdict IS NOT NULL\"\n        \" AND te.name", "AND s.state = 'stored'\"\n        \" AND te.name"),
         ("AND s.recipe = p.recipe AND s.replicate < p.rationales", "AND s.recipe = p.recipe"),
         ("ON q.id = s.question_id AND q.active = 1\"", "ON q.id = s.question_id\""),

@@ -109,6 +109,7 @@ class Entry:
     level: int  # how many of this key were at work when it came
     model: tuple[str, ...] = ()  # what was asked
     settings: str = ""  # and how
+    prompt: str = ""
     fault: str = "ok"
     billed: bool = False
     parts: int = 0  # what it billed, in parts of a micro-dollar
@@ -180,6 +181,7 @@ class FaultServer:
         entry = Entry(self.now(), self.boot(), *place, request_id, self._in_flight.get(place, 0))
         entry.model = model_of(config)
         entry.settings = f"{request.temperature} {request.top_p} {request.stop} {request.max_tokens}"
+        entry.prompt = request.messages[-1].content
         self.entries.append(entry)
         entry.fault, headers = self._fate(place, request)
         if entry.fault in BILLED:

@@ -20,6 +20,7 @@ from state import sqlite
 from state.database import open_reader
 from state.sqlite import Connection
 from tests.simulation.fault_server import AMBIGUOUS, BURNS, PERMANENT, WINDOW_S, FaultServer
+from tests.simulation.panels import PanelWatch, check_panels
 from tests.simulation.rules import Rules, check_rules
 from tests.simulation.scenario import Scenario
 from tests.state.world import World, check_counts
@@ -121,12 +122,14 @@ class Watch:
         self._mixed = False
         self._cap(config)
         self._budget = budget
+        self._count_used()
         self._servers = servers
         self._base: dict[int, int] = {}
         self._largest: dict[int, int] = {}
         self._last = self._claimed()
         self._spent: dict[str, int] = {}
         self._rules = Rules(connection, pipeline, history.limits, edited=history.edited)
+        self._panels = PanelWatch(connection, tally)
 
     def _cap(self, config: Config) -> None:
         self._history.in_force(config, self._connection)
@@ -138,6 +141,15 @@ class Watch:
             if teacher.name in config.teachers
         }
 
+    def _count_used(self) -> None:
+        """What counts against the caps of a configuration that comes into force, which may be lower.
+
+        An attempt that was reserved before, and is stored after, is released unsent.
+        """
+        self._used = {"the budget": self._budget.total.used}
+        self._used |= {f"teacher {each}": account.used for each, account in self._budget._teachers.items()}
+        self._used |= {f"plan {each}": account.used for each, account in self._budget._plans.items()}
+
     def reloading(self) -> None:
         """The rows are those of another configuration: plans may have taken over the samples of others, with what they cost."""
         self._mixed = True
@@ -148,6 +160,7 @@ class Watch:
         """The other configuration is in force."""
         self._mixed = False
         self._cap(config)
+        self._count_used()
         self._base, self._largest, self._last = {}, {}, self._claimed()
         self._rules = Rules(self._connection, self._pipeline, self._history.limits, edited=True)
 
@@ -185,6 +198,7 @@ class Watch:
         if not self._mixed:
             self._fair({row[0]: row[1] for row in rows})
             self._rules.committed()
+        self._panels.committed()
         return f"{rows} {spent} {reserved} {unknown}"
 
     def _within(self, name: str, cap: int | None, used: int) -> None:
@@ -215,6 +229,7 @@ class Watch:
             if not plan.exhausted
             and not plan.state.set_aside
             and not plan.by_need
+            and not plan.panel
             and not plan.fallbacks
             and plan.needs is None
             and all(
@@ -231,7 +246,7 @@ class Watch:
             self._base = {plan.id: claimed[plan.id] for plan in going}
             return
         had = {plan.id: (claimed[plan.id] - self._base[plan.id]) / plan.config.weight for plan in going}
-        room = FAIR * sum(self._largest[plan.id] / plan.config.weight for plan in going)
+        room = FAIR * sum(max(1, self._largest[plan.id]) / plan.config.weight for plan in going)
         if had:
             self._tally[FAIRNESS] += 1
             assert max(had.values()) - min(had.values()) <= room, f"unfair: {had}, largest {self._largest}"
@@ -276,6 +291,7 @@ def check_end(
         ).fetchone()[0]
         assert ungraded == 0, f"{ungraded} answers without a verdict"
         check_rules(connection, edited=history.edited)
+        check_panels(connection, servers, tally)
         stored = "SELECT count(*) FROM attempt WHERE outcome = 'ok'"
         tally[ONCE] += connection.execute(stored).fetchone()[0]
         tally[GRADED] += connection.execute("SELECT count(*) FROM sample WHERE state = 'stored'").fetchone()[

@@ -135,9 +135,10 @@ def check_rules(connection: Connection, *, edited: bool = False) -> None:
 
     `edited`: a plan may have asked questions before it was told to leave out those that another solved.
     """
-    for plan, task, recipe, base, want, most, target, accepted, unless, wrong in connection.execute(
-        "SELECT id, task_id, recipe, base, want, rationales, target, accepted, unless,"
-        " coalesce(settings ->> '$.stop_after_wrong', 0) FROM plan WHERE active = 1"
+    for plan, task, recipe, base, want, most, target, accepted, unless, wrong, shared in connection.execute(
+        "SELECT p.id, p.task_id, p.recipe, p.base, p.want, p.rationales, p.target, p.accepted, p.unless,"
+        " coalesce(p.settings ->> '$.stop_after_wrong', 0), EXISTS (SELECT 1 FROM plan o WHERE o.id <> p.id"
+        " AND o.task_id = p.task_id AND o.recipe = p.recipe) FROM plan p WHERE p.active = 1"
     ).fetchall():
         if target and accepted >= target:
             continue
@@ -155,7 +156,8 @@ def check_rules(connection: Connection, *, edited: bool = False) -> None:
                 continue
             hopeless = wrong and not correct and samples >= wrong
             enough = hopeless or (correct >= want if want else samples >= base)
-            assert edited or not wrong or correct or samples <= wrong, (
+            # Another plan of the same recipe may ask for more.
+            assert edited or shared or not wrong or correct or samples <= wrong, (
                 f"plan {plan} asked question {question} {samples} times, all wrong; {wrong} would do"
             )
             assert samples == most or (enough and (samples >= base or base <= want)), (

@@ -16,6 +16,7 @@ from pydantic import SecretStr, ValidationError
 from daemon.catalog.prompt_templates import read_wordings
 from daemon.catalog.sync import Input
 from engine.config import Config
+from engine.config.load import with_panels
 from engine.question import Question
 from engine.tasks import LoadedTask, TaskSummary
 from engine.teachers.endpoint import endpoint
@@ -93,7 +94,7 @@ class Scenario:
                 name: {k: v for k, v in teacher.items() if k != "budget_usd"}
                 for name, teacher in tables["teachers"].items()
             }
-        config = Config.model_validate(tables)
+        config = with_panels(Config.model_validate(tables))
         config._folder = folder
         return config
 
@@ -147,6 +148,9 @@ class Scenario:
             plans[1]["needs"] = "one"
         _refusals(random.Random(f"refusals {seed}"), behaviour)
         resumed = _fallback(random.Random(f"fallback {seed}"), plans, teachers, behaviour, work)
+        panel = random.Random(f"panel {seed}") if seed % 4 == 1 and seed > 48 else None
+        if panel is not None:
+            _panel(panel, plans, names, teachers, behaviour)
         made = cls(
             seed=seed,
             tables={
@@ -164,7 +168,8 @@ class Scenario:
                         for i in range(rng.choice((1, 1, 2)))
                     )
                     for name in names
-                },
+                }
+                | ({} if panel is None else {"cy": (TeacherKey("cy-0", SecretStr("cy-0")),)}),
             ),
             behaviour=behaviour,
             deaths=[_death(rng) for _ in range(rng.choice((0, 1, 2, 3, 5)))],
@@ -175,6 +180,8 @@ class Scenario:
             rng=rng,
         )
         _changes(random.Random(f"changes {seed}"), made, work * 100 / 1e6)
+        if panel is not None:
+            _panel_changes(panel, made, work * 100 / 1e6)
         return made
 
 
@@ -185,7 +192,7 @@ def _changes(rng: random.Random, made: Scenario, work_usd: float) -> None:
     plans = made.tables["plans"]
     for plan in plans:  # questions that are given up after some wrong rationales
         most = max(plan["rationales"], plan.get("max_rationales") or 0)
-        if most > 1 and rng.random() < 0.3:
+        if most > 1 and rng.random() < 0.3 and plan["name"] != "talk":
             plan["stop_after_wrong"] = rng.randint(1, most - 1)
     draw = Draw(rng, made.behaviour, tuple(made.tables["teachers"]), tuple(made.tables["tasks"]), work_usd)
     names = [plan["name"] for plan in plans]
@@ -203,6 +210,70 @@ def _changes(rng: random.Random, made: Scenario, work_usd: float) -> None:
         made.deaths = made.deaths or [_death(rng)]
     if made.edits and made.edits[0].signal and rng.random() < 0.3:
         made.deaths = [Death(moment="reload", count=rng.randint(1, 6)), *made.deaths]
+
+
+def _panel(
+    rng: random.Random,
+    plans: list[dict[str, Any]],
+    names: list[str],
+    teachers: dict[str, dict[str, Any]],
+    behaviour: dict[str, Behaviour],
+) -> None:
+    """A panel of all teachers and of a further one, which serves no other plan."""
+    behaviour["cy"] = _habits(rng)
+    behaviour["cy"].own = rng.choice(("", "", "400", "403"))
+    teachers["cy"] = _teacher(rng, behaviour["cy"])
+    for plan in plans:
+        plan["teachers"] = [name for name in names if name not in plan.get("fallback_teachers", ())]
+    for each in behaviour.values():
+        each.correct = min(each.correct, 0.7)  # they disagree
+    plans.append(
+        {
+            "name": "talk",
+            "strategy": "brainstorm",
+            "teachers": [*names, "cy"],
+            "rounds": rng.choice((1, 2, 3, 4)),
+            "rationales": rng.choice((1, 1, 2)),
+            "max_tokens": 100,
+            "peer_characters": rng.choice((50, 1000)),
+            "weight": float(rng.choice((1, 3))),
+        }
+    )
+    if rng.random() < 0.2:
+        teachers["cy"]["budget_usd"] = rng.uniform(0.0005, 0.02)
+    if rng.random() < 0.2:
+        plans[-1]["budget_usd"] = rng.uniform(0.0005, 0.02)
+
+
+def _panel_changes(rng: random.Random, made: Scenario, work_usd: float) -> None:
+    """Edits of the panel, its rules and its members, and a member that is paused or parked for a while."""
+    names = [name for name in made.tables["teachers"] if name != "cy"]
+    values: dict[str, Any] = {
+        "rounds": rng.randint(1, 4),
+        "rationales": rng.randint(1, 3),
+        "peer_characters": rng.choice((50, 300)),
+        "teachers": [*names[: rng.randint(1, len(names))], "cy"],
+        "name": "chat",
+        "weight": 0.5,
+        "max_tokens": 90,
+        "budget_usd": work_usd * rng.uniform(0.05, 1.0),
+        "removed": None,
+    }
+    if made.edits or rng.random() < 0.3:
+        chosen = [rng.choice(list(values)) for _ in range(rng.choice((0, 1, 2)))]
+        made.edits += [
+            Edit(rng.uniform(0, 30), rng.random() < 0.6, "plans.talk", field, values[field])
+            for field in chosen
+        ]
+        made.edits.sort(key=lambda each: each.at)
+    at = rng.uniform(0, 20)
+    if rng.random() < 0.2:
+        made.acts = sorted(
+            [*made.acts, (at, "pause teacher", "cy"), (at + rng.uniform(1, 100), "resume teacher", "cy")]
+        )
+    if rng.random() < 0.2:
+        period = FaultPeriod(at, at + rng.uniform(1, 30), rng.choice(("401", "402", "quota", "5xx")), 1.0)
+        made.behaviour["cy"].fault_periods.insert(0, period)
 
 
 def _by_need(rng: random.Random, plans: list[dict[str, Any]], questions: int) -> None:

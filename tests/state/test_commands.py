@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from state.commands import (
     pending,
     send,
     wait_for,
+    who_asks,
 )
 from state.database import open_writer
 from state.notes import SetNote
@@ -37,9 +39,10 @@ def test_a_command_waits_for_its_answer(world: World) -> None:
         Pending(id=other, command=Resume()),
     ]
     assert world.rows("SELECT kind, args FROM command ORDER BY id") == [
-        ("pause", '{"task": "t"}'),
-        ("resume", "{}"),
+        ("pause", json.dumps({"task": "t", "by": who_asks()})),
+        ("resume", json.dumps({"by": who_asks()})),
     ]
+    assert {each.by for each in pending(world.connection)} == {who_asks()}
     answer(world.connection, [Reply(id=key, done=True, answer="task t is paused")])
     assert wait_for(world.path, key, 0) == Reply(id=key, done=True, answer="task t is paused")
     assert [each.id for each in pending(world.connection)] == [other]

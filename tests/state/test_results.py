@@ -42,7 +42,8 @@ def test_finished_runs_with_their_best_dev_and_failed_ones_with_their_reason(wor
     evaluations = (
         evaluation(1, "dev", 5, 10, 4),
         evaluation(1, "dev", 9, 10, 6),
-        (*evaluation(1, "test", 9, 20, 11)[:-5], 5, 0.65, 0.9, 0.75, "[0.5, 0.6]"),
+        (*evaluation(1, "test", 9, 20, 11)[:-5], 5, 0.65, 0.9, 0.75, "[0.5, 0.6]")
+        + (None, None, None, None, '{"answer": {"n": 20}}'),
     )
     values = {"state": "done", "directory": "runs/1", "started_at": 1000, "ended_at": 4500}
     report_run(world.connection, [RunReport(run_id=1, values=values, evaluations=evaluations)])
@@ -53,6 +54,7 @@ def test_finished_runs_with_their_best_dev_and_failed_ones_with_their_reason(wor
     assert (run.run_id, run.n, run.correct, run.accuracy, run.dev_accuracy) == (1, 20, 11, 0.55, 0.6)
     assert (run.majority_of, run.majority) == (5, 0.65)
     assert (run.correct_format, run.complete, run.repetitions) == (0.9, 0.75, (0.5, 0.6))
+    assert run.formats == {"answer": {"n": 20}}
     detail = run_detail(world.connection, 1)
     assert detail is not None
     assert [(each.majority_of, each.majority) for each in detail.evaluations] == [

@@ -20,7 +20,10 @@ def commands(path: Path) -> list[tuple[str, dict[str, Any]]]:
     connection = open_reader(path)
     found = connection.execute("SELECT kind, args FROM command ORDER BY id").fetchall()
     connection.close()
-    return [(kind, json.loads(args)) for kind, args in found]
+    return [
+        (kind, {name: value for name, value in json.loads(args).items() if name != "by"})
+        for kind, args in found
+    ]
 
 
 def write(path: Path, sql: str, *values: Any) -> None:
@@ -105,11 +108,13 @@ async def test_enter_on_a_task_shows_its_samples_and_filters_its_runs(seeded: Pa
         assert [row.run.id for row in screen.table.rows] == [6, 3]
 
 
-async def test_tabs_show_curves_questions_results_predictions_config_and_log(seeded: Path) -> None:
+async def test_tabs_show_all_there_is_about_a_run(seeded: Path) -> None:
     async with running(seeded, (140, 40)) as driver:
         await driver.press("5", "j", "j", "j")
         assert "tokens/s" in driver.text
         assert "└" in driver.text  # the plot
+        await driver.press("left_square_bracket")
+        assert "No student of this task is tested yet." in driver.text
         await driver.press(*("left_square_bracket",) * 2)
         assert "step 1 ␛]0;owned␇ [/foo]" in driver.text
         assert "loaded" in driver.text

@@ -99,7 +99,7 @@ async def test_words_are_found_in_questions_too_and_the_way_says_how_far_it_is(o
 
 async def test_two_runs_side_by_side(seeded: Path) -> None:
     async with running(seeded, (140, 40)) as driver:
-        await driver.press("5", "j", "j", "j", "left_square_bracket")
+        await driver.press("5", "j", "j", "j", *("left_square_bracket",) * 2)
         assert "Mark a run with m" in driver.text  # there is no other run of its task
         await driver.press("m")
         assert "*3" in driver.text
@@ -257,7 +257,7 @@ async def test_an_empty_log_says_so(own: Path) -> None:
     async with running(own, (140, 40)) as driver:
         (own.parent / "runs" / "3").mkdir(parents=True)
         (own.parent / "runs" / "3" / "log.txt").write_text(" \n")
-        await driver.press("5", "j", "j", "j", "left_square_bracket", "left_square_bracket")
+        await driver.press("5", "j", "j", "j", *("left_square_bracket",) * 3)
         assert "no output yet (runs/" in driver.text
 
 

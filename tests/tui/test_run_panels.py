@@ -10,9 +10,9 @@ import pytest
 
 from state.database import open_reader
 from state.views.paired import Paired, PairedRow
-from state.views.runs import RunDetail, run_detail
+from state.views.runs import MetricRow, RunDetail, run_detail
 from tests.tui.seeded import MINUTE, NOW
-from tui.screens.run_history import accuracy_curves, planned
+from tui.screens.run_history import RunHistory, accuracy_curves, planned, weight_curves
 from tui.screens.run_panels import (
     curve_names,
     other_of,
@@ -112,3 +112,25 @@ def test_phases_are_those_of_the_last_start(run: RunDetail, tmp_path: Path) -> N
     elsewhere = phases_of(tmp_path / "none", run, NOW)
     assert [phase.name for phase in elsewhere] == ["queued", "running"]
     assert marks_in([b"{", b'{"event": "phase", "phase": "x"}', b'[1, "phase"]']) == []
+
+
+def test_a_run_that_selects_shows_what_each_teacher_counts_beside_dev(run: RunDetail) -> None:
+    rest = {
+        "loss": 1.0,
+        "learning_rate": 1e-3,
+        "grad_norm": None,
+        "tokens_per_second": None,
+        "mfu": None,
+        "memory_mb": None,
+    }
+    told = [
+        MetricRow(step=at, epoch=float(at), extra={"weight.large": value, "weight.small": 1 - value}, **rest)  # type: ignore[arg-type]
+        for at, value in ((1, 0.5), (2, 0.75))
+    ]
+    curves = weight_curves(RunHistory(run=run, metrics=[*told, MetricRow(step=3, epoch=3.0, **rest)]))  # type: ignore[arg-type]
+    assert [(line.label, line.x, line.y) for line in curves] == [
+        ("large 0.75", [1.0, 2.0], [0.5, 0.75]),
+        ("small 0.25", [1.0, 2.0], [0.5, 0.25]),
+    ]
+    assert "large 0.75" in curve_names([*curves, *accuracy_curves(run)], 80).plain
+    assert not weight_curves(RunHistory(run=run, metrics=told[:0]))

@@ -127,7 +127,7 @@ class OverviewScreen(MonitorScreen):
             )
 
         progress = (history.low, history.whole, counts.upto, counts.whole, history.bucket_ms)
-        return Query(("overview", first, progress, tuple(after)), read)
+        return Query(("overview", first, tuple(after)), read, progress)
 
     def receive(self, payload: Any) -> None:
         """Takes the reading."""

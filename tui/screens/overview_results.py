@@ -139,8 +139,8 @@ def cost(view: Overview) -> Shown:
     """What each teacher answered, and what was paid for it."""
     status = view.status
     total = sum(teacher.answered for teacher in status.teachers)
-    good = sum(plan.accepted for plan in view.plans)
-    graded = good + sum(plan.rejected for plan in view.plans)
+    good = sum(plan.correct for plan in view.plans)
+    graded = sum(plan.graded for plan in view.plans)
 
     def paint(width: int, height: int) -> list[Text]:
         name = min(14, max((len(teacher.name) for teacher in status.teachers), default=7))

@@ -99,6 +99,8 @@ def next_of(view: Overview, task: TaskStatus) -> Text:
     current = next((run for run in runs if run.active), None) or next(
         (run for run in runs if run.state == "queued"), None
     )
+    if current is not None and current.active and not view.alive:
+        return say((f"○ run {current.id} interrupted", "muted"))
     if current is not None:
         word = state_word(current.state)
         return say(word[:1], f" run {current.id} {word.plain[2:]}")
@@ -132,8 +134,8 @@ def next_of(view: Overview, task: TaskStatus) -> Text:
 def _sums(view: Overview, width: int) -> Text:
     """The money at the end, and what is correct so far."""
     spend, end = view.status.spend, view.usd_at_end
-    good = sum(plan.accepted for plan in view.plans)
-    graded = good + sum(plan.rejected for plan in view.plans)
+    good = sum(plan.correct for plan in view.plans)
+    graded = sum(plan.graded for plan in view.plans)
     parts: list[Part] = []
     if end is not None and view.to_go and view.alive:
         over = spend.cap_usd is not None and end > spend.cap_usd

@@ -25,6 +25,8 @@ def question_title(question: QuestionDetail) -> str:
 
 def question_summary(question: QuestionDetail) -> Text:
     """The gold answer, and how many are correct."""
+    if not question.gold:
+        return solved(question)
     return say(
         ("gold ", "muted"), (one_line(question.gold, 30), "bold good"), (" · ", "faint"), solved(question)
     )
@@ -56,7 +58,8 @@ def _facts(question: QuestionDetail) -> list[Text]:
     if voted and (len(voted) == 1 or voted[0].votes > voted[1].votes):
         best = voted[0]
         role, word = ("bold good", "correct") if best.correct else ("bold bad", "wrong")
-        parts += [("majority ", "muted"), (one_line(best.answer or "", 30), role), (f" is {word}", "muted")]
+        is_word = f" is {word}" if question.gold else ""
+        parts += [("majority ", "muted"), (one_line(best.answer or "", 30), role), (is_word, "muted")]
     elif len(voted) > 1:
         parts += [("no majority", "attention")]
     if question.diversity is not None:

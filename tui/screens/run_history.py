@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from state.run_reports import WEIGHT
 from state.sqlite import Connection
 from state.views.runs import EvaluationRow, MetricRow, RunDetail, run_detail, run_metrics
 from state.views.status_records import Accuracy
 from tui.charts import smoothed
 from tui.plots import Line
+from tui.text import one_line
 
 LOG_BYTES = 64 * 1024
 LOG_LINES = 300
@@ -142,6 +144,25 @@ def accuracy_curves(run: RunDetail, others: Sequence[RunDetail] = ()) -> list[Li
             )
         )
     return found
+
+
+WEIGHTS = ("accent", "attention", "teacher", "muted")
+"""Roles of teachers in a plot."""
+
+
+def weight_curves(history: RunHistory) -> list[Line]:
+    """How much the rows of each teacher count, from 0 to 1 by epoch, where the run selects among them."""
+    told = [item for item in history.metrics if item.extra]
+    names = [name for name in (told[-1].extra if told else ()) if name.startswith(WEIGHT)]
+    return [
+        Line(
+            x=[item.epoch for item in told],
+            y=[item.extra.get(name, 0.0) for item in told],
+            role=role,
+            label=f"{one_line(name.removeprefix(WEIGHT), 20)} {told[-1].extra[name]:.2f}",
+        )
+        for role, name in zip(WEIGHTS, names, strict=False)
+    ]
 
 
 def _level(name: str, found: Accuracy, role: str) -> Line:

@@ -17,7 +17,7 @@ from tui.charts import progress, sparkline
 from tui.screens.run_panels import paired_lines
 from tui.text import Part, fields, lines, one_line, say, sections, shortened, title, verdict
 
-TABS = ("curves", "questions", "results", "predictions", "config", "log", "compare")
+TABS = ("curves", "questions", "results", "predictions", "config", "log", "compare", "frontier")
 
 
 def tab_names(tab: str, width: int) -> Text:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,22 +11,22 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
 
 from state.sqlite import Connection
-from state.views.paired import Paired, paired
-from state.views.runs import PredictionRow, RunDetail, predictions
+from state.views.frontier import CostPoint
+from state.views.paired import Paired
+from state.views.runs import PredictionRow, RunDetail
 from state.views.status_records import RunStatus, Status
 from tui.context import Context
 from tui.database_reader import Query
 from tui.key_bindings import KEYS, key_label
 from tui.screens.base_screen import MonitorScreen
 from tui.screens.run_columns import COLUMNS, RunRow
+from tui.screens.run_frontier import paint_frontier
 from tui.screens.run_history import (
     RunHistory,
-    RunUpdate,
     accuracy_curves,
-    log_tail,
     loss_curves,
     planned,
-    read_history,
+    weight_curves,
 )
 from tui.screens.run_panels import (
     against_summary,
@@ -36,7 +35,6 @@ from tui.screens.run_panels import (
     head_summary,
     levels_note,
     on_test_legend,
-    other_of,
     paint_accuracy,
     paint_against,
     paint_best,
@@ -44,7 +42,8 @@ from tui.screens.run_panels import (
     paint_loss,
     paint_on_test,
 )
-from tui.screens.run_phases import Phase, phases_of
+from tui.screens.run_phases import Phase
+from tui.screens.run_reading import RunsPayload, read_runs
 from tui.screens.run_text import (
     TABS,
     paint_compare,
@@ -63,18 +62,6 @@ from tui.widgets.text_block import Painter, TextBlock
 PAGE = 50
 MOST_MARKED = 3
 """Runs that are drawn over another one."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunsPayload:
-    """The result of one reading: the run under the cursor, those drawn over it, and the data of the tab."""
-
-    run: RunUpdate
-    others: tuple[RunUpdate, ...]
-    paired: Paired | None
-    phases: tuple[Phase, ...]
-    log: str | None
-    predictions: list[PredictionRow] | None
 
 
 class RunsScreen(MonitorScreen):
@@ -96,6 +83,8 @@ class RunsScreen(MonitorScreen):
         self.curves_shown: object = None  # what the plots were drawn from: they cost most of a frame
         self.log_text = ""
         self.predictions: list[PredictionRow] = []
+        self.frontier: tuple[CostPoint, ...] | None = None
+        self.frontier_of = -1  # finished runs at that time
         self.limit = PAGE
         self.wrong_only = False
 
@@ -136,31 +125,25 @@ class RunsScreen(MonitorScreen):
         wrong_only, limit, now = self.wrong_only, self.limit, self.context.clock()
         marks = tuple(run for run in self.marked[::-1] if run != number)
         known = {run: history.last_step(run) for run, history in self.others.items()}
+        # It reads the samples, so it is read again only when another run is done.
+        wants_frontier = tab == "frontier" and self.frontier_of != self._finished()
 
         def read(connection: Connection) -> RunsPayload:
-            found = read_history(connection, number, after)
-            own = other_of(found.run) if found.run is not None else None
-            over = marks or ((own,) if own is not None else ())
-            return RunsPayload(
-                found,
-                tuple(read_history(connection, run, known.get(run, -1)) for run in over),
-                paired(
-                    connection,
-                    number,
-                    over[0],
-                    differing=wrong_only and tab == "questions",
-                    limit=limit,
-                )
-                if over
-                else None,
-                phases_of(base, found.run, now) if found.run is not None else (),
-                log_tail(base, found.run.directory) if tab == "log" and found.run is not None else None,
-                predictions(connection, number, wrong_only=wrong_only, limit=limit)
-                if tab == "predictions"
-                else None,
+            return read_runs(
+                connection,
+                base,
+                now,
+                run=number,
+                after=after,
+                marks=marks,
+                known=known,
+                tab=tab,
+                wrong_only=wrong_only,
+                limit=limit,
+                frontier=wants_frontier,
             )
 
-        return Query(("runs", number, marks, tab, wrong_only, limit), read)
+        return Query(("runs", number, marks, tab, wrong_only, limit, wants_frontier), read)
 
     def receive(self, payload: Any) -> None:
         """Takes the result, if its run is still under the cursor."""
@@ -176,12 +159,18 @@ class RunsScreen(MonitorScreen):
         self.others, self.paired, self.phases = others, found.paired, found.phases
         self.log_text = found.log if found.log is not None else self.log_text
         self.predictions = found.predictions if found.predictions is not None else self.predictions
+        if found.frontier is not None:
+            self.frontier, self.frontier_of = found.frontier, self._finished()
 
     def reset(self) -> None:
         """Forgets the runs."""
         self.history.clear()
         self.others, self.marked, self.paired, self.phases = {}, [], None, ()
         self.predictions, self.log_text = [], ""
+        self.frontier, self.frontier_of = None, -1
+
+    def _finished(self) -> int:
+        return sum(run.state == "done" for run in self.status.runs) if self.status is not None else 0
 
     def show(self, status: Status) -> None:
         """Draws the list, then the run under the cursor."""
@@ -268,8 +257,15 @@ class RunsScreen(MonitorScreen):
         steps, epochs = planned(run, self.history.metrics)
         dev = accuracy_curves(run, [each.run for each in others if each.run is not None])
         loss = loss_curves(self.history, others)
+        weights = weight_curves(self.history)
+        dev = [*weights, *dev]
         for name, title, lines, paint in (
-            ("#accuracy", "dev accuracy", dev, partial(paint_accuracy, dev, epochs)),
+            (
+                "#accuracy",
+                "dev accuracy, weights of teachers" if weights else "dev accuracy",
+                dev,
+                partial(paint_accuracy, dev, epochs),
+            ),
             ("#loss", "loss", loss, partial(paint_loss, loss, steps)),
         ):
             panel = self.query_one(name, Panel)
@@ -286,6 +282,9 @@ class RunsScreen(MonitorScreen):
             return lambda width: paint_config(run)
         if self.tab == "log":
             return lambda width: paint_log(log, run.directory)
+        if self.tab == "frontier":
+            points, chosen, runs = self.frontier, self.selected, self.status.runs if self.status else ()
+            return lambda width: paint_frontier(points, chosen, runs, width) if chosen is not None else say()
         if self.tab == "predictions":
             more = len(found) >= self.limit
             return lambda width: paint_predictions(found, self.wrong_only, more)

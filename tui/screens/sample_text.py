@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 from rich.text import Text
 
 from state.notes import note_words
@@ -14,6 +16,8 @@ from tui.text import Part, fields, lines, one_line, say, sections, title, verdic
 TABS = ("sample", "sent")
 LABEL = 10
 """Cells of the labels beside a verdict."""
+GOOD = ("correct", "answered")
+"""Verdicts of samples that have what was asked for."""
 MOST_VOTES = 6
 """Answers whose votes are shown; the others are counted."""
 
@@ -30,7 +34,7 @@ def solved(question: QuestionDetail) -> Text:
     if not graded:
         return say(("no verdict yet", "muted"))
     role = "good" if correct == graded else "attention" if correct else "bad"
-    return say((f"{correct} of {graded} correct", role))
+    return say((f"{correct} of {graded} {'correct' if question.gold else 'answered'}", role))
 
 
 def rationale_head(detail: SampleDetail, question: QuestionDetail | None) -> tuple[str, Text]:
@@ -52,8 +56,21 @@ def paint_rationale(detail: SampleDetail) -> Text:
         return say(("no answer yet", "muted"))
     body = tinted(detail.rationale, detail.spans)
     if detail.answer and detail.answer.strip() not in detail.rationale:
-        return lines([body, "", say(("answer  ", "muted"), detail.answer)])
-    return body
+        body = lines([body, "", say(("answer  ", "muted"), detail.answer)])
+    return lines([body, "", *_rounds(detail)]) if detail.rounds else body
+
+
+def _rounds(detail: SampleDetail) -> list[Text]:
+    """`round 1  small-b: 12 · small-c: 14`, a line for each round of a panel."""
+    found = []
+    for turn, answers in groupby(detail.rounds, key=lambda each: each.turn):
+        parts: list[Part] = [(f"round {turn + 1}  ", "muted")]
+        for place, each in enumerate(answers):
+            role = "strong" if each.teacher == detail.row.teacher else "text"
+            parts += [(" · " if place else "", "faint"), (f"{one_line(each.teacher, 24)}: ", "muted")]
+            parts.append((one_line(each.answer or "no answer", 24), role))
+        found.append(say(*parts))
+    return found
 
 
 def paint_requests(detail: SampleDetail) -> Text:
@@ -150,9 +167,11 @@ def _answers(detail: SampleDetail, *, narrow: bool = False) -> list[Part]:
             "muted" if row.state == "open" else "attention",
         )
     elif narrow:
-        own = (one_line(row.extracted, 200), "bold good" if word == "correct" else "bold bad")
+        own = (one_line(row.extracted, 200), "bold good" if word in GOOD else "bold bad")
     else:
-        own = chip(one_line(row.extracted, 200), "good" if word == "correct" else "bad")
+        own = chip(one_line(row.extracted, 200), "good" if word in GOOD else "bad")
+    if not gold:
+        return [own]
     shown: Part = (gold, "bold good") if narrow else chip(gold, "good")
     return [own, "   ", ("gold ", "muted"), shown]
 

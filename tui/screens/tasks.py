@@ -111,7 +111,8 @@ class TasksScreen(ListScreen):
 
     def reset(self) -> None:
         """Forgets what was counted."""
-        self.questions: QuestionCounts | None = None
+        self.questions: QuestionCounts | None = None  # what is shown
+        self.counting: QuestionCounts | None = None  # a count in progress
         self._counted_at = 0.0
 
     def data_query(self) -> Query | None:
@@ -119,30 +120,30 @@ class TasksScreen(ListScreen):
         task = self.chosen
         if task is None:
             return None
-        before = self.questions
+        before, shown = self.counting, self.questions
+        known = shown is not None and shown.whole and shown.task == task.id
+        if known and time.monotonic() - self._counted_at < AGAIN_S:
+            return Query(("tasks", task.id), lambda connection: shown, "whole")
         if before is None or before.task != task.id:
-            before = QuestionCounts(task=task.id)
-        elif before.whole and time.monotonic() - self._counted_at < AGAIN_S:
-            return Query(("tasks", task.id), lambda connection: before)
-        elif before.whole:
             before = QuestionCounts(task=task.id)
 
         def read(connection: Connection) -> QuestionCounts:
             return count_questions(connection, before, COUNT_S)
 
-        return Query(("tasks", task.id, before.upto), read)
+        return Query(("tasks", task.id), read, before.upto)
 
     def receive(self, payload: Any) -> None:
         """Takes the counts; those of a count that was begun again once they are whole."""
         found: QuestionCounts = payload
+        self.counting = None if found.whole else found
+        if found.whole and found is not self.questions:
+            self._counted_at = time.monotonic()
         if (
             found.whole
             or self.questions is None
             or self.questions.task != found.task
             or not self.questions.whole
         ):
-            if found.whole and found is not self.questions:
-                self._counted_at = time.monotonic()
             self.questions = found
 
     @property
@@ -174,7 +175,8 @@ class TasksScreen(ListScreen):
     def summary(self, status: Status) -> Part:
         """How many tasks, and how much is correct."""
         plans = Overview(status=status).plans
-        good, stored = sum(plan.accepted for plan in plans), sum(plan.stored for plan in plans)
+        good = sum(plan.correct for plan in plans)
+        stored = sum(plan.stored for plan in plans if plan.labelled)
         number = f"{len(status.tasks)} task{'' if len(status.tasks) == 1 else 's'}"
         return dotted(number, say((f"{count(good)} correct", "good"), (f" of {count(stored)}", "text")))
 
@@ -213,7 +215,7 @@ def _titled(row: TaskRow, words: str) -> str:
 
 def questions(row: TaskRow) -> Shown:
     """How many questions have how many correct rationales."""
-    title, counts = _titled(row, "correct per question"), row.questions
+    title, counts = _titled(row, f"{row.task.good_word} per question"), row.questions
     if counts is None or not counts.correct:
         words = "No question is answered yet." if counts is not None and counts.whole else "Counting …"
         return Shown(title, "", lambda width, height: centred(words, width, height))
@@ -288,12 +290,13 @@ def plans(row: TaskRow) -> Shown:
                     width,
                 )
             )
-            graded = plan.accepted + plan.rejected
+            graded = plan.graded
             detail = say(
-                (f"  ✓ {count(plan.accepted)}", "good"),
-                (f"  ✗ {count(plan.rejected)}", "bad"),
+                (f"  ✓ {count(plan.accepted)}{'' if plan.labelled else ' answered'}", "good"),
+                (f"  ✗ {count(plan.rejected)}{'' if plan.labelled else ' unread'}", "bad"),
                 (f"  ✗ {count(plan.failed)} failed", "bad") if plan.failed else "",
                 (f"  ◐ {count(plan.in_flight)} open", "accent") if plan.in_flight else "",
+                (f", waits for {one_line(plan.awaits)}", "muted") if plan.awaits else "",
             )
             found.append(
                 across(
@@ -330,7 +333,8 @@ def facts(row: TaskRow) -> Shown:
         else None,
         (
             "sampled",
-            f"{count(task.stored)} of {count(task.wanted)}, {count(task.accepted)} correct ({percent(task.correct_share, 1)})",
+            f"{count(task.stored)} of {count(task.wanted)}, {count(task.accepted)} {task.good_word}"
+            + (f" ({percent(task.correct_share, 1)})" if task.labelled else ""),
         ),
         ("teacher", (accuracy_words(task.teacher), "teacher")) if task.teacher is not None else None,
         ("best", f"run {task.best.run}: ", (accuracy_words(task.best), "good"))

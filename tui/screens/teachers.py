@@ -146,7 +146,7 @@ class TeachersScreen(ListScreen):
             )
 
         progress = (None if counts.whole else counts.upto, counts.high > 0, history.low, attempts.low)
-        return Query(("teachers", since == 0, progress), read)
+        return Query(("teachers", since == 0), read, progress)
 
     def receive(self, payload: Any) -> None:
         """Takes the counts."""

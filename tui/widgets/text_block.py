@@ -33,6 +33,7 @@ class TextBlock(Widget, can_focus=False):
         super().__init__(id=id, classes=classes)
         self._paint: Painter = painter or (lambda width: say())
         self._shown: tuple[int, Text] | None = None
+        self._height = -1  # as it was laid out last
 
     def paint(self, painter: Painter) -> None:
         """Shows the text that `painter` returns for the width; draws nothing if it is the same text."""
@@ -45,7 +46,10 @@ class TextBlock(Widget, can_focus=False):
         if text == before[1] and text.spans == before[1].spans:
             return
         self._shown = (before[0], text)
-        self.refresh(layout=text.plain.count("\n") != before[1].plain.count("\n") or self._wraps)
+        height = self._height
+        self.refresh()
+        if height != self.get_content_height(Size(), Size(), before[0]):  # a layout costs more than a drawing
+            self.refresh(layout=True)
 
     def write(self, text: Text) -> None:
         """Shows a text that does not depend on the width."""
@@ -55,10 +59,6 @@ class TextBlock(Widget, can_focus=False):
     def plain(self) -> str:
         """The text without styles, for copying."""
         return self._shown[1].plain if self._shown is not None else ""
-
-    @property
-    def _wraps(self) -> bool:
-        return self.styles.text_wrap != "nowrap"
 
     def _text(self, width: int) -> Text:
         if self._shown is None or self._shown[0] != width:
@@ -72,9 +72,11 @@ class TextBlock(Widget, can_focus=False):
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """The number of lines at that width."""
         text = self._text(width)
-        if not self._wraps:
-            return text.plain.count("\n") + 1
-        return super().get_content_height(container, viewport, width)
+        if self.styles.text_wrap == "nowrap":
+            self._height = text.plain.count("\n") + 1
+        else:
+            self._height = super().get_content_height(container, viewport, width)
+        return self._height
 
     def render(self) -> Text:
         """The text for the current width."""

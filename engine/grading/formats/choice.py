@@ -349,6 +349,7 @@ FORMAT = Format(
         "several options is wrong, and so is a letter next to the text of another option."
     ),
     judge=judge,
+    stand_in="A",
     bad_gold=bad_gold,
     phrases=Phrases(
         direct="Among A through {last}, the answer is",

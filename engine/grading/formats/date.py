@@ -179,6 +179,7 @@ FORMAT = Format(
         "the month is impossible or dots are used. Two different dates are wrong."
     ),
     judge=judge,
+    stand_in="01/01/2000",
     bad_gold=bad_gold,
     phrases=Phrases(
         direct="The answer (MM/DD/YYYY) is",

@@ -197,6 +197,7 @@ FORMAT = Format(
         "the gold answer as numbers; a single number, an open interval or several different intervals are wrong."
     ),
     judge=judge,
+    stand_in="[0, 1]",
     bad_gold=bad_gold,
     phrases=Phrases(
         direct="The answer (an interval [low, high]) is",

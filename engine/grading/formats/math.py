@@ -271,6 +271,13 @@ def _differs(shown: str, wanted: str, flags: list[str]) -> Verdict:
     )
 
 
+def _read(completion: str, question: str | None) -> str | None:
+    answer, _ = extract(completion, keep_equation=False)
+    if answer is None or len(answer) > LONGEST or _WORDS.fullmatch(canonical(answer)):
+        return None
+    return answer[:80]
+
+
 def bad_gold(gold: str, question: str | None) -> str:
     """Why a gold answer cannot be read; empty if it can."""
     return "" if _expression(gold.rpartition("####")[2]) else "not an expression"
@@ -285,6 +292,7 @@ FORMAT = Format(
         r"and what is not decided in time is wrong."
     ),
     judge=judge,
+    reads=_read,
     bad_gold=bad_gold,
     phrases=Phrases(
         direct="The answer is", after_rationale="Therefore, the answer is", described="the answer"

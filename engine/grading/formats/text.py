@@ -144,6 +144,7 @@ FORMAT = Format(
         "equal the word they make. An answer that only contains the gold answer is wrong."
     ),
     judge=judge,
+    stand_in="none",
     bad_gold=bad_gold,
     phrases=Phrases(
         direct="The answer is", after_rationale="Therefore, the answer is", described="the answer"

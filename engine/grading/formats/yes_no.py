@@ -206,6 +206,7 @@ FORMAT = Format(
         '"it depends", is wrong; "no" before a noun ("has no wings") is not an answer.'
     ),
     judge=judge,
+    stand_in="yes",
     bad_gold=bad_gold,
     phrases=Phrases(
         direct="The answer (Yes or No) is",

@@ -26,6 +26,11 @@ Needs = Literal["any", "tokenizer", "initialisation"]
 MEMBERS_FILE = "members.json"
 """In the directory of a student that is no single model: the operation that reads it, and the member that describes it."""
 
+PREFIX_FILE = "adapter_config.json"
+"""In the directory of a student that is a prefix: peft's description of it."""
+BASE = "base"
+"""In such a directory: the model that the prefix is put on."""
+
 
 class Work(Protocol):
     """What an operation needs of its run: `engine.students.work` in the training process."""
@@ -47,11 +52,34 @@ class Work(Protocol):
     def note(self, message: str) -> None:
         """Reports a deviation from what was configured."""
 
+    def rows(self, source: SourceStudent, most: int) -> LearnedRows:
+        """Rows that a student has learned, at most so many, drawn by the seed, in order.
+
+        Raises:
+            JobFailed: there are none.
+        """
+
+    def score(self, model: Any, split: str) -> float | None:
+        """The share of the run's dev or test questions that a model answers correctly; None: there are none."""
+
     def keep(self, name: str, tensors: Mapping[str, Any]) -> None:
         """Writes tensors that were costly; `kept` has them after a kill."""
 
     def kept(self, name: str) -> dict[str, Any] | None:
         """The tensors that were kept under a name; None where there are none, or a disk has changed them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LearnedRows:
+    """Rows of a student, with what they are read by."""
+
+    texts: Sequence[Any]
+    """Of `TrainRow`."""
+    tokens: Sequence[Any]
+    """Of `TokenRow`: each text's."""
+    architecture: Any
+    tokenizer: Any
+    form: Any
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +96,8 @@ class Member:
     """What makes it, if it is derived."""
     part: str = ""
     """The part of its method that it is."""
+    origin: tuple[str, str] = ("", "")
+    """The last of them and its scope: whose weights it began with."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,10 +106,12 @@ class Made:
 
     model: Any
     """A model of transformers, or a module that answers as one does: `config`, `generation_config`, `generate`."""
-    figures: Mapping[str, float] = field(default_factory=dict)
+    figures: Mapping[str, float | str] = field(default_factory=dict)
     """What it found out, by name: shown beside the run."""
     files: Mapping[str, Path] = field(default_factory=dict)
     """For a student that is no single model: the directories of its members, by the name that they get in its own."""
+    prompt: str = ""
+    """A text that its form puts before each question."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,14 +129,28 @@ class Operation(ABC, Generic[SettingsT]):
     """What its students must have in common."""
     roles: tuple[str, ...] = ()
     """The parts that its students take, in the order of `of`; empty: any number of students, in any order."""
+    no_source: str = ""
+    """Why others cannot be made from what it makes, after its name; empty: they can, if it is a single model."""
+    reads_weights: bool = False
+    """Whether each of its students must be one model with all of its weights: no prefix on a base, and no ensemble."""
     single_model: bool = True
     """Whether it makes one model, from which others can start."""
     least: int = 1
     """The fewest students that it is made from."""
+    most: int | None = None
+    """The most; None: any number."""
+    baselines: Mapping[str, str] = field(default_factory=dict)
+    """What it makes to compare with, by the name in `NAME_dev` and `NAME_test` of its figures, with the words of the report."""
+    across: bool = False
+    """Whether students of different tasks become one: all scopes of a single name, or of names that share none."""
 
     def runs(self, settings: SettingsT) -> bool:
         """Whether there is anything to make; if not, the report computes all of it from what is stored."""
         return True
+
+    def said(self, settings: SettingsT) -> Sequence[str]:
+        """How it was made, for the report, besides `title`."""
+        return ()
 
     def misfit(self, members: Sequence[Member]) -> str:
         """Why these students do not go together, as far as the configuration tells; empty if they may."""
@@ -112,7 +158,7 @@ class Operation(ABC, Generic[SettingsT]):
 
     def refusal(self, sources: Sequence[SourceStudent]) -> str:
         """Why these exported students do not go together; empty if they do. Reads small files."""
-        return refusal(sources, self.needs)
+        return (_no_weights(sources) if self.reads_weights else "") or refusal(sources, self.needs)
 
     @abstractmethod
     def make(self, sources: Sequence[SourceStudent], settings: SettingsT, work: Work) -> Made:
@@ -137,6 +183,8 @@ def misfit(members: Sequence[Member], operation: Operation[Any]) -> str:
     """Why students do not go together in an operation, as far as the configuration tells; empty if they may."""
     if len(members) < operation.least:
         return f"{operation.name} needs at least {operation.least} students"
+    if operation.most is not None and len(members) > operation.most:
+        return f"{operation.name} is made from {operation.most} student, and here are {len(members)}: {', '.join(each.name for each in members)}"
     if operation.roles and len(members) != len(operation.roles):
         return f"{operation.name} is made from {len(operation.roles)} students: {', '.join(operation.roles)}"
     if operation.needs == "any":
@@ -151,7 +199,7 @@ def misfit(members: Sequence[Member], operation: Operation[Any]) -> str:
                 f"{two} come from {first.base} and {other.base}, which do not have the same {_common(operation.needs)}: let both"
                 ' start from one student (base = "student:NAME")'
             )
-        same_student = first.chain[-1] == other.chain[-1]
+        same_student = (first.chain[-1], first.origin) == (other.chain[-1], other.origin)
         if operation.needs == "initialisation" and first.base.startswith(BUILTIN) and not same_student:
             return (
                 f"{two} begin with other weights, since {first.base} is made anew for each run: let both start from one student"
@@ -174,12 +222,29 @@ def _tells(base: str, other: str, needs: Needs) -> bool:
     return base.startswith(BUILTIN) or other.startswith(BUILTIN)
 
 
+def is_prefix(student: Path) -> bool:
+    """Whether an exported student is a prefix on the base beside it."""
+    return (student / PREFIX_FILE).is_file()
+
+
 def described_by(student: Path) -> Path:
-    """The directory whose configuration and tokenizer describe an exported student: its own, or that of a member."""
+    """The directory whose configuration and tokenizer describe an exported student: its own, that of a member, or that of its base."""
+    if is_prefix(student):
+        return student / BASE
     try:
         return student / str(json.loads((student / MEMBERS_FILE).read_bytes())["like"])
     except FileNotFoundError:
         return student
+
+
+def _no_weights(sources: Sequence[SourceStudent]) -> str:
+    """Which of these is not one model with all of its weights; empty if all are."""
+    for source in sources:
+        if is_prefix(Path(source.directory)):
+            return f"{source.words} is a prefix on its base, not a model of its own: name its base"
+        if (Path(source.directory) / MEMBERS_FILE).is_file():
+            return f"{source.words} is itself made of several models: name those"
+    return ""
 
 
 def refusal(sources: Sequence[SourceStudent], needs: Needs) -> str:

@@ -146,14 +146,14 @@ def test_only_marked_fields_wait_for_a_restart() -> None:
     restarts = {place for place, mark in found.items() if mark is Change.RESTART}
     assert restarts == {
         *(("StateConfig", name) for name in ("url", "runs")),
-        *(("DaemonConfig", name) for name in ("http", "devices", "log_file", "shared_limits")),
+        *(("DaemonConfig", name) for name in ("http", "devices", "log_file", "shared_limits", "traces")),
         *(("TeacherConfig", name) for name in ("builtin", "student")),
     }
     for mark, names in (
         (
             Change.RECONNECT,
             {"base_url", "model", "dialect", "headers", "extra_body", "timeout_seconds"}
-            | {"stream", "max_tokens_field", "omit", "api_key_header", "proxy"},
+            | {"stream", "max_tokens_field", "omit", "api_key_header", "proxy", "base_urls"},
         ),
         (Change.SERVER, {"step_error_rate", "errors", "latency_ms", "fault", "replay"}),
         (Change.SERVER_LIMIT, {"requests_per_minute", "tokens_per_minute", "concurrency"}),

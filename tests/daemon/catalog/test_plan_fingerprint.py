@@ -75,8 +75,10 @@ PRACTICE = [TeacherConfig(builtin=True, model="practice-large")]
 def planned(strategy: str, **settings: Any) -> PlanConfig:
     facts = STRATEGIES[strategy]
     others = {"needs": "q" if facts.hinted else None, "scores": "q" if facts.scores else None}
-    if facts.scores:  # each sample once
-        settings = {key: value for key, value in settings.items() if key not in ("rationales", "per_request")}
+    left_out = (
+        ("rationales", "per_request") if facts.scores else ("per_request", "logprobs") if facts.panel else ()
+    )
+    settings = {key: value for key, value in settings.items() if key not in left_out}
     return PlanConfig.model_validate({"name": "p", "strategy": strategy, **others, **settings})
 
 

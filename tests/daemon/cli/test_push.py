@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from daemon.__main__ import main
+from daemon.cli.finished_student import finished_student
+from engine.config import load_config
+from state.database import open_reader
 from state.enums import RunState
 from state.runs import RunEnd, RunSettings, create_run, end_run
 from tests.daemon.cli.hub_server import SMALL, TOKEN, Hub, hub_server
@@ -21,6 +25,7 @@ from tests.state.test_runs import NEW
 from tests.state.world import World, make, question_row
 
 constants = Lazy("huggingface_hub.constants")
+cards = Lazy("huggingface_hub")
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Use 'content=:DeprecationWarning"
 )  # of huggingface_hub's own call
@@ -184,11 +189,43 @@ def test_a_training_set_arrives_as_it_is_exported(hub: Hub, push: Push, tmp_path
     assert (code, out) == (0, f"{hub.url}/datasets/me/flips-data\n"), err
     suffix = "jsonl" if form == "chat" else form
     folder = tmp_path / "exported"
-    folder.mkdir()
-    export = ["export", "dataset", "--student", "reasons", "--format", form, "--card"]
-    assert main([*export, "-o", str(folder / f"train.{suffix}"), "-c", str(tmp_path / "config.toml")]) == 0
+    export = ["export", "dataset", "--student", "reasons", "--format", form, "--hub"]
+    assert main([*export, "-o", str(folder), "-c", str(tmp_path / "config.toml")]) == 0
     found = hub.repositories["dataset", "me/flips-data"]
-    assert found.branches["main"] == files_of(folder) and found.messages == ["Training set of 1 rows"]
+    assert found.branches["main"] == files_of(folder) and found.messages == ["Training sets of 1 rows"]
+    assert set(found.branches["main"]) == {"README.md", f"reasons.t/train.{suffix}"}
+
+
+def test_a_training_set_has_a_configuration_for_each_student_and_its_questions_by_split(
+    hub: Hub, push: Push, world: World
+) -> None:
+    train = [question_row(f"key/{text}", f"{text}?", split="train") for text in ("red", "blue")]
+    held_out = [
+        question_row(f"{split}/{n}", f"{split} {n}?", split=split)
+        for split in ("dev", "test")
+        for n in (1, 2)
+    ]
+    world.task("t", [*train, *held_out])
+    code, _, err = push("dataset", "flips-data", "--questions")
+    assert code == 0, err
+    files = hub.repositories["dataset", "me/flips-data"].branches["main"]
+    card = cards.DatasetCard(files["README.md"].decode())
+    configs = {
+        each["config_name"]: {each["split"]: each["path"] for each in each["data_files"]}
+        for each in card.data.configs
+    }
+    assert card.data.configs[0]["default"] is True
+    assert {path for found in configs.values() for path in found.values()} | {"README.md"} == set(files)
+    assert configs["questions.t"] == {
+        "train": "questions.t/train.jsonl",
+        "validation": "questions.t/validation.jsonl",
+        "test": "questions.t/test.jsonl",
+    }
+    assert len(configs) > 2 and all(
+        set(configs[name]) == {"train"} for name in configs if name != "questions.t"
+    )
+    dev = [json.loads(line) for line in files["questions.t/validation.jsonl"].splitlines()]
+    assert [row["question"] for row in dev] == ["dev 1?", "dev 2?"] and all(row["answer"] for row in dev)
 
 
 def test_an_empty_training_set_is_not_uploaded(hub: Hub, push: Push, world: World) -> None:
@@ -248,3 +285,24 @@ def tiny_llama(folder: Path) -> None:
         "model.norm.weight": np.ones(8, "float32"),
     }
     save_file(tensors, folder / "model.safetensors")
+
+
+def test_a_prefix_goes_with_its_base_and_is_no_gguf_file(
+    hub: Hub, push: Push, world: World, tmp_path: Path
+) -> None:
+    """Its own directory has no model: what describes it is in `base/`, for every command that passes students on."""
+    student = tmp_path / "runs" / "1" / "student"
+    (student / "base").mkdir()
+    (student / "config.json").rename(student / "base" / "config.json")
+    (student / "adapter_config.json").write_text("{}")
+    with closing(open_reader(tmp_path / "state.db")) as connection:
+        assert (
+            finished_student(connection, load_config(tmp_path / "config.toml"), 1, members=True)[1] == student
+        )
+    code, _, err = push("1", "org/prefix")
+    assert code == 0, err
+    assert "base/config.json" in hub.repositories["model", "org/prefix"].branches["main"]
+    asked = ["export", "student", "1", "--format", "gguf", "-o", str(tmp_path / "x.gguf")]
+    assert main([*asked, "-c", str(tmp_path / "config.toml")]) == 2
+    (student / "base" / "config.json").unlink()
+    assert "its student is gone" in push("1", "org/prefix")[2]

@@ -31,6 +31,7 @@ from daemon.sampling.job_queue import RetryQueue
 from daemon.sampling.jobs import Job
 from daemon.sampling.key_workers import KeyWorkers
 from daemon.sampling.outcomes import MOST_UNKNOWN, OUTAGE_S, WAITING_THREADS, judge
+from daemon.sampling.panels import Panels
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.teacher import Teacher
 from engine.grading import Verdict
@@ -38,6 +39,7 @@ from engine.teachers.client import Answer
 from engine.teachers.failures import Failure
 from engine.teachers.keys import TeacherKey
 from engine.teachers.messages import Completion, Usage
+from state.claims import open_attempts
 from tests.daemon.parts import Clock, Heard, active_plan, context_of, teacher_of, writing
 from tests.state.world import World, check_counts, make
 
@@ -151,6 +153,7 @@ async def carrying(world: World, **settings: Any) -> AsyncIterator[Bench]:
             parked=bench.parked.append,
             hold_plan=bench.hold,
             serves_others=lambda teacher, plan: bench.others,
+            panels=Panels(context, lambda job: None, []),
         )
         limits = KeyLimits(bench.clock.monotonic())
         bench.workers = cast(KeyWorkers, teacher.transport.add_key(teacher, TeacherKey("", None), limits))
@@ -278,6 +281,38 @@ async def test_a_passed_cap_holds_back_what_was_claimed_ahead(world: World) -> N
         )
         assert bench.poor == [job] and job.attempt is None
     assert world.row("SELECT outcome, cost_micros FROM attempt") == ("released", 0)
+
+
+@pytest.mark.parametrize("change", ["budget", "withdrawn", "held"])
+async def test_what_changes_while_a_further_attempt_is_stored_holds_it_back(
+    world: World, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with carrying(world, max_attempts=20) as bench:
+        job = bench.job()
+        await bench.run(job, failure("transient", status=502))
+        stored_before = bench.attempt_runner._writer.do
+
+        async def store(batch: Any, item: Any) -> Any:
+            if batch is open_attempts:
+                if change == "budget":
+                    bench.budget.total.cap = 1
+                elif change == "withdrawn":
+                    bench.plan.state.disable()
+                else:
+                    bench.hold(bench.plan, "its prompt is refused")
+            return await stored_before(batch, item)
+
+        monkeypatch.setattr(bench.attempt_runner._writer, "do", store)
+        await bench.attempt_runner.run(
+            job, bench.workers, bench.workers.limits.take(bench.clock.monotonic(), 10)
+        )
+        assert job.attempt is None and len(bench.line.open_at_send) == 1, "it was not sent"
+        assert (bench.poor == [job]) is (change == "budget")
+        assert bench.budget.total.reserved == 0
+    assert world.rows("SELECT outcome, cost_micros FROM attempt ORDER BY id") == [
+        ("transient", 0),
+        ("released", 0),
+    ]
 
 
 async def test_a_teacher_that_fails_and_recovers_is_told_of(world: World) -> None:

@@ -161,7 +161,7 @@ def test_what_is_set_aside_is_not_free_and_what_is_reserved_comes_back() -> None
     budget = Budget(100)
     budget.add_teacher(1, None)
     budget.add_plan(2, None)
-    assert budget.free(2, 1, SetAside(30, 0, 0)) == 70
+    assert budget.free_apart(2, 1, SetAside(30, 0, 0)) == (70, math.inf)
     assert budget.reserve(2, 1, 60)
     assert budget.used_up(2, 1, 90) is None
     assert budget.used_up(2, 1, 101) is budget.total

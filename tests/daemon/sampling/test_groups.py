@@ -234,7 +234,7 @@ async def test_after_a_crash_samples_of_one_question_are_asked_for_together_agai
         stored(found[1], raw=None, leader=False, end=None),
     )
     world.reboot()
-    jobs = [job for job, _ in open_jobs(world.path, plan, {1: "openai-chat"})[0]]
+    jobs = [job for job, *_ in open_jobs(world.path, plan, {1: "openai-chat"})[0]]
     assert [job.conversation.turn for job in jobs] == [1, 1, 0, 0, 0, 0, 0, 0]
     assert "One." in jobs[1].request.messages[0].content, "each sample goes on from its own choice"
     groups = groups_of(jobs)

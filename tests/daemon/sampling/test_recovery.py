@@ -34,7 +34,7 @@ def test_a_sample_between_two_turns_goes_on_with_its_second(world: World) -> Non
     world.record(ending(first, Outcome.OK, raw=chat("Let me think: heads."), cost=5))
     world.record(ending(second, Outcome.TRANSIENT, counts=True))
     world.reboot()  # the third was in flight
-    jobs = [job for job, _ in open_jobs(world.path, plan, DIALECTS)[0]]
+    jobs = [job for job, *_ in open_jobs(world.path, plan, DIALECTS)[0]]
     assert [job.sample_id for job in jobs] == [first.sample_id, second.sample_id, third.sample_id]
     assert [job.conversation.turn for job in jobs] == [1, 0, 0]
     assert [(job.attempts, job.unknowns) for job in jobs] == [(0, 0), (1, 0), (0, 1)]
@@ -65,7 +65,7 @@ def test_what_was_paid_for_is_read_whatever_its_teacher_is_called_or_speaks_now(
     (sample,) = world.claim(plan.id, 1).samples
     world.record(ending(sample, Outcome.OK, raw=json.dumps(BODIES[spoken]).encode(), cost=5))
     world.reboot()
-    ((job, _),), unreadable = open_jobs(world.path, plan, {1: known} if known else {})
+    ((job, *_),), unreadable = open_jobs(world.path, plan, {1: known} if known else {})
     assert (job.conversation.turn, unreadable) == (1, 0)
     assert any("Let me think: heads." in message.content for message in job.request.messages)
 
@@ -87,7 +87,7 @@ def test_each_sample_comes_with_its_teacher(world: World) -> None:
     plan = active_plan(world, teachers=("a", "b"))
     world.claim(plan.id, 1, teacher="a")
     world.claim(plan.id, 1, teacher="b")
-    assert [teacher for _, teacher in open_jobs(world.path, plan, DIALECTS)[0]] == [1, 2]
+    assert [teacher for _, teacher, _ in open_jobs(world.path, plan, DIALECTS)[0]] == [1, 2]
 
 
 async def test_what_has_no_verdict_is_graded_in_few_commits(world: World) -> None:

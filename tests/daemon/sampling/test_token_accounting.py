@@ -144,3 +144,29 @@ def test_a_request_without_a_completion_is_booked_by_what_is_known_of_it() -> No
     assert booked(kind="ambiguous", usage=used(10, 8)) == [(9, 0, 5), (9, 0, 5)], "a cut stream that said it"
     assert booked(kind="malformed", usage=used(10, 8, cost_usd=0.00005)) == [(25, 0, 5), (25, 0, 5)]
     assert booked(kind="permanent", usage=used(10, 0), charge="none") == [(0, 0, 0), (0, 0, 0)]
+
+
+def test_other_prices_hold_from_now_on() -> None:
+    tokens = accounting(**CHEAP)
+    tokens.configure(TeacherConfig(base_url="http://x/v1", model="m", usd_per_million_input=3.0))
+    assert tokens.booked(1, [used(10, 5)], [100])[0].cost == 30
+    assert tokens.price.bound(10, 5) == 30, "what the next request reserves"
+
+
+def test_a_batch_takes_its_share_of_each_price() -> None:
+    prices = {
+        "usd_per_million_input": 2.0,
+        "usd_per_million_output": 8.0,
+        "usd_per_million_cached": 1.0,
+        "usd_per_million_reasoning": 4.0,
+    }
+    usage = used(1_000, 500, cached_tokens=400, reasoning_tokens=100)
+    (live,) = accounting(**prices).booked(1, [usage], [10**6])
+    (batch,) = accounting(dialect="openai-batch", **prices).booked(1, [usage], [10**6])
+    assert (live.cost, batch.cost) == (600 * 2 + 400 + 400 * 8 + 100 * 4, live.cost / 2)
+
+
+def test_tokens_from_a_cache_count_where_the_provider_counts_them() -> None:
+    usage = used(1_000, 50, cached_tokens=900)
+    assert accounting().counted(usage) == 1_050
+    assert accounting(dialect="anthropic-messages").counted(usage) == 150

@@ -17,7 +17,9 @@ from engine.forms.chat import ChatSettings
 from engine.methods import TrainRow
 from engine.students.run import read_spec
 from engine.students.spec import EvalRow, Spec, digest_of, write_rows
+from engine.students.targets import read_targets
 from state.enums import SampleState
+from state.logprobs import Logprobs, pack, unpack
 from state.notes import SetNote, set_notes
 from state.outcomes import SampleEnd, Verdict
 from state.runs import RunRow, RunSettings, TaskInfo, create_run, unfinished
@@ -152,6 +154,34 @@ def test_it_can_be_rebuilt_byte_for_byte_whatever_was_sampled_since(world: World
         path.unlink()
     materialise(world.connection, made, row)
     assert (directory / "manifest.jsonl").read_bytes() == before
+
+
+def test_distributions_are_packed_beside_the_rows_and_rebuilt_byte_for_byte(world: World) -> None:
+    """Those of its samples alone, of each answer in order; a run whose log-probabilities are others is refused."""
+    plan, made = world.plan(rationales=3), config(world)
+    sample(world, plan, "because", "since", "as")
+
+    def known(attempt: int, *tokens: str) -> None:
+        data = pack(Logprobs(tokens, (-0.5,) * len(tokens), ((),) * len(tokens)))
+        world.connection.execute(
+            "INSERT INTO logprob (attempt_id, tokens, mean, data) VALUES (?, 1, 0, ?)", (attempt, data)
+        )
+
+    attempts = [key for (key,) in world.rows("SELECT id FROM attempt ORDER BY sample_id")]
+    for attempt in attempts[:2]:
+        known(attempt, "be", "cause")
+    row = run(world, made, order(world, plan, training={"objective": "distribution"}))
+    directory = materialise(world.connection, made, row)
+    data = (directory / "targets.bin").read_bytes()
+    spec = Spec.model_validate_json((directory / "spec.json").read_text())
+    stored, _ = read_targets(directory / "targets.bin", spec.targets_digest)
+    assert [unpack(each).tokens for parts in stored.values() for each in parts] == [("be", "cause")] * 2
+    shutil.rmtree(directory)
+    assert (materialise(world.connection, made, row) / "targets.bin").read_bytes() == data
+    shutil.rmtree(directory)
+    known(attempts[2], "as")
+    with pytest.raises(JobFailed, match="its samples are not those it was queued with"):
+        materialise(world.connection, made, row)
 
 
 def test_pseudo_labels_are_kept_apart_and_rebuild_the_same_rows(world: World) -> None:
@@ -399,6 +429,24 @@ DIGEST = "963bca0be70a12dd17220b71987f6959baf1c83a8203ec63d2df0a63c5ce4752"
 
 def test_the_digest_of_rows_is_what_it_was() -> None:
     assert digest_of(ROWS) == DIGEST
+
+
+def test_a_student_that_selects_knows_who_wrote_its_rows_and_what_is_right(world: World) -> None:
+    plan = world.plan(rationales=2, split="train")
+    sample(world, plan, "One.", "Two.", teacher="a")
+    sample(world, plan, "Three.", correct=False, teacher="b")
+    asked = {"curation": {"keep": "all", "labels": "teacher"}}
+    plain = training_rows(world.connection, config(world), order(world, plan, **asked)).rows
+    chosen = order(world, plan, training={"select": "uniform"}, **asked)
+    rows = training_rows(world.connection, config(world), chosen).rows
+    told = {(row.teacher, row.task, row.answer, row.gold) for row in rows}
+    assert told == {("a", "t", "yes", ""), ("b", "t", "perhaps", "yes")}
+    blank = {"teacher": "", "task": "", "gold": ""}
+    assert [row.model_copy(update=blank) for row in rows] == plain
+    create_run(world.connection, [prepare(world.connection, config(world), chosen)])
+    [run] = unfinished(world.connection)
+    directory = materialise(world.connection, config(world), run)
+    assert digest_of(rows) == run.digest and '"teacher": "b"' in (directory / "manifest.jsonl").read_text()
 
 
 def test_a_later_field_changes_no_digest_until_it_is_set() -> None:

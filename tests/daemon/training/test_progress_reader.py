@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from daemon.training.progress_reader import follow, has_progress, read_predictions, tail
-from engine.students.progress_file import FILE, ProgressWriter
+from daemon.training.progress_reader import follow, read_predictions, tail
+from engine.students.progress_file import FILE, ProgressWriter, has_progress
 from state.enums import FINISHED_EARLY
 from state.run_reports import report_run
 from state.runs import create_run
@@ -217,3 +217,14 @@ def test_a_try_has_progress_if_it_made_a_later_checkpoint_than_all_before(tmp_pa
     assert not has_progress(tmp_path) and not has_progress(tmp_path, second)
     says(starts, made(30))
     assert has_progress(tmp_path, third)
+
+
+def test_what_a_run_says_of_its_teachers_is_kept_with_its_steps_and_at_its_end(tmp_path: Path) -> None:
+    figures = {"weight.a@t": 0.25}
+    write(
+        tmp_path, step(1), step(2) | {"extra": {"weight.a": 0.5}}, {"event": "selected", "figures": figures}
+    )
+    found = follow(1, tmp_path, 0, TASKS)
+    assert found is not None
+    assert [metric[-1] for metric in found.report.metrics] == [None, '{"weight.a": 0.5}']
+    assert json.loads(found.report.values["figures"]) == figures

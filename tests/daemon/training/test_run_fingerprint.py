@@ -65,6 +65,7 @@ def test_every_setting_of_a_student_says_once_whether_it_is_part_of_its_identity
         ({"evaluation": {"samples": 5, "temperature": 0.3}}, "63f883229dab4a0f04cc692e"),
         ({"curation": {"mix_answers": 0.3}}, "d330707ec01e0fc1926f6463"),
         ({"questions": 9}, "9e79dc53bb5011c5bacae1af"),
+        ({"training": {"objective": "tokens", "tail": True}}, "f4cce8b300e4b2ac19100454"),
         ({"form": {"type": "paper"}}, "f4cce8b300e4b2ac19100454"),
     ],
 )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -133,12 +134,22 @@ async def test_a_run_too_large_for_the_memory_is_tried_in_parts_and_the_next_one
 
 
 @pytest.mark.parametrize(
-    ("last", "state", "tries"),
-    [("done", "done", 3), ("stopped", "queued", 2), ("step", "failed", 3), ("checkpoint", "queued", 0)],
+    ("last", "state", "tries", "full"),
+    [
+        ("done", "done", 3, False),
+        ("stopped", "queued", 2, False),
+        ("step", "failed", 3, False),
+        ("checkpoint", "queued", 0, False),
+        ("done", "done", 3, True),
+        ("step", "queued", 2, True),
+        ("failed", "queued", 2, True),
+    ],
 )
 async def test_what_a_run_said_last_counts_though_the_daemon_that_read_it_was_killed(
-    world: World, last: str, state: str, tries: int
+    world: World, last: str, state: str, tries: int, full: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if full:  # a run that dies on a full disk waits for room, whatever it could still say
+        monkeypatch.setattr(os, "posix_fallocate", no_room)
     made, plan, heard = config(world), active_plan(world), Heard()
     async with parts(world, made, plan, heard, []) as (trainer, planner):
         async with anyio.create_task_group() as group:
@@ -151,7 +162,7 @@ async def test_what_a_run_said_last_counts_though_the_daemon_that_read_it_was_ki
             (directory / "predictions.jsonl").write_text("")
             said = ProgressWriter(directory / FILE)
             said.write("starting", phase="importing")
-            said.write(last, step=1, steps=1, reason="complete")
+            said.write(last, step=1, steps=1, reason="complete", message="no file")
             said.close()
             read = (directory / FILE).stat().st_size  # its process is gone, and all it said was read
             world.connection.execute(
@@ -162,6 +173,10 @@ async def test_what_a_run_said_last_counts_though_the_daemon_that_read_it_was_ki
             await until(lambda: world.row("SELECT state FROM run") != ("evaluating",))
             group.cancel_scope.cancel()
     assert world.row("SELECT state, tries FROM run") == (state, tries)
+
+
+def no_room(file: int, offset: int, size: int) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 HOLDER = """
@@ -352,11 +367,11 @@ async def test_runs_side_by_side_share_the_threads_and_one_that_is_left_has_all(
 async def test_a_run_waits_for_room_on_the_disk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def spawn(*given: object) -> None:
+    def reserve(*given: int) -> None:
         asked.append(given)
-        raise OSError(errno.ENOSPC, "No space left on device")
+        no_room(*given)
 
-    monkeypatch.setattr("daemon.training.trainer.spawn", spawn)
+    monkeypatch.setattr(os, "posix_fallocate", reserve)
     plan, heard = active_plan(world), Heard()
     world.store(world.claim(plan.id, 3))
     async with (
@@ -369,7 +384,7 @@ async def test_a_run_waits_for_room_on_the_disk(world: World, monkeypatch: pytes
         group.cancel_scope.cancel()
     assert [run.state for run in unfinished(world.connection)] == [RunState.QUEUED]
     (noted,) = heard.of(RunNoted)
-    assert "No space left on device" in noted.note and "it waits until there is room" in noted.note
+    assert "has no room for 17 MB (No space left on device); it waits until there is room" in noted.note
     assert not heard.of(RunFailed)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from engine.config import load_config
-from engine.config.ancestors import chain_of, derived_members, scopes_by_student
+from engine.config.ancestors import chain_of, derived_members, derived_origins, scopes_by_student
 from engine.config.derivation import members_of, shared_scopes
 from engine.errors import ConfigError
 from tests.engine.config.test_lineage import HEAD
@@ -38,6 +38,29 @@ def test_names_and_scopes_of_what_something_is_made_from(tmp_path: Path) -> None
     assert members_of(["b", "a*"], ["a1", "b", "a2"]) == ["b", "a1", "a2"]
 
 
+def test_a_merge_joins_the_tasks_of_one_student_and_those_of_students_without_a_common_one(
+    tmp_path: Path,
+) -> None:
+    config = read(
+        tmp_path,
+        '[[derived]]\nname = "one"\nmake = "merge"\nof = ["s1"]\n'
+        '[[derived]]\nname = "half"\nmake = "prune"\nof = ["one"]\n'
+        '[[students]]\nname = "of-t"\nbase = "student:warm"\ntasks = ["t"]\n'
+        '[[students]]\nname = "of-u"\nbase = "student:warm"\ntasks = ["u"]\n'
+        '[[derived]]\nname = "both"\nmake = "merge"\nof = ["of-*"]\nmerge = { rule = "regmean" }\n',
+    )
+    found = derived_origins(config)  # type: ignore[arg-type]
+    assert {name: list(each) for name, each in found.items()} == {
+        "one": ["joint"],
+        "half": ["joint"],
+        "both": ["joint"],
+    }
+    assert found["one"]["joint"].sources == (("s1", "t"), ("s1", "u"))
+    assert found["half"]["joint"].sources == (("one", "joint"),)
+    assert found["both"]["joint"].sources == (("of-t", "t"), ("of-u", "u"))
+    assert all(each["joint"].tasks == ("t", "u") for each in found.values())
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -51,8 +74,12 @@ def test_names_and_scopes_of_what_something_is_made_from(tmp_path: Path) -> None
             'derived.x.of: no student is called "z*"; expected one of: warm, s1, s2',
         ),
         ('make = "ensemble"\nof = ["x"]', "derived.x.of: students cannot come from themselves: x → x"),
-        ('make = "merge"\nof = ["s1"]', "derived.x.of: merge needs at least 2 students"),
+        ('make = "merge"\nof = ["warm"]', "derived.x.of: merge needs at least 2 students"),
         ('make = "ensemble"\nof = ["s1"]\ncombine = "mean"', "derived.x.combine"),
+        (
+            'make = "ensemble"\nof = ["s1", "p"]\n[[students]]\nname = "p"\nbase = "student:warm"\ntraining = { adapter = "prefix" }',
+            "derived.x.of: p is a prefix on its base, not a model of its own",
+        ),
         (
             'make = "ensemble"\nof = ["s1"]\nevaluation = { patience = 2 }',
             "evaluation.patience is about a training, and nothing is trained: remove it",
@@ -89,12 +116,34 @@ def test_names_and_scopes_of_what_something_is_made_from(tmp_path: Path) -> None
             'make = "merge"\nof = ["s1", "y"]\n[[students]]\nname = "y"\nbase = "student:x"',
             "students cannot come from themselves: ",
         ),
+        (
+            'make = "merge"\nof = ["y"]\n[[students]]\nname = "y"\n',
+            "derived.x.of: y and y begin with other weights, since builtin:nano is made anew for each run",
+        ),
+        (
+            'make = "prune"\nof = ["s1", "s2"]\n',
+            "derived.x.of: prune is made from 1 student, and here are 2: s1, s2",
+        ),
+        (
+            'make = "prompt"\nof = ["s1"]\n[[students]]\nname = "y"\nbase = "student:x"',
+            "students.y.base: x has the weights of the student that it was made from: name that",
+        ),
+        ('make = "prune"\nof = ["s1"]\nprune = { share = 2.0 }', "derived.x.prune.share"),
     ],
 )
 def test_what_cannot_be_made_is_refused_when_the_file_is_read(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(ConfigError) as refused:
         read(tmp_path, f'[[derived]]\nname = "x"\n{text}\n')
     assert said in str(refused.value)
+
+
+def test_the_campaign_is_a_graph_that_goes_on_from_students() -> None:
+    config = load_config(Path(__file__).parents[3] / "docs" / "campaign.toml")
+    scopes = scopes_by_student(config)
+    both = ["arithmetic", "coin_flip"]
+    assert list(scopes["warm"]) == list(scopes["generalist"]) == ["joint"]
+    assert list(scopes["pruned"]) == list(scopes["recovered"]) == list(scopes["together"]) == both
+    assert [each.name for each in chain_of(config.students[2], config)] == ["recovered", "specialist", "warm"]
 
 
 def test_a_name_is_used_once(tmp_path: Path) -> None:

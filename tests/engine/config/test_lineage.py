@@ -67,6 +67,21 @@ def read(folder: Path, *students: str, more: str = "") -> object:
             ('name = "a"\nbase = "student:b"', 'name = "b"\nmethod = "base"\nbase = "some/model"'),
             'the student b is not trained (method = "base")',
         ),
+        (
+            (
+                'name = "a"\nbase = "student:b"',
+                'name = "b"\nbase = "some/model"\ntraining = { adapter = "prefix" }',
+            ),
+            "the student b is a prefix on its base, not a model of its own: name its base",
+        ),
+        (
+            ('name = "a"\ntraining = { adapter = "prefix" }',),
+            "builtin:nano is untrained, so there is nothing to steer: name a pretrained base",
+        ),
+        (
+            ('name = "a"\nbase = "some/model"\nstart_from = "previous"\ntraining = { adapter = "prefix" }',),
+            "makes no model of its own that the next run could start from",
+        ),
     ],
 )
 def test_a_student_that_cannot_start_from_another_one(

@@ -94,7 +94,7 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
         ),
         pytest.param(
             GOOD + "concurrency = 1\n",
-            "config.toml:9: tasks.coin_flip.concurrency: unknown key; expected one of: source, answer, train, dev, test, seed, split_by, paper_task, revision, splits, fields, options",
+            "config.toml:9: tasks.coin_flip.concurrency: unknown key; expected one of: source, answer, labelled, train, dev, test, seed, split_by, paper_task, revision, splits, fields, options",
             id="key of another section",
         ),
         pytest.param(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -97,6 +98,37 @@ def test_answers_alone_follow_the_last_rationale_of_their_question() -> None:
         assert own[0] is None and own[1] == before[1] and before[0] == 10 * own[1] + 1
         assert own[2] == f"q{own[1]}? (Answer only.)" and own[4] == "yes"
     assert rows("fine-tune-cot", *asked, mix_answers=0.2, seed=2) != made[:-1]
+
+
+def test_a_mixture_has_rows_of_each_format() -> None:
+    """Per rationale as many as its share says; an answer once per question; nothing else than without the mixture in between."""
+    asked = [question(key, Rationale(10 * key, "a"), Rationale(10 * key + 1, "b")) for key in range(1, 9)]
+    settings = RowSettings(
+        formats={"cot": 1.0, "answer": 0.25, "shots-cot": 0.5, "shots-answer": 1.0}, shots=2, seed=1
+    )
+    method = METHODS["fine-tune-cot"]
+    made = list(method.rows(asked, settings))
+    assert Counter(row.format for row in made) == {"": 16, "answer": 4, "shots-cot": 8, "shots-answer": 8}
+    assert [row for row in made if not row.format] == list(method.rows(asked, RowSettings()))
+    assert made == list(method.rows(asked, settings)) != list(method.rows(asked, replace(settings, seed=2)))
+    for row in made:
+        own = f"q{row.question_id}?"
+        match row.format:
+            case "answer":
+                assert row.question == f"{own} (Answer only.)" and row.rationale is None
+            case "shots-cot" | "shots-answer":
+                *shown, last = row.question.split("\n\n")
+                reasons = row.format == "shots-cot"
+                assert last == f"Q: {own}" and len(set(shown)) == 2
+                assert all(each.endswith("\nA: a --> yes" if reasons else "\nA: yes") for each in shown)
+                assert not any(own in each for each in shown)
+                assert (row.rationale is not None) == (row.sample_id is not None) == reasons
+
+
+def test_few_questions_show_what_there_is() -> None:
+    settings = RowSettings(formats={"cot": 1.0, "shots-cot": 1.0}, shots=9)
+    (_, alone) = METHODS["fine-tune-cot"].rows([question(1, Rationale(1, "a"))], settings)
+    assert alone.question == "Q: q1?"
 
 
 WORDS = ("-->", "--->", "---->", "->", "END", "###", "</s>", "Answer:", "the", "x", "4", " ", "\n")

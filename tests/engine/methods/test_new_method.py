@@ -49,7 +49,7 @@ METHOD = Toy(
 """
 
 SCRIPT = """
-from daemon.training.manifest import _rows
+from daemon.training.method_rows import rows_of
 from engine.config.document import document
 from engine.config.students import StudentConfig
 from engine.methods import METHODS, TrainingQuestion
@@ -57,7 +57,7 @@ from engine.students.conversations import converse
 from engine.students.room import Completion
 
 student = StudentConfig(name="s", method="toy")
-[row] = _rows([TrainingQuestion(question_id=1, question="q", gold="4")], student)
+[row] = rows_of([TrainingQuestion(question_id=1, question="q", gold="4")], student, ())
 assert row.turns == (("guess", "0"), ("correct", "4")), row
 
 

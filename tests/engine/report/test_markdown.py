@@ -342,3 +342,11 @@ def test_how_the_answers_of_a_student_ended_is_reported_where_it_is_known() -> N
     run = replace(RUN, correct_format=0.9, complete=0.75, repetitions=(0.5, 0.625))
     line = next(line for line in render(replace(FULL, runs=(RUN, run))).splitlines() if "50.0, 62.5" in line)
     assert cells(line) == ["7", "cot", "coin_flip", "150", "80.0", "90.0", "75.0", "50.0, 62.5"]
+
+
+def test_a_student_of_several_formats_is_reported_in_each() -> None:
+    assert "## Formats" not in render(FULL)
+    half = {"n": 150, "correct": 75, "accuracy": 0.5, "low": 0.42, "high": 0.58}
+    text = render(replace(FULL, runs=(RUN, replace(RUN, formats={"answer": half}))))
+    (line,) = [line for line in text.splitlines() if "50.0 (42.0–58.0)" in line]
+    assert cells(line)[:4] == ["7", "cot", "coin_flip", "150"] and cells(line)[4].startswith("80.0 (")

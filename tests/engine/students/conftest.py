@@ -14,7 +14,7 @@ from engine.methods import TrainRow
 from engine.students.orphans import Owner, show_owner
 from engine.students.run_commands import ask_to_finish
 from tests.engine.forms import families
-from tests.engine.students.runs import BASES, make_base, make_run, rows, run_ranks
+from tests.engine.students.runs import BASES, by_teachers, make_base, make_run, rows, run_ranks
 
 # Ways to compute the same numbers as run "stage2": base, settings, splits.
 WAYS = {
@@ -42,6 +42,9 @@ ANSWERS = {
 }
 # Longer than GPT-2's context here, and than the room that Llama's leaves.
 BEYOND = rows()[1][-1].model_copy(update={"question_id": 99, "question": "Ann flips. Bob waits. " * 400})
+PREFIX = {"adapter": "prefix", "prefix_tokens": 4, "learning_rate": 3e-2}
+ONCE = {"dev_evaluations": 1, "best": False, "max_new_tokens": 8}
+SELECT = {"select": "reinforce", "zero_stage": 0}
 BACK = {"steps": 30, "zero_stage": 3, "checkpoint_steps": 24}
 
 
@@ -79,6 +82,8 @@ def alone(tmp_path_factory, bases) -> SimpleNamespace:
         "lora": make_run(
             folder / "lora", base=str(bases["gpt2"]), training={"lora_rank": 4, "keep_adapter": True, **two}
         ),
+        "prefix": make_run(folder / "prefix", base=str(bases["llama"]), training=PREFIX, evaluation=ONCE),
+        "select": make_run(folder / "select", training=SELECT | two, evaluation=ONCE, train=by_teachers()),
         "bart": make_run(folder / "bart", base=str(bases["bart"]), training={"zero_stage": 0}),
         **{
             f"stage{stage}": make_run(
@@ -105,6 +110,13 @@ def alone(tmp_path_factory, bases) -> SimpleNamespace:
             )
             for name, (base, evaluation) in ANSWERS.items()
         },
+        "distribution": make_run(
+            folder / "distribution",
+            training={"objective": "distribution", "loss_chunk": 20},
+            evaluation={"dev_evaluations": 0, "max_new_tokens": 4},
+            taught_distributions=True,
+            formats=("cot", "answer", "shots-cot"),
+        ),
         "orphan": make_run(folder / "orphan", training={"steps": 30_000, "checkpoint_steps": 9_000}),
         "patient": make_run(
             folder / "patient",
@@ -130,6 +142,7 @@ def alone(tmp_path_factory, bases) -> SimpleNamespace:
         "mixed": make_run(folder / "bad11", base=str(bases["bart"]), training={"packing": True}),
         "liger": make_run(folder / "bad12", training={"liger": True}),
         "flash": make_run(folder / "bad13", training={"attention": "flash"}),
+        "no distributions": make_run(folder / "bad14", training={"objective": "distribution"}),
         "no start": make_run(folder / "bad7", base=str(startless(bases["t5"], folder / "startless"))),
     }
     [(code, codes, log)] = run_ranks(*runs.values(), *bad.values())
@@ -147,6 +160,8 @@ def stopped(tmp_path_factory, bases) -> dict[str, Path]:
     runs = {
         "gpt2": make_run(folder / "run", base=base),
         "lora": make_run(folder / "lora", base=base, training={"lora_rank": 4, **two}),
+        "prefix": make_run(folder / "prefix", base=str(bases["llama"]), training=PREFIX, evaluation=ONCE),
+        "select": make_run(folder / "select", training=SELECT | two, evaluation=ONCE, train=by_teachers()),
         **{
             f"stage{stage}": make_run(
                 folder / f"stage{stage}", base=base, training={"zero_stage": stage, **two}
@@ -175,6 +190,9 @@ def together(tmp_path_factory, bases, stopped) -> SimpleNamespace:
     }
     runs["t5"] = make_run(folder / "t5", base=str(bases["t5"]), training={"devices": 2})
     runs["lora"] = make_run(folder / "lora", base=str(bases["gpt2"]), training={"devices": 2, "lora_rank": 4})
+    runs["select"] = make_run(
+        folder / "select", training=SELECT | {"devices": 2}, evaluation=ONCE, train=by_teachers()
+    )
     runs["stopped"] = make_run(
         folder / "stopped", training={"devices": 2, "steps": 3000, "checkpoint_steps": 900}
     )

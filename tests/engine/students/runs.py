@@ -5,8 +5,10 @@ from __future__ import annotations
 import atexit
 import itertools
 import json
+import math
 import os
 import random
+import re
 import select
 import signal
 import subprocess
@@ -23,6 +25,9 @@ from engine.methods import METHODS, TrainRow
 from engine.students.launch import rank_commands, rank_environment
 from engine.students.progress_file import FILE, read_events
 from engine.students.spec import EvalRow, Spec, write_rows
+from engine.students.targets import FILE as TARGETS
+from engine.students.targets import digest_of_targets, targets_bytes
+from state.logprobs import Logprobs, pack
 
 COT = METHODS["fine-tune-cot"]
 PAPER = form_of(FIRST).outline(FIRST, COT, BaseFacts())
@@ -68,6 +73,17 @@ def rows() -> tuple[list[TrainRow], list[EvalRow]]:
     return train, held
 
 
+def by_teachers() -> list[TrainRow]:
+    """The training rows, by two teachers in turn, of which one is wrong about every third; the first row has none."""
+    found = [rows()[0][0]]
+    for number, row in enumerate(rows()[0][1:]):
+        told = {"teacher": "ab"[number % 2], "task": "coin"}
+        if number % 6 == 1:
+            told |= {"gold": row.answer, "answer": "no" if row.answer == "yes" else "yes"}
+        found.append(row.model_copy(update=told))
+    return found
+
+
 def paper(tokenizer, encoder_decoder: bool = False, method=COT) -> TokenForm:
     """The paper's form with a tokenizer."""
     return form_of(FIRST).open(FIRST, method, tokenizer, encoder_decoder=encoder_decoder, note=print)
@@ -83,12 +99,19 @@ def make_run(
     asked: Sequence[EvalRow] = (),
     splits: int = 1,
     form: FormSettings | None = FIRST,
+    taught_distributions: bool = False,
+    formats: tuple[str, ...] = (),
 ) -> Path:
-    """A run directory of 12 steps, with two dev evaluations and a checkpoint every 5 steps. `asked`: more questions."""
+    """A run directory of 12 steps, with two dev evaluations and a checkpoint every 5 steps. `asked`: more questions.
+
+    `taught_distributions`: the file `targets.bin` has a distribution for each word of the rationales.
+    """
     directory.mkdir(parents=True)
     taught, held = rows()
     digest = write_rows(directory / "manifest.jsonl", taught if train is None else train)
     write_rows(directory / "questions.jsonl", [*held, *asked])
+    distributions = {row.sample_id: [by_word(row)] for row in taught} if taught_distributions else {}
+    (directory / TARGETS).write_bytes(targets_bytes(distributions))
     spec = Spec(
         run_id=7,
         student="small",
@@ -110,10 +133,21 @@ def make_run(
         ),
         evaluation=EvaluationConfig(**{"dev_evaluations": 2, "max_new_tokens": 12} | (evaluation or {})),
         manifest_digest=digest,
+        formats=formats,
+        targets_digest=digest_of_targets(distributions),
         splits=splits,
     )
     (directory / "spec.json").write_text(spec.to_json())
     return directory
+
+
+def by_word(row: TrainRow) -> bytes:
+    """Log-probabilities of a teacher that knows words and their spaces: each has .6, and another word .3."""
+    words = re.findall(r" ?[^\s.:]+|[.:]", f" {row.rationale}")
+    top = tuple(
+        ((word, math.log(0.6)), (words[number - 1], math.log(0.3))) for number, word in enumerate(words)
+    )
+    return pack(Logprobs(tuple(words), (math.log(0.6),) * len(words), top))
 
 
 def run_ranks(

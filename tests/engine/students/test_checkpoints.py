@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -138,3 +139,37 @@ def test_a_file_is_replaced_whole(tmp_path) -> None:
     replace(tmp_path / "file", b"one")
     replace(tmp_path / "file", b"two")
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"two"]
+
+
+def test_all_files_are_on_disk_before_the_marker_and_the_marker_before_the_name(
+    tmp_path, monkeypatch
+) -> None:
+    done: list[str] = []
+
+    def synced(path: Path) -> None:
+        done.append(f"sync {path.relative_to(tmp_path)}" + (" marked" if (path / MARKER).is_file() else ""))
+
+    def renamed(source: Path, target: Path) -> None:
+        done.append(f"rename {Path(source).relative_to(tmp_path)} {Path(target).relative_to(tmp_path)}")
+        rename(source, target)
+
+    rename = os.rename
+    monkeypatch.setattr("engine.students.checkpoints.sync", synced)
+    monkeypatch.setattr(os, "rename", renamed)
+    partial = tmp_path / "3.partial"
+    (partial / "shard").mkdir(parents=True)
+    for name in ("weights", "shard/0"):
+        (partial / name).write_bytes(b"1")
+    commit(tmp_path, RunState(step=3, world=1))
+    assert set(done[:2]) == {"sync 3.partial/weights", "sync 3.partial/shard/0"}
+    assert done[2:] == [f"sync 3.partial/{MARKER}", "sync 3.partial marked", "rename 3.partial 3", "sync ."]
+    done.clear()
+    replace(tmp_path / "owner.json", b"{}")
+    assert done == ["sync owner.json.partial", "rename owner.json.partial owner.json"]
+
+
+def test_a_file_that_grew_is_damage_and_so_is_one_that_shrank(tmp_path) -> None:
+    for step, content, told in ((1, b"12", "2 bytes instead of 1"), (2, b"", "0 bytes instead of 1")):
+        write(tmp_path, step)
+        (tmp_path / str(step) / "weights").write_bytes(content)
+        assert damage(tmp_path, step) == f"weights has {told}"

@@ -135,7 +135,7 @@ def test_few_rows_make_a_sample(bases) -> None:
 def test_packing_is_for_gpus_unless_it_is_asked_for() -> None:
     gpu = SimpleNamespace(type="cuda")
     for packed, on_cpu, on_gpu in (("auto", False, True), (True, True, True), (False, False, False)):
-        training = SimpleNamespace(packing=packed)
+        training = SimpleNamespace(packing=packed, adapter="full")
         assert packing.wanted(training, torch.device("cpu"), "sdpa") == on_cpu
         assert packing.wanted(training, gpu, "flash_attention_2") == on_gpu
         assert packing.wanted(training, gpu, "sdpa") == (packed is True), (

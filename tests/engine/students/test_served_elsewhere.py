@@ -9,6 +9,7 @@ import pytest
 
 from engine.forms import default_settings, form_of
 from engine.methods import METHODS, TrainRow
+from engine.students.adapters import Adapted
 from engine.students.base_model import load_model
 from engine.students.exported_student import save_student
 from engine.students.spec import Spec
@@ -44,7 +45,7 @@ def student(request: pytest.FixtureRequest, bases: dict, tmp_path_factory: pytes
     )
     evaluate.prepare_generation(model, tokenizer, form)
     spec = Spec.model_validate_json((make_run(folder / "run") / "spec.json").read_text())
-    return save_student(folder / "run", spec, model, None, tokenizer, form.template), form, tokenizer
+    return save_student(folder / "run", spec, Adapted(model, None), tokenizer, form.template), form, tokenizer
 
 
 def read(folder: Path, name: str) -> dict:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -135,6 +136,32 @@ def test_dev_is_answered_once_where_it_is_not_evaluated_during_training(alone) -
     assert {row[2] for row in results(alone.runs["qwen"]) if row[0] == "dev"} == {12}
 
 
+def test_a_run_learns_distributions_and_says_how_many_tokens_have_one(alone) -> None:
+    run = alone.runs["distribution"]
+    assert alone.codes["distribution"] == 0, alone.log
+    [said] = [note["message"] for note in events(run, "note") if "distribution" in note["message"]]
+    share = re.search(r"\((\d+)%\)", said)
+    assert share is not None and int(share[1]) > 50, said
+    assert numbers(run)[12][0] < numbers(run)[1][0]
+
+
+def test_test_questions_are_asked_in_each_format_of_the_rows(alone) -> None:
+    run = alone.runs["distribution"]
+    tested = [row for row in events(run, "eval") if row["split"] == "test"]
+    assert {name for row in tested for name in row["formats"]} == {"answer", "shots-cot"}
+    assert not [row for row in events(run, "eval") if row["split"] == "dev" and "formats" in row]
+    lines = [json.loads(line) for line in (run / "predictions_by_format.jsonl").read_text().splitlines()]
+    for row in tested:
+        for name, found in row["formats"].items():
+            own = [each for each in lines if (each["format"], each["task"]) == (name, row["task"])]
+            assert (found["n"], found["correct"]) == (len(own), sum(each["correct"] for each in own))
+    by_question = {
+        name: [each for each in lines if each["format"] == name] for name in ("answer", "shots-cot")
+    }
+    longer = zip(by_question["answer"], by_question["shots-cot"], strict=True)
+    assert all(one["prompt_tokens"] < other["prompt_tokens"] for one, other in longer)
+
+
 def test_patience_ends_a_run_that_gets_no_better(alone) -> None:
     run = alone.runs["patient"]
     [done] = events(run, "done")
@@ -203,10 +230,10 @@ def test_what_saves_memory_at_stage_3_does_not_change_the_numbers(alone, togethe
         assert found[step] == pytest.approx(expected[step], rel=2e-5)
 
 
-@pytest.mark.parametrize("stage", ["stage0", "stage1", "stage2", "stage3", "t5", "lora"])
+@pytest.mark.parametrize("stage", ["stage0", "stage1", "stage2", "stage3", "t5", "lora", "select"])
 def test_two_ranks_do_what_one_does_with_accumulation(alone, together, stage) -> None:
     # GPT-2 and T5 have dropout: it, too, depends on the micro-batch and not on the rank.
-    assert together.ranks[0][1] == together.ranks[1][1] == [0] * 14, together.ranks[0][2]
+    assert together.ranks[0][1] == together.ranks[1][1] == [0] * 15, together.ranks[0][2]
     expected, found = numbers(alone.runs[stage]), numbers(together.runs[stage])
     assert len(found) == 12
     for step in expected:
@@ -276,7 +303,8 @@ def moved(run: Path, whole: Path, how: str) -> None:
 
 def test_an_interrupted_run_ends_in_the_same_numbers(alone, stopped, together, bases, tmp_path) -> None:
     run, lora, whole = stopped["gpt2"], stopped["lora"], alone.runs["gpt2"]
-    for each in (run, lora):
+    prefix, chosen = stopped["prefix"], stopped["select"]
+    for each in (run, lora, prefix, chosen):
         assert [event["event"] for event in events(each)][-2:] == ["checkpoint", "stopped"]
     assert 3 <= events(run)[-1]["step"] < 12
 
@@ -325,8 +353,8 @@ def test_an_interrupted_run_ends_in_the_same_numbers(alone, stopped, together, b
     again = tmp_path / "again"
     shutil.copytree(restaged, again)
 
-    [(code, codes, log)] = run_ranks(run, run, other, lora, back, restaged, damaged, spoilt)
-    assert codes == [0] * 8, log
+    [(code, codes, log)] = run_ranks(run, run, other, lora, prefix, chosen, back, restaged, damaged, spoilt)
+    assert codes == [0] * 10, log
     ranks = run_ranks(again, world=2)
     assert [codes for _, codes, _ in ranks] == [[0]] * 2, ranks[0][2]
     *_, note = (event["message"] for event in events(spoilt, "note"))
@@ -350,6 +378,11 @@ def test_an_interrupted_run_ends_in_the_same_numbers(alone, stopped, together, b
     assert events(other, "loaded")[-1]["resumed_from"] == 6
     same(other, alone.runs["t5"])
     same(lora, alone.runs["lora"])
+    same(chosen, alone.runs["select"])
+    assert [event.get("extra") for event in events(chosen, "step")] == [
+        event["extra"] for event in events(alone.runs["select"], "step")
+    ]
+    same(prefix, alone.runs["prefix"], "student/adapter_model.safetensors")
     assert len(events(run, "step")) == steps, "a finished training is not repeated"
     assert [event["event"] for event in events(run)][-3:] == ["exported", "done", "done"]
     assert results(run) == results(whole)
@@ -402,10 +435,39 @@ def test_adapters_alone_are_trained_and_kept_and_the_export_has_them_merged(alon
     assert size < sum(file.stat().st_size for file in whole.rglob("mp_rank*"))
 
 
-def same(run: Path, whole: Path) -> None:
+def test_a_prefix_is_trained_on_a_base_that_stays_and_lies_beside_it(alone, bases) -> None:
+    run = alone.runs["prefix"]
+    student, base = run / "student", bases["llama"]
+    assert numbers(run)[12][0] < numbers(run)[1][0]
+    assert (student / "base" / "model.safetensors").read_bytes() == (base / "model.safetensors").read_bytes()
+    assert not (student / "model.safetensors").exists()
+    card = (student / "README.md").read_text()
+    assert "| training | a prefix of 4 tokens, learning rate 0.03" in card
+    assert (
+        'AutoModelForCausalLM.from_pretrained("base")' in card
+        and 'PeftModel.from_pretrained(model, ".")' in card
+    )
+    size = sum(file.stat().st_size for file in (run / "checkpoints" / "12").rglob("mp_rank*"))
+    assert size < (base / "model.safetensors").stat().st_size / 2
+
+
+def test_rows_are_selected_by_a_policy_that_says_what_its_teachers_count(alone) -> None:
+    """Before the first measured step all teachers count half; what was learned is in each checkpoint."""
+    run = alone.runs["select"]
+    told = [event["extra"] for event in events(run, "step")]
+    assert told[0] == told[2] == {"weight.a": 0.5, "weight.b": 0.5}
+    assert told[3] != told[0] and told[3] == told[6] != told[7]
+    assert all(0.1 < value < 0.9 for each in told for value in each.values())
+    [event] = events(run, "selected")
+    assert event["figures"] == {f"{name}@coin": value for name, value in told[-1].items()}
+    state = json.loads((run / "checkpoints" / "12" / "selection.json").read_text())
+    assert len(state["weights"]) == 2 and state["seen"] == [3.0]
+
+
+def same(run: Path, whole: Path, weights: str = "student/model.safetensors") -> None:
     """Whether two runs reported and left the same."""
     assert numbers(run) == numbers(whole)
-    for name in ("predictions.jsonl", "student/model.safetensors"):
+    for name in ("predictions.jsonl", weights):
         assert (run / name).read_bytes() == (whole / name).read_bytes()
 
 
@@ -421,6 +483,7 @@ def same(run: Path, whole: Path) -> None:
         ("another tokenizer", "but the model has 40 embeddings: tokenizer and model do not match"),
         ("diverged", "training has diverged"),
         ("pickled", "safetensors are needed"),
+        ("no distributions", "no token of the rationales has a distribution of its teacher"),
         ("no start", "has no decoder_start_token_id"),
         ("mixed", "BartForConditionalGeneration cannot be trained with packed rows: "),
         ("liger", "training.liger = true cannot be used: liger's kernels run on GPUs only"),

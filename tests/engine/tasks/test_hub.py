@@ -121,6 +121,45 @@ def test_a_folder_of_text_files_by_their_names(tmp_path: Path, form: str) -> Non
     }
 
 
+PROTO_QA = {"question": "question", "answer": "answer-clusters.answers.0.0", "id": "id"}
+COMMON_GEN = {
+    "question": "Write a sentence with these words: {concepts}.",
+    "answer": "target",
+    "id": "concept_set_idx",
+}
+
+
+@installed
+def test_commonsense_with_free_answers_in_the_forms_of_protoqa_and_commongen(tmp_path: Path) -> None:
+    """As docs/method.md writes them: the first answer of the largest cluster, and the sentence that was written."""
+    (tmp_path / "proto").mkdir()
+    (tmp_path / "gen").mkdir()
+    asked = [
+        {"id": f"r{i}", "normalized-question": "x", "question": f"Name something that {i} people share.", "totalcount": 100,
+         "answer-clusters": {"count": [60, 40], "clusterid": ["0", "1"], "answers": [[f"a house {i}", "home"], ["food"]]}}
+        for i in range(10)
+    ]  # fmt: skip
+    words = [
+        {
+            "concept_set_idx": i,
+            "concepts": ["ski", f"mountain {i}", "fall"][: 2 + i % 2],
+            "target": f"She skis {i}.",
+        }
+        for i in range(10)
+    ]
+    pq.write_table(pa.Table.from_pylist(asked), tmp_path / "proto" / "train.parquet")
+    pq.write_table(pa.Table.from_pylist(words), tmp_path / "gen" / "train.parquet")
+    proto = load(tmp_path, "hf:./proto", answer="text", fields=PROTO_QA)
+    assert ("r4", "Name something that 4 people share.", "a house 4") in {
+        (q.key, q.text, q.answer) for q in proto.questions
+    }
+    gen = load(tmp_path, "hf:./gen", answer="text", fields=COMMON_GEN)
+    assert {(q.text, q.answer) for q in gen.questions} >= {
+        ("Write a sentence with these words: ski, mountain 4.", "She skis 4."),
+        ("Write a sentence with these words: ski, mountain 5, fall.", "She skis 5."),
+    }
+
+
 @installed
 def test_choices_in_the_form_of_commonsense_qa(tmp_path: Path) -> None:
     (tmp_path / "cqa").mkdir()

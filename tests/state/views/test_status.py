@@ -39,7 +39,16 @@ def test_the_json_has_the_contracts_names_and_is_json(reader: Connection) -> Non
     ]
     assert list(found["plans"][0]) == [
         *("name", "task", "teacher", "split", "wanted", "in_flight", "stored", "accepted", "rejected"),
-        *("failed", "given_up", "usd", "reserved_usd", "unknown_usd", "usd_per_correct"),
+        *(
+            "failed",
+            "given_up",
+            "usd",
+            "reserved_usd",
+            "unknown_usd",
+            "usd_per_correct",
+            "awaits",
+            "labelled",
+        ),
     ]
     assert list(found["teachers"][0]) == [
         *("name", "state", "in_flight", "cap", "requests_per_minute", "tokens_per_minute", "status_429"),

@@ -87,3 +87,29 @@ def test_everything_asks_the_object(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_unknown_format_is_borne_where_only_stored_data_name_it() -> None:
     assert common_form(" A  b", "gone") == "a b" and chance("gone", []) == 0.0 and not in_worker("gone")
+
+
+@pytest.mark.parametrize(
+    ("text", "gold", "correct"),
+    [
+        ("Answer: 100000000000.0000000000", "100000000001", False),  # whole numbers differ by one: no noise
+        (
+            "Answer: 100000000000.1234567891",
+            "100000000000.1234567892",
+            True,
+        ),  # decimals beyond nine digits: noise
+        ("Answer: 0.01", "0.006123456", False),  # rounded, but a third of it is gone
+        ("Answer: 0.61", "0.606123456", True),
+        (
+            "Answer: 12\n\nAnswer: 12 or 13",
+            "12",
+            None,
+        ),  # the last one does not choose: the first is not taken for it
+    ],
+)
+def test_a_number_is_not_nearly_another_one(text: str, gold: str, correct: bool | None) -> None:
+    verdict = grade(text, gold, "number")
+    if correct is None:
+        assert "hedged" in verdict.flags and not verdict.correct
+    else:
+        assert verdict.correct is correct, verdict.reason
