@@ -24,6 +24,7 @@ from engine.config import Config
 from engine.config.ancestors import chain_of, with_its_form
 from engine.config.prompts import templates_of
 from engine.config.root import expand
+from engine.config.served import reads
 from engine.methods import METHODS, RowSettings, TrainingQuestion, TrainRow
 from engine.question import Question
 from engine.strategies import STRATEGIES, Wording
@@ -126,11 +127,10 @@ def expected_rows(
 
 def _per_question(config: Config, scope: Scope, task: str, rationales: Rationales) -> float:
     """The correct rationales of a question that the student will read, on average."""
-    names = expand(scope.student.plans, [plan.name for plan in config.plans])
     asked = sum(
         plan.rationales
         for plan in config.plans
-        if plan.name in names and plan.split == "train" and task in expand(plan.tasks, list(config.tasks))
+        if reads(scope.student, plan, config) and task in expand(plan.tasks, list(config.tasks))
     )
     return min(scope.student.rationales, asked * rationales.correct)
 

@@ -161,7 +161,7 @@ def _write_student(arguments: argparse.Namespace) -> None:
         )
     config = load_config(arguments.config)
     with closing(open_reader(config.database)) as connection:
-        run, directory = finished_student(connection, config, arguments.run)
+        run, directory = finished_student(connection, config, arguments.run, prefix=False)
     try:
         write_gguf(directory, arguments.output, f"{run.student} on {run.scope}")
     except ImportError:

@@ -9,6 +9,7 @@ alone. Members that the answer had no choice for are requested again as a group,
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -72,6 +73,7 @@ class AttemptRunner:
         self._bus = context.bus
         self._clock = context.clock
         self._rng = context.rng
+        self._tracer = context.tracer
         self._retry_queue = retry_queue
         self._out_of_money = out_of_money
         self._parked = parked
@@ -115,6 +117,7 @@ class AttemptRunner:
                 await self._record(results)
             self._settle(request, results)
             raise
+        request.received_ns = time.time_ns()
         job.apart()
         with anyio.CancelScope(shield=True):
             if isinstance(result, Answer):
@@ -410,6 +413,8 @@ class AttemptRunner:
         spent = sum(result.cost_micros for result in results)
         unknown = sum(result.unknown_micros for result in results)
         self._budget.settle(request.job.plan.id, request.teacher.id, reserved, spent, unknown)
+        if self._tracer is not None:
+            request.trace(self._tracer, results)
 
     def _emit_stored(self, job: Job, end: SampleEnd) -> None:
         correct = end.verdict is not None and end.verdict.correct

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import anyio.to_thread
 from anyio.lowlevel import RunVar
 
 from daemon.events import SampleFailed
+from daemon.sampling.context import Attribute, Tracer
 from daemon.sampling.jobs import Job
 from daemon.sampling.teacher import Teacher
 from engine.grading import GRADER_VERSIONS, UNLABELLED, grade, grade_unlabelled, in_worker
@@ -134,13 +136,14 @@ class InFlightRequest:
     stored attempts are ended through here, even after the jobs were split.
     """
 
-    __slots__ = ("attempts", "job", "members", "teacher")
+    __slots__ = ("attempts", "job", "members", "received_ns", "sent_ns", "teacher")
 
     def __init__(self, job: Job, teacher: Teacher, attempts: list[OpenAttempt]) -> None:
         self.job = job
         self.teacher = teacher
         self.members = job.members
         self.attempts = attempts
+        self.sent_ns, self.received_ns = time.time_ns(), 0
         for member in self.members:
             member.attempt = None
 
@@ -158,6 +161,26 @@ class InFlightRequest:
             leader=index == 0,
             **more,
         )
+
+    def trace(self, tracer: Tracer, results: Sequence[AttemptResult]) -> None:
+        """Tells a tracer how it ended, once that is stored."""
+        job, first, stored = self.job, results[0], time.time_ns()
+        attributes: dict[str, Attribute] = {
+            "gen_ai.request.model": self.teacher.config.model,
+            "gen_ai.usage.input_tokens": sum(each.prompt_tokens for each in results),
+            "gen_ai.usage.output_tokens": sum(each.completion_tokens for each in results),
+            "coterie.teacher": self.teacher.name,
+            "coterie.plan": job.plan.config.name,
+            "coterie.task": job.plan.task,
+            "coterie.replicate": job.replicate,
+            "coterie.request_id": self.attempts[0].request_id,
+            "coterie.samples": len(results),
+            "coterie.cost_usd": sum(each.cost_micros for each in results) / 1e6,
+        }
+        if first.end is not None and first.end.verdict is not None:
+            attributes["coterie.correct"] = first.end.verdict.correct
+        times = self.sent_ns, self.received_ns or stored, stored
+        tracer.attempted(first.sample_id, times, first.outcome, first.reason or "", attributes)
 
 
 def sample_failed(job: Job, end: SampleEnd) -> SampleFailed:

@@ -182,6 +182,9 @@ class Strategy:
     hinted: bool = False
     """Whether it shows the gold answer: it needs an earlier plan (`needs`), and a student reads it only on request."""
 
+    scores: bool = False
+    """Whether it scores what another plan's teacher wrote (`Question.written`) instead of asking for something."""
+
     needs_exemplars: bool = False
     """Whether its prompt shows worked examples."""
 

@@ -72,6 +72,9 @@ def test_a_running_daemon(reader: Connection) -> None:
         parts = sum(getattr(teacher, figure) for teacher in status.teachers)
         assert parts == pytest.approx(getattr(spend, figure)), "the teachers say what the whole says"
     assert "spent $3.10 of $5.00, reserved $0.02, unknown $0.01; " in format_status(status)
+    waits = {"own on coin": "student s: it has no finished run on coin"}
+    waiting = replace(status, heartbeat=replace(status.heartbeat, waits=waits))
+    assert "plan own on coin waits for student s: it has no finished run on coin" in format_status(waiting)
     assert status.spend.cap_usd == 5.0
     assert status.plans[0].in_flight == 3
     assert [run.id for run in status.active_runs] == [3]
