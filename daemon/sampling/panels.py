@@ -109,12 +109,13 @@ class Panels:
         self._lacking: dict[tuple[Group, int], dict[Key, _Question]] = defaultdict(dict)
         self._waiting: Counter[int] = Counter()  # jobs by plan
         self._finished: list[Job] = []
+        self._ending: list[Job] = []
         self._changed = Notifier()
 
     @property
     def busy(self) -> bool:
         """Whether samples are about to be ended."""
-        return bool(self._finished)
+        return bool(self._finished or self._ending)
 
     # What happens to a job
 
@@ -228,15 +229,18 @@ class Panels:
         return ", ".join(f"{name} ({count:,})" for name, count in awaited.items())
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Ends the samples that finished by hearing, until cancelled."""
+        """Ends the samples that finished by hearing, until cancelled; those that are there together share a commit."""
         task_status.started()
         while True:
             if not self._finished:
                 await self._changed.wait()
                 continue
+            self._ending, self._finished = self._finished, []
             with anyio.CancelScope(shield=True):
-                await self._end(self._finished[0])
-                self._finished.pop(0)
+                async with anyio.create_task_group() as group:
+                    for job in self._ending:
+                        group.start_soon(self._end, job)
+            self._ending = []
 
     async def _end(self, job: Job) -> None:
         finished = job.conversation.finished

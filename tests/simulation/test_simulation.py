@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from daemon.limits.key_limits import KeyLimits
-from daemon.sampling import attempt_runner, panels, recovery
+from daemon.sampling import attempt_runner, recovery
 from daemon.sampling.budget import Budget
 from daemon.sampling.fallback import FallbackPolicy
 from daemon.sampling.scheduler import Scheduler
@@ -23,7 +23,7 @@ from tests.simulation.__main__ import cause
 from tests.simulation.simulation import Simulation
 
 ROOT = Path(__file__).resolve().parents[2]
-SEEDS = (*range(12), 53, 61, 327, 384, 1862)
+SEEDS = (*range(12), 57, 133, 327, 384, 1862)
 """The first ones, two with a panel, one that once found a daemon that ended while it looked at a locked database, and two that found one
 that waited for money for ever."""
 
@@ -137,31 +137,9 @@ def does_not_wait(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Scheduler, "waits", lambda self, plan: False)
 
 
-def hears_nobody(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(panels._Question, "replies", lambda self, turn: ())
-
-
-def hears_itself_twice(patch: pytest.MonkeyPatch) -> None:
-    whole = panels._Question.replies
-    patch.setattr(
-        panels._Question,
-        "replies",
-        lambda self, turn: tuple(
-            (len(self.members) + place, said) for place, (_, said) in enumerate(whole(self, turn))
-        ),
-    )
-
-
-def waits_for_nobody(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(panels._Question, "awaited", lambda self, member, turn: [])
-
-
 @pytest.mark.parametrize(
     ("broken", "seed", "told"),
     [
-        (hears_nobody, 53, "ended otherwise"),
-        (hears_itself_twice, 53, "turn 1"),
-        (waits_for_nobody, 53, "while member"),
         (burns_on_429, 1, "attempts used"),
         (loses_answers, 1, "without its body"),
         (loses_siblings, 39, "ended differently"),
