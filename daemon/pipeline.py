@@ -167,6 +167,8 @@ class Pipeline:
         teacher.transport.url = url
         teacher.answered_before = row.answered > 0
         teacher.health.pause(row.state == "paused")
+        if config.student:
+            teacher.health.absent = "not served yet"
         return teacher
 
     def add_teacher(self, teacher: Teacher, keys: Sequence[TeacherKey]) -> None:
@@ -261,6 +263,11 @@ class Pipeline:
             await self.attempt_runner.release_all(teacher.queue.take_out(lambda job: True), teacher)
         for job in self.scheduler.held_back():
             await self.attempt_runner.release(job, self.scheduler.teacher_of(job))
+
+    def park(self, teacher: Teacher, reason: str) -> None:
+        """Takes a teacher out of work until the user acts."""
+        teacher.health.park(reason)
+        self._on_park(teacher)
 
     def _on_park(self, teacher: Teacher) -> None:
         self._parked.append(teacher)

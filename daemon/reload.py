@@ -10,7 +10,7 @@ ones until the next start, because samples of both would share counters.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import anyio
@@ -48,7 +48,7 @@ from engine.config.root import left_out, teachers_of
 from engine.errors import CoterieError, SecretError
 from engine.tasks import TaskSummary
 from engine.teachers.endpoint import Endpoint
-from engine.teachers.keys import TeacherKey
+from engine.teachers.keys import TeacherKey, differ
 from engine.teachers.transport import HttpClient
 from state.budget import Spending
 from state.catalog import KnownTask
@@ -78,13 +78,13 @@ class _New:
 
     config: Config
     given: Input
-    later: tuple[str, ...]
-    devices: list[Device]
-    clients: dict[str, tuple[HttpClient, str | None]]
+    later: tuple[str, ...] = ()
+    devices: list[Device] = field(default_factory=list)
+    clients: dict[str, tuple[HttpClient, str | None]] = field(default_factory=dict)
     """Clients of teachers that are new or have another address."""
-    rekeyed: set[str]
+    rekeyed: set[str] = field(default_factory=set)
     """Teachers whose keys changed."""
-    mended: set[str]
+    mended: set[str] = field(default_factory=set)
     """Teachers that are tried again if they are parked: the cause may be another now."""
 
 
@@ -111,7 +111,7 @@ class Reload:
         self._read_input = read
         self._run_blocking = run_blocking
         self._reread = reread
-        self._asked = anyio.Event()
+        self._asked, self._one = anyio.Event(), anyio.Lock()
         self._session = catalog.session
         self._keys = dict(given.keys)
         self._endpoints = dict(given.endpoints)
@@ -150,15 +150,25 @@ class Reload:
 
     async def reload(self) -> None:
         """Reloads the configuration and reports the result."""
-        try:
-            new = await self._read()
-        except CoterieError as error:
-            self._bus.emit(events.ConfigRefused(reason=error.message))
-            return
-        if self._scheduler.closed:
-            return  # the daemon is stopping
-        with anyio.CancelScope(shield=True):
-            await self._take_over(new)
+        async with self._one:
+            try:
+                new = await self._read()
+            except CoterieError as error:
+                self._bus.emit(events.ConfigRefused(reason=error.message))
+                return
+            if self._scheduler.closed:
+                return  # the daemon is stopping
+            with anyio.CancelScope(shield=True):
+                await self._take_over(new)
+
+    async def refresh(self) -> None:
+        """Looks anew at what `state.db` decides about the configuration in force: which runs of students plans ask."""
+        async with self._one:
+            tasks = {name: self._tasks[name][1] for name in self.config.tasks}
+            given = Input(tasks=tasks, keys=self._keys, endpoints=self._endpoints, wordings=self._wordings)
+            if not self._scheduler.closed:
+                with anyio.CancelScope(shield=True):
+                    await self._take_over(_New(config=self.config, given=given))
 
     async def _read(self) -> _New:
         """Reads and checks everything.
@@ -200,7 +210,7 @@ class Reload:
             for name, keys in given.keys.items()
             if name in teachers
             and (
-                _differ(self._keys.get(name, ()), keys)
+                differ(self._keys.get(name, ()), keys)
                 or (name in clients and not readdressed(teachers[name].config, config.teachers[name]))
             )
         }
@@ -244,7 +254,7 @@ class Reload:
         return config.model_copy(update={"tasks": tasks}), replace(given, tasks=loaded), kept
 
     async def _take_over(self, new: _New) -> None:
-        config = new.config
+        config, same = new.config, new.config is self.config
         async with self._scheduler.claim_lock:
             try:
                 edited = await self._run_blocking(edits_since, config, new.given)
@@ -276,14 +286,15 @@ class Reload:
             self._scheduler.look_again()
         for event in [*catalog.news, *events_of(edited)]:
             self._bus.emit(event)
-        keys = tuple(f"the key of {name}" for name in sorted(new.rekeyed))
-        self._bus.emit(events.ConfigReloaded(changes=(*changes, *keys)))
+        if not same:
+            keys = tuple(f"the key of {name}" for name in sorted(new.rekeyed))
+            self._bus.emit(events.ConfigReloaded(changes=(*changes, *keys)))
         if new.later:
             self._bus.emit(events.RestartNeeded(what=new.later))
         for said in {*unpriced(config), *left_out(config)} - unbound:
             self._bus.emit(events.Noted(what=said))
         for teacher in self._scheduler.teachers:
-            if teacher.health.parked and not teacher.health.disabled:
+            if teacher.health.parked and not teacher.health.disabled and not same:
                 self._bus.emit(events.TeacherParked(teacher=teacher.name, reason=_still(teacher, config)))
 
     async def _stored(self, new: _New) -> Catalog:
@@ -400,15 +411,6 @@ class Reload:
 
 def _unwanted(teacher_gone: bool, job: Job) -> bool:
     return teacher_gone or job.plan.state.disabled
-
-
-def _differ(old: tuple[TeacherKey, ...], new: tuple[TeacherKey, ...]) -> bool:
-    """Whether keys changed; their values are compared and go nowhere."""
-    return [_plain(key) for key in old] != [_plain(key) for key in new]
-
-
-def _plain(key: TeacherKey) -> tuple[str, str]:
-    return key.label, key.secret.get_secret_value() if key.secret is not None else ""
 
 
 def _still(teacher: Teacher, config: Config) -> str:

@@ -26,12 +26,14 @@ from daemon.host.builtin_teacher import serve_practice
 from daemon.host.clock import Clock, SystemClock
 from daemon.host.database_watch import DatabaseWatch
 from daemon.host.hangup import HANGUPS
+from daemon.host.parent_monitor import monitor_died
 from daemon.host.processes import raise_file_limit
 from daemon.observe.alarms import Alarms
 from daemon.observe.heartbeat import EventLog, Heartbeat, LagMeter
 from daemon.observe.metrics import http_server
 from daemon.observe.search_indexer import Indexer
 from daemon.observe.service_manager import ServiceManager
+from daemon.observe.traces import open_traces
 from daemon.observe.watch import Watch
 from daemon.pipeline import Pipeline
 from daemon.reload import Reload, TeacherFactory
@@ -40,6 +42,7 @@ from daemon.sampling.context import Context
 from daemon.sampling.limit_leases import LimitLeases
 from daemon.sampling.scheduler import Scheduler
 from daemon.sampling.teacher import Teacher
+from daemon.serving.student_servers import StudentServers
 from daemon.training.devices import Device, check_ranks, find_devices
 from daemon.training.edits import edits_since, events_of
 from daemon.training.planner import Planner
@@ -58,9 +61,6 @@ from state.database_file import DatabaseFile
 from state.events import EventRow
 from state.health import examine
 from state.writer import Writer
-
-GO_ON = b"+"
-"""What the monitor writes to the daemon that it started, to keep it in the background."""
 
 
 @dataclass(slots=True)
@@ -216,6 +216,7 @@ class Service:
                 bus=self._bus,
                 clock=clock,
                 rng=self._rng,
+                tracer=open_traces(config),
             )
             pipeline = Pipeline(context, plans=catalog.plans)
             self._phase("connecting to teachers")
@@ -300,6 +301,9 @@ class Service:
                     share_files=partial(pipeline.share_files, self._files),
                 ),
             )
+            servers = StudentServers(
+                lambda: self._in_force, context, sampling=pipeline, trainer=trainer, refresh=reload.refresh
+            )
             self._state = "running"
             await pipeline.take_up(config.database)
             reload.register(pipeline.former)
@@ -309,6 +313,7 @@ class Service:
                 ("lag meter", lag.serve),
                 ("heartbeat", heartbeat.serve),
                 ("trainer", trainer.serve),
+                ("student servers", servers.serve),
                 ("planner", planner.serve),
                 ("control", control.serve),
                 ("limit leases", sharing.serve),
@@ -327,7 +332,7 @@ class Service:
                 context,
                 scheduler=scheduler,
                 retry_queue=retry_queue,
-                others=(planner, trainer, control),
+                others=(planner, trainer, control, servers),
             )
             group.start_soon(watch.guard, work.report_completions, name="plan completions")
             if self._until_idle:
@@ -366,8 +371,7 @@ class Service:
 
     async def _watch_monitor(self) -> None:
         """Stops the daemon when the process that shows its monitor died without a word."""
-        await anyio.wait_readable(0)
-        if os.read(0, len(GO_ON)) != GO_ON:
+        if await monitor_died():
             self.stop("the monitor that started it died")
 
     def _shown_state(self, scheduler: Scheduler) -> str:

@@ -119,6 +119,11 @@ class Work:
                 for plan in rest
                 if (text := scheduler.panels.told(plan))
             ),
+            *(
+                f"plan {plan.config.name} on {plan.task} waits for {plan.waits_for}"
+                for plan in rest
+                if plan.waits_for
+            ),
             *sorted({f"task {plan.task} is paused" for plan in rest if plan.state.paused}),
             *(
                 f"teacher {teacher.name} is paused"

@@ -25,11 +25,22 @@ SPLIT_NAMES: dict[str, Split] = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Written:
+    """What a teacher wrote for a question: a sample that another one scores."""
+
+    rationale: str
+    answer: str
+    finish_reason: str = "stop"
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
     """One question of a task, with its gold answer.
 
     `key` names it within the task (the `id` of a row); `rationale` was written by a human, if the data has one.
-    `unreadable` says why its gold answer cannot be read: such a question is stored, and never used.
+    `unreadable` says why its gold answer cannot be read: such a question is stored, and never used. `written` is what is
+    scored, where a teacher scores.
     """
 
     key: str
@@ -38,6 +49,7 @@ class Question:
     split: Split
     rationale: str | None = None
     unreadable: str = ""
+    written: Written | None = None
 
     @property
     def text_hash(self) -> str:

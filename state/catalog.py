@@ -227,6 +227,28 @@ def sync_plan(opened: Session, row: PlanRow, questions: int) -> tuple[Plan, bool
     return plan, changed
 
 
+def settle_recipe(opened: Session, row: PlanRow) -> None:
+    """Gives a plan that waited for a student, and so has no samples, the fingerprint that it has now. Its row stays the same one."""
+    key = (Plan.name == row.name, Plan.task_id == row.task_id, Plan.split == row.split)
+    if opened.exec(select(Plan).where(*key, Plan.recipe == row.recipe)).first() is None:
+        waited = opened.exec(select(Plan).where(*key, Plan.claimed == 0, Plan.active == 0)).all()
+        for plan in waited:
+            if json.loads(plan.settings).get("waits"):
+                plan.recipe = row.recipe
+                opened.add(plan)
+                opened.flush()
+                return
+
+
+def runs_asked(connection: Connection) -> dict[tuple[str, str, str], int]:
+    """The run of a student that each plan has samples of, by name, task and split; of a plan that began anew, the newest."""
+    rows = connection.execute(
+        "SELECT p.name, t.name, p.split, p.settings ->> '$.served' FROM plan p JOIN task t ON t.id = p.task_id"
+        " WHERE json_valid(p.settings) AND p.claimed > 0 AND p.settings ->> '$.served' IS NOT NULL ORDER BY p.id"
+    )
+    return {(name, task, split): int(run) for name, task, split, run in rows}
+
+
 def plans_of_fingerprint(opened: Session, plan: Plan, fingerprint: str) -> list[Plan]:
     """The plans, active or not, on the task and split of `plan` that have a fingerprint."""
     statement = select(Plan).where(

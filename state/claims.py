@@ -65,6 +65,18 @@ class ClaimedSample:
     replicate: int
     attempts: int = 0
     unknowns: int = 0
+    written: WrittenSample | None = None
+    """What it scores, of a plan that scores."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenSample:
+    """The text of a stored sample."""
+
+    rationale: str
+    answer: str
+    finish_reason: str
+    flags: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -187,6 +199,7 @@ def _write(
             (count, plan.task_id, plan.split, plan.recipe, replicate),
         )
     refresh_needs(connection, plan.task_id, plan.split, plan.recipe, (slot.question_id for slot in chosen))
+    written = _written(connection, plan.scores, [(slot.question_id, slot.replicate) for slot in chosen])
     return tuple(
         ClaimedSample(
             sample_id=sample,
@@ -197,9 +210,28 @@ def _write(
             question=slot.text,
             gold=slot.gold,
             replicate=slot.replicate,
+            written=written.get((slot.question_id, slot.replicate)),
         )
         for sample, attempt, slot in zip(sample_ids, attempts, chosen, strict=True)
     )
+
+
+def _written(
+    connection: Connection, scores: str, wanted: Sequence[tuple[int, int]]
+) -> dict[tuple[int, int], WrittenSample]:
+    """The stored samples of a fingerprint for questions and replicates; none for a plan that scores nothing."""
+    if not scores or not wanted:
+        return {}
+    rows = connection.execute(
+        "SELECT s.question_id, s.replicate, coalesce(s.rationale, ''), coalesce(s.answer, ''), coalesce(s.finish_reason, 'stop'), s.flags"
+        " FROM json_each(?2) w JOIN sample s ON s.question_id = w.value ->> 0 AND s.recipe = ?1 AND s.replicate = w.value ->> 1"
+        " WHERE s.state = 'stored'",
+        (scores, json.dumps(wanted)),
+    )
+    return {
+        (question, replicate): WrittenSample(rationale, answer, reason, tuple(json.loads(flags)))
+        for question, replicate, rationale, answer, reason, flags in rows
+    }
 
 
 def open_attempts(connection: Connection, requests: Sequence[AttemptRequest]) -> list[OpenAttempt]:
@@ -277,6 +309,7 @@ def open_samples(
         " AND (?4 IS NULL OR s.id IN (SELECT value FROM json_each(?4))) ORDER BY s.id LIMIT ?5",
         (plan_id, SampleState.OPEN.value, after, None if only is None else json.dumps(sorted(only)), limit),
     ).fetchall()
+    written = _written(connection, read(connection, plan_id).scores, [(row[2], row[5]) for row in rows])
     return [
         ClaimedSample(
             sample_id=sample,
@@ -289,6 +322,7 @@ def open_samples(
             replicate=replicate,
             attempts=attempts,
             unknowns=unknowns,
+            written=written.get((question, replicate)),
         )
         for sample, teacher, question, text, gold, replicate, attempts, unknowns in rows
     ]

@@ -11,6 +11,7 @@ from state.authors import Authors
 from state.checksums import Damaged, intact
 from state.claims import received_turns
 from state.logprobs import unpack
+from state.panels import heard_turns
 from state.sqlite import Connection
 
 PAGE = 2000
@@ -29,8 +30,10 @@ _SAMPLES = (
 )
 
 
-Sent = Callable[[Mapping[str, Any], str, str, str, str, list[tuple[bytes, int]]], list[str]]
-"""Rebuilds the requests from a plan's settings, answer format, question, gold answer, dialect and received bodies."""
+Heard = list[list[tuple[int, str, bytes, int]]]
+"""What a panel's member heard after each of its turns: member, dialect, compressed body and the index of the choice."""
+Sent = Callable[[Mapping[str, Any], str, str, str, str, list[tuple[bytes, int]], Heard], list[str]]
+"""Rebuilds the requests from a plan's settings, answer format, question, gold answer, dialect, received bodies and what was heard."""
 
 
 def samples(
@@ -102,7 +105,11 @@ def _damage(row: tuple[Any, ...], body: bool) -> list[Damaged]:
 
 def _sent(connection: Connection, row: tuple[Any, ...], sent: Sent, dialect: str) -> dict[str, Any]:
     bodies = received_turns(connection, row[0])
-    return {"sent": sent(json.loads(row[21]), row[22], row[8], row[9], dialect, bodies)}
+    heard = [
+        [(member, reply.dialect, reply.raw, reply.choice) for member, reply in replies]
+        for replies in heard_turns(connection, row[0])
+    ]
+    return {"sent": sent(json.loads(row[21]), row[22], row[8], row[9], dialect, bodies, heard)}
 
 
 def _shown(data: bytes) -> dict[str, Any]:

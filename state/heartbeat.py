@@ -77,6 +77,8 @@ class HeartbeatData:
     """Plans of panels, as `plan on task`, and whom how many of their samples wait for: `small-b (3)`."""
     waiting: dict[str, int] = field(default_factory=dict)
     """The same plans, and how many of their samples wait."""
+    waits: dict[str, str] = field(default_factory=dict)
+    """Plans that wait for a student, as `plan on task`, and for which."""
     tasks: dict[str, float] = field(default_factory=dict)
     """Correct samples per minute of each task, over the last minutes."""
     requests: list[float] = field(default_factory=list)

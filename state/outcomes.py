@@ -77,6 +77,8 @@ class AttemptResult:
     counts: bool = False  # uses up one of the sample's attempts
     leader: bool = True
     logprobs: Packed | None = None
+    answer: str | None = None
+    """Of a member of a panel: the answer in this turn."""
     end: SampleEnd | None = None
 
 
@@ -165,6 +167,11 @@ def _end_attempts(connection: Connection, endings: Sequence[AttemptResult], now:
         " FROM json_each(?1) j WHERE attempt.id = j.value ->> 0",
         (rows_json(rows), now),
     )
+    if answers := [[item.attempt_id, item.answer] for item in endings if item.answer is not None]:
+        connection.execute(
+            "UPDATE attempt SET answer = j.value ->> 1 FROM json_each(?) j WHERE attempt.id = j.value ->> 0",
+            (rows_json(answers),),
+        )
 
 
 def _touch_samples(connection: Connection, endings: Sequence[AttemptResult]) -> None:

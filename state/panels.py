@@ -105,3 +105,92 @@ def heard_by(own: PanelSample, samples: Sequence[PanelSample], turn: int) -> lis
         if (reply := each.replies.get(turn)) is not None
         and (each is own or went_on is None or reply.attempt_id < went_on)
     )
+
+
+def heard_turns(connection: Connection, sample_id: int) -> list[list[tuple[int, StoredReply]]]:
+    """What a panel's member heard after each of its answered turns, (member, reply) by member; empty for other samples."""
+    found = connection.execute(
+        "SELECT s.plan_id, s.question_id, s.replicate FROM sample s JOIN plan p ON p.id = s.plan_id"
+        " WHERE s.id = ? AND p.panel <> ''",
+        (sample_id,),
+    ).fetchone()
+    if found is None:
+        return []
+    plan, *slot = found
+    samples = panel_samples(connection, plan, {(slot[0], slot[1])})
+    own = next(each for each in samples if each.sample_id == sample_id)
+    return [heard_by(own, samples, turn) for turn in sorted(own.replies)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RoundAnswer:
+    """What a member of a panel answered in a round."""
+
+    panel: str
+    """The name of its plan, without the teacher."""
+    task: str
+    split: str
+    question_id: int
+    replicate: int
+    member: int
+    turn: int
+    teacher: str
+    answer: str | None
+    micros: int
+    """What all attempts of this turn cost."""
+    flags: tuple[str, ...]
+    """Of the member's sample."""
+
+
+_ROUNDS = (
+    "SELECT p.name, p.teachers, t.name, s.split, s.question_id, s.replicate, p.member, a.turn, a.answer, s.flags,"
+    " (SELECT sum(o.cost_micros) FROM attempt o WHERE o.sample_id = s.id AND o.turn = a.turn)"
+    " FROM plan p JOIN task t ON t.id = p.task_id"
+    " JOIN sample s ON s.task_id = p.task_id AND s.split = p.split AND s.recipe = p.recipe AND s.replicate < p.rationales"
+    " JOIN attempt a ON a.sample_id = s.id AND a.outcome = 'ok' WHERE p.panel <> '' AND "
+)
+_ENDED = (
+    "p.active = 1 AND NOT EXISTS (SELECT 1 FROM plan o JOIN sample m ON m.recipe = o.recipe"
+    " AND m.question_id = s.question_id AND m.replicate = s.replicate WHERE o.panel = p.panel AND m.state = 'open')"
+)
+_OF_SAMPLE = "p.panel = ? AND s.question_id = ? AND s.replicate = ?"
+
+
+def round_answers(connection: Connection, *, sample_id: int | None = None) -> list[RoundAnswer]:
+    """The answers of panels whose members have all ended, by task, panel, question, replicate and round.
+
+    With `sample_id`, those of that sample's panel, ended or not; none for other samples.
+    """
+    which, values = _ENDED, ()
+    if sample_id is not None:
+        which = _OF_SAMPLE
+        values = connection.execute(
+            "SELECT p.panel, s.question_id, s.replicate FROM sample s JOIN plan p ON p.id = s.plan_id"
+            " WHERE s.id = ? AND p.panel <> ''",
+            (sample_id,),
+        ).fetchone()
+        if values is None:
+            return []
+    rows = connection.execute(
+        f"{_ROUNDS}{which} ORDER BY t.id, p.panel, s.question_id, s.replicate, a.turn, p.member", values
+    ).fetchall()
+    found: dict[tuple[int, int, int, int], RoundAnswer] = {}
+    for name, teachers, task, split, question, replicate, member, turn, answer, flags, micros in rows:
+        teacher = json.loads(teachers)[0]
+        found.setdefault(
+            (question, replicate, member, turn),
+            RoundAnswer(
+                panel=name.removesuffix(f".{teacher}"),
+                task=task,
+                split=split,
+                question_id=question,
+                replicate=replicate,
+                member=member,
+                turn=turn,
+                teacher=teacher,
+                answer=answer,
+                micros=micros,
+                flags=tuple(json.loads(flags)),
+            ),
+        )
+    return list(found.values())

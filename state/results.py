@@ -9,6 +9,7 @@ from typing import Any
 
 from state.enums import FINISHED_EARLY, TRAIN
 from state.lineage import BASE, PREVIOUS
+from state.panels import RoundAnswer, round_answers
 from state.run_reports import TOO_LONG
 from state.sqlite import Connection
 
@@ -147,6 +148,10 @@ class Results:
     """Versions of Coterie that wrote this database, in order."""
     models: tuple[tuple[str, str], ...] = ()
     """Active teachers, each with its model."""
+    rounds: tuple[RoundAnswer, ...] = ()
+    """The answers of panels, round by round."""
+    golds: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    """Text and gold answer of the questions that panels answered, by id."""
 
 
 def read_results(connection: Connection) -> Results:
@@ -167,6 +172,7 @@ def _read(connection: Connection) -> Results:
     boots, config = run(
         "SELECT count(*), coalesce((SELECT config FROM boot ORDER BY id DESC LIMIT 1), '{}') FROM boot"
     ).fetchone()
+    rounds = round_answers(connection)
     return Results(
         tasks=tuple(_tasks(connection)),
         plans=tuple(_plans(connection)),
@@ -187,6 +193,14 @@ def _read(connection: Connection) -> Results:
             version for (version,) in run("SELECT version FROM boot GROUP BY version ORDER BY min(id)")
         ),
         models=tuple(run("SELECT name, model FROM teacher WHERE active = 1 ORDER BY id").fetchall()),
+        rounds=tuple(rounds),
+        golds={
+            key: (text, gold)
+            for key, text, gold in run(
+                "SELECT id, text, gold FROM question WHERE id IN (SELECT value FROM json_each(?))",
+                (json.dumps(sorted({each.question_id for each in rounds})),),
+            )
+        },
     )
 
 

@@ -237,6 +237,7 @@ CREATE TABLE attempt (
 	cache_write_tokens INTEGER DEFAULT 0 NOT NULL,
 	leader_id INTEGER,
 	unknown_micros INTEGER DEFAULT 0 NOT NULL,
+	answer TEXT,
 	PRIMARY KEY (id),
 	FOREIGN KEY(sample_id) REFERENCES sample (id),
 	FOREIGN KEY(teacher_id) REFERENCES teacher (id),

@@ -6,7 +6,8 @@ cursor goes through all questions for the first replicate, then for the second (
 is sampled again (`state/resampling.py`), up to `rationales` in all: in waves, the least sampled questions first, and
 among them those with the fewest correct. A question is given up after `stop_after_wrong` (of the plan's settings) without a
 correct one. With `target`, the plan claims no more than it expects to need for that
-many correct rationales in all. A question with a correct sample of the fingerprint `unless` is skipped.
+many correct rationales in all. A question with a correct sample of the fingerprint `unless` is skipped, and with `scores` (of the
+plan's settings) each slot for which that fingerprint has no stored sample.
 
 Invariants: with `want`, the correct and open rationales of a question are never more than `want` (or `base`, if
 larger); with `target`, the open ones are never more than the missing ones need at the pass rate so far. Groups are
@@ -45,6 +46,8 @@ class PlanSlots:
     target: int
     together: int
     unless: str
+    scores: str
+    """The fingerprint whose samples it scores; empty: it scores none."""
     cursor: int
     claimed: int
     accepted: int
@@ -119,14 +122,14 @@ class _Basket:
         """Whether a further group may fit."""
         return len(self.slots) < min(self.count, self._room)
 
-    def add(self, question: int, text: str, gold: str, replicates: list[int]) -> bool:
-        """Adds a group; False if it did not fit completely, and nothing more does."""
+    def add(self, question: int, text: str, gold: str, replicates: list[int], written: str = "") -> bool:
+        """Adds a group; False if it did not fit completely, and nothing more does. `written` is sent with each of them."""
         if self.slots and len(self.slots) + len(replicates) > self.count:
             return False
         for number, replicate in enumerate(replicates):
             if len(self.slots) >= self._room:
                 return False
-            cost = self._pay(text, number)
+            cost = self._pay(text + written, number)
             if cost is None:  # the rest of the group once there is more
                 self.short = True
                 return False
@@ -134,7 +137,10 @@ class _Basket:
         return True
 
 
-_PLAN = f"SELECT {', '.join(PlanSlots.__slots__)} FROM plan WHERE id = ?"
+_OF_SETTINGS = {"scores": "iif(json_valid(settings), coalesce(settings ->> '$.scores', ''), '')"}
+_PLAN = (
+    f"SELECT {', '.join(_OF_SETTINGS.get(name, name) for name in PlanSlots.__slots__)} FROM plan WHERE id = ?"
+)
 
 
 def read(connection: Connection, plan_id: int) -> PlanSlots:
@@ -192,7 +198,12 @@ _BASE = (
     " (SELECT coalesce(sum(1 << (s.replicate - ?3)), 0) FROM sample s WHERE s.question_id = q.id"
     "   AND s.recipe = ?1 AND s.replicate >= ?3 AND s.replicate < ?4),"
     " ?5 <> '' AND EXISTS (SELECT 1 FROM sample u WHERE u.question_id = q.id AND u.recipe = ?5 AND u.verdict = 1),"
-    f" CASE WHEN ?6 THEN {_OPEN_OR_CORRECT} ELSE 0 END"
+    f" CASE WHEN ?6 THEN {_OPEN_OR_CORRECT} ELSE 0 END,"
+    " CASE WHEN ?11 = '' THEN -1 ELSE (SELECT coalesce(sum(1 << (w.replicate - ?3)), 0) FROM sample w WHERE w.question_id = q.id"
+    "   AND w.recipe = ?11 AND w.state = 'stored' AND w.replicate >= ?3 AND w.replicate < ?4) END,"
+    " CASE WHEN ?11 = '' THEN '' ELSE coalesce((SELECT w.rationale || ' --> ' || w.answer FROM sample w WHERE w.question_id = q.id"
+    "   AND w.recipe = ?11 AND w.state = 'stored' AND w.replicate >= ?3 AND w.replicate < ?4"
+    "   ORDER BY length(w.rationale || w.answer) DESC LIMIT 1), '') END"
     " FROM question q WHERE q.task_id = ?7 AND q.split = ?8 AND q.active = 1 AND q.position >= ?9"
     " ORDER BY q.position LIMIT ?10"
 )
@@ -208,20 +219,20 @@ def _base(connection: Connection, plan: PlanSlots, basket: _Basket) -> tuple[int
         page = connection.execute(
             _BASE,
             (plan.recipe, plan.rationales, place.first, place.first + place.size, plan.unless, int(spares))
-            + (plan.task_id, plan.split, place.position, basket.count),
+            + (plan.task_id, plan.split, place.position, basket.count, plan.scores),
         ).fetchall()
         if not page:
             cursor = place.end
-        for question, position, text, gold, existing, excluded, had in page:
+        for question, position, text, gold, existing, excluded, had, there, written in page:
             missing = [place.first + bit for bit in range(place.size) if not existing >> bit & 1]
             if excluded:
                 needed: list[int] = []
             elif spares:  # fewer perhaps for now: then a verdict brings it back, as one to be asked again
                 needed = missing[: max(0, plan.want - had - taken[question])]
-            else:
-                needed = missing
+            else:  # of those that are scored, what is there
+                needed = [each for each in missing if there >> (each - place.first) & 1]
             if needed:
-                if not basket.add(question, text, gold, needed):
+                if not basket.add(question, text, gold, needed, written):
                     return cursor, skipped
                 if spares:
                     taken[question] += len(needed)

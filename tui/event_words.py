@@ -24,6 +24,8 @@ VERBS = {
     "TeacherCooling": ("▲", "failing", "attention"),
     "TeacherRecovered": ("✓", "recovered", "good"),
     "TeacherResumed": ("●", "resumed", "accent"),
+    "StudentServed": ("●", "served", "accent"),
+    "StudentServerEnded": ("▲", "restarted", "attention"),
     "KeySuspended": ("▲", "suspended", "attention"),
     "GatewayGaveUp": ("✂", "cut off", "attention"),
     "LogprobsMissing": ("▲", "missing", "attention"),

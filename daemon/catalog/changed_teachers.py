@@ -32,7 +32,7 @@ from state.orm import driver_connection
 from state.sqlite import Connection
 from state.tables import Plan
 
-Fingerprint = Callable[[list[TeacherConfig]], str]
+Fingerprint = Callable[[Sequence[TeacherConfig]], str]
 """The fingerprint that a plan would have with these teachers."""
 
 

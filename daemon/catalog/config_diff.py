@@ -49,6 +49,8 @@ def _kept(now: S, wanted: S, title: str) -> tuple[S, list[str]]:
 def _teacher(before: TeacherConfig, wanted: TeacherConfig) -> tuple[TeacherConfig, list[str]]:
     if before.builtin != wanted.builtin:
         return before, ["builtin"]
+    if before.student != wanted.student:
+        return before, ["student"]
     if dialect(before.dialect).transport != dialect(wanted.dialect).transport:
         return before, ["dialect"]  # requests and batches are sent by different classes
     if not wanted.builtin:

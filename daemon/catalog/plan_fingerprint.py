@@ -32,15 +32,21 @@ def model_of(teacher: TeacherConfig) -> tuple[str, ...]:
 
 
 def plan_fingerprint(
-    plan: PlanConfig, teachers: list[TeacherConfig], answer_format: str, wording: Wording = PLAIN
+    plan: PlanConfig,
+    teachers: list[TeacherConfig],
+    answer_format: str,
+    wording: Wording = PLAIN,
+    scores: str = "",
 ) -> str:
     """The fingerprint of a plan on a task of this answer format.
 
-    Of a member of a panel, `teachers` are all of the panel's, in order.
+    Of a member of a panel, `teachers` are all of the panel's, in order. `scores`: that of the plan whose samples it scores.
     """
     seen = _seen(plan, teachers, answer_format, wording)
     if plan.seat is not None:
         seen["member"] = plan.seat.member
+    if scores:
+        seen["scores"] = scores
     return _hash(seen)
 
 

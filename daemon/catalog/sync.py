@@ -104,7 +104,7 @@ def read_input(config: Config, known: Mapping[str, KnownTask] | None = None) -> 
             raise ConfigError(f"plans.{plan.name}: no task is configured; add a [tasks.NAME] table")
     environ = environment(config.daemon.env_file, config.folder)
     keys = {
-        name: () if teacher.builtin else load_keys(name, teacher, folder=config.folder, environ=environ)
+        name: () if teacher.local else load_keys(name, teacher, folder=config.folder, environ=environ)
         for name, teacher in config.teachers.items()
     }
     endpoints = {name: endpoint(name, teacher, environ) for name, teacher in config.teachers.items()}

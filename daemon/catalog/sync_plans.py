@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from sqlmodel import Session
 
 from daemon.catalog.changed_teachers import EarlierTeachers, keep_samples
-from daemon.catalog.plan_fingerprint import panel_fingerprint, plan_fingerprint
+from daemon.catalog.plan_fingerprint import panel_fingerprint
 from daemon.catalog.prompt_preview import templates
 from daemon.catalog.prompt_templates import Wordings
+from daemon.catalog.served_runs import ServedRuns
 from daemon.events import Event, PlanContinued
 from daemon.sampling.plan_state import PlanState
 from daemon.sampling.plans import ActivePlan
 from engine.config import Config, PlanConfig, TeacherConfig
 from engine.config.panels import models_asked
 from engine.config.root import expand, teachers_of
+from engine.config.served import only_by_name
 from engine.strategies import PLAIN, STRATEGIES, Wording
 from engine.tasks import TaskSummary
-from state.catalog import PlanRow, adopt_open, over, reconcile, shared_out, sync_plan
+from engine.teachers.tokens import LONGEST_TOKEN
+from state.catalog import PlanRow, adopt_open, over, reconcile, settle_recipe, shared_out, sync_plan
+from state.orm import driver_connection
 from state.tables import Plan as PlanTable
 
 
@@ -34,8 +37,12 @@ class _SyncedPlan:
     wording: Wording
     row: PlanTable
     recount: bool
-    fingerprint: Callable[[list[TeacherConfig]], str]
+    fingerprint: Callable[[Sequence[TeacherConfig]], str]
     needs: int | None
+    served: int | None
+    waits_for: str
+    written: int
+    """The most tokens of a text that it scores."""
 
 
 def sync_plans(
@@ -51,16 +58,19 @@ def sync_plans(
 ) -> tuple[list[ActivePlan], list[Event], dict[int, str]]:
     """The plans at work, events to emit, and the fingerprints that others' samples have from now on, by their id."""
     synced: list[_SyncedPlan] = []
+    served = ServedRuns.stored(driver_connection(opened), config)
     for plan in config.plans:
         names, fallbacks = teachers_of(plan, config.teachers), plan.fallback_teachers
         for task in expand(plan.tasks, list(config.tasks)):
             wording = wordings.get((plan.name, task), PLAIN)
-            fingerprint = partial(
-                plan_fingerprint, plan, answer_format=config.tasks[task].answer, wording=wording
-            )
+            fingerprint, run = served.fingerprint(plan, task, wordings), served.of(plan, task)
             models = models_asked(plan, names, config.teachers)
             recipe = fingerprint(models)
-            first = next((each for each in synced if (each.plan.name, each.task) == (plan.needs, task)), None)
+            first, scored = (
+                next((each for each in synced if (each.plan.name, each.task) == (name, task)), None)
+                for name in (plan.needs, plan.scores)
+            )
+            waits_for = served.waits_for(plan, task)
             wanted = PlanRow(
                 name=plan.name,
                 task_id=task_ids[task],
@@ -72,7 +82,13 @@ def sync_plans(
                     **plan.model_dump(mode="json"),
                     **({"wording": wording.stored} if wording != PLAIN else {}),
                     **({"panel": list(plan.panel)} if plan.panel else {}),
-                    "facts": STRATEGIES[plan.strategy].stored_facts,
+                    **({"served": run.id} if run else {}),
+                    **({"waits": True} if waits_for else {}),
+                    **({"scores": scored.row.recipe} if scored else {}),
+                    "facts": {
+                        **STRATEGIES[plan.strategy].stored_facts,
+                        **({"by_name": True} if only_by_name(plan, config) else {}),
+                    },
                     "templates": templates(plan, config.tasks[task].answer, wording),
                 },
                 rationales=plan.most,
@@ -82,9 +98,12 @@ def sync_plans(
                 target=plan.correct_per_task or 0,
                 together=plan.per_request,
                 unless=first.row.recipe if first else "",
-                panel=panel_fingerprint(plan, models, config.tasks[task].answer, wording),
+                panel=panel_fingerprint(
+                    plan, served.asked(plan, task, models), config.tasks[task].answer, wording
+                ),
                 member=plan.seat.member if plan.seat else 0,
             )
+            settle_recipe(opened, wanted)
             row, changed = sync_plan(opened, wanted, tasks[task].sizes[plan.split])
             synced.append(
                 _SyncedPlan(
@@ -94,7 +113,10 @@ def sync_plans(
                     row=row,
                     recount=changed or task in recount,
                     fingerprint=fingerprint,
-                    needs=first.row.id if first else None,
+                    needs=before.row.id if (before := first or scored) else None,
+                    written=scored.plan.max_tokens + scored.plan.answer_max_tokens if scored else 0,
+                    served=run.id if run else None,
+                    waits_for=waits_for,
                 )
             )
     news: list[Event] = []
@@ -136,12 +158,14 @@ def _active(
         teachers=tuple(teachers_of(plan, config.teachers)),
         fallbacks=tuple(plan.fallback_teachers),
         wanted=row.wanted,
-        longest=brief.longest[plan.split],
+        longest=brief.longest[plan.split] + LONGEST_TOKEN * synced.written,
         gold=brief.golds.get(plan.split, ""),
         wording=synced.wording,
         needs=synced.needs,
         labelled=config.tasks[synced.task].labelled,
         panel=row.panel,
         member=row.member,
+        served=synced.served,
+        waits_for=synced.waits_for,
         state=PlanState(exhausted=exhausted, shared=shared),
     )

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import anyio
 
+from daemon.catalog.served_runs import ServedRuns
 from daemon.catalog.sync import Input, overlaps, read_input
 from daemon.cli.check_bases import check_bases
 from daemon.cli.check_measure import measure_runs
 from daemon.cli.estimate import summary
 from daemon.cli.ping import ping_all
 from daemon.host.builtin_teacher import check_builtin, read_recording
+from daemon.observe.traces import check_traces
 from daemon.training.devices import Device, check_ranks, find_devices
 from daemon.training.edits import edits_since
 from daemon.training.manifest import base_of
@@ -65,6 +67,7 @@ def command(arguments: argparse.Namespace) -> int:
         _say(f"warning: {said}")
     for said in (*left_out(config), *two_step_chats(config)):
         _say(f"note: {said}")
+    check_traces(config)
     _say(sqlite.describe())
     _database(config, given)
     for said in summary(config, given) if config.plans else ():
@@ -84,8 +87,8 @@ def _say(text: str) -> None:
 
 
 def _keys(teacher: TeacherConfig, keys: tuple[TeacherKey, ...]) -> str:
-    if teacher.builtin:
-        return "built-in"
+    if teacher.local:
+        return "built-in" if teacher.builtin else "served by the daemon"
     known = [key for key in keys if key.secret is not None]
     return _plural(len(known), "key") if known else "no key"
 
@@ -119,12 +122,13 @@ def _plural(number: int, noun: str) -> str:
 
 
 def _database(config: Config, given: Input) -> None:
+    served = ServedRuns(config)
     try:
         if note := examine(config.database, CRASH_S):
             _say(f"note: {note}")
         with closing(open_reader(config.database)) as connection:
             samples, taught = count_samples(connection), own_answer_runs(connection)
-            questions = damaged_tasks(connection)
+            questions, served = damaged_tasks(connection), ServedRuns.stored(connection, config)
         _say(f"{config.database}: {samples:,} samples")
         if questions:
             _say("  questions of it are damaged: the next start reads their files again")
@@ -139,6 +143,10 @@ def _database(config: Config, given: Input) -> None:
             _say(f"  {edit.text}")
     except StateMissing:
         _say(f"{config.database}: does not exist yet; `coterie run` creates it")
+    for plan in config.plans:
+        for task in expand(plan.tasks, list(config.tasks)):
+            if waits := served.waits_for(plan, task):
+                _say(f"note: plan {plan.name} on {task} waits for {waits}")
 
 
 def _training(config: Config) -> list[Device]:

@@ -7,6 +7,7 @@ of its questions in rationales of an assumed length. So rows have the number and
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -23,13 +24,18 @@ from engine.config import Config
 from engine.config.ancestors import chain_of, with_its_form
 from engine.config.prompts import templates_of
 from engine.config.root import expand
+from engine.config.served import reads
 from engine.methods import METHODS, RowSettings, TrainingQuestion, TrainRow
 from engine.question import Question
 from engine.strategies import STRATEGIES, Wording
+from engine.students.objectives import OBJECTIVES
 from engine.students.spec import EvalRow, Spec, write_rows
+from engine.students.targets import FILE as TARGETS
+from engine.students.targets import digest_of_targets, targets_bytes
 from state.database import open_reader
 from state.enums import RunState
 from state.errors import StateMissing
+from state.logprobs import Logprobs, pack
 from state.runs import RunRow, RunSettings
 from state.training_samples import stored_rationales
 from state.triggers import Stock
@@ -121,11 +127,10 @@ def expected_rows(
 
 def _per_question(config: Config, scope: Scope, task: str, rationales: Rationales) -> float:
     """The correct rationales of a question that the student will read, on average."""
-    names = expand(scope.student.plans, [plan.name for plan in config.plans])
     asked = sum(
         plan.rationales
         for plan in config.plans
-        if plan.name in names and plan.split == "train" and task in expand(plan.tasks, list(config.tasks))
+        if reads(scope.student, plan, config) and task in expand(plan.tasks, list(config.tasks))
     )
     return min(scope.student.rationales, asked * rationales.correct)
 
@@ -184,6 +189,10 @@ def write_run(
         for number, each in enumerate(given.tasks[task].questions or ())
         if each.split != "train"
     ]
+    learned = (
+        _distributions(config, rows) if OBJECTIVES[student.training.objective].reads_distributions else {}
+    )
+    (directory / TARGETS).write_bytes(targets_bytes(learned))
     spec = Spec(
         run_id=0,
         student=student.name,
@@ -195,12 +204,28 @@ def write_run(
         training=training_now(run, config, devices),
         evaluation=student.evaluation,
         manifest_digest=write_rows(directory / "manifest.jsonl", rows),
+        targets_digest=digest_of_targets(learned),
+        formats=tuple(student.curation.formats),
+        shots=student.curation.shots,
         strategy=student.strategy,
         wordings=_wordings(config, given, scope),
     )
     write_rows(directory / "questions.jsonl", held)
     (directory / "spec.json").write_text(spec.to_json(), encoding="utf-8")
     return spec
+
+
+def _distributions(config: Config, rows: Sequence[TrainRow]) -> dict[int, list[bytes]]:
+    """Stand-ins for the log-probabilities of rationales: words are tokens, with as many others as plans ask for."""
+    found: dict[int, list[bytes]] = {}
+    most = max((plan.logprobs for plan in config.plans), default=0)
+    for row in rows:
+        if row.sample_id and row.rationale:
+            words = re.findall(r"\s*\S+", f" {row.rationale}")
+            top = tuple((word, -0.5) for word in words[:most])
+            logprobs = Logprobs(tuple(words), (-0.5,) * len(words), (top,) * len(words))
+            found.setdefault(row.sample_id, []).append(pack(logprobs))
+    return found
 
 
 def _wordings(config: Config, given: Input, scope: Scope) -> dict[str, dict[str, Any]]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from daemon.catalog.plan_fingerprint import plan_fingerprint
+from daemon.catalog.served_runs import ServedRuns
 from daemon.catalog.sync import Input
 from daemon.cli.expected_runs import Rationales, rationales_for
 from daemon.cli.sampling_estimate import PlanEstimate, SamplingEstimate, TeacherEstimate, TeacherShare
@@ -80,6 +80,7 @@ class _Estimator:
         self._covered: dict[tuple[str, str, str], int] = {}  # replicates that an earlier plan asks for
         self._none_correct: dict[tuple[str, str], float] = {}
         self._rationales: dict[str, Rationales] = {}
+        self._served = ServedRuns.stored(connection, config) if connection else ServedRuns(config)
 
     def run(self) -> SamplingEstimate:
         plans = [
@@ -100,8 +101,9 @@ class _Estimator:
         first = teachers_of(plan, config.teachers)
         names = [*first, *plan.fallback_teachers]
         answer, wording = config.tasks[task].answer, given.wordings.get((plan.name, task), PLAIN)
-        asked_models = models_asked(plan, first, config.teachers)
-        fingerprint = plan_fingerprint(plan, asked_models, answer, wording)
+        fingerprint = self._served.fingerprint(plan, task, given.wordings)(
+            models_asked(plan, first, config.teachers)
+        )
         stored = self._stored(task, plan, fingerprint)
         rate, said = self._pass_rate(stored, task, questions)
         if not (plan.want or plan.correct_per_task or plan.needs):

@@ -161,7 +161,7 @@ def _write_student(arguments: argparse.Namespace) -> None:
         )
     config = load_config(arguments.config)
     with closing(open_reader(config.database)) as connection:
-        run, directory = finished_student(connection, config, arguments.run)
+        run, directory = finished_student(connection, config, arguments.run, prefix=False)
     try:
         write_gguf(directory, arguments.output, f"{run.student} on {run.scope}")
     except ImportError:
@@ -255,7 +255,7 @@ def _dataset(connection: Connection, part: Part) -> Iterator[dict[str, Any]]:
         author = None if row.sample_id is None else authors[row.sample_id]
         yield {
             **{"student": part.student.name, "scope": part.scope, "task": question.task},
-            **row.model_dump(),
+            **row.model_dump(exclude={"task", "teacher"}),  # which only students that select are told
             **{"question_id": question.key, "split": question.split, "label": part.label},
             **{"teacher": author and author.label, "model": author and author.model},
         }

@@ -8,7 +8,7 @@ from daemon.training.run_directory import own_directory
 from engine.config import Config
 from engine.errors import UsageError
 from engine.methods import METHODS
-from engine.students.operations.base import MEMBERS_FILE
+from engine.students.operations.base import MEMBERS_FILE, described_by, is_prefix
 from engine.students.spec import Spec
 from state.enums import RunState
 from state.exports import teachers_of
@@ -20,9 +20,16 @@ STUDENT = "student"
 
 
 def finished_student(
-    connection: Connection, config: Config, run_id: int, *, members: bool = False
+    connection: Connection, config: Config, run_id: int, *, members: bool = False, prefix: bool = True
 ) -> tuple[RunRow, Path]:
-    """The run and the directory of its student. `members`: it may consist of several models.
+    """The run and the directory of its student.
+
+    Args:
+        connection: to the database.
+        config: the configuration.
+        run_id: the run.
+        members: it may consist of several models.
+        prefix: it may be a prefix on the base beside it.
 
     Raises:
         UsageError: there is no such run, or it has no student.
@@ -50,8 +57,14 @@ def finished_student(
         raise UsageError(
             f"run {run_id} made a student of several models ({run.kind}), which is no single one: its members are in {directory}"
         )
-    if not (directory / "config.json").is_file():
-        raise UsageError(f"run {run_id} is done, but its student is gone: {directory} has no config.json")
+    if not prefix and is_prefix(directory):
+        raise UsageError(
+            f"run {run_id} made a prefix on its base, which is no model of its own: `coterie serve {run_id}` serves the two together, and peft"
+            f" loads them from {directory}"
+        )
+    described = described_by(directory)
+    if not (described / "config.json").is_file():
+        raise UsageError(f"run {run_id} is done, but its student is gone: {described} has no config.json")
     return run, directory
 
 

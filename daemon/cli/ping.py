@@ -60,7 +60,7 @@ class _Asked:
 
 
 async def ping_all(config: Config, given: Input, say: Say, *, sleep: Sleep = anyio.sleep) -> bool:
-    """Asks every teacher but the built-in ones; whether all answered.
+    """Asks every teacher whose server is not the daemon's own; whether all answered.
 
     Args:
         config: the configuration.
@@ -70,7 +70,7 @@ async def ping_all(config: Config, given: Input, say: Say, *, sleep: Sleep = any
     """
     good = True
     for name, teacher in config.teachers.items():
-        if teacher.builtin:
+        if teacher.local:
             continue
         for config_there, at in by_address(teacher, given.endpoints[name]):
             async with single_client(config_there, at) as client:

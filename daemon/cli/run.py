@@ -18,9 +18,11 @@ from pathlib import Path
 import anyio
 
 from daemon.host.lock import hold
+from daemon.host.parent_monitor import GO_ON
 from daemon.host.places import check_places, make_folder
 from daemon.observe.log import open_log
-from daemon.service import GO_ON, DaemonResult, Service
+from daemon.observe.traces import check_traces
+from daemon.service import DaemonResult, Service
 from engine.config import Config, load_config
 from engine.errors import CoterieError, JobFailed, UsageError
 from engine.teachers.failures import NOT_RECORDED
@@ -48,6 +50,7 @@ def command(arguments: argparse.Namespace) -> int:
         return _with_tui(arguments, config)
     with hold(config.database):
         check_places(config)
+        check_traces(config)
         ended = _run(config, arguments.config, arguments.until_idle, arguments.monitored)
     return _conclude(config, ended)
 

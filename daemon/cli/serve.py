@@ -17,7 +17,7 @@ from daemon.training.devices import cores, gpu_count
 from engine.config import load_config
 from engine.errors import UsageError
 from engine.methods import METHODS
-from engine.students.launch import Device, rank_environment
+from engine.students.launch import Device, serve_command
 from state.database import open_reader
 from state.runs import RunRow, done_runs
 from state.sqlite import Connection
@@ -63,10 +63,9 @@ def command(arguments: argparse.Namespace) -> int:
 def become(directory: Path, name: str, port: int, device: str | None) -> None:
     """Replaces this process by the server of a run directory, with the environment of a training process."""
     kind: Device = "cuda" if device == "cuda" or (device is None and gpu_count()) else "cpu"
-    env = rank_environment(os.environ, device=kind, threads=cores())
-    argv = [sys.executable, "-P", "-m", "engine.students.serve", str(directory.resolve()), name, str(port)]
+    launch = serve_command(directory, name, port, device=kind, threads=cores(), environ=os.environ)
     sys.stdout.flush()
-    os.execve(argv[0], argv, env | {"HF_HUB_OFFLINE": "1"})
+    os.execve(launch.argv[0], list(launch.argv), dict(launch.env))
 
 
 def _has_student(run: RunRow) -> bool:

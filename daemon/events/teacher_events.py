@@ -23,6 +23,31 @@ class TeacherParked(TeacherEvent):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StudentServed(TeacherEvent):
+    """A student that is a teacher answers now."""
+
+    student: str
+    run_id: int
+    device: str
+
+    def message(self) -> str:
+        """Which run, and where."""
+        return f"teacher {self.teacher}: run {self.run_id} of {self.student} is served on {self.device}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudentServerEnded(TeacherEvent):
+    """The server of a student ended by itself."""
+
+    level: ClassVar[str] = "warning"
+    reason: str
+
+    def message(self) -> str:
+        """Why, and that it goes on."""
+        return f"teacher {self.teacher}: {self.reason}; it is started again"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TeacherCooling(TeacherEvent):
     """A teacher keeps failing: one request at a time is sent until it answers."""
 

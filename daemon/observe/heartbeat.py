@@ -135,6 +135,9 @@ class Heartbeat:
             },
             awaits={name: self._panels.told(plan) for name, plan in waits.items() if self._panels},
             waiting={name: self._panels.waiting(plan) for name, plan in waits.items() if self._panels},
+            waits={
+                f"{plan.config.name} on {plan.task}": plan.waits_for for plan in self._plans if plan.waits_for
+            },
             tasks={task: meter.per_minute(now) for task, meter in self._accepted.items()},
             requests=_sum([each.requests.series(now) for each in figures]),
             tokens=_sum([each.tokens.series(now) for each in figures]),

@@ -9,6 +9,7 @@ alone. Members that the answer had no choice for are requested again as a group,
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -24,14 +25,25 @@ from daemon.sampling.context import Context
 from daemon.sampling.job_queue import RetryQueue
 from daemon.sampling.jobs import Job, together
 from daemon.sampling.key_workers import KeyWorkers
-from daemon.sampling.outcomes import OUTCOMES, InFlightRequest, ended, given_up, packed_of, total, usages_of
+from daemon.sampling.outcomes import (
+    OUTCOMES,
+    InFlightRequest,
+    answer_in,
+    ended,
+    further_attempts,
+    given_up,
+    packed_of,
+    sample_failed,
+    total,
+    usages_of,
+)
 from daemon.sampling.panels import Panels
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.refusals import Judgement, Refusals, judge
 from daemon.sampling.teacher import Teacher
 from engine.teachers.client import Answer
 from engine.teachers.failures import Failure
-from state.claims import AttemptRequest, open_attempts, open_groups
+from state.claims import open_attempts, open_groups
 from state.enums import Outcome, SampleState
 from state.errors import StateError
 from state.outcomes import AttemptResult, SampleEnd, record, record_groups
@@ -61,6 +73,7 @@ class AttemptRunner:
         self._bus = context.bus
         self._clock = context.clock
         self._rng = context.rng
+        self._tracer = context.tracer
         self._retry_queue = retry_queue
         self._out_of_money = out_of_money
         self._parked = parked
@@ -104,6 +117,7 @@ class AttemptRunner:
                 await self._record(results)
             self._settle(request, results)
             raise
+        request.received_ns = time.time_ns()
         job.apart()
         with anyio.CancelScope(shield=True):
             if isinstance(result, Answer):
@@ -154,25 +168,12 @@ class AttemptRunner:
         bound = job.bound(teacher.tokens.price)
         if not self._budget.reserve(job.plan.id, teacher.id, bound):
             return
-        members = job.members
-        further = min(teacher.tokens.price.bound(0, job.output_tokens // len(members)), bound // len(members))
-        requests = [
-            AttemptRequest(
-                sample_id=member.sample_id,
-                plan_id=job.plan.id,
-                turn=job.conversation.turn,
-                teacher_id=teacher.id,
-                boot_id=self._session_id,
-                reserved_micros=further if choice else bound - further * (len(members) - 1),
-                choice=choice,
-            )
-            for choice, member in enumerate(members)
-        ]
+        requests = further_attempts(job, teacher, self._session_id, bound)
         if len(requests) == 1:
             opened = [await self._writer.do(open_attempts, requests[0])]
         else:
             opened = await self._writer.do(open_groups, requests)
-        for member, attempt in zip(members, opened, strict=True):
+        for member, attempt in zip(job.members, opened, strict=True):
             member.attempt = attempt
 
     async def _answered(
@@ -216,6 +217,7 @@ class AttemptRunner:
                     **bookings[index].columns(),
                     latency_ms=round(answer.latency_s * 1000),
                     logprobs=await packed_of(completion),
+                    answer=answer_in(member, completion),
                     end=await ended(member, finished) if finished is not None else None,
                 )
             )
@@ -317,14 +319,7 @@ class AttemptRunner:
         for member, end in zip(request.members, ends, strict=True):
             if end is not None:
                 self._panels.ended(member)
-                self._bus.emit(
-                    events.SampleFailed(
-                        plan=member.plan.config.name,
-                        task=member.plan.task,
-                        sample_id=member.sample_id,
-                        reason=end.reason or "",
-                    )
-                )
+                self._bus.emit(sample_failed(member, end))
         if split:
             self._learn_groups(teacher, failure.reason)
         if not limited:
@@ -418,6 +413,8 @@ class AttemptRunner:
         spent = sum(result.cost_micros for result in results)
         unknown = sum(result.unknown_micros for result in results)
         self._budget.settle(request.job.plan.id, request.teacher.id, reserved, spent, unknown)
+        if self._tracer is not None:
+            request.trace(self._tracer, results)
 
     def _emit_stored(self, job: Job, end: SampleEnd) -> None:
         correct = end.verdict is not None and end.verdict.correct

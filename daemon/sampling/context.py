@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from daemon.events import Bus
 from daemon.host.clock import Clock
 from daemon.sampling.budget import Budget
+from state.enums import Outcome
 from state.writer import Writer
+
+Attribute = str | int | float | bool
+Attributes = Mapping[str, Attribute]
+
+
+class Tracer(Protocol):
+    """Who follows samples on their way. Times are Unix nanoseconds."""
+
+    def claimed(self, samples: Iterable[int], began: int, ended: int, attributes: Attributes) -> None:
+        """Samples were claimed."""
+        ...
+
+    def attempted(
+        self, sample: int, times: tuple[int, int, int], outcome: Outcome, reason: str, attributes: Attributes
+    ) -> None:
+        """An attempt has ended: sent, received and stored at these times."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,3 +41,4 @@ class Context:
     bus: Bus
     clock: Clock
     rng: random.Random
+    tracer: Tracer | None = None

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from daemon.sampling.budget import Price
 from daemon.sampling.jobs import Job
 from daemon.sampling.plans import ActivePlan
-from engine.question import Question
+from engine.question import Question, Written
 from engine.strategies import Conversation, Settings, strategy
 from engine.teachers.tokens import AGAIN, LONGEST_CHARACTER, bound_prompt, bound_tokens
-from state.claims import ClaimedSample
+from state.claims import ClaimedSample, WrittenSample
 
 
 def job_of(sample: ClaimedSample, plan: ActivePlan) -> Job:
@@ -22,7 +22,7 @@ def job_of(sample: ClaimedSample, plan: ActivePlan) -> Job:
         gold=sample.gold,
         replicate=sample.replicate,
         teacher="",
-        conversation=start(plan, sample.question, sample.gold),
+        conversation=start(plan, sample.question, sample.gold, sample.written),
         question_id=sample.question_id,
         attempt=sample.attempt,
         attempts=sample.attempts,
@@ -30,11 +30,15 @@ def job_of(sample: ClaimedSample, plan: ActivePlan) -> Job:
     )
 
 
-def start(plan: ActivePlan, question: str, gold: str) -> Conversation:
-    """A plan's conversation about a question, at its first turn."""
+def start(plan: ActivePlan, question: str, gold: str, scored: WrittenSample | None = None) -> Conversation:
+    """A plan's conversation about a question, at its first turn; `scored`: the sample that it scores."""
+    written = None
+    if scored is not None:
+        text = {"rationale": scored.rationale, "answer": scored.answer}
+        written = Written(**text, finish_reason=scored.finish_reason, flags=scored.flags)
     return Conversation(
         strategy(plan.config.strategy),
-        Question(key="", text=question, answer=gold, split=plan.config.split),
+        Question(key="", text=question, answer=gold, split=plan.config.split, written=written),
         settings_of(plan),
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from daemon.limits.retries import Breaker
 
 PERMANENT_PARKS = 20
@@ -13,7 +15,7 @@ GROUPS_IN_VAIN = 3
 class Health:
     """The state of one teacher; the attempt runner and the user report what happened."""
 
-    __slots__ = ("_breaker", "disabled", "failing", "parked", "paused", "refused_in_a_row")
+    __slots__ = ("_breaker", "absent", "disabled", "failing", "parked", "paused", "refused_in_a_row")
 
     def __init__(self) -> None:
         self._breaker = Breaker()
@@ -21,6 +23,8 @@ class Health:
         self.disabled = False
         self.parked = ""
         """Why no key works; empty while at least one does."""
+        self.absent = ""
+        """Why its server, which the daemon starts, is not there; empty while it is. Its work waits."""
         self.failing = ""
         """What the last failed answer was, or why there was none."""
         self.refused_in_a_row: set[str] = set()
@@ -63,8 +67,8 @@ class Health:
     # What requests tell
 
     def ready_at(self, now: float) -> float:
-        """When a request may go as far as failures are concerned; inf while a probe is out."""
-        return self._breaker.ready_at(now)
+        """When a request may go as far as failures are concerned; inf while a probe is out, or its server is not there."""
+        return math.inf if self.absent else self._breaker.ready_at(now)
 
     def sent(self) -> None:
         """A request goes."""

@@ -185,11 +185,12 @@ class RequestTransport(Transport[Teacher, KeyWorkers]):
     def demand(self, owner: Teacher) -> int:
         """Jobs to claim: whenever half of the target depth is gone, so that claims come in groups."""
         missing = owner.queue.demand(self.cap)
-        return missing if owner.available else 0
+        return missing if owner.available and not owner.health.absent else 0
 
     def note(self, owner: Teacher, now: float) -> str:
-        """The addresses that rest; the figures tell all else."""
-        return self.client.note() if isinstance(self.client, SpreadClient) else ""
+        """Why its server is not there, or which addresses rest; the figures tell all else."""
+        resting = self.client.note() if isinstance(self.client, SpreadClient) else ""
+        return owner.health.absent or resting
 
     def _open(self, owner: Teacher, key: TeacherKey, limits: KeyLimits) -> KeyWorkers:
         return KeyWorkers(owner, self, key, limits)

@@ -140,7 +140,7 @@ class LimitLeases:
         """All lease holders with their present needs, and those of keys that are gone or were replaced."""
         before, self._holders = self._holders, {}
         for teacher in self._teachers:
-            if teacher.config.builtin:
+            if teacher.config.local:
                 continue
             for key in teacher.transport.keys:
                 path = folder.file(teacher, key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,13 +11,15 @@ import anyio
 import anyio.to_thread
 from anyio.lowlevel import RunVar
 
+from daemon.events import SampleFailed
+from daemon.sampling.context import Attribute, Tracer
 from daemon.sampling.jobs import Job
 from daemon.sampling.teacher import Teacher
 from engine.grading import GRADER_VERSIONS, UNLABELLED, grade, grade_unlabelled, in_worker
-from engine.strategies import Finished
+from engine.strategies import STRATEGIES, Finished
 from engine.teachers.failures import Failure
 from engine.teachers.messages import Completion, Usage
-from state.claims import OpenAttempt
+from state.claims import AttemptRequest, OpenAttempt
 from state.enums import Outcome, SampleState
 from state.logprobs import Packed, packed
 from state.outcomes import AttemptResult, SampleEnd, Verdict
@@ -103,6 +106,12 @@ async def judge(
     return await anyio.to_thread.run_sync(verdict)
 
 
+def answer_in(job: Job, completion: Completion) -> str | None:
+    """The answer in one turn of a panel's member; None for other samples, or if there is none."""
+    read = STRATEGIES[job.plan.config.strategy].answer_in
+    return read(completion, job.question, job.plan.answer_format) if read is not None else None
+
+
 async def packed_of(completion: Completion) -> Packed | None:
     """A completion's log-probabilities as they are stored, made off the event loop."""
     if completion.logprobs is None:
@@ -127,13 +136,14 @@ class InFlightRequest:
     stored attempts are ended through here, even after the jobs were split.
     """
 
-    __slots__ = ("attempts", "job", "members", "teacher")
+    __slots__ = ("attempts", "job", "members", "received_ns", "sent_ns", "teacher")
 
     def __init__(self, job: Job, teacher: Teacher, attempts: list[OpenAttempt]) -> None:
         self.job = job
         self.teacher = teacher
         self.members = job.members
         self.attempts = attempts
+        self.sent_ns, self.received_ns = time.time_ns(), 0
         for member in self.members:
             member.attempt = None
 
@@ -151,6 +161,51 @@ class InFlightRequest:
             leader=index == 0,
             **more,
         )
+
+    def trace(self, tracer: Tracer, results: Sequence[AttemptResult]) -> None:
+        """Tells a tracer how it ended, once that is stored."""
+        job, first, stored = self.job, results[0], time.time_ns()
+        attributes: dict[str, Attribute] = {
+            "gen_ai.request.model": self.teacher.config.model,
+            "gen_ai.usage.input_tokens": sum(each.prompt_tokens for each in results),
+            "gen_ai.usage.output_tokens": sum(each.completion_tokens for each in results),
+            "coterie.teacher": self.teacher.name,
+            "coterie.plan": job.plan.config.name,
+            "coterie.task": job.plan.task,
+            "coterie.replicate": job.replicate,
+            "coterie.request_id": self.attempts[0].request_id,
+            "coterie.samples": len(results),
+            "coterie.cost_usd": sum(each.cost_micros for each in results) / 1e6,
+        }
+        if first.end is not None and first.end.verdict is not None:
+            attributes["coterie.correct"] = first.end.verdict.correct
+        times = self.sent_ns, self.received_ns or stored, stored
+        tracer.attempted(first.sample_id, times, first.outcome, first.reason or "", attributes)
+
+
+def sample_failed(job: Job, end: SampleEnd) -> SampleFailed:
+    """The event of a sample that was given up."""
+    return SampleFailed(
+        plan=job.plan.config.name, task=job.plan.task, sample_id=job.sample_id, reason=end.reason or ""
+    )
+
+
+def further_attempts(job: Job, teacher: Teacher, session_id: int, bound: int) -> list[AttemptRequest]:
+    """What is written down before a further request of a job is sent, for each member; `bound` is the most it costs."""
+    members = job.members
+    further = min(teacher.tokens.price.bound(0, job.output_tokens // len(members)), bound // len(members))
+    return [
+        AttemptRequest(
+            sample_id=member.sample_id,
+            plan_id=job.plan.id,
+            turn=job.conversation.turn,
+            teacher_id=teacher.id,
+            boot_id=session_id,
+            reserved_micros=further if choice else bound - further * (len(members) - 1),
+            choice=choice,
+        )
+        for choice, member in enumerate(members)
+    ]
 
 
 def usages_of(completions: Sequence[Completion], wanted: int) -> list[Usage]:

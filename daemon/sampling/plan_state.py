@@ -8,6 +8,7 @@ The state alone counts the samples that were claimed and have not ended. Its par
 - *shared*: another plan perhaps has samples in hand that this one asks for too;
 - *held*: its own settings are at fault, and requests of it would be wasted until the user acts;
 - *paused* by the user, *disabled* (no longer configured: what is in flight ends, nothing more is sent);
+- *away*: its student is not served now, another task's is;
 - *completed*: its completion was reported.
 
 Invariants: `open` is never negative; a plan that waits has no verdict that it was not asked about; a plan is done
@@ -21,6 +22,7 @@ class PlanState:
     """Changed by its transitions alone."""
 
     __slots__ = (
+        "_away",
         "_completed",
         "_disabled",
         "_exhausted",
@@ -50,6 +52,7 @@ class PlanState:
         self._disabled = disabled
         self._completed = completed
         self._held = ""
+        self._away = False
 
     @property
     def open(self) -> int:
@@ -99,7 +102,7 @@ class PlanState:
     @property
     def set_aside(self) -> bool:
         """Whether its jobs stay outside the queues."""
-        return self._paused or self._disabled or bool(self._held)
+        return self._paused or self._disabled or self._away or bool(self._held)
 
     @property
     def done(self) -> bool:
@@ -185,6 +188,11 @@ class PlanState:
     def disable(self, disabled: bool = True) -> None:
         """The configuration has it no longer, or again."""
         self._disabled = disabled
+
+    def send_away(self, away: bool) -> bool:
+        """Its student is served no longer, or again; returns whether that is new."""
+        new, self._away = self._away != away, away
+        return new
 
     def renewed(self, now: PlanState) -> None:
         """The configuration was read again; what is open stays open, and a completion holds while it is done."""

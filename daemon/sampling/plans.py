@@ -29,6 +29,8 @@ class ActivePlan:
     labelled: bool = True  # whether its questions have gold answers
     panel: str = ""  # the fingerprint that the members of a panel share
     member: int = 0
+    served: int | None = None  # the run whose student it asks
+    waits_for: str = ""  # the student that has no such run yet, in words
     state: PlanState = field(default_factory=PlanState)
     virtual_time: float = 0.0
     """Stride scheduling: the plan with the least is next; each claim adds its samples divided by the weight."""
@@ -84,4 +86,5 @@ class ActivePlan:
         self.wanted, self.longest = now.wanted, now.longest
         self.gold, self.wording, self.needs = now.gold, now.wording, now.needs
         self.panel, self.member, self.labelled = now.panel, now.member, now.labelled
+        self.served, self.waits_for = now.served, now.waits_for
         self.state.renewed(now.state)

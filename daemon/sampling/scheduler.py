@@ -13,6 +13,7 @@ a sample of its task ends. `daemon/sampling/fallback.py` decides which of a plan
 from __future__ import annotations
 
 import math
+import time
 from itertools import groupby
 
 import anyio
@@ -54,6 +55,7 @@ class Scheduler:
         self._budget = context.budget
         self._clock = context.clock
         self._bus = context.bus
+        self._tracer = context.tracer
         self.teachers = teachers
         self.plans = plans
         self.closed = False
@@ -358,8 +360,10 @@ class Scheduler:
         return sorted(able, key=lambda plan: plan.virtual_time)
 
     def waits(self, plan: ActivePlan) -> bool:
-        """Whether the plan that this one depends on (`needs`) is not done yet."""
-        return plan.needs is not None and any(each.id == plan.needs and not each.done for each in self.plans)
+        """Whether what this plan depends on is not there yet: the plan that it `needs`, or the student that it asks."""
+        return bool(plan.waits_for) or (
+            plan.needs is not None and any(each.id == plan.needs and not each.done for each in self.plans)
+        )
 
     def held_up(self, plan: ActivePlan) -> str:
         """Why a plan begins no panel now: a member cannot be asked without the user, or is far behind; empty if it may."""
@@ -385,7 +389,7 @@ class Scheduler:
         allowance = NO_CAP if math.isinf(room) else max(0, min(int(room), most))
         held = 0 if allowance == NO_CAP else allowance
         self._budget.reserve(plan.id, teacher.id, held)
-        started = self._clock.monotonic()
+        started, began = self._clock.monotonic(), time.time_ns()
         plan.state.asked()
         got = await self._writer.do(
             claim,
@@ -410,6 +414,13 @@ class Scheduler:
             shared=got.exhausted and any(plan.shares(each) and each.open for each in self.plans),
         )
         plan.state.claimed(len(got.samples))
+        if self._tracer is not None:
+            known = {
+                "coterie.plan": plan.config.name,
+                "coterie.task": plan.task,
+                "coterie.teacher": teacher.name,
+            }
+            self._tracer.claimed([each.sample_id for each in got.samples], began, time.time_ns(), known)
         if got.samples:
             self.fallback_policy.claimed(plan, teacher)
             self._shares.claimed(plan, teacher.id, len(got.samples), able)

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from daemon.catalog.changed_teachers import EarlierTeachers, samples_that_stay
-from daemon.catalog.plan_fingerprint import plan_fingerprint
 from daemon.catalog.prompt_preview import templates
+from daemon.catalog.served_runs import ServedRuns
 from daemon.catalog.sync import Input
 from daemon.events import Event, Noted
 from daemon.sampling.token_accounting import price_of
@@ -28,6 +28,7 @@ from engine.config.base import Identity, fields_marked
 from engine.config.panels import models_asked
 from engine.config.prices import PRICES
 from engine.config.root import expand, teachers_of
+from engine.config.served import only_by_name
 from engine.methods import METHODS
 from engine.strategies import PLAIN, STRATEGIES
 from state.catalog import read_known
@@ -142,6 +143,7 @@ class ConfiguredPlans:
     ) -> None:
         self._connection, self._config, self._given, self._earlier = connection, config, given, earlier
         self._stored = stored_plans(connection)
+        self._served = ServedRuns.stored(connection, config)
         self._wanted = [
             self._one(plan, task) for plan in config.plans for task in expand(plan.tasks, list(config.tasks))
         ]
@@ -157,6 +159,7 @@ class ConfiguredPlans:
                 task=each.task,
                 split=each.plan.split,
                 hinted=STRATEGIES[each.plan.strategy].hinted,
+                by_name=only_by_name(each.plan, self._config),
                 fingerprint=each.fingerprint,
                 **nothing,
             )
@@ -230,7 +233,7 @@ class ConfiguredPlans:
         return _Wanted(
             plan,
             task,
-            plan_fingerprint(plan, self._asked(plan), answer, wording),
+            self._served.fingerprint(plan, task, self._given.wordings)(self._asked(plan)),
             size * math.ceil(plan.base / plan.per_request) * turns,
         )
 
@@ -241,13 +244,11 @@ class ConfiguredPlans:
         """How many samples of a former plan are kept, and how many are not."""
         if each.plan.panel:  # they answer to what the others said
             return 0, former.stored
-        answer = self._config.tasks[each.task].answer
-        wording = self._given.wordings.get((each.plan.name, each.task), PLAIN)
         counts, stay = samples_that_stay(
             self._connection,
             former.id,
             self._asked(each.plan),
-            lambda teachers: plan_fingerprint(each.plan, teachers, answer, wording),
+            self._served.fingerprint(each.plan, each.task, self._given.wordings),
             self._earlier,
         )
         kept = sum(counts[name] for name in stay)

@@ -24,6 +24,7 @@ from daemon.host.processes import killed_for_memory, start_time
 from daemon.training.devices import Device, threads_of
 from daemon.training.disk_room import NO_ROOM, check_room
 from daemon.training.lineage import check_sources, waits_for
+from daemon.training.loans import DeviceLoans
 from daemon.training.placement import free_devices, named_devices, prepare, spawn, training_now
 from daemon.training.presence import Presence, owner_for
 from daemon.training.progress_reader import follow
@@ -80,6 +81,7 @@ class Trainer:
         self._endings = RunEndings(config.database, writer, bus)
         self._jobs = SlurmJobs(lambda what: bus.emit(events.Noted(what=what)))
         self.queued = 0
+        self.loans = DeviceLoans()
         self.changed = Notifier()
 
     @property
@@ -111,6 +113,8 @@ class Trainer:
             await self._adopt()
             task_status.started()
             while True:
+                if self.loans.grant(self._devices, self._in_use()):
+                    await self._share_threads()
                 if not self._stopping:
                     await self._start_queued()
                 for run in list(self._processes.values()):
@@ -264,7 +268,7 @@ class Trainer:
             self.queued -= 1
 
     def _in_use(self) -> list[Device]:
-        return [device for run in self._processes.values() for device in run.devices]
+        return [*self.loans.devices, *(device for run in self._processes.values() for device in run.devices)]
 
     async def _share_threads(self) -> None:
         """Tells each run its part of the CPU, which depends on what else runs."""

@@ -79,6 +79,11 @@ SECTIONS: tuple[tuple[str, str, str], ...] = (
         'Of the `[students.training]` table above it, with `executor = "slurm"`.',
     ),
     ("[students.evaluation]", "EvaluationConfig", "Of the `[[students]]` table above it."),
+    (
+        "[students.generation]",
+        "GenerationConfig",
+        "Of the `[[students]]` table above it, with `generations`.",
+    ),
     *(
         (
             f'[[derived]] make = "{each.name}"',
@@ -117,7 +122,7 @@ TABLES: dict[str, tuple[str, str, str, Mapping[str, Documented]]] = {
 }
 """Definition in the schema to a table of variants below it: title, key, heading, registry."""
 
-TABLES_OF_STUDENTS = ("curation", "training", "evaluation")
+TABLES_OF_STUDENTS = ("curation", "training", "evaluation", "generation")
 """Keys of a student that are tables of their own."""
 
 EXAMPLE = """\

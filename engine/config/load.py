@@ -17,11 +17,13 @@ from engine.config import faults
 from engine.config.base import Section
 from engine.config.expansion import OWN, plans_of, students_of, wrong_axes
 from engine.config.experiment import ExperimentConfig
+from engine.config.generations import with_generations
 from engine.config.lines import Lines
 from engine.config.panels import members_of
 from engine.config.plans import PlanConfig
 from engine.config.root import Config, expand, teachers_of, wrong_plans, wrong_references, wrong_students
 from engine.config.secret_places import shown_header, shown_url
+from engine.config.served import wrong_served
 from engine.config.students import CurationConfig, StudentConfig, TrainingConfig
 from engine.config.template_twins import with_twins
 from engine.errors import ConfigError
@@ -50,10 +52,17 @@ def load_config(path: Path) -> Config:
         config = Config.model_validate(data)
     except ValidationError as error:
         raise ConfigError("\n".join(_messages(path, text, data, error))) from None
+    unrolled, found = with_generations(config)
+    _refuse(path, text, found, config)
+    config = unrolled
+    if config.experiment is None:
+        _refuse(path, text, _wrong_lineage(config, []), config)
     folder = path.resolve().parent
     if config.experiment is not None:
         config = _with_experiment(path, text, config, config.experiment, data["experiment"])
     config = with_panels(config)
+    _refuse(path, text, wrong_served(config), config)
+    config = _scoring_all(config)
     config._folder = folder
     return config
 
@@ -80,6 +89,35 @@ def with_panels(config: Config) -> Config:
     )
 
 
+def _scoring_all(config: Config) -> Config:
+    """The configuration in which a plan that scores another one has as many samples of a question."""
+    most = {plan.name: plan.most for plan in config.plans}
+    plans = [
+        plan.model_copy(update={"rationales": most[plan.scores]}) if plan.scores else plan
+        for plan in config.plans
+    ]
+    return config.model_copy(update={"plans": plans})
+
+
+def _refuse(path: Path, text: str, found: list[tuple[faults.Path, str]], config: Config) -> None:
+    """Reports what was found after the file was read.
+
+    Raises:
+        ConfigError: something was.
+    """
+    if found:
+        lines = Lines(text)
+        names: dict[str, Any] = {
+            "plans": [{"name": each.name} for each in config.plans],
+            "students": [{"name": each.name} for each in config.students],
+            "derived": [{"name": each.name} for each in config.derived],
+        }
+        told = [
+            f"{path}:{lines.of(place) or 1}: {_shown(place, names)}: {message}" for place, message in found
+        ]
+        raise ConfigError("\n".join(told))
+
+
 def _with_experiment(
     path: Path, text: str, config: Config, experiment: ExperimentConfig, written: Mapping[str, Any]
 ) -> Config:
@@ -90,7 +128,6 @@ def _with_experiment(
     Raises:
         ConfigError: a setting does not fit a plan, or a name is taken or too long.
     """
-    lines = Lines(text)
     plans: list[PlanConfig] = []
     students: list[StudentConfig] = []
     config, experiment, found = with_twins(config, experiment)
@@ -126,12 +163,7 @@ def _with_experiment(
             )
         )
     found += _wrong_lineage(config, students)
-    if found:
-        raise ConfigError(
-            "\n".join(
-                f"{path}:{lines.of(place) or 1}: {_shown(place, {})}: {message}" for place, message in found
-            )
-        )
+    _refuse(path, text, found, config)
     return config.model_copy(
         update={
             "plans": [*config.plans, *plans],

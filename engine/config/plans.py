@@ -52,6 +52,9 @@ class PlanConfig(Section):
     needs: Annotated[Name | None, Identity.NO] = None
     """Name of an earlier plan of the same split. This plan waits until that one is done, and asks only the questions for which it has no correct rationale."""
 
+    scores: Annotated[Name | None, Identity.BY_CONTENT] = None
+    """With `strategy = "score"`: name of an earlier plan of the same split. This plan waits until that one is done, and scores each of its samples: the text is stored again, with the log-probabilities that this plan's teacher gives its tokens. For teachers that speak a dialect which can (`openai-completions`)."""
+
     split: Annotated[Literal["train", "dev", "test"], Identity.NO] = "train"
     """Which questions. Students learn from train; dev and test measure the teacher."""
 
@@ -171,6 +174,29 @@ class PlanConfig(Section):
             raise ValueError(
                 f"strategy {self.strategy} gives the answer away: set `needs` to the plan whose failures it is for"
             )
+        if strategy.scores and self.scores is None:
+            raise ValueError(
+                f"strategy {strategy.name} scores what another plan wrote: set `scores` to that plan"
+            )
+        if not strategy.scores and self.scores is not None:
+            able = ", ".join(each.name for each in STRATEGIES.values() if each.scores)
+            raise ValueError(f"scores belongs to the strategy {able} (this is {self.strategy})")
+        if strategy.scores:
+            for name in (
+                "needs",
+                "stop_after_correct",
+                "stop_after_wrong",
+                "max_rationales",
+                "correct_per_task",
+            ):
+                if getattr(self, name):
+                    raise ValueError(
+                        f"{name} has no effect: every sample of the plan {self.scores} is scored once; remove it"
+                    )
+            if self.per_request > 1 or self.rationales > 1:
+                raise ValueError(
+                    f"every sample of the plan {self.scores} is scored once: remove rationales and per_request"
+                )
         if self.exemplars is not None and not strategy.needs_exemplars:
             fitting = ", ".join(each.name for each in STRATEGIES.values() if each.needs_exemplars)
             raise ValueError(f"exemplars belong to the strategy {fitting} (this is {self.strategy})")

@@ -16,7 +16,7 @@ class PromptsConfig(Section):
     """`[prompts.NAME]`: templates in place of a strategy's own; a plan names them in `prompts`."""
 
     prompt: str | None = Field(default=None, min_length=1)
-    """The first request: `{question}` once, and `{trigger}` (zero-shot), `{what}` (chat, rationalize), `{exemplars}` (few-shot-cot), `{answer}` (rationalize)."""
+    """The first request: `{question}` once, and `{trigger}` (zero-shot), `{what}` (chat, rationalize), `{exemplars}` (few-shot-cot), `{answer}` (rationalize, student-hinted)."""
 
     answer_prompt: str | None = Field(default=None, min_length=1)
     """The second request of zero-shot-cot: `{rationale}`, and `{prompt}` (the first request), `{question}`, `{trigger}`."""

@@ -51,6 +51,19 @@ def wrong_requests(
                     "share",
                     f"by-cost decides after every few samples, and teacher {name} ({each.name}) is asked by batches: remove one of them",
                 )
+    if plan.get("scores") is not None:
+        known = listed([each.name for each in DIALECTS.values() if each.scores], "or")
+        for name, each in spoken.items():
+            if each is not None and not each.scores:
+                yield (
+                    "scores",
+                    f"teacher {name} ({each.name}) cannot score a text that it is given: use one that speaks {known}",
+                )
+            elif teachers[name].get("builtin"):
+                yield (
+                    "scores",
+                    f"teacher {name} is built in, and its log-probabilities are made up: use a real one, or a student",
+                )
     reserved = plan.get("max_tokens", MAX_TOKENS)
     for name, teacher in teachers.items():
         extra, each = teacher.get("extra_body"), spoken[name]

@@ -14,6 +14,7 @@ from engine.config.base import NAME_PATTERN, Change, Money, Section, default_of,
 from engine.config.derivation import wrong_derived
 from engine.config.experiment import ExperimentConfig
 from engine.config.faults import quoted
+from engine.config.generation_items import names_made
 from engine.config.lineage import wrong_sources
 from engine.config.notify import NotifyConfig
 from engine.config.panels import is_panel, member_name, wrong_panel
@@ -52,10 +53,13 @@ class DaemonConfig(Section):
     """How long a stopping daemon waits for answers in flight, and for running students to write a checkpoint."""
 
     usd_per_device_hour: Annotated[float | None, Field(ge=0)] = None
-    """What an hour of a training device costs in dollars, for the costs of students in the report. Unset: device time is left out of them."""
+    """What an hour of a training device costs in dollars, for the costs of students in the report, and for answers of students that are teachers, which then count against budgets. Unset: device time is left out of them."""
 
     http: Annotated[str, Change.RESTART] = ""
     """`HOST:PORT`, such as `127.0.0.1:9187`, serves `/healthz` and Prometheus `/metrics`, without a password; empty: off."""
+
+    traces: Annotated[bool, Change.RESTART] = False
+    """Send the way of each sample (claim, attempts, requests, records) as OpenTelemetry spans to an OTLP receiver, set by OpenTelemetry's own variables such as `OTEL_EXPORTER_OTLP_ENDPOINT` (`pip install '.[traces]'`)."""
 
     shared_limits: Annotated[bool | str, Change.RESTART] = True
     """Daemons of one user on this machine that use the same key, server and model keep its limits together, by small files in a folder: true for one in the user's home folder, a path for another one, false to let each use all of them. The key itself is not in them."""
@@ -168,6 +172,10 @@ def wrong_references(data: Mapping[str, Any]) -> list[tuple[tuple[int | str, ...
     known["plans"] = [item["name"] for _, item in _items(data.get("plans"))]
     members = _members(data)
     known["plans"] += members
+    for _, item in _items(data.get("students")):
+        plans, teachers = names_made(item)
+        known["plans"] += plans
+        known["teachers"] += teachers
     experiment = _table(data.get("experiment"))
     for what in ("tasks", "teachers"):
         found += _unknown(("experiment", what), experiment.get(what), what, known[what])
@@ -211,13 +219,13 @@ def _members(data: Mapping[str, Any]) -> list[str]:
 def _asked(plan: Mapping[str, Any], teachers: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """The teachers of a plan, and its fallbacks."""
     own, fallbacks = _names(plan.get("teachers", ["*"])), _names(plan.get("fallback_teachers", []))
-    built_in = {name: _table(each).get("builtin") is True for name, each in teachers.items()}
-    return _served(own, fallbacks, built_in)[0], expand(fallbacks, list(teachers))
+    return _served(own, fallbacks, _by_star(teachers, own))[0], expand(fallbacks, list(teachers))
 
 
 def _wrong_lineage(data: Mapping[str, Any]) -> list[tuple[tuple[int | str, ...], str]]:
-    """Students that come from none, or from themselves. With an experiment, only all students together tell."""
-    if data.get("experiment") is not None:
+    """Students that come from none, or from themselves. With an experiment or generations, only all students together tell."""
+    unrolled = any(item.get("generations") for _, item in _items(data.get("students")))
+    if unrolled or data.get("experiment") is not None:
         return []
     place = {item["name"]: ("students", index) for index, item in _items(data.get("students"))}
     place |= {item["name"]: ("derived", index) for index, item in _items(data.get("derived"))}
@@ -292,7 +300,7 @@ def wrong_plans(data: Mapping[str, Any]) -> list[tuple[tuple[int | str, ...], st
     tasks = list(_table(data.get("tasks")))
     earlier: dict[str, dict[str, Any]] = {}
     for index, plan in _items(data.get("plans")):
-        named, needs = plan.get("prompts"), plan.get("needs")
+        named = plan.get("prompts")
         if isinstance(named, str):
             if named not in prompts and named != PUBLISHED:
                 have = ", ".join(sorted(prompts)) or "none"
@@ -304,8 +312,9 @@ def wrong_plans(data: Mapping[str, Any]) -> list[tuple[tuple[int | str, ...], st
                 )
             ):
                 found.append((("plans", index, "prompts"), f"[prompts.{named}] does not fit: {misfit}"))
-        if isinstance(needs, str):
-            found += [(("plans", index, "needs"), text) for text in _wrong_needs(plan, needs, earlier, tasks)]
+        for key in ("needs", "scores"):
+            if isinstance(needs := plan.get(key), str):
+                found += [(("plans", index, key), text) for text in _wrong_needs(plan, needs, earlier, tasks)]
         earlier[plan["name"]] = plan
         own, fallbacks = _asked(plan, teachers)
         asked = {name: teachers[name] for name in (*own, *fallbacks) if isinstance(teachers[name], Mapping)}
@@ -369,10 +378,10 @@ def _items(value: object) -> list[tuple[int, dict[str, Any]]]:
 def teachers_of(plan: PlanConfig, teachers: Mapping[str, TeacherConfig]) -> list[str]:
     """The teachers that share a plan's work, in the order of the configuration.
 
-    `*` stands for all but the plan's fallbacks, and but the built-in ones where there is another.
+    `*` stands for all but students and the plan's fallbacks, and but the built-in ones where there is another.
     """
-    built_in = {name: teacher.builtin for name, teacher in teachers.items()}
-    return _served(plan.teachers, plan.fallback_teachers, built_in)[0]
+    plain = {name: {"builtin": each.builtin, "student": each.student} for name, each in teachers.items()}
+    return _served(plan.teachers, plan.fallback_teachers, _by_star(plain, plan.teachers))[0]
 
 
 def left_out(config: Config) -> Iterator[str]:
@@ -385,7 +394,7 @@ def left_out(config: Config) -> Iterator[str]:
                 f"teachers.{name}: {listed(ignored, 'and')} {'have' if len(ignored) > 1 else 'has'} no effect, because only the"
                 " built-in teacher's server has such settings: remove them, or set builtin = true"
             )
-    built_in = {name: teacher.builtin for name, teacher in config.teachers.items()}
+    built_in = {name: teacher.builtin for name, teacher in config.teachers.items() if not teacher.student}
     for plan in config.plans:
         used, unused = _served(plan.teachers, plan.fallback_teachers, built_in)
         for name in unused:
@@ -410,7 +419,17 @@ def two_step_chats(config: Config) -> Iterator[str]:
 
 
 def _chats(teacher: TeacherConfig) -> bool:
-    return not teacher.builtin and dialect(teacher.dialect).chat
+    return not teacher.local and dialect(teacher.dialect).chat
+
+
+def _by_star(teachers: Mapping[str, Any], named: Sequence[str]) -> dict[str, bool]:
+    """The teachers that a list of names may mean, and whether they are built in. `*` is no student."""
+    plain = {name: _table(each) for name, each in teachers.items()}
+    return {
+        name: each.get("builtin") is True
+        for name, each in plain.items()
+        if name in named or not each.get("student")
+    }
 
 
 def _served(

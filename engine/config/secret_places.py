@@ -7,6 +7,7 @@ of an environment variable; the reference itself is no secret. `engine/teachers/
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 REDACTED = "[redacted]"
 
@@ -29,6 +30,15 @@ PUBLIC_PARAMETERS = frozenset(
 
 REFERENCE = re.compile(r"(?:[A-Za-z]+ )?env:([A-Za-z_][A-Za-z0-9_]*)")
 """A value that names an environment variable; before it may stand a scheme, as in `Basic env:NAME`."""
+
+
+KEY_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"})
+"""Headers that are there for a secret: `headers` may only refer to their value, as `env:NAME`."""
+
+KEY_FIELDS = frozenset(
+    {"api_key", "apikey", "api-key", "access_token", "auth_token", "password", "secret", "authorization"}
+)
+"""Fields of a request body that are there for a secret. `extra_body` is part of a plan's identity, so it is stored."""
 
 
 def shown_header(name: str, value: str) -> str:
@@ -63,3 +73,15 @@ def _shown_parameter(written: str) -> str:
         if not _public(value):
             return f"{name}={REDACTED}" if name else REDACTED
     return written
+
+
+def key_fields(body: object) -> Iterator[str]:
+    """The fields of a body, at any depth, that are there for a secret."""
+    if isinstance(body, dict):
+        for name, value in body.items():
+            if name.lower() in KEY_FIELDS:
+                yield name
+            yield from key_fields(value)
+    elif isinstance(body, list):
+        for value in body:
+            yield from key_fields(value)

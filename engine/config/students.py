@@ -14,6 +14,7 @@ from engine.config.adapters import adapter_misfit
 from engine.config.base import Again, Identity, Name, NonNegative, Positive, Section, fields_marked
 from engine.config.curation import CurationConfig
 from engine.config.faults import nearest, quoted
+from engine.config.generation_items import GenerationConfig
 from engine.config.lineage import STUDENT, is_name, source_name
 from engine.config.presets import PAPER, PresetName, for_student, sets
 from engine.config.secret_places import shown_url
@@ -193,7 +194,7 @@ class StudentConfig(Section):
     plans: Annotated[list[str], Identity.ALWAYS, Again.NOTHING] = Field(
         default_factory=lambda: ["*"], min_length=1
     )
-    """Names of the train plans whose samples it reads; `*`: all."""
+    """Names of the train plans whose samples it reads; `*`: all, except those that ask a student or score another plan."""
 
     teachers: Annotated[list[str], Identity.IF_SET] = Field(default_factory=lambda: ["*"], min_length=1)
     """Names of the teachers whose rationales it reads; `*`: all. Teachers whose terms forbid training are left out, but `train_at` counts the samples of all."""
@@ -224,6 +225,12 @@ class StudentConfig(Section):
 
     evaluation: Annotated[EvaluationConfig, Identity.ALWAYS] = Field(default_factory=EvaluationConfig)
     """How it is evaluated."""
+
+    generations: Annotated[Annotated[int, Field(ge=1, le=1000)] | None, Identity.NO] = None
+    """N: N students in place of this one. NAME.g1 learns as it is configured here; each further one, from the same base, from what the one before writes: the plan NAME.g2 asks the teacher NAME.g1. Rejection sampling, and with `hinted` STaR."""
+
+    generation: Annotated[GenerationConfig, Identity.NO] = Field(default_factory=GenerationConfig)
+    """What generations after the first learn from."""
 
     @model_validator(mode="before")
     @classmethod
@@ -260,6 +267,7 @@ class StudentConfig(Section):
             "start_from": self.start_from == "previous",
             "train_at": tuple(self.train_at) != method.train_at,
             "questions": self.questions is not None,
+            "generations": self.generations is not None,
             "curation": self.curation != CurationConfig(),
             "training.lora_rank": self.training.lora_rank > 0,
             "training.adapter": self.training.adapter != "full",
@@ -369,6 +377,19 @@ class StudentConfig(Section):
         if self.scope == "joint" and any(FORMATS[name].shown for name in formats):
             raise ValueError(
                 'curation.formats: worked examples are of the same task: scope = "joint" cannot have them'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _unrolled(self) -> Self:
+        if self.generations is None and self.generation != GenerationConfig():
+            raise ValueError("generation has no effect without generations: set it, or remove generation")
+        if self.generations and self.part:
+            raise ValueError("generations: a part of a pair answers nothing by itself: remove it")
+        if self.generations and not METHODS[self.method].reads_samples:
+            able = " or ".join(each.name for each in METHODS.values() if each.reads_samples)
+            raise ValueError(
+                f"generations learn from rationales: they need method = {able} (this is {self.method})"
             )
         return self
 

@@ -6,16 +6,24 @@ table and are fields of the same model, which is built from the registry of dial
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationInfo, create_model, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from engine.config.base import HEADER_PATTERN, Change, Identity, Money, Positive, Section, fields_marked
 from engine.config.json_values import json_table
-from engine.config.secret_places import REFERENCE, shown_url
+from engine.config.secret_places import KEY_HEADERS, REFERENCE, key_fields, shown_url
 from engine.teachers.dialects import DEFAULT, DIALECTS, Dialect, DialectSettings, dialect
 from engine.teachers.dialects.paths import overrides, value_at
 from engine.teachers.messages import Message, Request
@@ -31,13 +39,23 @@ STREAM_KEY = 'the teacher\'s key stream (true, false or "auto") decides how resp
 OF_ANY_SERVER = ("replay", "latency_ms", "fault")
 """The settings of a built-in teacher's server that do not depend on who answers."""
 
-KEY_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"})
-"""Headers that are there for a secret: `headers` may only refer to their value, as `env:NAME`."""
-
-KEY_FIELDS = frozenset(
-    {"api_key", "apikey", "api-key", "access_token", "auth_token", "password", "secret", "authorization"}
+NOT_OF_STUDENTS = (
+    *(
+        "builtin",
+        "base_url",
+        "api_key_env",
+        "api_key_file",
+        "api_key_envs",
+        "api_key_header",
+        "proxy",
+        "headers",
+    ),
+    *("usd_per_million_input", "usd_per_million_output"),
 )
-"""Fields of a request body that are there for a secret. `extra_body` is part of a plan's identity, so it is stored."""
+"""The settings that a student as a teacher cannot have: the daemon knows where it is, and what its device costs."""
+
+STUDENT_CONCURRENCY = 16
+"""Requests in flight to a student where `concurrency` is unset: what waits is answered in one batch."""
 
 
 def _variable(value: str) -> str:
@@ -49,11 +67,22 @@ def _variable(value: str) -> str:
 Variable = Annotated[str, AfterValidator(_variable)]
 
 
+def _model_of_student(schema: dict[str, Any]) -> None:
+    """For editors: a student needs no `model`."""
+    schema["required"] = [key for key in schema.get("required", ()) if key != "model"]
+    schema["anyOf"] = [{"required": ["model"]}, {"required": ["student"]}]
+
+
 class CommonTeacherConfig(Section):
     """The keys of every teacher, whatever its dialect."""
 
+    model_config = ConfigDict(json_schema_extra=_model_of_student)
+
     builtin: Annotated[bool, Change.RESTART] = False
     """Start the built-in teacher server on a free loopback port and use it."""
+
+    student: Annotated[str, Change.RESTART] = ""
+    """Name of a student of this configuration that is the teacher. The daemon serves it when a plan asks it, on a free loopback port. A plan asks it alone, usually in the strategy `student` or `student-hinted`, and waits until it has a finished run. `model` may be left out; `concurrency` is 16 if unset. Its answers cost nothing, or device time where `daemon.usd_per_device_hour` is set. `*` in a plan leaves it out."""
 
     dialect: Annotated[DialectName, Identity.ALWAYS, Change.RECONNECT] = DEFAULT
     """The API's request and response format; see the table of dialects below."""
@@ -65,7 +94,7 @@ class CommonTeacherConfig(Section):
     """Several URLs of the same model, in place of `base_url`: servers of your own that answer alike. Each request goes to the one with the fewest in flight; one that fails rests while the others go on. All limits are those of the teacher, over all of them."""
 
     model: Annotated[str, Identity.ALWAYS, Change.RECONNECT]
-    """The model's name at the provider."""
+    """The model's name at the provider. Required, except with `student`."""
 
     api_key_env: Variable = ""
     """Environment variable that contains the API key. Set at most one of `api_key_env`, `api_key_file` and `api_key_envs`; none for an API without keys."""
@@ -176,13 +205,32 @@ class CommonTeacherConfig(Section):
         model = dialect(self.dialect).settings
         return model.model_construct(**{name: getattr(self, name) for name in model.model_fields})
 
+    @property
+    def local(self) -> bool:
+        """Whether the daemon starts its server: it has no address, no key and no limits that others share."""
+        return self.builtin or bool(self.student)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_student(cls, data: Any) -> Any:
+        """The defaults of a student."""
+        if not isinstance(data, Mapping) or not data.get("student"):
+            return data
+        return {
+            "model": data["student"],
+            **data,
+            "concurrency": data.get("concurrency") or STUDENT_CONCURRENCY,
+        }
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.student:
+            self._serving()
         if self.base_url and self.base_urls:
             raise ValueError("set only one of base_url and base_urls")
         if self.builtin and (self.base_url or self.base_urls):
             raise ValueError("a built-in teacher has no base_url: remove builtin or base_url")
-        if not self.builtin and not self.base_url and not self.base_urls:
+        if not self.local and not self.base_url and not self.base_urls:
             raise ValueError("base_url is required (or set builtin = true for the built-in teacher)")
         keys = [bool(self.api_key_env), bool(self.api_key_file), bool(self.api_key_envs)]
         if sum(keys) > 1:
@@ -221,6 +269,19 @@ class CommonTeacherConfig(Section):
             if parameter in self.extra_body or overrides(self.extra_body, place):
                 raise ValueError(f"{parameter} is in both extra_body and omit: remove one of them")
         return self
+
+    def _serving(self) -> None:
+        fields = type(self).model_fields
+        for name in NOT_OF_STUDENTS:
+            if getattr(self, name) != fields[name].get_default(call_default_factory=True):
+                raise ValueError(
+                    f"{name} has no effect on a student that the daemon serves: remove it, or student"
+                )
+        if self.model != self.student:
+            raise ValueError("model: the daemon serves the student under its own name; remove model")
+        if not dialect(self.dialect).of_students:
+            known = listed([each.name for each in DIALECTS.values() if each.of_students], "and")
+            raise ValueError(f"a student that is served speaks {known}")
 
     def _replaying(self) -> None:
         if not self.builtin:
@@ -280,7 +341,7 @@ class CommonTeacherConfig(Section):
     def _within_the_plan(cls, value: dict[str, object], info: ValidationInfo) -> dict[str, object]:
         if "dialect" not in info.data:
             return value  # the dialect itself is invalid, which has its own message
-        if found := next(_key_fields(value), None):
+        if found := next(key_fields(value), None):
             raise ValueError(
                 f"{found} holds a secret, and this is stored: set the key with api_key_env or api_key_file, or send it as a header"
             )
@@ -311,18 +372,6 @@ def wrong_proxy(url: str) -> str:
         if good and url.isprintable() and " " not in url
         else "expected a URL such as http://proxy.example:3128"
     )
-
-
-def _key_fields(body: object) -> Iterator[str]:
-    """The fields of a body, at any depth, that are there for a secret."""
-    if isinstance(body, dict):
-        for name, value in body.items():
-            if name.lower() in KEY_FIELDS:
-                yield name
-            yield from _key_fields(value)
-    elif isinstance(body, list):
-        for value in body:
-            yield from _key_fields(value)
 
 
 def _endpoints() -> dict[str, str]:

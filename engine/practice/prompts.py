@@ -10,16 +10,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-PromptKind = Literal["rationale", "final", "chat", "shots", "direct", "hinted", "steps"]
+PromptKind = Literal["rationale", "final", "chat", "shots", "direct", "hinted", "steps", "peers"]
 """`rationale`: the paper's first step. `final`: its second step, the answer that follows from the rationale above. `chat`: a
 rationale and a last line `Answer: …`. `shots`: both in the form of the worked examples above. `direct`: the answer alone.
 `hinted`: like `chat`, with the correct answer in the prompt. `steps`: lines of sub-questions and solutions, and a last
-line `Answer: …`."""
+line `Answer: …`. `peers`: like `chat`, with the solutions of others."""
 
 _LAST_LINE = re.compile(r"(?:^|\n)(?P<line>[^\n]*\banswer\b[^\n]{0,80}\bis:?)\s*$", re.IGNORECASE)
 _CHAT = re.compile(r"\banswer:", re.IGNORECASE)
 _HINT = re.compile(r"\bcorrect answer is\b", re.IGNORECASE)
 _STEPS = re.compile(r"sub-question \*\* solution", re.IGNORECASE)
+_PEERS = re.compile(
+    r"\n\nYour last answer:\n.*?\n\nOthers were asked the same question\. Their solutions:\n\n", re.DOTALL
+)
+_SOLUTION = re.compile(r"(?:^|\n\n)Solution \d+:\n")
+_AFTER_PEERS = "\n\nSolutions can be wrong"
 _SHOT = re.compile(r"(?:^|\n)Q:")
 _BARE = re.compile(r"\n\nA:\s*$")
 """The end of the paper's zero-shot prompt, which asks for the answer and names none."""
@@ -32,6 +37,7 @@ class Prompt:
 
     kind: PromptKind
     body: str
+    solutions: tuple[str, ...] = ()
 
 
 def flatten(messages: Iterable[str]) -> str:
@@ -41,6 +47,9 @@ def flatten(messages: Iterable[str]) -> str:
 
 def classify(text: str) -> Prompt:
     """The kind of a prompt."""
+    if peers := _PEERS.search(text):
+        told = text[peers.end() :].partition(_AFTER_PEERS)[0]
+        return Prompt("peers", text[: peers.start()], tuple(filter(None, _SOLUTION.split(told))))
     last = _LAST_LINE.search(text)
     if last:
         body = text[: last.start()]

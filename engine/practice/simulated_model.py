@@ -26,6 +26,9 @@ rationales are terse."""
 DIRECT_FACTOR = 2.0
 """Factor of the error rate if the prompt asks for the answer alone."""
 
+ADOPTED = 0.4
+"""How often a model that reads solutions of others repeats one of them, right or wrong; else it solves the question anew."""
+
 SMALL_FACTOR = 2.5
 """Factor of the error rate of practice-small."""
 
@@ -70,6 +73,7 @@ class ParsedPrompt:
     task: ProceduralTask[Any]
     problem: Problem[Any, Any]
     rationale: str
+    solutions: tuple[str, ...] = ()
 
 
 @lru_cache(maxsize=8192)
@@ -85,7 +89,7 @@ def parse_prompt(prompt: str) -> ParsedPrompt | None:
         return None
     task, found = latest
     rationale = given_rationale(read.body[found.end :]) if read.kind == "final" else ""
-    return ParsedPrompt(read.kind, task, found.problem, rationale)
+    return ParsedPrompt(read.kind, task, found.problem, rationale, read.solutions)
 
 
 class SimulatedModel:
@@ -120,6 +124,8 @@ class SimulatedModel:
             answer = renderer.read_answer(prompt.problem, prompt.rationale)
             if answer is not None:
                 return Reply(f"{lead}{answer}.")
+        if prompt.solutions and rng.random() < ADOPTED:
+            return Reply(f"{lead}{rng.choice(prompt.solutions)}")
         rate = self.error_rate * (1 + 0.3 * (request.temperature - 0.7))
         small = request.model != MODELS[0]
         slips = min(0.9, rate * SMALL_FACTOR) if small else min(1.0, rate)
@@ -143,7 +149,7 @@ class SimulatedModel:
         if prompt.kind == "steps":
             return Reply(f"{lead}{write_steps(renderer.steps(solved))}\nAnswer: {solved.answer}")
         rationale = renderer.render(solved, preferences, rng, request.temperature, terse=small)
-        if prompt.kind in ("chat", "hinted"):
+        if prompt.kind in ("chat", "hinted", "peers"):
             return Reply(f"{lead}{rationale}\nAnswer: {solved.answer}")
         if prompt.kind == "shots":
             return Reply(f"{lead}{rationale} The answer is {solved.answer}.")

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from engine.config.experiment import axes_of
 from engine.report.accuracy_table import BESIDE, Cell, beside, method_table, text_table
 from engine.report.frontier import READING as COSTS
+from engine.report.panels import ABOUT as PANELS
+from engine.report.panels import panels
 from engine.report.paper_count import HEAD as PAPER
 from engine.report.paper_count import READING as PAPER_READING
 from engine.report.paper_count import cell as paper_cell
@@ -163,6 +165,8 @@ def render(
     ]
     if ledger:
         parts += ["## What accuracy costs", ledger, COSTS]
+    if told := panels(results):
+        parts += ["## Panels", told, PANELS]
     if any(run.complete is not None or run.repetitions for run in results.runs):
         parts += ["## Answers of the students", _answers(results), ANSWERS]
     if any(run.formats for run in results.runs):

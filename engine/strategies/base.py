@@ -182,8 +182,14 @@ class Strategy:
     hinted: bool = False
     """Whether it shows the gold answer: it needs an earlier plan (`needs`), and a student reads it only on request."""
 
+    scores: bool = False
+    """Whether it scores what another plan's teacher wrote (`Question.written`) instead of asking for something."""
+
     needs_exemplars: bool = False
     """Whether its prompt shows worked examples."""
+
+    answer_in: Callable[[Completion, str, str], str | None] | None = None
+    """The answer in a member's reply to a question (its text) of an answer format; for strategies of panels."""
 
     panel: bool = False
     """Whether several teachers answer each question and hear each other: its plans are expanded, one for each member."""

@@ -121,5 +121,6 @@ STRATEGY = Strategy(
         ),
     },
     phrase=chat.phrase,
+    answer_in=answer_of,
     panel=True,
 )

@@ -13,10 +13,11 @@ from typing import Any
 
 from engine.errors import CoterieError
 from engine.question import Question
-from engine.strategies import Conversation, Settings, Wording, strategy
+from engine.strategies import Conversation, Panel, PeerReplies, Settings, Wording, strategy
 from engine.teachers.decode import decode_json
 from engine.teachers.dialects import dialect, read_stored
 from engine.teachers.failures import MalformedAnswer
+from engine.teachers.messages import Request
 
 
 def sent(
@@ -26,6 +27,7 @@ def sent(
     gold: str,
     dialect_name: str,
     bodies: Sequence[tuple[bytes, int]],
+    heard: Sequence[Sequence[tuple[int, str, bytes, int]]] = (),
 ) -> list[str]:
     """The text of each request of a sample, in order; several messages are joined by line breaks, with their roles.
 
@@ -36,6 +38,7 @@ def sent(
         gold: its gold answer (a hint may contain it).
         dialect_name: the dialect of the bodies.
         bodies: the compressed response bodies of the answered turns, in order, each with the index of the sample's choice.
+        heard: what a panel's member heard after each of its turns: member, dialect, body and index of the choice.
     """
     try:
         conversation = Conversation(
@@ -46,6 +49,8 @@ def sent(
         dialect(dialect_name)  # raises for one that this version does not know
         texts = []
         for body in (*bodies, None):
+            if conversation.hears is not None and conversation.hears < len(heard):
+                conversation.hear(_replies(heard[conversation.hears], settings))
             request = conversation.request
             if request is None:
                 break
@@ -65,6 +70,16 @@ def sent(
     return texts
 
 
+def _replies(heard: Sequence[tuple[int, str, bytes, int]], settings: Mapping[str, Any]) -> PeerReplies:
+    like = Request(
+        messages=(), max_tokens=settings.get("max_tokens", 256), stop=tuple(settings.get("stop", ()))
+    )
+    return tuple(
+        (member, read_stored(decode_json(zlib.decompress(raw)), choice, like, known))
+        for member, known, raw, choice in heard
+    )
+
+
 def _settings(settings: Mapping[str, Any], answer_format: str) -> Settings:
     return Settings(
         answer_format=answer_format,
@@ -73,4 +88,17 @@ def _settings(settings: Mapping[str, Any], answer_format: str) -> Settings:
         max_tokens=settings.get("max_tokens", 256),
         answer_max_tokens=settings.get("answer_max_tokens", 32),
         wording=Wording.restored(settings.get("wording", {})),
+        panel=_panel(settings),
+    )
+
+
+def _panel(settings: Mapping[str, Any]) -> Panel | None:
+    names = settings.get("panel")
+    if not names:
+        return None
+    return Panel(
+        member=names.index(settings["teachers"][0]),
+        members=len(names),
+        rounds=settings["rounds"],
+        peer_characters=settings["peer_characters"],
     )

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from engine.config.training import TrainingConfig
     from engine.students.spec import Spec
 
+NOTHING = 'the adapter changes nothing: no gradient reaches what is trained (training.adapter = "{}")'
+"""An error, with the name of the adapter."""
+
 
 @dataclass(frozen=True, slots=True)
 class Adapted:

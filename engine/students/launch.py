@@ -1,4 +1,4 @@
-"""The commands and environments of the ranks of a run. Starts nothing; imports nothing heavy.
+"""The commands and environments of the ranks of a run, and of the server of its student. Starts nothing; imports nothing heavy.
 
 Ranks on this machine are started directly with RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT. The
 `deepspeed` launcher would import everything twice more; `cluster` uses it for several machines. The environment is an
@@ -78,6 +78,15 @@ def rank_commands(
         RankLaunch(rank=rank, argv=argv, env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
         for rank in range(training.devices)
     ]
+
+
+def serve_command(
+    directory: Path, name: str, port: int = 0, *, device: Device, threads: int, environ: Mapping[str, str]
+) -> RankLaunch:
+    """The command that serves the student of a run directory under a name. `port` 0: a free one."""
+    env = rank_environment(environ, device=device, threads=threads) | {"HF_HUB_OFFLINE": "1"}
+    argv = (sys.executable, "-P", "-m", "engine.students.serve", str(directory.resolve()), name, str(port))
+    return RankLaunch(rank=0, argv=argv, env=env)
 
 
 def rank_environment(

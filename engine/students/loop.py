@@ -18,6 +18,7 @@ import torch
 
 from engine.config.students import TrainingConfig
 from engine.errors import JobFailed
+from engine.students.adapters import NOTHING
 from engine.students.architecture import Architecture
 from engine.students.batches import BatchPlan
 from engine.students.device import memory_mb, return_free_memory
@@ -32,7 +33,6 @@ from engine.students.zero import clips_itself
 SYNC_SECONDS = 0.5
 LARGE = 20_000_000
 """Trained weights on a CPU from which freed gradients go back to the system after each step."""
-NOTHING = 'the adapter changes nothing: no gradient reaches what is trained (training.adapter = "{}")'
 EVENTS = 400  # step events per run, about
 
 

@@ -42,6 +42,8 @@ class Completion:
     turns: int = 1
     ids: tuple[int, ...] = ()
     """What was written, without the token that ended it; empty where that is not known."""
+    seconds: float = field(default=0.0, compare=False)
+    """Its share of the time that its batch took, where a server measures it."""
 
 
 def positions(model: Any, *, taken: int = 0) -> int | None:

@@ -1,5 +1,7 @@
-"""Serves the student of a finished run: `python -m engine.students.serve RUN_DIR NAME PORT`, started by `coterie serve`.
+"""Serves the student of a finished run: `python -m engine.students.serve RUN_DIR NAME PORT`.
 
+`coterie serve` becomes it, and a daemon starts it for a teacher that is a student: with `--with-parent` it ends when its standard input
+is closed, so with the daemon, even by SIGKILL; with `--usd-per-hour` answers state what their time on the device costs.
 Listens on 127.0.0.1 alone. The port is taken before the student is loaded, so a port that is in use is told at once. SIGTERM and
 SIGINT end it after the answers that are being written. Exit code 0: it was asked to end. 1: the student cannot be opened.
 2: the port is in use, or the arguments are wrong.
@@ -7,13 +9,16 @@ SIGINT end it after the answers that are being written. Exit code 0: it was aske
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import signal
 import socket
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from engine.errors import CoterieError, UsageError
@@ -27,13 +32,19 @@ DRAIN_S = 30.0
 
 def main(argv: Sequence[str]) -> int:
     """Serves until a signal; returns the exit code."""
-    if len(argv) != 3 or not argv[2].isdecimal():
-        print("usage: python -m engine.students.serve RUN_DIR NAME PORT", file=sys.stderr)  # noqa: T201
-        return 2
-    directory, name, port = Path(argv[0]).resolve(), argv[1], int(argv[2])
+    parser = argparse.ArgumentParser(prog="python -m engine.students.serve")
+    parser.add_argument("directory", type=Path, metavar="RUN_DIR")
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("port", type=int, metavar="PORT")
+    parser.add_argument("--with-parent", action="store_true")
+    parser.add_argument("--usd-per-hour", type=float, default=0.0)
+    given = parser.parse_args(argv)
+    directory, name = given.directory.resolve(), given.name
+    if given.with_parent:
+        threading.Thread(target=_end_with_parent, name="parent watch", daemon=True).start()
     try:
-        with taken(port) as listening:
-            asyncio.run(_serve(directory, name, listening))
+        with taken(given.port) as listening:
+            asyncio.run(_serve(directory, name, listening, given.usd_per_hour))
     except CoterieError as error:
         print(f"coterie: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_code
@@ -64,11 +75,19 @@ def taken(port: int) -> socket.socket:
     return listening
 
 
-async def _serve(directory: Path, name: str, listening: socket.socket) -> None:
+def _end_with_parent() -> None:
+    """Ends this process at once when nobody holds the other end of its standard input any more."""
+    with suppress(OSError):
+        while os.read(0, 4096):
+            pass
+    os._exit(0)
+
+
+async def _serve(directory: Path, name: str, listening: socket.socket, usd_per_hour: float) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    opening = asyncio.create_task(asyncio.to_thread(_open, directory, name))
+    opening = asyncio.create_task(asyncio.to_thread(_open, directory, name, usd_per_hour))
     waiting = asyncio.create_task(stop.wait())
     await asyncio.wait({opening, waiting}, return_when=asyncio.FIRST_COMPLETED)
     if stop.is_set():  # a thread that loads a model cannot be ended
@@ -85,7 +104,7 @@ async def _serve(directory: Path, name: str, listening: socket.socket) -> None:
     await student.close()
 
 
-def _open(directory: Path, name: str):  # type: ignore[no-untyped-def] # its types bring torch
+def _open(directory: Path, name: str, usd_per_hour: float):  # type: ignore[no-untyped-def] # its types bring torch
     """The application, its student, and a description of it."""
     from aiohttp import web
 
@@ -112,7 +131,7 @@ def _open(directory: Path, name: str):  # type: ignore[no-untyped-def] # its typ
         batch_size=evaluation.batch_size,
     )
     app = web.Application(client_max_size=64 * 1024 * 1024)
-    app.add_routes(Api(student, name).routes())
+    app.add_routes(Api(student, name, usd_per_hour).routes())
     words = f"serving {name} (run {spec.run_id}, {spec.scope}, {student.parameters:,} parameters, {opened.device})"
     return app, student, words
 

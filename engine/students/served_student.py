@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import secrets
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -32,6 +34,8 @@ class Scores:
     values: list[float | None]
     top: list[list[tuple[int, float]]]
     """Of each: the likeliest tokens at its place, the likeliest first."""
+    seconds: float = 0.0
+    """The time that it took."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +71,7 @@ class ServedStudent:
         self._models = dict(model.parts) if isinstance(model, PartModels) else {"": model}
         self._method, self._guidance, self._batch_size = method, guidance, batch_size
         self._limit = positions(model)
-        self._seeds = itertools.count()
+        self._seeds = itertools.count(secrets.randbits(62))  # not those of an earlier server
         self._waiting: list[_Job] = []
         self._thread = ThreadPoolExecutor(1, "student")
         self._busy: asyncio.Task[None] | None = None
@@ -93,12 +97,14 @@ class ServedStudent:
         if not self._method.roles:
             [ids] = self.form.prompt_ids([question])
             return await self.write(self.room(ids, most), temperature, seed)
-        talk = Talk(self._method, question, self._guidance)
+        talk, seconds = Talk(self._method, question, self._guidance), 0.0
         while talk.asking is not None:
             [ids] = self.form.asked_ids([talk.asking])
             part = part_of(talk.asking, self._method) if self.in_parts else ""
-            talk.hear(await self.write(self.room(ids, most), temperature, seed, part))
-        return talk.completion
+            said = await self.write(self.room(ids, most), temperature, seed, part)
+            seconds += said.seconds
+            talk.hear(said)
+        return replace(talk.completion, seconds=seconds)
 
     async def score(self, prompt: Sequence[int], written: Sequence[int], top: int) -> Scores:
         """The log-probabilities of the tokens of a text after a prompt; of a decoder's also those of the prompt."""
@@ -134,10 +140,10 @@ class ServedStudent:
                     each.done.set_result(completion)
 
     def _write(self, batch: Sequence[_Job]) -> list[Completion]:
-        first = batch[0]
+        first, started = batch[0], time.monotonic()
         if first.temperature is not None:
             torch.manual_seed(next(self._seeds) if first.seed is None else first.seed % 2**63)
-        return write_in_batches(
+        found = write_in_batches(
             self._models[first.part],
             pad_id(self.tokenizer),
             self.form.decode,
@@ -145,9 +151,12 @@ class ServedStudent:
             batch_size=self._batch_size,
             temperature=first.temperature,
         )
+        seconds = (time.monotonic() - started) / len(batch)
+        return [replace(each, seconds=seconds) for each in found]
 
     @torch.inference_mode()
     def _score(self, prompt: list[int], written: list[int], top: int) -> Scores:
+        started = time.monotonic()
         model = next(iter(self._models.values()))
         device = next(model.parameters()).device
         if self.decoder:
@@ -167,4 +176,5 @@ class ServedStudent:
             list(zip(indices, values, strict=True))
             for indices, values in zip(best.indices.tolist(), best.values.tolist(), strict=True)
         ] if best else [[] for _ in picked]  # fmt: skip
-        return Scores(ids, [*[None] * begin, *picked], [*[[]] * begin, *tops])
+        seconds = time.monotonic() - started
+        return Scores(ids, [*[None] * begin, *picked], [*[[]] * begin, *tops], seconds)

@@ -79,10 +79,11 @@ BodyT = TypeVar("BodyT", bound=Body)
 
 
 class Api:
-    """Both APIs over one student, called `name`."""
+    """Both APIs over one student, called `name`. With a price of an hour of its device, answers state what they cost."""
 
-    def __init__(self, student: ServedStudent, name: str) -> None:
+    def __init__(self, student: ServedStudent, name: str, usd_per_hour: float = 0.0) -> None:
         self._student = student
+        self._usd_per_hour = usd_per_hour
         self._name = name
         self._created = int(time.time())
 
@@ -150,6 +151,7 @@ class Api:
             [ids] = student.form.prompt_ids([alone])
         choices: list[dict[str, Any]] = []
         read = wrote = 0
+        seconds = 0.0
         for index in range(body.n):
             seed = None if body.seed is None else body.seed + index
             if turns:
@@ -161,6 +163,7 @@ class Api:
             logprobs = None
             if body.logprobs:
                 scores = await self._scores(ids, found, text, body.top_logprobs)
+                seconds += scores.seconds
                 logprobs = {
                     "content": [self._chat_token(scores, at) for at in range(len(scores.ids))],
                     "refusal": None,
@@ -169,8 +172,8 @@ class Api:
             choices.append(
                 {"index": index, "message": message, "logprobs": logprobs, "finish_reason": reason}
             )
-            read, wrote = found.prompt_tokens, wrote + found.tokens
-        return self._response("chat.completion", "chatcmpl", choices, read, wrote)
+            read, wrote, seconds = found.prompt_tokens, wrote + found.tokens, seconds + found.seconds
+        return self._response("chat.completion", "chatcmpl", choices, read, wrote, seconds)
 
     async def _text_answer(self, body: TextBody) -> dict[str, Any]:
         student, most = self._student, self._most(body)
@@ -184,6 +187,7 @@ class Api:
             raise Refused("echo is for decoders, and this student is an encoder-decoder", "echo")
         choices: list[dict[str, Any]] = []
         read = wrote = 0
+        seconds = 0.0
         for prompt in self._prompts(body.prompt):
             for number in range(body.n):
                 seed = None if body.seed is None else body.seed + number
@@ -199,12 +203,13 @@ class Api:
                 if body.logprobs is not None:
                     scores = await self._scores(prompt, found, text, body.logprobs, echo=body.echo)
                     logprobs = self._text_tokens(scores)
+                    seconds += scores.seconds
                 choices.append(
                     {"index": len(choices), "text": shown, "logprobs": logprobs, "finish_reason": reason}
                 )
-                wrote += found.tokens
+                wrote, seconds = wrote + found.tokens, seconds + found.seconds
             read += len(prompt)
-        return self._response("text_completion", "cmpl", choices, read, wrote)
+        return self._response("text_completion", "cmpl", choices, read, wrote, seconds)
 
     def _most(self, body: Body) -> int:
         given = body.max_completion_tokens if body.max_tokens is None else body.max_tokens
@@ -258,15 +263,22 @@ class Api:
         return text
 
     def _response(
-        self, kind: str, prefix: str, choices: list[dict[str, Any]], read: int, wrote: int
+        self, kind: str, prefix: str, choices: list[dict[str, Any]], read: int, wrote: int, seconds: float
     ) -> dict[str, Any]:
+        usage: dict[str, Any] = {
+            "prompt_tokens": read,
+            "completion_tokens": wrote,
+            "total_tokens": read + wrote,
+        }
+        if self._usd_per_hour:
+            usage["cost"] = seconds * self._usd_per_hour / 3600
         return {
             "id": f"{prefix}-{uuid.uuid4().hex}",
             "object": kind,
             "created": int(time.time()),
             "model": self._name,
             "choices": choices,
-            "usage": {"prompt_tokens": read, "completion_tokens": wrote, "total_tokens": read + wrote},
+            "usage": usage,
         }
 
 

@@ -139,7 +139,9 @@ def check_markers(tokenizer: Any, markers: Iterable[str]) -> None:
 def token_texts(tokenizer: Any) -> list[str]:
     """The text of each token within a text, by id."""
     pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
-    texts: list[str] = tokenizer.batch_decode([[each] for each in range(len(tokenizer))])
+    texts: list[str] = tokenizer.batch_decode(
+        [[each] for each in range(len(tokenizer))], clean_up_tokenization_spaces=False
+    )
     # SentencePiece leaves out the space of a text's first token.
     return [
         f" {text}" if (piece or "").startswith("\u2581") and not text.startswith(" ") else text

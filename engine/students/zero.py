@@ -16,6 +16,8 @@ from typing import Any
 import torch
 
 from engine.config.students import TrainingConfig
+from engine.errors import JobFailed
+from engine.students.adapters import NOTHING
 from engine.students.kernels import compiler
 
 
@@ -146,6 +148,9 @@ def make_engine(
     """A DeepSpeed engine around the student, and its optimizer, whose learning rate the loop sets.
 
     `say` receives notes on the choices made here.
+
+    Raises:
+        JobFailed: there is nothing to train.
     """
     import deepspeed
 
@@ -154,6 +159,8 @@ def make_engine(
     if training.offload != "none" and not on_gpu:
         say("offload has no effect: this run computes on the CPU, whose memory is the host's")
     parameters = sum(parameter.numel() for group in groups for parameter in group["params"])
+    if not parameters:
+        raise JobFailed(NOTHING.format(training.adapter))
     engine, *_ = deepspeed.initialize(
         model=student,
         optimizer=(optimizer := _adam(groups, training, on_gpu=on_gpu, say=say)),

@@ -66,7 +66,7 @@ def endpoint(name: str, config: TeacherConfig, environ: Mapping[str, str]) -> En
             for name, equals, given in pairs
         )
         found = f"{address}{mark}{query}"
-        if not config.builtin:
+        if not config.local:
             _check_address(name, key, found, shown_url(written))
         return found
 

@@ -46,6 +46,8 @@ class Request:
     """Tokens in place of the messages, for APIs of text completions."""
     replicates: tuple[int, ...] = ()
     """Which samples of a question it asks for. Sent to the built-in teacher only, so that its answers depend on nothing else."""
+    given: str | None = None
+    """A text behind the prompt that is scored and not continued: the completion is that text with its log-probabilities."""
 
 
 @dataclass(kw_only=True, slots=True)

@@ -37,7 +37,8 @@ def estimate_tokens(text: str) -> int:
 
 def estimate_prompt(request: Request) -> int:
     """The approximate prompt tokens of a request, including the chat template."""
-    return sum(estimate_tokens(message.content) + MESSAGE_OVERHEAD for message in request.messages)
+    scored = estimate_tokens(request.given or "")
+    return scored + sum(estimate_tokens(message.content) + MESSAGE_OVERHEAD for message in request.messages)
 
 
 def bound_tokens(text: str) -> int:
@@ -50,9 +51,8 @@ def bound_prompt(request: Request, received: Completion | None = None) -> int:
 
     An answer that was `received` before and is part of the request is known by its tokens.
     """
-    most = PROMPT_OVERHEAD + sum(
-        bound_tokens(message.content) + BOUND_OVERHEAD for message in request.messages
-    )
+    most = PROMPT_OVERHEAD + bound_tokens(request.given or "")
+    most += sum(bound_tokens(message.content) + BOUND_OVERHEAD for message in request.messages)
     if received is None or not (text := received.text.strip()):
         return most
     size, told = bound_tokens(text), received.usage

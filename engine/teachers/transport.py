@@ -18,6 +18,9 @@ CLIENTS: Mapping[Transport, type[TeacherClient]] = {"requests": TeacherClient, "
 
 HttpClient = TeacherClient | SpreadClient
 
+NOT_SERVED = "http://127.0.0.1:9/v1"
+"""In place of the address of a student that is not served: nothing is sent to it."""
+
 
 def make_client(
     config: TeacherConfig,
@@ -30,7 +33,7 @@ def make_client(
 
     Args:
         config: the teacher.
-        base_url: replaces the configured one, for the built-in teacher.
+        base_url: replaces the configured one, for the built-in teacher and for a student that is served.
         at: its addresses, proxy and headers; by default with references to this process's environment.
         say: is told which of several addresses rest, and which answer again.
 
@@ -38,6 +41,7 @@ def make_client(
         ConfigError: the URL or a header is invalid.
         SecretError: a variable that the configuration refers to is not set.
     """
+    base_url = base_url or (NOT_SERVED if config.student else None)
     if base_url is not None or not config.base_urls:
         return CLIENTS[dialect(config.dialect).transport](config, base_url=base_url, at=at)
     at = at or endpoint(config.model, config, os.environ)

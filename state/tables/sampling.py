@@ -90,6 +90,9 @@ class Attempt(SQLModel, table=True):
     cache_write_tokens: int = added_int_column()
     leader_id: int | None = int_column(null=True)  # the first attempt of its request; null: itself
     unknown_micros: int = added_int_column()  # what it reserved, if it may have been billed; not in its cost
+    answer: str | None = text_column(
+        null=True
+    )  # of a panel's member: the answer in this turn, null if there is none
 
 
 class Batch(SQLModel, table=True):

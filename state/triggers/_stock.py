@@ -1,6 +1,6 @@
 """Which plans a student reads, and how many samples its triggers count. The one rule for daemon, export and monitor.
 
-- A student reads plans of its tasks, that its `plans` name, on the train split. Plans whose strategy shows the gold
+- A student reads plans of its tasks, that its `plans` name, on the train split. `*` is every plan that neither asks a student nor scores another plan. Plans whose strategy shows the gold
   answer count only where its curation reads hinted rationales.
 - Plans of one task with the same fingerprint share their samples, which count once.
 - With `labels = "majority"` every stored sample counts, otherwise the correct ones.
@@ -30,6 +30,8 @@ class PlanCounts:
     split: str
     hinted: bool
     """Whether its strategy shows the gold answer."""
+    by_name: bool = False
+    """Whether only those read it that name it, and not `*`: it asks a student, or scores another plan."""
     fingerprint: str
     wanted: int
     stored: int
@@ -68,7 +70,7 @@ class StudentRule:
             for plan in plans
             if plan.task in tasks
             and self.trains_on(plan.task)
-            and (self.plans is None or plan.name in self.plans)
+            and (not plan.by_name if self.plans is None else plan.name in self.plans)
             and plan.split == "train"
             and (self.hinted or not plan.hinted)
         ]
@@ -131,10 +133,22 @@ def student_rule(student: Mapping[str, Any], triggers: Iterable[Trigger] = ()) -
 
 def plan_counts(connection: Connection, ids: Collection[int] | None = None) -> list[PlanCounts]:
     """The counters of plans, in the order of their rows: of all active ones, or of those with these ids."""
-    columns = ("id", "name", "task", "split", "hinted", "fingerprint", "wanted", "stored", "accepted")
+    columns = (
+        "id",
+        "name",
+        "task",
+        "split",
+        "hinted",
+        "by_name",
+        "fingerprint",
+        "wanted",
+        "stored",
+        "accepted",
+    )
     names = (*columns, "failed", "skipped", "created_at")
     rows = connection.execute(
-        "SELECT p.id, p.name, t.name, p.split, iif(json_valid(p.settings), coalesce(p.settings ->> '$.facts.hinted', 0), 0), p.recipe, p.wanted, p.stored, p.accepted, p.failed,"
+        "SELECT p.id, p.name, t.name, p.split, iif(json_valid(p.settings), coalesce(p.settings ->> '$.facts.hinted', 0), 0),"
+        " iif(json_valid(p.settings), coalesce(p.settings ->> '$.facts.by_name', 0), 0), p.recipe, p.wanted, p.stored, p.accepted, p.failed,"
         " p.skipped, p.created_at FROM plan p JOIN task t ON t.id = p.task_id"
         " WHERE CASE WHEN ?1 IS NULL THEN p.active = 1 ELSE p.id IN (SELECT value FROM json_each(?1)) END"
         " ORDER BY p.id",

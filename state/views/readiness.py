@@ -74,6 +74,8 @@ def _why(plan: PlanStatus, status: Status, states: dict[str, str], paused: set[s
     names = [name.strip() for name in plan.teacher.split(",")]
     if plan.task in paused:
         return f"task {plan.task} is paused"
+    if waits := status.heartbeat.waits.get(f"{plan.name} on {plan.task}"):
+        return f"plan {plan.name} on {plan.task} waits for {waits}"
     if held := status.heartbeat.held.get(f"{plan.name} on {plan.task}"):
         return f"plan {plan.name} on {plan.task} is held: {held}"
     if all(states.get(name) in STUCK for name in names):

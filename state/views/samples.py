@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from state.panels import RoundAnswer, round_answers
 from state.sqlite import Connection
 from state.views.questions import Spans, spans_of_sample
 from state.views.rows import first, loaded, rows, snapshot
@@ -105,6 +106,7 @@ class SampleDetail:
     attempts: tuple[AttemptRow, ...]
     prompts: tuple[Turn, ...]  # as sent, turn by turn; empty if the plan stores none
     spans: Spans  # log-probabilities by place in the rationale, where they are stored
+    rounds: tuple[RoundAnswer, ...] = ()  # what a panel's members answered, round by round
 
 
 HEAD = 240
@@ -245,6 +247,7 @@ def sample_detail(connection: Connection, sample: int) -> SampleDetail | None:
             (sample,),
         )
         spans = spans_of_sample(connection, sample, found[19])
+        rounds = round_answers(connection, sample_id=sample)
     plan, split, strategy, question, gold, rationale, answer, finish_reason, reason = found[14:23]
     return SampleDetail(
         row=_row(found),
@@ -267,6 +270,7 @@ def sample_detail(connection: Connection, sample: int) -> SampleDetail | None:
         attempts=tuple(_attempt(row) for row in attempts),
         prompts=sent(loaded(found[28], dict), question, rationale, gold),
         spans=spans,
+        rounds=tuple(rounds),
     )
 
 
@@ -278,7 +282,7 @@ def sent(
     Turns that need the rationale are left out if the sample has none.
     """
     turns: list[Turn] = []
-    known = {"question": question, "rationale": rationale or "", "gold": gold}
+    known = {"question": question, "rationale": rationale or "", "gold": gold, "peer": "…"}
     templates = settings.get("templates")
     for turn in templates if isinstance(templates, list) else []:
         messages = [item for item in turn if isinstance(item, dict)] if isinstance(turn, list) else []
@@ -289,7 +293,7 @@ def sent(
     return tuple(turns)
 
 
-_MARK = re.compile(r"\{(question|rationale|gold)\}")
+_MARK = re.compile(r"\{(question|rationale|gold|peer)\}")
 
 
 def _row(row: tuple[Any, ...]) -> SampleRow:

@@ -13,7 +13,7 @@ _MONEY = ("usd", "reserved_usd", "unknown_usd")
 _SPEND = (*_MONEY, "cap_usd", "prompt_tokens", "completion_tokens", "unknown_attempts")
 _PLAN = (
     *("name", "task", "teacher", "split", "wanted", "in_flight", "stored", "accepted", "rejected", "failed"),
-    *("given_up", *_MONEY, "usd_per_correct"),
+    *("given_up", *_MONEY, "usd_per_correct", "awaits", "labelled"),
 )
 _TEACHER = (
     *("name", "state", "in_flight", "cap", "requests_per_minute", "tokens_per_minute", "status_429"),

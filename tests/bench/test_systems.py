@@ -8,7 +8,7 @@ from itertools import islice
 
 import pytest
 
-from bench.systems import ensemble, regmean, socratic, specialise
+from bench.systems import brainstorm, ensemble, regmean, socratic, specialise
 from bench.systems.__main__ import main, systems
 from bench.systems.gates import Gate, verdict
 from engine.students.conversations import converse
@@ -30,6 +30,11 @@ def test_distributions_pass_their_gates_and_fail_those_of_broken_ones() -> None:
     found, broken = (list(islice(specialise.gates(each, taught=20), 3)) for each in (False, True))
     assert [gate.line() for gate in found if not gate.passed] == []
     assert [gate.line() for gate in broken if gate.passed] == []
+
+
+def test_panels_pass_their_gates_and_fail_those_of_broken_ones() -> None:
+    assert [gate.line() for gate in brainstorm.gates(False, lives=12) if not gate.passed] == []
+    assert [gate.line() for gate in brainstorm.gates(True, lives=12) if gate.passed] == []
 
 
 def test_a_failing_gate_is_the_exit_code(

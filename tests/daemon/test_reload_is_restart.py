@@ -54,6 +54,7 @@ FILE_TASK = {"source": "rows.jsonl", "answer": "number", "dev": 0}
 
 TEACHERS: dict[str, Tables] = {
     "builtin": (REAL, BUILTIN),
+    "student": (REAL, {"student": "student-name"}),
     "dialect": (REAL, {**REAL, "dialect": "openai-completions"}),
     "base_url": (REAL, {**REAL, "base_url": "http://127.0.0.1:99/v1"}),
     "base_urls": (
@@ -87,6 +88,7 @@ PLANS: dict[str, Table] = {
     "rounds": {"strategy": "brainstorm", "teachers": ["asked", "other"], "rounds": 4},
     "peer_characters": {"strategy": "brainstorm", "teachers": ["asked", "other"], "peer_characters": 99},
     "share": {"teachers": ["asked", "other"], "share": "by-cost"},
+    "scores": {"strategy": "score", "scores": "plan-prompts", "teachers": ["scorer"], "rationales": 1},
     "stop": {"stop": ["Q:"]},
     "max_rationales": {"max_rationales": 5},
     "max_tokens": {"max_tokens": 99},
@@ -134,6 +136,12 @@ WITHIN: dict[str, Table] = {
     "curation.formats": {"formats": {"cot": 1.0, "answer": 0.5}},
     "curation.shots": {"formats": {"cot": 1.0, "shots-cot": 0.5}, "shots": 2},
     "curation.max_pass_rate": {"max_pass_rate": 0.5},
+    **{
+        f"generation.{name}": {name: value, "student": {"generations": 2}}
+        for name, value in {
+            **{"rationales": 5, "temperature": 0.5, "hinted": True, "score_by": "scorer", "logprobs": 3}
+        }.items()
+    },
     "evaluation.server_command": {"server_command": ["serve", "{student}"]},
     "evaluation.server_url": {"server_url": "http://127.0.0.1:9/v1"},
     "training.offload": {"offload": "optimizer"},
@@ -185,6 +193,8 @@ def teachers() -> dict[str, Tables]:
             base = BUILTIN if of_server else BATCHES if name.startswith("batch_") else REAL
             tables[name] = base, {**base, name: another(TeacherConfig, name)}
     tables |= {"asked": (PAID, PAID), "other": (PAID, PAID), "same": (REAL, REAL)}
+    scorer = {**PAID, "dialect": "openai-completions"}
+    tables["scorer"] = scorer, scorer
     return tables
 
 
@@ -198,6 +208,7 @@ def plans() -> tuple[list[Table], list[Table]]:
             {
                 "name": f"plan-{name}",
                 **same,
+                **({**change, "scores": "plan-first"} if name == "scores" else {}),
                 **{
                     key: value
                     for key, value in change.items()
@@ -216,7 +227,7 @@ def plans() -> tuple[list[Table], list[Table]]:
 def students() -> tuple[list[Table], list[Table]]:
     before, after = [], []
     for name in StudentConfig.model_fields:
-        if name in ("curation", "training", "evaluation"):
+        if name in ("curation", "training", "evaluation", "generation"):
             model = StudentConfig.model_fields[name].annotation
             assert isinstance(model, type) and issubclass(model, Section)
             for inner in model.model_fields:

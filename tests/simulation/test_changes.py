@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from daemon.catalog import sync_plans
+from daemon.catalog import served_runs
 from daemon.sampling.budget import Budget
 from daemon.sampling.key_workers import RequestTransport
 from daemon.sampling.token_accounting import TokenAccounting
@@ -97,9 +97,9 @@ def keeps_the_client(patch: pytest.MonkeyPatch) -> None:
 
 
 def forgets_the_temperature(patch: pytest.MonkeyPatch) -> None:
-    whole = sync_plans.plan_fingerprint
+    whole = served_runs.plan_fingerprint
     patch.setattr(
-        sync_plans,
+        served_runs,
         "plan_fingerprint",
         lambda plan, *args, **kwargs: whole(plan.model_copy(update={"temperature": 0.5}), *args, **kwargs),
     )

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,7 +111,10 @@ def cluster(folder: Path, cpus: int = 4) -> Iterator[Cluster]:
                 _until(lambda: (folder / "munge.socket").exists(), "munged has no socket")
         found = Cluster(folder, env)
         _until(lambda: _idle(found), f"the node is not idle; see the logs in {folder}")
-        yield found
+        try:
+            yield found
+        finally:
+            _cancel_all(found)
     finally:
         for process in reversed(running):
             process.send_signal(signal.SIGTERM)
@@ -120,6 +123,13 @@ def cluster(folder: Path, cpus: int = 4) -> Iterator[Cluster]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _cancel_all(found: Cluster) -> None:
+    """Ends what still runs, which would outlive slurmd."""
+    with suppress(RuntimeError, subprocess.TimeoutExpired):
+        found.ask("scancel", "--user", _user())
+        _until(lambda: not found.ask("squeue", "-h"), "jobs are still running")
 
 
 def _idle(found: Cluster) -> bool:

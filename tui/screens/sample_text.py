@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 from rich.text import Text
 
 from state.notes import note_words
@@ -54,8 +56,21 @@ def paint_rationale(detail: SampleDetail) -> Text:
         return say(("no answer yet", "muted"))
     body = tinted(detail.rationale, detail.spans)
     if detail.answer and detail.answer.strip() not in detail.rationale:
-        return lines([body, "", say(("answer  ", "muted"), detail.answer)])
-    return body
+        body = lines([body, "", say(("answer  ", "muted"), detail.answer)])
+    return lines([body, "", *_rounds(detail)]) if detail.rounds else body
+
+
+def _rounds(detail: SampleDetail) -> list[Text]:
+    """`round 1  small-b: 12 · small-c: 14`, a line for each round of a panel."""
+    found = []
+    for turn, answers in groupby(detail.rounds, key=lambda each: each.turn):
+        parts: list[Part] = [(f"round {turn + 1}  ", "muted")]
+        for place, each in enumerate(answers):
+            role = "strong" if each.teacher == detail.row.teacher else "text"
+            parts += [(" · " if place else "", "faint"), (f"{one_line(each.teacher, 24)}: ", "muted")]
+            parts.append((one_line(each.answer or "no answer", 24), role))
+        found.append(say(*parts))
+    return found
 
 
 def paint_requests(detail: SampleDetail) -> Text:

@@ -18,6 +18,8 @@ import torch
 
 LEAST_TAIL = 1e-6
 """A smaller tail is rounding."""
+PART = 128
+"""Positions whose copies of logits exist at a time."""
 
 
 def losses(
@@ -59,13 +61,20 @@ class Total(torch.autograd.Function):
         shares: torch.Tensor,
     ) -> torch.Tensor:
         ctx.save_for_backward(logits, weights, ids, shares)
-        found = losses(logits, targets, ids, shares)
+        found = torch.cat(
+            [
+                losses(*part)
+                for part in zip(*(each.split(PART) for each in (logits, targets, ids, shares)), strict=True)
+            ]
+        )
         return found.sum() if weights is None else found @ weights
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         logits, weights, ids, shares = ctx.saved_tensors
-        error = gradient(logits.clone(), ids, shares)
+        error = logits.clone()
+        for part, some, known in zip(*(each.split(PART) for each in (error, ids, shares)), strict=True):
+            part.copy_(gradient(part, some, known))
         error *= gradients[0] if weights is None else (weights * gradients[0])[:, None]
         return error, None, None, None, None
 

@@ -142,6 +142,10 @@ class Dialect:
     """Whether the API returns log-probabilities."""
     builtin: bool = False
     """Whether the built-in teacher speaks it."""
+    scores: bool = False
+    """Whether the API returns the log-probabilities of a text that it is given (`Request.given`)."""
+    of_students: bool = False
+    """Whether the server of a student speaks it."""
     chat: bool = True
     """Whether models are asked in messages. False: they continue a text."""
     limits_count_cached: bool = True

@@ -5,6 +5,7 @@ A completion whose log-probabilities are missing or invalid has none; its text, 
 
 from __future__ import annotations
 
+import itertools
 import math
 
 from engine.teachers.decode import clean
@@ -64,6 +65,44 @@ def plain_logprobs(choice: dict[str, object]) -> Logprobs | None:
         for each in listed
     ]
     return _whole(chosen, top)
+
+
+def echoed_logprobs(choice: dict[str, object], prompt: str, given: str) -> Logprobs | None:
+    """Those of a text that was given behind a prompt and sent back with it; None where it cannot be told which they are.
+
+    A token that begins in the prompt and ends in the text is one of the text.
+    """
+    told = choice.get("logprobs")
+    tokens = told.get("tokens") if isinstance(told, dict) else None
+    if (
+        not isinstance(told, dict)
+        or not isinstance(tokens, list)
+        or not all(isinstance(each, str) for each in tokens)
+    ):
+        return None
+    joined, offsets = "".join(tokens), list(itertools.accumulate(map(len, tokens), initial=0))[:-1]
+    start = joined.find(prompt + given)
+    if start < 0:  # tokens that are parts of a character: the server says where they are
+        listed = told.get("text_offset")
+        if (
+            not isinstance(listed, list)
+            or len(listed) != len(tokens)
+            or not all(isinstance(each, int) for each in listed)
+        ):
+            return None
+        start, offsets = 0, listed
+    begin, end = start + len(prompt), start + len(prompt) + len(given)
+    kept = [
+        at
+        for at, (offset, token) in enumerate(zip(offsets, tokens, strict=True))
+        if offset < end and (offset >= begin or offset + len(token) > begin)
+    ]
+    parts = {
+        name: [listed[at] for at in kept]
+        for name in ("tokens", "token_logprobs", "top_logprobs")
+        if isinstance(listed := told.get(name), list) and len(listed) == len(tokens)
+    }
+    return plain_logprobs({"logprobs": parts})
 
 
 def _whole(chosen: list[Entry | None], top: list[tuple[Entry, ...]]) -> Logprobs | None:

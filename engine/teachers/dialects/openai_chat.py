@@ -102,4 +102,5 @@ DIALECT = Dialect(
     supports_n=True,
     supports_logprobs=True,
     builtin=True,
+    of_students=True,
 )

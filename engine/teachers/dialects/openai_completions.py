@@ -1,16 +1,18 @@
 """OpenAI's text completions, for base models and servers such as vLLM and llama.cpp, and the paper's davinci.
 
-The prompt is the content of the message; several messages are joined by blank lines.
+The prompt is the content of the message; several messages are joined by blank lines. A text that is to be scored follows the prompt, and
+comes back with its log-probabilities (`echo`); one further token is written, because not every server writes none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from engine.teachers.decode import clean
 from engine.teachers.dialects import openai_chat
 from engine.teachers.dialects.base import BodyFields, Dialect
-from engine.teachers.dialects.logprobs import choice_logprobs
+from engine.teachers.dialects.logprobs import choice_logprobs, echoed_logprobs
 from engine.teachers.dialects.reasoning import reasoning_of, split_think
 from engine.teachers.dialects.shared import (
     Said,
@@ -25,6 +27,7 @@ from engine.teachers.dialects.streaming import Streaming, TextChoicesAssembly
 from engine.teachers.dialects.usage import stated_of
 from engine.teachers.failures import MalformedAnswer
 from engine.teachers.messages import Completion, Request
+from state.logprobs import Logprobs
 
 PATH = "/completions"
 
@@ -34,6 +37,8 @@ def build(request: Request, model: str, extra_body: Mapping[str, object]) -> tup
     text = "\n\n".join(message.content for message in request.messages)
     prompt = list(request.prompt_ids) or text
     body: dict[str, object] = {"model": model, "prompt": prompt}
+    if request.given is not None:
+        body |= {"prompt": text + request.given, "echo": True}
     if request.logprobs:
         body["logprobs"] = request.logprobs
     sampling(body, request, extra_body)
@@ -50,9 +55,25 @@ def parse(payload: object, request: Request) -> list[Completion]:
     stated = stated_of(top)
     try:
         read = readable(choices_of(top), _said)
+        found = completions(top, read, request, stated, partial(_logprobs, request))
+        if request.given is not None:
+            for each in found:
+                if each.logprobs is None:
+                    raise MalformedAnswer(
+                        "the response has no log-probabilities of its prompt: this server has no echo"
+                    )
+                each.text, each.finish_reason = request.given, "stop"
     except MalformedAnswer as error:
         raise MalformedAnswer(str(error), stated.usage if stated else None) from None
-    return completions(top, read, request, stated, choice_logprobs)
+    return found
+
+
+def _logprobs(request: Request, choice: dict[str, object]) -> Logprobs | None:
+    """The log-probabilities of what was written, or of the text that was given."""
+    if request.given is None:
+        return choice_logprobs(choice)
+    prompt = "\n\n".join(message.content for message in request.messages)
+    return echoed_logprobs(choice, prompt, request.given)
 
 
 def _said(choice: dict[str, object]) -> Said:
@@ -79,4 +100,6 @@ DIALECT = Dialect(
     supports_logprobs=True,
     chat=False,
     builtin=True,
+    of_students=True,
+    scores=True,
 )

@@ -146,8 +146,8 @@ def test_only_marked_fields_wait_for_a_restart() -> None:
     restarts = {place for place, mark in found.items() if mark is Change.RESTART}
     assert restarts == {
         *(("StateConfig", name) for name in ("url", "runs")),
-        *(("DaemonConfig", name) for name in ("http", "devices", "log_file", "shared_limits")),
-        ("TeacherConfig", "builtin"),
+        *(("DaemonConfig", name) for name in ("http", "devices", "log_file", "shared_limits", "traces")),
+        *(("TeacherConfig", name) for name in ("builtin", "student")),
     }
     for mark, names in (
         (

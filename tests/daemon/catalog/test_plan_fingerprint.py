@@ -73,12 +73,13 @@ PRACTICE = [TeacherConfig(builtin=True, model="practice-large")]
 
 
 def planned(strategy: str, **settings: Any) -> PlanConfig:
-    needs = "q" if STRATEGIES[strategy].hinted else None
-    if STRATEGIES[strategy].panel:
-        settings = {
-            name: value for name, value in settings.items() if name not in ("per_request", "logprobs")
-        }
-    return PlanConfig.model_validate({"name": "p", "strategy": strategy, "needs": needs, **settings})
+    facts = STRATEGIES[strategy]
+    others = {"needs": "q" if facts.hinted else None, "scores": "q" if facts.scores else None}
+    left_out = (
+        ("rationales", "per_request") if facts.scores else ("per_request", "logprobs") if facts.panel else ()
+    )
+    settings = {key: value for key, value in settings.items() if key not in left_out}
+    return PlanConfig.model_validate({"name": "p", "strategy": strategy, **others, **settings})
 
 
 def of_first_release(strategy: str, form: str) -> list[str]:

@@ -18,7 +18,9 @@ RATIONALE = "Because {question} of {rationale}."
 @pytest.mark.parametrize("name", STRATEGIES)
 @pytest.mark.parametrize("form", get_args(AnswerFormat))
 def test_what_is_stored_with_a_plan_gives_what_is_sent(name: Any, form: Any) -> None:
-    plan = PlanConfig(name="p", strategy=name, needs="other" if name == "rationalize" else None)
+    facts = STRATEGIES[name]
+    others = {"needs": "other" if facts.hinted else None, "scores": "other" if facts.scores else None}
+    plan = PlanConfig(name="p", strategy=name, **others)
     question = Question(key="", text=TEXT, answer="", split="train")
     conversation = Conversation(strategy(name), question, Settings.of(plan, form))
     really = []

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from state.catalog import SwitchRequest, switch
 from state.claims import open_samples
 from state.daemon_sessions import end_session
 from state.database import open_writer
-from state.enums import Outcome, SampleState
+from state.enums import Outcome, RunState, SampleState
 from state.outcomes import SampleEnd
+from state.runs import RunEnd, create_run, end_run
 from state.sqlite import Connection
 from tests.daemon.parts import config_of
+from tests.state.test_runs import NEW
 from tests.state.world import World, check_counts, ending
 
 ROWS = [
@@ -508,3 +511,61 @@ def test_a_changed_format_is_graded_before_it_is_stored_by_the_grader_that_grade
     assert [type(event).__name__ for event in again.news] == ["TaskRegraded"]
     assert regrade_changed_formats(changed) == []
     check_counts(world)
+
+
+def test_a_plan_that_waits_for_a_student_keeps_its_row_when_it_begins(
+    tmp_path: Path, connection: Connection
+) -> None:
+    made = config(tmp_path, teachers=["a"])
+    made = config_of(
+        tmp_path,
+        **{
+            **made.model_dump(exclude_defaults=True),
+            "teachers": {
+                "a": {"builtin": True, "model": "m"},
+                "me": {"student": "s"},
+                "big": {"base_url": "http://127.0.0.1:1/v1", "model": "b", "dialect": "openai-completions"},
+            },
+            "students": [{"name": "s"}],
+            "plans": [
+                {"name": "p", "teachers": ["a"]},
+                {"name": "own", "teachers": ["me"], "strategy": "student"},
+                {"name": "hinted", "teachers": ["me"], "strategy": "student-hinted", "needs": "own"},
+                {"name": "scored", "teachers": ["big"], "strategy": "score", "scores": "own"},
+            ],
+        },
+    )
+    catalog = start(made)
+    waits = "student s: it has no finished run on t"
+    assert [(plan.waits_for, plan.served) for plan in catalog.plans] == [("", None), *[(waits, None)] * 3]
+    end_session(connection, catalog.session.id, "done")
+    run = replace(NEW, student="s", sample_ids=(), trigger="complete", fingerprint="f")
+    create_run(connection, [run])
+    end_run(connection, [RunEnd(run_id=1, state=RunState.DONE)])
+    first, *begun = (again := start(made)).plans
+    assert [plan.id for plan in again.plans] == [plan.id for plan in catalog.plans]
+    assert [(plan.waits_for, plan.served) for plan in begun] == [("", 1), ("", 1), ("", None)]
+    assert first.recipe == catalog.plans[0].recipe
+    assert all(one.recipe != other.recipe for one, other in zip(begun, catalog.plans[1:], strict=True))
+    own, hinted, scored = begun
+    rows = connection.execute(
+        "SELECT unless, settings ->> '$.scores', settings ->> '$.facts.by_name' FROM plan ORDER BY id"
+    ).fetchall()
+    assert rows == [("", None, None), ("", None, 1), (own.recipe, None, 1), ("", own.recipe, 1)]
+    assert hinted.needs == scored.needs == own.id
+    # It has begun: a newer run of the same settings is not asked, one of other settings is, by another row.
+    world = world_of(connection, again, tmp_path)
+    world.store(world.claim(own.id, 2, teacher="me"))
+    end_session(connection, again.session.id, "done")
+    create_run(connection, [replace(run, trigger="manual-1")])
+    end_run(connection, [RunEnd(run_id=2, state=RunState.DONE)])
+    same = start(made)
+    assert [plan.id for plan in same.plans] == [plan.id for plan in again.plans]
+    end_session(connection, same.session.id, "done")
+    create_run(connection, [replace(run, trigger="manual-2", fingerprint="g")])
+    end_run(connection, [RunEnd(run_id=3, state=RunState.DONE)])
+    anew = start(made).plans[1]
+    assert anew.served == 3 and anew.id != own.id and not anew.exhausted
+    assert connection.execute("SELECT count(*) FROM sample WHERE recipe = ?", (own.recipe,)).fetchone() == (
+        2,
+    )

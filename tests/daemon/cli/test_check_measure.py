@@ -41,6 +41,7 @@ dev = 0
 [[plans]]
 name = "p"
 rationales = 4
+logprobs = 5
 """
 CHECK = """
 import signal, sys
@@ -53,7 +54,7 @@ COT = """
 name = "cot"
 plans = ["p"]
 rationales = 3
-training = { epochs = 5, checkpoint_steps = 7, lora_rank = 2 }
+training = { epochs = 5, checkpoint_steps = 7, lora_rank = 2, objective = "distribution" }
 """
 REST = """
 [[students]]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from daemon.__main__ import main
+from daemon.cli.finished_student import finished_student
+from engine.config import load_config
+from state.database import open_reader
 from state.enums import RunState
 from state.runs import RunEnd, RunSettings, create_run, end_run
 from tests.daemon.cli.hub_server import SMALL, TOKEN, Hub, hub_server
@@ -281,3 +285,24 @@ def tiny_llama(folder: Path) -> None:
         "model.norm.weight": np.ones(8, "float32"),
     }
     save_file(tensors, folder / "model.safetensors")
+
+
+def test_a_prefix_goes_with_its_base_and_is_no_gguf_file(
+    hub: Hub, push: Push, world: World, tmp_path: Path
+) -> None:
+    """Its own directory has no model: what describes it is in `base/`, for every command that passes students on."""
+    student = tmp_path / "runs" / "1" / "student"
+    (student / "base").mkdir()
+    (student / "config.json").rename(student / "base" / "config.json")
+    (student / "adapter_config.json").write_text("{}")
+    with closing(open_reader(tmp_path / "state.db")) as connection:
+        assert (
+            finished_student(connection, load_config(tmp_path / "config.toml"), 1, members=True)[1] == student
+        )
+    code, _, err = push("1", "org/prefix")
+    assert code == 0, err
+    assert "base/config.json" in hub.repositories["model", "org/prefix"].branches["main"]
+    asked = ["export", "student", "1", "--format", "gguf", "-o", str(tmp_path / "x.gguf")]
+    assert main([*asked, "-c", str(tmp_path / "config.toml")]) == 2
+    (student / "base" / "config.json").unlink()
+    assert "its student is gone" in push("1", "org/prefix")[2]

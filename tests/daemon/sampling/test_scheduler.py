@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from engine.config import PlanConfig
 from engine.strategies import STRATEGIES
 from engine.teachers.keys import TeacherKey
 from engine.teachers.messages import Completion, Usage
-from state.claims import ClaimedSample, claim
+from state.claims import ClaimedSample, WrittenSample, claim
 from tests.daemon.parts import Heard, active_plan, context_of, teacher_of, until, writing
 from tests.state.world import World, check_counts, make, question_rows, stored
 
@@ -449,13 +450,20 @@ async def test_a_parked_teachers_fresh_jobs_go_to_another_one(world: World) -> N
 @given(
     question=st.text(max_size=400),
     said=st.text(max_size=2048),
-    strategy=st.sampled_from(sorted(name for name, each in STRATEGIES.items() if not each.panel)),
+    strategy=st.sampled_from(
+        sorted(name for name, each in STRATEGIES.items() if not each.panel and not each.scores)
+    ),
     form=st.sampled_from(["yes_no", "number", "choice", "text", "date", "math"]),
 )
 def test_the_bounds_by_the_longest_question_bound_every_question_and_turn(
     question, said, strategy, form
 ) -> None:
-    config = PlanConfig.model_validate({"name": "p", "strategy": strategy, "needs": "before"})
+    panel, scores = STRATEGIES[strategy].panel, STRATEGIES[strategy].scores
+    before = {} if panel else {"scores": "before"} if scores else {"needs": "before"}
+    config = PlanConfig.model_validate({"name": "p", "strategy": strategy, **before})
+    config = config.member("p", "a", ("a", "b", "c")) if panel else config
+    written = WrittenSample(said, question, "stop", ()) if scores else None
+    text = f"{question}{said} --> {question}" if scores else question
     plan = ActivePlan(
         id=1,
         config=config,
@@ -465,16 +473,27 @@ def test_the_bounds_by_the_longest_question_bound_every_question_and_turn(
         recipe="",
         teachers=("a",),
         wanted=1,
-        longest=len(question.encode()),
+        longest=len(text.encode()),
     )
     price = Price(input=3.0, output=15.0, cached=0.3)
-    cost, job = bounds(plan, price), job_of(a_sample(plan, question), plan)
-    assert job.bound(price) <= cost.first(question) <= cost.most
+    cost, job = bounds(plan, price), job_of(replace(a_sample(plan, question), written=written), plan)
+    assert job.bound(price) <= cost.first(text) <= cost.most
     spoken = said.encode()[: config.max_tokens * 8].decode(errors="ignore")
     job.conversation.answer(Completion(text=spoken, usage=Usage(prompt_tokens=9, completion_tokens=256)))
+    spent = 0
+    usage = Usage(prompt_tokens=9, completion_tokens=256)
     while job.conversation.finished is None:
-        assert 0 < job.bound(price) <= cost.rest
-        job.conversation.answer(Completion(text="4", usage=Usage(prompt_tokens=9, completion_tokens=1)))
+        if (turn := job.conversation.hears) is not None:
+            texts = (spoken, said, f"{said} {turn}\nAnswer: (A) yes 1/1/2001 {turn}")
+            job.conversation.hear(
+                tuple((member, Completion(text=text, usage=usage)) for member, text in enumerate(texts))
+            )
+            continue
+        assert 0 < job.bound(price)
+        spent += job.bound(price)
+        assert spent <= cost.rest
+        last = spoken if panel else "4"
+        job.conversation.answer(Completion(text=last, usage=usage))
 
 
 @pytest.mark.parametrize("cap", [2500, 3000, 5000, 9000])

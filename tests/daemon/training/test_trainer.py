@@ -443,3 +443,35 @@ def test_the_kernel_counts_processes_killed_for_memory(
     (root / file).parent.mkdir(parents=True)
     (root / file).write_text(text)
     assert killed_for_memory(own, root) == 3
+
+
+async def test_a_queued_run_and_the_server_of_a_student_take_turns_on_one_device(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, plan, heard, device = config(world), active_plan(world), Heard(), Device("cpu:0", "cpu", 0, 1)
+    started: list[int] = []
+
+    def spawn(run: RunRow, *_: object) -> None:
+        started.append(run.id)
+        raise OSError(errno.ENOSPC, "no room")  # it would have started
+
+    monkeypatch.setattr("daemon.training.trainer.spawn", spawn)
+    async with parts(world, made, plan, heard, [device]) as (trainer, planner):
+        async with anyio.create_task_group() as group:
+            await group.start(planner.serve)
+            world.store(world.claim(plan.id, 3))
+            heard.bus.emit(SampleStored(plan="p", task="t", correct=True))
+            planner.changed.notify()
+            await until(lambda: world.rows("SELECT id FROM run"))
+            assert trainer.loans.ask("me") is None, "the trainer decides"
+            await group.start(trainer.serve)
+            await until(lambda: trainer.queued == 1)
+            assert trainer.loans.ask("me") == device and not trainer.idle
+            for _ in range(3):  # looks at the queue
+                trainer.changed.notify()
+                await anyio.sleep(0.01)
+            assert not started, "the server waited first"
+            trainer.loans.give_back("me")
+            trainer.changed.notify()
+            await until(lambda: started == [1])
+            group.cancel_scope.cancel()

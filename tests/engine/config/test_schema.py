@@ -42,6 +42,11 @@ def test_config_toml_names_the_schema_and_satisfies_it(validator: Any) -> None:
     assert faults(validator, text) == []
 
 
+def test_a_student_as_a_teacher_needs_no_model(validator: Any) -> None:
+    assert faults(validator, '[teachers.me]\nstudent = "s"') == []
+    assert faults(validator, '[teachers.me]\nbase_url = "http://x/v1"') != []
+
+
 @pytest.mark.parametrize("text", [document.EXAMPLE, document.APIS, document.MORE])
 def test_the_examples_of_the_configuration_page_satisfy_it(validator: Any, text: str) -> None:
     assert faults(validator, text) == []

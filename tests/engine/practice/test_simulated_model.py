@@ -18,7 +18,7 @@ from engine.practice.simulated_model import (
     UnknownQuestion,
     parse_prompt,
 )
-from engine.strategies import STRATEGIES, Conversation, Settings, Wording, strategy
+from engine.strategies import STRATEGIES, Conversation, Panel, Settings, Wording, strategy
 from engine.tasks import BUILTIN_TASKS, load_task
 from engine.tasks.procedural import trace
 from engine.teachers.messages import Completion, Usage
@@ -206,15 +206,25 @@ def answers(
             conversation.answer(
                 Completion(text=reply.text, usage=Usage(prompt_tokens=1, completion_tokens=1))
             )
+            if conversation.hears is not None:
+                conversation.hear(())
         assert conversation.finished is not None
         finished.append((question.answer, conversation.finished.answer, conversation.finished.flags))
     return finished
 
 
+ASKED = sorted(
+    name
+    for name, each in STRATEGIES.items()
+    if not each.panel and not each.scores and not name.startswith("student")
+)
+"""What a built-in teacher is asked by itself: not what members of a panel hear, nor students in their own form."""
+
+
 @pytest.mark.parametrize("name", TASKS)
-@pytest.mark.parametrize("strategy_name", sorted(STRATEGIES))
+@pytest.mark.parametrize("strategy_name", ASKED)
 def test_every_strategy_is_answered_in_its_form(name: str, strategy_name: str) -> None:
-    flags = ("hinted",) if strategy_name == "rationalize" else ()
+    flags = {"rationalize": ("hinted",), "brainstorm": ("alone",)}.get(strategy_name, ())
     for gold, answer, said in answers(name, strategy_name, SimulatedModel(0, 0.0), 8):
         assert grade(answer, gold, FORMATS[name]).correct
         assert said == flags
@@ -240,3 +250,25 @@ def test_a_bare_question_gets_its_answer_alone() -> None:
     shots = "Q: A coin?\nA: Heads. The answer is yes.\n\n"
     shown = CompletionRequest(prompt=f"{shots}Q: {question.text}\nA:", temperature=0.0)
     assert SimulatedModel(0, 0.0).reply(shown).text.endswith(f"The answer is {question.answer}.")
+
+
+def test_a_model_that_reads_solutions_of_others_repeats_one_of_them_or_solves_the_question_anew() -> None:
+    question = questions("coin_flip", 1)[0]
+    own, other = "Mine.\nAnswer: yes", "Theirs.\nAnswer: no"
+    settings = Settings(
+        answer_format="yes_no", panel=Panel(member=0, members=2, rounds=2, peer_characters=1000)
+    )
+    talk = Conversation(strategy("brainstorm"), question, settings)
+    usage = Usage(prompt_tokens=1, completion_tokens=1)
+    talk.answer(Completion(text=own, usage=usage))
+    talk.hear(((0, Completion(text=own, usage=usage)), (1, Completion(text=other, usage=usage))))
+    assert talk.request is not None
+    prompt = talk.request.messages[0].content
+    said = [
+        SimulatedModel(0, 0.0)
+        .reply(CompletionRequest(prompt=prompt, temperature=0.7, replicate=str(each)))
+        .text
+        for each in range(100)
+    ]
+    assert 25 <= said.count(other) <= 55
+    assert all(each.endswith(f"Answer: {question.answer}") for each in said if each != other)

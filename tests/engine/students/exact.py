@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.students.kernels import compiler
-from tests.engine.students.runs import make_base, make_run, numbers, run_ranks
+from tests.engine.students.runs import by_teachers, make_base, make_run, numbers, run_ranks
 
 PREFIX = {"adapter": "prefix", "prefix_tokens": 4, "learning_rate": 3e-2}
 DISTRIBUTIONS = {"objective": "distribution", "loss_chunk": 40}
@@ -32,8 +32,11 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "encoder-decoder": ("t5", {}),
     "prefix": ("llama", PREFIX),
     "distributions": ("gpt2", DISTRIBUTIONS),
+    "selected": ("gpt2", {"select": "reinforce"}),
 }
 """The base of each kind of student, and its settings."""
+REFUSED = {("prefix", "packed"), ("prefix", 3), ("selected", 3)}
+"""Kinds that are not packed, or not trained at a stage."""
 COMPILED = ("nano", "nano-t5")
 STAGES = (0, 1, 2, 3)
 ROUNDING = 3e-5
@@ -63,7 +66,7 @@ def matrix(folder: Path, draw: random.Random, kinds: Sequence[str]) -> dict[tupl
     lines = [
         line
         for line in itertools.product(kinds, (False, True), STAGES)
-        if line[0] != "prefix" or (not line[1] and line[2] < 3)  # the others are refused
+        if not (line[1] and (line[0], "packed") in REFUSED) and (line[0], line[2]) not in REFUSED
     ]
 
     def runs(name: str, **training: int) -> dict[tuple, Path]:
@@ -73,6 +76,7 @@ def matrix(folder: Path, draw: random.Random, kinds: Sequence[str]) -> dict[tupl
                 base=str(bases[KINDS[kind][0]]),
                 training={**STEPS, "packing": packed, "zero_stage": stage, **KINDS[kind][1], **training},
                 taught_distributions=kind == "distributions",
+                train=by_teachers() if kind == "selected" else None,
                 evaluation={"dev_evaluations": 0},
             )
             for kind, packed, stage in lines

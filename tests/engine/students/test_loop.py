@@ -10,7 +10,7 @@ from engine.errors import JobFailed
 from engine.students.token_rows import TokenRow
 from tests.lazily import Lazy
 
-loop, torch = Lazy("engine.students.loop"), Lazy("torch")
+loop, zero, torch = Lazy("engine.students.loop"), Lazy("engine.students.zero"), Lazy("torch")
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
@@ -76,3 +76,16 @@ def test_a_training_that_changes_nothing_fails_at_its_first_step() -> None:
         own._report([1.0], 1.0)
     own._begun, own.progress = 1, None
     own._report([1.0], 1.0)  # later, a step may find nothing left to learn
+
+
+def test_a_student_without_anything_to_train_is_an_error_before_the_first_step() -> None:
+    """As a prefix is that was put in like LoRA: the model that is called has frozen weights alone."""
+    frozen = torch.nn.Linear(2, 2).requires_grad_(False)
+    with pytest.raises(JobFailed, match="the adapter changes nothing"):
+        zero.make_engine(
+            frozen,
+            TrainingConfig(adapter="prefix"),
+            device=torch.device("cpu"),
+            bf16=False,
+            accumulation_steps=1,
+        )

@@ -202,7 +202,10 @@ async def test_the_transport_selects_the_client(name: str) -> None:
         assert isinstance(client, BatchClient) == (dialect(name).transport == "batches")
 
 
-NAMED = {"daemon/cli/export.py", "daemon/cli/push.py", "engine/data_card.py", "daemon/cli/starters.py"}
+NAMED = {
+    *("daemon/cli/export.py", "daemon/cli/push.py", "engine/data_card.py", "engine/export_formats.py"),
+    "daemon/cli/starters.py",
+}
 """`coterie export --format openai-chat` is named after OpenAI's fine-tuning format; `coterie init` writes names of dialects."""
 
 

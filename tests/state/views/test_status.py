@@ -39,7 +39,16 @@ def test_the_json_has_the_contracts_names_and_is_json(reader: Connection) -> Non
     ]
     assert list(found["plans"][0]) == [
         *("name", "task", "teacher", "split", "wanted", "in_flight", "stored", "accepted", "rejected"),
-        *("failed", "given_up", "usd", "reserved_usd", "unknown_usd", "usd_per_correct"),
+        *(
+            "failed",
+            "given_up",
+            "usd",
+            "reserved_usd",
+            "unknown_usd",
+            "usd_per_correct",
+            "awaits",
+            "labelled",
+        ),
     ]
     assert list(found["teachers"][0]) == [
         *("name", "state", "in_flight", "cap", "requests_per_minute", "tokens_per_minute", "status_429"),
@@ -63,6 +72,9 @@ def test_a_running_daemon(reader: Connection) -> None:
         parts = sum(getattr(teacher, figure) for teacher in status.teachers)
         assert parts == pytest.approx(getattr(spend, figure)), "the teachers say what the whole says"
     assert "spent $3.10 of $5.00, reserved $0.02, unknown $0.01; " in format_status(status)
+    waits = {"own on coin": "student s: it has no finished run on coin"}
+    waiting = replace(status, heartbeat=replace(status.heartbeat, waits=waits))
+    assert "plan own on coin waits for student s: it has no finished run on coin" in format_status(waiting)
     assert status.spend.cap_usd == 5.0
     assert status.plans[0].in_flight == 3
     assert [run.id for run in status.active_runs] == [3]

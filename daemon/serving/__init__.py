@@ -1,0 +1,1 @@
+"""Students as teachers: the servers of students that plans ask."""
