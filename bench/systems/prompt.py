@@ -15,8 +15,8 @@ from bench.systems.gates import Gate
 
 RANKED = (0, 1, 2, 3, 4, 5)
 SEEDS = tuple(range(10))
-STEPS = 18
-BASE_STEPS = 250
+STEPS = 12
+BASE_STEPS = 200
 FIRST = 8
 
 

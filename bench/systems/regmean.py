@@ -16,7 +16,7 @@ from bench.systems._nano import batches, lessons, loss, opened, said, taught
 from bench.systems.gates import Gate
 
 SEEDS = (0, 1, 2)
-WARM_STEPS, STEPS = 400, 250
+WARM_STEPS, STEPS = 250, 120
 TASKS = ("multi_step_arithmetic", "coin_flip")
 
 

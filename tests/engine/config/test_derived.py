@@ -129,6 +129,10 @@ def test_a_merge_joins_the_tasks_of_one_student_and_those_of_students_without_a_
             "students.y.base: x has the weights of the student that it was made from: name that",
         ),
         ('make = "prune"\nof = ["s1"]\nprune = { share = 2.0 }', "derived.x.prune.share"),
+        (
+            'make = "prune"\nof = ["y"]\n[[students]]\nname = "y"\nbase = "student:warm"\ntraining = { adapter = "prefix" }',
+            "derived.x.of: y is a prefix on its base, not a model of its own: name its base",
+        ),
     ],
 )
 def test_what_cannot_be_made_is_refused_when_the_file_is_read(tmp_path: Path, text: str, said: str) -> None:

@@ -174,6 +174,11 @@ def test_what_cannot_be_merged_by_rows_says_why(folder: Path, tmp_path: Path) ->
     assert train.main([str(run)]) != 0
     [failed] = events(run, "failed")
     assert failed["message"].startswith("run 1 (s1 on joint) has no rows of its own")
+    bare = Path(shutil.copytree(branches(folder, "llama")[0], tmp_path / "prefix"))
+    (bare / "adapter_config.json").write_text("{}")
+    for name in ("merge", "prune", "prompt"):
+        refused = OPERATIONS[name].refusal([source(bare, 1)])
+        assert refused == "run 1 (s1 on joint) is a prefix on its base, not a model of its own: name its base"
     settings = OPERATIONS["merge"].settings
     for wrong, said in (
         ({"merge": {"alpha": 0.5}}, "no effect with rule"),
