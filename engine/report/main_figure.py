@@ -57,7 +57,7 @@ def main_result(
             name=MAIN,
             caption="Accuracy on test with 95 % intervals: students, untrained bases and teachers. The dotted line is chance."
             + (
-                f" {ONE_SEED}" if any(row["group"] == "student" and row["seeds"] == 1 for row in rows) else ""
+                f" {ONE_SEED}" if any(row["group"] == GROUPS[0] and row["seeds"] == 1 for row in rows) else ""
             ),
             rows=[*(row for arms in by_task.values() for row in arms), *guesses],
         )

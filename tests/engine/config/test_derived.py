@@ -147,7 +147,9 @@ def test_the_campaign_is_a_graph_that_goes_on_from_students() -> None:
     both = ["arithmetic", "coin_flip"]
     assert list(scopes["warm"]) == list(scopes["generalist"]) == ["joint"]
     assert list(scopes["pruned"]) == list(scopes["recovered"]) == list(scopes["together"]) == both
-    assert [each.name for each in chain_of(config.students[2], config)] == ["recovered", "specialist", "warm"]
+    recovered = next(each for each in config.students if each.name == "recovered")
+    assert [each.name for each in chain_of(recovered, config)] == ["recovered", "specialist", "warm"]
+    assert [plan.name for plan in config.plans if plan.panel] == ["panel.large", "panel.small", "panel.other"]
 
 
 def test_a_name_is_used_once(tmp_path: Path) -> None:
