@@ -212,7 +212,7 @@ TROUBLES = [
 ]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=16, deadline=None)
 @given(seed=st.integers(0, 10**6), steps=st.integers(1, 25))
 def test_counters_are_right_after_any_sequence_of_events(tmp_path_factory, seed: int, steps: int) -> None:
     rng = random.Random(seed)

@@ -406,7 +406,7 @@ RULES = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     rules=st.lists(st.tuples(RULES, st.integers(1, 4), st.booleans()), min_size=1, max_size=3),
     questions=st.integers(0, 5),
