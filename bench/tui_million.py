@@ -51,6 +51,7 @@ class Frames:
     """The times at which the monitor drew."""
 
     def __init__(self, app: Any) -> None:
+        self.app = app
         self.times: list[float] = []
         display = app._display
 
@@ -60,6 +61,17 @@ class Frames:
                 self.times.append(time.perf_counter())
 
         app._display = drawn
+
+    def drawn_since(self, moment: float) -> bool:
+        """Whether there was a frame since `moment`, and nothing is left to draw."""
+        screen = self.app.screen
+        left = screen._dirty_widgets or screen._layout_required or screen._repaint_required
+        return bool(self.times) and self.times[-1] >= moment and not left
+
+    async def settled(self, moment: float) -> None:
+        """Waits until all is drawn that has changed since `moment`; not for ever, since it may look the same."""
+        limit = time.perf_counter() + 0.2
+        await until(lambda: self.drawn_since(moment) or time.perf_counter() > limit)
 
     async def after(self, moment: float) -> float:
         """Waits for the first frame after `moment`; returns its time."""
@@ -117,9 +129,10 @@ async def jumps(app: Any, pilot: Any, frames: Frames, rows: Any, there: Callable
         await quiet(app, pilot)
         began = time.perf_counter()
         rows.move((step * 7_368_787) % rows.total())
-        await until(lambda: there() and not app.busy)
-        noticed = time.perf_counter() - 0.002  # it may have been drawn within one look
-        found.append(await frames.after(max(began, noticed)) - began)
+        await until(lambda: there() and not app.busy and not app.holding)
+        await frames.settled(began)
+        if frames.times[-1] >= began:  # else nothing had to be drawn
+            found.append(frames.times[-1] - began)
     return f"{taken(found)}; {1000 * (time.process_time() - cpu) / JUMPS:.0f} ms of CPU"
 
 

@@ -46,7 +46,7 @@ def expected_training(config: Config, given: Input) -> list[ExpectedTraining]:
             if schema_version(connection) == VERSION:
                 times = run_times(connection)
                 plans = ConfiguredPlans(connection, config, given, EarlierTeachers.stored(connection)).counts
-                for key, settled in own_runs(scopes, given, plans, stored_runs(connection)):
+                for key, settled in own_runs(config, given, plans, stored_runs(connection)):
                     made[key] = {run.trigger for run in settled.runs}
     except StateMissing:
         pass

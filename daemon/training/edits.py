@@ -292,10 +292,10 @@ class Recipe:
 
 
 def own_runs(
-    scopes: Sequence[Scope], given: Input, plans: Sequence[PlanCounts], runs: Sequence[StoredRun]
+    config: Config, given: Input, plans: Sequence[PlanCounts], runs: Sequence[StoredRun]
 ) -> list[tuple[tuple[str, str], Settled]]:
     """The runs of each student on each task, as it is configured, among the stored ones of its name."""
-    keys = [scope.key for scope in scopes]
+    keys = [(name, scope) for name, found in scopes_by_student(config).items() for scope in found]
     return [
         (
             scope.key,
@@ -307,7 +307,7 @@ def own_runs(
                 _sources(scope, keys, runs),
             ),
         )
-        for scope in scopes
+        for scope in all_scopes(config)
     ]
 
 
@@ -337,7 +337,7 @@ def _students(
     taken: dict[int, str] = {}
     found = True
     while found:  # whoever starts from a student with another name is known again only after it
-        known = own_runs(scopes, given, counts, now_called)
+        known = own_runs(config, given, counts, now_called)
         more = renamed(known, now_called, stays)
         taken |= more
         now_called = [replace(run, name=taken.get(run.id, run.name)) for run in runs]

@@ -168,7 +168,8 @@ def renamed(
         if run.id in own:
             continue
         for place, ((name, scope), _) in enumerate(known):
-            if scope == run.scope and (name, scope, run.trigger) not in taken and same(place, run):
+            other = scope == run.scope and name != run.name and (name, scope, run.trigger) not in taken
+            if other and same(place, run):
                 found[run.id] = name
                 taken.add((name, scope, run.trigger))
                 break

@@ -40,7 +40,8 @@ class TextBlock(Widget, can_focus=False):
         self._paint = painter
         before = self._shown
         if before is None:
-            self.refresh(layout=True)
+            if self.display:  # what is hidden is laid out when it is shown
+                self.refresh(layout=True)
             return
         text = guarded(painter(before[0]))
         if text == before[1] and text.spans == before[1].spans:

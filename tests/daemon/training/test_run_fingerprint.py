@@ -246,3 +246,11 @@ def test_every_field_says_whether_it_is_part_of_the_student(model: type[Section]
 def test_a_field_that_came_after_the_first_release_counts_only_if_set(model: type[Section]) -> None:
     """Marked ALWAYS, a new field would train every student again."""
     assert set(fields_marked(model, Identity.ALWAYS)) == set(FIRST_RELEASE[model])
+
+
+def test_a_run_is_never_given_to_its_own_name() -> None:
+    """Whoever gives runs to names does so until there are none left: this one would be given for ever."""
+    unlike, run = settled(student(), [], [], ()), stored(student())
+    known = [((student().name, "t"), unlike), (("other", "t"), unlike)]
+    assert renamed(known, [run], lambda place, _: place == 0) == {}
+    assert renamed(known, [run], lambda place, _: True) == {1: "other"}
