@@ -1,4 +1,4 @@
-"""Events as a person reads them: a glyph and a verb, then what it is about; repeats of one event are one line. Pure."""
+"""Events as a user reads them: a glyph and a verb, then what it is about; repeats of one event are one line. Pure."""
 
 from __future__ import annotations
 

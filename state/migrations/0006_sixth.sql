@@ -14,18 +14,3 @@ CREATE TABLE run_source (
  WITHOUT ROWID, STRICT;
 
 CREATE INDEX run_source_source ON run_source (source_id);
--- Your notes on questions and samples.
-CREATE TABLE note (
-	id INTEGER NOT NULL,
-	question_id INTEGER NOT NULL,
-	sample_id INTEGER,
-	flag TEXT NOT NULL,
-	text TEXT NOT NULL,
-	noted_at INTEGER NOT NULL,
-	PRIMARY KEY (id),
-	UNIQUE (sample_id),
-	FOREIGN KEY(question_id) REFERENCES question (id),
-	FOREIGN KEY(sample_id) REFERENCES sample (id)
-) STRICT;
-
-CREATE INDEX note_by_question ON note (question_id);

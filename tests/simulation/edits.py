@@ -1,4 +1,4 @@
-"""What a person changes in the configuration while the daemon samples, or before it is started again.
+"""What a user changes in the configuration while the daemon samples, or before it is started again.
 
 An edit gives one field of a teacher, a plan or the daemon another value, or adds, removes or renames a plan. Those that
 make a configuration that is refused leave the old one in force.

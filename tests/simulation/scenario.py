@@ -1,4 +1,4 @@
-"""What one seed stands for: tasks, plans, teachers, weather, deaths, and what a person does meanwhile.
+"""What one seed stands for: tasks, plans, teachers, weather, deaths, and what a user does meanwhile.
 
 Half of the seeds have changes too: edits of the configuration, a database that is put back, a disk that fills.
 """

@@ -363,7 +363,7 @@ class Simulation:
                 )
 
     async def _signal(self, reload: Reload) -> None:
-        """A person edits the configuration and sends SIGHUP; a daemon that cannot take it now finds it at its next start."""
+        """A user edits the configuration and sends SIGHUP; a daemon that cannot take it now finds it at its next start."""
         while self.user.edits and self.user.edits[0].signal:
             made = self.user.edits[0]
             await anyio.sleep(max(0.0, START + made.at - self.now()))

@@ -1,4 +1,4 @@
-"""What a person does to the files: edits the configuration, copies the database, puts the copy back."""
+"""What a user does to the files: edits the configuration, copies the database, puts the copy back."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import pytest
 from state import database, sqlite
 from state.database import backup, open_reader, open_writer
 from state.errors import StateDamaged, StateForeign, StateMissing, StateNewer, StateReadOnly
-from state.migrations import APPLICATION_ID, SCHEMA, VERSION
+from state.migrations import APPLICATION_ID, SCHEMA, STEPS, VERSION
 from state.orm import orm_session
 from state.tables import Task
 
@@ -213,6 +213,26 @@ def test_an_older_database_is_migrated_after_a_backup(made: Path, monkeypatch: p
         assert old.execute("SELECT name FROM task").fetchall() == [("a",)]
     open_writer(made).close()
     assert len(list((made.parent / "backups").iterdir())) == 1
+
+
+@pytest.mark.parametrize("has_notes", [False, True])
+def test_both_kinds_of_version_6_get_the_notes(tmp_path: Path, has_notes: bool) -> None:
+    """The table of notes was part of step 6 for some days, so a database of that version may have it."""
+    path = tmp_path / "state.db"
+    with closing(sqlite3.connect(path)) as old:
+        for number, step in STEPS.items():
+            if number <= 6 or (has_notes and number == 11):
+                old.executescript(step.read_text(encoding="utf-8"))
+        old.execute(
+            "INSERT INTO identity (id, database) SELECT 1, 'x' WHERE NOT EXISTS (SELECT 1 FROM identity)"
+        )
+        old.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        old.execute("PRAGMA user_version = 6")
+        old.commit()
+    with closing(open_writer(path)) as writer, closing(open_writer(tmp_path / "new.db")) as new:
+        table = "SELECT name, sql FROM sqlite_master WHERE name IN ('note', 'note_by_question') ORDER BY name"
+        found = writer.execute(table).fetchall()
+        assert len(found) == 2 and found == new.execute(table).fetchall()
 
 
 def test_a_migration_that_fails_changes_nothing(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
