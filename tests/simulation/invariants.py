@@ -220,7 +220,7 @@ class Watch:
         return dict(self._connection.execute("SELECT id, claimed FROM plan").fetchall())
 
     def _fair(self, claimed: dict[int, int]) -> None:
-        """Of plans that all can go on, wherever there is room, none is far ahead of its weight."""
+        """Of plans of the same teachers that all can go on, wherever there is room, none is far ahead of its weight."""
         plans = [plan for plan in self._pipeline.plans if plan.id in claimed]
         recipes = Counter((plan.task, plan.recipe) for plan in plans)
         going = [
@@ -245,9 +245,10 @@ class Watch:
         if set(self._base) != {plan.id for plan in going}:
             self._base = {plan.id: claimed[plan.id] for plan in going}
             return
-        had = {plan.id: (claimed[plan.id] - self._base[plan.id]) / plan.config.weight for plan in going}
-        room = FAIR * sum(max(1, self._largest[plan.id]) / plan.config.weight for plan in going)
-        if had:
+        for teachers in {plan.teachers for plan in going}:
+            equals = [plan for plan in going if plan.teachers == teachers]
+            had = {plan.id: (claimed[plan.id] - self._base[plan.id]) / plan.config.weight for plan in equals}
+            room = FAIR * sum(max(1, self._largest[plan.id]) / plan.config.weight for plan in equals)
             self._tally[FAIRNESS] += 1
             assert max(had.values()) - min(had.values()) <= room, f"unfair: {had}, largest {self._largest}"
 
