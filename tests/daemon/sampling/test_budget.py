@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.sampling.budget import PARTS, Budget, Price, PerAccount, micros
+from daemon.sampling.budget import PARTS, Budget, PerAccount, Price, micros
 from state.budget import Spending
 
 
