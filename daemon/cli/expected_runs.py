@@ -22,8 +22,8 @@ from daemon.training.placement import training_now
 from daemon.training.scopes import Scope
 from engine.config import Config
 from engine.config.ancestors import chain_of, with_its_form
+from engine.config.named import expand
 from engine.config.prompts import templates_of
-from engine.config.root import expand
 from engine.config.served import reads
 from engine.methods import METHODS, RowSettings, TrainingQuestion, TrainRow
 from engine.question import Question

@@ -24,8 +24,8 @@ from daemon.sampling.expected_need import expected_need, expected_samples
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.token_accounting import price_of
 from engine.config import Config, PlanConfig, TeacherConfig
+from engine.config.named import expand, teachers_of
 from engine.config.panels import models_asked
-from engine.config.root import expand, teachers_of
 from engine.question import Question
 from engine.strategies import PLAIN, strategy
 from engine.teachers.dialects import dialect

@@ -22,8 +22,8 @@ from daemon.training.left_out import flagged, left_out, left_out_in_0_1
 from daemon.training.method_rows import rows_of, with_samples
 from daemon.training.run_directory import BEFORE_RESTORE, claim_directory, set_aside
 from engine.config import Config, StudentConfig
+from engine.config.named import expand
 from engine.config.prompts import templates_of
-from engine.config.root import expand
 from engine.curation import curate
 from engine.errors import JobFailed
 from engine.forms import FIRST, FormSettings

@@ -19,9 +19,11 @@ from engine.config.expansion import OWN, plans_of, students_of, wrong_axes
 from engine.config.experiment import ExperimentConfig
 from engine.config.generations import with_generations
 from engine.config.lines import Lines
+from engine.config.named import expand, teachers_of
 from engine.config.panels import members_of
 from engine.config.plans import PlanConfig
-from engine.config.root import Config, expand, teachers_of, wrong_plans, wrong_references, wrong_students
+from engine.config.references import wrong_plans, wrong_references, wrong_students
+from engine.config.root import Config
 from engine.config.secret_places import shown_header, shown_url
 from engine.config.served import wrong_served
 from engine.config.students import CurationConfig, StudentConfig, TrainingConfig
