@@ -82,7 +82,7 @@ def _plans(results: Results) -> str:
                 f"{plan.failed:,}",
                 f"{100 * plan.accepted / graded:.1f}" if graded and plan.labelled else "–",
                 f"{plan.covered:,} of {plan.questions:,}"
-                if plan.split == "train" and plan.questions
+                if plan.split == "train" and plan.questions and plan.labelled
                 else "–",
                 f"{plan.spent_usd if plan.sampled_usd is None else plan.sampled_usd:.4f}",
                 "–" if plan.usd_per_correct is None else f"{1000 * plan.usd_per_correct:.3f}",
