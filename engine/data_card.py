@@ -94,6 +94,13 @@ FORMS = {
 }
 
 
+def _compared(parts: Sequence[CardPart]) -> str:
+    labels = {part.label for part in parts}
+    if labels == {"gold"}:
+        return "graded against the gold answers"
+    return "compared with the label of each question (gold answer or majority of the answers; see `label`)"
+
+
 def data_card(card: Card) -> str:
     """The card in Markdown, with the front matter that hubs read."""
     rows = sum(part.rows for part in card.parts)
@@ -106,7 +113,7 @@ def data_card(card: Card) -> str:
         "",
         (
             f"{rows:,} rows for students of Fine-tune-CoT (Ho et al. 2023). {MADE_BY} {_cell(card.version)}. Rationales were"
-            " written by language models, graded against the gold answers and filtered. They have not been reviewed by people."
+            f" written by language models, {_compared(card.parts)} and filtered. They have not been reviewed by people."
         ),
         "",
         FORMS[card.form],

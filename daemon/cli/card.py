@@ -27,6 +27,17 @@ class Part:
     tasks: tuple[str, ...]
     label: str
     chosen: Chosen
+    by_gold: frozenset[str] = frozenset()
+    """Tasks of it that are learned by their gold answers although the student's labels are votes: others have none."""
+
+    def label_of(self, task: str) -> str:
+        """Where the answers of a task are from."""
+        return "gold" if task in self.by_gold else self.label
+
+    @property
+    def labels(self) -> str:
+        """Where its answers are from, in words."""
+        return " and ".join(sorted({self.label_of(task) for task in self.tasks}))
 
 
 def write_card(
@@ -80,7 +91,7 @@ def _part(part: Part) -> CardPart:
         student=part.student.name,
         scope=part.scope,
         method=part.student.method,
-        label=part.label,
+        label=part.labels,
         rows=len(rows),
         alone=sum(row.rationale is None for row in rows),
         questions=len({row.question_id for row in rows}),

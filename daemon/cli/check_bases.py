@@ -17,7 +17,7 @@ from daemon.training.manifest import base_of
 from engine.config import Config, StudentConfig
 from engine.config.ancestors import chain_of, with_its_form
 from engine.config.lineage import source_name
-from engine.config.root import expand, teachers_of
+from engine.config.named import expand, teachers_of
 from engine.errors import JobFailed
 from engine.methods import METHODS
 from engine.students.base_report import BaseQuestion, BaseReport, TaskGolds

@@ -14,7 +14,7 @@ from daemon.cli.hub_layout import write_layout
 from daemon.cli.parser import whole_number
 from daemon.cli.trainable import TrainingData
 from daemon.cli.trained_rows import trained_rows
-from daemon.training.manifest import RunRequest, training_rows
+from daemon.training.manifest import RunRequest, gold_tasks, training_rows
 from daemon.training.scopes import scopes_of
 from engine.config import Config, load_config
 from engine.data_card import CardConfig
@@ -256,7 +256,7 @@ def _dataset(connection: Connection, part: Part) -> Iterator[dict[str, Any]]:
         yield {
             **{"student": part.student.name, "scope": part.scope, "task": question.task},
             **row.model_dump(exclude={"task", "teacher"}),  # which only students that select are told
-            **{"question_id": question.key, "split": question.split, "label": part.label},
+            **{"question_id": question.key, "split": question.split, "label": part.label_of(question.task)},
             **{"teacher": author and author.label, "model": author and author.model},
         }
 
@@ -283,7 +283,10 @@ def _parts(connection: Connection, config: Config, arguments: argparse.Namespace
                 plan_ids=tuple(plan.id for plan in scope.rule.read(plans, [info.name for info in infos])),
             )
             rows = training_rows(connection, config, request)
-            yield Part(student, scope.name, scope.tasks, student.curation.labels, rows)
+            labels = student.curation.labels
+            golds = gold_tasks(config, student, infos) if labels != "gold" else frozenset()
+            by_gold = frozenset(info.name for info in infos if info.id in golds)
+            yield Part(student, scope.name, scope.tasks, labels, rows, by_gold)
 
 
 def _formed(

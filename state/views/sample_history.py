@@ -68,7 +68,7 @@ def continue_history(
     def add(which: str, values: tuple[int | str, ...]) -> int | None:
         found = rows(
             connection,
-            f"SELECT stored_at / {size}, teacher_id, count(*), total(verdict = 1),"
+            f"SELECT stored_at / {size}, teacher_id, count(*), total(verdict = 1 AND task_id NOT IN (SELECT id FROM task WHERE labelled = 0)),"
             " json_group_array(id) FILTER (WHERE state = 'open'), min(created_at)"
             f" FROM sample NOT INDEXED WHERE {which} GROUP BY 1, 2",
             values,

@@ -96,6 +96,11 @@ class PlanStatus:
         return self.accepted if self.labelled else 0
 
     @property
+    def answered(self) -> int:
+        """How many have an answer that can be read, where there is no gold answer; 0 elsewhere."""
+        return 0 if self.labelled else self.accepted
+
+    @property
     def graded(self) -> int:
         """How many are correct or wrong; 0 where there is no gold answer."""
         return self.accepted + self.rejected if self.labelled else 0

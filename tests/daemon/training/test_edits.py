@@ -13,7 +13,9 @@ import pytest
 
 from daemon.catalog.changed_teachers import EarlierTeachers
 from daemon.catalog.sync import read_input, synchronise
-from daemon.training.edits import ConfiguredPlans, Recipe, edits, events_of
+from daemon.training.edited_plans import ConfiguredPlans
+from daemon.training.edited_students import Recipe
+from daemon.training.edits import edits, events_of
 from daemon.training.run_fingerprint import settled
 from daemon.training.scopes import scopes_of
 from engine.config import Config, load_config
