@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from daemon.catalog.changed_teachers import EarlierTeachers
 from daemon.catalog.sync import Input
-from daemon.training.edits import ConfiguredPlans, own_runs
+from daemon.training.edits import ConfiguredPlans
 from daemon.training.scopes import all_scopes
+from daemon.training.student_edits import own_runs
 from engine.config import Config
 from engine.methods import METHODS
 from state.database import open_reader, schema_version
