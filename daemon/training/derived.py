@@ -91,6 +91,8 @@ class Wanted:
     """What there is to do for a derived student on a scope."""
 
     waits: str = ""
+    awaited: str = ""
+    """The source that is waited for, as `student on scope`."""
     run: NewRun | RunRequeue | None = None
     renamed: StoredRun | None = None
     """A run of another name that is its own."""
@@ -151,7 +153,7 @@ class DerivedRuns:
         """The run to make now, because a source is newer or the settings are others."""
         now = self._look(scope)
         if now.sources.waits:
-            return Wanted(waits=now.sources.waits)
+            return Wanted(waits=now.sources.waits, awaited=now.sources.awaited)
         if now.renamed is not None:
             return Wanted(renamed=now.renamed)
         if not now.runs:
@@ -162,7 +164,7 @@ class DerivedRuns:
         """The run to make by a command; a stopped or failed one of the same sources is resumed."""
         now = self._look(scope)
         if now.sources.waits:
-            return Wanted(waits=now.sources.waits)
+            return Wanted(waits=now.sources.waits, awaited=now.sources.awaited)
         if now.runs and now.runs[-1].state in (RunState.STOPPED, RunState.FAILED):
             return Wanted(run=RunRequeue(run_id=now.runs[-1].id, tries=0))
         return Wanted(run=self._new(scope, now, trigger))
