@@ -15,7 +15,7 @@ from daemon.catalog.sync import Input
 from daemon.training.devices import Device
 from daemon.training.manifest import base_of
 from engine.config import Config, StudentConfig
-from engine.config.ancestors import chain_of, with_its_form
+from engine.config.ancestors import chain_of, first_of, with_its_form
 from engine.config.lineage import source_name
 from engine.config.named import expand, teachers_of
 from engine.errors import JobFailed
@@ -72,7 +72,7 @@ def check_bases(config: Config, given: Input, devices: list[Device], say: Say) -
                 vocabulary=size.vocabulary,
             )
             _memory(student, shape, None if device == "cuda" else machine_memory(), say, device=device)
-            check_distributions(student, roots[student.name], config, say)
+            check_distributions(student, config, say)
             continue
         report = reports[student.name]
         if report.refused:
@@ -83,11 +83,11 @@ def check_bases(config: Config, given: Input, devices: list[Device], say: Say) -
         if source:
             say(f"student {student.name}: starts from the student {source}, which is made from this base:")
         _base(student, report, say, device=device)
-        check_distributions(student, roots[student.name], config, say)
+        check_distributions(student, config, say)
     return frozenset(name for name, report in reports.items() if report.absent)
 
 
-def check_distributions(student: StudentConfig, root: str, config: Config, say: Say) -> None:
+def check_distributions(student: StudentConfig, config: Config, say: Say) -> None:
     """Says whether a student can learn the distributions of its teachers, or what stands against those that it learns."""
     plans = [
         plan
@@ -106,29 +106,45 @@ def check_distributions(student: StudentConfig, root: str, config: Config, say: 
                     f"warning: student {student.name} learns distributions, and those of the built-in teacher {name} are made up: they"
                     " teach noise"
                 )
-            elif not _one_tokenizer(config.teachers[name].model, base_of(config, root)):
+            elif not _one_tokenizer(name, student, config):
+                own = config.teachers[name].student
+                has = f"the student {own} has" if own else f"{config.teachers[name].model} may have"
                 say(
-                    f"  note: it learns the distributions of {name} where tokens cover the same characters, and {config.teachers[name].model}"
-                    f" may have another tokenizer than {root}: then these are few, and tokens alone teach as well"
+                    f"  note: it learns the distributions of {name} where tokens cover the same characters, and {has} another tokenizer"
+                    f" than {first_of(student.name, config).base}: then these are few, and tokens alone teach as well"
+                    + (
+                        f'. With base = "student:{first_of(own, config).name}" it has that one'
+                        if own and size_of(student.base)
+                        else ""
+                    )
                 )
         return
     method = METHODS[student.method]
     if not method.trains or not method.reads_samples or method.roles:
         return
     for name, plan in teachers.items():
-        if not config.teachers[name].builtin and _one_tokenizer(
-            config.teachers[name].model, base_of(config, root)
-        ):
+        if not config.teachers[name].builtin and _one_tokenizer(name, student, config):
             say(
-                f"  note: plan {plan.name} asks {name} for log-probabilities, and it has the tokenizer of this student's base: with"
+                f"  note: plan {plan.name} asks {name} for log-probabilities, and it has the tokenizer of this student: with"
                 ' training.objective = "distribution" the student learns them too'
             )
 
 
-def _one_tokenizer(model: str, base: str) -> bool:
-    """Whether a teacher's model and a base are known to have one tokenizer: they are the same, or directories with the same one."""
-    if size_of(base):  # it is made from the rows of each student
+def _one_tokenizer(teacher: str, student: StudentConfig, config: Config) -> bool:
+    """Whether a teacher and a student are known to have one tokenizer.
+
+    Both come from one student, or from one base; or the directories of their bases have the same tokenizer.
+    """
+    asked, root = config.teachers[teacher], first_of(student.name, config)
+    first = first_of(asked.student, config) if asked.student else None
+    if first is not None and first.name == root.name:
+        return True
+    if size_of(root.base) or (first is not None and size_of(first.base)):  # made from the rows of a student
         return False
+    model, base = (
+        base_of(config, first.base) if first is not None else asked.model,
+        base_of(config, root.base),
+    )
     if model == base:
         return True
     paths = [Path(each).expanduser() for each in (model, base)]

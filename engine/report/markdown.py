@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from engine.config.experiment import axes_of
+from engine.config.lineage import source_name
 from engine.report.accuracy_table import BESIDE, Cell, beside, method_table, text_table
 from engine.report.frontier import READING as COSTS
 from engine.report.panels import ABOUT as PANELS
@@ -180,7 +181,7 @@ def _images(figures: Sequence[tuple[str, str]]) -> list[str]:
 
 def _about(results: Results, written_at: str) -> str:
     """When it was written, and the models behind it."""
-    bases = list(dict.fromkeys(run.base for run in results.runs if run.base))
+    bases = list(dict.fromkeys(run.base for run in results.runs if run.base and not source_name(run.base)))
     passes = sorted(run.passes for run in results.runs if run.passes)
     newest = max((run.ended_at for run in results.runs), default=0)
     parts = [

@@ -35,6 +35,7 @@ from state.views.status_records import (
     share,
 )
 from state.views.triggers import TriggerStatus, next_trigger, student_names, triggers
+from state.views.waiting import waiting_students
 
 __all__ = ["Status", "process_exists", "read_status", "to_json"]
 
@@ -169,6 +170,7 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
             for row in command_rows
         ),
         heartbeat=heartbeat,
+        waiting=waiting_students(heartbeat, runs, tasks, plans, teachers),
     )
 
 

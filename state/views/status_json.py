@@ -63,6 +63,7 @@ def to_json(status: Status) -> dict[str, Any]:
             }
             for task in status.tasks
         ],
+        "waiting": [asdict(each) for each in status.waiting],
         "notices": list(status.notices),
         "commands_pending": [
             {"id": command.id, "kind": command.kind, "args": command.args} for command in status.commands

@@ -199,6 +199,26 @@ class RunStatus:
         return f"{self.state} early" if self.early else self.state
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingStudent:
+    """A student that waits for another one, which it starts from or is made from."""
+
+    student: str
+    task: str
+    """"joint" if it trains on several."""
+    source: str
+    """`student on task`."""
+    why: str
+    """Why that one is not there."""
+    run: int | None = None
+    """Its queued run, if it has one."""
+
+    @property
+    def words(self) -> str:
+        """It in one sentence."""
+        return f"student {self.student} on {self.task} waits for {self.source}: {self.why}"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskStatus:
     """A task: samples of its train questions, what its next student waits for, and accuracies."""
@@ -280,6 +300,7 @@ class Status:
     alerts: tuple[Alert, ...]
     commands: tuple[PendingCommand, ...]
     heartbeat: HeartbeatData = field(default_factory=HeartbeatData)  # empty while no daemon runs
+    waiting: tuple[WaitingStudent, ...] = ()
 
     @property
     def notices(self) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ def format_status(status: Status, width: int | None = None) -> str:
     ]
     if status.daemon.alive:
         lines += [f"plan {plan} waits for {what}" for plan, what in status.heartbeat.waits.items()]
+    lines += [each.words for each in status.waiting]
     lines += listed(
         (
             "plan",
