@@ -26,6 +26,7 @@ from engine.config.secret_places import shown_header, shown_url
 from engine.config.served import wrong_served
 from engine.config.students import CurationConfig, StudentConfig, TrainingConfig
 from engine.config.template_twins import with_twins
+from engine.config.wordings import with_wordings
 from engine.errors import ConfigError
 
 BARE = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -60,7 +61,9 @@ def load_config(path: Path) -> Config:
     folder = path.resolve().parent
     if config.experiment is not None:
         config = _with_experiment(path, text, config, config.experiment, data["experiment"])
-    config = with_panels(config)
+    tried, found = with_wordings(config)
+    _refuse(path, text, found, config)
+    config = with_panels(tried)
     _refuse(path, text, wrong_served(config), config)
     config = _scoring_all(config)
     config._folder = folder

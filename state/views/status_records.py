@@ -10,6 +10,7 @@ from state.enums import ACTIVE_RUN_STATES, TRAIN
 from state.given_up import count_once
 from state.heartbeat import HeartbeatData
 from state.views.triggers import TriggerStatus
+from state.views.wordings import SearchStatus
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -275,6 +276,7 @@ class Status:
     alerts: tuple[Alert, ...]
     commands: tuple[PendingCommand, ...]
     heartbeat: HeartbeatData = field(default_factory=HeartbeatData)  # empty while no daemon runs
+    wordings: tuple[SearchStatus, ...] = ()
 
     @property
     def notices(self) -> tuple[str, ...]:
