@@ -12,6 +12,7 @@ from state.lineage import BASE, PREVIOUS
 from state.panels import RoundAnswer, round_answers
 from state.run_reports import TOO_LONG
 from state.sqlite import Connection
+from state.wordings import Search, searches
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,6 +155,8 @@ class Results:
     """Active teachers, each with its model."""
     rounds: tuple[RoundAnswer, ...] = ()
     """The answers of panels, round by round."""
+    searches: tuple[Search, ...] = ()
+    """The wordings that were tried for plans."""
     golds: Mapping[int, tuple[str, str]] = field(default_factory=dict)
     """Text and gold answer of the questions that panels answered, by id."""
 
@@ -198,6 +201,7 @@ def _read(connection: Connection) -> Results:
         ),
         models=tuple(run("SELECT name, model FROM teacher WHERE active = 1 ORDER BY id").fetchall()),
         rounds=tuple(rounds),
+        searches=tuple(searches(connection)),
         golds={
             key: (text, gold)
             for key, text, gold in run(

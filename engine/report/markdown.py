@@ -23,6 +23,8 @@ from engine.report.seen_answers import READING as SEEN
 from engine.report.seen_answers import TITLE as SEEN_TITLE
 from engine.report.selected_teachers import READING as SELECTED
 from engine.report.selected_teachers import TITLE as SELECTED_TITLE
+from engine.report.wordings import ABOUT as WORDINGS
+from engine.report.wordings import wordings
 from state.enums import TRAIN
 from state.results import Results, RunResult
 from state.safe import safe, safe_markdown
@@ -156,6 +158,8 @@ def render(
     ]
     if ledger:
         parts += ["## What accuracy costs", ledger, COSTS]
+    if told := wordings(results):
+        parts += ["## Wordings", told, WORDINGS]
     if told := panels(results):
         parts += ["## Panels", told, PANELS]
     if any(run.complete is not None or run.repetitions for run in results.runs):

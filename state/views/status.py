@@ -36,6 +36,8 @@ from state.views.status_records import (
 )
 from state.views.triggers import TriggerStatus, next_trigger, student_names, triggers
 from state.views.waiting import waiting_students
+from state.views.wordings import search_statuses
+from state.wordings import searches
 
 __all__ = ["Status", "process_exists", "read_status", "to_json"]
 
@@ -118,6 +120,7 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
             "SELECT id, kind, args, created_at FROM command WHERE state = 'pending' ORDER BY id LIMIT 100",
         )
         copy = is_copy(connection)
+        tried = searches(connection)
     daemon, config, heartbeat = _daemon(boot, beat, now_ms, alive, copy)
     cap_usd = budget_in_force(connection, _cap(config))
     without = frozenset(row[1] for row in task_rows if not row[9])
@@ -171,6 +174,7 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
         ),
         heartbeat=heartbeat,
         waiting=waiting_students(heartbeat, runs, tasks, plans, teachers),
+        wordings=search_statuses(tried),
     )
 
 

@@ -31,6 +31,7 @@ def to_json(status: Status) -> dict[str, Any]:
         "daemon": _picked(status.daemon, _DAEMON),
         "spend": _picked(status.spend, _SPEND),
         "plans": [_picked(plan, _PLAN) for plan in status.plans],
+        "wordings": [asdict(each) for each in status.wordings],
         "teachers": [_picked(teacher, _TEACHER) for teacher in status.teachers],
         "runs": [_picked(run, _RUN) for run in status.runs],
         "tasks": [

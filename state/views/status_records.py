@@ -10,6 +10,7 @@ from state.enums import ACTIVE_RUN_STATES, TRAIN
 from state.given_up import count_once
 from state.heartbeat import HeartbeatData
 from state.views.triggers import TriggerStatus
+from state.views.wordings import SearchStatus
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -301,6 +302,7 @@ class Status:
     commands: tuple[PendingCommand, ...]
     heartbeat: HeartbeatData = field(default_factory=HeartbeatData)  # empty while no daemon runs
     waiting: tuple[WaitingStudent, ...] = ()
+    wordings: tuple[SearchStatus, ...] = ()
 
     @property
     def notices(self) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ NEITHER = {
     *("api_key_env", "api_key_envs", "api_key_file", "exemplars", "split"),
     "preset",  # stands for other settings
     *("base_urls", "student", "scores"),  # of several addresses, and of servers of students
+    "wordings",  # of tasks with dev questions
     *("rounds", "peer_characters"),  # of panels, which `Scenario` edits in its own seeds
 }
 """Fields that no edit changes here: `tests/daemon/test_reload_is_restart.py` changes each."""

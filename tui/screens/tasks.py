@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -322,6 +323,10 @@ def plans(row: TaskRow) -> Shown:
                 found.append(
                     say("  ", progress(plan.stored / plan.wanted if plan.wanted else 1.0, max(4, width - 2)))
                 )
+        for each in row.status.wordings:
+            if each.task == row.task.name:
+                role = "good" if each.beats else "muted"
+                found += [say((line, role)) for line in textwrap.wrap(one_line(each.text), max(20, width))]
         return fitted(found or [say(("No plan samples it.", "muted"))], height)
 
     return Shown(_titled(row, "plans"), f"{len(own)} plan{'' if len(own) == 1 else 's'}", paint)
