@@ -15,7 +15,7 @@ from daemon.catalog.sync import Input
 from daemon.training.devices import Device
 from daemon.training.manifest import base_of
 from engine.config import Config, StudentConfig
-from engine.config.ancestors import chain_of, with_its_form
+from engine.config.ancestors import chain_of, derived_members, with_its_form
 from engine.config.lineage import source_name
 from engine.config.root import expand, teachers_of
 from engine.errors import JobFailed
@@ -106,9 +106,10 @@ def check_distributions(student: StudentConfig, root: str, config: Config, say: 
                     f"warning: student {student.name} learns distributions, and those of the built-in teacher {name} are made up: they"
                     " teach noise"
                 )
-            elif not _one_tokenizer(config.teachers[name].model, base_of(config, root)):
+            elif not _has_tokenizer_of(student, root, name, config):
+                asked = config.teachers[name]
                 say(
-                    f"  note: it learns the distributions of {name} where tokens cover the same characters, and {config.teachers[name].model}"
+                    f"  note: it learns the distributions of {name} where tokens cover the same characters, and {asked.student or asked.model}"
                     f" may have another tokenizer than {root}: then these are few, and tokens alone teach as well"
                 )
         return
@@ -116,13 +117,30 @@ def check_distributions(student: StudentConfig, root: str, config: Config, say: 
     if not method.trains or not method.reads_samples or method.roles:
         return
     for name, plan in teachers.items():
-        if not config.teachers[name].builtin and _one_tokenizer(
-            config.teachers[name].model, base_of(config, root)
-        ):
+        if not config.teachers[name].builtin and _has_tokenizer_of(student, root, name, config):
             say(
                 f"  note: plan {plan.name} asks {name} for log-probabilities, and it has the tokenizer of this student's base: with"
                 ' training.objective = "distribution" the student learns them too'
             )
+
+
+def _adapter(name: str, shape: Shape) -> str:
+    """What is trained; the number of weights where it is known: that of a base that is still to be made is not."""
+    return name if shape.trained == shape.weights else f"{name} of {shape.trained:,} weights"
+
+
+def _has_tokenizer_of(student: StudentConfig, root: str, teacher: str, config: Config) -> bool:
+    """Whether a teacher is known to have the tokenizer of a student, whose first ancestor has the base `root`."""
+    taught = config.teachers[teacher]
+    if not taught.student:
+        return _one_tokenizer(taught.model, base_of(config, root))
+    name, members = taught.student, derived_members(config)
+    while name in members:
+        name = members[name][0]
+    first = chain_of(next(each for each in config.students if each.name == name), config)[-1]
+    if size_of(first.base):  # it is made from the rows of that student
+        return first.name == chain_of(student, config)[-1].name
+    return _one_tokenizer(base_of(config, first.base), base_of(config, root))
 
 
 def _one_tokenizer(model: str, base: str) -> bool:
@@ -188,7 +206,7 @@ def _memory(
     need = estimate(shape, training, bf16=bf16, on_gpu=device == "cuda")
     how = (
         "bf16" if bf16 else "fp32",
-        "all weights" if training.adapter == "full" else f"{training.adapter} of {shape.trained:,} weights",
+        "all weights" if training.adapter == "full" else _adapter(training.adapter, shape),
         f"ZeRO {training.zero_stage}",
         "1 rank" if training.devices == 1 else f"{training.devices} ranks",
     )

@@ -61,3 +61,34 @@ def test_what_stands_against_learned_distributions_is_said(
 
 def test_nothing_stands_against_those_of_one_tokenizer(tmp_path: Path) -> None:
     assert said(tmp_path, "org/model", "org/model", training=DISTRIBUTION) == []
+
+
+@pytest.mark.parametrize(
+    ("base", "root", "wanted"),
+    [("student:warm", "builtin:nano", False), ("builtin:nano", "builtin:nano", True), ("gpt2", "gpt2", True)],
+)
+def test_a_served_student_has_the_tokenizer_of_the_student_it_comes_from(
+    tmp_path: Path, base: str, root: str, wanted: bool
+) -> None:
+    """Those that start from one built-in student share its tokenizer; a built-in base of its own makes another one."""
+    found = config_of(
+        tmp_path,
+        teachers={"a": {"student": "expert"}, "b": {"model": "m", "builtin": True}},
+        tasks={"t": {"source": "builtin:coin_flip", "answer": "yes_no"}},
+        plans=[
+            {"name": "p", "teachers": ["a"], "strategy": "student", "logprobs": 5},
+            {"name": "q", "teachers": ["b"]},
+        ],
+        students=[
+            {"name": "warm", "base": "builtin:nano", "plans": ["q"]},
+            {"name": "expert", "base": "student:warm", "plans": ["q"]},
+            {"name": "s", "base": base, "plans": ["p"], "training": DISTRIBUTION},
+        ],
+    )
+    told: list[str] = []
+    check_distributions(found.students[2], root, found, told.append)
+    assert any("expert may have another tokenizer" in line for line in told) == wanted
+    told.clear()
+    plain = found.students[2].model_copy(update={"training": found.students[0].training})
+    check_distributions(plain, root, found, told.append)
+    assert any("it has the tokenizer of this student's base" in line for line in told) != wanted
