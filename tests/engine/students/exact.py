@@ -36,13 +36,13 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "distributions": ("gpt2", DISTRIBUTIONS),
     "selected": ("gpt2", SELECTED),
     "selected distributions": ("gpt2", DISTRIBUTIONS | SELECTED),
+    "prefix of distributions": ("llama", PREFIX | DISTRIBUTIONS | SELECTED),
     "lora of distributions": ("llama", {"adapter": "lora", "lora_rank": 4} | DISTRIBUTIONS | SELECTED),
 }
 """The base of each kind of student, and its settings."""
 REFUSED = {
-    ("prefix", "packed"),
-    ("prefix", 3),
-    *((kind, 3) for kind, (_, settings) in KINDS.items() if "select" in settings),
+    *((kind, "packed") for kind, (_, settings) in KINDS.items() if "prefix_tokens" in settings),
+    *((kind, 3) for kind, (_, settings) in KINDS.items() if {"prefix_tokens", "select"} & settings.keys()),
 }
 """Kinds that are not packed, or not trained at a stage."""
 COMPILED = ("nano", "nano-t5")
