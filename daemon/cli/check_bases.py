@@ -130,6 +130,11 @@ def check_distributions(student: StudentConfig, config: Config, say: Say) -> Non
             )
 
 
+def _adapter(name: str, shape: Shape) -> str:
+    """What is trained; the number of weights where it is known: that of a base that is still to be made is not."""
+    return name if shape.trained == shape.weights else f"{name} of {shape.trained:,} weights"
+
+
 def _one_tokenizer(teacher: str, student: StudentConfig, config: Config) -> bool:
     """Whether a teacher and a student are known to have one tokenizer.
 
@@ -204,7 +209,7 @@ def _memory(
     need = estimate(shape, training, bf16=bf16, on_gpu=device == "cuda")
     how = (
         "bf16" if bf16 else "fp32",
-        "all weights" if training.adapter == "full" else f"{training.adapter} of {shape.trained:,} weights",
+        "all weights" if training.adapter == "full" else _adapter(training.adapter, shape),
         f"ZeRO {training.zero_stage}",
         "1 rank" if training.devices == 1 else f"{training.devices} ranks",
     )
