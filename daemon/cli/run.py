@@ -214,11 +214,25 @@ def _cost(config: Config) -> str:
     """What all of it cost so far, and for how many samples."""
     with closing(open_reader(config.database)) as connection:
         status = read_status(connection, now_ms())
+    return f"cost: {spending(status.spend)}\n{sampled_words(status)}"
+
+
+def sampled_words(status: Status) -> str:
+    """How many samples there are, how many are correct, and what these cost; of tasks without gold answers, how many were answered."""
+    labelled = [plan for plan in status.plans if plan.labelled]
+    others = [plan for plan in status.plans if not plan.labelled]
     correct, stored = count_once(
-        (plan.samples or str(plan.id), plan.accepted, plan.stored) for plan in status.plans
+        (plan.samples or str(plan.id), plan.accepted, plan.stored) for plan in labelled
     )
-    each = f", {per_thousand(status.spend.usd / correct)} per 1,000 correct" if correct else ""
-    return f"cost: {spending(status.spend)}\nsamples: {count(stored)}, {count(correct)} correct{each}"
+    answered, asked = count_once(
+        (plan.samples or str(plan.id), plan.accepted, plan.stored) for plan in others
+    )
+    parts = [f"samples: {count(stored + asked)}"]
+    parts += [f"{count(correct)} correct"] if labelled or not others else []
+    parts += [f"{count(answered)} answered (no gold answer)"] if others else []
+    usd = status.spend.usd - sum(plan.usd for plan in others)
+    parts += [f"{per_thousand(usd / correct)} per 1,000 correct"] if correct else []
+    return ", ".join(parts)
 
 
 def _conclude(config: Config, ended: DaemonResult) -> int:

@@ -46,11 +46,13 @@ def method_table(results: Results) -> dict[str, list[Cell]]:
     """The rows of each task: chance, the teachers on test by strategy, then the students in order.
 
     A student with sampled answers has a second row for their majority. Of several runs of a student the newest counts. A
-    student without a finished run is left out.
+    student without a finished run is left out, and so is a task without test questions.
     """
+    tested = {run.task for run in results.runs}
     return {
         task.name: [_random(task), *baselines(task, results), *_students(task, results)]
         for task in results.tasks
+        if task.questions or task.name in tested
     }
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from state.sqlite import Connection
 from state.views.rows import rows
-from state.views.samples import id_range
+from state.views.samples import GOLD, id_range
 
 WINDOW = 20_000  # ids counted per statement, and samples rechecked per reading
 
@@ -88,7 +88,8 @@ def _count(
     """Correct samples and graded ones by teacher, and the ids of those without a verdict."""
     found = rows(
         connection,
-        f"SELECT teacher_id, sum(verdict = 1), count(verdict), json_group_array(id) FILTER (WHERE {_OPEN})"
+        f"SELECT teacher_id, sum(verdict = 1) FILTER (WHERE {GOLD}), count(verdict) FILTER (WHERE {GOLD}),"
+        f" json_group_array(id) FILTER (WHERE {_OPEN})"
         f" FROM {table} WHERE {which} GROUP BY teacher_id",
         values,
     )
