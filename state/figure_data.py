@@ -96,7 +96,7 @@ def _pass_rates(connection: Connection) -> list[PassRates]:
         " JOIN sample s ON s.task_id = p.task_id AND s.split = p.split AND s.recipe = p.recipe"
         " AND s.replicate < p.rationales AND s.verdict IS NOT NULL"
         " JOIN question q ON q.id = s.question_id AND q.active = 1"
-        " WHERE p.active = 1 AND p.split = 'train' AND p.rationales > 1 GROUP BY p.id, s.question_id)"
+        " WHERE p.active = 1 AND p.split = 'train' AND p.rationales > 1 AND t.labelled = 1 GROUP BY p.id, s.question_id)"
         " GROUP BY id, 5 ORDER BY id, 5",
         (MOST_SHARES,),
     ).fetchall()

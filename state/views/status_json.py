@@ -21,7 +21,17 @@ _TEACHER = (
 )
 _RUN = (
     *("id", "student", "task", "state", "samples", "step", "steps", "loss", "tokens_per_second", "eta_s"),
-    *("accuracy", "directory", "early", "test", "kind", "sources"),
+    *(
+        "accuracy",
+        "directory",
+        "early",
+        "test",
+        "kind",
+        "sources",
+        "parameters",
+        "bytes",
+        "flops_per_question",
+    ),
 )
 
 

@@ -183,6 +183,12 @@ class RunStatus:
     """The runs whose students it starts from."""
     test: Accuracy | None = None
     """On test, over the questions of all its tasks."""
+    parameters: int | None = None
+    """Of its student, over all members."""
+    bytes: int | None = None
+    """Of what must be kept to answer."""
+    flops_per_question: float | None = None
+    """Of an answer on test, on average."""
 
     @property
     def accuracy(self) -> float | None:
