@@ -118,12 +118,8 @@ class _File:
         self.path, self.text, self.data = path, text, data
         self._written: dict[tuple[str, str], faults.Path] = {
             (kind, each.name): (kind, place)
-            for kind, items in (
-                ("plans", config.plans),
-                ("students", config.students),
-                ("derived", config.derived),
-            )
-            for place, each in enumerate(items)
+            for kind in ("plans", "students", "derived")
+            for place, each in enumerate(getattr(config, kind))
         }
         self._made: dict[tuple[str, str], faults.Path] = {}
         for place, student in enumerate(config.students):
