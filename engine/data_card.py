@@ -75,6 +75,8 @@ class Card:
     """Teachers whose terms forbid training."""
     configs: Sequence[CardConfig] = ()
     """The files by configuration, as hubs and `datasets.load_dataset` read them; none for a single file beside the card."""
+    samples: int = 0
+    """Samples that are in it as they are stored, beside the rows of students."""
 
 
 FORMS = {
@@ -119,6 +121,14 @@ def data_card(card: Card) -> str:
         FORMS[card.form],
         "",
         *_files(card.configs),
+        *(
+            [
+                f"`samples.…` has {card.samples:,} samples as they are stored, right and wrong ones (`correct`), also of held-out questions: filter before you train.",
+                "",
+            ]
+            if card.samples
+            else []
+        ),
         "## Rows",
         "",
         "The digest is that of the rows as JSON lines. It equals the manifest digest of a run with the same rows.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -47,8 +47,11 @@ def write_card(
     output: Path,
     form: str,
     configs: Sequence[CardConfig] = (),
+    samples: Collection[int] = (),
 ) -> Path:
     """Writes the card next to the file, or into the folder of these configurations, and returns its path.
+
+    `samples` are those that are in the folder as they are stored.
 
     Raises:
         UsageError: there is a README.md that coterie did not write.
@@ -58,7 +61,7 @@ def write_card(
         raise UsageError(
             f"{path} exists and is not a card written by coterie; it was not changed: export to another folder"
         )
-    ids = {key for part in parts for key in part.chosen.sample_ids}
+    ids = {key for part in parts for key in part.chosen.sample_ids} | set(samples)
     teachers = []
     for name, model, count in teachers_of(connection, ids):
         known = config.teachers.get(name)
@@ -79,6 +82,7 @@ def write_card(
             for name in tasks
         ],
         configs=configs,
+        samples=len(samples),
         excluded=[name for name, teacher in config.teachers.items() if not teacher.training_allowed],
     )
     path.write_text(data_card(card), encoding="utf-8")
