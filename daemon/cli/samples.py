@@ -113,7 +113,8 @@ def _detail(found: SampleDetail) -> Iterator[str]:
 def _state(row: SampleRow) -> str:
     if row.state != "stored":
         return {"open": "in flight", "failed": "given up"}.get(row.state, row.state)
-    return {1: "correct", 0: "wrong"}.get(-1 if row.verdict is None else row.verdict, "not graded")
+    good, bad = ("correct", "wrong") if row.gold else ("answered", "without an answer")
+    return {1: good, 0: bad}.get(-1 if row.verdict is None else row.verdict, "not graded")
 
 
 def _find(connection: Connection, arguments: argparse.Namespace) -> list[str]:

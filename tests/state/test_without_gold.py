@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from daemon.cli.run import sampled_words
+from daemon.cli.samples import _state
+from daemon.cli.trainable import TrainingData
+from engine.config import Config
 from engine.report import method_table
 from state.figure_data import read_figure_data
 from state.results import read_results
 from state.views.costs import usd_per_correct
 from state.views.sample_history import SampleHistory, continue_history
+from state.views.samples import sample_rows
 from state.views.status import read_status
 from state.views.teacher_counts import TeacherCounts, continue_counting
 from tests.state.world import World
@@ -37,6 +41,19 @@ def test_what_was_answered_is_nowhere_counted_as_correct(world: World) -> None:
     with_gold = read()
     assert with_gold[:4] == (4, 4, True, 1.25) and with_gold[4].startswith("samples: 4, 4 correct")
     world.connection.execute("UPDATE task SET labelled = 0")
+    world.connection.execute("UPDATE question SET gold = ''")
+    assert {_state(row) for row in sample_rows(world.connection, [1, 2]).values()} == {"answered"}
+    rows = TrainingData(world.connection, Config.model_construct(teachers={}), ["forbidden"], None)
+    exported = {
+        "split": "train",
+        "question": "q",
+        "teacher": "a",
+        "finish_reason": "stop",
+        "flags": [],
+        "correct": None,
+        "gold": "",
+    }
+    assert list(rows.of([exported])) == [] and rows.left_out() == ["1 without a gold answer"]
     assert read() == (0, 0, False, None, "samples: 4, 4 answered (no gold answer)")
 
 
