@@ -25,11 +25,9 @@ def waiting_students(
     found = []
     for run in runs:
         sources = [by_id[key] for key in run.sources if key in by_id] if run.state == "queued" else []
-        if source := next((each for each in sources if _goes_on(each)), None):
+        if first := next((each for each in sources if _goes_on(each)), None):
             found.append(
-                WaitingStudent(
-                    run.student, run.task, f"{source.student} on {source.task}", _run(source), run.id
-                )
+                WaitingStudent(run.student, run.task, f"{first.student} on {first.task}", _run(first), run.id)
             )
     known = {f"{each.student} on {each.task}" for each in found}
     for name, source in heartbeat.students.items():

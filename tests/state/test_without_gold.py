@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from daemon.cli.trainable import TrainingData
+from engine.config import Config
 from state.figure_data import read_figure_data
 from state.views.costs import usd_per_correct
 from state.views.sample_history import SampleHistory, continue_history
@@ -31,3 +33,14 @@ def test_what_was_answered_is_nowhere_counted_as_correct(world: World) -> None:
     assert read() == (4, 4, True, 1.25)
     world.connection.execute("UPDATE task SET labelled = 0")
     assert read() == (0, 0, False, None)
+    rows = TrainingData(world.connection, Config.model_construct(teachers={}), ["forbidden"], None)
+    exported = {
+        "split": "train",
+        "question": "q",
+        "teacher": "a",
+        "finish_reason": "stop",
+        "flags": [],
+        "correct": None,
+        "gold": "",
+    }
+    assert list(rows.of([exported])) == [] and rows.left_out() == ["1 without a gold answer"]

@@ -367,3 +367,23 @@ def test_what_an_edit_makes_of_students_of_students_is_said(
     again = [each.text for each in edits(connection, other, read_input(other))]
     gone = ("is not configured any more", "is counted from stored answers now")
     assert not any(word in text for word in gone for text in again), "once it is taken over"
+
+
+def test_a_plan_that_asks_a_student_says_which_run_it_asks_now(
+    tmp_path: Path, connection: Connection
+) -> None:
+    made = lineage(tmp_path, {})
+    catalog = synchronise(made, read_input(made))
+    run_all(connection, made, catalog.task_ids, but="s3")
+    catalog = synchronise(made, read_input(made))
+    teachers = {key: row.id or 0 for key, row in catalog.teachers.items()}
+    world = World(tmp_path / "state.db", connection, catalog.session.id, catalog.task_ids, teachers)
+    world.store(world.claim(catalog.plans[1].id, 2, teacher="own"))
+    run = replace(NEW, student="half", scope="t", fingerprint="y", sample_ids=(), task_id=None, kind="prune")
+    create_run(connection, [run])
+    connection.execute("UPDATE run SET state = 'done'")
+    texts = [each.text for each in edits(connection, made, read_input(made))]
+    assert (
+        "plan asks on t begins anew (run 3 of half was asked and run 6 is): 2 samples are set aside, 4 requests"
+        in texts
+    )
