@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.cli.check_bases import check_distributions
+from daemon.cli.check_bases import check_distributions, check_selection
 from tests.daemon.parts import config_of
 
 DISTRIBUTION = {"objective": "distribution"}
@@ -92,3 +92,19 @@ def test_a_served_student_has_the_tokenizer_of_the_student_it_comes_from(
     plain = found.students[2].model_copy(update={"training": found.students[0].training})
     check_distributions(plain, root, found, told.append)
     assert any("it has the tokenizer of this student's base" in line for line in told) != wanted
+
+
+@pytest.mark.parametrize(("plans", "noted"), [(["p"], True), (["p", "q"], False), (["*"], False)])
+def test_a_choice_between_teachers_of_which_there_is_one_is_said(
+    tmp_path: Path, plans: list[str], noted: bool
+) -> None:
+    found = config_of(
+        tmp_path,
+        teachers={name: {"model": name, "builtin": True} for name in "ab"},
+        tasks={"t": {"source": "builtin:coin_flip", "answer": "yes_no"}},
+        plans=[{"name": "p", "teachers": ["a"]}, {"name": "q", "teachers": ["b"]}],
+        students=[{"name": "s", "base": "builtin:nano", "plans": plans, "training": {"select": "uniform"}}],
+    )
+    told: list[str] = []
+    check_selection(found.students[0], found, told.append)
+    assert any("reads a alone" in line for line in told) == noted
