@@ -73,6 +73,7 @@ def check_bases(config: Config, given: Input, devices: list[Device], say: Say) -
             )
             _memory(student, shape, None if device == "cuda" else machine_memory(), say, device=device)
             check_distributions(student, config, say)
+            check_selection(student, config, say)
             continue
         report = reports[student.name]
         if report.refused:
@@ -84,7 +85,23 @@ def check_bases(config: Config, given: Input, devices: list[Device], say: Say) -
             say(f"student {student.name}: starts from the student {source}, which is made from this base:")
         _base(student, report, say, device=device)
         check_distributions(student, config, say)
+        check_selection(student, config, say)
     return frozenset(name for name, report in reports.items() if report.absent)
+
+
+def check_selection(student: StudentConfig, config: Config, say: Say) -> None:
+    """Says where a student is to choose between teachers and reads one."""
+    if student.training.select == "none":
+        return
+    read = expand(student.plans, [each.name for each in config.plans])
+    plans = [plan for plan in config.plans if plan.split == "train" and plan.name in read]
+    asked = dict.fromkeys(name for plan in plans for name in teachers_of(plan, config.teachers))
+    heard = [name for name in asked if name in expand(student.teachers, list(config.teachers))]
+    if len(heard) == 1:
+        say(
+            f'  note: training.select = "{student.training.select}" chooses between teachers, and {student.name} reads {heard[0]}'
+            " alone: rows are left out, and none is replaced"
+        )
 
 
 def check_distributions(student: StudentConfig, config: Config, say: Say) -> None:

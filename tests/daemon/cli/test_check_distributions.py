@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.cli.check_bases import check_distributions
+from daemon.cli.check_bases import check_distributions, check_selection
 from tests.daemon.parts import config_of
 
 DISTRIBUTION = {"objective": "distribution"}
@@ -115,3 +115,19 @@ def test_students_of_one_pretrained_base_have_its_tokenizer(tmp_path: Path) -> N
 
 def test_nothing_stands_against_those_of_one_tokenizer(tmp_path: Path) -> None:
     assert said(tmp_path, "org/model", "org/model", training=DISTRIBUTION) == []
+
+
+@pytest.mark.parametrize(("plans", "noted"), [(["p"], True), (["p", "q"], False), (["*"], False)])
+def test_a_choice_between_teachers_of_which_there_is_one_is_said(
+    tmp_path: Path, plans: list[str], noted: bool
+) -> None:
+    found = config_of(
+        tmp_path,
+        teachers={name: {"model": name, "builtin": True} for name in "ab"},
+        tasks={"t": {"source": "builtin:coin_flip", "answer": "yes_no"}},
+        plans=[{"name": "p", "teachers": ["a"]}, {"name": "q", "teachers": ["b"]}],
+        students=[{"name": "s", "base": "builtin:nano", "plans": plans, "training": {"select": "uniform"}}],
+    )
+    told: list[str] = []
+    check_selection(found.students[0], found, told.append)
+    assert any("reads a alone" in line for line in told) == noted
