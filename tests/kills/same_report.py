@@ -21,6 +21,7 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from tests.daemon.site import ENV, ROOT, query
 
@@ -68,25 +69,25 @@ def to_the_end(folder: Path) -> float:
     return time.monotonic() - began
 
 
+def asked(folder: Path, sql: str) -> list[tuple[Any, ...]]:
+    """Rows of the folder's database; none while it is being created."""
+    try:
+        return query(folder, sql)
+    except Exception:
+        return []
+
+
 def work(folder: Path, worth: float) -> float:
     """How much was done: samples, steps and ended runs."""
-    try:
-        [(samples,)] = query(folder, "SELECT count(*) FROM sample WHERE state = 'stored'")
-        [(steps, ended)] = query(
-            folder, "SELECT coalesce(sum(step), 0), count(*) FILTER (WHERE state = 'done') FROM run"
-        )
-    except Exception:  # the database is being created
-        return 0
-    return int(samples) + int(steps) + worth * int(ended)
+    samples = asked(folder, "SELECT count(*) FROM sample WHERE state = 'stored'")
+    runs = asked(folder, "SELECT coalesce(sum(step), 0), count(*) FILTER (WHERE state = 'done') FROM run")
+    return sum(count for (count,) in samples) + sum(steps + worth * ended for steps, ended in runs)
 
 
 def doing(folder: Path) -> str:
     """What a kill hit."""
-    try:
-        flying = query(folder, "SELECT count(*) FROM attempt WHERE outcome IS NULL")[0][0]
-        runs = query(folder, f"SELECT student, scope, state, step FROM run WHERE state IN {ACTIVE}")
-    except Exception:  # the database is being created
-        return "a start"
+    flying = sum(count for (count,) in asked(folder, "SELECT count(*) FROM attempt WHERE outcome IS NULL"))
+    runs = asked(folder, f"SELECT student, scope, state, step FROM run WHERE state IN {ACTIVE}")
     said = [f"{student}/{scope} {state} at {step}" for student, scope, state, step in runs]
     return ", ".join([f"{flying} requests in flight"] * bool(flying) + said) or "nothing at work"
 
@@ -96,7 +97,7 @@ def kill(folder: Path, daemon: subprocess.Popen[bytes], *, trainers: bool) -> No
     daemon.kill()
     daemon.wait()
     if trainers:
-        for (pid,) in query(folder, f"SELECT pid FROM run WHERE state IN {ACTIVE} AND pid > 0"):
+        for (pid,) in asked(folder, f"SELECT pid FROM run WHERE state IN {ACTIVE} AND pid > 0"):
             with suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
 
@@ -161,7 +162,7 @@ def main(argv: list[str] | None = None) -> int:
         daemon = start(killed)
         trainers, wait = rng.random() < 0.5, rng.uniform(0, LONGEST_WAIT_S)
         while work(killed, worth) < moment and daemon.poll() is None:
-            time.sleep(0.01)
+            time.sleep(0.1)
         time.sleep(wait)
         hit = doing(killed)
         kill(killed, daemon, trainers=trainers)
