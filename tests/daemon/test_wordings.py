@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 from engine.config.wordings import rounds
+from state.database import open_reader
+from state.views.status import read_status
+from state.views.status_text import format_status
 from tests.daemon.ledgers import check_promise
 from tests.daemon.site import Daemon, configure, coterie, count, query, run_to_end, teacher, wait_until
+from tui.screens.overview_panels import Overview
+from tui.screens.tasks import TaskRow, plans
 
 WORDINGS = 'prompts = "brief"\nwordings = ["briefer", "usual", "worst"]\n'
 PROMPTS = """
@@ -67,6 +73,11 @@ def test_a_search_that_is_killed_goes_on_where_it_was_and_says_what_it_found(tmp
     )
     assert "usual beats the given one" in result["text"] and 'prompts = "usual"' in result["text"]
     assert result["text"] in output
+    with closing(open_reader(tmp_path / "state.db")) as connection:
+        status = read_status(connection, 0)
+    [task] = status.tasks
+    shown = "".join(each.plain for each in plans(TaskRow(Overview(status=status), task, None)).paint(400, 30))
+    assert result["text"] in shown and result["text"] in format_status(status)
     report = (tmp_path / "report" / "report.md").read_text()
     assert "## Wordings" in report and "usual beats the given one" in report
     assert query(tmp_path, "SELECT count(*) FROM event WHERE kind = 'WordingsCompared'") == [(1,)]

@@ -289,6 +289,11 @@ def plans(row: TaskRow) -> Shown:
 
     def paint(width: int, height: int) -> list[Text]:
         found: list[Text] = []
+        for each in row.status.wordings:
+            if each.task == row.task.name:
+                role = "good" if each.beats else "muted"
+                found += [say((line, role)) for line in textwrap.wrap(one_line(each.text), max(20, width))]
+        said = len(found)
         for plan in own:
             numbers = f"{count(plan.stored)}/{count(plan.wanted)}"
             found.append(
@@ -319,14 +324,10 @@ def plans(row: TaskRow) -> Shown:
                     width,
                 )
             )
-            if height >= 3 * len(own):
+            if height >= 3 * len(own) + said:
                 found.append(
                     say("  ", progress(plan.stored / plan.wanted if plan.wanted else 1.0, max(4, width - 2)))
                 )
-        for each in row.status.wordings:
-            if each.task == row.task.name:
-                role = "good" if each.beats else "muted"
-                found += [say((line, role)) for line in textwrap.wrap(one_line(each.text), max(20, width))]
         return fitted(found or [say(("No plan samples it.", "muted"))], height)
 
     return Shown(_titled(row, "plans"), f"{len(own)} plan{'' if len(own) == 1 else 's'}", paint)
