@@ -25,8 +25,9 @@ def write_layout(
     write: Write,
     *,
     with_questions: bool,
+    samples: Mapping[str, Mapping[str, Iterable[Row]]],
 ) -> tuple[list[CardConfig], int]:
-    """Writes the files; returns the configurations and the number of training rows.
+    """Writes the files; returns the configurations and the number of training rows and samples.
 
     Args:
         connection: an open connection.
@@ -35,6 +36,7 @@ def write_layout(
         suffix: of the files, such as "jsonl".
         write: writes rows to a file, and returns their number.
         with_questions: also write the questions with their gold answers, by task and split.
+        samples: of each plan to write, by split.
     """
     configs: list[CardConfig] = []
     total = 0
@@ -49,6 +51,18 @@ def write_layout(
         name = _free(f"questions.{task}", configs)
         by_split = {named: questions(connection, task, split) for split, named in SPLITS.items()}
         configs.append(CardConfig(name=name, files=dict(_files(folder, name, by_split, suffix, write))))
+    for plan, rows_of in samples.items():
+        counts: dict[str, int] = {}
+
+        def counted(rows: Iterable[Row], file: Path, counts: dict[str, int] = counts) -> int:
+            counts[file.stem] = write(rows, file)
+            return counts[file.stem]
+
+        name = _free(f"samples.{plan}", configs)
+        by_split = {named: rows_of[split] for split, named in SPLITS.items()}
+        if files := dict(_files(folder, name, by_split, suffix, counted)):
+            configs.append(CardConfig(name=name, files=files))
+            total += sum(counts.values())
     return configs, total
 
 

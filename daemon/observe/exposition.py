@@ -52,7 +52,7 @@ class _Collector(Collector):
         yield _errors(status)
         samples = GaugeMetricFamily(
             "coterie_samples",
-            "Samples of a plan, by what became of them.",
+            "Samples of a plan, by what became of them; accepted: correct, or answered where there is no gold answer.",
             labels=("plan", "task", "split", "state"),
         )
         for plan in status.plans:

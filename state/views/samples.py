@@ -32,6 +32,7 @@ class SampleFilter:
     split: str | None = None
     state: str | None = None
     verdict: int | None = None  # 1 correct, 0 wrong
+    labelled: bool | None = None  # whether its task has gold answers
     ungraded: bool = False
     flag: str | None = None
     faults: bool = False  # wrong, failed or flagged
@@ -64,6 +65,15 @@ class SampleRow:
     tokens: int
     noted: bool  # you noted something about it or its question
     stored_at: int | None
+
+    @property
+    def word(self) -> str:
+        """What came of it: correct, wrong, ungraded, open or failed; without a gold answer answered or unread."""
+        if self.state != "stored":
+            return self.state
+        if not self.gold and self.verdict is not None:
+            return "answered" if self.verdict else "unread"
+        return "ungraded" if self.verdict is None else "correct" if self.verdict else "wrong"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,6 +163,9 @@ def matching_ids(
         if value is not None:
             clauses.append(f"s.{name} = ?")
             values.append(value)
+    if wanted.labelled is not None:
+        clauses.append("s.task_id IN (SELECT id FROM task WHERE labelled = ?)")
+        values.append(int(wanted.labelled))
     if wanted.ungraded:
         clauses.append("s.state = 'stored' AND s.verdict IS NULL")
     if wanted.faults:
@@ -198,6 +211,8 @@ def _of_question(connection: Connection, name: str) -> tuple[str, bool]:
     return "s.question_id IN (SELECT id FROM question WHERE instr(lower(text), lower(?)) > 0)", False
 
 
+GOLD = "task_id NOT IN (SELECT id FROM task WHERE labelled = 0)"
+"""A condition on `sample`: there is a gold answer, so that its verdict says whether it is correct."""
 FAULTY = "(verdict = 0 OR state = 'failed')"
 
 

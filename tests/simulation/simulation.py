@@ -240,7 +240,7 @@ class Simulation:
             catalog=catalog,
             given=given,
             scheduler=pipeline.scheduler,
-            attempt_runner=pipeline.attempt_runner,
+            attempts=pipeline.attempt_runner.attempts,
             planner=NoStudents(),  # type: ignore[arg-type]
             trainer=NoStudents(),  # type: ignore[arg-type]
             factory=TeacherFactory(

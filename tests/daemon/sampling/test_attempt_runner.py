@@ -290,7 +290,7 @@ async def test_what_changes_while_a_further_attempt_is_stored_holds_it_back(
     async with carrying(world, max_attempts=20) as bench:
         job = bench.job()
         await bench.run(job, failure("transient", status=502))
-        stored_before = bench.attempt_runner._writer.do
+        stored_before = bench.attempt_runner.attempts._writer.do
 
         async def store(batch: Any, item: Any) -> Any:
             if batch is open_attempts:
@@ -302,7 +302,7 @@ async def test_what_changes_while_a_further_attempt_is_stored_holds_it_back(
                     bench.hold(bench.plan, "its prompt is refused")
             return await stored_before(batch, item)
 
-        monkeypatch.setattr(bench.attempt_runner._writer, "do", store)
+        monkeypatch.setattr(bench.attempt_runner.attempts._writer, "do", store)
         await bench.attempt_runner.run(
             job, bench.workers, bench.workers.limits.take(bench.clock.monotonic(), 10)
         )
@@ -405,8 +405,8 @@ async def test_a_request_that_is_cut_off_is_unknown_and_so_is_its_money(world: W
 async def test_an_attempt_that_is_not_going_to_be_sent_gives_its_money_back(world: World) -> None:
     async with carrying(world) as bench:
         job = bench.job()
-        await bench.attempt_runner.release(job, bench.teacher)
-        await bench.attempt_runner.release(job, bench.teacher)  # nothing is left to take back
+        await bench.attempt_runner.attempts.release(job, bench.teacher)
+        await bench.attempt_runner.attempts.release(job, bench.teacher)  # nothing is left to take back
         assert bench.budget.total.used == 0
         await bench.run(job, answer("because"))  # a new attempt of its own
     assert world.rows("SELECT outcome FROM attempt ORDER BY id") == [("released",), ("ok",)]
