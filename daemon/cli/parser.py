@@ -7,8 +7,9 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from daemon.cli.argument_types import dollars, seconds, whole_number
 from state.safe import safe
 
 EXIT_CODES = (
@@ -41,12 +42,28 @@ class _Parser(argparse.ArgumentParser):
 
         known = [str(each) for each in action.choices]
         near = get_close_matches(str(value), known, n=1)
-        hint = f"did you mean {near[0]}? There are " if near else "expected one of "
         command = isinstance(action, argparse._SubParsersAction)
+        hint = f"did you mean {near[0]}? " if near else ""
+        hint += (
+            "`coterie` lists all commands"
+            if command and len(known) > 9
+            else f"expected one of {', '.join(known)}"
+        )
         raise argparse.ArgumentError(
             None if command else action,
-            f"unknown {'command' if command else 'value'} {str(value)!r}: {hint}{', '.join(known)}",
+            f"unknown {'command' if command else 'value'} {str(value)!r}: {hint}",
         )
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Refuses unknown arguments where they stand, with the usage of their command and the nearest option."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            from difflib import get_close_matches
+
+            near = get_close_matches(unknown[0].partition("=")[0], self._option_string_actions, n=1)
+            hint = f": did you mean {near[0]}?" if near else ""
+            self.error(f"unknown argument{'s' if len(unknown) > 1 else ''} {' '.join(unknown)}{hint}")
+        return found, unknown
 
     def error(self, message: str) -> NoReturn:
         """Exits with code 2."""
@@ -194,13 +211,15 @@ def _watch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument(
         "--readonly", action="store_true", help="disable the keys that send commands to the daemon"
     )
-    parser.add_argument("--plain", action="store_true", help="print one line per interval instead of the UI")
+    parser.add_argument(
+        "--plain", action="store_true", help="print a line when the status changed instead of the UI"
+    )
     parser.add_argument("--interval", default="1", metavar="S", help="seconds between updates (1)")
     parser = _add(commands, "status", "show the status in one screen", "coterie status --json")
     parser.add_argument("--json", action="store_true", help="as one JSON object")
     parser.add_argument(
         "--watch",
-        type=_seconds,
+        type=seconds,
         nargs="?",
         const=2.0,
         metavar="S",
@@ -259,7 +278,7 @@ def _control(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "coterie budget 8",
         module="control",
     )
-    parser.add_argument("usd", type=_dollars, metavar="USD", help="total, including money already spent")
+    parser.add_argument("usd", type=dollars, metavar="USD", help="total, including money already spent")
     _wait(parser)
     parser = _add(
         commands, "stop", "stop the daemon in order, or stop one run", "coterie stop", module="control"
@@ -274,33 +293,6 @@ def _control(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="with --run: export and test its best weights so far; it counts as done",
     )
     _wait(parser)
-
-
-def _dollars(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of dollars from 0 to 1e9")
-    return value
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0.1 <= value <= 86_400:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0.1 to 86400")
-    return value
-
-
-def whole_number(text: str) -> int:
-    """A whole number, 0 or more, as an argument."""
-    if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or more")
-    return int(text)
 
 
 def _wait(parser: argparse.ArgumentParser) -> None:
