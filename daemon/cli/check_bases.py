@@ -103,8 +103,8 @@ def check_distributions(student: StudentConfig, root: str, config: Config, say: 
         for name in teachers:
             if config.teachers[name].builtin:
                 say(
-                    f"warning: student {student.name} learns distributions, and those of the built-in teacher {name} are made up: they"
-                    " teach noise"
+                    f"warning: student {student.name} learns distributions, and those of the built-in teacher {name} are made up:"
+                    " it would learn noise"
                 )
             elif not _one_tokenizer(config.teachers[name].model, base_of(config, root)):
                 say(

@@ -82,11 +82,11 @@ class _Version(argparse.Action):
 
 BESIDE: dict[str, tuple[str, str]] = {
     "note": (
-        "note that a gold answer, a question or a rationale is bad, or anything else; alone: list the notes",
+        "note that a gold answer, a question or a rationale is bad, or anything else; without arguments: list the notes",
         'coterie note 1234 "gold is wrong: it is 12"',
     ),
     "prune": (
-        "remove the checkpoints of finished runs; students, predictions and results stay",
+        "remove checkpoints of finished runs, and files of finished batches; results stay",
         "coterie prune --dry-run",
     ),
     "backup": (
@@ -110,7 +110,7 @@ BESIDE: dict[str, tuple[str, str]] = {
         "coterie init openai --data questions.jsonl",
     ),
     "estimate": (
-        "say what sampling and training will take: requests, tokens, dollars, minutes; nothing is sent",
+        "estimate requests, tokens, dollars and minutes of what is left to sample and train; sends nothing",
         "coterie estimate --json",
     ),
     "logs": ("show the newest events, and follow them", "coterie logs -f --warnings"),
@@ -223,12 +223,12 @@ def _watch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         nargs="?",
         const=2.0,
         metavar="S",
-        help="again every S seconds, until Ctrl-C (2)",
+        help="repeat every S seconds, until Ctrl-C (2)",
     )
     parser.add_argument(
         "--exit-code",
         action="store_true",
-        help="say it by the exit code too: 0 well, 1 something needs you, 4 nothing can go on without you, 5 the daemon died",
+        help="also by exit code: 0 all is well, 1 something needs you, 4 nothing can continue without you, 5 the daemon died",
     )
     parser = _add(
         commands,
