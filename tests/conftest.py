@@ -13,6 +13,8 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
+from tests import lazily
+
 for name in (
     "COLUMNS",
     "LINES",
@@ -68,6 +70,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
+    lazily.note_collected()
     gc.freeze()  # what all test files imported stays: looking through it for garbage costs each test something
 
 

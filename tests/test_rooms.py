@@ -10,6 +10,7 @@ import daemon
 import engine
 import state
 import tui
+from tests import lazily
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -53,3 +54,9 @@ def test_sql_is_seen_where_it_is() -> None:
     ]
     assert sql_in('"UPDATE run SET state = ?"') and sql_in('version("PRAGMA user_version")')
     assert sql_in('text = "Select a teacher, then update it."\nstrategy.run()') == []
+
+
+def test_no_test_file_imports_at_its_head_what_takes_seconds() -> None:
+    assert lazily.collected == [], (
+        "a test file imports this, itself or by a module of the product: name that as Lazy(…)"
+    )
