@@ -35,10 +35,8 @@ os.environ["COTERIE_LIMITS"] = os.path.join(
 )  # daemons of tests share limits with one another at most
 
 
-SHARING = tuple(
-    f"tests/engine/students/test_{name}.py"
-    for name in ("train", "answering", "objective", "evaluate", "kernels", "adapters", "packing")
-)
+_SHARING = "train", "answering", "chat_student", "objective", "evaluate", "kernels", "adapters", "packing"
+SHARING = tuple(f"tests/engine/students/test_{name}.py" for name in _SHARING)
 """Files that share training processes and base models (`conftest.py` of their folder): one worker runs them."""
 
 
