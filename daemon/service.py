@@ -243,6 +243,7 @@ class Service:
                 waiting=lambda: len(retry_queue),
                 plans=pipeline.plans,
                 panels=scheduler.panels,
+                students=lambda: planner.waits,
                 file=watch.inode,
             )
             control = Control(

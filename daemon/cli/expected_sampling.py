@@ -26,6 +26,7 @@ from daemon.sampling.token_accounting import price_of
 from engine.config import Config, PlanConfig, TeacherConfig
 from engine.config.named import expand, teachers_of
 from engine.config.panels import models_asked
+from engine.config.wordings import expected_questions
 from engine.question import Question
 from engine.strategies import PLAIN, strategy
 from engine.teachers.dialects import dialect
@@ -38,6 +39,7 @@ from state.estimates import StoredFigures, response_seconds, stored_figures, sto
 from state.migrations import VERSION
 from state.slots import is_complete, read
 from state.sqlite import Connection
+from state.wordings import searches
 
 ASSUMED_CORRECT = 0.6
 """The share of correct samples where nothing is known of a task."""
@@ -116,7 +118,10 @@ class _Estimator:
         covered, self._covered[key] = self._covered.get(key, 0), max(self._covered.get(key, 0), plan.most)
         settled = sum(each.existing - each.open for each in stored.values())
         before = max(settled, asked * covered)
-        expected = max(0.0, expected_samples(plan, asked, rate) * (1 - skipped) - before)
+        samples = expected_samples(plan, asked, rate) * (1 - skipped)
+        if plan.candidate:  # most wordings are left out after some questions
+            samples = expected_questions(asked, plan.candidate)
+        expected = max(0.0, samples - before)
         most = max(0, asked * plan.most - before)
         if not most or self._complete(plan, task, fingerprint):
             return None
@@ -171,6 +176,10 @@ class _Estimator:
         row = stored_plan_id(self._connection, plan.name, task, plan.split, fingerprint)
         if row is None:
             return False
+        if plan.candidate:
+            return any(
+                row in each.limits and row not in each.undecided for each in searches(self._connection)
+            )
         slots = read(self._connection, row)
         rule = (slots.rationales, slots.base, slots.want, slots.target, slots.questions)
         size = self._given.tasks[task].sizes[plan.split]

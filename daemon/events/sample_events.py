@@ -140,6 +140,18 @@ class PlanHeld(TaskEvent):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class WordingsCompared(TaskEvent):
+    """The wordings that were tried for a plan are compared."""
+
+    of: str
+    result: str
+
+    def message(self) -> str:
+        """What came of it."""
+        return self.result
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PlanResumed(TaskEvent):
     """A plan that was held continues."""
 

@@ -189,13 +189,12 @@ class Panels:
         Its plan will claim no more, and it has no sample: the question came or went between their claims.
         """
         for (group, member), lacking in list(self._lacking.items()):
+            if not lacking:
+                continue
             plans = [each for each in self._plans if each.panel and _group(each) == group]
-            mine = [each for each in plans if each.member == member]
-            lost = [
-                key
-                for key in lacking
-                if plans and all(each.exhausted or key[2] >= each.config.most for each in mine)
-            ]
+            mine = [each for each in plans if each.member == member and not each.exhausted]
+            most = max((each.config.most for each in mine), default=0)
+            lost = [key for key in lacking if key[2] >= most] if plans else []
             if not lost:
                 continue
             slots = [(question, replicate) for _, question, replicate in lost]

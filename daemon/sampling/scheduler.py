@@ -31,6 +31,7 @@ from daemon.sampling.jobs import Job, together
 from daemon.sampling.panels import Panels
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.teacher import Teacher
+from daemon.sampling.wording_search import WordingSearches
 from state.claims import ClaimRequest, claim, settle
 from state.slots import open_in_other_plans
 
@@ -72,6 +73,7 @@ class Scheduler:
         self._virtual_time = dict.fromkeys(self._by_name, 0.0)  # of the plan that each teacher served last
         self._held = HeldJobs(context.writer)
         self._shares = CostShares(context.writer)
+        self._wordings = WordingSearches(context.writer, context.bus)
         self._by_verdict = [plan for plan in plans if plan.by_need or plan.state.shared]
         context.bus.listen(self._on_event)
 
@@ -213,7 +215,7 @@ class Scheduler:
         self._move_stranded()
         await self.panels.give_up_lost()
         await self._settle()
-        got = False
+        got = await self._wordings.look(self.plans)
         for teacher in self.teachers:
             count = min(BATCH, teacher.demand)
             if count <= 0:

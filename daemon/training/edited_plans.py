@@ -118,7 +118,7 @@ class ConfiguredPlans:
         if not former:
             return
         kept, left = self._kept(each, former[0])
-        why = self._why(plan, former[0])
+        why = self._why(each, former[0])
         if kept:
             text = f"{counted(kept, 'sample')} of teachers that stay are kept"
             text += f", {are(left, 'sample')} set aside" if left else ""
@@ -158,8 +158,9 @@ class ConfiguredPlans:
         kept = sum(counts[name] for name in stay)
         return kept, sum(counts.values()) - kept
 
-    def _why(self, plan: PlanConfig, former: StoredPlan) -> str:
+    def _why(self, each: _Wanted, former: StoredPlan) -> str:
         """What differs from a former plan, in brackets."""
+        plan = each.plan
         names = fields_marked(PlanConfig, Identity.ALWAYS, Identity.IF_SET, Identity.BY_CONTENT)
         said = [
             differing(
@@ -175,6 +176,9 @@ class ConfiguredPlans:
             for name, model in now.items()
             if name in before and before[name].model != model
         ]
+        run, asked = self._served.of(plan, each.task), former.settings.get("served")
+        if run is not None and asked not in (None, run.id):
+            said.append(f"run {asked} of {run.student} was asked and run {run.id} is")
         text = ", ".join(filter(None, said))
         return f" ({text})" if text else ""
 

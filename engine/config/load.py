@@ -22,13 +22,14 @@ from engine.config.generations import with_generations
 from engine.config.lines import Lines
 from engine.config.named import expand, teachers_of
 from engine.config.panels import is_panel, member_name, members_of
-from engine.config.plans import PlanConfig
+from engine.config.plans import GIVEN, PlanConfig, candidate_name
 from engine.config.references import wrong_plans, wrong_references, wrong_students
 from engine.config.root import Config
 from engine.config.secret_places import shown_header, shown_url
 from engine.config.served import wrong_served
 from engine.config.students import CurationConfig, StudentConfig, TrainingConfig
 from engine.config.template_twins import with_twins
+from engine.config.wordings import with_wordings
 from engine.errors import ConfigError
 
 BARE = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -66,7 +67,9 @@ def load_config(path: Path) -> Config:
     folder = path.resolve().parent
     if config.experiment is not None:
         config = _with_experiment(file, config, config.experiment)
-    config = with_panels(config)
+    tried, found = with_wordings(config)
+    file.refuse(found, config)
+    config = with_panels(tried)
     file.refuse(wrong_served(config), config)
     config = _scoring_all(config)
     config._folder = folder
@@ -133,10 +136,13 @@ class _File:
             for kind, names in (("plans", plans), ("teachers", teachers), ("students", students)):
                 self._made |= {(kind, name): origin for name in names}
         for place, plan in enumerate(config.plans):
-            members = [member_name(plan.name, name) for name in config.teachers]
-            self._written |= {
-                ("plans", name): ("plans", place) for name in members if is_panel(plan.model_dump())
-            }
+            members = config.teachers if is_panel(plan.model_dump()) else ()
+            tried = (GIVEN, *plan.wordings) if plan.wordings else ()
+            names = [
+                *(member_name(plan.name, name) for name in members),
+                *(candidate_name(plan.name, name) for name in tried),
+            ]
+            self._written |= {("plans", name): ("plans", place) for name in names}
 
     def refuse(self, found: Sequence[tuple[faults.Path, str]], config: Config) -> None:
         """Reports what was found in a configuration that was made from the file.

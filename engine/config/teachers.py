@@ -50,7 +50,7 @@ NOT_OF_STUDENTS = (
         "proxy",
         "headers",
     ),
-    *("usd_per_million_input", "usd_per_million_output"),
+    *("usd_per_million_input", "usd_per_million_output", "parameters_billion"),
 )
 """The settings that a student as a teacher cannot have: the daemon knows where it is, and what its device costs."""
 
@@ -143,6 +143,9 @@ class CommonTeacherConfig(Section):
 
     budget_usd: Money | None = None
     """Spending cap in dollars for this teacher, over all runs of the daemon."""
+
+    parameters_billion: Annotated[float | None, Field(gt=0)] = None
+    """Weights of the model in billions, of a mixture of experts the active ones. With it the frontier shows the FLOPs of its answers beside those of students; it changes nothing else."""
 
     training_allowed: bool = True
     """Whether the provider's terms allow training on its output; false excludes its samples from training."""

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from engine.config.experiment import axes_of
+from engine.config.lineage import source_name
 from engine.report.accuracy_table import BESIDE, Cell, beside, method_table, text_table
 from engine.report.frontier import READING as COSTS
 from engine.report.panels import ABOUT as PANELS
@@ -22,6 +23,8 @@ from engine.report.seen_answers import READING as SEEN
 from engine.report.seen_answers import TITLE as SEEN_TITLE
 from engine.report.selected_teachers import READING as SELECTED
 from engine.report.selected_teachers import TITLE as SELECTED_TITLE
+from engine.report.wordings import ABOUT as WORDINGS
+from engine.report.wordings import wordings
 from state.enums import TRAIN
 from state.results import Results, RunResult
 from state.safe import safe, safe_markdown
@@ -155,6 +158,8 @@ def render(
     ]
     if ledger:
         parts += ["## What accuracy costs", ledger, COSTS]
+    if told := wordings(results):
+        parts += ["## Wordings", told, WORDINGS]
     if told := panels(results):
         parts += ["## Panels", told, PANELS]
     if any(run.complete is not None or run.repetitions for run in results.runs):
@@ -180,7 +185,7 @@ def _images(figures: Sequence[tuple[str, str]]) -> list[str]:
 
 def _about(results: Results, written_at: str) -> str:
     """When it was written, and the models behind it."""
-    bases = list(dict.fromkeys(run.base for run in results.runs if run.base))
+    bases = list(dict.fromkeys(run.base for run in results.runs if run.base and not source_name(run.base)))
     passes = sorted(run.passes for run in results.runs if run.passes)
     newest = max((run.ended_at for run in results.runs), default=0)
     parts = [

@@ -210,6 +210,8 @@ def _of_question(connection: Connection, name: str) -> tuple[str, bool]:
     return "s.question_id IN (SELECT id FROM question WHERE instr(lower(text), lower(?)) > 0)", False
 
 
+GOLD = "task_id NOT IN (SELECT id FROM task WHERE labelled = 0)"
+"""A condition on `sample`: there is a gold answer, so that its verdict says whether it is correct."""
 FAULTY = "(verdict = 0 OR state = 'failed')"
 
 

@@ -14,13 +14,11 @@ from dataclasses import dataclass, field
 
 from state.sqlite import Connection
 from state.views.rows import rows
-from state.views.samples import id_range
+from state.views.samples import GOLD, id_range
 
 WINDOW = 20_000  # ids counted per statement, and samples rechecked per reading
 
 _OPEN = "(verdict IS NULL AND state <> 'failed')"
-
-_GOLD = "task_id NOT IN (SELECT id FROM task WHERE labelled = 0)"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,7 +88,7 @@ def _count(
     """Correct samples and graded ones by teacher, and the ids of those without a verdict."""
     found = rows(
         connection,
-        f"SELECT teacher_id, sum(verdict = 1 AND {_GOLD}), sum(verdict IS NOT NULL AND {_GOLD}), json_group_array(id) FILTER (WHERE {_OPEN})"
+        f"SELECT teacher_id, sum(verdict = 1 AND {GOLD}), sum(verdict IS NOT NULL AND {GOLD}), json_group_array(id) FILTER (WHERE {_OPEN})"
         f" FROM {table} WHERE {which} GROUP BY teacher_id",
         values,
     )
