@@ -124,9 +124,9 @@ def check_distributions(student: StudentConfig, root: str, config: Config, say: 
                     " teach noise"
                 )
             elif not _has_tokenizer_of(student, root, name, config):
-                asked = config.teachers[name]
+                taught = config.teachers[name]
                 say(
-                    f"  note: it learns the distributions of {name} where tokens cover the same characters, and {asked.student or asked.model}"
+                    f"  note: it learns the distributions of {name} where tokens cover the same characters, and {taught.student or taught.model}"
                     f" may have another tokenizer than {root}: then these are few, and tokens alone teach as well"
                 )
         return
