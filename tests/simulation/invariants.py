@@ -245,8 +245,8 @@ class Watch:
         if set(self._base) != {plan.id for plan in going}:
             self._base = {plan.id: claimed[plan.id] for plan in going}
             return
-        for teachers in {plan.teachers for plan in going}:
-            equals = [plan for plan in going if plan.teachers == teachers]
+        for teachers in {frozenset(plan.teachers) for plan in going}:
+            equals = [plan for plan in going if teachers == {*plan.teachers}]
             had = {plan.id: (claimed[plan.id] - self._base[plan.id]) / plan.config.weight for plan in equals}
             room = FAIR * sum(max(1, self._largest[plan.id]) / plan.config.weight for plan in equals)
             self._tally[FAIRNESS] += 1

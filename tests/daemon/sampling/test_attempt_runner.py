@@ -629,6 +629,23 @@ async def test_the_last_sample_is_given_up_if_its_key_refuses_it_for_hours(world
         assert event.reason.startswith("refused 11 times in hours; the last: ")
 
 
+async def test_what_is_refused_for_long_is_asked_less_and_less_often(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with carrying(world, max_attempts=100) as bench:
+        waits: list[float] = []
+        monkeypatch.setattr(
+            bench.attempt_runner._retry_queue, "put", lambda _, seconds: waits.append(seconds)
+        )
+        job = bench.job()
+        await bench.run(bench.job(), answer("because"), answer("yes"))
+        for _ in range(40):
+            bench.clock.now += 30.0
+            await bench.run(job, failure("parked", status=403, blame="key"))
+            bench.teacher.unpark(bench.clock.monotonic())
+    assert len(waits) == 40 and max(waits[:2]) <= 5 < 20 < max(waits[20:]) <= 60
+
+
 async def test_the_first_answers_hold_a_plan_that_is_of_no_use(world: World) -> None:
     async with carrying(world) as bench:
         for _ in range(FIRST):
