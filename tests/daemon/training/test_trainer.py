@@ -172,6 +172,7 @@ async def test_what_a_run_said_last_counts_though_the_daemon_that_read_it_was_ki
             )
             idle: list[bool] = []
             heard.bus.listen(lambda event: idle.append(trainer.idle) if isinstance(event, ENDED) else None)
+            trainer.queued = 0  # it is not queued any more
             await group.start(trainer.serve)
             await until(lambda: world.row("SELECT state FROM run") != ("evaluating",))
             group.cancel_scope.cancel()
