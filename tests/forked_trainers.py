@@ -24,22 +24,25 @@ import warnings
 from contextlib import suppress
 from typing import Any, NoReturn
 
+from engine.students import train
+from engine.students.launch import rank_environment
+
 PACKAGE = "engine.students."
 PR_SET_CHILD_SUBREAPER = 36
 _GIVEN = inspect.signature(subprocess.Popen._execute_child)  # type: ignore[attr-defined]
 
 
 def imported() -> None:
-    """Imports the training libraries as a process that trains on a CPU does."""
-    from engine.students import train
-
-    before = os.environ.get("DS_ACCELERATOR")
-    os.environ["DS_ACCELERATOR"] = "cpu"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        train.import_libraries()
-    if before is None:
-        del os.environ["DS_ACCELERATOR"]
+    """Imports the training libraries as a process that trains on a CPU does, which needs no network."""
+    before = dict(os.environ)
+    os.environ.update(rank_environment(before, device="cpu", threads=1) | {"HF_HUB_OFFLINE": "1"})
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            train.import_libraries()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def prepare() -> None:

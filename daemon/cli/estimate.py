@@ -43,7 +43,8 @@ def command(arguments: argparse.Namespace) -> int:
         return 0
     width = terminal_width()
     lines = [*edits, *([""] if edits else [])]
-    lines += [*_plans(sampling, width), *_teachers(sampling, width), "", *totals(config, sampling)]
+    tables = [*_plans(sampling, width), *_teachers(sampling, width)]
+    lines += [*tables, *([""] if tables else []), *totals(config, sampling)]
     lines += ["", *_training(training, width)] if config.students else []
     for line in lines:
         _say(line)
