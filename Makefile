@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test check simulate soak kills chaos mutants exact twonodes terminals slurm gpu bench picture results reproduce reproduction campaign systems real real-pruned campaign-kills paper paper-short paper-data clean
+.PHONY: help run test check simulate soak kills chaos mutants exact twonodes terminals slurm gpu bench picture results reproduce reproduction campaign campaign-kills arms systems real real-pruned paper paper-short paper-data clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -83,6 +83,9 @@ campaign: $(STAMP) ## students from students: merged, pruned, recovered, prompte
 	@mkdir -p campaign && cp docs/campaign.toml campaign/config.toml
 	@$(BIN)/coterie run --until-idle --no-tui -c campaign/config.toml
 
+arms: $(STAMP) ## full, LoRA, prefix and distributions compared, and selection among teachers, three seeds each, into docs/method.md
+	@$(BIN)/python -m bench.arms adapters selection --write docs/method.md
+
 systems: $(STAMP) ## the gates of every system in bench/systems, over seeds (up to half an hour)
 	@$(BIN)/python -m bench.systems all
 
@@ -129,5 +132,5 @@ picture: $(STAMP) ## draw the README's picture of the UI from state.db, while a 
 results: $(STAMP) ## write the result table of state.db into README.md and docs/method.md
 	@PYTHONPATH=. $(BIN)/python docs/results.py state.db README.md docs/method.md
 
-clean: ## remove what was built; state.db, runs/, report/, reproduce/, campaign/, real/, real-pruned/, paper-long/ and paper-short/ stay
+clean: ## remove what was built; state.db, runs/, report/, reproduce/, campaign/, arms/, real/, real-pruned/, paper-long/ and paper-short/ stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

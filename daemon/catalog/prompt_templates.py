@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from engine.config import Config, PlanConfig, StudentConfig
+from engine.config.named import expand
 from engine.config.prompts import templates_of
-from engine.config.root import expand
 from engine.config.wordings import FEWEST
 from engine.errors import ConfigError, TaskDataError
 from engine.methods import METHODS

@@ -17,8 +17,8 @@ from daemon.events import Event, PlanContinued
 from daemon.sampling.plan_state import PlanState
 from daemon.sampling.plans import ActivePlan
 from engine.config import Config, PlanConfig, TeacherConfig
+from engine.config.named import expand, teachers_of
 from engine.config.panels import models_asked
-from engine.config.root import expand, teachers_of
 from engine.config.served import only_by_name
 from engine.config.wordings import rounds
 from engine.strategies import PLAIN, STRATEGIES, Wording

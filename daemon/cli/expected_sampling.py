@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from daemon.catalog.served_runs import ServedRuns
 from daemon.catalog.sync import Input
-from daemon.cli.expected_runs import Rationales, rationales_for
+from daemon.cli.expected_runs import Rationales, good_word, rationales_for
 from daemon.cli.sampling_estimate import PlanEstimate, SamplingEstimate, TeacherEstimate, TeacherShare
 from daemon.limits.key_limits import KeyLimits
 from daemon.limits.pacing import RequestKind, paced_seconds
@@ -24,8 +24,8 @@ from daemon.sampling.expected_need import expected_need, expected_samples
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.token_accounting import price_of
 from engine.config import Config, PlanConfig, TeacherConfig
+from engine.config.named import expand, teachers_of
 from engine.config.panels import models_asked
-from engine.config.root import expand, teachers_of
 from engine.config.wordings import expected_questions
 from engine.question import Question
 from engine.strategies import PLAIN, strategy
@@ -198,12 +198,15 @@ class _Estimator:
         graded = sum(each.correct + each.wrong for each in stored.values())
         if graded:
             rate = sum(each.correct for each in stored.values()) / graded
-            return rate, f"{graded:,} stored samples, {100 * rate:.0f} % correct"
+            return rate, f"{graded:,} stored samples, {100 * rate:.0f} % {good_word(self._config, task)}"
         of_task = self._stand_ins(task, questions)
         if of_task.source.startswith("stored"):
             return of_task.correct, of_task.source
         source = of_task.source.partition(", and all")[0]
-        return ASSUMED_CORRECT, f"{source}; {100 * ASSUMED_CORRECT:.0f} % correct is assumed"
+        return (
+            ASSUMED_CORRECT,
+            f"{source}; {100 * ASSUMED_CORRECT:.0f} % {good_word(self._config, task)} is assumed",
+        )
 
     def _turns(self, plan: ActivePlan, questions: Sequence[Question], rationales: Rationales) -> Turns:
         """The turns of a sample, over questions from all parts of the split."""

@@ -112,11 +112,12 @@ class TargetMissed(TaskEvent):
     accepted: int
     target: int
     most: int
+    labelled: bool = True
 
     def message(self) -> str:
         """How far it came, and what to do."""
         return (
-            f"plan {self.plan} on {self.task} reached {self.accepted:,} of {self.target:,} correct rationales and may"
+            f"plan {self.plan} on {self.task} reached {self.accepted:,} of {self.target:,} {'correct' if self.labelled else 'answered'} rationales and may"
             f" take no more (at most {self.most} per question): raise max_rationales, or add questions"
         )
 

@@ -11,9 +11,10 @@ import re
 
 from engine.config.base import NAME_PATTERN
 from engine.config.faults import Path, nearest, quoted
+from engine.config.named import expand, teachers_of
 from engine.config.plans import GIVEN, Candidate, PlanConfig, candidate_name
 from engine.config.prompts import PUBLISHED
-from engine.config.root import Config, expand, teachers_of
+from engine.config.root import Config
 from engine.strategies import STRATEGIES
 
 FEWEST = 4

@@ -36,6 +36,7 @@ def format_status(status: Status, width: int | None = None) -> str:
     lines += [each.text for each in status.wordings]
     if status.daemon.alive:
         lines += [f"plan {plan} waits for {what}" for plan, what in status.heartbeat.waits.items()]
+    lines += [each.words for each in status.waiting]
     lines += listed(
         (
             "plan",

@@ -251,7 +251,17 @@ def students(row: TaskRow) -> Shown:
             found.append(across(head, say((trigger.progress.text(count, unit=width >= 48), "text")), width))
             if not reached and height >= 3 * len(task.triggers) and trigger.goal:
                 found.append(say("  ", progress(trigger.have / trigger.goal, max(4, width - 4))))
-        if not task.triggers:
+        waiting = [each for each in row.status.waiting if each.task in (task.name, "joint")]
+        for each in waiting:
+            found.append(
+                say(
+                    ("◐ ", "attention"),
+                    (one_line(each.student), "strong"),
+                    (f" waits for {one_line(each.source)}", "muted"),
+                )
+            )
+            found.append(say((f"  {one_line(each.why)}", "muted")))
+        if not task.triggers and not waiting:
             found.append(say(("No student is trained on it: add [[students]].", "muted")))
         if runs and height > len(found) + 1:
             found += [say()] * (height > len(found) + len(runs) + 1)
