@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import select
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -108,6 +108,10 @@ def plain(path: Path, interval: float) -> int:
             raise KeyboardInterrupt
 
     reader = DatabaseReader(path)
+    reader_gone = (
+        select.poll()
+    )  # nothing may be printed for hours, so a closed pipe has to be seen without a write
+    reader_gone.register(sys.stdout.fileno(), 0)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
     try:
@@ -125,7 +129,8 @@ def plain(path: Path, interval: float) -> int:
                 sys.stdout.write(line + "\n")
                 sys.stdout.flush()
             last = line
-            time.sleep(interval)
+            if reader_gone.poll(interval * 1000):
+                return 0
         return 130
     except KeyboardInterrupt:
         return 130
