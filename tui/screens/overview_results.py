@@ -11,7 +11,7 @@ from state.views.format import clock, count, duration, latency, money, per_thous
 from state.views.status_records import Status
 from tui.charts import progress
 from tui.screens.overview_panels import Overview, Shown, dotted, fit, graph
-from tui.text import Part, across, fields, one_line, say, shortened, truncated, verdict, verdict_of
+from tui.text import Part, across, fields, one_line, say, shortened, truncated, verdict
 from tui.widgets.panel import centred, fitted
 
 
@@ -210,7 +210,7 @@ def answers(view: Overview) -> Shown:
         found = []
         for row in view.answers[:height]:
             head = say(
-                verdict(verdict_of(row))[:2],
+                verdict(row.word)[:2],
                 (f"{shortened(row.task, 15):<16}", "strong"),
                 (f"{shortened(row.teacher, 11):<12}", "muted"),
             )
