@@ -28,7 +28,7 @@ from engine.students.objectives import OBJECTIVES
 from engine.students.token_rows import TokenRow, weighted
 
 WIDTH = 512
-VOCABULARY, TOKENS = 32_000, 1024
+VOCABULARY, TOKENS = 32_000, 512
 KNOWN = 5
 PASSES = 3
 CHUNKS = (1, 4)
@@ -36,7 +36,7 @@ WEIGHTED = "tokens, rows with weights"
 CASES = (*OBJECTIVES, WEIGHTED)
 BEFORE = "the plain loss"
 STEP_WANTED = 1.02
-STEPS = 300
+STEPS = 150
 """Steps of each way."""
 ROWS = 512
 """Supervised tokens of the batch of a step."""

@@ -102,7 +102,7 @@ def verdict(each: Compared) -> str:
     if each.difference is None:
         return "not measured"
     if each.corrected >= LEVEL:
-        return "not told apart"
+        return "not significant"
     return "better" if each.difference.points > 0 else "worse"
 
 

@@ -11,6 +11,7 @@ import daemon
 import engine
 import state
 import tui
+from tests import conftest, lazily
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -74,3 +75,18 @@ def test_no_module_is_longer_than_a_reader_can_hold() -> None:
 def test_half_of_the_modules_are_short() -> None:
     lines = [count for count in lines_of("state", "engine", "daemon", "tui").values() if count > 5]
     assert statistics.median(lines) <= 150
+
+
+def test_no_test_file_imports_at_its_head_what_takes_seconds() -> None:
+    assert lazily.collected == [], (
+        "a test file imports this, itself or by a module of the product: name that as Lazy(…)"
+    )
+
+
+def test_files_that_share_training_processes_are_run_by_one_worker(request: pytest.FixtureRequest) -> None:
+    """In another worker, the processes of a minute would run again."""
+    shared = {"alone", "stopped", "together"}
+    users = {
+        item.nodeid.partition("::")[0] for item in request.session.items if shared & {*item.fixturenames}
+    }
+    assert users <= {*conftest.SHARING}

@@ -18,7 +18,7 @@ from daemon.events.batch_events import BatchCompleted, BatchCutShort, BatchEvent
 from daemon.sampling.context import Context
 from daemon.sampling.health import PERMANENT_PARKS
 from daemon.sampling.jobs import Job
-from daemon.sampling.outcomes import OUTCOMES, attributes_of, ended, given_up, packed_of
+from daemon.sampling.outcomes import OUTCOMES, attributes_of, ended, ended_event, given_up, packed_of
 from daemon.sampling.teacher import Teacher
 from engine.teachers.batch_api import BatchInfo, Row
 from engine.teachers.classify import classify_unreadable
@@ -129,8 +129,7 @@ class Settler:
         if end is None:
             self._deliver(job)
             return
-        correct = end.verdict is not None and end.verdict.correct
-        self._bus.emit(events.SampleStored(plan=job.plan.config.name, task=job.plan.task, correct=correct))
+        self._bus.emit(ended_event(job, end))
 
     async def lost(self, teacher: Teacher, out: OutRow, reason: str, tally: Tally) -> None:
         """Stores a row that may have been executed and whose answer is lost."""
@@ -188,11 +187,7 @@ class Settler:
         if end is None:
             self._deliver(job)
             return
-        self._bus.emit(
-            events.SampleFailed(
-                plan=job.plan.config.name, task=job.plan.task, sample_id=job.sample_id, reason=reason
-            )
-        )
+        self._bus.emit(ended_event(job, end))
 
     async def _store(
         self,

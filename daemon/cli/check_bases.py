@@ -120,8 +120,8 @@ def check_distributions(student: StudentConfig, config: Config, say: Say) -> Non
         for name in teachers:
             if config.teachers[name].builtin:
                 say(
-                    f"warning: student {student.name} learns distributions, and those of the built-in teacher {name} are made up: they"
-                    " teach noise"
+                    f"warning: student {student.name} learns distributions, and those of the built-in teacher {name} are made up:"
+                    " it would learn noise"
                 )
             elif not _one_tokenizer(name, student, config):
                 own = config.teachers[name].student

@@ -9,9 +9,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from daemon.cli.argument_types import whole_number
 from daemon.cli.card import Part, write_card
 from daemon.cli.hub_layout import write_layout
-from daemon.cli.parser import whole_number
 from daemon.cli.raw_samples import RawSamples
 from daemon.cli.trainable import TrainingData
 from daemon.cli.trained_rows import trained_rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from daemon.cli.card import Part
@@ -40,44 +40,44 @@ def write_layout(
     """
     configs: list[CardConfig] = []
     total = 0
-    for part, rows in parts:
-        name = _free(f"{part.student.name}.{part.scope}", configs)
-        files = dict(_files(folder, name, {"train": rows}, suffix, write))
+
+    def add(name: str, splits: Mapping[str, Iterable[Row]]) -> int:
+        """A configuration of these rows, if there are any; returns their number."""
+        name = _free(name, configs)
+        files, count = _files(folder, name, splits, suffix, write)
         if files:
             configs.append(CardConfig(name=name, files=files))
-            total += len(part.chosen.rows)
-    tasks = dict.fromkeys(task for part, _ in parts for task in part.tasks)
-    for task in tasks if with_questions else ():
-        name = _free(f"questions.{task}", configs)
-        by_split = {named: questions(connection, task, split) for split, named in SPLITS.items()}
-        configs.append(CardConfig(name=name, files=dict(_files(folder, name, by_split, suffix, write))))
+        return count
+
+    for part, rows in parts:
+        add(f"{part.student.name}.{part.scope}", {"train": rows})
+        total += len(part.chosen.rows)
+    for task in dict.fromkeys(task for part, _ in parts for task in part.tasks) if with_questions else ():
+        add(
+            f"questions.{task}",
+            {named: questions(connection, task, split) for split, named in SPLITS.items()},
+        )
     for plan, rows_of in samples.items():
-        counts: dict[str, int] = {}
-
-        def counted(rows: Iterable[Row], file: Path, counts: dict[str, int] = counts) -> int:
-            counts[file.stem] = write(rows, file)
-            return counts[file.stem]
-
-        name = _free(f"samples.{plan}", configs)
-        by_split = {named: rows_of[split] for split, named in SPLITS.items()}
-        if files := dict(_files(folder, name, by_split, suffix, counted)):
-            configs.append(CardConfig(name=name, files=files))
-            total += sum(counts.values())
+        total += add(f"samples.{plan}", {named: rows_of[split] for split, named in SPLITS.items()})
     return configs, total
 
 
 def _files(
     folder: Path, name: str, splits: Mapping[str, Iterable[Row]], suffix: str, write: Write
-) -> Iterator[tuple[str, str]]:
+) -> tuple[dict[str, str], int]:
+    """Writes a configuration; returns its files by split, without empty ones, and the number of rows."""
     (folder / name).mkdir(parents=True, exist_ok=True)
+    files, total = {}, 0
     for split, rows in splits.items():
         file = folder / name / f"{split}.{suffix}"
-        if write(rows, file):
-            yield split, f"{name}/{split}.{suffix}"
+        if count := write(rows, file):
+            files[split] = f"{name}/{split}.{suffix}"
+            total += count
         else:
             file.unlink()  # a reader finds no columns in it
     if not any((folder / name).iterdir()):
         (folder / name).rmdir()
+    return files, total
 
 
 def _free(name: str, configs: Sequence[CardConfig]) -> str:

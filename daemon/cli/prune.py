@@ -27,6 +27,7 @@ from state.database import open_reader
 from state.runs import done_runs
 from state.safe import safe
 from state.sqlite import Connection
+from state.views.format import counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -120,7 +121,7 @@ async def _delete(config: Config, name: str, batches: Sequence[BatchFiles]) -> t
 
 def _count(batches: Sequence[BatchFiles]) -> str:
     files = sum(len(batch.ids) for batch in batches)
-    return f"{files:,} file{'s' if files != 1 else ''} of {len(batches):,} finished batch{'es' if len(batches) != 1 else ''}"
+    return f"{counted(files, 'file')} of {counted(len(batches), 'finished batch', 'finished batches')}"
 
 
 def _size(place: Path) -> int:

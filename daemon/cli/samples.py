@@ -66,6 +66,8 @@ def command(arguments: argparse.Namespace) -> int:
         lines = _show(connection, arguments.id) if arguments.what == "show" else _find(connection, arguments)
     for line in lines:
         sys.stdout.write(safe(line) + "\n")
+    if not lines:
+        sys.stderr.write("no sample matches\n")
     return 0 if lines else 1
 
 
@@ -100,7 +102,8 @@ def _detail(found: SampleDetail) -> Iterator[str]:
         yield ""
         yield f"request {number}, as sent:"
         for role, text in turn:
-            yield from (f"  {role}: {line}" for line in text.splitlines())
+            yield f"  {role}:"
+            yield from (f"    {line}" for line in text.splitlines())
     yield ""
     yield from table(
         ("request", "turn", "teacher", "status", "ms", "cost", "outcome"),

@@ -31,9 +31,9 @@ from daemon.sampling.outcomes import (
     InFlightRequest,
     answer_in,
     ended,
+    ended_event,
     given_up,
     packed_of,
-    sample_failed,
     total,
     usages_of,
 )
@@ -208,7 +208,7 @@ class AttemptRunner:
         for (member, _), result in zip(reversed(got), reversed(results[: len(got)]), strict=True):
             if result.end is not None:
                 self._panels.ended(member)
-                self._emit_stored(member, result.end)
+                self._bus.emit(ended_event(member, result.end))
             elif plan.panel:
                 self._panels.answered(member)
             else:
@@ -283,7 +283,7 @@ class AttemptRunner:
         for member, end in zip(request.members, ends, strict=True):
             if end is not None:
                 self._panels.ended(member)
-                self._bus.emit(sample_failed(member, end))
+                self._bus.emit(ended_event(member, end))
         if split:
             self._learn_groups(teacher, failure.reason)
         if not limited:
@@ -360,7 +360,3 @@ class AttemptRunner:
         seconds = teacher.health.works(now)
         if seconds is not None:
             self._bus.emit(events.TeacherRecovered(teacher=teacher.name, seconds=seconds))
-
-    def _emit_stored(self, job: Job, end: SampleEnd) -> None:
-        correct = end.verdict is not None and end.verdict.correct
-        self._bus.emit(events.SampleStored(plan=job.plan.config.name, task=job.plan.task, correct=correct))

@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 from anyio.lowlevel import RunVar
 
-from daemon.events import SampleFailed
+from daemon.events import SampleFailed, SampleStored
 from daemon.sampling.context import Attribute, Tracer
 from daemon.sampling.jobs import Job
 from daemon.sampling.teacher import Teacher
@@ -193,11 +193,12 @@ def attributes_of(
     return found
 
 
-def sample_failed(job: Job, end: SampleEnd) -> SampleFailed:
-    """The event of a sample that was given up."""
-    return SampleFailed(
-        plan=job.plan.config.name, task=job.plan.task, sample_id=job.sample_id, reason=end.reason or ""
-    )
+def ended_event(job: Job, end: SampleEnd) -> SampleStored | SampleFailed:
+    """The event of a sample that has ended: stored with a verdict, or given up."""
+    plan, task = job.plan.config.name, job.plan.task
+    if end.state is SampleState.FAILED:
+        return SampleFailed(plan=plan, task=task, sample_id=job.sample_id, reason=end.reason or "")
+    return SampleStored(plan=plan, task=task, correct=end.verdict is not None and end.verdict.correct)
 
 
 def further_attempts(job: Job, teacher: Teacher, session_id: int, bound: int) -> list[AttemptRequest]:

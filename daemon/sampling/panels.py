@@ -18,11 +18,10 @@ from dataclasses import dataclass, field
 import anyio
 from anyio.abc import TaskStatus
 
-from daemon import events
 from daemon.host.notify import Notifier
 from daemon.sampling.context import Context
 from daemon.sampling.jobs import Job
-from daemon.sampling.outcomes import ended
+from daemon.sampling.outcomes import ended, ended_event
 from daemon.sampling.plans import ActivePlan
 from engine.strategies import PeerReplies
 from engine.teachers.decode import decode_json
@@ -248,8 +247,7 @@ class Panels:
         await self._writer.do(end_samples, SampleResult(job.sample_id, finished.finish_reason, end))
         job.plan.state.ended()
         self.ended(job)
-        correct = end.verdict is not None and end.verdict.correct
-        self._bus.emit(events.SampleStored(plan=job.plan.config.name, task=job.plan.task, correct=correct))
+        self._bus.emit(ended_event(job, end))
 
     # The questions
 

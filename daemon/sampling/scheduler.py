@@ -235,9 +235,8 @@ class Scheduler:
             return
         self._shares.graded(event.task)
         for plan in self._by_verdict:
-            if plan.task == event.task:
-                if plan.state.verdict_came():
-                    self._wake()
+            if plan.task == event.task and plan.state.verdict_came():
+                self._wake()
 
     def _able(self, plan: ActivePlan) -> list[int]:
         """The teachers that can be asked for a plan now."""

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from state.views.format import counted
+
 
 @dataclass(frozen=True, slots=True)
 class Edit:
@@ -32,9 +34,4 @@ def _said(value: object) -> str:
 
 def are(number: int, noun: str) -> str:
     """`2 samples are`."""
-    return f"{count(number, noun)} {'is' if number == 1 else 'are'}"
-
-
-def count(number: int, noun: str) -> str:
-    """`1 sample`, `2 samples`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    return f"{counted(number, noun)} {'is' if number == 1 else 'are'}"

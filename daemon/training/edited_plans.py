@@ -11,7 +11,7 @@ from daemon.catalog.prompt_preview import templates
 from daemon.catalog.served_runs import ServedRuns
 from daemon.catalog.sync import Input
 from daemon.sampling.token_accounting import price_of
-from daemon.training.edit_words import Edit, are, count, differing
+from daemon.training.edit_words import Edit, are, differing
 from engine.config import Config, PlanConfig, TeacherConfig
 from engine.config.base import Identity, fields_marked
 from engine.config.named import expand, teachers_of
@@ -26,7 +26,7 @@ from state.edits import (
 )
 from state.sqlite import Connection
 from state.triggers import PlanCounts
-from state.views.format import money
+from state.views.format import counted, money
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class ConfiguredPlans:
                 and not shared
             ):
                 yield Edit(
-                    f"plan {plan.name} on {plan.task} ({plan.split}) is not configured any more: its {count(plan.stored, 'sample')} stay stored"
+                    f"plan {plan.name} on {plan.task} ({plan.split}) is not configured any more: its {counted(plan.stored, 'sample')} {'stays' if plan.stored == 1 else 'stay'} stored"
                 )
 
     def _edit(self, each: _Wanted, names: set[tuple[str, str, str]]) -> Iterator[Edit]:
@@ -99,17 +99,17 @@ class ConfiguredPlans:
         if own is not None:
             if plan.most < own.rationales and (beyond := samples_beyond(self._connection, own.id, plan.most)):
                 yield Edit(
-                    f"{about}: {own.rationales} rationales were asked for and {plan.most} are: {count(beyond, 'sample')} beyond that {'stays' if beyond == 1 else 'stay'}"
+                    f"{about}: {own.rationales} rationales were asked for and {plan.most} are: {counted(beyond, 'sample')} beyond that {'stays' if beyond == 1 else 'stay'}"
                     f" stored, but no longer count{'s' if beyond == 1 else ''}"
                 )
             elif plan.most > own.rationales:
                 more = (plan.most - own.rationales) * self._given.tasks[each.task].sizes[plan.split]
-                yield Edit(f"{about}: up to {count(more, 'further sample')} are asked for")
+                yield Edit(f"{about}: up to {counted(more, 'further sample')} are asked for")
             return
         if shared := next((row for row in same if row.stored), None):
             if (shared.name, each.task, plan.split) not in names:
                 yield Edit(
-                    f"{about} goes on with the {count(shared.stored, 'sample')} of plan {shared.name}: nothing is asked again"
+                    f"{about} goes on with the {counted(shared.stored, 'sample')} of plan {shared.name}: nothing is asked again"
                 )
             return
         former = sorted(
@@ -120,12 +120,12 @@ class ConfiguredPlans:
         kept, left = self._kept(each, former[0])
         why = self._why(each, former[0])
         if kept:
-            text = f"{count(kept, 'sample')} of teachers that stay are kept"
+            text = f"{counted(kept, 'sample')} of teachers that stay are kept"
             text += f", {are(left, 'sample')} set aside" if left else ""
             yield Edit(f"{about} has other teachers{why}: {text}", told=True)
             return
         yield Edit(
-            f"{about} begins anew{why}: {are(former[0].stored, 'sample')} set aside, {count(each.requests, 'request')}"
+            f"{about} begins anew{why}: {are(former[0].stored, 'sample')} set aside, {counted(each.requests, 'request')}"
             f"{self._cost(each, former[0])}"
         )
 

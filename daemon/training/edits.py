@@ -12,7 +12,7 @@ from contextlib import closing
 from daemon.catalog.changed_teachers import EarlierTeachers
 from daemon.catalog.sync import Input
 from daemon.events import Event, Noted
-from daemon.training.edit_words import Edit, count, differing
+from daemon.training.edit_words import Edit, differing
 from daemon.training.edited_plans import ConfiguredPlans
 from daemon.training.edited_students import student_edits
 from engine.config import Config, TeacherConfig
@@ -27,6 +27,7 @@ from state.edits import (
 from state.errors import StateMissing
 from state.migrations import VERSION
 from state.sqlite import Connection
+from state.views.format import counted
 
 
 def events_of(found: Sequence[Edit]) -> list[Event]:
@@ -60,7 +61,7 @@ def _tasks(connection: Connection, config: Config, given: Input) -> Iterator[Edi
             continue
         before, now = known[name].answer_format, config.tasks[name].answer
         if before != now:
-            samples = count(samples_of_task(connection, name), "stored sample")
+            samples = counted(samples_of_task(connection, name), "stored sample")
             yield Edit(
                 f"task {name}: `answer` was {before} and is {now}: the next start grades its {samples} again",
                 told=True,
@@ -71,14 +72,14 @@ def _tasks(connection: Connection, config: Config, given: Input) -> Iterator[Edi
             connection, name, ((each.key, each.text_hash, each.split, each.answer) for each in task.questions)
         )
         said = [
-            f"{count(edited.gone, 'question')} gone ({count(edited.gone_samples, 'sample')} set aside)"
+            f"{counted(edited.gone, 'question')} gone ({counted(edited.gone_samples, 'sample')} set aside)"
             if edited.gone
             else "",
             f"{edited.new:,} new" if edited.new else "",
-            f"{edited.regold:,} with another gold answer ({count(edited.regold_samples, 'sample')} graded again)"
+            f"{edited.regold:,} with another gold answer ({counted(edited.regold_samples, 'sample')} graded again)"
             if edited.regold
             else "",
-            f"{edited.moved:,} in another split ({count(edited.moved_samples, 'sample')} moved with them)"
+            f"{edited.moved:,} in another split ({counted(edited.moved_samples, 'sample')} moved with them)"
             if edited.moved
             else "",
         ]
@@ -86,7 +87,9 @@ def _tasks(connection: Connection, config: Config, given: Input) -> Iterator[Edi
             yield Edit(f"task {name}: other questions: {', '.join(filter(None, said))}")
     for name in active_tasks(connection):
         if name not in config.tasks and (left := samples_of_task(connection, name)):
-            yield Edit(f"task {name} is not configured any more: its {count(left, 'sample')} stay stored")
+            yield Edit(
+                f"task {name} is not configured any more: its {counted(left, 'sample')} {'stays' if left == 1 else 'stay'} stored"
+            )
 
 
 def _teachers(config: Config, before: Mapping[str, TeacherConfig]) -> Iterator[Edit]:

@@ -359,10 +359,10 @@ class Trainer:
         except (KeyError, TypeError, ValueError) as error:  # this run's fault, not the daemon's
             if alive:
                 run.kill()
-            del self._processes[run.row.id]
             await self._endings.fail(
                 run.row, f"its progress.jsonl cannot be read ({type(error).__name__}: {error})"
             )
+            del self._processes[run.row.id]
             return
         if news := run.news():
             self._endings.note(run.row, news)
@@ -375,11 +375,13 @@ class Trainer:
             await anyio.to_thread.run_sync(send_command, run.directory, "end")
         if not run.ending.kind:  # adopted: the previous daemon may have read how it ended, and died
             run.ending = await anyio.to_thread.run_sync(run.last_word)
-        del self._processes[run.row.id]
+        again = await self._endings.ended(run, self._config.daemon.max_run_tries)
+        del self._processes[
+            run.row.id
+        ]  # after it was told: until then what follows from it is not known, and `idle` is false
+        self.queued += again and not self._stopping
         await self._share_threads()
         self.changed.notify()
-        again = await self._endings.ended(run, self._config.daemon.max_run_tries)
-        self.queued += again and not self._stopping
         run.close()
 
     async def _read(self, run: RunProcess) -> None:

@@ -45,7 +45,9 @@ def load_config(path: Path) -> Config:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file. Give another with -c, or start from config.toml.") from None
+        raise ConfigError(
+            f"{path}: no such file. `coterie init` writes one; -c FILE names another."
+        ) from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
     try:

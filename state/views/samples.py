@@ -89,7 +89,6 @@ class AttemptRow:
     cost_usd: float
     unknown_usd: float  # what it may have cost besides
     latency_ms: int | None
-    claimed_at: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -256,8 +255,8 @@ def sample_detail(connection: Connection, sample: int) -> SampleDetail | None:
         )
         attempts = rows(
             connection,
-            "SELECT a.id, a.turn, h.name, a.outcome, a.status, a.reason, a.cost_micros, a.latency_ms, a.unknown_micros,"
-            " a.claimed_at FROM attempt a JOIN teacher h ON h.id = a.teacher_id"
+            "SELECT a.id, a.turn, h.name, a.outcome, a.status, a.reason, a.cost_micros, a.latency_ms, a.unknown_micros"
+            " FROM attempt a JOIN teacher h ON h.id = a.teacher_id"
             " WHERE a.sample_id = ? ORDER BY a.id LIMIT 200",
             (sample,),
         )
@@ -341,7 +340,6 @@ def _attempt(row: tuple[Any, ...]) -> AttemptRow:
         cost_usd=row[6] / 1e6,
         latency_ms=row[7],
         unknown_usd=row[8] / 1e6,
-        claimed_at=row[9],
     )
 
 

@@ -73,7 +73,8 @@ def test_distributions_are_proposed_where_the_tokenizer_is_the_same(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("builtin", "wanted"), [(True, "are made up: they teach noise"), (False, "may have another tokenizer")]
+    ("builtin", "wanted"),
+    [(True, "are made up: it would learn noise"), (False, "may have another tokenizer")],
 )
 def test_what_stands_against_learned_distributions_is_said(
     tmp_path: Path, builtin: bool, wanted: str

@@ -9,13 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from engine.config.tasks import FieldsConfig, TaskConfig
 from engine.errors import ConfigError, TaskDataError
 from engine.tasks import LoadedTask, hub, load_task
+from tests.lazily import Lazy
+
+pa, pq = Lazy("pyarrow"), Lazy("pyarrow.parquet")
 
 ROOT = Path(__file__).resolve().parents[3]
 installed = pytest.mark.skipif(
