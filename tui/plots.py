@@ -16,6 +16,8 @@ from tui.text import Part, one_line, say
 
 MIN_WIDTH, MIN_HEIGHT = 20, 5
 """In a smaller plot nothing can be read."""
+SHORTEST = 5
+"""Cells that a level has at least before its name."""
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 
 Ends = tuple[float, float]
@@ -204,8 +206,10 @@ class _Canvas:
         """A dashed line with its name at its end."""
         if not line.y:
             return
-        row, label = self.row(line.y[0]), f" {one_line(line.label)}" if line.label else ""
-        label = label[: self.width // 2]
+        row, label = self.row(line.y[0]), one_line(line.label)
+        if len(label) > self.width - SHORTEST:  # its name alone rather than half a number
+            label = label.partition(" ")[0]
+        label = f" {label[: self.width - SHORTEST]}" if label else ""
         for at in range(self.width - len(label)):
             self._cells[row][at] = ("╌", line.role)
         for at, glyph in enumerate(label, self.width - len(label)):
