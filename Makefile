@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test check simulate soak kills chaos mutants exact twonodes terminals slurm gpu bench picture results reproduce reproduction campaign systems real paper paper-short paper-data clean
+.PHONY: help run test check simulate soak kills chaos mutants exact twonodes terminals slurm gpu bench picture results reproduce reproduction campaign campaign-kills arms systems real real-pruned paper paper-short paper-data clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -83,6 +83,9 @@ campaign: $(STAMP) ## students from students: merged, pruned, recovered, prompte
 	@mkdir -p campaign && cp docs/campaign.toml campaign/config.toml
 	@$(BIN)/coterie run --until-idle --no-tui -c campaign/config.toml
 
+arms: $(STAMP) ## full, LoRA, prefix and distributions compared, and selection among teachers, three seeds each, into docs/method.md
+	@$(BIN)/python -m bench.arms adapters selection --write docs/method.md
+
 systems: $(STAMP) ## the gates of every system in bench/systems, over seeds (up to half an hour)
 	@$(BIN)/python -m bench.systems all
 
@@ -90,6 +93,14 @@ BASE := real/SmolLM2-135M-Instruct.Q4_1.gguf
 real: $(STAMP) $(BASE) ## a real pretrained student, to real/report
 	@cp examples/real/config.toml real/config.toml
 	@$(BIN)/coterie run --until-idle --no-tui -c real/config.toml
+
+real-pruned: $(STAMP) $(BASE) ## that student pruned by a quarter and recovered, to real-pruned/report; bytes and perplexities are printed
+	@mkdir -p real-pruned && ln -sf ../$(BASE) real-pruned/ && cp examples/real/pruned.toml real-pruned/config.toml
+	@$(BIN)/coterie run --until-idle --no-tui -c real-pruned/config.toml
+	@$(BIN)/python -m bench.pruned real-pruned
+
+campaign-kills: $(STAMP) ## `make campaign` killed at twenty random moments: the same report but for times (up to an hour): KILLS=20 SEED=0
+	@$(BIN)/python -m tests.kills.same_report --kills $(or $(filter-out 200,$(KILLS)),20) --seed $(SEED)
 
 $(BASE): examples/real/requirements.txt | $(STAMP)
 	@mkdir -p real
@@ -121,5 +132,5 @@ picture: $(STAMP) ## draw the README's picture of the UI from state.db, while a 
 results: $(STAMP) ## write the result table of state.db into README.md and docs/method.md
 	@PYTHONPATH=. $(BIN)/python docs/results.py state.db README.md docs/method.md
 
-clean: ## remove what was built; state.db, runs/, report/, reproduce/, campaign/, real/, paper-long/ and paper-short/ stay
+clean: ## remove what was built; state.db, runs/, report/, reproduce/, campaign/, arms/, real/, real-pruned/, paper-long/ and paper-short/ stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from bench import grading, latency, limits, million, peers, sampling, startup, streaming, training
+from bench import grading, latency, limits, million, objectives, peers, sampling, startup, streaming, training
 from bench.tables import Table, results
 
 BENCHES = {
@@ -22,6 +22,7 @@ BENCHES = {
     "million": million,
     "peers": peers,
     "training": training,
+    "objectives": objectives,
 }
 TARGET = Path(__file__).with_name("RESULTS.md")
 

@@ -100,8 +100,9 @@ class Daemon:
 class DaemonFixture:
     """A folder with a configuration and a task file."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, root: Path = ROOT) -> None:
         self.folder = folder
+        self._root = root
         self.database = folder / "state.db"
 
     def populate(self, url: str, *, questions: int, rationales: int = 1, **limits: int) -> None:
@@ -129,7 +130,7 @@ class DaemonFixture:
         config = [] if "--help" in arguments else ["-c", str(self.folder / "config.toml")]
         process = subprocess.Popen(
             [sys.executable, "-m", "daemon", *arguments, *config],
-            cwd=ROOT,
+            cwd=self._root,
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=sink,
@@ -149,10 +150,10 @@ class DaemonFixture:
 
 
 @contextlib.contextmanager
-def daemon_fixture() -> Iterator[DaemonFixture]:
-    """A new folder, which is deleted afterwards."""
+def daemon_fixture(root: Path = ROOT) -> Iterator[DaemonFixture]:
+    """A new folder, which is deleted afterwards. `root`: the checkout whose daemon runs in it."""
     with tempfile.TemporaryDirectory(prefix="coterie-bench-") as folder:
-        yield DaemonFixture(Path(folder))
+        yield DaemonFixture(Path(folder), root)
 
 
 def measured(*command: str) -> FinishedProcess:

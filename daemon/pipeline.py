@@ -260,9 +260,9 @@ class Pipeline:
         """After `close`: releases attempts that are on disk and will not be sent."""
         await self.scheduler.closed_for_good.wait()
         for teacher in self.teachers:
-            await self.attempt_runner.release_all(teacher.queue.take_out(lambda job: True), teacher)
+            await self.attempt_runner.attempts.release_all(teacher.queue.take_out(lambda job: True), teacher)
         for job in self.scheduler.held_back():
-            await self.attempt_runner.release(job, self.scheduler.teacher_of(job))
+            await self.attempt_runner.attempts.release(job, self.scheduler.teacher_of(job))
 
     def park(self, teacher: Teacher, reason: str) -> None:
         """Takes a teacher out of work until the user acts."""
@@ -284,6 +284,6 @@ class Pipeline:
             await self._context.writer.do(park_teacher, (teacher.id, teacher.health.parked))
             self._context.bus.emit(events.TeacherParked(teacher=teacher.name, reason=teacher.health.parked))
             moved = self.scheduler.hand_over(teacher)
-            await self.attempt_runner.release_all([job for job, _ in moved], teacher)
+            await self.attempt_runner.attempts.release_all([job for job, _ in moved], teacher)
             for job, other in moved:
                 other.queue.push(job)

@@ -18,8 +18,7 @@ import anyio.to_thread
 from anyio.abc import TaskStatus
 
 from daemon import events
-from daemon.catalog.config_diff import differences, readdressed, takeable
-from daemon.catalog.prompt_templates import Wordings
+from daemon.catalog.config_diff import concerned, differences, readdressed, takeable
 from daemon.catalog.sync import (
     Catalog,
     Input,
@@ -30,7 +29,7 @@ from daemon.catalog.sync import (
     spending_of,
     spending_of_plans,
 )
-from daemon.sampling.attempt_runner import AttemptRunner
+from daemon.sampling.attempt_store import AttemptStore
 from daemon.sampling.budget import add_plan, micros
 from daemon.sampling.context import Context
 from daemon.sampling.jobs import Job
@@ -43,8 +42,8 @@ from daemon.training.edits import edits_since, events_of
 from daemon.training.planner import Planner
 from daemon.training.trainer import Trainer
 from engine.config import Config, TaskConfig, TeacherConfig
+from engine.config.notes import left_out
 from engine.config.prices import unpriced
-from engine.config.root import left_out, teachers_of
 from engine.errors import CoterieError, SecretError
 from engine.tasks import TaskSummary
 from engine.teachers.endpoint import Endpoint
@@ -100,7 +99,7 @@ class Reload:
         catalog: Catalog,
         given: Input,
         scheduler: Scheduler,
-        attempt_runner: AttemptRunner,
+        attempts: AttemptStore,
         planner: Planner,
         trainer: Trainer,
         factory: TeacherFactory,
@@ -125,7 +124,7 @@ class Reload:
         self._bus = context.bus
         self._budget = context.budget
         self._scheduler = scheduler
-        self._attempt_runner = attempt_runner
+        self._attempts = attempts
         self._planner = planner
         self._trainer = trainer
         self._factory = factory
@@ -221,25 +220,13 @@ class Reload:
             devices=devices,
             clients=clients,
             rekeyed=rekeyed,
-            mended=rekeyed | self._changed(config, given.wordings, teachers),
+            mended=rekeyed
+            | concerned(
+                (self.config, self._wordings),
+                (config, given.wordings),
+                {name: each.config for name, each in teachers.items()},
+            ),
         )
-
-    def _changed(self, config: Config, wordings: Wordings, teachers: Mapping[str, Teacher]) -> set[str]:
-        """Teachers whose table, or a plan or prompt that they serve, differs from the one in force."""
-        changed = {
-            name
-            for name, each in config.teachers.items()
-            if name in teachers and teachers[name].config != each
-        }
-        before = {plan.name: plan for plan in self.config.plans}
-        for plan in config.plans:
-            words = [
-                {task: words for (name, task), words in each.items() if name == plan.name}
-                for each in (self._wordings, wordings)
-            ]
-            if plan != before.get(plan.name) or words[0] != words[1]:
-                changed |= {*teachers_of(plan, config.teachers), *plan.fallback_teachers}
-        return changed
 
     def _with_known_questions(self, config: Config, given: Input) -> tuple[Config, Input, list[str]]:
         """Keeps the questions of tasks that this daemon has worked on; returns which of them would have changed."""
@@ -344,7 +331,7 @@ class Reload:
             teacher.configure(self._clock.monotonic(), config)
             self._budget.cap_teacher(teacher.id, micros(config.budget_usd))
             if teacher.tokens.price != price:  # queued attempts are reserved again at the new price
-                await self._attempt_runner.release_all(teacher.queue.jobs(), teacher)
+                await self._attempts.release_all(teacher.queue.jobs(), teacher)
             if name in new.clients:
                 teacher.transport.connect(*new.clients[name])
             if name in new.rekeyed:
@@ -399,14 +386,14 @@ class Reload:
         for teacher in self._scheduler.teachers:
             gone = teacher.health.disabled
             jobs = teacher.queue.take_out(partial(_unwanted, gone))
-            await self._attempt_runner.release_all(jobs, teacher)
+            await self._attempts.release_all(jobs, teacher)
             for job in jobs:
                 self._scheduler.deliver(job)
         for job in self._scheduler.panels.take_out(lambda job: job.plan.state.disabled):
             self._scheduler.deliver(job)
         for job in self._scheduler.held_back():
             if job.plan.state.disabled and job.attempt is not None:
-                await self._attempt_runner.release(job, self._scheduler.teacher_of(job))
+                await self._attempts.release(job, self._scheduler.teacher_of(job))
 
 
 def _unwanted(teacher_gone: bool, job: Job) -> bool:

@@ -49,8 +49,8 @@ from daemon.training.planner import Planner
 from daemon.training.trainer import Trainer
 from daemon.work import Work
 from engine.config import Config, TeacherConfig
+from engine.config.notes import left_out
 from engine.config.prices import unpriced
-from engine.config.root import left_out
 from engine.teachers.endpoint import Endpoint
 from engine.teachers.keys import TeacherKey
 from engine.teachers.transport import HttpClient, make_client
@@ -102,7 +102,6 @@ class Service:
         self._stop_now = anyio.Event()
         self._state = "starting"
         self._files = 0
-        self._on_terminal = HANGUPS.on_terminal or os.isatty(0)
 
     async def run(self) -> DaemonResult:
         """Runs the daemon to its end; the caller holds the lock.
@@ -190,18 +189,15 @@ class Service:
 
     def stop(self, reason: str, now: bool = False) -> None:
         """Asks the daemon to stop: after a drain the first time; at once the second time, or with `now`."""
+        if now or self._stop_asked.is_set():
+            self._stop_now.set()
+        self._stop_unless_stopping(reason)
+
+    def _stop_unless_stopping(self, reason: str) -> None:
         if not self._stop_asked.is_set():
             self._ended.reason = reason
             self._bus.emit(events.DaemonStopping(reason=reason))
             self._stop_asked.set()
-            if now:
-                self._stop_now.set()
-        else:
-            self._stop_now.set()
-
-    def _stop_unless_stopping(self, reason: str) -> None:
-        if not self._stop_asked.is_set():
-            self.stop(reason)
 
     async def _work(
         self, catalog: Catalog, given: Input, writer: Writer, watch: DatabaseWatch, devices: list[Device]
@@ -247,6 +243,7 @@ class Service:
                 waiting=lambda: len(retry_queue),
                 plans=pipeline.plans,
                 panels=scheduler.panels,
+                students=lambda: planner.waits,
                 file=watch.inode,
             )
             control = Control(
@@ -291,7 +288,7 @@ class Service:
                 catalog=catalog,
                 given=given,
                 scheduler=scheduler,
-                attempt_runner=pipeline.attempt_runner,
+                attempts=pipeline.attempt_runner.attempts,
                 planner=planner,
                 trainer=trainer,
                 factory=TeacherFactory(
@@ -394,9 +391,7 @@ class Service:
             HANGUPS.remember()  # the report is still to be written, and there is nothing to reload
 
     def _signalled(self, number: signal.Signals) -> None:
-        # A closed terminal sends the same signal as `kill -HUP`: then nobody asked for a reload.
-        closed = self._on_terminal and not os.isatty(0)
-        if number == signal.SIGHUP and not closed:
+        if number == signal.SIGHUP and not HANGUPS.terminal_closed:
             assert self._reload is not None, "signals are received once there is something to reload"
             self._reload.ask()
             return

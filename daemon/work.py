@@ -87,6 +87,7 @@ class Work:
                     accepted=accepted,
                     target=target,
                     most=plan.config.most,
+                    labelled=plan.labelled,
                 )
             )
 

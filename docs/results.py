@@ -91,12 +91,18 @@ def machine() -> str:
     return f"{name}, {os.cpu_count()} cores"
 
 
+def made_now() -> str:
+    """The day, the program and the machine, for a line below a table."""
+    day = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
+    return f"{day}: {made_by()}; {machine()}"
+
+
 def verdict(each: Compared) -> str:
     """What a comparison says of its first arm."""
     if each.difference is None:
         return "not measured"
     if each.corrected >= LEVEL:
-        return "not told apart"
+        return "not significant"
     return "better" if each.difference.points > 0 else "worse"
 
 

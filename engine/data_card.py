@@ -75,6 +75,8 @@ class Card:
     """Teachers whose terms forbid training."""
     configs: Sequence[CardConfig] = ()
     """The files by configuration, as hubs and `datasets.load_dataset` read them; none for a single file beside the card."""
+    samples: int = 0
+    """Samples that are in it as they are stored, beside the rows of students."""
 
 
 FORMS = {
@@ -94,6 +96,13 @@ FORMS = {
 }
 
 
+def _compared(parts: Sequence[CardPart]) -> str:
+    labels = {part.label for part in parts}
+    if labels == {"gold"}:
+        return "graded against the gold answers"
+    return "compared with the label of each question (gold answer or majority of the answers; see `label`)"
+
+
 def data_card(card: Card) -> str:
     """The card in Markdown, with the front matter that hubs read."""
     rows = sum(part.rows for part in card.parts)
@@ -106,12 +115,20 @@ def data_card(card: Card) -> str:
         "",
         (
             f"{rows:,} rows for students of Fine-tune-CoT (Ho et al. 2023). {MADE_BY} {_cell(card.version)}. Rationales were"
-            " written by language models, graded against the gold answers and filtered. They have not been reviewed by people."
+            f" written by language models, {_compared(card.parts)} and filtered. They have not been reviewed by people."
         ),
         "",
         FORMS[card.form],
         "",
         *_files(card.configs),
+        *(
+            [
+                f"`samples.…` has {card.samples:,} samples as they are stored, right and wrong ones (`correct`), also of held-out questions: filter before you train.",
+                "",
+            ]
+            if card.samples
+            else []
+        ),
         "## Rows",
         "",
         "The digest is that of the rows as JSON lines. It equals the manifest digest of a run with the same rows.",

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from state.budget import Spending
 from state.bulk import insert, storable
-from state.database import now_ms
+from state.database import now_ms, transaction
 from state.enums import BatchState, Outcome
 from state.sqlite import Connection
 
@@ -74,6 +75,16 @@ class StoredBatch:
     failed: int
     created_at: int
     sent_at: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BatchFiles:
+    """The ids of an ended batch's files at the provider: of its requests, its answers and its errors."""
+
+    batch_id: int
+    teacher: str
+    key: str
+    ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,6 +182,29 @@ def batches_out(connection: Connection, teacher_id: int) -> list[StoredBatch]:
         )
         for row in rows
     ]
+
+
+def files_left(connection: Connection) -> list[BatchFiles]:
+    """The files of ended batches that the provider may still have, oldest first. All their rows are stored."""
+    rows = connection.execute(
+        "SELECT b.id, t.name, b.key, b.input_file_id, b.output_file_id, b.error_file_id FROM batch b"
+        " JOIN teacher t ON t.id = b.teacher_id WHERE b.ended_at IS NOT NULL"
+        " AND coalesce(b.input_file_id, b.output_file_id, b.error_file_id) IS NOT NULL ORDER BY b.id"
+    ).fetchall()
+    return [
+        BatchFiles(batch_id=row[0], teacher=row[1], key=row[2], ids=tuple(each for each in row[3:] if each))
+        for row in rows
+    ]
+
+
+def forget_files(path: Path, batch_id: int) -> None:
+    """The provider has the files of an ended batch no more."""
+    with transaction(path) as connection:
+        connection.execute(
+            "UPDATE batch SET input_file_id = NULL, output_file_id = NULL, error_file_id = NULL"
+            " WHERE id = ? AND ended_at IS NOT NULL",
+            (batch_id,),
+        )
 
 
 def stranded(connection: Connection, served: Sequence[int]) -> list[tuple[str, int]]:

@@ -37,6 +37,27 @@ def mcnemar(only_first: int, only_second: int) -> float:
     return float(min(1.0, 2 * tail / 2**n))
 
 
+def newcombe(both: float, only_first: float, only_second: float, neither: float) -> tuple[float, float]:
+    """How far the 95 % interval of a difference of paired shares reaches below and above it.
+
+    Means of several counts need not be integers, but their sum is the number of questions.
+    """
+    n = round(both + only_first + only_second + neither)
+    first, second = (both + only_first) / n, (both + only_second) / n
+    low_1, high_1 = wilson(min(both + only_first, n), n)
+    low_2, high_2 = wilson(min(both + only_second, n), n)
+    product = both * neither - only_first * only_second
+    spread = math.sqrt(
+        (both + only_first) * (only_second + neither) * (both + only_second) * (only_first + neither)
+    )
+    together = 0.0 if not spread else (max(product - n / 2, 0.0) if product > 0 else product) / spread
+    return _reach(first - low_1, high_2 - second, together), _reach(high_1 - first, second - low_2, together)
+
+
+def _reach(first: float, second: float, together: float) -> float:
+    return math.sqrt(max(0.0, first * first - 2 * together * first * second + second * second))
+
+
 def percent(share: float) -> str:
     """A share as people read it, without the sign: `66.0`."""
     return f"{100 * share:.1f}"

@@ -290,6 +290,9 @@ def damaged(path: Path, text: str) -> StateDamaged:
     copies = (path.parent / "backups").glob(f"{path.stem}-*.db")
     newest = max(copies, key=lambda copy: copy.stat().st_mtime, default=None)
     hint = f"The newest backup is {newest}." if newest else "There is no backup next to it."
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists() and log.stat().st_size:
+        hint += f" If it was copied here, {log.name} may be the log of another file: then move that away."
     return StateDamaged(f"{path} is damaged or not a SQLite database ({text}). It was left untouched. {hint}")
 
 

@@ -24,12 +24,6 @@ class StoredFigures:
     """Of a stored sample, on average, over all its turns."""
     completion_tokens: float = 0.0
 
-    @property
-    def pass_rate(self) -> float | None:
-        """The share of correct ones; None before the first verdict."""
-        graded = self.correct + self.wrong
-        return self.correct / graded if graded else None
-
 
 def stored_figures(
     connection: Connection, task: str, split: str, fingerprint: str, rationales: int

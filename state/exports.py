@@ -26,7 +26,8 @@ _SAMPLES = (
     " FROM note n WHERE n.question_id = s.question_id AND (n.sample_id IS NULL OR n.sample_id = s.id)) FROM sample s JOIN plan p ON p.id = s.plan_id JOIN task t ON t.id = s.task_id"
     " JOIN question q ON q.id = s.question_id JOIN teacher te ON te.id = s.teacher_id"
     " LEFT JOIN logprob l ON l.attempt_id = (SELECT a.id FROM attempt a WHERE a.sample_id = s.id AND a.turn = 0"
-    "   AND a.outcome = 'ok') WHERE s.state = 'stored' AND s.id > ?1 AND (?2 IS NULL OR t.name = ?2) ORDER BY s.id LIMIT ?3"
+    "   AND a.outcome = 'ok') WHERE s.state = 'stored' AND s.id > ?1 AND (?2 IS NULL OR t.name = ?2)"
+    " AND (?5 IS NULL OR p.name = ?5) AND (?6 IS NULL OR s.split = ?6) ORDER BY s.id LIMIT ?3"
 )
 
 
@@ -41,6 +42,8 @@ def samples(
     task: str | None = None,
     sent: Sent | None = None,
     *,
+    plan: str | None = None,
+    split: str | None = None,
     logprobs: bool = False,
     damaged: list[Damaged] | None = None,
 ) -> Iterator[dict[str, Any]]:
@@ -50,12 +53,14 @@ def samples(
         connection: an open reading connection.
         task: only samples of this task.
         sent: rebuilds the requests of a sample; None leaves them out.
+        plan: only those that a plan of this name asked for.
+        split: only those of questions of this split.
         logprobs: include log-probabilities of the rationale's tokens.
         damaged: gets the damaged rows, whose samples are left out.
     """
     after = 0
     authors = Authors(connection)
-    while page := connection.execute(_SAMPLES, (after, task, PAGE, logprobs)).fetchall():
+    while page := connection.execute(_SAMPLES, (after, task, PAGE, logprobs, plan, split)).fetchall():
         written_by = authors.of([row[0] for row in page])
         for row in page:
             found = _damage(row, written_by[row[0]].damaged)

@@ -46,6 +46,8 @@ class FigureData:
     """(plan on test, task) -> question id -> whether its first answer is correct; a failed sample is wrong."""
     given: dict[tuple[int, str, str], dict[int, tuple[str | None, bool]]] = field(default_factory=dict)
     """(run, task, split) -> question id -> the extracted answer, and whether it is correct."""
+    flops: dict[tuple[int, str, str], dict[int, float]] = field(default_factory=dict)
+    """(run, task, split) -> question id -> the FLOPs of its answer; answers of older versions have none."""
 
 
 MOST_SHARES = 20
@@ -60,6 +62,7 @@ def read_figure_data(connection: Connection) -> FigureData:
         answers=_answers(connection),
         teacher_answers=_teacher_answers(connection),
         given=_given(connection),
+        flops=_flops(connection),
     )
 
 
@@ -93,7 +96,7 @@ def _pass_rates(connection: Connection) -> list[PassRates]:
         " JOIN sample s ON s.task_id = p.task_id AND s.split = p.split AND s.recipe = p.recipe"
         " AND s.replicate < p.rationales AND s.verdict IS NOT NULL"
         " JOIN question q ON q.id = s.question_id AND q.active = 1"
-        " WHERE p.active = 1 AND p.split = 'train' AND p.rationales > 1 GROUP BY p.id, s.question_id)"
+        " WHERE p.active = 1 AND p.split = 'train' AND p.rationales > 1 AND t.labelled = 1 GROUP BY p.id, s.question_id)"
         " GROUP BY id, 5 ORDER BY id, 5",
         (MOST_SHARES,),
     ).fetchall()
@@ -127,6 +130,18 @@ def _given(connection: Connection) -> dict[tuple[int, str, str], dict[int, tuple
     found: dict[tuple[int, str, str], dict[int, tuple[str | None, bool]]] = defaultdict(dict)
     for run, task, split, question, extracted, correct in rows:
         found[run, task, split][question] = extracted, bool(correct)
+    return dict(found)
+
+
+def _flops(connection: Connection) -> dict[tuple[int, str, str], dict[int, float]]:
+    rows = connection.execute(
+        "SELECT p.run_id, t.name, p.split, p.question_id, p.flops FROM prediction p JOIN run r ON r.id = p.run_id"
+        " JOIN question q ON q.id = p.question_id JOIN task t ON t.id = q.task_id"
+        " WHERE r.state = 'done' AND t.active = 1 AND p.flops IS NOT NULL ORDER BY p.run_id, p.question_id"
+    ).fetchall()
+    found: dict[tuple[int, str, str], dict[int, float]] = defaultdict(dict)
+    for run, task, split, question, flops in rows:
+        found[run, task, split][question] = flops
     return dict(found)
 
 

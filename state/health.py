@@ -12,8 +12,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from state import sqlite
-from state.database import damaged, open_reader, told
-from state.errors import StateReadOnly
+from state.database import damaged, open_reader, quoted, told
+from state.errors import StateDamaged, StateReadOnly
 from state.sqlite import Connection
 
 START_S, CRASH_S = 5.0, 60.0
@@ -37,8 +37,11 @@ def examine(path: Path, seconds: float | None = None) -> str:
     """
     if not path.exists() or path.stat().st_size == 0:
         return ""
+    log = path.with_name(f"{path.name}-wal")
+    sessions = _sessions_without_log(path) if log.exists() and log.stat().st_size else set()
     with closing(open_reader(path)) as connection:
         try:
+            _check_log(connection, path, sessions)
             bound = seconds or (START_S if _ended_in_order(connection) else CRASH_S)
             deadline = time.monotonic() + bound
             connection.set_progress_handler(lambda: time.monotonic() > deadline, STEPS)
@@ -76,6 +79,33 @@ def copy_to(path: Path, target: Path) -> int:
         for left in (part, part.with_name(part.name + "-journal")):
             with suppress(FileNotFoundError):
                 left.unlink()
+
+
+def _sessions_without_log(path: Path) -> set[tuple[object, ...]]:
+    """The daemon sessions that the file itself tells of; none if it makes no sense without its log."""
+    try:
+        uri = f"file:{quoted(path)}?mode=ro&immutable=1"
+        with closing(sqlite.dbapi.connect(uri, uri=True)) as connection:
+            return set(connection.execute(_SESSIONS))
+    except (sqlite.DatabaseError, UnicodeDecodeError):
+        return set()
+
+
+_SESSIONS = "SELECT id, pid, pid_started, host, started_at FROM boot"
+
+
+def _check_log(connection: Connection, path: Path, sessions: set[tuple[object, ...]]) -> None:
+    """Refuses a log of another database, where it shows: a heartbeat of an unknown session, or other sessions.
+
+    SQLite applies any log that lies beside a file. Sessions are never changed or deleted, so those of the file stay.
+    """
+    pulse = connection.execute("SELECT 1 FROM pulse WHERE boot_id NOT IN (SELECT id FROM boot)").fetchone()
+    if pulse is not None or not sessions <= set(connection.execute(_SESSIONS)):
+        raise StateDamaged(
+            f"{path}-wal, the log beside {path.name}, does not belong to {path}: it tells of other daemon sessions. Both"
+            " were left untouched. If you copied the database here, move the log away, or copy the log that belongs to it"
+            " as well; `coterie backup` makes copies that need none."
+        )
 
 
 def _ended_in_order(connection: Connection) -> bool:

@@ -79,6 +79,8 @@ class HeartbeatData:
     """The same plans, and how many of their samples wait."""
     waits: dict[str, str] = field(default_factory=dict)
     """Plans that wait for a student, as `plan on task`, and for which."""
+    students: dict[str, str] = field(default_factory=dict)
+    """Students that wait for another one, as `student on task`, and for which."""
     tasks: dict[str, float] = field(default_factory=dict)
     """Correct samples per minute of each task, over the last minutes."""
     requests: list[float] = field(default_factory=list)

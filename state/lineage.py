@@ -81,6 +81,23 @@ def requeue_waiting(connection: Connection, run_id: int) -> None:
     )
 
 
+def made_of(connection: Connection, run_id: int) -> list[int]:
+    """A run and all that it took: the runs that it comes from, and those of students whose samples it or they read."""
+    found = [run_id]
+    for key in found:
+        sources = connection.execute(
+            "SELECT source_id FROM run_source WHERE run_id = ? ORDER BY place", (key,)
+        )
+        taught = connection.execute(
+            "SELECT DISTINCT CAST(p.settings ->> '$.served' AS INTEGER) FROM run r, json_each(r.spec, '$.plans') j"
+            " JOIN plan p ON p.id = j.value WHERE r.id = ? AND p.settings ->> '$.served' IS NOT NULL"
+            " AND EXISTS (SELECT 1 FROM run_sample s WHERE s.run_id = r.id) ORDER BY 1",
+            (key,),
+        )
+        found += [each for (each,) in (*sources, *taught) if each not in found]
+    return found
+
+
 def sources_of(connection: Connection, run_id: int) -> tuple[SourceRun, ...]:
     """What a run starts from, in order."""
     found = connection.execute(f"SELECT {SOURCES} FROM run WHERE id = ?", (run_id,)).fetchone()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from sqlalchemy import Engine, create_engine, event
@@ -36,8 +37,6 @@ def orm_session(path: Path) -> Iterator[Session]:
         if (known := told(error.orig, path)) is not None:
             raise known from None
         raise
-    finally:
-        engine.dispose()
 
 
 def driver_connection(opened: Session) -> Connection:
@@ -46,7 +45,9 @@ def driver_connection(opened: Session) -> Connection:
     return connection
 
 
+@lru_cache(maxsize=4)
 def _engine(path: Path) -> Engine:
+    """Keeps no connection, only the statements that it has compiled."""
     engine = create_engine(
         "sqlite://", creator=lambda: connect_to_write(path), module=sqlite.dbapi, poolclass=NullPool
     )

@@ -12,6 +12,7 @@ from state.lineage import BASE, PREVIOUS
 from state.panels import RoundAnswer, round_answers
 from state.run_reports import TOO_LONG
 from state.sqlite import Connection
+from state.wordings import Search, searches
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,6 +126,10 @@ class RunResult:
     """`train`, or the operation that made its student from others."""
     sources: tuple[int, ...] = ()
     """The runs whose students it started from or was made from."""
+    parameters: int | None = None
+    """Of its student, over all members; None: a run of an older version."""
+    flops: float | None = None
+    """Of one answer on test, on average; None: not known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,6 +155,8 @@ class Results:
     """Active teachers, each with its model."""
     rounds: tuple[RoundAnswer, ...] = ()
     """The answers of panels, round by round."""
+    searches: tuple[Search, ...] = ()
+    """The wordings that were tried for plans."""
     golds: Mapping[int, tuple[str, str]] = field(default_factory=dict)
     """Text and gold answer of the questions that panels answered, by id."""
 
@@ -194,6 +201,7 @@ def _read(connection: Connection) -> Results:
         ),
         models=tuple(run("SELECT name, model FROM teacher WHERE active = 1 ORDER BY id").fetchall()),
         rounds=tuple(rounds),
+        searches=tuple(searches(connection)),
         golds={
             key: (text, gold)
             for key, text, gold in run(
@@ -334,7 +342,7 @@ def _runs(connection: Connection) -> list[RunResult]:
         f" ORDER BY s.place DESC LIMIT 1), CASE WHEN r.spec ->> '$.student.start_from' = 'previous' THEN ({_STARTED_FROM}) END),"
         " (SELECT count(*) FROM evaluation x JOIN run o ON o.id = x.run_id WHERE o.student = r.student"
         " AND x.task_id = e.task_id AND x.split = 'test'), coalesce(r.ended_at, 0), e.correct_format, e.complete, e.repetitions, r.kind,"
-        " (SELECT json_group_array(s.source_id) FROM run_source s WHERE s.run_id = r.id), e.formats"
+        " (SELECT json_group_array(s.source_id) FROM run_source s WHERE s.run_id = r.id), e.formats, r.parameters, e.flops"
         " FROM run r JOIN evaluation e ON e.run_id = r.id AND e.split = 'test' JOIN task t ON t.id = e.task_id"
         " WHERE r.state = 'done' AND t.active = 1 ORDER BY r.id, t.id",
         (FINISHED_EARLY,),
@@ -375,6 +383,8 @@ def _runs(connection: Connection) -> list[RunResult]:
             kind=row[31],
             sources=tuple(json.loads(row[32])),
             formats=json.loads(row[33] or "{}"),
+            parameters=row[34],
+            flops=row[35],
         )
         for row in rows
     ]

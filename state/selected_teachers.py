@@ -49,7 +49,7 @@ def read_selected_teachers(connection: Connection) -> list[SelectedTeacher]:
                 continue
             graded, correct = connection.execute(
                 "SELECT count(*), coalesce(sum(s.verdict), 0) FROM sample s JOIN teacher te ON te.id = s.teacher_id JOIN task t ON t.id = s.task_id"
-                " WHERE te.name = ? AND t.name = ? AND s.split = 'train' AND s.state = 'stored' AND s.verdict IS NOT NULL",
+                " WHERE te.name = ? AND t.name = ? AND t.labelled = 1 AND s.split = 'train' AND s.state = 'stored' AND s.verdict IS NOT NULL",
                 (teacher, task),
             ).fetchone()
             found.append(

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MOST_TOGETHER = 32
-"""Largest group: its existing replicates are read as the bits of one integer."""
-
 
 @dataclass(frozen=True, slots=True)
 class SlotGroup:

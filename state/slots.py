@@ -204,7 +204,7 @@ _BASE = (
     " CASE WHEN ?11 = '' THEN '' ELSE coalesce((SELECT w.rationale || ' --> ' || w.answer FROM sample w WHERE w.question_id = q.id"
     "   AND w.recipe = ?11 AND w.state = 'stored' AND w.replicate >= ?3 AND w.replicate < ?4"
     "   ORDER BY length(w.rationale || w.answer) DESC LIMIT 1), '') END"
-    " FROM question q WHERE q.task_id = ?7 AND q.split = ?8 AND q.active = 1 AND q.position >= ?9"
+    " FROM question q WHERE q.task_id = ?7 AND q.split = ?8 AND q.active = 1 AND q.position >= ?9 AND q.position < ?12"
     " ORDER BY q.position LIMIT ?10"
 )
 
@@ -219,7 +219,7 @@ def _base(connection: Connection, plan: PlanSlots, basket: _Basket) -> tuple[int
         page = connection.execute(
             _BASE,
             (plan.recipe, plan.rationales, place.first, place.first + place.size, plan.unless, int(spares))
-            + (plan.task_id, plan.split, place.position, basket.count, plan.scores),
+            + (plan.task_id, plan.split, place.position, basket.count, plan.scores, plan.questions),
         ).fetchall()
         if not page:
             cursor = place.end

@@ -13,6 +13,8 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
+from tests import lazily
+
 for name in (
     "COLUMNS",
     "LINES",
@@ -33,10 +35,8 @@ os.environ["COTERIE_LIMITS"] = os.path.join(
 )  # daemons of tests share limits with one another at most
 
 
-SHARING = tuple(
-    f"tests/engine/students/test_{name}.py"
-    for name in ("train", "answering", "objective", "evaluate", "kernels", "adapters", "packing")
-)
+_SHARING = "train", "answering", "chat_student", "objective", "evaluate", "kernels", "adapters", "packing"
+SHARING = tuple(f"tests/engine/students/test_{name}.py" for name in _SHARING)
 """Files that share training processes and base models (`conftest.py` of their folder): one worker runs them."""
 
 
@@ -68,6 +68,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
+    lazily.note_collected()
     gc.freeze()  # what all test files imported stays: looking through it for garbage costs each test something
 
 

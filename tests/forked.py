@@ -15,7 +15,8 @@ import runpy
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -31,7 +32,10 @@ PRELOADED = [
         "markdown_it",
         "linkify_it",
     ),
+    "tests.forked_trainers",
 ]
+TRAINING = ("run", "check")
+"""Commands that may start training processes."""
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(PRELOADED)
@@ -54,12 +58,24 @@ def _main(
     os.environ.update(env)
     os.chdir(cwd)
     sys.argv = [module, *argv]
+    if module == "daemon" and argv[0] in TRAINING:
+        import_module("tests.forked_trainers").prepare()
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     finally:
         atexit._run_exitfuncs()  # which a process of multiprocessing leaves out
         sys.stdout.flush()
         sys.stderr.flush()
+
+
+def in_fork(function: Callable[..., None], *given: object) -> int | None:
+    """The exit code of a process that calls a function of a module; its errors go to stderr."""
+    process = _CONTEXT.Process(target=function, args=given)
+    process.start()
+    process.join(120)
+    process.kill()
+    process.join()
+    return process.exitcode
 
 
 class Forked:

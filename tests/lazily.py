@@ -5,8 +5,18 @@ Every worker imports all test files and runs a few of them, so what takes second
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import Any
+
+HEAVY = ("torch", "transformers", "deepspeed", "tokenizers", "pyarrow", "openai", "anthropic", "jsonschema")
+collected: list[str] = []
+"""Those of them that were imported when all test files were."""
+
+
+def note_collected() -> None:
+    """Fills `collected`."""
+    collected[:] = (name for name in HEAVY if name in sys.modules)
 
 
 class Lazy:

@@ -98,12 +98,12 @@ def watcher(config: Config) -> Callable[[Callable[[], bool]], str]:
 
 
 def plain(path: Path, interval: float) -> int:
-    """Prints one line of status per interval until it is interrupted or the pipe is closed."""
+    """Prints the status in one line, at each interval at which it is another, until it is interrupted or the pipe is closed."""
     from state.database import now_ms
     from state.views.format import status_line
     from tui.database_reader import DatabaseReader, ReadError
 
-    reading = asked = False
+    reading, asked, last = False, False, ""
 
     def interrupt(number: int, frame: object) -> None:
         nonlocal asked
@@ -125,8 +125,10 @@ def plain(path: Path, interval: float) -> int:
                 reading = False
             if asked:
                 break
-            sys.stdout.write(line + "\n")
-            sys.stdout.flush()
+            if line != last:
+                sys.stdout.write(line + "\n")
+                sys.stdout.flush()
+            last = line
             time.sleep(interval)
         return 130
     except KeyboardInterrupt:
@@ -161,7 +163,9 @@ def _parser() -> argparse.ArgumentParser:
         "--readonly", action="store_true", help="disable the keys that send the daemon commands"
     )
     parser.add_argument(
-        "--plain", action="store_true", help="print one line per interval; the default without a terminal"
+        "--plain",
+        action="store_true",
+        help="print a line when the status changed, once an interval at most; the default without a terminal",
     )
     parser.add_argument("--interval", type=_seconds, default=1.0, metavar="S", help="seconds (default 1)")
     return parser

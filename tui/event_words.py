@@ -41,6 +41,7 @@ VERBS = {
     "TargetMissed": ("▲", "missed", "attention"),
     "TaskRead": ("·", "read", "muted"),
     "TaskRegraded": ("·", "regraded", "muted"),
+    "WordingsCompared": ("✓", "compared", "good"),
     "ThresholdReached": ("○", "queued", "accent"),
     "EvaluatedAgain": ("·", "evaluated", "muted"),
     "RunStarted": ("●", "started", "accent"),

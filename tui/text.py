@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from state.safe import safe
-from state.views.samples import SampleRow
 from tui.colours import style
 
 Part = str | tuple[str, str] | Text
@@ -129,15 +128,6 @@ VERDICTS = {
     "open": ("○ open", "muted"),
     "failed": ("✗ failed", "bold bad"),
 }
-
-
-def verdict_of(row: SampleRow) -> str:
-    """The verdict of a sample: correct, wrong, ungraded, open or failed; without a gold answer answered or unread."""
-    if row.state != "stored":
-        return row.state
-    if not row.gold and row.verdict is not None:
-        return "answered" if row.verdict else "unread"
-    return "ungraded" if row.verdict is None else "correct" if row.verdict else "wrong"
 
 
 def verdict(word: str) -> Text:

@@ -101,6 +101,7 @@ def _batch(stored: StoredBatch, rows: dict[str, OutRow]) -> OutBatch:
         unsure=stored.state is BatchState.CREATING,
         status=stored.status,
         done=stored.completed + stored.failed,
+        sent_ms=stored.sent_at or 0,
     )
 
 

@@ -8,6 +8,7 @@ billed, and what it reserved counts as unknown.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,7 +18,7 @@ from daemon.events.batch_events import BatchCompleted, BatchCutShort, BatchEvent
 from daemon.sampling.context import Context
 from daemon.sampling.health import PERMANENT_PARKS
 from daemon.sampling.jobs import Job
-from daemon.sampling.outcomes import OUTCOMES, ended, given_up, packed_of
+from daemon.sampling.outcomes import OUTCOMES, attributes_of, ended, ended_event, given_up, packed_of
 from daemon.sampling.teacher import Teacher
 from engine.teachers.batch_api import BatchInfo, Row
 from engine.teachers.classify import classify_unreadable
@@ -47,6 +48,7 @@ class Tally:
     limited: int = 0
     permanent: int = 0
     parked: str = ""  # why the key or the model is refused, if a row said so
+    sent_ms: int = 0  # when the batch was sent, Unix milliseconds
     seen: set[str] = field(default_factory=set)
     """Rows of the output file, stored now or earlier."""
 
@@ -81,6 +83,7 @@ class Settler:
         self._budget = context.budget
         self._bus = context.bus
         self._clock = context.clock
+        self._tracer = context.tracer
         self._deliver = deliver
 
     async def settle(
@@ -108,6 +111,7 @@ class Settler:
         await self._store(
             teacher,
             out,
+            tally,
             Outcome.OK,
             None,
             status=row.status,
@@ -125,8 +129,7 @@ class Settler:
         if end is None:
             self._deliver(job)
             return
-        correct = end.verdict is not None and end.verdict.correct
-        self._bus.emit(events.SampleStored(plan=job.plan.config.name, task=job.plan.task, correct=correct))
+        self._bus.emit(ended_event(job, end))
 
     async def lost(self, teacher: Teacher, out: OutRow, reason: str, tally: Tally) -> None:
         """Stores a row that may have been executed and whose answer is lost."""
@@ -137,7 +140,16 @@ class Settler:
     def returned(self, teacher: Teacher, out: OutRow) -> None:
         """Queues a row again that was never executed; it is already released in the database."""
         self._budget.settle(out.job.plan.id, teacher.id, out.attempt.reserved_micros, 0)
+        now = time.time_ns()
+        self._trace(teacher, out, _result(teacher, out, Outcome.RELEASED, "not executed"), (now, now, now))
         self._deliver(out.job)
+
+    def _trace(
+        self, teacher: Teacher, out: OutRow, result: AttemptResult, times: tuple[int, int, int]
+    ) -> None:
+        if self._tracer is not None:
+            known = attributes_of(out.job, teacher, out.attempt.request_id, [result])
+            self._tracer.attempted(times, [result], known)
 
     async def _failed(
         self, teacher: Teacher, out: OutRow, failure: Failure, tally: Tally, provider_id: str | None
@@ -153,6 +165,7 @@ class Settler:
         await self._store(
             teacher,
             out,
+            tally,
             OUTCOMES[kind],
             failure.reason,
             status=failure.status,
@@ -174,29 +187,39 @@ class Settler:
         if end is None:
             self._deliver(job)
             return
-        self._bus.emit(
-            events.SampleFailed(
-                plan=job.plan.config.name, task=job.plan.task, sample_id=job.sample_id, reason=reason
-            )
-        )
+        self._bus.emit(ended_event(job, end))
 
     async def _store(
-        self, teacher: Teacher, out: OutRow, outcome: Outcome, reason: str | None, **more: Any
+        self,
+        teacher: Teacher,
+        out: OutRow,
+        tally: Tally,
+        outcome: Outcome,
+        reason: str | None,
+        **more: Any,
     ) -> None:
-        job = out.job
-        result = AttemptResult(
-            attempt_id=out.attempt.id,
-            sample_id=job.sample_id,
-            plan_id=job.plan.id,
-            teacher_id=teacher.id,
-            outcome=outcome,
-            reserved_micros=out.attempt.reserved_micros,
-            reason=reason,
-            **more,
-        )
+        job, received = out.job, time.time_ns()
+        result = _result(teacher, out, outcome, reason, **more)
         await self._writer.do(record, result)
+        sent = min(1_000_000 * tally.sent_ms or received, received)
+        self._trace(teacher, out, result, (sent, received, time.time_ns()))
         self._budget.settle(
             job.plan.id, teacher.id, result.reserved_micros, result.cost_micros, result.unknown_micros
         )
         if result.end is not None:
             job.plan.state.ended()
+
+
+def _result(
+    teacher: Teacher, out: OutRow, outcome: Outcome, reason: str | None, **more: Any
+) -> AttemptResult:
+    return AttemptResult(
+        attempt_id=out.attempt.id,
+        sample_id=out.job.sample_id,
+        plan_id=out.job.plan.id,
+        teacher_id=teacher.id,
+        outcome=outcome,
+        reserved_micros=out.attempt.reserved_micros,
+        reason=reason,
+        **more,
+    )

@@ -93,7 +93,13 @@ class BatchCollector:
 
     def _fetching(self, batch: OutBatch) -> Fetch:
         outbox = self._outbox
-        return Fetch(batch, outbox.teacher, outbox.shared.settler, Tally(), outbox.secrets)
+        return Fetch(
+            batch,
+            outbox.teacher,
+            outbox.shared.settler,
+            Tally(sent_ms=batch.sent_ms),
+            outbox.secrets,
+        )
 
     async def _download(self, fetch: Fetch, file_id: str, output: bool) -> bool:
         """Stores the rows of a file; False where it could not be read."""

@@ -108,10 +108,10 @@ class BatchCreator:
         now, poll_s = outbox.now(), outbox.link.poll_s
         batch.state, batch.provider_id, batch.unsure, batch.refused = BatchState.LIVE, info.id, False, 0
         batch.status, batch.wait_s, batch.look_at = info.status, poll_s, now + poll_s
-        outbox.locked_out = False
+        outbox.locked_out, batch.sent_ms = False, now_ms()
         with anyio.CancelScope(shield=True):
             await outbox.write(
-                batch, state=BatchState.LIVE, provider_id=info.id, status=info.status, sent_at=now_ms()
+                batch, state=BatchState.LIVE, provider_id=info.id, status=info.status, sent_at=batch.sent_ms
             )
         outbox.teacher.meters.requests.add(now, batch.requests)
         outbox.emit(

@@ -43,6 +43,7 @@ class OutBatch:
     misses: int = 0  # downloads that left rows open
     status: str = ""
     done: int = 0  # as the provider counts
+    sent_ms: int = 0
 
     @property
     def stored(self) -> int:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
+from daemon.catalog.prompt_templates import Wordings
 from engine.config import Config, TeacherConfig
 from engine.config.base import Change, Section, fields_marked
+from engine.config.named import teachers_of
 from engine.teachers.dialects import dialect
 
 S = TypeVar("S", bound=Section)
@@ -69,6 +71,29 @@ def _differing(one: TeacherConfig, other: TeacherConfig, mark: Change) -> list[s
 def readdressed(before: TeacherConfig, now: TeacherConfig) -> bool:
     """Whether requests go to another place, or have another form."""
     return bool(_differing(before, now, Change.RECONNECT))
+
+
+def concerned(
+    before: tuple[Config, Wordings], now: tuple[Config, Wordings], running: Mapping[str, TeacherConfig]
+) -> set[str]:
+    """The running teachers whose table, or a plan or prompt that they serve, differs.
+
+    Args:
+        before: the configuration in force, and its prompts.
+        now: the new one.
+        running: the teachers as they run.
+    """
+    config = now[0]
+    changed = {name for name, each in config.teachers.items() if name in running and running[name] != each}
+    plans = {plan.name: plan for plan in before[0].plans}
+    for plan in config.plans:
+        was, words = (
+            {task: each for (name, task), each in wordings.items() if name == plan.name}
+            for _, wordings in (before, now)
+        )
+        if plan != plans.get(plan.name) or was != words:
+            changed |= {*teachers_of(plan, config.teachers), *plan.fallback_teachers}
+    return changed
 
 
 def differences(old: Config, new: Config) -> tuple[str, ...]:

@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from engine.config import Config, PlanConfig, StudentConfig
+from engine.config.named import expand
 from engine.config.prompts import templates_of
-from engine.config.root import expand
+from engine.config.wordings import FEWEST
 from engine.errors import ConfigError, TaskDataError
 from engine.methods import METHODS
 from engine.question import text_hash
@@ -26,13 +27,18 @@ def read_wordings(config: Config, tasks: Mapping[str, TaskSummary]) -> dict[tupl
     """The wordings that differ from the default.
 
     Raises:
-        ConfigError: a strategy that needs examples has none.
+        ConfigError: a strategy that needs examples has none, or a task has too few dev questions to compare wordings.
         TaskDataError: a file of examples that cannot be read.
     """
     found: dict[tuple[str, str], Wording] = {}
     for plan in config.plans:
         given = templates_of(config.prompts, plan.prompts, plan.strategy)
         for task in expand(plan.tasks, list(config.tasks)):
+            if plan.candidate and tasks[task].sizes["dev"] < FEWEST:
+                raise ConfigError(
+                    f"plans.{plan.candidate.of}.wordings: the task {task} has {tasks[task].sizes['dev']} dev questions, and wordings are"
+                    f" compared on {FEWEST} or more: give it more (`dev`), or leave it out of the plan's `tasks`"
+                )
             shows = STRATEGIES[plan.strategy].needs_exemplars
             shots = _shown(config, plan, task, tasks[task]) if shows else ()
             wording = Wording(**given, exemplars=shots)

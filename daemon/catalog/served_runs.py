@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from daemon.catalog.plan_fingerprint import plan_fingerprint
 from daemon.catalog.prompt_templates import Wordings
 from engine.config import Config, PlanConfig, TeacherConfig
+from engine.config.named import teachers_of
 from engine.config.panels import models_asked
-from engine.config.root import teachers_of
 from engine.config.served import scope_for, student_of
 from engine.strategies import PLAIN
 from state.catalog import runs_asked

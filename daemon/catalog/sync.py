@@ -24,7 +24,7 @@ from daemon.host.processes import start_time
 from daemon.sampling.budget import Budget, add_plan, micros
 from daemon.sampling.plans import ActivePlan
 from engine.config import Config, TaskConfig, resolved
-from engine.config.root import expand, teachers_of
+from engine.config.named import expand, teachers_of
 from engine.config.secret_places import shown_url
 from engine.curation import overlaps as overlaps_of
 from engine.errors import ConfigError

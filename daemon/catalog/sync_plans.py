@@ -17,15 +17,17 @@ from daemon.events import Event, PlanContinued
 from daemon.sampling.plan_state import PlanState
 from daemon.sampling.plans import ActivePlan
 from engine.config import Config, PlanConfig, TeacherConfig
+from engine.config.named import expand, teachers_of
 from engine.config.panels import models_asked
-from engine.config.root import expand, teachers_of
 from engine.config.served import only_by_name
+from engine.config.wordings import rounds
 from engine.strategies import PLAIN, STRATEGIES, Wording
 from engine.tasks import TaskSummary
 from engine.teachers.tokens import LONGEST_TOKEN
 from state.catalog import PlanRow, adopt_open, over, reconcile, settle_recipe, shared_out, sync_plan
 from state.orm import driver_connection
 from state.tables import Plan as PlanTable
+from state.wordings import searches
 
 
 @dataclass(kw_only=True, slots=True)
@@ -85,6 +87,7 @@ def sync_plans(
                     **({"served": run.id} if run else {}),
                     **({"waits": True} if waits_for else {}),
                     **({"scores": scored.row.recipe} if scored else {}),
+                    **_search(plan, tasks[task].sizes[plan.split]),
                     "facts": {
                         **STRATEGIES[plan.strategy].stored_facts,
                         **({"by_name": True} if only_by_name(plan, config) else {}),
@@ -132,15 +135,38 @@ def sync_plans(
                 )
             continued |= dict.fromkeys(kept.former, each.row.recipe)
             news.append(PlanContinued(plan=each.plan.name, task=each.task, kept=kept.kept, left=kept.left))
+    undecided = _ask_wordings(opened, synced)
     active: list[ActivePlan] = []
     for each in synced:
         if each.recount:
             reconcile(opened, each.row)
         exhausted = over(opened, each.row)
-        active.append(_active(each, config, tasks[each.task], exhausted, shared_out(opened, each.row)))
+        ready = _active(each, config, tasks[each.task], exhausted, shared_out(opened, each.row))
+        ready.undecided = ready.id in undecided
+        active.append(ready)
     for ready in active:
         adopt_open(opened, ready.id, but=in_hand)
     return active, news, continued
+
+
+def _search(plan: PlanConfig, questions: int) -> dict[str, object]:
+    """What a plan that tries a wording stores of it."""
+    tried = plan.candidate
+    if tried is None:
+        return {}
+    limits = rounds(questions, tried.candidates - 1)
+    return {"search": {"of": tried.of, "wording": tried.wording, "place": tried.place, "rounds": limits}}
+
+
+def _ask_wordings(opened: Session, synced: Sequence[_SyncedPlan]) -> set[int]:
+    """Sets how many questions each wording that is tried is asked; returns the plans that may be asked more later."""
+    rows = {each.row.id: each for each in synced if each.plan.candidate}
+    undecided: set[int] = set()
+    for search in searches(driver_connection(opened)) if rows else ():
+        for plan_id, limit in search.limits.items():
+            rows[plan_id].row.questions, rows[plan_id].recount = limit, True
+        undecided.update(search.undecided)
+    return undecided
 
 
 def _active(

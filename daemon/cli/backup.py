@@ -8,8 +8,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from daemon.cli.argument_types import whole_number
 from daemon.cli.database_path import database_path
-from daemon.cli.parser import whole_number
 from engine.errors import UsageError
 from state.database import backup_path
 from state.errors import StateMissing

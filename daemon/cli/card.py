@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +27,17 @@ class Part:
     tasks: tuple[str, ...]
     label: str
     chosen: Chosen
+    by_gold: frozenset[str] = frozenset()
+    """Tasks of it that are learned by their gold answers although the student's labels are votes: others have none."""
+
+    def label_of(self, task: str) -> str:
+        """Where the answers of a task are from."""
+        return "gold" if task in self.by_gold else self.label
+
+    @property
+    def labels(self) -> str:
+        """Where its answers are from, in words."""
+        return " and ".join(sorted({self.label_of(task) for task in self.tasks}))
 
 
 def write_card(
@@ -36,8 +47,11 @@ def write_card(
     output: Path,
     form: str,
     configs: Sequence[CardConfig] = (),
+    samples: Collection[int] = (),
 ) -> Path:
     """Writes the card next to the file, or into the folder of these configurations, and returns its path.
+
+    `samples` are those that are in the folder as they are stored.
 
     Raises:
         UsageError: there is a README.md that coterie did not write.
@@ -47,7 +61,7 @@ def write_card(
         raise UsageError(
             f"{path} exists and is not a card written by coterie; it was not changed: export to another folder"
         )
-    ids = {key for part in parts for key in part.chosen.sample_ids}
+    ids = {key for part in parts for key in part.chosen.sample_ids} | set(samples)
     teachers = []
     for name, model, count in teachers_of(connection, ids):
         known = config.teachers.get(name)
@@ -68,6 +82,7 @@ def write_card(
             for name in tasks
         ],
         configs=configs,
+        samples=len(samples),
         excluded=[name for name, teacher in config.teachers.items() if not teacher.training_allowed],
     )
     path.write_text(data_card(card), encoding="utf-8")
@@ -80,7 +95,7 @@ def _part(part: Part) -> CardPart:
         student=part.student.name,
         scope=part.scope,
         method=part.student.method,
-        label=part.label,
+        label=part.labels,
         rows=len(rows),
         alone=sum(row.rationale is None for row in rows),
         questions=len({row.question_id for row in rows}),

@@ -25,8 +25,9 @@ from daemon.training.manifest import base_of
 from daemon.training.run_fingerprint import teaches_gold_when_wrong
 from engine.config import Config, TeacherConfig, load_config
 from engine.config.ancestors import derived_members, scopes_by_student
+from engine.config.named import expand, teachers_of
+from engine.config.notes import left_out, two_step_chats
 from engine.config.prices import unpriced
-from engine.config.root import expand, left_out, teachers_of, two_step_chats
 from engine.errors import JobFailed
 from engine.methods import METHODS
 from engine.students.base_names import is_path, unusable

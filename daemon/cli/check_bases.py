@@ -15,9 +15,9 @@ from daemon.catalog.sync import Input
 from daemon.training.devices import Device
 from daemon.training.manifest import base_of
 from engine.config import Config, StudentConfig
-from engine.config.ancestors import chain_of, with_its_form
+from engine.config.ancestors import chain_of, first_of, with_its_form
 from engine.config.lineage import source_name
-from engine.config.root import expand, teachers_of
+from engine.config.named import expand, teachers_of
 from engine.errors import JobFailed
 from engine.methods import METHODS
 from engine.students.base_report import BaseQuestion, BaseReport, TaskGolds
@@ -72,7 +72,8 @@ def check_bases(config: Config, given: Input, devices: list[Device], say: Say) -
                 vocabulary=size.vocabulary,
             )
             _memory(student, shape, None if device == "cuda" else machine_memory(), say, device=device)
-            check_distributions(student, roots[student.name], config, say)
+            check_distributions(student, config, say)
+            check_selection(student, config, say)
             continue
         report = reports[student.name]
         if report.refused:
@@ -83,11 +84,27 @@ def check_bases(config: Config, given: Input, devices: list[Device], say: Say) -
         if source:
             say(f"student {student.name}: starts from the student {source}, which is made from this base:")
         _base(student, report, say, device=device)
-        check_distributions(student, roots[student.name], config, say)
+        check_distributions(student, config, say)
+        check_selection(student, config, say)
     return frozenset(name for name, report in reports.items() if report.absent)
 
 
-def check_distributions(student: StudentConfig, root: str, config: Config, say: Say) -> None:
+def check_selection(student: StudentConfig, config: Config, say: Say) -> None:
+    """Says where a student is to choose between teachers and reads one."""
+    if student.training.select == "none":
+        return
+    read = expand(student.plans, [each.name for each in config.plans])
+    plans = [plan for plan in config.plans if plan.split == "train" and plan.name in read]
+    asked = dict.fromkeys(name for plan in plans for name in teachers_of(plan, config.teachers))
+    heard = [name for name in asked if name in expand(student.teachers, list(config.teachers))]
+    if len(heard) == 1:
+        say(
+            f'  note: training.select = "{student.training.select}" chooses between teachers, and {student.name} reads {heard[0]}'
+            " alone: rows are left out, and none is replaced"
+        )
+
+
+def check_distributions(student: StudentConfig, config: Config, say: Say) -> None:
     """Says whether a student can learn the distributions of its teachers, or what stands against those that it learns."""
     plans = [
         plan
@@ -103,32 +120,53 @@ def check_distributions(student: StudentConfig, root: str, config: Config, say: 
         for name in teachers:
             if config.teachers[name].builtin:
                 say(
-                    f"warning: student {student.name} learns distributions, and those of the built-in teacher {name} are made up: they"
-                    " teach noise"
+                    f"warning: student {student.name} learns distributions, and those of the built-in teacher {name} are made up:"
+                    " it would learn noise"
                 )
-            elif not _one_tokenizer(config.teachers[name].model, base_of(config, root)):
+            elif not _one_tokenizer(name, student, config):
+                own = config.teachers[name].student
+                has = f"the student {own} has" if own else f"{config.teachers[name].model} may have"
                 say(
-                    f"  note: it learns the distributions of {name} where tokens cover the same characters, and {config.teachers[name].model}"
-                    f" may have another tokenizer than {root}: then these are few, and tokens alone teach as well"
+                    f"  note: it learns the distributions of {name} where tokens cover the same characters, and {has} another tokenizer"
+                    f" than {first_of(student.name, config).base}: then these are few, and tokens alone teach as well"
+                    + (
+                        f'. With base = "student:{first_of(own, config).name}" it has that one'
+                        if own and size_of(student.base)
+                        else ""
+                    )
                 )
         return
     method = METHODS[student.method]
     if not method.trains or not method.reads_samples or method.roles:
         return
     for name, plan in teachers.items():
-        if not config.teachers[name].builtin and _one_tokenizer(
-            config.teachers[name].model, base_of(config, root)
-        ):
+        if not config.teachers[name].builtin and _one_tokenizer(name, student, config):
             say(
-                f"  note: plan {plan.name} asks {name} for log-probabilities, and it has the tokenizer of this student's base: with"
+                f"  note: plan {plan.name} asks {name} for log-probabilities, and it has the tokenizer of this student: with"
                 ' training.objective = "distribution" the student learns them too'
             )
 
 
-def _one_tokenizer(model: str, base: str) -> bool:
-    """Whether a teacher's model and a base are known to have one tokenizer: they are the same, or directories with the same one."""
-    if size_of(base):  # it is made from the rows of each student
+def _adapter(name: str, shape: Shape) -> str:
+    """What is trained; the number of weights where it is known: that of a base that is still to be made is not."""
+    return name if shape.trained == shape.weights else f"{name} of {shape.trained:,} weights"
+
+
+def _one_tokenizer(teacher: str, student: StudentConfig, config: Config) -> bool:
+    """Whether a teacher and a student are known to have one tokenizer.
+
+    Both come from one student, or from one base; or the directories of their bases have the same tokenizer.
+    """
+    asked, root = config.teachers[teacher], first_of(student.name, config)
+    first = first_of(asked.student, config) if asked.student else None
+    if first is not None and first.name == root.name:
+        return True
+    if size_of(root.base) or (first is not None and size_of(first.base)):  # made from the rows of a student
         return False
+    model, base = (
+        base_of(config, first.base) if first is not None else asked.model,
+        base_of(config, root.base),
+    )
     if model == base:
         return True
     paths = [Path(each).expanduser() for each in (model, base)]
@@ -188,7 +226,7 @@ def _memory(
     need = estimate(shape, training, bf16=bf16, on_gpu=device == "cuda")
     how = (
         "bf16" if bf16 else "fp32",
-        "all weights" if training.adapter == "full" else f"{training.adapter} of {shape.trained:,} weights",
+        "all weights" if training.adapter == "full" else _adapter(training.adapter, shape),
         f"ZeRO {training.zero_stage}",
         "1 rank" if training.devices == 1 else f"{training.devices} ranks",
     )

@@ -307,7 +307,7 @@ def _table(
     hours = max(longest, total / side)
     say(
         f"{runs:,} run{'s' if runs != 1 else ''}, {duration(total)} of training processes, about {duration(hours)} with"
-        f" {side} device{'s' if side != 1 else ''}: an estimate from at least three steps of each, on this machine as busy as it is now"
+        f" {side} device{'s' if side != 1 else ''}: estimated from at least three steps of each, with this machine as busy as it is now"
     )
     waiting = [each.cost.cpu_share for each in measured if each.cost.cpu_share is not None]
     if waiting and min(waiting) < BUSY:

@@ -17,7 +17,7 @@ def command(arguments: argparse.Namespace) -> int:
         UsageError: the preset is unknown, or the file cannot be written.
     """
     if arguments.what == "preset" and arguments.name not in PRESETS:
-        raise UsageError(f"there is no preset {arguments.name!r}; there is: {', '.join(PRESETS)}")
+        raise UsageError(f"there is no preset {arguments.name!r}; known: {', '.join(PRESETS)}")
     text = told(arguments.name) if arguments.what == "preset" else schema_text()
     if arguments.output is None:
         sys.stdout.write(text)

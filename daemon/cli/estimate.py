@@ -18,7 +18,7 @@ from daemon.training.edits import edits_since
 from engine.config import Config, load_config
 from engine.config.prices import unpriced
 from state.safe import safe
-from state.views.format import count, duration, money, short
+from state.views.format import count, counted, duration, money, short
 from state.views.tables import table, terminal_width
 
 
@@ -43,7 +43,8 @@ def command(arguments: argparse.Namespace) -> int:
         return 0
     width = terminal_width()
     lines = [*edits, *([""] if edits else [])]
-    lines += [*_plans(sampling, width), *_teachers(sampling, width), "", *totals(config, sampling)]
+    tables = [*_plans(sampling, width), *_teachers(sampling, width)]
+    lines += [*tables, *([""] if tables else []), *totals(config, sampling)]
     lines += ["", *_training(training, width)] if config.students else []
     for line in lines:
         _say(line)
@@ -75,7 +76,7 @@ def totals(config: Config, found: SamplingEstimate) -> list[str]:
     completion = sum(each.completion_tokens for each in found.plans)
     at_most = f", at most {count(most)}" if round(requests) < most else ""
     tokens = f"{short(prompt)} prompt and {short(completion)} completion tokens"
-    line = f"estimate: about {_count(requests, 'request')}{at_most}; {tokens}; {_dollars(config, found)}; {_time(found)}"
+    line = f"estimate: about {counted(requests, 'request')}{at_most}; {tokens}; {_dollars(config, found)}; {_time(found)}"
     return [line, *_warnings(config, found)]
 
 
@@ -188,10 +189,6 @@ def _training(found: Sequence[ExpectedTraining], width: int | None) -> list[str]
     if unknown:
         lines.append("`coterie estimate --measure` trains a few steps of each run and says what it will take")
     return lines
-
-
-def _count(number: float, noun: str) -> str:
-    return f"{count(number)} {noun}" if round(number) == 1 else f"{count(number)} {noun}s"
 
 
 def _json(

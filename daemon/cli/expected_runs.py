@@ -22,8 +22,8 @@ from daemon.training.placement import training_now
 from daemon.training.scopes import Scope
 from engine.config import Config
 from engine.config.ancestors import chain_of, with_its_form
+from engine.config.named import expand
 from engine.config.prompts import templates_of
-from engine.config.root import expand
 from engine.config.served import reads
 from engine.methods import METHODS, RowSettings, TrainingQuestion, TrainRow
 from engine.question import Question
@@ -63,8 +63,14 @@ class StandIn:
     correct: bool = True
 
 
+def good_word(config: Config, task: str) -> str:
+    """What samples of a task are that a student can read."""
+    return "correct" if config.tasks[task].labelled else "answered"
+
+
 def rationales_for(config: Config, name: str, questions: Sequence[Question]) -> Rationales:
     """Stand-ins for the rationales of a task."""
+    good = good_word(config, name)
     try:
         with closing(open_reader(config.database)) as connection:
             stored = stored_rationales(connection, name)
@@ -73,7 +79,7 @@ def rationales_for(config: Config, name: str, questions: Sequence[Question]) -> 
     if right := tuple(text for text, correct in stored if correct):
         share = len(right) / len(stored)
         return Rationales(
-            right, f"stored rationales ({len(right):,}; {100 * share:.0f} % of samples correct)", share
+            right, f"stored rationales ({len(right):,}; {100 * share:.0f} % of samples {good})", share
         )
     if given := tuple(each.rationale for each in questions if each.rationale):
         return Rationales(given, "the rationales in its data, and all samples correct")
@@ -85,7 +91,7 @@ def rationales_for(config: Config, name: str, questions: Sequence[Question]) -> 
         while len(text) < length:
             text += f" {chance.choice(words)}"
         texts.append(text.strip())
-    return Rationales(tuple(texts), f"assumed rationales of {ASSUMED} characters, and all samples correct")
+    return Rationales(tuple(texts), f"assumed rationales of {ASSUMED} characters, and all samples {good}")
 
 
 def expected_rows(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from daemon.catalog.served_runs import ServedRuns
 from daemon.catalog.sync import Input
-from daemon.cli.expected_runs import Rationales, rationales_for
+from daemon.cli.expected_runs import Rationales, good_word, rationales_for
 from daemon.cli.sampling_estimate import PlanEstimate, SamplingEstimate, TeacherEstimate, TeacherShare
 from daemon.limits.key_limits import KeyLimits
 from daemon.limits.pacing import RequestKind, paced_seconds
@@ -24,8 +24,9 @@ from daemon.sampling.expected_need import expected_need, expected_samples
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.token_accounting import price_of
 from engine.config import Config, PlanConfig, TeacherConfig
+from engine.config.named import expand, teachers_of
 from engine.config.panels import models_asked
-from engine.config.root import expand, teachers_of
+from engine.config.wordings import expected_questions
 from engine.question import Question
 from engine.strategies import PLAIN, strategy
 from engine.teachers.dialects import dialect
@@ -38,6 +39,7 @@ from state.estimates import StoredFigures, response_seconds, stored_figures, sto
 from state.migrations import VERSION
 from state.slots import is_complete, read
 from state.sqlite import Connection
+from state.wordings import searches
 
 ASSUMED_CORRECT = 0.6
 """The share of correct samples where nothing is known of a task."""
@@ -116,7 +118,10 @@ class _Estimator:
         covered, self._covered[key] = self._covered.get(key, 0), max(self._covered.get(key, 0), plan.most)
         settled = sum(each.existing - each.open for each in stored.values())
         before = max(settled, asked * covered)
-        expected = max(0.0, expected_samples(plan, asked, rate) * (1 - skipped) - before)
+        samples = expected_samples(plan, asked, rate) * (1 - skipped)
+        if plan.candidate:  # most wordings are left out after some questions
+            samples = expected_questions(asked, plan.candidate)
+        expected = max(0.0, samples - before)
         most = max(0, asked * plan.most - before)
         if not most or self._complete(plan, task, fingerprint):
             return None
@@ -171,6 +176,10 @@ class _Estimator:
         row = stored_plan_id(self._connection, plan.name, task, plan.split, fingerprint)
         if row is None:
             return False
+        if plan.candidate:
+            return any(
+                row in each.limits and row not in each.undecided for each in searches(self._connection)
+            )
         slots = read(self._connection, row)
         rule = (slots.rationales, slots.base, slots.want, slots.target, slots.questions)
         size = self._given.tasks[task].sizes[plan.split]
@@ -189,12 +198,15 @@ class _Estimator:
         graded = sum(each.correct + each.wrong for each in stored.values())
         if graded:
             rate = sum(each.correct for each in stored.values()) / graded
-            return rate, f"{graded:,} stored samples, {100 * rate:.0f} % correct"
+            return rate, f"{graded:,} stored samples, {100 * rate:.0f} % {good_word(self._config, task)}"
         of_task = self._stand_ins(task, questions)
         if of_task.source.startswith("stored"):
             return of_task.correct, of_task.source
         source = of_task.source.partition(", and all")[0]
-        return ASSUMED_CORRECT, f"{source}; {100 * ASSUMED_CORRECT:.0f} % correct is assumed"
+        return (
+            ASSUMED_CORRECT,
+            f"{source}; {100 * ASSUMED_CORRECT:.0f} % {good_word(self._config, task)} is assumed",
+        )
 
     def _turns(self, plan: ActivePlan, questions: Sequence[Question], rationales: Rationales) -> Turns:
         """The turns of a sample, over questions from all parts of the split."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from daemon.catalog.changed_teachers import EarlierTeachers
 from daemon.catalog.sync import Input
-from daemon.training.edits import ConfiguredPlans, own_runs
+from daemon.training.edited_plans import ConfiguredPlans
+from daemon.training.edited_students import own_runs
 from daemon.training.scopes import all_scopes
 from engine.config import Config
 from engine.methods import METHODS

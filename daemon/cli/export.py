@@ -9,12 +9,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from daemon.cli.argument_types import whole_number
 from daemon.cli.card import Part, write_card
 from daemon.cli.hub_layout import write_layout
-from daemon.cli.parser import whole_number
+from daemon.cli.raw_samples import RawSamples
 from daemon.cli.trainable import TrainingData
 from daemon.cli.trained_rows import trained_rows
-from daemon.training.manifest import RunRequest, training_rows
+from daemon.training.manifest import RunRequest, gold_tasks, training_rows
 from daemon.training.scopes import scopes_of
 from engine.config import Config, load_config
 from engine.data_card import CardConfig
@@ -84,6 +85,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="with --hub: also the questions with gold answers, by task and split (train, validation, test)",
     )
+    parser.add_argument(
+        "--samples",
+        action="append",
+        metavar="PLAN",
+        default=[],
+        help="with --hub: also all samples that this plan asked for, right and wrong, by split; '*': of every plan; repeatable",
+    )
     parser.add_argument("--task", help="only this task")
     parser.add_argument("--student", help="only this student; not for samples and events")
     parser.add_argument("--sent", action="store_true", help="samples: include the text of each request")
@@ -130,12 +138,15 @@ def write(arguments: argparse.Namespace) -> int:
             rows = chosen.of(rows)
         try:
             configs: Sequence[CardConfig] = ()
+            raw = RawSamples(connection, config, arguments, damaged)
             if arguments.hub:
-                configs, count = _write_folder(connection, config, parts, arguments)
+                configs, count = _write_folder(connection, config, parts, raw, arguments)
             else:
                 count = _write(_formed(connection, config, rows, parts, arguments.format), arguments)
             if arguments.card or configs:
-                path = write_card(connection, config, parts, arguments.output, arguments.format, configs)
+                path = write_card(
+                    connection, config, parts, arguments.output, arguments.format, configs, raw.ids
+                )
                 sys.stderr.write(f"card: {safe(str(path))}\n")
         except BrokenPipeError:
             raise
@@ -143,7 +154,11 @@ def write(arguments: argparse.Namespace) -> int:
             raise UsageError(
                 f"{error.filename or arguments.output}: cannot be written: {error.strerror}"
             ) from None
-        left_out = [*(chosen.left_out() if chosen else ()), *_left_out(connection, parts, arguments)]
+        left_out = [
+            *(chosen.left_out() if chosen else ()),
+            *raw.left_out(),
+            *_left_out(connection, parts, arguments),
+        ]
     for line in left_out:
         sys.stderr.write(f"left out: {safe(line)}\n")
     sys.stderr.write(f"{count:,} rows\n")
@@ -182,11 +197,11 @@ def _check(arguments: argparse.Namespace) -> None:
         )
     if arguments.format == "parquet" and arguments.output is None:
         raise UsageError("--format parquet needs a file: add -o FILE.parquet")
-    if (arguments.hub or arguments.questions) and (
+    if (arguments.hub or arguments.questions or arguments.samples) and (
         arguments.what != "dataset" or arguments.output is None or not arguments.hub
     ):
         raise UsageError(
-            "--hub writes training sets into a folder, --questions adds to it: `coterie export dataset --hub -o FOLDER`"
+            "--hub writes training sets into a folder, --questions and --samples add to it: `coterie export dataset --hub -o FOLDER`"
         )
     if arguments.hub and arguments.output.exists() and not arguments.output.is_dir():
         raise UsageError(f"{arguments.output}: is a file; --hub writes into a folder")
@@ -256,7 +271,7 @@ def _dataset(connection: Connection, part: Part) -> Iterator[dict[str, Any]]:
         yield {
             **{"student": part.student.name, "scope": part.scope, "task": question.task},
             **row.model_dump(exclude={"task", "teacher"}),  # which only students that select are told
-            **{"question_id": question.key, "split": question.split, "label": part.label},
+            **{"question_id": question.key, "split": question.split, "label": part.label_of(question.task)},
             **{"teacher": author and author.label, "model": author and author.model},
         }
 
@@ -283,7 +298,10 @@ def _parts(connection: Connection, config: Config, arguments: argparse.Namespace
                 plan_ids=tuple(plan.id for plan in scope.rule.read(plans, [info.name for info in infos])),
             )
             rows = training_rows(connection, config, request)
-            yield Part(student, scope.name, scope.tasks, student.curation.labels, rows)
+            labels = student.curation.labels
+            golds = gold_tasks(config, student, infos) if labels != "gold" else frozenset()
+            by_gold = frozenset(info.name for info in infos if info.id in golds)
+            yield Part(student, scope.name, scope.tasks, labels, rows, by_gold)
 
 
 def _formed(
@@ -296,7 +314,11 @@ def _formed(
 
 
 def _write_folder(
-    connection: Connection, config: Config, parts: Sequence[Part], arguments: argparse.Namespace
+    connection: Connection,
+    config: Config,
+    parts: Sequence[Part],
+    raw: RawSamples,
+    arguments: argparse.Namespace,
 ) -> tuple[list[CardConfig], int]:
     form = arguments.format
     given = [(part, _formed(connection, config, _dataset(connection, part), [part], form)) for part in parts]
@@ -307,7 +329,13 @@ def _write_folder(
     suffix = form if form in ("csv", "parquet") else "jsonl"
     arguments.output.mkdir(parents=True, exist_ok=True)
     return write_layout(
-        connection, arguments.output, given, suffix, write, with_questions=arguments.questions
+        connection,
+        arguments.output,
+        given,
+        suffix,
+        write,
+        with_questions=arguments.questions,
+        samples=raw.by_plan(),
     )
 
 

@@ -55,11 +55,11 @@ def finished_student(
         if members:
             return run, directory
         raise UsageError(
-            f"run {run_id} made a student of several models ({run.kind}), which is no single one: its members are in {directory}"
+            f"run {run_id} made a student of several models ({run.kind}), not a single one: its members are in {directory}"
         )
     if not prefix and is_prefix(directory):
         raise UsageError(
-            f"run {run_id} made a prefix on its base, which is no model of its own: `coterie serve {run_id}` serves the two together, and peft"
+            f"run {run_id} made a prefix on its base, which is not a model by itself: `coterie serve {run_id}` serves the two together, and peft"
             f" loads them from {directory}"
         )
     described = described_by(directory)

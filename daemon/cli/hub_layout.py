@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from daemon.cli.card import Part
@@ -25,8 +25,9 @@ def write_layout(
     write: Write,
     *,
     with_questions: bool,
+    samples: Mapping[str, Mapping[str, Iterable[Row]]],
 ) -> tuple[list[CardConfig], int]:
-    """Writes the files; returns the configurations and the number of training rows.
+    """Writes the files; returns the configurations and the number of training rows and samples.
 
     Args:
         connection: an open connection.
@@ -35,35 +36,48 @@ def write_layout(
         suffix: of the files, such as "jsonl".
         write: writes rows to a file, and returns their number.
         with_questions: also write the questions with their gold answers, by task and split.
+        samples: of each plan to write, by split.
     """
     configs: list[CardConfig] = []
     total = 0
-    for part, rows in parts:
-        name = _free(f"{part.student.name}.{part.scope}", configs)
-        files = dict(_files(folder, name, {"train": rows}, suffix, write))
+
+    def add(name: str, splits: Mapping[str, Iterable[Row]]) -> int:
+        """A configuration of these rows, if there are any; returns their number."""
+        name = _free(name, configs)
+        files, count = _files(folder, name, splits, suffix, write)
         if files:
             configs.append(CardConfig(name=name, files=files))
-            total += len(part.chosen.rows)
-    tasks = dict.fromkeys(task for part, _ in parts for task in part.tasks)
-    for task in tasks if with_questions else ():
-        name = _free(f"questions.{task}", configs)
-        by_split = {named: questions(connection, task, split) for split, named in SPLITS.items()}
-        configs.append(CardConfig(name=name, files=dict(_files(folder, name, by_split, suffix, write))))
+        return count
+
+    for part, rows in parts:
+        add(f"{part.student.name}.{part.scope}", {"train": rows})
+        total += len(part.chosen.rows)
+    for task in dict.fromkeys(task for part, _ in parts for task in part.tasks) if with_questions else ():
+        add(
+            f"questions.{task}",
+            {named: questions(connection, task, split) for split, named in SPLITS.items()},
+        )
+    for plan, rows_of in samples.items():
+        total += add(f"samples.{plan}", {named: rows_of[split] for split, named in SPLITS.items()})
     return configs, total
 
 
 def _files(
     folder: Path, name: str, splits: Mapping[str, Iterable[Row]], suffix: str, write: Write
-) -> Iterator[tuple[str, str]]:
+) -> tuple[dict[str, str], int]:
+    """Writes a configuration; returns its files by split, without empty ones, and the number of rows."""
     (folder / name).mkdir(parents=True, exist_ok=True)
+    files, total = {}, 0
     for split, rows in splits.items():
         file = folder / name / f"{split}.{suffix}"
-        if write(rows, file):
-            yield split, f"{name}/{split}.{suffix}"
+        if count := write(rows, file):
+            files[split] = f"{name}/{split}.{suffix}"
+            total += count
         else:
             file.unlink()  # a reader finds no columns in it
     if not any((folder / name).iterdir()):
         (folder / name).rmdir()
+    return files, total
 
 
 def _free(name: str, configs: Sequence[CardConfig]) -> str:

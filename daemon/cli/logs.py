@@ -33,6 +33,8 @@ def command(arguments: argparse.Namespace) -> int:
     """Prints the newest events, oldest first."""
     path = database_path(arguments.config)
     last = _print(path, arguments, 0, max(0, arguments.lines))
+    if not last and arguments.lines > 0:
+        sys.stderr.write("no such event yet\n")
     try:
         while arguments.follow:
             time.sleep(LOOK_S)

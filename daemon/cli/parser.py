@@ -7,8 +7,9 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from daemon.cli.argument_types import dollars, seconds, whole_number
 from state.safe import safe
 
 EXIT_CODES = (
@@ -41,12 +42,28 @@ class _Parser(argparse.ArgumentParser):
 
         known = [str(each) for each in action.choices]
         near = get_close_matches(str(value), known, n=1)
-        hint = f"did you mean {near[0]}? There are " if near else "expected one of "
         command = isinstance(action, argparse._SubParsersAction)
+        hint = f"did you mean {near[0]}? " if near else ""
+        hint += (
+            "`coterie` lists all commands"
+            if command and len(known) > 9
+            else f"expected one of {', '.join(known)}"
+        )
         raise argparse.ArgumentError(
             None if command else action,
-            f"unknown {'command' if command else 'value'} {str(value)!r}: {hint}{', '.join(known)}",
+            f"unknown {'command' if command else 'value'} {str(value)!r}: {hint}",
         )
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Refuses unknown arguments where they stand, with the usage of their command and the nearest option."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            from difflib import get_close_matches
+
+            near = get_close_matches(unknown[0].partition("=")[0], self._option_string_actions, n=1)
+            hint = f": did you mean {near[0]}?" if near else ""
+            self.error(f"unknown argument{'s' if len(unknown) > 1 else ''} {' '.join(unknown)}{hint}")
+        return found, unknown
 
     def error(self, message: str) -> NoReturn:
         """Exits with code 2."""
@@ -65,11 +82,11 @@ class _Version(argparse.Action):
 
 BESIDE: dict[str, tuple[str, str]] = {
     "note": (
-        "note that a gold answer, a question or a rationale is bad, or anything else; alone: list the notes",
+        "note that a gold answer, a question or a rationale is bad, or anything else; without arguments: list the notes",
         'coterie note 1234 "gold is wrong: it is 12"',
     ),
     "prune": (
-        "remove the checkpoints of finished runs; students, predictions and results stay",
+        "remove checkpoints of finished runs, and files of finished batches; results stay",
         "coterie prune --dry-run",
     ),
     "backup": (
@@ -93,7 +110,7 @@ BESIDE: dict[str, tuple[str, str]] = {
         "coterie init openai --data questions.jsonl",
     ),
     "estimate": (
-        "say what sampling and training will take: requests, tokens, dollars, minutes; nothing is sent",
+        "estimate requests, tokens, dollars and minutes of what is left to sample and train; sends nothing",
         "coterie estimate --json",
     ),
     "logs": ("show the newest events, and follow them", "coterie logs -f --warnings"),
@@ -194,22 +211,24 @@ def _watch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument(
         "--readonly", action="store_true", help="disable the keys that send commands to the daemon"
     )
-    parser.add_argument("--plain", action="store_true", help="print one line per interval instead of the UI")
+    parser.add_argument(
+        "--plain", action="store_true", help="print a line when the status changed instead of the UI"
+    )
     parser.add_argument("--interval", default="1", metavar="S", help="seconds between updates (1)")
     parser = _add(commands, "status", "show the status in one screen", "coterie status --json")
     parser.add_argument("--json", action="store_true", help="as one JSON object")
     parser.add_argument(
         "--watch",
-        type=_seconds,
+        type=seconds,
         nargs="?",
         const=2.0,
         metavar="S",
-        help="again every S seconds, until Ctrl-C (2)",
+        help="repeat every S seconds, until Ctrl-C (2)",
     )
     parser.add_argument(
         "--exit-code",
         action="store_true",
-        help="say it by the exit code too: 0 well, 1 something needs you, 4 nothing can go on without you, 5 the daemon died",
+        help="also by exit code: 0 all is well, 1 something needs you, 4 nothing can continue without you, 5 the daemon died",
     )
     parser = _add(
         commands,
@@ -259,7 +278,7 @@ def _control(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "coterie budget 8",
         module="control",
     )
-    parser.add_argument("usd", type=_dollars, metavar="USD", help="total, including money already spent")
+    parser.add_argument("usd", type=dollars, metavar="USD", help="total, including money already spent")
     _wait(parser)
     parser = _add(
         commands, "stop", "stop the daemon in order, or stop one run", "coterie stop", module="control"
@@ -274,33 +293,6 @@ def _control(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="with --run: export and test its best weights so far; it counts as done",
     )
     _wait(parser)
-
-
-def _dollars(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of dollars from 0 to 1e9")
-    return value
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0.1 <= value <= 86_400:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0.1 to 86400")
-    return value
-
-
-def whole_number(text: str) -> int:
-    """A whole number, 0 or more, as an argument."""
-    if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or more")
-    return int(text)
 
 
 def _wait(parser: argparse.ArgumentParser) -> None:

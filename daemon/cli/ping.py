@@ -23,7 +23,7 @@ from daemon.catalog.sync import Input
 from daemon.sampling.outcomes import judge
 from daemon.sampling.token_accounting import TokenAccounting
 from engine.config import Config, PlanConfig, TeacherConfig
-from engine.config.root import expand, teachers_of
+from engine.config.named import expand, teachers_of
 from engine.config.secret_places import REFERENCE, shown_url
 from engine.question import Question
 from engine.strategies import PLAIN, Conversation, Settings, strategy

@@ -42,6 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="dataset: also the questions with gold answers, by task and split (train, validation, test)",
     )
+    parser.add_argument(
+        "--samples",
+        action="append",
+        metavar="PLAN",
+        default=[],
+        help="dataset: also all samples that this plan asked for, right and wrong, by split; '*': of every plan; repeatable",
+    )
 
 
 def command(arguments: argparse.Namespace) -> int:
@@ -56,13 +63,18 @@ def command(arguments: argparse.Namespace) -> int:
             rows = export.write(_export(arguments, Path(folder)))
             if not rows:
                 raise UsageError("the training set has no rows: nothing was sent")
-            return _upload(arguments, Path(folder), "dataset", f"Training sets of {rows:,} rows")
+            return _upload(
+                arguments,
+                Path(folder),
+                "dataset",
+                f"{'Training sets and samples' if arguments.samples else 'Training sets'} of {rows:,} rows",
+            )
     if not (arguments.what.isascii() and arguments.what.isdigit() and len(arguments.what) < 10):
         raise UsageError(
             f"{arguments.what!r} is neither the number of a run nor `dataset`: `coterie push 3 NAME/REPO`"
         )
-    for option in ("task", "student", "format", "questions"):
-        if getattr(arguments, option) not in (None, False):
+    for option in ("task", "student", "format", "questions", "samples"):
+        if getattr(arguments, option):
             raise UsageError(f"--{option} is for data sets: use it with `coterie push dataset`")
     config, number = load_config(arguments.config), int(arguments.what)
     with closing(open_reader(config.database)) as connection:
@@ -88,6 +100,7 @@ def _export(arguments: argparse.Namespace, folder: Path) -> argparse.Namespace:
         card=False,
         hub=True,
         questions=arguments.questions,
+        samples=arguments.samples,
         include=[],
         sent=False,
         logprobs=False,

@@ -16,7 +16,8 @@ from engine.grading import GRADER_VERSIONS
 from engine.report import text_table
 from state.checksums import Damaged, refuse
 from state.database import open_reader, open_writer
-from state.regrades import stored_tasks
+from state.outcomes import Verdict
+from state.regrades import Graded, stored_tasks
 from state.safe import safe
 from state.sqlite import Connection
 
@@ -65,14 +66,15 @@ def _show(pages: Iterator[list[Changed]], arguments: argparse.Namespace, *, appl
         for old, new in page:
             kind = "same"
             if old.correct != new.correct:
-                kind = "now correct" if new.correct else "now wrong"
+                kind = _now(old, new)
             elif old.extracted != new.extracted:
                 kind = "other answer"
             counts.setdefault(old.task, Counter())[kind] += 1
             before[old.grader or "unknown"] += 1
-            if kind in ("now correct", "now wrong"):
+            if kind.startswith("now"):
                 examples += [(old, new)] if len(examples) < arguments.examples else []
-    head = ("task", "samples", "same", "other answer", "now correct", "now wrong")
+    head = ["task", "samples", "same", "other answer", "now correct", "now wrong"]
+    head += [kind for kind in ("now answered", "now unread") if any(found[kind] for found in counts.values())]
     body = [
         [task, f"{sum(found.values()):,}", *(f"{found[kind]:,}" for kind in head[2:])]
         for task, found in counts.items()
@@ -81,17 +83,26 @@ def _show(pages: Iterator[list[Changed]], arguments: argparse.Namespace, *, appl
     lines = [f"stored verdicts: {stored}; graded again by {GRADER_VERSIONS[arguments.grader]}", ""]
     lines += [text_table(head, body), ""] if body else []
     for old, new in examples:
-        lines.append(f"sample {old.id} of {old.task}: now {'correct' if new.correct else 'wrong'}")
+        lines.append(f"sample {old.id} of {old.task}: {_now(old, new)}")
         lines.append(f"  gold {_cut(old.gold)}, answer {_cut(old.answer)}")
         lines.append(f"  before {_cut(old.extracted)}: {_cut(old.reason, 2)}")
         lines.append(f"  after  {_cut(new.extracted)}: {_cut(new.reason, 2)}")
-    flips = sum(found["now correct"] + found["now wrong"] for found in counts.values())
+    flips = sum(
+        number for found in counts.values() for kind, number in found.items() if kind.startswith("now")
+    )
     verdicts = "1 verdict" if flips == 1 else f"{flips:,} verdicts"
     if applied:
         lines.append(f"stored: {verdicts} changed; trained students stay as they are")
     else:
         lines.append(f"dry run: {verdicts} would change; --apply stores them")
     sys.stdout.write(safe("\n".join(lines)) + "\n")
+
+
+def _now(old: Graded, new: Verdict) -> str:
+    """What a sample is by its new verdict; without a gold answer whether an answer was read."""
+    if old.gold:
+        return "now correct" if new.correct else "now wrong"
+    return "now answered" if new.correct else "now unread"
 
 
 def _cut(text: str | None, times: int = 1) -> str:

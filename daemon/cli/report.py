@@ -85,7 +85,15 @@ def findings_of(config: Config) -> Findings:
         return Findings(
             results=read_results(connection),
             figure_data=read_figure_data(connection),
-            costs=read_frontier(connection, config.daemon.usd_per_device_hour),
+            costs=read_frontier(
+                connection,
+                config.daemon.usd_per_device_hour,
+                {
+                    name: each.parameters_billion
+                    for name, each in config.teachers.items()
+                    if each.parameters_billion
+                },
+            ),
             learned=read_learned_answers(connection),
             selected=read_selected_teachers(connection),
             made=read_made(connection),

@@ -30,6 +30,7 @@ from state import sqlite
 from state.database import now_ms, open_reader, told
 from state.given_up import GivenUp, count_once, given_up, in_all
 from state.safe import safe
+from state.views.costs import usd_per_correct
 from state.views.format import count, per_thousand, spending
 from state.views.given_up import given_up_lines, given_up_words
 from state.views.progress import Progress
@@ -214,11 +215,19 @@ def _cost(config: Config) -> str:
     """What all of it cost so far, and for how many samples."""
     with closing(open_reader(config.database)) as connection:
         status = read_status(connection, now_ms())
-    correct, stored = count_once(
-        (plan.samples or str(plan.id), plan.accepted, plan.stored) for plan in status.plans
-    )
-    each = f", {per_thousand(status.spend.usd / correct)} per 1,000 correct" if correct else ""
-    return f"cost: {spending(status.spend)}\nsamples: {count(stored)}, {count(correct)} correct{each}"
+    plans = [(plan.samples or str(plan.id), plan) for plan in status.plans]
+    correct, stored = count_once((key, plan.correct, plan.stored) for key, plan in plans)
+    answered, _ = count_once((key, plan.answered, plan.stored) for key, plan in plans)
+    price = usd_per_correct(status.plans)
+    words = [count(stored)]
+    if any(plan.labelled for plan in status.plans):
+        words += [
+            f"{count(correct)} correct",
+            *([f"{per_thousand(price)} per 1,000 correct"] if price else []),
+        ]
+    if any(not plan.labelled for plan in status.plans):
+        words.append(f"{count(answered)} answered (no gold answers)")
+    return f"cost: {spending(status.spend)}\nsamples: {', '.join(words)}"
 
 
 def _conclude(config: Config, ended: DaemonResult) -> int:
@@ -228,7 +237,8 @@ def _conclude(config: Config, ended: DaemonResult) -> int:
 
     found = findings_of(config)
     path = write(found, config.folder / "report")
-    sys.stdout.write(safe(f"\n{said(found, path)}\nstudents: {config.runs}/<run>/student\n{_cost(config)}\n"))
+    students = f"students: {config.runs}/<run>/student\n" if found.results.runs else ""
+    sys.stdout.write(safe(f"\n{said(found, path)}\n{students}{_cost(config)}\n"))
     if ended.interrupted:
         sys.stdout.write("interrupted; run the same command again to resume\n")
         return 130

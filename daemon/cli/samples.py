@@ -28,7 +28,8 @@ from state.views.samples import (
 from state.views.tables import table, terminal_width
 
 WINDOW = 20_000
-VERDICTS = {"correct": 1, "wrong": 0}
+VERDICTS = {"correct": (1, True), "wrong": (0, True), "answered": (1, False), "unread": (0, False)}
+"""The verdict, and whether there is a gold answer."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     find.add_argument("--task", help="only this task")
     find.add_argument("--split", choices=("train", "dev", "test"), help="only this split")
-    find.add_argument("--verdict", choices=tuple(VERDICTS), help="only correct or wrong ones")
+    find.add_argument(
+        "--verdict",
+        choices=tuple(VERDICTS),
+        help="only these; answered and unread: of tasks without gold answers",
+    )
     find.add_argument("--state", choices=("open", "stored", "failed"), help="only in this state")
     find.add_argument("--flag", help="only with this flag, such as truncated")
     find.add_argument("-n", "--lines", type=int, default=20, metavar="N", help="at most N samples (20)")
@@ -61,6 +66,8 @@ def command(arguments: argparse.Namespace) -> int:
         lines = _show(connection, arguments.id) if arguments.what == "show" else _find(connection, arguments)
     for line in lines:
         sys.stdout.write(safe(line) + "\n")
+    if not lines:
+        sys.stderr.write("no sample matches\n")
     return 0 if lines else 1
 
 
@@ -95,7 +102,8 @@ def _detail(found: SampleDetail) -> Iterator[str]:
         yield ""
         yield f"request {number}, as sent:"
         for role, text in turn:
-            yield from (f"  {role}: {line}" for line in text.splitlines())
+            yield f"  {role}:"
+            yield from (f"    {line}" for line in text.splitlines())
     yield ""
     yield from table(
         ("request", "turn", "teacher", "status", "ms", "cost", "outcome"),
@@ -111,9 +119,7 @@ def _detail(found: SampleDetail) -> Iterator[str]:
 
 
 def _state(row: SampleRow) -> str:
-    if row.state != "stored":
-        return {"open": "in flight", "failed": "given up"}.get(row.state, row.state)
-    return {1: "correct", 0: "wrong"}.get(-1 if row.verdict is None else row.verdict, "not graded")
+    return {"open": "in flight", "failed": "given up", "ungraded": "not graded"}.get(row.word, row.word)
 
 
 def _find(connection: Connection, arguments: argparse.Namespace) -> list[str]:
@@ -123,11 +129,13 @@ def _find(connection: Connection, arguments: argparse.Namespace) -> list[str]:
         if task is None:
             known = ", ".join(active_tasks(connection)) or "none"
             raise UsageError(f"there is no task {arguments.task!r}; there are: {known}")
+    verdict, labelled = VERDICTS.get(arguments.verdict, (None, None))
     wanted = SampleFilter(
         task_id=task,
         split=arguments.split,
         state=arguments.state,
-        verdict=VERDICTS.get(arguments.verdict),
+        verdict=verdict,
+        labelled=labelled,
         flag=arguments.flag,
         text=" ".join(arguments.words) or None,
     )

@@ -71,7 +71,7 @@ class TrainingData:
             if name not in self._include:
                 return INCLUDABLE[name], name
         if not row["correct"]:
-            return "wrong or not graded", ""
+            return "wrong or not graded" if row["gold"] else "without a gold answer", ""
         if HINTED in row["flags"]:
             return "made with the answer as a hint", ""
         if any(flag in row["flags"] for flag in INCOMPLETE):

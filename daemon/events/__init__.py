@@ -41,6 +41,7 @@ from daemon.events.sample_events import (
     TargetMissed,
     TaskRead,
     TaskRegraded,
+    WordingsCompared,
 )
 from daemon.events.teacher_events import (
     AskedOneByOne,
@@ -100,4 +101,5 @@ __all__ = [
     "TeacherRecovered",
     "TeacherResumed",
     "ThresholdReached",
+    "WordingsCompared",
 ]

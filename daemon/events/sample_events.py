@@ -112,11 +112,12 @@ class TargetMissed(TaskEvent):
     accepted: int
     target: int
     most: int
+    labelled: bool = True
 
     def message(self) -> str:
         """How far it came, and what to do."""
         return (
-            f"plan {self.plan} on {self.task} reached {self.accepted:,} of {self.target:,} correct rationales and may"
+            f"plan {self.plan} on {self.task} reached {self.accepted:,} of {self.target:,} {'correct' if self.labelled else 'answered'} rationales and may"
             f" take no more (at most {self.most} per question): raise max_rationales, or add questions"
         )
 
@@ -136,6 +137,18 @@ class PlanHeld(TaskEvent):
             f"plan {self.plan} on {self.task} is held: {self.reason.rstrip('.')}. Change config.toml and send SIGHUP or restart;"
             f" `coterie resume --task {self.task}` continues it as it is."
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WordingsCompared(TaskEvent):
+    """The wordings that were tried for a plan are compared."""
+
+    of: str
+    result: str
+
+    def message(self) -> str:
+        """What came of it."""
+        return self.result
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,5 +1,7 @@
 """SIGHUP from the first moment to the last: while the program is imported, and while the report is written.
 
+A closed terminal sends the same signal as `kill -HUP`: then nobody asked for a reload.
+
 Imports nothing heavy: `coterie run` installs it before the daemon is imported.
 """
 
@@ -16,6 +18,11 @@ class Hangups:
     def __init__(self) -> None:
         self.heard = False
         self.on_terminal = False
+
+    @property
+    def terminal_closed(self) -> bool:
+        """Whether the terminal that was there at the beginning is gone."""
+        return self.on_terminal and not os.isatty(0)
 
     def install(self) -> None:
         """Remembers the signal from now on, instead of dying of it."""

@@ -182,6 +182,11 @@ class KeyEvidence:
         row = self._rows.get(sample)
         return row.refusals if row is not None else 0
 
+    def refused_for(self, sample: Hashable) -> float:
+        """Over how many seconds it was; of the time between two refusals at most `LEFT_GAP_S` counts."""
+        row = self._rows.get(sample)
+        return row.refused_s if row is not None else 0.0
+
     def hopeless(self, sample: Hashable, most: int, *, limit: bool) -> int:
         """The refusals of its own, if they are `most` or more and not by chance; else 0.
 

@@ -67,7 +67,6 @@ class KeyLimits:
         )
         self.concurrency = Cap(concurrency, now)
         self.parked = ""
-        self.limited_count = 0
         self._accepted = False  # a request was answered
         self._pauses = Pauses(now)
         self._chance = Chance()
@@ -250,7 +249,6 @@ class KeyLimits:
             scope: which limit, if the error says so in words.
             daily: it is a limit per day, if the error says so in words.
         """
-        self.limited_count += 1
         self.rates.give_back(reservation.amounts)
         if daily and (retry_after is None or retry_after >= DAY_WAIT_S):
             self.concurrency.left(reservation.wave)

@@ -247,7 +247,7 @@ class Knee:
             if wave.limit > self.center and self._before is not None:
                 found, error = elasticity(self._before, wave)
                 if found - 1.5 * error > CLEAR:
-                    self._scales(now, wave)
+                    self._scales(wave)
                     return
                 if found - 1.5 * error > WORTH:
                     self._move(now, wave.limit, wave)
@@ -284,7 +284,7 @@ class Knee:
         else:
             self._begin(now, self.center)
 
-    def _scales(self, now: float, wave: Wave) -> None:
+    def _scales(self, wave: Wave) -> None:
         """The server has room: growth goes on from here."""
         self.center = self.value = wave.limit
         self._bands = {}

@@ -52,7 +52,7 @@ class _Collector(Collector):
         yield _errors(status)
         samples = GaugeMetricFamily(
             "coterie_samples",
-            "Samples of a plan, by what became of them.",
+            "Samples of a plan, by what became of them; accepted: correct, or answered where there is no gold answer.",
             labels=("plan", "task", "split", "state"),
         )
         for plan in status.plans:
@@ -84,7 +84,7 @@ def _daemon(status: Status) -> Iterator[Metric]:
     )
     yield _gauge(
         "coterie_ready",
-        "1 if the daemon is there, and something can go on or nothing is left to do.",
+        "1 if the daemon is live, and something can continue or nothing is left to do.",
         found.ready,
     )
     yield _gauge("coterie_alerts", "Problems that `coterie status` shows.", len(status.alerts))

@@ -71,6 +71,7 @@ class Heartbeat:
         waiting: Callable[[], int],
         plans: Sequence[ActivePlan] = (),
         panels: Panels | None = None,
+        students: Callable[[], dict[str, str]] = dict,
         file: int = 0,
     ) -> None:
         self._session_id = context.session_id
@@ -83,6 +84,7 @@ class Heartbeat:
         self._waiting = waiting
         self._plans = plans
         self._panels = panels
+        self._students = students
         self._file = file
         self._accepted: dict[str, Meter] = {}
         context.bus.listen(self._on_event)
@@ -138,6 +140,7 @@ class Heartbeat:
             waits={
                 f"{plan.config.name} on {plan.task}": plan.waits_for for plan in self._plans if plan.waits_for
             },
+            students=self._students(),
             tasks={task: meter.per_minute(now) for task, meter in self._accepted.items()},
             requests=_sum([each.requests.series(now) for each in figures]),
             tokens=_sum([each.tokens.series(now) for each in figures]),

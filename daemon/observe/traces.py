@@ -1,7 +1,7 @@
 """A sample's way as OpenTelemetry spans, with `[daemon] traces`: its claim, and each attempt with its request and its record.
 
 All spans of a sample are in one trace, whose id follows from the database and the sample, so they belong together over
-sessions. There is no text of a model in them. Batches have no spans: a row has no request of its own. OpenTelemetry is
+sessions. There is no text of a model in them. The request of a batch's row is the time from sending the batch to reading the row. OpenTelemetry is
 an extra (`.[traces]`), imported only here, and configured by its own variables (`OTEL_…`).
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from engine.config import Config
 from engine.errors import ConfigError
 from state.database import database_id, open_reader
 from state.enums import Outcome
+from state.outcomes import AttemptResult
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -76,20 +77,21 @@ class Traces:
             self._tracer.start_span("claim", context, attributes=known, start_time=began).end(ended)
 
     def attempted(
-        self, sample: int, times: tuple[int, int, int], outcome: Outcome, reason: str, attributes: Attributes
+        self, times: tuple[int, int, int], results: Sequence[AttemptResult], attributes: Attributes
     ) -> None:
-        """An attempt: it was sent, its answer was received, and stored, at these times."""
+        """An attempt: it was sent, its answer was received, and stored, at these times; in the trace of its first sample."""
         from opentelemetry.trace import Status, StatusCode, set_span_in_context
 
         sent, received, stored = times
-        context, known = self._sample(sample, attributes)
+        outcome = results[0].outcome
+        context, known = self._sample(results[0].sample_id, attributes)
         known["coterie.outcome"] = outcome.value
         attempt = self._tracer.start_span("attempt", context, attributes=known, start_time=sent)
         inside = set_span_in_context(attempt, context)
         if outcome is not Outcome.RELEASED:
             self._tracer.start_span("request", inside, start_time=sent).end(received)
             if outcome is not Outcome.OK:
-                attempt.set_status(Status(StatusCode.ERROR, reason))
+                attempt.set_status(Status(StatusCode.ERROR, results[0].reason or ""))
         self._tracer.start_span("record", inside, start_time=received).end(stored)
         attempt.end(stored)
 

@@ -10,7 +10,7 @@ alone. Members that the answer had no choice for are requested again as a group,
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -21,6 +21,7 @@ from daemon import events
 from daemon.limits.evidence import Asked
 from daemon.limits.rates import Reservation
 from daemon.limits.retries import backoff
+from daemon.sampling.attempt_store import AttemptStore
 from daemon.sampling.context import Context
 from daemon.sampling.job_queue import RetryQueue
 from daemon.sampling.jobs import Job, together
@@ -30,10 +31,9 @@ from daemon.sampling.outcomes import (
     InFlightRequest,
     answer_in,
     ended,
-    further_attempts,
+    ended_event,
     given_up,
     packed_of,
-    sample_failed,
     total,
     usages_of,
 )
@@ -43,10 +43,9 @@ from daemon.sampling.refusals import Judgement, Refusals, judge
 from daemon.sampling.teacher import Teacher
 from engine.teachers.client import Answer
 from engine.teachers.failures import Failure
-from state.claims import open_attempts, open_groups
 from state.enums import Outcome, SampleState
 from state.errors import StateError
-from state.outcomes import AttemptResult, SampleEnd, record, record_groups
+from state.outcomes import AttemptResult, SampleEnd
 
 BUSY = (503, 529)
 """Statuses of a server that has no room, or is out of order: what else is answered tells which."""
@@ -67,13 +66,11 @@ class AttemptRunner:
         panels: Panels,
     ) -> None:
         self._panels = panels
-        self._session_id = context.session_id
-        self._writer = context.writer
+        self.attempts = AttemptStore(context)
         self._budget = context.budget
         self._bus = context.bus
         self._clock = context.clock
         self._rng = context.rng
-        self._tracer = context.tracer
         self._retry_queue = retry_queue
         self._out_of_money = out_of_money
         self._parked = parked
@@ -88,11 +85,11 @@ class AttemptRunner:
         asked = workers.evidence.sent(job.sample_id, job.question, self._clock.monotonic())
         if job.attempt is None and not self._is_withheld(job, teacher):
             with anyio.CancelScope(shield=True), suppress(StateError):  # a lost database: it is not sent
-                await self._open(job, teacher)
+                await self.attempts.open(job, teacher)
             workers.limits.departed(reservation, self._clock.monotonic())
         if job.attempt is None or self._is_withheld(job, teacher):
             with anyio.CancelScope(shield=True):
-                await self.release(job, teacher)
+                await self.attempts.release(job, teacher)
             self._withdrawn(workers, reservation, asked)
             if self._is_stopped(job):
                 self._retry_queue.put(job, 0.0)
@@ -114,8 +111,7 @@ class AttemptRunner:
                 for index, attempt in enumerate(attempts)
             ]
             with anyio.CancelScope(shield=True):
-                await self._record(results)
-            self._settle(request, results)
+                await self.attempts.end(request, results)
             raise
         request.received_ns = time.time_ns()
         job.apart()
@@ -143,38 +139,6 @@ class AttemptRunner:
         workers.limits.released(reservation)
         workers.evidence.ended(asked)
         workers.teacher.health.withdrawn()
-
-    async def release(self, job: Job, teacher: Teacher) -> None:
-        """Releases an attempt that is on disk and will not be sent."""
-        if job.attempt is None:
-            return
-        request = InFlightRequest(
-            job, teacher, [member.attempt for member in job.members if member.attempt is not None]
-        )
-        results = [
-            request.result(index, Outcome.RELEASED, "not sent") for index in range(len(request.attempts))
-        ]
-        await self._record(results)
-        self._settle(request, results)
-
-    async def release_all(self, jobs: Iterable[Job], teacher: Teacher) -> None:
-        """Releases the attempts of many jobs, in few commits."""
-        async with anyio.create_task_group() as group:
-            for job in jobs:
-                group.start_soon(self.release, job, teacher)
-
-    async def _open(self, job: Job, teacher: Teacher) -> None:
-        """Stores a further attempt of each member; none if the budget has no room."""
-        bound = job.bound(teacher.tokens.price)
-        if not self._budget.reserve(job.plan.id, teacher.id, bound):
-            return
-        requests = further_attempts(job, teacher, self._session_id, bound)
-        if len(requests) == 1:
-            opened = [await self._writer.do(open_attempts, requests[0])]
-        else:
-            opened = await self._writer.do(open_groups, requests)
-        for member, attempt in zip(job.members, opened, strict=True):
-            member.attempt = attempt
 
     async def _answered(
         self,
@@ -225,7 +189,7 @@ class AttemptRunner:
         results += [
             request.result(index, Outcome.RELEASED, why) for index in range(len(got), len(request.members))
         ]
-        await self._store(request, results)
+        await self.attempts.end(request, results)
         usage = total(usages)
         tokens = usage.prompt_tokens + usage.completion_tokens
         counted = None if usage.estimated else teacher.tokens.counted(usage)
@@ -244,7 +208,7 @@ class AttemptRunner:
         for (member, _), result in zip(reversed(got), reversed(results[: len(got)]), strict=True):
             if result.end is not None:
                 self._panels.ended(member)
-                self._emit_stored(member, result.end)
+                self._bus.emit(ended_event(member, result.end))
             elif plan.panel:
                 self._panels.answered(member)
             else:
@@ -314,12 +278,12 @@ class AttemptRunner:
             )
             for index, attempt in enumerate(request.attempts)
         ]
-        await self._store(request, results)
+        await self.attempts.end(request, results)
         teacher.meters.errors[failure.kind] += 1
         for member, end in zip(request.members, ends, strict=True):
             if end is not None:
                 self._panels.ended(member)
-                self._bus.emit(sample_failed(member, end))
+                self._bus.emit(ended_event(member, end))
         if split:
             self._learn_groups(teacher, failure.reason)
         if not limited:
@@ -396,26 +360,3 @@ class AttemptRunner:
         seconds = teacher.health.works(now)
         if seconds is not None:
             self._bus.emit(events.TeacherRecovered(teacher=teacher.name, seconds=seconds))
-
-    async def _store(self, request: InFlightRequest, results: list[AttemptResult]) -> None:
-        await self._record(results)
-        self._settle(request, results)
-        request.job.plan.state.ended(sum(result.end is not None for result in results))
-
-    async def _record(self, results: list[AttemptResult]) -> None:
-        if len(results) == 1:
-            await self._writer.do(record, results[0])
-        else:
-            await self._writer.do(record_groups, results)
-
-    def _settle(self, request: InFlightRequest, results: list[AttemptResult]) -> None:
-        reserved = sum(result.reserved_micros for result in results)
-        spent = sum(result.cost_micros for result in results)
-        unknown = sum(result.unknown_micros for result in results)
-        self._budget.settle(request.job.plan.id, request.teacher.id, reserved, spent, unknown)
-        if self._tracer is not None:
-            request.trace(self._tracer, results)
-
-    def _emit_stored(self, job: Job, end: SampleEnd) -> None:
-        correct = end.verdict is not None and end.verdict.correct
-        self._bus.emit(events.SampleStored(plan=job.plan.config.name, task=job.plan.task, correct=correct))

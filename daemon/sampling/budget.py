@@ -106,12 +106,24 @@ class Account:
         return exact_spending(self.spent / 1e6, self.reserved / 1e6, self.unknown / 1e6, cap)
 
 
-class SetAside(NamedTuple):
-    """Micro-dollars kept for started samples, in each of the three accounts that a request counts against."""
+class PerAccount(NamedTuple):
+    """Micro-dollars in each of the three accounts that a request counts against."""
 
     total: int
     teacher: int
     plan: int
+
+    @classmethod
+    def each(cls, micros: int) -> PerAccount:
+        """The same in all three."""
+        return cls(micros, micros, micros)
+
+    def beside(self, other: PerAccount) -> PerAccount:
+        """The sums."""
+        return PerAccount(self.total + other.total, self.teacher + other.teacher, self.plan + other.plan)
+
+
+NONE = PerAccount.each(0)
 
 
 class Budget:
@@ -158,7 +170,7 @@ class Budget:
         """Micro-dollars that a request of this plan to this teacher may still cost."""
         return min(account.room() for account in self._of(plan_id, teacher_id))
 
-    def free_apart(self, plan_id: int, teacher_id: int, set_aside: SetAside) -> tuple[float, float]:
+    def free_apart(self, plan_id: int, teacher_id: int, set_aside: PerAccount) -> tuple[float, float]:
         """The same for new samples, beside what is set aside: of the total, and of the teacher's and the plan's budget."""
         total, teacher, plan = self._of(plan_id, teacher_id)
         own = min(teacher.room() - set_aside.teacher, plan.room() - set_aside.plan)
@@ -179,25 +191,29 @@ class Budget:
             account.spent += cost
             account.unknown += unknown
 
-    def binding(self, plan_id: int, teacher_id: int) -> Account:
-        """The account with the least room."""
-        return min(self._of(plan_id, teacher_id), key=Account.room)
+    def binding(self, plan_id: int, teacher_id: int, need: PerAccount = NONE) -> Account:
+        """The account with the least room beside what is needed of it."""
+        return min(self._beside(plan_id, teacher_id, need), key=lambda each: each[0].room() - each[1])[0]
 
     def reserved_at(self, teacher_id: int) -> int:
         """What is reserved for requests of one teacher that have not ended."""
         return self._teachers[teacher_id].reserved
 
-    def used_up(self, plan_id: int, teacher_id: int, need: int) -> Account | None:
-        """The account that is too small for a request of `need` even if all reservations came back."""
-        least = min(self._of(plan_id, teacher_id), key=Account.left_over)
-        return least if least.left_over() < need else None
+    def used_up(self, plan_id: int, teacher_id: int, need: PerAccount) -> Account | None:
+        """The account that is too small for what is needed of it even if all reservations came back."""
+        accounts = self._beside(plan_id, teacher_id, need)
+        least, needed = min(accounts, key=lambda each: each[0].left_over() - each[1])
+        return least if least.left_over() < needed else None
 
     def binds_teacher(self, plan_id: int, teacher_id: int, need: int) -> bool:
         """Whether the teacher's own budget is what is too small for a request of `need`, even if all reservations came back.
 
         Then another teacher may take the request.
         """
-        return self.used_up(plan_id, teacher_id, need) is self._teachers[teacher_id]
+        return self.used_up(plan_id, teacher_id, PerAccount.each(need)) is self._teachers[teacher_id]
+
+    def _beside(self, plan_id: int, teacher_id: int, need: PerAccount) -> list[tuple[Account, int]]:
+        return list(zip(self._of(plan_id, teacher_id), need, strict=True))
 
     def _of(self, plan_id: int, teacher_id: int) -> tuple[Account, Account, Account]:
         return self.total, self._teachers[teacher_id], self._plans[plan_id]

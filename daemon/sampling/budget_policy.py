@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from daemon import events
-from daemon.sampling.budget import BUDGET, Account, Budget, SetAside
+from daemon.sampling.budget import NONE, Account, Budget, PerAccount
 from daemon.sampling.cost_bounds import Bounds, bounds
 from daemon.sampling.jobs import Job
 from daemon.sampling.plans import ActivePlan
@@ -48,6 +48,7 @@ class BudgetPolicy:
         self._plans = plans
         self._alerts = BudgetAlerts(budget, bus)
         self._bounds: dict[tuple[int, str], Bounds] = {}  # by plan and teacher, as they are configured now
+        self._panel_of: dict[int, list[ActivePlan]] = {}  # by plan
         self._too_little: dict[tuple[int, str], float] = {}  # what was free when it last was too little
         self.short: dict[int, Account] = {}
         """Plans whose next request does not fit a budget."""
@@ -60,6 +61,7 @@ class BudgetPolicy:
         """After budgets, prices or plans changed: tries everything again."""
         self._too_little.clear()
         self._bounds.clear()
+        self._panel_of.clear()
         ids = {plan.id for plan in self._plans}
         for gone in self.short.keys() - ids:
             self._has_money(gone)
@@ -82,32 +84,39 @@ class BudgetPolicy:
         if math.isinf(room):
             return room
         owed = self._owed(plan) * self._whole(plan)  # set aside for this claim
-        return min(each + owed for each in self._free_apart(plan, teacher))
+        kept = self._kept(plan, teacher, self._set_asides())
+        return min(self._budget.free_apart(plan.id, teacher.id, kept)) + owed
 
     def panel_of(self, plan: ActivePlan) -> list[ActivePlan]:
         """The plans of a panel's members, one each."""
-        found = {each.member: each for each in self._plans if each.same_panel(plan)} | {plan.member: plan}
-        return list(found.values())
+        found = self._panel_of.get(plan.id)
+        if found is None:
+            members = {each.member: each for each in self._plans if each.same_panel(plan)}
+            found = self._panel_of[plan.id] = list((members | {plan.member: plan}).values())
+        return found
 
     def panels(self, plan: ActivePlan) -> int:
         """How many panels the budgets cover, with all turns of all members; of those begun by others, all.
 
         So no panel is begun whose other members have no money left.
         """
-        return self._owed(plan) or min(self._panels_by_member(plan).values())
+        return self._owed(plan) or min(count for count, *_ in self._panels_by_member(plan))
 
-    def _panels_by_member(self, plan: ActivePlan) -> dict[tuple[int, str], int]:
+    def _panels_by_member(self, plan: ActivePlan) -> list[tuple[int, ActivePlan, Teacher]]:
         """How many further panels the accounts of each member cover; the total is divided among the members."""
         members = [
             (each, self._teachers[each.teachers[0]])
             for each in self.panel_of(plan)
             if each.teachers[0] in self._teachers
         ]
+        if all(math.isinf(self._budget.room(each.id, teacher.id)) for each, teacher in members):
+            return [(NO_LIMIT, *member) for member in members]
         all_of_it = sum(self._whole(each) for each, _ in members)
-        found = {}
+        set_asides = self._set_asides()
+        found = []
         for each, teacher in members:
-            total, own = self._free_apart(each, teacher)
-            found[each.id, teacher.name] = min(_fits(total, all_of_it), _fits(own, self._whole(each)))
+            total, own = self._budget.free_apart(each.id, teacher.id, self._kept(each, teacher, set_asides))
+            found.append((min(_fits(total, all_of_it), _fits(own, self._whole(each))), each, teacher))
         return found
 
     def claimed(self, plan: ActivePlan, teacher: Teacher, too_little: float | None) -> None:
@@ -151,34 +160,24 @@ class BudgetPolicy:
         if any(self.pays(job, self._teachers[job.teacher]) for job in waiting):
             self._has_money(plan.id)  # the scheduler is about to deliver it
             return
+        which, kept = plan, NONE
         if waiting:
             at = self._teachers[waiting[0].teacher]
-            need = waiting[0].bound(at.tokens.price)
+            need = PerAccount.each(waiting[0].bound(at.tokens.price))
         elif not teachers or any(self.affords(plan, teacher) for teacher in teachers):
             self._has_money(plan.id)
             return
+        elif plan.panel and not self._owed(plan):
+            _, which, at = min(self._panels_by_member(plan), key=lambda each: each[0])
+            whole = self._whole(which)  # of the total a panel needs that of all members
+            need = PerAccount(sum(map(self._whole, self.panel_of(plan))), whole, whole)
+            kept = self._kept(which, at, self._set_asides())
         else:
             at = teachers[0]
-            need = self._needed(plan, at)
-            if plan.panel and not self._owed(plan):
-                self._note_panel(plan)
-                return
-        self.short[plan.id] = self._budget.binding(plan.id, at.id)
-        if (account := self._alerts.note(plan.id, at.id, need)) is not None:
-            self.spent[plan.id] = account
-        else:
-            self.spent.pop(plan.id, None)
-
-    def _note_panel(self, plan: ActivePlan) -> None:
-        """Records that a further panel cannot be paid: which budget of which member is too small."""
-        (who, name), _ = min(self._panels_by_member(plan).items(), key=lambda each: each[1])
-        member = next(each for each in self.panel_of(plan) if each.id == who)
-        at = self._teachers[name]
-        binding = self.short[plan.id] = self._budget.binding(who, at.id)
-        need = self._whole(member)
-        if binding.words == BUDGET:
-            need = sum(map(self._whole, self.panel_of(plan)))
-        if (account := self._alerts.note(who, at.id, need)) is not None:
+            need = PerAccount.each(self._needed(plan, at))
+            kept = self._kept(plan, at, self._set_asides())
+        self.short[plan.id] = self._budget.binding(which.id, at.id, need.beside(kept))
+        if (account := self._alerts.note(which.id, at.id, need)) is not None:
             self.spent[plan.id] = account
         else:
             self.spent.pop(plan.id, None)
@@ -187,17 +186,18 @@ class BudgetPolicy:
         """What is reserved for the requests of one teacher, in micro-dollars."""
         return self._budget.reserved_at(teacher.id)
 
-    def _free_apart(self, plan: ActivePlan, teacher: Teacher) -> tuple[float, float]:
-        """Room for new samples in the total budget, and in the teacher's and the plan's."""
-        begun = [(each, self._set_aside(each)) for each in self._plans if each.open or self._owed(each)]
-        return self._budget.free_apart(
-            plan.id,
-            teacher.id,
-            SetAside(
-                sum(micros for _, micros in begun),
-                sum(micros for each, micros in begun if teacher.name in each.all_teachers),
-                sum(micros for each, micros in begun if each is plan),
-            ),
+    def _set_asides(self) -> list[tuple[ActivePlan, int]]:
+        """The plans with money set aside for what they have begun, and how much."""
+        return [(each, self._set_aside(each)) for each in self._plans if each.open or self._owed(each)]
+
+    def _kept(
+        self, plan: ActivePlan, teacher: Teacher, set_asides: Sequence[tuple[ActivePlan, int]]
+    ) -> PerAccount:
+        """What is set aside in the accounts of a plan's requests to a teacher."""
+        return PerAccount(
+            sum(micros for _, micros in set_asides),
+            sum(micros for each, micros in set_asides if teacher.name in each.all_teachers),
+            sum(micros for each, micros in set_asides if each is plan),
         )
 
     def _has_money(self, plan_id: int) -> None:
@@ -238,8 +238,8 @@ class BudgetAlerts:
         self._bus = bus
         self._reported: dict[str, int | None] = {}  # by the account's description
 
-    def note(self, plan_id: int, teacher_id: int, need: int) -> Account | None:
-        """A request of this plan to this teacher, of at most `need` micro-dollars, does not fit.
+    def note(self, plan_id: int, teacher_id: int, need: PerAccount) -> Account | None:
+        """A request of this plan to this teacher, which needs at most this of its accounts, does not fit.
 
         Returns:
             The budget that is used up; None while reserved money may come back.

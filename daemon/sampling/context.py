@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from daemon.events import Bus
 from daemon.host.clock import Clock
 from daemon.sampling.budget import Budget
-from state.enums import Outcome
+from state.outcomes import AttemptResult
 from state.writer import Writer
 
 Attribute = str | int | float | bool
@@ -25,9 +25,9 @@ class Tracer(Protocol):
         ...
 
     def attempted(
-        self, sample: int, times: tuple[int, int, int], outcome: Outcome, reason: str, attributes: Attributes
+        self, times: tuple[int, int, int], results: Sequence[AttemptResult], attributes: Attributes
     ) -> None:
-        """An attempt has ended: sent, received and stored at these times."""
+        """A request has ended: sent, received and stored at these times, with these results of its samples."""
         ...
 
 

@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 from anyio.lowlevel import RunVar
 
-from daemon.events import SampleFailed
+from daemon.events import SampleFailed, SampleStored
 from daemon.sampling.context import Attribute, Tracer
 from daemon.sampling.jobs import Job
 from daemon.sampling.teacher import Teacher
@@ -164,30 +164,41 @@ class InFlightRequest:
 
     def trace(self, tracer: Tracer, results: Sequence[AttemptResult]) -> None:
         """Tells a tracer how it ended, once that is stored."""
-        job, first, stored = self.job, results[0], time.time_ns()
-        attributes: dict[str, Attribute] = {
-            "gen_ai.request.model": self.teacher.config.model,
-            "gen_ai.usage.input_tokens": sum(each.prompt_tokens for each in results),
-            "gen_ai.usage.output_tokens": sum(each.completion_tokens for each in results),
-            "coterie.teacher": self.teacher.name,
-            "coterie.plan": job.plan.config.name,
-            "coterie.task": job.plan.task,
-            "coterie.replicate": job.replicate,
-            "coterie.request_id": self.attempts[0].request_id,
-            "coterie.samples": len(results),
-            "coterie.cost_usd": sum(each.cost_micros for each in results) / 1e6,
-        }
-        if first.end is not None and first.end.verdict is not None:
-            attributes["coterie.correct"] = first.end.verdict.correct
+        stored = time.time_ns()
         times = self.sent_ns, self.received_ns or stored, stored
-        tracer.attempted(first.sample_id, times, first.outcome, first.reason or "", attributes)
+        tracer.attempted(
+            times, results, attributes_of(self.job, self.teacher, self.attempts[0].request_id, results)
+        )
 
 
-def sample_failed(job: Job, end: SampleEnd) -> SampleFailed:
-    """The event of a sample that was given up."""
-    return SampleFailed(
-        plan=job.plan.config.name, task=job.plan.task, sample_id=job.sample_id, reason=end.reason or ""
-    )
+def attributes_of(
+    job: Job, teacher: Teacher, request_id: str, results: Sequence[AttemptResult]
+) -> dict[str, Attribute]:
+    """What a trace says of a request that has ended."""
+    found: dict[str, Attribute] = {
+        "gen_ai.request.model": teacher.config.model,
+        "gen_ai.usage.input_tokens": sum(each.prompt_tokens for each in results),
+        "gen_ai.usage.output_tokens": sum(each.completion_tokens for each in results),
+        "coterie.teacher": teacher.name,
+        "coterie.plan": job.plan.config.name,
+        "coterie.task": job.plan.task,
+        "coterie.replicate": job.replicate,
+        "coterie.request_id": request_id,
+        "coterie.samples": len(results),
+        "coterie.cost_usd": sum(each.cost_micros for each in results) / 1e6,
+    }
+    verdict = results[0].end.verdict if results[0].end is not None else None
+    if verdict is not None:
+        found["coterie.correct" if job.plan.labelled else "coterie.answered"] = verdict.correct
+    return found
+
+
+def ended_event(job: Job, end: SampleEnd) -> SampleStored | SampleFailed:
+    """The event of a sample that has ended: stored with a verdict, or given up."""
+    plan, task = job.plan.config.name, job.plan.task
+    if end.state is SampleState.FAILED:
+        return SampleFailed(plan=plan, task=task, sample_id=job.sample_id, reason=end.reason or "")
+    return SampleStored(plan=plan, task=task, correct=end.verdict is not None and end.verdict.correct)
 
 
 def further_attempts(job: Job, teacher: Teacher, session_id: int, bound: int) -> list[AttemptRequest]:

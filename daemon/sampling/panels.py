@@ -18,11 +18,10 @@ from dataclasses import dataclass, field
 import anyio
 from anyio.abc import TaskStatus
 
-from daemon import events
 from daemon.host.notify import Notifier
 from daemon.sampling.context import Context
 from daemon.sampling.jobs import Job
-from daemon.sampling.outcomes import ended
+from daemon.sampling.outcomes import ended, ended_event
 from daemon.sampling.plans import ActivePlan
 from engine.strategies import PeerReplies
 from engine.teachers.decode import decode_json
@@ -190,13 +189,12 @@ class Panels:
         Its plan will claim no more, and it has no sample: the question came or went between their claims.
         """
         for (group, member), lacking in list(self._lacking.items()):
+            if not lacking:
+                continue
             plans = [each for each in self._plans if each.panel and _group(each) == group]
-            mine = [each for each in plans if each.member == member]
-            lost = [
-                key
-                for key in lacking
-                if plans and all(each.exhausted or key[2] >= each.config.most for each in mine)
-            ]
+            mine = [each for each in plans if each.member == member and not each.exhausted]
+            most = max((each.config.most for each in mine), default=0)
+            lost = [key for key in lacking if key[2] >= most] if plans else []
             if not lost:
                 continue
             slots = [(question, replicate) for _, question, replicate in lost]
@@ -249,8 +247,7 @@ class Panels:
         await self._writer.do(end_samples, SampleResult(job.sample_id, finished.finish_reason, end))
         job.plan.state.ended()
         self.ended(job)
-        correct = end.verdict is not None and end.verdict.correct
-        self._bus.emit(events.SampleStored(plan=job.plan.config.name, task=job.plan.task, correct=correct))
+        self._bus.emit(ended_event(job, end))
 
     # The questions
 

@@ -31,6 +31,9 @@ class ActivePlan:
     member: int = 0
     served: int | None = None  # the run whose student it asks
     waits_for: str = ""  # the student that has no such run yet, in words
+    undecided: bool = (
+        False  # of a wording that is tried: it may be asked further questions when others have been graded
+    )
     state: PlanState = field(default_factory=PlanState)
     virtual_time: float = 0.0
     """Stride scheduling: the plan with the least is next; each claim adds its samples divided by the weight."""
@@ -48,7 +51,7 @@ class ActivePlan:
     @property
     def done(self) -> bool:
         """Whether nothing is left to do."""
-        return self.state.done
+        return self.state.done and not self.undecided
 
     @property
     def tiers(self) -> list[tuple[str, ...]]:
@@ -87,4 +90,5 @@ class ActivePlan:
         self.gold, self.wording, self.needs = now.gold, now.wording, now.needs
         self.panel, self.member, self.labelled = now.panel, now.member, now.labelled
         self.served, self.waits_for = now.served, now.waits_for
+        self.undecided = now.undecided
         self.state.renewed(now.state)

@@ -29,6 +29,8 @@ NEARLY = 0.9
 REFUSED_MAX_S = 5.0
 LIMITED_MAX_S = 20.0
 """Longest waits of a sample that is refused for itself before it is tried again; longer where it may be a limit."""
+REFUSED_SHARE, LONG_MAX_S = 0.1, 60.0
+"""One that was refused for long waits up to this share of that time, at most a minute: quick tries showed nothing."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -227,7 +229,8 @@ class Refusals:
         """
         refusals = workers.evidence.refusals(job.sample_id)
         if judged.again or (judged.owner == "open" and failure.kind != "limited"):
-            most = LIMITED_MAX_S if failure.kind == "limited" else REFUSED_MAX_S
+            long = min(workers.evidence.refused_for(job.sample_id) * REFUSED_SHARE, LONG_MAX_S)
+            most = max(long, LIMITED_MAX_S if failure.kind == "limited" else REFUSED_MAX_S)
             wait = backoff(max(1, refusals), self._rng, max_s=most)
             self._retry_queue.put(job, max(wait, failure.retry_after_s or 0.0))
         elif alone is not None:  # refused by chance

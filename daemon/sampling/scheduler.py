@@ -26,11 +26,12 @@ from daemon.sampling.context import Context
 from daemon.sampling.cost_bounds import job_of
 from daemon.sampling.cost_share import CostShares
 from daemon.sampling.fallback import FallbackPolicy
+from daemon.sampling.held_jobs import HeldJobs
 from daemon.sampling.jobs import Job, together
 from daemon.sampling.panels import Panels
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.teacher import Teacher
-from state.catalog import adopt_samples
+from daemon.sampling.wording_search import WordingSearches
 from state.claims import ClaimRequest, claim, settle
 from state.slots import open_in_other_plans
 
@@ -70,8 +71,9 @@ class Scheduler:
         self.budget_policy = BudgetPolicy(context.budget, self._by_name, plans, context.bus, self.panels.owed)
         self.fallback_policy = FallbackPolicy(self._by_name, self.budget_policy.spent_out, context.bus)
         self._virtual_time = dict.fromkeys(self._by_name, 0.0)  # of the plan that each teacher served last
-        self._held: list[Job] = []  # of paused plans
+        self._held = HeldJobs(context.writer)
         self._shares = CostShares(context.writer)
+        self._wordings = WordingSearches(context.writer, context.bus)
         self._by_verdict = [plan for plan in plans if plan.by_need or plan.state.shared]
         context.bus.listen(self._on_event)
 
@@ -86,7 +88,8 @@ class Scheduler:
                 shield=True
             ):  # a claim that is on disk is in a queue, even if this is cancelled
                 async with self.claim_lock:
-                    await self._adopt()
+                    for job in await self._held.adopt(self.plans):
+                        self.deliver(job)
                     got = await self._round()
             if not got and not self._woken and not self.closed:
                 await self.changed.wait(LOOK_S)
@@ -105,15 +108,14 @@ class Scheduler:
         self.fallback_policy.look_again()
         for plan in self.plans:
             plan.state.wait_no_longer()
-        for job in self._held:
-            job.left_out = False
+        self._held.look_again()
         self.hold_or_return()
         self.changed.notify()
 
     def deliver(self, job: Job, *, first: bool = False) -> None:
         """Queues a job at its teacher; holds it if its plan is held; gives it to another teacher if its own is disabled."""
         if job.plan.state.set_aside:
-            self._held.append(job)
+            self._held.add([job])
             return
         if job.conversation.request is None:
             self.panels.wait(job)
@@ -130,10 +132,8 @@ class Scheduler:
     def hold_or_return(self) -> None:
         """After a pause or its end: takes jobs of held plans out of the queues, and returns the others."""
         for teacher in self.teachers:
-            self._held += teacher.queue.take_out(lambda job: job.plan.state.set_aside)
-        back = [job for job in self._held if not job.plan.state.set_aside]
-        self._held = [job for job in self._held if job.plan.state.set_aside]
-        for job in back:
+            self._held.add(teacher.queue.take_out(lambda job: job.plan.state.set_aside))
+        for job in self._held.take_back():
             self.deliver(job)
 
     def hold_plan(self, plan: ActivePlan, reason: str) -> None:
@@ -190,7 +190,7 @@ class Scheduler:
 
     def held_back(self) -> list[Job]:
         """Jobs in no queue: of held plans, or waiting for budget."""
-        return self._held + self.budget_policy.waiting
+        return self._held.jobs + self.budget_policy.waiting
 
     def close(self) -> None:
         """Stops claiming."""
@@ -215,7 +215,7 @@ class Scheduler:
         self._move_stranded()
         await self.panels.give_up_lost()
         await self._settle()
-        got = False
+        got = await self._wordings.look(self.plans)
         for teacher in self.teachers:
             count = min(BATCH, teacher.demand)
             if count <= 0:
@@ -235,9 +235,8 @@ class Scheduler:
             return
         self._shares.graded(event.task)
         for plan in self._by_verdict:
-            if plan.task == event.task:
-                if plan.state.verdict_came():
-                    self._wake()
+            if plan.task == event.task and plan.state.verdict_came():
+                self._wake()
 
     def _able(self, plan: ActivePlan) -> list[int]:
         """The teachers that can be asked for a plan now."""
@@ -261,44 +260,6 @@ class Scheduler:
                 if state.exhausted:
                     state.shared_with_others(await self._writer.do(open_in_other_plans, plan.id))
                 self.note_money(plan)
-
-    async def _adopt(self) -> None:
-        """Moves held jobs of a disabled plan to a successor that asks for the same samples (it was renamed).
-
-        Of a plan whose teachers changed, the successor keeps some samples; `state.db` knows which.
-        """
-        if not any(job.plan.state.disabled and not job.left_out for job in self._held):
-            return
-        self._held = [
-            each
-            for job in self._held
-            for each in (job.apart() if job.plan.state.disabled and job.attempt is None else [job])
-        ]
-        asked: list[tuple[Job, ActivePlan]] = []
-        for job in self._held:
-            if not job.plan.state.disabled or job.left_out or job.attempt is not None:
-                continue
-            successor = next((each for each in self.plans if each.shares(job.plan)), None)
-            if successor is None or job.replicate >= successor.config.most:
-                job.left_out = True
-            else:
-                asked.append((job, successor))
-        gone = {job for job, _ in asked}
-        self._held = [job for job in self._held if job not in gone]
-        async with anyio.create_task_group() as group:
-            for job, successor in asked:
-                group.start_soon(self._adopt_job, job, successor)
-        for job, _ in asked:
-            self.deliver(job)
-
-    async def _adopt_job(self, job: Job, successor: ActivePlan) -> None:
-        if not await self._writer.do(adopt_samples, (successor.id, job.sample_id)):
-            job.left_out = True
-            return
-        job.plan.state.moved_to(successor.state)
-        job.plan = successor
-        if job.teacher not in successor.all_teachers and job.conversation.turn == 0:
-            job.teacher = successor.teachers[0]
 
     def _move_stranded(self) -> None:
         """Moves fresh jobs that came back to a parked or disabled teacher to another one of their plan."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -91,11 +91,56 @@ class Wanted:
     """What there is to do for a derived student on a scope."""
 
     waits: str = ""
+    awaited: str = ""
+    """The source that is waited for, as `student on scope`."""
     run: NewRun | RunRequeue | None = None
     renamed: StoredRun | None = None
     """A run of another name that is its own."""
     asked_again: str = ""
     """What of its evaluation changed, if the run is only evaluated again."""
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedNow:
+    """A derived student on a scope, as it is configured."""
+
+    sources: Sources
+    fingerprint: str
+    runs: tuple[StoredRun, ...]
+    """Its runs, oldest first."""
+    renamed: StoredRun | None
+    """Without any: a run of another name that is its own."""
+
+
+def derived_now(
+    config: Config, scope: DerivedScope, runs: Sequence[StoredRun], digests: Mapping[str, str]
+) -> DerivedNow:
+    """A derived student on a scope, and which of all runs are its own.
+
+    Args:
+        config: the configuration.
+        scope: the student and the scope.
+        runs: all runs, oldest first.
+        digests: of the questions of each task.
+    """
+    sources = sources_now(scope.sources, runs)
+    of_tasks = [digests.get(task, "") for task in scope.tasks]
+    fingerprint = derived_fingerprint(scope.config, sources.identities, of_tasks)
+    same = [run for run in runs if (run.scope, run.fingerprint) == (scope.name, fingerprint)]
+    own = tuple(run for run in same if run.name == scope.config.name)
+    taken = {each.name for each in config.derived}
+    other = next((run for run in same if run.name not in taken), None) if not own else None
+    return DerivedNow(sources, fingerprint, own, other)
+
+
+def evaluated_otherwise(config: DerivedConfig, run: StoredRun) -> str:
+    """What of the evaluation of a finished run is another setting now; empty: nothing, or it has not finished."""
+    before, now = run.student.get("evaluation", {}), config.evaluation.model_dump(mode="json")
+    names = [name for name in ASKED_AGAIN if name != "temperature" or now["samples"]]
+    differ = [name for name in names if before.get(name) != now[name]]
+    if run.state != RunState.DONE:
+        return ""
+    return ", ".join(f"{name} was {before.get(name)} and is {now[name]}" for name in differ)
 
 
 class DerivedRuns:
@@ -106,55 +151,44 @@ class DerivedRuns:
 
     def due(self, scope: DerivedScope) -> Wanted:
         """The run to make now, because a source is newer or the settings are others."""
-        found = self._look(scope)
-        sources, fingerprint, own, other = found
-        if sources.waits:
-            return Wanted(waits=sources.waits)
-        if other is not None:
-            return Wanted(renamed=other)
-        if not own:
-            return Wanted(run=self._new(scope, sources, fingerprint, TRIGGER))
-        return self._evaluated_again(scope, own[-1])
+        now = self._look(scope)
+        if now.sources.waits:
+            return Wanted(waits=now.sources.waits, awaited=now.sources.awaited)
+        if now.renamed is not None:
+            return Wanted(renamed=now.renamed)
+        if not now.runs:
+            return Wanted(run=self._new(scope, now, TRIGGER))
+        return self._evaluated_again(scope, now.runs[-1])
 
     def by_command(self, scope: DerivedScope, trigger: str) -> Wanted:
         """The run to make by a command; a stopped or failed one of the same sources is resumed."""
-        sources, fingerprint, own, _ = self._look(scope)
-        if sources.waits:
-            return Wanted(waits=sources.waits)
-        if own and own[-1].state in (RunState.STOPPED, RunState.FAILED):
-            return Wanted(run=RunRequeue(run_id=own[-1].id, tries=0))
-        return Wanted(run=self._new(scope, sources, fingerprint, trigger))
+        now = self._look(scope)
+        if now.sources.waits:
+            return Wanted(waits=now.sources.waits, awaited=now.sources.awaited)
+        if now.runs and now.runs[-1].state in (RunState.STOPPED, RunState.FAILED):
+            return Wanted(run=RunRequeue(run_id=now.runs[-1].id, tries=0))
+        return Wanted(run=self._new(scope, now, trigger))
 
-    def _look(self, scope: DerivedScope) -> tuple[Sources, str, list[StoredRun], StoredRun | None]:
+    def _look(self, scope: DerivedScope) -> DerivedNow:
         with closing(open_reader(self._config.database)) as connection:
             runs, digests = stored_runs(connection), task_digests(connection)
-        sources = sources_now(scope.sources, runs)
-        fingerprint = derived_fingerprint(
-            scope.config, sources.identities, [digests.get(task, "") for task in scope.tasks]
-        )
-        same = [run for run in runs if (run.scope, run.fingerprint) == (scope.name, fingerprint)]
-        own = [run for run in same if run.name == scope.config.name]
-        taken = {each.name for each in self._config.derived}
-        other = next((run for run in same if run.name not in taken), None) if not own else None
-        return sources, fingerprint, own, other
+        return derived_now(self._config, scope, runs, digests)
 
     def _evaluated_again(self, scope: DerivedScope, run: StoredRun) -> Wanted:
         """Its newest run, if that was evaluated with other settings."""
-        before, now = run.student.get("evaluation", {}), scope.config.evaluation.model_dump(mode="json")
-        names = [name for name in ASKED_AGAIN if name != "temperature" or now["samples"]]
-        differ = [name for name in names if before.get(name) != now[name]]
-        if not differ or run.state != RunState.DONE:
+        said = evaluated_otherwise(scope.config, run)
+        if not said:
             return Wanted()
         with closing(open_reader(self._config.database)) as connection:
             row = run_by_id(connection, run.id)
             if row is None or student_of(connection, self._config, row) is None:
                 return Wanted()
+        now = scope.config.evaluation.model_dump(mode="json")
         settings = replace(row.settings, student={**row.settings.student, "evaluation": now})
-        said = ", ".join(f"{name} was {before.get(name)} and is {now[name]}" for name in differ)
         return Wanted(run=RunRequeue(run_id=run.id, tries=0, settings=settings), asked_again=said)
 
-    def _new(self, scope: DerivedScope, sources: Sources, fingerprint: str, trigger: str) -> NewRun:
-        config = scope.config
+    def _new(self, scope: DerivedScope, now: DerivedNow, trigger: str) -> NewRun:
+        config, sources = scope.config, now.sources
         first = sources.runs[0][0].student
         training = TrainingConfig(seed=config.seed)
         return NewRun(
@@ -162,7 +196,7 @@ class DerivedRuns:
             task_id=self._task_ids[scope.tasks[0]] if scope.name != JOINT else None,
             scope=scope.name,
             trigger=trigger,
-            fingerprint=fingerprint,
+            fingerprint=now.fingerprint,
             method=config.make,
             base="",
             seed=config.seed,

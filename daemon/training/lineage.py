@@ -37,6 +37,8 @@ class Sources:
     """Each with its role."""
     waits: str = ""
     """What has to come first; empty: nothing."""
+    awaited: str = ""
+    """The source that is waited for, as `student on scope`."""
 
     @property
     def identities(self) -> tuple[str, ...]:
@@ -62,9 +64,9 @@ def sources_now(wanted: Sequence[Source], runs: Sequence[StoredRun]) -> Sources:
     for source in wanted:
         own = [run for run in runs if (run.name, run.scope) == (source.student, source.scope)]
         if not own:
-            return Sources(waits=f"{source.words} has no run yet")
+            return Sources(waits=f"{source.words} has no run yet", awaited=source.words)
         if active := [run for run in own if run.state == RunState.QUEUED or run.state in ACTIVE_RUN_STATES]:
-            return Sources(waits=f"run {active[-1].id} ({source.words}) has not ended")
+            return Sources(waits=f"run {active[-1].id} ({source.words}) has not ended", awaited=source.words)
         done = [run for run in own if run.state == RunState.DONE]
         found.append(((done or own)[-1], source.role))
     return Sources(tuple(found))

@@ -22,8 +22,8 @@ from daemon.training.left_out import flagged, left_out, left_out_in_0_1
 from daemon.training.method_rows import rows_of, with_samples
 from daemon.training.run_directory import BEFORE_RESTORE, claim_directory, set_aside
 from engine.config import Config, StudentConfig
+from engine.config.named import expand
 from engine.config.prompts import templates_of
-from engine.config.root import expand
 from engine.curation import curate
 from engine.errors import JobFailed
 from engine.forms import FIRST, FormSettings
@@ -106,7 +106,7 @@ def training_rows(connection: Connection, config: Config, request: RunRequest) -
         if student.questions is None
         else frozenset().union(*(_counted(connection, task, student) for task in request.tasks)),
         seed=student.training.seed,
-        gold=_gold_tasks(config, student, request.tasks),
+        gold=gold_tasks(config, student, request.tasks),
     )
     labels = {key: vote.answer for key, vote in curated.labels.items()}
     return Chosen(
@@ -329,7 +329,7 @@ def _teachers(config: Config, student: StudentConfig) -> list[str]:
     return [name for name in wanted if config.teachers[name].training_allowed]
 
 
-def _gold_tasks(config: Config, student: StudentConfig, tasks: Sequence[TaskInfo]) -> frozenset[int]:
+def gold_tasks(config: Config, student: StudentConfig, tasks: Sequence[TaskInfo]) -> frozenset[int]:
     """Tasks whose gold answers a student learns although its labels are votes: because others of its tasks have none."""
     named = expand(student.tasks, list(config.tasks))
     if all(config.tasks[name].labelled for name in named):

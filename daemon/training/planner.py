@@ -89,6 +89,8 @@ class Planner:
         self._kept: set[int] = set()
         self._new_config = True
         self._just_made: set[str] = set()
+        self.waits: dict[str, str] = {}
+        """Students that wait for another one, as `student on scope`, and for which."""
         self.changed = Notifier()
         self._take(config)
         bus.listen(self._on_event)
@@ -216,6 +218,7 @@ class Planner:
         self._just_made.clear()
         stocks = await anyio.to_thread.run_sync(self._reads.of, list(self.scopes))
         derived = self._derived
+        waits = {" on ".join(each.scope.key): each.sources.awaited for each in stocks if each.sources.waits}
         for name in self._order:
             for each in (stock for stock in stocks if stock.scope.student.name == name):
                 if self._config is not config:
@@ -224,7 +227,9 @@ class Planner:
             for scope in derived.get(name, ()):
                 if self._config is not config:
                     return
-                await self._derive(scope)
+                if awaited := await self._derive(scope):
+                    waits[" on ".join(scope.key)] = awaited
+        self.waits = waits
         self._wakes_at = min((at for at in wakes if at is not None), default=None)
 
     async def _look_at(self, found: ScopeStock, now: int) -> int | None:
@@ -241,10 +246,11 @@ class Planner:
         await self._create(found, one.name)
         return None
 
-    async def _derive(self, scope: DerivedScope) -> None:
-        """Makes the run of a derived student that has none of its newest sources, or evaluates it again."""
-        if self._just_made.intersection(scope.source_students):
-            return
+    async def _derive(self, scope: DerivedScope) -> str:
+        """Makes the run of a derived student that has none of its newest sources, or evaluates it again; returns whom it waits for."""
+        made = [source.words for source in scope.sources if source.student in self._just_made]
+        if made:
+            return made[0]
         name, _ = scope.key
         found = await anyio.to_thread.run_sync(DerivedRuns(self._config, self._task_ids).due, scope)
         if found.renamed is not None:
@@ -262,6 +268,7 @@ class Planner:
             self._changed(name)
         elif found.run is not None:
             await self._store(replace(found.run, created_at=self._now()))
+        return found.awaited
 
     async def _rename(self) -> None:
         """Gives runs of students that have another name now to them: the same student is not trained again.

@@ -97,6 +97,12 @@ def set_aside(directory: Path, whose: str = "") -> str:
     return f"{told}. It was set aside as {target.name}, and nothing in it was read"
 
 
+def shown_directory(config: Config, directory: Path) -> str:
+    """A path relative to the database where it is below its folder, so both can be moved together."""
+    folder = config.database.parent
+    return str(directory.relative_to(folder) if directory.is_relative_to(folder) else directory)
+
+
 def owner_of(connection: Connection, run: RunRow) -> Owner:
     """What `owner.json` of a run's directory says."""
     return Owner(

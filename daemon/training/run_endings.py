@@ -27,6 +27,7 @@ class RunEndings:
         self._database = database
         self._writer = writer
         self._bus = bus
+        self._waits: dict[int, str] = {}  # what a run was last said to wait for
 
     async def ended(self, run: RunProcess, max_tries: int) -> bool:
         """Books how a run ended; returns whether it is queued again."""
@@ -76,6 +77,16 @@ class RunEndings:
     def note(self, row: RunRow, note: str) -> None:
         """Says something of a run."""
         self._bus.emit(events.RunNoted(run_id=row.id, student=row.student, scope=row.scope, note=note))
+
+    def waits(self, row: RunRow, why: str) -> None:
+        """Says once what a run waits for: another process, room on the disk, Slurm."""
+        if self._waits.get(row.id) != why:
+            self._waits[row.id] = why
+            self.note(row, why)
+
+    def waits_no_longer(self, row: RunRow) -> None:
+        """What it waits for next is said again."""
+        self._waits.pop(row.id, None)
 
     async def _finish(self, run: RunProcess) -> None:
         row = run.row

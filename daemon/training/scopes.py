@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from engine.config import Config, StudentConfig
 from engine.config.ancestors import derived_members
 from engine.config.lineage import in_order, source_name
-from engine.config.root import expand
+from engine.config.named import expand
 from state.triggers import StudentRule, student_rule
 
 

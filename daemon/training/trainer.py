@@ -28,7 +28,7 @@ from daemon.training.loans import DeviceLoans
 from daemon.training.placement import free_devices, named_devices, prepare, spawn, training_now
 from daemon.training.presence import Presence, owner_for
 from daemon.training.progress_reader import follow
-from daemon.training.run_directory import own_directory, previous_of
+from daemon.training.run_directory import own_directory, previous_of, shown_directory
 from daemon.training.run_endings import RunEndings
 from daemon.training.run_process import RunProcess, find_process
 from daemon.training.slurm_jobs import SlurmJobs, SlurmRun, find_job
@@ -76,8 +76,6 @@ class Trainer:
         self._processes: dict[int, RunProcess] = {}
         self._stopping = False
         self._presence = Presence(clock)
-        self._obstacles: dict[int, str] = {}
-        self._waits: dict[int, str] = {}  # what a queued run was said to wait for: room on the disk, Slurm
         self._endings = RunEndings(config.database, writer, bus)
         self._jobs = SlurmJobs(lambda what: bus.emit(events.Noted(what=what)))
         self.queued = 0
@@ -183,12 +181,9 @@ class Trainer:
             return followed
         found = await anyio.to_thread.run_sync(partial(find_process, row, directory, own=own is not None))
         if found is None:
-            self._obstacles.pop(row.id, None)
             return False
         if found.obstacle:
-            if self._obstacles.get(row.id) != found.obstacle:
-                self._obstacles[row.id] = found.obstacle
-                self._endings.note(row, f"{found.obstacle}: it waits until that has ended")
+            self._endings.waits(row, f"{found.obstacle}: it waits until that has ended")
             return row.state == RunState.QUEUED
         wanted = int(row.settings.student["training"]["devices"])
         if row.state == RunState.QUEUED:  # stopped, and asked for again before its process has ended
@@ -216,7 +211,7 @@ class Trainer:
         try:
             job = await find_job(directory)
         except SlurmBusy as error:
-            self._wait(row, f"Slurm does not say whether it has a job ({error})")
+            self._endings.waits(row, f"Slurm does not say whether it has a job ({error})")
             return row.state == RunState.QUEUED
         if job is None:
             return None
@@ -334,23 +329,18 @@ class Trainer:
     async def _not_started(self, row: RunRow, error: Exception) -> bool:
         """Fails a run that could not be started; False where it waits: for room on the disk, or for Slurm."""
         if isinstance(error, OSError) and error.errno in NO_ROOM:
-            self._wait(row, f"{error}; it waits until there is room on the disk")
+            self._endings.waits(row, f"{error}; it waits until there is room on the disk")
             return False
         if isinstance(error, SlurmBusy):
-            self._wait(row, f"{error}; it waits until Slurm takes its job")
+            self._endings.waits(row, f"{error}; it waits until Slurm takes its job")
             return False
         await self._endings.fail(row, str(error))
         return True
 
-    def _wait(self, row: RunRow, why: str) -> None:
-        if self._waits.get(row.id) != why:
-            self._endings.note(row, why)
-        self._waits[row.id] = why
-
     async def _store_start(self, run: RunProcess, tries: int) -> None:
         start = RunStart(
             run_id=run.row.id,
-            directory=self._shown(run.directory),
+            directory=shown_directory(self._config, run.directory),
             device=run.where,
             pid=run.pid or None,
             pid_started=run.pid_started or None,
@@ -362,11 +352,6 @@ class Trainer:
         await self._writer.do(start_run, start)
         run.row = replace(run.row, tries=tries)
 
-    def _shown(self, directory: Path) -> str:
-        """A path relative to the database where it is below its folder, so both can be moved together."""
-        folder = self._config.database.parent
-        return str(directory.relative_to(folder) if directory.is_relative_to(folder) else directory)
-
     async def _follow(self, run: RunProcess) -> None:
         alive = run.alive()  # asked first: what it wrote before it ended is read below
         try:
@@ -374,10 +359,10 @@ class Trainer:
         except (KeyError, TypeError, ValueError) as error:  # this run's fault, not the daemon's
             if alive:
                 run.kill()
-            del self._processes[run.row.id]
             await self._endings.fail(
                 run.row, f"its progress.jsonl cannot be read ({type(error).__name__}: {error})"
             )
+            del self._processes[run.row.id]
             return
         if news := run.news():
             self._endings.note(run.row, news)
@@ -390,11 +375,13 @@ class Trainer:
             await anyio.to_thread.run_sync(send_command, run.directory, "end")
         if not run.ending.kind:  # adopted: the previous daemon may have read how it ended, and died
             run.ending = await anyio.to_thread.run_sync(run.last_word)
-        del self._processes[run.row.id]
+        again = await self._endings.ended(run, self._config.daemon.max_run_tries)
+        del self._processes[
+            run.row.id
+        ]  # after it was told: until then what follows from it is not known, and `idle` is false
+        self.queued += again and not self._stopping
         await self._share_threads()
         self.changed.notify()
-        again = await self._endings.ended(run, self._config.daemon.max_run_tries)
-        self.queued += again and not self._stopping
         run.close()
 
     async def _read(self, run: RunProcess) -> None:
@@ -411,6 +398,7 @@ class Trainer:
                 self._endings.note(run.row, note)
 
     def _log_started(self, run: RunProcess, how: str) -> None:
+        self._endings.waits_no_longer(run.row)
         self._bus.emit(
             events.RunStarted(
                 run_id=run.row.id,

@@ -34,6 +34,14 @@ def chain_of(student: StudentConfig, config: Config) -> list[StudentConfig]:
     return chain
 
 
+def first_of(name: str, config: Config) -> StudentConfig:
+    """The first of those that a student comes from, which may be derived: its tokenizer is the one of them all."""
+    members = derived_members(config)
+    while name in members:
+        name = members[name][0]
+    return chain_of(next(each for each in config.students if each.name == name), config)[-1]
+
+
 def with_its_form(student: StudentConfig, config: Config) -> StudentConfig:
     """The student with the form that it takes over from those that it comes from, where the configuration names that."""
     form = next((each.form for each in chain_of(student, config) if each.form is not None), None)

@@ -8,7 +8,16 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from engine.config.faults import nearest, quoted
-from engine.config.lineage import JOINT, cycle_in, meets, no_model, scopes_of_plain, source_name
+from engine.config.lineage import (
+    JOINT,
+    cycle_in,
+    meets,
+    no_model,
+    no_turns,
+    root_of,
+    scopes_of_plain,
+    source_name,
+)
 from engine.methods import METHODS
 from engine.students.operations import OPERATIONS, DerivedConfig, Member, Operation
 
@@ -140,12 +149,15 @@ def wrong_derived(
             found.append((name, "of", why))
     for name, student in plain.items():
         source = source_name(student.get("base"))
-        if source is not None and source in own:
+        if source is None:
+            continue
+        why = ""
+        if source in own:
             why = _no_source(_facts(source, JOINT, plain, own, scopes), own) or meets(
                 student, source, scopes[source], tasks
             )
-            if why:
-                found.append((name, "base", why))
+        if why := why or no_turns(student, root_of(name, plain, members)):
+            found.append((name, "base", why))
     return found
 
 

@@ -191,3 +191,8 @@ def _is_union(annotation: Any) -> bool:
 
 def _is_model(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def listed(words: list[str], last: str) -> str:
+    """Words as a list in prose, `last` before the last one: `a, b or c`."""
+    return f" {last} ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)

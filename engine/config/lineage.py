@@ -10,6 +10,7 @@ from engine.config.adapters import ADAPTERS
 from engine.config.base import NAME_PATTERN
 from engine.config.faults import nearest, quoted
 from engine.methods import METHODS
+from engine.students.sizes import BUILTIN, SIZES
 
 STUDENT = "student:"
 JOINT = "joint"
@@ -87,6 +88,30 @@ def wrong_sources(
     if cycle:
         found.append((cycle[0], f"students cannot come from themselves: {' → '.join(cycle)}"))
     return found
+
+
+def root_of(name: str, known: Mapping[str, Mapping[str, Any]], members: Mapping[str, Sequence[str]]) -> str:
+    """The base that a student comes from in the end. Of a derived one, the first that it is made from stands for all.
+
+    Args:
+        name: of the student. It does not come from itself.
+        known: the students that are trained, as plain values.
+        members: those that derived ones are made from.
+    """
+    while name not in known:
+        name = members[name][0]
+    base = str(known[name].get("base", ""))
+    source = source_name(base)
+    return base if source is None else root_of(source, known, members)
+
+
+def no_turns(student: Mapping[str, Any], root: str) -> str:
+    """Why a student cannot write the turns of its method; empty if it can, as far as the name of its first base tells."""
+    method = METHODS.get(str(student.get("method")))
+    size = SIZES.get(root.removeprefix(BUILTIN)) if root.startswith(BUILTIN) else None
+    if method is None or not method.roles or size is None or not size.encoder_decoder:
+        return ""
+    return f"{method.name} writes turns after one another, which decoders can: {root} is an encoder-decoder"
 
 
 def _unfit(student: Mapping[str, Any], source: Mapping[str, Any], tasks: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,19 @@ from engine.config import faults
 from engine.config.base import Section
 from engine.config.expansion import OWN, plans_of, students_of, wrong_axes
 from engine.config.experiment import ExperimentConfig
+from engine.config.generation_items import generation_name, names_made
 from engine.config.generations import with_generations
 from engine.config.lines import Lines
-from engine.config.panels import members_of
-from engine.config.plans import PlanConfig
-from engine.config.root import Config, expand, teachers_of, wrong_plans, wrong_references, wrong_students
+from engine.config.named import expand, teachers_of
+from engine.config.panels import is_panel, member_name, members_of
+from engine.config.plans import GIVEN, PlanConfig, candidate_name
+from engine.config.references import wrong_plans, wrong_references, wrong_students
+from engine.config.root import Config
 from engine.config.secret_places import shown_header, shown_url
 from engine.config.served import wrong_served
 from engine.config.students import CurationConfig, StudentConfig, TrainingConfig
 from engine.config.template_twins import with_twins
+from engine.config.wordings import with_wordings
 from engine.errors import ConfigError
 
 BARE = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -41,7 +45,9 @@ def load_config(path: Path) -> Config:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file. Give another with -c, or start from config.toml.") from None
+        raise ConfigError(
+            f"{path}: no such file. `coterie init` writes one; -c FILE names another."
+        ) from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
     try:
@@ -52,16 +58,19 @@ def load_config(path: Path) -> Config:
         config = Config.model_validate(data)
     except ValidationError as error:
         raise ConfigError("\n".join(_messages(path, text, data, error))) from None
+    file = _File(path, text, data, config)
     unrolled, found = with_generations(config)
-    _refuse(path, text, found, config)
+    file.refuse(found, config)
     config = unrolled
     if config.experiment is None:
-        _refuse(path, text, _wrong_lineage(config, []), config)
+        file.refuse(_wrong_lineage(config, []), config)
     folder = path.resolve().parent
     if config.experiment is not None:
-        config = _with_experiment(path, text, config, config.experiment, data["experiment"])
-    config = with_panels(config)
-    _refuse(path, text, wrong_served(config), config)
+        config = _with_experiment(file, config, config.experiment)
+    tried, found = with_wordings(config)
+    file.refuse(found, config)
+    config = with_panels(tried)
+    file.refuse(wrong_served(config), config)
     config = _scoring_all(config)
     config._folder = folder
     return config
@@ -99,31 +108,74 @@ def _scoring_all(config: Config) -> Config:
     return config.model_copy(update={"plans": plans})
 
 
-def _refuse(path: Path, text: str, found: list[tuple[faults.Path, str]], config: Config) -> None:
-    """Reports what was found after the file was read.
+class _File:
+    """What you wrote, and where: plans, students and teachers may be made from other tables, and errors name those."""
 
-    Raises:
-        ConfigError: something was.
-    """
-    if found:
-        lines = Lines(text)
-        names: dict[str, Any] = {
-            "plans": [{"name": each.name} for each in config.plans],
-            "students": [{"name": each.name} for each in config.students],
-            "derived": [{"name": each.name} for each in config.derived],
+    def __init__(self, path: Path, text: str, data: dict[str, Any], config: Config) -> None:
+        """Before anything is made from it.
+
+        Args:
+            path: of the file.
+            text: what is in it.
+            data: the same as plain values.
+            config: the same as it was read.
+        """
+        self.path, self.text, self.data = path, text, data
+        self._written: dict[tuple[str, str], faults.Path] = {
+            (kind, each.name): (kind, place)
+            for kind in ("plans", "students", "derived")
+            for place, each in enumerate(getattr(config, kind))
         }
-        told = [
-            f"{path}:{lines.of(place) or 1}: {_shown(place, names)}: {message}" for place, message in found
-        ]
-        raise ConfigError("\n".join(told))
+        self._made: dict[tuple[str, str], faults.Path] = {}
+        for place, student in enumerate(config.students):
+            origin: faults.Path = ("students", place, "generations")
+            plans, teachers = names_made(student.model_dump())
+            students = [
+                generation_name(student.name, number) for number in range(1, 1 + (student.generations or 0))
+            ]
+            for kind, names in (("plans", plans), ("teachers", teachers), ("students", students)):
+                self._made |= {(kind, name): origin for name in names}
+        for place, plan in enumerate(config.plans):
+            members = config.teachers if is_panel(plan.model_dump()) else ()
+            tried = (GIVEN, *plan.wordings) if plan.wordings else ()
+            names = [
+                *(member_name(plan.name, name) for name in members),
+                *(candidate_name(plan.name, name) for name in tried),
+            ]
+            self._written |= {("plans", name): ("plans", place) for name in names}
+
+    def refuse(self, found: Sequence[tuple[faults.Path, str]], config: Config) -> None:
+        """Reports what was found in a configuration that was made from the file.
+
+        Raises:
+            ConfigError: something was.
+        """
+        if not found:
+            return
+        lines, told = Lines(self.text), []
+        for place, message in found:
+            origin, made = self._origin(place, config)
+            line = lines.of(origin) or 1
+            told.append(f"{self.path}:{line}: {_shown(origin, self.data)}: {made}{message}")
+        raise ConfigError("\n".join(dict.fromkeys(told)))
+
+    def _origin(self, place: faults.Path, config: Config) -> tuple[faults.Path, str]:
+        """Where in the file it stands, and of what that is made from it."""
+        kind, *rest = place
+        if not rest or kind not in ("plans", "students", "derived", "teachers"):
+            return place, ""
+        name = str(rest[0]) if kind == "teachers" else getattr(config, str(kind))[rest[0]].name
+        if (written := self._written.get((str(kind), name))) is not None:
+            return (*written, *rest[1:]), ""
+        if kind == "teachers" and name in self.data.get("teachers", {}):
+            return place, ""
+        return self._made.get(
+            (str(kind), name), ("experiment",)
+        ), f"its {str(kind).removesuffix('s')} {name}: "
 
 
-def _with_experiment(
-    path: Path, text: str, config: Config, experiment: ExperimentConfig, written: Mapping[str, Any]
-) -> Config:
+def _with_experiment(file: _File, config: Config, experiment: ExperimentConfig) -> Config:
     """The configuration with the plans and students of its experiment beside those it has.
-
-    `written` is the experiment's table as it stands in the file.
 
     Raises:
         ConfigError: a setting does not fit a plan, or a name is taken or too long.
@@ -137,7 +189,9 @@ def _with_experiment(
         if name in experiment.plan
     ]
     asked = expand(list(experiment.tasks), list(config.tasks))
-    found += wrong_axes(experiment, written, [name for name in asked if config.tasks[name].dev == 0])
+    found += wrong_axes(
+        experiment, file.data["experiment"], [name for name in asked if config.tasks[name].dev == 0]
+    )
     try:
         plans = [PlanConfig.model_validate(table) for table in plans_of(experiment)]
         students = students_of(experiment)
@@ -163,7 +217,7 @@ def _with_experiment(
             )
         )
     found += _wrong_lineage(config, students)
-    _refuse(path, text, found, config)
+    file.refuse(found, config)
     return config.model_copy(
         update={
             "plans": [*config.plans, *plans],

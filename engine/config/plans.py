@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
@@ -14,6 +15,25 @@ if TYPE_CHECKING:
     StrategyName = str
 else:
     StrategyName = Literal[tuple(STRATEGIES)]  # the registry decides which names there are
+
+
+GIVEN = "given"
+"""What the plan's own wording is called among its candidates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A wording that is tried for a plan: its place (0: the plan's own) among how many."""
+
+    of: str
+    wording: str
+    place: int
+    candidates: int
+
+
+def candidate_name(plan: str, wording: str) -> str:
+    """The name of the plan that tries a wording for another one."""
+    return f"{plan}.{wording}"
 
 
 class PlanConfig(Section):
@@ -45,6 +65,9 @@ class PlanConfig(Section):
 
     prompts: Annotated[Name | None, Identity.BY_CONTENT] = None
     """Name of a `[prompts.NAME]` whose templates replace the strategy's own. `paper` needs no table: the templates of the paper's public code, where they differ."""
+
+    wordings: Annotated[list[Name], Identity.NO] = Field(default_factory=list, max_length=32)
+    """Names of `[prompts.NAME]` (or `paper`): other wordings, compared with the plan's own on the dev questions of its tasks. Each is a plan of its own, `PLAN.NAME`, with one sample a question; after each round the worse half is asked nothing more, and the best one is compared with `PLAN.given` on dev questions that chose nothing. The result is in `coterie status`, the monitor and the report. It changes nothing by itself: to take a wording, write its name in `prompts`."""
 
     exemplars: Annotated[str | None, Identity.BY_CONTENT] = None
     """Worked examples of few-shot-cot: a file of rows with question, rationale and answer; `{task}` in its name is replaced by the task. Unset: the examples shipped with each builtin task."""
@@ -110,6 +133,7 @@ class PlanConfig(Section):
     """Cap in dollars on the total cost of this plan on each task, over all daemon sessions."""
 
     _panel: tuple[str, ...] = PrivateAttr(default=())
+    _candidate: Candidate | None = PrivateAttr(default=None)
 
     @property
     def panel(self) -> tuple[str, ...]:
@@ -132,6 +156,32 @@ class PlanConfig(Section):
         """The plan of one member of a panel."""
         found = self.model_copy(update={"name": name, "teachers": [teacher]})
         found._panel = panel
+        return found
+
+    @property
+    def candidate(self) -> Candidate | None:
+        """The wording that this plan tries for another one; None for other plans."""
+        return self._candidate
+
+    def trying(self, candidate: Candidate, prompts: str | None) -> PlanConfig:
+        """The plan on dev of one wording of this one."""
+        found = self.model_copy(
+            update={
+                "name": candidate_name(self.name, candidate.wording),
+                "prompts": prompts,
+                "split": "dev",
+                "wordings": [],
+                "share": "free",
+                "rationales": 1,
+                "per_request": 1,
+                "logprobs": 0,
+                "stop_after_correct": 0,
+                "stop_after_wrong": 0,
+                "max_rationales": None,
+                "correct_per_task": None,
+            }
+        )
+        found._candidate = candidate
         return found
 
     @model_validator(mode="before")
@@ -202,6 +252,8 @@ class PlanConfig(Section):
             raise ValueError(f"exemplars belong to the strategy {fitting} (this is {self.strategy})")
         if text := self._not_in_panels() if strategy.panel else self._only_in_panels():
             raise ValueError(text)
+        if text := self._no_wordings():
+            raise ValueError(text)
         if self.max_rationales is not None and self.max_rationales < self.rationales:
             raise ValueError(
                 f"max_rationales = {self.max_rationales} must not be below rationales = {self.rationales}"
@@ -220,6 +272,25 @@ class PlanConfig(Section):
             if name in self.teachers or self.fallback_teachers.count(name) > 1:
                 raise ValueError(f"{name} occurs twice in teachers and fallback_teachers")
         return self
+
+    def _no_wordings(self) -> str:
+        """Why no other wordings can be tried for this plan."""
+        if not self.wordings:
+            return ""
+        twice = sorted({name for name in self.wordings if self.wordings.count(name) > 1})
+        if twice:
+            return f"wordings: {twice[0]} is listed twice"
+        if GIVEN in self.wordings:
+            return f"wordings: {GIVEN} is the plan's own wording, which is always tried; leave it out"
+        if self.prompts in self.wordings:
+            return f"wordings: {self.prompts} is the plan's own wording (prompts), which is always tried; leave it out"
+        if self.split != "train":
+            return f"wordings are tried on dev for a plan that samples train, and this one samples {self.split}: remove them, or split"
+        strategy = STRATEGIES[self.strategy]
+        if strategy.panel or strategy.scores or self.needs is not None:
+            why = "a panel's" if strategy.panel else "that scores" if strategy.scores else "with `needs`"
+            return f"wordings do not go with a plan {why}: which wording is best is a question to a plan that asks by itself"
+        return ""
 
     def _not_in_panels(self) -> str:
         """What a plan whose teachers hear each other cannot have."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from engine.config.root import Config, teachers_of
+from engine.config.named import teachers_of
+from engine.config.root import Config
 from engine.config.teachers import TeacherConfig
 
 PRICES = ("usd_per_million_input", "usd_per_million_output")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from engine.config.teachers import listed
+from engine.config.faults import listed
 from engine.teachers.dialects import DEFAULT, DIALECTS, Dialect
 from engine.teachers.dialects.paths import value_at
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from engine.config.ancestors import derived_members, scopes_by_student
 from engine.config.faults import Path, nearest, quoted
 from engine.config.lineage import JOINT, cycle_in, source_name
+from engine.config.named import expand, teachers_of
 from engine.config.plans import PlanConfig
-from engine.config.root import Config, expand, teachers_of
+from engine.config.root import Config
 from engine.config.students import StudentConfig
 from engine.methods import METHODS
 from engine.strategies import STRATEGIES

@@ -15,7 +15,7 @@ from engine.config.base import Again, Identity, Name, NonNegative, Positive, Sec
 from engine.config.curation import CurationConfig
 from engine.config.faults import nearest, quoted
 from engine.config.generation_items import GenerationConfig
-from engine.config.lineage import STUDENT, is_name, source_name
+from engine.config.lineage import STUDENT, is_name, no_turns, source_name
 from engine.config.presets import PAPER, PresetName, for_student, sets
 from engine.config.secret_places import shown_url
 from engine.config.training import TrackerName, TrainingConfig, selection_misfit
@@ -341,11 +341,8 @@ class StudentConfig(Section):
             raise ValueError(
                 f"part: {method.name} has no part {quoted(self.part)}; {nearest(self.part, [*method.parts])}"
             )
-        size = SIZES.get(self.base.removeprefix(BUILTIN)) if self.base.startswith(BUILTIN) else None
-        if method.roles and size is not None and size.encoder_decoder:
-            raise ValueError(
-                f"{method.name} writes turns after one another, which decoders can: {self.base} is an encoder-decoder"
-            )
+        if why := no_turns({"method": self.method}, self.base):
+            raise ValueError(why)
         return self
 
     @model_validator(mode="after")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -22,11 +21,12 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from engine.config.base import HEADER_PATTERN, Change, Identity, Money, Positive, Section, fields_marked
+from engine.config.faults import listed
 from engine.config.json_values import json_table
-from engine.config.secret_places import KEY_HEADERS, REFERENCE, key_fields, shown_url
+from engine.config.secret_places import KEY_HEADERS, REFERENCE, key_fields
+from engine.config.urls import wrong_base_url, wrong_proxy
 from engine.teachers.dialects import DEFAULT, DIALECTS, Dialect, DialectSettings, dialect
 from engine.teachers.dialects.paths import overrides, value_at
-from engine.teachers.messages import Message, Request
 from engine.variants import VariantError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ NOT_OF_STUDENTS = (
         "proxy",
         "headers",
     ),
-    *("usd_per_million_input", "usd_per_million_output"),
+    *("usd_per_million_input", "usd_per_million_output", "parameters_billion"),
 )
 """The settings that a student as a teacher cannot have: the daemon knows where it is, and what its device costs."""
 
@@ -143,6 +143,9 @@ class CommonTeacherConfig(Section):
 
     budget_usd: Money | None = None
     """Spending cap in dollars for this teacher, over all runs of the daemon."""
+
+    parameters_billion: Annotated[float | None, Field(gt=0)] = None
+    """Weights of the model in billions, of a mixture of experts the active ones. With it the frontier shows the FLOPs of its answers beside those of students; it changes nothing else."""
 
     training_allowed: bool = True
     """Whether the provider's terms allow training on its output; false excludes its samples from training."""
@@ -301,15 +304,8 @@ class CommonTeacherConfig(Section):
     @field_validator("base_url")
     @classmethod
     def _no_endpoint(cls, value: str, info: ValidationInfo) -> str:
-        """An endpoint at the end is added a second time, so no request would arrive."""
-        address, mark, query = value.partition("?")
-        address = address.rstrip("/")
-        for name, endpoint in _endpoints().items():
-            if address.endswith(endpoint) and (name == info.data.get("dialect") or endpoint.count("/") > 1):
-                base = f"{address.removesuffix(endpoint)}{mark}{query}"
-                raise ValueError(
-                    f'ends in {endpoint}, which is added to it for each request: write "{shown_url(base)}"'
-                )
+        if why := wrong_base_url(value, info.data.get("dialect")):
+            raise ValueError(why)
         return value
 
     @field_validator("proxy")
@@ -358,32 +354,6 @@ class CommonTeacherConfig(Section):
             if overrides(value, path) and not good:
                 raise ValueError(f"{path}: expected a whole number from 1")
         return value
-
-
-def wrong_proxy(url: str) -> str:
-    """What is wrong with a proxy's URL; empty if nothing is."""
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # an invalid port, or brackets that do not close
-        good = False
-    return (
-        ""
-        if good and url.isprintable() and " " not in url
-        else "expected a URL such as http://proxy.example:3128"
-    )
-
-
-def _endpoints() -> dict[str, str]:
-    """The path under `base_url` that each dialect sends requests to, the longest first."""
-    request = Request(messages=(Message("user", ""),))
-    paths = {each.name: each.build(request, "", {})[0] for each in DIALECTS.values()}
-    return dict(sorted(paths.items(), key=lambda each: -len(each[1])))
-
-
-def listed(words: list[str], last: str) -> str:
-    """Words as a list in prose, `last` before the last one: `a, b or c`."""
-    return f" {last} ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)
 
 
 def own_keys() -> dict[str, list[Dialect]]:

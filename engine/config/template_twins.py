@@ -10,7 +10,8 @@ import re
 
 from engine.config.base import NAME_PATTERN
 from engine.config.experiment import ExperimentConfig
-from engine.config.root import Config, expand
+from engine.config.named import expand
+from engine.config.root import Config
 
 TWIN = ".template"
 

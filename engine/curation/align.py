@@ -8,6 +8,7 @@ With one tokenizer these are all tokens. Joining or splitting tokens over other 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import exp
@@ -40,7 +41,7 @@ def spans(pieces: Sequence[str], text: str, at: int = 0) -> list[Span | None]:
     found: list[Span | None] = []
     broken = 0
     for piece in pieces:
-        if BROKEN in piece or piece.startswith("bytes:"):
+        if _broken(piece):
             broken += 1
             found.append(None)
             continue
@@ -60,10 +61,25 @@ def taught_spans(tokens: Sequence[str], text: str, rationale: str) -> list[Span 
     All None if the rationale is not in what the teacher wrote, or not in the text.
     """
     rationale = rationale.strip()
-    begin = "".join(tokens).find(rationale)
     own = next((at for size in ANCHORS if (at := text.find(rationale[:size])) >= 0), -1)
-    if not rationale or min(begin, own) < 0:
+    if not rationale or own < 0:
         return [None] * len(tokens)
+    found = [_from(tokens, text, own, begin) for begin in _begins(tokens, rationale)]
+    return max(found, key=lambda each: len(each) - each.count(None), default=[None] * len(tokens))
+
+
+def _begins(tokens: Sequence[str], rationale: str) -> list[int]:
+    """Where in a teacher's tokens the rationale may begin. If some are pieces of characters, it is told by its first characters."""
+    joined = "".join(tokens)
+    begin = joined.find(rationale)
+    if begin >= 0 or not any(map(_broken, tokens)):
+        return [begin] if begin >= 0 else []
+    places = ([each.start() for each in re.finditer(re.escape(rationale[:size]), joined)] for size in ANCHORS)
+    return next(filter(None, places), [])
+
+
+def _from(tokens: Sequence[str], text: str, own: int, begin: int) -> list[Span | None]:
+    """The characters that each token covers, if `own` in the text is `begin` in the joined tokens."""
     start = 0
     for number, token in enumerate(tokens):
         # The first token may begin with the space before the rationale.
@@ -75,6 +91,11 @@ def taught_spans(tokens: Sequence[str], text: str, rationale: str) -> list[Span 
             return [None] * later + spans(tokens[later:], text, own + len(token) - early)
         start += len(token)
     return [None] * len(tokens)
+
+
+def _broken(piece: str) -> bool:
+    """Whether a token is no whole characters: OpenAI writes the bytes of such a one."""
+    return BROKEN in piece or piece.startswith("bytes:")
 
 
 def aligned(

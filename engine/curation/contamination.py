@@ -64,13 +64,13 @@ def _within(questions: Sequence[Question], identities: Sequence[str]) -> list[st
         left_out = "; students do not read them" if of == "train" else ""
         if same:
             said.append(
-                f"{_share(same, of, total)} are also in {against}, in the same or another spelling or order{left_out}"
+                f"{_share(same, of, total)} {'is' if len(same) == 1 else 'are'} also in {against}, in the same or another spelling or order{left_out}"
             )
         near = grams[of].near(grams[against]) - same if compared else frozenset()
         if near:
             kept = "; students read them unless drop_test_alike = true" if of == "train" else ""
             said.append(
-                f"{_share(near, of, total)} share most of their word 8-grams with a {against} question{kept}"
+                f"{_share(near, of, total)} {'shares most of its' if len(near) == 1 else 'share most of their'} word 8-grams with a {against} question{kept}"
             )
     return said
 
@@ -97,7 +97,7 @@ def _between_tasks(
                 for holder in holders.get(form, ()):
                     counts[holder] += holder[0] != name
         said = [
-            f"{count:,} of its test questions are also in {split} of {other}"
+            f"{count:,} of its test questions {'is' if count == 1 else 'are'} also in {split} of {other}"
             for (other, split), count in sorted(counts.items())
             if count
         ]

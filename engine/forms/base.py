@@ -97,8 +97,6 @@ class Outline(ABC):
     """Why a completion counts as wrong when `parse` finds no answer."""
     notes: tuple[str, ...] = ()
     """What it does about peculiarities of the base."""
-    keeps_specials: ClassVar[bool] = False
-    """Whether special tokens are part of the texts that it reads."""
 
     @abstractmethod
     def asked(self, question: str) -> str:

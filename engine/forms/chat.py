@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from engine.errors import JobFailed
 from engine.forms._literal import LiteralEncoder
@@ -58,8 +58,6 @@ class Reply:
 @dataclass(frozen=True)
 class ChatOutline(Outline):
     """What the template and the settings make of rows."""
-
-    keeps_specials: ClassVar[bool] = True
 
     template: ChatTemplate
     """With system prompt and date built in."""

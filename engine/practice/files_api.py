@@ -39,6 +39,7 @@ class FileStore:
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._files: dict[str, File] = {}
+        self._count = 0
 
     def routes(self) -> list[tuple[str, str, Callable[[web.Request], Any]]]:
         """Methods, paths and handlers."""
@@ -56,7 +57,8 @@ class FileStore:
 
     def keep(self, name: str, purpose: str, content: bytes) -> File:
         """Adds a file."""
-        count = len(self._files)
+        count = self._count  # of all there ever were: a deleted file's id is not given again
+        self._count += 1
         key = f"file-{count:06d}-{random.Random(f'{self._seed}{count}').getrandbits(48):012x}"
         self._files[key] = File(key, name, purpose, content, int(time.time()))
         return self._files[key]

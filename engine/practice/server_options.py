@@ -253,7 +253,8 @@ class _Whole:
         except ValueError:
             raise argparse.ArgumentTypeError(f"expected a whole number (got {text!r})") from None
         if not self.low <= value <= self.high:
-            raise argparse.ArgumentTypeError(f"expected a whole number from {self.low} (got {text!r})")
+            upto = f" to {self.high}" if self.high < 10**12 else ""
+            raise argparse.ArgumentTypeError(f"expected a whole number from {self.low}{upto} (got {text!r})")
         return value
 
 

@@ -46,11 +46,12 @@ def method_table(results: Results) -> dict[str, list[Cell]]:
     """The rows of each task: chance, the teachers on test by strategy, then the students in order.
 
     A student with sampled answers has a second row for their majority. Of several runs of a student the newest counts. A
-    student without a finished run is left out.
+    student without a finished run is left out, and so is a task without test questions.
     """
     return {
         task.name: [_random(task), *baselines(task, results), *_students(task, results)]
         for task in results.tasks
+        if task.test
     }
 
 
@@ -212,8 +213,14 @@ def terminal_tables(results: Results, *, width: int = 80) -> str:
 
     Columns that do not fit are left out, the last ones first; then long names are shortened. The report has everything.
     """
+    table = method_table(results)
+    without = [task.name for task in results.tasks if task.name not in table]
     return "\n\n".join(
-        [TERMINAL, *(_fitting(task, cells, width) for task, cells in method_table(results).items())]
+        [
+            *([TERMINAL] if table else []),
+            *(_fitting(task, cells, width) for task, cells in table.items()),
+            *([safe(f"No test questions: {', '.join(without)}")] if without else []),
+        ]
     )
 
 

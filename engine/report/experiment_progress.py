@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from engine.config.experiment import ExperimentCell, ExperimentConfig, cells
-from engine.config.root import expand
+from engine.config.named import expand
 from engine.strategies import BASELINES
 from state.enums import ACTIVE_RUN_STATES, RunState
 from state.views.experiment_progress import ExperimentProgress, PlanProgress, RunProgress

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MOST_TASKS, MOST_POINTS = 6, 24
+FRONT = "#dcc9a3"
+ARROW = {
+    "arrowstyle": "->",
+    "color": "#777777",
+    "linewidth": 0.7,
+    "linestyle": ":",
+    "shrinkA": 4,
+    "shrinkB": 4,
+}
 
 READING = (
     "FLOPs are those of one test question: 2 for each weight and token, and attention, for all tokens that were read and"
@@ -66,7 +76,9 @@ def frontier(points: Sequence[CostPoint]) -> Figure | None:
     if not tasks:
         return None
     shown = dict(list(tasks.items())[:MOST_TASKS])
-    names = list(dict.fromkeys(point.name for own in shown.values() for point in own))
+    names = list(
+        dict.fromkeys(point.name for own in shown.values() for point in own if point.run_id is not None)
+    )
     compared = 0
     rows: list[dict[str, Any]] = []
     with panels(2 * len(shown), columns=2) as (axes, finish):
@@ -80,9 +92,9 @@ def frontier(points: Sequence[CostPoint]) -> Figure | None:
         left = len(tasks) - len(shown)
         said = (
             "Accuracy on test with 95 % intervals against the FLOPs of a question, and against the dollars to make a student and to"
-            f" answer {ASKED:,} questions (logarithmic; the left edge is $0). The line joins the points whose interval is above the"
-            f" estimate of the cheaper one before: {compared:,} points were compared. Dashed: plans of teachers, whose FLOPs are not"
-            " known. Arrows lead from a student to those that were made from it."
+            f" answer {ASKED:,} questions (logarithmic; the left edge is $0; points of one price stand beside each other). The broad line joins the"
+            f" points whose interval is above the estimate of the cheaper one before: {compared:,} points were compared. Black: plans of"
+            " teachers, whose FLOPs are not known. Dotted arrows lead from a student to those that were made from it."
         )
         more = f" {left:,} more tasks are not drawn." if left else ""
         return finish(name="frontier", caption=said + more, rows=rows)
@@ -99,36 +111,84 @@ def _panel(
         price = cost(point)
         return None if price is None else max(price, least / 4)
 
-    where = {point.run_id: (x, 100 * point.accuracy) for point in own if (x := place(point)) is not None}
+    places = _beside([x for point in own if (x := place(point)) is not None])
+    drawn = [point for point in own if place(point) is not None]
+    where = {id(point): (x, 100 * point.accuracy) for point, x in zip(drawn, places, strict=True)}
+    of_run = {point.run_id: where[id(point)] for point in drawn if point.run_id is not None}
+    best = [where[id(point)] for point in front(own, cost) if id(point) in where]
+    broad: dict[str, Any] = {"color": FRONT, "linewidth": 6, "solid_capstyle": "round", "zorder": 0}
+    panel.plot([x for x, _ in best], [y for _, y in best], label="front", **broad)
     for point in own:
-        index = names.index(point.name)
-        colour, x, y = COLOURS[index % len(COLOURS)], place(point), 100 * point.accuracy
-        if x is None:
-            panel.axhline(y, color=colour, linestyle="--", linewidth=1, label=safe(point.name))
+        y = 100 * point.accuracy
+        style = _style(point, names)
+        if id(point) not in where:
+            panel.axhline(y, color=style["color"], linestyle="--", linewidth=1, zorder=1)
             continue
+        x = where[id(point)][0]
         error = [[max(0.0, y - 100 * point.low)], [max(0.0, 100 * point.high - y)]]
-        style: dict[str, Any] = {"color": colour, "marker": MARKERS[(index + index // 8) % len(MARKERS)]}
         panel.errorbar(
             [x], [y], yerr=error, linestyle="none", markersize=5, capsize=3, label=safe(point.name), **style
         )
         for source in point.sources:
-            if source in where:
-                arrow = {"arrowstyle": "->", "color": "#888888", "linewidth": 0.8, "shrinkA": 4, "shrinkB": 4}
-                panel.annotate("", xy=(x, y), xytext=where[source], arrowprops=arrow)
-    best = front(own, cost)
-    line = [(x, 100 * point.accuracy) for point in best if (x := place(point)) is not None]
-    panel.plot([x for x, _ in line], [y for _, y in line], color="#555555", linewidth=1, alpha=0.6, zorder=0)
-    _log_axis(panel, dollars=by_dollars)
+            if source in of_run:
+                panel.annotate("", xy=(x, y), xytext=of_run[source], arrowprops=ARROW, zorder=1)
+    _log_axis(panel, places, dollars=by_dollars)
     panel.set_xlabel(f"$ to make, and to answer {ASKED:,} questions" if by_dollars else "FLOPs a question")
     percent_axis(panel, task)
 
 
-def _log_axis(panel: Axes, *, dollars: bool) -> None:
-    """A logarithmic axis with plain numbers at 1, 2 and 5: names of others stay text, so formulas are not drawn."""
-    from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
+def _style(point: CostPoint, names: Sequence[str]) -> dict[str, Any]:
+    """Colour and marker: of a student by its place among all, of a teacher black and hollow."""
+    if point.run_id is None:
+        return {"color": "#222222", "marker": "s", "markerfacecolor": "white"}
+    index = names.index(point.name)
+    return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[(index + index // 8) % len(MARKERS)]}
+
+
+def _beside(prices: Sequence[float]) -> list[float]:
+    """Where points are drawn: those of nearly one price beside each other, by a part of the axis."""
+    if not prices:
+        return []
+    step = max(1.012, (max(prices) / min(prices)) ** 0.025)
+    order = sorted(range(len(prices)), key=lambda place: prices[place])
+    found, group = list(prices), order[:1]
+    for place, following in zip(order, [*order[1:], None], strict=True):
+        if following is not None and prices[following] < prices[place] * step:
+            group.append(following)
+            continue
+        for number, each in enumerate(group):
+            found[each] = prices[each] * step ** (number - (len(group) - 1) / 2)
+        group = [following] if following is not None else []
+    return found
+
+
+def _ticks(least: float, most: float) -> list[float]:
+    """Three to six round numbers within the axis, evenly spread where it is logarithmic."""
+    first, last = math.floor(math.log10(least)), math.ceil(math.log10(most))
+    for steps in (
+        (1,),
+        (1, 3),
+        (1, 2, 5),
+        (1, 1.5, 2, 3, 5, 7),
+        (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9),
+    ):
+        found = [float(f"{step}e{power}") for power in range(first, last + 1) for step in steps]
+        found = [each for each in found if least <= each <= most]
+        if len(found) >= 3:
+            break
+    return found[:: -(-len(found) // 6)] if found else [least]
+
+
+def _log_axis(panel: Axes, prices: Sequence[float], *, dollars: bool) -> None:
+    """A logarithmic axis with a few plain numbers: names of others stay text, so formulas are not drawn."""
+    from matplotlib.ticker import EngFormatter, FixedLocator, NullLocator
 
     panel.set_xscale("log")
-    panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    if prices:
+        room = max(1.05, (max(prices) / min(prices)) ** 0.08)
+        least, most = min(prices) / room, max(prices) * room
+        panel.set_xlim(least, most)
+        panel.xaxis.set_major_locator(FixedLocator(_ticks(least, most)))
     panel.xaxis.set_minor_locator(NullLocator())
     panel.xaxis.set_major_formatter((lambda value, _: f"{value:g}") if dollars else EngFormatter(sep=""))
 

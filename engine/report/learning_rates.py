@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from engine.config.axes import AXES
 from engine.config.experiment import ExperimentCell, ExperimentConfig, axes_of, cells
-from engine.config.root import expand
+from engine.config.named import expand
 from engine.report.accuracy_table import text_table
 from state.figure_data import FigureData
 from state.results import Results

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from engine.config.experiment import axes_of
+from engine.config.lineage import source_name
 from engine.report.accuracy_table import BESIDE, Cell, beside, method_table, text_table
 from engine.report.frontier import READING as COSTS
 from engine.report.panels import ABOUT as PANELS
@@ -17,12 +18,15 @@ from engine.report.panels import panels
 from engine.report.paper_count import HEAD as PAPER
 from engine.report.paper_count import READING as PAPER_READING
 from engine.report.paper_count import cell as paper_cell
+from engine.report.sampling import distinct_samples, per_correct, sampling
 from engine.report.seen_answers import READING as SEEN
 from engine.report.seen_answers import TITLE as SEEN_TITLE
 from engine.report.selected_teachers import READING as SELECTED
 from engine.report.selected_teachers import TITLE as SELECTED_TITLE
+from engine.report.wordings import ABOUT as WORDINGS
+from engine.report.wordings import wordings
 from state.enums import TRAIN
-from state.results import PlanResult, Results, RunResult
+from state.results import Results, RunResult
 from state.safe import safe, safe_markdown
 
 READING = (
@@ -39,15 +43,6 @@ READING = (
 )
 
 DERIVED = "`warm start` of a student that was made from students without a training names the operation and their runs."
-
-SHARED = (
-    "Plans that differ only in D share samples: a D = 2 plan uses the first two samples of the D = 8 plan, and each plan"
-    " counts all samples that it uses. So $ is the cost of the counted samples, whichever plan paid for them, and the"
-    " column does not add up to the money spent. Covered questions are those with at least one correct rationale."
-)
-
-REASONS = 5
-"""Reasons for failed samples that are shown per plan."""
 
 COVERAGE = (
     "A larger D adds variety, and also coverage. A student with D = 1 reads the first correct rationale of each question"
@@ -156,15 +151,15 @@ def render(
         "## Data",
         _data(results),
         "## Sampling",
-        _sampling(results),
-        _given_up(results),
-        _money(results),
+        *sampling(results),
         "## Training sets",
         _training(results),
         COVERAGE if any("rationales" in axes_of(run.method) for run in results.runs) else "",
     ]
     if ledger:
         parts += ["## What accuracy costs", ledger, COSTS]
+    if told := wordings(results):
+        parts += ["## Wordings", told, WORDINGS]
     if told := panels(results):
         parts += ["## Panels", told, PANELS]
     if any(run.complete is not None or run.repetitions for run in results.runs):
@@ -190,7 +185,7 @@ def _images(figures: Sequence[tuple[str, str]]) -> list[str]:
 
 def _about(results: Results, written_at: str) -> str:
     """When it was written, and the models behind it."""
-    bases = list(dict.fromkeys(run.base for run in results.runs if run.base))
+    bases = list(dict.fromkeys(run.base for run in results.runs if run.base and not source_name(run.base)))
     passes = sorted(run.passes for run in results.runs if run.passes)
     newest = max((run.ended_at for run in results.runs), default=0)
     parts = [
@@ -212,33 +207,11 @@ def date_of(at: int) -> str:
 
 def _short(results: Results) -> str:
     """The amounts in one line."""
-    distinct: dict[tuple[str, str, str], int] = {}
-    for plan in results.plans:
-        key = plan.task, plan.split, plan.fingerprint or plan.name
-        distinct[key] = max(distinct.get(key, 0), plan.stored)
     return (
-        f"Tasks: {len(results.tasks)}. Samples: {sum(distinct.values()):,}, for {len(results.plans)} plans."
+        f"Tasks: {len(results.tasks)}. Samples: {distinct_samples(results):,}, for {len(results.plans)} plans."
         f" Runs: {len(results.runs)} finished, {len(results.failed)} failed. Spent: ${results.spent_usd:.4f}"
         + (f", and ${results.unknown_usd:.4f} that may have been billed." if results.unknown_usd else ".")
-        + _per_correct(results)
-    )
-
-
-def _per_correct(results: Results) -> str:
-    """The price of correct rationales over all train plans; plans that share samples count once."""
-    widest: dict[tuple[str, str], PlanResult] = {}
-    for plan in results.plans:
-        key = plan.task, plan.fingerprint or plan.name
-        if plan.split == "train" and (key not in widest or plan.accepted > widest[key].accepted):
-            widest[key] = plan
-    costs = [
-        (plan.accepted, plan.accepted * cost) for plan in widest.values() if (cost := plan.usd_per_correct)
-    ]
-    correct = sum(count for count, _ in costs)
-    return (
-        f" ${1000 * sum(cost for _, cost in costs) / correct:.3f} per 1,000 correct rationales."
-        if correct
-        else ""
+        + per_correct(results)
     )
 
 
@@ -262,92 +235,6 @@ def _data(results: Results) -> str:
         for task in results.tasks
     ]
     return safe(text_table(head, body, left=3, words=head[-1:])) if body else "No tasks."
-
-
-def _sampling(results: Results) -> str:
-    head = (
-        "plan",
-        "task",
-        "split",
-        "teachers",
-        "D",
-        "T",
-        "wanted",
-        "stored",
-        "correct",
-        "wrong",
-        "failed",
-        "correct %",
-        "covered",
-        "$",
-        "$ per 1,000 correct",
-    )
-    body = []
-    for plan in results.plans:
-        graded = plan.accepted + plan.rejected
-        body.append(
-            [
-                plan.name,
-                plan.task,
-                plan.split,
-                ", ".join(plan.teachers),
-                _rationales(plan),
-                str(plan.settings.get("temperature", "")),
-                *(f"{value:,}" for value in (plan.wanted, plan.stored)),
-                *_verdicts(plan),
-                f"{plan.failed:,}",
-                f"{100 * plan.accepted / graded:.1f}" if graded and plan.labelled else "–",
-                f"{plan.covered:,} of {plan.questions:,}"
-                if plan.split == "train" and plan.questions
-                else "–",
-                f"{plan.spent_usd if plan.sampled_usd is None else plan.sampled_usd:.4f}",
-                "–" if plan.usd_per_correct is None else f"{1000 * plan.usd_per_correct:.3f}",
-            ]
-        )
-    return safe(text_table(head, body, left=4)) + "\n\n" + SHARED if body else "No plans."
-
-
-def _verdicts(plan: PlanResult) -> tuple[str, str]:
-    """Correct and wrong samples; without gold answers those that were answered, and those that cannot be read."""
-    if not plan.labelled:
-        return f"{plan.accepted:,} answered", f"{plan.rejected:,} unread"
-    return f"{plan.accepted:,}", f"{plan.rejected:,}"
-
-
-def _given_up(results: Results) -> str:
-    """Why samples failed. Plans that share samples are listed once."""
-    told: dict[tuple[str, str, str], PlanResult] = {}
-    for plan in results.plans:
-        key = plan.task, plan.split, plan.fingerprint or plan.name
-        if plan.failures and (key not in told or plan.failed > told[key].failed):
-            told[key] = plan
-    body = [
-        [plan.name, plan.task, reason or "no reason", f"{count:,}"]
-        for plan in told.values()
-        for reason, count in plan.failures[:REASONS]
-    ]
-    rest = sum(len(plan.failures[REASONS:]) for plan in told.values())
-    more = f"\n\n{rest:,} rarer reasons are not shown." if rest else ""
-    return (
-        safe(text_table(("plan", "task", "why samples failed", "samples"), body, left=3)) + more
-        if body
-        else ""
-    )
-
-
-def _rationales(plan: PlanResult) -> str:
-    """D, and the largest number per question if questions that need more get more."""
-    base = plan.settings.get("rationales", plan.rationales)
-    return str(base) if base == plan.rationales else f"{base}–{plan.rationales}"
-
-
-def _money(results: Results) -> str:
-    return (
-        f"Total: ${results.spent_usd:.4f} for {results.prompt_tokens:,} prompt tokens and"
-        f" {results.completion_tokens:,} completion tokens. Starts of the daemon: {results.boots:,}."
-        f" {results.unknown_attempts:,} requests ended without an answer and may have been billed: at most"
-        f" ${results.unknown_usd:.4f} more, which no cost in this report includes."
-    )
 
 
 def _training(results: Results) -> str:

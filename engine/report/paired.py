@@ -10,7 +10,6 @@ The arms answer the same questions, so their difference is surer than two separa
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +17,7 @@ import numpy as np
 
 from engine.report.intervals import FEW, table_of
 from engine.report.variance import Array, spread_of_difference
-from state.confidence_interval import mcnemar, wilson
+from state.confidence_interval import mcnemar, newcombe
 
 Runs = Sequence[Mapping[int, bool]]
 """An arm's answers by seed: whether each question was answered correctly."""
@@ -54,27 +53,6 @@ def difference(both: int, only_first: int, only_second: int, neither: int) -> Di
     points = (only_first - only_second) / n
     p = mcnemar(only_first, only_second)
     return Difference(points, points - below, points + above, p, only_first, only_second, n)
-
-
-def newcombe(both: float, only_first: float, only_second: float, neither: float) -> tuple[float, float]:
-    """How far the 95 % interval of a difference of paired shares reaches below and above it.
-
-    Means of several counts need not be integers, but their sum is the number of questions.
-    """
-    n = round(both + only_first + only_second + neither)
-    first, second = (both + only_first) / n, (both + only_second) / n
-    low_1, high_1 = wilson(min(both + only_first, n), n)
-    low_2, high_2 = wilson(min(both + only_second, n), n)
-    product = both * neither - only_first * only_second
-    spread = math.sqrt(
-        (both + only_first) * (only_second + neither) * (both + only_second) * (only_first + neither)
-    )
-    together = 0.0 if not spread else (max(product - n / 2, 0.0) if product > 0 else product) / spread
-    return _reach(first - low_1, high_2 - second, together), _reach(high_1 - first, second - low_2, together)
-
-
-def _reach(first: float, second: float, together: float) -> float:
-    return math.sqrt(max(0.0, first * first - 2 * together * first * second + second * second))
 
 
 def compare(first: Runs, second: Runs) -> Difference | None:

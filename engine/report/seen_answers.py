@@ -19,7 +19,7 @@ TITLE = "## Answers seen in training"
 READING = (
     "Accuracy on the test questions whose gold answer was the answer of a training row on the same task, and on the others, with its 95 %"
     " interval (Wilson): the newest run of each student. Rows of the students that it comes from count as its own. Where all answers were"
-    " seen (yes or no), nothing is told apart. The two sets of questions differ in difficulty too: compare students within a column."
+    " seen (yes or no), there is nothing to compare. The two sets of questions differ in difficulty too: compare students within a column."
 )
 
 

@@ -7,8 +7,7 @@ asks the teacher. How often is enough is chosen on dev.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import inf
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.config.derivation import members_of
@@ -24,11 +23,12 @@ from state.safe import safe
 
 READING = (
     "Counted from stored answers; nothing was trained or asked for it. `vote` takes the answer of most members (of equally frequent ones that of the"
-    " first member), `mean member` is the mean of their accuracies."
+    " first member), `mean member` is the mean of their accuracies. MFLOPs are those of a question, of all members together."
 )
 CASCADE = (
-    "A cascade asks the students of a group one after the other, the smallest first, until `equal answers` of them agree, and the teacher where they"
-    " never do. Accuracy is on test, with its 95 % interval (Wilson). `←` marks the row that dev chooses: the highest accuracy there, of equal ones"
+    "A cascade asks the students of a group one after the other, the cheapest first, until `equal answers` of them agree, and the teacher where they"
+    " never do. Cheap is what has few FLOPs an answer; where these are not known of all, what has few parameters. MFLOPs are those of the students,"
+    " a question, and the teacher has none that are known. Accuracy is on test, with its 95 % interval (Wilson). `←` marks the row that dev chooses: the highest accuracy there, of equal ones"
     " the cheapest. Where the teacher was not asked the dev questions, it counts there with its share of correct samples on train. `$` is what"
     " the teacher's samples on test cost, a thousand questions; the students cost no dollars."
 )
@@ -47,10 +47,20 @@ class Group:
     """One of each student, in the order of the configuration."""
 
 
-def cost(run: RunResult) -> float:
-    """What orders students from cheap to dear: the weights of a built-in one; of others nothing is known, and they come last."""
+def cheapest_first(group: Group) -> Group:
+    """The same students by the FLOPs of an answer, or by their parameters, whichever is known of all; else as they are."""
+    for cost in (lambda run: run.flops, _parameters):
+        costs = [cost(run) for run in group.runs]
+        if None not in costs:
+            order = sorted(range(len(costs)), key=lambda place: (costs[place], place))
+            return replace(group, runs=tuple(group.runs[place] for place in order))
+    return group
+
+
+def _parameters(run: RunResult) -> int | None:
+    """The parameters of a student; of a run of an older version those that its base has at most, if that is a built-in one."""
     size = SIZES.get(run.base.removeprefix(BUILTIN)) if run.base.startswith(BUILTIN) else None
-    return size.weights if size else inf
+    return run.parameters if run.parameters is not None or size is None else size.weights
 
 
 def groups(results: Results, found: Sequence[Point]) -> list[Group]:
@@ -98,14 +108,22 @@ def together(results: Results, figure_data: FigureData, found: Sequence[Point]) 
         "mean member %",
         "vote % (95 % interval)",
         "best member on dev %",
+        "MFLOPs",
     ]
     parts = ["## Students together", READING, safe(text_table(head, body, left=2))]
     rows = [row for group in of_all for row in _cascade_rows(group, results, figure_data)]
     if rows:
-        head = ["task", "group", "teacher", "equal answers", "students asked", "teacher asked %"]
+        head = ["task", "group", "teacher", "equal answers", "students asked", "MFLOPs", "teacher asked %"]
         head += ["accuracy % (95 % interval)", "dev %", "$", ""]
         parts += ["### Cascades", CASCADE, safe(text_table(head, rows, left=3, words=("",)))]
     return parts
+
+
+def _flops(group: Group, figure_data: FigureData, split: str) -> dict[int, list[float]]:
+    """The FLOPs of each member's answer to each question; empty where those of one are not known."""
+    each = [figure_data.flops.get((run.run_id, group.task.name, split), {}) for run in group.runs]
+    common = set(each[0]).intersection(*each[1:])
+    return {question: [own[question] for own in each] for question in sorted(common)}
 
 
 def _answers(group: Group, figure_data: FigureData, split: str) -> dict[int, list[Answer]]:
@@ -127,6 +145,7 @@ def _vote_row(group: Group, figure_data: FigureData) -> list[str]:
     correct = sum(vote(answers, group.task.answer_format) for answers in asked.values())
     mean = sum(correct for answers in asked.values() for _, correct in answers) / (n * len(group.runs))
     best = max(group.runs, key=lambda run: run.dev_accuracy if run.dev_accuracy is not None else -1.0)
+    flops = [run.flops for run in group.runs if run.flops is not None]
     return [
         group.task.name,
         group.name,
@@ -135,7 +154,12 @@ def _vote_row(group: Group, figure_data: FigureData) -> list[str]:
         percent(mean),
         accuracy_text(correct / n, *wilson(correct, n)),
         percent(best.accuracy) if best.dev_accuracy is not None else "–",
+        _mega(sum(flops) if len(flops) == len(group.runs) else None),
     ]
+
+
+def _mega(flops: float | None) -> str:
+    return "–" if flops is None else f"{flops / 1e6:,.1f}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,10 +175,16 @@ class Cascade:
     """Students asked a question, on average."""
     teacher: float
     """Share of the questions that the teacher was asked."""
+    flops: float | None = None
+    """Of the students that were asked a question, on average; None: not known."""
 
 
 def cascade(
-    questions: Mapping[int, Sequence[Answer]], teacher: Mapping[int, float], answer_format: str, equal: int
+    questions: Mapping[int, Sequence[Answer]],
+    teacher: Mapping[int, float],
+    answer_format: str,
+    equal: int,
+    flops: Mapping[int, Sequence[float]] | None = None,
 ) -> Cascade:
     """What a cascade with this threshold would have answered.
 
@@ -163,35 +193,50 @@ def cascade(
         teacher: how likely the teacher is correct on each question: 0 or 1 where it was asked.
         answer_format: of the task.
         equal: how many equal answers are enough.
+        flops: of the answers, in the same order; without those of all questions the cascade's are not known.
     """
-    correct = asked = passed = 0.0
+    correct = spent = 0.0
+    asked = passed = 0
+    known = flops is not None and flops.keys() >= questions.keys()
     for question, answers in questions.items():
-        given: dict[str, int] = {}
-        for place, (text, is_correct) in enumerate(answers, 1):
-            if text is None or not text.strip():
-                continue
-            form = common_form(text, answer_format)
-            given[form] = given.get(form, 0) + 1
-            if given[form] >= equal:
-                correct += is_correct
-                asked += place
-                break
-        else:
-            correct += teacher.get(question, 0.0)
-            asked += len(answers) if equal <= len(answers) else 0
-            passed += 1
+        students, verdict = _stops(answers, answer_format, equal)
+        correct += teacher.get(question, 0.0) if verdict is None else verdict
+        asked, passed = asked + students, passed + (verdict is None)
+        if flops is not None and known:
+            spent += sum(flops[question][:students])
     n = len(questions)
     return Cascade(
-        equal=equal, accuracy=correct / n, correct=correct, n=n, students=asked / n, teacher=passed / n
+        equal=equal,
+        accuracy=correct / n,
+        correct=correct,
+        n=n,
+        students=asked / n,
+        teacher=passed / n,
+        flops=spent / n if known else None,
     )
+
+
+def _stops(answers: Sequence[Answer], answer_format: str, equal: int) -> tuple[int, bool | None]:
+    """How many students are asked, and whether their answer is correct; None: the teacher is asked."""
+    given: dict[str, int] = {}
+    for place, (text, is_correct) in enumerate(answers, 1):
+        if text is None or not text.strip():
+            continue
+        form = common_form(text, answer_format)
+        given[form] = given.get(form, 0) + 1
+        if given[form] >= equal:
+            return place, is_correct
+    return (len(answers) if equal <= len(answers) else 0), None
 
 
 def chosen(on_dev: Sequence[Cascade], price: float) -> int:
-    """The threshold that dev chooses: the highest accuracy, of equal ones that which asks the teacher least, then the fewest students."""
-    best = max(
-        on_dev, key=lambda each: (round(each.accuracy, 9), -each.teacher * (price or 1.0), -each.students)
-    )
-    return best.equal
+    """The threshold that dev chooses: the highest accuracy, of equal ones that which asks the teacher least, then the fewest FLOPs."""
+
+    def worth(each: Cascade) -> tuple[float, float, float]:
+        students = each.students if each.flops is None else each.flops
+        return round(each.accuracy, 9), -each.teacher * (price or 1.0), -students
+
+    return max(on_dev, key=worth).equal
 
 
 def _teacher(task: TaskResult, results: Results) -> PlanResult | None:
@@ -214,8 +259,7 @@ def _cascade_rows(group: Group, results: Results, figure_data: FigureData) -> li
     plan = _teacher(group.task, results)
     if plan is None:
         return []
-    order = sorted(range(len(group.runs)), key=lambda place: (cost(group.runs[place]), place))
-    ordered = Group(name=group.name, task=group.task, runs=tuple(group.runs[place] for place in order))
+    ordered = cheapest_first(group)
     told = {
         question: float(correct)
         for question, correct in figure_data.teacher_answers.get((plan.name, group.task.name), {}).items()
@@ -232,12 +276,17 @@ def _cascade_rows(group: Group, results: Results, figure_data: FigureData) -> li
     thresholds = range(1, len(group.runs) + 2)
     known = _teacher_on_dev(plan, results)
     expected = dict.fromkeys(dev, known) if known is not None else {}
-    on_dev = [cascade(dev, expected, form, equal) for equal in thresholds] if dev and expected else []
+    flops = {split: _flops(ordered, figure_data, split) for split in ("dev", "test")}
+    on_dev = (
+        [cascade(dev, expected, form, equal, flops["dev"]) for equal in thresholds]
+        if dev and expected
+        else []
+    )
     price = (plan.sampled_usd or 0.0) / max(1, plan.stored) * 1000
     pick = chosen(on_dev, price) if on_dev else None
     rows = []
     for equal in thresholds:
-        found = cascade(test, told, form, equal)
+        found = cascade(test, told, form, equal, flops["test"])
         right = round(found.correct)
         rows.append(
             [
@@ -246,6 +295,7 @@ def _cascade_rows(group: Group, results: Results, figure_data: FigureData) -> li
                 ", ".join(plan.teachers),
                 str(equal) if equal <= len(group.runs) else "teacher alone",
                 f"{found.students:.2f}",
+                _mega(found.flops),
                 percent(found.teacher),
                 accuracy_text(found.accuracy, *wilson(right, found.n)),
                 percent(on_dev[equal - 1].accuracy) if on_dev else "–",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.forms import TokenForm
 from engine.methods import Asking
 from engine.students.adapters import prefix_tokens
-from engine.students.architecture import Architecture
+
+if TYPE_CHECKING:
+    from engine.students.architecture import Architecture
 
 
 @dataclass(frozen=True, slots=True)

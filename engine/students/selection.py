@@ -23,6 +23,7 @@ from engine.policy import Policy
 from engine.students.objective import Student
 from engine.students.packing import on_device
 from engine.students.ranks import Ranks
+from engine.students.targets import Targets
 from engine.students.token_rows import TokenRow, tokenize
 from state.run_reports import WEIGHT
 
@@ -161,6 +162,7 @@ def select(
     rows: Sequence[TrainRow],
     training: TrainingConfig,
     *,
+    targets: Targets | None,
     limit: int,
     pad: int,
     device: torch.device,
@@ -174,6 +176,7 @@ def select(
         form: the form of the student.
         rows: the training rows.
         training: the settings.
+        targets: the teachers' log-probabilities, where they are known.
         limit: tokens of the longest row that is trained on.
         pad: the token for padding.
         device: where the student is.
@@ -191,7 +194,10 @@ def select(
     if not teachers:
         raise JobFailed(f'training.select = "{training.select}": no training row has a teacher')
     places = {name: place for place, name in enumerate(teachers)} | {"": -1}
-    features = _features(model, form, [row.question for row in fitting], written)
+    known = [written]
+    if targets is not None:
+        known.append(np.array([targets.mean_logprob(row) for row in fitting]))
+    features = question_features(model, form, [row.question for row in fitting], known)
     alone = [row.model_copy(update={"rationale": None, "answer": row.gold or row.answer}) for row in fitting]
     answers, _ = tokenize(form, alone, max_length=2**31)
     return Selection(
@@ -209,10 +215,18 @@ def select(
     )
 
 
-def _features(model: Any, form: TokenForm, questions: Sequence[str], lengths: np.ndarray) -> np.ndarray:
-    """[rows, features]: a constant, the question's mean input embedding (projected, if it is wide) and the row's length, centred and in scale.
+def question_features(
+    model: Any, form: TokenForm, questions: Sequence[str], known: Sequence[np.ndarray]
+) -> np.ndarray:
+    """[rows, features]: a constant, the question's mean input embedding (projected, if it is wide) and what else is known, centred and in scale.
 
     Each row's features together have about the length 1 or 2, whatever the width of the model.
+
+    Args:
+        model: with complete weights.
+        form: of the student.
+        questions: of the rows.
+        known: [rows] each, such as the row's length.
     """
     different = list(dict.fromkeys(questions))
     matrix = model.get_input_embeddings().weight.detach().float().cpu()
@@ -222,7 +236,7 @@ def _features(model: Any, form: TokenForm, questions: Sequence[str], lengths: np
     if means.shape[1] > WIDTH:
         means = means @ np.random.Generator(np.random.Philox(key=0)).normal(size=(means.shape[1], WIDTH))
     place = {question: number for number, question in enumerate(different)}
-    found = np.column_stack([means[[place[each] for each in questions]], lengths])
+    found = np.column_stack([means[[place[each] for each in questions]], *known])
     found -= found.mean(axis=0)
     found /= np.maximum(found.std(axis=0), 1e-9) * np.sqrt(found.shape[1])
     return np.column_stack([np.ones(len(found)), found])

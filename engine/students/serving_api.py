@@ -10,6 +10,7 @@ import json
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any, TypeVar
 
 from aiohttp import web
@@ -20,6 +21,23 @@ from engine.students.served_student import Scores, ServedStudent
 
 MOST_CHOICES = 128
 MOST_TOP = 20
+WITHOUT_EFFECT: Mapping[str, tuple[Any, ...]] = MappingProxyType(
+    {
+        "best_of": (1,),
+        "frequency_penalty": (0,),
+        "functions": ([],),
+        "logit_bias": ({},),
+        "min_p": (0,),
+        "presence_penalty": (0,),
+        "repetition_penalty": (1,),
+        "response_format": ({"type": "text"},),
+        "suffix": ("",),
+        "tools": ([],),
+        "top_k": (0, -1),
+        "top_p": (1,),
+    }
+)
+"""Parameters that are not supported, and the values that change nothing. So does null."""
 
 
 class Refused(Exception):
@@ -32,7 +50,7 @@ class Refused(Exception):
 
 
 class Body(BaseModel):
-    """The parameters that both have. Others are ignored, unless they would change the answer."""
+    """The parameters that both have. Others are ignored, unless they are in `WITHOUT_EFFECT` and would change the answer."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -40,7 +58,6 @@ class Body(BaseModel):
     n: int = Field(default=1, ge=1, le=MOST_CHOICES)
     stop: str | list[str] | None = None
     temperature: float | None = Field(default=None, ge=0, le=2)
-    top_p: float | None = None
     seed: int | None = None
     stream: bool = False
     max_tokens: int | None = Field(default=None, ge=0)
@@ -72,7 +89,6 @@ class TextBody(Body):
     prompt: str | list[str] | list[int] | list[list[int]]
     logprobs: Annotated[int, Field(ge=0, le=MOST_TOP)] | None = None
     echo: bool = False
-    suffix: str | None = None
 
 
 BodyT = TypeVar("BodyT", bound=Body)
@@ -129,8 +145,9 @@ class Api:
     def _check(self, body: Body) -> None:
         if body.model not in ("", self._name):
             raise self._unknown(body.model)
-        if body.top_p not in (None, 1.0):
-            raise Refused("top_p is not supported: leave it out", "top_p")
+        for name, value in (body.model_extra or {}).items():
+            if value is not None and value not in WITHOUT_EFFECT.get(name, (value,)):
+                raise Refused(f"{name} is not supported: leave it out", name)
 
     async def _chat_answer(self, body: ChatBody) -> dict[str, Any]:
         student, most = self._student, self._most(body)
@@ -143,6 +160,10 @@ class Api:
                 "messages",
             )
         ids: list[int] = []
+        if alone is None and not student.tokenizer.chat_template:
+            raise Refused(
+                "this student's tokenizer has no chat template: send one message of a user", "messages"
+            )
         if alone is None:
             ids = list(
                 student.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
@@ -181,8 +202,6 @@ class Api:
             raise Refused(
                 "this student is a pair that answers in turns: ask it by /v1/chat/completions", "prompt"
             )
-        if body.suffix:
-            raise Refused("suffix is not supported: leave it out", "suffix")
         if body.echo and not student.decoder:
             raise Refused("echo is for decoders, and this student is an encoder-decoder", "echo")
         choices: list[dict[str, Any]] = []

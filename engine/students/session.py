@@ -198,6 +198,7 @@ def build(run: Run) -> Session:
     pad = pad_id(tokenizer)
     selection = select(
         *(student, gathered.model, form, train_rows, training),
+        targets=targets,
         limit=limit,
         pad=pad,
         device=device,

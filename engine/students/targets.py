@@ -138,6 +138,11 @@ class Targets:
                 return aligned(ids, own, taught, logprobs, self._vocabulary)
         return [None] * len(ids)
 
+    def mean_logprob(self, row: TrainRow) -> float:
+        """The mean log-probability that the teacher gave the tokens of its first answer; 0 where it is not known."""
+        parts = self.stored.get(row.sample_id or 0, ())
+        return unpack(parts[0]).mean if parts else 0.0
+
     def said(self) -> str:
         """How many tokens have a distribution, for the log.
 

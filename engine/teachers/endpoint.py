@@ -12,7 +12,7 @@ from yarl import URL
 
 from engine.config import TeacherConfig
 from engine.config.secret_places import PUBLIC_HEADERS, REFERENCE, parameters, shown_url
-from engine.config.teachers import wrong_proxy
+from engine.config.urls import wrong_proxy
 from engine.errors import ConfigError, SecretError
 
 SHORTEST = 8

@@ -9,9 +9,12 @@ from state.views.status_records import PlanStatus
 
 
 def usd_per_correct(plans: Iterable[PlanStatus]) -> float | None:
-    """Dollars per correct sample of these plans; None before the first. Shared samples count once."""
+    """Dollars per correct sample of these plans; None before the first. Shared samples count once.
+
+    Plans without gold answers are left out: nobody knows what is correct there.
+    """
     spent, accepted = 0.0, 0
-    for group in _groups(plans):
+    for group in _groups(plan for plan in plans if plan.labelled):
         spent += sum(plan.usd for plan in group)
         accepted += max(plan.accepted for plan in group)
     return spent / accepted if accepted else None

@@ -10,7 +10,6 @@ from state.views.rows import rows
 
 COUNTED = 20_000
 """Events that a count by time looks at."""
-LEVELS = ("info", "warning", "error")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -56,6 +56,11 @@ def count(number: float) -> str:
     return f"{round(number):,}"
 
 
+def counted(number: float, noun: str, several: str = "") -> str:
+    """`1 sample`, `2 samples`; `several` where the plural is not the noun with an s."""
+    return f"{count(number)} {noun}" if round(number) == 1 else f"{count(number)} {several or f'{noun}s'}"
+
+
 def short(number: float | None) -> str:
     """A number in about four cells: `812`, `3.8k`, `1.2M`."""
     if number is None:
@@ -83,9 +88,6 @@ def accuracy_words(found: Accuracy | None) -> str:
         return "–"
     seed = f", seed {found.seed}" if found.seed is not None else ""
     return f"{interval(found.accuracy, found.low, found.high)}, n = {count(found.n)}{seed}"
-
-
-ACCURACY_CELLS = 18
 
 
 def money(usd: float, cap: float | None) -> str:

@@ -6,11 +6,12 @@ Readers show it as the ledger, and as the frontier: the students that no cheaper
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from state.confidence_interval import wilson
-from state.lineage import ancestors
+from state.lineage import made_of
 from state.sqlite import Connection
 from state.views.rows import loaded
 
@@ -53,8 +54,18 @@ class CostPoint:
     superseded: bool = False
 
 
-def read_frontier(connection: Connection, usd_per_device_hour: float | None = None) -> tuple[CostPoint, ...]:
-    """The newest run of each student and task, by run, then the teachers' plans on test. Reads the samples once."""
+def read_frontier(
+    connection: Connection,
+    usd_per_device_hour: float | None = None,
+    billions: Mapping[str, float] | None = None,
+) -> tuple[CostPoint, ...]:
+    """The newest run of each student and task, by run, then the teachers' plans on test. Reads the samples once.
+
+    Args:
+        connection: an open reading connection.
+        usd_per_device_hour: the price of device time; None: it has none.
+        billions: the parameters of teachers, in billions, by name.
+    """
     found = connection.execute(
         "SELECT r.id, r.student, t.name, r.method, e.accuracy, e.low, e.high, e.n, r.parameters, r.bytes, e.prompt_tokens,"
         " e.completion_tokens, e.flops, e.seconds, EXISTS (SELECT 1 FROM run n WHERE n.student = r.student"
@@ -107,14 +118,17 @@ def read_frontier(connection: Connection, usd_per_device_hour: float | None = No
         )
     return (
         *sorted(points.values(), key=lambda point: (point.run_id or 0, point.task)),
-        *_teachers(connection),
+        *_teachers(connection, billions or {}),
     )
 
 
 def frontier_now(connection: Connection) -> tuple[CostPoint, ...]:
     """The same with the price of the newest daemon session's configuration."""
     (config,) = connection.execute("SELECT config FROM boot ORDER BY id DESC LIMIT 1").fetchone() or ("{}",)
-    return read_frontier(connection, loaded(config, dict).get("daemon", {}).get("usd_per_device_hour"))
+    known = loaded(config, dict)
+    rate = known.get("daemon", {}).get("usd_per_device_hour")
+    sizes = {name: each.get("parameters_billion") for name, each in known.get("teachers", {}).items()}
+    return read_frontier(connection, rate, {name: size for name, size in sizes.items() if size})
 
 
 def dollars(point: CostPoint) -> float | None:
@@ -150,7 +164,7 @@ class _Family:
 
 
 def _family(connection: Connection, run_id: int) -> _Family:
-    line = [run_id, *ancestors(connection, run_id)]
+    line = made_of(connection, run_id)
     marks = ",".join("?" * len(line))
     runs = connection.execute(
         f"SELECT train_flops, coalesce(ended_at - started_at, 0), spec, created_at,"
@@ -190,19 +204,30 @@ def _paid(connection: Connection, runs: Sequence[tuple[str, int]]) -> float:
     return micros / 1e6
 
 
-def _teachers(connection: Connection) -> list[CostPoint]:
-    """The plans on test: a sample that failed counts as wrong."""
+def _teachers(connection: Connection, billions: Mapping[str, float]) -> list[CostPoint]:
+    """The plans on test: a sample that failed counts as wrong. FLOPs are two for each weight and token, without attention."""
     rows = connection.execute(
         "SELECT p.name, t.name, p.strategy, coalesce(sum(s.verdict = 1), 0), count(*),"
-        " sum(s.cost_micros), sum(s.prompt_tokens), sum(s.completion_tokens)"
+        " sum(s.cost_micros), sum(s.prompt_tokens), sum(s.completion_tokens),"
+        " json_group_array(json_array(te.name, s.prompt_tokens + s.completion_tokens)),"
+        " (SELECT r.parameters FROM run r WHERE r.id = CAST(p.settings ->> '$.served' AS INTEGER))"
         " FROM plan p JOIN task t ON t.id = p.task_id JOIN sample s ON s.task_id = p.task_id AND s.split = p.split"
         " AND s.recipe = p.recipe AND s.replicate < p.rationales AND s.state <> 'open'"
-        " JOIN question q ON q.id = s.question_id AND q.active = 1"
+        " JOIN teacher te ON te.id = s.teacher_id JOIN question q ON q.id = s.question_id AND q.active = 1"
         " WHERE p.active = 1 AND p.split = 'test' AND t.active = 1 GROUP BY p.id ORDER BY p.id"
     ).fetchall()
     found = []
-    for name, task, strategy, correct, n, micros, read, wrote in rows:
+    for name, task, strategy, correct, n, micros, read, wrote, each, served in rows:
         low, high = wilson(correct, n)
+        tokens: Counter[str] = Counter()
+        for teacher, count in json.loads(each):
+            tokens[teacher] += count
+        sizes = {teacher: served or billions.get(teacher, 0.0) * 1e9 for teacher in tokens}
+        flops = (
+            sum(2 * sizes[teacher] * count for teacher, count in tokens.items())
+            if all(sizes.values())
+            else None
+        )
         found.append(
             CostPoint(
                 name=name,
@@ -213,6 +238,8 @@ def _teachers(connection: Connection) -> list[CostPoint]:
                 low=low,
                 high=high,
                 n=n,
+                parameters=round(max(sizes.values())) or None,
+                flops=None if flops is None else flops / n,
                 prompt_tokens=read / n,
                 completion_tokens=wrote / n,
                 make_usd=0.0,

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from state.views.status_records import PlanStatus, Status
-
-STUCK = ("parked", "paused")
-"""States of a teacher in which it is sent nothing until the user acts."""
+from state.views.status_records import Status
+from state.views.waiting import held_up
 
 
 class Condition(IntEnum):
@@ -65,23 +63,5 @@ def _stuck(status: Status) -> tuple[str, ...]:
         return ()
     states = {teacher.name: teacher.state for teacher in status.teachers}
     paused = {task.name for task in status.tasks if task.paused}
-    found = [_why(plan, status, states, paused) for plan in left]
+    found = [held_up(plan, status.heartbeat, states, paused) for plan in left]
     return tuple(dict.fromkeys(why for why in found if why)) if all(found) else ()
-
-
-def _why(plan: PlanStatus, status: Status, states: dict[str, str], paused: set[str]) -> str:
-    """What holds a plan up until the user acts; empty if nothing does."""
-    names = [name.strip() for name in plan.teacher.split(",")]
-    if plan.task in paused:
-        return f"task {plan.task} is paused"
-    if waits := status.heartbeat.waits.get(f"{plan.name} on {plan.task}"):
-        return f"plan {plan.name} on {plan.task} waits for {waits}"
-    if held := status.heartbeat.held.get(f"{plan.name} on {plan.task}"):
-        return f"plan {plan.name} on {plan.task} is held: {held}"
-    if all(states.get(name) in STUCK for name in names):
-        return f"teacher {', '.join(names)}: {', '.join(dict.fromkeys(states[name] for name in names))}"
-    if plan.awaits:
-        return f"plan {plan.name} on {plan.task} waits for {plan.awaits}"
-    if "used up" in status.heartbeat.notice:
-        return status.heartbeat.notice
-    return ""

@@ -117,6 +117,14 @@ class RunDetail:
         return self.state == RunState.DONE and self.phase == FINISHED_EARLY
 
     @property
+    def waits_for(self) -> str:
+        """Of a queued run: what it waits for."""
+        source = next((each for each in self.sources if not each.ended), None)
+        return (
+            f"waiting for {source.words}, which is {source.state}" if source else "waiting for a free device"
+        )
+
+    @property
     def test(self) -> Accuracy | None:
         """On test, over the questions of all its tasks."""
         return self._pooled([item for item in self.evaluations if item.split == "test"])

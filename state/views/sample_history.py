@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from state.sqlite import Connection
 from state.views.rows import rows
-from state.views.samples import id_range
+from state.views.samples import GOLD, id_range
 
 WINDOW = 4_000
 WAITING = 4_000
@@ -68,7 +68,7 @@ def continue_history(
     def add(which: str, values: tuple[int | str, ...]) -> int | None:
         found = rows(
             connection,
-            f"SELECT stored_at / {size}, teacher_id, count(*), total(verdict = 1),"
+            f"SELECT stored_at / {size}, teacher_id, count(*), total(verdict = 1 AND {GOLD}),"
             " json_group_array(id) FILTER (WHERE state = 'open'), min(created_at)"
             f" FROM sample NOT INDEXED WHERE {which} GROUP BY 1, 2",
             values,

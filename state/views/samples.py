@@ -32,6 +32,7 @@ class SampleFilter:
     split: str | None = None
     state: str | None = None
     verdict: int | None = None  # 1 correct, 0 wrong
+    labelled: bool | None = None  # whether its task has gold answers
     ungraded: bool = False
     flag: str | None = None
     faults: bool = False  # wrong, failed or flagged
@@ -65,6 +66,15 @@ class SampleRow:
     noted: bool  # you noted something about it or its question
     stored_at: int | None
 
+    @property
+    def word(self) -> str:
+        """What came of it: correct, wrong, ungraded, open or failed; without a gold answer answered or unread."""
+        if self.state != "stored":
+            return self.state
+        if not self.gold and self.verdict is not None:
+            return "answered" if self.verdict else "unread"
+        return "ungraded" if self.verdict is None else "correct" if self.verdict else "wrong"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AttemptRow:
@@ -79,7 +89,6 @@ class AttemptRow:
     cost_usd: float
     unknown_usd: float  # what it may have cost besides
     latency_ms: int | None
-    claimed_at: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,6 +162,9 @@ def matching_ids(
         if value is not None:
             clauses.append(f"s.{name} = ?")
             values.append(value)
+    if wanted.labelled is not None:
+        clauses.append("s.task_id IN (SELECT id FROM task WHERE labelled = ?)")
+        values.append(int(wanted.labelled))
     if wanted.ungraded:
         clauses.append("s.state = 'stored' AND s.verdict IS NULL")
     if wanted.faults:
@@ -198,6 +210,8 @@ def _of_question(connection: Connection, name: str) -> tuple[str, bool]:
     return "s.question_id IN (SELECT id FROM question WHERE instr(lower(text), lower(?)) > 0)", False
 
 
+GOLD = "task_id NOT IN (SELECT id FROM task WHERE labelled = 0)"
+"""A condition on `sample`: there is a gold answer, so that its verdict says whether it is correct."""
 FAULTY = "(verdict = 0 OR state = 'failed')"
 
 
@@ -241,8 +255,8 @@ def sample_detail(connection: Connection, sample: int) -> SampleDetail | None:
         )
         attempts = rows(
             connection,
-            "SELECT a.id, a.turn, h.name, a.outcome, a.status, a.reason, a.cost_micros, a.latency_ms, a.unknown_micros,"
-            " a.claimed_at FROM attempt a JOIN teacher h ON h.id = a.teacher_id"
+            "SELECT a.id, a.turn, h.name, a.outcome, a.status, a.reason, a.cost_micros, a.latency_ms, a.unknown_micros"
+            " FROM attempt a JOIN teacher h ON h.id = a.teacher_id"
             " WHERE a.sample_id = ? ORDER BY a.id LIMIT 200",
             (sample,),
         )
@@ -326,7 +340,6 @@ def _attempt(row: tuple[Any, ...]) -> AttemptRow:
         cost_usd=row[6] / 1e6,
         latency_ms=row[7],
         unknown_usd=row[8] / 1e6,
-        claimed_at=row[9],
     )
 
 

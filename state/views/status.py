@@ -35,6 +35,9 @@ from state.views.status_records import (
     share,
 )
 from state.views.triggers import TriggerStatus, next_trigger, student_names, triggers
+from state.views.waiting import waiting_students
+from state.views.wordings import search_statuses
+from state.wordings import searches
 
 __all__ = ["Status", "process_exists", "read_status", "to_json"]
 
@@ -101,7 +104,9 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
             connection,
             'SELECT id, student, scope, "trigger", state, method, samples, step, steps, loss,'
             " tokens_per_second, eta_s, directory, error, state = 'done' AND phase = ?, kind,"
-            " (SELECT json_group_array(source_id) FROM run_source WHERE run_id = run.id) FROM run ORDER BY id DESC LIMIT ?",
+            " (SELECT json_group_array(source_id) FROM run_source WHERE run_id = run.id), parameters, bytes,"
+            " (SELECT sum(e.flops * e.n) / sum(e.n) FROM evaluation e WHERE e.run_id = run.id AND e.split = 'test' AND e.flops IS NOT NULL)"
+            " FROM run ORDER BY id DESC LIMIT ?",
             (FINISHED_EARLY, RUNS),
         )
         tests = rows(
@@ -117,6 +122,7 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
             "SELECT id, kind, args, created_at FROM command WHERE state = 'pending' ORDER BY id LIMIT 100",
         )
         copy = is_copy(connection)
+        tried = searches(connection)
     daemon, config, heartbeat = _daemon(boot, beat, now_ms, alive, copy)
     cap_usd = budget_in_force(connection, _cap(config))
     without = frozenset(row[1] for row in task_rows if not row[9])
@@ -138,9 +144,12 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
     tested, best = _tested(tests)
     runs = tuple(
         RunStatus(
-            **dict(zip(_RUN_FIELDS, (*row[:-4], row[-4] or "", bool(row[-3]), row[-2]), strict=True)),
-            sources=tuple(loaded(row[-1], list)),
+            **dict(zip(_RUN_FIELDS, (*row[:13], row[13] or "", bool(row[14]), row[15]), strict=True)),
+            sources=tuple(loaded(row[16], list)),
             test=tested.get(row[0]),
+            parameters=row[17],
+            bytes=row[18],
+            flops_per_question=row[19],
         )
         for row in reversed(run_rows)
     )
@@ -169,6 +178,8 @@ def read_status(connection: Connection, now_ms: int, alive: Callable[[int], bool
             for row in command_rows
         ),
         heartbeat=heartbeat,
+        waiting=waiting_students(heartbeat, runs, tasks, plans, teachers),
+        wordings=search_statuses(tried),
     )
 
 

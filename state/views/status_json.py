@@ -21,7 +21,17 @@ _TEACHER = (
 )
 _RUN = (
     *("id", "student", "task", "state", "samples", "step", "steps", "loss", "tokens_per_second", "eta_s"),
-    *("accuracy", "directory", "early", "test", "kind", "sources"),
+    *(
+        "accuracy",
+        "directory",
+        "early",
+        "test",
+        "kind",
+        "sources",
+        "parameters",
+        "bytes",
+        "flops_per_question",
+    ),
 )
 
 
@@ -31,6 +41,7 @@ def to_json(status: Status) -> dict[str, Any]:
         "daemon": _picked(status.daemon, _DAEMON),
         "spend": _picked(status.spend, _SPEND),
         "plans": [_picked(plan, _PLAN) for plan in status.plans],
+        "wordings": [asdict(each) for each in status.wordings],
         "teachers": [_picked(teacher, _TEACHER) for teacher in status.teachers],
         "runs": [_picked(run, _RUN) for run in status.runs],
         "tasks": [
@@ -63,6 +74,7 @@ def to_json(status: Status) -> dict[str, Any]:
             }
             for task in status.tasks
         ],
+        "waiting": [asdict(each) for each in status.waiting],
         "notices": list(status.notices),
         "commands_pending": [
             {"id": command.id, "kind": command.kind, "args": command.args} for command in status.commands

@@ -10,6 +10,7 @@ from state.enums import ACTIVE_RUN_STATES, TRAIN
 from state.given_up import count_once
 from state.heartbeat import HeartbeatData
 from state.views.triggers import TriggerStatus
+from state.views.wordings import SearchStatus
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,6 +97,11 @@ class PlanStatus:
         return self.accepted if self.labelled else 0
 
     @property
+    def answered(self) -> int:
+        """How many have an answer that can be read, where there is no gold answer; 0 elsewhere."""
+        return 0 if self.labelled else self.accepted
+
+    @property
     def graded(self) -> int:
         """How many are correct or wrong; 0 where there is no gold answer."""
         return self.accepted + self.rejected if self.labelled else 0
@@ -177,6 +183,12 @@ class RunStatus:
     """The runs whose students it starts from."""
     test: Accuracy | None = None
     """On test, over the questions of all its tasks."""
+    parameters: int | None = None
+    """Of its student, over all members."""
+    bytes: int | None = None
+    """Of what must be kept to answer."""
+    flops_per_question: float | None = None
+    """Of an answer on test, on average."""
 
     @property
     def accuracy(self) -> float | None:
@@ -192,6 +204,26 @@ class RunStatus:
     def state_text(self) -> str:
         """Its state, and whether it finished early."""
         return f"{self.state} early" if self.early else self.state
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingStudent:
+    """A student that waits for another one, which it starts from or is made from."""
+
+    student: str
+    task: str
+    """"joint" if it trains on several."""
+    source: str
+    """`student on task`."""
+    why: str
+    """Why that one is not there."""
+    run: int | None = None
+    """Its queued run, if it has one."""
+
+    @property
+    def words(self) -> str:
+        """It in one sentence."""
+        return f"student {self.student} on {self.task} waits for {self.source}: {self.why}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -275,6 +307,8 @@ class Status:
     alerts: tuple[Alert, ...]
     commands: tuple[PendingCommand, ...]
     heartbeat: HeartbeatData = field(default_factory=HeartbeatData)  # empty while no daemon runs
+    waiting: tuple[WaitingStudent, ...] = ()
+    wordings: tuple[SearchStatus, ...] = ()
 
     def says_the_same(self, other: Status) -> bool:
         """Whether nothing but the moment differs: the time, the heartbeat's, how long it runs, how late it is."""

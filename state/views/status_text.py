@@ -33,8 +33,10 @@ def format_status(status: Status, width: int | None = None) -> str:
     lines += [
         f"plan {plan.name} on {plan.task} waits for {plan.awaits}" for plan in status.plans if plan.awaits
     ]
+    lines += [each.text for each in status.wordings]
     if status.daemon.alive:
         lines += [f"plan {plan} waits for {what}" for plan, what in status.heartbeat.waits.items()]
+    lines += [each.words for each in status.waiting]
     lines += listed(
         (
             "plan",

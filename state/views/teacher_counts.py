@@ -1,4 +1,4 @@
-"""Counts the correct samples of each teacher. Plans have no such counter, since several teachers may share a plan.
+"""Counts the correct samples of each teacher, on tasks with gold answers. Plans have no such counter, since several teachers may share a plan.
 
 It counts in windows of ids, for as long as the caller has time. It checks samples without a verdict again, since an
 answer may arrive days later (a batch). A sample that is regraded keeps its old verdict until counting restarts.
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from state.sqlite import Connection
 from state.views.rows import rows
-from state.views.samples import id_range
+from state.views.samples import GOLD, id_range
 
 WINDOW = 20_000  # ids counted per statement, and samples rechecked per reading
 
@@ -88,7 +88,7 @@ def _count(
     """Correct samples and graded ones by teacher, and the ids of those without a verdict."""
     found = rows(
         connection,
-        f"SELECT teacher_id, sum(verdict = 1), count(verdict), json_group_array(id) FILTER (WHERE {_OPEN})"
+        f"SELECT teacher_id, sum(verdict = 1 AND {GOLD}), sum(verdict IS NOT NULL AND {GOLD}), json_group_array(id) FILTER (WHERE {_OPEN})"
         f" FROM {table} WHERE {which} GROUP BY teacher_id",
         values,
     )

@@ -10,7 +10,7 @@ import pytest
 from tests.daemon.site import configure, coterie
 
 CASES = [
-    (["nonsense"], 2, "unknown command 'nonsense': expected one of run, "),
+    (["nonsense"], 2, "unknown command 'nonsense': `coterie` lists all commands"),
     (["run", "-c", "nope.toml"], 2, "nope.toml: no such file"),
     (["run", "-c", "typo.toml"], 2, 'typo.toml:2: daemon.budgetusd: unknown key; did you mean "budget_usd"?'),
     (["run", "-c", "task.toml"], 2, 'did you mean "coin_flip"?'),

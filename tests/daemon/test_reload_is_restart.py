@@ -49,7 +49,7 @@ PAID = {**REAL, "usd_per_million_input": 1000.0, "usd_per_million_output": 1000.
 REQUEST = Request(
     messages=(Message("user", "1 and 1?"),), max_tokens=9, temperature=0.5, seed=1, stop=("Q:",)
 )
-SAME_TASK = {"source": "builtin:coin_flip", "answer": "yes_no", "train": 3, "dev": 2, "test": 2}
+SAME_TASK = {"source": "builtin:coin_flip", "answer": "yes_no", "train": 3, "dev": 4, "test": 2}
 FILE_TASK = {"source": "rows.jsonl", "answer": "number", "dev": 0}
 
 TEACHERS: dict[str, Tables] = {
@@ -83,6 +83,7 @@ PLANS: dict[str, Table] = {
     "fallback_teachers": {"fallback_teachers": ["other"]},
     "strategy": {"strategy": "zero-shot"},
     "prompts": {"prompts": "mine"},
+    "wordings": {"wordings": ["mine"]},
     "exemplars": {"strategy": "few-shot-cot", "exemplars": "shots.jsonl"},
     "needs": {"needs": "plan-first"},
     "rounds": {"strategy": "brainstorm", "teachers": ["asked", "other"], "rounds": 4},

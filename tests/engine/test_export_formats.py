@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +14,9 @@ from engine import export_formats
 from engine.data_card import FORMS as CARD_FORMS
 from engine.export_formats import FORMS, in_form, write_csv, write_jsonl, write_parquet
 from state.safe import safe
+from tests.lazily import Lazy
+
+pq = Lazy("pyarrow.parquet")
 
 HOSTILE = 'two\nlines, "quoted" \u2028 \x1b[2J \x00 ü 😀'
 

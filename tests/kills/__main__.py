@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.kills.campaign import AT_ONCE, HITS, Campaign, Told
+from tests.kills.campaign import HITS, IN_FLIGHT, Campaign, Told
 from tests.kills.chaos import Chaos, small_disk
 
 
@@ -64,8 +64,9 @@ def report(told: Told, seconds: float) -> str:
         f"hit: {hits}\n"
         f"requests billed {told.billed}, stored {told.stored}, unknown {told.unknown}, lost {told.lost}\n"
         f"surplus a kill: at most {max(told.surplus, default=0)}, in the mean"
-        f" {statistics.mean(told.surplus or [0]):.2f}, with {AT_ONCE} in flight\n"
+        f" {statistics.mean(told.surplus or [0]):.2f}, with {IN_FLIGHT} in flight\n"
         f"{told.bodies} bodies are what the teacher sent, byte for byte\n"
+        f"{told.talks} panels came to their end, all members after the same turn\n"
         f"{told.runs} students trained to the end, {told.adopted} times the next daemon found one still running\n"
         f"from a start to its first request: {statistics.median(first):.2f} s in the median,"
         f" {max(first):.2f} s at most"

@@ -27,6 +27,8 @@ from tests.daemon.site import Daemon, Teacher, configure, count, query, run_to_e
 from tests.simulation.invariants import check_rest
 
 AT_ONCE = 8
+PEERS_AT_ONCE = 4
+IN_FLIGHT = AT_ONCE + 2 * PEERS_AT_ONCE
 LATENCY_MS = 60
 LONGEST_S = 60.0
 """A moment that does not come in this time never does."""
@@ -37,9 +39,43 @@ END_S = 1800.0
 """The rest of the work, once nothing is killed any more, takes no longer."""
 
 BOOT, FIRST, UNKNOWN = "a start, before its first request", "a first request", "a request in flight"
-HITS = (BOOT, FIRST, UNKNOWN)
+TALK = "a panel between two turns"
+HITS = (BOOT, FIRST, UNKNOWN, TALK)
 """What kills have to hit, all of them in a campaign of 20 or more."""
 ENOUGH = 20
+
+PANEL = """
+[teachers.peer]
+base_url = "{url}"
+model = "practice-large"
+usd_per_million_input = 0.15
+usd_per_million_output = 0.60
+concurrency = {at_once}
+
+[teachers.other]
+base_url = "{url}"
+model = "practice-small"
+usd_per_million_input = 0.15
+usd_per_million_output = 0.60
+concurrency = {at_once}
+
+[[plans]]
+name = "talk"
+strategy = "brainstorm"
+teachers = ["school", "peer", "other"]
+rounds = 3
+rationales = {rationales}
+"""
+
+_BETWEEN_TURNS = (
+    "SELECT 1 FROM sample s JOIN plan p ON p.id = s.plan_id WHERE p.panel <> '' AND s.state = 'open'"
+    " AND EXISTS (SELECT 1 FROM attempt a WHERE a.sample_id = s.id AND a.outcome = 'ok') LIMIT 1"
+)
+_TURNS_OF_PANELS = (
+    "SELECT question_id, replicate, count(*), min(turns), max(turns) FROM (SELECT s.question_id, s.replicate,"
+    " (SELECT count(*) FROM attempt a WHERE a.sample_id = s.id AND a.outcome = 'ok') AS turns"
+    " FROM sample s JOIN plan p ON p.id = s.plan_id WHERE p.panel <> '') GROUP BY 1, 2"
+)
 
 STUDENTS = """
 [[students]]
@@ -71,6 +107,8 @@ class Told:
     """Payments without a stored answer, for each kill."""
     first_request_s: list[float] = field(default_factory=list)
     """From the start of a daemon to the first request that the teacher received of it."""
+    talks: int = 0
+    """Panels that came to their end."""
     runs: int = 0
     adopted: int = 0
 
@@ -96,6 +134,7 @@ class Campaign:
         self._boots: list[int] = []
         self._before = 0  # the newest session when a life begins
         self._edits: dict[str, Any] = {}
+        self._url = ""
         self._read = self._lines = 0  # of the ledger's file
 
     def run(self, kills: int, minutes: float = math.inf) -> Told:
@@ -124,6 +163,7 @@ class Campaign:
         """The work; more of it where all is done."""
         if self._boots and self._is_done():
             self._rationales += 1
+        self._url = teacher.url
         configure(self._folder, teacher.url, **self._settings())
 
     def _settings(self) -> dict[str, Any]:
@@ -131,7 +171,9 @@ class Campaign:
             "train": self._questions,
             "rationales": self._rationales,
             "teacher": f"concurrency = {AT_ONCE}",
-            "students": STUDENTS if self._train else "",
+            "plan": 'teachers = ["school"]',
+            "students": PANEL.format(url=self._url, at_once=PEERS_AT_ONCE, rationales=self._rationales)
+            + (STUDENTS if self._train else ""),
         }
 
     def _moments(self) -> dict[str, tuple[int, Moment]]:
@@ -259,8 +301,9 @@ class Campaign:
         )
         asked = [entry["received_at"] for entry in teacher.ledger() if entry["request_id"] in attempts]
         self._told.hits[BOOT] += not asked
-        self._told.hits[FIRST] += 0 < len(asked) <= AT_ONCE
+        self._told.hits[FIRST] += 0 < len(asked) <= IN_FLIGHT
         self._told.hits[UNKNOWN] += None in attempts.values()
+        self._told.hits[TALK] += bool(query(self._folder, _BETWEEN_TURNS))
         if asked:
             self._told.first_request_s.append(min(asked) / 1000 - started)
 
@@ -285,7 +328,7 @@ class Campaign:
                 told.lost += outcome != "unknown"
             told.bodies += bool(entry["billed"] and entry["answered"] and kept)
         told.surplus = list(surplus.values())
-        assert max(told.surplus, default=0) <= AT_ONCE, f"a kill cost more than was in flight: {surplus}"
+        assert max(told.surplus, default=0) <= IN_FLIGHT, f"a kill cost more than was in flight: {surplus}"
         assert told.lost == 0
         assert told.billed - told.stored == sum(told.surplus) <= told.unknown
         self._check_database()
@@ -315,6 +358,9 @@ class Campaign:
             assert hashlib.sha256(zlib.decompress(kept[attempt])).digest() == digest, "a stored body went"
         assert count(self._folder, "sample", "state <> 'stored' OR verdict IS NULL") == 0
         assert count(self._folder, "attempt", "outcome IS NULL") == 0
+        self._told.talks = len(talks := query(self._folder, _TURNS_OF_PANELS))
+        for question, replicate, members, fewest, most in talks:
+            assert (members, fewest) == (3, most), f"the members of panel {question}.{replicate} ended apart"
 
     def _check_runs(self) -> None:
         """Each run was made once, from rows that are still what they were, and trained to its end."""

@@ -55,7 +55,7 @@ class Chaos(Campaign):
         self._edits = {
             "budget": self._rng.choice((5.0, 6.0)),
             "teacher": f"concurrency = {self._rng.choice((4, 8))}\nmax_attempts = {self._rng.randint(4, 9)}",
-            "plan": f"weight = {self._rng.choice((1.0, 3.0))}",
+            "plan": f'teachers = ["school"]\nweight = {self._rng.choice((1.0, 3.0))}',
             "drain": self._rng.choice((5, 20)),
         }
         self._configure(teacher)

@@ -1,66 +1,86 @@
-"""SIGKILL in each phase of derived runs: `python -m tests.kills.derived [FOLDER]`. Prints a table; ends with 1 if a byte differs.
+"""SIGKILL in each phase of derived runs: `python -m tests.kills.derived [FOLDER [PHASE …]]`. Prints a table; ends with 1 if a byte differs.
 
-A real daemon trains three small students, and makes an ensemble and a merge of two. Then both are made again and killed: by the daemon while they
-are queued and while they are evaluated, and as processes in each phase.
+A real daemon trains small students, and an operation of each kind makes a student from them. Then all of these are made again, once for
+each phase: in it the process of the run, the daemon, or both are killed, in turn. What was killed is started again, as a service
+manager would; the students must be the same to the byte. In a folder that has them already, it goes on with the phases that are named.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 
-from engine.config.students import TrainingConfig
-from engine.students.launch import rank_commands
+from engine.decomposition import write_steps
+from engine.students.operations import OPERATIONS
 from engine.students.progress_file import FILE, read_events
+from engine.tasks.builtin import BUILTIN_TASKS
+from engine.tasks.procedural import trace
+from engine.tasks.procedural.task import generate
 from state.database import open_writer
-from tests.daemon.site import ENV, query
+from tests.daemon.site import Daemon, query
 
-CONFIG = """\
+OF_BOTH = 'of = ["s1", "s2"]'
+MADE = {
+    "ensemble": OF_BOTH,
+    "merge": f'{OF_BOTH}\nmerge = {{ rule = "regmean", alpha = [0.9, 0.5] }}',
+    "prune": 'of = ["warm"]\nprune = { share = [0.25, 0.5] }',
+    "prompt": 'of = ["warm"]\nprompt = { tokens = 3, candidates = 4, steps = 6, batch = 4 }',
+    "pair": 'of = ["asker", "solver"]',
+}
+"""A derived student of each operation."""
+STUDENTS = {
+    "warm": 'training = { steps = 8 }\nmethod = "fine-tune-golden"',
+    "s1": 'base = "student:warm"\ntraining = { steps = 6, seed = 1 }\nmethod = "fine-tune-golden"',
+    "s2": 'base = "student:warm"\ntraining = { steps = 6, seed = 2 }\nmethod = "fine-tune-golden"',
+    "asker": 'training = { steps = 6 }\nmethod = "socratic-golden"\npart = "ask"',
+    "solver": 'training = { steps = 6 }\nmethod = "socratic-golden"\npart = "solve"',
+}
+HEAD = """\
 [daemon]
 devices = ["cpu:0"]
-[teachers.practice]
-builtin = true
-model = "practice-large"
-[tasks.coins]
-source = "builtin:coin_flip"
-answer = "yes_no"
-train = 30
-dev = 4
-test = 20
-[[plans]]
-name = "p"
-rationales = 1
-[[students]]
-name = "warm"
-training = { steps = 8 }
-[[students]]
-name = "s1"
-base = "student:warm"
-training = { steps = 6, seed = 1 }
-[[students]]
-name = "s2"
-base = "student:warm"
-training = { steps = 6, seed = 2 }
-[[derived]]
-name = "both"
-make = "ensemble"
-of = ["s1", "s2"]
-evaluation = { max_new_tokens = 6, batch_size = 8 }
-[[derived]]
-name = "mean"
-make = "merge"
-of = ["s1", "s2"]
-evaluation = { max_new_tokens = 6, batch_size = 8 }
+max_run_tries = 99
+[tasks.arithmetic]
+source = "arithmetic.jsonl"
+answer = "number"
 """
-PHASES = ("making", "exporting", "evaluating")
+EVALUATION = "evaluation = { max_new_tokens = 6, batch_size = 8 }"
+LONGEST_S = 1800.0
+SIZES = {"train": 30, "dev": 4, "test": 12}
+
+WAITING, LOADING, CARD = "waiting", "loading", "card"
+PHASES = (WAITING, LOADING, "making", "exporting", "evaluating", CARD)
+VICTIMS = ("process", "daemon", "both")
+
+
+def write_config(folder: Path) -> None:
+    """A configuration with students of all kinds, on problems whose solutions are in the data."""
+    task = BUILTIN_TASKS["multi_step_arithmetic"]
+    rows = []
+    for each in generate(task, seed=0, sizes=SIZES, options=task.options()):
+        found = task.find(each.text)
+        assert found is not None
+        lines = write_steps(task.renderer.steps(trace(found.problem)))
+        rows.append({"question": each.text, "answer": each.answer, "rationale": lines, "split": each.split})
+    (folder / "arithmetic.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    tables = [HEAD]
+    tables += [
+        f'[[students]]\nname = "{name}"\n{EVALUATION}\n{settings}\n' for name, settings in STUDENTS.items()
+    ]
+    tables += [
+        f'[[derived]]\nname = "{make}"\nmake = "{make}"\n{EVALUATION}\n{settings}\n'
+        for make, settings in MADE.items()
+    ]
+    (folder / "config.toml").write_text("".join(tables))
 
 
 def content(student: Path) -> dict[str, str]:
@@ -72,58 +92,104 @@ def content(student: Path) -> dict[str, str]:
     }
 
 
-def derived(folder: Path) -> dict[str, int]:
-    """The derived runs by kind."""
-    return dict(query(folder, "SELECT kind, id FROM run WHERE kind <> 'train' ORDER BY id"))
+class Site:
+    """A folder with a daemon that works until nothing is left, and the derived runs of its database by kind."""
 
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.daemon: Daemon | None = None
+        self.runs: dict[str, int] = {}
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
-    """A daemon that works until nothing is left."""
-    log = (folder / "daemon.log").open("ab")
-    argv = [sys.executable, "-m", "daemon", "run", "--until-idle"]
-    return subprocess.Popen(argv, cwd=folder, env=ENV, stdout=log, stderr=log, start_new_session=True)
+    def start(self) -> None:
+        """Starts a daemon."""
+        self.daemon = Daemon(self.folder, "--until-idle")
 
+    @property
+    def alive(self) -> bool:
+        """Whether there is a daemon."""
+        return self.daemon is not None and self.daemon.process.poll() is None
 
-def again(folder: Path) -> None:
-    """Makes the derived runs queued ones without a directory, as they were once."""
-    for run in derived(folder).values():
-        shutil.rmtree(folder / "runs" / str(run), ignore_errors=True)
-        with closing(open_writer(folder / "state.db")) as connection:
+    def finish(self) -> None:
+        """Waits until nothing is left.
+
+        Raises:
+            AssertionError: the daemon does not end well.
+        """
+        assert self.daemon is not None
+        code = self.daemon.wait(LONGEST_S)
+        assert code == 0, f"exit {code}\n{self.daemon.output()[-2000:]}"
+        self.look()
+
+    def look(self) -> None:
+        """Reads which runs there are."""
+        self.runs = dict(query(self.folder, "SELECT kind, id FROM run WHERE kind <> 'train' ORDER BY id"))
+
+    def directory(self, kind: str) -> Path:
+        """Of a run."""
+        return self.folder / "runs" / str(self.runs[kind])
+
+    def state(self, kind: str) -> tuple[str, int | None]:
+        """Of a run: state and process."""
+        [(state, pid)] = query(self.folder, "SELECT state, pid FROM run WHERE id = ?", self.runs[kind])
+        return state, pid
+
+    def phase(self, kind: str) -> str:
+        """Where a run is; "done" if it is."""
+        directory = self.directory(kind)
+        if (directory / "student").exists():
+            return "done"
+        if (directory / "evaluation.json").exists():
+            return CARD
+        if not (directory / FILE).exists():
+            return WAITING
+        found, _ = read_events(directory / FILE)
+        told = [each for each in found if each["event"] in ("phase", "starting")]
+        if not told:
+            return WAITING
+        return str(told[-1]["phase"]) if told[-1]["event"] == "phase" else LOADING
+
+    def again(self) -> None:
+        """Makes all derived runs queued ones without a directory, as they were once."""
+        for run in self.runs.values():
+            shutil.rmtree(self.folder / "runs" / str(run), ignore_errors=True)
+        with closing(open_writer(self.folder / "state.db")) as connection:
             for table in ("prediction", "evaluation"):
-                connection.execute(f"DELETE FROM {table} WHERE run_id = ?", (run,))
+                connection.execute(
+                    f"DELETE FROM {table} WHERE run_id IN (SELECT id FROM run WHERE kind <> 'train')"
+                )
             connection.execute(
                 "UPDATE run SET state = 'queued', started_at = NULL, ended_at = NULL, pid = NULL, tries = 0,"
-                " progress_offset = 0, phase = '' WHERE id = ?",
-                (run,),
+                " progress_offset = 0, phase = '' WHERE kind <> 'train'"
             )
             connection.commit()
 
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Waits, as long as there is a daemon."""
+        while self.alive and not condition():
+            time.sleep(0.0002)
 
-def last_phase(directory: Path) -> str:
-    """The phase that a run reported last; "done" if it is."""
-    found, _ = read_events(directory / FILE)
-    phases = [
-        event.get("phase", event["event"])
-        for event in found
-        if event["event"] in ("phase", "done", "starting")
-    ]
-    return str(phases[-1]) if phases else ""
+    def kill(self, kind: str, phase: str, victim: str) -> str:
+        """Kills in a phase of a run; returns what it hit: the phase, and what had a process."""
+        daemon = self.daemon
+        assert daemon is not None
+        if phase == WAITING:
+            pid = daemon.process.pid
+            self.until(lambda: bool(query(self.folder, "SELECT 1 FROM boot WHERE pid = ?", pid)))
+        else:
+            self.until(lambda: self.phase(kind) in (phase, "done"))
+        [*pids] = self._processes() if phase == WAITING else filter(None, [self.state(kind)[1]])
+        hit = self.phase(kind)
+        if victim in ("daemon", "both"):
+            daemon.kill()
+        if victim in ("process", "both"):
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)
+        return hit if victim == "daemon" or pids else f"{hit} (no process)"
 
-
-def kill_in(phase: str, directory: Path, process: subprocess.Popen[bytes]) -> str:
-    """Kills a process while its run is in a phase; returns the phase that it died in."""
-    while last_phase(directory) not in (phase, "done") and process.poll() is None:
-        time.sleep(0.0005)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    return last_phase(directory)
-
-
-def trained(directory: Path) -> subprocess.Popen[bytes]:
-    """The process of a run, as the daemon starts it."""
-    [launch] = rank_commands(directory, TrainingConfig(), device="cpu", threads=1)
-    log = (directory / "log.txt").open("ab")
-    return subprocess.Popen(launch.argv, env=dict(launch.env), stdout=log, stderr=log, start_new_session=True)
+    def _processes(self) -> list[int]:
+        rows = query(self.folder, "SELECT pid FROM run WHERE pid IS NOT NULL AND state <> 'done'")
+        return [pid for (pid,) in rows]
 
 
 def say(line: str) -> None:
@@ -132,60 +198,51 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def words(same: bool) -> str:
-    """Whether the students were the same."""
-    return "same bytes" if same else "DIFFERENT"
+def undisturbed(site: Site) -> dict[str, dict[str, str]]:
+    """The students as they are without a kill, by kind."""
+    known = site.folder / "expected.json"
+    if not known.exists():
+        write_config(site.folder)
+        site.start()
+        site.finish()
+        known.write_text(json.dumps({kind: content(site.directory(kind) / "student") for kind in site.runs}))
+    site.look()
+    found: dict[str, dict[str, str]] = json.loads(known.read_text())
+    return found
 
 
-def main() -> int:
+def main(argv: list[str]) -> int:
     """The table, and whether all students were the same."""
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp(prefix="coterie-derived-"))
-    if not (folder / "config.toml").exists():
-        (folder / "config.toml").write_text(CONFIG)
-    assert start(folder).wait() == 0, (folder / "daemon.log").read_text()[-2000:]
-    runs = derived(folder)
-    place = {kind: folder / "runs" / str(run) for kind, run in runs.items()}
-    expected = {kind: content(place[kind] / "student") for kind in runs}
-    for kind in runs:  # process by process, in a copy that has only what the daemon wrote
-        for phase in PHASES:
-            shutil.rmtree(copy := folder / "copies" / f"{kind}-{phase}", ignore_errors=True)
-            copy.mkdir(parents=True)
-            for name in ("spec.json", "owner.json", "manifest.jsonl", "questions.jsonl"):
-                shutil.copy2(place[kind] / name, copy)
-            died = kill_in(phase, copy, trained(copy))
-            code = trained(copy).wait()
-            same = content(copy / "student") == expected[kind]
-            say(f"{kind:9} process killed in {died:10} resumed: exit {code}, {words(same)}")
-            if not same or code:
-                return 1
-    for when in ("queued", "evaluating"):
-        again(folder)
-        daemon = start(folder)
-        if when == "queued":
-            while not query(folder, "SELECT 1 FROM boot WHERE pid = ?", daemon.pid):
-                time.sleep(0.01)
-        else:
-            while last_phase(place["merge"]) != when:
-                time.sleep(0.001)
-        os.killpg(daemon.pid, signal.SIGKILL)
-        daemon.wait()
-        states = [
-            state for (state,) in query(folder, "SELECT state FROM run WHERE kind <> 'train' ORDER BY id")
-        ]
-        for (pid,) in query(folder, "SELECT pid FROM run WHERE kind <> 'train' AND pid IS NOT NULL"):
-            try:
-                os.killpg(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        code = start(folder).wait()
-        same = all(content(place[kind] / "student") == expected[kind] for kind in runs)
-        say(
-            f"daemon and processes killed while {when} ({', '.join(states)}) next: exit {code}, {words(same)}"
-        )
-        if not same or code:
+    folder, *named = argv or [tempfile.mkdtemp(prefix="coterie-derived-")]
+    phases = named or PHASES
+    assert set(MADE) == set(OPERATIONS), "each operation is killed"
+    site = Site(Path(folder))
+    expected = undisturbed(site)
+    assert set(expected) == set(MADE)
+    hits: Counter[str] = Counter()
+    for phase in phases:
+        row = PHASES.index(phase)
+        site.again()
+        site.start()
+        for column, kind in enumerate(site.runs):
+            victim = VICTIMS[(row + column) % len(VICTIMS)]
+            hit = site.kill(kind, phase, victim)
+            hits[hit] += 1
+            say(f"{kind:9} {phase:10} killed: {victim:8} hit: {hit}")
+            if not site.alive:
+                site.start()
+        site.finish()
+        found = {kind: content(site.directory(kind) / "student") for kind in site.runs}
+        differ = [kind for kind in expected if found[kind] != expected[kind]]
+        say(f"all of them {phase}: exit 0, {f'DIFFERENT: {differ}' if differ else 'same bytes'}")
+        if differ:
             return 1
-    return 0
+    say(f"hit: {', '.join(f'{count} {name}' for name, count in hits.items())}")
+    missed = [phase for phase in phases if not hits[phase]]
+    if missed:
+        say(f"never hit: {', '.join(missed)}")
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

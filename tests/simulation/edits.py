@@ -27,6 +27,7 @@ NEITHER = {
     *("api_key_env", "api_key_envs", "api_key_file", "exemplars", "split"),
     "preset",  # stands for other settings
     *("base_urls", "student", "scores"),  # of several addresses, and of servers of students
+    "wordings",  # of tasks with dev questions
     *("rounds", "peer_characters"),  # of panels, which `Scenario` edits in its own seeds
 }
 """Fields that no edit changes here: `tests/daemon/test_reload_is_restart.py` changes each."""
@@ -80,6 +81,7 @@ TEACHER: dict[str, OfTeacher] = {
     "usd_per_million_cache_write": lambda d, _: d.rng.choice((None, 3.0)),
     "usd_per_million_reasoning": lambda d, _: d.rng.choice((None, 5.0)),
     "budget_usd": lambda d, _: d.rng.choice((None, d.work_usd * d.rng.uniform(0.05, 1.5))),
+    "parameters_billion": lambda d, _: d.rng.choice((None, 7.0)),
     "training_allowed": lambda d, _: d.rng.choice((True, False)),
     "max_attempts": lambda d, _: d.rng.choice((2, 4, 8)),
     "timeout_seconds": lambda d, _: d.rng.choice((60.0, 1800.0)),

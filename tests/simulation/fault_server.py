@@ -146,6 +146,9 @@ class FaultServer:
     _windows: dict[str, deque[float]] = field(default_factory=dict)
     _in_flight: dict[tuple[int, str], int] = field(default_factory=dict)
     _open: dict[str, tuple[Entry, int, int]] = field(default_factory=dict)
+    billed_parts: int = 0
+    """What all entries bill."""
+    _asked: tuple[TeacherConfig, tuple[str, ...]] | None = None
 
     def __post_init__(self) -> None:
         slots = self.behaviour.slots
@@ -165,6 +168,11 @@ class FaultServer:
         self.config, self.price = config, _price(config)
         self._prices = [self.price]
 
+    def _model(self, config: TeacherConfig) -> tuple[str, ...]:
+        if self._asked is None or self._asked[0] is not config:
+            self._asked = config, model_of(config)
+        return self._asked[1]
+
     def _range(self, prompt: int, completion: int, *besides: int) -> tuple[int, int]:
         parts = [*besides, *(price.parts(prompt, completion) for price in self._prices)]
         return min(parts), max(parts)
@@ -179,7 +187,7 @@ class FaultServer:
         label = key.get_secret_value() if key is not None else ""
         place = self.epoch(), label
         entry = Entry(self.now(), self.boot(), *place, request_id, self._in_flight.get(place, 0))
-        entry.model = model_of(config)
+        entry.model = self._model(config)
         entry.settings = f"{request.temperature} {request.top_p} {request.stop} {request.max_tokens}"
         entry.prompt = request.messages[-1].content
         self.entries.append(entry)
@@ -188,6 +196,7 @@ class FaultServer:
             entry.billed = True
             raw, prompt, completion, entry.stated = self._body(config, request)
             entry.parts = self.price.parts(prompt, completion)
+            self.billed_parts += entry.parts
             entry.range = self._range(prompt, completion)
             self._open[request_id] = entry, prompt, completion
             if entry.fault == "malformed":

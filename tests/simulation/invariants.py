@@ -71,6 +71,8 @@ class History:
     max_attempts: int = 100
     forgotten: set[str] = field(default_factory=set)
     """Requests that left after a copy of the database was made, and before it was put back."""
+    forgotten_parts: int = 0
+    """What they billed."""
     excused: set[str] = field(default_factory=set)
     """Requests that were open when the copy was made: their answers went with what was written after it."""
 
@@ -89,14 +91,15 @@ class History:
     def restored(self, copy: Path, servers: Mapping[str, FaultServer]) -> None:
         """Notes what a copy of the database that is put back does not know."""
         with closing(sqlite.dbapi.connect(str(copy))) as connection:
-            known = dict(
+            known: dict[str, str | None] = dict(
                 connection.execute("SELECT request_id, outcome FROM attempt WHERE choice = 0").fetchall()
             )
             (newest,) = connection.execute("SELECT coalesce(max(id), 0) FROM boot").fetchone()
         for server in servers.values():
             for entry in server.entries:
-                if entry.request_id not in known:
+                if entry.request_id not in known and entry.request_id not in self.forgotten:
                     self.forgotten.add(entry.request_id)
+                    self.forgotten_parts += entry.parts
         self.excused |= {request for request, outcome in known.items() if outcome is None}
         self.cut = {session for session in self.cut if session <= newest}
 
@@ -167,28 +170,25 @@ class Watch:
     def committed(self, now: float) -> str:
         """Checks what is on disk now; returns a summary for the trace."""
         rows = self._connection.execute(
-            "SELECT id, claimed, stored, failed, spent_micros, reserved_micros, unknown_micros FROM plan"
+            "SELECT id, claimed, stored, failed, spent_micros, reserved_micros, unknown_micros, active FROM plan"
             " ORDER BY id"
         ).fetchall()
+        active = [row[0] for row in rows if row[-1]]
+        rows = [row[:-1] for row in rows]
         by_teacher = self._connection.execute(
             "SELECT id, spent_micros, reserved_micros, unknown_micros FROM teacher"
         ).fetchall()
         spent, reserved, unknown = (sum(row[at] for row in by_teacher) for at in (1, 2, 3))
-        plans = self._connection.execute("SELECT id, spent_micros FROM plan WHERE active = 1").fetchall()
         self._grows(
             {f"teacher {row[0]}": row[1] for row in by_teacher}
-            | {f"plan {plan}": booked for plan, booked in plans}
+            | {f"plan {row[0]}": row[4] for row in rows if row[0] in active}
         )
         self._tally[CAPS] += 1
         self._within("the budget", self._total, spent + reserved + unknown)
         if (most := self._history.total_cap) is not None:
             self._tally[BILLS] += 1
-            billed = sum(
-                entry.parts
-                for server in self._servers.values()
-                for entry in server.entries
-                if entry.request_id not in self._history.forgotten
-            )
+            billed = sum(server.billed_parts for server in self._servers.values())
+            billed -= self._history.forgotten_parts
             assert billed <= (most + 1) * PARTS, f"the teachers billed {billed} of {most}"
         for plan, _, _, _, *money in rows:
             self._within(f"plan {plan}", self._caps.get(plan), sum(money))
@@ -220,7 +220,7 @@ class Watch:
         return dict(self._connection.execute("SELECT id, claimed FROM plan").fetchall())
 
     def _fair(self, claimed: dict[int, int]) -> None:
-        """Of plans that all can go on, wherever there is room, none is far ahead of its weight."""
+        """Of plans of the same teachers that all can go on, wherever there is room, none is far ahead of its weight."""
         plans = [plan for plan in self._pipeline.plans if plan.id in claimed]
         recipes = Counter((plan.task, plan.recipe) for plan in plans)
         going = [
@@ -245,9 +245,10 @@ class Watch:
         if set(self._base) != {plan.id for plan in going}:
             self._base = {plan.id: claimed[plan.id] for plan in going}
             return
-        had = {plan.id: (claimed[plan.id] - self._base[plan.id]) / plan.config.weight for plan in going}
-        room = FAIR * sum(max(1, self._largest[plan.id]) / plan.config.weight for plan in going)
-        if had:
+        for teachers in {frozenset(plan.teachers) for plan in going}:
+            equals = [plan for plan in going if teachers == {*plan.teachers}]
+            had = {plan.id: (claimed[plan.id] - self._base[plan.id]) / plan.config.weight for plan in equals}
+            room = FAIR * sum(max(1, self._largest[plan.id]) / plan.config.weight for plan in equals)
             self._tally[FAIRNESS] += 1
             assert max(had.values()) - min(had.values()) <= room, f"unfair: {had}, largest {self._largest}"
 

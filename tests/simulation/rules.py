@@ -27,15 +27,25 @@ class Rules:
             connection.execute("SELECT id, claimed FROM plan").fetchall() if edited else ()
         )
         self._newest = self._newest_sample()
+        self._most_looked_at: tuple[int, int] | None = None
         self._out: deque[set[str]] = deque(maxlen=BEFORE)
         self._targets = self._read_targets()
 
     def committed(self) -> None:
         """Checks what is on disk now."""
-        check_most(self._connection, self._limits)
+        self._check_most()
         self._check_targets()
         self._check_fallbacks()
         self._check_waits()
+
+    def _check_most(self) -> None:
+        """Nothing is more than before unless a sample is new or open again."""
+        newest, still_open = self._connection.execute(
+            "SELECT (SELECT max(id) FROM sample), (SELECT count(*) FROM sample WHERE state = 'open')"
+        ).fetchone()
+        before, self._most_looked_at = self._most_looked_at, (newest or 0, still_open)
+        if before is None or self._most_looked_at[0] > before[0] or still_open > before[1]:
+            check_most(self._connection, self._limits)
 
     def _newest_sample(self) -> int:
         return int(self._connection.execute("SELECT coalesce(max(id), 0) FROM sample").fetchone()[0])

@@ -352,7 +352,9 @@ def _habits(rng: random.Random) -> Behaviour:
         fault = rng.choice(FAULTS)
         length = rng.choice((1.0, 10.0, 60.0, 600.0))
         if fault in ("refused", "dns", "5xx") and rng.random() < 0.3:
-            length = 7200.0
+            length = (
+                7200.0 if start > 50 else 1800.0
+            )  # two hours now and then: most of their requests are alike
         fault_periods.insert(0, FaultPeriod(start, start + length, fault, rng.choice((0.3, 0.9, 1.0, 1.0))))
     return Behaviour(
         requests_per_minute=rng.choice((None, 60, 240, 1200)),

@@ -27,9 +27,10 @@ from daemon.catalog.sync import Catalog, Input, make_budget, synchronise
 from daemon.events import Bus
 from daemon.pipeline import Pipeline
 from daemon.reload import Reload, TeacherFactory
+from daemon.sampling import scheduler
 from daemon.sampling.context import Context
 from daemon.sampling.teacher import Teacher
-from daemon.work import Work
+from daemon.work import LOOK_S, Work
 from engine.config import Config, TeacherConfig
 from engine.teachers.keys import TeacherKey
 from state import sqlite
@@ -50,20 +51,36 @@ LONGEST_S = 20 * 3600.0
 PERSON_S = 1800.0
 """A person looks after at most so long what keeps the daemon from going on."""
 MOST_BOOTS = 40
+QUIET_SHARE = 0.25
+LONGEST_LOOK_S = 10.0
+"""A look comes after this share of the time in which nothing happened, and at most so many seconds."""
 MOST_PAGES = 1 << 30
 
 
 class LoopClock:
-    """The daemon's clock: the loop's time."""
+    """The daemon's clock: the loop's time.
+
+    Where nothing was sent, answered or stored for a while, the daemon looks around less often, or most of a simulation
+    would be looks during outages.
+    """
 
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
+        self.happened()
 
     def monotonic(self) -> float:
         return self._loop.time()
 
     async def sleep(self, seconds: float) -> None:
+        if seconds >= LOOK_S:
+            quiet = self._loop.time() - self._happened
+            scheduler.LOOK_S = seconds = max(seconds, min(quiet * QUIET_SHARE, LONGEST_LOOK_S))
         await anyio.sleep(seconds)
+
+    def happened(self) -> None:
+        """Something was sent, answered or stored."""
+        self._happened = self._loop.time()
+        scheduler.LOOK_S = LOOK_S
 
 
 class NoStudents:
@@ -115,6 +132,7 @@ class Simulation:
         self._epoch = 0
         self._full = False
         self._loop: VirtualLoop | None = None
+        self._clock: LoopClock | None = None
         self._death: Death | None = None
         self._count = 0
         self._dead = False
@@ -198,6 +216,7 @@ class Simulation:
         finally:
             killer.cancel()
             self._bury(loop)
+            self._clock, scheduler.LOOK_S = None, LOOK_S
 
     def _reload(
         self,
@@ -221,7 +240,7 @@ class Simulation:
             catalog=catalog,
             given=given,
             scheduler=pipeline.scheduler,
-            attempt_runner=pipeline.attempt_runner,
+            attempts=pipeline.attempt_runner.attempts,
             planner=NoStudents(),  # type: ignore[arg-type]
             trainer=NoStudents(),  # type: ignore[arg-type]
             factory=TeacherFactory(
@@ -265,6 +284,7 @@ class Simulation:
             self.servers[name].charge(settings)
         self._note(f"boot {catalog.session.id} {catalog.session.unknown_attempts}")
         clock, bus = LoopClock(loop), Bus()
+        self._clock = clock
         writer = Writer(connection, run=self._disk)
         budget = make_budget(config, catalog)
         context = Context(
@@ -453,6 +473,8 @@ class Simulation:
             self._note(name)
 
     def _note(self, what: str) -> None:
+        if self._clock is not None:
+            self._clock.happened()
         self._trace.update(f"{self.now():.9f} {what}\n".encode())
 
 

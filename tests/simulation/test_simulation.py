@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from daemon.limits.key_limits import KeyLimits
-from daemon.sampling import attempt_runner, recovery
+from daemon.sampling import attempt_store, recovery
 from daemon.sampling.budget import Budget
 from daemon.sampling.fallback import FallbackPolicy
 from daemon.sampling.scheduler import Scheduler
@@ -51,18 +51,18 @@ Break = Callable[[pytest.MonkeyPatch], None]
 
 
 def burns_on_429(patch: pytest.MonkeyPatch) -> None:
-    whole = attempt_runner.record
+    whole = attempt_store.record
 
     def record(connection: Any, endings: Any) -> Any:
         for ending in endings:
             ending.counts = ending.counts or ending.status == 429
         return whole(connection, endings)
 
-    patch.setattr(attempt_runner, "record", record)
+    patch.setattr(attempt_store, "record", record)
 
 
 def loses_answers(patch: pytest.MonkeyPatch) -> None:
-    whole, chance = attempt_runner.record, random.Random(1)
+    whole, chance = attempt_store.record, random.Random(1)
 
     def record(connection: Any, endings: Any) -> Any:
         for ending in endings:
@@ -70,13 +70,13 @@ def loses_answers(patch: pytest.MonkeyPatch) -> None:
                 ending.raw = None
         return whole(connection, endings)
 
-    patch.setattr(attempt_runner, "record", record)
+    patch.setattr(attempt_store, "record", record)
 
 
 def loses_siblings(patch: pytest.MonkeyPatch) -> None:
-    whole = attempt_runner.record_groups
+    whole = attempt_store.record_groups
     patch.setattr(
-        attempt_runner,
+        attempt_store,
         "record_groups",
         lambda connection, groups: whole(connection, [group[:-1] for group in groups]),
     )

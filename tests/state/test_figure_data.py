@@ -39,6 +39,9 @@ def test_courses_and_hits_are_those_of_finished_runs(world: World) -> None:
     assert (curve.run_id, curve.task) == (1, "t")
     assert (curve.epochs, curve.accuracy) == ((1.0, 2.0), (0.25, 0.5))  # by step, of dev
     assert found.answers == {(1, "t"): {1: True, 2: False}}  # of test
+    assert found.flops == {}
+    world.connection.execute("UPDATE prediction SET flops = 5.0 WHERE question_id <> 2")
+    assert read_figure_data(world.connection).flops == {(1, "t", "test"): {1: 5.0}, (1, "t", "dev"): {3: 5.0}}
 
 
 def test_pass_rates_are_shares_of_each_questions_rationales(world: World) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from state.database import open_reader
+from state.enums import RunState
+from state.lineage import SourceRun
 from state.views.paired import Paired, PairedRow
 from state.views.runs import MetricRow, RunDetail, run_detail
 from tests.tui.seeded import MINUTE, NOW
@@ -64,6 +66,15 @@ def test_the_first_line_is_the_result_its_certainty_and_the_difference(run: RunD
     assert first == "80.0 % on test (58.4–91.9), n = 20, seed 0  +6.7 on run 2, p = 0.019"
     narrow = paint_head(run, PAIRED, (), NOW, 40, 1)[0].plain
     assert narrow.startswith("80.0 % on test") and "on run 2" in narrow and "seed" not in narrow
+
+
+def test_a_queued_run_says_what_it_waits_for(run: RunDetail) -> None:
+    source = SourceRun(id=5, role="base", student="warm", scope="coin", state=RunState.TRAINING)
+    queued = replace(run, state=RunState.QUEUED, evaluations=(), sources=(source,))
+    first = paint_head(queued, None, (), NOW, 80, 1)[0].plain
+    assert first == "○ waiting for run 5 (warm on coin), which is training"
+    ready = replace(queued, sources=(replace(source, state=RunState.DONE),))
+    assert paint_head(ready, None, (), NOW, 80, 1)[0].plain == "○ waiting for a free device"
 
 
 def test_won_and_lost_are_one_bar_with_its_counts(run: RunDetail) -> None:

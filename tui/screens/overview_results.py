@@ -11,7 +11,7 @@ from state.views.format import age, clock, count, duration, latency, money, per_
 from state.views.status_records import Status
 from tui.charts import progress
 from tui.screens.overview_panels import Overview, Shown, dotted, fit, graph
-from tui.text import Part, across, fields, one_line, say, shortened, truncated, verdict, verdict_of
+from tui.text import Part, across, fields, one_line, say, shortened, truncated, verdict
 from tui.widgets.panel import centred, fitted
 
 
@@ -213,7 +213,7 @@ def answers(view: Overview) -> Shown:
                 (shortened(row.extracted or "–", 12), "strong"),
                 (f"  {shortened(row.teacher, 10):<10}" if width >= 60 else "", "muted"),
             )
-            head = say(verdict(verdict_of(row))[:2], (f"{shortened(row.task, 15):<16}", "strong"))
+            head = say(verdict(row.word)[:2], (f"{shortened(row.task, 15):<16}", "strong"))
             asked = shortened(row.text, max(4, width - head.cell_len - answer.cell_len - 2))
             found.append(across(say(head, asked), answer, width))
         return found

@@ -187,6 +187,10 @@ def training(view: Overview) -> Shown:
             )
         if active and len(found) < height:
             found += [_brief_run(run, width) for run in queued]
+        for waiting in status.waiting if len(found) < height else ():
+            if waiting.run is None:
+                who = say(("◐ ", "attention"), shortened(f"{waiting.task} · {waiting.student}", 30))
+                found.append(across(who, say((f"waits for {one_line(waiting.source)}", "muted")), width))
         return fitted(found, height)
 
     return Shown("training", summary, paint, say(("5 ", "key"), ("all runs", "muted")), ["runs"] * 50)

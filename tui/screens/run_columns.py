@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from rich.text import Text
@@ -69,7 +70,27 @@ COLUMNS: tuple[Column[RunRow], ...] = (
         "n", 6, lambda row: f"{row.run.test.n:,}" if row.run.test is not None else "", "right", from_width=100
     ),
     Column("rows", 7, lambda row: f"{row.run.samples:,}", "right", from_width=100),
+    Column(
+        "MB",
+        7,
+        lambda row: _millions(row.run.bytes),
+        "right",
+        from_width=170,
+        sort_by={"bytes": lambda row: row.run.bytes or math.inf},
+    ),
+    Column(
+        "MFLOPs",
+        8,
+        lambda row: _millions(row.run.flops_per_question),
+        "right",
+        from_width=170,
+        sort_by={"FLOPs": lambda row: row.run.flops_per_question or math.inf},
+    ),
 )
+
+
+def _millions(value: float | None) -> str:
+    return "" if value is None else f"{value / 1e6:,.1f}"
 
 
 def _interval(run: RunStatus) -> Text:

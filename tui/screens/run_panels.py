@@ -61,7 +61,7 @@ def _result(run: RunDetail, paired: Paired | None, width: int) -> Text:
             ]
         return fit_parts(parts, width)
     if run.state == "queued":
-        return say(("○ waiting for a free device", "attention"))
+        return say((f"○ {run.waits_for}", "attention"))
     if run.state == "stopped":
         return say(("stopped by you; t starts it again", "muted"))
     if run.state == "failed":

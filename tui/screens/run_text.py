@@ -129,7 +129,7 @@ def _outcome(run: RunDetail) -> list[Text]:
             say(("The log tab says more ([ and ]); t tries again.", "attention")),
         ]
     if run.state == "queued":
-        return [say(("waiting for a free device", "muted"))]
+        return [say((run.waits_for, "muted"))]
     if run.state == "stopped":
         return [say(("stopped by you; t starts it again", "muted"))]
     return []

@@ -16,7 +16,7 @@ from state.views.samples import SampleFilter
 from state.views.status_records import Status
 
 KEYS = ("task", "teacher", "plan", "split", "verdict", "state", "flag", "question", "is")
-VERDICTS = ("correct", "wrong", "ungraded", "failed", "open")
+VERDICTS = ("correct", "wrong", "answered", "unread", "ungraded", "failed", "open")
 STATES = ("open", "stored", "failed")
 SPLITS = ("train", "dev", "test")
 
@@ -73,7 +73,7 @@ def _verdict(word: str) -> dict[str, Any]:
         return {"state": word}
     if word == "ungraded":
         return {"ungraded": True}
-    return {"verdict": int(word == "correct")}
+    return {"verdict": int(word in ("correct", "answered")), "labelled": word in ("correct", "wrong")}
 
 
 def _matching(given: str, known: tuple[str, ...], what: str) -> str:

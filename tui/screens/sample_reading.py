@@ -18,7 +18,7 @@ from tui.screens.sample_text import (
     question_head,
     rationale_head,
 )
-from tui.text import say, verdict, verdict_of
+from tui.text import say, verdict
 from tui.widgets.panel import Panel
 from tui.widgets.text_block import TextBlock
 
@@ -58,7 +58,7 @@ class SampleReading(Panel):
             body.head("sample")
             text.write(say())
             return
-        word = verdict(verdict_of(detail.row))
+        word = verdict(detail.row.word)
         word.stylize("bold")
         sent = tab != TABS[0]
         self.head(f"sample {count(detail.row.id)}", word, (f"] {TABS[0] if sent else TABS[1]}", "muted"))

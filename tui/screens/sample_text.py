@@ -11,7 +11,7 @@ from state.views.format import count, dollars, latency
 from state.views.questions import Noted, QuestionDetail
 from state.views.samples import AttemptRow, SampleDetail
 from tui.reading import block, chip, tinted
-from tui.text import Part, fields, lines, one_line, say, sections, title, verdict, verdict_of
+from tui.text import Part, fields, lines, one_line, say, sections, title, verdict
 
 TABS = ("sample", "sent")
 LABEL = 10
@@ -159,7 +159,7 @@ def votes_line(question: QuestionDetail, cells: int) -> list[Part]:
 
 def _answers(detail: SampleDetail, *, narrow: bool = False) -> list[Part]:
     row = detail.row
-    word = verdict_of(row)
+    word = row.word
     gold = one_line(detail.gold, 200)
     if row.extracted is None:
         own: Part = (
@@ -197,6 +197,6 @@ def paint_whole(detail: SampleDetail, question: QuestionDetail | None) -> Text:
     return sections(
         (title(one_line(heading)), [say(detail.question)]),
         (title("rationale"), [paint_rationale(detail)]),
-        (say("verdict: ", verdict(verdict_of(row))), [paint_verdict(detail, question)]),
+        (say("verdict: ", verdict(row.word)), [paint_verdict(detail, question)]),
         (title("sent"), [paint_requests(detail)]),
     )

@@ -36,7 +36,7 @@ from tui.screens.sample_text import (
     paint_verdict,
     paint_whole,
 )
-from tui.text import say, verdict, verdict_of
+from tui.text import say, verdict
 from tui.widgets.panel import Panel
 from tui.widgets.row_list import RowList
 from tui.widgets.row_order import RowOrder
@@ -377,7 +377,7 @@ class SamplesScreen(MonitorScreen):
             return ""
         if self.tab != TABS[0]:
             return paint_requests(self.chosen).plain
-        word = verdict(verdict_of(self.chosen.row)).plain
+        word = verdict(self.chosen.row.word).plain
         parts = (paint_rationale(self.chosen).plain, word, paint_verdict(self.chosen, self.question).plain)
         return "\n\n".join((self.chosen.question, *parts))
 

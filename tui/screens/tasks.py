@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -252,7 +253,17 @@ def students(row: TaskRow) -> Shown:
             found.append(across(say(head, when) if fits else head, far, width))
             if not reached and height >= 3 * len(task.triggers) and trigger.goal:
                 found.append(say("  ", progress(trigger.have / trigger.goal, max(4, width - 4))))
-        if not task.triggers:
+        waiting = [each for each in row.status.waiting if each.task in (task.name, "joint")]
+        for each in waiting:
+            found.append(
+                say(
+                    ("◐ ", "attention"),
+                    (one_line(each.student), "strong"),
+                    (f" waits for {one_line(each.source)}", "muted"),
+                )
+            )
+            found.append(say((f"  {one_line(each.why)}", "muted")))
+        if not task.triggers and not waiting:
             found.append(say(("No student is trained on it: add [[students]].", "muted")))
         if runs and height > len(found) + 1:
             found += [say()] * (height > len(found) + len(runs) + 1)
@@ -280,6 +291,11 @@ def plans(row: TaskRow) -> Shown:
 
     def paint(width: int, height: int) -> list[Text]:
         found: list[Text] = []
+        for each in row.status.wordings:
+            if each.task == row.task.name:
+                role = "good" if each.beats else "muted"
+                found += [say((line, role)) for line in textwrap.wrap(one_line(each.text), max(20, width))]
+        said = len(found)
         for plan in own:
             numbers = f"{count(plan.stored)}/{count(plan.wanted)}"
             found.append(
@@ -310,7 +326,7 @@ def plans(row: TaskRow) -> Shown:
                     width,
                 )
             )
-            if height >= 3 * len(own):
+            if height >= 3 * len(own) + said:
                 found.append(
                     say("  ", progress(plan.stored / plan.wanted if plan.wanted else 1.0, max(4, width - 2)))
                 )

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from state.views.format import age, short
 from state.views.samples import SampleRow
-from tui.text import one_line, say, verdict, verdict_of
+from tui.text import one_line, say, verdict
 from tui.widgets.columns import Column
 from tui.widgets.row_list import RowList
 from tui.widgets.row_order import RowOrder
@@ -36,7 +36,7 @@ class ListedSample:
 
 
 COLUMNS: tuple[Column[ListedSample], ...] = (
-    Column("", 2, lambda item: say(verdict(verdict_of(item.row))[:1], _flag(item.row)), to_width=69),
+    Column("", 2, lambda item: say(verdict(item.row.word)[:1], _flag(item.row)), to_width=69),
     Column("verdict", 11, lambda item: _verdict(item.row), from_width=70),
     Column("id", 9, lambda item: say((str(item.row.id), "muted")), "right", from_width=110),
     Column("task", 12, lambda item: say((one_line(item.row.task), "muted")), from_width=100),
@@ -200,7 +200,7 @@ class SampleList(RowList):
 
 def _answer(row: SampleRow) -> Text:
     """What was extracted; red where it is wrong. Without an answer: why."""
-    word = verdict_of(row)
+    word = row.word
     if word in ("failed", "open"):
         return say((word, "bad" if word == "failed" else "muted"))
     if row.extracted is None:
@@ -209,7 +209,7 @@ def _answer(row: SampleRow) -> Text:
 
 
 def _verdict(row: SampleRow) -> Text:
-    word = verdict(verdict_of(row))
+    word = verdict(row.word)
     return say(word, " " * (10 - word.cell_len), _flag(row))
 
 

@@ -123,7 +123,7 @@ def _entry(item: object) -> Entry | None:
     """A token and its value, which is at most 0 apart from rounding."""
     if not isinstance(item, dict):
         return None
-    token, value = item.get("token"), item.get("logprob")
+    token, value = _text(item), item.get("logprob")
     if not isinstance(token, str) or isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -131,3 +131,15 @@ def _entry(item: object) -> Entry | None:
     except OverflowError:
         return None
     return (clean(token), number) if math.isfinite(number) and number <= 0.01 else None
+
+
+def _text(item: dict[str, object]) -> object:
+    """The token's text. llama.cpp leaves out the bytes that are no whole character: then it is read from the bytes."""
+    token, raw = item.get("token"), item.get("bytes")
+    if not isinstance(token, str) or not isinstance(raw, list) or token.startswith("bytes:"):
+        return token
+    try:
+        found = bytes(raw).decode("utf-8", "replace")
+    except (TypeError, ValueError):
+        return token
+    return found if "\ufffd" in found else token

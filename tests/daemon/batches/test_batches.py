@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -53,6 +54,22 @@ def test_plans_are_sampled_in_two_batches_at_half_the_price(tmp_path: Path) -> N
         before = len(ledger)
         code, output = run_to_end(tmp_path)
         assert code == 0 and len(school.ledger()) == before, "finished work was sent again"
+        files = query(tmp_path, "SELECT count(input_file_id) + count(output_file_id) FROM batch")[0][0]
+        said = coterie(tmp_path, "prune").stdout.splitlines()[-1]
+        assert (
+            said
+            == f"teacher school: {files} files of 2 finished batches at its provider; --batches deletes them"
+        )
+        assert "would be deleted" in coterie(tmp_path, "prune", "--batches", "--dry-run").stdout
+        with urlopen(f"{school.url}/files") as listed:
+            assert len(json.load(listed)["data"]) == files == 4
+        pruned = coterie(tmp_path, "prune", "--batches")
+        assert pruned.returncode == 0 and "4 files of 2 finished batches deleted" in pruned.stdout
+        with urlopen(f"{school.url}/files") as listed:
+            assert json.load(listed)["data"] == []
+        assert coterie(tmp_path, "prune", "--batches").stdout == "no finished run has checkpoints to remove\n"
+        code, output = run_to_end(tmp_path)
+        assert code == 0, "nothing of it was needed"
     assert all_stored(tmp_path) and states(tmp_path) == ["completed", "completed"]
     prompt, completion, spent = query(
         tmp_path, "SELECT prompt_tokens, completion_tokens, spent_micros FROM teacher"

@@ -252,7 +252,7 @@ def test_what_stands_in_two_splits_is_told_when_a_task_is_new_and_not_again(
     made = config(tmp_path, rows)
     (said,) = [event.message() for event in start(made).news]
     assert said == (
-        "task t: 1 train question (25.0 %) share most of their word 8-grams with a test question"
+        "task t: 1 train question (25.0 %) shares most of its word 8-grams with a test question"
         "; students read them unless drop_test_alike = true"
     )
     assert start(made).news == []

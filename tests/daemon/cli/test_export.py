@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 
 from daemon.__main__ import main
@@ -23,8 +22,11 @@ from tests.daemon.site import ENV
 from tests.daemon.training.test_manifest import OLD_SPEC
 from tests.engine.forms.families import make_tokenizer
 from tests.forked import Forked
+from tests.lazily import Lazy
 from tests.state.test_runs import NEW
 from tests.state.world import World, ending, make, question_row, stored
+
+pq = Lazy("pyarrow.parquet")
 
 CONFIG = """
 [state]

@@ -88,8 +88,8 @@ def test_samples_are_found_by_words_and_kind(folder, capsys) -> None:
     head, *rows = out.splitlines()
     assert code == 0 and head.startswith("sample") and len(rows) == 4
     assert all("wrong" in row and "coin_flip" in row for row in rows)
-    code, out, _ = printed(folder, capsys, "samples", "find", "nosuchwordanywhere")
-    assert (code, out) == (1, "")
+    code, out, err = printed(folder, capsys, "samples", "find", "nosuchwordanywhere")
+    assert (code, out, err) == (1, "", "no sample matches\n")
     code, _, err = printed(folder, capsys, "samples", "find", "--task", "coins")
     assert code == 2 and "there is no task 'coins'; there are: " in err and "coin_flip" in err
 
@@ -122,6 +122,21 @@ def test_help_needs_no_arguments_and_commands_are_corrected(capsys) -> None:
         with pytest.raises(SystemExit) as ended:
             main([typed])
         assert ended.value.code == 2 and f"did you mean {meant}?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["logs", "--waring"], "coterie logs: error: unknown argument --waring: did you mean --warnings?"),
+        (["samples", "find", "--verdct=wrong"], "unknown argument --verdct=wrong: did you mean --verdict?"),
+        (["status", "now"], "coterie status: error: unknown argument now"),
+    ],
+)
+def test_an_unknown_argument_is_refused_with_the_usage_of_its_command(capsys, argv, said) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(argv)
+    err = capsys.readouterr().err
+    assert ended.value.code == 2 and said in err and err.startswith(f"usage: coterie {argv[0]}")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

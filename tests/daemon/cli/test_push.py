@@ -228,6 +228,26 @@ def test_a_training_set_has_a_configuration_for_each_student_and_its_questions_b
     assert [row["question"] for row in dev] == ["dev 1?", "dev 2?"] and all(row["answer"] for row in dev)
 
 
+def test_the_samples_of_a_plan_are_configurations_of_their_own(hub: Hub, push: Push, world: World) -> None:
+    code, _, err = push("dataset", "flips-data", "--samples", "*", "--student", "reasons")
+    assert code == 0, err
+    assert "left out: 1 samples of p: by teachers whose terms forbid training" in err
+    files = hub.repositories["dataset", "me/flips-data"].branches["main"]
+    rows = [json.loads(line) for line in files["samples.p/train.jsonl"].splitlines()]
+    assert [row["teacher"] for row in rows] == ["a"] and {"correct", "rationale", "cost_usd"} <= set(rows[0])
+    card = files["README.md"].decode()
+    configs = {each["config_name"]: each["data_files"] for each in cards.DatasetCard(card).data.configs}
+    assert configs["samples.p"] == [{"split": "train", "path": "samples.p/train.jsonl"}]
+    assert "`samples.…` has 1 samples as they are stored" in card
+    code, _, err = push("dataset", "flips-data", "--samples", "cat")
+    assert code == 2 and "--samples: there is no plan 'cat'; there are: p" in err
+    assert "--samples is for data sets" in push("1", "org/x", "--samples", "p")[2]
+    world.connection.execute("UPDATE sample SET verdict = 0")
+    world.connection.commit()
+    code, _, err = push("dataset", "org/x", "--samples", "p", "--student", "reasons")
+    assert code == 0 and "1 rows" in err, "also where a student would read nothing"
+
+
 def test_an_empty_training_set_is_not_uploaded(hub: Hub, push: Push, world: World) -> None:
     world.connection.execute("UPDATE sample SET verdict = 0")
     world.connection.commit()

@@ -21,6 +21,8 @@ from tests.daemon.site import configure, query, run_to_end, teacher
 service = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
 pytest.importorskip("opentelemetry.sdk")
 
+BATCH = 'dialect = "openai-batch"\nbatch_poll_seconds = 0.1\nbatch_wait_seconds = 0.2'
+
 
 @contextmanager
 def receiver() -> Iterator[tuple[str, list[Any]]]:
@@ -50,9 +52,10 @@ def receiver() -> Iterator[tuple[str, list[Any]]]:
         server.server_close()
 
 
-def test_each_sample_is_a_trace_of_its_claim_and_its_attempts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("settings", ["", BATCH], ids=["requests", "batches"])
+def test_each_sample_is_a_trace_of_its_claim_and_its_attempts(tmp_path: Path, settings: str) -> None:
     with teacher(tmp_path, "--latency-ms", "2", "--fault", "500=0.1") as school, receiver() as (url, spans):
-        configure(tmp_path, school.url, train=8)
+        configure(tmp_path, school.url, train=8, teacher=settings)
         config = tmp_path / "config.toml"
         config.write_text(config.read_text().replace("[daemon]", "[daemon]\ntraces = true", 1))
         env = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_EXPORTER_OTLP_COMPRESSION": "none"}

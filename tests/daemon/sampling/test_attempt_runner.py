@@ -290,7 +290,7 @@ async def test_what_changes_while_a_further_attempt_is_stored_holds_it_back(
     async with carrying(world, max_attempts=20) as bench:
         job = bench.job()
         await bench.run(job, failure("transient", status=502))
-        stored_before = bench.attempt_runner._writer.do
+        stored_before = bench.attempt_runner.attempts._writer.do
 
         async def store(batch: Any, item: Any) -> Any:
             if batch is open_attempts:
@@ -302,7 +302,7 @@ async def test_what_changes_while_a_further_attempt_is_stored_holds_it_back(
                     bench.hold(bench.plan, "its prompt is refused")
             return await stored_before(batch, item)
 
-        monkeypatch.setattr(bench.attempt_runner._writer, "do", store)
+        monkeypatch.setattr(bench.attempt_runner.attempts._writer, "do", store)
         await bench.attempt_runner.run(
             job, bench.workers, bench.workers.limits.take(bench.clock.monotonic(), 10)
         )
@@ -405,8 +405,8 @@ async def test_a_request_that_is_cut_off_is_unknown_and_so_is_its_money(world: W
 async def test_an_attempt_that_is_not_going_to_be_sent_gives_its_money_back(world: World) -> None:
     async with carrying(world) as bench:
         job = bench.job()
-        await bench.attempt_runner.release(job, bench.teacher)
-        await bench.attempt_runner.release(job, bench.teacher)  # nothing is left to take back
+        await bench.attempt_runner.attempts.release(job, bench.teacher)
+        await bench.attempt_runner.attempts.release(job, bench.teacher)  # nothing is left to take back
         assert bench.budget.total.used == 0
         await bench.run(job, answer("because"))  # a new attempt of its own
     assert world.rows("SELECT outcome FROM attempt ORDER BY id") == [("released",), ("ok",)]
@@ -627,6 +627,23 @@ async def test_the_last_sample_is_given_up_if_its_key_refuses_it_for_hours(world
         await bench.run(job, no)
         (event,) = bench.heard.of(SampleFailed)
         assert event.reason.startswith("refused 11 times in hours; the last: ")
+
+
+async def test_what_is_refused_for_long_is_asked_less_and_less_often(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with carrying(world, max_attempts=100) as bench:
+        waits: list[float] = []
+        monkeypatch.setattr(
+            bench.attempt_runner._retry_queue, "put", lambda _, seconds: waits.append(seconds)
+        )
+        job = bench.job()
+        await bench.run(bench.job(), answer("because"), answer("yes"))
+        for _ in range(40):
+            bench.clock.now += 30.0
+            await bench.run(job, failure("parked", status=403, blame="key"))
+            bench.teacher.unpark(bench.clock.monotonic())
+    assert len(waits) == 40 and max(waits[:2]) <= 5 < 20 < max(waits[20:]) <= 60
 
 
 async def test_the_first_answers_hold_a_plan_that_is_of_no_use(world: World) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.sampling.budget import PARTS, Budget, Price, SetAside, micros
+from daemon.sampling.budget import PARTS, Budget, PerAccount, Price, micros
 from state.budget import Spending
 
 
@@ -161,7 +161,18 @@ def test_what_is_set_aside_is_not_free_and_what_is_reserved_comes_back() -> None
     budget = Budget(100)
     budget.add_teacher(1, None)
     budget.add_plan(2, None)
-    assert budget.free_apart(2, 1, SetAside(30, 0, 0)) == (70, math.inf)
+    assert budget.free_apart(2, 1, PerAccount(30, 0, 0)) == (70, math.inf)
     assert budget.reserve(2, 1, 60)
-    assert budget.used_up(2, 1, 90) is None
-    assert budget.used_up(2, 1, 101) is budget.total
+    assert budget.used_up(2, 1, PerAccount.each(90)) is None
+    assert budget.used_up(2, 1, PerAccount.each(101)) is budget.total
+
+
+def test_the_account_that_is_too_small_for_its_own_need_binds_not_the_one_with_the_least_room() -> None:
+    budget = Budget(100)
+    budget.add_teacher(1, None)
+    budget.add_plan(2, 98)
+    need = PerAccount(120, 80, 80)
+    assert budget.binding(2, 1).words == "the plan's budget"
+    assert budget.binding(2, 1, need) is budget.total
+    assert budget.used_up(2, 1, need) is budget.total
+    assert budget.used_up(2, 1, PerAccount(100, 80, 80)) is None

@@ -198,7 +198,7 @@ async def test_a_group_that_is_cut_off_at_a_stop_is_unknown_as_a_whole(world: Wo
 async def test_a_group_that_is_not_sent_is_released_as_a_whole(world: World) -> None:
     async with carrying(world) as bench:
         job = group(bench)
-        await bench.attempt_runner.release(job, bench.teacher)
+        await bench.attempt_runner.attempts.release(job, bench.teacher)
         assert [member.attempt for member in job.members] == [None] * 3
         await bench.run(job, brought("a", "b", "c"))
     assert world.rows("SELECT outcome, count(*) FROM attempt GROUP BY 1 ORDER BY 1") == [
@@ -210,7 +210,7 @@ async def test_a_group_that_is_not_sent_is_released_as_a_whole(world: World) -> 
 async def test_without_money_for_the_whole_group_it_waits_together(world: World) -> None:
     async with carrying(world) as bench:
         job = group(bench)
-        await bench.attempt_runner.release(job, bench.teacher)
+        await bench.attempt_runner.attempts.release(job, bench.teacher)
         bench.budget.cap_plan(bench.plan.id, 10)
         await bench.attempt_runner.run(
             job, bench.workers, bench.workers.limits.take(bench.clock.monotonic(), 10)

@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from daemon.catalog.plan_fingerprint import panel_fingerprint, plan_fingerprint
+from daemon.sampling.budget import BUDGET
 from daemon.sampling.cost_bounds import bounds, job_of
 from daemon.sampling.jobs import Job
 from daemon.sampling.panels import AHEAD, Panels, replay
@@ -337,10 +338,14 @@ async def test_a_panel_begins_only_if_all_of_its_members_can_be_paid_to_the_end(
         for plan, teacher in zip(plans, teachers, strict=True)
         if (cost := bounds(plan, teacher.tokens.price))
     )
-    for cap, count in ((whole - 1, 0), (whole * 3 + 5, 3)):
-        async with claiming(world, plans, teachers, cap=cap) as bench:
+    own = {plans[0].id: whole - 2}  # room for one member, and less of it than in the total
+    for cap, caps, count in ((whole - 1, own, 0), (whole * 3 + 5, {}, 3)):
+        async with claiming(world, plans, teachers, cap=cap, plan_caps=caps) as bench:
             await until(partial(begun, world, 3 * count))
             await until(partial(all_short, bench, plans))
+            policy = bench.scheduler.budget_policy
+            assert {each.words for each in policy.short.values()} == {BUDGET}
+            assert bool(policy.spent) is (count == 0), "what is kept for those that have begun may come back"
             claimed = [world.row("SELECT claimed FROM plan WHERE id = ?", plan.id)[0] for plan in plans]
             assert claimed == [count] * 3
 

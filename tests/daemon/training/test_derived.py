@@ -68,16 +68,23 @@ async def test_a_derived_student_follows_all_that_it_is_made_from(world: World) 
     plan = active_plan(world)
     config = made(world)
     async with planning(world, config, [plan]) as bench:
+        await bench.look()
+        waits = {"s1 on t": "warm on t", "s2 on t": "warm on t", "five on t": "s1 on t"}
+        assert bench.planner.waits == waits, "nobody has a run yet"
         accept(world, plan, 3)
         await bench.look()
+        await bench.look()
+        assert bench.planner.waits == waits, "the first one is on its way"
         end(world, 1)
         await bench.look()
         assert [run[1] for run in runs(world)] == ["warm", "s1", "s2"]
         end(world, 2)
         await bench.look()
         assert len(runs(world)) == 3, "one of them has not ended"
+        assert bench.planner.waits == {"five on t": "s2 on t"}
         end(world, 3)
         await bench.look()
+        assert bench.planner.waits == {}
         assert runs(world)[3] == (4, "five", "t", "queued", "2member,3member")
         await bench.look()
         assert len(runs(world)) == 4

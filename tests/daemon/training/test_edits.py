@@ -13,12 +13,16 @@ import pytest
 
 from daemon.catalog.changed_teachers import EarlierTeachers
 from daemon.catalog.sync import read_input, synchronise
-from daemon.training.edits import ConfiguredPlans, Recipe, edits, events_of
+from daemon.training.derived import DerivedRuns, derived_scopes
+from daemon.training.edited_plans import ConfiguredPlans
+from daemon.training.edited_students import Recipe
+from daemon.training.edits import edits, events_of
+from daemon.training.lineage import base_source, sources_now
 from daemon.training.run_fingerprint import settled
-from daemon.training.scopes import scopes_of
+from daemon.training.scopes import order_of, scopes_of
 from engine.config import Config, load_config
 from state.database import open_writer
-from state.runs import RunSettings, create_run
+from state.runs import RunSettings, create_run, stored_runs
 from state.sqlite import Connection
 from tests.daemon.parts import config_of
 from tests.state.test_runs import NEW
@@ -240,3 +244,146 @@ def test_other_settings_of_a_student_are_named_and_others_evaluate_again(
         "student s on t: run 1 is evaluated again (max_new_tokens was 256 and is 8, samples was 0 and is 2); nothing is trained"
     ]
     assert said(name="renamed") == ["run 1 of s on t is one of renamed: nothing is trained again"]
+
+
+LINE = [{"name": f"s{seed}", "method": "fine-tune", "training": {"seed": seed}} for seed in (1, 2, 3)]
+LAST = {"name": "last", "method": "fine-tune", "base": "student:half"}
+BOTH = {"name": "both", "make": "ensemble", "of": ["s1", "s2"]}
+HALF = {"name": "half", "make": "prune", "of": ["s1"]}
+FASTER = {"training": {"learning_rate": 1e-3, "seed": 1}}
+STAYS = "1 run stays as it is"
+ANEW = {
+    "nothing": ({}, []),
+    "a source added": (
+        {"both": {"of": ["s1", "s2", "s3"]}},
+        [f"student both on t is another student now (s3 is added): {STAYS}, and it is made again; before that, s3 on t has no run yet"],
+    ),
+    "a source removed": (
+        {"both": {"of": ["s2"]}},
+        [f"student both on t is another student now (s1 is left out): {STAYS}, and it is made again"],
+    ),
+    "a star": ({"both": {"of": ["s2*", "s1"]}}, []),
+    "another rule": (
+        {"half": {"prune": {"share": 0.5, "criterion": "magnitude", "refit": False}}},
+        [
+            (f"student half on t is another student now (share was 0.25 and is 0.5, criterion was activation and is magnitude,"
+            f" refit was true and is false): {STAYS}, and it is made again"),
+            "student last on t is trained again once half is, which it starts from",
+            "plan asks on t begins anew once half is there again, which it asks",
+        ],
+    ),
+    "a source is another": (
+        {"s1": FASTER, "both": {"of": ["s1", "s2", "s3"]}},
+        [
+            (f"student s1 on t is another student now (learning_rate was 0.0003 and is 0.001): {STAYS}, and the student is trained when its"
+            " next trigger fires"),
+            "student half on t is made again once s1 is, which it is made from",
+            "student last on t is trained again once half is, which it starts from",
+            f"student both on t is another student now (s3 is added): {STAYS}, and it is made again; before that, s1 is made anew",
+            "plan asks on t begins anew once half is there again, which it asks",
+        ],
+    ),
+    "another evaluation": (
+        {"both": {"evaluation": {"max_new_tokens": 9}}},
+        ["student both on t: run 5 is evaluated again (max_new_tokens was 256 and is 9); nothing is made"],
+    ),
+    "another name": (
+        {"both": {"name": "pair"}, "s2": {"name": "second"}, "of": "second"},
+        [
+            "run 2 of s2 on t is one of second: nothing is trained again",
+            "run 5 of both on t is one of pair: nothing is made again",
+        ],
+    ),
+    "a vote": (
+        {"both": {"combine": "vote"}},
+        [f"student both is counted from stored answers now: {STAYS}"],
+    ),
+    "dropped": ({"without": ["both", "s2"]}, [f"student {name} is not configured any more: {STAYS}" for name in ("s2", "both")]),
+}  # fmt: skip
+
+
+def lineage(folder: Path, edit: dict[str, Any]) -> Config:
+    """Three students, two derived ones, one that starts from one of these, and a plan that asks it."""
+    (folder / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    left = edit.get("without", ())
+    both = {**BOTH, **edit.get("both", {})}
+    if "of" in edit:
+        both["of"] = ["s1", edit["of"]]
+    tables = [*LINE, LAST, both, HALF]
+    tables = [{**each, **edit.get(each["name"], {})} for each in tables if each["name"] not in left]
+    return config_of(
+        folder,
+        teachers={"a": {"builtin": True, "model": "m"}, "own": {"student": "half"}},
+        tasks={"t": {"source": "t.jsonl", "answer": "yes_no"}},
+        plans=[
+            {"name": "p", "teachers": ["a"]},
+            {"name": "asks", "teachers": ["own"], "strategy": "student"},
+        ],
+        students=[each for each in tables if "make" not in each],
+        derived=[each for each in tables if "make" in each],
+    )
+
+
+def run_all(connection: Connection, made: Config, task_ids: dict[str, int], *, but: str) -> None:
+    """Makes a finished run of each student but one, in order."""
+    given = read_input(made)
+    keys = [(each.name, "t") for each in (*made.students, *made.derived)]
+    for name in order_of(made):
+        derived = next(iter(derived_scopes(made).get(name, ())), None)
+        if derived is not None:
+            new = DerivedRuns(made, task_ids).due(derived).run
+        elif name != but:
+            student = next(each for each in made.students if each.name == name)
+            sources = sources_now(base_source(student.base, "t", keys), stored_runs(connection))
+            own = settled(student, [], [given.tasks["t"].digest], (), sources=sources.identities)
+            settings = RunSettings(student=student.model_dump(mode="json"))
+            new = replace(
+                NEW, student=name, scope="t", trigger="complete", fingerprint=own.fingerprint, sample_ids=(),
+                task_id=None, settings=settings, sources=sources.rows, digest=name,
+            )  # fmt: skip
+        else:
+            continue
+        create_run(connection, [new])
+        connection.execute("UPDATE run SET state = 'done'")
+
+
+@pytest.mark.parametrize("name", ANEW)
+def test_what_an_edit_makes_of_students_of_students_is_said(
+    tmp_path: Path, connection: Connection, name: str
+) -> None:
+    made = lineage(tmp_path, {})
+    catalog = synchronise(made, read_input(made))
+    world = World(tmp_path / "state.db", connection, catalog.session.id, catalog.task_ids, {})
+    run_all(connection, made, catalog.task_ids, but="s3")
+    catalog = synchronise(made, read_input(made))
+    teachers = {key: row.id or 0 for key, row in catalog.teachers.items()}
+    world = replace(world, teachers=teachers, boot=catalog.session.id)
+    world.store(world.claim(catalog.plans[1].id, 2, teacher="own"))
+    edit, expected = ANEW[name]
+    other = lineage(tmp_path, edit)
+    found = edits(connection, other, read_input(other))
+    assert [each.text for each in found] == expected
+    synchronise(other, read_input(other))
+    again = [each.text for each in edits(connection, other, read_input(other))]
+    gone = ("is not configured any more", "is counted from stored answers now")
+    assert not any(word in text for word in gone for text in again), "once it is taken over"
+
+
+def test_a_plan_that_asks_a_student_says_which_run_it_asks_now(
+    tmp_path: Path, connection: Connection
+) -> None:
+    made = lineage(tmp_path, {})
+    catalog = synchronise(made, read_input(made))
+    run_all(connection, made, catalog.task_ids, but="s3")
+    catalog = synchronise(made, read_input(made))
+    teachers = {key: row.id or 0 for key, row in catalog.teachers.items()}
+    world = World(tmp_path / "state.db", connection, catalog.session.id, catalog.task_ids, teachers)
+    world.store(world.claim(catalog.plans[1].id, 2, teacher="own"))
+    run = replace(NEW, student="half", scope="t", fingerprint="y", sample_ids=(), task_id=None, kind="prune")
+    create_run(connection, [run])
+    connection.execute("UPDATE run SET state = 'done'")
+    texts = [each.text for each in edits(connection, made, read_input(made))]
+    assert (
+        "plan asks on t begins anew (run 3 of half was asked and run 6 is): 2 samples are set aside, 4 requests"
+        in texts
+    )

@@ -14,7 +14,7 @@ from daemon.catalog.sync import Input
 from daemon.cli.check_bases import check_bases
 from daemon.cli.finished_student import forbidding_teachers
 from daemon.events import RunFailed
-from daemon.training.edits import _students
+from daemon.training.edited_students import student_edits
 from daemon.training.manifest import materialise
 from engine.config import Config
 from engine.errors import JobFailed
@@ -111,7 +111,7 @@ async def test_what_an_edit_of_a_source_does_is_said_of_those_that_start_from_it
         tasks: Any = {name: SimpleNamespace(digest=digest) for name, digest in digests.items()}
         given = Input(tasks=tasks, keys={})
         counts = plan_counts(world.connection, [plan.id])
-        return [edit.text for edit in _students(world.connection, made(world, *students), given, counts)]
+        return [edit.text for edit in student_edits(world.connection, made(world, *students), given, counts)]
 
     assert said() == []
     assert said({**CHILD, "base": "student:hot"}, {**WARM, "name": "hot"}) == [

@@ -13,7 +13,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from daemon.events import RunFailed, RunNoted, RunStarted, SampleStored
+from daemon.events import RunFailed, RunFinished, RunNoted, RunStarted, SampleStored
 from daemon.host.clock import SystemClock
 from daemon.host.processes import killed_for_memory, start_time
 from daemon.sampling.plans import ActivePlan
@@ -34,6 +34,7 @@ from tests.daemon.parts import Heard, active_plan, config_of, owned, until, writ
 from tests.state.world import World, make
 
 pytestmark = pytest.mark.anyio
+ENDED = (RunFinished, RunFailed)
 
 
 @pytest.fixture
@@ -169,10 +170,14 @@ async def test_what_a_run_said_last_counts_though_the_daemon_that_read_it_was_ki
                 "UPDATE run SET state = 'evaluating', pid = ?, pid_started = 1.0, tries = 3, progress_offset = ?",
                 (2**22 + 1, read),
             )
+            idle: list[bool] = []
+            heard.bus.listen(lambda event: idle.append(trainer.idle) if isinstance(event, ENDED) else None)
+            trainer.queued = 0  # it is not queued any more
             await group.start(trainer.serve)
             await until(lambda: world.row("SELECT state FROM run") != ("evaluating",))
             group.cancel_scope.cancel()
     assert world.row("SELECT state, tries FROM run") == (state, tries)
+    assert idle == [False] * (state != "queued"), "what follows from its end is not known before it is told"
 
 
 def no_room(file: int, offset: int, size: int) -> None:

@@ -121,6 +121,13 @@ def test_a_merge_joins_the_tasks_of_one_student_and_those_of_students_without_a_
             "derived.x.of: y and y begin with other weights, since builtin:nano is made anew for each run",
         ),
         (
+            (
+                'make = "prune"\nof = ["y"]\n[[students]]\nname = "y"\nbase = "builtin:nano-t5"\n[[students]]\nname = "z"\nbase = "student:x"\n'
+                '[[students]]\nname = "w"\nbase = "student:z"\nmethod = "socratic"\n'
+            ),
+            "students.w.base: socratic writes turns after one another, which decoders can: builtin:nano-t5 is an encoder-decoder",
+        ),
+        (
             'make = "prune"\nof = ["s1", "s2"]\n',
             "derived.x.of: prune is made from 1 student, and here are 2: s1, s2",
         ),

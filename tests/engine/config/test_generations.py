@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.config import Config, load_config
-from engine.config.root import teachers_of
+from engine.config.named import teachers_of
 from engine.config.served import reads
 from engine.config.students import StudentConfig
 from engine.errors import ConfigError

@@ -64,6 +64,10 @@ def read(folder: Path, *students: str, more: str = "") -> object:
             "b has no student for the task u: add it to its tasks",
         ),
         (
+            ('name = "a"\nbase = "student:b"\nmethod = "socratic"', 'name = "b"\nbase = "builtin:nano-t5"'),
+            "a.base: socratic writes turns after one another, which decoders can: builtin:nano-t5 is an encoder-decoder",
+        ),
+        (
             ('name = "a"\nbase = "student:b"', 'name = "b"\nmethod = "base"\nbase = "some/model"'),
             'the student b is not trained (method = "base")',
         ),

@@ -288,7 +288,7 @@ def test_all_faults_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> Non
 
 
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"nowhere.toml: no such file. Give another with -c"):
+    with pytest.raises(ConfigError, match=r"nowhere.toml: no such file. `coterie init` writes one"):
         load_config(tmp_path / "nowhere.toml")
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from engine.config import Config, TeacherConfig, load_config
-from engine.config.root import left_out, teachers_of
+from engine.config.named import teachers_of
+from engine.config.notes import left_out
 from engine.errors import ConfigError
 
 TEACHER = '[teachers.a]\nmodel = "m"\nbase_url = "https://api.example/v1"\n'

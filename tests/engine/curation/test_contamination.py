@@ -23,7 +23,7 @@ def test_questions_of_two_splits_that_are_alike_are_counted() -> None:
     ]
     given = [question(LONG + " well.", "train"), *others, question(LONG + " badly.", "test")]
     assert within(*given) == [
-        "1 train question (25.0 %) share most of their word 8-grams with a test question" + UNLESS
+        "1 train question (25.0 %) shares most of its word 8-grams with a test question" + UNLESS
     ]
     assert within(*given[:-1]) == []
 
@@ -31,9 +31,9 @@ def test_questions_of_two_splits_that_are_alike_are_counted() -> None:
 def test_the_same_question_in_two_splits_is_counted_once_as_the_same() -> None:
     given = [question(LONG, "train"), question(LONG.upper() + " .", "test"), question(LONG + "!", "dev")]
     assert within(*given) == [
-        "1 train question (100.0 %) are also in test, in the same or another spelling or order; students do not read them",
-        "1 dev question (100.0 %) are also in test, in the same or another spelling or order",
-        "1 train question (100.0 %) are also in dev, in the same or another spelling or order; students do not read them",
+        "1 train question (100.0 %) is also in test, in the same or another spelling or order; students do not read them",
+        "1 dev question (100.0 %) is also in test, in the same or another spelling or order",
+        "1 train question (100.0 %) is also in dev, in the same or another spelling or order; students do not read them",
     ]
 
 
@@ -42,7 +42,7 @@ def test_the_same_question_in_two_tasks_is_said_of_the_tested_one() -> None:
     other = [question("Joan found 70 seashells on the beach.", "test"), question("Other?", "train")]
     assert overlaps({"one": one, "other": other}, {"one", "other"}) == {
         "one": [],
-        "other": ["1 of its test questions are also in train of one"],
+        "other": ["1 of its test questions is also in train of one"],
     }
     assert overlaps({"one": one, "other": other}, {"one"}) == {"one": []}
     assert overlaps({"other": other}, {"other"}) == {"other": []}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from engine.report.frontier import dollars, frontier, ledger
+from engine.report.frontier import _beside, _ticks, dollars, frontier, ledger
 from state.views.frontier import CostPoint
 
 SMALL = CostPoint(
@@ -75,3 +75,13 @@ def test_the_figure_has_two_panels_a_task_and_its_points_as_rows() -> None:
 def test_there_is_no_figure_of_a_single_student() -> None:
     assert frontier([SMALL, TEACHER]) is None
     assert frontier([SMALL, replace(LARGE, flops=None)]) is None
+
+
+def test_points_of_one_price_stand_beside_each_other_and_axes_have_some_round_numbers() -> None:
+    found = _beside([0.1, 0.2, 0.1, 0.1])
+    assert found[1] == 0.2 and len(set(found)) == 4
+    assert sorted(found)[1] == 0.1 and all(abs(each / 0.1 - 1) < 0.1 for each in sorted(found)[:3])
+    assert _beside([]) == [] and _beside([3.0, 3.0])[0] < 3.0 < _beside([3.0, 3.0])[1]
+    for least, most in ((9e6, 22e6), (0.045, 0.16), (1e6, 4e9), (0.061, 0.16), (1e-6, 10.0)):
+        ticks = _ticks(least, most)
+        assert 3 <= len(ticks) <= 6 and all(least <= each <= most for each in ticks)

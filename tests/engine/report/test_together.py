@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 
 from engine.grading.majority import common_form
-from engine.report.together import Answer, cascade, chosen, groups, together, vote
+from engine.report.together import Answer, Group, cascade, cheapest_first, chosen, groups, together, vote
 from state.figure_data import FigureData
 from state.results import PlanResult, Results, RunResult, TaskResult
 from tests.engine.report.test_markdown import RUN
@@ -55,6 +55,38 @@ def test_a_cascade_asks_as_few_as_its_threshold_allows() -> None:
     assert chosen(found, 1.0) == 2
     cheaper = [replace(each, accuracy=0.5) for each in found]
     assert chosen(cheaper, 1.0) == 1, "of equal ones the cheapest"
+
+
+def test_a_cascade_costs_the_answers_of_those_that_were_asked() -> None:
+    questions: dict[int, list[Answer]] = {
+        1: [("1", True), ("1", True)],
+        2: [("5", False), ("2", True)],
+    }
+    flops = {1: [10.0, 100.0], 2: [30.0, 200.0]}
+    one, two, teacher = [cascade(questions, {}, "number", equal, flops) for equal in (1, 2, 3)]
+    assert (one.flops, two.flops, teacher.flops) == (20.0, 170.0, 0.0)
+    assert cascade(questions, {}, "number", 1, {1: [10.0, 100.0]}).flops is None, "one answer has none"
+    cheap, dear = replace(one, accuracy=0.5, students=2.0), replace(two, accuracy=0.5, students=1.0)
+    assert chosen([dear, cheap], 1.0) == cheap.equal, "FLOPs count, not how many were asked"
+
+
+def test_the_cheapest_student_is_asked_first_whatever_made_it() -> None:
+    whole = run(1, "whole", parameters=56_000, flops=9e6)
+    pruned = run(2, "pruned", base="", kind="prune", parameters=50_000, flops=8e6)
+    chatty = run(3, "chatty", base="student:whole", parameters=40_000, flops=30e6)
+
+    def order(*runs: RunResult) -> list[str]:
+        group = cheapest_first(Group(name="g", task=TASK, runs=runs))
+        return [each.student for each in group.runs]
+
+    assert order(chatty, whole, pruned) == ["pruned", "whole", "chatty"], "by the FLOPs of an answer"
+    unknown = replace(whole, flops=None)
+    assert order(pruned, unknown, chatty) == ["chatty", "pruned", "whole"], "one has none: by parameters"
+    earlier = replace(unknown, parameters=None)
+    assert order(earlier, pruned) == ["pruned", "whole"], "of an older version: those of its base"
+    assert order(replace(earlier, base="gpt2"), pruned) == ["whole", "pruned"], (
+        "nothing is known: as they are"
+    )
 
 
 def results(*runs: RunResult, plans: tuple[PlanResult, ...] = (), **config: object) -> Results:
@@ -123,6 +155,9 @@ def test_the_report_counts_named_groups_and_their_cascades() -> None:
     )
     assert f"{100 * by_hand / N:.1f} (" in lines[0] and "three" in lines[0]
     assert len(lines) == 5, "one vote, and four thresholds"
+    assert lines[0].split("|")[-2].strip() == lines[1].split("|")[6].strip() == "–", (
+        "older runs have no FLOPs"
+    )
     assert sum("←" in line for line in lines) == 1
     ordered = [
         data.given[number, "t", "test"] for number in (2, 3, 1)
@@ -130,6 +165,15 @@ def test_the_report_counts_named_groups_and_their_cascades() -> None:
     first = sum(next((ok for text, ok in (each[key] for each in ordered) if text), False) for key in asked)
     assert f"{100 * first / N:.1f} (" in lines[1]
     assert "teacher alone" in lines[4] and "90.0 (" in lines[4] and "10.000" in lines[4]
+    counted = replace(
+        data, flops={key: dict.fromkeys(found, 1e6 * key[0]) for key, found in data.given.items()}
+    )
+    measured = replace(every, runs=tuple(replace(each, flops=1e6 * each.run_id) for each in runs))
+    voted, *rows = [
+        line for line in "\n".join(together(measured, counted, ())).splitlines() if line.startswith("| t ")
+    ]
+    assert voted.split("|")[-2].strip() == "6.0", "all three answer"
+    assert [row.split("|")[6].strip() for row in rows][-2:] == ["6.0", "0.0"] and rows != lines[1:]
     assert together(results(*runs, students=[]), data, ()) == []
     assert "Cascades" not in "\n".join(together(results(*runs, **config), data, ())), (
         "without a teacher on test"

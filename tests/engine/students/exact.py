@@ -27,15 +27,23 @@ from tests.engine.students.runs import by_teachers, make_base, make_run, numbers
 
 PREFIX = {"adapter": "prefix", "prefix_tokens": 4, "learning_rate": 3e-2}
 DISTRIBUTIONS = {"objective": "distribution", "loss_chunk": 40}
+SELECTED = {"select": "reinforce"}
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "decoder": ("gpt2", {}),
     "encoder-decoder": ("t5", {}),
+    "lora": ("llama", {"adapter": "lora", "lora_rank": 4}),
     "prefix": ("llama", PREFIX),
     "distributions": ("gpt2", DISTRIBUTIONS),
-    "selected": ("gpt2", {"select": "reinforce"}),
+    "selected": ("gpt2", SELECTED),
+    "selected distributions": ("gpt2", DISTRIBUTIONS | SELECTED),
+    "prefix of distributions": ("llama", PREFIX | DISTRIBUTIONS | SELECTED),
+    "lora of distributions": ("llama", {"adapter": "lora", "lora_rank": 4} | DISTRIBUTIONS | SELECTED),
 }
 """The base of each kind of student, and its settings."""
-REFUSED = {("prefix", "packed"), ("prefix", 3), ("selected", 3)}
+REFUSED = {
+    *((kind, "packed") for kind, (_, settings) in KINDS.items() if "prefix_tokens" in settings),
+    *((kind, 3) for kind, (_, settings) in KINDS.items() if {"prefix_tokens", "select"} & settings.keys()),
+}
 """Kinds that are not packed, or not trained at a stage."""
 COMPILED = ("nano", "nano-t5")
 STAGES = (0, 1, 2, 3)
@@ -75,8 +83,8 @@ def matrix(folder: Path, draw: random.Random, kinds: Sequence[str]) -> dict[tupl
                 folder / f"{kind}-{packed}-{stage}-{name}",
                 base=str(bases[KINDS[kind][0]]),
                 training={**STEPS, "packing": packed, "zero_stage": stage, **KINDS[kind][1], **training},
-                taught_distributions=kind == "distributions",
-                train=by_teachers() if kind == "selected" else None,
+                taught_distributions="objective" in KINDS[kind][1],
+                train=by_teachers() if "select" in KINDS[kind][1] else None,
                 evaluation={"dev_evaluations": 0},
             )
             for kind, packed, stage in lines

@@ -1,8 +1,8 @@
 """Forks ranks from a process that has the training libraries already imported: `python -m tests.engine.students.rank_server`.
 
 A start of a rank costs four seconds of CPU, nearly all of it imports. What runs is the same: a process of its own for each rank,
-with its own environment, session and output. The server itself computes nothing, so that it has no threads. Real starts
-are those of the daemon (`tests/daemon/training`). Each line of its input is a list of launches: environment, directories, file of the log;
+with its own environment, session and output. The server itself computes nothing, so that it has no threads. A start in full
+is that of a daemon begun `anew` (`tests/faults/test_secrets.py`). Each line of its input is a list of launches: environment, directories, file of the log;
 it answers with a line of process ids and then, when all have ended, a line of exit codes.
 """
 

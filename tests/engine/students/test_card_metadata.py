@@ -42,6 +42,40 @@ def test_a_card_says_base_and_results_in_the_words_of_the_hub(
     assert "model-index" not in metadata(run, "text-generation", [])
 
 
+def test_a_student_of_students_names_the_model_that_they_come_from(tmp_path: Path) -> None:
+    places = {name: tmp_path / name for name in ("one", "other", "builtin")}
+    for name, base in (("one", "org/model"), ("other", "org/other"), ("builtin", "builtin:nano")):
+        own = spec.Spec.model_validate_json(
+            (make_run(tmp_path / f"{name}-run", base=base) / "spec.json").read_text()
+        )
+        places[name].mkdir()
+        (places[name] / "README.md").write_text(metadata(own, "text-generation", []) + "\n# A student\n")
+
+    ours = spec.Spec.model_validate_json(
+        (make_run(tmp_path / "run", base=str(places["one"])) / "spec.json").read_text()
+    )
+
+    def named(**values: object) -> object:
+        return hub.ModelCard(metadata(ours.model_copy(update=values), "text-generation", [])).data.base_model
+
+    def sources(*names: str) -> tuple[object, ...]:
+        about = {
+            "run_id": 1,
+            "scope": "t",
+            "role": "member",
+            "rows": "",
+            "method": "fine-tune-cot",
+            "base": "",
+        }
+        return tuple(spec.SourceStudent(student=name, directory=str(places[name]), **about) for name in names)
+
+    assert named() is None, "a directory that is no student of ours: its card speaks of itself"
+    assert named(started_from=1, source="one") == "org/model"
+    assert named(sources=sources("one", "builtin")) == "org/model"
+    assert named(sources=sources("one", "other", "one")) == ["org/model", "org/other"]
+    assert named(sources=sources("builtin")) is None
+
+
 def test_the_licence_of_a_base_in_a_directory_is_kept(tmp_path: Path) -> None:
     assert license_of(tmp_path) is None
     card = tmp_path / "README.md"

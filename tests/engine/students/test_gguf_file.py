@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 
 from engine.errors import JobFailed
-from engine.students.gguf_file import write_gguf
-from engine.students.gguf_tokenizer import CONTROL, UNUSED, vocabulary_of
 from tests.engine.students.runs import make_base, rows
 from tests.lazily import Lazy
 
 torch, transformers = Lazy("torch"), Lazy("transformers")
 base_model = Lazy("engine.students.base_model")
+gguf_file, gguf_tokenizer = Lazy("engine.students.gguf_file"), Lazy("engine.students.gguf_tokenizer")
 
 TEXTS = [
     "Ann flips the coin. It's tails? ###",
@@ -48,7 +47,9 @@ def as_llama_cpp(vocabulary) -> Callable[[str], list[int]]:
     found = Tokenizer(models.BPE(vocab=ids, merges=merges))
     found.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     specials = [
-        token for token, kind in zip(vocabulary.tokens, vocabulary.types, strict=True) if kind == CONTROL
+        token
+        for token, kind in zip(vocabulary.tokens, vocabulary.types, strict=True)
+        if kind == gguf_tokenizer.CONTROL
     ]
     found.add_special_tokens([AddedToken(each, special=True) for each in specials])
     return lambda text: [key for key in found.encode(text).ids if key < len(vocabulary.tokens)]
@@ -56,8 +57,8 @@ def as_llama_cpp(vocabulary) -> Callable[[str], list[int]]:
 
 def test_texts_have_the_same_tokens_in_the_rules_of_llama_cpp(tmp_path: Path) -> None:
     own = transformers.AutoTokenizer.from_pretrained(characters(tmp_path))
-    vocabulary = vocabulary_of(tmp_path)
-    assert vocabulary.size == len(own) and vocabulary.types[vocabulary.size :] == [UNUSED] * (
+    vocabulary = gguf_tokenizer.vocabulary_of(tmp_path)
+    assert vocabulary.size == len(own) and vocabulary.types[vocabulary.size :] == [gguf_tokenizer.UNUSED] * (
         len(vocabulary.tokens) - vocabulary.size
     )
     other = as_llama_cpp(vocabulary)
@@ -80,7 +81,7 @@ def test_tensors_are_those_that_transformers_reads(tmp_path: Path, dtype: str) -
     model = base_model.load_model(str(student)).to(getattr(torch, dtype))
     model.save_pretrained(student)
     file = tmp_path / "student.gguf"
-    write_gguf(student, file, "Tiny")
+    gguf_file.write_gguf(student, file, "Tiny")
     again = base_model.load_model(str(file))
     ids = torch.tensor([[3, 9, 20, 12, 33]])
     size = len(model.get_input_embeddings().weight)
@@ -99,7 +100,7 @@ def test_what_llama_cpp_would_read_wrongly_is_refused(tmp_path: Path) -> None:
     def refused(change: dict, words: str) -> None:
         (student / "config.json").write_text(json.dumps(config | change))
         with pytest.raises(JobFailed, match=words):
-            write_gguf(student, file, "x")
+            gguf_file.write_gguf(student, file, "x")
         assert not file.exists()
 
     refused(
@@ -133,9 +134,9 @@ def test_byte_level_tokenizers_keep_their_tokens_and_rule(tmp_path: Path) -> Non
         folder = tmp_path / name
         folder.mkdir()
         tokenizer.save(str(folder / "tokenizer.json"))
-        vocabulary = vocabulary_of(folder)
+        vocabulary = gguf_tokenizer.vocabulary_of(folder)
         assert (
             vocabulary.pre == name and len(vocabulary.tokens) == vocabulary.size == tokenizer.get_vocab_size()
         )
         assert all(tokenizer.token_to_id(token) == key for key, token in enumerate(vocabulary.tokens))
-        assert vocabulary.types[0] == CONTROL and not vocabulary.begins
+        assert vocabulary.types[0] == gguf_tokenizer.CONTROL and not vocabulary.begins

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from engine.students.gguf_file import write_gguf
 from tests.engine.students.runs import make_run, rows, run_ranks
 from tests.lazily import Lazy
 
 xllamacpp = pytest.importorskip("xllamacpp")
 torch, transformers = Lazy("torch"), Lazy("transformers")
+gguf_file = Lazy("engine.students.gguf_file")
 MORE = ["Zoë (a né'st) flips 12 coins — é?", "  What's up\n\nwith 漢字 🎲?", '"Hi," don\'t 3.5%']
 LENGTH = 40
 
@@ -24,7 +24,7 @@ def test_the_server_reads_and_answers_as_transformers_does(tmp_path: Path) -> No
     [(code, _, log)] = run_ranks(run)
     assert code == 0, log
     student, file = run / "student", tmp_path / "student.gguf"
-    write_gguf(student, file, "small")
+    gguf_file.write_gguf(student, file, "small")
     settings = xllamacpp.CommonParams()
     settings.model.path, settings.n_ctx, settings.n_parallel, settings.port = str(file), 512, 1, 0
     settings.cpuparams.n_threads = 1

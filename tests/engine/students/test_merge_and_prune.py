@@ -16,7 +16,7 @@ from tests.engine.students.runs import events, make_base, rows
 from tests.engine.students.test_operations import Killed, content, form_of, make_derived, source
 from tests.lazily import Lazy
 
-torch, transformers = Lazy("torch"), Lazy("transformers")
+torch, transformers, safetensors = Lazy("torch"), Lazy("transformers"), Lazy("safetensors")
 activations, regmean = Lazy("engine.students.activations"), Lazy("engine.students.regmean")
 pruning, feed_forward = Lazy("engine.students.pruning"), Lazy("engine.students.feed_forward")
 architecture, tokens = Lazy("engine.students.architecture"), Lazy("engine.students.token_rows")
@@ -73,6 +73,17 @@ def made(directory: Path) -> dict[str, float]:
     return dict(event["figures"])
 
 
+def as_servers_see_it(student: Path) -> tuple[list[str], list[str]]:
+    """What vLLM and others go by beside the widths in the configuration: the architecture's name, and the names of the tensors."""
+    config = json.loads((student / "config.json").read_text())
+    names: list[str] = []
+    for path in sorted(student.glob("*.safetensors")):
+        with safetensors.safe_open(path, "pt") as file:
+            names += file.keys()
+    assert names, "no weights"
+    return config["architectures"], sorted(names)
+
+
 def test_one_layer_merges_to_what_all_rows_together_would_have_given() -> None:
     torch.manual_seed(0)
     inputs = [torch.randn(50 + 30 * number, 6, dtype=torch.float64) for number in range(3)]
@@ -101,6 +112,7 @@ def test_students_are_merged_by_their_own_rows(folder: Path, kind: str, tmp_path
     figures = made(run)
     assert 0 < figures["objective"] < figures["objective_mean"]
     assert {"mean_dev", "mean_test"} <= figures.keys() and figures["alpha"] == 1.0
+    assert as_servers_see_it(run / "student") == as_servers_see_it(places[0])
     merged = exported.load_copy(run / "student", "cpu").state_dict()
     one, two = (exported.load_copy(place, "cpu").state_dict() for place in places)
     layers = {f"{name}.weight" for name in activations.linear_layers(exported.load_copy(places[0], "cpu"))}
@@ -226,6 +238,7 @@ def test_a_pruned_student_is_smaller_and_an_ordinary_checkpoint(
         json.loads((tmp_path / "config.json").read_text())[WIDTHS.get(kind, "intermediate_size")]
         == width * 3 // 4
     )
+    assert as_servers_see_it(tmp_path) == as_servers_see_it(branches(folder, kind)[0])
     again = exported.load_copy(tmp_path, "cpu")
     with torch.inference_mode():
         assert torch.equal(of.logits(again, inputs), of.logits(small.eval(), inputs)), "to the bit"

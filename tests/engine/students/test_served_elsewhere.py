@@ -10,7 +10,6 @@ import pytest
 from engine.forms import default_settings, form_of
 from engine.methods import METHODS, TrainRow
 from engine.students.adapters import Adapted
-from engine.students.base_model import load_model
 from engine.students.exported_student import save_student
 from engine.students.spec import Spec
 from engine.students.tokenizer import leave_prompts_open
@@ -21,6 +20,7 @@ from tests.lazily import Lazy
 transformers = Lazy("transformers")
 architecture = Lazy("engine.students.architecture")
 evaluate = Lazy("engine.students.evaluate")
+base_model = Lazy("engine.students.base_model")
 ROW = TrainRow(sample_id=1, question_id=1, question="Heads?", rationale="So it is.", answer="yes")
 CHATS = tuple(families.FAMILIES)
 SAMPLING = {"temperature", "top_k", "top_p", "min_p", "repetition_penalty", "max_new_tokens", "max_length"}
@@ -34,7 +34,7 @@ def student(request: pytest.FixtureRequest, bases: dict, tmp_path_factory: pytes
     base = bases.get(name) or make_base(
         folder / "base", "llama", families.make_tokenizer(name.removeprefix("chat "))
     )
-    model, tokenizer = load_model(str(base)), transformers.AutoTokenizer.from_pretrained(base)
+    model, tokenizer = base_model.load_model(str(base)), transformers.AutoTokenizer.from_pretrained(base)
     translates = architecture.is_encoder_decoder(model.config)
     if not translates:
         leave_prompts_open(tokenizer)

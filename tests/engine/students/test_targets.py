@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ from engine.errors import JobFailed
 from engine.methods import TrainRow
 from engine.students.targets import FILE, Targets, digest_of_targets, read_targets, targets_bytes
 from state.logprobs import Logprobs, pack
+from tests.lazily import Lazy
+
+torch = Lazy("torch")
 
 TEXTS = ["<end>", " up", " down", " -->", " yes", " same", " same"]
 
@@ -28,6 +32,27 @@ def row(sample: int | None = 7, rationale: str | None = "up down") -> TrainRow:
 
 def targets(stored, *, tail: bool = True) -> Targets:
     return Targets(stored, 2, TEXTS, lambda each: f" {each.rationale} --> {each.answer}", tail)
+
+
+def test_the_mean_log_probability_of_a_row_is_that_of_its_first_answer() -> None:
+    found = targets({7: [answer(" up", " down"), answer(" no")]})
+    assert found.mean_logprob(row()) == pytest.approx(math.log(0.5), abs=1e-3)
+    assert found.mean_logprob(row(8)) == found.mean_logprob(row(None)) == 0.0
+
+
+def test_a_policy_sees_length_and_log_probability_beside_the_question() -> None:
+    from engine.students.selection import question_features
+
+    weight = torch.nn.Parameter(torch.randn(10, 4, generator=torch.Generator().manual_seed(0)))
+    model = SimpleNamespace(get_input_embeddings=lambda: SimpleNamespace(weight=weight))
+    form = SimpleNamespace(prompt_ids=lambda asked: [[len(each), 2] for each in asked])
+    lengths, logprobs = np.array([5.0, 7.0, 9.0]), np.array([-1.0, -3.0, -2.0])
+    found = question_features(model, form, ["a", "bb", "a"], [lengths, logprobs])
+    assert found.shape == (3, 1 + 4 + 2)
+    np.testing.assert_array_equal(found[:, 0], 1)
+    np.testing.assert_allclose(found[0, 1:5], found[2, 1:5])
+    for column, values in ((5, lengths), (6, logprobs)):
+        np.testing.assert_allclose(found[:, column] * values.std() * 6**0.5, values - values.mean())
 
 
 def test_the_file_is_the_same_bytes_and_reads_back(tmp_path: Path) -> None:

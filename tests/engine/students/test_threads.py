@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from engine.students.run_commands import THREADS, read_share, write_share
-from engine.students.threads import Threads
+from tests.lazily import Lazy
+
+torch, threads = Lazy("torch"), Lazy("engine.students.threads")
 
 
 @pytest.fixture(autouse=True)
@@ -17,15 +18,15 @@ def restored():
 def test_a_rank_follows_its_share(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     torch.set_num_threads(3)
-    threads = Threads(tmp_path, weights=50_000_000)
-    assert threads.agreed == 3, "what it was started with, if nobody said anything else"
+    of_rank = threads.Threads(tmp_path, weights=50_000_000)
+    assert of_rank.agreed == 3, "what it was started with, if nobody said anything else"
     write_share(tmp_path, 8)
-    threads.follow()
-    assert torch.get_num_threads() == 4 and threads.agreed == 3
-    threads.agree(threads.wanted)
-    assert torch.get_num_threads() == threads.agreed == 4
+    of_rank.follow()
+    assert torch.get_num_threads() == 4 and of_rank.agreed == 3
+    of_rank.agree(of_rank.wanted)
+    assert torch.get_num_threads() == of_rank.agreed == 4
     write_share(tmp_path, 1)
-    threads.follow()
+    of_rank.follow()
     assert torch.get_num_threads() == 1
 
 
@@ -35,7 +36,7 @@ def test_a_rank_follows_its_share(tmp_path, monkeypatch) -> None:
 def test_a_small_model_uses_few_threads(tmp_path, monkeypatch, weights: int, expected: int) -> None:
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")
     write_share(tmp_path, 8)
-    assert Threads(tmp_path, weights=weights).agreed == torch.get_num_threads() == expected
+    assert threads.Threads(tmp_path, weights=weights).agreed == torch.get_num_threads() == expected
 
 
 def test_a_file_that_says_nothing_changes_nothing(tmp_path) -> None:

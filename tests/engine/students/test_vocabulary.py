@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
 
 from engine.forms import FIRST, FORMS, TokenForm, form_of
 from engine.methods import METHODS
@@ -14,19 +12,24 @@ from engine.students.vocabulary import MOST, facts_of, unwritten_golds
 from tests.daemon.site import coterie
 from tests.engine.forms.families import make_tokenizer
 from tests.engine.students.runs import make_base
+from tests.lazily import Lazy
+
+tokenizers, transformers = Lazy("tokenizers"), Lazy("transformers")
 
 ALPHABET = [*"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,-/>#?()=: "]
 GOLDS = [("5", "q?"), ("\\frac{1}{2}", "q?"), ("x^2", "q?"), ("1 < x", "q?"), ("Evelyn", "q?")]
 
 
-def tokenizer_of(alphabet: list[str]) -> PreTrainedTokenizerFast:
+def tokenizer_of(alphabet: list[str]) -> Any:
     """A vocabulary of single characters, as poor as T5's or not."""
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", behavior="isolated")
-    tokenizer.decoder = decoders.Fuse()
-    trainer = trainers.BpeTrainer(vocab_size=200, special_tokens=["<unk>"], show_progress=False)
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Split(" ", behavior="isolated")
+    tokenizer.decoder = tokenizers.decoders.Fuse()
+    trainer = tokenizers.trainers.BpeTrainer(vocab_size=200, special_tokens=["<unk>"], show_progress=False)
     tokenizer.train_from_iterator(alphabet, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<unk>", pad_token="<unk>")
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<unk>", pad_token="<unk>"
+    )
 
 
 def form(tokenizer: Any, method: str, translates: bool = False, **settings: Any) -> TokenForm:

@@ -3,8 +3,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
@@ -16,6 +14,9 @@ from engine.tasks.answers import UNREADABLE
 from engine.tasks.columns import boxed, columns_of, mapped, needed_columns, unmapped
 from engine.tasks.known_datasets import KNOWN_DATASETS, by_columns, by_name
 from engine.tasks.row_files import plain
+from tests.lazily import Lazy
+
+pa, pq = Lazy("pyarrow"), Lazy("pyarrow.parquet")
 
 ROWS = {
     "gsm8k": {"question": "Tom has 2 and 3?", "answer": "He has 2+3=<<2+3=5>>5.\nSo five.\n#### 5,000"},

@@ -9,13 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from engine.config.tasks import FieldsConfig, TaskConfig
 from engine.errors import ConfigError, TaskDataError
 from engine.tasks import LoadedTask, hub, load_task
+from tests.lazily import Lazy
+
+pa, pq = Lazy("pyarrow"), Lazy("pyarrow.parquet")
 
 ROOT = Path(__file__).resolve().parents[3]
 installed = pytest.mark.skipif(
@@ -122,16 +123,12 @@ def test_a_folder_of_text_files_by_their_names(tmp_path: Path, form: str) -> Non
 
 
 PROTO_QA = {"question": "question", "answer": "answer-clusters.answers.0.0", "id": "id"}
-COMMON_GEN = {
-    "question": "Write a sentence with these words: {concepts}.",
-    "answer": "target",
-    "id": "concept_set_idx",
-}
+COMMON_GEN = {"question": "Write a sentence with these words: {concepts}.", "answer": "target"}
 
 
 @installed
 def test_commonsense_with_free_answers_in_the_forms_of_protoqa_and_commongen(tmp_path: Path) -> None:
-    """As docs/method.md writes them: the first answer of the largest cluster, and the sentence that was written."""
+    """As docs/method.md writes them: the first answer of the first cluster, and the first sentence of several for the same words."""
     (tmp_path / "proto").mkdir()
     (tmp_path / "gen").mkdir()
     asked = [
@@ -143,9 +140,10 @@ def test_commonsense_with_free_answers_in_the_forms_of_protoqa_and_commongen(tmp
         {
             "concept_set_idx": i,
             "concepts": ["ski", f"mountain {i}", "fall"][: 2 + i % 2],
-            "target": f"She skis {i}.",
+            "target": f"{who} skis {i}.",
         }
         for i in range(10)
+        for who in ("She", "He", "One")
     ]
     pq.write_table(pa.Table.from_pylist(asked), tmp_path / "proto" / "train.parquet")
     pq.write_table(pa.Table.from_pylist(words), tmp_path / "gen" / "train.parquet")
@@ -158,6 +156,11 @@ def test_commonsense_with_free_answers_in_the_forms_of_protoqa_and_commongen(tmp
         ("Write a sentence with these words: ski, mountain 4.", "She skis 4."),
         ("Write a sentence with these words: ski, mountain 5, fall.", "She skis 5."),
     }
+    assert len(gen.questions) == 10
+    with pytest.raises(TaskDataError, match=r"answer-clusters\.answers\.0\.0"):
+        load(
+            tmp_path, "hf:./proto", answer="text", fields={**PROTO_QA, "answer": "answer-clusters.answers.0"}
+        )
 
 
 @installed

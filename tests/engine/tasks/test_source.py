@@ -4,8 +4,6 @@ import gzip
 import json
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +13,9 @@ from engine.errors import ConfigError, TaskDataError
 from engine.tasks import LoadedTask, load_task
 from engine.tasks.drafts import LONGEST_FIELD
 from engine.tasks.row_files import LONGEST_LINE, read_rows
+from tests.lazily import Lazy
+
+pa, pq = Lazy("pyarrow"), Lazy("pyarrow.parquet")
 
 
 def load(folder: Path, source: str, **fields) -> LoadedTask:

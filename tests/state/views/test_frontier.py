@@ -94,6 +94,24 @@ def test_what_a_student_costs_is_counted_over_its_ancestors_once(world: World) -
     assert (free.make_usd, free.answer_usd) == (pytest.approx(0.002), None), "device time has no price"
 
 
+def test_who_learns_from_what_a_student_wrote_took_that_student_too(world: World) -> None:
+    bought, written = world.plan("bought", recipe="b"), world.plan("written", recipe="w")
+    world.store(world.claim(bought, 3))
+    world.store(world.claim(written, 3))
+    world.connection.execute("UPDATE sample SET cost_micros = iif(recipe = 'b', 1000, 0)")
+    world.connection.execute(
+        "UPDATE plan SET settings = json_set(settings, '$.served', 1) WHERE name = 'written'"
+    )
+    ids = [key for (key,) in world.rows("SELECT id FROM sample ORDER BY id")]
+    run(world, 1, "first", plans=[bought], reads=ids[:3])
+    run(world, 2, "second", plans=[written], reads=ids[3:])
+    run(world, 3, "other", plans=[written])
+    first, second, other = read_frontier(world.connection)
+    assert second.data_usd == first.data_usd == pytest.approx(0.003)
+    assert second.train_flops == 200.0 and second.device_hours == pytest.approx(2 * (first.device_hours or 0))
+    assert (other.data_usd, other.train_flops) == (0.0, 100.0), "it reads no samples"
+
+
 def test_the_newest_run_of_a_student_counts_and_one_that_others_replaced_is_left_out(world: World) -> None:
     run(world, 1, "s")
     run(world, 2, "s")
@@ -120,5 +138,12 @@ def test_a_teacher_is_its_plan_on_test(world: World) -> None:
     )
     [teacher] = read_frontier(world.connection)
     assert (teacher.run_id, teacher.name, teacher.n, teacher.flops) == (None, "exam", 2, None)
+    [known] = read_frontier(world.connection, billions={"a": 0.5})
+    assert (known.parameters, known.flops) == (500_000_000, 2 * 0.5e9 * 40)
+    run(world, 9, "s")
+    world.connection.execute("UPDATE plan SET settings = json_set(settings, '$.served', 9)")
+    assert read_frontier(world.connection)[-1].flops == 2 * 1000 * 40, (
+        "a student as a teacher has those of its run"
+    )
     assert (teacher.answer_usd, teacher.make_usd) == (pytest.approx(0.0005), 0.0)
     assert (teacher.prompt_tokens, teacher.completion_tokens) == (30.0, 10.0)

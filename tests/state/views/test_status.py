@@ -16,6 +16,7 @@ from state.views.status import read_status, to_json
 from state.views.status_text import format_status
 from tests.state.world import World
 from tests.tui.seeded import HOUR, MINUTE, NOW, PID, SECOND, seed
+from tui.screens.run_columns import COLUMNS, RunRow
 
 
 def here(pid: int) -> bool:
@@ -57,6 +58,7 @@ def test_the_json_has_the_contracts_names_and_is_json(reader: Connection) -> Non
     assert list(found["runs"][0]) == [
         *("id", "student", "task", "state", "samples", "step", "steps", "loss", "tokens_per_second"),
         *("eta_s", "accuracy", "directory", "early", "test", "kind", "sources"),
+        *("parameters", "bytes", "flops_per_question"),
     ]
 
 
@@ -76,6 +78,7 @@ def test_a_running_daemon(reader: Connection) -> None:
     waiting = replace(status, heartbeat=replace(status.heartbeat, waits=waits))
     assert "plan own on coin waits for student s: it has no finished run on coin" in format_status(waiting)
     assert status.spend.cap_usd == 5.0
+    assert status.runs[0].flops_per_question is None, "of an older version"
     assert status.plans[0].in_flight == 3
     assert [run.id for run in status.active_runs] == [3]
     assert status.teachers[0].requests_per_minute == 1884
@@ -335,3 +338,12 @@ def test_triggers_are_shown_with_what_they_wait_for(writer: Connection) -> None:
     rows = [line.split() for line in format_status(status).splitlines()]
     assert ["fine-tune-cot", "gsm8k", "every", "6h", "next", "in", "2h10m"] in rows
     assert sum(row[:3] == ["fine-tune", "joint", "complete"] for row in rows) == 1
+
+
+def test_a_run_says_what_its_student_takes(writer: Connection) -> None:
+    writer.execute("UPDATE run SET parameters = 7, bytes = 28 WHERE id = 1")
+    writer.execute("UPDATE evaluation SET flops = 3e6 WHERE run_id = 1 AND split = 'test'")
+    run = next(each for each in read_status(writer, NOW, here).runs if each.id == 1)
+    assert (run.parameters, run.bytes, run.flops_per_question) == (7, 28, 3e6)
+    cells = {column.title: str(column.cell(RunRow(run, False))) for column in COLUMNS}
+    assert (cells["MB"], cells["MFLOPs"]) == ("0.0", "3.0")
