@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
             return plain(path, arguments.interval)
         from tui.app import make_app  # heavy, and --plain does not need it
+        from tui.glyphs import needed
 
         app = make_app(
             path,
@@ -38,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             keys=settings.keys,
             theme=settings.theme,
             interval=arguments.interval,
+            ascii_only=settings.ascii or needed(),
         )
     except CoterieError as error:
         sys.stderr.write(f"{safe(error.message)}\n")
@@ -69,6 +71,7 @@ def watcher(config: Config) -> Callable[[Callable[[], bool]], str]:
         ConfigError: `[tui]` has a mistake.
     """
     from tui.app import make_app
+    from tui.glyphs import needed
     from tui.screens.dialogs import Choice
 
     choices = [
@@ -79,6 +82,7 @@ def watcher(config: Config) -> Callable[[Callable[[], bool]], str]:
         config.database,
         keys=config.tui.keys,
         theme=config.tui.theme,
+        ascii_only=config.tui.ascii or needed(),
         leaving=("The daemon is still running. What should happen to it?", choices, "stay here"),
     )
 
