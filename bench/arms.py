@@ -45,6 +45,8 @@ class Arm:
     seen: frozenset[int]
     """The questions whose answer training had, for every seed."""
     rows: int
+    parameters: int
+    """Of the student."""
     flops: float
     """Of training, the mean over seeds."""
     weights: Mapping[str, float]
@@ -76,8 +78,10 @@ def read(database: Path, names: Sequence[str]) -> list[Arm]:
     with closing(open_reader(database)) as connection:
         learned, selected = read_learned_answers(connection), read_selected_teachers(connection)
         made = {
-            run: (rows, flops)
-            for run, rows, flops in connection.execute("SELECT id, samples, train_flops FROM run")
+            run: (rows, parameters, flops)
+            for run, rows, parameters, flops in connection.execute(
+                "SELECT id, samples, parameters, train_flops FROM run"
+            )
         }
     found = []
     for name in names:
@@ -95,7 +99,8 @@ def read(database: Path, names: Sequence[str]) -> list[Arm]:
                 runs=[{place: ok for place, (_, ok) in enumerate(each.asked)} for each in own],
                 seen=frozenset(place for place in places if all(golds[place] in each for each in known)),
                 rows=max(made[each.run_id][0] for each in own),
-                flops=fmean(made[each.run_id][1] or 0.0 for each in own),
+                parameters=max(made[each.run_id][1] or 0 for each in own),
+                flops=fmean(made[each.run_id][2] or 0.0 for each in own),
                 weights={
                     teacher: fmean(
                         each.weight for each in selected if each.run_id in runs and each.teacher == teacher
@@ -128,23 +133,27 @@ def table(arms: Sequence[Arm], config: Mapping[str, Any]) -> str:
     body = []
     for arm in arms:
         apart = compare(arm.runs, arms[0].runs) if arm is not arms[0] else None
+        weights = arm.parameters if settings[arm.name].adapter == "full" else trained[arm.name]
         line = [
             arm.name,
             _accuracy(arm.runs),
-            f"{100 * apart.points:+.1f} ({100 * apart.low:+.1f} to {100 * apart.high:+.1f})"
-            if apart
-            else NONE,
+            _apart(apart.points, apart.low, apart.high) if apart else NONE,
             f"{arm.rows:,}",
             _accuracy([{key: ok for key, ok in run.items() if key in arm.seen} for run in arm.runs]),
             _accuracy([{key: ok for key, ok in run.items() if key not in arm.seen} for run in arm.runs]),
-            f"{trained[arm.name]:,}",
-            f"{4 * trained[arm.name] / 1000:,.0f}",
+            f"{weights:,}",
+            f"{4 * weights / 1000:,.0f}",
             f"{arm.flops:.2e}",
             f"{seconds[arm.name] / seconds[names[0]]:.2f} ×",
         ]
-        weights = ", ".join(f"{teacher} {value:.2f}" for teacher, value in arm.weights.items())
-        body.append([*line, *([weights or NONE] if selects else [])])
+        selected = ", ".join(f"{teacher} {value:.2f}" for teacher, value in arm.weights.items())
+        body.append([*line, *([selected or NONE] if selects else [])])
     return text_table(head, body)
+
+
+def _apart(points: float, low: float, high: float) -> str:
+    shown = [f"{100 * each:+.1f}".replace("-", "−") for each in (points, low, high)]
+    return f"{shown[0]} ({shown[1]} to {shown[2]})"
 
 
 def _accuracy(runs: Runs) -> str:
@@ -188,7 +197,7 @@ def main(argv: list[str] | None = None) -> int:
 def _about(arms: Sequence[Arm]) -> str:
     seeds, asked = max(len(arm.runs) for arm in arms), len(arms[0].runs[0])
     return (
-        f"`builtin:nano`, {asked} test questions, {seeds} seeds; intervals are over questions and seeds, differences paired by question. A step's"
+        f"`builtin:nano`, {asked} test questions, {seeds} {'seed' if seeds == 1 else 'seeds'}; intervals are over questions and seeds, differences paired by question. A step's"
         f" time is CPU time beside {arms[0].name}, of 512 tokens, in turns."
     )
 

@@ -47,13 +47,22 @@ def test_the_table_has_differences_and_the_answers_that_were_not_seen(monkeypatc
     }
     found = table(
         [
-            Arm(name=name, runs=each, seen=frozenset(range(8)), rows=20, flops=1e9, weights={})
+            Arm(
+                name=name,
+                runs=each,
+                seen=frozenset(range(8)),
+                rows=20,
+                parameters=4000,
+                flops=1e9,
+                weights={},
+            )
             for name, each in runs.items()
         ],
         config,
     )
     full, prefix = ([cell.strip() for cell in line.strip("|").split("|")] for line in found.splitlines()[2:])
-    assert full[2] == "–" and prefix[2].startswith("-40.0 (") and prefix[1].startswith("60.0 (")
+    assert full[2] == "–" and prefix[2].startswith("−40.0 (") and prefix[1].startswith("60.0 (")
     assert prefix[4].startswith("75.0 (") and prefix[4].endswith("n 8")
     assert prefix[5].startswith("0.0 (") and prefix[5].endswith("n 2")
+    assert full[6:8] == ["4,000", "16"]
     assert prefix[6:10] == ["250", "1", "1.00e+09", "0.50 ×"]
