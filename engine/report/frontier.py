@@ -116,8 +116,8 @@ def _panel(
     where = {id(point): (x, 100 * point.accuracy) for point, x in zip(drawn, places, strict=True)}
     of_run = {point.run_id: where[id(point)] for point in drawn if point.run_id is not None}
     best = [where[id(point)] for point in front(own, cost) if id(point) in where]
-    line: dict[str, Any] = {"color": FRONT, "linewidth": 6, "solid_capstyle": "round", "zorder": 0}
-    panel.plot([x for x, _ in best], [y for _, y in best], label="front", **line)
+    broad: dict[str, Any] = {"color": FRONT, "linewidth": 6, "solid_capstyle": "round", "zorder": 0}
+    panel.plot([x for x, _ in best], [y for _, y in best], label="front", **broad)
     for point in own:
         y = 100 * point.accuracy
         style = _style(point, names)

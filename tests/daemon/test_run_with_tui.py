@@ -47,7 +47,7 @@ def test_leaving_asks_and_the_daemon_goes_on_in_the_background_or_is_stopped(fol
         terminal.press("q")
         terminal.until("What should happen to it")
         terminal.press("b")
-        assert terminal.end() == 0
+        assert terminal.end("b", "q") == 0
         left_clean(terminal)
         assert "keeps running in the background" in text_of(terminal.written)
         pid = daemon_pid(folder)
@@ -64,7 +64,7 @@ def test_leaving_asks_and_the_daemon_goes_on_in_the_background_or_is_stopped(fol
         terminal.press("q")
         terminal.until("What should happen to it")
         terminal.press("s")
-        assert terminal.end() == 130
+        assert terminal.end("s", "q") == 130
         left_clean(terminal)
         assert "stops in order" in text_of(terminal.written)
         assert count(folder, "boot", "ended_at IS NOT NULL") == 2

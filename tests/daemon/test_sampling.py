@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -200,8 +201,8 @@ def test_a_teacher_with_several_addresses_goes_on_while_one_is_dead(tmp_path: Pa
     for folder in folders:
         folder.mkdir()
     with ExitStack() as stack:
-        first, second = (stack.enter_context(teacher(each, "--latency-ms", "60")) for each in folders[:2])
-        third = Teacher(folders[2], "--latency-ms", "60")
+        first, second = (stack.enter_context(teacher(each, "--latency-ms", "150")) for each in folders[:2])
+        third = Teacher(folders[2], "--latency-ms", "150")
         urls = ", ".join(f'"{each.url}"' for each in (first, second, third))
         more = f"base_urls = [{urls}]\nconcurrency = 6"
         configure(tmp_path, first.url, teacher=more, train=120, strategy="zero-shot-cot-chat")
@@ -221,7 +222,11 @@ def test_a_teacher_with_several_addresses_goes_on_while_one_is_dead(tmp_path: Pa
             )
             seen = len(third.ledger())
             port = third.url.rpartition(":")[2].partition("/")[0]
-            back = stack.enter_context(teacher(folders[2], "--latency-ms", "60", "--port", port))
+            started.process.send_signal(
+                signal.SIGSTOP
+            )  # or it could ask the others for all before this one is back
+            back = stack.enter_context(teacher(folders[2], "--latency-ms", "150", "--port", port))
+            started.process.send_signal(signal.SIGCONT)
             wait_until("it is asked again", lambda: len(back.ledger()) > seen + 5)
             assert started.wait() == 0, started.output()
         ledgers = [each.ledger()[told:] for each, told in zip((first, second, back), before, strict=True)]

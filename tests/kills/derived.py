@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,7 +27,7 @@ from engine.tasks.builtin import BUILTIN_TASKS
 from engine.tasks.procedural import trace
 from engine.tasks.procedural.task import generate
 from state.database import open_writer
-from tests.daemon.site import ENV, query
+from tests.daemon.site import Daemon, query
 
 OF_BOTH = 'of = ["s1", "s2"]'
 MADE = {
@@ -55,6 +54,7 @@ source = "arithmetic.jsonl"
 answer = "number"
 """
 EVALUATION = "evaluation = { max_new_tokens = 6, batch_size = 8 }"
+LONGEST_S = 1800.0
 SIZES = {"train": 30, "dev": 4, "test": 12}
 
 WAITING, LOADING, CARD = "waiting", "loading", "card"
@@ -97,21 +97,17 @@ class Site:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.daemon: subprocess.Popen[bytes] | None = None
+        self.daemon: Daemon | None = None
         self.runs: dict[str, int] = {}
 
     def start(self) -> None:
         """Starts a daemon."""
-        with (self.folder / "daemon.log").open("ab") as log:
-            argv = [sys.executable, "-m", "daemon", "run", "--until-idle", "--no-tui"]
-            self.daemon = subprocess.Popen(
-                argv, cwd=self.folder, env=ENV, stdout=log, stderr=log, start_new_session=True
-            )
+        self.daemon = Daemon(self.folder, "--until-idle")
 
     @property
     def alive(self) -> bool:
         """Whether there is a daemon."""
-        return self.daemon is not None and self.daemon.poll() is None
+        return self.daemon is not None and self.daemon.process.poll() is None
 
     def finish(self) -> None:
         """Waits until nothing is left.
@@ -120,8 +116,8 @@ class Site:
             AssertionError: the daemon does not end well.
         """
         assert self.daemon is not None
-        code = self.daemon.wait()
-        assert code == 0, f"exit {code}\n" + (self.folder / "daemon.log").read_text()[-2000:]
+        code = self.daemon.wait(LONGEST_S)
+        assert code == 0, f"exit {code}\n{self.daemon.output()[-2000:]}"
         self.look()
 
     def look(self) -> None:
@@ -177,14 +173,14 @@ class Site:
         daemon = self.daemon
         assert daemon is not None
         if phase == WAITING:
-            self.until(lambda: bool(query(self.folder, "SELECT 1 FROM boot WHERE pid = ?", daemon.pid)))
+            pid = daemon.process.pid
+            self.until(lambda: bool(query(self.folder, "SELECT 1 FROM boot WHERE pid = ?", pid)))
         else:
             self.until(lambda: self.phase(kind) in (phase, "done"))
         [*pids] = self._processes() if phase == WAITING else filter(None, [self.state(kind)[1]])
         hit = self.phase(kind)
         if victim in ("daemon", "both"):
-            os.killpg(daemon.pid, signal.SIGKILL)
-            daemon.wait()
+            daemon.kill()
         if victim in ("process", "both"):
             for pid in pids:
                 with suppress(ProcessLookupError):

@@ -17,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0  # a limit for a broken monitor, not a wait
+AGAIN = 3.0
 
 
 def _controlling() -> None:
@@ -59,11 +60,16 @@ class Terminal:
     def press(self, keys: str) -> None:
         os.write(self.master, keys.encode())
 
-    def end(self) -> int:
-        deadline = time.monotonic() + PATIENCE
+    def end(self, answer: str = "", ask: str = "") -> int:
+        """Its exit code. While it does not end, `answer` and `ask` are pressed in turn: on a busy machine a key can come before its question."""
+        begun, pressed = time.monotonic(), 0
         while self.process.poll() is None:
-            assert time.monotonic() < deadline, "it does not end"
+            waited = time.monotonic() - begun
+            assert waited < PATIENCE, f"it does not end: {text_of(self.written)[-500:]!r}"
             self._read(0.1)
+            if answer and waited > AGAIN * (pressed + 1):
+                self.press((answer, ask)[pressed % 2])
+                pressed += 1
         while self._read(0.0):
             pass
         return self.process.returncode
