@@ -45,11 +45,13 @@ LONGEST = (
     *(
         f"tests/{name}.py"
         for name in (
-            "daemon/batches/test_batches", "daemon/test_sampling", "daemon/test_experiment", "daemon/test_reload",
-            "daemon/test_embedded_default", "daemon/test_choices", "daemon/training/test_trainer", "daemon/test_machine",
-            "tui/test_navigation_actions", "tui/test_key_bindings", "simulation/test_simulation", "daemon/test_run_with_tui",
-            "daemon/test_version_0_1", "daemon/test_multiarith", "daemon/sampling/test_by_need", "daemon/test_builtin_dialects",
-            "tui/test_screens", "engine/grading/test_second_opinion", "faults/test_secrets", "faults/test_answers",
+            "daemon/training/test_training", "daemon/test_sampling", "daemon/batches/test_batches", "daemon/test_machine", "daemon/test_reload",
+            "daemon/test_experiment", "daemon/test_choices", "engine/students/test_open_bases", "daemon/test_embedded_default",
+            "bench/test_systems", "engine/students/test_operations", "engine/students/test_merge_and_prune", "engine/students/test_serve",
+            "daemon/cli/test_check_measure", "daemon/training/test_untrained", "engine/students/test_vocabulary", "daemon/training/test_trainer",
+            "daemon/serving/test_a_served_student", "tui/test_navigation_actions", "tui/test_key_bindings", "simulation/test_simulation",
+            "daemon/test_run_with_tui", "daemon/test_version_0_1", "daemon/test_multiarith", "daemon/sampling/test_by_need",
+            "daemon/test_builtin_dialects", "tui/test_screens", "engine/grading/test_second_opinion", "faults/test_secrets", "faults/test_answers",
             "engine/practice/test_official_clients", "tui/test_database_reader", "test_imports", "engine/report/test_figures",
         )
     ),

@@ -28,6 +28,7 @@ PRELOADED = [
     *(
         "matplotlib.figure",
         "matplotlib.backends.backend_svg",
+        "matplotlib.backends.backend_pdf",
         "mpl_toolkits.mplot3d",
         "markdown_it",
         "linkify_it",

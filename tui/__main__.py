@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import select
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
             return plain(path, arguments.interval)
         from tui.app import make_app  # heavy, and --plain does not need it
+        from tui.glyphs import needed
 
         app = make_app(
             path,
@@ -38,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             keys=settings.keys,
             theme=settings.theme,
             interval=arguments.interval,
+            ascii_only=settings.ascii or needed(),
         )
     except CoterieError as error:
         sys.stderr.write(f"{safe(error.message)}\n")
@@ -69,6 +71,7 @@ def watcher(config: Config) -> Callable[[Callable[[], bool]], str]:
         ConfigError: `[tui]` has a mistake.
     """
     from tui.app import make_app
+    from tui.glyphs import needed
     from tui.screens.dialogs import Choice
 
     choices = [
@@ -79,6 +82,7 @@ def watcher(config: Config) -> Callable[[Callable[[], bool]], str]:
         config.database,
         keys=config.tui.keys,
         theme=config.tui.theme,
+        ascii_only=config.tui.ascii or needed(),
         leaving=("The daemon is still running. What should happen to it?", choices, "stay here"),
     )
 
@@ -108,6 +112,10 @@ def plain(path: Path, interval: float) -> int:
             raise KeyboardInterrupt
 
     reader = DatabaseReader(path)
+    reader_gone = (
+        select.poll()
+    )  # nothing may be printed for hours, so a closed pipe has to be seen without a write
+    reader_gone.register(sys.stdout.fileno(), 0)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
     try:
@@ -125,7 +133,8 @@ def plain(path: Path, interval: float) -> int:
                 sys.stdout.write(line + "\n")
                 sys.stdout.flush()
             last = line
-            time.sleep(interval)
+            if reader_gone.poll(interval * 1000):
+                return 0
         return 130
     except KeyboardInterrupt:
         return 130

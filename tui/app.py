@@ -25,6 +25,7 @@ from textual.theme import Theme
 
 from state.database import now_ms
 from state.views.status import process_exists
+from tui import glyphs
 from tui.colours import colours, textual_themes, use, variables
 from tui.command_actions import CommandActions
 from tui.context import Context
@@ -95,8 +96,12 @@ class Monitor(NavigationActions, CommandActions):
         theme: str,
         interval: float,
         leaving: tuple[str, list[Choice], str] | None,
+        ascii_only: bool,
     ) -> None:
         super().__init__()
+        glyphs.use(ascii_only)
+        if ascii_only:
+            self._filters.append(glyphs.AsciiFilter())
         self.context = Context(
             path=path,
             place=place,
@@ -233,18 +238,17 @@ class Monitor(NavigationActions, CommandActions):
                     if isinstance(each, MonitorScreen):
                         each.reset()
         self.show_answers(snapshot.answers)
-        screen.status = snapshot.status
-        if snapshot.payload is not None:
-            screen.receive(snapshot.payload)
+        screen.take(snapshot.status, snapshot.payload)
         current = self.active_screen
         if current is not None:
-            current.status = snapshot.status
+            if current is not screen:
+                current.take(snapshot.status, None)
             waited, now = self._read_again, time.monotonic()
             asked = message.query if current is screen else None
             self._last_read = asked.identity if asked is not None else None
             if waited or replaced or not self._in_parts(current, asked) or now - self._drawn_at > PARTS_S:
                 self._drawn_at = now
-                current.draw()
+                current.draw() if replaced else current.refresh_view()
             if waited or replaced or not self.read_up:  # also because of what was drawn
                 self.read_now()
             if not waited:
@@ -328,6 +332,7 @@ def make_app(
     place: str = "",
     interval: float = 1.0,
     leaving: tuple[str, list[Choice], str] | None = None,
+    ascii_only: bool = False,
 ) -> Monitor:
     """Creates the monitor of a database, for the command and for tests.
 
@@ -340,6 +345,7 @@ def make_app(
         theme: one of ours (`dark`, `light`, `contrast`, `light-contrast`) or of Textual's.
         place: host and database for the header; by default this host and the path.
         interval: seconds between two readings.
+        ascii_only: draws with ASCII characters alone.
         leaving: what to ask when you leave: the question, its choices (the application returns the value of the chosen
             one), and the words for staying.
 
@@ -356,4 +362,5 @@ def make_app(
         theme=theme,
         interval=interval,
         leaving=leaving,
+        ascii_only=ascii_only,
     )

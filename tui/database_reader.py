@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from state.views.status_records import Status
 
 STATUS_S = 0.5
 """How long a status is reused while the cursor moves and nothing is written."""
+STOPPED_S = 10.0
+"""How long the status of a daemon that does not run is reused while nothing is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +108,15 @@ class DatabaseReader:
             self._close()
 
     def _current(self, connection: Connection, version: int, now_ms: int, query: Query | None) -> Status:
-        """The status; the last one again if only the query differs, so that moving the cursor costs only the query."""
+        """The status; the last one again if nothing was written and the cursor moved, or no daemon runs."""
         moved = query is not None and self._seen is not None and self._seen != (version, query.identity)
-        if moved and self._status is not None:
+        if self._status is not None:
             of, at, status = self._status
-            if of == version and time.monotonic() - at < STATUS_S:
+            passed = time.monotonic() - at
+            if of == version and moved and passed < STATUS_S:
                 return status
+            if of == version and not status.daemon.alive and passed < STOPPED_S:
+                return replace(status, at=now_ms)
         status = read_status(connection, now_ms, self._is_alive)
         self._status = version, time.monotonic(), status
         return status

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from textual.binding import Binding
 
 from engine.errors import ConfigError
+from tui.glyphs import key_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ KEYS = (
     Key("left", "left", "sideways(-1)", "the previous rationale of a question"),
     Key("right", "right", "sideways(1)", "the next rationale of a question"),
     Key("unsolved", "u", "unsolved", "show questions that nobody solved, or everything again"),
+    Key("differences", "d", "differences", "what differs between two runs, or the rationales of a question"),
     Key("shuffle", "r", "shuffle", "random order of samples; again: another one"),
     Key("mark", "m", "mark", "mark a run to compare others with it; note something about a sample"),
     Key("pager", "o", "page", "open the text in $PAGER"),
@@ -121,7 +123,7 @@ def check_theme(theme: str, known: list[str]) -> str:
 def key_label(key: Key, remapped: Mapping[str, str]) -> str:
     """The keys of a binding in readable form."""
     names = remapped.get(key.id, key.keys).split(",")
-    return " ".join(_NAMES.get(name.strip(), name.strip()) for name in names)
+    return " ".join(key_name(_NAMES.get(name.strip(), name.strip())) for name in names)
 
 
 def available_keys(readonly: bool) -> list[Key]:

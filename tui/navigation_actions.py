@@ -102,6 +102,11 @@ class NavigationActions(MonitorBase):
         if self.active_screen:
             self.active_screen.toggle_unsolved()
 
+    def action_differences(self) -> None:
+        """Shows how runs, or the rationales of a question, differ; or not any more."""
+        if self.active_screen:
+            self.active_screen.toggle_differences()
+
     def action_shuffle(self) -> None:
         """Shows samples in random order."""
         if self.active_screen:

@@ -16,6 +16,8 @@ from tui.text import Part, one_line, say
 
 MIN_WIDTH, MIN_HEIGHT = 20, 5
 """In a smaller plot nothing can be read."""
+SHORTEST = 5
+"""Cells that a level has at least before its name."""
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 
 Ends = tuple[float, float]
@@ -132,6 +134,9 @@ def plot(
     for line in lines:
         if not line.dashed and (line.dots or len(line.x) == 1):
             canvas.points(line)
+    for line in lines:
+        if line.dashed:
+            canvas.name(line)
     foot, said = _foot(canvas, x_marks or ticks(*x, max(2, canvas.width // 10)), x_text, x_unit, margin)
     return [say(each, *canvas.parts(at)) for at, each in enumerate(side)] + [foot, said]
 
@@ -201,15 +206,28 @@ class _Canvas:
         return found
 
     def level(self, line: Line) -> None:
-        """A dashed line with its name at its end."""
+        """A dashed line."""
         if not line.y:
             return
-        row, label = self.row(line.y[0]), f" {one_line(line.label)}" if line.label else ""
-        label = label[: self.width // 2]
-        for at in range(self.width - len(label)):
-            self._cells[row][at] = ("╌", line.role)
-        for at, glyph in enumerate(label, self.width - len(label)):
-            self._cells[row][at] = (glyph, line.role)
+        self._cells[self.row(line.y[0])] = [("╌", line.role)] * self.width
+
+    def name(self, line: Line) -> None:
+        """The name of a level: at its right end, or at its left end where curves pass the right one."""
+        label = one_line(line.label)
+        if len(label) > self.width - SHORTEST:  # its name alone rather than half a number
+            label = label.partition(" ")[0]
+        if not line.y or not (label := label[: self.width - SHORTEST]):
+            return
+        row, room = self.row(line.y[0]), len(label) + 1
+        right, left = range(self.width - room, self.width), range(room)
+        at_left = any(map(self._taken(row), right)) and not any(map(self._taken(row), left))
+        for at, glyph in zip(
+            left if at_left else right, f"{label} " if at_left else f" {label}", strict=True
+        ):
+            self._mark(row, at, glyph, line.role)
+
+    def _taken(self, row: int) -> Callable[[int], bool]:
+        return lambda column: bool(self._dots[row][column]) or self._cells[row][column][0] in "│●"
 
     def curve(self, line: Line) -> None:
         """Braille dots from point to point."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import re
+from difflib import SequenceMatcher
 from functools import lru_cache
+from itertools import islice
 
 from rich.console import Console
 from rich.text import Text
@@ -15,6 +18,11 @@ from tui.text import say
 
 UNLIKELY, UNSURE = math.log(0.1), math.log(0.4)
 """Tokens below these log-probabilities are tinted, strongly and weakly."""
+
+
+COMPARED = 1_000
+"""Words of two texts that are compared."""
+_MARKS = ".,;:!?()[]\"'*“”’"
 
 
 @lru_cache(maxsize=1)
@@ -38,6 +46,20 @@ def tinted(text: str, spans: Spans) -> Text:
             while start < end and text[start].isspace():  # the space before a word belongs to its token
                 start += 1
             found.stylize(strong if value < UNLIKELY else weak, start, end)
+    return found
+
+
+def contrasted(text: str, other: str) -> Text:
+    """A text in which the words are tinted that another one does not have at that place; case and punctuation do not count."""
+    found = say(text)
+    if len(found.plain) != len(text):
+        return found
+    places = [match.span() for match in islice(re.finditer(r"\S+", text), COMPARED)]
+    own = [text[start:end].strip(_MARKS).casefold() for start, end in places]
+    theirs = [word.strip(_MARKS).casefold() for word in other.split(maxsplit=COMPARED)[:COMPARED]]
+    for word, _, _, start, end in SequenceMatcher(None, theirs, own, autojunk=False).get_opcodes():
+        if word in ("insert", "replace"):
+            found.stylize(_tint("attention"), places[start][0], places[end - 1][1])
     return found
 
 

@@ -50,6 +50,18 @@ def shortened(text: str, room: int) -> str:
     return text if len(text) <= room else text[: max(0, room - 1)] + "…"
 
 
+def clause(text: str, room: int) -> str:
+    """A text in one line of at most `room` characters, cut where a clause or a word ends."""
+    text = one_line(text)
+    if len(text) <= room:
+        return text
+    ends = [text.rfind(mark, 0, room + 1) for mark in (", ", ". ", "; ", ": ", " (")]
+    if (end := max(ends)) > room * 0.55:
+        return text[:end]
+    end = text.rfind(" ", 0, room)
+    return f"{text[:end]}…" if end > room * 0.55 else shortened(text, room)
+
+
 def truncated(text: Text, width: int) -> Text:
     """Cuts a text in place to one line of at most `width` cells."""
     text.truncate(max(1, width), overflow="ellipsis")

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
-from typing import Any
 
 from daemon.cli.database_path import database_path
 from engine.errors import UsageError
 from state.database import open_reader
 from state.safe import safe
 from state.views.format import accuracy_words, count, duration
+from state.views.run_differences import settings_that_differ
 from state.views.runs import RunDetail, run_detail, verdicts_on_test
 from state.views.tables import table, terminal_width
 
@@ -46,13 +45,7 @@ def _rows(one: RunDetail, other: RunDetail) -> list[tuple[str, str, str]]:
     """What is always shown, and every setting that differs."""
     first, second = _facts(one), _facts(other)
     shown = [(name, first[name], second[name]) for name in first]
-    before, after = (dict(_flat(run.spec.get("student", {}))) for run in (one, other))
-    differing = [
-        (name, _said(before.get(name)), _said(after.get(name)))
-        for name in dict.fromkeys([*before, *after])
-        if name not in ("name", "method", "base", "training.seed") and before.get(name) != after.get(name)
-    ]
-    return [*shown, *differing]
+    return [*shown, *settings_that_differ(one, other)]
 
 
 def _facts(run: RunDetail) -> dict[str, str]:
@@ -72,18 +65,6 @@ def _facts(run: RunDetail) -> dict[str, str]:
         "best on dev, %": accuracy_words(run.best_dev),
         "on test, %": accuracy_words(run.test),
     }
-
-
-def _flat(settings: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{place}{name}.")
-        else:
-            yield f"{place}{name}", value
-
-
-def _said(value: Any) -> str:
-    return "–" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
 def _compared(

@@ -10,7 +10,10 @@ nothing is reserved: then no more is claimed once a budget is overdrawn.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from daemon import events
 from daemon.sampling.budget import NONE, Account, Budget, PerAccount
@@ -20,6 +23,19 @@ from daemon.sampling.plans import ActivePlan
 from daemon.sampling.teacher import Teacher
 
 NO_LIMIT = 2**31
+
+
+@dataclass(slots=True)
+class _SetAsides:
+    """What is set aside for all that was begun, in micro-dollars."""
+
+    total: int = 0
+    teachers: Counter[str] = field(default_factory=Counter)
+    plans: dict[int, int] = field(default_factory=dict)
+
+    def beside(self, plan: ActivePlan, teacher: Teacher) -> PerAccount:
+        """In the accounts of a plan's requests to a teacher."""
+        return PerAccount(self.total, self.teachers[teacher.name], self.plans.get(plan.id, 0))
 
 
 class BudgetPolicy:
@@ -48,6 +64,8 @@ class BudgetPolicy:
         self._plans = plans
         self._alerts = BudgetAlerts(budget, bus)
         self._bounds: dict[tuple[int, str], Bounds] = {}  # by plan and teacher, as they are configured now
+        self._steady = False
+        self._sums: _SetAsides | None = None  # while `steady`
         self._panel_of: dict[int, list[ActivePlan]] = {}  # by plan
         self._too_little: dict[tuple[int, str], float] = {}  # what was free when it last was too little
         self.short: dict[int, Account] = {}
@@ -56,6 +74,15 @@ class BudgetPolicy:
         """Those of them for which no reservation that comes back changes this."""
         self.waiting: list[Job] = []
         """Started jobs that the budget has no room for."""
+
+    @contextmanager
+    def steady(self) -> Iterator[None]:
+        """For looks at many plans at once, between which nothing is claimed and nothing ends: adds up what is set aside once."""
+        self._steady = True
+        try:
+            yield
+        finally:
+            self._steady, self._sums = False, None
 
     def look_again(self) -> None:
         """After budgets, prices or plans changed: tries everything again."""
@@ -84,7 +111,7 @@ class BudgetPolicy:
         if math.isinf(room):
             return room
         owed = self._owed(plan) * self._whole(plan)  # set aside for this claim
-        kept = self._kept(plan, teacher, self._set_asides())
+        kept = self._set_asides().beside(plan, teacher)
         return min(self._budget.free_apart(plan.id, teacher.id, kept)) + owed
 
     def panel_of(self, plan: ActivePlan) -> list[ActivePlan]:
@@ -115,7 +142,7 @@ class BudgetPolicy:
         set_asides = self._set_asides()
         found = []
         for each, teacher in members:
-            total, own = self._budget.free_apart(each.id, teacher.id, self._kept(each, teacher, set_asides))
+            total, own = self._budget.free_apart(each.id, teacher.id, set_asides.beside(each, teacher))
             found.append((min(_fits(total, all_of_it), _fits(own, self._whole(each))), each, teacher))
         return found
 
@@ -171,11 +198,11 @@ class BudgetPolicy:
             _, which, at = min(self._panels_by_member(plan), key=lambda each: each[0])
             whole = self._whole(which)  # of the total a panel needs that of all members
             need = PerAccount(sum(map(self._whole, self.panel_of(plan))), whole, whole)
-            kept = self._kept(which, at, self._set_asides())
+            kept = self._set_asides().beside(which, at)
         else:
             at = teachers[0]
             need = PerAccount.each(self._needed(plan, at))
-            kept = self._kept(plan, at, self._set_asides())
+            kept = self._set_asides().beside(plan, at)
         self.short[plan.id] = self._budget.binding(which.id, at.id, need.beside(kept))
         if (account := self._alerts.note(which.id, at.id, need)) is not None:
             self.spent[plan.id] = account
@@ -186,29 +213,31 @@ class BudgetPolicy:
         """What is reserved for the requests of one teacher, in micro-dollars."""
         return self._budget.reserved_at(teacher.id)
 
-    def _set_asides(self) -> list[tuple[ActivePlan, int]]:
-        """The plans with money set aside for what they have begun, and how much."""
-        return [(each, self._set_aside(each)) for each in self._plans if each.open or self._owed(each)]
-
-    def _kept(
-        self, plan: ActivePlan, teacher: Teacher, set_asides: Sequence[tuple[ActivePlan, int]]
-    ) -> PerAccount:
-        """What is set aside in the accounts of a plan's requests to a teacher."""
-        return PerAccount(
-            sum(micros for _, micros in set_asides),
-            sum(micros for each, micros in set_asides if teacher.name in each.all_teachers),
-            sum(micros for each, micros in set_asides if each is plan),
-        )
+    def _set_asides(self) -> _SetAsides:
+        if self._sums is not None:
+            return self._sums
+        found = _SetAsides()
+        for each in self._plans:
+            owed = self._owed(each)
+            if each.open or owed:
+                micros = self._set_aside(each, owed)
+                found.total += micros
+                found.plans[each.id] = micros
+                for name in {*each.all_teachers}:
+                    found.teachers[name] += micros
+        if self._steady:
+            self._sums = found
+        return found
 
     def _has_money(self, plan_id: int) -> None:
         self.short.pop(plan_id, None)
         self.spent.pop(plan_id, None)
 
-    def _set_aside(self, plan: ActivePlan) -> int:
+    def _set_aside(self, plan: ActivePlan, owed: int) -> int:
         """What the further turns of a plan's open samples may cost, at its most expensive teacher."""
         teachers = [self._teachers[name] for name in plan.all_teachers if name in self._teachers]
         rest = plan.open * max((self.bounds(plan, teacher).rest for teacher in teachers), default=0)
-        return rest + self._owed(plan) * self._whole(plan)
+        return rest + owed * self._whole(plan)
 
     def _whole(self, plan: ActivePlan) -> int:
         """The most that a sample of a panel's member may cost."""

@@ -287,8 +287,9 @@ class Scheduler:
             else:
                 self.budget_policy.waiting.append(job)
         if waiting or self.budget_policy.any_short:  # one plan's claim may leave another without budget
-            for plan in self.plans:
-                self.note_money(plan)
+            with self.budget_policy.steady():
+                for plan in self.plans:
+                    self.note_money(plan)
 
     def _payer(self, job: Job) -> Teacher | None:
         """Another teacher for a fresh job, if only the teacher's own budget is used up."""
@@ -306,18 +307,19 @@ class Scheduler:
 
     def _in_turn(self, teacher: Teacher) -> list[ActivePlan]:
         """The plans that this teacher may serve, the one with the least virtual time first."""
-        able = [
-            plan
-            for plan in self.plans
-            if not plan.exhausted
-            and not plan.state.waiting
-            and not plan.state.set_aside
-            and not self.waits(plan)
-            and teacher.name in plan.all_teachers
-            and teacher in self.fallback_policy.serving(plan)
-            and self.budget_policy.affords(plan, teacher)
-            and not self.held_up(plan)
-        ]
+        with self.budget_policy.steady():
+            able = [
+                plan
+                for plan in self.plans
+                if not plan.exhausted
+                and not plan.state.waiting
+                and not plan.state.set_aside
+                and not self.waits(plan)
+                and teacher.name in plan.all_teachers
+                and teacher in self.fallback_policy.serving(plan)
+                and self.budget_policy.affords(plan, teacher)
+                and not self.held_up(plan)
+            ]
         return sorted(able, key=lambda plan: plan.virtual_time)
 
     def waits(self, plan: ActivePlan) -> bool:

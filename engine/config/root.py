@@ -98,6 +98,9 @@ class TuiConfig(Section):
     theme: str = "dark"
     """`dark`, `light`, `contrast` or `light-contrast`; or a theme of Textual, such as `nord`, which then gives only the background."""
 
+    ascii: bool = False
+    """Draws with ASCII characters alone. Always so where the terminal's encoding is not UTF-8, and on a console (`TERM=linux`)."""
+
     keys: dict[str, str] = Field(default_factory=dict)
     """Other keys: id of a binding (`?` in the monitor shows them) to key."""
 

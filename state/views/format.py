@@ -27,6 +27,13 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 86_400}d{whole % 86_400 // 3_600:02}h"
 
 
+def age(seconds: float | None) -> str:
+    """How long ago something was, in one unit below an hour: `48s`, `6m`, `2h14m`, `3d04h`."""
+    if seconds is None or not 60 <= (whole := max(0, round(seconds))) < 3_600:
+        return duration(seconds)
+    return f"{whole // 60}m"
+
+
 def latency(ms: float | None) -> str:
     """How long an answer took: `0.8s`, `12s`; milliseconds below a tenth of a second."""
     if ms is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from state.confidence_interval import wilson
@@ -309,6 +309,18 @@ class Status:
     heartbeat: HeartbeatData = field(default_factory=HeartbeatData)  # empty while no daemon runs
     waiting: tuple[WaitingStudent, ...] = ()
     wordings: tuple[SearchStatus, ...] = ()
+
+    def says_the_same(self, other: Status) -> bool:
+        """Whether nothing but the moment differs: the time, the heartbeat's, how long it runs, how late it is."""
+        return self._timeless() == other._timeless()
+
+    def _timeless(self) -> Status:
+        return replace(
+            self,
+            at=0,
+            daemon=replace(self.daemon, heartbeat_at=None, uptime_s=None, loop_lag_ms=None),
+            heartbeat=replace(self.heartbeat, loop_lag_ms=0.0, commit_lag_ms=0.0, memory_mb=0.0),
+        )
 
     @property
     def notices(self) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ trigger = "Therefore, the answer is"
 [prompts.worst]
 trigger = "Hm:"
 """
-DEV = 40
+DEV = 80
 AT_ONCE = 8
 
 
@@ -46,7 +46,7 @@ def test_a_search_that_is_killed_goes_on_where_it_was_and_says_what_it_found(tmp
         text = file.read_text().replace('"builtin:coin_flip"', '"builtin:multi_step_arithmetic"')
         file.write_text(text.replace('"yes_no"', '"number"'))
         estimate = json.loads(coterie(tmp_path, "estimate", "--json").stdout)
-        for moment in (30, 140):  # in the first round, and in a later one
+        for moment in (60, 280):  # in the first round, and in a later one
             running = Daemon(tmp_path, "--until-idle")
             wait_until("it asked", lambda many=moment: len(server.ledger()) >= many)
             running.kill()

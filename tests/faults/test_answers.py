@@ -352,7 +352,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
         urls["no-server"] = "http://127.0.0.1:9/v1"
         urls["no-name"] = "http://no-such-host.invalid/v1"
         configure(folder, urls)
-        with daemon(folder) as running:
+        with daemon(folder, anew=True) as running:  # its memory is measured
             wait_until("every case is at its end", lambda: come_to_its_end(folder), 60)
             wait_until("a beat after that", lambda: beats(folder))
             status, screen, peak = status_of(folder), coterie(folder, "status").stdout, peak_mb(running)

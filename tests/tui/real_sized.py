@@ -199,7 +199,7 @@ def _task(connection: Connection, number: int, task: tuple[Any, ...], stage: Sta
             key=f"{name}-{position}",
             split="train",
             position=position,
-            text=f"Question {position} of {name}: what is {position} plus {number}?",
+            text=_question(name, position, position + number),
             text_hash=f"{number}-{position}",
             gold=str(position + number),
             active=1,
@@ -238,6 +238,34 @@ def _task(connection: Connection, number: int, task: tuple[Any, ...], stage: Sta
         )
 
 
+NAMES = ("Josh", "Wendi", "Kylar", "Toula", "Carlos", "Melanie", "Eliza", "Marissa")
+THINGS = ("apples", "marbles", "stickers", "pages", "tickets", "eggs", "stamps")
+
+
+def _question(task: str, position: int, answer: int) -> str:
+    """A question as its task might ask; the answer is made up."""
+    name, thing = NAMES[position % 8], THINGS[position % 7]
+    if task == "coin_flip":
+        return f"A coin is heads up. {name} flips it. {NAMES[(position + 3) % 8]} does not flip it. Is it still heads up?"
+    if task == "last_letter":
+        return f'Take the last letters of the words in "{name} {NAMES[(position + 5) % 8]}" and concatenate them.'
+    if task == "date":
+        return f"Today is {1 + position % 28} March {1980 + position % 40}. What is the date ten days ago, as MM/DD/YYYY?"
+    if task in ("commonsense_qa", "strategy_qa"):
+        return f"Would {name} need more than {2 + position % 9} {thing} to feed a family for {3 + position % 5} days?"
+    return f"{name} has {position} {thing} and buys {answer - position} more at ${2 + position % 5} each. How many {thing} are there now?"
+
+
+def _rationale(replicate: int, position: int, more: int, answer: int) -> str:
+    """One of four ways to reason."""
+    return (
+        f"We start with {position}. Then {more} more are bought, which makes {position} + {more} = {answer}.",
+        f"First count what there is: {position}. The price does not matter here. Adding {more} gives {answer} in all.",
+        f"Let x be the number at the end. x = {position} + {more}, so x = {answer}. Check: {answer} - {more} = {answer - more}.",
+        f"There are {position} at first. Buying {more} costs money, but the question asks for the number: {answer}.",
+    )[replicate % 4]
+
+
 def _samples(connection: Connection, chance: random.Random) -> None:
     """The samples of the last ten minutes, of all tasks, with one attempt each."""
     used: dict[int, int] = {}
@@ -260,11 +288,18 @@ def _samples(connection: Connection, chance: random.Random) -> None:
         correct = int(chance.random() < (TASKS[task - 1][8] + 0.25 * math.sin(position)))
         latency = round(chance.lognormvariate(6.7 if teacher == 1 else 8.2, 0.45) * (3 if slow > 1 else 1))
         gold = str(position + task)
+        wrong = position + task + 1 + number % 3
         samples.append(
             (
                 *(number, task, task, question, "train", teacher, f"r{task}", replicate, "stored", 1, 0),
-                f"Let's think step by step. {position} plus {task} is {gold}.",
-                *(f"The answer is {gold}.", correct, gold if correct else "7", "[]", "stop"),
+                _rationale(replicate, position, task, int(gold) if correct else wrong),
+                *(
+                    f"The answer is {gold if correct else wrong}.",
+                    correct,
+                    gold if correct else str(wrong),
+                    "[]",
+                    "stop",
+                ),
                 *(150, 140 + number % 90, 110, at - latency, at),
             )
         )

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from state.database import open_writer
 from tui.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,15 +52,18 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def test_plain_prints_a_line_an_interval_until_it_is_interrupted(seeded: Path) -> None:
+def test_plain_prints_a_line_when_the_status_changed_until_it_is_interrupted(seeded: Path) -> None:
     process = start("--db", f"sqlite:///{seeded}", "--plain", "--interval", "0.1")
     assert process.stdout is not None
-    first, second = process.stdout.readline(), process.stdout.readline()
+    first = process.stdout.readline()
+    with closing(open_writer(seeded)) as connection, connection:
+        connection.execute("UPDATE teacher SET spent_micros = spent_micros + 700000 WHERE id = 1")
+    second = process.stdout.readline()
     process.send_signal(2)
-    _, errors = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert first == second
+    rest, errors = process.communicate(timeout=30)
+    assert process.returncode == 130 and not rest
     assert first.startswith("down 2h13m | $3.10 of $5.00 | coin_flip 145/400")
+    assert second == first.replace("$3.10", "$3.80")
     assert first[:-1].isprintable()
     assert errors == ""
 

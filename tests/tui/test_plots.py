@@ -53,3 +53,13 @@ def test_ticks_are_round_and_few() -> None:
         "1,500",
         "22k",
     ]
+
+
+def test_the_name_of_a_level_is_whole_where_a_curve_passes_its_end() -> None:
+    level = Line(x=[], y=[0.5], role="teacher", label="teacher 50.0", dashed=True)
+    curve = Line(x=[0, 5, 10], y=[0.1, 0.45, 0.5], label="run 4")
+    for given in ([level, curve], [level]):
+        drawn = plot(given, 60, 9, x=(0.0, 10.0), y=(0.0, 1.0))
+        assert sum("teacher 50.0" in line.plain for line in drawn) == 1
+    narrow = plot([level, curve], 20, 9, x=(0.0, 10.0), y=(0.0, 1.0))
+    assert sum("teacher" in line.plain for line in narrow) == 1

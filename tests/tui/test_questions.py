@@ -16,6 +16,8 @@ from tests.tui.seeded import insert
 from tests.tui.terminal import Terminal, left_clean
 from tests.tui.test_key_bindings import write
 from tui import pager
+from tui.reading import contrasted
+from tui.screens.question_view import QuestionView
 
 pytestmark = pytest.mark.anyio
 
@@ -146,3 +148,36 @@ def test_o_gives_the_terminal_to_the_pager_and_takes_it_back(
         left_clean(terminal)
     finally:
         terminal.close()
+
+
+async def test_differences_are_tinted_against_the_chosen_rationale(own: Path) -> None:
+    write(
+        own,
+        "UPDATE sample SET rationale = 'Three and four are seven.' WHERE question_id = (SELECT question_id FROM sample WHERE id = 500)",
+    )
+    write(own, "UPDATE sample SET rationale = 'Three and five, oddly, are seven.' WHERE id = 500")
+    async with running(own, (140, 40)) as driver:
+        await driver.press("4")
+        screen: Any = driver.app.active_screen
+        screen.samples.move(screen.samples.index_of(500))
+        await driver.read()
+        await driver.press("d", "left", "left")
+        view = screen.query_one(QuestionView)
+        own_place = next(at for at, item in enumerate(view.question.rationales) if item.id == 500)
+        assert view.chosen != own_place and "tinted: what" in driver.text
+        card = view._card_of(own_place)
+        tinted = [
+            line.plain[span.start : span.end]
+            for line in card._lines
+            for span in line.spans
+            if " on #" in span.style
+        ]
+        assert " ".join(tinted) == "five, oddly,"
+        await driver.press("d")
+        assert "tinted: what" not in driver.text
+
+
+def test_differences_count_neither_case_nor_punctuation() -> None:
+    shown = contrasted("so it IS 7.", "So, it is: 8")
+    assert [shown.plain[span.start : span.end] for span in shown.spans] == ["7."]
+    assert contrasted("", "x").plain == "" and not contrasted("same", "same").spans

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from state.database import open_reader
+from state.views.run_differences import settings_that_differ
 from state.views.runs import RunDetail, run_detail
 from tui.screens.run_text import paint_compare, paint_results
 
@@ -51,3 +52,15 @@ def test_every_accuracy_that_is_compared_has_its_interval_n_and_seed(
     assert ["best", "dev", "n,", "seed", "10,", "0", "10,", "0"] in shown
     against = paint_results(runs[0], [], 100).plain
     assert "55.0 (34.2–74.2), n = 20, seed 0" in against and "85.0 (64.0–94.8), n = 20" in against
+
+
+def test_two_runs_differ_as_coterie_diff_says(runs: tuple[RunDetail, RunDetail]) -> None:
+    one = replace(
+        runs[0], spec={"student": {"name": "a", "training": {"epochs": 3, "seed": 1}, "tasks": ["x"]}}
+    )
+    two = replace(
+        runs[1], spec={"student": {"name": "b", "training": {"epochs": 5, "seed": 2}, "tasks": ["x"]}}
+    )
+    assert settings_that_differ(one, two) == [("training.epochs", "3", "5")]
+    shown = paint_compare(one, two, "m", 100, marked=False).plain
+    assert "training.epochs" in shown and f"run {two.id}\n" in shown and "(marked)" not in shown

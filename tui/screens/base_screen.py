@@ -6,7 +6,7 @@ Invariants: a screen draws only while it is shown; it reads only through `data_q
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, ClassVar
 
 from textual import on
@@ -53,12 +53,17 @@ class MonitorScreen(Screen[None]):
         self.problems_only = False
         self.in_detail = False
         self._tab_links, self._key_links = header_footer.Links(), header_footer.Links()
+        self._complete = False  # all its widgets exist
+        self._payload: Any = None
+        self._stale = True  # something has changed since the body was drawn
+        self._drawn_for: Hashable = None
 
     @property
     def ready(self) -> bool:
         """Whether its widgets exist: neither before it is mounted, nor while the monitor ends."""
         # If the monitor ends while a screen is being created, the screen is mounted without its widgets.
-        return self.is_mounted and self.is_attached and self.app.is_running and bool(self.query("#footer"))
+        self._complete = self._complete or bool(self.query("#footer"))
+        return self._complete and self.is_mounted and self.is_attached and self.app.is_running
 
     # For subclasses: content
 
@@ -75,6 +80,10 @@ class MonitorScreen(Screen[None]):
 
     def show(self, status: Status) -> None:
         """Draws the body."""
+
+    def moment(self) -> Hashable:
+        """What the passing of time alone changes in the body: it is drawn again when this differs."""
+        return None
 
     def reset(self) -> None:
         """Forgets everything that was read: the database was replaced."""
@@ -121,6 +130,9 @@ class MonitorScreen(Screen[None]):
 
     def toggle_unsolved(self) -> None:
         """`u`: only questions that nobody solved."""
+
+    def toggle_differences(self) -> None:
+        """`d`: how runs, or the rationales of a question, differ."""
 
     def shuffle(self) -> None:
         """`r`: random order."""
@@ -201,6 +213,8 @@ class MonitorScreen(Screen[None]):
 
     def restyle(self) -> None:
         """Other colours: everything is drawn again."""
+        for rows in self.query(RowList):
+            rows.restyle()
         self.draw()
 
     def on_text_block_clicked(self, message: TextBlock.Clicked) -> None:
@@ -235,16 +249,39 @@ class MonitorScreen(Screen[None]):
         """Shows a short notice; never as markup."""
         self.notify(safe(words), severity=severity, markup=False, timeout=6)
 
+    def take(self, status: Status, payload: Any) -> None:
+        """Takes what was read; it is drawn by the next `refresh_view`, if it says something new."""
+        if payload is not None:
+            self._stale = self._stale or payload != self._payload
+            self._payload = payload
+        self._stale = self._stale or self.status is None or not status.says_the_same(self.status)
+        self.status = status
+        if payload is not None:
+            self.receive(payload)
+
+    def refresh_view(self) -> None:
+        """Draws what has changed since the last drawing: often only the clock."""
+        if not self.ready or not self.is_current:
+            return
+        if self._stale or self._drawn_for != self._looks():
+            self.draw()
+        else:
+            self._draw_clock()
+
+    def _looks(self) -> Hashable:
+        return self.moment(), self.context.problem, self.context.frozen, tuple(self.size)
+
     def draw(self) -> None:
         """Draws everything that is known."""
         if not self.ready or not self.is_current:
             return
+        self._stale, self._drawn_for = False, self._looks()
         if self.status is not None:
             self.show(self.status)
         self._draw_header()
         self._draw_footer()
 
-    def _draw_header(self) -> None:
+    def _draw_clock(self) -> None:
         context, status = self.context, self.status
         self.query_one("#header", TextBlock).paint(
             lambda width: header_footer.header(
@@ -257,6 +294,10 @@ class MonitorScreen(Screen[None]):
                 lost=bool(context.problem),
             )
         )
+
+    def _draw_header(self) -> None:
+        context, status = self.context, self.status
+        self._draw_clock()
         alerts = status.alerts if status is not None else ()
         crumbs = self.breadcrumbs()
         self.query_one("#tabs", TextBlock).paint(

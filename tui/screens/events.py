@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from textual.containers import Container, Vertical, VerticalScroll
 
 from state.sqlite import Connection
 from state.views.events import EventRow, events_by_time, newest_events
-from state.views.format import clock, count, duration
+from state.views.format import age, clock, count
 from state.views.status_records import Status
 from tui.context import Context
 from tui.database_reader import Query
@@ -34,20 +34,15 @@ STRIP_HEIGHT = 30
 
 @dataclass(frozen=True, slots=True)
 class EventLine:
-    """Events that say the same, and the time at which they are shown."""
+    """Events that say the same, and how long ago the newest of them happened."""
 
     group: EventGroup
-    now: int
+    age: str
 
     @property
     def event(self) -> EventRow:
         """The newest of them."""
         return self.group.event
-
-    @property
-    def age(self) -> str:
-        """How long ago it happened."""
-        return duration((self.now - self.event.at) / 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +174,7 @@ class EventsScreen(MonitorScreen):
             if self.filter_text or self.problems_only
             else "No events yet: they appear when the daemon runs (`coterie run`)."
         )
-        self.table.show([EventLine(group, status.at) for group in self.groups], follow=True)
+        self.table.show([EventLine(group, self._age(group, status.at)) for group in self.groups], follow=True)
         line = self.table.selected
         self._show_strip(status)
         rows, one = self.query_one("#rows", Panel), self.query_one("#one", Panel)
@@ -196,6 +191,21 @@ class EventsScreen(MonitorScreen):
         self.query_one("#event", TextBlock).paint(
             lambda width: self._detail(line, status, width) if line is not None else say()
         )
+
+    @staticmethod
+    def _age(group: EventGroup, now: int) -> str:
+        return age((now - group.event.at) / 1000)
+
+    def moment(self) -> Hashable:
+        """The ages of the events that are shown, and the bucket of the strip."""
+        status, strip = self.status, self.strip
+        if status is None or not self.ready:
+            return None
+        table = self.table
+        shown = self.groups[table.top : table.top + table.page_rows + 1]
+        chosen = [line.group for line in (table.selected,) if line is not None]
+        ages = tuple(self._age(group, status.at) for group in (*shown, *chosen))
+        return ages, status.at // max(strip.bucket_ms, 60_000) if strip is not None else 0
 
     def _place(self) -> Part:
         if self.table.cursor == 0:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from rich.text import Text
 
-from state.views.format import clock, duration, money
+from state.views.format import age, clock, duration, money
 from state.views.status_records import Alert, DaemonStatus, Spend, Status
 from tui.charts import bar
 from tui.key_bindings import KEYS, key_label
@@ -53,10 +53,10 @@ def header(
     if frozen:
         right.append((2, say("  ", ("■ frozen", "bold attention"))))
     if status.commands:
-        right.append((4, say((f"  ◐ {len(status.commands)} queued", "attention"))))
+        right.append((6, say((f"  ◐ {len(status.commands)} queued", "attention"))))
     if readonly:
-        right.append((8, say(("  read-only", "muted"))))
-    right.append((3, say((f"  {clock(now)}", "muted"))))
+        right.append((10, say(("  read-only", "muted"))))
+    right.append((7, say((f"  {clock(now)}", "muted"))))
     right += _budget(status.spend, width)
     shown = fit_parts(right, width - len(f" coterie  {host}   ") if width >= 60 else width - 2)
     shown = say(shown, " ") if shown.cell_len < width - 1 else shown
@@ -80,12 +80,12 @@ def state_and_age(status: Status, now: int, lost: bool) -> Text:
     word = state_word(daemon.state)
     word.stylize("bold")
     at = _last_seen(daemon)
-    age = max(0, now - at) / 1000 if at is not None else None
+    silent = max(0, now - at) / 1000 if at is not None else None
     if not daemon.alive:
-        return say(word, (f" {duration(age)} ago" if age is not None else "", "muted"))
-    stale = age is not None and (lost or age > 5)
+        return say(word, (f" {age(silent)} ago" if silent is not None else "", "muted"))
+    stale = silent is not None and (lost or silent > 5)
     uptime = f" {duration(daemon.uptime_s)}" if daemon.uptime_s is not None else ""
-    return say(word, uptime, (f"  {duration(age)} ago" if stale else "", "bold attention"))
+    return say(word, uptime, (f"  {age(silent)} ago" if stale else "", "bold attention"))
 
 
 def _last_seen(daemon: DaemonStatus) -> int | None:
@@ -93,24 +93,25 @@ def _last_seen(daemon: DaemonStatus) -> int | None:
 
 
 def _budget(spend: Spend, width: int) -> list[tuple[int, Text]]:
+    """Money at stake outlasts everything but the state: what is spent, of how much, reserved, unknown; the bar only repeats it."""
     parts: list[tuple[int, Text]] = []
     if spend.cap_usd is not None and spend.cap_usd > 0:
         room = 14 if width >= 100 else 6
         share, all_used = spend.usd / spend.cap_usd, spend.used_usd / spend.cap_usd
         role = "bad" if all_used >= 1 else "attention" if all_used >= 0.9 else "good"
         parts += [
-            (7, say(("  budget" if width >= 100 else "", "muted"))),
-            (5, say("  " if width < 100 else " ", bar(share, room, role))),
+            (9, say(("  budget" if width >= 100 else "", "muted"))),
+            (8, say("  " if width < 100 else " ", bar(share, room, role))),
         ]
     else:
-        parts.append((7, say(("  spent", "muted"))))
+        parts.append((9, say(("  spent", "muted"))))
     parts.append((1, say(("  " if spend.cap_usd is None else " ", ""), (money(spend.usd, None), "strong"))))
     if spend.reserved_usd >= 0.005:
-        parts.append((6, say((f" + {spend.reserved_usd:,.2f}", "attention"))))
+        parts.append((4, say((f" + {spend.reserved_usd:,.2f}", "attention"))))
     if spend.unknown_usd >= 0.005:
-        parts.append((6, say((f" + {spend.unknown_usd:,.2f} unknown", "attention"))))
+        parts.append((5, say((f" + {spend.unknown_usd:,.2f} unknown", "attention"))))
     if spend.cap_usd is not None:
-        parts.append((4, say((f" of {money(spend.cap_usd, None)}", "muted"))))
+        parts.append((3, say((f" of {money(spend.cap_usd, None)}", "muted"))))
     return parts
 
 

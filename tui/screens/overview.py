@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from textual.containers import Horizontal, Vertical
 from state.sqlite import Connection
 from state.views.accuracies import BASE, RunNow, TestResult, runs_now, test_results
 from state.views.events import EventRow, newest_events
+from state.views.format import age
 from state.views.sample_history import SampleHistory, continue_history
 from state.views.samples import SampleRow, id_range, sample_rows
 from state.views.status_records import Alert, RunStatus, Status
@@ -45,7 +46,7 @@ class Payload:
     events: list[EventRow]
     history: SampleHistory
     counts: TeacherCounts
-    results: list[TestResult] | None
+    results: list[TestResult]
     runs: list[RunNow]
     answers: list[SampleRow]
     report: str
@@ -111,7 +112,7 @@ class OverviewScreen(MonitorScreen):
         after = {run.id: self.losses[run.id][-1][0] if self.losses.get(run.id) else -1 for run in active}
         wants_results = time.monotonic() - self._results_at > RESULTS_S
         newest = status is not None and not status.runs
-        path = self.context.path
+        path, known = self.context.path, self.results
 
         def read(connection: Connection) -> Payload:
             high = (id_range(connection) or (0, 0))[1]
@@ -120,7 +121,7 @@ class OverviewScreen(MonitorScreen):
                 # The first frame does not wait for what takes long with many samples.
                 history=history if first else continue_history(connection, history, since, READ_S),
                 counts=counts if first else continue_counting(connection, counts, READ_S),
-                results=test_results(connection) if wants_results else None,
+                results=test_results(connection) if wants_results else known,
                 runs=runs_now(connection, after),
                 answers=_newest(connection, high) if newest else [],
                 **_files(path),
@@ -134,7 +135,7 @@ class OverviewScreen(MonitorScreen):
         found: Payload = payload
         self.payload = found
         self.history, self.counts = found.history, found.counts
-        if found.results is not None:
+        if found.results is not self.results or time.monotonic() - self._results_at > RESULTS_S:
             self.results, self._results_at = found.results, time.monotonic()
         for run in found.runs:
             known = self.losses.setdefault(run.run, [])
@@ -161,6 +162,18 @@ class OverviewScreen(MonitorScreen):
         return max(1_000, round((status.daemon.uptime_s or 1.0) * 1_000 / LONG_BUCKETS))
 
     # Drawing
+
+    def moment(self) -> Hashable:
+        """The bucket of the graphs; the second while something starts or has just stopped."""
+        status = self.status
+        if status is None:
+            return None
+        daemon, starts = status.daemon, any(not run.step for run in status.active_runs)
+        if not daemon.alive:
+            last = daemon.heartbeat_at or daemon.ended_at or 0
+            return age((status.at - last) / 1000)
+        stored = any(plan.stored for plan in status.plans)
+        return status.at // (self.history.bucket_ms if stored and not starts else 1_000)
 
     def show(self, status: Status) -> None:
         """Arranges the panels and draws them."""

@@ -356,7 +356,7 @@ def _teacher(view: Overview, teacher: TeacherStatus, width: int) -> list[Text]:
 
 def _remedy(teacher: TeacherStatus, width: int) -> Text:
     if teacher.state == "paused":
-        return fit(width, ("paused by you: ", "attention"), ("P", "key"), " on screen 3 resumes it")
+        return fit(width, ("paused by you: ", "attention"), ("P", "key"), " on 3 resumes it")
     if teacher.state != "parked":
         return fit(width, (one_line(teacher.reason), "attention"))
     tail = say("; fix it, then ", ("P", "key"), " on 3 resumes it")
@@ -372,7 +372,7 @@ def _brief_teacher(view: Overview, teacher: TeacherStatus, width: int) -> list[T
         lines = [truncated(say(head, word, (reason, "muted" if not teacher.reason else "bad")), width)]
         if teacher.state == "parked":
             lines.append(
-                fit(width, ("└ fix it, then ", "muted"), ("P", "key"), (" on screen 3 resumes it", "muted"))
+                fit(width, ("└ fix it, then ", "muted"), ("P", "key"), (" on 3 resumes it", "muted"))
             )
         return lines
     slots = f"{teacher.in_flight}/{teacher.cap}"

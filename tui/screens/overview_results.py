@@ -7,7 +7,7 @@ import textwrap
 from rich.text import Text
 
 from state.views.accuracies import BASE
-from state.views.format import clock, count, duration, latency, money, per_thousand, percent, rate, short
+from state.views.format import age, clock, count, duration, latency, money, per_thousand, percent, rate, short
 from state.views.status_records import Status
 from tui.charts import progress
 from tui.screens.overview_panels import Overview, Shown, dotted, fit, graph
@@ -72,7 +72,7 @@ def trouble(view: Overview) -> Shown:
     stored = sum(plan.stored for plan in view.plans)
     told = [alert for alert in view.status.alerts if not alert.subject]
     rows: list[tuple[Part, ...] | None] = [
-        ("last seen", f"{clock(last)}, {duration((view.status.at - last) / 1000)} ago") if last else None,
+        ("last seen", f"{clock(last)}, {age((view.status.at - last) / 1000)} ago") if last else None,
         ("it ran", duration(daemon.uptime_s)) if daemon.uptime_s else None,
         ("reason", one_line(daemon.exit_reason)) if daemon.exit_reason else None,
         ("stored", f"{count(stored)} samples, {money(view.status.spend.usd, None)} spent"),
@@ -209,12 +209,13 @@ def answers(view: Overview) -> Shown:
     def paint(width: int, height: int) -> list[Text]:
         found = []
         for row in view.answers[:height]:
-            head = say(
-                verdict(row.word)[:2],
-                (f"{shortened(row.task, 15):<16}", "strong"),
-                (f"{shortened(row.teacher, 11):<12}", "muted"),
+            answer = say(
+                (shortened(row.extracted or "–", 12), "strong"),
+                (f"  {shortened(row.teacher, 10):<10}" if width >= 60 else "", "muted"),
             )
-            found.append(truncated(say(head, one_line(row.extracted or "–", 300)), width))
+            head = say(verdict(row.word)[:2], (f"{shortened(row.task, 15):<16}", "strong"))
+            asked = shortened(row.text, max(4, width - head.cell_len - answer.cell_len - 2))
+            found.append(across(say(head, asked), answer, width))
         return found
 
     return Shown("newest answers", "", paint, say(("4 ", "key"), ("all samples", "muted")), ["samples"] * 50)

@@ -11,7 +11,7 @@ from state.views.status_records import RunStatus, TaskStatus
 from tui.charts import area, progress, resampled
 from tui.event_words import VERB_CELLS, grouped, verb, what
 from tui.screens.overview_panels import Overview, Shown, dotted
-from tui.text import Part, across, fields, one_line, say, shortened, state_word, truncated
+from tui.text import Part, across, clause, fields, one_line, say, shortened, state_word, truncated
 from tui.widgets.panel import centred, fitted
 
 # Tasks
@@ -286,15 +286,8 @@ def events(view: Overview) -> Shown:
                 (f"{glyph} ", role),
                 (f"{word:<{VERB_CELLS}}", f"bold {loud}" if loud != "strong" else loud),
             )
-            found.append(
-                across(
-                    say(head, shortened(said, max(4, width - head.cell_len - times.cell_len))),
-                    times,
-                    width,
-                )
-                if group.times > 1
-                else truncated(say(head, said), width)
-            )
+            told = say(head, clause(said, max(4, width - head.cell_len - times.cell_len)))
+            found.append(across(told, times, width) if group.times > 1 else truncated(told, width))
         return found
 
     return Shown("events", "", paint, say(("6 ", "key"), ("all events", "muted")), ["events"] * 50)

@@ -10,7 +10,7 @@ from rich.text import Text
 from state.views.format import count
 from state.views.questions import QuestionDetail, Rationale
 from tui.colours import Colours, colours
-from tui.reading import tinted, wrapped
+from tui.reading import contrasted, tinted, wrapped
 from tui.screens.sample_text import diversity_words, note_text, solved, votes_line
 from tui.text import Part, across, lines, one_line, say, sections, title, truncated
 
@@ -74,14 +74,24 @@ def card_title(number: int, item: Rationale) -> Text:
     return say((f"{number} ", "strong"), (name, f"bold {role}"))
 
 
-def paint_card(item: Rationale, width: int, height: int, top: int, notes: Sequence[Text] = ()) -> list[Text]:
-    """A rationale from its line `top` on; tokens and replicate in the last line."""
+def paint_card(
+    item: Rationale,
+    width: int,
+    height: int,
+    top: int,
+    notes: Sequence[Text] = (),
+    against: str | None = None,
+) -> list[Text]:
+    """A rationale from its line `top` on; tokens and replicate in the last line.
+
+    Where another rationale is given, the words are tinted that are not in it at that place.
+    """
     foot = across(
         say((f"{count(item.tokens)} tokens" if item.tokens else "", "muted")),
         say((f"replicate {item.replicate + 1}" if width >= 28 else "", "muted")),
         width,
     )
-    body = list(_body(item, width, colours()))
+    body = list(_body(item, width, colours(), against))
     room = max(1, height - 1 - len(notes))
     top = max(0, min(top, len(body) - room))
     shown = _cut(body[top:], room)
@@ -95,15 +105,16 @@ def paint_card(item: Rationale, width: int, height: int, top: int, notes: Sequen
 
 def card_lines(item: Rationale, width: int) -> int:
     """The number of lines of a rationale."""
-    return len(_body(item, width, colours()))
+    return len(_body(item, width, colours(), None))
 
 
 @lru_cache(maxsize=64)
-def _body(item: Rationale, width: int, of: Colours) -> tuple[Text, ...]:
+def _body(item: Rationale, width: int, of: Colours, against: str | None) -> tuple[Text, ...]:
     if item.rationale is None:
         words = item.reason if item.state == "failed" else "no answer yet"
         return tuple(wrapped(say((words or "", "bad" if item.state == "failed" else "muted")), width))
-    text = tinted(item.rationale.rstrip(), item.spans)
+    words = item.rationale.rstrip()
+    text = tinted(words, item.spans) if against is None else contrasted(words, against)
     if item.answer and item.answer.strip() not in item.rationale:
         text = lines([text, say((f"→ {one_line(item.answer)}", "muted"))])
     return tuple(wrapped(text, width))

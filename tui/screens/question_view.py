@@ -36,6 +36,8 @@ class QuestionView(Vertical, can_focus=False):
         self.chosen = 0  # index of a rationale
         self._top = 0  # the first line that is shown of the chosen one
         self._asked_for: int | None = None
+        self.differences = False
+        """Whether the words are tinted that the other rationales do not share with the chosen one."""
 
     def compose(self) -> ComposeResult:
         """The question, and two rows of cards."""
@@ -121,7 +123,9 @@ class QuestionView(Vertical, can_focus=False):
         asked = self.query_one("#asked", Panel)
         frame = 2 if asked.framed else 0
         asked.styles.height = question_height(question, self.size.width - 4, self.size.height) + frame
-        asked.head(question_title(question), question_summary(question))
+        against = self._against(question) if self.differences else None
+        words = f"tinted: what {question.rationales.index(against) + 1} does not say" if against else ""
+        asked.head(question_title(question), question_summary(question), (words, "attention"))
         asked.paint(partial(paint_question, question))
         first, total = self._first(), len(question.rationales)
         for row in range(ROWS):
@@ -132,9 +136,19 @@ class QuestionView(Vertical, can_focus=False):
                 card.display = column < columns
                 if row < rows and column < columns:
                     last = row == rows - 1 and column == columns - 1
-                    self._card(card, question, at, total - at - 1 if last else 0)
+                    self._card(card, question, at, total - at - 1 if last else 0, against)
 
-    def _card(self, card: Panel, question: QuestionDetail, at: int, more: int) -> None:
+    def _against(self, question: QuestionDetail) -> Rationale | None:
+        """The rationale that the others are compared with: the chosen one; if it stands alone, the first correct other one."""
+        columns, rows = self.grid()
+        if columns * rows > 1:
+            return self.rationale
+        others = [item for item in question.rationales if item is not self.rationale and item.rationale]
+        return next((item for item in others if item.verdict == 1), others[0] if others else None)
+
+    def _card(
+        self, card: Panel, question: QuestionDetail, at: int, more: int, against: Rationale | None
+    ) -> None:
         if at >= len(question.rationales):
             card.activate(False)
             card.head(say())
@@ -154,4 +168,5 @@ class QuestionView(Vertical, can_focus=False):
         card.activate(chosen)
         card.head(card_title(at + 1, item), (one_line(item.teacher, 16), "muted"), (pointer, "muted"))
         top = self._top if chosen else 0
-        card.paint(lambda width, height: paint_card(item, width, height, top, notes))
+        other = against.rationale if against is not None and against is not item else None
+        card.paint(lambda width, height: paint_card(item, width, height, top, notes, other))

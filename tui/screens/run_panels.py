@@ -8,7 +8,7 @@ from dataclasses import replace
 from rich.text import Text
 
 from state.enums import ACTIVE_RUN_STATES
-from state.views.format import count, duration, short
+from state.views.format import age, count, duration, short
 from state.views.paired import Paired, PairedRow
 from state.views.runs import Baseline, RunDetail
 from state.views.status_records import Accuracy, TaskStatus
@@ -114,8 +114,9 @@ def _phases(phases: Sequence[Phase], now: int, width: int) -> Text:
     said: list[Text] = []
     for phase in phases:
         if phase.seconds is None:
-            age = duration((now - phase.at) / 1000)
-            said.append(say((f"{one_line(phase.name, 20)} ", "bold accent"), f"for {age}"))
+            said.append(
+                say((f"{one_line(phase.name, 20)} ", "bold accent"), f"for {age((now - phase.at) / 1000)}")
+            )
         else:
             took = f"{phase.seconds:.1f}s" if phase.seconds < 10 else duration(phase.seconds)
             said.append(say((f"{one_line(phase.name, 20)} {took}", "muted")))
@@ -211,22 +212,26 @@ def paint_against(paired: Paired | None, width: int, height: int) -> list[Text]:
         )
     bar, counts = _stacked(paired, width)
     found = [bar, counts]
-    table = paired_lines(paired, width)
+    table = paired_lines(paired, width, height)
     if height >= 8:
         found.append(say())
     elif height < 7:
         table = table[1:]  # no headings
-    return [*found, *fitted(table, height - len(found))][:height]
+    room, headings = height - len(found), int(height >= 7)
+    if len(table) > room > 0:
+        left = len(paired.page) + headings - (room - 1)
+        table = [*table[: room - 1], say((f"{left:,} more", "muted"))]
+    return [*found, *table][:height]
 
 
-def paired_lines(paired: Paired, width: int) -> list[Text]:
-    """The questions in lines of columns, below their headings."""
+def paired_lines(paired: Paired, width: int, most: int | None = None) -> list[Text]:
+    """The questions in lines of columns, below their headings; all of them, or the first `most`."""
     mark, room = (7, 6) if width < 60 else (10, 9)
     text = max(8, width - mark - 3 * (room + 1))
     names = (f"run {paired.run}", f"run {paired.other}", "gold")
     heads = "".join(f" {name:>{room}}" for name in names)
     lines = [say((f"{'':<{mark}}{'question':<{text}}{heads}", "muted"))]
-    return [*lines, *(_pair(row, mark, text, room) for row in paired.page)]
+    return [*lines, *(_pair(row, mark, text, room) for row in paired.page[:most])]
 
 
 def _pair(row: PairedRow, mark: int, text: int, room: int) -> Text:

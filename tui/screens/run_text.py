@@ -11,6 +11,7 @@ from state.confidence_interval import wilson
 from state.enums import ACTIVE_RUN_STATES
 from state.views.format import accuracy_words, count, duration, interval, percent, short
 from state.views.paired import Paired
+from state.views.run_differences import settings_that_differ
 from state.views.runs import EvaluationRow, MetricRow, PredictionRow, RunDetail
 from state.views.status_records import Accuracy
 from tui.charts import progress, sparkline
@@ -20,18 +21,25 @@ from tui.text import Part, fields, lines, one_line, say, sections, shortened, ti
 TABS = ("curves", "questions", "results", "predictions", "config", "log", "compare", "frontier")
 
 
-def tab_names(tab: str, width: int) -> Text:
-    """All tabs, with the one that is shown; on a narrow screen that one and the next."""
-    if width < 120:
-        return say((tab, "accent"), (" ] ", "key"), (TABS[(TABS.index(tab) + 1) % len(TABS)], "muted"))
-    edge = " " if width >= 150 else ""
-    names: list[Part] = []
-    for name in TABS:
-        names += [
-            "" if edge or not names else " ",
-            (f"{edge}{name}{edge}", "tab" if name == tab else "muted"),
-        ]
-    return say(*names)
+def tab_names(tab: str, room: int) -> Text:
+    """The tabs, with the one that is shown; where not all fit, those around it, and at least the next one."""
+    at = TABS.index(tab)
+    first, end = 0, len(TABS)
+    while end - first > 2 and sum(len(name) + 1 for name in TABS[first:end]) + 7 > room:
+        if at - first > end - 1 - at:
+            first += 1
+        else:
+            end -= 1
+    if (wide := sum(len(name) + 2 for name in TABS) <= room) or end - first > 2:
+        edge = " " if wide else ""
+        names: list[Part] = [("… ", "muted")] if first else []
+        for name in TABS[first:end]:
+            names += [
+                "" if wide or name == TABS[first] else " ",
+                (f"{edge}{name}{edge}", "tab" if name == tab else "muted"),
+            ]
+        return say(*names, (" …", "muted") if end < len(TABS) else "", ("  ]", "key") if not wide else "")
+    return say((tab, "accent"), (" ] ", "key"), (TABS[(at + 1) % len(TABS)], "muted"))
 
 
 def paint_questions(paired: Paired | None, width: int, differing: bool, more: bool) -> Text:
@@ -192,19 +200,25 @@ def paint_predictions(found: Sequence[PredictionRow], wrong_only: bool, more: bo
     return sections(*parts)
 
 
-def paint_compare(run: RunDetail, other: RunDetail | None, key: str, width: int) -> Text:
-    """Two runs side by side: their results, and the settings that differ."""
+def paint_compare(
+    run: RunDetail, other: RunDetail | None, key: str, width: int, *, marked: bool = True
+) -> Text:
+    """Two runs side by side: their results, and the settings that differ. The other one is `marked`, or the best of its task."""
     if other is None or other.id == run.id:
         hint = f"Mark a run with {key}, then move the cursor to another one."
         return sections((say(), [say((hint, "muted"))]))
     room = max(0, min(30, (width - 24) // 2)) if width >= 60 else 0
-    head = _pair("", f"run {run.id}", f"run {other.id} (marked)", room)
+    head = _pair("", f"run {run.id}", f"run {other.id}{' (marked)' if marked else ''}", room)
     head.stylize("bold")
     results = [
         _pair(name, one, two, room)
         for name, one, two in (
             ("student", run.student, other.student),
             ("task", run.task, other.task),
+            ("trigger", run.trigger, other.trigger),
+            ("method", run.method, other.method),
+            ("base", run.base, other.base),
+            ("seed", str(run.seed), str(other.seed)),
             *_compared("test", run.test, other.test),
             *majorities(run, other),
             *_compared("best dev", run.best_dev, other.best_dev),
@@ -212,19 +226,19 @@ def paint_compare(run: RunDetail, other: RunDetail | None, key: str, width: int)
             ("steps", f"{count(run.step)}/{count(run.steps)}", f"{count(other.step)}/{count(other.steps)}"),
             ("samples", count(run.samples), count(other.samples)),
             ("questions", count(run.questions), count(other.questions)),
+            ("time", duration(_seconds(run)), duration(_seconds(other))),
             ("tokens/s", short(run.tokens_per_second), short(other.tokens_per_second)),
         )
     ]
-    one, two = _flat(run), _flat(other)
-    differing = [
-        _pair(name, one.get(name, "–"), two.get(name, "–"), room)
-        for name in sorted({*one, *two})
-        if one.get(name) != two.get(name)
-    ]
+    differing = [_pair(name, one, two, room) for name, one, two in settings_that_differ(run, other)]
     return sections(
         (head, results),
         (title("settings that differ"), differing or [say(("none", "muted"))]),
     )
+
+
+def _seconds(run: RunDetail) -> float | None:
+    return (run.ended_at - run.started_at) / 1000 if run.ended_at and run.started_at else None
 
 
 def _pair(name: str, one: str, two: str, room: int) -> Text:
@@ -270,18 +284,3 @@ def _compared(split: str, one: Accuracy | None, two: Accuracy | None) -> list[tu
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
-
-
-def _flat(run: RunDetail) -> dict[str, str]:
-    """The settings of a run by name, as in the configuration."""
-    found = {"method": run.method, "base": run.base, "seed": str(run.seed), "ZeRO stage": str(run.zero_stage)}
-
-    def walk(value: object, place: str) -> None:
-        if isinstance(value, dict):
-            for name, inner in value.items():
-                walk(inner, f"{place}.{name}" if place else str(name))
-        else:
-            found[place] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-    walk(run.spec, "")
-    return {name: value[:200] for name, value in found.items()}

@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
 
 from state.sqlite import Connection
+from state.views.format import age
 from state.views.frontier import CostPoint
 from state.views.paired import Paired
 from state.views.runs import PredictionRow, RunDetail
@@ -172,6 +173,11 @@ class RunsScreen(MonitorScreen):
     def _finished(self) -> int:
         return sum(run.state == "done" for run in self.status.runs) if self.status is not None else 0
 
+    def moment(self) -> tuple[str, ...]:
+        """The age of a phase that goes on."""
+        now = self.context.clock()
+        return tuple(age((now - phase.at) / 1000) for phase in self.phases if phase.seconds is None)
+
     def show(self, status: Status) -> None:
         """Draws the list, then the run under the cursor."""
         rows = [RunRow(run, run.id in self.marked) for run in status.runs[::-1]]
@@ -212,8 +218,9 @@ class RunsScreen(MonitorScreen):
         rows = 3 if self.has_class("-three") else 2 if self.size.height >= 20 else 1
         rows += bool(run.error)
         head.styles.height = rows + (2 if head.framed else 0)
-        head.head(f"run {run.id}", head_summary(run), tab_names(self.tab, self.size.width))
-        head.paint(partial(paint_head, run, self.paired, self.phases, self.context.clock()))
+        head.head(f"run {run.id}", head_summary(run), tab_names(self.tab, head.outer_size.width - 8))
+        now = self.context.clock() if self.moment() else 0
+        head.paint(partial(paint_head, run, self.paired, self.phases, now))
         head.activate(self.in_detail)
         self.query_one("#plots").display = curves
         against = self.query_one("#against", Panel)
@@ -277,7 +284,8 @@ class RunsScreen(MonitorScreen):
         if self.tab == "compare":
             other = next((each.run for each in self.others.values()), None)
             key = key_label(next(key for key in KEYS if key.id == "mark"), self.context.remapped)
-            return lambda width: paint_compare(run, other, key, width)
+            marked = other is not None and other.id in self.marked
+            return lambda width: paint_compare(run, other, key, width, marked=marked)
         if self.tab == "config":
             return lambda width: paint_config(run)
         if self.tab == "log":
@@ -320,6 +328,12 @@ class RunsScreen(MonitorScreen):
         self.draw()
         if self.detail is not None:
             self.detail.scroll_to(y=0, animate=False)
+
+    def toggle_differences(self) -> None:
+        """What differs between the run and the one it is compared with, or the curves again."""
+        self.tab = "compare" if self.tab != "compare" else TABS[0]
+        self.draw()
+        self.request_read()
 
     def toggle_problems(self) -> None:
         """Shows failed runs only; on the tabs of predictions and questions, wrong answers or those that differ."""
@@ -365,6 +379,7 @@ class RunsScreen(MonitorScreen):
         elif tab == "questions":
             found.append(("faults", "all" if self.wrong_only else "only what differs"))
         found.append(("mark", "overlay" if run is None or run.id not in self.marked else "no overlay"))
+        found.append(("differences", "differences" if tab != "compare" else TABS[0]))
         if run is not None and (run.active or run.state == "queued"):
             found.append(("stop_run", "stop"))
         elif run is not None and run.task != "joint":

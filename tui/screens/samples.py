@@ -7,6 +7,7 @@ The list holds only the visible rows (`widgets/sample_list.py`); a filter is sea
 from __future__ import annotations
 
 from array import array
+from collections.abc import Hashable
 from dataclasses import replace
 from typing import Any
 
@@ -133,6 +134,11 @@ class SamplesScreen(MonitorScreen):
         self._restart(self.search.wanted)
         self.samples.clear_rows()
 
+    def moment(self) -> Hashable:
+        """The ages of the rows, which the list draws by itself."""
+        self.samples.set_now(self.context.clock())
+        return None
+
     def show(self, status: Status) -> None:
         """Applies the filter, then draws the list, the sample and the question."""
         samples = self.samples
@@ -220,11 +226,6 @@ class SamplesScreen(MonitorScreen):
         else:
             super().scroll_detail(rows)
 
-    def restyle(self) -> None:
-        """Other colours."""
-        self.samples.restyle()
-        super().restyle()
-
     def sort_next(self) -> None:
         """Newest first, or oldest first."""
         order = self.samples.order
@@ -234,6 +235,15 @@ class SamplesScreen(MonitorScreen):
         """Random order; again: another one."""
         seed = self.samples.order.seed
         self._arrange(RowOrder(seed=0 if seed is None else seed + 1))
+
+    def toggle_differences(self) -> None:
+        """Tints what the other rationales of the question say differently from the chosen one, or not any more."""
+        view = self.query_one(QuestionView)
+        view.differences = not (view.differences and self.in_question)
+        if not self.in_question and self.samples.selected is not None:
+            self._show_question(True)
+        else:
+            self.draw()
 
     def _arrange(self, order: RowOrder) -> None:
         self.samples.order_by(order)
@@ -316,6 +326,10 @@ class SamplesScreen(MonitorScreen):
                 ("back", "back"),
                 ("right", "rationales"),
                 ("down", "samples"),
+                (
+                    "differences",
+                    "no differences" if self.query_one(QuestionView).differences else "differences",
+                ),
                 ("mark", "note"),
                 ("pager", "pager"),
                 ("detail_down", "scroll"),

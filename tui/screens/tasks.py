@@ -243,12 +243,14 @@ def students(row: TaskRow) -> Shown:
         found: list[Text] = []
         for trigger in task.triggers:
             reached = trigger.progress.reached
+            far = say((trigger.progress.text(count, unit=width >= 48), "text"))
             head = say(
                 ("✓ " if reached else "○ ", "good" if reached else "attention"),
                 (one_line(trigger.student), "strong"),
-                (f" @{trigger.name}", "muted"),
             )
-            found.append(across(head, say((trigger.progress.text(count, unit=width >= 48), "text")), width))
+            when = say((f" @{trigger.name}", "muted"))
+            fits = head.cell_len + when.cell_len + far.cell_len < width
+            found.append(across(say(head, when) if fits else head, far, width))
             if not reached and height >= 3 * len(task.triggers) and trigger.goal:
                 found.append(say("  ", progress(trigger.have / trigger.goal, max(4, width - 4))))
         waiting = [each for each in row.status.waiting if each.task in (task.name, "joint")]

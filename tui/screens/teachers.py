@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,6 +147,10 @@ class TeachersScreen(ListScreen):
 
         progress = (None if counts.whole else counts.upto, counts.high > 0, history.low, attempts.low)
         return Query(("teachers", since == 0), read, progress)
+
+    def moment(self) -> Hashable:
+        """The bucket of the graphs."""
+        return self._view(self.status).seen // self.history.bucket_ms if self.status is not None else None
 
     def receive(self, payload: Any) -> None:
         """Takes the counts."""
@@ -322,9 +326,7 @@ def limits(row: TeacherRow) -> Shown:
 
 def _gauge(name: str, used: float, limit: float | None, width: int) -> Text:
     if not limit:
-        return across(
-            say((f"{name:<{LABEL}}", "muted")), say(count(used), (", no known limit", "muted")), width
-        )
+        return across(say((name, "muted")), say(count(used), (", no known limit", "muted")), width)
     share = used / limit
     words = f"{count(used) if used < 100_000 else short(used)} of {count(limit) if limit < 100_000 else short(limit)}"
     return _line(name, share, words, "attention" if share >= 0.9 and name != "slots" else "accent", width)

@@ -9,8 +9,25 @@ from typing import Any, Generic, Literal, TypeVar
 
 from rich.style import Style
 from rich.text import Span, Text
+from textual.strip import Strip
+from textual.widget import Widget
 
+from tui.glyphs import AsciiFilter
 from tui.text import guarded, say
+
+
+def as_the_terminal_wants(widget: Widget, strips: list[Strip]) -> list[Strip]:
+    """Strips that a widget makes by itself, through the filters of its application: ASCII, no colours under NO_COLOR."""
+    wanted = [
+        each for each in widget.get_line_filters() if isinstance(each, AsciiFilter) or widget.app.no_color
+    ]
+    if not wanted:
+        return strips
+    background = widget.background_colors[1]
+    for each in wanted:
+        strips = [strip.apply_filter(each, background) for strip in strips]
+    return strips
+
 
 Align = Literal["left", "right"]
 RowT = TypeVar("RowT")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 
 from rich.segment import Segment
@@ -19,9 +20,9 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.colours import style
+from tui.colours import Colours, colours, style
 from tui.text import Part, say
-from tui.widgets.columns import fit_cell
+from tui.widgets.columns import as_the_terminal_wants, fit_cell
 
 Painter = Callable[[int, int], Sequence[Text]]
 """Makes the lines of a panel, from its cells and rows inside the frame."""
@@ -53,7 +54,9 @@ class Panel(Widget, can_focus=False):
         self._head: tuple[Text, Text, Text] = (say(), say(), say())
         self._painter: Painter | None = None
         self._lines: list[Text] = []
+        self._themed: Colours | None = None
         self._painted: tuple[int, int] | None = None
+        self._drawn: tuple[object, dict[int, Strip]] = ((), {})  # what the frame depends on, and its rows
 
     # What it shows
 
@@ -69,24 +72,34 @@ class Panel(Widget, can_focus=False):
         head = (words, say(summary), say(pointer))
         if head != self._head or any(a.spans != b.spans for a, b in zip(head, self._head, strict=True)):
             self._head = head
-            self.refresh()
+            self._changed()
 
     def activate(self, active: bool) -> None:
         """Says whether keys go here."""
         if active != self.active:
             self.active = active
-            self.refresh()
+            self._changed()
 
     def paint(self, painter: Painter) -> None:
-        """Shows the lines that `painter` returns; draws only if they have changed."""
-        self._painter = painter
+        """Shows the lines that `painter` returns; draws only if they have changed.
+
+        A `partial` is asked again only if its arguments have changed: they must be values that stay as they are.
+        """
+        before, self._painter = self._painter, painter
         size = self.size
+        if self._painted == tuple(size) and self._themed is colours() and _equal(before, painter):
+            return
         if not size:  # not laid out yet
             return
-        before, self._lines = self._lines, list(painter(*size))
-        if self._painted != tuple(size) or not _same(before, self._lines):
+        shown, self._lines = self._lines, list(painter(*size))
+        self._themed = colours()
+        if self._painted != tuple(size) or not _same(shown, self._lines):
             self._painted = (size.width, size.height)
-            self.refresh()
+            self._changed()
+
+    def _changed(self) -> None:
+        self._drawn = ((), {})
+        self.refresh()
 
     @property
     def plain(self) -> str:
@@ -111,9 +124,15 @@ class Panel(Widget, can_focus=False):
         if self._painter is not None and self._painted != tuple(self.size):
             self.paint(self._painter)
         base = self.rich_style
-        return [
-            self._strip(y, width, height, base).crop(crop.x, crop.right) for y in range(crop.y, crop.bottom)
-        ]
+        key = (width, height, base, self.framed, colours())
+        if self._drawn[0] != key:
+            self._drawn = (key, {})
+        rows, found = self._drawn[1], []
+        for y in range(crop.y, crop.bottom):
+            if y not in rows:
+                rows[y] = self._strip(y, width, height, base)
+            found.append(rows[y] if crop.width == width else rows[y].crop(crop.x, crop.right))
+        return as_the_terminal_wants(self, found)
 
     def _strip(self, y: int, width: int, height: int, base: Style) -> Strip:
         edge = base + Style.parse(style("accent" if self.active else "line"))
@@ -143,6 +162,9 @@ class Panel(Widget, can_focus=False):
                 else title
             )
         room = width - 6
+        if len(title.spans) < 2 and " · " in title.plain and title.cell_len + 3 + summary.cell_len > room:
+            # What it is about stands in the list beside; the summary would be cut.
+            title = title[title.plain.rindex(" · ") + 3 :]
         shown = min(title.cell_len, room)
         rest = room - shown - 3
         pieces = [("╭─", edge), *_words(title, shown, base)] if shown else [("╭─", edge)]
@@ -190,6 +212,17 @@ def _without_muted(text: Text) -> Text:
 
 def _words(text: Text, room: int, base: Style) -> list[tuple[str, Style]]:
     return [(" ", base), *((piece, base + own) for piece, own in fit_cell(text, room, "left")), (" ", base)]
+
+
+def _equal(before: Painter | None, painter: Painter) -> bool:
+    """Whether two painters are the same function with the same values."""
+    return (
+        isinstance(before, partial)
+        and isinstance(painter, partial)
+        and before.func is painter.func
+        and before.args == painter.args
+        and before.keywords == painter.keywords
+    )
 
 
 def _same(before: Sequence[Text], after: Sequence[Text]) -> bool:

@@ -18,9 +18,13 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from tui.colours import colours
 from tui.colours import style as colour
 from tui.text import guarded, say
-from tui.widgets.columns import Column, RowT, fit_cell, gap, visible
+from tui.widgets.columns import Column, RowT, as_the_terminal_wants, fit_cell, gap, visible
+
+CACHED_ROWS = 200
+"""Rows that are kept as they were drawn: another row under the cursor changes two of them."""
 
 
 class RowList(ScrollView, can_focus=False):
@@ -49,6 +53,7 @@ class RowList(ScrollView, can_focus=False):
         """Called before the cursor moves to another row, whose details will then be read."""
         self._base = Style()  # for the current drawing, like the visible columns
         self._visible: list[tuple[int, Column[Any], int]] = []
+        self._drawn: tuple[object, dict[int, tuple[Sequence[Text], bool, Strip]]] = ((), {})
 
     # For subclasses
 
@@ -80,14 +85,13 @@ class RowList(ScrollView, can_focus=False):
 
     def move(self, index: int) -> None:
         """Moves the cursor to a row (or the nearest one) and scrolls it into view."""
-        index = max(0, min(index, self.total() - 1))
-        moved = index != self.cursor
-        if moved:
+        index, before = max(0, min(index, self.total() - 1)), self.cursor
+        if index != before:
             self.before_move()
         self.cursor = index
         self.reveal()
-        if moved:
-            self.refresh()
+        if index != before:
+            self.refresh_rows([before, index])
             self.post_message(self.Moved())
 
     def reveal(self) -> None:
@@ -108,6 +112,17 @@ class RowList(ScrollView, can_focus=False):
         self.cursor = max(0, min(self.cursor, self.total() - 1))
         self.refresh()
 
+    def restyle(self) -> None:
+        """Other colours."""
+        self.refresh()
+
+    def refresh_rows(self, indexes: Sequence[int]) -> None:
+        """Draws these rows again, where they are visible."""
+        top, width, height = self.top, self.size.width, self.size.height
+        places = [Region(0, at - top + 1, width, 1) for at in indexes if 0 <= at - top < height - 1]
+        if places:
+            self.refresh(*places)
+
     def on_resize(self) -> None:
         """Keeps the cursor visible when the terminal is resized."""
         self.resized()
@@ -127,9 +142,16 @@ class RowList(ScrollView, can_focus=False):
     # Drawing
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """The visible lines; values that all lines share are computed once."""
-        self._base, self._visible = self.rich_style, visible(self.columns, self.size.width)
-        return super().render_lines(crop)
+        """The visible lines, without Textual's frame and padding, which a list has not."""
+        base, width = self.rich_style, self.size.width
+        key = (base, width, colours())
+        if self._drawn[0] != key:
+            self._drawn = (key, {})
+            self._base, self._visible = base, visible(self.columns, width)
+        found = [self.render_line(y) for y in range(crop.y, crop.bottom)]
+        if crop.x or crop.width != width:
+            found = [strip.crop(crop.x, crop.right) for strip in found]
+        return as_the_terminal_wants(self, found)
 
     def render_line(self, y: int) -> Strip:
         """The column titles, then one row per line."""
@@ -144,12 +166,18 @@ class RowList(ScrollView, can_focus=False):
             if y <= len(hint):
                 return self._line(say(" ", hint[y - 1]), width)
             return Strip.blank(width, self.rich_style)
-        cells = self.cells(index)
-        here = index == self.cursor
+        cells, here = self.cells(index), index == self.cursor
+        known = self._drawn[1].get(index)
+        if known is not None and known[0] is cells and known[1] == here:
+            return known[2]
         style = self.get_component_rich_style("rows--cursor", partial=True) if here else Style()
         if cells is None:
             return self._line(say(("▌" if here else " "), "…"), width, style)
-        return self._strip("▌" if here else " ", cells, width, style)
+        strip = self._strip("▌" if here else " ", cells, width, style)
+        if len(self._drawn[1]) >= CACHED_ROWS:
+            self._drawn[1].clear()
+        self._drawn[1][index] = (cells, here, strip)
+        return strip
 
     def _strip(self, mark: str, cells: Sequence[Text], width: int, style: Style) -> Strip:
         base, space = self._base + style, gap(width)
@@ -229,13 +257,16 @@ class Table(RowList, Generic[RowT]):
         """Replaces the rows. The cursor stays on its key; with `follow`, a cursor at the top stays there."""
         key, before, keep_top = self.key, self._keys, follow and self.cursor == 0
         by = self._orders.get(self.order)
+        old, known = self.rows, self._cells
         self.rows = sorted(rows, key=by) if by is not None else list(rows)
         self._keys = [self._key_of(row) for row in self.rows]
         drawn = range(self.top, min(self.top + self.page_rows, len(self.rows)))
-        shown = [self._cells.get(index) for index in drawn]
-        self._cells = {}
-        if self._keys == before and shown == [self.cells(index) for index in drawn]:
+        if self._keys == before:
+            # A row that says the same keeps its texts; of the others only those that are seen are drawn.
+            self._cells = {at: cells for at, cells in known.items() if old[at] == self.rows[at]}
+            self.refresh_rows([at for at in drawn if known.get(at) != self.cells(at)])
             return
+        self._cells = {}
         shift = 0
         if key is not None and not keep_top and before != self._keys and key in self._keys:
             position = self._keys.index(key)
@@ -246,6 +277,11 @@ class Table(RowList, Generic[RowT]):
             self.reveal()
         if self.key != key:
             self.post_message(self.Moved())
+
+    def restyle(self) -> None:
+        """Other colours."""
+        self._cells.clear()
+        super().restyle()
 
     def find(self, key: Hashable) -> bool:
         """Moves the cursor to a key; returns False if there is no such row."""

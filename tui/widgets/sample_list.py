@@ -16,7 +16,7 @@ from operator import neg
 
 from rich.text import Text
 
-from state.views.format import duration, short
+from state.views.format import age, short
 from state.views.samples import SampleRow
 from tui.text import one_line, say, verdict
 from tui.widgets.columns import Column
@@ -118,16 +118,19 @@ class SampleList(RowList):
     def set_now(self, now: int) -> None:
         """Tells the time: the ages of the visible rows are written anew where they have changed."""
         self.now = now
-        for sample in self.visible_ids():
+        aged = []
+        for index in self._on_screen():
+            sample = self.id_at(index)
             row, cells = self._known.get(sample), self._cells.get(sample)
             if row is not None and cells is not None and cells[-1].plain != self._age(row):
                 del self._cells[sample]
-                self.refresh()
+                aged.append(index)
+        self.refresh_rows(aged)
 
     def restyle(self) -> None:
         """Other colours."""
         self._cells.clear()
-        self.refresh()
+        super().restyle()
 
     def visible_ids(self) -> tuple[int, ...]:
         """Ids of the visible rows."""
@@ -142,18 +145,18 @@ class SampleList(RowList):
 
     def receive(self, rows: Mapping[int, SampleRow], ids: Sequence[int]) -> None:
         """Takes the rows read for these ids; an id without a row is a gap."""
-        changed = False
+        changed = set()
         for sample in ids:
             row = rows.get(sample)
             if sample not in self._known or self._known[sample] != row:
-                changed = True
+                changed.add(sample)
                 self._cells.pop(sample, None)
             self._known[sample] = row
             self._known.move_to_end(sample)
         while len(self._known) > CACHED:
             self._cells.pop(self._known.popitem(last=False)[0], None)
         if changed:
-            self.refresh()
+            self.refresh_rows([index for index in self._on_screen() if self.id_at(index) in changed])
 
     def clear_rows(self) -> None:
         """Forgets all rows: the database was replaced."""
@@ -182,7 +185,7 @@ class SampleList(RowList):
         return [gone.get(column.title, say(("–", "muted"))) for column in COLUMNS]
 
     def _age(self, row: SampleRow) -> str:
-        return "" if row.stored_at is None else duration((self.now - row.stored_at) / 1000)
+        return "" if row.stored_at is None else age((self.now - row.stored_at) / 1000)
 
     def _moved_by(self, rows: int, selected: int | None) -> None:
         """Rows were added above: the visible rows stay in place, unless the top is visible."""

@@ -112,7 +112,7 @@ def test_runs_are_measured_before_anything_is_paid_for(tmp_path: Path) -> None:
     assert cells["cot"][1:4] == ["on", "t", "60"] and int(cells["cot"][4]) > 5
     assert cells["untrained"][3:6] == ["0", "0", "–"]
     assert float(cells["cot"][5].replace(",", "")) > 0
-    assert lines[head + 3].startswith("2 runs, ") and "with 1 device: an estimate" in lines[head + 3]
+    assert lines[head + 3].startswith("2 runs, ") and "with 1 device: estimated" in lines[head + 3]
     assert any(line.startswith("disk: ") for line in lines)
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 

@@ -346,6 +346,14 @@ async def test_a_panel_begins_only_if_all_of_its_members_can_be_paid_to_the_end(
             policy = bench.scheduler.budget_policy
             assert {each.words for each in policy.short.values()} == {BUDGET}
             assert bool(policy.spent) is (count == 0), "what is kept for those that have begun may come back"
+            free = [policy.free(plan, teacher) for plan, teacher in zip(plans, teachers, strict=True)]
+            with policy.steady():
+                assert [
+                    policy.free(plan, teacher) for plan, teacher in zip(plans, teachers, strict=True)
+                ] == free
+            plans[0].state.claimed(1)
+            assert policy.free(plans[1], teachers[1]) < free[1], "a later look adds up anew"
+            plans[0].state.ended()
             claimed = [world.row("SELECT claimed FROM plan WHERE id = ?", plan.id)[0] for plan in plans]
             assert claimed == [count] * 3
 

@@ -21,7 +21,9 @@ from engine.students.ranks import Ranks, StopFlag
 from engine.students.run import Run, read_spec
 from engine.students.serve import HOST, taken
 from engine.students.spec import Spec, write_rows
+from tests.daemon.site import wait_until
 from tests.engine.students.runs import make_base, rows
+from tests.forked import Forked
 from tests.lazily import Lazy
 
 aiohttp_test = Lazy("aiohttp.test_utils")
@@ -258,18 +260,24 @@ def test_a_port_that_is_in_use_is_one_message_before_anything_is_loaded(tmp_path
         assert free.getsockname()[0] == HOST
 
 
-def test_a_signal_ends_it_with_zero(gpt2) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "engine.students.serve", str(gpt2.directory), "small", "0"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"},
-    )
-    assert process.stdout is not None
-    said = process.stdout.readline()
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
-    assert said.startswith("serving small (run 3, coin, "), errors
+def test_a_signal_ends_it_with_zero(gpt2, tmp_path) -> None:
+    told, errors = tmp_path / "told", tmp_path / "errors"
+    with open(os.devnull) as nothing, told.open("w") as out, errors.open("w") as err:
+        process = Forked(
+            *("engine.students.serve", [str(gpt2.directory), "small", "0"]),
+            cwd=tmp_path,
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+            stdin=nothing.fileno(),
+            stdout=out.fileno(),
+            stderr=err.fileno(),
+        )
+    try:
+        wait_until("it says where it serves", lambda: "\n" in told.read_text() or process.poll() is not None)
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(timeout=60)
+    finally:
+        process.kill()
+    said = told.read_text()
+    assert said.startswith("serving small (run 3, coin, "), errors.read_text()
     assert "http://127.0.0.1:" in said
-    assert process.returncode == 0 and "Traceback" not in errors
+    assert code == 0 and "Traceback" not in errors.read_text()
