@@ -48,6 +48,8 @@ class RunSettings:
     """The digest of the distributions that its student learns from, if it does."""
     labels: int = 1
     """The rule for the answer under a wrong rationale; 1, that of version 0.1: the teacher's own, whatever the settings say."""
+    order: int = 1
+    """The rule for the order of samples of one replicate from several plans; 1: the one that came first is first."""
 
     def encode(self) -> str:
         """The column."""
@@ -64,6 +66,8 @@ class RunSettings:
             values["overlap"] = self.overlap
         if self.labels != 1:
             values["labels"] = self.labels
+        if self.order != 1:
+            values["order"] = self.order
         if self.targets:
             values["targets"] = self.targets
         if self.flagged:
@@ -85,8 +89,18 @@ class RunSettings:
             overlap=values.get("overlap", 1),
             targets=values.get("targets", ""),
             labels=values.get("labels", 1),
+            order=values.get("order", 1),
             flagged=tuple(values.get("flagged", ())),
         )
+
+
+def ordered_by_arrival(connection: Connection, student: str) -> bool:
+    """Whether a student has runs from before the order of samples of one replicate was drawn: it goes on with theirs."""
+    found = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM run WHERE student = ? AND json_extract(spec, '$.order') IS NULL)",
+        (student,),
+    ).fetchone()
+    return bool(found[0])
 
 
 def own_answer_runs(connection: Connection) -> set[tuple[str, str]]:

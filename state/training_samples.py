@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,15 +52,15 @@ INCOMPLETE = ("content_filter", "unknown_finish")
 _SELECT = (
     "SELECT DISTINCT s.id, s.question_id, q.text, q.gold, s.rationale, s.extracted, s.verdict, s.finish_reason,"
     " s.flags, q.task_id, te.name, s.replicate, s.checksum, s.answer, q.checksum, q.rationale,"
-    " EXISTS (SELECT 1 FROM note n WHERE n.sample_id = s.id AND n.flag <> '') FROM "
+    " EXISTS (SELECT 1 FROM note n WHERE n.sample_id = s.id AND n.flag <> ''), s.recipe FROM "
 )
 _ORDER = " ORDER BY q.task_id, s.question_id, s.replicate, s.id"  # not by position: a file may be re-sorted
 
 
 def stored_samples(
-    connection: Connection, plan_ids: Sequence[int], teachers: Sequence[str]
+    connection: Connection, plan_ids: Sequence[int], teachers: Sequence[str], *, drawn: bool = True
 ) -> list[StoredSample]:
-    """Graded samples of plans, by the given teachers, ordered by question and replicate."""
+    """Graded samples of plans, by the given teachers, ordered by question and replicate. `drawn`: as in `samples_of_run`."""
     rows = connection.execute(
         _SELECT + "plan p JOIN sample s ON s.task_id = p.task_id AND s.split = p.split"
         " AND s.recipe = p.recipe AND s.replicate < p.rationales"
@@ -69,18 +70,27 @@ def stored_samples(
         " AND te.name IN (SELECT value FROM json_each(?))" + _ORDER,
         (json.dumps(list(plan_ids)), json.dumps(list(teachers))),
     )
-    return [_sample(row) for row in rows]
+    return [_sample(row) for row in (_drawn(rows) if drawn else rows)]
 
 
-def samples_of_run(connection: Connection, run_id: int) -> list[StoredSample]:
-    """The samples in a run's training set, in the same order."""
+def samples_of_run(connection: Connection, run_id: int, *, drawn: bool = True) -> list[StoredSample]:
+    """The samples in a run's training set, in the same order; `drawn`: whether plans were ordered by a draw, and not by which came first."""
     rows = connection.execute(
         _SELECT + "run_sample r JOIN sample s ON s.id = r.sample_id"
         " JOIN question q ON q.id = s.question_id JOIN teacher te ON te.id = s.teacher_id WHERE r.run_id = ?"
         + _ORDER,
         (run_id,),
     )
-    return [_sample(row) for row in rows]
+    return [_sample(row) for row in (_drawn(rows) if drawn else rows)]
+
+
+def _drawn(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Samples of one replicate in an order that the question and their plans decide: which came first depends on the machine."""
+
+    def place(row: tuple[Any, ...]) -> tuple[int, int, int, int]:
+        return row[9], row[1], row[11], zlib.crc32(f"{row[1]}|{row[17]}".encode())
+
+    return sorted(rows, key=place)
 
 
 def stored_rationales(connection: Connection, task: str) -> list[tuple[str, bool]]:
@@ -112,7 +122,7 @@ def active_task_ids(connection: Connection) -> dict[str, int]:
 
 def _sample(row: tuple[Any, ...]) -> StoredSample:
     sample, question, text, gold, rationale, extracted, verdict, finish, flags, task, teacher = row[:11]
-    own, answer, of_question, in_data, flagged = row[12:]
+    own, answer, of_question, in_data, flagged = row[12:17]
     damage = [] if intact(own, rationale, answer) else [Damaged("sample", sample)]
     damage += [] if intact(of_question, text, gold, in_data) else [Damaged("question", question)]
     return StoredSample(

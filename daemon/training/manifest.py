@@ -40,7 +40,7 @@ from engine.students.targets import FILE as TARGETS
 from engine.students.targets import digest_of_targets, targets_bytes
 from state.authors import Authors
 from state.checksums import Damaged, named
-from state.runs import NewRun, RunRow, RunSettings, TaskInfo
+from state.runs import NewRun, RunRow, RunSettings, TaskInfo, ordered_by_arrival
 from state.sqlite import Connection
 from state.training_samples import (
     labels_of_run,
@@ -91,7 +91,8 @@ def training_rows(connection: Connection, config: Config, request: RunRequest) -
     if not METHODS[student.method].reads_samples:
         questions, drops = _questions(connection, request.tasks, student, excluded)
         return Chosen(rows=rows_of(questions, student, request.tasks), drops=drops, flagged=yours)
-    stored = stored_samples(connection, request.plan_ids, _teachers(config, student))
+    drawn = not ordered_by_arrival(connection, student.name)
+    stored = stored_samples(connection, request.plan_ids, _teachers(config, student), drawn=drawn)
     damaged = tuple(each for sample in stored for each in sample.damage)
     whole = [sample for sample in stored if not sample.damage]
     method = METHODS[student.method]
@@ -149,6 +150,7 @@ def prepare(connection: Connection, config: Config, request: RunRequest) -> NewR
             counted=request.counted,
             overlap=2,
             labels=2,
+            order=1 if ordered_by_arrival(connection, student.name) else 2,
             flagged=chosen.flagged,
             targets=digest_of_targets(packed_logprobs(connection, chosen.sample_ids))
             if OBJECTIVES[student.training.objective].reads_distributions
@@ -184,7 +186,7 @@ def materialise(
             write_spec(directory, spec.model_copy(update=now))
         return directory
     if METHODS[student.method].reads_samples:
-        of_run = samples_of_run(connection, run.id)
+        of_run = samples_of_run(connection, run.id, drawn=run.settings.order > 1)
         if damaged := [each for sample in of_run for each in sample.damage]:
             raise JobFailed(
                 f"{named(damaged)} in state.db: not the text that was stored. Restore a backup, or start a new run without"

@@ -57,3 +57,26 @@ def test_a_sample_of_a_run_that_has_no_verdict_any_more_is_not_correct(world: Wo
     world.connection.executemany("INSERT INTO run_sample (run_id, sample_id) VALUES (1, ?)", [(1,), (2,)])
     world.connection.execute("UPDATE sample SET verdict = NULL WHERE id = 2")
     assert [each.correct for each in samples_of_run(world.connection, 1)] == [True, False]
+
+
+def test_which_plan_comes_first_is_drawn_by_question_and_not_by_who_was_quicker(tmp_path: Path) -> None:
+    found = []
+    for number, order in enumerate(((0, 1), (1, 0))):
+        world = make(tmp_path / f"{number}.db")
+        world.task("t", question_rows(12))
+        plans = [world.plan("p", recipe="r1", rationales=2), world.plan("q", recipe="r2", rationales=2)]
+        for place in order:
+            world.store(world.claim(plans[place], 24, teacher="ab"[place]))
+        samples = stored_samples(world.connection, plans, ["a", "b"])
+        found.append([(each.question_id, each.teacher) for each in samples])
+        world.connection.execute("PRAGMA foreign_keys = OFF")
+        world.connection.execute("INSERT INTO run_sample (run_id, sample_id) SELECT 1, id FROM sample")
+        assert samples_of_run(world.connection, 1) == samples
+        first = samples_of_run(world.connection, 1, drawn=False)
+        assert {each.teacher for each in first[::2]} == {"ab"[order[0]]}, (
+            "runs of earlier versions stay as they are"
+        )
+        world.connection.close()
+    assert found[0] == found[1]
+    leads = [teacher for _, teacher in found[0][::4]]
+    assert 0 < leads.count("a") < len(leads), "neither is always the first"

@@ -569,3 +569,17 @@ def test_a_queued_run_without_samples_keeps_to_the_flags_of_when_it_was_made(wor
     assert queued.settings.flagged == (2,)
     plain = prepare(world.connection, made, order(world, method="fine-tune"))
     assert "flagged" not in json.loads(plain.settings.encode())
+
+
+def test_a_student_with_runs_from_before_the_order_was_drawn_goes_on_with_theirs(world: World) -> None:
+    plans = [world.plan("p", recipe="r1"), world.plan("q", recipe="r2")]
+    for plan in plans:
+        world.store(world.claim(plan, 6))
+    made, asked = config(world), order(world, *plans, curation={"drop_duplicates": False})
+    assert prepare(world.connection, made, asked).settings.order == 2
+    run(world, made, asked)
+    world.connection.execute("UPDATE run SET spec = json_remove(spec, '$.order')")
+    again = prepare(world.connection, made, asked)
+    arrived = [(first, first + 6) for first in range(1, 7)]
+    pairs = list(zip(again.sample_ids[::2], again.sample_ids[1::2], strict=True))
+    assert again.settings.order == 1 and sorted(pairs) == arrived
