@@ -249,7 +249,10 @@ class Campaign:
     def _at_checkpoint(self, teacher: Teacher, running: Daemon) -> bool:
         """When a training process has written something."""
         before = self._marks()
-        return self._until(lambda: self._marks() != before, TRAINING_S)
+        if not self._until(self._trains, TRAINING_S):
+            return False
+        self._until(lambda: self._marks() != before or not self._trains())
+        return self._marks() != before
 
     def _newest_boot(self) -> int:
         """The newest daemon session; 0 if there is none."""
@@ -262,6 +265,10 @@ class Campaign:
     def _is_done(self) -> bool:
         """Whether nothing is left to sample."""
         return count(self._folder, "plan", "active = 1 AND stored + failed < wanted") == 0
+
+    def _trains(self) -> bool:
+        """Whether a run is on its way to a checkpoint."""
+        return count(self._folder, "run", "state IN ('starting', 'training')") > 0
 
     def _marks(self) -> list[str]:
         return sorted(str(path) for path in (self._folder / "runs").glob("*/checkpoints/*"))
