@@ -150,6 +150,7 @@ async def test_a_job_is_submitted_once_adopted_and_ended_as_slurm_says(
         await until(lambda: state(world)[1:] == ("slurm:2", 2))  # it used up a try
         slurm.becomes(2, "CANCELLED")
         await until(lambda: state(world)[0] == "stopped")
+        await until(lambda: any("CANCELLED" in note.note for note in second.of(RunNoted)))
     assert slurm.jobs() == 2
     assert second.of(RunStarted)[0].message() == "run 1 is still running: s on t (Slurm job 1)"
     assert [note.note for note in second.of(RunNoted) if "ended" in note.note] == [
