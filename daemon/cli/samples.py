@@ -82,9 +82,9 @@ def _show(connection: Connection, sample: int) -> list[str]:
 
 def _detail(found: SampleDetail) -> Iterator[str]:
     row = found.row
-    yield f"sample {row.id}: {row.task}, question {row.question} ({found.split}), rationale {row.replicate + 1} of plan {found.plan} ({found.strategy}), by {row.teacher}"
+    yield f"sample {row.id}: {row.task}, question {row.question} ({found.split}), rationale {row.replicate + 1} of plan {found.row.plan} ({found.strategy}), by {row.teacher}"
     flags = f", flags: {', '.join(row.flags)}" if row.flags else ""
-    yield f"{_state(row)}{flags}; {found.prompt_tokens:,} + {found.completion_tokens:,} tokens, {cost(found.cost_usd)}"
+    yield f"{_state(row)}{flags}; {found.prompt_tokens:,} + {found.completion_tokens:,} tokens, {cost(found.row.cost_usd)}"
     for title, text in (
         ("question", found.question),
         ("gold answer", found.gold),

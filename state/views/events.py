@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from state.sqlite import Connection
@@ -22,6 +25,7 @@ class EventRow:
     kind: str
     subject: str
     message: str
+    session: int | None  # of the daemon; None for an event before the first
 
 
 def newest_events(
@@ -63,7 +67,14 @@ def newest_events(
         (*values, limit),
     )
     names = ("id", "at", "level", "kind", "subject", "message")
-    return [EventRow(**dict(zip(names, row, strict=True))) for row in found]
+    starts = rows(connection, "SELECT started_at, id FROM boot ORDER BY started_at, id")
+    return [EventRow(**dict(zip(names, row, strict=True)), session=_session(starts, row[1])) for row in found]
+
+
+def _session(starts: Sequence[tuple[int, int]], at: int) -> int | None:
+    """The number of the session that had started last at a time."""
+    place = bisect_right(starts, at, key=itemgetter(0))
+    return starts[place - 1][1] if place else None
 
 
 def events_by_time(connection: Connection, since: int, bucket_ms: int) -> dict[int, tuple[int, int, int]]:

@@ -35,6 +35,15 @@ class QuestionCounts:
         return sum(number == 0 for number in self.correct.values())
 
 
+def count_notes(connection: Connection) -> dict[int, int]:
+    """How many notes of yours each task has, by its id."""
+    found = rows(
+        connection,
+        "SELECT q.task_id, count(*) FROM note n JOIN question q ON q.id = n.question_id GROUP BY 1",
+    )
+    return dict(found)
+
+
 def count_questions(connection: Connection, before: QuestionCounts, seconds: float) -> QuestionCounts:
     """Counts on, for about `seconds`; what was stored since is counted by the next call.
 

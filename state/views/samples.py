@@ -65,6 +65,9 @@ class SampleRow:
     tokens: int
     noted: bool  # you noted something about it or its question
     stored_at: int | None
+    plan: str
+    cost_usd: float
+    logprob: float | None  # mean of the rationale's tokens, where they are stored
 
     @property
     def word(self) -> str:
@@ -96,7 +99,6 @@ class SampleDetail:
     """A sample in full: question, rationale, verdict, requests and cost."""
 
     row: SampleRow
-    plan: str
     split: str
     strategy: str
     question: str
@@ -109,7 +111,6 @@ class SampleDetail:
     reason: str | None  # why it failed
     prompt_tokens: int
     completion_tokens: int
-    cost_usd: float
     created_at: int
     stored_at: int | None
     attempts: tuple[AttemptRow, ...]
@@ -124,11 +125,13 @@ _ROW = (
     "SELECT s.id, t.name, h.name, q.key, s.replicate, s.state, s.verdict, s.extracted, s.flags,"
     f" s.prompt_tokens + s.completion_tokens, substr(q.text, 1, {HEAD}), substr(q.gold, 1, {HEAD}),"
     " EXISTS (SELECT 1 FROM note n WHERE n.question_id = s.question_id AND (n.sample_id IS NULL OR n.sample_id = s.id)),"
-    " s.stored_at"
+    " s.stored_at, p.name, s.cost_micros,"
+    " (SELECT l.mean FROM attempt a JOIN logprob l ON l.attempt_id = a.id"
+    " WHERE a.sample_id = s.id AND a.turn = 0 AND a.outcome = 'ok' LIMIT 1)"
 )
 _FROM = (
     " FROM sample s JOIN task t ON t.id = s.task_id JOIN teacher h ON h.id = s.teacher_id"
-    " JOIN question q ON q.id = s.question_id"
+    " JOIN question q ON q.id = s.question_id JOIN plan p ON p.id = s.plan_id"
 )
 
 
@@ -241,9 +244,9 @@ def sample_detail(connection: Connection, sample: int) -> SampleDetail | None:
     with snapshot(connection):
         found = first(
             connection,
-            f"{_ROW}, p.name, s.split, p.strategy, q.text, q.gold, s.rationale, s.answer, s.finish_reason,"
-            " s.reason, s.prompt_tokens, s.completion_tokens, s.cost_micros, s.created_at, s.stored_at, p.settings"
-            f"{_FROM} JOIN plan p ON p.id = s.plan_id WHERE s.id = ?",
+            f"{_ROW}, s.split, p.strategy, q.text, q.gold, s.rationale, s.answer, s.finish_reason,"
+            " s.reason, s.prompt_tokens, s.completion_tokens, s.created_at, s.stored_at, p.settings"
+            f"{_FROM} WHERE s.id = ?",
             (sample,),
         )
         if found is None:
@@ -260,12 +263,11 @@ def sample_detail(connection: Connection, sample: int) -> SampleDetail | None:
             " WHERE a.sample_id = ? ORDER BY a.id LIMIT 200",
             (sample,),
         )
-        spans = spans_of_sample(connection, sample, found[19])
+        spans = spans_of_sample(connection, sample, found[21])
         rounds = round_answers(connection, sample_id=sample)
-    plan, split, strategy, question, gold, rationale, answer, finish_reason, reason = found[14:23]
+    split, strategy, question, gold, rationale, answer, finish_reason, reason = found[17:25]
     return SampleDetail(
         row=_row(found),
-        plan=plan,
         split=split,
         strategy=strategy,
         question=question,
@@ -276,13 +278,12 @@ def sample_detail(connection: Connection, sample: int) -> SampleDetail | None:
         grader=grade[0] if grade else None,
         grade_reason=grade[1] if grade else None,
         reason=reason,
-        prompt_tokens=found[23],
-        completion_tokens=found[24],
-        cost_usd=found[25] / 1e6,
-        created_at=found[26],
-        stored_at=found[27],
+        prompt_tokens=found[25],
+        completion_tokens=found[26],
+        created_at=found[27],
+        stored_at=found[28],
         attempts=tuple(_attempt(row) for row in attempts),
-        prompts=sent(loaded(found[28], dict), question, rationale, gold),
+        prompts=sent(loaded(found[29], dict), question, rationale, gold),
         spans=spans,
         rounds=tuple(rounds),
     )
@@ -326,6 +327,9 @@ def _row(row: tuple[Any, ...]) -> SampleRow:
         gold=row[11],
         noted=row[12] == 1,
         stored_at=row[13],
+        plan=row[14],
+        cost_usd=row[15] / 1e6,
+        logprob=row[16],
     )
 
 

@@ -77,7 +77,7 @@ COLUMNS: tuple[Column[int], ...] = (
     ],
 )
 def test_a_column_says_at_which_widths_it_is_shown(width: int, expected: list[tuple[str, int]]) -> None:
-    assert [(column.title, room) for _, column, room in visible(COLUMNS, width)] == expected
+    assert [(column.title, room) for _, column, room in visible(COLUMNS, width).columns] == expected
 
 
 def test_a_cell_is_a_string_or_a_styled_text() -> None:
@@ -106,3 +106,31 @@ async def test_a_table_sorts_by_the_orders_of_its_columns_and_keeps_the_cursor()
         assert table.sort_next() == "as given"
         table.show([])
         assert (table.selected, table.key, table.total()) == (None, None, 0)
+
+
+NAMED: tuple[Column[str], ...] = (
+    Column("state", 5, lambda row: "done"),
+    Column("name", 0, str, whole=True),
+    Column("size", 6, lambda row: "1", "right", from_width=30),
+    Column("rows", 6, lambda row: "1", "right", from_width=50),
+)
+
+
+@pytest.mark.parametrize(
+    ("width", "names", "expected"),
+    [
+        (50, 20, (["state", "name", "size", "rows"], 1)),
+        (50, 31, (["state", "name", "size"], 1)),
+        (50, 38, (["state", "name"], 1)),
+        (50, 80, (["state", "name"], 1)),  # cut all the same
+        (80, 20, (["state", "name", "size", "rows"], 2)),
+        (80, 55, (["state", "name", "size", "rows"], 1)),  # gaps give way first
+    ],
+)
+def test_a_name_is_not_cut_while_a_later_column_is_shown(
+    width: int, names: int, expected: tuple[list[str], int]
+) -> None:
+    found = visible(NAMED, width, names)
+    assert ([column.title for _, column, _ in found.columns], found.gap) == expected
+    used = sum(room + found.gap for _, _, room in found.columns)
+    assert used == width - 1

@@ -35,6 +35,8 @@ BARE_WIDTH, BARE_HEIGHT = 60, 16
 """Smaller terminals show one column without frames."""
 WIDE = 150
 """From this width on there are more columns, and longer words."""
+BROAD = 190
+"""From this width on a list of samples takes most of it."""
 
 
 class MonitorScreen(Screen[None]):
@@ -209,6 +211,7 @@ class MonitorScreen(Screen[None]):
         width, height = self.size
         self.set_class(width < BARE_WIDTH or height < BARE_HEIGHT, "-bare")
         self.set_class(width >= WIDE, "-wide")
+        self.set_class(width >= BROAD, "-broad")
         self.draw()
 
     def restyle(self) -> None:

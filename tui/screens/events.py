@@ -67,6 +67,8 @@ COLUMNS: tuple[Column[EventLine], ...] = (
     Column("", 0, lambda line: what(line.event, brief=True)),
     Column("", 4, lambda line: say((f"×{line.group.times}" if line.group.times > 1 else "", "attention")), from_width=64),
     Column("about", 14, lambda line: say((about(line.event), "accent")), from_width=104),
+    Column("session", 7, lambda line: say((str(line.event.session or "–"), "muted")), "right", from_width=130),
+    Column("id", 8, lambda line: say((str(line.event.id), "muted")), "right", from_width=130),
 )  # fmt: skip
 
 

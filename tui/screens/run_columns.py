@@ -48,14 +48,16 @@ COLUMNS: tuple[Column[RunRow], ...] = (
         0,
         lambda row: one_line(row.run.student),
         from_width=44,
+        whole=True,
         sort_by={"student": lambda row: (row.run.student, -row.run.id)},
     ),
-    Column("task", 13, lambda row: say((one_line(row.run.task), "muted")), from_width=44),
+    Column("task", 14, lambda row: say((one_line(row.run.task), "muted")), from_width=44),
     Column(
         "task",
         0,
         lambda row: one_line(row.run.task),
         to_width=43,
+        whole=True,
         sort_by={"task": lambda row: (row.run.task, -row.run.id)},
     ),
     Column(

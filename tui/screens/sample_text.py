@@ -109,11 +109,11 @@ def paint_verdict(detail: SampleDetail, question: QuestionDetail | None) -> Text
         (
             "sent",
             one_line(detail.strategy),
-            (f" · plan {one_line(detail.plan, 40)} · {detail.split}", "muted"),
+            (f" · plan {one_line(detail.row.plan, 40)} · {detail.split}", "muted"),
         ),
         (
             "paid",
-            f"{count(detail.prompt_tokens)} in, {count(detail.completion_tokens)} out · {dollars(detail.cost_usd)}",
+            f"{count(detail.prompt_tokens)} in, {count(detail.completion_tokens)} out · {dollars(detail.row.cost_usd)}",
         ),
         ("ended by", detail.finish_reason) if detail.finish_reason not in (None, "stop") else None,
         *(("note", note_text(note)) for note in (question.notes_of(row.id) if question else ())),

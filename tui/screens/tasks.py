@@ -14,7 +14,7 @@ from state.sqlite import Connection
 from state.views.alerts import bound_by
 from state.views.costs import usd_per_correct
 from state.views.format import accuracy_words, count, duration, money, per_thousand, percent, short
-from state.views.question_counts import QuestionCounts, count_questions
+from state.views.question_counts import QuestionCounts, count_notes, count_questions
 from state.views.status_records import Status, TaskStatus
 from tui.charts import blocks, progress
 from tui.context import Context
@@ -41,6 +41,7 @@ class TaskRow:
     view: Overview
     task: TaskStatus
     questions: QuestionCounts | None
+    notes: int = 0
 
     @property
     def status(self) -> Status:
@@ -56,6 +57,14 @@ class TaskRow:
     def usd(self) -> float:
         """Dollars known to be billed for all its plans."""
         return self.view.usd_of.get(self.task.name, 0.0)
+
+    @property
+    def a_second(self) -> float | None:
+        """Samples a second over the last minutes, by the correct ones that the daemon counts; None while it does not run."""
+        task, share = self.task, self.task.accepted / max(1, self.task.accepted + self.task.rejected)
+        if self.status.daemon.state != "running":
+            return None
+        return self.status.heartbeat.tasks.get(task.name, 0.0) / 60 / share if share else 0.0
 
     @property
     def usd_per_correct(self) -> float | None:
@@ -89,11 +98,12 @@ class TasksScreen(ListScreen):
     noun = "task"
     lower = 14
     columns = (
-        Column("task", 0, lambda row: say((one_line(row.task.name), "strong"), (" ■", "attention") if row.task.paused else ""), sort_by={"name": lambda row: row.task.name}),
+        Column("task", 0, lambda row: say((one_line(row.task.name), "strong"), (" ■", "attention") if row.task.paused else ""), whole=True, sort_by={"name": lambda row: row.task.name}),
         Column("", 8, lambda row: progress(_share(row), 8), from_width=70, to_width=139),
         Column("", 16, lambda row: progress(_share(row), 16), from_width=140),
         Column("sampled", 7, lambda row: count(row.task.stored), "right", from_width=40),
         Column("wanted", 7, lambda row: say((count(row.task.wanted), "muted")), "right", from_width=96),
+        Column("now/s", 6, lambda row: "–" if row.a_second is None else f"{row.a_second:.1f}", "right", from_width=150),
         Column("correct", 7, lambda row: say(row.correct()), "right", sort_by={"correct": lambda row: -(row.task.correct_share or 0.0)}),
         Column("teacher", 7, lambda row: say((percent(row.task.teacher.accuracy if row.task.teacher else None, 1), "teacher")), "right", from_width=70),
         Column("best", 7, lambda row: say((percent(row.task.best.accuracy if row.task.best else None, 1), "good")), "right", from_width=96, sort_by={"best": lambda row: -(row.task.best.accuracy if row.task.best is not None else 0.0)}),
@@ -102,6 +112,7 @@ class TasksScreen(ListScreen):
         Column("answers", 8, lambda row: say((row.task.answer_format, "muted")), from_width=132),
         Column("train/dev/test", 16, lambda row: say((f"{short(row.task.train)}/{short(row.task.dev)}/{short(row.task.test)}", "muted")), "right", from_width=150),
         Column("ETA", 6, lambda row: duration(row.task.eta_s), "right", from_width=170),
+        Column("notes", 5, lambda row: count(row.notes), "right", from_width=190),
         Column("next", 17, lambda row: next_of(row.view, row.task), from_width=56, sort_by={"next": lambda row: row.task.trigger.remaining if row.task.trigger else 10**12}),
         Column("next", 11, lambda row: next_of(row.view, row.task), to_width=55),
     )  # fmt: skip
@@ -112,6 +123,7 @@ class TasksScreen(ListScreen):
 
     def reset(self) -> None:
         """Forgets what was counted."""
+        self.notes: dict[int, int] = {}
         self.questions: QuestionCounts | None = None  # what is shown
         self.counting: QuestionCounts | None = None  # a count in progress
         self._counted_at = 0.0
@@ -121,21 +133,22 @@ class TasksScreen(ListScreen):
         task = self.chosen
         if task is None:
             return None
-        before, shown = self.counting, self.questions
+        before, shown, notes = self.counting, self.questions, self.notes
         known = shown is not None and shown.whole and shown.task == task.id
         if known and time.monotonic() - self._counted_at < AGAIN_S:
-            return Query(("tasks", task.id), lambda connection: shown, "whole")
+            return Query(("tasks", task.id), lambda connection: (shown, notes), "whole")
         if before is None or before.task != task.id:
             before = QuestionCounts(task=task.id)
 
-        def read(connection: Connection) -> QuestionCounts:
-            return count_questions(connection, before, COUNT_S)
+        def read(connection: Connection) -> tuple[QuestionCounts, dict[int, int]]:
+            return count_questions(connection, before, COUNT_S), count_notes(connection)
 
         return Query(("tasks", task.id), read, before.upto)
 
     def receive(self, payload: Any) -> None:
         """Takes the counts; those of a count that was begun again once they are whole."""
-        found: QuestionCounts = payload
+        found: QuestionCounts
+        found, self.notes = payload
         self.counting = None if found.whole else found
         if found.whole and found is not self.questions:
             self._counted_at = time.monotonic()
@@ -161,7 +174,12 @@ class TasksScreen(ListScreen):
         """The tasks that match."""
         view, counts = Overview(status=status), self.questions
         found = [
-            TaskRow(view, task, counts if counts is not None and counts.task == task.id else None)
+            TaskRow(
+                view,
+                task,
+                counts if counts is not None and counts.task == task.id else None,
+                self.notes.get(task.id, 0),
+            )
             for task in status.tasks
             if self.filter_text.lower() in task.name.lower()
         ]

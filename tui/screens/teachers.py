@@ -102,7 +102,7 @@ class TeachersScreen(ListScreen):
     number = "3"
     noun = "teacher"
     columns = (
-        Column("teacher", 0, lambda row: say((one_line(row.teacher.name), "strong")), sort_by={"name": lambda row: row.teacher.name}),
+        Column("teacher", 0, lambda row: say((one_line(row.teacher.name), "strong")), whole=True, sort_by={"name": lambda row: row.teacher.name}),
         Column("state", 13, lambda row: health(row.teacher, row.view), from_width=56),
         Column("state", 9, lambda row: health(row.teacher, row.view), to_width=55),
         Column("slots", 6, lambda row: f"{row.teacher.in_flight}/{row.teacher.cap}", "right"),

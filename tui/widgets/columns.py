@@ -46,6 +46,8 @@ class Column(Generic[RowT]):
     """Hidden in narrower lists."""
     to_width: int = 10_000
     """Hidden in wider lists."""
+    whole: bool = False
+    """Names, which are not cut while a column of lower priority is shown. Takes the space that the others leave."""
     sort_by: Mapping[str, Callable[[RowT], Any]] = field(default_factory=dict)
     """Sort orders by name; the smallest key comes first."""
 
@@ -60,14 +62,37 @@ def gap(width: int) -> int:
     return 2 if width >= 70 else 1
 
 
-def visible(columns: Sequence[Column[Any]], width: int) -> list[tuple[int, Column[Any], int]]:
-    """Index, column and cells of the columns shown in a list of `width` cells."""
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The columns that a list shows: index, column and cells of each, and the cells between two."""
+
+    columns: Sequence[tuple[int, Column[Any], int]]
+    gap: int
+
+
+def visible(columns: Sequence[Column[Any]], width: int, names: int = 0) -> Layout:
+    """The columns shown in a list of `width` cells.
+
+    Where the longest name has `names` cells and is given fewer, gaps shrink first; then the columns that come with the
+    widest lists are left out, one by one.
+    """
     shown = [
         (at, column) for at, column in enumerate(columns) if column.from_width <= width <= column.to_width
     ]
-    fixed = sum(column.width + gap(width) for _, column in shown)
-    rest = max(4, width - 1 - fixed)
-    return [(at, column, column.width or rest) for at, column in shown]
+    space = gap(width)
+
+    def rest() -> int:
+        return width - 1 - sum(column.width + space for _, column in shown)
+
+    if any(column.whole for _, column in shown):
+        if rest() < names:
+            space = 1
+        while rest() < names and (
+            extra := [each for each in shown if each[1].from_width and not each[1].whole]
+        ):
+            shown.remove(max(extra, key=lambda each: (each[1].from_width, each[0])))
+    room = max(4, rest())
+    return Layout([(at, column, column.width or room) for at, column in shown], space)
 
 
 # A list draws about two hundred cells a frame, most of them unchanged (a task's name, a verdict). They are cached; new

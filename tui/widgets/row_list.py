@@ -21,7 +21,7 @@ from textual.strip import Strip
 from tui.colours import colours
 from tui.colours import style as colour
 from tui.text import guarded, say
-from tui.widgets.columns import Column, RowT, as_the_terminal_wants, fit_cell, gap, visible
+from tui.widgets.columns import Column, Layout, RowT, as_the_terminal_wants, fit_cell, visible
 
 CACHED_ROWS = 200
 """Rows that are kept as they were drawn: another row under the cursor changes two of them."""
@@ -52,7 +52,7 @@ class RowList(ScrollView, can_focus=False):
         self.before_move: Callable[[], None] = lambda: None
         """Called before the cursor moves to another row, whose details will then be read."""
         self._base = Style()  # for the current drawing, like the visible columns
-        self._visible: list[tuple[int, Column[Any], int]] = []
+        self._visible = Layout([], 1)
         self._drawn: tuple[object, dict[int, tuple[Sequence[Text], bool, Strip]]] = ((), {})
 
     # For subclasses
@@ -64,6 +64,10 @@ class RowList(ScrollView, can_focus=False):
     def cells(self, index: int) -> Sequence[Text] | None:
         """One text per column; None while the row has not been read yet."""
         return None
+
+    def longest_name(self) -> int:
+        """Cells of the longest name in a column that is shown whole."""
+        return 0
 
     def show_when_empty(self, words: str) -> None:
         """The text shown while there are no rows."""
@@ -144,10 +148,11 @@ class RowList(ScrollView, can_focus=False):
     def render_lines(self, crop: Region) -> list[Strip]:
         """The visible lines, without Textual's frame and padding, which a list has not."""
         base, width = self.rich_style, self.size.width
-        key = (base, width, colours())
+        names = self.longest_name()
+        key = (base, width, names, colours())
         if self._drawn[0] != key:
             self._drawn = (key, {})
-            self._base, self._visible = base, visible(self.columns, width)
+            self._base, self._visible = base, visible(self.columns, width, names)
         found = [self.render_line(y) for y in range(crop.y, crop.bottom)]
         if crop.x or crop.width != width:
             found = [strip.crop(crop.x, crop.right) for strip in found]
@@ -180,9 +185,9 @@ class RowList(ScrollView, can_focus=False):
         return strip
 
     def _strip(self, mark: str, cells: Sequence[Text], width: int, style: Style) -> Strip:
-        base, space = self._base + style, gap(width)
+        base, space = self._base + style, self._visible.gap
         segments, taken = [Segment(mark, base + Style.parse(colour("accent")))], len(mark)
-        for at, column, room in self._visible:
+        for at, column, room in self._visible.columns:
             segments += [Segment(piece, base + own) for piece, own in fit_cell(cells[at], room, column.align)]
             segments.append(Segment(" " * space, base))
             taken += room + space
@@ -227,6 +232,7 @@ class Table(RowList, Generic[RowT]):
         self._key_of = key
         self._keys: list[Hashable] = []
         self._cells: dict[int, list[Text]] = {}
+        self._longest = 0
 
     def total(self) -> int:
         """The number of rows."""
@@ -237,6 +243,10 @@ class Table(RowList, Generic[RowT]):
         if index not in self._cells:
             self._cells[index] = [column.text(self.rows[index]) for column in self.columns]
         return self._cells[index]
+
+    def longest_name(self) -> int:
+        """Cells of the longest name among all rows."""
+        return self._longest
 
     @property
     def key(self) -> Hashable | None:
@@ -267,6 +277,8 @@ class Table(RowList, Generic[RowT]):
             self.refresh_rows([at for at in drawn if known.get(at) != self.cells(at)])
             return
         self._cells = {}
+        named = [column for column in self.columns if column.whole]
+        self._longest = max((column.text(row).cell_len for row in rows for column in named), default=0)
         shift = 0
         if key is not None and not keep_top and before != self._keys and key in self._keys:
             position = self._keys.index(key)

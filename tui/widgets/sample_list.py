@@ -16,7 +16,7 @@ from operator import neg
 
 from rich.text import Text
 
-from state.views.format import age, short
+from state.views.format import age, dollars, short
 from state.views.samples import SampleRow
 from tui.text import one_line, say, verdict
 from tui.widgets.columns import Column
@@ -38,13 +38,16 @@ class ListedSample:
 COLUMNS: tuple[Column[ListedSample], ...] = (
     Column("", 2, lambda item: say(verdict(item.row.word)[:1], _flag(item.row)), to_width=69),
     Column("verdict", 11, lambda item: _verdict(item.row), from_width=70),
-    Column("id", 9, lambda item: say((str(item.row.id), "muted")), "right", from_width=110),
-    Column("task", 12, lambda item: say((one_line(item.row.task), "muted")), from_width=100),
+    Column("id", 9, lambda item: say((str(item.row.id), "muted")), "right", from_width=130),
+    Column("task", 14, lambda item: say((one_line(item.row.task), "muted")), from_width=150),
     Column("question", 0, lambda item: one_line(item.row.text)),
     Column("answer", 8, lambda item: _answer(item.row), "right", from_width=30),
     Column("gold", 8, lambda item: say((one_line(item.row.gold), "muted")), "right", from_width=50),
     Column("tokens", 6, lambda item: _tokens(item.row), "right", from_width=50),
+    Column("cost", 9, lambda item: dollars(item.row.cost_usd), "right", from_width=130),
+    Column("log p", 6, lambda item: _logprob(item.row), "right", from_width=130),
     Column("teacher", 10, lambda item: say((item.row.teacher, "muted")), from_width=80),
+    Column("plan", 10, lambda item: say((one_line(item.row.plan), "muted")), from_width=130),
     Column("age", 6, lambda item: say((item.age, "muted")), "right", from_width=86),
 )
 
@@ -215,6 +218,11 @@ def _verdict(row: SampleRow) -> Text:
 
 def _flag(row: SampleRow) -> Text:
     return say(("⚑", "attention") if row.noted else " ")
+
+
+def _logprob(row: SampleRow) -> Text:
+    """The mean log-probability of its rationale's tokens."""
+    return say(("–", "muted") if row.logprob is None else f"{row.logprob:.2f}")
 
 
 def _tokens(row: SampleRow) -> Text:
