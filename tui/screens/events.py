@@ -267,7 +267,7 @@ def _brief(event: EventRow, here: bool) -> Text:
     return say(
         (f"{clock(event.at, seconds=False)} ", "muted"),
         (f"{glyph} ", role),
-        (f"{word:<{VERB_CELLS}}", "strong" if here else "text"),
+        (f"{word:<{VERB_CELLS - 1}} ", "strong" if here else "text"),
         (one_line(words, 80), "text" if here else "muted"),
     )
 

@@ -284,7 +284,7 @@ def events(view: Overview) -> Shown:
             head = say(
                 (f"{time} ", "muted"),
                 (f"{glyph} ", role),
-                (f"{word:<{VERB_CELLS}}", f"bold {loud}" if loud != "strong" else loud),
+                (f"{word:<{VERB_CELLS - 1}} ", f"bold {loud}" if loud != "strong" else loud),
             )
             told = say(head, clause(said, max(4, width - head.cell_len - times.cell_len)))
             found.append(across(told, times, width) if group.times > 1 else truncated(told, width))
