@@ -25,7 +25,7 @@ from state.errors import StateError
 QUESTIONS = 100_000
 FAST, SLOW = ("quick-a", "quick-b"), "slow"
 AHEAD, GROWTH_MB, CPU_SHARE = 256, 50.0, 0.03
-"""What is wanted: at most so many questions ahead, so many megabytes from a tenth of the questions on, so much more CPU."""
+"""The limits: questions ahead, megabytes of growth after the first tenth of the questions, and the share of additional CPU."""
 SLOW_MS, SLOW_AT_ONCE = 10, 8
 PAIRS, SAMPLES = 9, 5_000
 CONFIG = """\

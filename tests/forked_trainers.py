@@ -86,7 +86,7 @@ class ForkedTrainer(subprocess.Popen):  # type: ignore[type-arg]
 
 
 def _help(orders: socket.socket) -> NoReturn:
-    """The helper: forks what it is told to, until the command is gone."""
+    """The helper: forks on request, until the command is gone."""
     os.setpgid(0, 0)  # signals to the group of the command are not for it
     _let_go(orders.fileno())
     while True:

@@ -325,7 +325,7 @@ class Life:
 
 
 async def live(lives: int) -> tuple[Counter[str], int]:
-    """The faults of so many lives, and how often a daemon was killed."""
+    """The faults found in a number of lives, and how often a daemon was killed."""
     faults: Counter[str] = Counter()
     kills = 0
     with tempfile.TemporaryDirectory() as folder:

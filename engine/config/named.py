@@ -19,7 +19,7 @@ def teachers_of(plan: PlanConfig, teachers: Mapping[str, TeacherConfig]) -> list
 
 
 def by_star(teachers: Mapping[str, Any], named: Sequence[str]) -> dict[str, bool]:
-    """The teachers that a list of names may mean, and whether they are built in. `*` is no student."""
+    """The teachers that a list of names may mean, and whether they are built in. `*` means no student."""
     plain = {name: each if isinstance(each, Mapping) else {} for name, each in teachers.items()}
     return {
         name: each.get("builtin") is True

@@ -69,7 +69,7 @@ def taught_spans(tokens: Sequence[str], text: str, rationale: str) -> list[Span 
 
 
 def _begins(tokens: Sequence[str], rationale: str) -> list[int]:
-    """Where in a teacher's tokens the rationale may begin. If some are pieces of characters, it is told by its first characters."""
+    """Where in a teacher's tokens the rationale may begin. If some are pieces of characters, it is found by its first characters."""
     joined = "".join(tokens)
     begin = joined.find(rationale)
     if begin >= 0 or not any(map(_broken, tokens)):

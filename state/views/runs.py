@@ -118,7 +118,7 @@ class RunDetail:
 
     @property
     def waits_for(self) -> str:
-        """Of a queued run: what it waits for."""
+        """The source that a queued run is waiting for."""
         source = next((each for each in self.sources if not each.ended), None)
         return (
             f"waiting for {source.words}, which is {source.state}" if source else "waiting for a free device"

@@ -37,7 +37,7 @@ peer_characters = {characters}
 
 
 class _Recording(BaseHTTPRequestHandler):
-    """Answers by model and round, and keeps what it is sent."""
+    """Answers by model and round, and keeps each request."""
 
     protocol_version = "HTTP/1.1"
 

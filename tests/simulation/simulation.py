@@ -53,7 +53,7 @@ PERSON_S = 1800.0
 MOST_BOOTS = 40
 QUIET_SHARE = 0.25
 LONGEST_LOOK_S = 10.0
-"""A look comes after this share of the time in which nothing happened, and at most so many seconds."""
+"""A look comes after this share of the time in which nothing happened, and after this number of seconds at the latest."""
 MOST_PAGES = 1 << 30
 
 
