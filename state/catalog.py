@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from sqlmodel import Session, select, update
 
+from state.budget import Spending
 from state.bulk import storable
 from state.checksums import checksum, damaged_tasks
 from state.database import now_ms
@@ -369,6 +370,19 @@ def park_teacher(connection: Connection, parked: Sequence[tuple[int, str]]) -> l
     return [None] * len(parked)
 
 
-def adopt_samples(connection: Connection, adopted: Sequence[tuple[int, int]]) -> list[bool]:
-    """Moves open samples to another plan that asks for them too, as (plan id, sample id); False where it does not."""
-    return [adopt(connection, plan_id, "sample.id = ?2", sample_id) > 0 for plan_id, sample_id in adopted]
+def adopt_samples(connection: Connection, adopted: Sequence[tuple[int, int]]) -> list[Spending | None]:
+    """Moves open samples, as (plan id, sample id), to another plan that asks for them too, with what they cost so far.
+
+    Returns:
+        What each has cost its plan; None where the other plan does not ask for it.
+    """
+    found: list[Spending | None] = []
+    for plan_id, sample_id in adopted:
+        cost, unknown = connection.execute(
+            "SELECT s.cost_micros, (SELECT coalesce(sum(a.unknown_micros), 0) FROM attempt a WHERE a.sample_id = s.id)"
+            " FROM sample s WHERE s.id = ?",
+            (sample_id,),
+        ).fetchone()
+        moved = adopt(connection, plan_id, "sample.id = ?2", sample_id) > 0
+        found.append(Spending(spent=cost, unknown=unknown) if moved else None)
+    return found

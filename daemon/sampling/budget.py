@@ -191,6 +191,12 @@ class Budget:
             account.spent += cost
             account.unknown += unknown
 
+    def move(self, plan_id: int, to: int, cost: Spending) -> None:
+        """What a sample cost so far counts against another plan's budget: that plan takes the sample over."""
+        for account, sign in ((self._plans[plan_id], -1), (self._plans[to], 1)):
+            account.spent += sign * cost.spent
+            account.unknown += sign * cost.unknown
+
     def binding(self, plan_id: int, teacher_id: int, need: PerAccount = NONE) -> Account:
         """The account with the least room beside what is needed of it."""
         return min(self._beside(plan_id, teacher_id, need), key=lambda each: each[0].room() - each[1])[0]

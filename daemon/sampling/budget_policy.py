@@ -10,6 +10,7 @@ nothing is reserved: then no more is claimed once a budget is overdrawn.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,16 +27,39 @@ NO_LIMIT = 2**31
 
 
 @dataclass(slots=True)
-class _SetAsides:
-    """What is set aside for all that was begun, in micro-dollars."""
+class _SetAside:
+    """What is set aside in the accounts, in micro-dollars."""
 
     total: int = 0
     teachers: Counter[str] = field(default_factory=Counter)
-    plans: dict[int, int] = field(default_factory=dict)
+    plans: Counter[int] = field(default_factory=Counter)
+
+    def add(self, plan: ActivePlan, micros: int) -> None:
+        """For a plan, whichever of its teachers is asked."""
+        self.total += micros
+        self.plans[plan.id] += micros
+        for name in {*plan.all_teachers}:
+            self.teachers[name] += micros
+
+    def of(self, plan: ActivePlan, teacher: Teacher) -> PerAccount:
+        """In the accounts of a plan's requests to a teacher."""
+        return PerAccount(self.total, self.teachers[teacher.name], self.plans[plan.id])
+
+
+@dataclass(slots=True)
+class _SetAsides:
+    """What is set aside for all that was begun."""
+
+    turns: _SetAside = field(default_factory=_SetAside)
+    """For further turns of open samples."""
+    stuck: _SetAside = field(default_factory=_SetAside)
+    """For those of them that wait for others of their panel."""
+    owed: _SetAside = field(default_factory=_SetAside)
+    """For samples that others of a panel have begun, and a member has not."""
 
     def beside(self, plan: ActivePlan, teacher: Teacher) -> PerAccount:
-        """In the accounts of a plan's requests to a teacher."""
-        return PerAccount(self.total, self.teachers[teacher.name], self.plans.get(plan.id, 0))
+        """What a new sample leaves alone in its accounts."""
+        return self.turns.of(plan, teacher).beside(self.owed.of(plan, teacher))
 
 
 class BudgetPolicy:
@@ -48,6 +72,7 @@ class BudgetPolicy:
         plans: Sequence[ActivePlan],
         bus: events.Bus,
         owed: Callable[[ActivePlan], int] = lambda plan: 0,
+        stuck: Callable[[ActivePlan], int] = lambda plan: 0,
     ) -> None:
         """Changes nothing.
 
@@ -57,8 +82,10 @@ class BudgetPolicy:
             plans: the plans at work.
             bus: gets the events.
             owed: the questions that others of a plan's panel have begun, and the plan has not.
+            stuck: the samples of a plan that wait for others of its panel.
         """
         self._owed = owed
+        self._stuck = stuck
         self._budget = budget
         self._teachers = teachers
         self._plans = plans
@@ -106,13 +133,17 @@ class BudgetPolicy:
         return found
 
     def free(self, plan: ActivePlan, teacher: Teacher) -> float:
-        """Room for new samples, in micro-dollars, beside what is set aside for started ones."""
+        """Room for new samples, in micro-dollars, beside what is set aside for started ones.
+
+        What one plan owes a panel keeps nothing from what another one owes: where a budget was lowered it may not cover
+        both, and then each would wait for the other.
+        """
         room = self._budget.room(plan.id, teacher.id)
         if math.isinf(room):
             return room
-        owed = self._owed(plan) * self._whole(plan)  # set aside for this claim
-        kept = self._set_asides().beside(plan, teacher)
-        return min(self._budget.free_apart(plan.id, teacher.id, kept)) + owed
+        found = self._set_asides()
+        kept = found.turns.of(plan, teacher) if self._owed(plan) else found.beside(plan, teacher)
+        return min(self._budget.free_apart(plan.id, teacher.id, kept))
 
     def panel_of(self, plan: ActivePlan) -> list[ActivePlan]:
         """The plans of a panel's members, one each."""
@@ -123,11 +154,27 @@ class BudgetPolicy:
         return found
 
     def panels(self, plan: ActivePlan) -> int:
-        """How many panels the budgets cover, with all turns of all members; of those begun by others, all.
+        """How many panels the budgets cover, with all turns of all members; of those begun by others, what the total covers.
 
         So no panel is begun whose other members have no money left.
         """
-        return self._owed(plan) or min(count for count, *_ in self._panels_by_member(plan))
+        if owed := self._owed(plan):
+            left = self._budget.total.room() - self._set_asides().turns.total
+            return bisect_right(range(1, owed + 1), left, key=lambda count: self._owed_cost(plan, count))
+        return min(count for count, *_ in self._panels_by_member(plan))
+
+    def _owed_cost(self, plan: ActivePlan, count: int) -> int:
+        """What the first questions that a plan owes may cost, with what other members owe for the same ones.
+
+        Members claim questions in one order, so of two that owe, the one that owes fewer has begun the first of them.
+        """
+        owed = self._owed(plan)
+        cost = count * self._whole(plan)
+        for each in self.panel_of(plan):
+            if each is not plan:
+                theirs = self._owed(each)
+                cost += min(theirs, max(0, count - max(0, owed - theirs))) * self._whole(each)
+        return cost
 
     def _panels_by_member(self, plan: ActivePlan) -> list[tuple[int, ActivePlan, Teacher]]:
         """How many further panels the accounts of each member cover; the total is divided among the members."""
@@ -187,14 +234,19 @@ class BudgetPolicy:
         if any(self.pays(job, self._teachers[job.teacher]) for job in waiting):
             self._has_money(plan.id)  # the scheduler is about to deliver it
             return
-        which, kept = plan, NONE
+        which, kept, stuck = plan, NONE, NONE
         if waiting:
             at = self._teachers[waiting[0].teacher]
             need = PerAccount.each(waiting[0].bound(at.tokens.price))
         elif not teachers or any(self.affords(plan, teacher) for teacher in teachers):
             self._has_money(plan.id)
             return
-        elif plan.panel and not self._owed(plan):
+        elif self._owed(plan):
+            at, whole = teachers[0], self._whole(plan)
+            need = PerAccount(self._owed_cost(plan, 1), whole, whole)
+            found = self._set_asides()
+            kept, stuck = found.turns.of(plan, at), found.stuck.of(plan, at)
+        elif plan.panel:
             _, which, at = min(self._panels_by_member(plan), key=lambda each: each[0])
             whole = self._whole(which)  # of the total a panel needs that of all members
             need = PerAccount(sum(map(self._whole, self.panel_of(plan))), whole, whole)
@@ -204,7 +256,7 @@ class BudgetPolicy:
             need = PerAccount.each(self._needed(plan, at))
             kept = self._set_asides().beside(plan, at)
         self.short[plan.id] = self._budget.binding(which.id, at.id, need.beside(kept))
-        if (account := self._alerts.note(which.id, at.id, need)) is not None:
+        if (account := self._alerts.note(which.id, at.id, need.beside(stuck))) is not None:
             self.spent[plan.id] = account
         else:
             self.spent.pop(plan.id, None)
@@ -218,13 +270,11 @@ class BudgetPolicy:
             return self._sums
         found = _SetAsides()
         for each in self._plans:
-            owed = self._owed(each)
-            if each.open or owed:
-                micros = self._set_aside(each, owed)
-                found.total += micros
-                found.plans[each.id] = micros
-                for name in {*each.all_teachers}:
-                    found.teachers[name] += micros
+            if each.open and (rest := self._rest(each)):
+                found.turns.add(each, each.open * rest)
+                found.stuck.add(each, self._stuck(each) * rest)
+            if owed := self._owed(each):
+                found.owed.add(each, owed * self._whole(each))
         if self._steady:
             self._sums = found
         return found
@@ -233,11 +283,10 @@ class BudgetPolicy:
         self.short.pop(plan_id, None)
         self.spent.pop(plan_id, None)
 
-    def _set_aside(self, plan: ActivePlan, owed: int) -> int:
-        """What the further turns of a plan's open samples may cost, at its most expensive teacher."""
+    def _rest(self, plan: ActivePlan) -> int:
+        """What the further turns of a plan's open sample may cost, at its most expensive teacher."""
         teachers = [self._teachers[name] for name in plan.all_teachers if name in self._teachers]
-        rest = plan.open * max((self.bounds(plan, teacher).rest for teacher in teachers), default=0)
-        return rest + owed * self._whole(plan)
+        return max((self.bounds(plan, teacher).rest for teacher in teachers), default=0)
 
     def _whole(self, plan: ActivePlan) -> int:
         """The most that a sample of a panel's member may cost."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import anyio
 
+from daemon.sampling.budget import Budget
 from daemon.sampling.jobs import Job
 from daemon.sampling.plans import ActivePlan
 from state.catalog import adopt_samples
@@ -15,8 +16,9 @@ from state.writer import Writer
 class HeldJobs:
     """The held jobs of all plans."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, budget: Budget) -> None:
         self._writer = writer
+        self._budget = budget
         self.jobs: list[Job] = []
 
     def add(self, jobs: Iterable[Job]) -> None:
@@ -63,9 +65,11 @@ class HeldJobs:
         return [job for job, _ in asked]
 
     async def _adopt(self, job: Job, successor: ActivePlan) -> None:
-        if not await self._writer.do(adopt_samples, (successor.id, job.sample_id)):
+        cost = await self._writer.do(adopt_samples, (successor.id, job.sample_id))
+        if cost is None:
             job.left_out = True
             return
+        self._budget.move(job.plan.id, successor.id, cost)
         job.plan.state.moved_to(successor.state)
         job.plan = successor
         if job.teacher not in successor.all_teachers and job.conversation.turn == 0:

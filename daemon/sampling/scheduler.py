@@ -68,10 +68,12 @@ class Scheduler:
         self._woken = False
         self._by_name = {teacher.name: teacher for teacher in teachers}
         self.panels = Panels(context, self._next_turn, plans)
-        self.budget_policy = BudgetPolicy(context.budget, self._by_name, plans, context.bus, self.panels.owed)
+        self.budget_policy = BudgetPolicy(
+            context.budget, self._by_name, plans, context.bus, self.panels.owed, self.panels.waiting
+        )
         self.fallback_policy = FallbackPolicy(self._by_name, self.budget_policy.spent_out, context.bus)
         self._virtual_time = dict.fromkeys(self._by_name, 0.0)  # of the plan that each teacher served last
-        self._held = HeldJobs(context.writer)
+        self._held = HeldJobs(context.writer, context.budget)
         self._shares = CostShares(context.writer)
         self._wordings = WordingSearches(context.writer, context.bus)
         self._by_verdict = [plan for plan in plans if plan.by_need or plan.state.shared]

@@ -21,7 +21,7 @@ from state.database import open_reader
 from state.sqlite import Connection
 from tests.simulation.fault_server import AMBIGUOUS, BURNS, PERMANENT, WINDOW_S, FaultServer
 from tests.simulation.panels import PanelWatch, check_panels
-from tests.simulation.rules import Rules, check_rules
+from tests.simulation.rules import Rules, check_rules, samples_by_question
 from tests.simulation.scenario import Scenario
 from tests.state.world import World, check_counts
 
@@ -66,6 +66,11 @@ class History:
     edited: bool = False
     limits: dict[tuple[int, str], set[tuple[int, int, int]]] = field(default_factory=dict)
     """By task and recipe, the rules that plans had: base, most, want."""
+    kept: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
+    """By recipe and question, the samples that an edit left to a recipe: those that are open or correct, and all of them.
+
+    They may have been bought under the rules of another recipe.
+    """
     total_cap: int | None = 0
     """The highest budget that was ever in force; None without one."""
     max_attempts: int = 100
@@ -87,6 +92,11 @@ class History:
             "SELECT task_id, recipe, base, rationales, want FROM plan WHERE active = 1"
         ):
             self.limits.setdefault((task, recipe), set()).add((rule[0], rule[1], rule[2]))
+        if self.edited:
+            self.kept = {
+                (recipe, question): (open_or_correct, samples)
+                for _, recipe, question, open_or_correct, samples in samples_by_question(connection)
+            }
 
     def restored(self, copy: Path, servers: Mapping[str, FaultServer]) -> None:
         """Notes what a copy of the database that is put back does not know."""
@@ -131,7 +141,7 @@ class Watch:
         self._largest: dict[int, int] = {}
         self._last = self._claimed()
         self._spent: dict[str, int] = {}
-        self._rules = Rules(connection, pipeline, history.limits, edited=history.edited)
+        self._rules = Rules(connection, pipeline, history.limits, history.kept, edited=history.edited)
         self._panels = PanelWatch(connection, tally)
 
     def _cap(self, config: Config) -> None:
@@ -165,7 +175,9 @@ class Watch:
         self._cap(config)
         self._count_used()
         self._base, self._largest, self._last = {}, {}, self._claimed()
-        self._rules = Rules(self._connection, self._pipeline, self._history.limits, edited=True)
+        self._rules = Rules(
+            self._connection, self._pipeline, self._history.limits, self._history.kept, edited=True
+        )
 
     def committed(self, now: float) -> str:
         """Checks what is on disk now; returns a summary for the trace."""

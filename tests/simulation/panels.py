@@ -28,7 +28,7 @@ class PanelWatch:
         self._newest = self._read_newest()
 
     def committed(self) -> None:
-        """Checks the attempts that are new on disk."""
+        """Checks the turns that begin with what is new on disk; one that is asked again began before."""
         since, self._newest = self._newest, self._read_newest()
         if since >= self._newest:
             return
@@ -39,7 +39,8 @@ class PanelWatch:
             "   AND x.recipe = m.recipe AND x.replicate = s.replicate AND o.turn = a.turn - 1 AND o.outcome = 'ok')"
             " FROM attempt a JOIN sample s ON s.id = a.sample_id JOIN plan p ON p.id = s.plan_id AND p.panel <> ''"
             " JOIN (SELECT DISTINCT panel, member, recipe FROM plan) m ON m.panel = p.panel"
-            " WHERE a.id > ? AND a.turn > 0",
+            " WHERE a.id > ? AND a.turn > 0 AND NOT EXISTS (SELECT 1 FROM attempt e"
+            "  WHERE e.sample_id = a.sample_id AND e.turn = a.turn AND e.id < a.id)",
             (since,),
         ).fetchall()
         for attempt, turn, question, replicate, member, state, answered in rows:

@@ -11,6 +11,8 @@ from state.sqlite import Connection
 
 Limits = Mapping[tuple[int, str], Collection[tuple[int, int, int]]]
 """By task and recipe, the rules that its plans had so far: base, most, want."""
+Kept = Mapping[tuple[str, int], tuple[int, int]]
+"""By recipe and question, what an edit left to a recipe: samples that are open or correct, and all of them."""
 BEFORE = 8
 """A claim that is on disk now was decided at most this many commits ago."""
 
@@ -18,15 +20,15 @@ BEFORE = 8
 class Rules:
     """Looks on at every commit of one life."""
 
-    def __init__(self, connection: Connection, pipeline: Pipeline, limits: Limits, *, edited: bool) -> None:
+    def __init__(
+        self, connection: Connection, pipeline: Pipeline, limits: Limits, kept: Kept, *, edited: bool
+    ) -> None:
         """`edited`: plans may have begun under other rules."""
         self._connection = connection
         self._pipeline = pipeline
-        self._limits = limits
-        self._begun: dict[int, int] = dict(
-            connection.execute("SELECT id, claimed FROM plan").fetchall() if edited else ()
-        )
+        self._limits, self._kept = limits, kept
         self._newest = self._newest_sample()
+        self._since = self._newest if edited else 0
         self._most_looked_at: tuple[int, int] | None = None
         self._out: deque[set[str]] = deque(maxlen=BEFORE)
         self._targets = self._read_targets()
@@ -45,7 +47,7 @@ class Rules:
         ).fetchone()
         before, self._most_looked_at = self._most_looked_at, (newest or 0, still_open)
         if before is None or self._most_looked_at[0] > before[0] or still_open > before[1]:
-            check_most(self._connection, self._limits)
+            check_most(self._connection, self._limits, self._kept)
 
     def _newest_sample(self) -> int:
         return int(self._connection.execute("SELECT coalesce(max(id), 0) FROM sample").fetchone()[0])
@@ -98,12 +100,10 @@ class Rules:
             first = next((each for each in self._pipeline.plans if each.id == plan.needs), None)
             if first is None or first.done:
                 continue
-            (claimed,) = self._connection.execute(
-                "SELECT claimed FROM plan WHERE id = ?", (plan.id,)
-            ).fetchone()
-            assert claimed <= self._begun.get(plan.id, 0), (
-                f"{plan.config.name} began before {first.config.name} was done"
-            )
+            begun = self._connection.execute(
+                "SELECT 1 FROM sample WHERE plan_id = ? AND id > ?", (plan.id, self._since)
+            ).fetchone()  # the plan's `claimed` also counts what it shares with others
+            assert begun is None, f"{plan.config.name} began before {first.config.name} was done"
 
     def _is_poor(self, plan: ActivePlan, before: tuple[str, ...]) -> bool:
         """Whether one of the teachers has a budget of its own, which may be used up."""
@@ -119,25 +119,31 @@ def _open_at_most(target: int, accepted: int, graded: int) -> int:
     return -(-missing * (graded + 1) // (accepted + 1))
 
 
-def check_most(connection: Connection, limits: Limits) -> None:
+def check_most(connection: Connection, limits: Limits, kept: Kept) -> None:
     """No question has more correct and open rationales, or more in all, than the rules of its recipe's plans let it.
 
     Of plans that share their samples, one looks at its first rationales alone: asked again, they come on top of those
-    that others claimed in their place.
+    that others claimed in their place. What an edit left to a recipe was bought under other rules.
     """
     asked_again = connection.execute("SELECT 1 FROM command WHERE kind = 'retry'").fetchone()
-    for (task, recipe), rules in limits.items():
+    for task, recipe, question, open_or_correct, samples in samples_by_question(connection):
+        if (rules := limits.get((task, recipe))) is None:
+            continue
         hopes = [max(base, want) if want else most for base, most, want in rules]
-        hoped = sum(hopes) if asked_again else max(hopes)
-        most = max(most for _, most, _ in rules)
-        found = connection.execute(
-            "SELECT question_id, sum(verdict = 1 OR state = 'open' OR (state = 'stored' AND verdict IS NULL)),"
-            " count(*) FROM sample WHERE task_id = ? AND recipe = ? GROUP BY question_id",
-            (task, recipe),
-        ).fetchall()
-        for question, open_or_correct, samples in found:
-            assert (open_or_correct or 0) <= hoped, f"question {question}: {open_or_correct} of {hoped}"
-            assert samples <= most, f"question {question}: {samples} rationales of {most}"
+        before, all_before = kept.get((recipe, question), (0, 0))
+        hoped = max(before, sum(hopes) if asked_again else max(hopes))
+        most = max(all_before, *(most for _, most, _ in rules))
+        assert open_or_correct <= hoped, f"question {question}: {open_or_correct} of {hoped}"
+        assert samples <= most, f"question {question}: {samples} rationales of {most}"
+
+
+def samples_by_question(connection: Connection) -> list[tuple[int, str, int, int, int]]:
+    """Task, recipe, question, and its samples: those that are open or correct, and all of them."""
+    return connection.execute(
+        "SELECT task_id, recipe, question_id,"
+        " sum(coalesce(verdict = 1, 0) OR state = 'open' OR (state = 'stored' AND verdict IS NULL)), count(*)"
+        " FROM sample GROUP BY task_id, recipe, question_id"
+    ).fetchall()
 
 
 def check_rules(connection: Connection, *, edited: bool = False) -> None:
