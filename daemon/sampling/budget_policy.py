@@ -164,17 +164,16 @@ class BudgetPolicy:
         return min(count for count, *_ in self._panels_by_member(plan))
 
     def _owed_cost(self, plan: ActivePlan, count: int) -> int:
-        """What the first questions that a plan owes may cost, with what other members owe for the same ones.
+        """What the first questions that a plan owes may cost, with what other members owe for these and for those before.
 
         Members claim questions in one order, so of two that owe, the one that owes fewer has begun the first of them.
         """
-        owed = self._owed(plan)
-        cost = count * self._whole(plan)
-        for each in self.panel_of(plan):
-            if each is not plan:
-                theirs = self._owed(each)
-                cost += min(theirs, max(0, count - max(0, owed - theirs))) * self._whole(each)
-        return cost
+        left = self._owed(plan) - count
+        return count * self._whole(plan) + sum(
+            max(0, self._owed(each) - left) * self._whole(each)
+            for each in self.panel_of(plan)
+            if each is not plan
+        )
 
     def _panels_by_member(self, plan: ActivePlan) -> list[tuple[int, ActivePlan, Teacher]]:
         """How many further panels the accounts of each member cover; the total is divided among the members."""

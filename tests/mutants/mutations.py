@@ -40,6 +40,18 @@ MONEY = [
         ("(completion - reasoning) * _exact(self.output)", "completion * _exact(self.output)"),
     ),
     *_all(
+        "daemon/sampling/budget_policy.py",
+        "tests/daemon/sampling/test_panels.py",
+        ("max(0, self._owed(each) - left) * self._whole(each)", "0"),
+        ("self._alerts.note(which.id, at.id, need.beside(stuck))", "self._alerts.note(which.id, at.id, need)"),
+        ("kept = found.turns.of(plan, teacher) if self._owed(plan) else found.beside(plan, teacher)", "kept = found.beside(plan, teacher)"),
+    ),
+    *_all(
+        "daemon/sampling/held_jobs.py",
+        "tests/daemon/sampling/test_scheduler.py",
+        ("self._budget.move(job.plan.id, successor.id, cost)", "pass"),
+    ),
+    *_all(
         "daemon/sampling/token_accounting.py",
         "tests/daemon/sampling/test_token_accounting.py tests/daemon/sampling/test_attempt_runner.py",
         ("and 0 <= usd <= MOST_USD]", "and 0 <= usd]"),

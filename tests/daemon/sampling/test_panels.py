@@ -9,7 +9,9 @@ import anyio
 import pytest
 
 from daemon.catalog.plan_fingerprint import panel_fingerprint, plan_fingerprint
-from daemon.sampling.budget import BUDGET
+from daemon.events import BudgetReached
+from daemon.sampling.budget import BUDGET, Account, Budget
+from daemon.sampling.budget_policy import BudgetPolicy
 from daemon.sampling.cost_bounds import bounds, job_of
 from daemon.sampling.jobs import Job
 from daemon.sampling.panels import AHEAD, Panels, replay
@@ -356,6 +358,42 @@ async def test_a_panel_begins_only_if_all_of_its_members_can_be_paid_to_the_end(
             plans[0].state.ended()
             claimed = [world.row("SELECT claimed FROM plan WHERE id = ?", plan.id)[0] for plan in plans]
             assert claimed == [count] * 3
+
+
+def test_what_two_panels_owe_does_not_keep_the_money_from_each_other(world: World) -> None:
+    """A budget that was lowered below what has begun: what it covers is asked, for whole panels, and the rest is told."""
+    names = {name: teacher_of(world, name, usd_per_million_output=10.0) for name in NAMES}
+    plans = [each for rounds in (2, 3) for each in panel(world, rounds=rounds)]
+    owed = {each.id: 8 if each.member else 0 for each in plans}
+    begun, waiting = [each for each in plans if not each.member], dict.fromkeys(owed, 0)
+    for each in begun:
+        each.state.claimed(8)
+        waiting[each.id] = 8
+    budget, heard = Budget(0), Heard()
+    policy = BudgetPolicy(
+        budget, names, plans, heard.bus, lambda plan: owed[plan.id], lambda plan: waiting[plan.id]
+    )
+    for name in NAMES:
+        budget.add_teacher(names[name].id, None, name=name)
+    for each in plans:
+        budget.add_plan(each.id, None)
+    first, second = plans[1:3]
+    at = names[first.teachers[0]]
+    cost = policy.bounds(first, at)
+    kept = sum(8 * policy.bounds(each, names["a"]).rest for each in begun)
+    budget.total.cap = kept + 5 * 2 * (cost.most + cost.rest) + 1  # of sixteen panels, five
+
+    def noted() -> Account | None:
+        policy.note(first, [at])
+        return policy.spent.get(first.id)
+
+    assert [policy.panels(each) for each in (first, second)] == [5, 5] and noted() is None
+    assert policy.free(first, at) >= 5 * (cost.most + cost.rest)
+    owed[first.id] -= 5
+    budget.total.cap -= 5 * (cost.most + cost.rest)
+    assert [policy.panels(each) for each in (first, second)] == [0, 5], "the second member follows the first"
+    assert noted() is budget.total, "what is kept for those that wait for it does not come back"
+    assert heard.of(BudgetReached)
 
 
 def test_all_turns_are_priced_before_a_panel_begins(world: World) -> None:

@@ -16,6 +16,7 @@ from daemon.events import BudgetReached, PlanFellBack, PlanReturned, SampleStore
 from daemon.limits.key_limits import KeyLimits
 from daemon.sampling.budget import Budget, Price
 from daemon.sampling.cost_bounds import bounds, job_of, start
+from daemon.sampling.held_jobs import HeldJobs
 from daemon.sampling.jobs import Job
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.scheduler import Scheduler
@@ -24,7 +25,9 @@ from engine.config import PlanConfig
 from engine.strategies import STRATEGIES
 from engine.teachers.keys import TeacherKey
 from engine.teachers.messages import Completion, Usage
-from state.claims import ClaimedSample, WrittenSample, claim
+from state.claims import ClaimedSample, ClaimRequest, WrittenSample, claim
+from state.enums import Outcome
+from state.outcomes import AttemptResult
 from tests.daemon.parts import Heard, active_plan, context_of, teacher_of, until, writing
 from tests.state.world import World, check_counts, make, question_rows, stored
 
@@ -729,3 +732,44 @@ async def test_a_fresh_job_that_its_teachers_budget_does_not_reach_goes_to_a_fal
         bench.scheduler.changed.notify()
         await until(lambda: job.teacher == "b")
         assert bench.scheduler.held_back() == []
+
+
+async def test_a_sample_takes_what_it_cost_along_to_the_plan_that_takes_it_over(world: World) -> None:
+    former, now = active_plan(world, "former"), active_plan(world, "now")
+    teacher, budget = teacher_of(world), Budget(None)
+    for plan in (former, now):
+        budget.add_plan(plan.id, None)
+    budget.add_teacher(teacher.id, None)
+    async with writing(world) as writer:
+        claimed = await writer.do(claim, request_for(world, former))
+        [sample] = claimed.samples
+        assert sample.attempt is not None
+        budget.reserve(former.id, teacher.id, 5)
+        world.record(
+            AttemptResult(
+                attempt_id=sample.attempt.id,
+                sample_id=sample.sample_id,
+                plan_id=former.id,
+                teacher_id=teacher.id,
+                outcome=Outcome.UNKNOWN,
+                reserved_micros=5,
+                unknown_micros=5,
+            )
+        )
+        budget.settle(former.id, teacher.id, 5, 0, 5)
+        job = job_of(replace(sample, attempt=None), former)
+        former.state.claimed(1)
+        former.state.disable()
+        held = HeldJobs(writer, budget)
+        held.add([job])
+        assert await held.adopt([now]) == [job] and job.plan is now
+    told = world.rows("SELECT spent_micros, reserved_micros, unknown_micros FROM plan ORDER BY id")
+    accounts = [budget._plans[plan.id] for plan in (former, now)]
+    assert [(each.spent, each.reserved, each.unknown) for each in accounts] == told == [(0, 0, 0), (0, 0, 5)]
+    check_counts(world)
+
+
+def request_for(world: World, plan: ActivePlan) -> ClaimRequest:
+    return ClaimRequest(
+        plan_id=plan.id, teacher_id=1, boot_id=world.boot, count=1, allowance=2**62, reserve=lambda text: 5
+    )
