@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test check simulate soak kills chaos mutants exact twonodes terminals slurm gpu bench picture results reproduce reproduction campaign campaign-kills arms systems real real-pruned paper paper-short paper-data clean
+.PHONY: help run test check simulate soak kills chaos mutants exact twonodes terminals slurm gpu bench picture pictures results reproduce reproduction campaign campaign-kills arms systems real real-pruned paper paper-short paper-data clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -128,6 +128,9 @@ paper-data:
 
 picture: $(STAMP) ## draw the README's picture of the UI from state.db, while a `make run` trains
 	@PYTHONPATH=. $(BIN)/python docs/picture.py state.db docs/overview.svg
+
+pictures: $(STAMP) ## draw every screen of the UI, on made-up data of real size, in all sizes and themes, into pictures/ (about three minutes)
+	@$(BIN)/python -m tests.tui.pictures pictures
 
 results: $(STAMP) ## write the result table of state.db into README.md and docs/method.md
 	@PYTHONPATH=. $(BIN)/python docs/results.py state.db README.md docs/method.md

@@ -337,11 +337,17 @@ class Status:
     @property
     def finished(self) -> bool:
         """Whether the daemon runs (or has ended) with nothing left to do: all is sampled, no run is due."""
-        sampled = all(plan.stored + plan.failed + plan.skipped >= plan.wanted for plan in self.plans)
         busy = any(run.active or run.state == "queued" for run in self.runs)
         still = self.heartbeat.requests_per_second == 0
         waits = self.daemon.state in ("running", "stopped")
-        return waits and bool(self.plans) and sampled and still and not busy
+        return waits and self.sampled and still and not busy
+
+    @property
+    def sampled(self) -> bool:
+        """Whether nothing is left to sample."""
+        return bool(self.plans) and all(
+            plan.stored + plan.failed + plan.skipped >= plan.wanted for plan in self.plans
+        )
 
     @property
     def active_runs(self) -> tuple[RunStatus, ...]:

@@ -113,6 +113,7 @@ def report(folder: Path) -> list[str]:
     text = text.split("\n## Configuration")[0]
     text = re.sub(r"Written on .*? UTC\. Newest run of [\d-]+\.", "", text)
     text = re.sub(r"Starts of the daemon: \d+\. .* which no cost in this report includes\.", "", text)
+    text = re.sub(r", and \$[\d.]+ that may have been billed", "", text)  # of the requests in flight
     text = re.sub(r"(runs?[ /]|(?:prompt|prune|merge|ensemble) of )(\d+(?:, \d+)*)", named, text)
     lines, column = [], None
     for line in text.split("\n"):

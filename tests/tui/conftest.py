@@ -48,9 +48,8 @@ def own(seeded: Path, tmp_path: Path) -> Path:
 
 
 def monitor(path: Path, **more: Any) -> Monitor:
-    return make_app(
-        path, clock=lambda: NOW, alive=lambda pid: pid == PID, **{"place": "gpu7:~/math/state.db", **more}
-    )
+    given = {"clock": lambda: NOW, "alive": lambda pid: pid == PID, "place": "gpu7:~/math/state.db"}
+    return make_app(path, **{**given, **more})
 
 
 async def settled(pilot: Pilot[Any]) -> None:

@@ -12,9 +12,10 @@ from typing import Any, Literal
 from state.database import open_writer
 from state.heartbeat import HeartbeatData, TeacherHeartbeat
 from state.sqlite import Connection
+from tests.tui.real_texts import case
 from tests.tui.seeded import HOUR, MINUTE, NOW, PID, SECOND, insert
 
-Stage = Literal["start", "middle", "end", "dead", "sampling"]
+Stage = Literal["start", "middle", "training", "end", "dead", "sampling"]
 
 TASKS = (
     # name, format, train, dev, test, D, wanted, stored, share of correct, teacher's share on test
@@ -62,9 +63,9 @@ def build(path: Path, stage: Stage = "middle") -> None:
     for number, task in enumerate(TASKS, 1):
         _task(connection, number, task, stage)
     if stage != "start":
-        _samples(connection, chance)
+        _samples(connection, chance, stage)
     if stage != "sampling":
-        _runs(connection, stage)
+        _runs(connection, path.parent, stage)
     _events(connection, stage)
     connection.execute("COMMIT")
     connection.close()
@@ -92,7 +93,7 @@ def _boot(connection: Connection, stage: Stage) -> None:
 
 
 def _pulse(stage: Stage) -> HeartbeatData:
-    if stage == "end":
+    if stage in ("training", "end"):
         idle = {name: TeacherHeartbeat(cap=40) for name in TEACHERS}
         return HeartbeatData(loop_lag_ms=2.1, teachers=idle)
     busy = stage != "start"
@@ -174,7 +175,7 @@ def _teachers(connection: Connection, stage: Stage) -> None:
 
 def _task(connection: Connection, number: int, task: tuple[Any, ...], stage: Stage) -> None:
     name, form, train, dev, test, rationales, wanted, stored, share, teacher = task
-    stored = {"start": 0, "end": wanted}.get(stage, stored)
+    stored = {"start": 0, "training": wanted, "end": wanted}.get(stage, stored)
     insert(
         connection,
         "task",
@@ -190,20 +191,7 @@ def _task(connection: Connection, number: int, task: tuple[Any, ...], stage: Sta
         paused=0,
         created_at=_began(stage),
     )
-    for position in range(min(train, 400)):
-        insert(
-            connection,
-            "question",
-            id=10_000 * number + position,
-            task_id=number,
-            key=f"{name}-{position}",
-            split="train",
-            position=position,
-            text=_question(name, position, position + number),
-            text_hash=f"{number}-{position}",
-            gold=str(position + number),
-            active=1,
-        )
+    _questions(connection, number, name, {"train": min(train, 400), "test": test})
     cost = {"gsm8k": 9.14, "svamp": 1.02, "aqua": 2.11, "commonsense_qa": 10.87, "strategy_qa": 2.29}
     usd = cost.get(name, 0.3) * stored / max(1, task[7])
     for plan, split, asked, done, right in (
@@ -238,36 +226,26 @@ def _task(connection: Connection, number: int, task: tuple[Any, ...], stage: Sta
         )
 
 
-NAMES = ("Josh", "Wendi", "Kylar", "Toula", "Carlos", "Melanie", "Eliza", "Marissa")
-THINGS = ("apples", "marbles", "stickers", "pages", "tickets", "eggs", "stamps")
+def _questions(connection: Connection, number: int, name: str, splits: dict[str, int]) -> None:
+    rows = [
+        (_question_id(number, split, at), number, f"{name}-{split}-{at}", split, at, found.text, found.gold)
+        for split, count in splits.items()
+        for at in range(count)
+        for found in (case(name, at if split == "train" else at + 400),)
+    ]
+    connection.executemany(
+        "INSERT INTO question (id, task_id, key, split, position, text, text_hash, gold, active)"
+        " VALUES (?, ?, ?, ?, ?, ?, hex(randomblob(4)), ?, 1)",
+        rows,
+    )
 
 
-def _question(task: str, position: int, answer: int) -> str:
-    """A question as its task might ask; the answer is made up."""
-    name, thing = NAMES[position % 8], THINGS[position % 7]
-    if task == "coin_flip":
-        return f"A coin is heads up. {name} flips it. {NAMES[(position + 3) % 8]} does not flip it. Is it still heads up?"
-    if task == "last_letter":
-        return f'Take the last letters of the words in "{name} {NAMES[(position + 5) % 8]}" and concatenate them.'
-    if task == "date":
-        return f"Today is {1 + position % 28} March {1980 + position % 40}. What is the date ten days ago, as MM/DD/YYYY?"
-    if task in ("commonsense_qa", "strategy_qa"):
-        return f"Would {name} need more than {2 + position % 9} {thing} to feed a family for {3 + position % 5} days?"
-    return f"{name} has {position} {thing} and buys {answer - position} more at ${2 + position % 5} each. How many {thing} are there now?"
+def _question_id(task: int, split: str, position: int) -> int:
+    return 10_000 * task + (5_000 if split == "test" else 0) + position
 
 
-def _rationale(replicate: int, position: int, more: int, answer: int) -> str:
-    """One of four ways to reason."""
-    return (
-        f"We start with {position}. Then {more} more are bought, which makes {position} + {more} = {answer}.",
-        f"First count what there is: {position}. The price does not matter here. Adding {more} gives {answer} in all.",
-        f"Let x be the number at the end. x = {position} + {more}, so x = {answer}. Check: {answer} - {more} = {answer - more}.",
-        f"There are {position} at first. Buying {more} costs money, but the question asks for the number: {answer}.",
-    )[replicate % 4]
-
-
-def _samples(connection: Connection, chance: random.Random) -> None:
-    """The samples of the last ten minutes, of all tasks, with one attempt each."""
+def _samples(connection: Connection, chance: random.Random, stage: Stage) -> None:
+    """The samples of ten minutes, the last ones while sampling goes on, of all tasks, with one attempt each."""
     used: dict[int, int] = {}
     names = (
         *("id", "plan_id", "task_id", "question_id", "split", "teacher_id", "recipe", "replicate", "state"),
@@ -275,7 +253,7 @@ def _samples(connection: Connection, chance: random.Random) -> None:
         *("prompt_tokens", "completion_tokens", "cost_micros", "created_at", "stored_at"),
     )
     samples, attempts = [], []
-    at = NOW - 10 * MINUTE
+    at = NOW - {"training": 31, "end": 50}.get(stage, 10) * MINUTE
     for number in range(1, RECENT + 1):
         wave = 1 + 0.35 * math.sin(number / 600) + 0.15 * math.sin(number / 90)
         slow = 6.0 if 3_600 < number < 3_680 else 1.0  # a rate limit: a dent in the graph
@@ -283,23 +261,16 @@ def _samples(connection: Connection, chance: random.Random) -> None:
         task = chance.choice((1, 1, 1, 4, 4, 4, 2, 3, 5, 6, 7, 8))
         teacher = 2 if number % 7 == 0 else 1
         position = chance.randrange(min(TASKS[task - 1][2], 400))
-        question = 10_000 * task + position
+        question, asked = _question_id(task, "train", position), case(TASKS[task - 1][0], position)
         replicate = used[question] = used.get(question, -1) + 1
         correct = int(chance.random() < (TASKS[task - 1][8] + 0.25 * math.sin(position)))
         latency = round(chance.lognormvariate(6.7 if teacher == 1 else 8.2, 0.45) * (3 if slow > 1 else 1))
-        gold = str(position + task)
-        wrong = position + task + 1 + number % 3
+        given = asked.answer(bool(correct))
         samples.append(
             (
                 *(number, task, task, question, "train", teacher, f"r{task}", replicate, "stored", 1, 0),
-                _rationale(replicate, position, task, int(gold) if correct else wrong),
-                *(
-                    f"The answer is {gold if correct else wrong}.",
-                    correct,
-                    gold if correct else str(wrong),
-                    "[]",
-                    "stop",
-                ),
+                asked.rationale(replicate, bool(correct)),
+                *(f"The answer is {given}.", correct, given, "[]", "stop"),
                 *(150, 140 + number % 90, 110, at - latency, at),
             )
         )
@@ -314,7 +285,7 @@ def _samples(connection: Connection, chance: random.Random) -> None:
     )
 
 
-def _runs(connection: Connection, stage: Stage) -> None:
+def _runs(connection: Connection, folder: Path, stage: Stage) -> None:
     wanted = [(name, 0) for name in ("svamp", "coin_flip", "date", "strategy_qa")]
     wanted += [("coin_flip", 1), ("svamp", 1), ("date", 2), ("coin_flip", 2), ("svamp", 2)]
     wanted += [("aqua", 1), ("strategy_qa", 1), ("date", 1)]
@@ -326,13 +297,13 @@ def _runs(connection: Connection, stage: Stage) -> None:
         state = {7: "failed", 10: "training", 11: "training", 12: "queued"}.get(run, "done")
         state = "done" if stage == "end" else state
         state = ("starting" if run < 3 else "queued") if stage == "start" else state
-        _run(connection, run, task, student, state)
+        _run(connection, folder, run, task, student, state)
     for number, name in enumerate(TASKS, 1):  # what the base reaches, untrained
-        if stage in ("middle", "dead", "end"):
+        if stage in ("middle", "training", "dead", "end"):
             _base(connection, 100 + number, number, name[0])
 
 
-def _run(connection: Connection, run: int, task: str, student: int, state: str) -> None:
+def _run(connection: Connection, folder: Path, run: int, task: str, student: int, state: str) -> None:
     number = [each[0] for each in TASKS].index(task) + 1
     steps = {"aqua": 900, "strategy_qa": 1_800}.get(task, 1_500)
     step = {"done": steps, "failed": 212, "training": round(steps * (0.46 if task == "aqua" else 0.7))}.get(
@@ -370,7 +341,27 @@ def _run(connection: Connection, run: int, task: str, student: int, state: str) 
     for at in range(steps // 5, step + 1, max(1, steps // 5)):
         _evaluation(connection, run, number, "dev", at, 200, final * min(1.0, 0.4 + at / steps))
     if state == "done":
-        _evaluation(connection, run, number, "test", steps, TASKS[number - 1][4], final)
+        _test(connection, run, task, steps, final, 1.4 + student)
+    if step:
+        _progress(folder / "runs" / str(run), done=state == "done")
+
+
+def _progress(folder: Path, *, done: bool) -> None:
+    """What a training process wrote of its phases."""
+    phases = [("importing", 0.0), ("reading rows", 4.1), ("loading the model", 6.2), ("training", 14.9)]
+    phases += [("evaluating", 2_180.0)] if done else []
+    lines = [
+        json.dumps(
+            {
+                "event": "starting" if name == "importing" else "phase",
+                "phase": name,
+                "at": NOW - HOUR + round(1000 * s),
+            }
+        )
+        for name, s in phases
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "progress.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _base(connection: Connection, run: int, number: int, task: str) -> None:
@@ -388,7 +379,32 @@ def _base(connection: Connection, run: int, number: int, task: str) -> None:
         eta_s=None,
         error=None,
     )
-    _evaluation(connection, run, number, "test", 0, TASKS[number - 1][4], TESTS[task][0])
+    _test(connection, run, task, 0, TESTS[task][0], 1.4)
+
+
+def _test(connection: Connection, run: int, task: str, step: int, share: float, gigaflops: float) -> None:
+    """The result on test, and the answers behind it: the share of correct ones is as told."""
+    number = [each[0] for each in TASKS].index(task) + 1
+    n = TASKS[number - 1][4]
+    _evaluation(connection, run, number, "test", step, n, share, gigaflops * 1e9)
+    chance = random.Random(f"{run} {task}")
+    hardness = [random.Random(at).random() + chance.uniform(-0.3, 0.3) for at in range(n)]
+    solved = set(sorted(range(n), key=hardness.__getitem__)[: round(n * share)])
+    rows = []
+    for at in range(n):
+        found, right = case(task, at + 400), at in solved
+        text = f"{found.rationale(run, right)} The answer is {found.answer(right)}."
+        rows.append(
+            (
+                *(run, _question_id(number, "test", at), "test", text, found.answer(right), int(right)),
+                *("matches" if right else "another answer", 62, len(text) // 4, gigaflops * 1e9),
+            )
+        )
+    connection.executemany(
+        "INSERT INTO prediction (run_id, question_id, split, text, extracted, correct, reason, prompt_tokens, tokens, flops)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        rows,
+    )
 
 
 def insert_run(connection: Connection, **values: Any) -> None:
@@ -423,7 +439,14 @@ def insert_run(connection: Connection, **values: Any) -> None:
 
 
 def _evaluation(
-    connection: Connection, run: int, task: int, split: str, step: int, n: int, share: float
+    connection: Connection,
+    run: int,
+    task: int,
+    split: str,
+    step: int,
+    n: int,
+    share: float,
+    flops: float | None = None,
 ) -> None:
     correct = round(n * share)
     error = 1.96 * math.sqrt(share * (1 - share) / n)
@@ -442,6 +465,7 @@ def _evaluation(
         high=min(1.0, share + error),
         seed=0,
         at=NOW - 30 * MINUTE,
+        flops=flops,
     )
 
 

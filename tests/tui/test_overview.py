@@ -9,6 +9,7 @@ import pytest
 
 from tests.tui.conftest import Driver, monitor, running
 from tests.tui.real_sized import Stage, build
+from tests.tui.seeded import NOW, SECOND
 from tui.widgets.panel import Panel
 
 pytestmark = pytest.mark.anyio
@@ -30,6 +31,7 @@ SAID: dict[Stage, tuple[str, ...]] = {
         "38.0",
         "peak ",
     ),
+    "training": ("✓ complete", "8,000 in 1", "run 10", "ETA 6m12s"),
     "end": ("✓ all done", "what you have now", "coterie report", "8 of 8 tasks", "(33.8–49.3)", "$26.33"),
     "dead": ("the daemon died", "coterie run", "2 interrupted", "152,542 samples"),
     "sampling": ("complete in", "newest answers", "✓ sampled"),
@@ -43,6 +45,7 @@ async def test_each_stage_says_what_matters_and_never_breaks_a_frame(stage: Stag
         for words in SAID[stage]:
             assert words in driver.text, words
         assert ("training" in driver.text) == (stage not in ("end", "sampling"))
+        assert "Nothing was sampled" not in driver.text
         for size in ((160, 45), (80, 24), (60, 16), (40, 12), (20, 5)):
             await driver.pilot.resize_terminal(*size)
             await driver.read()
@@ -98,3 +101,29 @@ async def test_a_notice_leaves_the_footer_free_and_help_is_of_the_screen(tmp_pat
         assert driver.text.splitlines()[-1].endswith("q leave")
         await driver.press("question_mark")
         assert "on Overview" in driver.text
+
+
+async def test_a_sampling_that_has_ended_is_not_read_again_each_second(tmp_path: Path) -> None:
+    build(tmp_path / "state.db", "training")
+    now = [NOW]
+    async with running(tmp_path / "state.db", (120, 40), clock=lambda: now[0]) as driver:
+        screen: Any = driver.app.active_screen
+        assert screen.history.whole
+        read = screen.history.bucket_ms, screen.history.low
+        for _ in range(3):
+            now[0] += SECOND
+            await driver.read()
+            assert (screen.history.bucket_ms, screen.history.low) == read and screen.history.whole
+
+
+async def test_nothing_that_fits_is_cut_or_left_out(tmp_path: Path) -> None:
+    """Screens at work show dates whole, tasks beside their students, and a full last page of rationales."""
+    build(tmp_path / "state.db")
+    async with running(tmp_path / "state.db", (120, 40)) as driver:
+        await driver.press("5")
+        assert "fine-tune-cot-diverse svamp" in " ".join(driver.text.split())
+        await driver.press("4", "j", "j", "j")
+        assert "03/18/1998 03/18/1998" in driver.text
+        await driver.pilot.resize_terminal(80, 24)
+        await driver.press("enter")
+        assert "╭─ 6 " in driver.text and "╭─ 7 " in driver.text

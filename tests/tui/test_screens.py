@@ -32,8 +32,9 @@ SEEDED_MOVES = {
 def real(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A run of real size, at each of its stages."""
     folder = tmp_path_factory.mktemp("real")
-    found = {stage: folder / f"{stage}.db" for stage in get_args(Stage)}
+    found = {stage: folder / stage / "state.db" for stage in get_args(Stage)}
     for stage, path in found.items():
+        path.parent.mkdir()
         build(path, stage)
     return found
 

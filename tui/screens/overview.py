@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
@@ -35,7 +36,7 @@ READ_S = 0.03
 RESULTS_S = 5.0
 """Results of runs are read again after this time."""
 LONG_BUCKETS = 240
-"""Buckets of the graph of a sampling that has ended."""
+"""The most buckets of the graph of a sampling that has ended."""
 ROWS, COLUMNS = 3, 2
 
 
@@ -144,11 +145,11 @@ class OverviewScreen(MonitorScreen):
             known += run.losses
 
     def _since(self) -> int:
-        """From when on samples are shown: the last minutes; once all is done, the whole time."""
+        """From when on samples are shown: the last minutes; once all is sampled, the whole time."""
         status = self.status
         if status is None:
             return 0
-        if status.finished and self._bucket() != SampleHistory().bucket_ms:
+        if status.sampled:
             return 0
         daemon = status.daemon
         last = daemon.heartbeat_at or daemon.ended_at
@@ -157,9 +158,12 @@ class OverviewScreen(MonitorScreen):
     def _bucket(self) -> int:
         """The length of a bucket of the history, in milliseconds."""
         status = self.status
-        if status is None or not status.finished:
+        if status is None or not status.sampled:
             return SampleHistory().bucket_ms
-        return max(1_000, round((status.daemon.uptime_s or 1.0) * 1_000 / LONG_BUCKETS))
+        shortest = (status.daemon.uptime_s or 1.0) / LONG_BUCKETS
+        return 1_000 << max(
+            0, math.ceil(math.log2(shortest))
+        )  # another one reads all samples again: it doubles
 
     # Drawing
 
@@ -219,7 +223,8 @@ class OverviewScreen(MonitorScreen):
             return ((0, (("bare", 0),)),)
         stage = overview_results.stage_of(view)
         tasks = max(1, len(view.status.tasks))
-        first = {"starting": "starting", "trouble": "trouble"}.get(stage, "sampling")
+        first = "whole_sampling" if stage == "middle" and view.status.sampled else "sampling"
+        first = stage if stage in ("starting", "trouble") else first
         if width < 110:
             return self._narrow(stage, first, tasks, width, height)
         if stage == "end":

@@ -197,10 +197,13 @@ def whole_sampling(view: Overview, since: int) -> Shown:
     shown = stored[first : last + 1]
     number = sum(shown) * size / 1000
     mean = number / max(1.0, (end - start) / 1000)
-    summary = say(
-        (count(round(number)), "text"), (f" in {duration((end - start) / 1000)}, ", "muted"), rate(mean)
+    summary = dotted((f"{count(round(number))} in {duration((end - start) / 1000)}", "text"), say(rate(mean)))
+    return Shown(
+        "sampling",
+        summary,
+        lambda width, height: graph(shown, width, height - 1, start, end),
+        say(("✓ complete", "good")),
     )
-    return Shown("sampling", summary, lambda width, height: graph(shown, width, height - 1, start, end))
 
 
 def answers(view: Overview) -> Shown:

@@ -107,8 +107,10 @@ class QuestionView(Vertical, can_focus=False):
         self._draw()
 
     def _first(self) -> int:
+        """The first rationale of the page; the last page is full too."""
         columns, rows = self.grid()
-        return self.chosen // (columns * rows) * columns * rows
+        page, total = columns * rows, len(self.question.rationales) if self.question is not None else 0
+        return max(0, min(self.chosen // page * page, total - page))
 
     def _card_of(self, at: int) -> Panel | None:
         columns, rows = self.grid()
@@ -134,6 +136,7 @@ class QuestionView(Vertical, can_focus=False):
                 card = self.query_one(f"#card-{row}-{column}", Panel)
                 at = first + row * columns + column
                 card.display = column < columns
+                card.visible = at < total  # its place stays empty, without a frame
                 if row < rows and column < columns:
                     last = row == rows - 1 and column == columns - 1
                     self._card(card, question, at, total - at - 1 if last else 0, against)

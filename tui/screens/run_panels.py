@@ -226,7 +226,7 @@ def paint_against(paired: Paired | None, width: int, height: int) -> list[Text]:
 
 def paired_lines(paired: Paired, width: int, most: int | None = None) -> list[Text]:
     """The questions in lines of columns, below their headings; all of them, or the first `most`."""
-    mark, room = (7, 6) if width < 60 else (10, 9)
+    mark, room = (7, 6) if width < 60 else (10, 10)  # a date is not cut
     text = max(8, width - mark - 3 * (room + 1))
     names = (f"run {paired.run}", f"run {paired.other}", "gold")
     heads = "".join(f" {name:>{room}}" for name in names)

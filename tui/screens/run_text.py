@@ -65,7 +65,9 @@ def paint_results(run: RunDetail, metrics: Sequence[MetricRow], width: int) -> T
     """Progress, speed and memory; then accuracy by epoch and its baselines."""
     room = max(6, min(24, width - 52))
     by_epoch = [_evaluation(item, run.task, room) for item in run.evaluations]
-    baselines = [say(f"{one_line(item.name)[:30]:<30} ", accuracy_words(item.test)) for item in run.baselines]
+    told = [(one_line(item.name), accuracy_words(item.test)) for item in run.baselines]
+    cells = max(12, min(30, width - 1 - max((len(words) for _, words in told), default=0)))
+    baselines = [say(f"{shortened(name, cells):<{cells}} ", words) for name, words in told]
     return sections(
         (say(), [*_progress(run, metrics, width), *_outcome(run)]),
         (title("accuracy by epoch in %, 95 % interval"), by_epoch or [say(("not evaluated yet", "muted"))]),
@@ -207,7 +209,7 @@ def paint_compare(
     if other is None or other.id == run.id:
         hint = f"Mark a run with {key}, then move the cursor to another one."
         return sections((say(), [say((hint, "muted"))]))
-    room = max(0, min(30, (width - 24) // 2)) if width >= 60 else 0
+    room = max(0, min(30, (width - 22) // 2)) if width >= 54 else 0
     head = _pair("", f"run {run.id}", f"run {other.id}{' (marked)' if marked else ''}", room)
     head.stylize("bold")
     results = [
@@ -251,7 +253,7 @@ def _pair(name: str, one: str, two: str, room: int) -> Text:
             (one_line(two)[:60], "muted" if same else ""),
         )
     return say(
-        (f"{one_line(name)[:22]:<22} ", "muted"),
+        (f"{one_line(name)[:20]:<20} ", "muted"),
         f"{shortened(one, room):<{room}} ",
         (shortened(two, room), "muted" if same else ""),
     )

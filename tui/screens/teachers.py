@@ -223,6 +223,12 @@ def _titled(row: TeacherRow, words: str) -> str:
     return f"{shortened(row.teacher.name, 16)} · {words}"
 
 
+def _why_quiet(row: TeacherRow) -> str:
+    """What keeps a teacher from answering until a person acts; empty if nothing does."""
+    words = {"parked": "It is parked: its trouble stands below.", "paused": "It is paused: P resumes it."}
+    return words.get(row.teacher.state, "")
+
+
 def speed(row: TeacherRow) -> Shown:
     """How many samples arrive of it."""
     view = row.view
@@ -230,7 +236,7 @@ def speed(row: TeacherRow) -> Shown:
     title = _titled(row, "samples/s")
     if sum(value > 0 for value in stored) < 3:
         words = "Nothing arrived in the last ten minutes." if view.history.whole else "Reading …"
-        return Shown(title, "", lambda width, height: centred(words, width, height))
+        return Shown(title, "", lambda width, height: centred(words, width, height, _why_quiet(row)))
     summary = say((f"{row.teacher.requests_per_minute / 60:.1f}", "strong"), (" requests/s now", "muted"))
     return Shown(
         title,
@@ -244,7 +250,8 @@ def latencies(row: TeacherRow) -> Shown:
     view, teacher, title = row.view, row.teacher, _titled(row, "latency")
     found = row.attempts.quantiles(teacher.id, view.seen - RECENT_MS)
     if len(found) < 3:
-        return Shown(title, "", lambda width, height: centred("Too few answers for a curve.", width, height))
+        words = "Too few answers for a curve."
+        return Shown(title, "", lambda width, height: centred(words, width, height, _why_quiet(row)))
     times = [at for at, _, _ in found]
     curves = [
         Line(x=times, y=[late / 1000 for _, _, late in found], role="attention"),

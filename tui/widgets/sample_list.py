@@ -41,8 +41,9 @@ COLUMNS: tuple[Column[ListedSample], ...] = (
     Column("id", 9, lambda item: say((str(item.row.id), "muted")), "right", from_width=130),
     Column("task", 14, lambda item: say((one_line(item.row.task), "muted")), from_width=150),
     Column("question", 0, lambda item: one_line(item.row.text)),
-    Column("answer", 8, lambda item: _answer(item.row), "right", from_width=30),
-    Column("gold", 8, lambda item: say((one_line(item.row.gold), "muted")), "right", from_width=50),
+    Column("answer", 8, lambda item: _answer(item.row), "right", from_width=30, to_width=49),
+    Column("answer", 10, lambda item: _answer(item.row), "right", from_width=50),  # a date is not cut
+    Column("gold", 10, lambda item: say((one_line(item.row.gold), "muted")), "right", from_width=50),
     Column("tokens", 6, lambda item: _tokens(item.row), "right", from_width=50),
     Column("cost", 9, lambda item: dollars(item.row.cost_usd), "right", from_width=130),
     Column("log p", 6, lambda item: _logprob(item.row), "right", from_width=130),
