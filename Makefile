@@ -86,7 +86,7 @@ campaign: $(STAMP) ## students from students: merged, pruned, recovered, prompte
 arms: $(STAMP) ## full, LoRA, prefix and distributions compared, and selection among teachers, three seeds each, into docs/method.md
 	@$(BIN)/python -m bench.arms adapters selection --write docs/method.md
 
-systems: $(STAMP) ## the gates of every system in bench/systems, over seeds (up to half an hour)
+systems: $(STAMP) ## the gates of every system in bench/systems, over seeds (a quarter of an hour)
 	@$(BIN)/python -m bench.systems all
 
 BASE := real/SmolLM2-135M-Instruct.Q4_1.gguf
