@@ -11,6 +11,7 @@
     samples              samples by primary key, filtered; one sample in full
     search               full-text search, with and without the index
     teacher_counts       correct samples of each teacher
+    task_texts           what the newest samples of a task are like: tokens, teachers, diversity
     experiment_progress  progress of plans and students, by name
     runs                 student runs, their metrics, evaluations, predictions
     events               events, newest first

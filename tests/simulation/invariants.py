@@ -141,6 +141,8 @@ class Watch:
         self._largest: dict[int, int] = {}
         self._last = self._claimed()
         self._spent: dict[str, int] = {}
+        self.parked: set[str] = set()
+        """Teachers that were parked since the last commit."""
         self._rules = Rules(connection, pipeline, history.limits, history.kept, edited=history.edited)
         self._panels = PanelWatch(connection, tally)
 
@@ -163,6 +165,10 @@ class Watch:
         self._used |= {f"teacher {each}": account.used for each, account in self._budget._teachers.items()}
         self._used |= {f"plan {each}": account.used for each, account in self._budget._plans.items()}
 
+    def resuming(self) -> None:
+        """Parked teachers may be resumed before the next commit, which stores what was claimed while they were parked."""
+        self.parked |= {teacher.name for teacher in self._pipeline.teachers if teacher.health.parked}
+
     def reloading(self) -> None:
         """The rows are those of another configuration: plans may have taken over the samples of others, with what they cost."""
         self._mixed = True
@@ -174,7 +180,7 @@ class Watch:
         self._mixed = False
         self._cap(config)
         self._count_used()
-        self._base, self._largest, self._last = {}, {}, self._claimed()
+        self._base, self._last = {}, self._claimed()
         self._rules = Rules(
             self._connection, self._pipeline, self._history.limits, self._history.kept, edited=True
         )
@@ -209,7 +215,8 @@ class Watch:
             self._within(f"teacher {teacher}", self._teacher_caps.get(teacher), sum(money))
         if not self._mixed:
             self._fair({row[0]: row[1] for row in rows})
-            self._rules.committed()
+            self._rules.committed(self.parked)
+            self.parked.clear()
         self._panels.committed()
         return f"{rows} {spent} {reserved} {unknown}"
 

@@ -33,11 +33,11 @@ class Rules:
         self._out: deque[set[str]] = deque(maxlen=BEFORE)
         self._targets = self._read_targets()
 
-    def committed(self) -> None:
-        """Checks what is on disk now."""
+    def committed(self, parked: Collection[str]) -> None:
+        """Checks what is on disk now; teachers were `parked` since the last commit, and may be at work again."""
         self._check_most()
         self._check_targets()
-        self._check_fallbacks()
+        self._check_fallbacks(parked)
         self._check_waits()
 
     def _check_most(self) -> None:
@@ -72,13 +72,15 @@ class Rules:
                 most = max(_open_at_most(target, *found[:2]) for found in (now, before[plan][2:]))
                 assert now[2] <= most, f"plan {plan}: {now[2]} are out, {most} would do"
 
-    def _check_fallbacks(self) -> None:
+    def _check_fallbacks(self, parked: Collection[str]) -> None:
         """A fallback is given new work only while every teacher before it is out."""
         plans = {plan.id: plan for plan in self._pipeline.plans if plan.fallbacks}
         if not plans:
             return
         names = {teacher.id: teacher.name for teacher in self._pipeline.teachers}
-        self._out.append({teacher.name for teacher in self._pipeline.teachers if teacher.health.parked})
+        self._out.append(
+            {*parked, *(teacher.name for teacher in self._pipeline.teachers if teacher.health.parked)}
+        )
         since, self._newest = self._newest, self._newest_sample()
         for plan_id, teacher in self._connection.execute(
             "SELECT s.plan_id, a.teacher_id FROM sample s JOIN attempt a ON a.sample_id = s.id WHERE s.id > ?",
@@ -123,7 +125,7 @@ def check_most(connection: Connection, limits: Limits, kept: Kept) -> None:
     """No question has more correct and open rationales, or more in all, than the rules of its recipe's plans let it.
 
     Of plans that share their samples, one looks at its first rationales alone: asked again, they come on top of those
-    that others claimed in their place. What an edit left to a recipe was bought under other rules.
+    that others claimed in their place, and so do those that an edit left to a recipe: they were bought under other rules.
     """
     asked_again = connection.execute("SELECT 1 FROM command WHERE kind = 'retry'").fetchone()
     for task, recipe, question, open_or_correct, samples in samples_by_question(connection):
@@ -131,7 +133,7 @@ def check_most(connection: Connection, limits: Limits, kept: Kept) -> None:
             continue
         hopes = [max(base, want) if want else most for base, most, want in rules]
         before, all_before = kept.get((recipe, question), (0, 0))
-        hoped = max(before, sum(hopes) if asked_again else max(hopes))
+        hoped = before + (sum(hopes) if asked_again else max(hopes))
         most = max(all_before, *(most for _, most, _ in rules))
         assert open_or_correct <= hoped, f"question {question}: {open_or_correct} of {hoped}"
         assert samples <= most, f"question {question}: {samples} rationales of {most}"

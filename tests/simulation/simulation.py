@@ -368,6 +368,8 @@ class Simulation:
                 self.capped = False
                 return
             await anyio.sleep(self.rng.uniform(1, PERSON_S))
+            assert self.watch is not None
+            self.watch.resuming()
             await pipeline.switch(task=None, teacher=None, paused=False)
 
     async def _act(self, pipeline: Pipeline) -> None:
@@ -376,6 +378,8 @@ class Simulation:
             if START + at >= self.now():
                 await anyio.sleep(START + at - self.now())
                 kind = what.removeprefix("pause").removeprefix("resume").strip()
+                assert self.watch is not None
+                self.watch.resuming()
                 await pipeline.switch(
                     task=whom if kind == "task" else None,
                     teacher=whom if kind == "teacher" else None,
@@ -391,6 +395,8 @@ class Simulation:
             if not self.user.edit(made, BY_SIGHUP):
                 continue
             before = reload.config
+            assert self.watch is not None
+            self.watch.resuming()
             await reload.reload()
             if reload.config is before:
                 self.seen[LOCKED_RELOAD] += 1
@@ -398,7 +404,6 @@ class Simulation:
             self._epoch = next(self._epochs)
             for name, settings in reload.config.teachers.items():
                 self.servers[name].charge(settings)
-            assert self.watch is not None
             self.watch.reloaded(reload.config)
             self._note(f"reloaded {made.what}")
 
