@@ -7,6 +7,7 @@ manager would; the students must be the same to the byte. In a folder that has t
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
@@ -211,10 +212,15 @@ def undisturbed(site: Site) -> dict[str, dict[str, str]]:
     return found
 
 
-def main(argv: list[str]) -> int:
+def main(argv: list[str] | None = None) -> int:
     """The table, and whether all students were the same."""
-    folder, *named = argv or [tempfile.mkdtemp(prefix="coterie-derived-")]
-    phases = named or PHASES
+    parser = argparse.ArgumentParser(prog="python -m tests.kills.derived")
+    parser.add_argument("folder", nargs="?", help="kept; students that are in it are not made again")
+    parser.add_argument("phases", nargs="*", metavar="PHASE", help=f"all of {', '.join(PHASES)}")
+    options = parser.parse_args(argv)
+    if unknown := [phase for phase in options.phases if phase not in PHASES]:
+        parser.error(f"no phase {unknown[0]!r}; there are {', '.join(PHASES)}")
+    folder, phases = options.folder or tempfile.mkdtemp(prefix="coterie-derived-"), options.phases or PHASES
     assert set(MADE) == set(OPERATIONS), "each operation is killed"
     site = Site(Path(folder))
     expected = undisturbed(site)
@@ -245,4 +251,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
