@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from state.database import open_writer
 from tests.tui.conftest import Driver, monitor, running
 from tests.tui.real_sized import Stage, build
-from tests.tui.seeded import NOW, SECOND
+from tests.tui.seeded import MINUTE, NOW, SECOND
 from tui.widgets.panel import Panel
 
 pytestmark = pytest.mark.anyio
@@ -114,6 +116,14 @@ async def test_a_sampling_that_has_ended_is_not_read_again_each_second(tmp_path:
             now[0] += SECOND
             await driver.read()
             assert (screen.history.bucket_ms, screen.history.low) == read and screen.history.whole
+
+
+async def test_a_session_that_only_trains_says_so(tmp_path: Path) -> None:
+    build(tmp_path / "state.db", "training")
+    with closing(open_writer(tmp_path / "state.db")) as connection:
+        connection.execute("UPDATE boot SET started_at = ?", (NOW - 10 * MINUTE,))
+    async with running(tmp_path / "state.db", (120, 40)) as driver:
+        assert "All was sampled before this start." in driver.text
 
 
 async def test_nothing_that_fits_is_cut_or_left_out(tmp_path: Path) -> None:

@@ -145,15 +145,14 @@ class OverviewScreen(MonitorScreen):
             known += run.losses
 
     def _since(self) -> int:
-        """From when on samples are shown: the last minutes; once all is sampled, the whole time."""
+        """From when on samples are shown: the last minutes; once all is sampled, all of this session."""
         status = self.status
         if status is None:
             return 0
-        if status.sampled:
-            return 0
         daemon = status.daemon
         last = daemon.heartbeat_at or daemon.ended_at
-        return (status.at if daemon.alive or last is None else last) - RECENT_MS
+        seen = status.at if daemon.alive or last is None else last
+        return seen - (round((daemon.uptime_s or 0.0) * 1_000) if status.sampled else RECENT_MS)
 
     def _bucket(self) -> int:
         """The length of a bucket of the history, in milliseconds."""
@@ -161,9 +160,8 @@ class OverviewScreen(MonitorScreen):
         if status is None or not status.sampled:
             return SampleHistory().bucket_ms
         shortest = (status.daemon.uptime_s or 1.0) / LONG_BUCKETS
-        return 1_000 << max(
-            0, math.ceil(math.log2(shortest))
-        )  # another one reads all samples again: it doubles
+        doubled = max(0, math.ceil(math.log2(shortest)))  # another length reads all samples again
+        return 1_000 << doubled
 
     # Drawing
 

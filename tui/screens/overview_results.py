@@ -186,10 +186,13 @@ def whole_sampling(view: Overview, since: int) -> Shown:
     stored, _ = view.history.series(since, view.seen)
     known = [at for at, value in enumerate(stored) if value]
     if len(known) < 3:
+        words = "Too little was sampled for a graph." if known else "All was sampled before this start."
+        words = words if view.history.whole else "Reading …"
         return Shown(
             "sampling",
             "",
-            lambda width, height: centred("Too little was sampled for a graph.", width, height),
+            lambda width, height: centred(words, width, height),
+            say(("✓ complete", "good")),
         )
     first, last = known[0], known[-1]
     size = view.history.bucket_ms
