@@ -138,6 +138,8 @@ class Watch:
         self._count_used()
         self._servers = servers
         self._base: dict[int, int] = {}
+        self._costs: dict[int, int] = {}
+        """What samples of each plan cost at the last commit."""
         self._largest: dict[int, int] = {}
         self._last = self._claimed()
         self._spent: dict[str, int] = {}
@@ -208,8 +210,13 @@ class Watch:
             billed = sum(server.billed_parts for server in self._servers.values())
             billed -= self._history.forgotten_parts
             assert billed <= (most + 1) * PARTS, f"the teachers billed {billed} of {most}"
+        costs = {plan: billed + unknown for plan, _, _, _, billed, _, unknown in rows}
+        moved = sum(
+            max(0, before - costs[plan]) for plan, before in self._costs.items() if plan not in active
+        )
+        self._costs = costs
         for plan, _, _, _, *money in rows:
-            self._within(f"plan {plan}", self._caps.get(plan), sum(money))
+            self._within(f"plan {plan}", self._caps.get(plan), sum(money), moved)
             assert min(money) >= 0
         for teacher, *money in by_teacher:
             self._within(f"teacher {teacher}", self._teacher_caps.get(teacher), sum(money))
@@ -220,10 +227,10 @@ class Watch:
         self._panels.committed()
         return f"{rows} {spent} {reserved} {unknown}"
 
-    def _within(self, name: str, cap: int | None, used: int) -> None:
-        """A cap that was lowered below what is used lets it grow no further."""
+    def _within(self, name: str, cap: int | None, used: int, moved: int = 0) -> None:
+        """A cap that was lowered below what is used lets it grow no further, but for what samples cost that it takes over."""
         before = self._used.get(name, 0)
-        assert cap is None or used <= max(cap, before), (
+        assert cap is None or used <= max(cap, before + moved), (
             f"{name}: {used} is over its budget {cap}, before it was {before}"
         )
         self._used[name] = used
