@@ -233,9 +233,10 @@ def graph(
     drawn = area(values, width - margin, rows, top)
     found = [say((f"{labels.get(at, ''):>{margin - 1}} ", "muted"), line) for at, line in enumerate(drawn)]
     if axis:
-        seconds = width - margin >= 60
+        room = width - margin
+        seconds = room >= 60 or (end - start < 180_000 and room >= 28)  # the same minute twice says nothing
         left, right = clock(start, seconds=seconds), clock(end, seconds=seconds)
-        room, middle = width - margin, clock((start + end) // 2, seconds=seconds)
+        middle = clock((start + end) // 2, seconds=seconds)
         gap = (room - len(middle)) // 2 - len(left)
         line = f"{left}{' ' * gap}{middle}" if gap > 1 else left
         found.append(say((" " * margin + line + right.rjust(room - len(line)), "muted")))
