@@ -68,7 +68,9 @@ def memory(quick: bool) -> list[Row]:
         raise RuntimeError(f"{stored:,} of {3 * questions:,} samples were stored")
     settled = [(done, size) for done, size, _ in seen if done >= questions // 10]
     first = settled[0][1]
-    sampling, ending = ([size for done, size in settled if (done < questions) is still] for still in (True, False))
+    sampling, ending = (
+        [size for done, size in settled if (done < questions) is still] for still in (True, False)
+    )
     shown = ", ".join(f"{size:.0f} at {done:,}" for done, size in _tenths(settled, questions))
     ahead = max(lead for _, _, lead in seen)
     return [
