@@ -104,7 +104,7 @@ class Rules:
                 continue
             begun = self._connection.execute(
                 "SELECT 1 FROM sample WHERE plan_id = ? AND id > ?", (plan.id, self._since)
-            ).fetchone()  # the plan's `claimed` also counts what it shares with others
+            ).fetchone()  # the plan's `claimed` also counts samples that it shares
             assert begun is None, f"{plan.config.name} began before {first.config.name} was done"
 
     def _is_poor(self, plan: ActivePlan, before: tuple[str, ...]) -> bool:

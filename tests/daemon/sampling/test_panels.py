@@ -361,7 +361,7 @@ async def test_a_panel_begins_only_if_all_of_its_members_can_be_paid_to_the_end(
 
 
 def test_what_two_panels_owe_does_not_keep_the_money_from_each_other(world: World) -> None:
-    """A budget that was lowered below what has begun: what it covers is asked, for whole panels, and the rest is told."""
+    """After a budget is lowered below the cost of panels that have begun, whole panels go on while it lasts."""
     names = {name: teacher_of(world, name, usd_per_million_output=10.0) for name in NAMES}
     plans = [each for rounds in (2, 3) for each in panel(world, rounds=rounds)]
     owed = {each.id: 8 if each.member else 0 for each in plans}
