@@ -88,15 +88,14 @@ class History:
         self.max_attempts = min(
             [self.max_attempts, *(each.max_attempts for each in config.teachers.values())]
         )
+        known = set(self.limits)
         for task, recipe, *rule in connection.execute(
             "SELECT task_id, recipe, base, rationales, want FROM plan WHERE active = 1"
         ):
             self.limits.setdefault((task, recipe), set()).add((rule[0], rule[1], rule[2]))
-        if self.edited:
-            self.kept = {
-                (recipe, question): (open_or_correct, samples)
-                for _, recipe, question, open_or_correct, samples in samples_by_question(connection)
-            }
+        for task, recipe, question, open_or_correct, samples in samples_by_question(connection):
+            if (task, recipe) not in known:  # an edit gave them to this recipe
+                self.kept[recipe, question] = open_or_correct, samples
 
     def restored(self, copy: Path, servers: Mapping[str, FaultServer]) -> None:
         """Notes what a copy of the database that is put back does not know."""
