@@ -23,8 +23,14 @@ from state.resampling import PENDING, refresh_needs
 from state.slots import read
 from state.sqlite import Connection
 
+_LAST = "; the last: "
 MOST = 50_000
 """Samples that one command asks again: each is in the daemon's memory until it ends."""
+
+
+def tried(how: str, said: str) -> str:
+    """Why a sample is given up that was asked more than once: `how`, and what was said the last time."""
+    return f"{how}{_LAST}{said}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +54,13 @@ class GivenUp:
         groups: dict[str, list[str]] = defaultdict(list)
         for reason in self.reasons:
             groups[_kind(reason)].append(reason)
-        found = [(min(group), sum(self.reasons[each] for each in group)) for group in groups.values()]
+        found = [
+            (
+                min(group, key=lambda each: (-self.reasons[each], each)),
+                sum(self.reasons[each] for each in group),
+            )
+            for group in groups.values()
+        ]
         return sorted(found, key=lambda each: (-each[1], each[0]))
 
 
@@ -195,10 +207,11 @@ def _matches(reason: str, part: str | None) -> bool:
     return part is None or part.casefold() in reason.casefold()
 
 
-_COUNTED = re.compile(r"^\d+ (?:attempts failed|requests got no answer); the last: ")
 _ID = re.compile(r"\b(?=\w*\d)[\w-]{8,}")
 _NUMBER = re.compile(r"(?<!HTTP )\b\d[\d.,:]*")
 
 
 def _kind(reason: str) -> str:
-    return _NUMBER.sub("N", _ID.sub("…", _COUNTED.sub("", reason)))[:120]
+    """What was said: how often it was asked, and beside what others, is the luck of one sample."""
+    said = reason.partition(_LAST)[2] or reason
+    return _NUMBER.sub("N", _ID.sub("…", said))[:120]

@@ -21,6 +21,7 @@ from engine.teachers.failures import Failure
 from engine.teachers.messages import Completion, Usage
 from state.claims import AttemptRequest, OpenAttempt
 from state.enums import Outcome, SampleState
+from state.given_up import tried
 from state.logprobs import Packed, packed
 from state.outcomes import AttemptResult, SampleEnd, Verdict
 
@@ -70,11 +71,11 @@ def given_up(job: Job, teacher: Teacher, failure: Failure, counts: bool, now: fl
     if failure.kind == "transient" and teacher.health.failing_since(now, OUTAGE_S):
         return ""  # no sample is answered: this one is not at fault
     if counts and job.attempts >= teacher.config.max_attempts:
-        return f"{job.attempts} attempts failed; the last: {failure.reason}"
+        return tried(f"{job.attempts} attempts failed", failure.reason)
     if job.refusals >= teacher.config.max_attempts:
-        return f"refused {job.refusals} times while others were not; the last: {failure.reason}"
+        return tried(f"refused {job.refusals} times while others were not", failure.reason)
     if failure.kind == "ambiguous" and job.unknowns >= MOST_UNKNOWN:
-        return f"{job.unknowns} requests got no answer; the last: {failure.reason}"
+        return tried(f"{job.unknowns} requests got no answer", failure.reason)
     return ""
 
 

@@ -20,6 +20,7 @@ from daemon.sampling.key_workers import KeyWorkers
 from daemon.sampling.plans import ActivePlan
 from daemon.sampling.teacher import Teacher
 from engine.teachers.failures import Failure
+from state.given_up import tried
 from state.safe import safe_line
 
 AT_ONCE = frozenset({401, 402, 404, 405, 407})
@@ -78,7 +79,7 @@ def judge(job: Job, workers: KeyWorkers, asked: Asked, failure: Failure, now: fl
         return Judgement(owner="request", given_up=failure.reason)
     if failure.blame != "setting" and evidence.is_vouched(asked):
         evidence.ended(asked)
-        return Judgement(owner="request", given_up=f"rejected again after a resume: {failure.reason}")
+        return Judgement(owner="request", given_up=tried("rejected again after a resume", failure.reason))
     if not first.answered:  # nothing shows that the plan's settings are right
         owner = evidence.limited(asked, now, failure.reason)
         at_fault = failure.reason
@@ -121,7 +122,7 @@ def _given_up(job: Job, owner: Owner, reason: str, *, again: bool = False) -> Ju
 
 def _refused(count: int, how: str, failure: Failure) -> str:
     """Why a sample is given up that was refused `count` times; empty for 0."""
-    return f"refused {count} times {how}; the last: {failure.reason}" if count else ""
+    return tried(f"refused {count} times {how}", failure.reason) if count else ""
 
 
 def _larger_than_limit(job: Job, workers: KeyWorkers, failure: Failure) -> bool:

@@ -32,8 +32,8 @@ IN_FLIGHT = AT_ONCE + 2 * PEERS_AT_ONCE
 LATENCY_MS = 60
 LONGEST_S = 60.0
 """A moment that does not come in this time never does."""
-TRAINING_S = 5.0
-"""A run that is not due, or writes nothing, in this time is not waited for: the daemon samples then."""
+TRAINING_S = 20.0
+"""A run that is not due in this time is not waited for."""
 LOOK_S = 0.003
 END_S = 1800.0
 """The rest of the work, once nothing is killed any more, takes no longer."""
@@ -80,11 +80,14 @@ _TURNS_OF_PANELS = (
 STUDENTS = """
 [[students]]
 name = "cot"
-rationales = 2
-train_at = [40, 120, 250, 500, "complete"]
-training = { steps = 24, learning_rate = 3e-3, checkpoint_steps = 4 }
-evaluation = { dev_evaluations = 1, max_new_tokens = 16 }
+rationales = 8
+train_at = [{counts}, "complete"]
+training = {{ steps = 24, learning_rate = 3e-3, checkpoint_steps = 4 }}
+evaluation = {{ dev_evaluations = 1, max_new_tokens = 16 }}
 """
+
+TRAIN_AT = (40, 120, *range(250, 20_001, 250))
+"""Samples at which a run is due: the work grows as long as there are kills, and so do the runs that they can hit."""
 
 
 @dataclass
@@ -173,7 +176,7 @@ class Campaign:
             "teacher": f"concurrency = {AT_ONCE}",
             "plan": 'teachers = ["school"]',
             "students": PANEL.format(url=self._url, at_once=PEERS_AT_ONCE, rationales=self._rationales)
-            + (STUDENTS if self._train else ""),
+            + (STUDENTS.format(counts=", ".join(map(str, TRAIN_AT))) if self._train else ""),
         }
 
     def _moments(self) -> dict[str, tuple[int, Moment]]:
@@ -243,14 +246,16 @@ class Campaign:
 
     def _at_trigger(self, teacher: Teacher, running: Daemon) -> bool:
         """When a run becomes due."""
+        self._at_session(teacher, running)
         before = count(self._folder, "run")
-        return self._until(lambda: count(self._folder, "run") > before, TRAINING_S)
+        self._until(lambda: count(self._folder, "run") > before or self._is_done(), TRAINING_S)
+        return count(self._folder, "run") > before
 
     def _at_checkpoint(self, teacher: Teacher, running: Daemon) -> bool:
         """When a training process has written something."""
+        self._at_session(teacher, running)
         before = self._marks()
-        if not self._until(self._trains, TRAINING_S):
-            return False
+        self._until(lambda: self._trains() or self._is_done(), TRAINING_S)
         self._until(lambda: self._marks() != before or not self._trains())
         return self._marks() != before
 

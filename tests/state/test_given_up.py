@@ -9,7 +9,7 @@ import pytest
 from state.claims import Claim, open_samples, settle
 from state.commands import Reply, Retry, answer, decode, send
 from state.enums import Outcome, SampleState
-from state.given_up import GivenUp, count_given_up, given_up, in_all, retry
+from state.given_up import GivenUp, count_given_up, given_up, in_all, retry, tried
 from state.outcomes import SampleEnd
 from state.views.given_up import given_up_lines, given_up_words
 from tests.state.world import World, check_counts, ending, question_rows, stored
@@ -188,6 +188,18 @@ def test_questions_that_are_gone_or_solved_elsewhere_are_not_asked_again(world: 
     assert counted(world) == {"hinted": 1}
     world.task("t", question_rows(2))
     assert [each.count for each in given_up(world.connection)] == []
+
+
+def test_a_reason_is_of_one_kind_however_often_it_was_asked() -> None:
+    found = GivenUp(plan="p", task="t", wanted=54, samples="x")
+    said = "the request was rejected (400): no seat 12"
+    for number, how in enumerate(
+        ("refused 9 times with nothing else left to ask", "5 attempts failed", "again")
+    ):
+        found.reasons[tried(how, f"{said}{number}")] += 1
+    found.reasons[f"{said}9"] = 2
+    found.reasons["the request was rejected (400): no table"] = 1
+    assert found.kinds() == [(f"{said}9", 5), ("the request was rejected (400): no table", 1)]
 
 
 def test_reasons_of_a_kind_are_told_together() -> None:

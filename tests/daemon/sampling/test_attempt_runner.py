@@ -608,7 +608,7 @@ async def test_what_is_rejected_again_after_a_resume_is_given_up(world: World) -
         bench.teacher.unpark(bench.clock.monotonic())
         await bench.run(jobs[0], no)
         (event,) = bench.heard.of(SampleFailed)
-        assert event.reason.startswith("rejected again after a resume: ")
+        assert event.reason.startswith("rejected again after a resume; the last: ")
         await bench.run(bench.job(), no)
         assert len(bench.heard.of(SampleFailed)) == 1, "one that was not rejected before"
 
