@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from state.database import open_writer
-from tests.tui.conftest import Driver, running
+from tests.tui.conftest import Driver, running, settled
 from tests.tui.seeded import NOW
 from tui.screens import sample_search
+from tui.widgets.sample_list import SampleList
 
 pytestmark = pytest.mark.anyio
 
@@ -97,6 +98,44 @@ async def test_a_filter_begins_anew_when_very_much_came_in(
         add(own, 511, 300, verdict=0)
         await driver.read()
         assert list(screen.samples.found) == [*range(810, 510, -1), *before]
+
+
+async def test_a_wide_list_shows_plan_cost_log_probability_and_notes(own: Path) -> None:
+    connection = open_writer(own)
+    (attempt, mean), *_ = connection.execute(
+        "SELECT id, -0.37 FROM attempt WHERE sample_id = 500 AND turn = 0 AND outcome = 'ok'"
+    ).fetchall()
+    connection.execute("INSERT OR REPLACE INTO logprob VALUES (?, 3, ?, x'00')", (attempt, mean))
+    connection.execute(
+        "INSERT INTO note SELECT NULL, question_id, id, 'gold is wrong', '', 1 FROM sample WHERE id = 500"
+    )
+    connection.execute("UPDATE sample SET cost_micros = 12345 WHERE id = 500")
+    connection.close()
+    async with running(own, (280, 40)) as driver:
+        await driver.press("4")
+        heading = next(line for line in driver.text.splitlines() if "verdict" in line and "question" in line)
+        assert heading.split("│")[1].split() == [
+            *("verdict", "id", "task", "question", "answer", "gold", "tokens", "cost", "log", "p"),
+            *("teacher", "plan", "age"),
+        ]
+        row = next(line for line in driver.text.splitlines() if " 500 " in line)
+        assert "⚑" in row and "-0.37" in row and "diverse" in row
+        other = next(line for line in driver.text.splitlines() if " 501 " in line)
+        assert "⚑" not in other and "–" in other
+
+
+async def test_a_jump_reads_what_is_seen_and_scrolling_reads_ahead(own: Path) -> None:
+    async with running(own) as driver:
+        await driver.press("4")
+        screen: Any = driver.app.active_screen
+        samples: SampleList = screen.samples
+        assert set(samples._known) == set(listed(driver))
+        samples.move(300)
+        await settled(driver.pilot)
+        assert len(samples._known) == 2 * len(listed(driver))
+        samples.move(samples.top + samples.page_rows)  # one row further
+        await settled(driver.pilot)
+        assert len(samples._known) > 2 * len(listed(driver)) + 50
 
 
 async def test_gaps_in_the_ids_are_shown_as_such(own: Path) -> None:

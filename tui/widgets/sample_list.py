@@ -53,6 +53,25 @@ COLUMNS: tuple[Column[ListedSample], ...] = (
 )
 
 
+class Cells(Sequence[Text]):
+    """The texts of a row, each made when it is first drawn: most lists show less than half of the columns."""
+
+    __slots__ = ("_item", "_made")
+
+    def __init__(self, item: ListedSample) -> None:
+        self._item = item
+        self._made: list[Text | None] = [None] * len(COLUMNS)
+
+    def __len__(self) -> int:
+        return len(COLUMNS)
+
+    def __getitem__(self, at: int) -> Text:  # type: ignore[override]  # never a part of them
+        found = self._made[at]
+        if found is None:
+            found = self._made[at] = COLUMNS[at].text(self._item)
+        return found
+
+
 def position_of(descending: Sequence[int], sample: int) -> int:
     """The position of `sample` in descending ids, or where it would be: the number of higher ids."""
     return bisect_left(descending, -sample, key=neg)
@@ -141,9 +160,10 @@ class SampleList(RowList):
         return tuple(self.id_at(index) for index in self._on_screen())
 
     def wanted_ids(self) -> tuple[int, ...]:
-        """Ids of the visible rows, with half a page around them if one has not been read yet."""
+        """Ids of the visible rows; with half a page around them where some are read and others not: someone scrolls."""
         shown, total = self._on_screen(), self.total()
-        if any(self.id_at(index) not in self._known for index in shown):
+        known = [self.id_at(index) in self._known for index in shown]
+        if any(known) and not all(known):
             shown = range(max(0, shown.start - PAGE // 2), min(shown.stop + PAGE // 2, total))
         return tuple(self.id_at(index) for index in shown)
 
@@ -183,8 +203,7 @@ class SampleList(RowList):
 
     def _texts(self, sample: int, row: SampleRow | None) -> Sequence[Text]:
         if row is not None:
-            item = ListedSample(row, self._age(row))
-            return [column.text(item) for column in COLUMNS]
+            return Cells(ListedSample(row, self._age(row)))
         gone = {"question": say((f"no sample {sample}", "muted")), "age": say()}
         return [gone.get(column.title, say(("–", "muted"))) for column in COLUMNS]
 
