@@ -14,7 +14,12 @@ from engine.teachers.dialects import dialect
 
 
 def left_out(config: Config) -> Iterator[str]:
-    """Notes on what has no effect: built-in teachers that `*` leaves out of a plan, and settings of their server elsewhere."""
+    """Notes on what has no effect.
+
+    A configuration without work, built-in teachers that `*` leaves out of a plan, and settings of their server elsewhere.
+    """
+    if not (config.plans or config.students):
+        yield "there is nothing to do without [[plans]] and [[students]]: `coterie init` writes a whole configuration"
     for name, teacher in config.teachers.items():
         settings = fields_marked(TeacherConfig, Change.SERVER) if not teacher.builtin else ()
         ignored = [each for each in settings if getattr(teacher, each) != default_of(TeacherConfig, each)]

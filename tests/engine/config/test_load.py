@@ -293,11 +293,16 @@ def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_a_folder_or_bytes_that_are_no_text_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match=f"^{tmp_path}: cannot be read: Is a directory$"):
         load_config(tmp_path)
-    (tmp_path / "c.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(ConfigError, match="cannot be read"):
-        load_config(tmp_path / "c.toml")
+    file = tmp_path / "c.toml"
+    for raw, said in (
+        ("[daemon]\n".encode("utf-16"), "1: not UTF-8: invalid start byte"),
+        ("[daemon]\r\n# caf\xe9\r\n".encode("latin-1"), "2: not UTF-8: invalid continuation byte"),
+    ):
+        file.write_bytes(raw)
+        with pytest.raises(ConfigError, match=f"c.toml:{said}; save the file as UTF-8$"):
+            load_config(file)
 
 
 @pytest.mark.parametrize(

@@ -198,10 +198,20 @@ def test_a_star_leaves_the_built_in_teacher_out_where_there_is_another(
 def test_settings_of_the_built_in_teachers_server_are_noted_where_there_is_none() -> None:
     server = {"latency_ms": 5.0, "fault": "429:0.1"}
     config = Config.model_validate(
-        {"teachers": {"practice": {**BUILT_IN, **server}, "gpt": {**REAL, **server}, "fine": REAL}}
+        {
+            "teachers": {"practice": {**BUILT_IN, **server}, "gpt": {**REAL, **server}, "fine": REAL},
+            "plans": [{"name": "p", "teachers": ["fine"]}],
+        }
     )
     (note,) = left_out(config)
     assert note.startswith("teachers.gpt: latency_ms and fault have no effect") and "builtin = true" in note
+
+
+def test_a_configuration_without_work_is_noted() -> None:
+    (note,) = left_out(Config.model_validate({"teachers": {"fine": REAL}}))
+    assert note == (
+        "there is nothing to do without [[plans]] and [[students]]: `coterie init` writes a whole configuration"
+    )
 
 
 def test_a_star_means_the_built_in_teachers_where_there_is_no_other() -> None:
