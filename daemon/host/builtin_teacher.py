@@ -94,7 +94,9 @@ async def serve_practice(
     try:
         task_status.started(await _address(name, process))
         code = await process.wait()
-        raise JobFailed(f"the built-in teacher of {name} ended (exit {code})")
+        raise JobFailed(
+            f"the built-in teacher of {name} ended (exit {code}); what is stored is kept, and `coterie run` goes on"
+        )
     finally:
         with anyio.CancelScope(shield=True):
             await process.aclose()
