@@ -72,7 +72,7 @@ class Panel(Widget, can_focus=False):
         head = (words, say(summary), say(pointer))
         if head != self._head or any(a.spans != b.spans for a, b in zip(head, self._head, strict=True)):
             self._head = head
-            self._changed()
+            self._edges_changed()
 
     def activate(self, active: bool) -> None:
         """Says whether keys go here."""
@@ -100,6 +100,16 @@ class Panel(Widget, can_focus=False):
     def _changed(self) -> None:
         self._drawn = ((), {})
         self.refresh()
+
+    def _edges_changed(self) -> None:
+        """The rows with words in the frame are drawn again; those between them stay."""
+        width, height = self.outer_size
+        edges = (0, height - 1)
+        for y in edges:
+            self._drawn[1].pop(y, None)
+        if self.framed and height:
+            inside = self.content_offset  # what `refresh` counts from
+            self.refresh(*(Region(-inside.x, y - inside.y, width, 1) for y in edges))
 
     @property
     def plain(self) -> str:
