@@ -103,7 +103,8 @@ Piece = tuple[str, Style]
 
 CACHED = 4_096
 
-_PLAIN = Style()
+PLAIN = Style()
+"""The style of a piece that has none of its own."""
 _cache: dict[tuple[Any, ...], tuple[Piece, ...]] = {}
 
 
@@ -114,7 +115,7 @@ def fit_cell(text: Text, room: int, align: Align) -> tuple[Piece, ...]:
         if plain.isascii() and plain.isprintable():
             if len(plain) > room:
                 plain = plain[: room - 1] + "…"
-            return ((plain.ljust(room) if align == "left" else plain.rjust(room), _PLAIN),)
+            return ((plain.ljust(room) if align == "left" else plain.rjust(room), PLAIN),)
     key = (text.plain, tuple(text.spans), text.style, room, align)
     found = _cache.get(key)
     if found is None:

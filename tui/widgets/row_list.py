@@ -21,7 +21,7 @@ from textual.strip import Strip
 from tui.colours import colours
 from tui.colours import style as colour
 from tui.text import guarded, say
-from tui.widgets.columns import Column, Layout, RowT, as_the_terminal_wants, fit_cell, visible
+from tui.widgets.columns import PLAIN, Column, Layout, RowT, as_the_terminal_wants, fit_cell, visible
 
 CACHED_ROWS = 200
 """Rows that are kept as they were drawn: another row under the cursor changes two of them."""
@@ -185,13 +185,23 @@ class RowList(ScrollView, can_focus=False):
         return strip
 
     def _strip(self, mark: str, cells: Sequence[Text], width: int, style: Style) -> Strip:
-        base, space = self._base + style, self._visible.gap
+        base, space = self._base + style, " " * self._visible.gap
         segments, taken = [Segment(mark, base + Style.parse(colour("accent")))], len(mark)
+        plain = ""  # text in no style of its own: one segment, over the columns
         for at, column, room in self._visible.columns:
-            segments += [Segment(piece, base + own) for piece, own in fit_cell(cells[at], room, column.align)]
-            segments.append(Segment(" " * space, base))
-            taken += room + space
-        return Strip(segments, taken).adjust_cell_length(width, base)
+            for piece, own in fit_cell(cells[at], room, column.align):
+                if own is PLAIN:
+                    plain += piece
+                    continue
+                if plain:
+                    segments.append(Segment(plain, base))
+                    plain = ""
+                segments.append(Segment(piece, base + own))
+            plain += space
+            taken += room + len(space)
+        if taken <= width:
+            return Strip([*segments, Segment(plain + " " * (width - taken), base)], width)
+        return Strip([*segments, Segment(plain, base)], taken).adjust_cell_length(width, base)
 
     def _line(self, text: Text, width: int, style: Style | None = None) -> Strip:
         text = guarded(text)
