@@ -52,7 +52,7 @@ def load_config(path: Path) -> Config:
         reason = (isinstance(error, OSError) and error.strerror) or error
         raise ConfigError(f"{path}: cannot be read: {reason}") from None
     try:
-        text = raw.decode("utf-8-sig").replace("\r\n", "\n")
+        text = raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{path}:{line}: not UTF-8: {error.reason}; save the file as UTF-8") from None

@@ -55,7 +55,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
 
 def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
     file = tmp_path / "c.toml"
-    file.write_bytes(b"\xef\xbb\xbf[daemon]\r\nbudget_usd = 1.0\r\n")
+    file.write_bytes(b"\xef\xbb\xbf[daemon]\r\nbudget_usd = 1.0\r")
     assert load_config(file).daemon.budget_usd == 1.0
 
 
