@@ -163,8 +163,9 @@ class Campaign:
         return self._told
 
     def _configure(self, teacher: Teacher) -> None:
-        """The work; more of it where all is done."""
-        if self._boots and self._is_done():
+        """The work; more of it where all is done, and where the daemon has seen what was last asked for."""
+        wanted = self._questions * self._rationales
+        if self._boots and self._is_done() and count(self._folder, "plan", f"wanted = {wanted}"):
             self._rationales += 1
         self._url = teacher.url
         configure(self._folder, teacher.url, **self._settings())
