@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.geometry import Region
 
 from state.database import open_writer
 from state.views.format import age, duration
@@ -118,3 +119,19 @@ def test_ages_tick_each_second_for_a_minute_only() -> None:
     assert [age(seconds) for seconds in (None, 0, 59, 60, 119, 120, 3_599, 8_040, 400_000)] == [
         *("–", "0s", "59s", "1m", "1m", "2m", "59m", "2h14m", duration(400_000))
     ]
+
+
+async def test_other_words_in_a_frame_draw_its_first_and_last_row(own: Path, work: Counter[str]) -> None:
+    app = monitor(own, interval=3600.0)
+    async with app.run_test(size=(140, 40)) as pilot:
+        driver = Driver(app, pilot)
+        await settled(pilot)
+        await driver.press("4")
+        panel: Panel = app.screen.query_one("#samples-list", Panel)
+        work.clear()
+        panel.head("other", "words", "here")
+        width, height = panel.outer_size
+        assert panel._repaint_regions == {Region(0, 0, width, 1), Region(0, height - 1, width, 1)}
+        await settled(pilot)
+        assert work["rows"] == 2 + panel.query_one(RowList).size.height  # a list looks up each of its rows
+        assert "─ words ─╮" in driver.text and "─ here ─╯" in driver.text

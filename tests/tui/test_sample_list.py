@@ -119,7 +119,7 @@ async def test_a_wide_list_shows_plan_cost_log_probability_and_notes(own: Path) 
             *("teacher", "plan", "age"),
         ]
         row = next(line for line in driver.text.splitlines() if " 500 " in line)
-        assert "⚑" in row and "-0.37" in row and "diverse" in row
+        assert "⚑" in row and "-0.37" in row and "diverse" in row and "$0.0123" in row
         other = next(line for line in driver.text.splitlines() if " 501 " in line)
         assert "⚑" not in other and "–" in other
 
